@@ -1,0 +1,25 @@
+"""aligner: which node of a converted model diverges first, and why."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from aligner.api import Result, capture, compare, inspect
+
+__all__ = ["Result", "__version__", "capture", "compare", "inspect"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the API on first use, so that ``import aligner`` stays cheap."""
+    if name in __all__:
+        from aligner import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'aligner' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

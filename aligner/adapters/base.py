@@ -1,0 +1,110 @@
+"""What every framework is reduced to: a graph, and one verb that runs it, observed and injected."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from aligner.records.graph import Graph, Signature
+from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+    Feeds = Mapping[str, Array]
+    """Input name → array, in the model's own layout and dtype."""
+    Injection = Mapping[str, Array]
+    """Value id → array in that value's layout; may be lazy: entries are read when the run reaches the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class OpenOptions:
+    """What the user asked for when a model is opened; an adapter ignores what does not concern it."""
+
+    weights: Path | None = None
+    trust: bool = False
+    evaluation_mode: bool | None = None
+    """True: switch modules to eval; False: leave as is (``--as-is``); None: leave, and warn when in train mode."""
+    provider: str | None = None
+    ort_optimization: str | None = None
+    device: str = "cpu"
+    memory_limit: int | None = None
+    """Bytes that captured intermediates may occupy at once inside a session; None: no limit set."""
+
+
+class Session(ABC):
+    """A loaded model. Runs never see each other: each starts from the state the model was opened with."""
+
+    framework: ClassVar[str]
+    can_inject: ClassVar[bool] = True
+
+    @property
+    @abstractmethod
+    def runtime(self) -> str:
+        """The runtime and its version, for the report: "onnxruntime 1.31.1 (CPUExecutionProvider)"."""
+
+    @property
+    @abstractmethod
+    def signature(self) -> Signature:
+        """Inputs and outputs as the model declares them."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences the user should read: key mismatches of a checkpoint, train mode, extra subgraphs."""
+        return ()
+
+    @abstractmethod
+    def graph(self, feeds: Feeds | None) -> Graph:
+        """The dataflow. Static formats ignore ``feeds``; eager modules run once and need them.
+
+        Raises InputError when feeds are needed and absent.
+        """
+
+    @abstractmethod
+    def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
+        """Run the untouched model, without any instrumentation, and return its outputs in order.
+
+        The ids equal ``graph(feeds).outputs``.
+        """
+
+    @abstractmethod
+    def run(
+        self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
+    ) -> Iterator[CapturedTensor]:
+        """Run once; yield each observed value in execution order (``None``: every value of the graph).
+
+        Where ``inject`` holds an array for a value, the value computed is still yielded, but every consumer
+        sees the injected one. Closing the iterator early ends the run.
+        """
+
+    def close(self) -> None:
+        """Release the runtime; the session is not used afterwards."""
+
+
+class Adapter(ABC):
+    """The door to one framework; constructing it imports nothing."""
+
+    name: ClassVar[str]
+    """The framework's word in reports and messages: "onnx", "tflite", "torchscript", "pytorch"."""
+    extra: ClassVar[str]
+    """The optional extra that installs the framework: ``pip install "aligner[onnx]"``."""
+    modules: ClassVar[tuple[str, ...]]
+    """Importable modules it needs; any missing one means the framework is not installed."""
+    reads: ClassVar[str]
+    """What it reads, for ``align adapters``: "*.onnx"."""
+
+    @abstractmethod
+    def claims(self, target: object) -> bool:
+        """Whether this adapter would open the target: by magic bytes, suffix or type; imports no framework."""
+
+    @abstractmethod
+    def open(self, target: object, options: OpenOptions) -> Session:
+        """Load the model.
+
+        Raises ModelError or one of its kinds; foreign exceptions are translated here.
+        """

@@ -1,0 +1,123 @@
+"""What a model is, whatever framework wrote it: nodes, values, weights."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+Shape = tuple[int | None, ...]
+"""One entry for each axis; ``None`` where the size is not known before running."""
+
+Attribute = bool | int | float | str | tuple[Any, ...] | None
+
+KINDS = frozenset(
+    """conv conv_transpose matmul norm add sub mul div pow sqrt exp log abs neg erf minmax unary binary
+    relu relu6 clip leaky_relu prelu elu gelu silu sigmoid tanh hardsigmoid hardswish softplus mish activation
+    resize max_pool avg_pool reduce softmax log_softmax concat split slice gather scatter pad
+    transpose reshape expand tile depth_to_space cast quantize dequantize identity dropout
+    constant shape compare where argmax topk sort nms random recurrent attention embedding cumsum
+    control_flow opaque other""".split()
+)
+"""The framework-neutral words for what a node does; ``reshape`` covers flatten, view, squeeze and unsqueeze."""
+
+
+@dataclass(frozen=True, slots=True)
+class Quantization:
+    """real = scale · (stored − zero_point); one entry for each slice along ``axis``, or a single one."""
+
+    scale: tuple[float, ...]
+    zero_point: tuple[int, ...]
+    axis: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor that flows through the graph.
+
+    ``id`` is unique within the graph; ``name`` is the framework's own word, never rewritten, and may repeat.
+    ``index`` is the number users look up where the format has one (TFLite tensor index).
+    """
+
+    id: str
+    name: str
+    shape: Shape | None = None
+    dtype: str | None = None
+    index: int | None = None
+    quantization: Quantization | None = None
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Weight:
+    """A constant stored in the model; ``load()`` returns a read-only array and is called only when needed."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    load: Callable[[], Array] = field(repr=False, compare=False)
+    quantization: Quantization | None = None
+    index: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """One operation, in execution order.
+
+    ``inputs`` lists value ids and weight names in the framework's operand order ("" for an absent optional one);
+    ``weights`` is the subset that are constants. ``attributes`` use neutral names: ``strides``, ``dilations``,
+    ``kernel``, ``pads`` as ((begin, end), …) for each spatial axis, ``groups``, ``epsilon``, ``axis``, ``axes``,
+    ``alpha``, ``beta``, ``mode``, ``perm``, ``fused_activation``; anything else keeps the framework's name.
+    ``scope`` is the module path ("layer1.0.conv1"), ``source`` "file.py:12" of the model's own code.
+    """
+
+    index: int
+    name: str
+    op: str
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    weights: tuple[str, ...] = ()
+    attributes: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
+    scope: str | None = None
+    source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Graph:
+    """A model's dataflow. ``channels`` says where its convolutions expect the channel axis."""
+
+    framework: str
+    nodes: tuple[Node, ...]
+    values: Mapping[str, Value]
+    weights: Mapping[str, Weight]
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    channels: Literal["first", "last"] = "first"
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class InputSpec:
+    """What a model says of one of its inputs; ``None`` where it does not say."""
+
+    name: str
+    shape: Shape | None = None
+    dtype: str | None = None
+    required: bool = True
+    quantization: Quantization | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """A model's inputs and the names of its outputs, as far as they are known before running."""
+
+    inputs: tuple[InputSpec, ...]
+    outputs: tuple[str, ...] = ()

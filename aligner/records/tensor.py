@@ -1,0 +1,28 @@
+"""A tensor caught while a model ran."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aligner.records.graph import Quantization
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CapturedTensor:
+    """One observed value; the array is owned by the receiver and read-only.
+
+    ``value`` is the id of the graph's Value. ``dtype`` is the framework's own word: bfloat16 arrives as a float32
+    array, ``dtype`` says "bfloat16". Quantised tensors arrive as stored (int8 …) with their ``quantization``.
+    ``occurrence`` counts from 0 where a value is computed several times in one run (loops).
+    """
+
+    value: str
+    array: NDArray[np.generic]
+    dtype: str
+    quantization: Quantization | None = None
+    occurrence: int = 0
