@@ -1,0 +1,175 @@
+"""What a comparison found; every report renders these records and computes nothing itself.
+
+The field names are those of the JSON report, ``aligner.comparison/1``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+PairVerdict = Literal["aligned", "introduced", "inherited", "nonfinite", "nondeterministic", "incomparable"]
+Verdict = Literal["aligned", "diverged", "inconclusive"]
+
+EXIT_CODES: Mapping[str, int] = {"aligned": 0, "diverged": 1, "inconclusive": 3}
+"""Exit code of each verdict; 2 is kept for "could not compare"."""
+
+
+@dataclass(frozen=True, slots=True)
+class TensorStatistics:
+    """One tensor's own numbers, over its finite elements (dequantised where it is quantised)."""
+
+    mean: float | None = None
+    min: float | None = None
+    max: float | None = None
+    unique: int | None = None
+    unique_head: tuple[float, ...] = ()
+    unique_tail: tuple[float, ...] = ()
+    nan: int = 0
+    inf: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Errors:
+    """Candidate minus reference, in the reference's axis order, float64.
+
+    ``max_rel`` = max |c − r| / |r| over r ≠ 0; ``cosine`` is None where a side is all zero; ``beyond`` is the share of
+    elements with |c − r| > atol + rtol·|r| (numpy's rule); ``worst_index`` points into the reference.
+    """
+
+    max_abs: float
+    mean_abs: float
+    sum_abs: float
+    rmse: float
+    max_rel: float
+    cosine: float | None
+    worst_index: tuple[int, ...]
+    beyond: float
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of a pair: where the tensor is found in its model, and what it holds."""
+
+    name: str
+    names: tuple[str, ...]
+    op: str
+    kind: str
+    node: str
+    index: int | None
+    scope: str | None
+    source: str | None
+    shape: tuple[int, ...] | None
+    dtype: str | None
+    statistics: TensorStatistics = field(default_factory=TensorStatistics)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two tensors that answer each other, and how far apart they are.
+
+    ``axes`` carries the reference into the candidate's axis order (``numpy.transpose(reference, axes)``); None when the
+    orders agree. ``local`` is the error of the candidate's node fed with the reference's own tensors, None where it was
+    not measured. ``bound`` is the error that rounding alone explains here; ``noise`` a measured rounding floor.
+    """
+
+    reference: Side
+    candidate: Side
+    rule: str
+    confidence: float
+    axes: tuple[int, ...] | None
+    verdict: PairVerdict
+    accumulated: Errors | None
+    local: Errors | None = None
+    noise: float | None = None
+    bound: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaired:
+    """A tensor without an answer on the other side, and why: constant, layout-only, fused away, no counterpart."""
+
+    side: Side
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A cause, with its evidence; ``explained`` is the share of the local error that the proof removes, None if unproven."""
+
+    id: str
+    node: str
+    confidence: float
+    evidence: str
+    explained: float | None
+    suggestion: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelSummary:
+    """Which model stood on a side."""
+
+    path: str
+    framework: str
+    runtime: str
+    nodes: int
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """Shares and counts of pairable tensors that found their answer."""
+
+    reference: float
+    candidate: float
+    paired: int
+    unpaired: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tolerance:
+    """The user's contract for outputs, |c − r| ≤ atol + rtol·|r|, and the rule that judged the nodes."""
+
+    atol: float
+    rtol: float
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class FedInput:
+    """What was fed to one input of each side: "face.png → 1×3×128×128 float32, 0..1, RGB, NCHW"."""
+
+    name: str
+    reference: str | None
+    candidate: str | None
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The whole answer."""
+
+    verdict: Verdict
+    reason: str
+    reference: ModelSummary
+    candidate: ModelSummary
+    tolerance: Tolerance
+    coverage: Coverage
+    first_divergence: Pair | None
+    introduced: tuple[Pair, ...]
+    causes: tuple[Finding, ...]
+    outputs: tuple[Pair, ...]
+    pairs: tuple[Pair, ...]
+    unpaired_reference: tuple[Unpaired, ...]
+    unpaired_candidate: tuple[Unpaired, ...]
+    inputs: tuple[FedInput, ...] = ()
+    notes: tuple[str, ...] = ()
+    timing: Mapping[str, float] = field(default_factory=dict)
+    command: str | None = None
+
+    @property
+    def exit_code(self) -> int:
+        """0 aligned, 1 diverged, 3 inconclusive."""
+        return EXIT_CODES[self.verdict]
