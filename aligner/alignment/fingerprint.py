@@ -1,0 +1,194 @@
+"""Find the same parameter on both sides when every name differs.
+
+A fingerprint holds sums that no transposition, reshape, flip or reordering of a weight's elements changes, so a match
+says "the same numbers", not "the same layout". Batch normalisations that one side has folded into the layer before them
+are folded here too, and compared as a weight of their own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aligner.alignment.skeleton import Skeleton
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aligner.records.graph import Node, Weight
+
+EXACT = 1e-6
+"""Relative difference of fingerprints up to which two weights are the same numbers (float32 folding order)."""
+ROUNDED = 2e-3
+"""… and up to which one is a lower-precision copy of the other (float16, bfloat16)."""
+_SMALLEST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Reordering-invariant numbers of one weight, float64."""
+
+    size: int
+    total: float
+    magnitude: float
+    energy: float
+    low: float
+    high: float
+
+    @property
+    def telling(self) -> bool:
+        """Whether the numbers say anything: constants and tiny vectors match each other everywhere."""
+        return self.size >= _SMALLEST and self.high > self.low
+
+    def distance(self, other: Fingerprint) -> float:
+        """Largest relative difference of the invariants; infinite when the sizes differ."""
+        if self.size != other.size:
+            return float("inf")
+        scale = max(self.magnitude, other.magnitude, 1e-300)
+        extent = max(abs(self.low), abs(self.high), 1e-300)
+        return max(
+            abs(self.total - other.total) / scale,
+            abs(self.magnitude - other.magnitude) / scale,
+            abs(self.energy - other.energy) / max(self.energy, other.energy, 1e-300) / 2,
+            abs(self.low - other.low) / extent,
+            abs(self.high - other.high) / extent,
+        )
+
+
+def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
+    """The fingerprint of a numeric array; None where it has no finite numbers or is not numeric."""
+    import numpy as np
+
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        return None
+    flat = np.asarray(array).reshape(-1)
+    if flat.size == 0:
+        return None
+    values = flat.astype(np.float64)
+    if not np.isfinite(values).all():
+        return None
+    return Fingerprint(
+        size=int(values.size),
+        total=float(values.sum()),
+        magnitude=float(np.abs(values).sum()),
+        energy=float(values @ values),
+        low=float(values.min()),
+        high=float(values.max()),
+    )
+
+
+def real_values(weight: Weight) -> NDArray[np.generic]:
+    """The numbers a stored weight stands for: quantised ones are scaled back to float."""
+    import numpy as np
+
+    array = weight.load()
+    quantization = weight.quantization
+    if quantization is None or not quantization.scale or array.dtype.kind not in "iu":
+        return array
+    scale = np.asarray(quantization.scale, dtype=np.float64)
+    zero = np.asarray(quantization.zero_point or (0,), dtype=np.float64)
+    if scale.size > 1 and quantization.axis is not None:
+        shape = [1] * array.ndim
+        shape[quantization.axis] = scale.size
+        scale, zero = scale.reshape(shape), zero.reshape(shape) if zero.size > 1 else zero
+    return ((array.astype(np.float64) - zero) * scale).astype(np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A weight (or a folded one) and the nodes that use it."""
+
+    name: str
+    fingerprint: Fingerprint
+    users: tuple[Node, ...]
+
+
+def parameters(skeleton: Skeleton) -> list[Parameter]:
+    """Every telling weight of a side that computing nodes use; weights are read one at a time."""
+    users: dict[str, list[Node]] = defaultdict(list)
+    for node in skeleton.compute:
+        for root in dict.fromkeys(skeleton.weight_roots(node)):
+            users[root].append(node)
+    found = []
+    for name, nodes in users.items():
+        weight = skeleton.graph.weights.get(name)
+        if weight is None or _size(weight.shape) < _SMALLEST:
+            continue
+        print_ = fingerprint(real_values(weight))
+        if print_ is not None and print_.telling:
+            found.append(Parameter(name, print_, tuple(nodes)))
+    return found + list(_folded(skeleton))
+
+
+def _size(shape: Iterable[int]) -> int:
+    total = 1
+    for dim in shape:
+        total *= dim
+    return total
+
+
+def _folded(skeleton: Skeleton) -> Iterable[Parameter]:
+    """What a converter that folds batch normalisation would have stored for each layer followed by one."""
+    import numpy as np
+
+    weights = skeleton.graph.weights
+    for node in skeleton.compute:
+        if node.kind != "norm":
+            continue
+        data = skeleton.data_inputs(node)
+        vectors = [weights[name] for name in skeleton.weight_roots(node) if name in weights]
+        before = skeleton.producer.get(skeleton.root(data[0])) if len(data) == 1 else None
+        if before is None or before.kind not in {"conv", "conv_transpose", "matmul"} or len(vectors) < 4:
+            continue
+        roots = [weights[name] for name in skeleton.weight_roots(before) if name in weights]
+        if not roots:
+            continue
+        kernel = real_values(roots[0]).astype(np.float64)
+        gamma, _, _, variance = (real_values(vector).astype(np.float64).reshape(-1) for vector in vectors[:4])
+        epsilon = node.attributes.get("epsilon")
+        scale = gamma / np.sqrt(np.abs(variance) + (float(epsilon) if isinstance(epsilon, (int, float)) else 1e-5))
+        axes = [axis for axis, dim in enumerate(kernel.shape) if dim == scale.size]
+        if not axes:
+            continue
+        axis = 1 if before.kind == "conv_transpose" and 1 in axes else axes[0]
+        shape = [1] * kernel.ndim
+        shape[axis] = scale.size
+        print_ = fingerprint(kernel * scale.reshape(shape))
+        if print_ is not None and print_.telling:
+            yield Parameter(f"{roots[0].name} × {node.name}", print_, (before,))
+
+
+def match(reference: list[Parameter], candidate: list[Parameter]) -> list[tuple[Parameter, Parameter, float]]:
+    """Parameters that are the same numbers and whose match is the only one; distance says how same."""
+    matched: list[tuple[Parameter, Parameter, float]] = []
+    by_size: Mapping[int, list[Parameter]] = _grouped(candidate)
+    taken: dict[str, list[tuple[Parameter, float]]] = defaultdict(list)
+    for parameter in reference:
+        near = _nearest(parameter, by_size.get(parameter.fingerprint.size, []))
+        if near is not None:
+            taken[near[0].name].append((parameter, near[1]))
+    by_name = {parameter.name: parameter for parameter in candidate}
+    for name, claims in taken.items():
+        claims.sort(key=lambda claim: claim[1])
+        if len(claims) == 1 or claims[0][1] < EXACT <= claims[1][1]:
+            matched.append((claims[0][0], by_name[name], claims[0][1]))
+    return matched
+
+
+def _grouped(items: list[Parameter]) -> dict[int, list[Parameter]]:
+    groups: dict[int, list[Parameter]] = defaultdict(list)
+    for item in items:
+        groups[item.fingerprint.size].append(item)
+    return groups
+
+
+def _nearest(parameter: Parameter, others: list[Parameter]) -> tuple[Parameter, float] | None:
+    ranked = sorted(((other, parameter.fingerprint.distance(other.fingerprint)) for other in others), key=lambda r: r[1])
+    if not ranked or ranked[0][1] > ROUNDED:
+        return None
+    if len(ranked) > 1 and ranked[1][1] <= max(EXACT, 4 * ranked[0][1]):
+        return None  # several equal weights: structure has to tell them apart
+    return ranked[0]

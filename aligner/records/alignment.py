@@ -1,0 +1,54 @@
+"""Which tensor answers which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True)
+class Sketch:
+    """Numbers of a tensor that no reordering of its elements changes; what a cheap first look keeps of it.
+
+    ``rms`` and ``mean`` are float64 over finite elements; ``shape`` is the shape at run time.
+    """
+
+    shape: tuple[int, ...]
+    dtype: str
+    mean: float
+    rms: float
+    min: float
+    max: float
+    finite: bool = True
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        total = 1
+        for dim in self.shape:
+            total *= dim
+        return total
+
+
+@dataclass(frozen=True, slots=True)
+class PairedValues:
+    """Two value ids that answer each other; ``axes`` carries the reference into the candidate's axis order."""
+
+    reference: str
+    candidate: str
+    rule: str
+    confidence: float
+    axes: tuple[int, ...] | None = None
+    note: str | None = None
+    reference_aliases: tuple[str, ...] = ()
+    candidate_aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Alignment:
+    """Pairs in the candidate's execution order, and why the rest has none (value id → reason)."""
+
+    pairs: tuple[PairedValues, ...]
+    unpaired_reference: Mapping[str, str] = field(default_factory=dict)
+    unpaired_candidate: Mapping[str, str] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
