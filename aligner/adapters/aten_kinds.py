@@ -1,0 +1,335 @@
+"""PyTorch's words for operations and their arguments, in the framework-neutral words of ``records.graph``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from aligner.records.graph import Attribute
+
+_WORDS: dict[str, str] = {
+    "conv": "conv1d conv2d conv3d convolution conv_tbc thnn_conv2d slow_conv2d lazyconv2d",
+    "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
+    "matmul": "matmul mm bmm mv dot vdot inner addmm addmv addbmm baddbmm linear bilinear einsum tensordot outer",
+    "norm": (
+        "batch_norm native_batch_norm batchnorm1d batchnorm2d batchnorm3d syncbatchnorm layer_norm "
+        "native_layer_norm instance_norm instancenorm1d instancenorm2d instancenorm3d group_norm native_group_norm "
+        "rms_norm local_response_norm normalize fused_layer_norm fused_rms_norm"
+    ),
+    "add": "add",
+    "sub": "sub subtract rsub",
+    "mul": "mul multiply",
+    "div": "div divide true_divide truediv rtruediv",
+    "pow": "pow float_power square rpow",
+    "sqrt": "sqrt",
+    "exp": "exp",
+    "log": "log",
+    "abs": "abs absolute",
+    "neg": "neg negative",
+    "erf": "erf",
+    "minmax": "maximum minimum fmax fmin",
+    "unary": (
+        "rsqrt reciprocal log1p log2 log10 expm1 exp2 sign sgn floor ceil round trunc fix frac sin cos tan asin "
+        "acos atan arcsin arccos arctan sinh cosh asinh acosh atanh erfc erfinv lgamma digamma logical_not "
+        "bitwise_not invert not logit sinc deg2rad rad2deg angle real imag conj conj_physical resolve_conj "
+        "nan_to_num isnan isinf isfinite positive pos view_as_real view_as_complex"
+    ),
+    "binary": (
+        "floor_divide floordiv fmod remainder mod atan2 arctan2 logical_and logical_or logical_xor bitwise_and "
+        "bitwise_or bitwise_xor and or xor lshift rshift bitwise_left_shift bitwise_right_shift hypot copysign "
+        "xlogy logaddexp logaddexp2 nextafter polar complex cross"
+    ),
+    "relu": "relu",
+    "relu6": "relu6",
+    "clip": "clamp clip clamp_min clamp_max hardtanh",
+    "leaky_relu": "leaky_relu rrelu",
+    "prelu": "prelu",
+    "elu": "elu",
+    "gelu": "gelu",
+    "silu": "silu swish",
+    "sigmoid": "sigmoid expit",
+    "tanh": "tanh",
+    "hardsigmoid": "hardsigmoid",
+    "hardswish": "hardswish",
+    "softplus": "softplus",
+    "mish": "mish",
+    "activation": (
+        "selu celu glu softsign tanhshrink hardshrink softshrink threshold logsigmoid softmin gumbel_softmax"
+    ),
+    "resize": (
+        "interpolate upsample upsample_nearest upsample_bilinear upsamplingnearest2d upsamplingbilinear2d "
+        "upsample_nearest1d upsample_nearest2d upsample_nearest3d upsample_linear1d upsample_bilinear2d "
+        "upsample_trilinear3d upsample_bicubic2d upsample_nearest_exact1d upsample_nearest_exact2d "
+        "upsample_bilinear2d_aa upsample_bicubic2d_aa"
+    ),
+    "max_pool": (
+        "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
+        "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices fractional_max_pool2d "
+        "mkldnn_max_pool2d boolean_dispatch"
+    ),
+    "avg_pool": (
+        "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d lp_pool1d "
+        "lp_pool2d"
+    ),
+    "reduce": (
+        "mean sum prod amax amin max min std var std_mean var_mean aminmax norm vector_norm linalg_vector_norm "
+        "linalg_norm matrix_norm logsumexp any all median mode nanmean nansum nanmedian count_nonzero "
+        "frobenius_norm quantile"
+    ),
+    "softmax": "softmax softmax2d",
+    "log_softmax": "log_softmax",
+    "concat": "cat concat concatenate stack hstack vstack dstack column_stack row_stack meshgrid block_diag",
+    "split": (
+        "chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes unbind hsplit "
+        "vsplit dsplit iter"
+    ),
+    "slice": "getitem slice select narrow diagonal",
+    "gather": "gather index index_select take take_along_dim masked_select",
+    "scatter": (
+        "setitem scatter scatter_add scatter_reduce index_put index_add index_copy index_fill masked_scatter "
+        "index_put_impl slice_scatter select_scatter diagonal_scatter put fill_diagonal"
+    ),
+    "pad": (
+        "pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
+        "replication_pad2d replication_pad3d constantpad1d constantpad2d constantpad3d zeropad1d zeropad2d "
+        "zeropad3d circularpad1d circularpad2d"
+    ),
+    "transpose": "transpose permute t mt h mh swapaxes swapdims movedim moveaxis adjoint",
+    "reshape": (
+        "reshape view flatten unflatten squeeze unsqueeze ravel view_as reshape_as unsafe_view atleast_1d "
+        "atleast_2d atleast_3d"
+    ),
+    "expand": "expand expand_as broadcast_to broadcast_tensors",
+    "tile": "repeat tile repeat_interleave",
+    "depth_to_space": "pixel_shuffle",
+    "cast": "to type type_as float double half bfloat16 int long short byte char bool",
+    "quantize": (
+        "quantize_per_tensor quantize_per_channel quantize_per_tensor_dynamic fake_quantize_per_tensor_affine "
+        "fake_quantize_per_channel_affine fake_quantize_per_tensor_affine_cachemask"
+    ),
+    "dequantize": "dequantize",
+    "identity": (
+        "identity clone detach contiguous alias cpu cuda requires_grad lift_fresh lift_fresh_copy copy data "
+        "to_dense set_data pin_memory lift"
+    ),
+    "dropout": (
+        "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout native_dropout"
+    ),
+    "constant": (
+        "constant arange range linspace logspace zeros ones full empty eye tensor as_tensor scalar_tensor asarray "
+        "from_numpy zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_tensor "
+        "numtotensor empty_strided hann_window hamming_window tril_indices triu_indices empty_permuted"
+    ),
+    "shape": "size shape numel dim ndimension stride storage_offset is_floating_point len sym_size",
+    "compare": "eq ne lt gt le ge equal allclose isclose greater less greater_equal less_equal not_equal",
+    "where": "where masked_fill",
+    "argmax": "argmax argmin",
+    "topk": "topk kthvalue",
+    "sort": "sort argsort msort unique unique_consecutive unique2",
+    "nms": "nms batched_nms",
+    "random": (
+        "rand randn randint randperm rand_like randn_like randint_like normal uniform bernoulli multinomial "
+        "exponential log_normal geometric cauchy random poisson"
+    ),
+    "recurrent": (
+        "lstm gru rnn_tanh rnn_relu rnn lstm_cell gru_cell rnn_tanh_cell rnn_relu_cell lstmcell grucell rnncell "
+        "thnn_fused_lstm_cell"
+    ),
+    "attention": (
+        "scaled_dot_product_attention multi_head_attention_forward multiheadattention native_multi_head_attention "
+        "transformer_encoder_layer_fwd scaled_dot_product_flash_attention "
+        "scaled_dot_product_flash_attention_for_cpu flex_attention"
+    ),
+    "embedding": "embedding embedding_bag",
+    "cumsum": "cumsum cumprod cummax cummin logcumsumexp",
+    "control_flow": "if loop",
+    "opaque": "pythonop",
+}
+_KINDS: dict[str, str] = {word.replace("_", ""): kind for kind, words in _WORDS.items() for word in words.split()}
+_NAMESPACES = frozenset({"aten", "prim", "prims", "quantized", "torchvision", "torch", "inductor"})
+_REFLECTED = re.compile(r"__([ri]?)([a-z]+)__")
+_DUNDERS = frozenset({"add", "sub", "mul", "matmul", "truediv", "div", "floordiv", "mod", "pow"}) | {
+    "and",
+    "or",
+    "xor",
+    "lshift",
+    "rshift",
+}
+
+
+def bare_name(op: str) -> str:
+    """Strip namespace, overload, dunders and the in-place underscore: "aten::add_.Tensor" and "__iadd__" → "add"."""
+    name = op
+    if "::" in name:
+        name = name.split("::", 1)[1].split(".", 1)[0]
+    name = name.rsplit(".", 1)[-1]
+    dunder = _REFLECTED.fullmatch(name)
+    if dunder:
+        prefix, word = dunder.groups()
+        if word in _DUNDERS:
+            return "rsub" if (prefix, word) == ("r", "sub") else word
+        return prefix + word
+    return name.rstrip("_") if not name.startswith("__") else name.strip("_")
+
+
+def kind_of(op: str) -> str:
+    """Answer the neutral kind of an op: "conv2d", "aten::conv2d", "__add__", "add_" and "Conv2d" are all known.
+
+    An op of a namespace that is not PyTorch's own is "opaque"; an unknown one of PyTorch is "other".
+    """
+    name = bare_name(op)
+    found = _KINDS.get(name.replace("_", "").lower())
+    if found is not None:
+        return found
+    namespace = op.split("::", 1)[0] if "::" in op else "aten"
+    return "other" if namespace in _NAMESPACES else "opaque"
+
+
+def is_inplace(op: str) -> bool:
+    """Whether the op's name says that it overwrites its first operand ("add_", "__iadd__", "__setitem__", "copy_")."""
+    name = op.split("::", 1)[-1].split(".", 1)[0]
+    if name == "__setitem__":
+        return True
+    dunder = _REFLECTED.fullmatch(name)
+    if dunder:
+        return dunder.group(1) == "i" and dunder.group(2) in _DUNDERS
+    return name.endswith("_") and not name.endswith("__")
+
+
+_RENAMED = {"eps": "epsilon", "negative_slope": "alpha", "keepdim": "keepdims", "min_val": "min", "max_val": "max"}
+_MODES = {"bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
+_TO_THE_END = (1 << 31) - 1
+"""A slice's end from here on is the compilers' word for "to the end"."""
+_LOOSE_AXES = frozenset({"reduce", "reshape"})
+"""Kinds whose ``dim`` may be one axis or several: always written as ``axes``."""
+
+
+def normalise_attributes(
+    op: str, arguments: Mapping[str, Any], weight_shape: Sequence[int] | None = None
+) -> dict[str, Attribute]:
+    """Rename and reshape PyTorch's non-tensor arguments (named as in the schema) to the neutral attribute names.
+
+    ``weight_shape`` is the kernel's shape where the op has one. What has no neutral name keeps PyTorch's.
+    """
+    kind = kind_of(op)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    attributes = _special(kind, bare_name(op), given, weight_shape)
+    for name, value in given.items():
+        if name == "dim":
+            loose = kind in _LOOSE_AXES or isinstance(value, tuple | list)
+            attributes["axes" if loose else "axis"] = _tuple(value) if loose else value
+        else:
+            attributes[_RENAMED.get(name, name)] = plain(value)
+    return attributes
+
+
+def plain(value: Any) -> Attribute:
+    """Reduce an argument to scalars, strings and tuples."""
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, tuple | list):
+        return tuple(plain(item) for item in value)
+    if isinstance(value, slice):
+        return f"{_edge(value.start)}:{_edge(value.stop)}" + ("" if value.step is None else f":{_edge(value.step)}")
+    if value is Ellipsis:
+        return "..."
+    text = str(value)
+    return text.removeprefix("torch.")
+
+
+def _edge(value: Any) -> str:
+    return "" if value is None else str(plain(value))
+
+
+def _tuple(value: Any) -> tuple[Any, ...]:
+    return tuple(plain(item) for item in value) if isinstance(value, tuple | list) else (plain(value),)
+
+
+def _spread(value: Any, rank: int) -> tuple[Any, ...]:
+    """One entry for each spatial axis: 2 → (2, 2); an empty list stays empty."""
+    values = _tuple(value)
+    return values * rank if len(values) == 1 else values
+
+
+def _rank(name: str, given: Mapping[str, Any], weight_shape: Sequence[int] | None) -> int:
+    if weight_shape is not None and len(weight_shape) > 2:
+        return len(weight_shape) - 2
+    digits = re.search(r"([123])d", name)
+    if digits:
+        return int(digits.group(1))
+    lengths = [len(given[key]) for key in ("stride", "padding", "dilation") if isinstance(given.get(key), tuple | list)]
+    return max(lengths, default=2)
+
+
+def _special(kind: str, name: str, given: dict[str, Any], weight_shape: Sequence[int] | None) -> dict[str, Attribute]:
+    """What takes more than renaming; the arguments that were read are taken out of ``given``."""
+    if kind in ("conv", "conv_transpose", "max_pool", "avg_pool"):
+        return _window(name, given, weight_shape)
+    if kind == "pad":
+        return _pad(name, given)
+    if kind == "resize":
+        return _resize(name, given)
+    if kind == "norm":
+        given.pop("cudnn_enabled", None)
+        shape = given.pop("normalized_shape", None)
+        return {"axes": tuple(range(-len(_tuple(shape)), 0))} if shape is not None else {}
+    if kind == "transpose" and "dims" in given:
+        return {"perm": _tuple(given.pop("dims"))}
+    if kind == "slice" and isinstance(given.get("end"), int) and given["end"] >= _TO_THE_END:
+        del given["end"]
+    return {}
+
+
+def _window(name: str, given: dict[str, Any], weight_shape: Sequence[int] | None) -> dict[str, Attribute]:
+    rank = _rank(name, given, weight_shape)
+    adaptive = "adaptive" in name
+    found: dict[str, Attribute] = {}
+    kernel = given.pop("kernel_size", None)
+    if kernel is None and weight_shape is not None and len(weight_shape) > 2:
+        kernel = tuple(weight_shape[2:])
+    if kernel is not None:
+        found["kernel"] = _spread(kernel, rank)
+    stride = given.pop("stride", None)
+    if stride is None or stride in ([], ()):
+        stride = None if adaptive else (kernel if "pool" in name else 1)
+    if stride is not None:
+        found["strides"] = _spread(stride, rank)
+    if not adaptive:
+        found.update(_padding(given.pop("padding", 0), rank))
+        if "avg" not in name and "lp" not in name:
+            found["dilations"] = _spread(given.pop("dilation", 1), rank)
+    if "conv" in name:
+        found["groups"] = plain(given.pop("groups", 1))
+    if "output_padding" in given:
+        found["output_padding"] = _spread(given.pop("output_padding"), rank)
+    for noise in ("benchmark", "deterministic", "cudnn_enabled", "allow_tf32"):
+        given.pop(noise, None)
+    return found
+
+
+def _padding(padding: Any, rank: int) -> dict[str, Attribute]:
+    if padding == "same":
+        return {"auto_pad": "same_upper"}
+    amounts = _spread(0 if padding == "valid" else padding, rank)
+    return {"pads": tuple((amount, amount) for amount in amounts)}
+
+
+def _pad(name: str, given: dict[str, Any]) -> dict[str, Attribute]:
+    """``F.pad`` counts from the last axis backwards; the pairs here stand in axis order, for the last axes."""
+    amounts = _tuple(given.pop("pad", given.pop("padding", ())))
+    pairs = tuple(zip(amounts[0::2], amounts[1::2], strict=False))
+    named = next((word for word in ("reflect", "replicat", "circular") if name.startswith(word)), None)
+    mode = {"reflect": "reflect", "replicat": "replicate", "circular": "circular"}.get(named or "", "constant")
+    return {"pads": pairs[::-1], "mode": plain(given.pop("mode", mode))}
+
+
+def _resize(name: str, given: dict[str, Any]) -> dict[str, Attribute]:
+    """The interpolation's ``mode`` is one of nearest, nearest-exact, linear, cubic, area."""
+    named = next(
+        (word for word in ("nearest_exact", "nearest", "bilinear", "bicubic", "trilinear", "linear") if word in name),
+        "nearest",
+    )
+    mode = str(given.pop("mode", named.replace("_", "-")))
+    return {"mode": _MODES.get(mode, mode)}
