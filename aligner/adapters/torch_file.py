@@ -100,8 +100,8 @@ def _members(archive: zipfile.ZipFile) -> TorchFile:
 
 def _legacy_pickles(file: IO[bytes]) -> TorchFile:
     try:
-        magic = next((argument for op, argument, _ in pickletools.genops(file) if op.name == "LONG1"), None)
-        if magic != _LEGACY_MAGIC:
+        magic = [argument for op, argument, _ in pickletools.genops(file) if op.name == "LONG1"]
+        if magic != [_LEGACY_MAGIC]:
             return TorchFile("unknown", "a plain pickle, not written by torch.save")
         for _ in range(_LEGACY_PREAMBLE - 1):
             for _ in pickletools.genops(file):
