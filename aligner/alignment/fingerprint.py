@@ -186,7 +186,9 @@ def _grouped(items: list[Parameter]) -> dict[int, list[Parameter]]:
 
 
 def _nearest(parameter: Parameter, others: list[Parameter]) -> tuple[Parameter, float] | None:
-    ranked = sorted(((other, parameter.fingerprint.distance(other.fingerprint)) for other in others), key=lambda r: r[1])
+    ranked = sorted(
+        ((other, parameter.fingerprint.distance(other.fingerprint)) for other in others), key=lambda r: r[1]
+    )
     if not ranked or ranked[0][1] > ROUNDED:
         return None
     if len(ranked) > 1 and ranked[1][1] <= max(EXACT, 4 * ranked[0][1]):

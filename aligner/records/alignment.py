@@ -31,6 +31,19 @@ class Sketch:
 
 
 @dataclass(frozen=True, slots=True)
+class Region:
+    """What computes a paired tensor out of the paired tensors before it, on one side.
+
+    ``nodes`` are indices in execution order, ``weights`` ids of stored weights, ``inputs`` the paired values (or graph
+    inputs) it starts from.
+    """
+
+    nodes: tuple[int, ...] = ()
+    weights: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class PairedValues:
     """Two value ids that answer each other; ``axes`` carries the reference into the candidate's axis order."""
 
@@ -42,6 +55,8 @@ class PairedValues:
     note: str | None = None
     reference_aliases: tuple[str, ...] = ()
     candidate_aliases: tuple[str, ...] = ()
+    reference_region: Region = Region()
+    candidate_region: Region = Region()
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,7 +97,7 @@ class Unpaired:
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A cause, with its evidence; ``explained`` is the share of the local error that the proof removes, None if unproven."""
+    """A cause and its evidence; ``explained``: the share of the local error the proof removes, None if unproven."""
 
     id: str
     node: str

@@ -1,0 +1,61 @@
+"""Which kinds of node, and which tensors, may answer each other."""
+
+from __future__ import annotations
+
+from aligner.alignment.skeleton import Skeleton
+from aligner.records.alignment import Sketch
+from aligner.records.graph import Node
+
+_FAMILIES = (
+    {"conv", "conv_transpose", "matmul"},
+    {"relu", "relu6", "clip", "minmax", "leaky_relu", "prelu", "elu", "gelu", "silu", "sigmoid", "tanh"}
+    | {"hardsigmoid", "hardswish", "softplus", "mish", "activation", "erf"},
+    {"max_pool", "avg_pool", "reduce"},
+    {"add", "sub", "binary"},
+    {"mul", "div", "binary"},
+    {"softmax", "log_softmax"},
+    {"gather", "embedding", "slice", "split"},
+    {"transpose", "reshape", "depth_to_space", "expand", "tile"},
+    {"pow", "mul", "unary"},
+    {"where", "mul", "add"},
+)
+COMMUTATIVE = frozenset({"add", "mul", "minmax", "binary", "compare"})
+
+SAME_TENSOR = 1e-3
+"""Relative difference of sketches up to which two tensors are taken for the same one: rounding of a deep network."""
+
+
+def same_family(reference: str, candidate: str) -> bool:
+    """Whether a converter, or a fault, may have turned one kind into the other."""
+    return reference == candidate or any(reference in family and candidate in family for family in _FAMILIES)
+
+
+def agree(reference: Sketch | None, candidate: Sketch | None) -> bool | None:
+    """Whether two tensors look like the same one up to order; None where the sketches cannot tell."""
+    if reference is None or candidate is None or reference.size != candidate.size:
+        return None
+    if not (reference.finite and candidate.finite) or reference.size < _TELLING or reference.min == reference.max:
+        return None
+    extent = max(abs(reference.min), abs(reference.max), 1e-30)
+    return (
+        abs(reference.rms - candidate.rms) <= SAME_TENSOR * reference.rms
+        and abs(reference.mean - candidate.mean) <= SAME_TENSOR * reference.rms
+        and abs(reference.min - candidate.min) <= 2 * SAME_TENSOR * extent
+        and abs(reference.max - candidate.max) <= 2 * SAME_TENSOR * extent
+    )
+
+
+_TELLING = 4
+
+
+def weight_sizes(skeleton: Skeleton, node: Node) -> tuple[int, ...]:
+    """Element counts of a node's larger weights, sorted: the shape of its parameters up to layout."""
+    sizes = []
+    for root in skeleton.weight_roots(node):
+        weight = skeleton.graph.weights.get(root)
+        if weight is not None and len(weight.shape) >= 2:
+            total = 1
+            for dim in weight.shape:
+                total *= dim
+            sizes.append(total)
+    return tuple(sorted(sizes))

@@ -1,0 +1,217 @@
+"""The cascade: provenance, weights, structure, order, values. Every pair says which rule made it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from aligner.alignment import fingerprint, provenance
+from aligner.alignment.compatibility import agree, same_family, weight_sizes
+from aligner.alignment.matching import Evidence, Matching
+from aligner.alignment.pairs import assemble
+from aligner.alignment.sequence import heaviest_common_subsequence
+from aligner.alignment.skeleton import Skeleton, read
+from aligner.records.alignment import Alignment, Sketch
+from aligner.records.graph import Graph, Node
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+METHODS = ("auto", "name", "order", "weights", "structure")
+_LARGEST_TABLE = 40_000_000
+
+
+def align(
+    reference: Graph,
+    candidate: Graph,
+    *,
+    reference_sketches: Mapping[str, Sketch] | None = None,
+    candidate_sketches: Mapping[str, Sketch] | None = None,
+    inputs: Sequence[tuple[str, str]] = (),
+    mapping: Sequence[tuple[str, str]] = (),
+    method: str = "auto",
+) -> Alignment:
+    """Decide which value of the reference answers which of the candidate.
+
+    ``inputs`` are graph inputs known to hold the same data; ``mapping`` holds (reference id, candidate id) pairs of the
+    user's own, which nothing overrides. Sketches, where there are any, confirm pairs and find what structure cannot.
+    """
+    matching = Matching(read(reference, reference_sketches or {}), read(candidate, candidate_sketches or {}))
+    left, right = matching.reference, matching.candidate
+    for pair in mapping:
+        matching.pair_roots(*pair, Evidence("map", 1.0), resized=True)
+    for pair in inputs:
+        matching.pair_roots(*pair, Evidence("input", 1.0))
+    if method == "order":
+        _pair_in_order(matching)
+        return assemble(matching)
+    if method in {"auto", "name"}:
+        _pair_by_name(matching)
+    if method in {"auto", "weights", "structure"}:
+        if method != "structure":
+            _pair_by_weights(matching)
+        _pair_outputs(matching)
+        _pair_by_sequence(matching)
+        matching.propagate()
+    matching.outputs_of_paired_nodes()
+    matching.propagate() if method != "name" else None
+    matching.outputs_of_paired_nodes()
+    if method == "auto":
+        _pair_by_values(matching, left, right)
+    return assemble(matching)
+
+
+def _pair_by_name(matching: Matching) -> None:
+    left, right = matching.reference, matching.candidate
+    for node, other in provenance.named_nodes(left, right):
+        if matching._outputs_fit(node, other) or weight_sizes(left, node) == weight_sizes(right, other):
+            matching.pair_nodes(node, other, Evidence("name", 0.97))
+    for value, other_value in provenance.named_values(left, right):
+        a, b = left.producer.get(value), right.producer.get(other_value)
+        if a is not None and b is not None and a.kind == b.kind:
+            matching.pair_nodes(a, b, Evidence("name", 0.97))
+        if agree(left.sketches.get(value), right.sketches.get(other_value)) is not False or (
+            a is not None and b is not None and a.kind == b.kind
+        ):
+            matching.pair_roots(left.root(value), right.root(other_value), Evidence("name", 0.97))
+
+
+def _pair_by_weights(matching: Matching) -> None:
+    left, right = fingerprint.parameters(matching.reference), fingerprint.parameters(matching.candidate)
+    for one, other, distance in fingerprint.match(left, right):
+        if len(one.users) != len(other.users):
+            continue
+        for node, partner in zip(one.users, other.users, strict=True):
+            if same_family(node.kind, partner.kind):
+                sure = 0.98 if distance <= fingerprint.EXACT else 0.93
+                matching.pair_nodes(node, partner, Evidence("weights", sure if len(one.users) == 1 else sure - 0.05))
+    matching.propagate()
+
+
+def _pair_outputs(matching: Matching) -> None:
+    """Outputs by name, then by what tells them apart; in file order only when nothing does and all sizes agree."""
+    left, right = matching.reference, matching.candidate
+    free_left = [value for value in dict.fromkeys(left.graph.outputs) if left.root(value) not in matching.roots]
+    free_right = [v for v in dict.fromkeys(right.graph.outputs) if right.root(v) not in matching.root_source]
+
+    def settle(alike: object, confidence: float) -> None:
+        assert callable(alike)
+        for value in list(free_left):
+            options = [other for other in free_right if alike(value, other)]
+            rivals = [other for other in free_left if options and alike(other, options[0])]
+            if len(options) == 1 and len(rivals) == 1:
+                matching.pair_roots(left.root(value), right.root(options[0]), Evidence("output", confidence))
+                matching.forms.setdefault(options[0], value)
+                free_left.remove(value)
+                free_right.remove(options[0])
+
+    settle(lambda a, b: agree(left.sketches.get(a), right.sketches.get(b)) is True, 0.95)
+    settle(lambda a, b: left.size(a) is not None and left.size(a) == right.size(b), 0.9)
+    settle(lambda a, b: left.graph.values[a].name == right.graph.values[b].name and left.size(a) == right.size(b), 0.9)
+    matching.propagate()
+
+
+def _pair_by_sequence(matching: Matching) -> None:
+    left, right = matching.reference.compute, matching.candidate.compute
+    if len(left) * len(right) > _LARGEST_TABLE:
+        left = [node for node in left if node.index not in matching.node_partner]
+        right = [node for node in right if node.index not in matching.node_source]
+    if not left or not right or len(left) * len(right) > _LARGEST_TABLE:
+        return
+    score = _scores(matching, left, right)
+    for i, j in heaviest_common_subsequence(score):
+        if left[i].index not in matching.node_partner and right[j].index not in matching.node_source:
+            confidence = min(0.85, 0.4 + 0.08 * float(score[i, j]))
+            matching.pair_nodes(left[i], right[j], Evidence("order", confidence))
+
+
+def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[np.float32]:
+    """Likeness of every two nodes: kind, output size, weight sizes, sketch; anchors pair only with each other."""
+    import numpy as np
+
+    features = [
+        [_features(s, node) for node in nodes] for s, nodes in ((matching.reference, left), (matching.candidate, right))
+    ]
+    codes: dict[object, int] = defaultdict(lambda: len(codes))
+
+    def column(side: int, field: int) -> NDArray[np.int64]:
+        return np.array([codes[field, feature[field]] for feature in features[side]], dtype=np.int64)
+
+    kind = column(0, 0)[:, None] == column(1, 0)[None, :]
+    family = np.zeros_like(kind)
+    kinds = [sorted({f[0] for f in side}) for side in features]
+    for a in kinds[0]:
+        for b in kinds[1]:
+            if a != b and same_family(a, b):
+                rows = np.array([f[0] == a for f in features[0]])
+                columns = np.array([f[0] == b for f in features[1]])
+                family |= rows[:, None] & columns[None, :]
+    size = column(0, 1)[:, None] == column(1, 1)[None, :]
+    weights = column(0, 2)[:, None] == column(1, 2)[None, :]
+    score = (4.0 * kind + 1.0 * family).astype(np.float32)
+    score *= weights  # parameters of other sizes are other layers
+    score *= np.where(size, 1.0, 0.25).astype(np.float32)
+    _add_sketches(matching, left, right, score)
+    for i, node in enumerate(left):
+        if node.index in matching.node_partner:
+            score[i, :] = 0
+    for j, node in enumerate(right):
+        if node.index in matching.node_source:
+            score[:, j] = 0
+    place = {node.index: j for j, node in enumerate(right)}
+    for i, node in enumerate(left):
+        partner = matching.node_partner.get(node.index)
+        if partner is not None and partner.index in place:
+            score[i, place[partner.index]] = 12 * matching.node_evidence[partner.index].confidence
+    return score
+
+
+def _add_sketches(matching: Matching, left: list[Node], right: list[Node], score: NDArray[np.float32]) -> None:
+    by_size: dict[int, list[int]] = defaultdict(list)
+    for j, node in enumerate(right):
+        size = matching.candidate.size(node.outputs[0])
+        if size is not None:
+            by_size[size].append(j)
+    for i, node in enumerate(left):
+        sketch = matching.reference.sketches.get(node.outputs[0])
+        if sketch is None:
+            continue
+        for j in by_size.get(sketch.size, ()):
+            if score[i, j] > 0 and agree(sketch, matching.candidate.sketches.get(right[j].outputs[0])):
+                score[i, j] += 3
+
+
+def _features(skeleton: Skeleton, node: Node) -> tuple[str, int | None, tuple[int, ...]]:
+    return node.kind, skeleton.size(node.outputs[0]), weight_sizes(skeleton, node)
+
+
+def _pair_in_order(matching: Matching) -> None:
+    """The plain recipe, for those who ask for it: same size and kind, in order, nothing else."""
+    _pair_by_sequence(matching)
+    matching._nodes.clear()
+    matching.outputs_of_paired_nodes()
+
+
+def _pair_by_values(matching: Matching, left: Skeleton, right: Skeleton) -> None:
+    """What is left: tensors that hold the same numbers, when only one tensor on each side does."""
+    free: dict[int, list[str]] = defaultdict(list)
+    for node in left.compute:
+        for value in node.outputs:
+            size = left.size(value)
+            if value in left.sketches and value not in matching.roots and size is not None:
+                free[size].append(value)
+    claims: dict[str, list[str]] = defaultdict(list)
+    for node in right.compute:
+        for value in node.outputs:
+            sketch = right.sketches.get(value)
+            if sketch is None or value in matching.root_source:
+                continue
+            same = [other for other in free.get(sketch.size, ()) if agree(left.sketches[other], sketch)]
+            if len(same) == 1:
+                claims[same[0]].append(value)
+    for value, others in claims.items():
+        if len(others) == 1:
+            matching.pair_roots(value, others[0], Evidence("values", 0.8))
+    matching.outputs_of_paired_nodes()

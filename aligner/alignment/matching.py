@@ -1,0 +1,186 @@
+"""The state of an alignment under construction, and the rule that carries it along the dataflow.
+
+Values are paired through the operands of paired nodes, walking against the flow: what a paired node reads on one side
+answers what it reads on the other, whatever computed it. That is what makes fused groups regions: a convolution with
+its normalisation folded in answers the normalisation's output, because both feed the same next layer; and the inside of
+a region finds no partner. One tensor has at most one partner; a pairing once made is never overwritten.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+from aligner.alignment.compatibility import COMMUTATIVE, agree, same_family, weight_sizes
+from aligner.alignment.skeleton import Skeleton
+from aligner.records.graph import Node
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """Which rule made a pair, and how sure it is (0…1)."""
+
+    rule: str
+    confidence: float
+
+
+class Matching:
+    """Node pairs, tensor pairs (roots of layout-only chains) and the forms that paired nodes read."""
+
+    def __init__(self, reference: Skeleton, candidate: Skeleton) -> None:
+        self.reference = reference
+        self.candidate = candidate
+        self.node_partner: dict[int, Node] = {}
+        self.node_source: dict[int, Node] = {}
+        self.node_evidence: dict[int, Evidence] = {}
+        self.roots: dict[str, tuple[str, Evidence]] = {}
+        self.root_source: dict[str, str] = {}
+        self.forms: dict[str, str] = {}
+        """Candidate value → reference value, as read by a pair of nodes (forms of paired roots)."""
+        self._nodes: deque[tuple[Node, Node]] = deque()
+        self._values: deque[tuple[str, str]] = deque()
+
+    def pair_nodes(self, reference: Node, candidate: Node, evidence: Evidence) -> bool:
+        """Pair two nodes unless either has a partner; their operands follow in ``propagate``."""
+        if reference.index in self.node_partner or candidate.index in self.node_source:
+            return False
+        self.node_partner[reference.index] = candidate
+        self.node_source[candidate.index] = reference
+        self.node_evidence[candidate.index] = evidence
+        self._nodes.append((reference, candidate))
+        return True
+
+    def pair_roots(self, reference: str, candidate: str, evidence: Evidence, *, resized: bool = False) -> bool:
+        """Pair two tensors of equal size unless either has a partner; ``resized`` lets sizes differ."""
+        if reference in self.roots or candidate in self.root_source:
+            return False
+        sizes = self.reference.size(reference), self.candidate.size(candidate)
+        if not resized and None not in sizes and sizes[0] != sizes[1]:
+            return False
+        self.roots[reference] = (candidate, evidence)
+        self.root_source[candidate] = reference
+        self._values.append((reference, candidate))
+        return True
+
+    def propagate(self) -> None:
+        """Follow the dataflow from every new pair until nothing more follows."""
+        while self._nodes or self._values:
+            if self._nodes:
+                self._operands(*self._nodes.popleft())
+            else:
+                reference, candidate = self._values.popleft()
+                self._producers(reference, candidate)
+                self._readers(reference, candidate)
+
+    def _operands(self, reference: Node, candidate: Node) -> None:
+        confidence = 0.95 * self.node_evidence[candidate.index].confidence
+        for left, right in self._matched_operands(reference, candidate):
+            roots = self.reference.root(left), self.candidate.root(right)
+            self.pair_roots(*roots, Evidence("structure", confidence))
+            if self.roots.get(roots[0], ("",))[0] == roots[1]:
+                self.forms.setdefault(right, left)
+
+    def _matched_operands(self, reference: Node, candidate: Node) -> list[tuple[str, str]]:
+        left, right = self.reference.data_inputs(reference), self.candidate.data_inputs(candidate)
+        if len(left) == 1 and len(right) == 1:
+            return [(left[0], right[0])]
+        ordered = len(left) == len(right) and reference.kind not in COMMUTATIVE
+        pairs, free_left, free_right = [], list(left), list(right)
+        for certain in (self._paired, self._same, *((self._alike,) if not ordered else ())):
+            for a in list(free_left):
+                options = [b for b in free_right if certain(a, b)]
+                rivals = [other for other in free_left if other != a and options and certain(other, options[0])]
+                if options and (certain == self._paired or (len(options) == 1 and not rivals)):
+                    pairs.append((a, options[0]))
+                    free_left.remove(a)
+                    free_right.remove(options[0])
+        if len(free_left) == len(free_right):
+            pairs += [(a, b) for a, b in zip(free_left, free_right, strict=True) if self._may_pair(a, b)]
+        return pairs
+
+    def _paired(self, left: str, right: str) -> bool:
+        return self.roots.get(self.reference.root(left), ("",))[0] == self.candidate.root(right)
+
+    def _may_pair(self, left: str, right: str) -> bool:
+        roots = self.reference.root(left), self.candidate.root(right)
+        return (roots[0] not in self.roots and roots[1] not in self.root_source) or self._paired(left, right)
+
+    def _same(self, left: str, right: str) -> bool:
+        return bool(agree(self.reference.sketches.get(left), self.candidate.sketches.get(right)))
+
+    def _alike(self, left: str, right: str) -> bool:
+        sizes = self.reference.size(left), self.candidate.size(right)
+        if None in sizes or sizes[0] != sizes[1]:
+            return False
+        producers = (
+            self.reference.producer.get(self.reference.root(left)),
+            self.candidate.producer.get(self.candidate.root(right)),
+        )
+        if None in producers:
+            return producers == (None, None)
+        a, b = producers
+        return a is not None and b is not None and a.kind == b.kind
+
+    def _producers(self, reference: str, candidate: str) -> None:
+        a, b = self.reference.producer.get(reference), self.candidate.producer.get(candidate)
+        if a is None or b is None or self.reference.moves(a) or self.candidate.moves(b):
+            return
+        if (
+            a.kind == b.kind
+            and self._parameters_fit(a, b)
+            and self._position(a, reference) == self._position(b, candidate)
+        ):
+            confidence = 0.95 * self.roots[reference][1].confidence
+            self.pair_nodes(a, b, Evidence("structure", confidence))
+
+    @staticmethod
+    def _position(node: Node, value: str) -> int:
+        return node.outputs.index(value)
+
+    def _parameters_fit(self, reference: Node, candidate: Node) -> bool:
+        return weight_sizes(self.reference, reference) == weight_sizes(self.candidate, candidate)
+
+    def _readers(self, reference: str, candidate: str) -> None:
+        left = [node for node, _ in self.reference.readers(reference) if node.index not in self.node_partner]
+        right = [node for node, _ in self.candidate.readers(candidate) if node.index not in self.node_source]
+        left, right = list({n.index: n for n in left}.values()), list({n.index: n for n in right}.values())
+        confidence = self.roots[reference][1].confidence
+        for kind in dict.fromkeys(node.kind for node in left):
+            a = [node for node in left if node.kind == kind]
+            b = [node for node in right if node.kind == kind]
+            if len(a) != len(b) or kind in {"shape", "constant", "other"}:
+                continue
+            for one, other in zip(a, b, strict=True):
+                if self._parameters_fit(one, other) and self._outputs_fit(one, other):
+                    self.pair_nodes(one, other, Evidence("structure", (0.95 if len(a) == 1 else 0.8) * confidence))
+
+    def _outputs_fit(self, reference: Node, candidate: Node) -> bool:
+        if not reference.outputs or not candidate.outputs:
+            return False
+        return self.reference.size(reference.outputs[0]) == self.candidate.size(candidate.outputs[0])
+
+    def outputs_of_paired_nodes(self) -> None:
+        """Pair what paired nodes compute, where no reader has settled it: ends of branches, unmatched readers."""
+        for candidate_index, reference in list(self.node_source.items()):
+            candidate = self.node_partner[reference.index]
+            assert candidate.index == candidate_index
+            evidence = self.node_evidence[candidate_index]
+            for left, right in zip(reference.outputs, candidate.outputs, strict=False):
+                if left and right and same_family(reference.kind, candidate.kind):
+                    self._pair_outputs(reference, left, right, evidence)
+
+    def _pair_outputs(self, node: Node, left: str, right: str, evidence: Evidence) -> None:
+        same = agree(self.reference.sketches.get(left), self.candidate.sketches.get(right))
+        if same is False and not self._ends_agree(left, right):
+            return
+        resized = evidence.rule in {"name", "weights"} or evidence.confidence >= 0.85
+        factor = 0.98 if same else 0.9
+        self.pair_roots(left, right, Evidence(evidence.rule, factor * evidence.confidence), resized=resized)
+
+    def _ends_agree(self, left: str, right: str) -> bool:
+        """Whether nothing has been fused into one of the two: the next things done to both are of one kind."""
+        kinds = [
+            {reader.kind for reader, _ in skeleton.readers(value)}
+            for skeleton, value in ((self.reference, left), (self.candidate, right))
+        ]
+        return kinds[0] == kinds[1]

@@ -1,0 +1,137 @@
+"""From a finished matching to pairs: axis orders, forms, confirmation by sketches, and reasons for what is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from aligner.alignment.compatibility import agree
+from aligner.alignment.layout import axes_between, channel_labels, squeezed
+from aligner.alignment.matching import Evidence, Matching
+from aligner.alignment.regions import region
+from aligner.alignment.skeleton import Skeleton
+from aligner.records.alignment import Alignment, PairedValues
+
+LEAST_CONFIDENCE = 0.35
+"""Below this a pair is not made: a wrong pair is worse than an unpaired tensor."""
+
+
+def assemble(matching: Matching) -> Alignment:
+    """Pairs in the candidate's execution order, and the reason of every value without one."""
+    labels = channel_labels(matching.reference), channel_labels(matching.candidate)
+    pairs = [pair for pair in _pairs(matching, labels) if pair.confidence >= LEAST_CONFIDENCE]
+    place = _execution_place(matching.candidate)
+    pairs.sort(key=lambda pair: place.get(pair.candidate, -1))
+    pairs = _with_regions(matching, pairs)
+    return Alignment(
+        pairs=tuple(pairs),
+        unpaired_reference=_reasons(matching.reference, {pair.reference for pair in pairs}, matching),
+        unpaired_candidate=_reasons(matching.candidate, {pair.candidate for pair in pairs}, matching),
+    )
+
+
+def _with_regions(matching: Matching, pairs: list[PairedValues]) -> list[PairedValues]:
+    paired = {pair.reference for pair in pairs}, {pair.candidate for pair in pairs}
+    return [
+        replace(
+            pair,
+            reference_region=region(matching.reference, pair.reference, paired[0]),
+            candidate_region=region(matching.candidate, pair.candidate, paired[1]),
+        )
+        for pair in pairs
+    ]
+
+
+def _execution_place(skeleton: Skeleton) -> dict[str, int]:
+    place = dict.fromkeys(skeleton.graph.inputs, -1)
+    for node in skeleton.graph.nodes:
+        for value in node.outputs:
+            place.setdefault(value, node.index)
+    return place
+
+
+def _pairs(matching: Matching, labels: tuple[dict[str, str], dict[str, str]]) -> Iterator[PairedValues]:
+    for reference, (candidate, evidence) in matching.roots.items():
+        members = matching.reference.members(reference)
+        for value in matching.candidate.members(candidate):
+            partner = _partner(matching, members, reference, candidate, value)
+            if partner is None:
+                continue
+            pair = _pair(matching, partner, value, evidence, labels)
+            if pair is not None:
+                yield pair
+
+
+def _partner(matching: Matching, members: list[str], reference: str, candidate: str, value: str) -> str | None:
+    """The form of the reference that a form of the candidate answers: as read, as shaped, else the root itself."""
+    if value == candidate:
+        return reference
+    if value in matching.forms and matching.forms[value] in members:
+        return matching.forms[value]
+    shape = matching.candidate.shape(value)
+    same = [member for member in members if matching.reference.shape(member) == shape]
+    if len(same) == 1:
+        return same[0]
+    return None if same else reference
+
+
+def _pair(
+    matching: Matching,
+    reference: str,
+    candidate: str,
+    evidence: Evidence,
+    labels: tuple[dict[str, str], dict[str, str]],
+) -> PairedValues | None:
+    shapes = matching.reference.shape(reference), matching.candidate.shape(candidate)
+    confidence, note, axes = evidence.confidence, None, None
+    if shapes[0] is not None and shapes[1] is not None:
+        comparable, axes = axes_between(shapes[0], shapes[1], (labels[0].get(reference), labels[1].get(candidate)))
+        if not comparable:
+            if reference not in matching.roots or matching.roots[reference][0] != candidate:
+                return None
+            note = f"shapes {list(shapes[0])} and {list(shapes[1])} have no axis order in common"
+            if sorted(squeezed(shapes[0])) != sorted(squeezed(shapes[1])) and matching.reference.size(reference) == (
+                matching.candidate.size(candidate)
+            ):
+                return None  # the same elements grouped into other axes: moved, not comparable as it stands
+    same = agree(matching.reference.sketches.get(reference), matching.candidate.sketches.get(candidate))
+    if same:
+        confidence = max(confidence, 0.99 if evidence.rule in {"name", "weights", "map", "input"} else 0.96)
+    pair = PairedValues(reference, candidate, evidence.rule, round(confidence, 3), axes, note)
+    if candidate in matching.root_source:
+        return pair
+    return replace(pair, rule="layout" if evidence.rule != "map" else "map")
+
+
+def _reasons(skeleton: Skeleton, paired: set[str], matching: Matching) -> dict[str, str]:
+    inside = _between_pairs(skeleton, paired)
+    roots = {skeleton.root(value) for value in paired}
+    reasons = {}
+    for value in skeleton.graph.values:
+        if value in paired:
+            continue
+        producer = skeleton.producer.get(value)
+        if value in skeleton.constants or (producer is not None and producer.kind in {"constant", "shape"}):
+            reasons[value] = "constant"
+        elif skeleton.root(value) != value and skeleton.root(value) in roots:
+            reasons[value] = "layout-only"
+        elif producer is None and value not in skeleton.graph.inputs:
+            reasons[value] = "not computed"
+        elif value in inside:
+            reasons[value] = "fused away"
+        else:
+            reasons[value] = "no counterpart"
+    return reasons
+
+
+def _between_pairs(skeleton: Skeleton, paired: set[str]) -> set[str]:
+    """Values with a paired tensor somewhere before and somewhere after them: the inside of a region."""
+    after: set[str] = set()
+    for node in reversed(skeleton.graph.nodes):
+        if any(value in paired or value in after for value in node.outputs):
+            after.update(value for value in node.inputs if value)
+    before: set[str] = set(skeleton.graph.inputs) & paired
+    for node in skeleton.graph.nodes:
+        if any(value in paired or value in before for value in node.inputs):
+            before.update(node.outputs)
+    return after & before

@@ -1,0 +1,92 @@
+"""One tensor's own numbers: start, update with chunks, result."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from aligner.records.comparison import TensorStatistics
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+EXACT_UNIQUE = 2_000_000
+"""Elements up to which the number of unique values is counted exactly; beyond, it is left out."""
+_ENDS = 3
+
+
+class StatisticsAccumulator:
+    """Streaming mean, range, non-finite counts and unique values; sums in float64."""
+
+    def __init__(self, size: int) -> None:
+        self._count = 0
+        self._total = 0.0
+        self._low: float | None = None
+        self._high: float | None = None
+        self._nan = 0
+        self._inf = 0
+        self._chunks: list[NDArray[np.generic]] | None = [] if size <= EXACT_UNIQUE else None
+        self._head: NDArray[np.generic] | None = None
+        self._tail: NDArray[np.generic] | None = None
+
+    def update(self, chunk: NDArray[np.generic]) -> None:
+        """Take in a flat chunk of real numbers (bool counts as 0 and 1)."""
+        import numpy as np
+
+        if chunk.dtype.kind == "f":
+            finite = np.isfinite(chunk)
+            if not finite.all():
+                self._nan += int(np.isnan(chunk).sum())
+                self._inf += int(np.isinf(chunk).sum())
+                chunk = chunk[finite]
+        if not chunk.size:
+            return
+        self._count += int(chunk.size)
+        self._total += float(chunk.sum(dtype=np.float64))
+        low, high = float(chunk.min()), float(chunk.max())
+        self._low = low if self._low is None else min(self._low, low)
+        self._high = high if self._high is None else max(self._high, high)
+        if self._chunks is not None:
+            self._chunks.append(np.array(chunk))
+
+    def result(self) -> TensorStatistics:
+        """The statistics so far; None for what an empty or all-non-finite tensor does not have."""
+        import numpy as np
+
+        if not self._count:
+            return TensorStatistics(nan=self._nan, inf=self._inf)
+        unique, head, tail = None, (), ()
+        if self._chunks is not None:
+            values = np.sort(np.concatenate(self._chunks))
+            keep = np.empty(values.size, dtype=bool)
+            keep[0] = True
+            np.not_equal(values[1:], values[:-1], out=keep[1:])
+            distinct = values[keep]
+            unique = int(distinct.size)
+            head = tuple(float(value) for value in distinct[:_ENDS])
+            tail = tuple(float(value) for value in distinct[-_ENDS:])
+        return TensorStatistics(
+            mean=self._total / self._count,
+            min=self._low,
+            max=self._high,
+            unique=unique,
+            unique_head=head,
+            unique_tail=tail,
+            nan=self._nan,
+            inf=self._inf,
+        )
+
+
+def statistics(array: NDArray[np.generic]) -> TensorStatistics:
+    """The statistics of a whole numeric array; all empty for strings and other objects."""
+    import numpy as np
+
+    if array.dtype.kind not in "fiub":
+        return TensorStatistics()
+    accumulator = StatisticsAccumulator(array.size)
+    flat = np.ascontiguousarray(array).reshape(-1)
+    step = 1 << 20
+    for start in range(0, flat.size, step):
+        chunk = flat[start : start + step]
+        accumulator.update(chunk.astype(np.uint8) if chunk.dtype.kind == "b" else chunk)
+    return accumulator.result()

@@ -1,0 +1,30 @@
+"""How far two tensors are apart, with what a verdict needs beside the reported errors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from aligner.records.comparison import Errors
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Errors of a pair over elements finite on both sides, and where finiteness itself differs.
+
+    ``scale`` is the reference's root mean square, ``peak`` its largest magnitude. ``mismatched`` counts elements that
+    are NaN or infinite on one side only, or different infinities. ``unequal`` counts elements that differ at all.
+    """
+
+    errors: Errors
+    scale: float
+    peak: float
+    size: int
+    mismatched: int = 0
+    unequal: int = 0
+
+    @property
+    def relative(self) -> float:
+        """Root-mean-square error over the reference's root mean square; infinite where only the error is non-zero."""
+        if self.errors.rmse == 0:
+            return 0.0
+        return self.errors.rmse / self.scale if self.scale > 0 else float("inf")
