@@ -1,0 +1,217 @@
+"""Which adapter reads what, and whether its framework is installed."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.target import Target, check_target, parse_target, unreadable
+from aligner.errors import AlignerError, MissingFrameworkError, ModelError
+
+_GROUP = "aligner.adapters"
+
+_BUILT_IN = {
+    "pytorch": "aligner.adapters.pytorch:PyTorchAdapter",
+    "torchscript": "aligner.adapters.torchscript:TorchScriptAdapter",
+    "onnx": "aligner.adapters.onnx_runtime:OnnxAdapter",
+    "tflite": "aligner.adapters.tflite:TFLiteAdapter",
+    "recording": "aligner.adapters.recording:RecordingAdapter",
+}
+"""The entry points of pyproject.toml, for a source tree that was never installed."""
+
+
+@dataclass(frozen=True, slots=True)
+class BrokenAdapter:
+    """A plugin that cannot be used, and why; it is a warning, never the end of the run."""
+
+    name: str
+    value: str
+    reason: str
+
+    def __str__(self) -> str:
+        return f"adapter {self.name!r} ({self.value}) is ignored: {self.reason}"
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterStatus:
+    """One line of ``align adapters``; ``version`` names each package found, ``how`` says how to get the framework."""
+
+    name: str
+    reads: str
+    installed: bool
+    version: str | None
+    how: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    adapter: Adapter
+    distribution: str
+
+
+@functools.cache
+def _load() -> tuple[tuple[_Found, ...], tuple[BrokenAdapter, ...]]:
+    """Load every plugin once: the built-in ones first, then outsiders' by name."""
+    found: list[_Found] = []
+    faults: list[BrokenAdapter] = []
+    for name, value, distribution in _entries():
+        try:
+            found.append(_Found(_instance(value), distribution))
+        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; it becomes a warning
+            faults.append(BrokenAdapter(name, value, f"{type(error).__name__}: {error}"))
+    return tuple(found), tuple(faults)
+
+
+def _entries() -> list[tuple[str, str, str]]:
+    """(name, value, distribution) of each entry point; built-ins are added where the metadata lacks them."""
+    installed: dict[tuple[str, str], str] = {}
+    for point in importlib.metadata.entry_points(group=_GROUP):
+        distribution = point.dist.name if point.dist is not None else "aligner"
+        installed.setdefault((point.name, point.value), distribution)
+    own = [(name, value, "aligner") for name, value in _BUILT_IN.items()]
+    others = sorted((name, value, dist) for (name, value), dist in installed.items() if _BUILT_IN.get(name) != value)
+    return own + others
+
+
+def _instance(value: str) -> Adapter:
+    module, _, attribute = value.partition(":")
+    kind = getattr(importlib.import_module(module), attribute)
+    if not (isinstance(kind, type) and issubclass(kind, Adapter)):
+        raise TypeError(f"{value} is not a subclass of aligner.adapters.base.Adapter")
+    return kind()
+
+
+def adapters() -> tuple[Adapter, ...]:
+    """Return an instance of each usable adapter, the built-in ones first."""
+    return tuple(entry.adapter for entry in _load()[0])
+
+
+def broken() -> tuple[BrokenAdapter, ...]:
+    """Return the plugins that could not be loaded."""
+    return _load()[1]
+
+
+def find_adapter(target: object) -> Adapter:
+    """Return the adapter that would open the target: a path, "file.py:factory", "package.module:factory" or an object.
+
+    Raises ModelNotFoundError, ModelFormatError, UnsupportedModelError or ModelError.
+    """
+    return _find(parse_target(target))
+
+
+def _find(target: Target) -> Adapter:
+    check_target(target)
+    for adapter in adapters():
+        if _claims(adapter, target.value):
+            return adapter
+    raise unreadable(target, [(adapter.name, adapter.reads) for adapter in adapters()])
+
+
+def _claims(adapter: Adapter, value: object) -> bool:
+    try:
+        return adapter.claims(value)
+    except AlignerError:
+        raise
+    except Exception:  # noqa: BLE001 - an adapter that cannot even look at the target does not read it
+        return False
+
+
+def open_model(target: object, options: OpenOptions) -> Session:
+    """Find the adapter and open the model with it.
+
+    Raises what find_adapter raises, MissingFrameworkError, or a ModelError of the adapter.
+    """
+    parsed = parse_target(target)
+    adapter = _find(parsed)
+    missing = _missing(adapter.modules)
+    if missing:
+        raise MissingFrameworkError(
+            f"{parsed} cannot be opened: its framework is not installed",
+            found=f"the {adapter.name!r} adapter reads {adapter.reads} and needs {' and '.join(missing)}",
+            hint=_how(adapter),
+        )
+    try:
+        return adapter.open(parsed.value, options)
+    except AlignerError:
+        raise
+    except ImportError as error:
+        raise MissingFrameworkError(
+            f"{parsed} cannot be opened: a module it needs cannot be imported",
+            found=f"{type(error).__name__}: {error} (in the {adapter.name!r} adapter)",
+            hint=f"repair that installation; the framework itself: {_how(adapter)}",
+        ) from error
+    except Exception as error:  # the border where foreign exceptions end
+        raise ModelError(
+            f"{parsed} cannot be opened by the {adapter.name!r} adapter",
+            found=f"{type(error).__name__}: {error}",
+            hint="check that the file is whole and was written for this framework",
+        ) from error
+
+
+def adapter_status() -> list[AdapterStatus]:
+    """Say for each adapter whether its framework is there, in which version, and how to get it."""
+    return [
+        AdapterStatus(
+            name=adapter.name,
+            reads=adapter.reads,
+            installed=not _missing(adapter.modules),
+            version=_versions(adapter.modules),
+            how=_how(adapter),
+        )
+        for adapter in adapters()
+    ]
+
+
+def _how(adapter: Adapter) -> str:
+    """The exact command; a plugin's extra belongs to the plugin's own distribution."""
+    if not adapter.extra:
+        return f"pip install {' '.join(_alternatives(adapter.modules))}" if adapter.modules else "nothing to install"
+    distribution = next((entry.distribution for entry in _load()[0] if entry.adapter is adapter), "aligner")
+    return f'pip install "{distribution}[{adapter.extra}]"'
+
+
+def _alternatives(modules: Iterable[str]) -> list[str]:
+    """The first choice of each requirement: "ai_edge_litert|tensorflow" needs either."""
+    return [requirement.split("|")[0].split(".")[0] for requirement in modules]
+
+
+def _missing(modules: Iterable[str]) -> list[str]:
+    """The requirements that nothing installed satisfies, in words."""
+    return [
+        requirement.replace("|", " or ")
+        for requirement in modules
+        if not any(_importable(module.strip()) for module in requirement.split("|"))
+    ]
+
+
+def _importable(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ValueError:  # imported, but without a spec
+        return True
+    except ImportError:  # its package is missing or broken
+        return False
+
+
+def _versions(modules: Iterable[str]) -> str | None:
+    """ "onnx 1.23.0, onnxruntime 1.31.0" of what is there; None when nothing is."""
+    names = [module.strip() for requirement in modules for module in requirement.split("|")]
+    found = [f"{name} {_version(name)}" for name in names if _importable(name)]
+    return ", ".join(found) or None
+
+
+def _version(module: str) -> str:
+    top = module.split(".")[0]
+    for distribution in (top, top.replace("_", "-")):
+        try:
+            return importlib.metadata.version(distribution)
+        except importlib.metadata.PackageNotFoundError:
+            continue
+    for distribution in importlib.metadata.packages_distributions().get(top, ()):
+        return importlib.metadata.version(distribution)
+    return "(version unknown)"

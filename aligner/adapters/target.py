@@ -1,0 +1,180 @@
+"""What the user named as a model: a file, a factory, or a live object; and what to say when nobody reads it."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from aligner.errors import (
+    AlignerError,
+    ModelError,
+    ModelFormatError,
+    ModelNotFoundError,
+    UnsupportedModelError,
+    listing,
+)
+
+_FACTORY = re.compile(r"(?P<place>.+):(?P<name>[A-Za-z_][\w.]*)")
+_DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+_MODEL_SUFFIXES = frozenset((".pt", ".pth", ".onnx", ".tflite", ".npz", ".safetensors", ".pt2", ".bin", ".jit", ".ts"))
+
+_FOREIGN = {
+    ".keras": ("Keras", "convert it with tf.lite.TFLiteConverter.from_keras_model, or export it with tf2onnx"),
+    ".h5": ("Keras HDF5", "convert it with tf.lite.TFLiteConverter.from_keras_model, or export it with tf2onnx"),
+    ".hdf5": ("Keras HDF5", "convert it with tf.lite.TFLiteConverter.from_keras_model, or export it with tf2onnx"),
+    ".pb": ("TensorFlow GraphDef and SavedModel", "convert it to TFLite, or to ONNX with python -m tf2onnx.convert"),
+    ".engine": ("TensorRT engine", "compare the ONNX file that the engine was built from"),
+    ".plan": ("TensorRT engine", "compare the ONNX file that the engine was built from"),
+    ".trt": ("TensorRT engine", "compare the ONNX file that the engine was built from"),
+    ".mlmodel": ("Core ML", "record its tensors where Core ML runs, and compare the recording (.npz)"),
+    ".mlpackage": ("Core ML", "record its tensors where Core ML runs, and compare the recording (.npz)"),
+    ".xml": ("OpenVINO", "compare the ONNX file that it was converted from"),
+    ".gguf": ("GGUF", "compare the PyTorch or ONNX model that it was converted from"),
+}
+
+_KERAS_MAGIC = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """``value`` is what adapters get: a Path, a "place:factory" string, or the user's object."""
+
+    value: object
+    path: Path | None = None
+    """The file that must exist; None for an object or a factory in an importable module."""
+    factory: str | None = None
+
+    def __str__(self) -> str:
+        return str(self.value) if isinstance(self.value, (str, Path)) else f"a {type(self.value).__qualname__} object"
+
+
+def parse_target(target: object) -> Target:
+    """Tell paths, factories and objects apart; an existing file wins over a colon in its name."""
+    if isinstance(target, os.PathLike):
+        target = os.fspath(target)
+    if isinstance(target, bytes):
+        return Target(target)
+    if not isinstance(target, str):
+        return Target(target)
+    match = _FACTORY.fullmatch(target)
+    if match and not Path(target).exists():
+        place = match["place"]
+        if place.endswith(".py"):
+            return Target(target, Path(place), match["name"])
+        if _DOTTED.fullmatch(place) and not (len(place) == 1 and os.name == "nt"):
+            return Target(target, None, match["name"])
+    return Target(Path(target), Path(target))
+
+
+def check_target(target: Target) -> None:
+    """Raise unless the file exists, can be read and holds something; a folder is left for adapters to claim."""
+    path = target.path
+    if path is None:
+        return
+    if target.value == Path():
+        raise ModelNotFoundError("no model was named", found="an empty path", hint="give the path of a model file")
+    try:
+        if path.is_dir() and target.factory is None:
+            return
+        if not path.exists():
+            raise _not_found(target, path)
+        if not path.is_file():
+            raise ModelFormatError(f"{path} is not a file", found=_sort(path), hint="give the path of a model file")
+        size, head = path.stat().st_size, first_bytes(path)
+    except OSError as error:
+        raise ModelError(
+            f"{path} cannot be read",
+            found=error.strerror or str(error),
+            hint="check the path and its permissions",
+        ) from error
+    if target.factory is None:
+        _check_content(path, size, head)
+
+
+def first_bytes(path: Path, count: int = 64) -> bytes:
+    """Return the beginning of a file, by which its format is recognised."""
+    with path.open("rb") as file:
+        return file.read(count)
+
+
+def unreadable(target: Target, readers: Iterable[tuple[str, str]]) -> AlignerError:
+    """Say why no adapter claimed the target; ``readers`` are (adapter name, what it reads)."""
+    read = "; ".join(f"{name}: {reads}" for name, reads in readers) or "no adapter is installed"
+    hint = f"what can be read: {read}"
+    path = target.path
+    if target.factory is not None or path is None:
+        return ModelFormatError(f"no adapter opens {target}", found=_kind(target.value), hint=hint)
+    head = b"" if path.is_dir() else first_bytes(path)
+    foreign = _FOREIGN.get(path.suffix.lower()) or (_FOREIGN[".h5"] if head.startswith(_KERAS_MAGIC) else None)
+    if foreign is None and (path / "saved_model.pb").is_file():
+        foreign = _FOREIGN[".pb"]
+    if foreign is not None:
+        what, way_out = foreign
+        return UnsupportedModelError(f"{what} files are not read yet: {path}", found=_looks(path, head), hint=way_out)
+    if path.is_dir():
+        return _directory(path, hint)
+    return ModelFormatError(
+        f"{path} is no model that an adapter recognises", found=f"first bytes {_looks(path, head)}", hint=hint
+    )
+
+
+def _check_content(path: Path, size: int, head: bytes) -> None:
+    if size == 0:
+        raise ModelFormatError(
+            f"{path} is empty", found="0 bytes", hint="download or export it again; the copy may have been cut off"
+        )
+    if head.startswith(b"version https://git-lfs"):
+        raise ModelFormatError(
+            f"{path} is a Git LFS pointer, not the model",
+            found=f"{size} bytes of text",
+            hint="run `git lfs pull` in its repository",
+        )
+    if head.lstrip().lower().startswith((b"<!doctype html", b"<html")):
+        raise ModelFormatError(
+            f"{path} is a web page, not a model",
+            found=f"first bytes {_looks(path, head)}",
+            hint="download the file itself: a page's address often differs from the file's",
+        )
+
+
+def _not_found(target: Target, path: Path) -> ModelNotFoundError:
+    folder = path.parent
+    if not folder.is_dir():
+        found, hint = f"the folder {folder} does not exist", "check the path"
+    else:
+        names = sorted(entry.name for entry in folder.iterdir())
+        close = difflib.get_close_matches(path.name, names, n=5, cutoff=0.6)
+        wanted = {".py"} if target.factory else _MODEL_SUFFIXES
+        models = [name for name in names if Path(name).suffix.lower() in wanted]
+        found = f"{folder.absolute()} holds {len(names)} entries, no {path.name}"
+        hint = f"did you mean {listing(close)}?" if close else "check the path"
+        if not close and models:
+            hint = f"model files there: {listing(models)}"
+    what = f"the file of {target} does not exist" if target.factory else f"{path} does not exist"
+    return ModelNotFoundError(what, found=found, hint=hint)
+
+
+def _directory(path: Path, hint: str) -> ModelFormatError:
+    models = sorted(entry.name for entry in path.iterdir() if entry.suffix.lower() in _MODEL_SUFFIXES)
+    found = f"model files in it: {listing(models)}" if models else "no model file in it"
+    return ModelFormatError(f"{path} is a directory", found=found, hint=f"name one file; {hint}")
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, (str, Path)):
+        return f"the factory {value}"
+    return f"an object of type {type(value).__module__}.{type(value).__qualname__}"
+
+
+def _looks(path: Path, head: bytes) -> str:
+    return "a directory" if path.is_dir() else f"{head[:16].hex(' ')} ({head[:16]!r})"
+
+
+def _sort(path: Path) -> str:
+    kinds = (("a socket", path.is_socket), ("a pipe", path.is_fifo), ("a device", path.is_char_device))
+    return next((word for word, test in kinds if test()), "neither a file nor a directory")

@@ -1,0 +1,131 @@
+"""Where the work stands: told to listeners (a progress bar) and kept where a parent can read it after a crash."""
+
+from __future__ import annotations
+
+import mmap
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+_SLOT = 4096
+_PARTIALS = 2 * _SLOT + 16
+_SIZE = 64 * 1024
+_FIELD = "\x1f"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """What is being done: "candidate", "running", "model.onnx", 12 of 80 nodes, the last one "/conv1/Conv"."""
+
+    side: str = ""
+    phase: str = ""
+    detail: str = ""
+    done: int = 0
+    total: int = 0
+    node: str = ""
+
+
+class Board:
+    """Anonymous memory shared with a forked child; what the child wrote last outlives it.
+
+    A mark goes into the slot that is not current, then one byte makes it current: death in mid-write loses nothing.
+    """
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, _SIZE)
+        self._lock = threading.Lock()
+
+    def write(self, mark: Mark) -> None:
+        """Replace the mark; the detail keeps its end and the node its start when they are too long."""
+        fields = (mark.side, mark.phase, mark.detail[-1200:], str(mark.done), str(mark.total), mark.node[:600])
+        data = _FIELD.join(text.replace(_FIELD, " ") for text in fields).encode("utf-8", "replace")[: _SLOT - 2]
+        with self._lock:
+            slot = 1 - self._memory[0]
+            start = 16 + slot * _SLOT
+            self._memory[start : start + 2 + len(data)] = len(data).to_bytes(2, "little") + data
+            self._memory[0] = slot
+
+    def read(self) -> Mark:
+        """Return the last complete mark."""
+        start = 16 + self._memory[0] * _SLOT
+        length = int.from_bytes(self._memory[start : start + 2], "little")
+        fields = self._memory[start + 2 : start + 2 + length].decode("utf-8", "replace").split(_FIELD)
+        if len(fields) != 6:
+            return Mark()
+        side, phase, detail, done, total, node = fields
+        return Mark(side, phase, detail, int(done), int(total), node)
+
+    def add_partial(self, path: str) -> None:
+        """Remember a file that is worth nothing until it has been moved to its final name."""
+        data = path.encode("utf-8", "surrogateescape") + b"\0"
+        with self._lock:
+            used = int.from_bytes(self._memory[8:12], "little")
+            start = _PARTIALS + used
+            if start + len(data) <= _SIZE:
+                self._memory[start : start + len(data)] = data
+                self._memory[8:12] = (used + len(data)).to_bytes(4, "little")
+
+    def partials(self) -> tuple[str, ...]:
+        """Return every remembered file, moved since or not."""
+        used = int.from_bytes(self._memory[8:12], "little")
+        data = self._memory[_PARTIALS : _PARTIALS + used]
+        return tuple(part.decode("utf-8", "surrogateescape") for part in data.split(b"\0") if part)
+
+
+Listener = Callable[[Mark], None]
+
+_board: Board | None = None
+_current = Mark()
+_listeners: list[Listener] = []
+
+
+def install(board: Board | None) -> None:
+    """Write every later mark onto the board as well; None: stop doing so."""
+    global _board
+    _board = board
+
+
+def board() -> Board | None:
+    """Return the board of this process, if a supervisor installed one."""
+    return _board
+
+
+def current() -> Mark:
+    """Return the mark set last in this process."""
+    return _current
+
+
+def enter(side: str, phase: str, detail: str = "") -> None:
+    """Say what starts now: ``enter("candidate", "running", "model.onnx")``; the side may be empty."""
+    _publish(Mark(side, phase, detail))
+
+
+def advance(done: int, total: int, node: str = "") -> None:
+    """Say how far the current phase is, and which node was reached; ``total`` is 0 where it is not known."""
+    _publish(replace(_current, done=done, total=total, node=node or _current.node))
+
+
+def listen(listener: Listener) -> Callable[[], None]:
+    """Call the listener with each mark, in the thread that set it; the function returned ends that."""
+    _listeners.append(listener)
+
+    def stop() -> None:
+        if listener in _listeners:
+            _listeners.remove(listener)
+
+    return stop
+
+
+def unfinished(path: str) -> None:
+    """Name a file that is worth nothing until it is moved to its final name: a supervisor deletes it if we die."""
+    if _board is not None:
+        _board.add_partial(path)
+
+
+def _publish(mark: Mark) -> None:
+    global _current
+    _current = mark
+    if _board is not None:
+        _board.write(mark)
+    for listener in tuple(_listeners):
+        listener(mark)

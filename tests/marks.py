@@ -1,0 +1,28 @@
+"""Marks that skip a test where its framework is not installed."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+
+def importable(*modules: str) -> bool:
+    """Whether every module is there; looks without importing."""
+    return all(importlib.util.find_spec(module) is not None for module in modules)
+
+
+def _requires(reason: str, present: bool) -> pytest.MarkDecorator:
+    return pytest.mark.skipif(not present, reason=f"needs {reason}")
+
+
+requires_torch = _requires("torch", importable("torch"))
+requires_onnx = _requires("onnx and onnxruntime", importable("onnx", "onnxruntime"))
+requires_onnxscript = _requires("onnxscript", importable("onnxscript"))
+requires_tensorflow = _requires("tensorflow", importable("tensorflow"))
+requires_tflite = _requires("ai-edge-litert or tensorflow", importable("ai_edge_litert") or importable("tensorflow"))
+requires_transformers = _requires("transformers", importable("transformers"))
+requires_tf2onnx = _requires("tf2onnx", importable("tf2onnx"))
+requires_image = _requires("pillow", importable("PIL"))
+requires_pandas = _requires("pandas", importable("pandas"))
+requires_safetensors = _requires("safetensors", importable("safetensors"))
