@@ -1,0 +1,87 @@
+"""The reference's tensors as the candidate wants them: its axis order, its dtype, its quantisation; fetched lazily."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from aligner.capture.pool import TensorPool
+from aligner.capture.real_values import quantize, real
+from aligner.records.alignment import PairedValues, Sketch
+from aligner.records.graph import Quantization
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+    Convert = Callable[[Array, PairedValues, tuple[int, ...]], Array | None]
+
+
+class ReferenceInjection(Mapping[str, "Array"]):
+    """Candidate value id → the reference's tensor for it. Reading an entry may run the reference up to it."""
+
+    def __init__(
+        self,
+        pool: TensorPool,
+        pairs: Mapping[str, PairedValues],
+        sketches: Mapping[str, Sketch],
+        quantization: Mapping[str, Quantization | None],
+        convert: Convert,
+        perturbation: Callable[[Array, str], Array] | None = None,
+    ) -> None:
+        self._pool = pool
+        self._pairs = pairs
+        self._sketches = sketches
+        self._quantization = quantization
+        self._convert = convert
+        self._perturbation = perturbation
+
+    def __getitem__(self, value: str) -> Array:
+        import numpy as np
+
+        pair = self._pairs[value]
+        tensor = self._pool.get(pair.reference)
+        if tensor is None:
+            raise KeyError(value)
+        sketch = self._sketches[value]
+        array = self._convert(real(tensor), pair, sketch.shape)
+        self._pool.release(pair.reference)
+        if array is None:
+            raise KeyError(value)
+        quantization = self._quantization.get(value)
+        if self._perturbation is not None:
+            array = self._perturbation(array, value)
+        target = numpy_dtype(sketch.dtype)
+        if quantization is not None and quantization.scale and target is not None and target.kind in "iu":
+            return quantize(array, quantization, target)
+        if target is not None and array.dtype != target:
+            with np.errstate(all="ignore"):
+                array = np.rint(array).astype(target) if target.kind in "iu" and array.dtype.kind == "f" else (
+                    array.astype(target)
+                )
+        return np.ascontiguousarray(array)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pairs)
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._pairs
+
+
+def numpy_dtype(name: str) -> np.dtype[np.generic] | None:
+    """The array dtype that carries a framework's dtype: bfloat16 travels as float32; None for what has no numbers."""
+    import numpy as np
+
+    plain = name.removeprefix("torch.").lower()
+    if plain in {"bfloat16", "float8_e4m3fn", "float8_e5m2"}:
+        return np.dtype(np.float32)
+    plain = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32"}.get(plain, plain)
+    try:
+        dtype = np.dtype(plain)
+    except TypeError:
+        return None
+    return dtype if dtype.kind in "fiub" else None

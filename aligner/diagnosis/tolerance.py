@@ -1,0 +1,137 @@
+"""How much error rounding explains at one region, its inputs held equal.
+
+The bound follows the usual error analysis of sums: a region that adds up K products may be off by u·(8 + √K) of its
+largest output, u being half a unit in the last place of the dtype it computes in; weights stored coarser than they
+are used add 8 u of the stored dtype; nodes that only move data must be exact; quantised outputs may be off by a step and
+a half. Where cancellation makes rounding larger than that, a measured noise (the change of the output when every
+injected input moves by one rounding unit) replaces the guess.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from aligner.records.graph import Graph, Node
+from aligner.records.measurement import Measured
+
+_UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+_QUANTIZED_UNIT = 2.0**-8
+EXACT_KINDS = frozenset(
+    """transpose reshape identity dropout concat split slice gather pad expand tile relu relu6 max_pool minmax clip
+    depth_to_space embedding""".split()
+)
+"""Kinds whose output elements are copies (or one-sided limits) of input elements."""
+_SMALLEST = 32 * _UNITS["float32"]
+"""Relative error of honest elementwise kernels: a few units for exp, erf and tanh approximations."""
+
+
+def unit(dtype: str | None) -> float:
+    """Half a unit in the last place of 1.0; a quantised dtype counts as eight bits, anything exact as float32."""
+    plain = (dtype or "float32").removeprefix("torch.").lower()
+    plain = {"float": "float32", "half": "float16", "double": "float64"}.get(plain, plain)
+    return max(_UNITS.get(plain, _UNITS["float32"]), _UNITS["float32"])
+
+
+@dataclass(frozen=True, slots=True)
+class RegionNumbers:
+    """What the bound needs of a region: reduction length, whether it only moves data, how its weights are stored."""
+
+    reduction: int
+    exact: bool
+    storage: float
+
+
+def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNumbers:
+    """Read both sides' regions of a pair."""
+    regions = measured.pair.reference_region, measured.pair.candidate_region
+    nodes = [[graph.nodes[i] for i in region.nodes] for graph, region in zip(graphs, regions, strict=True)]
+    reduction = max((_reduction(graph, node) for graph, side in zip(graphs, nodes, strict=True) for node in side), default=1)
+    kinds = {node.kind for node in nodes[1]} | {
+        str(node.attributes["fused_activation"]) for node in nodes[1] if node.attributes.get("fused_activation")
+    }
+    same_dtype = unit(measured.reference_dtype) == unit(measured.candidate_dtype)
+    return RegionNumbers(
+        reduction=reduction,
+        exact=same_dtype and kinds <= EXACT_KINDS | {"none"} and measured.step is None,
+        storage=_storage(graphs, measured),
+    )
+
+
+def _storage(graphs: tuple[Graph, Graph], measured: Measured) -> float:
+    """The coarsest unit of weights that one side stores coarser than the other; 0 where both store alike."""
+    units = []
+    for graph, region in zip(graphs, (measured.pair.reference_region, measured.pair.candidate_region), strict=True):
+        stored = [graph.weights[name] for name in region.weights if name in graph.weights]
+        units.append(max((_weight_unit(w.dtype, w.quantization is not None) for w in stored), default=0.0))
+    return max(units) if units[0] != units[1] and max(units) > _UNITS["float32"] else 0.0
+
+
+def _weight_unit(dtype: str, quantized: bool) -> float:
+    return _QUANTIZED_UNIT if quantized or dtype.lower() in {"int8", "uint8", "int4", "uint4"} else unit(dtype)
+
+
+def _reduction(graph: Graph, node: Node) -> int:
+    """How many products one output element adds up: from the weight where there is one, else the longest axis read."""
+    sizes = [_size(graph.weights[name].shape) for name in node.weights if name in graph.weights]
+    outputs = [_known(graph, value) for value in node.outputs]
+    shape = next((shape for shape in outputs if shape), None)
+    if node.kind in {"conv", "conv_transpose", "matmul", "recurrent"}:
+        if sizes:
+            largest = max(sizes)
+            channels = [dim for dim in (shape or ()) if dim > 1 and largest % dim == 0]
+            return max(1, largest // max(channels, default=1)) if channels else math.isqrt(largest)
+        return _longest(graph, node)
+    if node.kind in {"norm", "softmax", "log_softmax", "reduce", "avg_pool", "attention", "cumsum"}:
+        return _longest(graph, node)
+    return 1
+
+
+def _longest(graph: Graph, node: Node) -> int:
+    total = 1
+    for value in node.inputs:
+        shape = _known(graph, value)
+        if shape:
+            spatial = _size(shape[2:]) if len(shape) >= 4 else 1
+            total = max(total, spatial, *shape)
+    return total
+
+
+def _known(graph: Graph, value: str) -> tuple[int, ...] | None:
+    found = graph.values.get(value)
+    if found is None or found.shape is None:
+        return None
+    return tuple(dim for dim in found.shape if dim is not None)
+
+
+def _size(shape: Iterable[int]) -> int:
+    total = 1
+    for dim in shape:
+        total *= dim
+    return total
+
+
+def bound(measured: Measured, numbers: RegionNumbers) -> float:
+    """The largest absolute error that rounding explains in a local comparison."""
+    difference = measured.local or measured.accumulated
+    if difference is None:
+        return 0.0
+    if numbers.exact:
+        return 0.0
+    u = max(unit(measured.reference_dtype), unit(measured.candidate_dtype))
+    growth = 8 + math.sqrt(numbers.reduction)
+    relative = max(u * growth, _SMALLEST) + 8 * numbers.storage
+    limit = relative * difference.peak
+    if measured.step is not None:
+        limit += 1.5 * measured.step + 8 * _QUANTIZED_UNIT * difference.peak
+    if measured.noise is not None:
+        limit = max(limit, growth * measured.noise.max_abs)
+    return limit
+
+
+def rounds_to_integers(dtype: str | None, nodes: Sequence[Node]) -> bool:
+    """Whether a tensor holds rounded numbers, where one step either way is a flip and not an error."""
+    return bool(dtype and dtype.removeprefix("torch.").lower().startswith(("int", "uint"))) or any(
+        node.op.lower() in {"round", "aten::round"} for node in nodes[-1:]
+    )

@@ -1,0 +1,142 @@
+"""Judge every pair: who introduces an error, who only inherits it, and what that says of the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aligner.diagnosis.tolerance import bound, region_numbers, rounds_to_integers
+from aligner.records.comparison import PairVerdict
+from aligner.records.graph import Graph
+from aligner.records.measurement import Measured
+
+_FLIPPED = 0.01
+"""Share of rounded elements that may flip by one step, beside four times the share that noise flips."""
+_JUMP = 8.0
+_WITHOUT_LOCAL = 1e-4
+"""Where nothing can be injected: relative error from which a jump over the tensors before it is taken for a fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """The verdict of one pair, the bound it was held against, and a remark where one is due."""
+
+    verdict: PairVerdict
+    bound: float | None = None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The user's tolerance and whether it is asked for as it stands at every node (``--tolerance``)."""
+
+    atol: float
+    rtol: float
+    fixed: float | None = None
+
+
+def judge(graphs: tuple[Graph, Graph], measured: Sequence[Measured], rules: Rules) -> list[Judgement]:
+    """One judgement for each pair, in order; pairs come in the candidate's execution order."""
+    by_value = {item.pair.candidate: item for item in measured}
+    verdicts: dict[str, Judgement] = {}
+    for item in measured:
+        numbers = region_numbers(graphs, item)
+        limit = bound(item, numbers) if rules.fixed is None else rules.fixed
+        verdicts[item.pair.candidate] = _own(graphs, item, limit, rules, by_value)
+    return _inherit(graphs[1], measured, verdicts, rules)
+
+
+def doubtful(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[Measured]:
+    """The pairs whose local error passes the guessed bound: a measured noise decides."""
+    found = []
+    for item in measured:
+        numbers = region_numbers(graphs, item)
+        if item.local is not None and not numbers.exact and item.local.errors.max_abs > bound(item, numbers):
+            found.append(item)
+    return found
+
+
+def _own(
+    graphs: tuple[Graph, Graph], item: Measured, limit: float, rules: Rules, by_value: Mapping[str, Measured]
+) -> Judgement:
+    """What the pair's own numbers say, errors of others left aside."""
+    difference = item.local if item.local is not None else item.accumulated
+    nodes = [graph.nodes[i] for graph, region in _regions(graphs, item) for i in region.nodes]
+    if difference is None:
+        return Judgement("incomparable", None, item.pair.note or "not captured on both sides")
+    if any(node.kind == "random" for node in nodes) and difference.unequal:
+        return Judgement("nondeterministic", limit, "computed from random numbers")
+    if item.local is None and item.accumulated is not None:
+        return _without_local(item, limit, rules, by_value)
+    if difference.mismatched:
+        share = difference.mismatched / max(difference.size, 1)
+        return Judgement("nonfinite", limit, f"NaN or infinity on one side only, {share:.1%} of the elements")
+    if _within(item, limit, rules):
+        return Judgement("aligned", limit)
+    last = [graphs[1].nodes[i] for i in item.pair.candidate_region.nodes]
+    if rounds_to_integers(item.candidate_dtype, last) and _only_flips(item):
+        return Judgement("aligned", limit, "rounded values flip by one step")
+    return Judgement("introduced", limit)
+
+
+def _regions(graphs: tuple[Graph, Graph], item: Measured) -> list[tuple[Graph, object]]:
+    return [(graphs[0], item.pair.reference_region), (graphs[1], item.pair.candidate_region)]
+
+
+def _within(item: Measured, limit: float, rules: Rules) -> bool:
+    assert item.local is not None
+    error = item.local.errors.max_abs
+    if rules.fixed is not None:
+        return error <= rules.fixed
+    matters = (rules.atol + rules.rtol) * min(1.0, item.local.peak or 1.0)
+    return error <= limit or error <= matters
+
+
+def _only_flips(item: Measured) -> bool:
+    assert item.local is not None
+    step = item.step or 1.0
+    allowed = max(_FLIPPED, 4 * item.noise.share if item.noise else 0.0)
+    return item.local.errors.max_abs <= 1.001 * step and item.local.unequal <= allowed * item.local.size
+
+
+def _without_local(item: Measured, limit: float, rules: Rules, by_value: Mapping[str, Measured]) -> Judgement:
+    """No injection: a jump of the accumulated error over everything that feeds the region; an estimate."""
+    difference = item.accumulated
+    assert difference is not None
+    if difference.mismatched:
+        before = [by_value[v].accumulated for v in item.pair.candidate_region.inputs if v in by_value]
+        inherited = any(d is not None and d.mismatched for d in before)
+        return Judgement("inherited" if inherited else "nonfinite", limit, "location estimated from accumulated errors")
+    if rules.fixed is not None:
+        return Judgement("aligned" if difference.errors.max_abs <= rules.fixed else "introduced", limit)
+    floor = _WITHOUT_LOCAL if item.step is None else 0.1
+    if difference.errors.beyond == 0 or difference.relative <= floor:
+        return Judgement("aligned", limit)
+    before = [by_value[v].accumulated for v in item.pair.candidate_region.inputs if v in by_value]
+    worst = max((d.relative for d in before if d is not None), default=0.0)
+    if worst > floor and difference.relative < _JUMP * worst:
+        return Judgement("inherited", limit)
+    return Judgement("introduced" if worst <= floor else "inherited", limit, "location estimated from accumulated errors")
+
+
+def _inherit(
+    graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, Judgement], rules: Rules
+) -> list[Judgement]:
+    """Aligned pairs downstream of a fault whose accumulated error passes the tolerance have inherited it."""
+    tainted = {value for value, judgement in verdicts.items() if _faulty(judgement)}
+    for node in graph.nodes:
+        if any(value in tainted for value in node.inputs):
+            tainted.update(node.outputs)
+    judged = []
+    for item in measured:
+        judgement = verdicts[item.pair.candidate]
+        accumulated = item.accumulated
+        beyond = accumulated is not None and (accumulated.errors.beyond > 0 or accumulated.mismatched > 0)
+        if judgement.verdict == "aligned" and beyond and item.pair.candidate in tainted:
+            judgement = Judgement("inherited", judgement.bound, judgement.note)
+        judged.append(judgement)
+    return judged
+
+
+def _faulty(judgement: Judgement) -> bool:
+    return judgement.verdict in {"introduced", "nonfinite", "nondeterministic", "incomparable", "inherited"}

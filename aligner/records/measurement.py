@@ -1,0 +1,38 @@
+"""A pair with everything that was measured of it, before anyone judged it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from aligner.records.alignment import PairedValues
+from aligner.records.comparison import TensorStatistics
+from aligner.records.difference import Difference
+
+
+@dataclass(frozen=True, slots=True)
+class Noise:
+    """What rounding alone does to a tensor: its change when everything injected moves by one rounding unit.
+
+    ``share`` is the share of elements that changed at all.
+    """
+
+    max_abs: float
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A pair's two tensors and their differences; shapes and dtypes as at run time."""
+
+    pair: PairedValues
+    reference_shape: tuple[int, ...] | None
+    candidate_shape: tuple[int, ...] | None
+    reference_dtype: str | None
+    candidate_dtype: str | None
+    accumulated: Difference | None = None
+    local: Difference | None = None
+    noise: Noise | None = None
+    step: float | None = None
+    """The quantisation step of the coarser side; None for float tensors."""
+    reference_statistics: TensorStatistics = field(default_factory=TensorStatistics)
+    candidate_statistics: TensorStatistics = field(default_factory=TensorStatistics)
