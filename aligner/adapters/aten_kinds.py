@@ -120,7 +120,7 @@ _WORDS: dict[str, str] = {
     "constant": (
         "constant arange range linspace logspace zeros ones full empty eye tensor as_tensor scalar_tensor asarray "
         "from_numpy zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty new_tensor "
-        "numtotensor empty_strided hann_window hamming_window tril_indices triu_indices empty_permuted"
+        "numtotensor empty_strided fill zero hann_window hamming_window tril_indices triu_indices empty_permuted"
     ),
     "shape": "size shape numel dim ndimension stride storage_offset is_floating_point len sym_size",
     "compare": "eq ne lt gt le ge equal allclose isclose greater less greater_equal less_equal not_equal",
