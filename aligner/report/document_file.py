@@ -1,0 +1,52 @@
+"""A JSON document on its way to a file or a stream: whole, or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TextIO
+
+from aligner.errors import OutputError
+
+
+def write_document(document: Mapping[str, Any], target: Path | TextIO) -> None:
+    """Write the document to a file, atomically, or to an open stream.
+
+    A regular file is replaced only when the whole text lies beside it; a device or a pipe is written directly.
+    The text is ASCII, so that no locale changes it. Raises OutputError where the target cannot be written.
+    """
+    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    if not isinstance(target, Path):
+        target.write(text)
+        target.flush()
+        return
+    try:
+        _write_file(text, target)
+    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
+        raise OutputError(
+            f"cannot write {target}",
+            found=getattr(exc, "strerror", None) or str(exc),
+            hint="name a file in an existing folder that you may write to, or - for standard output",
+        ) from exc
+
+
+def _write_file(text: str, target: Path) -> None:
+    final = target.resolve()  # a link stays a link; what it points to is replaced
+    mode = final.stat().st_mode if final.exists() else None
+    if mode is not None and not stat.S_ISREG(mode):
+        with final.open("w", encoding="ascii") as stream:
+            stream.write(text)
+        return
+    partial = final.with_name(f".{final.name[:200]}.{os.getpid()}.part")
+    try:
+        with partial.open("x", encoding="ascii") as stream:
+            stream.write(text)
+        if mode is not None:
+            partial.chmod(stat.S_IMODE(mode))
+        partial.replace(final)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise

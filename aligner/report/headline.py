@@ -1,0 +1,58 @@
+"""The one line that answers: aligned, diverged where, or why it cannot be said."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from aligner.records.comparison import Comparison
+from aligner.report.numbers import percent, plural
+from aligner.report.page import Page
+from aligner.report.words import STYLES, other_culprits, place
+
+_NAME = 64
+_KIND = {"nonfinite": "NaN or inf"}
+
+
+def headline(page: Page, comparison: Comparison) -> Text:
+    """The verdict, the place, how much was paired."""
+    line = page.text(comparison.verdict.upper(), f"bold {STYLES[comparison.verdict]}")
+    return line.append_text(_WHERE[comparison.verdict](page, comparison)).append_text(_covered(page, comparison))
+
+
+def _covered(page: Page, comparison: Comparison) -> Text:
+    shares = comparison.coverage
+    return page.text(f"; coverage {percent(shares.reference)} / {percent(shares.candidate)}")
+
+
+def _diverged(page: Page, comparison: Comparison) -> Text:
+    first = comparison.first_divergence
+    if first is None:
+        failing = sum(pair.verdict != "aligned" for pair in comparison.outputs)
+        return page.text(
+            f" at no single node: {failing} of {plural(len(comparison.outputs), 'output')} beyond tolerance, "
+            "every local error within its bound"
+        )
+    op = ", ".join(filter(None, (first.candidate.op or first.reference.op, _KIND.get(first.verdict, ""))))
+    line = page.text(" at ").append_text(page.text(place(first.reference), "bold", _NAME))
+    line.append_text(page.text(f" ({op})" if op else "", "", 32))
+    line.append_text(page.text(" — candidate ")).append_text(page.text(first.candidate.name, "bold", _NAME))
+    culprits = len(other_culprits(comparison)) + 1
+    verb = "introduces" if culprits == 1 else "introduce"
+    return line.append_text(page.text(f", {culprits:,} of {_pairs(comparison)} {verb} error"))
+
+
+def _aligned(page: Page, comparison: Comparison) -> Text:
+    agreeing = sum(pair.verdict == "aligned" for pair in comparison.pairs)
+    many = _pairs(comparison) if agreeing == len(comparison.pairs) else f"{agreeing:,} of {_pairs(comparison)}"
+    return page.text(f" — {many} {'agrees' if agreeing == 1 else 'agree'} within rounding")
+
+
+def _inconclusive(page: Page, comparison: Comparison) -> Text:
+    return page.text(" — ").append_text(page.prose(comparison.reason.rstrip(". ")))
+
+
+def _pairs(comparison: Comparison) -> str:
+    return plural(len(comparison.pairs), "pair")
+
+
+_WHERE = {"diverged": _diverged, "aligned": _aligned, "inconclusive": _inconclusive}

@@ -1,0 +1,181 @@
+"""Pairs as rows: the neighbourhood of the first divergence, every pair, other culprits, outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rich.table import Table
+
+from aligner.records.comparison import Comparison, Errors, Pair
+from aligner.report.columns import Column, table
+from aligner.report.numbers import ABSENT, multiple, number, percent, shape
+from aligner.report.page import Page
+from aligner.report.words import MARKS, STYLES, brief, label, operation, same
+
+BEFORE, AFTER = 3, 5
+
+
+@dataclass(frozen=True, slots=True)
+class PairRow:
+    """A pair and where it stands: ``position`` counts from 1 in the candidate's order, 0 where it has none."""
+
+    pair: Pair
+    position: int = 0
+    first: bool = False
+
+
+def rows(comparison: Comparison, pairs: Sequence[Pair] | None = None) -> list[PairRow]:
+    """Rows for the pairs named, every pair where none are."""
+    shown = comparison.pairs if pairs is None else pairs
+    places = {id(pair): place for place, pair in enumerate(comparison.pairs, 1)}
+    first = comparison.first_divergence
+    return [PairRow(pair, places.get(id(pair), 0), first is not None and same(pair, first)) for pair in shown]
+
+
+def around(every: Sequence[PairRow], comparison: Comparison) -> list[PairRow]:
+    """The rows around the first divergence, or around the first pair that is not aligned."""
+    centre = next((place for place, row in enumerate(every) if row.first), None)
+    if centre is None and comparison.first_divergence is None:
+        centre = next((place for place, row in enumerate(every) if row.pair.verdict != "aligned"), None)
+    return [] if centre is None else list(every[max(centre - BEFORE, 0) : centre + AFTER + 1])
+
+
+def pair_table(page: Page, shown: Sequence[PairRow]) -> Table:
+    """Names, errors and verdicts of pairs; fits any width."""
+    measured = any(row.pair.local is not None for row in shown)
+    return table(
+        page, _COLUMNS if measured else [c for c in _COLUMNS if c.title not in ("local", "bound")], shown, _style
+    )
+
+
+def culprit_table(page: Page, shown: Sequence[PairRow]) -> Table:
+    """Pairs that err by themselves, with how far beyond their bound they are."""
+    return table(page, _CULPRITS, shown, _style)
+
+
+def output_table(page: Page, outputs: Sequence[Pair]) -> Table:
+    """Each output's error against the user's tolerance."""
+    return table(page, _OUTPUTS, [PairRow(pair) for pair in outputs], _output_style)
+
+
+def _style(row: PairRow) -> str:
+    if row.pair.verdict == "aligned":
+        return ""
+    return ("bold " if row.first else "") + STYLES[row.pair.verdict]
+
+
+def _output_style(row: PairRow) -> str:
+    return "" if within(row.pair) else "red"
+
+
+def within(pair: Pair) -> bool:
+    """Whether no element lies beyond atol + rtol·|r|."""
+    return pair.accumulated is not None and pair.accumulated.beyond == 0 and pair.verdict != "nonfinite"
+
+
+def _position(row: PairRow) -> str:
+    return ("▶" if row.first else " ") + (str(row.position) if row.position else "")
+
+
+def _reference(row: PairRow) -> str:
+    return label(row.pair.reference)
+
+
+def _candidate(row: PairRow) -> str:
+    return label(row.pair.candidate)
+
+
+def _brief_reference(row: PairRow) -> str:
+    return brief(row.pair.reference)
+
+
+def _brief_candidate(row: PairRow) -> str:
+    return brief(row.pair.candidate)
+
+
+def _op(row: PairRow) -> str:
+    return operation(row.pair)
+
+
+def _shape(row: PairRow) -> str:
+    return shape(row.pair.candidate.shape)
+
+
+def _max_abs(errors: Errors | None) -> str:
+    return ABSENT if errors is None else number(errors.max_abs)
+
+
+def _accumulated(row: PairRow) -> str:
+    return _max_abs(row.pair.accumulated)
+
+
+def _local(row: PairRow) -> str:
+    return _max_abs(row.pair.local)
+
+
+def _bound(row: PairRow) -> str:
+    return number(row.pair.bound)
+
+
+def _mark(row: PairRow) -> str:
+    return MARKS[row.pair.verdict]
+
+
+def _rule(row: PairRow) -> str:
+    return row.pair.rule
+
+
+def _source(row: PairRow) -> str:
+    return row.pair.reference.source or row.pair.candidate.source or ""
+
+
+def _times(row: PairRow) -> str:
+    error = row.pair.local or row.pair.accumulated
+    return multiple(None if error is None else error.max_abs, row.pair.bound) or ABSENT
+
+
+def _verdict_of_output(row: PairRow) -> str:
+    errors = row.pair.accumulated
+    if errors is None:
+        return row.pair.note or MARKS[row.pair.verdict].strip()
+    if row.pair.verdict == "nonfinite":
+        return "NO: NaN or inf"
+    return "yes" if within(row.pair) else f"NO: {percent(errors.beyond)} beyond"
+
+
+_POSITION: Column[PairRow] = Column("#", _position, rank=2, right=True)
+_NAMES: list[Column[PairRow]] = [
+    Column("reference", _reference, 1, brief=_brief_reference, flexible=True, least=17),
+    Column("candidate", _candidate, brief=_brief_candidate, flexible=True, least=17),
+]
+
+_COLUMNS: list[Column[PairRow]] = [
+    _POSITION,
+    *_NAMES,
+    Column("op", _op, rank=4, most=18),
+    Column("shape", _shape, rank=5, most=18),
+    Column("rule", _rule, rank=8, most=12),
+    Column("source", _source, rank=7, most=28),
+    Column("accumulated", _accumulated, right=True),
+    Column("local", _local, right=True),
+    Column("bound", _bound, rank=3, right=True),
+    Column("verdict", _mark),
+]
+
+_CULPRITS: list[Column[PairRow]] = [
+    _POSITION,
+    *_NAMES,
+    Column("op", _op, rank=3, most=18),
+    Column("source", _source, rank=4, most=28),
+    Column("local", _local, right=True),
+    Column("bound", _bound, rank=2, right=True),
+    Column("times", _times, right=True),
+]
+
+_OUTPUTS: list[Column[PairRow]] = [
+    *_NAMES,
+    Column("shape", _shape, rank=3, most=18),
+    Column("max abs", _accumulated, right=True),
+    Column("within tolerance", _verdict_of_output, most=30),
+]

@@ -1,0 +1,196 @@
+"""The comparison on a terminal: the answer first, then what supports it, then where the rest is."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+
+from rich.console import Console, RenderableType
+
+from aligner.records.comparison import Comparison, FedInput, ModelSummary, Unpaired
+from aligner.report.divergence_panel import cause_facts, divergence_panel
+from aligner.report.headline import headline
+from aligner.report.numbers import number, plural
+from aligner.report.page import Page
+from aligner.report.pair_table import around, culprit_table, output_table, pair_table, rows
+from aligner.report.words import label, other_culprits, place, tally
+
+_CULPRITS, _CAUSES, _OUTPUTS, _NOTES, _REASONS, _EXAMPLES = 6, 2, 8, 6, 4, 2
+
+Fact = tuple[str, RenderableType]
+
+
+def print_comparison(comparison: Comparison, console: Console, *, full: bool = False, quiet: bool = False) -> None:
+    """Print the report; ``full`` prints every pair and leaves nothing out, ``quiet`` the verdict's line alone."""
+    page = Page.of(console)
+    if quiet:
+        page.line(headline(page, comparison))
+        return
+    page.print(headline(page, comparison))
+    _print_models(page, comparison)
+    panel = divergence_panel(page, comparison)
+    if panel is not None:
+        page.print()
+        page.print(panel)
+    if comparison.verdict == "inconclusive":
+        _print_settling(page, comparison)
+    _print_causes(page, comparison, full)
+    _print_pairs(page, comparison, full)
+    _print_culprits(page, comparison, full)
+    _print_outputs(page, comparison, full)
+    _print_circumstances(page, comparison, full)
+
+
+def _print_models(page: Page, comparison: Comparison) -> None:
+    if comparison.verdict != "inconclusive" and comparison.reason:
+        page.print(page.prose(comparison.reason))
+    facts: list[Fact] = [(side, page.text(_model(summary))) for side, summary in _summaries(comparison)]
+    page.print(page.facts(facts))
+
+
+def _summaries(comparison: Comparison) -> list[tuple[str, ModelSummary]]:
+    return [("reference", comparison.reference), ("candidate", comparison.candidate)]
+
+
+def _model(summary: ModelSummary) -> str:
+    runtime = summary.runtime
+    known = runtime if summary.framework.lower() in runtime.lower() else f"{summary.framework}, {runtime}"
+    return f"{summary.path} — {known}, {plural(summary.nodes, 'node')}"
+
+
+def _print_settling(page: Page, comparison: Comparison) -> None:
+    """What would settle an inconclusive comparison, as far as the record tells."""
+    advice = []
+    shares = comparison.coverage
+    if min(shares.reference, shares.candidate) < 1:
+        advice.append("pair tensors by hand with --map FILE, or by position with --align-by order")
+    if any(fed.source.lower().startswith(("random", "seeded")) for fed in comparison.inputs):
+        advice.append("feed a real input with --input FILE: random or constant data hides faults")
+    if any(pair.verdict == "nondeterministic" for pair in comparison.pairs):
+        advice.append("fix what is random: another --seed, or noise given as an input on both sides")
+    if advice:
+        page.print()
+        page.print(page.facts([("to settle", page.prose(advice[0])), *(("", page.prose(item)) for item in advice[1:])]))
+
+
+def _print_causes(page: Page, comparison: Comparison, full: bool) -> None:
+    """The causes that the panel did not already show."""
+    rest = comparison.causes[1:] if comparison.first_divergence is not None else comparison.causes
+    for cause in rest if full else rest[:_CAUSES]:
+        page.print()
+        page.print(cause_facts(page, cause))
+    if not full and len(rest) > _CAUSES:
+        page.print(page.text(f"{plural(len(rest) - _CAUSES, 'more cause')}: --full", "dim"))
+
+
+def _print_pairs(page: Page, comparison: Comparison, full: bool) -> None:
+    every = rows(comparison)
+    if full and every:
+        page.heading("every pair", f"in the candidate's order, max abs difference; {tally(comparison.pairs)}")
+        page.print(pair_table(page, every))
+        return
+    near = around(every, comparison)
+    if near:
+        title = "around the first divergence" if comparison.first_divergence else "around the first disagreement"
+        page.heading(title, f"max abs difference; {plural(len(every), 'pair')}: {tally(comparison.pairs)}")
+        page.print(pair_table(page, near))
+    elif comparison.verdict == "aligned":
+        _print_worst(page, comparison)
+
+
+def _print_worst(page: Page, comparison: Comparison) -> None:
+    measured = [(pair, pair.accumulated) for pair in comparison.pairs if pair.accumulated is not None]
+    if not measured:
+        return
+    worst, errors = max(measured, key=lambda item: (math.isnan(item[1].max_abs), item[1].max_abs))
+    where = f"{number(errors.max_abs)} at {place(worst.reference)} — candidate {worst.candidate.name}"
+    page.print(page.facts([("worst", page.text(where)), ("verdicts", page.text(tally(comparison.pairs)))]))
+
+
+def _print_culprits(page: Page, comparison: Comparison, full: bool) -> None:
+    others = other_culprits(comparison)
+    if full or not others:
+        return
+    page.heading("other culprits", "each errs by itself, whatever it was fed")
+    page.print(culprit_table(page, rows(comparison, others[:_CULPRITS])))
+    if len(others) > _CULPRITS:
+        page.print(page.text(f"{len(others) - _CULPRITS:,} more: --full", "dim"))
+
+
+def _print_outputs(page: Page, comparison: Comparison, full: bool) -> None:
+    if not comparison.outputs:
+        return
+    tolerance = comparison.tolerance
+    page.heading("outputs", f"tolerance {number(tolerance.atol)} + {number(tolerance.rtol)}·|reference|")
+    page.print(output_table(page, comparison.outputs if full else comparison.outputs[:_OUTPUTS]))
+    if not full and len(comparison.outputs) > _OUTPUTS:
+        page.print(page.text(f"{len(comparison.outputs) - _OUTPUTS:,} more: --full", "dim"))
+
+
+def _print_circumstances(page: Page, comparison: Comparison, full: bool) -> None:
+    facts = [
+        *_labelled("fed", (page.text(line) for fed in comparison.inputs for line in _fed(fed))),
+        *_labelled("notes", _cut(page, _notes(comparison), full)),
+        *_labelled("unpaired", _unpaired(page, comparison, full)),
+        *_labelled("judged by", [page.prose(comparison.tolerance.rule)] if full and comparison.tolerance.rule else []),
+        *_labelled("seconds", [page.text(_seconds(comparison))] if full and comparison.timing else []),
+        *_labelled("more", [] if full else [page.text(_more(comparison))]),
+    ]
+    page.print()
+    page.print(page.facts(facts))
+
+
+def _labelled(title: str, facts: Iterable[RenderableType]) -> list[Fact]:
+    return [(title if place == 0 else "", fact) for place, fact in enumerate(facts)]
+
+
+def _fed(fed: FedInput) -> list[str]:
+    """One line where both sides got the same, otherwise one for each."""
+    start = f"{fed.name}: {fed.source}" if fed.source else fed.name
+    if fed.reference == fed.candidate:
+        return [f"{start} → {fed.reference}, both sides" if fed.reference else start]
+    sides = (("reference", fed.reference), ("candidate", fed.candidate))
+    return [start, *(f"  → {side} {what}" for side, what in sides if what)]
+
+
+def _notes(comparison: Comparison) -> list[str]:
+    own = [f"{side}: {note}" for side, summary in _summaries(comparison) for note in summary.notes]
+    return [*comparison.notes, *own]
+
+
+def _cut(page: Page, notes: Sequence[str], full: bool) -> list[RenderableType]:
+    shown: list[RenderableType] = [page.prose(note) for note in (notes if full else notes[:_NOTES])]
+    if len(notes) > len(shown):
+        shown.append(page.text(f"{len(notes) - len(shown):,} more: --full", "dim"))
+    return shown
+
+
+def _unpaired(page: Page, comparison: Comparison, full: bool) -> list[RenderableType]:
+    sides = (("reference", comparison.unpaired_reference), ("candidate", comparison.unpaired_candidate))
+    return [line for side, items in sides if items for line in _unpaired_side(page, side, items, full)]
+
+
+def _unpaired_side(page: Page, side: str, items: Sequence[Unpaired], full: bool) -> list[RenderableType]:
+    """Counts by reason, the most frequent first, each with a few names."""
+    ordered = sorted(items, key=lambda item: item.reason)
+    reasons = [(reason, list(group)) for reason, group in groupby(ordered, key=lambda item: item.reason)]
+    reasons.sort(key=lambda entry: -len(entry[1]))
+    lines: list[RenderableType] = []
+    for reason, group in reasons if full else reasons[:_REASONS]:
+        few = group if full else group[:_EXAMPLES]
+        names = ", ".join(page.plain(label(item.side), 120 if full else 40) for item in few)
+        more = page.ellipsis if len(few) < len(group) else ""
+        lines.append(page.prose(f"{side} {len(group):,} {reason}: {names}{more}"))
+    if not full and len(reasons) > _REASONS:
+        rest = sum(len(group) for _, group in reasons[_REASONS:])
+        lines.append(page.text(f"{side} {rest:,} for other reasons: --full", "dim"))
+    return lines
+
+
+def _seconds(comparison: Comparison) -> str:
+    return ", ".join(f"{name} {number(seconds)}" for name, seconds in comparison.timing.items())
+
+
+def _more(comparison: Comparison) -> str:
+    return f"--full prints every one of {plural(len(comparison.pairs), 'pair')}, --json FILE writes all numbers"
