@@ -55,10 +55,6 @@ def models(tmp_path):
     return tmp_path
 
 
-def test_the_blocking_works(align):
-    assert align("--help").returncode == 0
-
-
 def test_help_and_version_answer(align):
     assert "compare" in align("--help").stdout
     assert align("--version").stdout.strip().endswith("0.1.0")
