@@ -1,0 +1,84 @@
+"""What to say when a signal ended the working process."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+
+from aligner.cli.chatter import tail
+from aligner.errors import CrashError
+from aligner.records.progress import Mark
+
+_MEANING = {
+    "SIGSEGV": "segmentation fault",
+    "SIGBUS": "bus error",
+    "SIGABRT": "abort",
+    "SIGFPE": "arithmetic fault",
+    "SIGILL": "illegal instruction",
+    "SIGKILL": "killed from outside",
+    "SIGTRAP": "trap",
+    "SIGSYS": "forbidden system call",
+}
+
+_ADVICE = {
+    "SIGKILL": "the system kills a process that uses up the memory: try a smaller input, or free memory; "
+    "the kernel's log (dmesg) says whether it was that",
+    "SIGILL": "this build of the framework needs a newer processor: install a build made for this one",
+    "SIGBUS": "a file that is mapped into memory may have been cut off, or /dev/shm is full: check both",
+}
+_ADVICE_ELSE = (
+    "the framework itself died, not the comparison: update it or try another version, and run this side alone "
+    "(align inspect) to see whether it needs the other; ALIGNER_DEBUG=1 shows all that it prints"
+)
+
+_FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
+
+
+def crash_error(number: int, mark: Mark, *, chatter: Path, stack: Path) -> CrashError:
+    """Describe the death by signal ``number``; ``stack`` is what faulthandler wrote, ``chatter`` the last output."""
+    name = signal_name(number)
+    meaning = f", {_MEANING[name]}" if name in _MEANING else ""
+    found = [part for part in (_progress(mark), _python_frame(stack)) if part]
+    words = tail(chatter)
+    if words:
+        found.append("its last words:\n" + "\n".join(f"    {line}" for line in words))
+    return CrashError(
+        f"the working process died ({name}{meaning}) while {_activity(mark)}",
+        found="; ".join(found) or "no output before it died",
+        hint=_ADVICE.get(name, _ADVICE_ELSE),
+    )
+
+
+def signal_name(number: int) -> str:
+    """ "SIGSEGV", or "signal 40" where it has no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def _activity(mark: Mark) -> str:
+    """ "running the candidate, model.onnx"."""
+    side = f"the {mark.side}" if mark.side else ""
+    subject = ", ".join(part for part in (side, mark.detail) if part)
+    return " ".join(part for part in (mark.phase or "starting", subject) if part)
+
+
+def _progress(mark: Mark) -> str:
+    count = f"{mark.done} of {mark.total} nodes done" if mark.total else ""
+    last = f"last node {mark.node}" if mark.node else ""
+    return ", ".join(part for part in (count, last) if part)
+
+
+def _python_frame(stack: Path) -> str:
+    """The innermost Python frame of the thread that died; native frames below it are not known."""
+    try:
+        text = stack.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
+    match = _FRAME.search(text, max(0, text.find("Current thread")))
+    if match is None:
+        return ""
+    file = Path(*Path(match["file"]).parts[-3:])
+    return f"called from {file}:{match['line']} in {match['function']}"

@@ -1,0 +1,125 @@
+"""Every way in which a command can end, turned into an exit code and a message without traceback."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+
+from aligner.cli.chatter import debugging, printable
+from aligner.errors import AlignerError
+
+FAILED = 2
+"""Exit code of "could not compare"; 0, 1 and 3 are verdicts."""
+
+_PACKAGE = Path(__file__).parent.parent
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """Run the work and return its exit code; whatever it raises is told on standard error."""
+    try:
+        return work()
+    except SystemExit as leaving:
+        return _exit_code(leaving)
+    except KeyboardInterrupt:
+        say(interrupted("by Ctrl-C"))
+    except BrokenPipeError:  # the reader of a pipe has seen enough
+        discard_output()
+    except AlignerError as error:
+        say(error)
+        return error.exit_code
+    except MemoryError as error:
+        say(_out_of_memory(error))
+    except OSError as error:
+        say(_refused(error))
+    except BaseException as error:  # noqa: BLE001 - nothing may pass: the user would get a traceback
+        say(_bug(error))
+    return FAILED
+
+
+def say(error: AlignerError) -> None:
+    """Print the three parts on standard error; with ``ALIGNER_DEBUG=1`` the traceback before them."""
+    if sys.stderr is None:
+        return
+    if debugging() and sys.exc_info()[0] is not None:
+        traceback.print_exc()
+    try:
+        print(f"error: {printable(str(error))}", file=sys.stderr, flush=True)
+    except (OSError, ValueError):  # nobody listens any more
+        return
+
+
+def interrupted(how: str) -> AlignerError:
+    """The message of a run that the user ended."""
+    return AlignerError("interrupted", found=f"stopped {how} before the work was done", hint="run it again")
+
+
+def discard_output() -> None:
+    """Let later writes to standard output go nowhere instead of failing again."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+def flush_output(code: int) -> int:
+    """Flush standard output and error; a report that cannot be delivered is a failure."""
+    try:
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        discard_output()
+        code = FAILED
+    except (OSError, ValueError) as error:
+        discard_output()
+        say(AlignerError("cannot write to standard output", found=str(error), hint="free space, or write to a file"))
+        code = FAILED
+    return code
+
+
+def _exit_code(leaving: SystemExit) -> int:
+    if leaving.code is None:
+        return 0
+    if isinstance(leaving.code, int):
+        return leaving.code
+    say(AlignerError(str(leaving.code)))
+    return FAILED
+
+
+def _out_of_memory(error: MemoryError) -> AlignerError:
+    return AlignerError(
+        "the memory does not suffice",
+        found=str(error) or f"raised at {_last_own_frame(error.__traceback__)}",
+        hint="try a smaller input, or free memory",
+    )
+
+
+def _refused(error: OSError) -> AlignerError:
+    return AlignerError(
+        "the operating system refused an operation",
+        found=f"{error}, at {_last_own_frame(error.__traceback__)}",
+        hint="check that the disk has space and that the files named may be read and written",
+    )
+
+
+def _bug(error: BaseException) -> AlignerError:
+    text = str(error).strip().split("\n")[0][:300]
+    return AlignerError(
+        "this is a bug in aligner, please report it",
+        found=f"{type(error).__name__}{': ' if text else ''}{text}, raised at {_last_own_frame(error.__traceback__)}",
+        hint="ALIGNER_DEBUG=1 shows the traceback",
+    )
+
+
+def _last_own_frame(start: TracebackType | None) -> str:
+    """ "aligner/diff/difference.py:41 in update": the innermost frame of this package, else the innermost of all."""
+    frames = traceback.extract_tb(start)
+    own = [frame for frame in frames if _PACKAGE in Path(frame.filename).parents]
+    if not frames:
+        return "an unknown place"
+    frame = (own or frames)[-1]
+    file = Path(frame.filename)
+    name = file.relative_to(_PACKAGE.parent) if own else file.name
+    return f"{name}:{frame.lineno} in {frame.name}"

@@ -1,0 +1,118 @@
+"""The ``align`` command: a thin parent that outlives whatever a framework does to the working process.
+
+The parent forks before anything heavy is imported, so it costs a few milliseconds and has no threads to lose.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from aligner.cli.chatter import collect_in
+from aligner.cli.guard import FAILED, flush_output, guarded, interrupted, say
+from aligner.cli.scratch import Scratch
+from aligner.records import progress
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line (``sys.argv`` by default) and return its exit code."""
+    return supervise(lambda: _command(argv))
+
+
+def supervise(work: Callable[[], int]) -> int:
+    """Run the work in a forked process, watch it, and return its exit code; 2 where a signal killed it.
+
+    Must be called in the main thread, before frameworks are imported. Where there is no fork (Windows,
+    ``ALIGNER_NO_FORK=1``) the work runs here, without protection.
+    """
+    if not hasattr(os, "fork") or os.environ.get("ALIGNER_NO_FORK", "0") not in ("", "0"):
+        return flush_output(guarded(work))
+    from aligner.cli.watch import HELD_BACK, Watch
+
+    scratch, board = Scratch(), progress.Board()
+    watch = Watch(scratch, board)
+    flush_output(0)
+    reading, writing = os.pipe()  # never written to: its end tells the child that the parent is gone
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    pid = os.fork()
+    if pid == 0:
+        os.close(writing)
+        _work(work, scratch, board, reading, before)
+    os.close(reading)
+    return watch.over(pid, before)
+
+
+def _work(
+    work: Callable[[], int], scratch: Scratch, board: progress.Board, lifeline: int, mask: set[int | signal.Signals]
+) -> NoReturn:
+    """The child: it leaves by ``os._exit``, so that a runtime's faulty teardown cannot spoil a finished report."""
+    code = FAILED
+    try:
+        if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+            signal.signal(signal.SIGINT, _interrupt_once)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        code = guarded(lambda: _prepared(work, scratch, board, lifeline))
+        code = flush_output(code)
+    except KeyboardInterrupt:
+        say(interrupted("by Ctrl-C"))
+    finally:
+        os._exit(code)
+
+
+def _prepared(work: Callable[[], int], scratch: Scratch, board: progress.Board, lifeline: int) -> int:
+    progress.install(board)
+    collect_in(scratch.chatter)
+    if scratch.folder:
+        os.environ["TMPDIR"] = str(scratch.folder)  # whatever a framework leaves there is swept up with the folder
+        _record_stack(scratch.stack)
+    _end_with_parent(scratch, board, lifeline)
+    return work()
+
+
+def _interrupt_once(*_: object) -> NoReturn:
+    """One Ctrl-C may arrive twice, from the terminal and from the parent; cleaning up must not be interrupted again."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _record_stack(path: Path) -> None:
+    import faulthandler
+
+    # Stays open: it is written to in a signal handler, when nothing can be opened any more.
+    faulthandler.enable(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), all_threads=False)
+
+
+def _end_with_parent(scratch: Scratch, board: progress.Board, lifeline: int) -> None:
+    """Leave when the parent was killed: nobody would collect the result, and pipes would stay open for ever."""
+    import threading
+
+    def wait() -> None:
+        os.read(lifeline, 1)
+        scratch.sweep(board.partials())
+        os._exit(FAILED)
+
+    threading.Thread(target=wait, name="aligner-lifeline", daemon=True).start()
+
+
+def _command(argv: Sequence[str] | None) -> int:
+    import click
+
+    from aligner.cli.commands import cli
+
+    stdout = sys.stdout
+    try:
+        result = cli.main(args=None if argv is None else list(argv), prog_name="align", standalone_mode=False)
+    except click.ClickException as error:
+        error.show(sys.stderr)
+        return FAILED
+    except click.Abort as error:
+        raise KeyboardInterrupt from error
+    except SystemExit as error:
+        if sys.stdout is not stdout:  # click wraps the stream and exits with 1, our "diverged", when a pipe is closed
+            raise BrokenPipeError from error
+        raise
+    return result if isinstance(result, int) else 0

@@ -1,0 +1,454 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
+
+PRELUDE = """
+import ctypes, os, signal, sys, time
+from aligner.cli.chatter import quiet
+from aligner.cli.process import main, supervise
+from aligner.errors import ModelFormatError
+from aligner.records import progress
+"""
+
+
+def start(code: str, tmp_path, **environment: str) -> subprocess.Popen[str]:
+    script = PRELUDE + textwrap.dedent(code) + "\nsys.exit(supervise(work))\n"
+    tmp_path.joinpath("scratch").mkdir(exist_ok=True)
+    variables = {**os.environ, "TMPDIR": str(tmp_path / "scratch"), "PYTHONUNBUFFERED": "", **environment}
+    variables.pop("ALIGNER_DEBUG", None) if "ALIGNER_DEBUG" not in environment else None
+    return subprocess.Popen(
+        [sys.executable, "-c", script],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        env=variables,
+        start_new_session=True,
+    )
+
+
+def run(code: str, tmp_path, **environment: str) -> tuple[int, str, str]:
+    process = start(code, tmp_path, **environment)
+    out, err = process.communicate(timeout=30)
+    assert list((tmp_path / "scratch").iterdir()) == []
+    return process.returncode, out, err
+
+
+def wait_for(path, seconds: float = 10) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end, f"{path} never appeared"
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("code", [0, 1, 2, 3])
+def test_exit_code_is_passed_on(tmp_path, code):
+    assert run(f"def work(): print('report'); return {code}", tmp_path) == (code, "report\n", "")
+
+
+@pytest.mark.parametrize(
+    ("leave", "code", "message"),
+    [
+        ("sys.exit(3)", 3, ""),
+        ("sys.exit()", 0, ""),
+        ("sys.exit('no')", 2, "error: no\n"),
+        ("raise ModelFormatError('a', found='b', hint='c')", 2, "error: a\nfound: b\nnext: c\n"),
+        (
+            "raise KeyboardInterrupt",
+            2,
+            "error: interrupted\nfound: stopped by Ctrl-C before the work was done\nnext: run it again\n",
+        ),
+        ("raise BrokenPipeError", 2, ""),
+    ],
+)
+def test_ways_to_leave(tmp_path, leave, code, message):
+    assert run(f"def work(): {leave}", tmp_path) == (code, "", message)
+
+
+def test_a_bug_shows_no_traceback(tmp_path):
+    code, out, err = run("def work(): progress.listen(1); progress.enter('', 'x')", tmp_path)
+    assert (code, out) == (2, "")
+    assert err.startswith("error: this is a bug in aligner, please report it\nfound: TypeError: 'int' object is not")
+    assert "raised at aligner/records/progress.py:" in err
+    assert err.endswith("next: ALIGNER_DEBUG=1 shows the traceback\n")
+    assert "Traceback" not in err
+
+
+def test_debugging_shows_the_traceback(tmp_path):
+    code, _, err = run("def work(): {}['x']", tmp_path, ALIGNER_DEBUG="1")
+    assert code == 2
+    assert "Traceback (most recent call last)" in err
+    assert "KeyError: 'x'" in err
+
+
+def test_memory_error(tmp_path):
+    code, _, err = run("def work(): raise MemoryError", tmp_path)
+    assert code == 2
+    assert err.startswith("error: the memory does not suffice\nfound: raised at")
+
+
+DEATHS = {
+    "SIGSEGV, segmentation fault": "ctypes.string_at(0)",
+    "SIGABRT, abort": "os.abort()",
+    "SIGKILL, killed from outside": "os.kill(os.getpid(), signal.SIGKILL)",
+    "SIGBUS, bus error": "os.kill(os.getpid(), signal.SIGBUS)",
+    "SIGFPE, arithmetic fault": "os.kill(os.getpid(), signal.SIGFPE)",
+    "SIGILL, illegal instruction": "os.kill(os.getpid(), signal.SIGILL)",
+}
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_a_crash_is_told(tmp_path, death):
+    code, out, err = run(
+        f"""
+        def work():
+            print('half a report')
+            progress.enter('candidate', 'running', 'model.onnx')
+            progress.advance(3, 9, '/conv1/Conv')
+            with quiet():
+                os.write(2, b'terminate: \\x1b[31mno kernel\\n')
+                {DEATHS[death]}
+        """,
+        tmp_path,
+    )
+    assert code == 2
+    assert out in ("", "half a report\n")
+    what, found, *rest = err.splitlines()
+    assert what == f"error: the working process died ({death}) while running the candidate, model.onnx"
+    assert found.startswith("found: 3 of 9 nodes done, last node /conv1/Conv; ")
+    assert "    terminate: \N{REPLACEMENT CHARACTER}[31mno kernel" in rest
+    assert rest[-1].startswith("next: ")
+
+
+def test_a_crash_names_the_python_frame(tmp_path):
+    _, _, err = run("def work(): ctypes.string_at(0)", tmp_path)
+    assert "while starting" in err
+    assert "ctypes/__init__.py:" in err
+    assert "in string_at" in err
+
+
+def test_a_crash_in_another_thread_is_told(tmp_path):
+    code, _, err = run(
+        """
+        import threading
+        def work():
+            progress.enter('reference', 'releasing', 'a.pt')
+            thread = threading.Thread(target=ctypes.string_at, args=(0,))
+            thread.start(); thread.join()
+        """,
+        tmp_path,
+    )
+    assert code == 2
+    assert "while releasing the reference, a.pt" in err
+
+
+def test_a_crash_at_teardown_cannot_spoil_a_finished_report(tmp_path):
+    code, out, err = run(
+        """
+        import atexit
+        def work():
+            atexit.register(ctypes.string_at, 0)
+            print('report')
+            return 1
+        """,
+        tmp_path,
+    )
+    assert (code, out, err) == (1, "report\n", "")
+
+
+def test_partial_files_are_deleted_after_a_crash(tmp_path):
+    whole, part = tmp_path / "whole.json", tmp_path / ".part.json"
+    run(
+        f"""
+        def work():
+            for path in ({str(part)!r}, 'gone', {str(whole)!r} + '.part'):
+                progress.unfinished(path)
+            open({str(part)!r}, 'w').write('half')
+            open({str(whole)!r} + '.part', 'w').write('all')
+            os.rename({str(whole)!r} + '.part', {str(whole)!r})
+            open(os.path.join(os.environ['TMPDIR'], 'left'), 'w').write('x')
+            os.abort()
+        """,
+        tmp_path,
+    )
+    assert whole.read_text() == "all"
+    assert not part.exists()
+
+
+WAITING = """
+def work():
+    progress.enter('candidate', 'running', 'm.onnx')
+    open('ready', 'w').close()
+    time.sleep(30)
+    return 0
+"""
+
+
+@pytest.mark.parametrize("whole_group", [False, True], ids=["parent only", "terminal"])
+def test_interrupt(tmp_path, whole_group):
+    process = start(WAITING, tmp_path)
+    wait_for(tmp_path / "ready")
+    if whole_group:
+        os.killpg(process.pid, signal.SIGINT)
+    else:
+        process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=4)
+    assert (process.returncode, out) == (2, "")
+    assert err == "error: interrupted\nfound: stopped by Ctrl-C before the work was done\nnext: run it again\n"
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_cleaning_up_is_not_interrupted_by_the_same_ctrl_c(tmp_path):
+    process = start(
+        """
+        def work():
+            open('ready', 'w').close()
+            try:
+                time.sleep(30)
+            finally:
+                time.sleep(0.5)
+                open('clean', 'w').close()
+        """,
+        tmp_path,
+    )
+    wait_for(tmp_path / "ready")
+    os.killpg(process.pid, signal.SIGINT)
+    process.communicate(timeout=4)
+    assert process.returncode == 2
+    assert (tmp_path / "clean").exists()
+
+
+DEAF = """
+def work():
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    open('ready', 'w').close()
+    while True:
+        time.sleep(1)
+"""
+
+
+def test_a_second_interrupt_kills(tmp_path):
+    process = start(DEAF, tmp_path)
+    wait_for(tmp_path / "ready")
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=3)
+    assert process.returncode == 2
+    assert err.startswith("error: interrupted\n")
+
+
+def test_a_deaf_child_is_killed_in_the_end(tmp_path):
+    process = start(DEAF, tmp_path)
+    wait_for(tmp_path / "ready")
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=10)
+    assert process.returncode == 2
+    assert "stopped by SIGTERM before the work was done" in err
+
+
+def test_terminate(tmp_path):
+    process = start(WAITING, tmp_path)
+    wait_for(tmp_path / "ready")
+    process.terminate()
+    _, err = process.communicate(timeout=4)
+    assert process.returncode == 2
+    assert err.startswith("error: interrupted\nfound: stopped by SIGTERM")
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_the_child_does_not_outlive_a_killed_parent(tmp_path):
+    process = start(WAITING, tmp_path)
+    wait_for(tmp_path / "ready")
+    process.kill()
+    process.communicate(timeout=4)  # would hang while a child holds the pipes
+    assert list((tmp_path / "scratch").iterdir()) == []
+
+
+def test_an_ignored_interrupt_stays_ignored(tmp_path):
+    script = "signal.signal(signal.SIGINT, signal.SIG_IGN)\n" + WAITING.replace("sleep(30)", "sleep(1)")
+    process = start(script, tmp_path)
+    wait_for(tmp_path / "ready")
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=4)
+    assert process.returncode == 0
+
+
+NOISY = """
+def work():
+    print('before')
+    with quiet(verbose={verbose}) as terminal:
+        import warnings, logging
+        print('python out'); print('python err', file=sys.stderr)
+        os.write(1, b'fd out\\n'); os.write(2, b'fd err\\n')
+        os.system('echo from a subprocess')
+        ctypes.CDLL(None).puts(b'buffered by C')
+        warnings.warn('a TracerWarning')
+        logging.warning('logged')
+        print('{{"verdict": "aligned"}}', file=terminal.out)
+        print('progress', file=terminal.err)
+        with quiet() as inner:
+            print('nested', file=inner.err)
+    logging.warning('logged later, by a handler made inside')
+    print('after')
+    return 0
+"""
+
+
+def test_chatter_is_swallowed(tmp_path):
+    code, out, err = run(NOISY.format(verbose=False), tmp_path)
+    assert (code, out, err) == (0, 'before\n{"verdict": "aligned"}\nafter\n', "progress\nnested\n")
+
+
+def test_verbose_lets_chatter_through_to_stderr(tmp_path):
+    code, out, err = run(NOISY.format(verbose=True), tmp_path)
+    assert (code, out) == (0, 'before\n{"verdict": "aligned"}\nafter\n')
+    for line in ("python out", "python err", "fd out", "fd err", "from a subprocess", "buffered by C", "logged"):
+        assert line in err
+
+
+def test_debugging_lets_chatter_through(tmp_path):
+    _, out, err = run(NOISY.format(verbose=False), tmp_path, ALIGNER_DEBUG="1")
+    assert "fd out" in err
+    assert "fd out" not in out
+
+
+def test_streams_are_restored_after_an_error(tmp_path):
+    code, out, err = run(
+        """
+        def work():
+            try:
+                with quiet() as terminal:
+                    raise ValueError
+            except ValueError:
+                print('restored'); os.write(1, b'fd too\\n')
+            raise ModelFormatError('what')
+        """,
+        tmp_path,
+    )
+    assert code == 2
+    assert sorted(out.splitlines()) == ["fd too", "restored"]
+    assert err == "error: what\n"
+
+
+def test_encoding_of_the_real_stream_is_kept(tmp_path):
+    code = "def work():\n    with quiet() as t:\n        print(t.out.encoding, '\\u00b1', file=t.out)\n    return 0"
+    assert run(code, tmp_path, PYTHONIOENCODING="ascii:backslashreplace")[1] == "ascii \\xb1\n"
+
+
+def test_a_terminal_is_still_a_terminal(tmp_path):
+    pty = pytest.importorskip("pty")
+    script = PRELUDE + "def work():\n    with quiet() as t: print(t.err.isatty(), file=t.err)\nsupervise(work)"
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=theirs, stderr=theirs)
+    process.wait(timeout=20)
+    os.close(theirs)
+    assert b"True" in os.read(ours, 100)
+    os.close(ours)
+
+
+def test_closed_descriptors(tmp_path):
+    script = PRELUDE + "def work():\n    with quiet() as t: print('x', file=t.out); return 3\nsys.exit(supervise(work))"
+    assert subprocess.call([sys.executable, "-c", script], preexec_fn=lambda: (os.close(1), os.close(2))) == 3
+
+
+def test_a_full_disk_is_told(tmp_path):
+    device = Path("/dev/full")
+    if not device.exists():
+        pytest.skip("needs /dev/full")
+    script = PRELUDE + "def work(): print('report'); return 0\nsys.exit(supervise(work))"
+    for unbuffered in ("", "1"):
+        environment = {**os.environ, "PYTHONUNBUFFERED": unbuffered}
+        with device.open("w") as full:
+            done = subprocess.run(
+                [sys.executable, "-c", script], stdout=full, stderr=subprocess.PIPE, text=True, env=environment
+            )
+        assert done.returncode == 2
+        assert "\nfound: [Errno 28] No space left on device" in done.stderr
+        assert "bug" not in done.stderr
+
+
+def test_a_closed_pipe_is_quiet(tmp_path):
+    script = PRELUDE + "def work():\n    for _ in range(99999): print('line')\n    return 0\nsys.exit(supervise(work))"
+    command = f"{sys.executable} -c '{script.replace(chr(39), chr(34))}' | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20)
+    assert (done.stdout, done.stderr) == ("line\n2\n", "")
+
+
+def test_without_fork_the_work_runs_here(tmp_path):
+    code, out, err = run(
+        "here = os.getpid()\ndef work(): print(os.getpid() == here); raise ModelFormatError('what')",
+        tmp_path,
+        ALIGNER_NO_FORK="1",
+    )
+    assert (code, out, err) == (2, "True\n", "error: what\n")
+
+
+COMMANDS = """
+import types, click
+commands = types.ModuleType('aligner.cli.commands')
+sys.modules['aligner.cli.commands'] = commands
+@click.group()
+def cli(): pass
+@cli.command()
+@click.argument('how')
+def do(how):
+    if how == 'abort': raise click.Abort
+    if how == 'usage': raise click.UsageError('wrong words')
+    if how == 'pipe': raise BrokenPipeError(32, 'Broken pipe')
+    if how == 'error': raise ModelFormatError('what', found='found', hint='hint')
+    click.echo('done')
+    return int(how)
+commands.cli = cli
+def work(): return 0
+sys.exit(main({argv!r}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "out", "err"),
+    [
+        (["do", "0"], 0, "done\n", ""),
+        (["do", "3"], 3, "done\n", ""),
+        (["do", "abort"], 2, "", "error: interrupted"),
+        (["do", "usage"], 2, "", "Error: wrong words"),
+        (["do", "pipe"], 2, "", ""),
+        (["do", "error"], 2, "", "error: what\nfound: found\nnext: hint\n"),
+        (["nonsense"], 2, "", "No such command 'nonsense'"),
+        (["do", "0", "--nonsense"], 2, "", "No such option"),
+    ],
+)
+def test_click(tmp_path, argv, code, out, err):
+    seen = run(COMMANDS.format(argv=argv), tmp_path)
+    assert seen[:2] == (code, out)
+    assert err in seen[2]
+    assert bool(err) == bool(seen[2].strip())
+
+
+def test_click_help(tmp_path):
+    code, out, _ = run(COMMANDS.format(argv=["--help"]), tmp_path)
+    assert code == 0
+    assert out.startswith("Usage: align [OPTIONS] COMMAND [ARGS]...")
+
+
+def test_the_parent_stays_thin():
+    code = (
+        "import sys, json; bare = set(sys.modules); import aligner.cli.process, aligner.cli.watch;"
+        "print(json.dumps(sorted(m for m in sys.modules if m not in bare)))"
+    )
+    done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
+    assert not loaded & {"numpy", "click", "rich", "torch", "onnx", "ctypes", "tempfile", "subprocess", "asyncio"}
