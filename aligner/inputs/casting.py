@@ -1,0 +1,150 @@
+"""From the values the user gave to the dtype a model declares: nothing is lost silently."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from aligner.errors import InputError
+from aligner.inputs.items import Array
+from aligner.inputs.slots import End
+from aligner.records.graph import InputSpec, Quantization
+
+_WORDS = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "boolean": "bool"}
+_TEXT = ("string", "str", "object")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cast:
+    """The array fed, what the user should know of how it was made, and the share of values that were clipped."""
+
+    array: Array
+    remarks: tuple[str, ...] = ()
+    clipped: float = 0.0
+
+
+def fed_dtype(spec: InputSpec, forced: str | None, *, sole: bool) -> np.dtype[Any] | None:
+    """The numpy dtype to feed; None where neither the model nor the user says.
+
+    bfloat16 has no numpy dtype and is fed as float32. ``forced`` applies to inputs of its own kind only, so that
+    ``--dtype float16`` leaves token ids alone; on a model's sole input a clash is an error.
+    """
+    declared = _dtype(spec.dtype, f"input {spec.name} declares")
+    wanted = _dtype(forced, "--dtype is")
+    if wanted is None or wanted == declared:
+        return declared
+    if declared is None or (_family(wanted) == _family(declared) and spec.quantization is None):
+        return wanted
+    if sole and spec.quantization is None:
+        found = f"--dtype {forced}, but input {spec.name} takes {spec.dtype}"
+        raise InputError("--dtype does not fit the model's input", found=found, hint="leave --dtype out")
+    return declared
+
+
+def stored_as(array: Array, ends: tuple[End, ...]) -> Quantization | None:
+    """The quantisation an array is already stored in: that of the first quantised end that has its very dtype."""
+    matching = [end.spec for end in ends if end.spec.quantization and end.spec.dtype == array.dtype.name]
+    return matching[0].quantization if matching else None
+
+
+def cast(array: Array, dtype: np.dtype[Any] | None, end: End, stored: Quantization | None, source: str) -> Cast:
+    """Carry an array into an end's dtype.
+
+    ``stored`` says that the array holds stored values of that quantisation; a float end gets the real ones. Values for
+    a quantised end are quantised with its parameters and clipped to what it holds. Raises InputError when values would
+    be lost otherwise.
+    """
+    quantization = end.spec.quantization
+    if stored is not None:
+        if quantization == stored and array.dtype == dtype:
+            return Cast(array, ("taken as stored",))
+        array = dequantize(array, stored)
+    if quantization is not None and dtype is not None and dtype.kind in "iu":
+        return _quantized(array, dtype, quantization, end, source)
+    remarks = ("dequantised",) if stored is not None else ()
+    if dtype is None:
+        dtype = np.dtype(np.float32) if array.dtype == np.float64 else array.dtype
+    if array.dtype == dtype:
+        return Cast(array, remarks)
+    said = remarks if stored is not None else (f"cast from {array.dtype.name}",)
+    return Cast(_exact(array, dtype, end, source), said)
+
+
+def dequantize(array: Array, quantization: Quantization) -> Array:
+    """Real values, float64."""
+    scale, zero = _parameters(array, quantization)
+    real: Array = (array.astype(np.float64) - zero) * scale
+    return real
+
+
+def _quantized(array: Array, dtype: np.dtype[Any], quantization: Quantization, end: End, source: str) -> Cast:
+    if array.dtype.kind not in "biuf":
+        raise _unfit(array, dtype, end, source, "these are not numbers")
+    scale, zero = _parameters(array, quantization)
+    limits = np.iinfo(dtype)
+    steps = np.rint(array.astype(np.float64) / scale) + zero
+    clipped = float(np.mean((steps < limits.min) | (steps > limits.max)))
+    return Cast(np.clip(steps, limits.min, limits.max).astype(dtype), ("quantised",), clipped)
+
+
+def _parameters(array: Array, quantization: Quantization) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    scale = np.asarray(quantization.scale, dtype=np.float64)
+    zero = np.asarray(quantization.zero_point or (0,), dtype=np.float64)
+    if quantization.axis is None or scale.size == 1:
+        return scale.reshape(-1)[:1].reshape(()), zero.reshape(-1)[:1].reshape(())
+    shape = [1] * array.ndim
+    shape[quantization.axis] = -1
+    return scale.reshape(shape), (zero if zero.size > 1 else np.broadcast_to(zero, scale.shape)).reshape(shape)
+
+
+def _exact(array: Array, dtype: np.dtype[Any], end: End, source: str) -> Array:
+    """Cast, and refuse where the values do not survive (rounding to a narrower float is allowed)."""
+    if "O" in (array.dtype.kind, dtype.kind):
+        if array.dtype.kind in "OS" and dtype.kind == "O":
+            return array.astype(object)
+        raise _unfit(array, dtype, end, source, "text and numbers do not mix")
+    if array.dtype.kind == "c" and dtype.kind != "c":
+        raise _unfit(array, dtype, end, source, "complex numbers do not fit")
+    with np.errstate(all="ignore"):
+        result = array.astype(dtype)
+    if dtype.kind in "fc":
+        if not np.isfinite(result).all():
+            raise _unfit(array, dtype, end, source, f"values up to {np.abs(array).max():.6g} overflow")
+    elif not np.array_equal(result.astype(array.dtype), array):
+        why = "the values are not whole numbers in its range" if dtype.kind != "b" else "only 0 and 1 are truth values"
+        raise _unfit(array, dtype, end, source, why)
+    return result
+
+
+def _unfit(array: Array, dtype: np.dtype[Any], end: End, source: str, why: str) -> InputError:
+    wanted = "text" if dtype.kind == "O" else dtype.name
+    return InputError(
+        f"{source} cannot be fed to {end.text} as {wanted}: {why}",
+        found=f"{array.dtype.name if array.dtype.kind != 'O' else 'text'}, shape {array.shape}",
+        hint=f"give that side its own data: --input {end.role}.{end.spec.name}=FILE",
+    )
+
+
+def _dtype(word: str | None, subject: str) -> np.dtype[Any] | None:
+    if word is None:
+        return None
+    bare = word.removeprefix("torch.").lower()
+    if bare in _TEXT:
+        return np.dtype(object)
+    if bare == "bfloat16":
+        return np.dtype(np.float32)
+    try:
+        return np.dtype(_WORDS.get(bare, bare))
+    except TypeError as error:
+        raise InputError(
+            f"{subject} a dtype that cannot be fed",
+            found=word,
+            hint="float32, float16, float64, uint8, int8, int32, int64, bool",
+        ) from error
+
+
+def _family(dtype: np.dtype[Any]) -> str:
+    return "i" if dtype.kind in "iu" else dtype.kind

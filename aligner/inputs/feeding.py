@@ -1,0 +1,263 @@
+"""From the user's items to feeds for both sides: the one door of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from aligner.errors import InputError, listing
+from aligner.inputs.arrays import feed_array
+from aligner.inputs.assignment import Assignment, Given, assign, declared
+from aligner.inputs.casting import stored_as
+from aligner.inputs.draws import derived_feed, random_feed
+from aligner.inputs.fed import Fed, describe, found_correspondence, owned, shared_correspondence
+from aligner.inputs.files import Picture, checked
+from aligner.inputs.items import (
+    Array,
+    Correspondence,
+    InputItem,
+    PreparedFeeds,
+    Preprocessing,
+    Role,
+    SideInfo,
+)
+from aligner.inputs.pictures import feed_picture
+from aligner.inputs.slots import End, Slot, match_inputs
+from aligner.records.comparison import FedInput
+
+
+def prepare_feeds(
+    items: Sequence[InputItem],
+    reference: SideInfo,
+    candidate: SideInfo | None = None,
+    preprocessing: Preprocessing | None = None,
+    seed: int = 0,
+) -> PreparedFeeds:
+    """Turn what the user gave into arrays for both sides: one logical input, each side's own layout and dtype.
+
+    Without items every required input is drawn with ``seed``, unless a side is a recording and brings its own.
+    Raises InputError when something is missing, unreadable, not finite, or does not fit.
+    """
+    options = preprocessing or Preprocessing()
+    own = [(item.side, item.name) for item in items if item.side is not None and item.name is not None]
+    slots = match_inputs(reference, candidate, own=own)
+    assignments, notes = assign(items, slots, options)
+    recorded = _add_recordings(assignments)
+    tray = _Tray(options, notes, two_sided=candidate is not None)
+    for assignment in assignments:
+        if not assignment.empty:
+            _feed_given(assignment, tray)
+    _note_unused_options(assignments, options, notes)
+    waiting = [a.slot for a in assignments if a.empty and a.slot.required and not _is_recorded(a.slot)]
+    if not items and not recorded:
+        waiting = _feed_random(waiting, tray, seed)
+    missing = [slot for slot in waiting if not _feed_derived(slot, tray)]
+    if missing:
+        raise _missing(missing, slots)
+    return tray.prepared(slots, random=tray.random)
+
+
+@dataclass(slots=True, eq=False)
+class _Tray:
+    """What has been prepared so far."""
+
+    options: Preprocessing
+    notes: list[str]
+    two_sided: bool
+    feds: dict[int, tuple[Fed, ...]] = field(default_factory=dict)
+    sources: dict[int, str] = field(default_factory=dict)
+    correspondence: list[Correspondence] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    random: bool = False
+
+    def put(self, slot: Slot, feds: tuple[Fed, ...], source: str, *, shared: bool = True) -> None:
+        self.feds[id(slot)], self.sources[id(slot)] = feds, source
+        self.warnings.extend(warning for fed in feds for warning in fed.warnings)
+        by_role = {fed.end.role: fed for fed in feds}
+        if len(by_role) < 2:
+            return
+        relate = shared_correspondence if shared else found_correspondence
+        found = relate(by_role["reference"], by_role["candidate"])
+        if found is not None:
+            self.correspondence.append(found)
+        elif not shared:
+            self.warnings.append(f"input {slot.name}: the two sides were given different data")
+
+    def fed(self) -> list[Fed]:
+        return [fed for feds in self.feds.values() for fed in feds]
+
+    def prepared(self, slots: Sequence[Slot], *, random: bool) -> PreparedFeeds:
+        feeds: dict[Role, dict[str, Array]] = {"reference": {}, "candidate": {}}
+        rows = []
+        for slot in slots:
+            feds = self.feds.get(id(slot), ())
+            texts: dict[Role, str] = {}
+            for fed in feds:
+                feeds[fed.end.role][fed.end.spec.name] = fed.array
+                texts[fed.end.role] = fed.text
+            if feds:
+                rows.append(FedInput(slot.name, texts.get("reference"), texts.get("candidate"), self.sources[id(slot)]))
+        return PreparedFeeds(
+            reference=feeds["reference"],
+            candidate=feeds["candidate"] if self.two_sided else None,
+            fed=tuple(rows),
+            notes=tuple(self.notes),
+            warnings=tuple(dict.fromkeys(self.warnings)),
+            random=random,
+            correspondence=tuple(self.correspondence),
+        )
+
+
+def _add_recordings(assignments: list[Assignment]) -> bool:
+    """Give every recorded side its own data, and the other side the same where it was given none."""
+    found = False
+    for assignment in assignments:
+        for end in assignment.slot.ends:
+            array = (end.side.recorded or {}).get(end.spec.name)
+            if array is None:
+                continue
+            found = True
+            source = f"the {end.role}'s recording"
+            given = Given(
+                end.spec.name, end.role, checked(np.asarray(array), f"{end.text} in {source}"), source, recorded=True
+            )
+            assignment.own[end.role] = given
+            if assignment.common is None and len(assignment.own) == 1:
+                assignment.common = given
+    return found
+
+
+def _is_recorded(slot: Slot) -> bool:
+    return all(end.side.recorded is not None for end in slot.ends)
+
+
+def _feed_given(assignment: Assignment, tray: _Tray) -> None:
+    slot = assignment.slot
+    gifts = {end.role: assignment.own.get(end.role) or assignment.common for end in slot.ends}
+    for end in slot.ends:
+        if gifts[end.role] is None and end.spec.required and end.side.recorded is None:
+            raise _one_side_only(assignment, end)
+    given = [(end, gift) for end in slot.ends if (gift := gifts[end.role]) is not None]
+    for gift in dict.fromkeys(gift for _, gift in given):
+        _warn_if_constant(gift, tray)
+    if len(given) == 2 and given[0][1] is given[1][1] and not given[0][1].recorded:
+        tray.put(slot, _feed_one(given[0][1], slot, tray), given[0][1].source)
+        return
+    feds = [_feed_end(gift, end, slot, tray) for end, gift in given]
+    sources = dict.fromkeys(gift.source for _, gift in given)
+    tray.put(slot, tuple(feds), " and ".join(sources), shared=False)
+
+
+def _feed_end(gift: Given, end: End, slot: Slot, tray: _Tray) -> Fed:
+    """Feed one end alone: a recorded side untouched, the other side of a recording from that side's stored values."""
+    if not gift.recorded or isinstance(gift.value, Picture):
+        return _feed_one(gift, Slot((end,)), tray)[0]
+    if gift.side == end.role:
+        array = owned(gift.value)
+        return Fed(end, array, tuple(range(array.ndim)), describe(array, end, "as recorded"))
+    origin = next(other for other in slot.ends if other.role == gift.side)
+    stored = stored_as(gift.value, (origin,))
+    alone = Slot((end,))
+    return feed_array(gift.value, alone, gift.source, layout=origin.layout, dtype=tray.options.dtype, stored=stored)[0]
+
+
+def _feed_one(gift: Given, slot: Slot, tray: _Tray) -> tuple[Fed, ...]:
+    if isinstance(gift.value, Picture):
+        feds = feed_picture(gift.value, slot, gift.source, tray.options)
+        _note_ranges(feds, slot, tray)
+        return feds
+    return feed_array(gift.value, slot, gift.source, layout=tray.options.channels, dtype=tray.options.dtype)
+
+
+def _note_ranges(feds: tuple[Fed, ...], slot: Slot, tray: _Tray) -> None:
+    integers = {fed.array.dtype.kind in "iu" and fed.end.spec.quantization is None for fed in feds}
+    if len(integers) == 2:
+        tray.notes.append(
+            f"input {slot.name}: the integer side is fed the picture's bytes, the float side {feds[0].text} "
+            "its scaled values, as each declares (change the float side with --scale, --mean, --std)"
+        )
+
+
+def _warn_if_constant(gift: Given, tray: _Tray) -> None:
+    value = np.asarray(gift.value.image) if isinstance(gift.value, Picture) else gift.value
+    if value.size > 1 and value.dtype.kind != "O" and bool((value == value.flat[0]).all()):
+        tray.warnings.append(f"{gift.source}: a constant input hides channel order and padding")
+
+
+def _note_unused_options(assignments: list[Assignment], options: Preprocessing, notes: list[str]) -> None:
+    gifts = [gift for a in assignments for gift in (a.common, *a.own.values()) if gift is not None]
+    chosen = options.rescales or options.size is not None or options.color is not None
+    if chosen and gifts and not any(isinstance(gift.value, Picture) for gift in gifts):
+        notes.append("--size, --mean, --std, --scale and --color concern pictures; arrays were fed as they are")
+
+
+def _feed_random(slots: list[Slot], tray: _Tray, seed: int) -> list[Slot]:
+    """Draw what can be drawn for both sides alike; return what has to be derived or given."""
+    rng = np.random.default_rng(seed)
+    rest = []
+    for slot in slots:
+        lonely = tray.two_sided and len(slot.ends) == 1
+        drawn = None if lonely or slot.derivable not in (None, "state") else random_feed(slot, tray.options, rng)
+        if drawn is None:
+            rest.append(slot)
+            continue
+        tray.put(slot, drawn[0], f"random ({drawn[1]}, seed {seed})")
+        tray.random = True
+    if tray.random:
+        tray.notes.append(f"no --input was given: the inputs were drawn at random (seed {seed})")
+    return rest
+
+
+def _feed_derived(slot: Slot, tray: _Tray) -> bool:
+    made = derived_feed(slot, tray.fed())
+    if made is None:
+        return False
+    feds, how = made
+    tray.put(slot, feds, f"derived: {how}")
+    ends = " and ".join(fed.end.text for fed in feds)
+    tray.notes.append(f"{ends}: {how}, because nothing was given for it")
+    return True
+
+
+def _one_side_only(assignment: Assignment, end: End) -> InputError:
+    given = next(iter(assignment.own.values()))
+    return InputError(
+        f"input {assignment.slot.name} was given to the {given.side} alone",
+        found=f"{given.source}; {end.text} waits for its data",
+        hint=f"add --input {end.role}.{end.spec.name}=FILE, or give both the same: --input {assignment.slot.name}=FILE",
+    )
+
+
+def _missing(missing: list[Slot], slots: Sequence[Slot]) -> InputError:
+    ends = [slot.ends[0] for slot in missing]
+    two_sided = any(end.role == "candidate" for slot in slots for end in slot.ends)
+    alone = [slot.ends[0] for slot in missing if two_sided and len(slot.ends) == 1]
+    ways = " ".join(_way(end, unique=end not in alone or _is_unique(end, slots)) for end in ends[:5])
+    if {end.role for end in alone} == {"reference", "candidate"}:
+        ways = " ".join(f"--input {end.role}.{end.spec.name}={_placeholder(end)}" for end in alone[:6])
+        what = "the two sides' inputs do not answer each other (by name, shape or order)"
+        return InputError(
+            what, found=" against ".join(end.text for end in alone[:6]), hint=f"give each its own: {ways}"
+        )
+    what = f"no data for input {listing(end.spec.name for end in ends)}"
+    if alone:
+        other = "candidate" if alone[0].role == "reference" else "reference"
+        what += f"; the {other} has no such input, and it cannot be derived"
+    return InputError(
+        what, found=f"needed: {listing(end.text for end in ends)}; inputs: {declared(slots)}", hint=f"add {ways}"
+    )
+
+
+def _is_unique(end: End, slots: Sequence[Slot]) -> bool:
+    return sum(slot.answers_to(end.spec.name) for slot in slots) == 1
+
+
+def _way(end: End, *, unique: bool) -> str:
+    name = end.spec.name if unique else f"{end.role}.{end.spec.name}"
+    return f"--input {name}={_placeholder(end)}"
+
+
+def _placeholder(end: End) -> str:
+    return "…" if end.spec.shape == () else "FILE"

@@ -1,0 +1,197 @@
+"""Reading what the user points at: pictures, arrays, containers of arrays. Nothing is unpickled."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aligner.errors import InputError, MissingFrameworkError, listing
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+    from aligner.inputs.items import Array
+
+_READABLE = "aligner reads pictures (png, jpeg, webp, bmp, …), .npy, .npz, .pt/.pth tensors and .safetensors"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded picture, upright; what it becomes depends on the models."""
+
+    image: Image
+    remark: str = ""
+
+
+Value = Picture | np.ndarray[Any, np.dtype[Any]]
+
+
+def read_value(value: Any, source: str) -> Value | dict[str, Array]:
+    """Turn what the user gave into a picture, an array of our own, or a container of named arrays.
+
+    Raises InputError when it cannot be read, MissingFrameworkError when its reader is not installed.
+    """
+    if isinstance(value, Path):
+        return read_file(value)
+    if type(value).__module__.startswith("PIL."):
+        return _upright(value)
+    return plain_array(value, source)
+
+
+def read_file(path: Path) -> Value | dict[str, Array]:
+    """Read a file by its suffix, or as a picture when the suffix says nothing."""
+    if path.is_dir():
+        raise InputError(f"the input {path} is a directory", hint=f"name a file in it; {_READABLE}")
+    try:
+        if path.stat().st_size == 0:
+            raise InputError(f"the input file {path} is empty", hint="write it again")
+    except (OSError, ValueError) as error:
+        raise InputError(f"no such input file: {path}", found=str(error), hint="check the path") from error
+    readers = {".npy": _read_numpy, ".npz": _read_numpy, ".safetensors": _read_safetensors}
+    readers |= dict.fromkeys((".pt", ".pth"), _read_torch)
+    return readers.get(path.suffix.lower(), _read_picture)(path)
+
+
+def plain_array(value: Any, source: str) -> Array:
+    """An array of our own from an array, a tensor, a number or a list; Python floats become float32."""
+    if hasattr(value, "detach"):
+        value = _from_tensor(value)
+    try:
+        array = np.array(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"{source} is not an array", found=str(error), hint="give numbers, all rows equally long"
+        ) from error
+    if array.dtype == np.float64 and not hasattr(value, "dtype"):
+        array = array.astype(np.float32)
+    return checked(array, source)
+
+
+def checked(array: Array, source: str) -> Array:
+    """The array in native byte order, if a model can be fed with it.
+
+    Raises InputError for no elements, NaN, infinity, and types that are no numbers, truth values or strings.
+    """
+    if array.dtype.kind == "U":
+        return array.astype(object)
+    if array.dtype.kind not in "biufcOS" or (array.dtype.kind == "O" and not _all_text(array)):
+        raise InputError(f"{source} holds no numbers", found=f"dtype {array.dtype}", hint="save a numeric array")
+    if array.size == 0:
+        found = f"shape {array.shape}, {array.dtype}"
+        raise InputError(
+            f"{source} is empty: one of its axes has size zero", found=found, hint="give at least one element"
+        )
+    if array.dtype.kind in "fc" and not (finite := np.isfinite(array)).all():
+        where = tuple(int(index) for index in np.unravel_index(int(np.argmin(finite)), array.shape))
+        bad = int(array.size - np.count_nonzero(finite))
+        found = f"{bad} of {array.size} values, the first {array[where]} at {where}"
+        raise InputError(f"{source} contains NaN or infinity", found=found, hint="comparing needs finite inputs")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _all_text(array: Array) -> bool:
+    return all(isinstance(entry, str | bytes) for entry in array.ravel())
+
+
+def _read_numpy(path: Path) -> Value | dict[str, Array]:
+    try:
+        loaded = np.load(path, allow_pickle=False)
+        if isinstance(loaded, np.lib.npyio.NpzFile):
+            with loaded:
+                return {name: checked(loaded[name], f"{path.name}[{name}]") for name in loaded.files}
+    except (OSError, ValueError, EOFError, MemoryError, KeyError, SyntaxError, zipfile.BadZipFile) as error:
+        raise _unreadable(path, error, "save it with numpy.save or numpy.savez, without objects") from error
+    return checked(loaded, path.name)
+
+
+def _read_torch(path: Path) -> Value | dict[str, Array]:
+    try:
+        import torch
+    except ImportError as error:
+        raise MissingFrameworkError(
+            f"reading {path} needs torch", found="torch is not installed", hint='pip install "aligner[torch]"'
+        ) from error
+    try:
+        loaded = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises anything from RuntimeError to UnpicklingError
+        raise _unreadable(path, error, "save a tensor or a dict of tensors with torch.save") from error
+    if isinstance(loaded, torch.Tensor):
+        return plain_array(loaded, path.name)
+    if isinstance(loaded, Mapping) and loaded and all(isinstance(entry, torch.Tensor) for entry in loaded.values()):
+        return {str(name): plain_array(tensor, f"{path.name}[{name}]") for name, tensor in loaded.items()}
+    raise InputError(
+        f"{path} holds no tensor",
+        found=type(loaded).__name__,
+        hint="save a tensor or a dict of tensors with torch.save",
+    )
+
+
+def _from_tensor(tensor: Any) -> Any:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+
+
+def _read_safetensors(path: Path) -> Value | dict[str, Array]:
+    try:
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+    except ImportError as error:
+        found = "safetensors is not installed"
+        raise MissingFrameworkError(
+            f"reading {path} needs safetensors", found=found, hint="pip install safetensors"
+        ) from error
+    try:
+        tensors = load_file(path)
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _unreadable(path, error, "save float32 tensors with safetensors") from error
+    return {name: checked(_float32_of_bfloat16(array), f"{path.name}[{name}]") for name, array in tensors.items()}
+
+
+def _float32_of_bfloat16(array: Array) -> Array:
+    return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
+
+
+def _read_picture(path: Path) -> Picture:
+    try:
+        from PIL import Image, UnidentifiedImageError
+    except ImportError as error:
+        raise MissingFrameworkError(
+            f"reading the picture {path} needs Pillow",
+            found="Pillow is not installed",
+            hint='pip install "aligner[image]"',
+        ) from error
+    try:
+        with Image.open(path) as image:
+            image.load()
+            return _upright(image)
+    except UnidentifiedImageError as error:
+        raise InputError(f"cannot read the input {path}", found="not a known picture format", hint=_READABLE) from error
+    except (OSError, SyntaxError, ValueError, MemoryError, EOFError, Image.DecompressionBombError) as error:
+        raise _unreadable(path, error, "the picture may be damaged or cut off; save it again") from error
+
+
+def _upright(image: Image) -> Picture:
+    from PIL import ImageOps
+
+    frames = getattr(image, "n_frames", 1)
+    upright = ImageOps.exif_transpose(image)
+    return Picture(upright.copy(), f"first of {frames} frames" if frames > 1 else "")
+
+
+def _unreadable(path: Path, error: Exception, hint: str) -> InputError:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return InputError(f"cannot read the input {path}", found=lines[0], hint=hint)
+
+
+def pick(arrays: Mapping[str, Array], name: str, source: str) -> Array:
+    """The array of that name, or the only one there is."""
+    if name in arrays or len(arrays) == 1:
+        return arrays.get(name, next(iter(arrays.values())))
+    raise InputError(
+        f"{source} holds no array named {name!r}", found=listing(arrays), hint="name one of its arrays like the input"
+    )
