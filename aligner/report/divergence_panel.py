@@ -17,6 +17,7 @@ from aligner.report.words import STYLES
 _LABEL = 10
 _WIDEST = 124
 _ALIASES = 3
+_LONGEST = 200
 
 
 def divergence_panel(page: Page, comparison: Comparison) -> Panel | None:
@@ -52,7 +53,7 @@ def cause_facts(page: Page, cause: Finding) -> Table:
         [
             ("cause", what.append_text(page.text(f" — {proof}"))),
             ("evidence", page.prose(cause.evidence)),
-            ("do", page.prose(cause.suggestion, "bold")),
+            ("fix", page.prose(cause.suggestion, "bold")),
         ],
         _LABEL,
     )
@@ -79,7 +80,7 @@ def _sides(page: Page, comparison: Comparison, pair: Pair) -> Table:
     for label in ours:
         if ours[label] or theirs[label]:
             style = "bold" if label == "tensor" else ""
-            sides = (page.text(facts[label] or ABSENT, style) for facts in (ours, theirs))
+            sides = (page.text(facts[label] or ABSENT, style, _LONGEST) for facts in (ours, theirs))
             grid.add_row(page.text(label, "dim"), *sides)
     return grid
 

@@ -33,6 +33,27 @@ def write_document(document: Mapping[str, Any], target: Path | TextIO) -> None:
         ) from exc
 
 
+def check_writable(target: Path) -> None:
+    """Find out before the work, not after it, whether a report can be written there.
+
+    Raises OutputError; leaves nothing behind.
+    """
+    folder = target.parent
+    problem = None
+    if target.is_dir():
+        problem = "it is a folder"
+    elif not folder.is_dir():
+        problem = f"there is no folder {folder}"
+    elif not os.access(target if target.exists() else folder, os.W_OK):
+        problem = "no permission to write there"
+    if problem:
+        raise OutputError(
+            f"cannot write {target}",
+            found=problem,
+            hint="name a file in an existing folder that you may write to, or - for standard output",
+        )
+
+
 def _write_file(text: str, target: Path) -> None:
     final = target.resolve()  # a link stays a link; what it points to is replaced
     mode = final.stat().st_mode if final.exists() else None

@@ -28,10 +28,9 @@ def _diverged(page: Page, comparison: Comparison) -> Text:
     first = comparison.first_divergence
     if first is None:
         failing = sum(pair.verdict != "aligned" for pair in comparison.outputs)
-        return page.text(
-            f" at no single node: {failing} of {plural(len(comparison.outputs), 'output')} beyond tolerance, "
-            "every local error within its bound"
-        )
+        blame = ", no node errs by itself" if any(pair.local for pair in comparison.pairs) else ""
+        outputs = plural(len(comparison.outputs), "output")
+        return page.text(f" at no single node: {failing:,} of {outputs} beyond tolerance{blame}")
     op = ", ".join(filter(None, (first.candidate.op or first.reference.op, _KIND.get(first.verdict, ""))))
     line = page.text(" at ").append_text(page.text(place(first.reference), "bold", _NAME))
     line.append_text(page.text(f" ({op})" if op else "", "", 32))

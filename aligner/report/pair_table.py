@@ -11,7 +11,7 @@ from aligner.records.comparison import Comparison, Errors, Pair
 from aligner.report.columns import Column, table
 from aligner.report.numbers import ABSENT, multiple, number, percent, shape
 from aligner.report.page import Page
-from aligner.report.words import MARKS, STYLES, brief, label, operation, same
+from aligner.report.words import MARKS, STYLES, brief, label, operation, position
 
 BEFORE, AFTER = 3, 5
 
@@ -29,8 +29,8 @@ def rows(comparison: Comparison, pairs: Sequence[Pair] | None = None) -> list[Pa
     """Rows for the pairs named, every pair where none are."""
     shown = comparison.pairs if pairs is None else pairs
     places = {id(pair): place for place, pair in enumerate(comparison.pairs, 1)}
-    first = comparison.first_divergence
-    return [PairRow(pair, places.get(id(pair), 0), first is not None and same(pair, first)) for pair in shown]
+    first = position(shown, comparison.first_divergence)
+    return [PairRow(pair, places.get(id(pair), 0), place == first) for place, pair in enumerate(shown)]
 
 
 def around(every: Sequence[PairRow], comparison: Comparison) -> list[PairRow]:
@@ -43,15 +43,19 @@ def around(every: Sequence[PairRow], comparison: Comparison) -> list[PairRow]:
 
 def pair_table(page: Page, shown: Sequence[PairRow]) -> Table:
     """Names, errors and verdicts of pairs; fits any width."""
-    measured = any(row.pair.local is not None for row in shown)
-    return table(
-        page, _COLUMNS if measured else [c for c in _COLUMNS if c.title not in ("local", "bound")], shown, _style
-    )
+    unmeasured = () if measured(shown) else ("local", "bound")
+    return table(page, [column for column in _COLUMNS if column.title not in unmeasured], shown, _style)
 
 
 def culprit_table(page: Page, shown: Sequence[PairRow]) -> Table:
     """Pairs that err by themselves, with how far beyond their bound they are."""
-    return table(page, _CULPRITS, shown, _style)
+    unmeasured = ("accumulated",) if measured(shown) else ("local", "bound", "times")
+    return table(page, [column for column in _CULPRITS if column.title not in unmeasured], shown, _style)
+
+
+def measured(shown: Sequence[PairRow]) -> bool:
+    """Whether any of the pairs has a local error."""
+    return any(row.pair.local is not None for row in shown)
 
 
 def output_table(page: Page, outputs: Sequence[Pair]) -> Table:
@@ -168,6 +172,7 @@ _CULPRITS: list[Column[PairRow]] = [
     *_NAMES,
     Column("op", _op, rank=3, most=18),
     Column("source", _source, rank=4, most=28),
+    Column("accumulated", _accumulated, right=True),
     Column("local", _local, right=True),
     Column("bound", _bound, rank=2, right=True),
     Column("times", _times, right=True),

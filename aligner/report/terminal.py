@@ -12,11 +12,11 @@ from aligner.records.comparison import Comparison, FedInput, ModelSummary, Unpai
 from aligner.report.divergence_panel import cause_facts, divergence_panel
 from aligner.report.headline import headline
 from aligner.report.numbers import number, plural
-from aligner.report.page import Page
-from aligner.report.pair_table import around, culprit_table, output_table, pair_table, rows
+from aligner.report.page import Page, sentence
+from aligner.report.pair_table import around, culprit_table, measured, output_table, pair_table, rows
 from aligner.report.words import label, other_culprits, place, tally
 
-_CULPRITS, _CAUSES, _OUTPUTS, _NOTES, _REASONS, _EXAMPLES = 6, 2, 8, 6, 4, 2
+_CULPRITS, _CAUSES, _OUTPUTS, _NOTES, _REASONS, _EXAMPLES, _FED = 5, 2, 6, 5, 3, 2, 8
 
 Fact = tuple[str, RenderableType]
 
@@ -100,10 +100,10 @@ def _print_pairs(page: Page, comparison: Comparison, full: bool) -> None:
 
 
 def _print_worst(page: Page, comparison: Comparison) -> None:
-    measured = [(pair, pair.accumulated) for pair in comparison.pairs if pair.accumulated is not None]
-    if not measured:
+    known = [(pair, pair.accumulated) for pair in comparison.pairs if pair.accumulated is not None]
+    if not known:
         return
-    worst, errors = max(measured, key=lambda item: (math.isnan(item[1].max_abs), item[1].max_abs))
+    worst, errors = max(known, key=lambda item: (math.isnan(item[1].max_abs), item[1].max_abs))
     where = f"{number(errors.max_abs)} at {place(worst.reference)} — candidate {worst.candidate.name}"
     page.print(page.facts([("worst", page.text(where)), ("verdicts", page.text(tally(comparison.pairs)))]))
 
@@ -112,8 +112,9 @@ def _print_culprits(page: Page, comparison: Comparison, full: bool) -> None:
     others = other_culprits(comparison)
     if full or not others:
         return
-    page.heading("other culprits", "each errs by itself, whatever it was fed")
-    page.print(culprit_table(page, rows(comparison, others[:_CULPRITS])))
+    shown = rows(comparison, others[:_CULPRITS])
+    page.heading("other culprits", "each errs by itself, whatever it was fed" if measured(shown) else "")
+    page.print(culprit_table(page, shown))
     if len(others) > _CULPRITS:
         page.print(page.text(f"{len(others) - _CULPRITS:,} more: --full", "dim"))
 
@@ -130,8 +131,10 @@ def _print_outputs(page: Page, comparison: Comparison, full: bool) -> None:
 
 def _print_circumstances(page: Page, comparison: Comparison, full: bool) -> None:
     facts = [
-        *_labelled("fed", (page.text(line) for fed in comparison.inputs for line in _fed(fed))),
-        *_labelled("notes", _cut(page, _notes(comparison), full)),
+        *_labelled(
+            "fed", _cut(page, [line for fed in comparison.inputs for line in _fed(fed)], None if full else _FED)
+        ),
+        *_labelled("notes", _cut(page, [*map(sentence, _notes(comparison))], None if full else _NOTES)),
         *_labelled("unpaired", _unpaired(page, comparison, full)),
         *_labelled("judged by", [page.prose(comparison.tolerance.rule)] if full and comparison.tolerance.rule else []),
         *_labelled("seconds", [page.text(_seconds(comparison))] if full and comparison.timing else []),
@@ -159,10 +162,10 @@ def _notes(comparison: Comparison) -> list[str]:
     return [*comparison.notes, *own]
 
 
-def _cut(page: Page, notes: Sequence[str], full: bool) -> list[RenderableType]:
-    shown: list[RenderableType] = [page.prose(note) for note in (notes if full else notes[:_NOTES])]
-    if len(notes) > len(shown):
-        shown.append(page.text(f"{len(notes) - len(shown):,} more: --full", "dim"))
+def _cut(page: Page, lines: Sequence[str], most: int | None) -> list[RenderableType]:
+    shown: list[RenderableType] = [page.text(line, width=2000) for line in lines[:most]]
+    if len(lines) > len(shown):
+        shown.append(page.text(f"{len(lines) - len(shown):,} more: --full", "dim"))
     return shown
 
 
@@ -193,4 +196,4 @@ def _seconds(comparison: Comparison) -> str:
 
 
 def _more(comparison: Comparison) -> str:
-    return f"--full prints every one of {plural(len(comparison.pairs), 'pair')}, --json FILE writes all numbers"
+    return f"--full prints every pair ({len(comparison.pairs):,}), --json FILE writes all numbers"

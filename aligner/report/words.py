@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from aligner.records.comparison import Comparison, Pair, Side
 
@@ -71,23 +72,24 @@ def operation(pair: Pair) -> str:
 
 def other_culprits(comparison: Comparison) -> list[Pair]:
     """The introduced pairs after the first divergence."""
-    first = comparison.first_divergence
-    return [pair for pair in comparison.introduced if not same(pair, first)]
+    first = position(comparison.introduced, comparison.first_divergence)
+    return [pair for place, pair in enumerate(comparison.introduced) if place != first]
 
 
-def same(pair: Pair, other: Pair | None) -> bool:
-    """Whether two records speak of one pair; names decide, NaN would break equality."""
-    if pair is other or other is None:
-        return pair is other
-    return (pair.reference.name, pair.reference.node, pair.candidate.name, pair.candidate.node) == (
-        other.reference.name,
-        other.reference.node,
-        other.candidate.name,
-        other.candidate.node,
-    )
+def position(pairs: Sequence[Pair], wanted: Pair | None) -> int | None:
+    """Where a pair stands: the record itself, else the first of its names; NaN would break equality."""
+    if wanted is None:
+        return None
+    places = [place for place, pair in enumerate(pairs) if pair is wanted]
+    places = places or [place for place, pair in enumerate(pairs) if _names(pair) == _names(wanted)]
+    return places[0] if places else None
 
 
-def tally(pairs: tuple[Pair, ...] | list[Pair]) -> str:
+def _names(pair: Pair) -> tuple[str, ...]:
+    return (pair.reference.name, pair.reference.node, pair.candidate.name, pair.candidate.node)
+
+
+def tally(pairs: Sequence[Pair]) -> str:
     """How many pairs got each verdict: "101 ok, 12 introduced, 30 inherited"."""
     verdicts = [pair.verdict for pair in pairs]
     return ", ".join(f"{verdicts.count(name):,} {word}" for name, word in COUNTED.items() if name in verdicts)  # type: ignore[arg-type]
