@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aligner.errors import InputError
 from aligner.inputs.casting import Cast, cast, fed_dtype, stored_as
 from aligner.inputs.fed import Fed, clipping_warning, describe, owned, shapes_differ
-from aligner.inputs.items import Array
 from aligner.inputs.layouts import Axes, Layout, choose_axes, evident_layout, fits, layout_label, shape_text
 from aligner.inputs.slots import End, Slot, compatible
 from aligner.records.graph import Quantization
+
+if TYPE_CHECKING:
+    from aligner.inputs.items import Array
 
 
 def feed_array(

@@ -11,7 +11,7 @@ from typing import Any
 from aligner.errors import InputError, listing
 from aligner.inputs.arrays import suits
 from aligner.inputs.files import Picture, Value, pick, read_value
-from aligner.inputs.items import InputItem, Preprocessing, Role
+from aligner.inputs.items import ROLES, InputItem, Preprocessing, Role
 from aligner.inputs.pictures import frames_of
 from aligner.inputs.slots import Slot
 
@@ -115,6 +115,20 @@ def declared(slots: Sequence[Slot]) -> str:
     return listing(end.text for slot in slots for end in slot.ends) or "none"
 
 
+def unanswered_inputs(wanting: Sequence[Slot], slots: Sequence[Slot]) -> InputError | None:
+    """The error for data inputs of one side that none of the other's was found to answer; None where there are none."""
+    alone = [slot for slot in slots if len(slot.ends) == 1 and slot.required and slot.derivable is None]
+    ends = [slot.ends[0] for slot in alone if slot.ends[0].spec.shape != ()]
+    if {end.role for end in ends} != {"reference", "candidate"} or not any(slot in alone for slot in wanting):
+        return None
+    ways = " ".join(f"--input {end.role}.{end.spec.name}=FILE" for end in ends)
+    return InputError(
+        "the two sides' inputs do not answer each other (by name, shape or order)",
+        found=" against ".join(listing(end.text for end in ends if end.role == role) for role in ROLES),
+        hint=f"give each side its own data: {ways}",
+    )
+
+
 def _named(given: Given, assignments: list[Assignment]) -> Assignment:
     name = given.name or ""
     exact = [
@@ -156,6 +170,9 @@ def _place_in_order(
     ):
         return _give_all(waiting, data[: len(waiting)])
     slots = [a.slot for a in open_ones]
+    unanswered = unanswered_inputs(slots, slots) if side is None else None
+    if unanswered is not None:
+        raise unanswered
     what = (
         "cannot tell which input"
         + ("s" if len(waiting) > 1 else "")

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from aligner.errors import InputError
-from aligner.inputs.items import Array
 from aligner.inputs.slots import End
 from aligner.records.graph import InputSpec, Quantization
+
+if TYPE_CHECKING:
+    from aligner.inputs.items import Array
 
 _WORDS = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "boolean": "bool"}
 _TEXT = ("string", "str", "object")
@@ -84,7 +86,7 @@ def _quantized(array: Array, dtype: np.dtype[Any], quantization: Quantization, e
     if array.dtype.kind not in "biuf":
         raise _unfit(array, dtype, end, source, "these are not numbers")
     scale, zero = _parameters(array, quantization)
-    limits = np.iinfo(dtype)
+    limits = np.iinfo(dtype.name)
     steps = np.rint(array.astype(np.float64) / scale) + zero
     clipped = float(np.mean((steps < limits.min) | (steps > limits.max)))
     return Cast(np.clip(steps, limits.min, limits.max).astype(dtype), ("quantised",), clipped)

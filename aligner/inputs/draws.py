@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aligner.errors import InputError
 from aligner.inputs.arrays import feed_array
 from aligner.inputs.casting import fed_dtype
-from aligner.inputs.conventions import is_state, is_tokens, real_range
+from aligner.inputs.conventions import is_state, is_tokens, pixel_range, real_range
 from aligner.inputs.fed import Fed, number, shapes_differ
-from aligner.inputs.items import Array, Preprocessing
+from aligner.inputs.items import Preprocessing
 from aligner.inputs.pictures import canvas_of, feed_pixels, frames_of, takes_pixels
 from aligner.inputs.slots import Slot, compatible, merged_shape
 from aligner.records.graph import Shape
+
+if TYPE_CHECKING:
+    from aligner.inputs.items import Array
 
 _SIDE = 224
 _STEPS = 16
@@ -99,8 +103,8 @@ def _random_picture(
     slot: Slot, preprocessing: Preprocessing, rng: np.random.Generator
 ) -> tuple[tuple[Fed, ...], str] | None:
     frames = frames_of(slot, preprocessing)
-    if frames is None:
-        return None
+    if frames is None or any(real_range(frame.end.spec) and not pixel_range(frame.end.spec) for frame in frames):
+        return None  # a range that is not one of pictures: features of another kind
     canvas = canvas_of(frames, preprocessing)
     size = (canvas.batch, canvas.height or _SIDE, canvas.width or _SIDE, canvas.channels)
     pixels: Array = rng.uniform(0.0, 255.0, size)

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aligner.errors import InputError
 from aligner.inputs.casting import dequantize
 from aligner.inputs.conventions import real_range
-from aligner.inputs.items import Array, Correspondence
+from aligner.inputs.items import Correspondence
 from aligner.inputs.layouts import Axes, between, evident_layout, layout_label, moves, shape_text
 from aligner.inputs.slots import End, Slot
+
+if TYPE_CHECKING:
+    from aligner.inputs.items import Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,7 +36,7 @@ def owned(array: Array) -> Array:
 
 def number(value: float) -> str:
     """A number as reports write it."""
-    return f"{value:.4g}".replace("-", "−")
+    return (f"{value:.0f}" if value == int(value) and abs(value) < 1e9 else f"{value:.4g}").replace("-", "−")
 
 
 def describe(array: Array, end: End, *remarks: str, span: str | None = None, label: str | None = None) -> str:
@@ -45,7 +49,8 @@ def describe(array: Array, end: End, *remarks: str, span: str | None = None, lab
         dtype += f" (scale {number(quantization.scale[0])}, zero {number(zeros[0])}{many})"
     if span is None and array.dtype.kind in "iuf":
         real = array if quantization is None else dequantize(array, quantization)
-        span = f"{number(float(real.min()))}..{number(float(real.max()))}"
+        low, high = number(float(real.min())), number(float(real.max()))
+        span = f"{low}..{high}" if low != high else high if array.size == 1 else f"all {high}"
     if span and quantization is not None:
         span = f"real {span}"
     if label is None:

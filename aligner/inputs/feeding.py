@@ -4,28 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aligner.errors import InputError, listing
 from aligner.inputs.arrays import feed_array
-from aligner.inputs.assignment import Assignment, Given, assign, declared
+from aligner.inputs.assignment import Assignment, Given, assign, declared, unanswered_inputs
 from aligner.inputs.casting import stored_as
 from aligner.inputs.draws import derived_feed, random_feed
 from aligner.inputs.fed import Fed, describe, found_correspondence, owned, shared_correspondence
 from aligner.inputs.files import Picture, checked
-from aligner.inputs.items import (
-    Array,
-    Correspondence,
-    InputItem,
-    PreparedFeeds,
-    Preprocessing,
-    Role,
-    SideInfo,
-)
-from aligner.inputs.pictures import feed_picture
+from aligner.inputs.items import Correspondence, InputItem, PreparedFeeds, Preprocessing, Role, SideInfo
+from aligner.inputs.pictures import feed_picture, range_notes
 from aligner.inputs.slots import End, Slot, match_inputs
 from aligner.records.comparison import FedInput
+
+if TYPE_CHECKING:
+    from aligner.inputs.items import Array
 
 
 def prepare_feeds(
@@ -41,8 +37,10 @@ def prepare_feeds(
     Raises InputError when something is missing, unreadable, not finite, or does not fit.
     """
     options = preprocessing or Preprocessing()
-    own = [(item.side, item.name) for item in items if item.side is not None and item.name is not None]
-    slots = match_inputs(reference, candidate, own=own)
+    named = [item for item in items if item.name is not None]
+    own = [(item.side, item.name) for item in named if item.side is not None and item.name is not None]
+    settings = [item.name for item in named if item.name is not None and isinstance(item.value, bool | int | float)]
+    slots = match_inputs(reference, candidate, own=own, settings=settings)
     assignments, notes = assign(items, slots, options)
     recorded = _add_recordings(assignments)
     tray = _Tray(options, notes, two_sided=candidate is not None)
@@ -120,6 +118,9 @@ def _add_recordings(assignments: list[Assignment]) -> bool:
                 continue
             found = True
             source = f"the {end.role}'s recording"
+            if (given := assignment.own.get(end.role)) is not None and not given.recorded:
+                what = f"the {end.role} is a recording and cannot be fed with {given.source}"
+                raise InputError(what, found=end.text, hint="leave that --input out")
             given = Given(
                 end.spec.name, end.role, checked(np.asarray(array), f"{end.text} in {source}"), source, recorded=True
             )
@@ -166,18 +167,9 @@ def _feed_end(gift: Given, end: End, slot: Slot, tray: _Tray) -> Fed:
 def _feed_one(gift: Given, slot: Slot, tray: _Tray) -> tuple[Fed, ...]:
     if isinstance(gift.value, Picture):
         feds = feed_picture(gift.value, slot, gift.source, tray.options)
-        _note_ranges(feds, slot, tray)
+        tray.notes.extend(range_notes(slot, tray.options))
         return feds
     return feed_array(gift.value, slot, gift.source, layout=tray.options.channels, dtype=tray.options.dtype)
-
-
-def _note_ranges(feds: tuple[Fed, ...], slot: Slot, tray: _Tray) -> None:
-    integers = {fed.array.dtype.kind in "iu" and fed.end.spec.quantization is None for fed in feds}
-    if len(integers) == 2:
-        tray.notes.append(
-            f"input {slot.name}: the integer side is fed the picture's bytes, the float side {feds[0].text} "
-            "its scaled values, as each declares (change the float side with --scale, --mean, --std)"
-        )
 
 
 def _warn_if_constant(gift: Given, tray: _Tray) -> None:
@@ -231,23 +223,18 @@ def _one_side_only(assignment: Assignment, end: End) -> InputError:
 
 
 def _missing(missing: list[Slot], slots: Sequence[Slot]) -> InputError:
+    unanswered = unanswered_inputs(missing, slots)
+    if unanswered is not None:
+        return unanswered
     ends = [slot.ends[0] for slot in missing]
-    two_sided = any(end.role == "candidate" for slot in slots for end in slot.ends)
-    alone = [slot.ends[0] for slot in missing if two_sided and len(slot.ends) == 1]
-    ways = " ".join(_way(end, unique=end not in alone or _is_unique(end, slots)) for end in ends[:5])
-    if {end.role for end in alone} == {"reference", "candidate"}:
-        ways = " ".join(f"--input {end.role}.{end.spec.name}={_placeholder(end)}" for end in alone[:6])
-        what = "the two sides' inputs do not answer each other (by name, shape or order)"
-        return InputError(
-            what, found=" against ".join(end.text for end in alone[:6]), hint=f"give each its own: {ways}"
-        )
+    ways = " ".join(_way(end, unique=_is_unique(end, slots)) for end in ends[:5])
     what = f"no data for input {listing(end.spec.name for end in ends)}"
-    if alone:
-        other = "candidate" if alone[0].role == "reference" else "reference"
+    alone = [slot.ends[0].role for slot in missing if len(slot.ends) == 1]
+    if alone and any(end.role != alone[0] for slot in slots for end in slot.ends):
+        other = "candidate" if alone[0] == "reference" else "reference"
         what += f"; the {other} has no such input, and it cannot be derived"
-    return InputError(
-        what, found=f"needed: {listing(end.text for end in ends)}; inputs: {declared(slots)}", hint=f"add {ways}"
-    )
+    found = f"needed: {listing(end.text for end in ends)}; inputs: {declared(slots)}"
+    return InputError(what, found=found, hint=f"add {ways}")
 
 
 def _is_unique(end: End, slots: Sequence[Slot]) -> bool:

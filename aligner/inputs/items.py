@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.generic]
 
 Role = Literal["reference", "candidate"]
+ROLES: tuple[Role, ...] = ("reference", "candidate")
 Channels = Literal["first", "last"]
 Correspondence = tuple[str, str, tuple[int, ...] | None]
 _FORMS = "give a file (face.png, x=face.npy), a number or a list (sr=16000), or one side's own (candidate.sr=16000)"

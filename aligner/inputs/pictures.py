@@ -13,7 +13,7 @@ from aligner.inputs.casting import cast, fed_dtype
 from aligner.inputs.conventions import pixel_range
 from aligner.inputs.fed import Fed, clipping_warning, describe, number, owned, shapes_differ
 from aligner.inputs.files import Picture
-from aligner.inputs.items import Array, Preprocessing
+from aligner.inputs.items import Preprocessing
 from aligner.inputs.layouts import (
     PICTURE_CHANNELS,
     Layout,
@@ -28,6 +28,8 @@ from aligner.inputs.slots import End, Slot
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+    from aligner.inputs.items import Array
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
@@ -144,6 +146,25 @@ def feed_pixels(
         pixels = pixels[..., [2, 1, 0, *range(3, pixels.shape[-1])]]
     real, span = _real_values(pixels, _effective(frames, preprocessing))
     return tuple(_feed_frame(frame, pixels, real, span, source, preprocessing, remarks) for frame in frames)
+
+
+def range_notes(slot: Slot, preprocessing: Preprocessing) -> list[str]:
+    """What the user should know of the range that was chosen for a picture."""
+    frames = frames_of(slot, preprocessing) or ()
+    notes = []
+    if {takes_pixels(frame, preprocessing) for frame in frames} == {True, False}:
+        notes.append(
+            f"input {slot.name}: the integer side is fed pixels 0..255, the float side scaled values (0..1 "
+            "unless --scale, --mean or --std say otherwise), as each declares"
+        )
+    spans = [(frame.end, pixel_range(frame.end.spec)) for frame in frames if pixel_range(frame.end.spec) is not None]
+    if spans and not preprocessing.rescales and spans[0][1] not in (None, (0.0, 1.0)):
+        end, (low, high) = spans[0][0], spans[0][1] or (0.0, 1.0)
+        notes.append(
+            f"input {slot.name}: pixels were scaled to {number(low)}..{number(high)}, for which "
+            f"the {end.role}'s quantised input was calibrated (--scale, --mean and --std override it)"
+        )
+    return notes
 
 
 def takes_pixels(frame: Frame, preprocessing: Preprocessing) -> bool:

@@ -84,24 +84,35 @@ def bare_name(name: str) -> str:
 
 
 def match_inputs(
-    reference: SideInfo, candidate: SideInfo | None, *, own: Collection[tuple[Role, str]] = ()
+    reference: SideInfo,
+    candidate: SideInfo | None,
+    *,
+    own: Collection[tuple[Role, str]] = (),
+    settings: Collection[str] = (),
 ) -> list[Slot]:
     """Pair the inputs of both sides: by name, by a shape that fits only one, then by order.
 
-    ``own`` names inputs that the user feeds for one side alone; they are left out where the counts differ. What
-    remains unmatched becomes a slot with a single end.
+    Where that leaves a choice, inputs that are no data are set aside: states and masks, single numbers (``settings``
+    names those the user gave as one), and what the user feeds to one side alone (``own``). A single data input left on
+    each side makes a pair, so that feeding can say how the two differ. The rest become slots with a single end.
     """
     left = [End("reference", spec, reference) for spec in reference.signature.inputs]
     right = [End("candidate", spec, candidate) for spec in candidate.signature.inputs] if candidate else []
     pairs: list[tuple[End, End]] = []
+
+    def is_data(end: End) -> bool:
+        setting = end.spec.shape == () or any(name in end.side.known_as(end.spec) for name in settings)
+        return end.spec.required and not derivable_kind(end.spec) and not setting
+
     _take(left, right, pairs, lambda a, b: a.spec.name == b.spec.name)
     _take(left, right, pairs, _share_a_name)
     _match_rest(left, right, pairs, lambda _: True)
     _match_rest(left, right, pairs, lambda end: end.spec.required)
-    _match_rest(left, right, pairs, lambda end: end.spec.required and not derivable_kind(end.spec))
-    _match_rest(left, right, pairs, lambda end: end.spec.required and not _is_own(end, own))
+    _match_rest(left, right, pairs, is_data)
+    _match_rest(left, right, pairs, lambda end: is_data(end) and not _is_own(end, own))
+    _match_last(left, right, pairs, is_data)
     slots = [Slot(pair) for pair in pairs] + [Slot((end,)) for end in (*left, *right)]
-    order = [end.name for end in reference.signature.inputs]
+    order = [spec.name for spec in reference.signature.inputs]
     return sorted(slots, key=lambda slot: order.index(slot.name) if slot.end("reference") else len(order))
 
 
@@ -164,6 +175,16 @@ def _match_rest(
         pairs.append((a, b))
         left.remove(a)
         right.remove(b)
+
+
+def _match_last(
+    left: list[End], right: list[End], pairs: list[tuple[End, End]], eligible: Callable[[End], bool]
+) -> None:
+    ones, others = [end for end in left if eligible(end)], [end for end in right if eligible(end)]
+    if len(ones) == len(others) == 1:
+        pairs.append((ones[0], others[0]))
+        left.remove(ones[0])
+        right.remove(others[0])
 
 
 def _is_own(end: End, own: Collection[tuple[Role, str]]) -> bool:
