@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aligner.records.graph import Node, Weight
+    from aligner.records.graph import Node
 
 EXACT = 1e-6
 """Relative difference of fingerprints up to which two weights are the same numbers (float32 folding order)."""
@@ -80,23 +80,6 @@ def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
     )
 
 
-def real_values(weight: Weight) -> NDArray[np.generic]:
-    """The numbers a stored weight stands for: quantised ones are scaled back to float."""
-    import numpy as np
-
-    array = weight.load()
-    quantization = weight.quantization
-    if quantization is None or not quantization.scale or array.dtype.kind not in "iu":
-        return array
-    scale = np.asarray(quantization.scale, dtype=np.float64)
-    zero = np.asarray(quantization.zero_point or (0,), dtype=np.float64)
-    if scale.size > 1 and quantization.axis is not None:
-        shape = [1] * array.ndim
-        shape[quantization.axis] = scale.size
-        scale, zero = scale.reshape(shape), zero.reshape(shape) if zero.size > 1 else zero
-    return ((array.astype(np.float64) - zero) * scale).astype(np.float32)
-
-
 @dataclass(frozen=True, slots=True)
 class Parameter:
     """A weight (or a folded one) and the nodes that use it."""
@@ -117,7 +100,7 @@ def parameters(skeleton: Skeleton) -> list[Parameter]:
         weight = skeleton.graph.weights.get(name)
         if weight is None or _size(weight.shape) < _SMALLEST:
             continue
-        print_ = fingerprint(real_values(weight))
+        print_ = fingerprint(weight.values())
         if print_ is not None and print_.telling:
             found.append(Parameter(name, print_, tuple(nodes)))
     return found + list(_folded(skeleton))
@@ -146,8 +129,8 @@ def _folded(skeleton: Skeleton) -> Iterable[Parameter]:
         roots = [weights[name] for name in skeleton.weight_roots(before) if name in weights]
         if not roots:
             continue
-        kernel = real_values(roots[0]).astype(np.float64)
-        gamma, _, _, variance = (real_values(vector).astype(np.float64).reshape(-1) for vector in vectors[:4])
+        kernel = roots[0].values().astype(np.float64)
+        gamma, _, _, variance = (vector.values().astype(np.float64).reshape(-1) for vector in vectors[:4])
         epsilon = node.attributes.get("epsilon")
         scale = gamma / np.sqrt(np.abs(variance) + (float(epsilon) if isinstance(epsilon, (int, float)) else 1e-5))
         axes = [axis for axis, dim in enumerate(kernel.shape) if dim == scale.size]

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from aligner.capture.pool import TensorPool
-from aligner.capture.real_values import quantize, real
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.graph import Quantization
 
@@ -45,7 +44,7 @@ class ReferenceInjection(Mapping[str, "Array"]):
         if tensor is None:
             raise KeyError(value)
         sketch = self._sketches[value]
-        array = self._convert(real(tensor), pair, sketch.shape)
+        array = self._convert(tensor.real(), pair, sketch.shape)
         self._pool.release(pair.reference)
         if array is None:
             raise KeyError(value)
@@ -54,11 +53,13 @@ class ReferenceInjection(Mapping[str, "Array"]):
             array = self._perturbation(array, value)
         target = numpy_dtype(sketch.dtype)
         if quantization is not None and quantization.scale and target is not None and target.kind in "iu":
-            return quantize(array, quantization, target)
+            return quantization.quantize(array, target)
         if target is not None and array.dtype != target:
             with np.errstate(all="ignore"):
-                array = np.rint(array).astype(target) if target.kind in "iu" and array.dtype.kind == "f" else (
-                    array.astype(target)
+                array = (
+                    np.rint(array).astype(target)
+                    if target.kind in "iu" and array.dtype.kind == "f"
+                    else (array.astype(target))
                 )
         return np.ascontiguousarray(array)
 
@@ -79,7 +80,9 @@ def numpy_dtype(name: str) -> np.dtype[np.generic] | None:
     plain = name.removeprefix("torch.").lower()
     if plain in {"bfloat16", "float8_e4m3fn", "float8_e5m2"}:
         return np.dtype(np.float32)
-    plain = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32"}.get(plain, plain)
+    plain = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32"}.get(
+        plain, plain
+    )
     try:
         dtype = np.dtype(plain)
     except TypeError:

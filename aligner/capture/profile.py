@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aligner.capture.real_values import real
 from aligner.records.alignment import Sketch
 from aligner.records.tensor import CapturedTensor
 
@@ -46,7 +45,7 @@ def sketch(tensor: CapturedTensor) -> Sketch:
     """Reordering-invariant numbers of a tensor's real values."""
     import numpy as np
 
-    array = real(tensor)
+    array = tensor.real()
     shape = tuple(int(dim) for dim in array.shape)
     if array.dtype.kind not in "fiub" or not array.size:
         return Sketch(shape, tensor.dtype, 0.0, 0.0, 0.0, 0.0, finite=False)

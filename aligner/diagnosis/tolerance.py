@@ -47,7 +47,9 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
     """Read both sides' regions of a pair."""
     regions = measured.pair.reference_region, measured.pair.candidate_region
     nodes = [[graph.nodes[i] for i in region.nodes] for graph, region in zip(graphs, regions, strict=True)]
-    reduction = max((_reduction(graph, node) for graph, side in zip(graphs, nodes, strict=True) for node in side), default=1)
+    reduction = max(
+        (_reduction(graph, node) for graph, side in zip(graphs, nodes, strict=True) for node in side), default=1
+    )
     kinds = {node.kind for node in nodes[1]} | {
         str(node.attributes["fused_activation"]) for node in nodes[1] if node.attributes.get("fused_activation")
     }

@@ -61,9 +61,10 @@ def _own(
 ) -> Judgement:
     """What the pair's own numbers say, errors of others left aside."""
     difference = item.local if item.local is not None else item.accumulated
-    nodes = [graph.nodes[i] for graph, region in _regions(graphs, item) for i in region.nodes]
+    regions = item.pair.reference_region, item.pair.candidate_region
+    nodes = [graph.nodes[i] for graph, region in zip(graphs, regions, strict=True) for i in region.nodes]
     if difference is None:
-        return Judgement("incomparable", None, item.pair.note or "not captured on both sides")
+        return _without_numbers(item, by_value)
     if any(node.kind == "random" for node in nodes) and difference.unequal:
         return Judgement("nondeterministic", limit, "computed from random numbers")
     if item.local is None and item.accumulated is not None:
@@ -79,8 +80,15 @@ def _own(
     return Judgement("introduced", limit)
 
 
-def _regions(graphs: tuple[Graph, Graph], item: Measured) -> list[tuple[Graph, object]]:
-    return [(graphs[0], item.pair.reference_region), (graphs[1], item.pair.candidate_region)]
+def _without_numbers(item: Measured, by_value: Mapping[str, Measured]) -> Judgement:
+    """Shapes that do not fit: introduced here unless what feeds the region did not fit either."""
+    shapes = item.reference_shape, item.candidate_shape
+    if None in shapes:
+        return Judgement("incomparable", None, item.pair.note or "not computed on both sides for this input")
+    note = item.pair.note or f"shapes {shapes[0]} and {shapes[1]} do not fit"
+    before = [by_value[value] for value in item.pair.candidate_region.inputs if value in by_value]
+    fresh = all(other.accumulated is not None or other.local is not None for other in before)
+    return Judgement("introduced" if fresh else "incomparable", None, note)
 
 
 def _within(item: Measured, limit: float, rules: Rules) -> bool:
@@ -116,7 +124,9 @@ def _without_local(item: Measured, limit: float, rules: Rules, by_value: Mapping
     worst = max((d.relative for d in before if d is not None), default=0.0)
     if worst > floor and difference.relative < _JUMP * worst:
         return Judgement("inherited", limit)
-    return Judgement("introduced" if worst <= floor else "inherited", limit, "location estimated from accumulated errors")
+    return Judgement(
+        "introduced" if worst <= floor else "inherited", limit, "location estimated from accumulated errors"
+    )
 
 
 def _inherit(

@@ -37,6 +37,33 @@ class Quantization:
     zero_point: tuple[int, ...]
     axis: int | None = None
 
+    def dequantize(self, stored: Array) -> Array:
+        """The real values of an integer array, float32."""
+        import numpy as np
+
+        scale, zero = self._broadcast(stored.ndim)
+        return ((stored.astype(np.float64) - zero) * scale).astype(np.float32)
+
+    def quantize(self, real: Array, dtype: np.dtype[np.generic]) -> Array:
+        """The nearest stored values, clipped to the range of the integer ``dtype``."""
+        import numpy as np
+
+        scale, zero = self._broadcast(real.ndim)
+        limits = np.iinfo(dtype)  # type: ignore[arg-type]
+        stored = np.rint(real.astype(np.float64) / scale) + zero
+        return np.clip(stored, limits.min, limits.max).astype(dtype)
+
+    def _broadcast(self, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        import numpy as np
+
+        scale = np.asarray(self.scale, dtype=np.float64)
+        zero = np.asarray(self.zero_point or (0,), dtype=np.float64)
+        if scale.size == 1 or self.axis is None:
+            return scale[:1], zero[:1]
+        shape = [1] * rank
+        shape[self.axis] = scale.size
+        return scale.reshape(shape), zero.reshape(shape) if zero.size == scale.size else zero[:1]
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -65,6 +92,13 @@ class Weight:
     load: Callable[[], Array] = field(repr=False, compare=False)
     quantization: Quantization | None = None
     index: int | None = None
+
+    def values(self) -> Array:
+        """The numbers the stored weight stands for: quantised ones are scaled back to float32."""
+        array = self.load()
+        if self.quantization is None or not self.quantization.scale or array.dtype.kind not in "iu":
+            return array
+        return self.quantization.dequantize(array)
 
 
 @dataclass(frozen=True, slots=True)

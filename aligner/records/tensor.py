@@ -26,3 +26,10 @@ class CapturedTensor:
     dtype: str
     quantization: Quantization | None = None
     occurrence: int = 0
+
+    def real(self) -> NDArray[np.generic]:
+        """The real values: quantised tensors as float32, everything else as captured."""
+        quantization = self.quantization
+        if quantization is None or not quantization.scale or self.array.dtype.kind not in "iu":
+            return self.array
+        return quantization.dequantize(self.array)

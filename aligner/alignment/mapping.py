@@ -1,0 +1,91 @@
+"""The user's own pairs: a CSV or YAML file of reference name, candidate name."""
+
+from __future__ import annotations
+
+import csv
+import difflib
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from aligner.errors import MappingError, listing
+from aligner.records.graph import Graph
+
+Mapping = Sequence[tuple[str, str]]
+
+_FORMS = "CSV lines 'reference name,candidate name', or YAML 'reference name: candidate name'"
+
+
+def read_mapping(path: Path) -> Mapping:
+    """The pairs in a file, in order; a header line "reference,candidate" is skipped.
+
+    Raises MappingError when it cannot be read or is not of one of the two forms.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        raise MappingError(f"the mapping {path} cannot be read", found=str(exc), hint=_FORMS) from exc
+    return _from_yaml(path, text) if path.suffix.lower() in {".yaml", ".yml"} else _from_csv(path, text)
+
+
+def _from_csv(path: Path, text: str) -> Mapping:
+    pairs = []
+    for number, row in enumerate(csv.reader(text.splitlines()), start=1):
+        cells = [cell.strip() for cell in row]
+        if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[:2] == ["reference", "candidate"]):
+            continue
+        if len(cells) < 2 or not cells[0] or not cells[1]:
+            raise MappingError(f"line {number} of {path} is not a pair", found=",".join(row), hint=_FORMS)
+        pairs.append((cells[0], cells[1]))
+    return pairs
+
+
+def _from_yaml(path: Path, text: str) -> Mapping:
+    import yaml
+
+    try:
+        document = yaml.safe_load(text)
+    except yaml.YAMLError as exc:
+        raise MappingError(f"{path} is not YAML", found=" ".join(str(exc).split()), hint=_FORMS) from exc
+    if isinstance(document, dict):
+        return [(str(left), str(right)) for left, right in document.items()]
+    if isinstance(document, list) and all(isinstance(row, (list, dict)) for row in document):
+        rows = [list(row.values()) if isinstance(row, dict) else row for row in document]
+        if all(len(row) == 2 for row in rows):
+            return [(str(left), str(right)) for left, right in rows]
+    raise MappingError(f"{path} holds no pairs of names", found=type(document).__name__, hint=_FORMS)
+
+
+def resolve(mapping: Mapping, reference: Graph, candidate: Graph) -> list[tuple[str, str]]:
+    """Value ids for the names a user wrote: ids, framework names, aliases, or a TFLite tensor index.
+
+    Raises MappingError naming every entry that no tensor has.
+    """
+    sides = [_names(graph) for graph in (reference, candidate)]
+    stale, pairs = [], []
+    for names in mapping:
+        ids = [side.get(name) for side, name in zip(sides, names, strict=True)]
+        stale += [name for name, found in zip(names, ids, strict=True) if found is None]
+        if ids[0] is not None and ids[1] is not None:
+            pairs.append((ids[0], ids[1]))
+    if stale:
+        known = [name for side in sides for name in side]
+        near = difflib.get_close_matches(stale[0], known, n=1)
+        hint = f"did you mean {near[0]!r}? " if near else ""
+        raise MappingError(
+            "the mapping names tensors that neither model has on that side",
+            found=listing(stale),
+            hint=hint + "`align inspect MODEL` lists the names",
+        )
+    return pairs
+
+
+def _names(graph: Graph) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for value in graph.values.values():
+        for name in (value.id, value.name, *value.aliases, *_index(value.index)):
+            names.setdefault(name, value.id)
+    return names
+
+
+def _index(index: int | None) -> Iterable[str]:
+    return () if index is None else (str(index),)

@@ -1,0 +1,10 @@
+"""The library's front: ``compare``, ``capture`` and ``inspect``; the only place that wires the rooms."""
+
+from __future__ import annotations
+
+from aligner.api.capturing import capture
+from aligner.api.comparing import compare
+from aligner.api.inspecting import inspect
+from aligner.api.result import Result
+
+__all__ = ["Result", "capture", "compare", "inspect"]

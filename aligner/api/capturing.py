@@ -1,0 +1,63 @@
+"""capture(): record every named intermediate of a model, to compare elsewhere without its framework."""
+
+from __future__ import annotations
+
+import gc
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aligner.adapters.base import OpenOptions
+from aligner.api.given_inputs import input_items
+from aligner.api.opening import open_side, side_info
+from aligner.inputs import Preprocessing, prepare_feeds
+from aligner.records import progress
+from aligner.records.comparison import FedInput
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What was written: where, how many tensors, what was fed."""
+
+    path: Path
+    tensors: int
+    inputs: tuple[FedInput, ...]
+    notes: tuple[str, ...]
+
+
+def capture(
+    model: object,
+    output: Path | str,
+    inputs: Any = None,
+    *,
+    options: OpenOptions | None = None,
+    preprocessing: Preprocessing | None = None,
+    seed: int = 0,
+) -> Recording:
+    """Run a model once and write every intermediate tensor with the graph to ``output`` (.npz or .safetensors).
+
+    Raises ModelError, InputError, or OutputError when the file cannot be written; nothing half-written stays.
+    """
+    from aligner.adapters.recording import write_recording
+
+    side = open_side("model", model, options or OpenOptions(), seed)
+    try:
+        fed = prepare_feeds(input_items(inputs), side_info(side), None, preprocessing or Preprocessing(), seed)
+        side.feeds = fed.reference
+        graph = side.graph
+        path = Path(output)
+        count = 0
+
+        def counted() -> Any:
+            nonlocal count
+            for tensor in side.run(None):
+                count += 1
+                progress.advance(count, len(graph.values))
+                yield tensor
+
+        write_recording(path, graph, counted())
+        return Recording(path, count, fed.fed, (*fed.notes, *fed.warnings, *side.session.notes))
+    finally:
+        progress.enter(side.role, "releasing", side.path)
+        side.session.close()
+        gc.collect()

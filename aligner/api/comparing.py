@@ -1,0 +1,299 @@
+"""compare(): open both models, feed them alike, pair their tensors, measure, judge."""
+
+from __future__ import annotations
+
+import gc
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from aligner.adapters.base import OpenOptions
+from aligner.alignment.engine import METHODS, align
+from aligner.alignment.mapping import Mapping as UserMapping
+from aligner.alignment.mapping import read_mapping, resolve
+from aligner.api import memory, summary
+from aligner.api.given_inputs import input_items
+from aligner.api.opening import open_side, side_info, target_name
+from aligner.api.passes import Passes
+from aligner.api.result import Result
+from aligner.api.side import OpenSide
+from aligner.capture.profile import profile
+from aligner.diagnosis.causes import find_causes
+from aligner.diagnosis.conclusion import conclude
+from aligner.diagnosis.verdicts import Rules, doubtful, judge
+from aligner.errors import ComparisonError
+from aligner.inputs import PreparedFeeds, Preprocessing, prepare_feeds
+from aligner.records import progress
+from aligner.records.alignment import Alignment
+from aligner.records.comparison import Comparison, Pair, Tolerance
+
+Local = Literal["auto", "always", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """Everything a comparison can be told; see ``compare``."""
+
+    atol: float = 1e-5
+    rtol: float = 1e-5
+    tolerance: float | None = None
+    mapping: UserMapping | Path | str | None = None
+    align_by: str = "auto"
+    local: Local = "auto"
+    reference_options: OpenOptions = field(default_factory=OpenOptions)
+    candidate_options: OpenOptions = field(default_factory=OpenOptions)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    seed: int = 0
+    memory_limit: int | None = None
+    command: str | None = None
+
+
+def compare(
+    reference: object,
+    candidate: object,
+    inputs: Any = None,
+    *,
+    atol: float = 1e-5,
+    rtol: float = 1e-5,
+    tolerance: float | None = None,
+    mapping: UserMapping | Path | str | None = None,
+    align_by: str = "auto",
+    local: Local = "auto",
+    reference_weights: Path | str | None = None,
+    candidate_weights: Path | str | None = None,
+    trust: bool = False,
+    evaluation_mode: bool | None = None,
+    provider: str | None = None,
+    ort_optimization: str | None = None,
+    device: str = "cpu",
+    preprocessing: Preprocessing | None = None,
+    seed: int = 0,
+    memory_limit: int | None = None,
+) -> Result:
+    """Compare two forms of one model, tensor by tensor.
+
+    ``reference`` and ``candidate`` are paths, "file.py:factory" strings or live modules. ``inputs`` is a dict from input
+    name to array or path, a single array or path, or a list of them in order; None feeds seeded random numbers.
+    ``atol`` and ``rtol`` are the contract for outputs, |c − r| ≤ atol + rtol·|r|; ``tolerance`` replaces the rounding
+    bounds of the nodes by one fixed number. ``mapping`` (a file, or pairs of names) overrides the pairing.
+
+    Raises AlignerError where the two cannot be compared.
+    """
+    common = {
+        "trust": trust,
+        "evaluation_mode": evaluation_mode,
+        "provider": provider,
+        "ort_optimization": ort_optimization,
+        "device": device,
+        "memory_limit": memory_limit,
+    }
+    options = CompareOptions(
+        atol=atol,
+        rtol=rtol,
+        tolerance=tolerance,
+        mapping=mapping,
+        align_by=align_by,
+        local=local,
+        reference_options=OpenOptions(weights=_path(reference_weights), **common),
+        candidate_options=OpenOptions(weights=_path(candidate_weights), **common),
+        preprocessing=preprocessing or Preprocessing(),
+        seed=seed,
+        memory_limit=memory_limit,
+    )
+    return Result(run_comparison(reference, candidate, inputs, options))
+
+
+def _path(path: Path | str | None) -> Path | None:
+    return None if path is None else Path(path)
+
+
+def run_comparison(reference: object, candidate: object, inputs: Any, options: CompareOptions) -> Comparison:
+    """The comparison itself; both sessions are closed when it returns."""
+    _check(options)
+    clock = _Clock()
+    sides: list[OpenSide] = []
+    try:
+        with clock.phase("load"):
+            sides.append(open_side("reference", reference, options.reference_options, options.seed))
+            sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
+        result = _Comparing(sides[0], sides[1], options, clock).run(inputs)
+    finally:
+        for side in sides:
+            progress.enter(side.role, "releasing", side.path)
+            side.profile = None
+            side.session.close()
+        sides.clear()
+        gc.collect()
+    progress.enter("", "reporting")
+    return result
+
+
+def _check(options: CompareOptions) -> None:
+    if options.align_by not in METHODS:
+        raise ComparisonError(
+            f"there is no alignment method {options.align_by!r}", hint=f"use one of {', '.join(METHODS)}"
+        )
+    for name, value in (("atol", options.atol), ("rtol", options.rtol), ("tolerance", options.tolerance)):
+        if value is not None and not value >= 0:
+            raise ComparisonError(f"{name} must be a number ≥ 0", found=str(value), hint="1e-5 is the default")
+
+
+class _Clock:
+    """Seconds by phase."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._start = time.perf_counter()
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    def timing(self) -> dict[str, float]:
+        return {name: round(value, 4) for name, value in self.seconds.items()} | {
+            "total": round(time.perf_counter() - self._start, 4)
+        }
+
+
+class _Comparing:
+    """The steps of one comparison, in order."""
+
+    def __init__(self, reference: OpenSide, candidate: OpenSide, options: CompareOptions, clock: _Clock) -> None:
+        self._reference, self._candidate = reference, candidate
+        self._options, self._clock = options, clock
+        self._notes: list[str] = []
+
+    def run(self, inputs: Any) -> Comparison:
+        with self._clock.phase("feed"):
+            fed = self._feed(inputs)
+        with self._clock.phase("observe"):
+            self._observe()
+        with self._clock.phase("align"):
+            alignment = self._align(fed)
+        passes = Passes(self._reference, self._candidate, alignment.pairs, self._options.atol, self._options.rtol)
+        with self._clock.phase("accumulated"):
+            passes.accumulated()
+        with self._clock.phase("local"):
+            self._local(passes)
+        return self._conclude(passes, alignment, fed)
+
+    def _feed(self, inputs: Any) -> PreparedFeeds:
+        fed = prepare_feeds(
+            input_items(inputs),
+            side_info(self._reference),
+            side_info(self._candidate),
+            self._options.preprocessing,
+            self._options.seed,
+        )
+        self._reference.feeds, self._candidate.feeds = fed.reference, fed.candidate or {}
+        self._notes += [*fed.notes, *fed.warnings]
+        return fed
+
+    def _observe(self) -> None:
+        budget = memory.keep_budget(self._options.memory_limit) // 2
+        for side in (self._reference, self._candidate):
+            untouched = side.predict()
+            graph = side.graph
+            side.profile = profile(side.run(None), budget)
+            note = memory.observer_effect(side.role, untouched, side.profile.sketches, graph)
+            if note:
+                self._notes.append(note)
+
+    def _align(self, fed: PreparedFeeds) -> Alignment:
+        progress.enter("", "pairing tensors")
+        left, right = self._reference, self._candidate
+        assert left.profile is not None and right.profile is not None
+        mapping = self._options.mapping
+        if isinstance(mapping, (str, Path)):
+            mapping = read_mapping(Path(mapping))
+        alignment = align(
+            left.graph,
+            right.graph,
+            reference_sketches=left.profile.sketches,
+            candidate_sketches=right.profile.sketches,
+            inputs=[(a, b) for a, b, _ in fed.correspondence if a in left.graph.values and b in right.graph.values],
+            mapping=resolve(mapping or (), left.graph, right.graph),
+            method=self._options.align_by,
+        )
+        self._notes += alignment.notes
+        return alignment
+
+    def _local(self, passes: Passes) -> None:
+        session = self._candidate.session
+        if self._options.local == "never":
+            self._notes.append("local errors were not measured (--local never): locations are estimates")
+            return
+        if not session.can_inject:
+            if self._options.local == "always":
+                raise ComparisonError(
+                    f"local errors cannot be measured on {self._candidate.path}",
+                    found=f"a {session.framework}, into which nothing can be injected",
+                    hint="compare with the model itself as candidate, or use --local auto",
+                )
+            self._notes.append("nothing can be injected into the candidate: locations are estimates")
+            return
+        passes.local()
+        graphs = self._reference.graph, self._candidate.graph
+        passes.noise(doubtful(graphs, list(passes.measured.values())))
+
+    def _conclude(self, passes: Passes, alignment: Alignment, fed: PreparedFeeds) -> Comparison:
+        graphs = self._reference.graph, self._candidate.graph
+        measured = list(passes.measured.values())
+        rules = Rules(self._options.atol, self._options.rtol, self._options.tolerance)
+        with self._clock.phase("judge"):
+            judgements = judge(graphs, measured, rules)
+        writers = summary.SideWriter(self._reference), summary.SideWriter(self._candidate)
+        pairs = summary.pairs(writers, measured, judgements)
+        outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
+        coverage = summary.coverage(alignment)
+        conclusion = conclude(
+            pairs, outputs, missing, coverage, constant_input=any("constant" in text for text in fed.warnings)
+        )
+        with self._clock.phase("diagnose"):
+            progress.enter("", "looking for causes")
+            guilty = [
+                (item, judgement)
+                for item, judgement in zip(measured, judgements, strict=True)
+                if judgement.verdict in {"introduced", "nonfinite"}
+            ]
+            causes = find_causes(graphs, [item for item, _ in guilty])
+        tolerance = Tolerance(
+            atol=self._options.atol,
+            rtol=self._options.rtol,
+            rule="rounding bounds by node" if rules.fixed is None else f"fixed {rules.fixed:g} at every node",
+        )
+        return Comparison(
+            verdict=conclusion.verdict,
+            reason=conclusion.reason,
+            reference=self._reference.summary(),
+            candidate=self._candidate.summary(),
+            tolerance=tolerance,
+            coverage=coverage,
+            first_divergence=conclusion.introduced[0] if conclusion.introduced else None,
+            introduced=conclusion.introduced,
+            causes=tuple(causes),
+            outputs=tuple(outputs),
+            pairs=tuple(pairs),
+            unpaired_reference=summary.unpaired(writers[0], dict(alignment.unpaired_reference)),
+            unpaired_candidate=summary.unpaired(writers[1], dict(alignment.unpaired_candidate)),
+            inputs=fed.fed,
+            notes=tuple(dict.fromkeys(self._notes)),
+            timing=self._clock.timing(),
+            command=self._options.command,
+        )
+
+
+def _outputs(measured: Sequence[Any], pairs: Sequence[Pair], outputs: Sequence[str]) -> tuple[list[Pair], int]:
+    by_value: Mapping[str, Pair] = {item.pair.candidate: pair for item, pair in zip(measured, pairs, strict=True)}
+    found = [by_value[value] for value in dict.fromkeys(outputs) if value in by_value]
+    return found, len(dict.fromkeys(outputs)) - len(found)
+
+
+__all__ = ["CompareOptions", "compare", "run_comparison", "target_name"]

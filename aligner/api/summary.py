@@ -1,0 +1,126 @@
+"""From judged measurements to the one record that every report renders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aligner.api.side import OpenSide
+from aligner.diagnosis.verdicts import Judgement
+from aligner.records.alignment import Alignment
+from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired
+from aligner.records.graph import Graph, Node, Value
+from aligner.records.measurement import Measured
+
+_NOT_PAIRABLE = frozenset({"constant", "layout-only", "fused away", "not computed"})
+"""Reasons that say a tensor cannot have a partner; the others count against coverage."""
+
+_RENAMING = frozenset({"identity", "dropout"})
+
+
+class SideWriter:
+    """Describes one graph's values as sides of pairs."""
+
+    def __init__(self, side: OpenSide) -> None:
+        self._graph: Graph = side.graph
+        self._producer: dict[str, Node] = {}
+        for node in self._graph.nodes:
+            for value in node.outputs:
+                self._producer.setdefault(value, node)
+        self._renamed: dict[str, list[str]] = {}
+        for node in self._graph.nodes:
+            if node.kind in _RENAMING and node.outputs:
+                for value in node.inputs:
+                    self._renamed.setdefault(value, []).append(node.outputs[0])
+        self._shapes = side.profile.sketches if side.profile is not None else {}
+
+    def side(
+        self,
+        value_id: str,
+        statistics: TensorStatistics | None = None,
+        shape: tuple[int, ...] | None = None,
+        dtype: str | None = None,
+        aliases: tuple[str, ...] = (),
+    ) -> Side:
+        """The value's place in its model; shape and dtype as at run time where known."""
+        value = self._graph.values.get(value_id) or Value(value_id, value_id)
+        node = self._producer.get(value_id)
+        sketch = self._shapes.get(value_id)
+        declared = tuple(d for d in value.shape or () if d is not None) if value.shape is not None else None
+        return Side(
+            name=value.name,
+            names=tuple(dict.fromkeys((*value.aliases, *aliases))),
+            op=node.op if node else "input",
+            kind=node.kind if node else "input",
+            node=node.name if node else value.name,
+            index=value.index,
+            scope=node.scope if node else None,
+            source=node.source if node else None,
+            shape=shape if shape is not None else (sketch.shape if sketch else declared),
+            dtype=dtype or (sketch.dtype if sketch else value.dtype),
+            statistics=statistics or TensorStatistics(),
+        )
+
+    def layout_aliases(self, value_id: str) -> tuple[str, ...]:
+        """Names of what identities and casts make of a value, or made it from: the same tensor to a user."""
+        names = []
+        node = self._producer.get(value_id)
+        if node is not None and node.kind in _RENAMING and node.inputs:
+            names.append(self._name(node.inputs[0]))
+        names += [self._name(value) for value in self._renamed.get(value_id, ())]
+        return tuple(names)
+
+    def _name(self, value_id: str) -> str:
+        value = self._graph.values.get(value_id)
+        return value.name if value else value_id
+
+
+def pairs(
+    sides: tuple[SideWriter, SideWriter], measured: Sequence[Measured], judgements: Sequence[Judgement]
+) -> list[Pair]:
+    """The report's pairs, in order."""
+    return [_pair(sides, item, judgement) for item, judgement in zip(measured, judgements, strict=True)]
+
+
+def _pair(sides: tuple[SideWriter, SideWriter], item: Measured, judgement: Judgement) -> Pair:
+    pair = item.pair
+    return Pair(
+        reference=sides[0].side(
+            pair.reference,
+            item.reference_statistics,
+            item.reference_shape,
+            item.reference_dtype,
+            pair.reference_aliases + sides[0].layout_aliases(pair.reference),
+        ),
+        candidate=sides[1].side(
+            pair.candidate,
+            item.candidate_statistics,
+            item.candidate_shape,
+            item.candidate_dtype,
+            pair.candidate_aliases + sides[1].layout_aliases(pair.candidate),
+        ),
+        rule=pair.rule,
+        confidence=pair.confidence,
+        axes=pair.axes,
+        verdict=judgement.verdict,
+        accumulated=item.accumulated.errors if item.accumulated else None,
+        local=item.local.errors if item.local else None,
+        noise=item.noise.max_abs if item.noise else None,
+        bound=judgement.bound,
+        note=judgement.note or pair.note,
+    )
+
+
+def unpaired(side: SideWriter, reasons: dict[str, str]) -> tuple[Unpaired, ...]:
+    """Every tensor without a partner, with its reason."""
+    return tuple(Unpaired(side.side(value), reason) for value, reason in reasons.items() if reason != "constant")
+
+
+def coverage(alignment: Alignment) -> Coverage:
+    """Shares of the pairable tensors that are paired, on each side."""
+    missing = [
+        sum(1 for reason in reasons.values() if reason not in _NOT_PAIRABLE)
+        for reasons in (alignment.unpaired_reference, alignment.unpaired_candidate)
+    ]
+    paired = len({pair.reference for pair in alignment.pairs}), len(alignment.pairs)
+    shares = [count / (count + left) if count + left else 0.0 for count, left in zip(paired, missing, strict=True)]
+    return Coverage(reference=shares[0], candidate=shares[1], paired=len(alignment.pairs), unpaired=sum(missing))

@@ -1,0 +1,250 @@
+"""The commands. Heavy imports happen inside them, so that ``align --help`` answers in a blink."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aligner import __version__
+from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from aligner.records.comparison import Comparison
+
+_MODELS = """MODEL is a file (.onnx, .tflite, TorchScript .pt, a recording .npz or .safetensors) or a factory,
+file.py:function or package.module:function, that returns an nn.Module."""
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="align")
+def cli() -> None:
+    """Say which node of a converted model diverges first, and why.
+
+    Exit codes: 0 aligned, 1 diverged, 2 could not compare, 3 inconclusive.
+    """
+
+
+@cli.command(epilog=_MODELS)
+@click.argument("reference")
+@click.argument("candidate")
+@input_options
+@click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
+@click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of the outputs.")
+@click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of the outputs.")
+@click.option("--tolerance", type=float, help="One fixed tolerance at every node, in place of rounding bounds.")
+@click.option("--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs that override pairing.")
+@click.option(
+    "--align-by",
+    type=click.Choice(["auto", "name", "order", "weights", "structure"]),
+    default="auto",
+    show_default=True,
+    help="How tensors are paired.",
+)
+@click.option(
+    "--local",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Whether each node is also run on the reference's tensors.",
+)
+@click.option("--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory.")
+@click.option("--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory.")
+@click.option("--full", is_flag=True, help="Show every pair.")
+@click.option("--quiet", is_flag=True, help="Show one line.")
+@runtime_options
+def compare(reference: str, candidate: str, **given: Any) -> int:
+    """Compare two forms of one model, tensor by tensor."""
+    from aligner.api.comparing import CompareOptions, run_comparison
+
+    options = CompareOptions(
+        atol=given["atol"],
+        rtol=given["rtol"],
+        tolerance=given["tolerance"],
+        mapping=given["mapping"],
+        align_by=given["align_by"],
+        local=given["local"],
+        reference_options=open_options(given, given["reference_weights"]),
+        candidate_options=open_options(given, given["candidate_weights"]),
+        preprocessing=preprocessing(given),
+        seed=given["seed"],
+        memory_limit=given["memory_limit"],
+        command=" ".join(["align", *(shlex.quote(word) for word in sys.argv[1:])]),
+    )
+    _check_writable(given["json_file"])
+    with _working(given["verbose"]) as work:
+        comparison = run_comparison(reference, candidate, list(given["inputs"]), options)
+        return work.report(comparison, given)
+
+
+@cli.command(epilog=_MODELS)
+@click.argument("model")
+@input_options
+@click.option("--json", "json_file", metavar="FILE", help="Write the graph as JSON; - for standard output alone.")
+@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint to load into a factory's module.")
+@runtime_options
+def inspect(model: str, **given: Any) -> int:
+    """List every node of a model: names, shapes, dtypes, attributes, source lines."""
+    from aligner.api.inspecting import inspect as inspect_model
+
+    _check_writable(given["json_file"])
+    with _working(given["verbose"]) as work:
+        found = inspect_model(
+            model,
+            list(given["inputs"]),
+            options=open_options(given, given["weights"]),
+            preprocessing=preprocessing(given),
+            seed=given["seed"],
+        )
+        if given["json_file"]:
+            from aligner.report import graph_document
+            from aligner.report.document_file import write_document
+
+            document = graph_document.to_document(found.graph, found.signature, found.path, found.runtime)
+            write_document(document, work.target(given["json_file"]))
+        if given["json_file"] != "-":
+            from aligner.report.graph_table import print_graph
+
+            print_graph(found.graph, found.signature, work.console, path=found.path, runtime=found.runtime)
+            work.notes(found.notes)
+    return 0
+
+
+@cli.command(epilog=_MODELS)
+@click.argument("model")
+@input_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="run.npz or run.safetensors")
+@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint to load into a factory's module.")
+@runtime_options
+def capture(model: str, output: Path, **given: Any) -> int:
+    """Record every named intermediate of one run; a recording can stand on either side of compare."""
+    from aligner.api.capturing import capture as capture_model
+
+    with _working(given["verbose"]) as work:
+        found = capture_model(
+            model,
+            output,
+            list(given["inputs"]),
+            options=open_options(given, given["weights"]),
+            preprocessing=preprocessing(given),
+            seed=given["seed"],
+        )
+        size = found.path.stat().st_size
+        work.print(f"wrote {found.tensors} tensors to {found.path} ({size / 1e6:.1f} MB)")
+        work.notes((*(f"fed {fed.name}: {fed.reference}" for fed in found.inputs), *found.notes))
+    return 0
+
+
+@cli.command()
+def demo() -> int:
+    """Find a real bug in seconds: a face restorer whose exported weights were never loaded."""
+    with _working(verbose=False) as work, tempfile.TemporaryDirectory(prefix="aligner-demo-") as folder:
+        from aligner.api.comparing import CompareOptions, run_comparison
+        from aligner.demo.scenario import prepare
+        from aligner.inputs import Preprocessing
+
+        scenario = prepare(Path(folder))
+        work.print(scenario.story + "\n")
+        candidate, image = scenario.candidate, scenario.image
+        comparison = run_comparison(
+            scenario.reference,
+            candidate,
+            [f"{image}"],
+            CompareOptions(preprocessing=Preprocessing(**scenario.preprocessing)),
+        )
+        work.report(_without_folder(comparison, {str(candidate): candidate.name, str(image): image.name}), {})
+    return 0
+
+
+def _without_folder(comparison: Comparison, names: dict[str, str]) -> Comparison:
+    """The demo's files live in a folder that is about to vanish: call them by their bare names."""
+    from dataclasses import replace
+
+    inputs = tuple(
+        replace(fed, source=names.get(fed.source, Path(fed.source).name if fed.source in names else fed.source))
+        for fed in comparison.inputs
+    )
+    path = names.get(comparison.candidate.path, comparison.candidate.path)
+    return replace(comparison, candidate=replace(comparison.candidate, path=path), inputs=inputs)
+
+
+@cli.command()
+def adapters() -> int:
+    """Show which frameworks are installed, which are missing, and how to get them."""
+    from aligner.adapters.registry import adapter_status, broken
+    from aligner.report.adapter_table import print_adapters
+
+    with _working(verbose=False) as work:
+        print_adapters(adapter_status(), work.console)
+        work.notes(tuple(str(fault) for fault in broken()))
+    return 0
+
+
+def _check_writable(json_file: str | None) -> None:
+    """Refuse a report that cannot be written before minutes of work, not after."""
+    if json_file and json_file != "-":
+        from aligner.report.document_file import check_writable
+
+        check_writable(Path(json_file))
+
+
+class _working:  # noqa: N801 - used as a function: with _working(...) as work
+    """Framework chatter off the terminal, a progress bar on stderr, and consoles that still reach the user."""
+
+    def __init__(self, verbose: bool) -> None:
+        from aligner.cli.chatter import quiet
+
+        self._quiet = quiet(verbose=verbose)
+
+    def __enter__(self) -> _working:
+        from aligner.cli.progress_bar import ProgressBar
+
+        self._terminal = self._quiet.__enter__()
+        self._bar = ProgressBar(self._terminal.err)
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._bar.__exit__(*failure)
+        self._quiet.__exit__(*failure)
+
+    @property
+    def console(self) -> Console:
+        """The user's standard output; the progress bar is gone by the time anything is printed."""
+        from rich.console import Console
+
+        self._bar.stop()
+        return Console(file=self._terminal.out, highlight=False, soft_wrap=False)
+
+    def print(self, text: str) -> None:
+        """Plain text to standard output."""
+        self.console.print(text, markup=False, highlight=False)
+
+    def notes(self, notes: tuple[str, ...]) -> None:
+        """One line for each note."""
+        for note in notes:
+            self.print(f"note: {note}")
+
+    def target(self, json_file: str) -> Any:
+        """Where a document goes: standard output for "-", else the file."""
+        self._bar.stop()
+        return self._terminal.out if json_file == "-" else Path(json_file)
+
+    def report(self, comparison: Comparison, given: dict[str, Any]) -> int:
+        """Print the terminal report and write the JSON one; the exit code."""
+        json_file = given.get("json_file")
+        if json_file:
+            from aligner.report.json_document import write_json
+
+            write_json(comparison, self.target(json_file))
+        if json_file != "-":
+            from aligner.report.terminal import print_comparison
+
+            print_comparison(comparison, self.console, full=bool(given.get("full")), quiet=bool(given.get("quiet")))
+        return comparison.exit_code

@@ -1,0 +1,135 @@
+"""Options that several commands share, and what they mean to the library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from aligner.adapters.base import OpenOptions
+    from aligner.inputs import Preprocessing
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+class Numbers(click.ParamType):
+    """One number or several: "0.5" or "0.485,0.456,0.406"."""
+
+    name = "numbers"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[float, ...]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            return tuple(float(part) for part in str(value).replace(",", " ").split())
+        except ValueError:
+            self.fail(f"{value!r} is not a number or a comma-separated list of numbers", param, ctx)
+
+
+class Size(click.ParamType):
+    """A picture's size: "224" or "240x320" (height x width)."""
+
+    name = "height[xwidth]"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        try:
+            numbers = [int(part) for part in str(value).lower().replace("×", "x").replace(",", "x").split("x")]
+        except ValueError:
+            numbers = []
+        if len(numbers) not in (1, 2) or min(numbers, default=0) < 1:
+            self.fail(f"{value!r} is not a size such as 224 or 240x320 (height x width)", param, ctx)
+        return numbers[0], numbers[-1]
+
+
+class Bytes(click.ParamType):
+    """An amount of memory: "500M", "2G", "1073741824"."""
+
+    name = "bytes"
+    _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        text = str(value).strip().lower().removesuffix("b").removesuffix("i")
+        shift = self._UNITS.get(text[-1:], 0)
+        try:
+            return int(float(text[:-1] if shift else text) * (1 << shift))
+        except ValueError:
+            self.fail(f"{value!r} is not an amount of memory such as 500M or 2G", param, ctx)
+
+
+_INPUTS = [
+    click.option(
+        "--input",
+        "-i",
+        "inputs",
+        multiple=True,
+        metavar="[NAME=]FILE",
+        help="Picture, .npy, .npz, .pt, "
+        ".safetensors or a number; repeat for several. reference.NAME= and candidate.NAME= feed one side.",
+    ),
+    click.option("--size", type=Size(), help="Size pictures are resized to, HEIGHTxWIDTH."),
+    click.option("--mean", type=Numbers(), help="Subtracted after scaling; one number or one per channel."),
+    click.option("--std", type=Numbers(), help="Divided by after the mean; one number or one per channel."),
+    click.option("--scale", type=float, help="Pixels, 0 to 1, are multiplied by this. [default: 1]"),
+    click.option("--color", type=click.Choice(["rgb", "bgr"]), help="Channel order to feed. [default: rgb]"),
+    click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Layout of the data given."),
+    click.option("--dtype", help="Feed this dtype instead of the declared one."),
+    click.option("--seed", type=int, default=0, show_default=True, help="Seeds every random number of a run."),
+]
+
+_RUNTIME = [
+    click.option("--trust", is_flag=True, help="Allow files that execute code when loaded (pickled modules)."),
+    click.option("--eval/--as-is", "evaluation_mode", default=None, help="Switch modules to eval mode, or leave them."),
+    click.option("--provider", help="ONNX Runtime execution provider: cpu, cuda, …"),
+    click.option(
+        "--ort-optimization",
+        type=click.Choice(["none", "basic", "extended", "all"]),
+        help="ONNX Runtime graph optimisation level. [default: all]",
+    ),
+    click.option("--device", default="cpu", show_default=True, help="Device for PyTorch models."),
+    click.option(
+        "--memory-limit",
+        type=Bytes(),
+        help="Memory for captured tensors: 500M, 2G. [default: a quarter of what is free]",
+    ),
+    click.option("--verbose", is_flag=True, help="Let the frameworks' own messages through."),
+]
+
+
+def _decorate(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
+    def apply(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+def input_options(command: Command) -> Command:
+    """Add --input and the preprocessing options."""
+    return _decorate(_INPUTS)(command)
+
+
+def runtime_options(command: Command) -> Command:
+    """Add the options that say how models are opened and run."""
+    return _decorate(_RUNTIME)(command)
+
+
+def preprocessing(given: dict[str, Any]) -> Preprocessing:
+    """The preprocessing that a command line asks for."""
+    from aligner.inputs import Preprocessing
+
+    names = ("size", "mean", "std", "scale", "color", "layout", "dtype")
+    return Preprocessing(**{name: given[name] for name in names})
+
+
+def open_options(given: dict[str, Any], weights: Path | None = None) -> OpenOptions:
+    """How a model is opened, as a command line asks."""
+    from aligner.adapters.base import OpenOptions
+
+    names = ("trust", "evaluation_mode", "provider", "ort_optimization", "device", "memory_limit")
+    return OpenOptions(weights=weights, **{name: given[name] for name in names})

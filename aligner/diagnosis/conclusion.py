@@ -1,0 +1,80 @@
+"""What all the pairs say together: aligned, diverged or inconclusive, and one sentence why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aligner.records.comparison import Coverage, Pair, Verdict
+
+LEAST_COVERAGE = 0.5
+"""Share of the candidate's pairable tensors below which silence proves nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conclusion:
+    """The verdict of the whole, its sentence, and the pairs that introduce error, upstream first."""
+
+    verdict: Verdict
+    reason: str
+    introduced: tuple[Pair, ...]
+
+
+def conclude(
+    pairs: Sequence[Pair], outputs: Sequence[Pair], missing_outputs: int, coverage: Coverage, *, constant_input: bool
+) -> Conclusion:
+    """Judge the whole.
+
+    ``outputs`` are the pairs of graph outputs; ``missing_outputs`` counts candidate outputs without a pair.
+    """
+    introduced = tuple(pair for pair in pairs if pair.verdict in {"introduced", "nonfinite"})
+    if introduced:
+        first = introduced[0]
+        where = f"{first.candidate.name} ({first.candidate.op})"
+        many = f"; {len(introduced)} tensors introduce error" if len(introduced) > 1 else ""
+        what = "values turn non-finite" if first.verdict == "nonfinite" else "the two sides first diverge"
+        return Conclusion("diverged", f"{what} at {where}{many}", introduced)
+    incomparable = [pair for pair in outputs if pair.verdict == "incomparable"]
+    if incomparable:
+        return Conclusion(
+            "inconclusive", f"output {incomparable[0].candidate.name}: {incomparable[0].note or 'not comparable'}", ()
+        )
+    thin = _thin(pairs, outputs, missing_outputs, coverage, constant_input)
+    if thin:
+        return Conclusion("inconclusive", thin, ())
+    return Conclusion("aligned", _aligned(outputs), ())
+
+
+def _thin(
+    pairs: Sequence[Pair], outputs: Sequence[Pair], missing_outputs: int, coverage: Coverage, constant_input: bool
+) -> str | None:
+    random = [pair for pair in pairs if pair.verdict == "nondeterministic"]
+    if random:
+        where = f"{random[0].reference.name} / {random[0].candidate.name}"
+        return (
+            f"random numbers enter at {where}: the model disagrees with itself from run to run; with the reference's "
+            "noise put in their place everything after it aligns"
+        )
+    if not pairs:
+        return "no tensor of one side could be paired with one of the other; give pairs with --map"
+    if not outputs:
+        return f"none of the candidate's {missing_outputs} outputs could be paired; give their pairs with --map"
+    if coverage.candidate < LEAST_COVERAGE:
+        return (
+            f"only {coverage.candidate:.0%} of the candidate's tensors could be paired; "
+            "what was paired aligns, give more pairs with --map"
+        )
+    if constant_input:
+        return "the input is constant, which hides channel order and padding; repeat with a real input"
+    return None
+
+
+def _aligned(outputs: Sequence[Pair]) -> str:
+    worst = max((pair.accumulated.max_abs for pair in outputs if pair.accumulated), default=0.0)
+    beyond = [pair for pair in outputs if pair.accumulated and pair.accumulated.beyond > 0]
+    if beyond:
+        return (
+            f"no node introduces an error; rounding grows to {worst:.2g} at the outputs, beyond the tolerance, "
+            "and both sides are equally entitled to their result"
+        )
+    return f"every pair agrees; largest difference of the outputs {worst:.2g}"
