@@ -1,0 +1,123 @@
+"""The inputs that a module's ``forward`` declares, and how arrays are put into them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from aligner.errors import InputError, listing
+from aligner.records.graph import InputSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+_TENSOR_WORDS = {
+    "LongTensor": "int64",
+    "IntTensor": "int32",
+    "BoolTensor": "bool",
+    "DoubleTensor": "float64",
+    "HalfTensor": "float16",
+    "ByteTensor": "uint8",
+}
+_SCALARS = {"int": "int64", "float": "float32", "bool": "bool"}
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One argument of ``forward``; ``scalar`` ones are given as Python numbers."""
+
+    spec: InputSpec
+    declared: bool
+    scalar: bool = False
+    variadic: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardSignature:
+    """What ``forward`` takes; ``open`` means that it takes any keyword."""
+
+    parameters: Mapping[str, Parameter]
+    open: bool
+
+    @property
+    def inputs(self) -> tuple[InputSpec, ...]:
+        """The tensor inputs, those without a default first marked required."""
+        return tuple(parameter.spec for parameter in self.parameters.values() if parameter.declared)
+
+    def check(self, names: Mapping[str, object]) -> None:
+        """Raise InputError for names that do not exist and for required ones that are absent."""
+        taken = [name for name, parameter in self.parameters.items() if parameter.variadic]
+        unknown = [
+            name
+            for name in names
+            if name not in self.parameters and not self.open and not any(_numbered(name, base) for base in taken)
+        ]
+        existing = listing(spec.name for spec in self.inputs) or "no inputs"
+        if unknown:
+            raise InputError(
+                f"the model has no input called {listing(unknown)}",
+                found=f"its forward takes {existing}",
+                hint="name an input with --input name=path",
+            )
+        missing = [spec.name for spec in self.inputs if spec.required and spec.name not in names]
+        missing = [name for name in missing if not any(_numbered(given, name) for given in names)]
+        if missing:
+            raise InputError(
+                f"the model needs an input for {listing(missing)}",
+                found=f"given: {listing(names) or 'nothing'}; its forward takes {existing}",
+                hint="give each one with --input name=path",
+            )
+
+    def call(self, tensors: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+        """Sort tensors into positional and keyword arguments."""
+        positional: list[Any] = []
+        keywords: dict[str, Any] = {}
+        for name, tensor in tensors.items():
+            parameter = self.parameters.get(name)
+            if parameter is None and any(_numbered(name, base) for base in self.parameters):
+                positional.append((int(name.rsplit(".", 1)[1]), tensor))
+            elif parameter is not None and parameter.variadic:
+                positional.append((0, tensor))
+            else:
+                keywords[name] = tensor.item() if parameter is not None and parameter.scalar else tensor
+        return [tensor for _, tensor in sorted(positional, key=lambda entry: entry[0])], keywords
+
+
+def _numbered(name: str, base: str) -> bool:
+    return name.startswith(f"{base}.") and name[len(base) + 1 :].isdigit()
+
+
+def read_signature(module: Any, floating: str) -> ForwardSignature:
+    """Read ``forward``; ``floating`` is the dtype of inputs whose annotation does not say otherwise.
+
+    ``*args`` count only where nothing else is declared; they are fed as "args" or "args.0", "args.1", ….
+    """
+    try:
+        parameters = inspect.signature(module.forward).parameters.values()
+    except (TypeError, ValueError):
+        return ForwardSignature({}, open=True)
+    named = [entry for entry in parameters if entry.kind not in (entry.VAR_POSITIONAL, entry.VAR_KEYWORD)]
+    found = {entry.name: _read(entry, floating) for entry in named}
+    for entry in parameters:
+        if entry.kind is entry.VAR_POSITIONAL and not named:
+            found[entry.name] = Parameter(InputSpec(entry.name, None, floating), declared=True, variadic=True)
+    return ForwardSignature(found, open=any(entry.kind is entry.VAR_KEYWORD for entry in parameters))
+
+
+def _read(entry: inspect.Parameter, floating: str) -> Parameter:
+    note = entry.annotation
+    text = "" if note is entry.empty else note if isinstance(note, str) else inspect.formatannotation(note)
+    required = entry.default is entry.empty
+    bare = text.replace("Optional[", "").replace("typing.", "").strip("[] ").split("|")[0].strip()
+    if bare in _SCALARS:
+        spec = InputSpec(entry.name, (), _SCALARS[bare], required)
+        return Parameter(spec, declared=required or bare != "bool", scalar=True)
+    dtype = next((dtype for word, dtype in _TENSOR_WORDS.items() if word in text), floating)
+    tensor_like = "Tensor" in text or (not text and (required or entry.default is None))
+    scalar = not text and isinstance(entry.default, bool | int | float)
+    return Parameter(InputSpec(entry.name, None, dtype, required), declared=required or tensor_like, scalar=scalar)

@@ -1,0 +1,108 @@
+"""Torch tensors inside Python structures, and their way to numpy and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import TYPE_CHECKING, Any
+
+from aligner.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+_WIDENED = ("bfloat16", "float8")
+"""Dtypes that numpy lacks; they arrive as float32."""
+_DEPTH = 8
+
+
+def walk(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield (path, tensor) for every tensor in nested tuples, lists, mappings and dataclasses."""
+    import torch
+
+    if isinstance(tree, torch.Tensor):
+        yield path, tree
+    elif len(path) >= _DEPTH or isinstance(tree, str | bytes | type):
+        return
+    elif isinstance(tree, Mapping):
+        for key, item in tree.items():
+            yield from walk(item, (*path, str(key)))
+    elif isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        for key in tree._fields:
+            yield from walk(getattr(tree, key), (*path, key))
+    elif isinstance(tree, tuple | list):
+        for number, item in enumerate(tree):
+            yield from walk(item, (*path, str(number)))
+    elif is_dataclass(tree):
+        for entry in fields(tree):
+            yield from walk(getattr(tree, entry.name, None), (*path, entry.name))
+
+
+def tensors_in(tree: Any) -> list[Any]:
+    """Every tensor of the tree, once, in order."""
+    found: dict[int, Any] = {}
+    for _, tensor in walk(tree):
+        found.setdefault(id(tensor), tensor)
+    return list(found.values())
+
+
+def substitute(tree: Any, replacements: Mapping[int, Any]) -> Any:
+    """Rebuild an operation's result with the tensors replaced whose ``id()`` is listed."""
+    import torch
+
+    if isinstance(tree, torch.Tensor):
+        return replacements.get(id(tree), tree)
+    if isinstance(tree, tuple | list):
+        items = [substitute(item, replacements) for item in tree]
+        if isinstance(tree, tuple) and hasattr(tree, "_make"):
+            return tree._make(items)
+        return type(tree)(items)
+    if isinstance(tree, dict):
+        return {key: substitute(item, replacements) for key, item in tree.items()}
+    return tree
+
+
+def dtype_word(tensor: Any) -> str:
+    """The framework's own word without its prefix: "float32"."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def to_array(tensor: Any) -> Array:
+    """Copy a tensor into an owned, read-only array; what numpy cannot hold arrives as float32."""
+    import torch
+
+    plain = tensor.detach()
+    if plain.is_nested:
+        plain = torch.nested.to_padded_tensor(plain, 0.0)
+    if plain.layout != torch.strided:
+        plain = plain.to_dense()
+    if plain.is_quantized:
+        plain = plain.int_repr()
+    plain = plain.resolve_conj().resolve_neg()
+    if dtype_word(plain).startswith(_WIDENED):
+        plain = plain.to(torch.float32)
+    array: Array = plain.cpu().contiguous().numpy().copy()
+    array.flags.writeable = False
+    return array
+
+
+def from_array(array: Array, like: Any, *, name: str) -> Any:
+    """Copy an array into a new tensor with the dtype, device and memory layout of ``like``.
+
+    Raises InputError when the shapes differ.
+    """
+    import numpy as np
+    import torch
+
+    if tuple(array.shape) != tuple(like.shape):
+        raise InputError(
+            f"the tensor put in the place of {name} has another shape",
+            found=f"shape {list(array.shape)}, the model computes {list(like.shape)}",
+            hint="give an array in the value's own layout",
+        )
+    result = torch.empty_like(like)
+    result.copy_(torch.from_numpy(np.array(array, copy=True)))
+    return result
