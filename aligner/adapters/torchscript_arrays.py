@@ -1,0 +1,105 @@
+"""Tensors to arrays and back, owned on both sides."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.errors import InputError
+from aligner.records.graph import Quantization
+from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+_NUMPY_HAS = frozenset(
+    "float16 float32 float64 complex64 complex128 uint8 uint16 uint32 uint64 int8 int16 int32 int64 bool".split()
+)
+
+
+def dtype_word(tensor: Any) -> str:
+    """The framework's own word: "float32", "bfloat16", "qint8"."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def owned_array(tensor: Any) -> Array:
+    """Copy a tensor into a read-only array; types that numpy lacks arrive as float32, quantised ones as stored."""
+    import numpy as np
+
+    plain = tensor.detach()
+    if plain.is_quantized:
+        plain = plain.int_repr()
+    if plain.layout is not _strided():
+        plain = plain.to_dense()
+    plain = plain.resolve_conj().resolve_neg().cpu()
+    if dtype_word(plain) not in _NUMPY_HAS:
+        plain = plain.float()
+    array: Array = np.array(plain.numpy(), copy=True)
+    array.flags.writeable = False
+    return array
+
+
+def captured(value: str, tensor: Any, occurrence: int = 0) -> CapturedTensor:
+    """A tensor as the record that leaves the session."""
+    return CapturedTensor(value, owned_array(tensor), dtype_word(tensor), quantization_of(tensor), occurrence)
+
+
+def replacement(tensor: Any, array: Array, value: str) -> Any:
+    """A new tensor of the array's numbers with the dtype, device and strides of the one it stands in for.
+
+    Kernels choose their path by strides, so that the same numbers in another layout could round differently.
+    """
+    import torch
+
+    if tuple(array.shape) != tuple(tensor.shape):
+        raise InputError(
+            f"the tensor injected for {value} has the wrong shape",
+            found=f"{tuple(array.shape)}, the model computed {tuple(tensor.shape)}",
+            hint="inject an array in the value's own layout",
+        )
+    source = as_tensor(array)
+    if tensor.is_quantized:
+        return _requantised(tensor, source)
+    overlapping = any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
+    if overlapping:
+        return source.to(dtype=tensor.dtype, device=tensor.device)
+    fresh = torch.empty_strided(tensor.size(), tensor.stride(), dtype=tensor.dtype, device=tensor.device)
+    return fresh.copy_(source)
+
+
+def as_tensor(array: Array) -> Any:
+    """A tensor that owns its memory."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.array(array, order="C", copy=True))
+
+
+def _strided() -> Any:
+    import torch
+
+    return torch.strided
+
+
+def quantization_of(tensor: Any) -> Quantization | None:
+    if not tensor.is_quantized:
+        return None
+    if "channel" in str(tensor.qscheme()):
+        scales, points = tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
+        return Quantization(
+            tuple(map(float, scales.tolist())), tuple(map(int, points.tolist())), int(tensor.q_per_channel_axis())
+        )
+    return Quantization((float(tensor.q_scale()),), (int(tensor.q_zero_point()),))
+
+
+def _requantised(tensor: Any, source: Any) -> Any:
+    import torch
+
+    stored = source.to(dtype=tensor.int_repr().dtype)
+    if "channel" in str(tensor.qscheme()):
+        return torch._make_per_channel_quantized_tensor(
+            stored, tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points(), tensor.q_per_channel_axis()
+        )
+    return torch._make_per_tensor_quantized_tensor(stored, tensor.q_scale(), tensor.q_zero_point())

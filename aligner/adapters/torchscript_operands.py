@@ -1,0 +1,137 @@
+"""What the operands of a TorchScript graph stand for: tensors, containers of tensors, modules, known numbers."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+UNKNOWN = object()
+"""The value of an operand that only a run can tell."""
+
+
+@dataclass(slots=True, eq=False)
+class Draft:
+    """A node while the graph is read; outputs may still be added where a list is taken apart later on."""
+
+    op: str
+    kind: str
+    inputs: list[str]
+    outputs: list[str]
+    attributes: dict[str, Any] = field(default_factory=dict)
+    scope: str | None = None
+    source: str | None = None
+    view: bool = False
+    """The results may share memory with the operands."""
+
+
+@dataclass(slots=True, eq=False)
+class Items:
+    """A tuple, list or dict of operands.
+
+    ``exact`` says that these are its elements in order; otherwise they are what may be among them. A list is shared by
+    all its names, as in the program. ``block`` is where it was made: appending from within another block (a loop, a
+    branch) leaves it inexact. ``keys`` are those of a dict.
+    """
+
+    elements: list[Ref]
+    block: int = 0
+    exact: bool = True
+    keys: tuple[Any, ...] | None = None
+
+    def append(self, ref: Ref, block: int) -> None:
+        """Add what the program appends."""
+        self.elements.append(ref)
+        self.exact = self.exact and self.block == block
+
+
+@dataclass(frozen=True, slots=True)
+class Produced:
+    """A container that an op made; what is taken out of it belongs to that op's node."""
+
+    draft: Draft
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Submodule:
+    """A module, and the path to it from the one that is run."""
+
+    path: str
+    module: Any
+
+    def join(self, name: str) -> str:
+        """The dotted path of an attribute."""
+        return f"{self.path}.{name}" if self.path else name
+
+
+Ref = str | Items | Produced | Submodule | None
+"""A str is the id of a value or weight; None is whatever holds no tensor."""
+
+
+def leaves(ref: Ref) -> Iterator[str]:
+    """Ids of all tensors that a reference may lead to."""
+    if isinstance(ref, str):
+        yield ref
+    elif isinstance(ref, Items):
+        for element in ref.elements:
+            yield from leaves(element)
+    elif isinstance(ref, Produced):
+        yield from ref.draft.outputs or ref.draft.inputs
+
+
+def holds_tensors(value_type: Any) -> bool:
+    """Whether a type is a container, future or optional of tensors."""
+    kind = value_type.kind()
+    if kind in ("ListType", "TupleType", "DictType", "OptionalType", "FutureType", "UnionType"):
+        return any(is_tensor(inner) or holds_tensors(inner) for inner in value_type.containedTypes())
+    return False
+
+
+def is_tensor(value_type: Any) -> bool:
+    """Whether a type is Tensor itself."""
+    return bool(value_type.kind() == "TensorType")
+
+
+def is_module(value_type: Any) -> bool:
+    """Whether a type is a module's or an interface's."""
+    return value_type.kind() in ("ClassType", "InterfaceType")
+
+
+_EVALUATED: dict[str, Callable[..., Any]] = {
+    "aten::__not__": operator.not_,
+    "aten::__and__": lambda a, b: a and b,
+    "aten::__or__": lambda a, b: a or b,
+    "aten::eq": operator.eq,
+    "aten::ne": operator.ne,
+    "aten::lt": operator.lt,
+    "aten::le": operator.le,
+    "aten::gt": operator.gt,
+    "aten::ge": operator.ge,
+    "aten::__is__": operator.is_,
+    "aten::__isnot__": operator.is_not,
+    "aten::__contains__": operator.contains,
+    "aten::len": len,
+    "aten::neg": operator.neg,
+    "aten::add": operator.add,
+    "aten::sub": operator.sub,
+    "aten::mul": operator.mul,
+    "aten::floordiv": operator.floordiv,
+    "aten::__getitem__": operator.getitem,
+}
+
+
+def evaluate(op: str, operands: Sequence[Any]) -> Any:
+    """Compute plain values where all operands are known, UNKNOWN otherwise: what decides branches and attributes.
+
+    ``x is None`` is decided for a tensor too; its operand is then passed as the type Tensor's stand-in, ``Ellipsis``.
+    """
+    function = _EVALUATED.get(op)
+    if function is None or any(operand is UNKNOWN for operand in operands):
+        return UNKNOWN
+    if any(operand is Ellipsis for operand in operands) and op not in ("aten::__is__", "aten::__isnot__"):
+        return UNKNOWN
+    try:
+        return function(*operands)
+    except Exception:  # noqa: BLE001 - an overload with other operands than assumed here is simply not known
+        return UNKNOWN
