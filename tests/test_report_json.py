@@ -18,7 +18,7 @@ from aligner.errors import OutputError
 from aligner.records.comparison import Comparison, TensorStatistics
 from aligner.records.graph import Graph, InputSpec, Node, Quantization, Signature, Value, Weight
 from aligner.report import graph_document
-from aligner.report.document_file import write_document
+from aligner.report.document_file import check_writable, write_document
 from aligner.report.frame import COLUMNS, pairs_records
 from aligner.report.json_document import from_document, to_document, write_json
 
@@ -159,6 +159,16 @@ def test_unwritable_targets(tmp_path):
             write_document({"a": 1}, target)
         assert caught.value.found
         assert caught.value.hint
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_unwritable_targets_are_known_beforehand(tmp_path):
+    (tmp_path / "file").write_text("")
+    for target in (tmp_path, tmp_path / "missing" / "a.json", tmp_path / "file" / "a.json"):
+        with pytest.raises(OutputError):
+            check_writable(target)
+    check_writable(tmp_path / "new.json")
+    check_writable(Path(os.devnull))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

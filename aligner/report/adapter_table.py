@@ -50,6 +50,6 @@ def print_adapters(statuses: Sequence[AdapterStatus], console: Console) -> None:
 _COLUMNS: list[Column[AdapterStatus]] = [
     Column("adapter", lambda status: status.name),
     Column("installed", lambda status: "yes" if status.installed else "no"),
-    Column("reads", lambda status: status.reads, flexible=True, least=12),
-    Column("version", lambda status: status.version or "", rank=1, flexible=True, least=14),
+    Column("reads", lambda status: status.reads, flexible=True, wrap=True, least=12),
+    Column("version", lambda status: status.version or "", flexible=True, wrap=True, least=14),
 ]

@@ -20,7 +20,8 @@ class Column(Generic[Row]):
     """One column: its words for a row, and how it behaves when room is short.
 
     ``rank`` 0 stays always; the highest rank leaves first. A ``flexible`` column may be cut down to ``least`` cells;
-    any other is never wider than ``most``. Where a flexible column lacks room, ``brief`` says it in fewer letters.
+    any other is never wider than ``most``. Where a flexible column lacks room, ``brief`` says it in fewer letters; with
+    ``wrap`` it continues on the next line instead of losing its middle.
     """
 
     title: str
@@ -29,6 +30,7 @@ class Column(Generic[Row]):
     brief: Callable[[Row], str] | None = None
     right: bool = False
     flexible: bool = False
+    wrap: bool = False
     least: int = 16
     most: int = 24
 
@@ -55,10 +57,11 @@ def table(
     result = Table(box=page.ruled, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     for column in kept:
         justify: Literal["right", "left"] = "right" if column.right else "left"
-        title = page.text(column.title)
-        result.add_column(title, justify=justify, no_wrap=True, width=widths[column.title], overflow="crop")
+        title, width = page.text(column.title), widths[column.title]
+        result.add_column(title, justify=justify, no_wrap=not column.wrap, width=width, overflow="fold")
     for place, row in enumerate(rows):
-        shown = (page.text(cells[column.title][place], width=widths[column.title]) for column in kept)
+        limits = {column.title: 400 if column.wrap else widths[column.title] for column in kept}
+        shown = (page.text(cells[title][place], width=limit) for title, limit in limits.items())
         result.add_row(*(Text.assemble(text, style=style(row)) for text in shown))
     return result
 
