@@ -1,0 +1,89 @@
+"""TFLite's and TensorFlow's operators in framework-neutral words."""
+
+from __future__ import annotations
+
+import re
+
+_BY_KIND: dict[str, str] = {
+    "conv": "CONV_2D DEPTHWISE_CONV_2D CONV_3D CONVOLUTION DEPTHWISE_CONV_2D_NATIVE",
+    "conv_transpose": "TRANSPOSE_CONV CONV_3D_TRANSPOSE CONVOLUTION_2D_TRANSPOSE_BIAS CONV_2D_BACKPROP_INPUT",
+    "matmul": "FULLY_CONNECTED BATCH_MATMUL BATCH_MAT_MUL BATCH_MAT_MUL_V2 MAT_MUL DOT_GENERAL EINSUM",
+    "norm": "L2_NORMALIZATION LOCAL_RESPONSE_NORMALIZATION FUSED_BATCH_NORM FUSED_BATCH_NORM_V3",
+    "add": "ADD ADD_N ADD_V2 BIAS_ADD",
+    "sub": "SUB SUBTRACT",
+    "mul": "MUL MULTIPLY",
+    "div": "DIV DIVIDE REAL_DIV",
+    "pow": "POW POWER SQUARE",
+    "sqrt": "SQRT",
+    "exp": "EXP EXPONENTIAL",
+    "log": "LOG",
+    "abs": "ABS COMPLEX_ABS",
+    "neg": "NEG NEGATE",
+    "erf": "ERF",
+    "minmax": "MINIMUM MAXIMUM",
+    "unary": "RSQRT FLOOR CEIL ROUND SIN COS COSINE SIGN RECIPROCAL CBRT REAL IMAG LOGICAL_NOT RFFT2D BUCKETIZE",
+    "binary": "FLOOR_DIV FLOOR_MOD SQUARED_DIFFERENCE ATAN2 REMAINDER BITWISE_XOR RIGHT_SHIFT SHIFT_LEFT "
+    "LOGICAL_AND LOGICAL_OR AND OR",
+    "relu": "RELU",
+    "relu6": "RELU6",
+    "clip": "RELU_N1_TO_1 RELU_0_TO_1 CLAMP CLIP_BY_VALUE",
+    "leaky_relu": "LEAKY_RELU",
+    "prelu": "PRELU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "sigmoid": "LOGISTIC SIGMOID",
+    "tanh": "TANH",
+    "hardswish": "HARD_SWISH",
+    "softplus": "SOFTPLUS",
+    "activation": "SELU",
+    "resize": "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RESIZE_BICUBIC",
+    "max_pool": "MAX_POOL_2D MAX_POOL MAX_POOL_3D MAX_POOLING_WITH_ARGMAX_2D",
+    "avg_pool": "AVERAGE_POOL_2D AVG_POOL AVERAGE_POOL_3D",
+    "reduce": "MEAN SUM PROD REDUCE_PROD REDUCE_MAX REDUCE_MIN REDUCE_ANY REDUCE_ALL L2_POOL_2D REDUCE REDUCE_WINDOW",
+    "softmax": "SOFTMAX",
+    "log_softmax": "LOG_SOFTMAX",
+    "concat": "CONCATENATION CONCATENATE CONCAT_V2 PACK",
+    "split": "SPLIT SPLIT_V UNPACK",
+    "slice": "SLICE STRIDED_SLICE DYNAMIC_SLICE",
+    "gather": "GATHER GATHER_ND EMBEDDING_LOOKUP_SPARSE",
+    "embedding": "EMBEDDING_LOOKUP",
+    "scatter": "SCATTER_ND SPARSE_TO_DENSE DYNAMIC_UPDATE_SLICE SCATTER TENSOR_SCATTER_UPDATE MATRIX_SET_DIAG "
+    "UNSORTED_SEGMENT_SUM UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_MIN UNSORTED_SEGMENT_PROD SEGMENT_SUM MAX_UNPOOLING_2D",
+    "pad": "PAD PADV2 MIRROR_PAD DILATE",
+    "transpose": "TRANSPOSE",
+    "reshape": "RESHAPE SQUEEZE EXPAND_DIMS",
+    "expand": "BROADCAST_TO BROADCAST_IN_DIM",
+    "tile": "TILE",
+    "depth_to_space": "DEPTH_TO_SPACE SPACE_TO_DEPTH SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND",
+    "cast": "CAST BITCAST CONVERT",
+    "quantize": "QUANTIZE FAKE_QUANT",
+    "dequantize": "DEQUANTIZE DENSIFY",
+    "identity": "IDENTITY",
+    "constant": "CONST IOTA",
+    "shape": "SHAPE RANK BROADCAST_ARGS",
+    "compare": "EQUAL NOT_EQUAL LESS LESS_EQUAL GREATER GREATER_EQUAL COMPARE",
+    "where": "SELECT SELECT_V2 WHERE",
+    "argmax": "ARG_MAX ARG_MIN",
+    "topk": "TOPK_V2 TOP_K_V2",
+    "sort": "SORT UNIQUE",
+    "nms": "NON_MAX_SUPPRESSION_V4 NON_MAX_SUPPRESSION_V5 TFLITE_DETECTION_POSTPROCESS",
+    "random": "RANDOM_UNIFORM RANDOM_STANDARD_NORMAL MULTINOMIAL RNG_BIT_GENERATOR",
+    "recurrent": "LSTM RNN SVDF UNIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_LSTM "
+    "UNIDIRECTIONAL_SEQUENCE_RNN BIDIRECTIONAL_SEQUENCE_RNN",
+    "cumsum": "CUMSUM",
+    "control_flow": "IF WHILE CALL CALL_ONCE CASE",
+    "opaque": "COMPOSITE DELEGATE CUSTOM_CALL",
+}
+
+_KINDS = {word: kind for kind, words in _BY_KIND.items() for word in words.split()}
+_WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def kind_of(op: str, *, custom: bool = False) -> str:
+    """The neutral kind of an operator; custom operators and TensorFlow's own are known by their CamelCase names."""
+    words = [op.removeprefix("STABLEHLO_")]
+    if custom:
+        plain = op.removeprefix("Flex")
+        words = [_WORD_START.sub("_", plain).upper(), plain.upper()]
+    found = (_KINDS[word] for word in words if word in _KINDS)
+    return next(found, "opaque" if custom else "other")

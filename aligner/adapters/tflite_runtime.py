@@ -1,0 +1,173 @@
+"""The native TFLite interpreter: which one is installed, one invocation, its errors in our words."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import importlib.util
+import os
+import re
+import warnings
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aligner.adapters.tflite_constants import numpy_dtype
+from aligner.adapters.tflite_schema import Model
+from aligner.errors import MissingFrameworkError, ModelError, ModelExecutionError, UnsupportedModelError, listing
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_FLEX = "Flex"
+_NODE = re.compile(r"Node number (\d+) \((\S+?)\) failed")
+_UNRESOLVED = re.compile(r"unresolved custom op: ([^\s.]+)")
+_MISSING_BUILTIN = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """An importable interpreter."""
+
+    name: str
+    interpreter: Callable[..., Any]
+    without_delegates: Any
+    """The op resolver type that runs plain kernels only."""
+
+    def execute(
+        self,
+        content: bytes,
+        feeds: Mapping[int, Array],
+        outputs: tuple[int, ...],
+        *,
+        operator_names: Callable[[int], str],
+        delegates: bool = True,
+    ) -> Iterator[tuple[int, Array]]:
+        """Run once in a fresh interpreter; yield (tensor index, owned read-only array) for ``outputs`` in order.
+
+        ``operator_names`` describes the n-th operator of ``content``, for error messages.
+        """
+        interpreter = None
+        try:
+            interpreter = self._invoked(content, feeds, delegates)
+        except (RuntimeError, ValueError, TypeError) as error:
+            raise _translated(error, operator_names) from error
+        shapes = {detail["index"]: detail for detail in interpreter.get_output_details()}
+        for index in outputs:
+            detail = shapes[index]
+            if 0 in detail["shape"]:  # nothing is allocated for it, and asking for it raises
+                array = np.empty(detail["shape"], detail["dtype"])
+            else:
+                array = np.asarray(interpreter.get_tensor(index))  # scalars come as numpy scalars
+            yield index, owned(array)
+            del array
+
+    def _invoked(self, content: bytes, feeds: Mapping[int, Array], delegates: bool) -> Any:
+        options = {} if delegates else {"experimental_op_resolver_type": self.without_delegates}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            interpreter = self.interpreter(model_content=content, num_threads=min(4, os.cpu_count() or 1), **options)
+        for detail in interpreter.get_input_details():
+            array = feeds[detail["index"]]
+            if tuple(detail["shape"]) != array.shape:
+                interpreter.resize_tensor_input(detail["index"], array.shape)
+        interpreter.allocate_tensors()
+        for index, array in feeds.items():
+            if array.size:
+                interpreter.set_tensor(index, array)
+        interpreter.invoke()
+        return interpreter
+
+
+def owned(array: Array) -> Array:
+    """The array with strings decoded, its buffer its own, read-only."""
+    if array.dtype.kind in "OSU":
+        texts = [t.decode("utf-8", errors="replace") if isinstance(t, bytes) else str(t) for t in array.ravel()]
+        decoded = np.empty(len(texts), dtype=object)
+        decoded[:] = texts
+        array = decoded.reshape(array.shape)
+    if array.base is not None or not array.flags.c_contiguous:
+        array = array.copy()
+    array.flags.writeable = False
+    return array
+
+
+def observable(word: str) -> bool:
+    """Whether the interpreter hands out tensors of this type."""
+    narrow = {"int4", "uint4", "int2", "bfloat16"}
+    return word not in narrow and numpy_dtype(word) is not None
+
+
+def find_runtime(model: Model) -> Runtime:
+    """The interpreter for this model; TensorFlow's own where the model holds TensorFlow's operators.
+
+    Raises UnsupportedModelError where those are needed and TensorFlow is missing.
+    """
+    flex = flex_operators(model)
+    if flex:
+        if importlib.util.find_spec("tensorflow") is None:
+            raise _flex_error(flex)
+        return _tensorflow()
+    if importlib.util.find_spec("ai_edge_litert") is not None:
+        module = importlib.import_module("ai_edge_litert.interpreter")
+        version = importlib.metadata.version("ai-edge-litert")
+        resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+        return Runtime(f"ai-edge-litert {version}", module.Interpreter, resolver)
+    if importlib.util.find_spec("tensorflow") is not None:
+        return _tensorflow()
+    raise MissingFrameworkError(
+        "no TFLite interpreter is installed",
+        found="neither ai-edge-litert nor tensorflow",
+        hint='pip install "aligner[tflite]"',
+    )
+
+
+def _tensorflow() -> Runtime:
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    module = importlib.import_module("tensorflow")
+    resolver = module.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    return Runtime(f"tensorflow {module.__version__} (tf.lite.Interpreter)", module.lite.Interpreter, resolver)
+
+
+def flex_operators(model: Model) -> tuple[str, ...]:
+    """The TensorFlow operators (Select TF) that the model holds, in any subgraph."""
+    found = {o.op: None for s in model.subgraphs for o in s.operators if o.custom and o.op.startswith(_FLEX)}
+    return tuple(found)
+
+
+def _flex_error(operators: tuple[str, ...]) -> UnsupportedModelError:
+    return UnsupportedModelError(
+        "the model holds TensorFlow operators (Select TF), which this TFLite interpreter does not have",
+        found=listing(operators),
+        hint='pip install "aligner[tensorflow]", or convert the model again without SELECT_TF_OPS',
+    )
+
+
+def _translated(error: Exception, operator_names: Callable[[int], str]) -> ModelError:
+    text = " ".join(str(error).split())
+    unresolved = _UNRESOLVED.findall(text)
+    if any(name.startswith(_FLEX) for name in unresolved) or "Select TensorFlow op" in text:
+        flex = unresolved or [op for _, op in _NODE.findall(text) if op.startswith(_FLEX)]
+        return _flex_error(tuple(flex))
+    if unresolved:
+        return UnsupportedModelError(
+            "the model holds a custom operator that no TFLite interpreter here knows",
+            found=listing(unresolved),
+            hint="convert the model again without this operator, or compare a part that ends before it",
+        )
+    missing = _MISSING_BUILTIN.findall(text)
+    if missing:
+        return UnsupportedModelError(
+            "the model needs a newer TFLite interpreter than the one installed",
+            found=listing(f"{op} version {version}" for op, version in missing),
+            hint="pip install --upgrade ai-edge-litert",
+        )
+    where = [operator_names(int(number)) for number, _ in _NODE.findall(text)]
+    found = "; ".join([*(name for name in where if name), text])
+    return ModelExecutionError(
+        "TFLite could not run the model", found=found, hint="check the shapes and types of the inputs that were fed"
+    )
