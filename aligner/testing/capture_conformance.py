@@ -1,0 +1,116 @@
+"""A run yields what was observed, in order, in buffers of its own, and leaves no trace."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aligner.errors import listing
+from aligner.testing.subject import Subject, identical, key
+
+
+class CaptureConformance(Subject):
+    """Order, ownership and repeatability of captured tensors."""
+
+    def test_captures_follow_execution_order(self) -> None:
+        """The graph's inputs come first, then values in the order of the nodes that compute them."""
+        with self.session() as session:
+            graph = session.graph(self.make_feeds())
+            captured = self.capture(session)
+        position = dict.fromkeys(graph.inputs, -1)
+        position |= {name: node.index for node in graph.nodes for name in node.outputs}
+        reached = -1
+        for tensor in captured:
+            if tensor.occurrence:
+                continue
+            assert tensor.value in position, f"{tensor.value} is neither a graph input nor any node's output"
+            assert position[tensor.value] >= reached, f"{tensor.value} came after a value of a later node"
+            reached = position[tensor.value]
+
+    def test_occurrences_count_up(self) -> None:
+        """A value that is computed several times is numbered from 0."""
+        with self.session() as session:
+            captured = self.capture(session)
+        seen: dict[str, int] = {}
+        for tensor in captured:
+            assert tensor.occurrence == seen.get(tensor.value, 0), f"occurrences of {tensor.value} do not count up"
+            seen[tensor.value] = tensor.occurrence + 1
+
+    def test_buffers_are_owned_and_read_only(self) -> None:
+        """No two tensors share memory, with each other or with the feeds; a later run changes none."""
+        feeds = self.make_feeds()
+        with self.session() as session:
+            captured = list(session.run(feeds))
+            before = [tensor.array.copy() for tensor in captured]
+            list(session.run({name: _shuffled(array) for name, array in feeds.items()}))
+        for tensor, copy in zip(captured, before, strict=True):
+            assert not tensor.array.flags.writeable, f"{tensor.value} is writeable"
+            assert identical(tensor.array, copy), f"{tensor.value} was changed by a later run"
+        arrays = [(tensor.value, tensor.array) for tensor in captured] + [(f"feed {n}", a) for n, a in feeds.items()]
+        for index, (name, array) in enumerate(arrays):
+            shared = [other for other, second in arrays[:index] if np.may_share_memory(array, second)]
+            assert not shared, f"{name} shares memory with {listing(shared)}"
+
+    def test_repeated_runs_agree(self) -> None:
+        """Runs do not see each other: the second, and one of a fresh session, agree bitwise with the first."""
+        with self.session() as session, self.session() as other:
+            first, second, fresh = self.capture(session), self.capture(session), self.capture(other)
+        for run in (second, fresh):
+            assert [key(tensor) for tensor in first] == [key(tensor) for tensor in run], "other values were captured"
+            changed = [a.value for a, b in zip(first, run, strict=True) if not identical(a.array, b.array)]
+            assert not changed, f"not the same at each run: {listing(changed)}"
+
+    def test_observing_changes_no_output(self) -> None:
+        """``predict`` returns the graph's outputs, in order, equal to the observed ones."""
+        with self.session() as session:
+            graph = session.graph(self.make_feeds())
+            predicted = session.predict(self.make_feeds())
+            observed = {tensor.value: tensor for tensor in self.capture(session, observe=set(graph.outputs))}
+            everything = {tensor.value: tensor for tensor in self.capture(session)}
+            again = session.predict(self.make_feeds())
+        assert tuple(tensor.value for tensor in predicted) == graph.outputs, "predict's ids are not graph.outputs"
+        for tensor, repeated in zip(predicted, again, strict=True):
+            assert not tensor.array.flags.writeable, f"predict's {tensor.value} is writeable"
+            assert identical(tensor.array, repeated.array), f"{tensor.value} changed after observed runs"
+            for run in (observed, everything):
+                if tensor.value in run:
+                    fault = self.differs(tensor.array, run[tensor.value].array)
+                    assert not fault, f"{tensor.value} predicted and observed: {fault}"
+
+    def test_observing_a_subset_yields_just_that(self) -> None:
+        """In the same order, with the same contents; observing nothing yields nothing."""
+        with self.session() as session:
+            captured = self.capture(session)
+            chosen = {tensor.value for tensor in captured[1::3]} or {captured[0].value}
+            expected = [tensor for tensor in captured if tensor.value in chosen]
+            subset = self.capture(session, observe=chosen)
+            nothing = self.capture(session, observe=())
+        assert [key(tensor) for tensor in subset] == [key(tensor) for tensor in expected], "another selection came"
+        for tensor, one in zip(subset, expected, strict=True):
+            fault = self.differs(one.array, tensor.array)
+            assert not fault, f"{tensor.value} observed alone: {fault}"
+        assert nothing == [], f"observing nothing yielded {listing(tensor.value for tensor in nothing)}"
+
+    def test_a_run_may_be_left_early(self) -> None:
+        """Closing the iterator after the first tensor ends the run; the next one works."""
+        with self.session() as session:
+            expected = self.capture(session)
+            iterator = iter(session.run(self.make_feeds()))
+            next(iterator)
+            close = getattr(iterator, "close", None)
+            assert close is not None, "run() returns an iterator that cannot be closed: write it as a generator"
+            close()
+            captured = self.capture(session)
+        assert [key(tensor) for tensor in captured] == [key(tensor) for tensor in expected], "the next run differs"
+        changed = [a.value for a, b in zip(expected, captured, strict=True) if not identical(a.array, b.array)]
+        assert not changed, f"changed by an abandoned run: {listing(changed)}"
+
+    def test_closing_twice_is_harmless(self) -> None:
+        """A session may be closed by whoever holds it."""
+        session = self.make_session()
+        session.close()
+        session.close()
+
+
+def _shuffled(array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """Other contents with the same values, so that indices stay valid."""
+    return np.ascontiguousarray(array.ravel()[::-1].reshape(array.shape))

@@ -1,0 +1,134 @@
+"""An injected tensor is seen by every consumer, and only by them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from aligner.adapters.base import Session
+from aligner.errors import listing
+from aligner.records.graph import Graph, Node
+from aligner.records.tensor import CapturedTensor
+from aligner.testing.subject import Subject, identical
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+_PROBED = 12
+"""Values that get a run of their own; evenly spread over the model."""
+
+_INSENSITIVE = frozenset(("shape", "argmax", "compare", "constant", "topk", "nms", "cast", "dropout", "control_flow"))
+"""Kinds whose outputs may well be the same for another input."""
+
+
+class LazyInjection(Mapping[str, "Array"]):
+    """Computes an entry when it is read, as a comparison does that has not received the tensor yet."""
+
+    def __init__(self, arrays: Mapping[str, Array]) -> None:
+        self._arrays = arrays
+
+    def __getitem__(self, name: str) -> Array:
+        return self._arrays[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._arrays)
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+
+class InjectionConformance(Subject):
+    """Skipped for sessions with ``can_inject = False``."""
+
+    def test_injecting_what_was_computed_changes_nothing(self) -> None:
+        """Every value's own array, all in one run: the run of local errors, of a model against itself."""
+        with self.session() as session:
+            _skip_unless_injectable(session)
+            captured = self.capture(session)
+            once = _computed_once(captured)
+            run = self.capture(session, inject=LazyInjection({t.value: t.array for t in once}))
+        assert [t.value for t in run] == [t.value for t in captured], "other values were captured"
+        for before, after in zip(captured, run, strict=True):
+            fault = self.differs(before.array, after.array)
+            assert not fault, f"{before.value} with its own values injected: {fault}"
+
+    def test_injection_reaches_every_consumer(self) -> None:
+        """Another array is injected for a float value; each consumer's output changes, the value itself does not."""
+        with self.session() as session:
+            _skip_unless_injectable(session)
+            graph = session.graph(self.make_feeds())
+            captured = self.capture(session)
+            baseline = {tensor.value: tensor.array for tensor in captured}
+            probes = [t for t in _computed_once(captured) if t.array.dtype.kind == "f" and t.array.size]
+            probes = [t for t in probes if _consumers(graph, t.value)]
+            assert probes, "no float value has a consumer: choose another model for this suite"
+            for tensor in probes[:: max(1, -(-len(probes) // _PROBED))]:
+                self._probe(session, graph, tensor, baseline)
+
+    def _probe(self, session: Session, graph: Graph, tensor: CapturedTensor, baseline: Mapping[str, Array]) -> None:
+        unseen = {node.name: node for node in _consumers(graph, tensor.value)}
+        for other in _others(tensor.array):
+            run = {t.value: t.array for t in self.capture(session, inject={tensor.value: other})}
+            assert tensor.value in run, f"{tensor.value} was injected and not yielded"
+            fault = self.differs(tensor.array, run[tensor.value])
+            assert not fault, f"{tensor.value} was injected; it should be yielded as computed: {fault}"
+            unseen = {name: node for name, node in unseen.items() if not _changed(node, run, baseline)}
+            if not unseen:
+                return
+        blind = [f"{node.name} ({node.op})" for node in unseen.values() if node.kind not in _INSENSITIVE]
+        assert not blind, f"{tensor.value} was injected, but these consumers did not see it: {listing(blind)}"
+
+    def test_injection_lasts_for_one_run(self) -> None:
+        """The run after an injected one computes what it computed before."""
+        with self.session() as session:
+            _skip_unless_injectable(session)
+            expected = self.capture(session)
+            floats = [t for t in _computed_once(expected) if t.array.dtype.kind == "f" and t.array.size]
+            self.capture(session, inject={t.value: next(_others(t.array)) for t in floats[:3]})
+            captured = self.capture(session)
+        changed = [a.value for a, b in zip(expected, captured, strict=True) if not identical(a.array, b.array)]
+        assert not changed, f"still injected in the next run: {listing(changed)}"
+
+    def test_injected_arrays_are_not_changed(self) -> None:
+        """The run reads the caller's arrays; it does not write to them."""
+        with self.session() as session:
+            _skip_unless_injectable(session)
+            inject = {t.value: t.array.copy() for t in _computed_once(self.capture(session))}
+            before = {name: array.copy() for name, array in inject.items()}
+            self.capture(session, inject=inject)
+        changed = [name for name, array in inject.items() if not identical(array, before[name])]
+        assert not changed, f"the run wrote into injected arrays: {listing(changed)}"
+
+
+def _skip_unless_injectable(session: Session) -> None:
+    if not session.can_inject:
+        import pytest
+
+        pytest.skip("this session cannot inject")
+
+
+def _computed_once(captured: list[CapturedTensor]) -> list[CapturedTensor]:
+    repeated = {tensor.value for tensor in captured if tensor.occurrence}
+    return [tensor for tensor in captured if tensor.value not in repeated]
+
+
+def _consumers(graph: Graph, value: str) -> list[Node]:
+    return [node for node in graph.nodes if value in node.inputs]
+
+
+def _others(array: Array) -> Iterator[Array]:
+    """Arrays of the same shape and dtype, unlike the first and each other: shifted unevenly, mirrored, zero."""
+    wave = np.sin(np.arange(array.size, dtype=np.float64)).reshape(array.shape)
+    plain = np.nan_to_num(array.astype(np.float64))
+    for other in (plain + 1 + 0.5 * wave, -2 * plain - 0.5 * wave, np.zeros_like(plain)):
+        yield other.astype(array.dtype)
+
+
+def _changed(node: Node, run: Mapping[str, Array], baseline: Mapping[str, Array]) -> bool:
+    """Whether an output of the node differs from the untouched run; true where none can be observed."""
+    outputs = [name for name in node.outputs if name in baseline]
+    return not outputs or any(name not in run or not identical(run[name], baseline[name]) for name in outputs)
