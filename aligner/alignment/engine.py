@@ -150,7 +150,7 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
                 family |= rows[:, None] & columns[None, :]
     size = column(0, 1)[:, None] == column(1, 1)[None, :]
     weights = column(0, 2)[:, None] == column(1, 2)[None, :]
-    score = (4.0 * kind + 1.0 * family).astype(np.float32)
+    score: NDArray[np.float32] = (4.0 * kind + 1.0 * family).astype(np.float32)
     score *= weights  # parameters of other sizes are other layers
     score *= np.where(size, 1.0, 0.25).astype(np.float32)
     _add_sketches(matching, left, right, score)

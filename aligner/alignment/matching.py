@@ -167,9 +167,9 @@ class Matching:
             evidence = self.node_evidence[candidate_index]
             for left, right in zip(reference.outputs, candidate.outputs, strict=False):
                 if left and right and same_family(reference.kind, candidate.kind):
-                    self._pair_outputs(reference, left, right, evidence)
+                    self._pair_outputs(left, right, evidence)
 
-    def _pair_outputs(self, node: Node, left: str, right: str, evidence: Evidence) -> None:
+    def _pair_outputs(self, left: str, right: str, evidence: Evidence) -> None:
         same = agree(self.reference.sketches.get(left), self.candidate.sketches.get(right))
         if same is False and not self._ends_agree(left, right):
             return

@@ -25,8 +25,8 @@ def assemble(matching: Matching) -> Alignment:
     pairs = _with_regions(matching, pairs)
     return Alignment(
         pairs=tuple(pairs),
-        unpaired_reference=_reasons(matching.reference, {pair.reference for pair in pairs}, matching),
-        unpaired_candidate=_reasons(matching.candidate, {pair.candidate for pair in pairs}, matching),
+        unpaired_reference=_reasons(matching.reference, {pair.reference for pair in pairs}),
+        unpaired_candidate=_reasons(matching.candidate, {pair.candidate for pair in pairs}),
     )
 
 
@@ -103,7 +103,7 @@ def _pair(
     return replace(pair, rule="layout" if evidence.rule != "map" else "map")
 
 
-def _reasons(skeleton: Skeleton, paired: set[str], matching: Matching) -> dict[str, str]:
+def _reasons(skeleton: Skeleton, paired: set[str]) -> dict[str, str]:
     inside = _between_pairs(skeleton, paired)
     roots = {skeleton.root(value) for value in paired}
     reasons = {}

@@ -6,7 +6,7 @@ import gc
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -75,21 +75,21 @@ def compare(
 ) -> Result:
     """Compare two forms of one model, tensor by tensor.
 
-    ``reference`` and ``candidate`` are paths, "file.py:factory" strings or live modules. ``inputs`` is a dict from input
-    name to array or path, a single array or path, or a list of them in order; None feeds seeded random numbers.
+    ``reference`` and ``candidate`` are paths, "file.py:factory" strings or live modules. ``inputs`` is a dict from
+    input name to array or path, a single array or path, or a list of them in order; None feeds seeded random numbers.
     ``atol`` and ``rtol`` are the contract for outputs, |c − r| ≤ atol + rtol·|r|; ``tolerance`` replaces the rounding
     bounds of the nodes by one fixed number. ``mapping`` (a file, or pairs of names) overrides the pairing.
 
     Raises AlignerError where the two cannot be compared.
     """
-    common = {
-        "trust": trust,
-        "evaluation_mode": evaluation_mode,
-        "provider": provider,
-        "ort_optimization": ort_optimization,
-        "device": device,
-        "memory_limit": memory_limit,
-    }
+    opening = OpenOptions(
+        trust=trust,
+        evaluation_mode=evaluation_mode,
+        provider=provider,
+        ort_optimization=ort_optimization,
+        device=device,
+        memory_limit=memory_limit,
+    )
     options = CompareOptions(
         atol=atol,
         rtol=rtol,
@@ -97,8 +97,8 @@ def compare(
         mapping=mapping,
         align_by=align_by,
         local=local,
-        reference_options=OpenOptions(weights=_path(reference_weights), **common),
-        candidate_options=OpenOptions(weights=_path(candidate_weights), **common),
+        reference_options=replace(opening, weights=_path(reference_weights)),
+        candidate_options=replace(opening, weights=_path(candidate_weights)),
         preprocessing=preprocessing or Preprocessing(),
         seed=seed,
         memory_limit=memory_limit,

@@ -8,9 +8,9 @@ would see each other's hooks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aligner.api.side import OpenSide
 from aligner.capture.injection import ReferenceInjection
@@ -58,9 +58,9 @@ class Passes:
     def _accumulate(self, item: Measured, expected: CapturedTensor, found: CapturedTensor) -> Measured:
         left, right = expected.real(), found.real()
         error = self._difference(item.pair, left, right)
-        if item.accumulated is not None:  # a later occurrence of a loop's value: keep the first that diverges
-            if error is None or item.accumulated.errors.beyond > 0 or error.errors.beyond == 0:
-                return item
+        earlier = item.accumulated  # a later occurrence of a loop's value: keep the first that diverges
+        if earlier is not None and (error is None or earlier.errors.beyond > 0 or error.errors.beyond == 0):
+            return item
         return replace(
             item,
             accumulated=error,
@@ -100,7 +100,7 @@ class Passes:
 
     def _injected_run(
         self, perturbation: Callable[[Array, str], Array] | None, wanted: Sequence[str] | None = None
-    ) -> list[tuple[str, CapturedTensor, CapturedTensor]] | _Run:
+    ) -> _Run:
         return _Run(self, perturbation, list(self._pairs) if wanted is None else list(wanted))
 
     def injectable(self) -> dict[str, PairedValues]:
@@ -128,7 +128,7 @@ class _Run:
     def __init__(self, passes: Passes, perturbation: Callable[[Array, str], Array] | None, wanted: list[str]) -> None:
         self._passes, self._perturbation, self._wanted = passes, perturbation, wanted
 
-    def __iter__(self):  # type: ignore[no-untyped-def]
+    def __iter__(self) -> Iterator[tuple[str, CapturedTensor, CapturedTensor]]:
         passes = self._passes
         injectable = passes.injectable()
         pairs = passes._pairs
@@ -193,13 +193,14 @@ def _rounding_units(seed: int) -> Callable[[Array, str], Array]:
 
     generator = np.random.default_rng(seed)
 
-    def perturb(array: Array, value: str) -> Array:
+    def perturb(array: NDArray[Any], value: str) -> Array:
         del value
         if array.dtype.kind != "f":
             return array
-        unit = np.finfo(array.dtype).eps / 2
+        unit = float(np.finfo(array.dtype).eps) / 2  # type: ignore[type-var]
         noise = generator.standard_normal(array.shape, dtype=np.float32)
         with np.errstate(all="ignore"):
-            return (array + array * (unit * noise)).astype(array.dtype)
+            moved: Array = (array + array * (unit * noise)).astype(array.dtype)
+        return moved
 
     return perturb

@@ -69,7 +69,8 @@ class Result:
             ) from exc
         from aligner.report.frame import pairs_records
 
-        return pd.DataFrame(pairs_records(self.comparison))
+        frame: pandas.DataFrame = pd.DataFrame(pairs_records(self.comparison))
+        return frame
 
     def __repr__(self) -> str:
         return f"<aligner.Result {self.verdict}: {self.comparison.reason}>"

@@ -156,7 +156,7 @@ def demo() -> int:
             scenario.reference,
             candidate,
             [f"{image}"],
-            CompareOptions(preprocessing=Preprocessing(**scenario.preprocessing)),
+            CompareOptions(preprocessing=Preprocessing(**dict[str, Any](scenario.preprocessing))),
         )
         work.report(_without_folder(comparison, {str(candidate): candidate.name, str(image): image.name}), {})
     return 0

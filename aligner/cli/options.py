@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
-class Numbers(click.ParamType):
+class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
     """One number or several: "0.5" or "0.485,0.456,0.406"."""
 
     name = "numbers"
@@ -29,7 +29,7 @@ class Numbers(click.ParamType):
             self.fail(f"{value!r} is not a number or a comma-separated list of numbers", param, ctx)
 
 
-class Size(click.ParamType):
+class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
     """A picture's size: "224" or "240x320" (height x width)."""
 
     name = "height[xwidth]"
@@ -46,15 +46,17 @@ class Size(click.ParamType):
         return numbers[0], numbers[-1]
 
 
-class Bytes(click.ParamType):
+_SHIFTS = {"k": 10, "m": 20, "g": 30, "t": 40}
+
+
+class Bytes(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
     """An amount of memory: "500M", "2G", "1073741824"."""
 
     name = "bytes"
-    _UNITS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
         text = str(value).strip().lower().removesuffix("b").removesuffix("i")
-        shift = self._UNITS.get(text[-1:], 0)
+        shift = _SHIFTS.get(text[-1:], 0)
         try:
             return int(float(text[:-1] if shift else text) * (1 << shift))
         except ValueError:

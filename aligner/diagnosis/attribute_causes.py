@@ -59,9 +59,12 @@ def _axis(node: Node, scene: Scene) -> Attribute:
 
 def _plain(attributes: Mapping[str, Attribute], name: str) -> Attribute:
     value = attributes.get(name)
-    if name == "pads" and isinstance(value, tuple):
-        if not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value):
-            return None
+    if (
+        name == "pads"
+        and isinstance(value, tuple)
+        and not all(isinstance(pair, tuple) and len(pair) == 2 for pair in value)
+    ):
+        return None
     return value
 
 

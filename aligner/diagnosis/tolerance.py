@@ -2,8 +2,8 @@
 
 The bound follows the usual error analysis of sums: a region that adds up K products may be off by u·(8 + √K) of its
 largest output, u being half a unit in the last place of the dtype it computes in; weights stored coarser than they
-are used add 8 u of the stored dtype; nodes that only move data must be exact; quantised outputs may be off by a step and
-a half. Where cancellation makes rounding larger than that, a measured noise (the change of the output when every
+are used add 8 u of the stored dtype; nodes that only move data must be exact; quantised outputs may be off by a step
+and a half. Where cancellation makes rounding larger than that, a measured noise (the change of the output when every
 injected input moves by one rounding unit) replaces the guess.
 """
 

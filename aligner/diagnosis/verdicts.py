@@ -43,7 +43,7 @@ def judge(graphs: tuple[Graph, Graph], measured: Sequence[Measured], rules: Rule
         numbers = region_numbers(graphs, item)
         limit = bound(item, numbers) if rules.fixed is None else rules.fixed
         verdicts[item.pair.candidate] = _own(graphs, item, limit, rules, by_value)
-    return _inherit(graphs[1], measured, verdicts, rules)
+    return _inherit(graphs[1], measured, verdicts)
 
 
 def doubtful(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[Measured]:
@@ -129,9 +129,7 @@ def _without_local(item: Measured, limit: float, rules: Rules, by_value: Mapping
     )
 
 
-def _inherit(
-    graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, Judgement], rules: Rules
-) -> list[Judgement]:
+def _inherit(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> list[Judgement]:
     """Aligned pairs downstream of a fault whose accumulated error passes the tolerance have inherited it."""
     tainted = {value for value, judgement in verdicts.items() if _faulty(judgement)}
     for node in graph.nodes:

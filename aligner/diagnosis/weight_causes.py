@@ -56,8 +56,7 @@ def _compare(reference: Weight, candidate: Weight) -> WeightDifference | None:
     norm = float(np.linalg.norm(left)) or 1.0
     sorted_gap = float(np.linalg.norm(np.sort(left, axis=None) - np.sort(right, axis=None))) / norm
     gap = float(np.linalg.norm(left.reshape(-1) - right.reshape(-1))) / norm
-    moved = [axes_gap for axes_gap in _layout_gaps(left, right)]
-    best = min([gap, *moved])
+    best = min([gap, *_layout_gaps(left, right)])
     correlation = _correlation(left, right)
     if best <= 1e-6:
         return WeightDifference(reference, candidate, "same", best, 1.0)

@@ -55,7 +55,9 @@ class StatisticsAccumulator:
 
         if not self._count:
             return TensorStatistics(nan=self._nan, inf=self._inf)
-        unique, head, tail = None, (), ()
+        unique: int | None = None
+        head: tuple[float, ...] = ()
+        tail: tuple[float, ...] = ()
         if self._chunks is not None:
             values = np.sort(np.concatenate(self._chunks))
             keep = np.empty(values.size, dtype=bool)

@@ -49,7 +49,7 @@ class Quantization:
         import numpy as np
 
         scale, zero = self._broadcast(real.ndim)
-        limits = np.iinfo(dtype)  # type: ignore[arg-type]
+        limits = np.iinfo(dtype)  # type: ignore[type-var]
         stored = np.rint(real.astype(np.float64) / scale) + zero
         return np.clip(stored, limits.min, limits.max).astype(dtype)
 
