@@ -148,5 +148,5 @@ _COLUMNS: list[Column[NodeRow]] = [
     Column("dtype", _dtype, rank=3, most=16),
     Column("scope", _of_node("scope"), rank=4, flexible=True, least=18),
     Column("source", _of_node("source"), rank=2, flexible=True, least=14),
-    Column("attributes", _attributes, rank=5, flexible=True, wrap=True, least=32),
+    Column("attributes", _attributes, rank=5, flexible=True, wrap=True, least=48),
 ]
