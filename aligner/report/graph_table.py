@@ -142,11 +142,11 @@ _COLUMNS: list[Column[NodeRow]] = [
     Column("name", _name, flexible=True, least=20),
     Column("op", _of_node("op"), most=24),
     Column("output", _output, rank=7, flexible=True, least=18),
-    Column("kind", _of_node("kind"), rank=8, most=16),
+    Column("kind", _of_node("kind"), rank=5, most=16),
     Column("tensors", _tensors, rank=1, most=20),
     Column("shape", _shapes, most=20),
     Column("dtype", _dtype, rank=3, most=16),
     Column("scope", _of_node("scope"), rank=4, flexible=True, least=18),
     Column("source", _of_node("source"), rank=2, flexible=True, least=14),
-    Column("attributes", _attributes, rank=5, flexible=True, wrap=True, least=48),
+    Column("attributes", _attributes, rank=8, flexible=True, wrap=True, least=48),
 ]
