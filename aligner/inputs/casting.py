@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aligner.errors import InputError
+from aligner.inputs.conventions import real_range
 from aligner.inputs.slots import End
 from aligner.records.graph import InputSpec, Quantization
 
@@ -76,30 +76,18 @@ def cast(array: Array, dtype: np.dtype[Any] | None, end: End, stored: Quantizati
 
 
 def dequantize(array: Array, quantization: Quantization) -> Array:
-    """Real values, float64."""
-    scale, zero = _parameters(array, quantization)
-    real: Array = (array.astype(np.float64) - zero) * scale
-    return real
+    """Real values of a stored array of any rank."""
+    return quantization.dequantize(array).reshape(array.shape)
 
 
 def _quantized(array: Array, dtype: np.dtype[Any], quantization: Quantization, end: End, source: str) -> Cast:
     if array.dtype.kind not in "biuf":
         raise _unfit(array, dtype, end, source, "these are not numbers")
-    scale, zero = _parameters(array, quantization)
-    limits = np.iinfo(dtype.name)
-    steps = np.rint(array.astype(np.float64) / scale) + zero
-    clipped = float(np.mean((steps < limits.min) | (steps > limits.max)))
-    return Cast(np.clip(steps, limits.min, limits.max).astype(dtype), ("quantised",), clipped)
-
-
-def _parameters(array: Array, quantization: Quantization) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    scale = np.asarray(quantization.scale, dtype=np.float64)
-    zero = np.asarray(quantization.zero_point or (0,), dtype=np.float64)
-    if quantization.axis is None or scale.size == 1:
-        return scale.reshape(-1)[:1].reshape(()), zero.reshape(-1)[:1].reshape(())
-    shape = [1] * array.ndim
-    shape[quantization.axis] = -1
-    return scale.reshape(shape), (zero if zero.size > 1 else np.broadcast_to(zero, scale.shape)).reshape(shape)
+    low, high = real_range(end.spec) or (-np.inf, np.inf)
+    slack = 0.5 * max(quantization.scale)
+    real = array.astype(np.float64)
+    clipped = float(np.mean((real < low - slack) | (real > high + slack)))
+    return Cast(quantization.quantize(real, dtype).reshape(array.shape), ("quantised",), clipped)
 
 
 def _exact(array: Array, dtype: np.dtype[Any], end: End, source: str) -> Array:

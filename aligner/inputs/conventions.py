@@ -17,8 +17,13 @@ def words(name: str) -> list[str]:
 
 
 def is_state(spec: InputSpec) -> bool:
-    """Whether the name is that of a recurrent state; an encoder's hidden states are data and are not."""
+    """Whether the name is that of a recurrent state; an encoder's hidden states are data and are not.
+
+    The letters h and c mean a state from rank 2 on; a vector may well be called c.
+    """
     found = set(words(spec.name))
+    if spec.shape is not None and len(spec.shape) < 2:
+        found -= {"h", "c"}
     return bool(found & _STATES) and not {"hidden", "states"} <= found and "encoder" not in found
 
 
