@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Callable, Collection, Iterator
-from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -170,6 +169,7 @@ class ScriptSession(Session):
 
         def push(emit: Callable[[CapturedTensor], None]) -> None:
             capture = Capture(program.graph, emit, wanted=wanted, inject=inject or {}, random=random)
+            capture.stored()
             capture.returned(program.observe(feeds, capture, random))
 
         return stream(push)

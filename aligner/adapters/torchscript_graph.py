@@ -64,7 +64,7 @@ def read_graph(jit_graph: Any, module: Any) -> ScriptGraph:
     shared = {name for name in names.views - names.overwritten if names.written_later(name)}
     return ScriptGraph(
         graph,
-        taps=tuple(name for name in names.values if name in computed),
+        taps=tuple(name for name in names.values if name in computed and name not in reader.numbers),
         unasked=frozenset(name for draft in drafts if draft.kind == "constant" for name in draft.outputs),
         repeated=frozenset(names.repeated),
         overwritten=frozenset(names.overwritten | shared),
@@ -75,10 +75,11 @@ def read_graph(jit_graph: Any, module: Any) -> ScriptGraph:
 
 def as_it_ran(graph: Graph, seen: Seen) -> Graph:
     """The graph of one run: shapes and dtypes filled in, without what branches left out."""
-    nodes = []
-    absent = {name for node in graph.nodes for name in node.outputs} - set(seen)
+    nodes: list[Node] = []
+    constants = {name for node in graph.nodes if node.kind == "constant" for name in node.outputs}
+    absent = {name for node in graph.nodes for name in node.outputs} - set(seen) - (constants & set(graph.weights))
     for node in graph.nodes:
-        outputs = tuple(name for name in node.outputs if name in seen)
+        outputs = tuple(name for name in node.outputs if name not in absent)
         if outputs:
             inputs = tuple(name for name in node.inputs if name not in absent)
             nodes.append(replace(node, index=len(nodes), name=outputs[0], inputs=inputs, outputs=outputs))
@@ -87,7 +88,9 @@ def as_it_ran(graph: Graph, seen: Seen) -> Graph:
         for name, value in graph.values.items()
         if name not in absent
     }
-    return replace(graph, nodes=tuple(nodes), values=values)
+    used = {name for node in nodes for name in (*node.inputs, *node.outputs)}
+    weights = {name: weight for name, weight in graph.weights.items() if name in used}
+    return replace(graph, nodes=tuple(nodes), values=values, weights=weights)
 
 
 def _nodes(reader: Reader) -> tuple[Node, ...]:

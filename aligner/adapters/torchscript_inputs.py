@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -104,7 +104,9 @@ def _plain(argument: Argument, inner: Any, array: Array) -> Any:
         if value != int(value):
             raise _unsuited(argument, "feed a whole number", array)
         return int(value)
-    casts = {"FloatType": float, "BoolType": bool, "StringType": str, "NumberType": lambda number: number}
+    if kind == "NumberType":
+        return value
+    casts: dict[str, Callable[[Any], Any]] = {"FloatType": float, "BoolType": bool, "StringType": str}
     if kind not in casts:
         raise _unsuited(argument, "wrap the model so that its inputs are tensors and numbers", array)
     return casts[kind](value)

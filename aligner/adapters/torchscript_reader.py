@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aligner.adapters.torchscript_bindings import Bindings
@@ -42,6 +43,8 @@ class Reader:
         self.names = Bindings(graph)
         self.drafts: list[Draft] = []
         self.inputs: list[str] = []
+        self.numbers: set[str] = set()
+        """Tensors that are numbers to PyTorch ("wrapped"), and what comes of such alone: no tap can hold them."""
         self.result: Ref = None
         self._assigned = _assigned_attributes(graph)
         self._handlers: dict[str, Callable[[Any], None]] = {
@@ -123,7 +126,9 @@ class Reader:
         output = node.output()
         if is_tensor(output.type()):
             self.names.made(output, self._draft(node, ()))
-            self.weights.add(output.debugName(), output.toIValue(), attribute=False)
+            self.weights.add(output.debugName(), node.t("value"), attribute=False)
+            if isinstance(output.toIValue(), int | float | complex):
+                self.numbers.add(output.debugName())
         elif holds_tensors(output.type()) and node.hasAttribute("value"):
             self.names.bind(output, self._stored(output.debugName(), output.toIValue()))
         else:
@@ -227,18 +232,25 @@ class Reader:
     def _take_out(self, node: Any, container: Ref) -> None:
         """Elements of a list that an op made belong to that op; of another unknown list, to a node of their own."""
         if isinstance(container, Produced):
-            self._produced(list(node.outputs()), container.draft)
+            self._produced(list(node.outputs()), self._current(container.draft))
         elif any(is_tensor(output.type()) or holds_tensors(output.type()) for output in node.outputs()):
             draft = self._draft(node, tuple(leaves(container)))
             draft.kind = "identity"
             draft.view = True
             self._produced(list(node.outputs()), draft)
 
+    def _current(self, draft: Draft) -> Draft:
+        """The node that made a container, or its like at this place in the order where others came between."""
+        if self.drafts[-1] is not draft:
+            draft = replace(draft, outputs=[], inputs=list(draft.inputs), attributes=dict(draft.attributes))
+            self.drafts.append(draft)
+        return draft
+
     def _pass_on(self, node: Any) -> None:
         source, output = next(node.inputs()), node.output()
         ref = self.names.ref(source)
         if isinstance(ref, Produced) and is_tensor(output.type()):
-            self.names.made(output, ref.draft)
+            self.names.made(output, self._current(ref.draft))
         elif ref is None and is_tensor(output.type()):
             self.names.made(output, self._draft(node, ()))
         else:
@@ -269,6 +281,9 @@ class Reader:
         weight = self.weights.shape(operands[1]) if len(operands) > 1 else None
         draft.attributes = attributes_of(node, self.names.known, weight)
         self._produced(outputs, draft)
+        if operands and self.numbers.issuperset(operands):
+            self.numbers.update(draft.outputs)
+            draft.kind = "constant"
         if schema.writes is not None:
             self.names.written(inputs[schema.writes], draft)
 

@@ -181,6 +181,13 @@ class Capture:
             return tensor.copy_(injected)
         return injected
 
+    def stored(self) -> None:
+        """Yield the weights that were asked for by name."""
+        weights = self._graph.graph.weights
+        for name in sorted((self._wanted or frozenset()) - set(self._graph.taps)):
+            if name in weights:
+                self._give(CapturedTensor(name, weights[name].load(), weights[name].dtype, weights[name].quantization))
+
     def returned(self, outputs: Outputs) -> None:
         """Yield the outputs that no node stands for."""
         for name, tensor in outputs:
