@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -57,15 +57,14 @@ class InjectionConformance(Subject):
             assert not fault, f"{before.value} with its own values injected: {fault}"
 
     def test_injection_reaches_every_consumer(self) -> None:
-        """Another array is injected for a float value; each consumer's output changes, the value itself does not."""
+        """Each consumer of a float or quantised value computes something else; the value is yielded as it was."""
         with self.session() as session:
             _skip_unless_injectable(session)
             graph = session.graph(self.make_feeds())
             captured = self.capture(session)
             baseline = {tensor.value: tensor.array for tensor in captured}
-            probes = [t for t in _computed_once(captured) if t.array.dtype.kind == "f" and t.array.size]
-            probes = [t for t in probes if _consumers(graph, t.value)]
-            assert probes, "no float value has a consumer: choose another model for this suite"
+            probes = [t for t in _numbers(captured) if _consumers(graph, t.value)]
+            assert probes, "no float or quantised value has a consumer: choose another model for this suite"
             for tensor in probes[:: max(1, -(-len(probes) // _PROBED))]:
                 self._probe(session, graph, tensor, baseline)
 
@@ -87,8 +86,7 @@ class InjectionConformance(Subject):
         with self.session() as session:
             _skip_unless_injectable(session)
             expected = self.capture(session)
-            floats = [t for t in _computed_once(expected) if t.array.dtype.kind == "f" and t.array.size]
-            self.capture(session, inject={t.value: next(_others(t.array)) for t in floats[:3]})
+            self.capture(session, inject={t.value: next(_others(t.array)) for t in _numbers(expected)[:3]})
             captured = self.capture(session)
         changed = [a.value for a, b in zip(expected, captured, strict=True) if not identical(a.array, b.array)]
         assert not changed, f"still injected in the next run: {listing(changed)}"
@@ -116,6 +114,12 @@ def _computed_once(captured: list[CapturedTensor]) -> list[CapturedTensor]:
     return [tensor for tensor in captured if tensor.value not in repeated]
 
 
+def _numbers(captured: list[CapturedTensor]) -> list[CapturedTensor]:
+    """Those whose elements may take any value; indices, shapes and masks may not."""
+    once = (tensor for tensor in _computed_once(captured) if tensor.array.size)
+    return [tensor for tensor in once if tensor.array.dtype.kind == "f" or tensor.quantization is not None]
+
+
 def _consumers(graph: Graph, value: str) -> list[Node]:
     return [node for node in graph.nodes if value in node.inputs]
 
@@ -124,8 +128,16 @@ def _others(array: Array) -> Iterator[Array]:
     """Arrays of the same shape and dtype, unlike the first and each other: shifted unevenly, mirrored, zero."""
     wave = np.sin(np.arange(array.size, dtype=np.float64)).reshape(array.shape)
     plain = np.nan_to_num(array.astype(np.float64))
-    for other in (plain + 1 + 0.5 * wave, -2 * plain - 0.5 * wave, np.zeros_like(plain)):
-        yield other.astype(array.dtype)
+    unit = 1.0 if array.dtype.kind == "f" else 32.0
+    for other in (plain + unit * (1 + 0.5 * wave), -2 * plain - unit * 0.5 * wave, np.zeros_like(plain)):
+        yield _cast(other, array.dtype)
+
+
+def _cast(array: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
+    if dtype.kind == "f":
+        return array.astype(dtype)
+    limits: Any = np.iinfo(dtype)
+    return np.clip(array, limits.min, limits.max).astype(dtype)
 
 
 def _changed(node: Node, run: Mapping[str, Array], baseline: Mapping[str, Array]) -> bool:
