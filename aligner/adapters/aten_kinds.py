@@ -10,9 +10,12 @@ if TYPE_CHECKING:
     from aligner.records.graph import Attribute
 
 _WORDS: dict[str, str] = {
-    "conv": "conv1d conv2d conv3d convolution conv_tbc thnn_conv2d slow_conv2d lazyconv2d",
+    "conv": "conv1d conv2d conv3d convolution conv_tbc thnn_conv2d slow_conv2d conv1d_relu conv2d_relu conv3d_relu",
     "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
-    "matmul": "matmul mm bmm mv dot vdot inner addmm addmv addbmm baddbmm linear bilinear einsum tensordot outer",
+    "matmul": (
+        "matmul mm bmm mv dot vdot inner addmm addmv addbmm baddbmm linear bilinear einsum tensordot outer "
+        "linear_dynamic linear_relu linear_relu_dynamic"
+    ),
     "norm": (
         "batch_norm native_batch_norm batchnorm1d batchnorm2d batchnorm3d syncbatchnorm layer_norm "
         "native_layer_norm instance_norm instancenorm1d instancenorm2d instancenorm3d group_norm native_group_norm "

@@ -61,9 +61,31 @@ def attributes(name: str, bound: dict[str, Any]) -> dict[str, Attribute]:
         return {"index": _index(bound["index"])} | ({"value": plain(said["value"])} if "value" in said else {})
     if kind_of(name) == "constant":
         said.pop("data", None)
+    if kind_of(name) == "transpose":
+        said = _as_permutation(bare_name(name), bound, said)
     weight = bound.get("weight")
     shape = tuple(weight.shape) if weight is not None and hasattr(weight, "shape") else None
     return normalise_attributes(bare_name(name), said, shape)
+
+
+def _as_permutation(name: str, bound: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
+    """Every way to reorder axes becomes ``dims``; one that is not understood stays as it was said."""
+    tensor: Any = next(iter(bound.values()), None)
+    rank = tensor.dim() if hasattr(tensor, "dim") else 0
+    axes = list(range(rank))
+    numbers = [value for value in said.values() if isinstance(value, int)]
+    if name in ("transpose", "swapaxes", "swapdims") and len(numbers) == 2 and rank:
+        first, second = (number % rank for number in numbers)
+        axes[first], axes[second] = axes[second], axes[first]
+    elif name in ("mT", "mH", "adjoint") and rank >= 2:
+        axes[-2:] = axes[:-3:-1]
+    elif name in ("t", "T", "numpy_T", "H") and not said:
+        axes.reverse()
+    elif name == "permute" and "dims" in said and rank:
+        axes = [axis % rank for axis in said["dims"]]
+    else:
+        return said
+    return {"dims": tuple(axes)}
 
 
 def _index(index: Any) -> str:

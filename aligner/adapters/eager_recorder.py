@@ -9,16 +9,17 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FunctionType
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.aten_kinds import bare_name, kind_of
+from aligner.adapters.aten_kinds import bare_name, is_inplace, kind_of
 from aligner.adapters.eager_arguments import attributes, bind, operands
 from aligner.adapters.eager_tensors import dtype_word, from_array, substitute, tensors_in, to_array
 from aligner.adapters.shared_memory import Write, Writes, storage_of, version_of
 from aligner.adapters.source_line import calling_line
+from aligner.adapters.torch_randomness import DRAWING_KINDS, OwnRandomness
 from aligner.records.graph import Node
 
 if TYPE_CHECKING:
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-Tap = Callable[[str, Any, str], "Array | None"]
-"""Called with (value id, tensor, kind) as soon as a value exists; what it returns takes the value's place."""
+Tap = Callable[[str, Any], "Array | None"]
+"""Called with (value id, tensor) as soon as a value exists; what it returns takes the value's place."""
 
 _PROPERTIES = frozenset({"T", "mT", "H", "mH", "real", "imag", "data", "grad"})
 """Tensor properties that compute or return a tensor."""
@@ -59,6 +60,7 @@ class Recorder:
     """The observer of a single run; make a new one for each.
 
     ``describe`` collects nodes with attributes and source lines; without it only names and tensors are followed.
+    ``existing`` holds the ``id()`` of tensors older than the run: such a one is a constant, wherever it comes from.
     ``write_through`` names values whose memory the model writes to later: a view among them is replaced in place.
     """
 
@@ -69,6 +71,8 @@ class Recorder:
         tap: Tap,
         *,
         describe: bool,
+        randomness: OwnRandomness,
+        existing: frozenset[int] = frozenset(),
         write_through: frozenset[str] = frozenset(),
     ) -> None:
         from torch.utils.weak import WeakTensorKeyDictionary
@@ -83,6 +87,8 @@ class Recorder:
         self._tap = tap
         self._describe = describe
         self._write_through = write_through
+        self._randomness = randomness
+        self._existing = existing
         self._paths = {id(part): path for path, part in module.named_modules()}
         self._scopes = [""]
         self._counts: Counter[str] = Counter()
@@ -173,13 +179,15 @@ class Recorder:
         given = tensors_in((args, kwargs))
         ids = {id(tensor): self._identify(tensor) for tensor in given}
         before = {id(tensor): version_of(tensor) for tensor in given}
+        drawing = kind_of(name) in DRAWING_KINDS
         try:
-            result = func(*args, **kwargs)
+            with self._randomness if drawing else nullcontext():
+                result = func(*args, **kwargs)
         except Exception as error:
             if self.failure is None or self.failure.error is not error:
                 self.failure = Failure(error, self._label(name), calling_line())
             raise
-        fresh = [t for t in tensors_in(result) if before.get(id(t)) != version_of(t)]
+        fresh = [t for t in tensors_in(result) if before.get(id(t)) != version_of(t) or _rewritten(name, t, args)]
         if name == "__setitem__":
             fresh = [args[0]]
         if not fresh:
@@ -267,7 +275,7 @@ class Recorder:
         self.values[value] = Seen(tuple(tensor.shape), dtype_word(tensor), [])
         if kind == "constant" and self._describe:
             self.constants[value] = to_array(tensor)
-        array = self._tap(value, tensor, kind)
+        array = self._tap(value, tensor)
         if array is not None:
             replacement = from_array(array, tensor, name=value)
             if inplace:
@@ -299,11 +307,13 @@ class Recorder:
 
     def _adopt(self, tensor: Any) -> str:
         """A tensor from outside every observed call: a closure's, numpy's, a compiled function's."""
-        value = self._fresh_name("constant")
+        value = self._fresh_name("untracked")
+        kind = "constant" if id(tensor) in self._existing else "opaque"
         if self._describe:
-            self.untracked.append(f"{value} ({calling_line()})")
-            self.nodes.append(self._node(value, "constant", "constant", [], [value], None))
-        self._publish(value, tensor, "constant", inplace=True, borrowed=True)
+            if kind == "opaque":
+                self.untracked.append(f"{value} ({calling_line()})")
+            self.nodes.append(self._node(value, "untracked", kind, [], [value], None))
+        self._publish(value, tensor, kind, inplace=True, borrowed=True)
         return value
 
     def _after_write(self, tensor: Any, value: str, write: Write) -> str:
@@ -354,6 +364,11 @@ def _word(func: Any) -> str:
         owner = getattr(getattr(func, "__self__", None), "__name__", "")
         return owner if name == "__get__" and owner in _PROPERTIES else ""
     return str(name)
+
+
+def _rewritten(name: str, tensor: Any, args: Sequence[Any]) -> bool:
+    """Inference tensors do not count their writes: the call's name says it."""
+    return bool(args) and tensor is args[0] and tensor.is_inference() and is_inplace(name)
 
 
 def _shown(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from aligner.adapters.eager_tensors import dtype_word, to_array, walk
 from aligner.adapters.module_state import ModuleState, plain_tensors
 from aligner.adapters.source_line import raising_line
 from aligner.adapters.stream import stream
+from aligner.adapters.torch_randomness import OwnRandomness
+from aligner.adapters.uncompiled import uncompiled
 from aligner.errors import AlignerError, InputError, ModelExecutionError, listing
 from aligner.records.graph import Graph, Signature, Value, Weight
 from aligner.records.tensor import CapturedTensor
@@ -49,6 +52,7 @@ class EagerSession(Session):
         self._forward = read_signature(module, _floating_word(module))
         self._graphs: dict[str, tuple[Graph, frozenset[str]]] = {}
         self._output_names: tuple[str, ...] = ()
+        self._closed = False
 
     @property
     def runtime(self) -> str:
@@ -66,6 +70,16 @@ class EagerSession(Session):
     def notes(self) -> tuple[str, ...]:
         """Train mode, checkpoint mismatches, parameters that forward writes to."""
         return tuple(self._notes)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has let go of its module."""
+        return self._closed
+
+    def close(self) -> None:
+        """Let go of the module; a live one may be opened again without a copy."""
+        self._closed = True
+        self._graphs = {}
 
     def graph(self, feeds: Feeds | None) -> Graph:
         """Run once and return what was seen; runs with the same feeds are not repeated."""
@@ -97,43 +111,70 @@ class EagerSession(Session):
     ) -> Iterator[CapturedTensor]:
         """Run once in a thread of its own; constants are yielded only where they are named in ``observe``."""
         self._forward.check(feeds)
-        written = self._observed(feeds)[1] if inject is not None else frozenset()
-        watched = None if observe is None else frozenset(observe)
-        return stream(partial(self._push, feeds, watched, inject, written))
+        graph, written = self._observed(feeds)
+        watched = self._computed(graph) if observe is None else frozenset(observe)
+        return stream(partial(self._push, feeds, watched, inject, written, OwnRandomness()))
 
     def _push(
         self,
         feeds: Feeds,
-        watched: frozenset[str] | None,
+        watched: frozenset[str],
         inject: Injection | None,
         written: frozenset[str],
+        randomness: OwnRandomness,
         emit: Emit,
     ) -> None:
-        def tap(value: str, tensor: Any, kind: str) -> Array | None:
-            if kind != "constant" if watched is None else value in watched:
+        def tap(value: str, tensor: Any) -> Array | None:
+            if value in watched:
                 emit(CapturedTensor(value, to_array(tensor), dtype_word(tensor)))
             return None if inject is None else inject.get(value)
 
-        self._execute(feeds, tap, describe=False, written=written)
+        self._execute(feeds, tap, randomness, describe=False, written=written)
 
     def _observed(self, feeds: Feeds) -> tuple[Graph, frozenset[str]]:
         """The graph for these feeds, and the values that are written into after they appear."""
         self._forward.check(feeds)
         key = _digest(feeds)
         if key not in self._graphs:
-            recorder, result = self._execute(feeds, lambda *_: None, describe=True)
+            recorder, result = self._execute(feeds, lambda *_: None, OwnRandomness(), describe=True)
+            if recorder.untracked:
+                older = _living_tensors()
+                recorder, result = self._execute(
+                    feeds, lambda *_: None, OwnRandomness(), describe=True, existing=frozenset(map(id, older))
+                )
             self._graphs = {key: (self._build(recorder, list(feeds), result), frozenset(recorder.written))}
         return self._graphs[key]
 
+    @staticmethod
+    def _computed(graph: Graph) -> frozenset[str]:
+        """Every value but the results of constant nodes."""
+        constants = {output for node in graph.nodes if node.kind == "constant" for output in node.outputs}
+        return frozenset(graph.values) - constants
+
     def _execute(
-        self, feeds: Feeds, tap: Tap, *, describe: bool, written: frozenset[str] = frozenset()
+        self,
+        feeds: Feeds,
+        tap: Tap,
+        randomness: OwnRandomness,
+        *,
+        describe: bool,
+        existing: frozenset[int] = frozenset(),
+        written: frozenset[str] = frozenset(),
     ) -> tuple[Recorder, list[tuple[str, str]]]:
         """Run observed; returns the recorder and (output name, value id) for each tensor of the result."""
-        recorder = Recorder(self._module, self._weights, tap, describe=describe, write_through=written)
+        recorder = Recorder(
+            self._module,
+            self._weights,
+            tap,
+            describe=describe,
+            randomness=randomness,
+            existing=existing,
+            write_through=written,
+        )
         with self._undisturbed():
             tensors = {name: recorder.add_input(name, tensor) for name, tensor in self._tensors(feeds).items()}
             positional, keywords = self._forward.call(tensors)
-            with recorder.watching():
+            with uncompiled(), recorder.watching():
                 try:
                     result = self._module(*positional, **keywords)
                 except AlignerError:
@@ -144,7 +185,10 @@ class EagerSession(Session):
                 for path, tensor in walk(result):
                     name = _output_name(path, bare=tensor is result)
                     recorder.add_alias(tensor, name)
-                    outputs.append((name, recorder.name_of(tensor)))
+                    value = recorder.name_of(tensor)
+                    outputs.append((name, value))
+                    if value in self._weights:
+                        tap(value, tensor)
         return recorder, outputs
 
     @contextmanager
@@ -242,10 +286,17 @@ def _same(array: Array) -> Array:
     return array
 
 
+def _living_tensors() -> list[Any]:
+    """Every tensor that exists now; held, so that no new one takes an old one's ``id()``."""
+    import torch
+
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+
+
 def _graph_notes(recorder: Recorder) -> tuple[str, ...]:
     if not recorder.untracked:
         return ()
-    return (f"tensors that no observed call made were taken as constants: {listing(recorder.untracked)}",)
+    return (f"tensors made by code that cannot be observed have no inputs in the graph: {listing(recorder.untracked)}",)
 
 
 def _execution_error(error: Exception, recorder: Recorder | None) -> ModelExecutionError:

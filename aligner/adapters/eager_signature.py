@@ -102,22 +102,37 @@ def read_signature(module: Any, floating: str) -> ForwardSignature:
     except (TypeError, ValueError):
         return ForwardSignature({}, open=True)
     named = [entry for entry in parameters if entry.kind not in (entry.VAR_POSITIONAL, entry.VAR_KEYWORD)]
-    found = {entry.name: _read(entry, floating) for entry in named}
+    found = {entry.name: _read(entry, floating, module) for entry in named}
     for entry in parameters:
         if entry.kind is entry.VAR_POSITIONAL and not named:
             found[entry.name] = Parameter(InputSpec(entry.name, None, floating), declared=True, variadic=True)
     return ForwardSignature(found, open=any(entry.kind is entry.VAR_KEYWORD for entry in parameters))
 
 
-def _read(entry: inspect.Parameter, floating: str) -> Parameter:
+def _read(entry: inspect.Parameter, floating: str, module: Any) -> Parameter:
+    """An optional tensor without a telling annotation has no declared dtype.
+
+    ``main_input_name`` and ``dummy_inputs`` are how some libraries say which optional argument must be given, and
+    what an input looks like.
+    """
     note = entry.annotation
     text = "" if note is entry.empty else note if isinstance(note, str) else inspect.formatannotation(note)
-    required = entry.default is entry.empty
+    required = entry.default is entry.empty or getattr(module, "main_input_name", None) == entry.name
     bare = text.replace("Optional[", "").replace("typing.", "").strip("[] ").split("|")[0].strip()
     if bare in _SCALARS:
         spec = InputSpec(entry.name, (), _SCALARS[bare], required)
         return Parameter(spec, declared=required or bare != "bool", scalar=True)
-    dtype = next((dtype for word, dtype in _TENSOR_WORDS.items() if word in text), floating)
+    told = next((dtype for word, dtype in _TENSOR_WORDS.items() if word in text), _example_dtype(module, entry.name))
     tensor_like = "Tensor" in text or (not text and (required or entry.default is None))
     scalar = not text and isinstance(entry.default, bool | int | float)
-    return Parameter(InputSpec(entry.name, None, dtype, required), declared=required or tensor_like, scalar=scalar)
+    spec = InputSpec(entry.name, None, told or (floating if required else None), required)
+    return Parameter(spec, declared=required or tensor_like, scalar=scalar)
+
+
+def _example_dtype(module: Any, name: str) -> str | None:
+    try:
+        examples = getattr(module, "dummy_inputs", None)
+    except Exception:  # noqa: BLE001 - a property of the model's own
+        return None
+    example = examples.get(name) if isinstance(examples, dict) else None
+    return str(example.dtype).removeprefix("torch.") if example is not None and hasattr(example, "dtype") else None

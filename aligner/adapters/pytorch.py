@@ -6,7 +6,7 @@ import copy
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
-from weakref import WeakSet
+from weakref import WeakValueDictionary
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.model_factory import build_module, is_factory
@@ -23,12 +23,15 @@ from aligner.errors import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from aligner.adapters.eager_session import EagerSession
+
 _SUFFIXES = frozenset({".pt", ".pth", ".bin", ".pt2", ".ckpt", ".pkl"})
 _OURS = frozenset({"module", "state_dict", "export", "package", "damaged"})
 _IN_CHECKPOINTS = ("ema", "model_ema", "model", "net", "generator", "module")
 """Where a pickled checkpoint keeps its module; the first that holds one is taken."""
 
-_open_modules: WeakSet[Any] = WeakSet()
+_sessions: WeakValueDictionary[int, EagerSession] = WeakValueDictionary()
+"""Live modules in use, by ``id()``: one that stands on both sides of a comparison must not share its state."""
 
 
 class PyTorchAdapter(Adapter):
@@ -145,23 +148,32 @@ def _open_live(module: Any, options: OpenOptions) -> Session:
     """A module that the user holds: never moved, never switched for longer than a run."""
     from aligner.adapters.eager_session import EagerSession
 
-    notes: tuple[str, ...] = ()
-    if options.weights is not None or module in _open_modules:
-        try:
-            module = copy.deepcopy(module)
-        except Exception as error:  # a module's own __deepcopy__ may fail in any way
-            if options.weights is not None:
-                raise ModelError(
-                    "the checkpoint cannot be loaded without changing the module given",
-                    found=f"the module cannot be copied: {type(error).__name__}: {error}",
-                    hint="load the checkpoint into it before comparing",
-                ) from error
-    _open_modules.add(module)
-    module, unwrapped = _uncompiled(module)
-    notes += unwrapped + _load_weights(module, options) + _mode_notes(module, options)
+    given = module
+    other = _sessions.get(id(module))
+    if options.weights is not None or (other is not None and not other.closed):
+        module = _copied(module, options)
+    module, notes = _uncompiled(module)
+    notes += _load_weights(module, options) + _mode_notes(module, options)
     first = next((tensor for tensor in (*module.parameters(), *module.buffers())), None)
     device = str(first.device) if first is not None else options.device
-    return EagerSession(module, device=device, evaluate=options.evaluation_mode is True, notes=notes)
+    session = EagerSession(module, device=device, evaluate=options.evaluation_mode is True, notes=notes)
+    _sessions[id(given)] = session
+    return session
+
+
+def _copied(module: Any, options: OpenOptions) -> Any:
+    """A copy with its own state; parameters are shared unless a checkpoint will be loaded into them."""
+    shared = {} if options.weights is not None else {id(tensor): tensor for tensor in module.parameters()}
+    try:
+        return copy.deepcopy(module, shared)
+    except Exception as error:
+        if options.weights is None:
+            return module
+        raise ModelError(
+            "the checkpoint cannot be loaded without changing the module given",
+            found=f"the module cannot be copied: {type(error).__name__}: {error}",
+            hint="load the checkpoint into it before comparing",
+        ) from error
 
 
 def _open_owned(module: Any, options: OpenOptions, notes: tuple[str, ...]) -> Session:
