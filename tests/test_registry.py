@@ -46,6 +46,12 @@ class Importing(Failing):
     def open(self, target, options):
         import no_such_module_c
 
+class Nameless(Text):
+    name = "nameless"
+    def open(self, target, options):
+        from aligner.errors import ModelFormatError
+        raise ModelFormatError("the file is damaged", found="no end", hint="copy it again")
+
 def not_a_class():
     pass
 """
@@ -320,6 +326,14 @@ def test_foreign_exceptions_end_here(plugins, tmp_path, name, kind, text):
         registry.open_model(make(tmp_path, f"a.{name}"), OpenOptions())
     assert text in three_parts(caught.value)[1]
     assert caught.value.__cause__ is not None
+
+
+def test_every_error_names_the_file(plugins, tmp_path):
+    plugins(nameless="Nameless")
+    file = make(tmp_path, "a.text")
+    with pytest.raises(errors.ModelFormatError) as caught:
+        registry.open_model(file, OpenOptions())
+    assert three_parts(caught.value) == (f"{file}: the file is damaged", "no end", "copy it again")
 
 
 def test_status(plugins):

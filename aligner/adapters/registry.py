@@ -137,6 +137,10 @@ def open_model(target: object, options: OpenOptions) -> Session:
         )
     try:
         return adapter.open(parsed.value, options)
+    except ModelError as error:
+        if _names(parsed, error):
+            raise
+        raise type(error)(f"{parsed}: {error.what}", found=error.found, hint=error.hint) from error
     except AlignerError:
         raise
     except ImportError as error:
@@ -151,6 +155,11 @@ def open_model(target: object, options: OpenOptions) -> Session:
             found=f"{type(error).__name__}: {error}",
             hint="check that the file is whole and was written for this framework",
         ) from error
+
+
+def _names(target: Target, error: ModelError) -> bool:
+    """Whether the message says which file it speaks of: with two models the user must know."""
+    return target.path is None or target.path.name in str(error)
 
 
 def adapter_status() -> list[AdapterStatus]:
