@@ -41,8 +41,7 @@ def feed_array(
     feds = []
     for end in slot.ends:
         chosen = axes[end.role] or ()
-        sole = sum(spec.required for spec in end.side.signature.inputs) <= 1
-        wanted = fed_dtype(end.spec, dtype, sole=sole) or _partners_dtype(end, slot, dtype)
+        wanted = fed_dtype(end.spec, dtype, sole=end.sole) or _partners_dtype(end, slot, dtype)
         made = cast(placed[end.role].transpose(chosen), wanted, end, stored, source)
         feds.append(_fed(made, end, chosen, grew=placed[end.role].ndim > array.ndim))
     return tuple(feds)

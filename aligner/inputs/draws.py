@@ -46,7 +46,8 @@ def random_feed(
         )
     base, shape = merged
     state = any(is_state(end.spec) for end in slot.ends)
-    if len(shape) == 4 and not state and not any(is_tokens(end.spec) for end in slot.ends):
+    quantized = any(end.spec.quantization for end in slot.ends)  # then what it can hold says more than its shape
+    if len(shape) == 4 and not state and not quantized and not any(is_tokens(end.spec) for end in slot.ends):
         drawn = _random_picture(slot, preprocessing, rng)
         if drawn is not None:
             return drawn

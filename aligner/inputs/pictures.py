@@ -169,7 +169,7 @@ def range_notes(slot: Slot, preprocessing: Preprocessing) -> list[str]:
 
 def takes_pixels(frame: Frame, preprocessing: Preprocessing) -> bool:
     """Whether the end is fed the bytes themselves: an integer input that declares no quantisation."""
-    dtype = fed_dtype(frame.end.spec, preprocessing.dtype, sole=_is_sole(frame.end))
+    dtype = fed_dtype(frame.end.spec, preprocessing.dtype, sole=frame.end.sole)
     return dtype is not None and dtype.kind in "iu" and frame.end.spec.quantization is None
 
 
@@ -183,7 +183,7 @@ def _feed_frame(
     remarks: list[str],
 ) -> Fed:
     end = frame.end
-    dtype = fed_dtype(end.spec, preprocessing.dtype, sole=_is_sole(end)) or np.dtype(np.float32)
+    dtype = fed_dtype(end.spec, preprocessing.dtype, sole=end.sole) or np.dtype(np.float32)
     if takes_pixels(frame, preprocessing):
         made, span, remarks = cast(np.rint(pixels), dtype, end, None, source), "0..255", list(remarks)
         if preprocessing.rescales:
@@ -196,10 +196,6 @@ def _feed_frame(
     label = f"{_color_text(pixels.shape[-1], preprocessing)}, {layout_label(frame.rank, frame.layout)}"
     text = describe(array, end, *remarks, span=span, label=label)
     return Fed(end, array, axes, text, clipping_warning(end, made.clipped))
-
-
-def _is_sole(end: End) -> bool:
-    return sum(spec.required for spec in end.side.signature.inputs) <= 1
 
 
 def _effective(frames: tuple[Frame, ...], preprocessing: Preprocessing) -> Preprocessing:

@@ -45,6 +45,11 @@ class End:
         return self.side.channels if size is None or size in PICTURE_CHANNELS else None
 
     @property
+    def sole(self) -> bool:
+        """Whether its model requires no other input."""
+        return sum(spec.required for spec in self.side.signature.inputs) <= 1
+
+    @property
     def text(self) -> str:
         """The declaration, for messages: "candidate.x 1×3×128×128 float32"."""
         return f"{self.role}.{self.spec.name} ({shape_text(self.spec.shape)} {self.spec.dtype or 'of any dtype'})"
