@@ -218,7 +218,7 @@ class _Comparing:
             right.graph,
             reference_sketches=left.profile.sketches,
             candidate_sketches=right.profile.sketches,
-            inputs=[(a, b) for a, b, _ in fed.correspondence if a in left.graph.values and b in right.graph.values],
+            inputs=_input_ids(fed, left, right),
             mapping=resolve(mapping or (), left.graph, right.graph),
             method=self._options.align_by,
         )
@@ -254,7 +254,12 @@ class _Comparing:
         outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
         coverage = summary.coverage(alignment)
         conclusion = conclude(
-            pairs, outputs, missing, coverage, constant_input=any("constant" in text for text in fed.warnings)
+            pairs,
+            outputs,
+            missing,
+            coverage,
+            constant_input=any("constant" in text for text in fed.warnings),
+            random_input=fed.random,
         )
         with self._clock.phase("diagnose"):
             progress.enter("", "looking for causes")
@@ -288,6 +293,27 @@ class _Comparing:
             timing=self._clock.timing(),
             command=self._options.command,
         )
+
+
+def _input_ids(fed: PreparedFeeds, left: OpenSide, right: OpenSide) -> list[tuple[str, str]]:
+    """The graph values of inputs that were fed the same data."""
+    pairs = []
+    for names in fed.correspondence:
+        ids = [_input_id(side, name) for side, name in zip((left, right), names[:2], strict=True)]
+        if ids[0] is not None and ids[1] is not None:
+            pairs.append((ids[0], ids[1]))
+    return pairs
+
+
+def _input_id(side: OpenSide, name: str) -> str | None:
+    """The value of an input: of that name, else at that place of the signature (TorchScript renames values)."""
+    if name in side.graph.inputs:
+        return name
+    named = [value for value in side.graph.inputs if side.graph.values[value].name == name]
+    names = [spec.name for spec in side.session.signature.inputs]
+    if not named and name in names and len(names) == len(side.graph.inputs):
+        named = [side.graph.inputs[names.index(name)]]
+    return named[0] if named else None
 
 
 def _outputs(measured: Sequence[Any], pairs: Sequence[Pair], outputs: Sequence[str]) -> tuple[list[Pair], int]:

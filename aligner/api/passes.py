@@ -8,13 +8,15 @@ would see each other's hooks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aligner.api.side import OpenSide
 from aligner.capture.injection import ReferenceInjection
+from aligner.capture.perturbation import rounding_units
 from aligner.capture.pool import TensorPool
+from aligner.capture.saturation import clipped
 from aligner.diff.axis_order import to_candidate, to_reference
 from aligner.diff.difference import difference
 from aligner.diff.statistics import statistics
@@ -27,6 +29,8 @@ from aligner.records.tensor import CapturedTensor
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from aligner.capture.injection import Perturbation
 
     Array = NDArray[np.generic]
 
@@ -84,8 +88,9 @@ class Passes:
         if not self._candidate.session.can_inject:
             return
         for value, tensor, expected in self._injected_run(None):
-            error = self._difference(self._pairs[value], expected.real(), tensor.real())
-            self.measured[value] = replace(self.measured[value], local=error)
+            reference, saturated = clipped(expected.real(), tensor)
+            error = self._difference(self._pairs[value], reference, tensor.real())
+            self.measured[value] = replace(self.measured[value], local=error, saturated=saturated)
 
     def noise(self, doubtful: Sequence[Measured]) -> None:
         """How far the doubtful pairs move when everything injected moves by one rounding unit."""
@@ -93,14 +98,12 @@ class Passes:
         if not wanted:
             return
         plain = {value: tensor.real() for value, tensor, _ in self._injected_run(None, wanted)}
-        for value, tensor, _ in self._injected_run(_rounding_units(self._candidate.seed), wanted):
+        for value, tensor, _ in self._injected_run(rounding_units(self._candidate.seed), wanted):
             moved = difference(plain.pop(value), tensor.real(), atol=self._atol, rtol=self._rtol)
             noise = Noise(max_abs=moved.errors.max_abs, share=moved.unequal / max(moved.size, 1))
             self.measured[value] = replace(self.measured[value], noise=noise)
 
-    def _injected_run(
-        self, perturbation: Callable[[Array, str], Array] | None, wanted: Sequence[str] | None = None
-    ) -> _Run:
+    def _injected_run(self, perturbation: Perturbation | None, wanted: Sequence[str] | None = None) -> _Run:
         return _Run(self, perturbation, list(self._pairs) if wanted is None else list(wanted))
 
     def injectable(self) -> dict[str, PairedValues]:
@@ -125,7 +128,7 @@ class Passes:
 class _Run:
     """One injected run of the candidate beside the reference, yielding (value, tensor, the reference's tensor)."""
 
-    def __init__(self, passes: Passes, perturbation: Callable[[Array, str], Array] | None, wanted: list[str]) -> None:
+    def __init__(self, passes: Passes, perturbation: Perturbation | None, wanted: list[str]) -> None:
         self._passes, self._perturbation, self._wanted = passes, perturbation, wanted
 
     def __iter__(self) -> Iterator[tuple[str, CapturedTensor, CapturedTensor]]:
@@ -186,21 +189,3 @@ def _step(expected: CapturedTensor, found: CapturedTensor) -> float | None:
         if tensor.quantization is not None and tensor.quantization.scale and tensor.array.dtype.kind in "iu"
     ]
     return max(steps, default=None)
-
-
-def _rounding_units(seed: int) -> Callable[[Array, str], Array]:
-    import numpy as np
-
-    generator = np.random.default_rng(seed)
-
-    def perturb(array: NDArray[Any], value: str) -> Array:
-        del value
-        if array.dtype.kind != "f":
-            return array
-        unit = float(np.finfo(array.dtype).eps) / 2  # type: ignore[type-var]
-        noise = generator.standard_normal(array.shape, dtype=np.float32)
-        with np.errstate(all="ignore"):
-            moved: Array = (array + array * (unit * noise)).astype(array.dtype)
-        return moved
-
-    return perturb

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aligner.capture.pool import TensorPool
 from aligner.records.alignment import PairedValues, Sketch
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.generic]
+    Perturbation = Callable[[NDArray[Any], Quantization | None], NDArray[Any]]
     Convert = Callable[[Array, PairedValues, tuple[int, ...]], Array | None]
 
 
@@ -27,7 +28,7 @@ class ReferenceInjection(Mapping[str, "Array"]):
         sketches: Mapping[str, Sketch],
         quantization: Mapping[str, Quantization | None],
         convert: Convert,
-        perturbation: Callable[[Array, str], Array] | None = None,
+        perturbation: Perturbation | None = None,
     ) -> None:
         self._pool = pool
         self._pairs = pairs
@@ -50,7 +51,7 @@ class ReferenceInjection(Mapping[str, "Array"]):
             raise KeyError(value)
         quantization = self._quantization.get(value)
         if self._perturbation is not None:
-            array = self._perturbation(array, value)
+            array = self._perturbation(array, quantization)
         target = numpy_dtype(sketch.dtype)
         if quantization is not None and quantization.scale and target is not None and target.kind in "iu":
             return quantization.quantize(array, target)

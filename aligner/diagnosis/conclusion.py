@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from aligner.diagnosis.verdicts import SATURATES
 from aligner.records.comparison import Coverage, Pair, Verdict
 
 LEAST_COVERAGE = 0.5
@@ -21,13 +22,26 @@ class Conclusion:
 
 
 def conclude(
-    pairs: Sequence[Pair], outputs: Sequence[Pair], missing_outputs: int, coverage: Coverage, *, constant_input: bool
+    pairs: Sequence[Pair],
+    outputs: Sequence[Pair],
+    missing_outputs: int,
+    coverage: Coverage,
+    *,
+    constant_input: bool,
+    random_input: bool = False,
 ) -> Conclusion:
     """Judge the whole.
 
     ``outputs`` are the pairs of graph outputs; ``missing_outputs`` counts candidate outputs without a pair.
     """
     introduced = tuple(pair for pair in pairs if pair.verdict in {"introduced", "nonfinite"})
+    if introduced and random_input and all((pair.note or "").startswith(SATURATES) for pair in introduced):
+        return Conclusion(
+            "inconclusive",
+            f"random input drives {len(introduced)} quantised tensors out of their calibrated ranges, which a real "
+            "input may not; repeat with --input",
+            introduced,
+        )
     if introduced:
         first = introduced[0]
         where = f"{first.candidate.name} ({first.candidate.op})"
@@ -73,8 +87,5 @@ def _aligned(outputs: Sequence[Pair]) -> str:
     worst = max((pair.accumulated.max_abs for pair in outputs if pair.accumulated), default=0.0)
     beyond = [pair for pair in outputs if pair.accumulated and pair.accumulated.beyond > 0]
     if beyond:
-        return (
-            f"no node introduces an error; rounding grows to {worst:.2g} at the outputs, beyond the tolerance, "
-            "and both sides are equally entitled to their result"
-        )
+        return f"no node introduces an error; rounding grows to {worst:.2g} at the outputs, past the tolerance"
     return f"every pair agrees; largest difference of the outputs {worst:.2g}"

@@ -23,6 +23,8 @@ EXACT_KINDS = frozenset(
     depth_to_space embedding""".split()
 )
 """Kinds whose output elements are copies (or one-sided limits) of input elements."""
+_STEPS_OF_NOISE = 3.0
+"""Quantised regions: how often the change that half a step at every input makes may be exceeded."""
 _SMALLEST = 32 * _UNITS["float32"]
 """Relative error of honest elementwise kernels: a few units for exp, erf and tanh approximations."""
 
@@ -41,6 +43,7 @@ class RegionNumbers:
     reduction: int
     exact: bool
     storage: float
+    quantized: bool
 
 
 def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNumbers:
@@ -58,6 +61,7 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
         reduction=reduction,
         exact=same_dtype and kinds <= EXACT_KINDS | {"none"} and measured.step is None,
         storage=_storage(graphs, measured),
+        quantized=measured.step is not None or _storage(graphs, measured) >= _QUANTIZED_UNIT,
     )
 
 
@@ -128,7 +132,8 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
     if measured.step is not None:
         limit += 1.5 * measured.step + 8 * _QUANTIZED_UNIT * difference.peak
     if measured.noise is not None:
-        limit = max(limit, growth * measured.noise.max_abs)
+        factor = growth if measured.step is None else _STEPS_OF_NOISE
+        limit = max(limit, factor * measured.noise.max_abs)
     return limit
 
 

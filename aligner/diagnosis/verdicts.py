@@ -12,6 +12,13 @@ from aligner.records.measurement import Measured
 
 _FLIPPED = 0.01
 """Share of rounded elements that may flip by one step, beside four times the share that noise flips."""
+_SATURATED = 1e-3
+"""Share of elements outside the quantised range from which a tensor counts as saturated."""
+SATURATES = "the quantised range is too small"
+_QUANTIZED_RELATIVE = 0.08
+"""Relative root-mean-square error that eight-bit weights and activations explain at one node …"""
+_QUANTIZED_PEAKS = 3.0
+"""… provided that no single element exceeds the bound more than this often."""
 _JUMP = 8.0
 _WITHOUT_LOCAL = 1e-4
 """Where nothing can be injected: relative error from which a jump over the tensors before it is taken for a fault."""
@@ -42,7 +49,7 @@ def judge(graphs: tuple[Graph, Graph], measured: Sequence[Measured], rules: Rule
     for item in measured:
         numbers = region_numbers(graphs, item)
         limit = bound(item, numbers) if rules.fixed is None else rules.fixed
-        verdicts[item.pair.candidate] = _own(graphs, item, limit, rules, by_value)
+        verdicts[item.pair.candidate] = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized)
     return _inherit(graphs[1], measured, verdicts)
 
 
@@ -57,7 +64,13 @@ def doubtful(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[
 
 
 def _own(
-    graphs: tuple[Graph, Graph], item: Measured, limit: float, rules: Rules, by_value: Mapping[str, Measured]
+    graphs: tuple[Graph, Graph],
+    item: Measured,
+    limit: float,
+    rules: Rules,
+    by_value: Mapping[str, Measured],
+    *,
+    quantized: bool,
 ) -> Judgement:
     """What the pair's own numbers say, errors of others left aside."""
     difference = item.local if item.local is not None else item.accumulated
@@ -72,8 +85,12 @@ def _own(
     if difference.mismatched:
         share = difference.mismatched / max(difference.size, 1)
         return Judgement("nonfinite", limit, f"NaN or infinity on one side only, {share:.1%} of the elements")
-    if _within(item, limit, rules):
+    if _within(item, limit, rules, quantized):
+        if item.saturated > _SATURATED:
+            return Judgement("introduced", limit, f"{SATURATES}: {item.saturated:.2%} of the elements are cut off")
         return Judgement("aligned", limit)
+    if any(by_value[value].saturated > _SATURATED for value in item.pair.candidate_region.inputs if value in by_value):
+        return Judgement("inherited", limit, "fed with values that the quantised range cuts off")
     last = [graphs[1].nodes[i] for i in item.pair.candidate_region.nodes]
     if rounds_to_integers(item.candidate_dtype, last) and _only_flips(item):
         return Judgement("aligned", limit, "rounded values flip by one step")
@@ -91,13 +108,15 @@ def _without_numbers(item: Measured, by_value: Mapping[str, Measured]) -> Judgem
     return Judgement("introduced" if fresh else "incomparable", None, note)
 
 
-def _within(item: Measured, limit: float, rules: Rules) -> bool:
+def _within(item: Measured, limit: float, rules: Rules, quantized: bool) -> bool:
     assert item.local is not None
     error = item.local.errors.max_abs
     if rules.fixed is not None:
         return error <= rules.fixed
     matters = (rules.atol + rules.rtol) * min(1.0, item.local.peak or 1.0)
-    return error <= limit or error <= matters
+    if error <= limit or error <= matters:
+        return True
+    return quantized and item.local.relative <= _QUANTIZED_RELATIVE and error <= _QUANTIZED_PEAKS * limit
 
 
 def _only_flips(item: Measured) -> bool:

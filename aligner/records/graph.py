@@ -59,10 +59,10 @@ class Quantization:
         scale = np.asarray(self.scale, dtype=np.float64)
         zero = np.asarray(self.zero_point or (0,), dtype=np.float64)
         if scale.size == 1 or self.axis is None:
-            return scale[:1], zero[:1]
+            return scale[:1].reshape(()), zero[:1].reshape(())
         shape = [1] * rank
         shape[self.axis] = scale.size
-        return scale.reshape(shape), zero.reshape(shape) if zero.size == scale.size else zero[:1]
+        return scale.reshape(shape), zero.reshape(shape) if zero.size == scale.size else zero[:1].reshape(())
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,5 +34,8 @@ class Measured:
     noise: Noise | None = None
     step: float | None = None
     """The quantisation step of the coarser side; None for float tensors."""
+    saturated: float = 0.0
+    """Share of the reference's elements outside what the candidate's quantisation can hold; they are clipped before
+    the local error is taken."""
     reference_statistics: TensorStatistics = field(default_factory=TensorStatistics)
     candidate_statistics: TensorStatistics = field(default_factory=TensorStatistics)

@@ -1,0 +1,30 @@
+"""Move tensors by what rounding could have done to them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.capture.injection import Perturbation
+    from aligner.records.graph import Quantization
+
+
+def rounding_units(seed: int) -> Perturbation:
+    """A perturbation by one rounding unit: relative and normal for floats, within half a step for quantised values."""
+    import numpy as np
+
+    generator = np.random.default_rng(seed)
+
+    def perturb(array: NDArray[Any], quantization: Quantization | None) -> NDArray[Any]:
+        if array.dtype.kind != "f":
+            return array
+        if quantization is not None and quantization.scale:
+            return array + max(quantization.scale) * (generator.random(array.shape, dtype=np.float32) - 0.5)
+        unit = float(np.finfo(array.dtype).eps) / 2
+        with np.errstate(all="ignore"):
+            moved: NDArray[Any] = array + array * (unit * generator.standard_normal(array.shape, dtype=np.float32))
+        return moved.astype(array.dtype)
+
+    return perturb
