@@ -1,0 +1,191 @@
+"""ONNX element types: their words, their numpy storage, and the way between arrays and onnxruntime's tensors."""
+
+from __future__ import annotations
+
+import ctypes
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+STRING = 8
+BFLOAT16 = 16
+
+_WORDS: dict[int, str] = {
+    1: "float32",
+    2: "uint8",
+    3: "int8",
+    4: "uint16",
+    5: "int16",
+    6: "int32",
+    7: "int64",
+    8: "string",
+    9: "bool",
+    10: "float16",
+    11: "float64",
+    12: "uint32",
+    13: "uint64",
+    14: "complex64",
+    15: "complex128",
+    16: "bfloat16",
+    17: "float8_e4m3fn",
+    18: "float8_e4m3fnuz",
+    19: "float8_e5m2",
+    20: "float8_e5m2fnuz",
+    21: "uint4",
+    22: "int4",
+    23: "float4_e2m1",
+    24: "float8_e8m0fnu",
+    25: "uint2",
+    26: "int2",
+}
+"""TensorProto.DataType → the word in reports (torch's and numpy's, not protobuf's)."""
+
+_ORT_WORDS = {
+    "float": 1,
+    "double": 11,
+    "string": 8,
+    "float8e4m3fn": 17,
+    "float8e4m3fnuz": 18,
+    "float8e5m2": 19,
+    "float8e5m2fnuz": 20,
+    "float4e2m1": 23,
+}
+"""onnxruntime's words where they differ from ours."""
+
+_FLOAT8 = frozenset((17, 18, 19, 20, 24))
+_NATIVE = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13))
+_BITS = {14: 64, 15: 128, 16: 16, 21: 4, 22: 4, 23: 4, 25: 2, 26: 2} | dict.fromkeys(_FLOAT8, 8)
+
+
+def dtype_word(element_type: int) -> str | None:
+    """The dtype's word; None for an undefined element type."""
+    return _WORDS.get(element_type)
+
+
+def element_type_of(ort_type: str) -> int | None:
+    """The element type that onnxruntime means by "tensor(float)"; None where it is no tensor."""
+    if not ort_type.startswith("tensor("):
+        return None
+    word = ort_type[len("tensor(") : -1]
+    return _ORT_WORDS.get(word) or next((number for number, ours in _WORDS.items() if ours == word), None)
+
+
+def is_shareable(element_type: int) -> bool:
+    """Whether onnxruntime takes such a tensor from numpy's memory, without a copy."""
+    return element_type in _NATIVE or element_type == BFLOAT16 or element_type in _FLOAT8
+
+
+def numpy_dtype(element_type: int) -> np.dtype[Any] | None:
+    """The dtype of arrays that stand for such tensors: bfloat16 and float8 arrive as float32, int4 as int8."""
+    import numpy as np
+
+    word = _WORDS.get(element_type)
+    if word is None:
+        return None
+    if element_type == STRING:
+        return np.dtype(object)
+    if element_type == BFLOAT16 or word.startswith(("float8", "float4")):
+        return np.dtype(np.float32)
+    return np.dtype({"int4": "int8", "uint4": "uint8", "int2": "int8", "uint2": "uint8"}.get(word, word))
+
+
+def byte_count(element_type: int, count: int) -> int:
+    """Bytes that ``count`` elements take inside the runtime; strings are guessed."""
+    if element_type == STRING:
+        return 64 * count
+    if element_type in _BITS:
+        return (count * _BITS[element_type] + 7) // 8
+    dtype = numpy_dtype(element_type)
+    return count * (dtype.itemsize if dtype is not None else 4)
+
+
+def storage_dtype(element_type: int) -> np.dtype[Any]:
+    """The dtype of the stored bits, for types that numpy lacks an unsigned integer of their width."""
+    import numpy as np
+
+    if element_type == BFLOAT16:
+        return np.dtype(np.uint16)
+    if element_type in _FLOAT8:
+        return np.dtype(np.uint8)
+    dtype = numpy_dtype(element_type)
+    return dtype if dtype is not None else np.dtype(np.uint8)
+
+
+def from_bits(bits: bytes, element_type: int, shape: tuple[int, ...]) -> Array:
+    """Stored little-endian bytes as an owned array; bfloat16, float8 and int4 are widened exactly."""
+    import numpy as np
+
+    if element_type == BFLOAT16:
+        wide = np.frombuffer(bits, "<u2").astype(np.uint32) << 16
+        return wide.view(np.float32).reshape(shape)
+    if element_type in _BITS and element_type not in (14, 15):
+        from onnx import TensorProto, numpy_helper
+
+        array = numpy_helper.to_array(TensorProto(data_type=element_type, dims=shape, raw_data=bits))
+        return np.asarray(array).astype(numpy_dtype(element_type))
+    dtype = storage_dtype(element_type).newbyteorder("<")
+    return np.frombuffer(bits, dtype).reshape(shape).astype(storage_dtype(element_type))
+
+
+def to_ort_value(array: Array, element_type: int) -> Any:
+    """An OrtValue over the array's own memory, which must already have the dtype ``numpy_dtype(element_type)``.
+
+    Strings come back as they are: onnxruntime takes them from numpy only.
+    """
+    import numpy as np
+    from onnxruntime import OrtValue
+
+    if element_type == STRING:
+        return array
+    if element_type in _NATIVE:
+        return OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array).reshape(array.shape))
+    return stored_ort_value(_to_stored(array, element_type), element_type)
+
+
+def stored_ort_value(stored: Array, element_type: int) -> Any:
+    """An OrtValue over stored bits (see ``storage_dtype``); the caller keeps the array alive."""
+    from onnxruntime import OrtValue
+
+    if element_type in _NATIVE:
+        return OrtValue.ortvalue_from_numpy(stored)
+    return OrtValue.ortvalue_from_numpy_with_onnx_type(stored, element_type)
+
+
+def _to_stored(array: Array, element_type: int) -> Array:
+    """Round float32 to the nearest bfloat16 or float8 and return its bits."""
+    import numpy as np
+    from onnx import helper
+
+    try:
+        dtype = helper.tensor_dtype_to_np_dtype(element_type)  # ml_dtypes' own types since onnx 1.17
+        if dtype.itemsize == storage_dtype(element_type).itemsize:
+            return np.ascontiguousarray(array.astype(dtype)).view(storage_dtype(element_type)).reshape(array.shape)
+    except (KeyError, TypeError):
+        pass
+    tensor = helper.make_tensor("value", element_type, array.shape, np.asarray(array, np.float32).ravel())
+    bits = tensor.raw_data or np.asarray(tensor.int32_data, np.int64).astype(storage_dtype(element_type)).tobytes()
+    return np.frombuffer(bits, storage_dtype(element_type)).reshape(array.shape)
+
+
+def from_ort_value(value: Any) -> tuple[Array, int]:
+    """What a run returned as (owned array, element type); ``value`` is an OrtValue or, for strings, an array."""
+    import numpy as np
+
+    if isinstance(value, np.ndarray):
+        return value.copy(), _numpy_element_type(value)
+    number = value.element_type()
+    if number in _NATIVE or number == STRING:
+        return np.array(value.numpy(), copy=True, order="C"), number
+    size = value.tensor_size_in_bytes()
+    bits = ctypes.string_at(value.data_ptr(), size) if size else b""
+    return from_bits(bits, number, tuple(value.shape())), number
+
+
+def _numpy_element_type(array: Array) -> int:
+    if array.dtype.kind in "OUS":
+        return STRING
+    return next(number for number, word in _WORDS.items() if word == array.dtype.name)

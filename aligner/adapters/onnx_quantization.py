@@ -1,0 +1,60 @@
+"""Scale and zero point of the values around quantising nodes, where these are constants."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from aligner.records.graph import Quantization
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+_BINARY = (("input", 0, 1, 2), ("input", 3, 4, 5), ("output", 0, 6, 7))
+_UNARY = (("input", 0, 1, 2), ("output", 0, 3, 4))
+_PLACES: dict[str, tuple[tuple[str, int, int, int], ...]] = {
+    "QuantizeLinear": (("output", 0, 1, 2),),
+    "DequantizeLinear": (("input", 0, 1, 2),),
+    "QLinearConv": _BINARY,
+    "QLinearMatMul": _BINARY,
+    "QLinearAdd": _BINARY,
+    "QLinearMul": _BINARY,
+    "QLinearSigmoid": _UNARY,
+    "QLinearLeakyRelu": _UNARY,
+    "QLinearAveragePool": _UNARY,
+    "QLinearGlobalAveragePool": _UNARY,
+}
+"""Operator → (side and position of the stored tensor, operand of its scale, operand of its zero point)."""
+
+
+def quantizations(graph: Any, constant: Callable[[str], Array | None]) -> dict[str, Quantization]:
+    """Value or initializer name → how its stored integers are meant."""
+    found: dict[str, Quantization] = {}
+    for node in graph.node:
+        for name, quantization in _around(node, constant):
+            found.setdefault(name, quantization)
+    return found
+
+
+def _around(node: Any, constant: Callable[[str], Array | None]) -> Iterator[tuple[str, Quantization]]:
+    for side, position, scale_at, zero_at in _PLACES.get(node.op_type, ()):
+        names = getattr(node, side)
+        if len(node.input) <= scale_at or len(names) <= position:
+            continue
+        scale = constant(node.input[scale_at])
+        has_zero = len(node.input) > zero_at and bool(node.input[zero_at])
+        zero = constant(node.input[zero_at]) if has_zero else None
+        if scale is None or scale.ndim > 1 or (has_zero and zero is None):
+            continue
+        points = tuple(int(item) for item in zero.ravel()) if zero is not None else (0,) * scale.size
+        axis = _axis(node) if scale.ndim == 1 and scale.size > 1 else None
+        yield names[position], Quantization(tuple(float(item) for item in scale.ravel()), points, axis)
+
+
+def _axis(node: Any) -> int:
+    if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+        return 0
+    return next((int(attribute.i) for attribute in node.attribute if attribute.name == "axis"), 1)
