@@ -140,14 +140,14 @@ class ScriptSession(Session):
         """
         from aligner.adapters.torchscript_graph import as_it_ran
         from aligner.adapters.torchscript_outputs import with_outputs
-        from aligner.adapters.torchscript_run import Shapes
+        from aligner.adapters.torchscript_run import Trace
 
         script = self._program.graph
         if feeds is None:
             return script.graph
-        shapes = Shapes()
-        outputs = self._program.observe(feeds, shapes, self._program.random())
-        return with_outputs(as_it_ran(script.graph, shapes.seen), script.result, outputs)
+        trace = Trace(script)
+        outputs = self._program.observe(feeds, trace, self._program.random())
+        return with_outputs(as_it_ran(script.graph, trace.seen, trace.passed), script.result, outputs)
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         """Run forward itself, from the state the model was opened with."""

@@ -73,15 +73,22 @@ def read_graph(jit_graph: Any, module: Any) -> ScriptGraph:
     )
 
 
-def as_it_ran(graph: Graph, seen: Seen) -> Graph:
-    """The graph of one run: shapes and dtypes filled in, without what branches left out."""
-    nodes: list[Node] = []
+def as_it_ran(graph: Graph, seen: Seen, passed: Mapping[str, str]) -> Graph:
+    """The graph of one run: shapes and dtypes filled in, without what branches left out.
+
+    ``passed`` names, for outputs of a branch, the value that it handed on: it becomes an identity of that one.
+    """
     constants = {name for node in graph.nodes if node.kind == "constant" for name in node.outputs}
     absent = {name for node in graph.nodes for name in node.outputs} - set(seen) - (constants & set(graph.weights))
+    nodes: list[Node] = []
     for node in graph.nodes:
         outputs = tuple(name for name in node.outputs if name not in absent)
-        if outputs:
-            inputs = tuple(name for name in node.inputs if name not in absent)
+        inputs = tuple(name for name in node.inputs if name not in absent)
+        if node.op == "prim::If" and all(name in passed for name in outputs):
+            for name in outputs:
+                kept = replace(node, kind="identity", name=name, inputs=(passed[name],), outputs=(name,))
+                nodes.append(replace(kept, index=len(nodes)))
+        elif outputs:
             nodes.append(replace(node, index=len(nodes), name=outputs[0], inputs=inputs, outputs=outputs))
     values = {
         name: replace(value, shape=seen[name][0], dtype=seen[name][1]) if name in seen else value

@@ -92,7 +92,9 @@ def kind_of_node(node: Any, known: Callable[[Any], Any]) -> str:
     if op in ("aten::_convolution", "aten::convolution"):
         flag = schema_of(node).arguments.index("transposed")
         return "conv_transpose" if known(list(node.inputs())[flag]) is True else "conv"
-    if op in ("prim::CallMethod", "prim::CallFunction", "prim::fork"):
+    if schema_of(node).writes is not None and op in ("aten::copy_", "aten::fill_", "aten::zero_"):
+        return "scatter"  # mostly ``x[…] = value``: part of a tensor is replaced
+    if op in ("prim::CallMethod", "prim::CallFunction", "prim::fork", "aten::wait"):
         return "opaque"
     if op in ("prim::If", "prim::Loop"):
         return "control_flow"
@@ -113,9 +115,9 @@ def scope_of(node: Any) -> str | None:
         names = []
         for part in hierarchy.split(")."):
             match = _HIERARCHY.fullmatch(part if part.endswith(")") else part + ")")
-            name = match["name"] if match else ""
+            name = match["name"].strip(".") if match else ""
             if name and name not in ("SELF", "UNKNOWN_INSTANCE", "TOP"):
-                names.append(name.strip("."))
+                names.append(name)
         return ".".join(names) or None
     last = node.scopeName().rsplit("/", 1)[-1]
     return last.rsplit("::", 1)[-1].removeprefix("__module").strip(".") or None if "__module" in last else None

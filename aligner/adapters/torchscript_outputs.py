@@ -57,5 +57,5 @@ def with_outputs(graph: Graph, result: Ref, outputs: Sequence[tuple[str, Any]]) 
     names = tuple(name for name, _ in outputs)
     if not new:
         return replace(graph, outputs=names)
-    returned = Node(len(graph.nodes), "outputs", "prim::Return", "identity", tuple(leaves(result)), tuple(new))
+    returned = Node(len(graph.nodes), "outputs", "prim::Return", "other", tuple(leaves(result)), tuple(new))
     return replace(graph, nodes=(*graph.nodes, returned), values={**graph.values, **new}, outputs=names)

@@ -202,11 +202,23 @@ class Capture:
             self._emit(tensor)
 
 
-class Shapes:
-    """Notes what was computed, without copying anything."""
+class Trace:
+    """Notes what was computed, without copying anything: ``seen`` by shape and dtype, ``passed`` from what it came.
 
-    def __init__(self) -> None:
+    A branch hands on a tensor that one of its blocks computed; which one it was shows in the tensor's memory.
+    """
+
+    def __init__(self, graph: ScriptGraph) -> None:
+        import torch
+
+        self._strided = torch.strided
         self.seen: dict[str, tuple[tuple[int | None, ...], str]] = {}
+        self.passed: dict[str, str] = {}
+        self._stored = {*graph.graph.inputs, *graph.graph.weights}
+        self._places: dict[str, tuple[Any, ...]] = {}
+        self._sources = {
+            name: node.inputs for node in graph.graph.nodes if node.op == "prim::If" for name in node.outputs
+        }
 
     def fed(self, name: str, array: Array) -> Array:
         """Note an input."""
@@ -217,7 +229,21 @@ class Shapes:
         """Note a tensor; where a loop changes a size, that size stays open."""
         del occurrence
         self._note(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
+        if tensor.layout is self._strided and not tensor.is_quantized:
+            place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
+            self._trace_back(name, place)
+            self._places.pop(name, None)
+            self._places[name] = place
         return tensor
+
+    def _trace_back(self, name: str, place: tuple[Any, ...]) -> None:
+        sources = self._sources.get(name, ())
+        candidates = [source for source in sources if self._places.get(source) == place and place[0]]
+        stored = [source for source in sources if source in self._stored]  # no tap shows where these lie
+        if candidates:
+            self.passed[name] = max(candidates, key=list(self._places).index)
+        elif len(stored) == 1:
+            self.passed[name] = stored[0]
 
     def _note(self, name: str, shape: tuple[int | None, ...], dtype: str) -> None:
         earlier = self.seen.get(name)
