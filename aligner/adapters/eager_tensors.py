@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _WIDENED = ("bfloat16", "float8")
 """Dtypes that numpy lacks; they arrive as float32."""
 _DEPTH = 8
+_ALIGNMENT = 64
 
 
 def walk(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
@@ -90,7 +91,9 @@ def to_array(tensor: Any) -> Array:
 
 
 def from_array(array: Array, like: Any, *, name: str) -> Any:
-    """Copy an array into a new tensor with the dtype, device and memory layout of ``like``.
+    """Copy an array into a new tensor with the dtype, device, strides, alignment and gradient flag of ``like``.
+
+    Matrix products choose their kernel by all of these, and round differently for another.
 
     Raises InputError when the shapes differ.
     """
@@ -103,6 +106,27 @@ def from_array(array: Array, like: Any, *, name: str) -> Any:
             found=f"shape {list(array.shape)}, the model computes {list(like.shape)}",
             hint="give an array in the value's own layout",
         )
-    result = torch.empty_like(like)
+    result = _room_like(like)
     result.copy_(torch.from_numpy(np.array(array, copy=True)))
-    return result
+    return result.requires_grad_() if like.requires_grad else result
+
+
+def _room_like(like: Any) -> Any:
+    import torch
+
+    if like.layout != torch.strided or like.is_quantized or like.numel() == 0 or _repeats(like):
+        return torch.empty_like(like)
+    skipped = like.data_ptr() % _ALIGNMENT // like.element_size()
+    extent = 1 + sum((size - 1) * stride for size, stride in zip(like.shape, like.stride(), strict=True))
+    room = torch.empty(extent + skipped, dtype=like.dtype, device=like.device)
+    return room.as_strided(like.shape, like.stride(), skipped)
+
+
+def _repeats(like: Any) -> bool:
+    """Whether several elements may stand in the same place, as after ``expand``."""
+    reached = 0
+    for stride, size in sorted(zip(like.stride(), like.shape, strict=True)):
+        if size > 1 and stride <= reached:
+            return True
+        reached += (size - 1) * stride
+    return False
