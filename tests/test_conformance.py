@@ -233,6 +233,39 @@ def branching_onnx_network():
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
+def looping_onnx_network():
+    """A Loop that carries a state and collects one slice for each turn; half precision."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    half, value = TensorProto.FLOAT16, helper.make_tensor_value_info
+    body = helper.make_graph(
+        [
+            helper.make_node("Mul", ["state", "rate"], ["slower"], "slow"),
+            helper.make_node("Add", ["slower", "x"], ["next"], "step"),
+            helper.make_node("Identity", ["go"], ["again"], "again"),
+            helper.make_node("Neg", ["next"], ["turn"], "turn"),
+        ],
+        "body",
+        [value("count", TensorProto.INT64, []), value("go", TensorProto.BOOL, []), value("state", half, [3])],
+        [value("again", TensorProto.BOOL, []), value("next", half, [3]), value("turn", half, [3])],
+    )
+    nodes = [
+        helper.make_node("Sigmoid", ["x"], ["start"], "sigmoid"),
+        helper.make_node("Loop", ["turns", "yes", "start"], ["last", "all"], "loop", body=body),
+        helper.make_node("ReduceMax", ["all"], ["peak"], "peak", keepdims=0),
+        helper.make_node("Cast", ["last"], ["y"], "cast", to=TensorProto.FLOAT),
+    ]
+    weights = {"turns": np.array(4), "yes": np.array(True), "rate": np.float16(0.5)}
+    graph = helper.make_graph(
+        nodes,
+        "looping",
+        [value("x", half, [3])],
+        [value("y", TensorProto.FLOAT, [3]), value("peak", half, [])],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
+
+
 class OnnxSuite(AdapterConformance):
     network = staticmethod(onnx_network)
 
@@ -271,6 +304,14 @@ class TestOnnxBranching(OnnxSuite):
 
     def make_feeds(self):
         return {"x": picture(3), "flag": np.array(True)}
+
+
+@requires_onnx
+class TestOnnxLooping(OnnxSuite):
+    network = staticmethod(looping_onnx_network)
+
+    def make_feeds(self):
+        return {"x": picture(3, dtype=np.float16)}
 
 
 class TFLiteSuite(AdapterConformance):

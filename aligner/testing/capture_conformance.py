@@ -113,4 +113,4 @@ class CaptureConformance(Subject):
 
 def _shuffled(array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
     """Other contents with the same values, so that indices stay valid."""
-    return np.ascontiguousarray(array.ravel()[::-1].reshape(array.shape))
+    return array.ravel()[::-1].reshape(array.shape).copy()
