@@ -25,6 +25,10 @@ SAME_TENSOR = 1e-3
 """Relative difference of sketches up to which two tensors are taken for the same one: rounding of a deep network."""
 
 
+SAME_FEW = 1e-5
+"""… and where a handful of elements agrees by chance more easily."""
+
+
 def same_family(reference: str, candidate: str) -> bool:
     """Whether a converter, or a fault, may have turned one kind into the other."""
     return reference == candidate or any(reference in family and candidate in family for family in _FAMILIES)
@@ -34,18 +38,19 @@ def agree(reference: Sketch | None, candidate: Sketch | None) -> bool | None:
     """Whether two tensors look like the same one up to order; None where the sketches cannot tell."""
     if reference is None or candidate is None or reference.size != candidate.size:
         return None
-    if not (reference.finite and candidate.finite) or reference.size < _TELLING or reference.min == reference.max:
+    if not (reference.finite and candidate.finite) or reference.min == reference.max:
         return None
     extent = max(abs(reference.min), abs(reference.max), 1e-30)
+    allowed = SAME_TENSOR if reference.size >= _MANY else SAME_FEW
     return (
-        abs(reference.rms - candidate.rms) <= SAME_TENSOR * reference.rms
-        and abs(reference.mean - candidate.mean) <= SAME_TENSOR * reference.rms
-        and abs(reference.min - candidate.min) <= 2 * SAME_TENSOR * extent
-        and abs(reference.max - candidate.max) <= 2 * SAME_TENSOR * extent
+        abs(reference.rms - candidate.rms) <= allowed * reference.rms
+        and abs(reference.mean - candidate.mean) <= allowed * reference.rms
+        and abs(reference.min - candidate.min) <= 2 * allowed * extent
+        and abs(reference.max - candidate.max) <= 2 * allowed * extent
     )
 
 
-_TELLING = 4
+_MANY = 16
 
 
 def weight_sizes(skeleton: Skeleton, node: Node) -> tuple[int, ...]:

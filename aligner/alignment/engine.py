@@ -66,14 +66,14 @@ def align(
 def _pair_by_name(matching: Matching) -> None:
     left, right = matching.reference, matching.candidate
     for node, other in provenance.named_nodes(left, right):
-        if matching._outputs_fit(node, other) or weight_sizes(left, node) == weight_sizes(right, other):
+        if matching.outputs_fit(node, other) or weight_sizes(left, node) == weight_sizes(right, other):
             matching.pair_nodes(node, other, Evidence("name", 0.97))
     for value, other_value in provenance.named_values(left, right):
         a, b = left.producer.get(value), right.producer.get(other_value)
         if a is not None and b is not None and a.kind == b.kind:
             matching.pair_nodes(a, b, Evidence("name", 0.97))
         if agree(left.sketches.get(value), right.sketches.get(other_value)) is not False or (
-            a is not None and b is not None and a.kind == b.kind
+            a is not None and b is not None and a.kind == b.kind and matching.ends_agree(value, other_value)
         ):
             matching.pair_roots(left.root(value), right.root(other_value), Evidence("name", 0.97))
 

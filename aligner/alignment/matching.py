@@ -151,10 +151,10 @@ class Matching:
             if len(a) != len(b) or kind in {"shape", "constant", "other"}:
                 continue
             for one, other in zip(a, b, strict=True):
-                if self._parameters_fit(one, other) and self._outputs_fit(one, other):
+                if self._parameters_fit(one, other) and self.outputs_fit(one, other):
                     self.pair_nodes(one, other, Evidence("structure", (0.95 if len(a) == 1 else 0.8) * confidence))
 
-    def _outputs_fit(self, reference: Node, candidate: Node) -> bool:
+    def outputs_fit(self, reference: Node, candidate: Node) -> bool:
         if not reference.outputs or not candidate.outputs:
             return False
         return self.reference.size(reference.outputs[0]) == self.candidate.size(candidate.outputs[0])
@@ -171,13 +171,13 @@ class Matching:
 
     def _pair_outputs(self, left: str, right: str, evidence: Evidence) -> None:
         same = agree(self.reference.sketches.get(left), self.candidate.sketches.get(right))
-        if same is False and not self._ends_agree(left, right):
+        if same is False and not self.ends_agree(left, right):
             return
         resized = evidence.rule in {"name", "weights"} or evidence.confidence >= 0.85
         factor = 0.98 if same else 0.9
         self.pair_roots(left, right, Evidence(evidence.rule, factor * evidence.confidence), resized=resized)
 
-    def _ends_agree(self, left: str, right: str) -> bool:
+    def ends_agree(self, left: str, right: str) -> bool:
         """Whether nothing has been fused into one of the two: the next things done to both are of one kind."""
         kinds = [
             {reader.kind for reader, _ in skeleton.readers(value)}

@@ -15,6 +15,7 @@ from aligner.records.graph import Graph, Node
 LAYOUT_KINDS = frozenset({"transpose", "reshape", "identity", "dropout", "cast", "quantize", "dequantize"})
 """One data input, and an output that holds the same elements: the tensor before and after are one thing, moved."""
 
+_LEVELS = 100
 IGNORED_KINDS = frozenset({"constant", "shape"})
 
 
@@ -27,7 +28,10 @@ class Skeleton:
     producer: dict[str, Node]
     consumers: dict[str, list[Node]]
     constants: dict[str, frozenset[str]]
-    """Value id → the weights it is computed from, for values that no input reaches; weights map to themselves."""
+    """Value id → the weights it is computed from, for values that no data reaches; weights map to themselves.
+
+    What is computed from shapes alone is constant too: it says how a tensor is laid out, not what it holds.
+    """
     order: dict[int, int]
     """Node index → its place in the dataflow's own order."""
     compute: list[Node] = field(default_factory=list)
@@ -53,7 +57,9 @@ class Skeleton:
         if len(data) != 1:
             return False
         before, after = self.sketches.get(data[0]), self.sketches.get(node.outputs[0])
-        return before is None or after is None or before.size == after.size
+        if before is None or after is None:
+            return True
+        return before.size == after.size and not (node.kind == "quantize" and _clips(before, after))
 
     def root(self, value: str) -> str:
         """The tensor that a chain of layout-only nodes started from."""
@@ -118,6 +124,12 @@ class Skeleton:
         return None if shape is None or any(dim is None for dim in shape) else tuple(int(dim or 0) for dim in shape)
 
 
+def _clips(before: Sketch, after: Sketch) -> bool:
+    """Whether quantising cut values off, as it does where a converter has left an activation to the range."""
+    step = (after.max - after.min) / _LEVELS
+    return before.min < after.min - step or before.max > after.max + step
+
+
 def read(graph: Graph, sketches: Mapping[str, Sketch]) -> Skeleton:
     """Prepare a graph for alignment; ``sketches`` may be empty when nothing has run."""
     producer: dict[str, Node] = {}
@@ -154,8 +166,8 @@ def _constants(graph: Graph) -> dict[str, frozenset[str]]:
         if node.kind in {"random", "control_flow"} or not node.outputs:
             continue
         inputs = [name for name in node.inputs if name]
-        known = all(name in constants for name in inputs)
-        if (node.kind == "constant" or (inputs and known)) and not any(name in graph.inputs for name in node.outputs):
+        known = bool(inputs) and all(name in constants for name in inputs)
+        if (node.kind in IGNORED_KINDS or known) and not any(name in graph.inputs for name in node.outputs):
             roots = frozenset().union(*(constants.get(name, frozenset()) for name in inputs))
             for name in node.outputs:
                 constants.setdefault(name, roots or frozenset({name}) & frozenset(graph.weights))

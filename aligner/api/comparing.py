@@ -23,6 +23,7 @@ from aligner.api.side import OpenSide
 from aligner.capture.profile import profile
 from aligner.diagnosis.causes import find_causes
 from aligner.diagnosis.conclusion import conclude
+from aligner.diagnosis.tolerance import region_numbers
 from aligner.diagnosis.verdicts import Rules, doubtful, judge
 from aligner.errors import ComparisonError
 from aligner.inputs import PreparedFeeds, Preprocessing, prepare_feeds
@@ -260,6 +261,7 @@ class _Comparing:
             coverage,
             constant_input=any("constant" in text for text in fed.warnings),
             random_input=fed.random,
+            quantized=any(region_numbers(graphs, item).quantized for item in measured),
         )
         with self._clock.phase("diagnose"):
             progress.enter("", "looking for causes")

@@ -62,7 +62,7 @@ class ReferenceInjection(Mapping[str, "Array"]):
                     if target.kind in "iu" and array.dtype.kind == "f"
                     else (array.astype(target))
                 )
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._pairs)

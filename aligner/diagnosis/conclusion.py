@@ -29,6 +29,7 @@ def conclude(
     *,
     constant_input: bool,
     random_input: bool = False,
+    quantized: bool = False,
 ) -> Conclusion:
     """Judge the whole.
 
@@ -56,7 +57,7 @@ def conclude(
     thin = _thin(pairs, outputs, missing_outputs, coverage, constant_input)
     if thin:
         return Conclusion("inconclusive", thin, ())
-    return Conclusion("aligned", _aligned(outputs), ())
+    return Conclusion("aligned", _aligned(outputs, "quantisation noise" if quantized else "rounding"), ())
 
 
 def _thin(
@@ -83,9 +84,9 @@ def _thin(
     return None
 
 
-def _aligned(outputs: Sequence[Pair]) -> str:
+def _aligned(outputs: Sequence[Pair], noise: str) -> str:
     worst = max((pair.accumulated.max_abs for pair in outputs if pair.accumulated), default=0.0)
     beyond = [pair for pair in outputs if pair.accumulated and pair.accumulated.beyond > 0]
     if beyond:
-        return f"no node introduces an error; rounding grows to {worst:.2g} at the outputs, past the tolerance"
+        return f"no node introduces an error; {noise} grows to {worst:.2g} at the outputs, past the tolerance"
     return f"every pair agrees; largest difference of the outputs {worst:.2g}"

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from aligner.records.graph import Graph, Node
+from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
 
 _UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -23,6 +23,7 @@ EXACT_KINDS = frozenset(
     depth_to_space embedding""".split()
 )
 """Kinds whose output elements are copies (or one-sided limits) of input elements."""
+_LONGEST_BIAS = 1 << 16
 _STEPS_OF_NOISE = 3.0
 """Quantised regions: how often the change that half a step at every input makes may be exceeded."""
 _SMALLEST = 32 * _UNITS["float32"]
@@ -38,12 +39,19 @@ def unit(dtype: str | None) -> float:
 
 @dataclass(frozen=True, slots=True)
 class RegionNumbers:
-    """What the bound needs of a region: reduction length, whether it only moves data, how its weights are stored."""
+    """What the bound needs of a region: reduction length, whether it only moves data, how its weights are stored.
+
+    ``unit`` is that of the coarsest dtype among what the candidate's region reads and gives; ``step`` its largest
+    quantisation step, 0 for float regions; ``offset`` the largest bias that its sums are cancelled by.
+    """
 
     reduction: int
     exact: bool
     storage: float
     quantized: bool
+    unit: float
+    step: float
+    offset: float
 
 
 def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNumbers:
@@ -56,12 +64,19 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
     kinds = {node.kind for node in nodes[1]} | {
         str(node.attributes["fused_activation"]) for node in nodes[1] if node.attributes.get("fused_activation")
     }
-    same_dtype = unit(measured.reference_dtype) == unit(measured.candidate_dtype)
+    fed = [graphs[1].values[v] for v in regions[1].inputs if v in graphs[1].values]
+    steps = [max(v.quantization.scale) for v in fed if v.quantization is not None and v.quantization.scale]
+    coarsest = max([unit(measured.reference_dtype), unit(measured.candidate_dtype), *(unit(v.dtype) for v in fed)])
+    same_dtype = coarsest == min(unit(measured.reference_dtype), unit(measured.candidate_dtype))
+    step = max([*steps, measured.step or 0.0])
     return RegionNumbers(
         reduction=reduction,
-        exact=same_dtype and kinds <= EXACT_KINDS | {"none"} and measured.step is None,
+        exact=same_dtype and kinds <= EXACT_KINDS | {"none"} and not step,
+        unit=coarsest,
+        step=step,
+        offset=_offset(graphs[1], measured, nodes[1]),
         storage=_storage(graphs, measured),
-        quantized=measured.step is not None or _storage(graphs, measured) >= _QUANTIZED_UNIT,
+        quantized=step > 0 or _storage(graphs, measured) >= _QUANTIZED_UNIT,
     )
 
 
@@ -92,6 +107,23 @@ def _reduction(graph: Graph, node: Node) -> int:
     if node.kind in {"norm", "softmax", "log_softmax", "reduce", "avg_pool", "attention", "cumsum"}:
         return _longest(graph, node)
     return 1
+
+
+def _offset(graph: Graph, measured: Measured, nodes: Sequence[Node]) -> float:
+    """A bias far larger than the output means that a sum as large was cancelled, with the rounding of its own size."""
+    if not any(node.kind in {"conv", "conv_transpose", "matmul"} for node in nodes):
+        return 0.0
+    vectors = [graph.weights[name] for name in measured.pair.candidate_region.weights if name in graph.weights]
+    vectors = [weight for weight in vectors if len(weight.shape) == 1 and 0 < weight.shape[0] <= _LONGEST_BIAS]
+    return max((_magnitude(weight) for weight in vectors), default=0.0)
+
+
+def _magnitude(weight: Weight) -> float:
+    import numpy as np
+
+    values = np.asarray(weight.values(), dtype=np.float64)
+    largest = float(np.abs(values).max())
+    return largest if math.isfinite(largest) else 0.0
 
 
 def _longest(graph: Graph, node: Node) -> int:
@@ -125,14 +157,13 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
         return 0.0
     if numbers.exact:
         return 0.0
-    u = max(unit(measured.reference_dtype), unit(measured.candidate_dtype))
     growth = 8 + math.sqrt(numbers.reduction)
-    relative = max(u * growth, _SMALLEST) + 8 * numbers.storage
-    limit = relative * difference.peak
-    if measured.step is not None:
-        limit += 1.5 * measured.step + 8 * _QUANTIZED_UNIT * difference.peak
+    relative = max(numbers.unit * growth, _SMALLEST) + 8 * numbers.storage
+    limit = relative * (difference.peak + numbers.offset)
+    if numbers.step:
+        limit += 1.5 * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
     if measured.noise is not None:
-        factor = growth if measured.step is None else _STEPS_OF_NOISE
+        factor = _STEPS_OF_NOISE if numbers.step else growth
         limit = max(limit, factor * measured.noise.max_abs)
     return limit
 
