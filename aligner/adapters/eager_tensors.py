@@ -119,7 +119,8 @@ def _room_like(like: Any) -> Any:
     skipped = like.data_ptr() % _ALIGNMENT // like.element_size()
     extent = 1 + sum((size - 1) * stride for size, stride in zip(like.shape, like.stride(), strict=True))
     room = torch.empty(extent + skipped, dtype=like.dtype, device=like.device)
-    return room.as_strided(like.shape, like.stride(), skipped)
+    # not as_strided(): the flag of a view's base would stand for its own
+    return room.new_empty(0).set_(room.untyped_storage(), skipped, like.shape, like.stride())
 
 
 def _repeats(like: Any) -> bool:
