@@ -251,6 +251,7 @@ def test_a_second_interrupt_kills(tmp_path):
     assert err.startswith("error: interrupted\n")
 
 
+@pytest.mark.slow
 def test_a_deaf_child_is_killed_in_the_end(tmp_path):
     process = start(DEAF, tmp_path)
     wait_for(tmp_path / "ready")

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from aligner.errors import listing
 from aligner.testing.subject import Subject, identical, key
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
 
 
 class CaptureConformance(Subject):
@@ -111,6 +118,6 @@ class CaptureConformance(Subject):
         session.close()
 
 
-def _shuffled(array: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _shuffled(array: Array) -> Array:
     """Other contents with the same values, so that indices stay valid."""
     return array.ravel()[::-1].reshape(array.shape).copy()
