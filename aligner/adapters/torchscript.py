@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -77,8 +78,6 @@ def _callable(script: Any) -> bool:
 
 
 def _load(path: Path, device: str) -> Any:
-    import torch
-
     if not path.is_file():
         raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path")
     file = classify(path)
@@ -89,20 +88,30 @@ def _load(path: Path, device: str) -> Any:
             hint="save the model with torch.jit.save, or download the file again",
         )
     try:
-        return torch.jit.load(path, map_location=device)
+        return _loaded(path, device)
     except (RuntimeError, ValueError, OSError) as error:
         library = unknown_namespace(error)
         if library not in _OP_LIBRARIES:
             raise load_error(error, path.name) from error
     try:
         importlib.import_module(library)
-        return torch.jit.load(path, map_location=device)
+        return _loaded(path, device)
     except ImportError as error:
         raise UnsupportedModelError(
-            f"{path.name} uses ops of {library}, which is not installed", hint=f"pip install {library}"
+            f"{path.name} uses ops of {library}, which is not installed",
+            found=str(error),
+            hint=f"pip install {library}",
         ) from error
     except (RuntimeError, ValueError, OSError) as error:
         raise load_error(error, path.name) from error
+
+
+def _loaded(path: Path, device: str) -> Any:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch would rather we exported anew
+        return torch.jit.load(path, map_location=device)
 
 
 class ScriptSession(Session):
@@ -162,6 +171,7 @@ class ScriptSession(Session):
 
         A value inside a loop is injected only under ``"id#occurrence"``, any other under its id.
         """
+        from aligner.adapters.torchscript_random import stream_in_step
         from aligner.adapters.torchscript_run import Capture
 
         program, random = self._program, self._program.random()
@@ -172,4 +182,4 @@ class ScriptSession(Session):
             capture.stored()
             capture.returned(program.observe(feeds, capture, random))
 
-        return stream(push)
+        return stream(push) if random is None else stream_in_step(push)

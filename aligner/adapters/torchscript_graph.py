@@ -65,7 +65,8 @@ def read_graph(jit_graph: Any, module: Any) -> ScriptGraph:
     return ScriptGraph(
         graph,
         taps=tuple(name for name in names.values if name in computed and name not in reader.numbers),
-        unasked=frozenset(name for draft in drafts if draft.kind == "constant" for name in draft.outputs),
+        unasked=frozenset(name for draft in drafts if draft.kind == "constant" for name in draft.outputs)
+        - frozenset(leaves(reader.result)),
         repeated=frozenset(names.repeated),
         overwritten=frozenset(names.overwritten | shared),
         result=reader.result,

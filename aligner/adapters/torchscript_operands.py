@@ -80,6 +80,15 @@ def leaves(ref: Ref) -> Iterator[str]:
         yield from ref.draft.outputs or ref.draft.inputs
 
 
+def open_ends(ref: Ref) -> Iterator[str]:
+    """The leaves of those parts whose elements only a run can tell."""
+    if isinstance(ref, Items) and ref.exact:
+        for element in ref.elements:
+            yield from open_ends(element)
+    elif not isinstance(ref, str):
+        yield from leaves(ref)
+
+
 def holds_tensors(value_type: Any) -> bool:
     """Whether a type is a container, future or optional of tensors."""
     kind = value_type.kind()

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.torchscript_arrays import dtype_word
-from aligner.adapters.torchscript_operands import Items, Ref, leaves
+from aligner.adapters.torchscript_operands import Items, Ref, open_ends
 from aligner.records.graph import Graph, Node, Value
 
 if TYPE_CHECKING:
@@ -57,5 +57,6 @@ def with_outputs(graph: Graph, result: Ref, outputs: Sequence[tuple[str, Any]]) 
     names = tuple(name for name, _ in outputs)
     if not new:
         return replace(graph, outputs=names)
-    returned = Node(len(graph.nodes), "outputs", "prim::Return", "other", tuple(leaves(result)), tuple(new))
+    inputs = tuple(dict.fromkeys(name for name in open_ends(result) if name in graph.values or name in graph.weights))
+    returned = Node(len(graph.nodes), "outputs", "prim::Return", "other", inputs, tuple(new))
     return replace(graph, nodes=(*graph.nodes, returned), values={**graph.values, **new}, outputs=names)

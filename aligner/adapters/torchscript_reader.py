@@ -94,8 +94,8 @@ class Reader:
         """An output whose memory is written after it was computed is known only at the end."""
         if isinstance(ref, Items):
             return Items([self._stable(element) for element in ref.elements], exact=ref.exact, keys=ref.keys)
-        if not isinstance(ref, str) or ref in self.weights.records or self.names.written_later(ref):
-            return None
+        if isinstance(ref, str) and (ref in self.weights.records or self.names.written_later(ref)):
+            return Items([ref], exact=False)
         return ref
 
     def _walk(self, block: Any) -> None:
