@@ -120,4 +120,5 @@ class CaptureConformance(Subject):
 
 def _shuffled(array: Array) -> Array:
     """Other contents with the same values, so that indices stay valid."""
-    return array.ravel()[::-1].reshape(array.shape).copy()
+    mirrored: Array = array.ravel()[::-1].reshape(array.shape).copy()
+    return mirrored
