@@ -49,7 +49,9 @@ class EagerSession(Session):
         self._evaluate = evaluate
         self._notes = list(notes)
         self._weights = plain_tensors(module)
-        self._forward = read_signature(module, _floating_word(module))
+        self._forward = read_signature(module)
+        self._floating = _floating_dtype(module)
+        self._dtypes = {spec.name: spec.dtype for spec in self._forward.inputs}
         self._graphs: dict[str, tuple[Graph, frozenset[str]]] = {}
         self._output_names: tuple[str, ...] = ()
         self._closed = False
@@ -219,13 +221,15 @@ class EagerSession(Session):
         tensors: dict[str, Any] = {}
         for name, array in feeds.items():
             try:
-                tensors[name] = torch.from_numpy(np.array(array, copy=True)).to(self._device)
+                tensor = torch.from_numpy(np.array(array, copy=True)).to(self._device)
             except (TypeError, ValueError) as error:
                 raise InputError(
                     f"input {name} cannot become a tensor",
                     found=f"dtype {getattr(array, 'dtype', type(array).__name__)}",
                     hint="give numbers or booleans",
                 ) from error
+            wanted = self._floating if self._dtypes.get(name) is None and tensor.is_floating_point() else None
+            tensors[name] = tensor if wanted is None else tensor.to(wanted)
         return tensors
 
     def _build(self, recorder: Recorder, inputs: list[str], outputs: list[tuple[str, str]]) -> Graph:
@@ -253,11 +257,9 @@ class EagerSession(Session):
         )
 
 
-def _floating_word(module: Any) -> str:
-    for tensor in module.parameters():
-        if tensor.is_floating_point():
-            return dtype_word(tensor)
-    return "float32"
+def _floating_dtype(module: Any) -> Any:
+    """The dtype that floats of no declared dtype are fed in: that of the module's parameters; None without any."""
+    return next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
 
 
 def _digest(feeds: Feeds) -> str:

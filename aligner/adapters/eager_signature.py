@@ -92,8 +92,8 @@ def _numbered(name: str, base: str) -> bool:
     return name.startswith(f"{base}.") and name[len(base) + 1 :].isdigit()
 
 
-def read_signature(module: Any, floating: str) -> ForwardSignature:
-    """Read ``forward``; ``floating`` is the dtype of inputs whose annotation does not say otherwise.
+def read_signature(module: Any) -> ForwardSignature:
+    """Read ``forward``; an input has a dtype only where its annotation or an example says so.
 
     ``*args`` count only where nothing else is declared; they are fed as "args" or "args.0", "args.1", ….
     """
@@ -102,15 +102,15 @@ def read_signature(module: Any, floating: str) -> ForwardSignature:
     except (TypeError, ValueError):
         return ForwardSignature({}, open=True)
     named = [entry for entry in parameters if entry.kind not in (entry.VAR_POSITIONAL, entry.VAR_KEYWORD)]
-    found = {entry.name: _read(entry, floating, module) for entry in named}
+    found = {entry.name: _read(entry, module) for entry in named}
     for entry in parameters:
         if entry.kind is entry.VAR_POSITIONAL and not named:
-            found[entry.name] = Parameter(InputSpec(entry.name, None, floating), declared=True, variadic=True)
+            found[entry.name] = Parameter(InputSpec(entry.name), declared=True, variadic=True)
     return ForwardSignature(found, open=any(entry.kind is entry.VAR_KEYWORD for entry in parameters))
 
 
-def _read(entry: inspect.Parameter, floating: str, module: Any) -> Parameter:
-    """An optional tensor without a telling annotation has no declared dtype.
+def _read(entry: inspect.Parameter, module: Any) -> Parameter:
+    """A tensor without a telling annotation has no declared dtype: it may be a picture or token ids.
 
     ``main_input_name`` and ``dummy_inputs`` are how some libraries say which optional argument must be given, and
     what an input looks like.
@@ -125,7 +125,7 @@ def _read(entry: inspect.Parameter, floating: str, module: Any) -> Parameter:
     told = next((dtype for word, dtype in _TENSOR_WORDS.items() if word in text), _example_dtype(module, entry.name))
     tensor_like = "Tensor" in text or (not text and (required or entry.default is None))
     scalar = not text and isinstance(entry.default, bool | int | float)
-    spec = InputSpec(entry.name, None, told or (floating if required else None), required)
+    spec = InputSpec(entry.name, None, told, required)
     return Parameter(spec, declared=required or tensor_like, scalar=scalar)
 
 

@@ -8,8 +8,9 @@ from aligner.records.graph import Node
 
 _FAMILIES = (
     {"conv", "conv_transpose", "matmul"},
-    {"relu", "relu6", "clip", "minmax", "leaky_relu", "prelu", "elu", "gelu", "silu", "sigmoid", "tanh"}
-    | {"hardsigmoid", "hardswish", "softplus", "mish", "activation", "erf"},
+    {"relu", "relu6", "clip", "minmax", "leaky_relu", "prelu", "elu", "gelu", "silu"}
+    | {"hardswish", "softplus", "mish", "activation"},
+    {"sigmoid", "tanh", "hardsigmoid"},
     {"max_pool", "avg_pool", "reduce"},
     {"add", "sub", "binary"},
     {"mul", "div", "binary"},

@@ -122,14 +122,19 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
             sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
         result = _Comparing(sides[0], sides[1], options, clock).run(inputs)
     finally:
-        for side in sides:
-            progress.enter(side.role, "releasing", side.path)
-            side.profile = None
-            side.session.close()
-        sides.clear()
-        gc.collect()
+        while sides:
+            _release(sides.pop(0))
     progress.enter("", "reporting")
     return result
+
+
+def _release(side: OpenSide) -> None:
+    """Close a session and let its runtime die now, while a crash can still be told from a finished report."""
+    progress.enter(side.role, "releasing", side.path)
+    side.profile = None
+    side.session.close()
+    del side
+    gc.collect()
 
 
 def _check(options: CompareOptions) -> None:
@@ -259,7 +264,7 @@ class _Comparing:
             outputs,
             missing,
             coverage,
-            constant_input=any("constant" in text for text in fed.warnings),
+            constant_input=_constant(fed),
             random_input=fed.random,
             quantized=any(region_numbers(graphs, item).quantized for item in measured),
         )
@@ -295,6 +300,13 @@ class _Comparing:
             timing=self._clock.timing(),
             command=self._options.command,
         )
+
+
+def _constant(fed: PreparedFeeds) -> bool:
+    """Whether no input varies: floats where there are any (masks and token types may well be constant), else all."""
+    arrays = [array for array in fed.reference.values() if array.size > 1]
+    telling = [array for array in arrays if array.dtype.kind == "f"] or arrays
+    return bool(telling) and all(bool((array == array.flat[0]).all()) for array in telling)
 
 
 def _input_ids(fed: PreparedFeeds, left: OpenSide, right: OpenSide) -> list[tuple[str, str]]:
