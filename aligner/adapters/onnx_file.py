@@ -54,6 +54,9 @@ class OnnxFile:
                 return np.zeros(shape, dtype)
             _check_length(tensor, count * dtype.itemsize, length)
             return np.memmap(path, dtype.newbyteorder("<"), "r", offset, shape)
+        if tensor.HasField("raw_data"):
+            stored = np.frombuffer(tensor.raw_data, dtype.newbyteorder("<"))
+            return _shaped(stored, tensor)
         return np.ascontiguousarray(_inline(tensor)).view(dtype).reshape(shape)
 
     def array(self, tensor: Any) -> Array:
@@ -262,6 +265,16 @@ def _check_length(tensor: Any, wanted: int, length: int) -> None:
             found=f"{length} bytes for shape {list(tensor.dims)}, {wanted} needed",
             hint=_REEXPORT,
         )
+
+
+def _shaped(stored: Array, tensor: Any) -> Array:
+    if stored.size != _element_count(tensor):
+        raise ModelFormatError(
+            f"tensor {tensor.name!r} does not fill its shape",
+            found=f"{stored.size} elements for shape {list(tensor.dims)}",
+            hint=_REEXPORT,
+        )
+    return stored.reshape(tuple(tensor.dims))
 
 
 def _inline(tensor: Any) -> Array:

@@ -15,13 +15,16 @@ from aligner.adapters.onnx_kinds import kind_of
 from aligner.adapters.onnx_names import captured, fresh, initializer_names, op_word, subgraphs
 from aligner.adapters.onnx_provenance import scope_of, source_of
 from aligner.adapters.onnx_quantization import quantizations
-from aligner.adapters.onnx_types import ValueType
+from aligner.adapters.onnx_types import ValueType, value_type
 from aligner.errors import listing
 from aligner.records.graph import Attribute, Graph, Node, Shape, Value, Weight
 
 
 def build_graph(file: OnnxFile, inlined: Inlined, types: Mapping[str, ValueType]) -> Graph:
-    """List every node in file order; nodes of subgraphs follow their owner and have no Values: none is observable."""
+    """List every node in file order; nodes of subgraphs follow their owner.
+
+    Values inside subgraphs are listed too, behind all others, but no run yields them.
+    """
     proto = inlined.model.graph
     constants = set(initializer_names(proto))
     builder = _Builder(file, inlined, types)
@@ -31,16 +34,11 @@ def build_graph(file: OnnxFile, inlined: Inlined, types: Mapping[str, ValueType]
     meanings = quantizations(proto, SmallConstants(builder.weights, proto))
     names = dict.fromkeys((*inputs, *builder.produced, *(name for name in outputs if name in constants)))
     values = {
-        name: Value(
-            id=name,
-            name=name,
-            shape=types[name].shape if name in types else None,
-            dtype=types[name].word if name in types else None,
-            quantization=meanings.get(name),
-        )
+        name: replace(_value(name, name, types), quantization=meanings.get(name))
         for name in names
         if _is_tensor(types, name)
     }
+    values |= {key: value for key, value in builder.inner.items() if key not in builder.weights}
     for name, meaning in meanings.items():
         if name in builder.weights:
             builder.weights[name] = replace(builder.weights[name], quantization=meaning)
@@ -57,6 +55,15 @@ def build_graph(file: OnnxFile, inlined: Inlined, types: Mapping[str, ValueType]
 
 def _is_tensor(types: Mapping[str, ValueType], name: str) -> bool:
     return name not in types or types[name].tensor
+
+
+def _value(key: str, name: str, types: Mapping[str, ValueType]) -> Value:
+    kind = types.get(name, ValueType())
+    return Value(key, name, kind.shape, kind.word)
+
+
+def _declared(graph: Any) -> dict[str, ValueType]:
+    return {value.name: value_type(value.type) for value in (*graph.input, *graph.value_info, *graph.output)}
 
 
 def _notes(builder: _Builder, proto: Any, types: Mapping[str, ValueType]) -> list[str]:
@@ -87,6 +94,7 @@ class _Builder:
         self.nodes: list[Node] = []
         self.weights: dict[str, Weight] = {}
         self.produced: list[str] = []
+        self.inner: dict[str, Value] = {}
         self.hidden: dict[str, int] = {}
 
     def add_graph(self, graph: Any, outer: Mapping[str, str], owner: _Owner | None) -> None:
@@ -94,7 +102,9 @@ class _Builder:
         ids = dict(outer) | {name: self._id(name, owner) for name in _defined(graph)}
         weights = dict(weights_of(graph, self._file))
         self.weights |= {ids[name]: weight for name, weight in weights.items()}
-        known = self._types if owner is None else {}
+        known = self._types if owner is None else _declared(graph)
+        if owner is not None:
+            self.inner |= {ids[name]: _value(ids[name], name, known) for name in _defined(graph)}
         operands = Operands(
             shape=lambda name: _shape(known, weights, name),
             constant=SmallConstants(weights, graph),

@@ -16,7 +16,7 @@ from aligner.adapters.onnx_feeds import check_feeds, digest, input_specs, shapes
 from aligner.adapters.onnx_file import OnnxFile, looks_like_onnx, read_onnx, wrap_onnx
 from aligner.adapters.onnx_graph import build_graph
 from aligner.adapters.onnx_program import Program, index_program, make_piece
-from aligner.adapters.onnx_types import infer_types
+from aligner.adapters.onnx_types import infer_types, value_type
 from aligner.errors import AlignerError, InputError, listing
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
@@ -81,8 +81,8 @@ class OnnxSession(Session):
 
     @property
     def signature(self) -> Signature:
-        graph = self._prepare(None).graph
-        return Signature(input_specs(self._inputs), graph.outputs)
+        outputs = (value.name for value in self._file.skeleton.graph.output if value_type(value.type).tensor)
+        return Signature(input_specs(self._inputs), tuple(dict.fromkeys(outputs)))
 
     def graph(self, feeds: Feeds | None) -> Graph:
         """The dataflow; with ``feeds``, shapes are theirs and every If is replaced by the branch it takes."""
@@ -152,10 +152,13 @@ class OnnxSession(Session):
 
 
 def _wanted(prepared: _Prepared, observe: Collection[str] | None) -> frozenset[str]:
-    graph, constants = prepared.graph, prepared.program.constants
+    graph, program = prepared.graph, prepared.program
+    known = {
+        name for name in graph.values if name in program.producer or name in program.inputs or name in graph.outputs
+    }
     if observe is None:
-        return frozenset(name for name in graph.values if name not in constants)
-    unknown = [name for name in observe if name not in graph.values]
+        return frozenset(known - program.constants.keys())
+    unknown = [name for name in observe if name not in known]
     if unknown:
         raise InputError(
             f"the model has no value {unknown[0]!r} that could be observed",
