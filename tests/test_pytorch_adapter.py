@@ -344,7 +344,7 @@ def test_control_flow_scalars_and_keywords():
     session, graph, _ = checked(Branches(), {"x": X, "times": np.array(3), "shift": X})
     assert [node.op for node in graph.nodes].count("sum") == 3
     assert [(spec.name, spec.dtype, spec.required) for spec in session.signature.inputs] == [
-        ("x", "float32", True),
+        ("x", None, True),
         ("times", "int64", False),
         ("shift", None, False),
     ]
@@ -459,6 +459,22 @@ def test_tied_weights_and_a_weight_as_output():
     _, graph, _ = checked(Tied(), {"tokens": np.array([[1, 2]])})
     assert by_name(graph)["out/linear.0"].weights == ("embed.weight",)
     assert graph.outputs == ("out/linear.0", "embed.weight")
+
+
+@pytest.mark.parametrize("module", [lambda: nn.LazyLinear(3), lambda: nn.Linear(4, 4, device="meta")])
+def test_weights_without_content(module):
+    with pytest.raises(ModelError) as caught:
+        opened(module())
+    assert "weight" in caught.value.found
+
+
+def test_device_that_is_not_there(factory):
+    with pytest.raises(ModelError, match="cannot be moved to"):
+        opened(f"{factory}:build", device="no such device")
+
+
+def test_dropout_without_effect_is_not_warned_of():
+    assert opened(nn.Sequential(nn.Dropout(0.0), nn.Linear(4, 4))).notes == ()
 
 
 @pytest.mark.parametrize("feeds", [{}, {"input": X, "other": X}, {"input": np.array(["text"])}])

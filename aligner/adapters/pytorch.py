@@ -153,6 +153,7 @@ def _open_live(module: Any, options: OpenOptions) -> Session:
     if options.weights is not None or (other is not None and not other.closed):
         module = _copied(module, options)
     module, notes = _uncompiled(module)
+    _check_weights(module)
     notes += _load_weights(module, options) + _mode_notes(module, options)
     first = next((tensor for tensor in (*module.parameters(), *module.buffers())), None)
     device = str(first.device) if first is not None else options.device
@@ -189,6 +190,7 @@ def _open_owned(module: Any, options: OpenOptions, notes: tuple[str, ...]) -> Se
             hint="save it with torch.jit.save and give the file",
         )
     module, unwrapped = _uncompiled(module)
+    _check_weights(module)
     notes += unwrapped + _load_weights(module, options)
     try:
         module = module.to(options.device)
@@ -201,6 +203,26 @@ def _open_owned(module: Any, options: OpenOptions, notes: tuple[str, ...]) -> Se
     if options.evaluation_mode is True:
         module.eval()
     return EagerSession(module, device=options.device, notes=notes + _mode_notes(module, options))
+
+
+def _check_weights(module: Any) -> None:
+    """Refuse modules whose parameters have no content yet."""
+    from torch import nn
+
+    lazy = [name for name, tensor in module.named_parameters() if nn.parameter.is_lazy(tensor)]
+    if lazy:
+        raise ModelError(
+            "the module has lazy parameters, which get their shapes from a first call",
+            found=listing(lazy),
+            hint="call the module once on an example before handing it over",
+        )
+    absent = [name for name, tensor in module.named_parameters() if tensor.is_meta]
+    if absent:
+        raise ModelError(
+            "the module's weights were never loaded",
+            found=f"on the meta device: {listing(absent)}",
+            hint="load them first",
+        )
 
 
 def _uncompiled(module: Any) -> tuple[Any, tuple[str, ...]]:
@@ -223,12 +245,12 @@ def _mode_notes(module: Any, options: OpenOptions) -> tuple[str, ...]:
         return ()
     from torch import nn
 
-    kinds = (nn.modules.batchnorm._NormBase, nn.modules.dropout._DropoutNd, nn.RReLU)
-    touched = {
-        type(part).__name__
-        for part in module.modules()
-        if part.training and (isinstance(part, kinds) or getattr(part, "dropout", 0.0) not in (0.0, 0, None))
-    }
+    def differs(part: Any) -> bool:
+        rate = getattr(part, "p" if isinstance(part, nn.modules.dropout._DropoutNd) else "dropout", None)
+        normalises = isinstance(part, nn.modules.batchnorm._NormBase) and part.track_running_stats
+        return normalises or isinstance(part, nn.RReLU) or (isinstance(rate, float) and rate > 0)
+
+    touched = {type(part).__name__ for part in module.modules() if part.training and differs(part)}
     if not touched:
         return ()
     return (f"the module is in train mode, which changes {listing(sorted(touched))}; --eval runs it in eval mode",)
