@@ -24,6 +24,7 @@ from torchscript_models import (  # noqa: E402
     Loops,
     Lstm,
     Noisy,
+    Pyramid,
     Restorer,
     Sizes,
     Streaming,
@@ -305,6 +306,29 @@ def test_numbers_of_a_trace_are_constants():
     (tensor,) = session.run(feeds, [name])
     assert tensor.array == graph.weights[name].load() == 2
     assert same(last(session, feeds)[graph.outputs[0]], session.predict(feeds)[0].array)
+
+
+def test_lists_are_followed_through_the_changes_that_the_program_makes():
+    session, feeds = opened(make(Pyramid)), {"x": noise(2, 4)}
+    graph = session.graph(feeds)
+    producer = {name: node for node in graph.nodes for name in node.outputs}
+    sums = [node for node in graph.nodes if node.kind == "add" and len(node.inputs) == 2]
+    assert [producer[node.inputs[1]].kind for node in sums] == ["mul", "sigmoid"]
+    assert producer[sums[0].inputs[1]].scope == "down.1"
+    assert len(graph.outputs) == 4
+    assert not any(name.startswith("outputs") for name in graph.outputs)
+    seen = last(session, feeds)
+    assert all(same(tensor.array, seen[tensor.value]) for tensor in session.predict(feeds))
+
+
+def test_scopes_name_the_lists_that_modules_are_in(tmp_path):
+    path = tmp_path / "traced.pt"
+    torch.jit.save(make(Pyramid, traced=torch.zeros(2, 4)), str(path))
+    for model in (make(Pyramid), make(Pyramid, traced=torch.zeros(2, 4)), path):
+        graph = TorchScriptAdapter().open(model, OpenOptions()).graph({"x": noise(2, 4)})
+        linear = [node.scope for node in graph.nodes if node.kind == "matmul"]
+        assert linear == ["down.0.inner", "down.1.inner", "up.0.inner", "up.1.inner"]
+        assert [node.scope for node in graph.nodes if node.kind == "relu"] == ["down.0", "down.1", "up.0", "up.1"]
 
 
 def test_bfloat16_travels_as_float32():

@@ -149,3 +149,37 @@ def total(xs: list[torch.Tensor]):
 
 def both(x, y: float):
     return x.relu() * y + x
+
+
+class Block(nn.Module):
+    def __init__(self, channels: int):
+        super().__init__()
+        self.inner = nn.Linear(channels, channels)
+        self.gain = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        return torch.relu(self.inner(x)) * self.gain
+
+
+class Pyramid(nn.Module):
+    """Two module lists, and a Python list that is inserted into, replaced in, extended and indexed."""
+
+    def __init__(self):
+        super().__init__()
+        self.down = nn.ModuleList([Block(4), Block(4)])
+        self.up = nn.ModuleList([Block(4), Block(4)])
+
+    def forward(self, x):
+        features: list[torch.Tensor] = []
+        sizes: list[int] = []
+        for block in self.down:
+            x = block(x)
+            features.insert(0, x)
+            sizes.append(x.size(1))
+        if len(sizes) > 1:
+            x = x + 1
+        features[1] = torch.sigmoid(features[1])
+        features.extend([x])
+        for i, block in enumerate(self.up):
+            x = block(x) + features[i]
+        return x, features

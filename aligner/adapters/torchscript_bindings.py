@@ -85,6 +85,15 @@ class Bindings:
         held = isinstance(ref, str) and value.type().kind() != "OptionalType"
         return Ellipsis if held or is_tensor(value.type()) or isinstance(ref, Items | Produced) else UNKNOWN
 
+    def forget(self, value: Any) -> None:
+        """The contents of a list are no longer known, under none of its names."""
+        known = self._known.get(value.debugName(), UNKNOWN)
+        if isinstance(known, list | dict):
+            self._known = {name: other for name, other in self._known.items() if other is not known}
+        ref = self.ref(value)
+        if isinstance(ref, Items):
+            ref.exact = False
+
     def written(self, target: Any, draft: Draft) -> None:
         """An op overwrote the target's memory; its result is what the memory holds from here on."""
         self._writes.append((self.time, target))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from aligner.adapters.torchscript_operands import Items, Ref, is_tensor, leaves
+from aligner.adapters.torchscript_operands import Draft, Items, Ref, is_tensor, leaves
 from aligner.adapters.torchscript_reader import Reader
+from aligner.adapters.torchscript_scopes import complete_scopes
 from aligner.adapters.torchscript_taps import every_node
+from aligner.adapters.torchscript_weights import WeightTable
 from aligner.records.graph import Graph, Node, Shape, Value
 
 Seen = Mapping[str, tuple[Shape, str]]
@@ -51,11 +53,12 @@ def read_graph(jit_graph: Any, module: Any) -> ScriptGraph:
     reader.read()
     names = reader.names
     drafts = [draft for draft in reader.drafts if draft.outputs]
+    complete_scopes(drafts, [reader.weights.owner(draft.inputs) for draft in drafts], module)
     computed = {name: None for draft in drafts for name in draft.outputs}
     values = {name: _value(reader, name) for name in (*reader.inputs, *computed)}
     graph = Graph(
         framework="torchscript",
-        nodes=_nodes(reader),
+        nodes=_nodes(drafts, reader.weights),
         values=values,
         weights=reader.weights.records,
         inputs=tuple(reader.inputs),
@@ -101,12 +104,10 @@ def as_it_ran(graph: Graph, seen: Seen, passed: Mapping[str, str]) -> Graph:
     return replace(graph, nodes=tuple(nodes), values=values, weights=weights)
 
 
-def _nodes(reader: Reader) -> tuple[Node, ...]:
+def _nodes(drafts: Sequence[Draft], table: WeightTable) -> tuple[Node, ...]:
     nodes: list[Node] = []
-    for draft in reader.drafts:
-        if not draft.outputs:
-            continue
-        weights = tuple(name for name in draft.inputs if name in reader.weights.records)
+    for draft in drafts:
+        weights = tuple(name for name in draft.inputs if name in table.records)
         node = Node(
             index=len(nodes),
             name=draft.outputs[0],
@@ -116,7 +117,7 @@ def _nodes(reader: Reader) -> tuple[Node, ...]:
             outputs=tuple(draft.outputs),
             weights=weights,
             attributes=MappingProxyType(draft.attributes),
-            scope=draft.scope or reader.weights.owner(weights),
+            scope=draft.scope,
             source=draft.source,
         )
         nodes.append(node)

@@ -40,10 +40,48 @@ class Items:
     exact: bool = True
     keys: tuple[Any, ...] | None = None
 
-    def append(self, ref: Ref, block: int) -> None:
-        """Add what the program appends."""
-        self.elements.append(ref)
-        self.exact = self.exact and self.block == block
+    def change(self, op: str, operands: Sequence[Any], refs: Sequence[Ref], block: int) -> None:
+        """Do what the program does to the list: ``operands`` are the known values, ``refs`` the tensors behind them."""
+        before = list(self.elements)
+        exact = self.exact and self.block == block and self._changed(op, operands, refs)
+        if not exact:
+            self.exact = False
+            self.elements[:] = [*before, *(leaf for ref in refs[1:] for leaf in leaves(ref))]
+
+    def _changed(self, op: str, operands: Sequence[Any], refs: Sequence[Ref]) -> bool:
+        position = operands[1] if len(operands) > 1 else -1
+        known = isinstance(position, int) and self.keys is None
+        if op == "aten::append":
+            self.elements.append(refs[1])
+        elif op == "aten::insert" and known:
+            self.elements.insert(position, refs[2])
+        elif op == "aten::_set_item" and known and -len(self.elements) <= position < len(self.elements):
+            self.elements[position] = refs[2]
+        elif op == "aten::_set_item" and self.keys is not None and position is not UNKNOWN:
+            self._set(position, refs[2])
+        elif op == "aten::extend" and isinstance(refs[1], Items) and refs[1].exact:
+            self.elements.extend(refs[1].elements)
+        elif op == "aten::reverse":
+            self.elements.reverse()
+        elif op == "aten::clear" and self.keys is None:
+            self.elements.clear()
+        else:
+            return False
+        return True
+
+    def _set(self, key: Any, ref: Ref) -> None:
+        keys = self.keys or ()
+        if key in keys:
+            self.elements[keys.index(key)] = ref
+        else:
+            self.keys = (*keys, key)
+            self.elements.append(ref)
+
+
+LIST_CHANGES = frozenset(
+    "aten::append aten::insert aten::_set_item aten::extend aten::reverse aten::clear aten::pop aten::remove "
+    "aten::Delete aten::popitem aten::update aten::setdefault".split()
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from aligner.adapters.torchscript_bindings import Bindings
 from aligner.adapters.torchscript_operands import (
+    LIST_CHANGES,
     UNKNOWN,
     Draft,
     Items,
@@ -23,15 +24,6 @@ from aligner.adapters.torchscript_operands import (
 from aligner.adapters.torchscript_ops import attributes_of, kind_of_node, schema_of, scope_of, source_of
 from aligner.adapters.torchscript_taps import every_node
 from aligner.adapters.torchscript_weights import WeightTable
-
-_LIST_CHANGES = frozenset({"aten::insert", "aten::extend", "aten::pop", "aten::clear", "aten::_set_item"}) | {
-    "aten::reverse",
-    "aten::remove",
-    "aten::Delete",
-    "aten::popitem",
-    "aten::update",
-    "aten::setdefault",
-}
 
 
 class Reader:
@@ -61,7 +53,7 @@ class Reader:
             "prim::unchecked_cast": self._pass_on,
             "prim::unchecked_unwrap_optional": self._pass_on,
             "aten::_unwrap_optional": self._pass_on,
-            "aten::append": self._append,
+            **dict.fromkeys(LIST_CHANGES, self._change),
             "prim::If": self._branch,
             "prim::Loop": self._loop,
             "prim::RaiseException": self._skip,
@@ -256,13 +248,19 @@ class Reader:
         else:
             self.names.share(output, source)
 
-    def _append(self, node: Any) -> None:
+    def _change(self, node: Any) -> None:
         inputs = list(node.inputs())
         items = self.names.ref(inputs[0])
         if isinstance(items, Items):
-            items.append(self.names.ref(inputs[1]), self.names.block)
+            refs = [self.names.ref(value) for value in inputs]
+            items.change(node.kind(), [self.names.known(value) for value in inputs], refs, self.names.block)
+        else:
+            self.names.forget(inputs[0])
         for output in node.outputs():
-            self.names.bind(output, items)
+            if output.type().kind() == inputs[0].type().kind():  # append and its like answer the list
+                self.names.bind(output, items)
+            else:
+                self._take_out(node, items)
 
     # nodes that compute
 
@@ -297,12 +295,11 @@ class Reader:
         return operands
 
     def _disturb(self, node: Any, inputs: Sequence[Any]) -> None:
-        """A list that another op may change is no longer known element by element; reading ops leave it alone."""
-        reads = node.kind().startswith(("aten::", "quantized::")) and node.kind() not in _LIST_CHANGES
-        for value in inputs:
-            items = self.names.ref(value)
-            if isinstance(items, Items) and value.type().kind() != "TupleType" and not reads:
-                items.exact = False
+        """A list that a call may change is no longer known element by element; PyTorch's own ops leave it alone."""
+        if not node.kind().startswith(("aten::", "quantized::")):
+            for value in inputs:
+                if value.type().kind() in ("ListType", "DictType"):
+                    self.names.forget(value)
 
     # control flow
 
@@ -333,6 +330,9 @@ class Reader:
                 ref.exact = False
             if ref is not None:
                 self.names.bind(parameter, ref)
+        for changing in every_node(body):
+            if changing.kind() in LIST_CHANGES:  # in the next round, also for what stands before it
+                self.names.forget(next(changing.inputs()))
         with self.names.loop():
             self._walk(body)
             _, *again = body.outputs()

@@ -40,5 +40,5 @@ class WeightTable:
         return record.shape if record is not None else None
 
     def owner(self, names: Iterable[str]) -> str | None:
-        """The module that holds the first of these weights."""
-        return next((name.rpartition(".")[0] for name in names if "." in name and name in self._attributes), None)
+        """The module that holds the first of these weights, "" for the top; None where there is none."""
+        return next((name.rpartition(".")[0] for name in names if name in self._attributes), None)
