@@ -37,6 +37,8 @@ def load_constant(data: bytes, tensor: Tensor) -> Array:
 
     Raises ModelFormatError where the content does not fill the shape, UnsupportedModelError for sparse storage.
     """
+    if tensor.variable:
+        return _initial(tensor)
     begin, end = tensor.content or (0, 0)
     content = data[begin:end]
     if tensor.sparse:
@@ -49,6 +51,14 @@ def load_constant(data: bytes, tensor: Tensor) -> Array:
     if array.size != element_count(tensor.shape):
         raise damaged(f'tensor {tensor.index} "{tensor.name}" has {array.size} elements for the shape {tensor.shape}')
     array = array.reshape(tensor.shape)
+    array.flags.writeable = False
+    return array
+
+
+def _initial(tensor: Tensor) -> Array:
+    """What TFLite sets a variable tensor to before the first run: the zero point, which stands for 0."""
+    zero_point = tensor.quantization.zero_point[0] if tensor.quantization else 0
+    array: Array = np.full(tensor.shape, zero_point, numpy_dtype(tensor.dtype) or np.float32)
     array.flags.writeable = False
     return array
 

@@ -72,8 +72,8 @@ def name_tensors(subgraph: Subgraph) -> Naming:
 
 
 def _is_constant(tensor: Tensor) -> bool:
-    # A constant without elements has no buffer; so has a state, but that has elements.
-    return tensor.content is not None or (not tensor.variable and element_count(tensor.shape) == 0)
+    # A constant without elements has no buffer. A variable counts as the constant that each run starts from.
+    return tensor.content is not None or tensor.variable or element_count(tensor.shape) == 0
 
 
 def declared_shape(tensor: Tensor) -> Shape | None:

@@ -40,7 +40,7 @@ class Planner:
     @staticmethod
     def of(subgraph: Subgraph, naming: Naming) -> Planner:
         """Find out what depends on constants alone."""
-        known = set(naming.constants)
+        known = {index for index in naming.constants if not subgraph.tensors[index].variable}
         for operator in subgraph.operators:
             present = [index for index in operator.inputs if index != NO_TENSOR]
             fixed = kind_of(operator.op, custom=operator.custom) not in {"random", "control_flow", "opaque"}

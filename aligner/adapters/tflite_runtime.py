@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aligner.adapters.flatbuffer import damaged
 from aligner.adapters.tflite_constants import numpy_dtype
 from aligner.adapters.tflite_schema import Model
 from aligner.errors import MissingFrameworkError, ModelError, ModelExecutionError, UnsupportedModelError, listing
@@ -51,18 +52,15 @@ class Runtime:
 
         ``operator_names`` describes the n-th operator of ``content``, for error messages.
         """
-        interpreter = None
         try:
             interpreter = self._invoked(content, feeds, delegates)
         except (RuntimeError, ValueError, TypeError) as error:
             raise _translated(error, operator_names) from error
-        shapes = {detail["index"]: detail for detail in interpreter.get_output_details()}
         for index in outputs:
-            detail = shapes[index]
-            if 0 in detail["shape"]:  # nothing is allocated for it, and asking for it raises
-                array = np.empty(detail["shape"], detail["dtype"])
-            else:
-                array = np.asarray(interpreter.get_tensor(index))  # scalars come as numpy scalars
+            try:
+                array = _taken(interpreter, index)
+            except (RuntimeError, ValueError) as error:
+                raise _translated(error, operator_names) from error
             yield index, owned(array)
             del array
 
@@ -71,16 +69,24 @@ class Runtime:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             interpreter = self.interpreter(model_content=content, num_threads=min(4, os.cpu_count() or 1), **options)
-        for detail in interpreter.get_input_details():
-            array = feeds[detail["index"]]
-            if tuple(detail["shape"]) != array.shape:
-                interpreter.resize_tensor_input(detail["index"], array.shape)
+        for index, array in feeds.items():
+            interpreter.resize_tensor_input(index, array.shape)  # does nothing where the shape is the same
         interpreter.allocate_tensors()
         for index, array in feeds.items():
             if array.size:
                 interpreter.set_tensor(index, array)
         interpreter.invoke()
         return interpreter
+
+
+def _taken(interpreter: Any, index: int) -> Array:
+    try:
+        return np.asarray(interpreter.get_tensor(index))  # scalars come as numpy scalars
+    except ValueError:
+        detail = next(detail for detail in interpreter.get_output_details() if detail["index"] == index)
+        if 0 not in detail["shape"]:
+            raise
+        return np.empty(detail["shape"], detail["dtype"])  # nothing is allocated for it, so there is nothing to get
 
 
 def owned(array: Array) -> Array:
@@ -149,6 +155,8 @@ def _flex_error(operators: tuple[str, ...]) -> UnsupportedModelError:
 
 def _translated(error: Exception, operator_names: Callable[[int], str]) -> ModelError:
     text = " ".join(str(error).split())
+    if isinstance(error, UnicodeError):
+        return damaged(f"a name is not UTF-8 ({text})")
     unresolved = _UNRESOLVED.findall(text)
     if any(name.startswith(_FLEX) for name in unresolved) or "Select TensorFlow op" in text:
         flex = unresolved or [op for _, op in _NODE.findall(text) if op.startswith(_FLEX)]
@@ -165,6 +173,12 @@ def _translated(error: Exception, operator_names: Callable[[int], str]) -> Model
             "the model needs a newer TFLite interpreter than the one installed",
             found=listing(f"{op} version {version}" for op, version in missing),
             hint="pip install --upgrade ai-edge-litert",
+        )
+    if "data is null" in text:
+        return ModelExecutionError(
+            "TFLite gave nothing for a value of the model",
+            found=text,
+            hint="an operator lists it as its output without computing it; the file may be damaged",
         )
     where = [operator_names(int(number)) for number, _ in _NODE.findall(text)]
     found = "; ".join([*(name for name in where if name), text])

@@ -1,0 +1,346 @@
+"""Files of named arrays, written one array at a time and read one array at a time: .npz and .safetensors."""
+
+from __future__ import annotations
+
+import errno
+import json
+import math
+import os
+import shutil
+import struct
+import tempfile
+import zipfile
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from aligner.errors import ModelFormatError, OutputError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+SUFFIXES = (".npz", ".safetensors")
+DOCUMENT = "__aligner__"
+"""The entry, or the metadata key, that holds the description."""
+_HEADER_LIMIT = 100_000_000
+_READING = (
+    OSError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    MemoryError,
+    RecursionError,
+    struct.error,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+"""What reading a damaged archive raises."""
+_WORDS = {
+    "F64": "<f8",
+    "F32": "<f4",
+    "F16": "<f2",
+    "I64": "<i8",
+    "I32": "<i4",
+    "I16": "<i2",
+    "I8": "i1",
+    "U64": "<u8",
+    "U32": "<u4",
+    "U16": "<u2",
+    "U8": "u1",
+    "BOOL": "?",
+    "C64": "<c8",
+}
+_NUMPY_WORDS = {np.dtype(layout): word for word, layout in _WORDS.items()}
+
+
+class ArrayWriter(ABC):
+    """A file that is being written."""
+
+    @abstractmethod
+    def add(self, name: str, array: Array) -> None:
+        """Append one array; raises OutputError for a type that the format cannot hold."""
+
+    @abstractmethod
+    def finish(self, document: str | None) -> None:
+        """Complete the file, with the text that describes its arrays."""
+
+
+@contextmanager
+def new_file(path: Path) -> Iterator[ArrayWriter]:
+    """A writer for ``path`` by its suffix; the file appears whole when the block ends well, else not at all.
+
+    Raises OutputError where the suffix is unknown or the file cannot be written; what the block raises goes through.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"cannot write {path}", found=f'the suffix "{path.suffix}"', hint="name the file run.npz or run.safetensors"
+        )
+    final = Path(os.path.realpath(path))
+    partial = final.with_name(f".{final.name[:200]}.{os.getpid()}.part")
+    with _writing(path):
+        if final.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder")
+        file = partial.open("xb")
+    try:
+        with file:
+            with _writing(path):
+                writer = _NpzWriter(path, file) if path.suffix.lower() == ".npz" else _SafetensorsWriter(path, file)
+            yield writer
+        with _writing(path):
+            partial.replace(final)
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except (OSError, ValueError, zipfile.LargeZipFile) as error:
+        raise OutputError(
+            f"cannot write {path}",
+            found=getattr(error, "strerror", None) or str(error),
+            hint="name a file in an existing folder that you may write to, with enough free space",
+        ) from error
+
+
+def _storable(array: Array) -> Array:
+    """Strings as a unicode array, types beyond numpy's own (bfloat16) as float32."""
+    if array.dtype.kind in "OSU":
+        texts = [
+            t.decode("utf-8", errors="replace") if isinstance(t, bytes) else str(t) for t in array.ravel().tolist()
+        ]
+        return np.array(texts, dtype=np.str_).reshape(array.shape)
+    if array.dtype.kind == "V":
+        array = array.astype(np.float32)
+    return array.astype(array.dtype.newbyteorder("<"), copy=False)
+
+
+class _NpzWriter(ArrayWriter):
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path = path
+        self._zip = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True)
+
+    def add(self, name: str, array: Array) -> None:
+        self._append(name, _storable(np.asarray(array)))
+
+    def _append(self, name: str, content: Array) -> None:
+        with _writing(self._path), self._zip.open(zipfile.ZipInfo(f"{name}.npy"), "w", force_zip64=True) as entry:
+            np.lib.format.write_array(entry, content, allow_pickle=False)
+
+    def finish(self, document: str | None) -> None:
+        if document is not None:
+            self._append(DOCUMENT, np.array(document.encode("ascii")))
+        with _writing(self._path):
+            self._zip.close()
+
+
+class _SafetensorsWriter(ArrayWriter):
+    """The header stands first and is known last, so the arrays wait in a second file."""
+
+    def __init__(self, path: Path, file: IO[bytes]) -> None:
+        self._path = path
+        self._file = file
+        self._header: dict[str, Any] = {}
+        self._data = tempfile.TemporaryFile(dir=path.parent)  # noqa: SIM115 - lives as long as the writer
+
+    def add(self, name: str, array: Array) -> None:
+        array = _storable(np.asarray(array))
+        word = _NUMPY_WORDS.get(array.dtype)
+        if word is None:
+            raise OutputError(
+                "safetensors cannot hold a tensor of this recording",
+                found=f'"{name}" of type {"string" if array.dtype.kind == "U" else array.dtype}',
+                hint="write the recording to a .npz file",
+            )
+        begin = self._data.tell()
+        offsets = [begin, begin + array.nbytes]
+        self._header[name] = {"dtype": word, "shape": list(array.shape), "data_offsets": offsets}
+        with _writing(self._path):
+            self._data.write(np.ascontiguousarray(array).data if array.nbytes else b"")
+
+    def finish(self, document: str | None) -> None:
+        header = {"__metadata__": {DOCUMENT: document}, **self._header} if document is not None else self._header
+        text = json.dumps(header).encode("ascii")
+        text += b" " * (-len(text) % 8)
+        with _writing(self._path), self._data:
+            self._file.write(struct.pack("<Q", len(text)) + text)
+            self._data.seek(0)
+            shutil.copyfileobj(self._data, self._file, 1 << 20)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """An array of a file, as its header describes it."""
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    start: int = 0
+    """safetensors: where its bytes begin in the file. npz: where they begin in the entry."""
+    fortran: bool = False
+    wide: bool = True
+    """False for bfloat16, whose 16 bits are the upper half of a float32."""
+
+    @property
+    def nbytes(self) -> int:
+        """How many bytes it takes in the file."""
+        return math.prod(self.shape) * (self.dtype.itemsize if self.wide else 2)
+
+
+class ArrayFile(ABC):
+    """A file of named arrays; ``entries`` in the order of the file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.entries: Mapping[str, Entry] = {}
+        self.document: str | None = None
+
+    @abstractmethod
+    def _bytes(self, name: str) -> bytes: ...
+
+    def close(self) -> None:
+        """Release the file; a later read opens it again."""
+
+    def read(self, name: str) -> Array:
+        """One array, read-only; strings as an object array.
+
+        Raises ModelFormatError where the file has changed or is damaged.
+        """
+        entry = self.entries[name]
+        content = self._guarded(name)
+        if len(content) != entry.nbytes:
+            raise damaged_file(self.path, f'"{name}" ends early')
+        if not entry.wide:
+            array: Array = (np.frombuffer(content, "<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+        else:
+            array = np.frombuffer(content, entry.dtype)
+        array = array.reshape(entry.shape[::-1]).T if entry.fortran else array.reshape(entry.shape)
+        array = np.array(array.astype(object) if array.dtype.kind == "U" else array, order="C")
+        array.flags.writeable = False
+        return array
+
+    def _guarded(self, name: str) -> bytes:
+        try:
+            return self._bytes(name)
+        except (*_READING, KeyError) as error:
+            raise damaged_file(self.path, f'"{name}": {error}') from error
+
+
+def damaged_file(path: Path, found: str) -> ModelFormatError:
+    """The error of a file that is not what its name says."""
+    return ModelFormatError(
+        f"{path} is no readable file of tensors", found=found, hint="write the recording again, or copy it again"
+    )
+
+
+def open_file(path: Path) -> ArrayFile:
+    """Read the headers of every array; the arrays themselves are read when asked for."""
+    try:
+        with path.open("rb") as file:
+            zipped = file.read(2) == b"PK"
+        return _NpzFile(path) if zipped or path.suffix.lower() == ".npz" else _SafetensorsFile(path)
+    except ModelFormatError:
+        raise
+    except (
+        OSError,
+        ValueError,
+        zipfile.BadZipFile,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        struct.error,
+    ) as error:
+        raise damaged_file(path, getattr(error, "strerror", None) or str(error)) from error
+
+
+class _NpzFile(ArrayFile):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self._archive: zipfile.ZipFile | None = None
+        with zipfile.ZipFile(path) as archive:
+            found = {}
+            for info in archive.infolist():
+                if info.filename.endswith(".npy"):
+                    found[info.filename.removesuffix(".npy")] = self._entry(archive, info)
+            if not found:
+                raise damaged_file(path, f"a zip archive of {len(archive.infolist())} files, none of them an array")
+        document = found.pop(DOCUMENT, None)
+        self.entries = found
+        if document is not None:
+            self.entries = {DOCUMENT: document}
+            text = self.read(DOCUMENT).tolist()
+            self.document = text.decode("utf-8", errors="replace") if isinstance(text, bytes) else str(text)
+            self.entries = found
+
+    def _entry(self, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> Entry:
+        with archive.open(info) as file:
+            version = np.lib.format.read_magic(file)
+            read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+            shape, fortran, dtype = read(file)
+            start = file.tell()
+        if dtype.hasobject:
+            raise damaged_file(self.path, f'"{info.filename}" holds Python objects, which only unpickling could read')
+        entry = Entry(shape, dtype, start, fortran)
+        if any(size < 0 for size in shape) or start + entry.nbytes != info.file_size:
+            raise damaged_file(
+                self.path, f'"{info.filename}" is {info.file_size} bytes long, its header says otherwise'
+            )
+        return entry
+
+    def _bytes(self, name: str) -> bytes:
+        if self._archive is None:  # kept open: its directory is long
+            self._archive = zipfile.ZipFile(self.path)
+        with self._archive.open(f"{name}.npy") as file:
+            file.read(self.entries[name].start)
+            return file.read()
+
+    def close(self) -> None:
+        if self._archive is not None:
+            self._archive.close()
+            self._archive = None
+
+
+class _SafetensorsFile(ArrayFile):
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            length = struct.unpack("<Q", file.read(8))[0]
+            if length > min(size - 8, _HEADER_LIMIT):
+                raise damaged_file(path, f"{size} bytes; its header alone would take {length}")
+            header = json.loads(file.read(length))
+        if not isinstance(header, dict):
+            raise damaged_file(path, "its header is no table")
+        metadata = header.pop("__metadata__", None)
+        if isinstance(metadata, dict) and isinstance(metadata.get(DOCUMENT), str):
+            self.document = metadata[DOCUMENT]
+        found = {name: self._entry(name, entry, 8 + length, size) for name, entry in header.items()}
+        self.entries = dict(sorted(found.items(), key=lambda item: item[1].start))
+
+    def _entry(self, name: str, described: Any, base: int, size: int) -> Entry:
+        try:
+            begin, end = (int(offset) for offset in described["data_offsets"])
+            shape = tuple(int(length) for length in described["shape"])
+            word = described["dtype"]
+        except (KeyError, TypeError, ValueError) as error:
+            raise damaged_file(self.path, f'"{name}" is not described ({error})') from error
+        if word not in _WORDS and word != "BF16":
+            raise damaged_file(self.path, f'"{name}" has the type {word}, which numpy lacks')
+        entry = Entry(shape, np.dtype(_WORDS.get(word, "<f4")), base + begin, wide=word != "BF16")
+        if begin < 0 or base + end > size or min(shape, default=0) < 0 or end - begin != entry.nbytes:
+            raise damaged_file(self.path, f'"{name}" does not lie in the file as its header says')
+        return entry
+
+    def _bytes(self, name: str) -> bytes:
+        with self.path.open("rb") as file:
+            file.seek(self.entries[name].start)
+            return file.read(self.entries[name].nbytes)
