@@ -472,3 +472,10 @@ def test_nothing_reaches_the_terminal(capfd):
     session.predict({"x": picture(1, 8)})
     arrays(session, {"x": picture(1, 8)})
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_name_that_is_no_text_is_a_damaged_file(tmp_path):
+    path = tmp_path / "model.onnx"
+    path.write_bytes(make.chain().SerializeToString().replace(b"matmul_1", b"matm\xfful1"[:8]))
+    with pytest.raises(ModelFormatError, match="damaged"):
+        open_model(path)

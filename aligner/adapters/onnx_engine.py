@@ -68,7 +68,7 @@ class Engine:
         providers = list(dict.fromkeys((self.provider, "CPUExecutionProvider")))
         try:
             source = str(model) if isinstance(model, Path) else model.SerializeToString()
-            return ort.InferenceSession(source, options, providers=providers)
+            return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
         except Exception as error:
             raise _rejected(error) from error
 

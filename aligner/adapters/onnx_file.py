@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from aligner.adapters.onnx_dtypes import STRING, from_bits, is_shareable, numpy_dtype, storage_dtype
 from aligner.adapters.onnx_names import subgraphs
 from aligner.adapters.onnx_order import sort_nodes
+from aligner.adapters.onnx_text import has_broken_text
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError, UntrustedFileError
 
 if TYPE_CHECKING:
@@ -125,6 +126,10 @@ def wrap_onnx(model: Any, path: Path | None) -> OnnxFile:
             f"{path or 'the ModelProto'} is no complete ONNX model",
             found=f"{len(model.graph.node)} nodes and no graph output",
             hint=_REEXPORT,
+        )
+    if has_broken_text(model):
+        raise ModelFormatError(
+            f"{path or 'the ModelProto'} is damaged", found="a name in it is not UTF-8 text", hint=_REEXPORT
         )
     for tensor in _every_tensor(model.graph):
         _check_tensor(tensor, path)
