@@ -1,0 +1,119 @@
+"""The forms a network is deployed in; built once into a folder, found there afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.faults.architectures import ARCHITECTURES, Architecture, Feeds
+
+EAGER = "eager"
+
+
+def build_form(name: str, form: str, folder: Path, seed: int) -> Path:
+    """The file of one architecture in one form; raises whatever the exporter raises."""
+    path = folder / f"{name}-{seed}-{form}{'.pt' if form in {'trace', 'script'} else '.onnx'}"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_name(f"partial-{path.name}")
+        _BUILDERS[form](ARCHITECTURES[name], partial, folder, seed)
+        partial.rename(path)
+    return path
+
+
+def export(module: Any, architecture: Architecture, form: str, path: Path, feeds: Feeds) -> None:
+    """Write a live module in one of the forms that come straight from torch."""
+    import torch
+
+    arguments = tuple(torch.from_numpy(array) for array in feeds.values())
+    with torch.no_grad():
+        if form == "trace":
+            torch.jit.save(torch.jit.trace(module, arguments, check_trace=False), str(path))
+        elif form == "script":
+            torch.jit.save(torch.jit.script(module), str(path))
+        else:
+            _export_onnx(module, architecture, form, path, arguments)
+
+
+def _export_onnx(module: Any, architecture: Architecture, form: str, path: Path, arguments: tuple[Any, ...]) -> None:
+    import torch
+
+    names: dict[str, Any] = {
+        "input_names": list(architecture.shapes),
+        "output_names": list(architecture.outputs),
+    }
+    if form == "dynamo":
+        torch.onnx.export(module, arguments, str(path), dynamo=True, external_data=False, verbose=False, **names)
+        return
+    mode = torch.onnx.TrainingMode.EVAL if form == "folded" else torch.onnx.TrainingMode.PRESERVE
+    opset = 13 if form == "opset13" else 17
+    torch.onnx.export(module, arguments, str(path), dynamo=False, opset_version=opset, training=mode, **names)
+
+
+def _from_torch(form: str) -> Callable[[Architecture, Path, Path, int], None]:
+    def build(architecture: Architecture, path: Path, folder: Path, seed: int) -> None:  # noqa: ARG001
+        export(architecture.module(seed), architecture, form, path, architecture.feeds(seed))
+
+    return build
+
+
+def _slim(architecture: Architecture, path: Path, folder: Path, seed: int) -> None:
+    import onnx
+    import onnxslim
+
+    source = build_form(architecture.name, "onnx", folder, seed)
+    onnx.save(onnxslim.slim(onnx.load(source)), path)
+
+
+def _half(architecture: Architecture, path: Path, folder: Path, seed: int) -> None:
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    model = onnx.load(build_form(architecture.name, "folded", folder, seed))
+    onnx.save(convert_float_to_float16(model, keep_io_types=True), path)
+
+
+def _integer(architecture: Architecture, path: Path, folder: Path, seed: int) -> None:
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Calibration(CalibrationDataReader):
+        def __init__(self) -> None:
+            self.rest = [architecture.feeds(seed + extra) for extra in range(4)]
+
+        def get_next(self) -> Any:
+            return self.rest.pop(0) if self.rest else None
+
+    quantize_static(
+        str(build_form(architecture.name, "folded", folder, seed)),
+        str(path),
+        Calibration(),
+        quant_format=QuantFormat.QDQ,
+        activation_type=QuantType.QUInt8,
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+    )
+
+
+_BUILDERS: Mapping[str, Callable[[Architecture, Path, Path, int], None]] = {
+    **{form: _from_torch(form) for form in ("trace", "script", "onnx", "folded", "opset13", "dynamo")},
+    "slim": _slim,
+    "float16": _half,
+    "int8": _integer,
+}
+FORMS = (EAGER, *_BUILDERS)
+
+
+def run_onnx(model: Any, feeds: Feeds, names: list[str] | None = None) -> list[np.ndarray]:
+    """The outputs of an ONNX model, given as a proto or a path."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.intra_op_num_threads = 1
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    source = str(model) if isinstance(model, (str, Path)) else model.SerializeToString()
+    session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    return [np.asarray(output) for output in session.run(names, dict(feeds))]
