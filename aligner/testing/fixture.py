@@ -106,13 +106,18 @@ def entry(outcome: Outcome) -> Entry:
 
 def slug(text: str, most: int) -> str:
     """The text as part of a file name; a few digits of its hash where something had to change."""
-    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")
-    if plain == text and len(text) <= most:
-        return text
-    digest = hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
-    return f"{plain[:most].strip('-.')}-{digest}".strip("-")
+    plain = _plain(text, most)
+    return plain if plain == text else f"{plain}-{_digest(text)}".strip("-")
 
 
 def file_stem(test: str) -> str:
-    """A file name for a test's id, distinct for every test and every set of parameters."""
-    return slug(test.replace("/", "-").replace("::", "."), 100)
+    """A file name for a test's id: distinct for every test and every set of parameters, in any file system."""
+    return f"{_plain(test.replace('.py::', '.').replace('::', '.'), 100)}-{_digest(test)}"
+
+
+def _plain(text: str, most: int) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]+", "-", text).strip("-.")[:most].strip("-.")
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha1(text.encode("utf-8", "surrogatepass"), usedforsecurity=False).hexdigest()[:8]
