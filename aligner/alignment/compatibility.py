@@ -54,6 +54,14 @@ def agree(reference: Sketch | None, candidate: Sketch | None) -> bool | None:
 _MANY = 16
 
 
+def same_order(reference: Sketch | None, candidate: Sketch | None) -> bool | None:
+    """Whether two tensors of one shape that ``agree`` also hold their elements in one order; None if unknown."""
+    if not agree(reference, candidate) or reference is None or candidate is None:
+        return None
+    scatter = reference.rms / float(reference.size) ** 0.5
+    return abs(reference.order - candidate.order) <= SAME_TENSOR * reference.rms + 0.01 * scatter
+
+
 def weight_sizes(skeleton: Skeleton, node: Node) -> tuple[int, ...]:
     """Element counts of a node's larger weights, sorted: the shape of its parameters up to layout."""
     sizes = []

@@ -114,7 +114,7 @@ def axes_between(
                 return True, axes
     if reference == candidate or squeezed(reference) == squeezed(candidate):
         return True, None
-    if rank != len(candidate) or sorted(reference) != sorted(candidate):
+    if sorted(squeezed(reference)) != sorted(squeezed(candidate)):
         return False, None
     return _by_shape(reference, candidate)
 
@@ -126,6 +126,7 @@ def _by_shape(reference: tuple[int, ...], candidate: tuple[int, ...]) -> tuple[b
             return True, axes
     if rank > 5:
         return False, None
-    fitting = [axes for axes in permutations(range(rank)) if tuple(reference[axis] for axis in axes) == candidate]
+    wanted = squeezed(candidate)
+    fitting = [axes for axes in permutations(range(rank)) if squeezed(tuple(reference[a] for a in axes)) == wanted]
     distinct = {tuple(axis for axis in axes if reference[axis] != 1) for axes in fitting}
     return (True, fitting[0]) if len(distinct) == 1 else (False, None)

@@ -15,6 +15,8 @@ from aligner.alignment.compatibility import COMMUTATIVE, agree, same_family, wei
 from aligner.alignment.skeleton import Skeleton
 from aligner.records.graph import Node
 
+_LINEAR = frozenset({"conv", "conv_transpose", "matmul"})
+
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
@@ -165,8 +167,11 @@ class Matching:
             candidate = self.node_partner[reference.index]
             assert candidate.index == candidate_index
             evidence = self.node_evidence[candidate_index]
+            biased = [self._biased(side, node) for side, node in self._sides(reference, candidate)]
             for left, right in zip(reference.outputs, candidate.outputs, strict=False):
                 if left and right and same_family(reference.kind, candidate.kind):
+                    left = left if not biased[1] or biased[0] else self._with_bias(self.reference, left)
+                    right = right if not biased[0] or biased[1] else self._with_bias(self.candidate, right)
                     self._pair_outputs(left, right, evidence)
 
     def _pair_outputs(self, left: str, right: str, evidence: Evidence) -> None:
@@ -176,6 +181,24 @@ class Matching:
         resized = evidence.rule in {"name", "weights"} or evidence.confidence >= 0.85
         factor = 0.98 if same else 0.9
         self.pair_roots(left, right, Evidence(evidence.rule, factor * evidence.confidence), resized=resized)
+
+    def _sides(self, reference: Node, candidate: Node) -> tuple[tuple[Skeleton, Node], tuple[Skeleton, Node]]:
+        return (self.reference, reference), (self.candidate, candidate)
+
+    @staticmethod
+    def _biased(skeleton: Skeleton, node: Node) -> bool:
+        """Whether a linear node brings its own bias along."""
+        return node.kind in _LINEAR and len(skeleton.weight_roots(node)) > 1
+
+    @staticmethod
+    def _with_bias(skeleton: Skeleton, value: str) -> str:
+        """The sum with a constant that directly follows a linear node: the bias that the other side's node contains."""
+        readers = skeleton.readers(value)
+        if len(readers) == 1 and readers[0][0].kind == "add":
+            node = readers[0][0]
+            if len(skeleton.data_inputs(node)) == 1 and skeleton.size(node.outputs[0]) == skeleton.size(value):
+                return node.outputs[0]
+        return value
 
     def ends_agree(self, left: str, right: str) -> bool:
         """Whether nothing has been fused into one of the two: the next things done to both are of one kind."""

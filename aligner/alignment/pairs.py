@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from aligner.alignment.compatibility import agree
+from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.layout import axes_between, channel_labels, squeezed
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.regions import region
@@ -70,9 +70,26 @@ def _partner(matching: Matching, members: list[str], reference: str, candidate: 
         return matching.forms[value]
     shape = matching.candidate.shape(value)
     same = [member for member in members if matching.reference.shape(member) == shape]
+    if not same and shape is not None:
+        same = [m for m in members if squeezed(matching.reference.shape(m) or ()) == squeezed(shape)]
     if len(same) == 1:
         return same[0]
-    return None if same else reference
+    if not same:
+        return _turned(matching, members, shape) or reference
+    sketch = matching.candidate.sketches.get(value)
+    ordered = [member for member in same if same_order(matching.reference.sketches.get(member), sketch)]
+    return ordered[0] if ordered else None
+
+
+def _turned(matching: Matching, members: list[str], shape: tuple[int, ...] | None) -> str | None:
+    """A form of the reference that one transposition, the only one its sizes allow, turns into this shape."""
+    for member in members:
+        other = matching.reference.shape(member)
+        if shape is None or other is None or len(set(squeezed(shape))) != len(squeezed(shape)):
+            continue
+        if sorted(squeezed(other)) == sorted(squeezed(shape)):
+            return member
+    return None
 
 
 def _pair(

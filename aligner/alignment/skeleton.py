@@ -15,6 +15,9 @@ from aligner.records.graph import Graph, Node
 LAYOUT_KINDS = frozenset({"transpose", "reshape", "identity", "dropout", "cast", "quantize", "dequantize"})
 """One data input, and an output that holds the same elements: the tensor before and after are one thing, moved."""
 
+UNLESS_RESIZED = frozenset({"pad", "slice", "expand", "tile", "resize"})
+"""Kinds that change nothing where the shape stays as it is: padding by zero, a slice of everything."""
+
 _LEVELS = 100
 IGNORED_KINDS = frozenset({"constant", "shape"})
 
@@ -51,11 +54,14 @@ class Skeleton:
 
     def moves(self, node: Node) -> bool:
         """Whether the node only moves, renames or recodes its one data input."""
-        if node.kind not in LAYOUT_KINDS or not node.outputs:
+        if not node.outputs or node.kind not in LAYOUT_KINDS | UNLESS_RESIZED:
             return False
         data = self.data_inputs(node)
         if len(data) != 1:
             return False
+        if node.kind in UNLESS_RESIZED:
+            shape = self.shape(data[0])
+            return shape is not None and shape == self.shape(node.outputs[0])
         before, after = self.sketches.get(data[0]), self.sketches.get(node.outputs[0])
         if before is None or after is None:
             return True

@@ -15,6 +15,7 @@ from aligner.alignment.engine import METHODS, align
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import read_mapping, resolve
 from aligner.api import memory, summary
+from aligner.api.evidence import gather
 from aligner.api.given_inputs import input_items
 from aligner.api.opening import open_side, side_info, target_name
 from aligner.api.passes import Passes
@@ -275,7 +276,15 @@ class _Comparing:
                 for item, judgement in zip(measured, judgements, strict=True)
                 if judgement.verdict in {"introduced", "nonfinite"}
             ]
-            causes = find_causes(graphs, [item for item, _ in guilty])
+            culprits = [item for item, _ in guilty]
+            causes = find_causes(
+                graphs,
+                culprits,
+                gather(self._reference, self._candidate, passes, culprits) if culprits else {},
+                measured=measured,
+                verdicts={m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)},
+                notes=[*self._notes, *self._reference.session.notes, *self._candidate.session.notes],
+            )
         tolerance = Tolerance(
             atol=self._options.atol,
             rtol=self._options.rtol,

@@ -48,7 +48,7 @@ class Passes:
 
     def accumulated(self) -> None:
         """Both models on their own tensors; also each tensor's own statistics."""
-        pool = self._pool(Counter(pair.reference for pair in self._pairs.values()))
+        pool = self.pool(Counter(pair.reference for pair in self._pairs.values()))
         stream = self._candidate.replay(list(self._pairs))
         for done, tensor in enumerate(stream):
             progress.advance(done, len(self._pairs))
@@ -121,7 +121,8 @@ class Passes:
                 found[value] = pair
         return found
 
-    def _pool(self, uses: Counter[str]) -> TensorPool:
+    def pool(self, uses: Counter[str]) -> TensorPool:
+        """The reference's tensors, each kept for that many uses."""
         return TensorPool(self._reference.replay(list(uses)), uses)
 
 
@@ -138,7 +139,7 @@ class _Run:
         uses = Counter(pair.reference for pair in injectable.values())
         observed = [value for value in self._wanted if value in pairs and pairs[value].note is None]
         uses.update(pairs[value].reference for value in observed)
-        pool = passes._pool(uses)
+        pool = passes.pool(uses)
         candidate = passes._candidate
         assert candidate.profile is not None
         injection = ReferenceInjection(

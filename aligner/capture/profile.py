@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+_CHUNK = 1 << 18
+_GOLDEN = 0.6180339887498949
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Profile:
     """Sketches by value id (the last occurrence), and all tensors in order, or None where they outgrew the budget."""
@@ -61,14 +65,26 @@ def sketch(tensor: CapturedTensor) -> Sketch:
             rms=_root_mean_square(flat),
             min=low,
             max=high,
+            order=_order(flat),
         )
+
+
+def _order(flat: NDArray[np.generic]) -> float:
+    import numpy as np
+
+    total = 0.0
+    for start in range(0, flat.size, _CHUNK):
+        chunk = flat[start : start + _CHUNK].astype(np.float64)
+        places = np.arange(start, start + chunk.size, dtype=np.float64)
+        total += float(chunk @ (2.0 * np.modf(places * _GOLDEN)[0] - 1.0))
+    return total / float(flat.size)
 
 
 def _root_mean_square(flat: NDArray[np.generic]) -> float:
     import numpy as np
 
     total = 0.0
-    for start in range(0, flat.size, 1 << 18):
-        chunk = flat[start : start + (1 << 18)].astype(np.float64)
+    for start in range(0, flat.size, _CHUNK):
+        chunk = flat[start : start + _CHUNK].astype(np.float64)
         total += float(chunk @ chunk)
     return float(np.sqrt(total / flat.size))

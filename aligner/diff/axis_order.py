@@ -23,7 +23,12 @@ def to_reference(candidate: Array, axes: tuple[int, ...] | None, shape: tuple[in
     """The candidate in the reference's order and ``shape``; None if it does not fit."""
     import numpy as np
 
-    moved = candidate if axes is None or candidate.ndim != len(axes) else candidate.transpose(np.argsort(axes))
+    moved = candidate
+    if axes is not None:
+        turned = tuple(shape[axis] for axis in axes)
+        if _squeezed(turned) != _squeezed(candidate.shape):
+            return None
+        moved = candidate.reshape(turned).transpose(np.argsort(axes))
     if moved.shape == shape:
         return moved
     return moved.reshape(shape) if _squeezed(moved.shape) == _squeezed(shape) else None

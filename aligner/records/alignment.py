@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True)
 class Sketch:
-    """Numbers of a tensor that no reordering of its elements changes; what a cheap first look keeps of it.
+    """What a cheap first look keeps of a tensor: numbers that no reordering of its elements changes, and one that does.
 
     ``rms`` and ``mean`` are float64 over finite elements; ``shape`` is the shape at run time.
     """
@@ -20,6 +20,9 @@ class Sketch:
     min: float
     max: float
     finite: bool = True
+    order: float = 0.0
+    """Mean of the elements weighted by a fixed pseudo-random sequence in [−1, 1]: the one number here that does
+    depend on their order."""
 
     @property
     def size(self) -> int:
