@@ -207,6 +207,7 @@ class ArrayFile(ABC):
     @abstractmethod
     def _bytes(self, name: str) -> bytes: ...
 
+    @abstractmethod
     def close(self) -> None:
         """Release the file; a later read opens it again."""
 
@@ -344,3 +345,6 @@ class _SafetensorsFile(ArrayFile):
         with self.path.open("rb") as file:
             file.seek(self.entries[name].start)
             return file.read(self.entries[name].nbytes)
+
+    def close(self) -> None:
+        """Nothing is kept open."""

@@ -145,12 +145,12 @@ class TFLiteSession(Session):
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         """Run the file as it is."""
-        main = self._model.main
-        arrays = self._arrays(feeds)
-        results = self._runtime.execute(
-            self._model.data, arrays, main.outputs, operator_names=lambda number: self._operator_name(None, number)
-        )
-        return tuple(self._captured(index, array) for index, array in results)
+        from aligner.adapters.tflite_feeds import blaming_sizes
+
+        arrays, names = self._arrays(feeds), partial(self._operator_name, None)
+        with blaming_sizes(self._model, self._naming, arrays):
+            results = self._runtime.execute(self._model.data, arrays, self._model.main.outputs, operator_names=names)
+            return tuple(self._captured(index, array) for index, array in results)
 
     def run(
         self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
@@ -197,6 +197,7 @@ class TFLiteSession(Session):
     def _walk(
         self, arrays: Mapping[int, Array], wanted: frozenset[int], replaced: Mapping[int, Callable[[], Array]]
     ) -> Iterator[CapturedTensor]:
+        from aligner.adapters.tflite_feeds import blaming_sizes
         from aligner.adapters.tflite_run import Walk
 
         walk = Walk(
@@ -208,8 +209,9 @@ class TFLiteSession(Session):
             describe=self._operator_name,
             budget=self._budget,
         )
-        for index, array in walk.run(arrays, wanted, replaced):
-            yield self._captured(index, array)
+        with blaming_sizes(self._model, self._naming, arrays):
+            for index, array in walk.run(arrays, wanted, replaced):
+                yield self._captured(index, array)
 
 
 def _read(injection: Injection, name: str) -> Array:

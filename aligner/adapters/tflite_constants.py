@@ -56,8 +56,8 @@ def load_constant(data: bytes, tensor: Tensor) -> Array:
 
 
 def _initial(tensor: Tensor) -> Array:
-    """What TFLite sets a variable tensor to before the first run: the zero point, which stands for 0."""
-    zero_point = tensor.quantization.zero_point[0] if tensor.quantization else 0
+    """What TFLite sets a variable tensor to before the first run: 0, and for int8 the number that stands for 0."""
+    zero_point = tensor.quantization.zero_point[0] if tensor.quantization and tensor.dtype == "int8" else 0
     array: Array = np.full(tensor.shape, zero_point, numpy_dtype(tensor.dtype) or np.float32)
     array.flags.writeable = False
     return array

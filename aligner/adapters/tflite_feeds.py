@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -9,12 +11,13 @@ import numpy as np
 from aligner.adapters.tflite_constants import numpy_dtype
 from aligner.adapters.tflite_graph import Naming, declared_shape, input_names
 from aligner.adapters.tflite_schema import Model, Tensor
-from aligner.errors import InputError, listing
+from aligner.errors import InputError, ModelExecutionError, listing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aligner.adapters.base import Feeds
+    from aligner.records.graph import Shape
 
     Array = NDArray[Any]
 
@@ -42,6 +45,28 @@ def bind_feeds(model: Model, naming: Naming, feeds: Feeds) -> dict[int, Array]:
     return {index: np.ascontiguousarray(given[index]).reshape(given[index].shape) for index in model.main.inputs}
 
 
+@contextmanager
+def blaming_sizes(model: Model, naming: Naming, arrays: Mapping[int, Array]) -> Iterator[None]:
+    """Turn the interpreter's failure into an InputError where an input has another size than the file gives it."""
+    try:
+        yield
+    except ModelExecutionError as error:
+        for index, array in arrays.items():
+            declared = declared_shape(model.main.tensors[index])
+            if declared is not None and None not in declared and declared != array.shape:
+                raise _wrong_shape(naming.ids[index], array, declared, f"; {error.found}") from error
+        raise
+
+
+def _wrong_shape(name: str, array: Array, declared: Shape, reason: str = "") -> InputError:
+    sizes = "(" + ", ".join("any" if size is None else str(size) for size in declared) + ")"
+    return InputError(
+        "an input has the wrong shape",
+        found=f'"{name}" is {array.shape}, the model takes {sizes}{reason}',
+        hint="resize or transpose it; TFLite models take images as (N, height, width, channels)",
+    )
+
+
 def _inputs(model: Model, naming: Naming) -> str:
     return listing(naming.ids[index] for index in model.main.inputs)
 
@@ -61,12 +86,4 @@ def _check(name: str, tensor: Tensor, array: Array) -> None:
     fits = same_rank and all(size in (None, given) for size, given in zip(declared, array.shape, strict=True))
     if fits or (same_rank and None not in declared):
         return
-    raise InputError(
-        "an input has the wrong shape",
-        found=f'"{name}" is {array.shape}, the model takes {_words(declared)}',
-        hint="resize or transpose it; TFLite models take images as (N, height, width, channels)",
-    )
-
-
-def _words(shape: tuple[int | None, ...]) -> str:
-    return "(" + ", ".join("any" if size is None else str(size) for size in shape) + ")"
+    raise _wrong_shape(name, array, declared)

@@ -38,6 +38,8 @@ class Runtime:
     interpreter: Callable[..., Any]
     without_delegates: Any
     """The op resolver type that runs plain kernels only."""
+    flex: tuple[str, ...] = ()
+    """The TensorFlow operators that the model holds."""
 
     def execute(
         self,
@@ -55,12 +57,13 @@ class Runtime:
         try:
             interpreter = self._invoked(content, feeds, delegates)
         except (RuntimeError, ValueError, TypeError) as error:
-            raise _translated(error, operator_names) from error
+            reason = self._plain_reason(content, feeds) if "elegate" in str(error) else None
+            raise self._translated(reason or error, operator_names) from error
         for index in outputs:
             try:
                 array = _taken(interpreter, index)
             except (RuntimeError, ValueError) as error:
-                raise _translated(error, operator_names) from error
+                raise self._translated(error, operator_names) from error
             yield index, owned(array)
             del array
 
@@ -77,6 +80,46 @@ class Runtime:
                 interpreter.set_tensor(index, array)
         interpreter.invoke()
         return interpreter
+
+    def _plain_reason(self, content: bytes, feeds: Mapping[int, Array]) -> Exception | None:
+        """Why it fails without delegates: those do not tell which operator it was."""
+        try:
+            self._invoked(content, feeds, False)
+        except (RuntimeError, ValueError, TypeError) as error:
+            return error
+        return None
+
+    def _translated(self, error: Exception, operator_names: Callable[[int], str]) -> ModelError:
+        text = " ".join(str(error).split())
+        if isinstance(error, UnicodeError):
+            return damaged(f"a name is not UTF-8 ({text})")
+        unresolved = _UNRESOLVED.findall(text)
+        if self.flex and ("Select TensorFlow op" in text or any(name.startswith(_FLEX) for name in unresolved)):
+            return _flex_error(self.flex)
+        if unresolved:
+            return UnsupportedModelError(
+                "the model holds a custom operator that no TFLite interpreter here knows",
+                found=listing(unresolved),
+                hint="convert the model again without this operator, or compare a part that ends before it",
+            )
+        missing = _MISSING_BUILTIN.findall(text)
+        if missing:
+            return UnsupportedModelError(
+                "the model needs a newer TFLite interpreter than the one installed",
+                found=listing(f"{op} version {version}" for op, version in missing),
+                hint="pip install --upgrade ai-edge-litert",
+            )
+        if "data is null" in text:
+            return ModelExecutionError(
+                "TFLite gave nothing for a value of the model",
+                found=text,
+                hint="an operator lists it as its output without computing it; the file may be damaged",
+            )
+        where = [operator_names(int(number)) for number, _ in _NODE.findall(text)]
+        found = "; ".join([*(name for name in where if name), text])
+        return ModelExecutionError(
+            "TFLite could not run the model", found=found, hint="check the shapes and types of the inputs that were fed"
+        )
 
 
 def _taken(interpreter: Any, index: int) -> Array:
@@ -117,26 +160,31 @@ def find_runtime(model: Model) -> Runtime:
     if flex:
         if importlib.util.find_spec("tensorflow") is None:
             raise _flex_error(flex)
-        return _tensorflow()
+        return _tensorflow(flex)
     if importlib.util.find_spec("ai_edge_litert") is not None:
         module = importlib.import_module("ai_edge_litert.interpreter")
         version = importlib.metadata.version("ai-edge-litert")
         resolver = module.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
         return Runtime(f"ai-edge-litert {version}", module.Interpreter, resolver)
     if importlib.util.find_spec("tensorflow") is not None:
-        return _tensorflow()
-    raise MissingFrameworkError(
-        "no TFLite interpreter is installed",
-        found="neither ai-edge-litert nor tensorflow",
-        hint='pip install "aligner[tflite]"',
+        return _tensorflow(())
+    raise _no_interpreter("neither ai-edge-litert nor tensorflow")
+
+
+def _no_interpreter(found: str) -> MissingFrameworkError:
+    return MissingFrameworkError(
+        "no TFLite interpreter is installed", found=found, hint='pip install "aligner[tflite]"'
     )
 
 
-def _tensorflow() -> Runtime:
+def _tensorflow(flex: tuple[str, ...]) -> Runtime:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     module = importlib.import_module("tensorflow")
-    resolver = module.lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    return Runtime(f"tensorflow {module.__version__} (tf.lite.Interpreter)", module.lite.Interpreter, resolver)
+    lite = getattr(module, "lite", None)
+    if lite is None:
+        raise _flex_error(flex) if flex else _no_interpreter(f"tensorflow {module.__version__} without tf.lite")
+    resolver = lite.experimental.OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    return Runtime(f"tensorflow {module.__version__} (tf.lite.Interpreter)", lite.Interpreter, resolver, flex)
 
 
 def flex_operators(model: Model) -> tuple[str, ...]:
@@ -149,39 +197,6 @@ def _flex_error(operators: tuple[str, ...]) -> UnsupportedModelError:
     return UnsupportedModelError(
         "the model holds TensorFlow operators (Select TF), which this TFLite interpreter does not have",
         found=listing(operators),
-        hint='pip install "aligner[tensorflow]", or convert the model again without SELECT_TF_OPS',
-    )
-
-
-def _translated(error: Exception, operator_names: Callable[[int], str]) -> ModelError:
-    text = " ".join(str(error).split())
-    if isinstance(error, UnicodeError):
-        return damaged(f"a name is not UTF-8 ({text})")
-    unresolved = _UNRESOLVED.findall(text)
-    if any(name.startswith(_FLEX) for name in unresolved) or "Select TensorFlow op" in text:
-        flex = unresolved or [op for _, op in _NODE.findall(text) if op.startswith(_FLEX)]
-        return _flex_error(tuple(flex))
-    if unresolved:
-        return UnsupportedModelError(
-            "the model holds a custom operator that no TFLite interpreter here knows",
-            found=listing(unresolved),
-            hint="convert the model again without this operator, or compare a part that ends before it",
-        )
-    missing = _MISSING_BUILTIN.findall(text)
-    if missing:
-        return UnsupportedModelError(
-            "the model needs a newer TFLite interpreter than the one installed",
-            found=listing(f"{op} version {version}" for op, version in missing),
-            hint="pip install --upgrade ai-edge-litert",
-        )
-    if "data is null" in text:
-        return ModelExecutionError(
-            "TFLite gave nothing for a value of the model",
-            found=text,
-            hint="an operator lists it as its output without computing it; the file may be damaged",
-        )
-    where = [operator_names(int(number)) for number, _ in _NODE.findall(text)]
-    found = "; ".join([*(name for name in where if name), text])
-    return ModelExecutionError(
-        "TFLite could not run the model", found=found, hint="check the shapes and types of the inputs that were fed"
+        hint="TensorFlow up to 2.19 brings them: pip install 'aligner[tensorflow]' 'tensorflow<2.20'; "
+        "or convert the model again without SELECT_TF_OPS",
     )
