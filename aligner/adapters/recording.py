@@ -37,7 +37,8 @@ def write_recording(path: Path, graph: Graph, tensors: Iterable[CapturedTensor],
     Raises OutputError where it cannot be written; errors of the run that yields the tensors go through.
     """
     from aligner.adapters.recording_document import RecordedTensor, write_description
-    from aligner.adapters.recording_file import DOCUMENT, new_file
+    from aligner.adapters.recording_file import DOCUMENT
+    from aligner.adapters.recording_writer import new_file
 
     taken = {DOCUMENT}
     recorded: list[RecordedTensor] = []
