@@ -292,6 +292,8 @@ def test_select_tf_without_tensorflow_says_the_way_out(monkeypatch):
     real = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name, *a: None if name == "tensorflow" else real(name, *a))
     session = opened(custom_network("FlexSinh"))
+    assert session.graph(None).nodes[0].op == "FlexSinh"
+    assert "no interpreter" in session.runtime
     with pytest.raises(UnsupportedModelError, match="FlexSinh") as caught:
         session.predict({"x": picture(1, 4)})
     assert "aligner[tensorflow]" in caught.value.hint

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.tflite_schema import MAGIC, read_model
-from aligner.errors import InputError, ModelFormatError, ModelNotFoundError, listing
+from aligner.errors import AlignerError, InputError, ModelFormatError, ModelNotFoundError, listing
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
@@ -99,8 +99,11 @@ class TFLiteSession(Session):
 
     @property
     def runtime(self) -> str:
-        """The interpreter's package and version."""
-        return self._runtime.name
+        """The interpreter's package and version; the graph can be read without one."""
+        try:
+            return self._runtime.name
+        except AlignerError as error:
+            return f"no interpreter ({error.what})"
 
     @property
     def notes(self) -> tuple[str, ...]:
