@@ -12,6 +12,7 @@ import click
 
 from aligner import __version__
 from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
+from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted, write_reports
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -58,6 +59,7 @@ def cli() -> None:
 @click.option("--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory.")
 @click.option("--full", is_flag=True, help="Show every pair.")
 @click.option("--quiet", is_flag=True, help="Show one line.")
+@report_options
 @runtime_options
 def compare(reference: str, candidate: str, **given: Any) -> int:
     """Compare two forms of one model, tensor by tensor."""
@@ -78,6 +80,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         command=" ".join(["align", *(shlex.quote(word) for word in sys.argv[1:])]),
     )
     _check_writable(given["json_file"])
+    check_report_targets(given)
     with _working(given["verbose"]) as work:
         comparison = run_comparison(reference, candidate, list(given["inputs"]), options)
         return work.report(comparison, given)
@@ -142,15 +145,36 @@ def capture(model: str, output: Path, **given: Any) -> int:
 
 
 @cli.command()
-def demo() -> int:
+@click.argument("run", metavar="RUN.JSON", type=click.Path(path_type=Path))
+@click.option("--full", is_flag=True, help="Show every pair.")
+@click.option("--quiet", is_flag=True, help="Show one line.")
+@report_options
+def report(run: Path, **given: Any) -> int:
+    """Make any report from a JSON one, written with compare --json; the terminal's where no file is named."""
+    from aligner.report.json_document import read_json
+
+    check_report_targets(given)
+    comparison = read_json(run)
+    with _working(verbose=False) as work:
+        work.report(comparison, given, printed=not wanted(given))
+    return 0
+
+
+@cli.command()
+@click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
+@report_options
+def demo(**given: Any) -> int:
     """Find a real bug in seconds: a face restorer whose exported weights were never loaded."""
+    _check_writable(given["json_file"])
+    check_report_targets(given)
     with _working(verbose=False) as work, tempfile.TemporaryDirectory(prefix="aligner-demo-") as folder:
         from aligner.api.comparing import CompareOptions, run_comparison
         from aligner.demo.scenario import prepare
         from aligner.inputs import Preprocessing
 
         scenario = prepare(Path(folder))
-        work.print(scenario.story + "\n")
+        if not to_stdout(given):
+            work.print(scenario.story + "\n")
         candidate, image = scenario.candidate, scenario.image
         comparison = run_comparison(
             scenario.reference,
@@ -158,7 +182,7 @@ def demo() -> int:
             [f"{image}"],
             CompareOptions(preprocessing=Preprocessing(**dict[str, Any](scenario.preprocessing))),
         )
-        work.report(_without_folder(comparison, {str(candidate): candidate.name, str(image): image.name}), {})
+        work.report(_without_folder(comparison, {str(candidate): candidate.name, str(image): image.name}), given)
     return 0
 
 
@@ -236,14 +260,16 @@ class _working:  # noqa: N801 - used as a function: with _working(...) as work
         self._bar.stop()
         return self._terminal.out if json_file == "-" else Path(json_file)
 
-    def report(self, comparison: Comparison, given: dict[str, Any]) -> int:
-        """Print the terminal report and write the JSON one; the exit code."""
+    def report(self, comparison: Comparison, given: dict[str, Any], *, printed: bool = True) -> int:
+        """Print the terminal report and write the others; the exit code."""
         json_file = given.get("json_file")
         if json_file:
             from aligner.report.json_document import write_json
 
             write_json(comparison, self.target(json_file))
-        if json_file != "-":
+        self._bar.stop()
+        write_reports(comparison, given, self._terminal.out)
+        if printed and not to_stdout(given):
             from aligner.report.terminal import print_comparison
 
             print_comparison(comparison, self.console, full=bool(given.get("full")), quiet=bool(given.get("quiet")))

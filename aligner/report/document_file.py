@@ -1,4 +1,4 @@
-"""A JSON document on its way to a file or a stream: whole, or not at all."""
+"""A document on its way to a file or a stream: whole, or not at all."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ def write_document(document: Mapping[str, Any], target: Path | TextIO) -> None:
     A regular file is replaced only when the whole text lies beside it; a device or a pipe is written directly.
     The text is ASCII, so that no locale changes it. Raises OutputError where the target cannot be written.
     """
-    text = json.dumps(document, indent=1, allow_nan=False) + "\n"
+    write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", target)
+
+
+def write_text(text: str, target: Path | TextIO) -> None:
+    """Write a text as it is, UTF-8 in a file, in the same way as ``write_document``."""
     if not isinstance(target, Path):
         target.write(text)
         target.flush()
         return
     try:
-        _write_file(text, target)
+        _write_file(text.encode("utf-8", "backslashreplace"), target)
     except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
         raise OutputError(
             f"cannot write {target}",
@@ -54,17 +58,17 @@ def check_writable(target: Path) -> None:
         )
 
 
-def _write_file(text: str, target: Path) -> None:
+def _write_file(data: bytes, target: Path) -> None:
     final = target.resolve()  # a link stays a link; what it points to is replaced
     mode = final.stat().st_mode if final.exists() else None
     if mode is not None and not stat.S_ISREG(mode):
-        with final.open("w", encoding="ascii") as stream:
-            stream.write(text)
+        with final.open("wb") as stream:
+            stream.write(data)
         return
     partial = final.with_name(f".{final.name[:200]}.{os.getpid()}.part")
     try:
-        with partial.open("x", encoding="ascii") as stream:
-            stream.write(text)
+        with partial.open("xb") as stream:
+            stream.write(data)
         if mode is not None:
             partial.chmod(stat.S_IMODE(mode))
         partial.replace(final)

@@ -119,6 +119,21 @@ def write_json(comparison: Comparison, target: Path | TextIO) -> None:
     write_document(to_document(comparison), target)
 
 
+def read_json(path: Path) -> Comparison:
+    """The comparison that a JSON report holds.
+
+    Raises OutputError where the file cannot be read or holds something else.
+    """
+    hint = "give a file written with: align compare … --json FILE"
+    try:
+        document = json.loads(path.read_bytes())
+    except OSError as exc:
+        raise OutputError(f"cannot read {path}", found=exc.strerror or str(exc), hint=hint) from exc
+    except (ValueError, RecursionError) as exc:
+        raise OutputError(f"{path} holds no JSON", found=str(exc)[:200], hint=hint) from exc
+    return from_document(document)
+
+
 def from_document(document: Mapping[str, Any]) -> Comparison:
     """The comparison a document was made from.
 

@@ -1,0 +1,91 @@
+"""The files a comparison can be written to, beside the terminal and the JSON report."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from aligner.records.comparison import Comparison
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    """An option, what it says of itself, and the function that writes it: ``write(comparison, target)``."""
+
+    option: str
+    module: str
+    writer: str
+    help: str
+
+
+_FORMATS = {
+    "html_file": _Format("--html", "html", "write_html", "Write one HTML page that opens offline."),
+    "csv_file": _Format("--csv", "csv_table", "write_csv", "Write one row for each pair."),
+    "markdown_file": _Format("--markdown", "markdown", "write_markdown", "Write Markdown for an issue or a comment."),
+    "junit_file": _Format("--junit", "junit", "write_junit", "Write JUnit XML, one test for each pair."),
+    "sarif_file": _Format("--sarif", "sarif", "write_sarif", "Write SARIF 2.1.0 for code scanning."),
+    "model_explorer_file": _Format(
+        "--model-explorer", "model_explorer", "write_node_data", "Write node data that Model Explorer shows."
+    ),
+}
+
+
+def report_options(command: Command) -> Command:
+    """Add an option for each format, and --github."""
+    github = click.option(
+        "--github/--no-github",
+        default=None,
+        help="Print GitHub annotations and write the job's summary. [default: where GITHUB_ACTIONS is true]",
+    )
+    command = github(command)
+    for name, form in reversed(_FORMATS.items()):
+        command = click.option(form.option, name, metavar="FILE", help=form.help)(command)
+    return command
+
+
+def check_report_targets(given: dict[str, Any]) -> None:
+    """Refuse files that cannot be written before minutes of work, not after."""
+    from aligner.report.document_file import check_writable
+
+    for name in _FORMATS:
+        if given.get(name) and given[name] != "-":
+            check_writable(Path(given[name]))
+
+
+def wanted(given: dict[str, Any]) -> bool:
+    """Whether any of these files was asked for."""
+    return any(given.get(name) for name in _FORMATS) or bool(given.get("github"))
+
+
+def to_stdout(given: dict[str, Any]) -> bool:
+    """Whether a report takes standard output for itself."""
+    return any(given.get(name) == "-" for name in ("json_file", *_FORMATS))
+
+
+def write_reports(comparison: Comparison, given: dict[str, Any], out: TextIO) -> None:
+    """Write what the command line asked for; ``-`` is ``out``."""
+    for name, form in _FORMATS.items():
+        if given.get(name):
+            writer = getattr(import_module(f"aligner.report.{form.module}"), form.writer)
+            writer(comparison, out if given[name] == "-" else Path(given[name]))
+    if _on_github(given.get("github")):
+        from aligner.report.github import annotations, write_summary
+
+        summary = os.environ.get("GITHUB_STEP_SUMMARY")
+        if summary:
+            write_summary(comparison, Path(summary))
+        if not to_stdout(given):
+            out.write(annotations(comparison))
+
+
+def _on_github(asked: bool | None) -> bool:
+    return os.environ.get("GITHUB_ACTIONS") == "true" if asked is None else asked

@@ -1,0 +1,217 @@
+"""The comparison as one HTML file that opens offline: verdict, chart, every pair, no network.
+
+Texts out of models are untrusted: the template escapes them, the script writes them as text, and the page's own
+security policy runs no script but the two that aligner put there.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from aligner.records.comparison import Comparison, Finding, Pair, Unpaired
+from aligner.report.document_file import write_text
+from aligner.report.excerpt import one_line
+from aligner.report.json_document import pair_document, plain
+from aligner.report.numbers import multiple, number, percent, plural, shape
+from aligner.report.page import sentence, visible
+from aligner.report.pair_table import within
+from aligner.report.portable import portable
+from aligner.report.words import COUNTED, MARKS, label, operation, other_culprits, place, position, tally
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+ASSETS = Path(__file__).parent / "assets"
+
+_LONGEST = 600
+"""Characters kept of one name; a model may hold names of any length."""
+
+
+def write_html(comparison: Comparison, target: Path | TextIO) -> None:
+    """Write the page to a file (whole or not at all) or to an open stream.
+
+    Raises OutputError where the target cannot be written.
+    """
+    write_text(to_html(comparison), target)
+
+
+def to_html(comparison: Comparison) -> str:
+    """The page as text; absolute paths are shortened."""
+    comparison = portable(comparison)
+    scripts = [_asset("uPlot.iife.min.js"), _asset("report.js")]
+    return (
+        _environment()
+        .get_template("report.html.j2")
+        .render(
+            **_context(comparison),
+            styles=[_asset("uPlot.min.css"), _asset("report.css")],
+            scripts=scripts,
+            policy=_policy(scripts),
+            data=_embedded(_data(comparison)),
+        )
+    )
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(ASSETS),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": shown, "prose": _prose, "number": number, "percent": percent, "shape": shape}
+    return environment
+
+
+def shown(text: str | None) -> str:
+    """A name that shows what it is: control and direction characters escaped, its middle cut where it is endless."""
+    text = visible((text or "")[: 4 * _LONGEST])
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST // 3]}…{text[-2 * _LONGEST // 3 :]}"
+
+
+def _prose(text: str | None) -> str:
+    return visible(sentence((text or "")[: 10 * _LONGEST]))
+
+
+def _asset(name: str) -> str:
+    return (ASSETS / name).read_text(encoding="utf-8")
+
+
+def _policy(scripts: Sequence[str]) -> str:
+    """Content-Security-Policy: nothing from anywhere, and only these scripts."""
+    digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
+    allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
+    return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {allowed}"
+
+
+def _embedded(data: Mapping[str, Any]) -> str:
+    """JSON that is safe inside a script element: no character that HTML could read as markup."""
+    text = json.dumps(data, separators=(",", ":"), allow_nan=False)
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def _data(comparison: Comparison) -> dict[str, Any]:
+    """What the script needs: pairs as in the JSON report, and where they stand."""
+    return {
+        "pairs": [_safe(pair_document(pair)) | {"op": shown(operation(pair))} for pair in comparison.pairs],
+        "first": position(comparison.pairs, comparison.first_divergence),
+        "outputs": [position(comparison.pairs, pair) for pair in comparison.outputs],
+        "frameworks": [shown(comparison.reference.framework), shown(comparison.candidate.framework)],
+        "words": {name: mark.strip("→? ") for name, mark in MARKS.items()},
+        "causes": _causes_by_pair(comparison),
+    }
+
+
+def _safe(value: Any) -> Any:
+    if isinstance(value, str):
+        return shown(value)
+    if isinstance(value, dict):
+        return {name: _safe(item) for name, item in value.items()}
+    return [_safe(item) for item in value] if isinstance(value, list) else value
+
+
+def _causes_by_pair(comparison: Comparison) -> dict[int, list[dict[str, Any]]]:
+    found: dict[int, list[dict[str, Any]]] = {}
+    for cause in comparison.causes:
+        where = _place_of(comparison, cause)
+        if where is not None:
+            found.setdefault(where, []).append({"title": _title(cause), **_safe(plain(_facts(cause)))})
+    return found
+
+
+def _facts(cause: Finding) -> dict[str, str]:
+    return {"evidence": sentence(cause.evidence), "suggestion": sentence(cause.suggestion)}
+
+
+def _title(cause: Finding) -> str:
+    return f"{shown(cause.id)} ({_proof(cause)})"
+
+
+def _proof(cause: Finding) -> str:
+    if cause.explained is None:
+        return f"unproven, confidence {percent(cause.confidence)}"
+    return f"proven: explains {percent(cause.explained)} of the local error"
+
+
+def _place_of(comparison: Comparison, cause: Finding) -> int | None:
+    """The pair that a cause speaks of."""
+    for where, pair in enumerate(comparison.pairs):
+        if cause.node in (pair.candidate.node, pair.reference.node) and pair.verdict in ("introduced", "nonfinite"):
+            return where
+    return None
+
+
+def _context(comparison: Comparison) -> dict[str, Any]:
+    first = comparison.first_divergence
+    return {
+        "comparison": comparison,
+        "title": shown(f"{comparison.verdict}: {Path(comparison.candidate.path).name} – aligner"),
+        "line": one_line(comparison),
+        "first": first,
+        "first_at": position(comparison.pairs, first),
+        "first_name": "" if first is None else shown(place(first.reference)),
+        "first_times": None if first is None else _times(first),
+        "others": len(other_culprits(comparison)),
+        "causes": [_cause(comparison, cause) for cause in comparison.causes],
+        "rows": [_row(comparison, where, pair) for where, pair in enumerate(comparison.pairs)],
+        "verdicts": list(_verdicts(comparison)),
+        "tally": tally(comparison.pairs),
+        "outputs": [_output(comparison, pair) for pair in comparison.outputs],
+        "unpaired": [
+            (side, _grouped(items), plural(len(items), "tensor"))
+            for side, items in (
+                ("reference", comparison.unpaired_reference),
+                ("candidate", comparison.unpaired_candidate),
+            )
+        ],
+        "models": [("reference", comparison.reference), ("candidate", comparison.candidate)],
+        "label": label,
+    }
+
+
+def _times(pair: Pair) -> str | None:
+    error = pair.local or pair.accumulated
+    return multiple(None if error is None else error.max_abs, pair.bound)
+
+
+def _cause(comparison: Comparison, cause: Finding) -> dict[str, Any]:
+    return {"record": cause, "proof": _proof(cause), "at": _place_of(comparison, cause)}
+
+
+def _row(comparison: Comparison, where: int, pair: Pair) -> dict[str, Any]:
+    return {
+        "pair": pair,
+        "place": where,
+        "first": position([pair], comparison.first_divergence) == 0 and pair is comparison.first_divergence,
+        "mark": MARKS[pair.verdict].strip(),
+        "op": operation(pair),
+        "names": (label(pair.reference), label(pair.candidate)),
+        "source": pair.reference.source or pair.candidate.source or "",
+    }
+
+
+def _verdicts(comparison: Comparison) -> Iterator[tuple[str, str, int]]:
+    every = [str(pair.verdict) for pair in comparison.pairs]
+    for name, word in COUNTED.items():
+        if name in every:
+            yield name, word, every.count(name)
+
+
+def _output(comparison: Comparison, pair: Pair) -> dict[str, Any]:
+    return {"pair": pair, "at": position(comparison.pairs, pair), "within": within(pair)}
+
+
+def _grouped(items: Sequence[Unpaired]) -> list[tuple[str, list[Unpaired]]]:
+    """By reason, the most frequent first."""
+    ordered = sorted(items, key=lambda item: item.reason)
+    groups = [(reason, list(group)) for reason, group in groupby(ordered, key=lambda item: item.reason)]
+    return sorted(groups, key=lambda entry: -len(entry[1]))
