@@ -302,6 +302,18 @@ def test_local_level_needs_local_errors(session):
     assert "INCONCLUSIVE — local errors were not measured" in errors_of(result)[0]
 
 
+# the page that explains it
+
+
+@requires_torch
+@requires_onnx
+def test_the_documented_test_passes(session):
+    page = (TESTS.parent / "docs" / "pytest.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S)
+    result = session(blocks[0] + blocks[1], "--align-update")
+    result.assert_outcomes(passed=2)
+
+
 # settings
 
 
