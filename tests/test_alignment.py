@@ -1,0 +1,161 @@
+from __future__ import annotations
+
+import itertools
+import time
+
+import numpy as np
+import pytest
+from graph_factory import GraphBuilder, conv_net, shuffled
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from aligner.alignment.engine import align
+from aligner.alignment.layout import axes_between, to_first, to_last
+from aligner.alignment.mapping import read_mapping, resolve
+from aligner.alignment.sequence import heaviest_common_subsequence
+from aligner.errors import MappingError
+
+
+def pairing(reference, candidate, **options):
+    inputs = list(zip(reference.inputs, candidate.inputs, strict=True))
+    return {p.candidate: p for p in align(reference, candidate, inputs=inputs, **options).pairs}
+
+
+@given(st.integers(0, 1000))
+@settings(max_examples=25, deadline=None)
+def test_node_order_and_names_change_nothing(seed):
+    graph = conv_net(blocks=4)
+    other, names = shuffled(graph, seed)
+    pairs = pairing(graph, other)
+    assert {pair.reference: name for name, pair in pairs.items()} == {value: names[value] for value in graph.values}
+
+
+def test_inserted_identities_change_no_pair():
+    plain = pairing(conv_net("r"), conv_net("c"))
+    padded = pairing(conv_net("r"), conv_net("c", identities=True))
+    kinds = lambda pairs: sorted(  # noqa: E731
+        (p.reference, p.candidate.split("_")[0]) for p in pairs.values() if "identity" not in p.candidate
+    )
+    assert kinds(plain) == kinds(padded)
+
+
+def test_a_folded_convolution_answers_the_norm():
+    reference, candidate = conv_net("r"), conv_net("c", folded=True)
+    pairs = pairing(reference, candidate)
+    for value, pair in pairs.items():
+        if value.startswith("cconv"):
+            assert pair.reference.startswith("rnorm"), (value, pair.reference)
+    alignment = align(reference, candidate, inputs=[("rx", "cx")])
+    fused = {v for v, reason in alignment.unpaired_reference.items() if reason == "fused away"}
+    assert fused == {v for v in reference.values if v.startswith("rconv")}
+
+
+def test_channels_last_is_derived_not_guessed():
+    pairs = pairing(conv_net("r"), conv_net("c", folded=True, channels="last"))
+    assert len(pairs) == 1 + 3 + 3 + 2
+    assert {pair.axes for pair in pairs.values()} == {(0, 2, 3, 1)}
+
+
+def test_structure_carries_when_every_weight_differs():
+    reference, candidate = conv_net("r", seed=1), conv_net("c", seed=2)
+    pairs = pairing(reference, candidate)
+    assert {p.reference.removeprefix("r"): c.removeprefix("c") for c, p in pairs.items()} == {
+        value.removeprefix("r"): value.removeprefix("r") for value in reference.values
+    }
+
+
+def test_swapped_branches_of_one_shape_are_told_apart_by_weights():
+    rng = np.random.default_rng(0)
+    kernels = [rng.normal(size=(4, 4)) for _ in range(3)]
+
+    def attention(prefix, order):
+        builder = GraphBuilder(prefix=prefix)
+        x = builder.input(f"{prefix}x", (1, 5, 4))
+        built = {i: builder.node("matmul", [x, builder.weight(kernels[i])], (1, 5, 4)) for i in order}
+        scores = builder.node("matmul", [built[0], built[1]], (1, 5, 5))
+        return builder.graph(builder.node("matmul", [scores, built[2]], (1, 5, 4))), built
+
+    (reference, left), (candidate, right) = attention("r", [0, 1, 2]), attention("c", [2, 0, 1])
+    pairs = pairing(reference, candidate)
+    assert {i: pairs[right[i]].reference for i in range(3)} == left
+
+
+def test_a_decomposed_activation_is_a_region():
+    def network(prefix, decomposed):
+        rng = np.random.default_rng(3)
+        builder = GraphBuilder(prefix=prefix)
+        x = builder.input(f"{prefix}x", (1, 5, 4))
+        h = builder.node("matmul", [x, builder.weight(rng.normal(size=(4, 8)))], (1, 5, 8))
+        if decomposed:
+            scaled = builder.node("div", [h, builder.weight(np.sqrt(2))], (1, 5, 8))
+            erf = builder.node("erf", [scaled], (1, 5, 8))
+            plus = builder.node("add", [erf, builder.weight(1.0)], (1, 5, 8))
+            product = builder.node("mul", [h, plus], (1, 5, 8))
+            h2 = builder.node("mul", [product, builder.weight(0.5)], (1, 5, 8))
+        else:
+            h2 = builder.node("gelu", [h], (1, 5, 8))
+        out = builder.node("matmul", [h2, builder.weight(rng.normal(size=(8, 4)))], (1, 5, 4))
+        return builder.graph(out), h, h2
+
+    (reference, h, gelu), (candidate, ch, last) = network("r", False), network("c", True)
+    pairs = pairing(reference, candidate)
+    assert pairs[last].reference == gelu
+    assert pairs[ch].reference == h
+    assert not [value for value in pairs if value.startswith(("cerf", "cdiv", "cadd"))]
+
+
+def test_the_users_mapping_overrides_everything():
+    reference, candidate = conv_net("r"), conv_net("c")
+    pairs = pairing(reference, candidate, mapping=[("rrelu_2", "crelu_5")])
+    assert pairs["crelu_5"].reference == "rrelu_2"
+    assert pairs["crelu_5"].rule == "map"
+
+
+def test_a_stale_mapping_entry_is_named(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("reference,candidate\nrrelu_2,gone\n")
+    with pytest.raises(MappingError, match="neither model") as caught:
+        resolve(read_mapping(path), conv_net("r"), conv_net("c"))
+    assert "gone" in caught.value.found
+
+
+def test_a_malformed_mapping_says_which_line(tmp_path):
+    path = tmp_path / "pairs.csv"
+    path.write_text("only-one\n")
+    with pytest.raises(MappingError, match="line 1"):
+        read_mapping(path)
+
+
+@pytest.mark.parametrize("rank", [3, 4, 5])
+def test_labels_decide_on_square_shapes(rank):
+    cube = (4,) * rank
+    assert axes_between(cube, cube, ("first", "last")) == (True, to_last(rank))
+    assert axes_between(cube, cube, ("last", "first")) == (True, to_first(rank))
+    assert axes_between(cube, cube, ("first", "first")) == (True, None)
+    assert axes_between(cube, cube, (None, None)) == (True, None)
+
+
+def test_two_possible_orders_are_no_order():
+    assert axes_between((2, 3, 3, 5), (3, 5, 2, 3), (None, None)) == (False, None)
+
+
+@given(st.lists(st.integers(0, 3), max_size=12), st.lists(st.integers(0, 3), max_size=12))
+@settings(deadline=None)
+def test_sequence_alignment_is_a_longest_common_subsequence(left, right):
+    score = np.array([[1.0 if a == b else 0.0 for b in right] for a in left], dtype=np.float32)
+    pairs = heaviest_common_subsequence(score.reshape(len(left), len(right)))
+    assert all(left[i] == right[j] for i, j in pairs)
+    assert all(a[0] < b[0] and a[1] < b[1] for a, b in itertools.pairwise(pairs))
+    table = np.zeros((len(left) + 1, len(right) + 1), dtype=int)
+    for i, a in enumerate(left):
+        for j, b in enumerate(right):
+            table[i + 1, j + 1] = table[i, j] + 1 if a == b else max(table[i, j + 1], table[i + 1, j])
+    assert len(pairs) == table[-1, -1]
+
+
+def test_two_thousand_nodes_take_seconds():
+    reference, candidate = conv_net("r", blocks=500), conv_net("c", blocks=500)
+    start = time.process_time()
+    pairs = pairing(reference, candidate)
+    assert len(pairs) == len(reference.values)
+    assert time.process_time() - start < 60
