@@ -137,11 +137,12 @@ class _Run:
         injectable = passes.injectable()
         pairs = passes._pairs
         uses = Counter(pair.reference for pair in injectable.values())
-        observed = [value for value in self._wanted if value in pairs and pairs[value].note is None]
-        uses.update(pairs[value].reference for value in observed)
-        pool = passes.pool(uses)
         candidate = passes._candidate
         assert candidate.profile is not None
+        seen = candidate.profile.sketches  # a graph also lists what no run shows, such as the body of a loop
+        observed = [v for v in self._wanted if v in pairs and v in seen and pairs[v].note is None]
+        uses.update(pairs[value].reference for value in observed)
+        pool = passes.pool(uses)
         injection = ReferenceInjection(
             pool,
             injectable,
