@@ -1,37 +1,162 @@
-"""Why: every culprit is put before every family of causes; one cause over many nodes is one finding."""
+"""Why: every culprit is put before every cause; proven causes lead, one cause over many nodes is one finding."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import importlib
+import pkgutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from aligner.diagnosis.attribute_causes import attribute_findings
-from aligner.diagnosis.scene import set_scene
-from aligner.diagnosis.weight_causes import weight_findings
+from aligner.diagnosis import families
+from aligner.diagnosis.cause import PROVEN, Cause, Claim, Proof, prove
+from aligner.diagnosis.scene import Evidence, Scene
+from aligner.diagnosis.survey import Survey
+from aligner.diagnosis.unknown import Unknown
 from aligner.records.comparison import Finding
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 
+for _module in pkgutil.iter_modules(families.__path__):
+    importlib.import_module(f"{families.__name__}.{_module.name}")
+
 _EXAMINED = 64
 """Culprits looked at: their weights are read, so a model with thousands stays a matter of seconds."""
-_FAMILIES = (attribute_findings, weight_findings)
+_SECONDS = 20.0
+"""Time after which no further culprit is examined."""
+_SHOWN = 3
+"""Findings kept of one culprit."""
+_BENIGN_AFTER = 1
 
 
-def find_causes(graphs: tuple[Graph, Graph], guilty: Sequence[Measured]) -> list[Finding]:
-    """Findings about the guilty pairs (upstream first), best first: those at the first culprit lead."""
-    found: dict[str, tuple[int, Finding, list[str]]] = {}
-    for place, measured in enumerate(guilty[:_EXAMINED]):
-        scene = set_scene(graphs, measured)
-        for family in _FAMILIES:
-            for finding in family(scene):
-                first = found.setdefault(finding.id, (place, finding, []))
-                first[2].append(finding.node)
-    ranked = sorted(found.values(), key=lambda entry: (entry[0] > 0, -entry[1].confidence, entry[0]))
-    return [_over_nodes(finding, nodes) for _, finding, nodes in ranked]
+@dataclass(frozen=True, slots=True)
+class _Held:
+    """A claim that stands, with its proof if it has one."""
+
+    cause: type[Cause]
+    claim: Claim
+    proof: Proof | None
+    place: int
+    node: str
+    source: str | None
+
+    @property
+    def proven(self) -> bool:
+        return self.proof is not None and self.proof.explained >= self.claim.needed
+
+    @property
+    def confidence(self) -> float:
+        likely = min(0.95, self.cause.prior * self.claim.weight)
+        return 0.9 + 0.09 * likely if self.proven else 0.8 * likely
 
 
-def _over_nodes(finding: Finding, nodes: list[str]) -> Finding:
-    others = len(dict.fromkeys(nodes)) - 1
-    if not others:
-        return finding
-    return replace(finding, evidence=f"{finding.evidence}; likewise at {others} other node{'s' if others > 1 else ''}")
+def find_causes(
+    graphs: tuple[Graph, Graph],
+    guilty: Sequence[Measured],
+    evidence: Mapping[str, Evidence] | None = None,
+    *,
+    measured: Sequence[Measured] = (),
+    verdicts: Mapping[str, str] | None = None,
+    notes: Sequence[str] = (),
+) -> list[Finding]:
+    """Findings about the guilty pairs (upstream first), best first.
+
+    ``evidence`` maps candidate values to the arrays of their local error; a culprit without is judged by its settings
+    and weights alone, and nothing about it is proven. ``measured`` and ``verdicts`` tell what is not guilty.
+    """
+    survey = Survey(graphs, list(measured) or list(guilty), list(guilty), dict(verdicts or {}), tuple(notes))
+    started = time.monotonic()
+    held: list[_Held] = []
+    for place, item in enumerate(guilty[:_EXAMINED]):
+        if place and time.monotonic() - started > _SECONDS:
+            break
+        scene = Scene(graphs, item, (evidence or {}).get(item.pair.candidate))
+        held += _examine(scene, survey, place) or [_nothing(scene, survey, place)]
+    return [_finding(group) for group in _grouped(held)]
+
+
+def _examine(scene: Scene, survey: Survey, place: int) -> list[_Held]:
+    found: list[_Held] = []
+    for kind in sorted(Cause.registry, key=lambda c: -c.prior):
+        best: _Held | None = None
+        for claim in kind().claims(scene, survey):
+            proof = prove(scene, claim)
+            one = _Held(kind, claim, proof, place, claim.node or scene.where, scene.source)
+            if proof is not None and not one.proven:
+                one = replace(one, claim=replace(claim, weight=claim.weight * _doubt(proof)))
+            if claim.only_proven and not one.proven:
+                continue
+            if best is None or (one.proven, one.confidence) > (best.proven, best.confidence):
+                best = one
+            if one.proven:
+                break
+        if best is not None:
+            found.append(best)
+    return _best(found)
+
+
+def _doubt(proof: Proof) -> float:
+    """A prediction that was made and failed speaks against its claim; one that explains half speaks a little for it."""
+    return 0.3 + 0.6 * max(0.0, proof.explained)
+
+
+def _best(found: list[_Held]) -> list[_Held]:
+    """Proven claims first, the better explanation first where it is clearly better; doubtful ones leave if one stands."""
+    proven = [one for one in found if one.proven and one.proof is not None]
+    if not proven:
+        return sorted(found, key=lambda one: (one.cause.benign, -one.confidence))[:_SHOWN]
+    top = max(one.proof.explained for one in proven if one.proof is not None)
+    close = [one for one in proven if one.proof is not None and one.proof.explained >= _as_good(top)]
+    close.sort(key=lambda one: (one.cause.benign, -one.cause.prior * one.claim.weight))
+    rest = sorted((one for one in proven if one not in close), key=lambda one: -(one.proof or _NONE).explained)
+    return (close + rest)[:_SHOWN]
+
+
+_NONE = Proof(0.0, 0.0, 0.0)
+
+
+def _as_good(top: float) -> float:
+    """Explanations that leave no more than ten times the residue of the best one count as equal, 2 % always do."""
+    return min(0.98, 1 - 10 * (1 - top)) if top >= 0.98 else top - 0.02
+
+
+def _nothing(scene: Scene, survey: Survey, place: int) -> _Held:
+    claim = next(Unknown().claims(scene, survey))
+    return _Held(Unknown, claim, None, place, scene.where, scene.source)
+
+
+def _grouped(held: list[_Held]) -> list[list[_Held]]:
+    groups: dict[str, list[_Held]] = {}
+    for one in held:
+        groups.setdefault(one.cause.id, []).append(one)
+    proven_ids = {one.cause.id for one in held if one.proven}
+    for identifier, group in groups.items():
+        if identifier in proven_ids:
+            group.sort(key=lambda one: (not one.proven, one.place))
+    ranked = list(groups.values())
+    ranked.sort(key=_rank)
+    return ranked
+
+
+def _rank(group: list[_Held]) -> tuple[bool, int, bool, float]:
+    best = group[0]
+    place = min(one.place for one in group)
+    benign = best.cause.benign or best.cause is Unknown
+    return (not best.proven or benign, place if best.proven else min(place, _BENIGN_AFTER), benign, -best.confidence)
+
+
+def _finding(group: list[_Held]) -> Finding:
+    best = group[0]
+    others = len(dict.fromkeys(one.node for one in group)) - 1
+    text = best.claim.evidence
+    if best.proof is not None and best.proven and best.claim.change:
+        text += f"; {best.claim.change} the local error falls from {best.proof.before:.2g} to {best.proof.after:.2g}"
+    if best.source and best.source not in text:
+        text += f" [{best.source}]"
+    if others:
+        text += f"; likewise at {others} other node{'s' if others > 1 else ''}"
+    explained = round(best.proof.explained, 6) if best.proof is not None and best.proven else None
+    return Finding(best.cause.id, best.node, round(best.confidence, 3), text, explained, best.claim.suggestion)
+
+
+__all__ = ["PROVEN", "find_causes"]

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
+from aligner.diagnosis.replay import (  # noqa: F401 - importing a module registers what it computes
+    activation,
+    arithmetic,
+    attending,
+    convolution,
+    moving,
+    normalising,
+    pooling,
+    recurrence,
+    resizing,
+)
+from aligner.diagnosis.replay.operation import Call, Operation, Unsupported, compute, read
 from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
 
@@ -12,52 +26,298 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[np.generic]
+    Array = NDArray[Any]
+
+FAITHFUL = 0.05
+"""A replay counts as faithful when it misses the real output by at most this share of the error to be explained."""
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """One guilty pair with the nodes and weights of its region on both sides."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """Arrays of one culprit: its output on both sides, and what both regions read and computed.
 
-    measured: Measured
-    reference_nodes: tuple[Node, ...]
-    candidate_nodes: tuple[Node, ...]
-    reference_weights: tuple[Weight, ...]
-    candidate_weights: tuple[Weight, ...]
+    ``expected`` is the reference's output; ``found`` the candidate's local output in the reference's axis order, or None
+    where the shapes do not fit. ``values`` holds, for each side, arrays by value id in that side's own layout; the
+    candidate's are those of the local run, so its region's inputs are the reference's tensors.
+    """
+
+    expected: Array
+    found: Array | None
+    values: tuple[Mapping[str, Array], Mapping[str, Array]]
+    dtype: str = "float32"
+    found_dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What a hypothesis alters in a region: operations of some nodes, or arrays of some values and weights."""
+
+    operations: Mapping[int, Callable[[Operation], Operation]] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+
+
+def change_node(node: Node, edit: Callable[[Operation], Operation]) -> Change:
+    """Alter what one node computes."""
+    return Change(operations={node.index: edit})
+
+
+class Part:
+    """One side of a scene: its nodes, and the means to compute them again."""
+
+    def __init__(self, graph: Graph, measured: Measured, side: int, evidence: Evidence | None) -> None:
+        pair = measured.pair
+        region = (pair.reference_region, pair.candidate_region)[side]
+        self.graph, self.side, self.region = graph, side, region
+        self.output = (pair.reference, pair.candidate)[side]
+        self.nodes: tuple[Node, ...] = tuple(graph.nodes[i] for i in region.nodes)
+        self.weights: tuple[Weight, ...] = tuple(graph.weights[name] for name in region.weights if name in graph.weights)
+        self.values: Mapping[str, Array] = evidence.values[side] if evidence else {}
+        self._loaded: dict[str, Array] = {}
+        self._operations: dict[int, Operation | None] = {}
+        self._all = {value: node for node in graph.nodes for value in node.outputs}
 
     @property
-    def name(self) -> str:
-        """The guilty tensor, in the candidate's words."""
-        return self.measured.pair.candidate
-
-    @property
-    def candidate_node(self) -> Node | None:
+    def node(self) -> Node | None:
         """The node a user should open: the weightiest of the region, else the last."""
-        return _principal(self.candidate_nodes)
+        for kind in _PRINCIPAL:
+            for node in self.nodes:
+                if node.kind == kind:
+                    return node
+        return self.nodes[-1] if self.nodes else None
+
+    def of_kind(self, *kinds: str) -> tuple[Node, ...]:
+        """The region's nodes of these kinds, in order."""
+        return tuple(node for node in self.nodes if node.kind in kinds)
+
+    def weight(self, name: str) -> Array | None:
+        """A stored weight's real numbers, read once."""
+        if name not in self._loaded:
+            if name not in self.graph.weights:
+                return None
+            self._loaded[name] = self.graph.weights[name].values()
+        return self._loaded[name]
+
+    def array(self, name: str) -> Array | None:
+        """What a value held, or a weight holds; constants computed from weights are computed."""
+        if name in self.values:
+            return self.values[name]
+        stored = self.weight(name)
+        if stored is not None:
+            return stored
+        node = self._all.get(name)
+        if node is None or len(node.outputs) != 1 or not node.inputs:
+            return None
+        if name not in self._loaded:
+            try:
+                self._loaded[name] = compute(read(self._call(node, {})))
+            except Unsupported:
+                return None
+        return self._loaded[name]
+
+    def operation(self, node: Node) -> Operation | None:
+        """The node in neutral words, None where it is not understood."""
+        if node.index not in self._operations:
+            try:
+                self._operations[node.index] = read(self._call(node, {}))
+            except (Unsupported, ValueError, IndexError, TypeError):
+                self._operations[node.index] = None
+        return self._operations[node.index]
+
+    def _call(self, node: Node, fresh: Mapping[str, Array]) -> Call:
+        operands = [(fresh[n] if n in fresh else self.array(n)) if n else None for n in node.inputs]
+        if any(n and o is None for n, o in zip(node.inputs, operands, strict=True)):
+            raise Unsupported(f"{node.op} reads what was not seen")
+        output = node.outputs[0] if node.outputs else ""
+        shape = tuple(self.values[output].shape) if output in self.values else None
+        if shape is None and output in self.graph.values:
+            declared = self.graph.values[output].shape
+            if declared is not None and None not in declared:
+                shape = tuple(int(d or 0) for d in declared)
+        constant = [n in self.graph.weights or self._constant(n) for n in node.inputs]
+        return Call(node, operands, constant, self.graph.channels, shape)
+
+    def _constant(self, name: str) -> bool:
+        seen = 0
+        while name and name not in self.graph.weights and seen < 8:
+            node = self._all.get(name)
+            if node is None or node.kind not in {"transpose", "cast", "identity", "dequantize", "reshape"}:
+                return False
+            name, seen = node.inputs[0] if node.inputs else "", seen + 1
+        return name in self.graph.weights
+
+    def replay(self, change: Change | None = None) -> Array:
+        """The region's output with something changed: what the change reaches is computed, the rest was seen.
+
+        Without a change every node is computed that can be. Raises Unsupported.
+        """
+        fresh: dict[str, Array] = dict(change.arrays) if change else {}
+        edits = change.operations if change else {}
+        for node in self.nodes:
+            touched = node.index in edits or any(name in fresh for name in node.inputs)
+            if change is not None and not touched:
+                continue
+            if not node.outputs:
+                continue
+            try:
+                operation = read(self._call(node, fresh))
+                if node.index in edits:
+                    operation = edits[node.index](operation)
+                fresh[node.outputs[0]] = compute(operation)
+            except Unsupported:
+                if change is not None or node.outputs[0] not in self.values or node.outputs[0] == self.output:
+                    raise
+        if self.output not in fresh:
+            raise Unsupported("the change does not reach the output")
+        return fresh[self.output]
+
+    def change_all(self, edits: Mapping[int, Callable[[Operation], Operation]]) -> Change:
+        """A change of several nodes."""
+        return Change(operations=edits)
+
+
+_PRINCIPAL = (
+    "conv",
+    "conv_transpose",
+    "matmul",
+    "recurrent",
+    "attention",
+    "norm",
+    "resize",
+    "max_pool",
+    "avg_pool",
+    "softmax",
+    "depth_to_space",
+    "concat",
+    "pad",
+)
+
+
+class Scene:
+    """One guilty pair: both sides' regions, and the arrays of its local error where they were gathered."""
+
+    def __init__(self, graphs: tuple[Graph, Graph], measured: Measured, evidence: Evidence | None = None) -> None:
+        self.measured, self.evidence, self.graphs = measured, evidence, graphs
+        self.reference = Part(graphs[0], measured, 0, evidence)
+        self.candidate = Part(graphs[1], measured, 1, evidence)
+        self.parts = (self.reference, self.candidate)
+        self._faithful: dict[tuple[int, frozenset[int]], bool] = {}
 
     @property
-    def reference_node(self) -> Node | None:
-        """Likewise on the reference's side."""
-        return _principal(self.reference_nodes)
+    def where(self) -> str:
+        """The node a user should open, in the candidate's words."""
+        node = self.candidate.node
+        return node.name if node else self.measured.pair.candidate
+
+    @property
+    def source(self) -> str | None:
+        """The line of the model's own code, where the reference knows it."""
+        node = self.reference.node
+        return node.source if node else None
+
+    @cached_property
+    def expected(self) -> Array | None:
+        """The reference's output."""
+        return self.evidence.expected if self.evidence else None
+
+    @cached_property
+    def found(self) -> Array | None:
+        """The candidate's local output in the reference's order."""
+        return self.evidence.found if self.evidence else None
+
+    @cached_property
+    def gap(self) -> float:
+        """‖candidate − reference‖ over what is finite on both sides; 0 where it was not measured."""
+        if self.expected is None or self.found is None:
+            return 0.0
+        return distance(self.found, self.expected)
+
+    def in_order(self, array: Array, side: int) -> Array | None:
+        """An output of one side's region in the reference's axis order and shape."""
+        if self.expected is None:
+            return None
+        return in_order(array, self.measured.pair.axes if side == 1 else None, self.expected.shape)
+
+    def target(self, side: int) -> Array | None:
+        """What a change of one side's region should reproduce: the other side's output."""
+        return self.found if side == 0 else self.expected
+
+    def actual(self, side: int) -> Array | None:
+        """What one side's region really computed."""
+        return self.expected if side == 0 else self.found
+
+    def faithful(self, side: int, change: Change) -> bool:
+        """Whether the replay of what the change reaches, unchanged, gives what that side really computed."""
+        key = side, frozenset(change.operations), frozenset(change.arrays)
+        if key not in self._faithful:
+            part, actual = self.parts[side], self.actual(side)
+            same: dict[str, Any] = {}
+            for name in change.arrays:
+                array = part.array(name)
+                if array is not None:
+                    same[name] = array
+            plain = Change({index: _unchanged for index in change.operations}, same)
+            self._faithful[key] = False
+            if actual is not None and self.gap > 0 and len(same) == len(change.arrays):
+                try:
+                    again = self.in_order(part.replay(plain), side)
+                except Unsupported:
+                    again = None
+                self._faithful[key] = again is not None and distance(again, actual) <= FAITHFUL * self.gap
+        return self._faithful[key]
+
+    def predict(self, side: int, change: Change) -> Array | None:
+        """One side's output under a change, in the reference's order; None where the replay cannot be trusted."""
+        if not self.faithful(side, change):
+            return None
+        try:
+            return self.in_order(self.parts[side].replay(change), side)
+        except Unsupported:
+            return None
+
+    def nodes(self, *kinds: str) -> Iterator[tuple[Part, Node, Operation]]:
+        """Nodes of these kinds that are understood: the reference's first."""
+        for part in self.parts:
+            for node in part.of_kind(*kinds):
+                operation = part.operation(node)
+                if operation is not None:
+                    yield part, node, operation
+
+    def partner(self, part: Part, node: Node) -> tuple[Node, Operation] | None:
+        """The other side's node of the same kind, when it is the only one at that place."""
+        other = self.parts[1 - part.side]
+        mine, theirs = part.of_kind(node.kind), other.of_kind(node.kind)
+        if len(mine) != len(theirs):
+            return None
+        partner = theirs[mine.index(node)]
+        operation = other.operation(partner)
+        return (partner, operation) if operation is not None else None
 
 
-_PRINCIPAL = ("conv", "conv_transpose", "matmul", "recurrent", "attention", "norm", "resize", "max_pool", "avg_pool")
+def _unchanged(operation: Operation) -> Operation:
+    return operation
 
 
-def _principal(nodes: tuple[Node, ...]) -> Node | None:
-    for kind in _PRINCIPAL:
-        for node in nodes:
-            if node.kind == kind:
-                return node
-    return nodes[-1] if nodes else None
+def distance(left: Array, right: Array) -> float:
+    """Euclidean, float64, over elements finite on both sides; infinite where none is or shapes differ."""
+    import numpy as np
+
+    if left.shape != right.shape:
+        return float("inf")
+    with np.errstate(all="ignore"):
+        delta = left.astype(np.float64) - right.astype(np.float64)
+        finite = np.isfinite(delta)
+        if not finite.all():
+            delta = delta[finite]
+        return float(np.linalg.norm(delta.reshape(-1))) if delta.size else float("inf")
 
 
-def set_scene(graphs: tuple[Graph, Graph], measured: Measured) -> Scene:
-    """Gather a region's nodes and weights on both sides."""
-    regions = measured.pair.reference_region, measured.pair.candidate_region
-    nodes = [tuple(graph.nodes[i] for i in region.nodes) for graph, region in zip(graphs, regions, strict=True)]
-    weights = [
-        tuple(graph.weights[name] for name in region.weights if name in graph.weights)
-        for graph, region in zip(graphs, regions, strict=True)
-    ]
-    return Scene(measured, nodes[0], nodes[1], weights[0], weights[1])
+def in_order(array: Array, axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> Array | None:
+    """A candidate's array in the reference's order and shape (axes of length one may differ); None if it does not fit."""
+    import numpy as np
+
+    moved = array if axes is None or array.ndim != len(axes) else array.transpose(np.argsort(axes))
+    if moved.shape == shape:
+        return moved
+    return moved.reshape(shape) if [d for d in moved.shape if d != 1] == [d for d in shape if d != 1] else None
+
+

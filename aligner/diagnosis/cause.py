@@ -1,0 +1,92 @@
+"""What a cause is: something that may be wrong, looked for in a scene, with a prediction that can be held against it."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.diagnosis.scene import Scene, distance
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.diagnosis.survey import Survey
+
+    Array = NDArray[Any]
+
+PROVEN = 0.9
+"""Share of the local error that a hypothesis must explain to count as proven."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Claim:
+    """A hypothesis about one culprit.
+
+    ``predict`` recomputes one side's output under the hypothesis (``side`` 0: the reference's, which should become the
+    candidate's; 1: the candidate's, which should become the reference's); None where nothing can be recomputed.
+    ``change`` words it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``weight`` scales the cause's prior
+    for what this scene shows; a claim with ``only_proven`` is dropped when its prediction fails.
+    """
+
+    evidence: str
+    suggestion: str
+    change: str = ""
+    predict: Callable[[], Array | None] | None = None
+    side: int = 0
+    weight: float = 1.0
+    only_proven: bool = False
+    node: str | None = None
+    needed: float = PROVEN
+
+
+class Cause(ABC):
+    """One cause at one culprit; a subclass with an ``id`` is found without being registered anywhere."""
+
+    id: ClassVar[str] = ""
+    prior: ClassVar[float] = 0.5
+    """How likely it is when it is suspected at all; orders what is equally well proven."""
+    benign: ClassVar[bool] = False
+    sought: ClassVar[bool] = True
+    registry: ClassVar[list[type[Cause]]] = []
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.id and cls.sought:
+            Cause.registry.append(cls)
+
+    @abstractmethod
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """Every way in which this cause may be at work here, likeliest first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How much of the local error a prediction explains, and the largest errors before and after."""
+
+    explained: float
+    before: float
+    after: float
+
+
+def prove(scene: Scene, claim: Claim) -> Proof | None:
+    """Hold a claim's prediction against what the other side really computed."""
+    if claim.predict is None or scene.expected is None or scene.found is None or not scene.gap > 0:
+        return None
+    predicted = claim.predict()
+    target = scene.target(claim.side)
+    if predicted is None or target is None or predicted.shape != target.shape:
+        return None
+    explained = 1 - distance(target, predicted) / scene.gap
+    return Proof(explained, largest(scene.found, scene.expected), largest(target, predicted))
+
+
+def largest(left: Array, right: Array) -> float:
+    """The largest absolute difference over what is finite on both sides."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        delta = np.abs(left.astype(np.float64) - right.astype(np.float64))
+        delta = delta[np.isfinite(delta)]
+    return float(delta.max()) if delta.size else 0.0

@@ -1,0 +1,160 @@
+"""Activations: another function of that name, another slope, another limit; rounding and division."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.replay.activation import ACTIVATIONS, FUSED
+from aligner.diagnosis.replay.operation import Operation
+from aligner.diagnosis.scene import Scene, change_node
+from aligner.diagnosis.setting_cause import SettingCause, shown
+from aligner.diagnosis.survey import Survey
+
+_VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("gelu", {"approximate": "none"}),
+    ("gelu", {"approximate": "tanh"}),
+    ("gelu", {"approximate": "quick"}),
+    ("relu", {}),
+    ("relu6", {}),
+    ("silu", {}),
+    ("sigmoid", {}),
+    ("tanh", {}),
+    ("hardsigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+    ("hardsigmoid", {"alpha": 0.2, "beta": 0.5}),
+    ("hardswish", {"alpha": 1 / 6, "beta": 0.5}),
+    ("softplus", {"beta": 1.0, "threshold": 20.0}),
+    ("softplus", {"beta": 1.0, "threshold": None}),
+    ("mish", {}),
+    ("elu", {"alpha": 1.0}),
+    ("leaky_relu", {"alpha": 0.01}),
+    ("leaky_relu", {"alpha": 0.2}),
+    ("leaky_relu", {"alpha": 0.1}),
+    ("identity", {}),
+)
+
+
+class ActivationVariant(SettingCause):
+    """GELU by tanh or erf, ReLU6, the slope of a leaky ReLU, a hard sigmoid's slope, a fused clip."""
+
+    id: ClassVar[str] = "activation-variant"
+    prior: ClassVar[float] = 0.88
+    kinds: ClassVar[tuple[str, ...]] = tuple(sorted(ACTIVATIONS))
+    names: ClassVar[tuple[str, ...]] = ("alpha", "beta", "approximate", "min", "max", "threshold")
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """Settings, then every activation in place of the reference's, then slopes and limits solved for."""
+        yield from super().claims(scene, survey)
+        if not scene.gap > 0:
+            return
+        for part, node, operation in scene.nodes(*sorted(ACTIVATIONS)):
+            for kind, settings in (*_solved(operation, scene, part.side), *_VARIANTS):
+                other = replace(operation, kind=kind, settings=settings)
+                if kind == operation.kind and settings == operation.settings:
+                    continue
+                words = _named(kind, settings), _named(operation.kind, operation.settings)
+                wrong, right = words if part.side == 0 else words[::-1]
+                yield Claim(
+                    f"{scene.where} computes {wrong}, the reference {right}",
+                    f"use {right} in both models",
+                    f"with {right} instead of {wrong}",
+                    lambda p=part, n=node, o=other: scene.predict(  # type: ignore[misc]
+                        p.side, change_node(n, lambda _, o=o: o)
+                    ),
+                    side=part.side,
+                    only_proven=True,
+                )
+        yield from _fused(scene)
+
+
+def _named(kind: str, settings: Mapping[str, Any]) -> str:
+    numbers = ", ".join(f"{name} {shown(value)}" for name, value in settings.items() if value is not None)
+    return f"{'no activation' if kind == 'identity' else kind}{f' ({numbers})' if numbers else ''}"
+
+
+def _solved(operation: Operation, scene: Scene, side: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The slope below zero and the limits that the other side's numbers show."""
+    import numpy as np
+
+    target, x = scene.target(side), operation.data[0]
+    if target is None or target.size != x.size:
+        return
+    moved = target if target.shape == x.shape or side == 0 else target
+    if moved.shape != x.shape:
+        return
+    below = x < 0
+    energy = float(np.square(x[below], dtype=np.float64).sum())
+    if energy > 0:
+        alpha = float((moved[below].astype(np.float64) * x[below]).sum() / energy)
+        yield "leaky_relu", {"alpha": _round(alpha)}
+    low, high = float(moved.min()), float(moved.max())
+    inside = (x > low) & (x < high)
+    if inside.any() and np.allclose(moved[inside], x[inside], rtol=1e-4, atol=1e-6):
+        cut = [float(x.min()) < low, float(x.max()) > high]
+        yield "clip", {"min": _round(low) if cut[0] else -math.inf, "max": _round(high) if cut[1] else math.inf}
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _fused(scene: Scene) -> Iterator[Claim]:
+    """An activation that a layer applies itself, or does not."""
+    for part in scene.parts:
+        node = part.nodes[-1] if part.nodes else None
+        operation = part.operation(node) if node is not None else None
+        if node is None or operation is None or operation.kind in ACTIVATIONS:
+            continue
+        present = operation.settings.get("fused_activation", "none")
+        for name in FUSED:
+            if name == present:
+                continue
+            wrong, right = (name, present) if part.side == 0 else (present, name)
+            yield Claim(
+                f"{scene.where} ends in activation {wrong}, the reference's in {right}",
+                f"let {scene.where} end in activation {right}",
+                f"with activation {right} instead of {wrong}",
+                lambda p=part, n=node, a=name: scene.predict(  # type: ignore[misc]
+                    p.side, change_node(n, lambda o, a=a: o.with_settings(fused_activation=a))
+                ),
+                side=part.side,
+                only_proven=True,
+                weight=0.9,
+            )
+
+
+class DivisionRounding(Cause):
+    """Quotients and remainders of negative numbers: floor or truncation, sign of the divisor or of the dividend."""
+
+    id: ClassVar[str] = "division-rounding"
+    prior: ClassVar[float] = 0.9
+
+    _GROUPS = (
+        ("floor_divide", "trunc_divide", "div"),
+        ("remainder", "fmod"),
+        ("floor", "round", "ceil", "trunc"),
+    )
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+        """Every other rounding of the same division."""
+        if not scene.gap > 0:
+            return
+        for part, node, operation in scene.nodes("div", "binary", "unary", "cast"):
+            group = next((g for g in self._GROUPS if operation.kind in g), ())
+            for kind in group:
+                if kind == operation.kind or kind == "trunc":
+                    continue
+                wrong, right = (kind, operation.kind) if part.side == 0 else (operation.kind, kind)
+                yield Claim(
+                    f"{scene.where} rounds as {wrong}, the reference as {right}; they differ for negative numbers",
+                    f"write {right} out explicitly before exporting",
+                    f"with {right} instead of {wrong}",
+                    lambda p=part, n=node, k=kind: scene.predict(  # type: ignore[misc]
+                        p.side, change_node(n, lambda o, k=k: replace(o, kind=k))
+                    ),
+                    side=part.side,
+                    only_proven=True,
+                )

@@ -1,0 +1,181 @@
+"""Normalisations: epsilon, statistics, train mode; and softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.replay.operation import Operation
+from aligner.diagnosis.scene import Part, Scene, change_node, distance
+from aligner.diagnosis.setting_cause import SettingCause
+from aligner.diagnosis.survey import Survey
+from aligner.records.graph import Node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_USUAL = (1e-3, 1e-5, 1e-6, 1e-12, 1e-4, 1e-8, 1e-7, 1e-2, 0.0, 0.1, 1.0)
+
+
+class NormEpsilon(SettingCause):
+    """Keras adds 1e-3 to the variance, PyTorch 1e-5, others 1e-12."""
+
+    id: ClassVar[str] = "norm-epsilon"
+    prior: ClassVar[float] = 0.9
+    kinds: ClassVar[tuple[str, ...]] = ("norm",)
+    names: ClassVar[tuple[str, ...]] = ("epsilon",)
+
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+        """The usual values; what lies between is solved for by ``claims``."""
+        for epsilon in _USUAL:
+            if epsilon != operation.settings["epsilon"]:
+                yield {"epsilon": epsilon}
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """The settings first; then the value that explains most."""
+        yield from super().claims(scene, survey)
+        if scene.gap > 0:
+            for part, node, operation in scene.nodes("norm"):
+                epsilon = _solved(scene, part, node)
+                if epsilon is not None:
+                    pair = (epsilon, operation.settings["epsilon"])
+                    wrong, right = pair if part.side == 0 else pair[::-1]
+                    yield Claim(
+                        f"{scene.where} behaves as if epsilon were {wrong:.3g}; the reference has {right:.3g}",
+                        f"use epsilon {right:.3g} in both models",
+                        f"with epsilon {right:.3g} instead of {wrong:.3g}",
+                        lambda p=part, n=node, e=epsilon: _with_epsilon(scene, p, n, e),  # type: ignore[misc]
+                        side=part.side,
+                        only_proven=True,
+                        needed=0.98,
+                    )
+
+
+def _with_epsilon(scene: Scene, part: Part, node: Node, epsilon: float) -> Array | None:
+    return scene.predict(part.side, change_node(node, lambda o: o.with_settings(epsilon=epsilon)))
+
+
+def _solved(scene: Scene, part: Part, node: Node) -> float | None:
+    """The epsilon that leaves the least error, by a golden section over its logarithm; None without a replay."""
+    target = scene.target(part.side)
+    if target is None or target.size > 1 << 20:
+        return None
+
+    def missing(exponent: float) -> float:
+        predicted = _with_epsilon(scene, part, node, 10.0**exponent)
+        return float("inf") if predicted is None else distance(predicted, target)
+
+    grid = [(missing(e), e) for e in range(-8, 2)]
+    least, at = min(grid)
+    if least > 0.7 * scene.gap:
+        return None
+    low, high = at - 1.0, at + 1.0
+    for _ in range(28):
+        a, b = high - 0.618 * (high - low), low + 0.618 * (high - low)
+        low, high = (low, b) if missing(a) < missing(b) else (a, high)
+    return float(10.0 ** ((low + high) / 2))
+
+
+class NormTrainMode(SettingCause):
+    """The batch's own statistics are used instead of the stored ones: eval() was forgotten."""
+
+    id: ClassVar[str] = "norm-train-mode"
+    prior: ClassVar[float] = 0.95
+    kinds: ClassVar[tuple[str, ...]] = ("norm",)
+    names: ClassVar[tuple[str, ...]] = ("training",)
+
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+        """The batch's statistics; each image's own (an instance normalisation's stored ones lost)."""
+        if operation.settings["form"] == "batch" and not operation.settings.get("training"):
+            yield {"training": True}
+
+
+class NormStatistics(Cause):
+    """Mean, variance, scale and shift permuted, misread or taken over other axes."""
+
+    id: ClassVar[str] = "norm-statistics"
+    prior: ClassVar[float] = 0.85
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+        """Other statistics on either side's normalisation."""
+        if not scene.gap > 0:
+            return
+        for part, node, operation in scene.nodes("norm"):
+            for words, edited in _statistics(operation):
+                yield Claim(
+                    f"{scene.where} normalises with {words}",
+                    "check which stored vector is which, the axes and the groups of this normalisation",
+                    "with the reference's statistics",
+                    lambda p=part, n=node, e=edited: scene.predict(  # type: ignore[misc]
+                        p.side, change_node(n, lambda _, e=e: e)
+                    ),
+                    side=part.side,
+                    only_proven=True,
+                )
+
+
+def _statistics(operation: Operation) -> Iterator[tuple[str, Operation]]:
+    import numpy as np
+
+    parameters, settings = operation.parameters, operation.settings
+    variance = parameters.get("variance")
+    if variance is not None:
+        yield "the variance taken for a deviation", operation.with_parameters(variance=np.square(variance))
+        yield "a deviation taken for the variance", operation.with_parameters(variance=np.sqrt(np.abs(variance)))
+        count = operation.data[0].size // max(variance.size, 1)
+        if count > 1:
+            yield "the unbiased variance", operation.with_parameters(variance=variance * count / (count - 1))
+            yield "the biased variance", operation.with_parameters(variance=variance * (count - 1) / count)
+        yield "each image's own statistics", operation.with_settings(form="instance")
+        yield "the default mean 0", operation.with_parameters(mean=np.zeros_like(parameters["mean"]))
+        yield "the default variance 1", operation.with_parameters(variance=np.ones_like(variance))
+        default = operation.with_parameters(mean=np.zeros_like(parameters["mean"]), variance=np.ones_like(variance))
+        yield "the default statistics, mean 0 and variance 1", default
+    if settings["form"] == "layer":
+        yield "the unbiased variance", operation.with_settings(correction=1)
+        yield "the mean left in", operation.with_settings(form="rms")
+    if settings["form"] == "rms":
+        yield "the mean taken out", operation.with_settings(form="layer")
+    if settings["form"] in {"layer", "rms"}:
+        rank = operation.data[0].ndim
+        for size in range(1, rank):
+            for axes in combinations(range(rank), size):
+                fits = [operation.data[0].shape[a] for a in axes] == [
+                    operation.data[0].shape[a] for a in settings["axes"]
+                ]
+                if axes != settings["axes"] and fits:
+                    yield f"axes {axes} instead of {settings['axes']}", operation.with_settings(axes=axes)
+    if settings["form"] == "group":
+        channels = operation.data[0].shape[settings["axis"]]
+        for groups in range(1, channels + 1):
+            if channels % groups == 0 and groups != settings["groups"]:
+                yield f"{groups} groups instead of {settings['groups']}", operation.with_settings(groups=groups)
+    names = [name for name in ("scale", "shift", "mean", "variance") if name in parameters]
+    if len({parameters[name].size for name in names}) == 1 and operation.data[0].size <= 1 << 18:
+        for order in permutations(names):
+            moved = [name for name, other in zip(names, order, strict=True) if name != other]
+            if moved:
+                swapped = {name: parameters[other] for name, other in zip(names, order, strict=True)}
+                yield f"{' and '.join(moved)} in each other's place", operation.with_parameters(**swapped)
+    for name, neutral in (("scale", 1.0), ("shift", 0.0)):
+        if name in parameters:
+            yield f"its {name} left out", operation.with_parameters(**{name: np.full_like(parameters[name], neutral)})
+
+
+class SoftmaxAxis(SettingCause):
+    """Probabilities that add up to one along another axis; a logarithm more or less."""
+
+    id: ClassVar[str] = "softmax-axis"
+    prior: ClassVar[float] = 0.9
+    kinds: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
+    names: ClassVar[tuple[str, ...]] = ()
+
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+        """Every other axis."""
+        for axis in range(operation.data[0].ndim):
+            if axis != operation.settings["axis"]:
+                yield {"axis": axis}

@@ -1,0 +1,153 @@
+"""How one array of numbers stands to another: the same, moved, coarser, scaled, related, or a stranger."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+SAME = 2e-6
+
+
+def gap(left: Array, right: Array) -> float:
+    """‖right − left‖ / ‖left‖; infinite when the shapes differ."""
+    import numpy as np
+
+    if left.shape != right.shape:
+        return float("inf")
+    norm = float(np.linalg.norm(left.reshape(-1).astype(np.float64))) or 1.0
+    return float(np.linalg.norm((right.astype(np.float64) - left.astype(np.float64)).reshape(-1))) / norm
+
+
+def correlation(left: Array, right: Array) -> float:
+    """Pearson's, of the elements in order."""
+    import numpy as np
+
+    a, b = (side.reshape(-1).astype(np.float64) for side in (left, right))
+    a, b = a - a.mean(), b - b.mean()
+    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
+    return float(a @ b) / norms if norms > 0 else 0.0
+
+
+def same_numbers(left: Array, right: Array) -> bool:
+    """Whether sorting makes the two equal."""
+    import numpy as np
+
+    return left.size == right.size and gap(np.sort(left, axis=None), np.sort(right, axis=None)) <= SAME
+
+
+def kernel_moves(kernel: Array) -> Iterator[tuple[str, Array]]:
+    """A kernel [out, in, *spatial] transposed, flipped and turned in every way that a converter mixes up."""
+    import numpy as np
+
+    spatial = tuple(range(2, kernel.ndim))
+    swaps: list[tuple[str, Array]] = [("", kernel)]
+    if kernel.ndim >= 2:
+        swaps.append(("inputs and outputs swapped", kernel.swapaxes(0, 1)))
+    for words, swapped in swaps:
+        if words:
+            yield words, swapped
+        turns = [("", swapped)] + (
+            [("height and width swapped", swapped.swapaxes(2, 3))] if kernel.ndim == 4 and kernel.size > 1 else []
+        )
+        for turned_words, turned in turns:
+            if turned_words:
+                yield _joined(words, turned_words), turned
+            for flips in product((False, True), repeat=len(spatial)):
+                axes = tuple(axis for axis, flip in zip(spatial, flips, strict=True) if flip)
+                if axes:
+                    yield _joined(words, turned_words, f"flipped along axis {axes}"), np.flip(turned, axes)
+
+
+def _joined(*words: str) -> str:
+    return " and ".join(word for word in words if word)
+
+
+def permutation(left: Array, right: Array, axis: int) -> tuple[int, ...] | None:
+    """The order of slices along an axis that makes ``left`` into ``right``; None where there is none."""
+    import numpy as np
+
+    if left.shape != right.shape or left.shape[axis] < 2 or left.shape[axis] > 8192:
+        return None
+    a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1) for side in (left, right))
+    keys: dict[bytes, list[int]] = {}
+    for number, row in enumerate(np.round(a.astype(np.float32), 5) + 0.0):
+        keys.setdefault(row.tobytes(), []).append(number)
+    order = []
+    for row in np.round(b.astype(np.float32), 5) + 0.0:
+        found = keys.get(row.tobytes())
+        if not found:
+            return None
+        order.append(found.pop(0))
+    return tuple(order) if order != list(range(len(order))) else None
+
+
+def to_half(array: Array) -> Array:
+    """Rounded to float16."""
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        return array.astype(np.float16).astype(np.float32)
+
+
+def on_grid(array: Array, levels: int = 256) -> bool:
+    """Whether the elements take few, evenly spaced values."""
+    import numpy as np
+
+    if array.size < 2 * levels:
+        return False
+    values = np.unique(array)
+    return 2 < values.size <= levels and _even(values)
+
+
+def grid_by_channel(array: Array, axis: int = 0) -> bool:
+    """Whether every slice along an axis lies on an eight-bit grid of its own."""
+    import numpy as np
+
+    slices = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
+    if slices.shape[1] < 9:
+        return False
+    for row in slices[:16]:
+        peak = float(np.abs(row).max())
+        if peak == 0:
+            continue
+        steps = row.astype(np.float64) / (peak / 127)
+        if float(np.abs(steps - np.rint(steps)).max()) > 0.02:
+            return False
+    return True
+
+
+def _even(values: Array) -> bool:
+    import numpy as np
+
+    steps = np.diff(values.astype(np.float64))
+    step = float(steps.min())
+    return step > 0 and float(np.abs(steps / step - np.rint(steps / step)).max()) < 0.05
+
+
+def looks_initialised(array: Array) -> bool:
+    """Whether numbers look drawn by a framework's initialiser: all 0 or 1, or uniform or normal about zero.
+
+    A uniform draw on ±a has kurtosis 1.8 and a largest magnitude close to a; a normal one has kurtosis 3; trained
+    kernels have heavier tails. Small tensors cannot tell and count as not initialised unless constant.
+    """
+    import numpy as np
+
+    flat = array.reshape(-1).astype(np.float64)
+    if np.all(flat == 0) or np.all(flat == 1):
+        return True
+    if flat.size < 64 or array.ndim < 2:
+        return False
+    spread = float(flat.std())
+    if spread == 0 or abs(float(flat.mean())) > 4 * spread / math.sqrt(flat.size):
+        return False
+    kurtosis = float(np.mean(((flat - flat.mean()) / spread) ** 4))
+    sampling = 4 * math.sqrt(24 / flat.size)
+    uniform = abs(kurtosis - 1.8) < max(0.1, sampling / 2) and float(np.abs(flat).max()) <= 1.1 * spread * math.sqrt(3)
+    return uniform or abs(kurtosis - 3.0) < max(0.2, sampling)

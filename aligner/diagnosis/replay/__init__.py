@@ -1,0 +1,1 @@
+"""Recompute a node from its neutral kind, settings and parameters, with numpy alone."""

@@ -1,0 +1,201 @@
+"""What only moves data: concatenation, transposition, reshaping, padding, depth to space, lookups."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.diagnosis.replay.convolution import padded
+from aligner.diagnosis.replay.operation import (
+    Call,
+    Operation,
+    Unsupported,
+    channels_back,
+    channels_first,
+    computes,
+    reads,
+    wide,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+@reads("concat")
+def read_concat(call: Call) -> Operation:
+    """Setting axis; ``stack`` is not a concatenation here."""
+    data = tuple(operand for operand in call.operands if operand is not None)
+    axis = call.attributes.get("axis", 0)
+    if not data or not isinstance(axis, int) or "stack" in call.word or call.word in {"pack", "meshgrid", "blockdiag"}:
+        raise Unsupported(call.node.op)
+    return Operation("concat", {"axis": axis % data[0].ndim}, data)
+
+
+@computes("concat")
+def concatenate(operation: Operation) -> Array:
+    """Along one axis."""
+    import numpy as np
+
+    return np.concatenate(operation.data, axis=operation.settings["axis"])
+
+
+@reads("transpose")
+def read_transpose(call: Call) -> Operation:
+    """Setting perm."""
+    perm, x = call.attributes.get("perm"), call.need(0)
+    if not isinstance(perm, tuple) or len(perm) != x.ndim:
+        raise Unsupported(call.node.op)
+    return Operation("transpose", {"perm": tuple(int(p) % x.ndim for p in perm)}, (x,))
+
+
+@computes("transpose")
+def transpose(operation: Operation) -> Array:
+    """Axes in another order."""
+    return operation.data[0].transpose(operation.settings["perm"])
+
+
+@reads("reshape")
+def read_reshape(call: Call) -> Operation:
+    """To the shape that was seen; settings ``before`` (an axis order applied first) is for hypotheses."""
+    x = call.need(0)
+    if call.shape is None:
+        raise Unsupported("a reshape of unknown size")
+    return Operation("reshape", {"shape": call.shape, "before": None}, (x,))
+
+
+@computes("reshape")
+def reshape(operation: Operation) -> Array:
+    """The same elements in other axes."""
+    x = operation.data[0]
+    if operation.settings["before"] is not None:
+        x = x.transpose(operation.settings["before"])
+    return x.reshape(operation.settings["shape"])
+
+
+@reads("pad")
+def read_pad(call: Call) -> Operation:
+    """Settings pads (for the last axes), mode, value."""
+    x, attributes = call.need(0), call.attributes
+    pads: Any = attributes.get("pads")
+    if not isinstance(pads, tuple) or not all(isinstance(p, tuple) and len(p) == 2 for p in pads):
+        raise Unsupported("padding of unknown amount")
+    axes = attributes.get("axes")
+    if isinstance(axes, tuple) and len(axes) == len(pads):
+        every = [(0, 0)] * x.ndim
+        for axis, pair in zip(axes, pads, strict=True):
+            every[int(axis) % x.ndim] = pair
+        pads = tuple(every)
+    mode = str(attributes.get("mode", "constant"))
+    mode = {"edge": "replicate", "wrap": "circular"}.get(mode, mode)
+    value = attributes.get("value", 0.0)
+    lead = x.ndim - len(pads)
+    pads = ((0, 0),) * lead + tuple((int(b), int(e)) for b, e in pads)
+    settings = {"pads": pads, "mode": mode, "value": float(value) if isinstance(value, (int, float)) else 0.0}
+    return Operation("pad", settings, (x,))
+
+
+@computes("pad")
+def pad(operation: Operation) -> Array:
+    """All axes at once."""
+    settings = operation.settings
+    return padded(operation.data[0], settings["pads"], settings["mode"], settings["value"])
+
+
+@reads("depth_to_space")
+def read_depth_to_space(call: Call) -> Operation:
+    """Settings block, order ("CRD" or "DCR"), inverse."""
+    word, attributes = call.word.replace("_", ""), call.attributes
+    block = call.number("blocksize", "block_size", "upscale_factor", "downscale_factor", default=0)
+    if not block or "batch" in word:
+        raise Unsupported(call.node.op)
+    inverse = word in {"spacetodepth", "pixelunshuffle"}
+    order = str(attributes.get("mode", "CRD" if word.startswith("pixel") else "DCR"))
+    settings = {"block": int(block), "order": order, "inverse": inverse, "channels": call.channels}
+    return Operation("depth_to_space", settings, (call.need(0),))
+
+
+@computes("depth_to_space")
+def depth_to_space(operation: Operation) -> Array:
+    """Rank 4; CRD is PyTorch's pixel shuffle, DCR is TensorFlow's and ONNX's default."""
+    settings = operation.settings
+    x, b = channels_first(operation.data[0], settings["channels"]), settings["block"]
+    n, c, h, w = x.shape
+    if settings["inverse"]:
+        parts = x.reshape(n, c, h // b, b, w // b, b)
+        order = (0, 1, 3, 5, 2, 4) if settings["order"] == "CRD" else (0, 3, 5, 1, 2, 4)
+        return channels_back(parts.transpose(order).reshape(n, c * b * b, h // b, w // b), settings["channels"])
+    if settings["order"] == "CRD":
+        parts = x.reshape(n, c // (b * b), b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
+    else:
+        parts = x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
+    return channels_back(parts.reshape(n, c // (b * b), h * b, w * b), settings["channels"])
+
+
+@reads("embedding", "gather")
+def read_lookup(call: Call) -> Operation:
+    """Rows of a weight, picked by indices: settings axis."""
+    if call.word not in {"embedding", "gather", "index_select", "embedding_lookup"}:
+        raise Unsupported(call.node.op)
+    arrays = [operand for operand in call.operands if operand is not None]
+    if len(arrays) < 2:
+        raise Unsupported(call.node.op)
+    integers = [a.dtype.kind in "iu" for a in arrays[:2]]
+    if integers == [False, True]:
+        table, indices = arrays[0], arrays[1]
+    elif integers == [True, False]:
+        indices, table = arrays[0], arrays[1]
+    else:
+        raise Unsupported(call.node.op)
+    if call.word == "gather" and (call.node.op != "Gather" and call.node.op != "GATHER"):
+        raise Unsupported(call.node.op)  # torch's gather picks along an axis element by element
+    axis = call.attributes.get("axis", 0)
+    return Operation("lookup", {"axis": axis if isinstance(axis, int) else 0}, (indices,), {"table": table})
+
+
+@computes("lookup")
+def look_up(operation: Operation) -> Array:
+    """``numpy.take``; indices out of range wrap around."""
+    import numpy as np
+
+    table = operation.parameters["table"]
+    return np.take(table, operation.data[0].astype(np.int64), axis=operation.settings["axis"], mode="wrap")
+
+
+@reads("where")
+def read_where(call: Call) -> Operation:
+    """where(condition, a, b), and masked_fill(x, mask, value)."""
+    import numpy as np
+
+    data = [operand for operand in call.operands if operand is not None]
+    if call.word.startswith("masked_fill") and len(data) >= 2:
+        value = data[2] if len(data) > 2 else np.asarray(call.number("value", default=0.0))
+        return Operation("where", {}, (data[1], value, data[0]))
+    if len(data) != 3:
+        raise Unsupported(call.node.op)
+    return Operation("where", {}, (data[0], data[1], data[2]))
+
+
+@computes("where")
+def choose(operation: Operation) -> Array:
+    """Element by element."""
+    import numpy as np
+
+    condition, left, right = operation.data
+    return np.where(condition.astype(bool), left, right)
+
+
+@reads("expand")
+def read_expand(call: Call) -> Operation:
+    """To the shape that was seen."""
+    if call.shape is None:
+        raise Unsupported("an expansion of unknown size")
+    return Operation("expand", {"shape": call.shape}, (call.need(0),))
+
+
+@computes("expand")
+def expand(operation: Operation) -> Array:
+    """Broadcast to a shape."""
+    import numpy as np
+
+    return np.broadcast_to(wide(operation.data[0]), operation.settings["shape"])

@@ -1,0 +1,142 @@
+"""Causes that lie in one setting: the two sides' nodes do the same thing otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.replay.operation import Operation
+from aligner.diagnosis.scene import Part, Scene, change_node
+from aligner.diagnosis.survey import Survey
+from aligner.records.graph import Node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class SettingCause(Cause):
+    """Settings that differ are put from one side into the other; where they cannot be compared, other values are tried.
+
+    ``kinds`` are the kinds of operation, ``names`` the settings; ``others`` proposes values to try blindly.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ()
+    names: ClassVar[tuple[str, ...]] = ()
+    always_try: ClassVar[bool] = True
+    """Try other values also where both sides say the same: a value may be ignored or misread."""
+
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+        """Values to try on an operation: settings that replace its own."""
+        return iter(())
+
+    def relevant(self, operation: Operation, name: str) -> bool:  # noqa: ARG002
+        """Whether a setting means anything for this operation."""
+        return True
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002 - the scene is enough
+        """Differences first, then blind alternatives."""
+        for node in scene.reference.of_kind(*self._node_kinds()):
+            operation, partner = scene.reference.operation(node), scene.partner(scene.reference, node)
+            if operation is not None and partner is not None and operation.kind == partner[1].kind in self.kinds:
+                yield from self._differences(scene, (node, operation), partner)
+        if scene.gap > 0:
+            for part, node, operation in scene.nodes(*self._node_kinds()):
+                if operation.kind in self.kinds:
+                    yield from self._blind(scene, part, node, operation)
+
+    def _node_kinds(self) -> tuple[str, ...]:
+        return tuple(kind.removeprefix("adaptive_") for kind in self.kinds)
+
+    def _differences(
+        self, scene: Scene, reference: tuple[Node, Operation], candidate: tuple[Node, Operation]
+    ) -> Iterator[Claim]:
+        (node, operation), (other, theirs) = reference, candidate
+        differing = [
+            name
+            for name in self.names
+            if name in operation.settings
+            and name in theirs.settings
+            and self.relevant(operation, name)
+            and not alike(operation.settings[name], theirs.settings[name])
+        ]
+        if not differing:
+            return
+        right = {name: operation.settings[name] for name in differing}
+        wrong = {name: theirs.settings[name] for name in differing}
+        every = {
+            name: value
+            for name, value in operation.settings.items()
+            if name in theirs.settings and name not in _LAYOUT and not alike(value, theirs.settings[name])
+        }
+        words = f"{_listed(wrong)} in {other.op} {other.name}, {_listed(right)} in the reference's {node.op}"
+        suggestion = f"give {other.name} {_listed(right)}"
+        for settings in (right, every):
+            yield Claim(
+                words,
+                suggestion,
+                f"with {_listed(right)} instead of {_listed(wrong)}",
+                _prediction(scene, scene.candidate, other, settings),
+                side=1,
+                node=other.name,
+            )
+            back = {name: theirs.settings[name] for name in settings}
+            yield Claim(
+                words,
+                suggestion,
+                f"with {_listed(right)} instead of {_listed(wrong)}",
+                _prediction(scene, scene.reference, node, back),
+                side=0,
+                node=other.name,
+            )
+
+    def _blind(self, scene: Scene, part: Part, node: Node, operation: Operation) -> Iterator[Claim]:
+        for settings in self.others(operation, scene):
+            before = {name: operation.settings.get(name) for name in settings if name in operation.settings}
+            mine, theirs = (settings, before) if part.side == 0 else (before, settings)
+            yield Claim(
+                f"{scene.where} behaves as if it had {_listed(mine)}; the reference has {_listed(theirs)}",
+                f"make {scene.where} compute with {_listed(theirs)}",
+                f"with {_listed(theirs)} instead of {_listed(mine)}",
+                _prediction(scene, part, node, settings),
+                side=part.side,
+                weight=0.9,
+                only_proven=True,
+            )
+
+
+_LAYOUT = frozenset({"channels", "axis", "axes", "shape", "scales", "linear", "keep", "directions", "gates", "layout"})
+
+
+def _prediction(
+    scene: Scene, part: Part, node: Node, settings: Mapping[str, Any]
+) -> Callable[[], Array | None]:
+    def edit(operation: Operation) -> Operation:
+        return operation.with_settings(**settings)
+
+    return lambda: scene.predict(part.side, change_node(node, edit))
+
+
+def alike(left: Any, right: Any) -> bool:
+    """Equal, numbers up to a float32 copy of a decimal."""
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(alike(a, b) for a, b in zip(left, right, strict=True))
+    numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
+    if numbers and (isinstance(left, float) or isinstance(right, float)):
+        return left == right or abs(left - right) <= 1e-3 * max(abs(left), abs(right))
+    return bool(left == right)
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in settings.items())
+
+
+def shown(value: Any) -> str:
+    """A setting as a person writes it."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(shown(item) for item in value) + ")"
+    return "none" if value is None else str(value)
