@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import shlex
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -47,7 +46,9 @@ def write_reports(comparison: Comparison, places: Places) -> Facts:
 
 
 def _write_html(comparison: Comparison, path: Path) -> None:
-    importlib.import_module("aligner.report.html").write_html(comparison, path)
+    from aligner.report.html import write_html
+
+    write_html(comparison, path)
 
 
 def _write_json(comparison: Comparison, path: Path) -> None:
