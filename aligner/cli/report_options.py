@@ -78,13 +78,13 @@ def write_reports(comparison: Comparison, given: dict[str, Any], out: TextIO) ->
             writer = getattr(import_module(f"aligner.report.{form.module}"), form.writer)
             writer(comparison, out if given[name] == "-" else Path(given[name]))
     if _on_github(given.get("github")):
-        from aligner.report.github import annotations, write_summary
+        from aligner.report.github import workflow_commands, write_summary
 
         summary = os.environ.get("GITHUB_STEP_SUMMARY")
         if summary:
             write_summary(comparison, Path(summary))
         if not to_stdout(given):
-            out.write(annotations(comparison))
+            out.write(workflow_commands(comparison))
 
 
 def _on_github(asked: bool | None) -> bool:

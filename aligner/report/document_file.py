@@ -24,7 +24,8 @@ def write_document(document: Mapping[str, Any], target: Path | TextIO) -> None:
 def write_text(text: str, target: Path | TextIO) -> None:
     """Write a text as it is, UTF-8 in a file, in the same way as ``write_document``."""
     if not isinstance(target, Path):
-        target.write(text)
+        encoding = getattr(target, "encoding", None) or "utf-8"
+        target.write(text.encode(encoding, "backslashreplace").decode(encoding))
         target.flush()
         return
     try:
