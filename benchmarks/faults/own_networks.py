@@ -176,7 +176,11 @@ class Towers(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.features = nn.Sequential(
-            nn.Conv2d(3, 24, 3, padding=1), nn.PReLU(24), nn.AvgPool2d(3, 2, 1), nn.Conv2d(24, 16, 3, padding=1), nn.SiLU()
+            nn.Conv2d(3, 24, 3, padding=1),
+            nn.PReLU(24),
+            nn.AvgPool2d(3, 2, 1),
+            nn.Conv2d(24, 16, 3, padding=1),
+            nn.SiLU(),
         )
         self.squeeze = nn.Conv2d(16, 4, 1)
         self.flat = nn.Linear(4 * 12 * 12, 16)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from benchmarks.faults.onnx_model import PASSING, Node, OnnxModel
 
@@ -20,18 +20,18 @@ _SINGLE = frozenset(
 @dataclass(frozen=True, slots=True)
 class Truth:
     """``exact`` and ``near`` are value names of the candidate, ``scopes`` module paths ("layer1.conv" or
-    "layer1.conv:mul" for one kind of operation there). ``second`` is the other fault's ``exact`` where two were planted.
-    Empty ``causes`` mean that the cause is not scored.
+    "layer1.conv:mul" for one kind of operation there). ``second`` is the other fault's ``exact`` where two
+    were planted. Empty ``causes`` mean that the cause is not scored.
     """
 
     blame: Blame
     exact: tuple[str, ...] = ()
     near: tuple[str, ...] = ()
     scopes: tuple[str, ...] = ()
+    near_scopes: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()
     second: tuple[str, ...] = ()
     planted: str = ""
-    extra: dict[str, Any] = field(default_factory=dict)
 
 
 def module_path(node: Node) -> str | None:
@@ -62,14 +62,14 @@ def region(model: OnnxModel, nodes: Iterable[Node], modules: dict[str, str], *, 
         names.update(dict.fromkeys(node.output))
         while True:
             follower = model.sole_consumer(node.output[0])
-            if follower is None or not _same(model, node, follower, modules, extend):
+            if follower is None or not _same(node, follower, modules, extend):
                 break
             names.update(dict.fromkeys(follower.output))
             node = follower
     return tuple(names)
 
 
-def _same(model: OnnxModel, node: Node, follower: Node, modules: dict[str, str], extend: bool) -> bool:
+def _same(node: Node, follower: Node, modules: dict[str, str], extend: bool) -> bool:
     if follower.op_type in PASSING:
         return True
     if not extend:

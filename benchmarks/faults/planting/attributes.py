@@ -217,7 +217,7 @@ def reduce_axis_or_bias(model: OnnxModel, rng: Random) -> Guilty:
     if size < 2:
         return None
     scaled = model.insert_after(name, "Mul", np.float32(size / (size - 1)))
-    return [*model.consumers(scaled.output[0]), scaled, *([p] if (p := model.producer(scaled.input[0])) else [])]
+    return [scaled, *model.consumers(scaled.output[0])]
 
 
 @fault("layout-transposition")

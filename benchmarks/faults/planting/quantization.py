@@ -15,17 +15,17 @@ def _activation(model: OnnxModel, rng: Random) -> Node | None:
     """A DequantizeLinear of a computed tensor."""
     return model.pick(
         rng,
-        lambda n: n.op_type == "DequantizeLinear"
-        and (maker := model.producer(n.input[0])) is not None
-        and maker.op_type == "QuantizeLinear",
+        lambda n: (
+            n.op_type == "DequantizeLinear"
+            and (maker := model.producer(n.input[0])) is not None
+            and maker.op_type == "QuantizeLinear"
+        ),
     )
 
 
 def _shown(model: OnnxModel, node: Node) -> list[Node]:
     maker = model.producer(node.input[0])
-    before = model.producer(maker.input[0]) if maker is not None else None
-    near = [each for each in (before, maker) if each is not None]
-    return [node, *near, *model.consumers(node.output[0])]
+    return [node, *([maker] if maker is not None else []), *model.consumers(node.output[0])]
 
 
 @fault("quantization-scale", forms=_FORMS)
@@ -67,11 +67,13 @@ def quantization_axis(model: OnnxModel, rng: Random) -> Guilty:
     """The scales of a weight's channels are in another order."""
     node = model.pick(
         rng,
-        lambda n: n.op_type == "DequantizeLinear"
-        and model.constant(n.input[0]) is not None
-        and (scales := model.constant(n.input[1])) is not None
-        and scales.size > 1
-        and model.constant(n.input[0]).ndim > 1,
+        lambda n: (
+            n.op_type == "DequantizeLinear"
+            and model.constant(n.input[0]) is not None
+            and (scales := model.constant(n.input[1])) is not None
+            and scales.size > 1
+            and model.constant(n.input[0]).ndim > 1
+        ),
     )
     if node is None:
         return None

@@ -24,9 +24,7 @@ def _floating(model: OnnxModel, name: str) -> bool:
 @fault("concat-order")
 def concat_order(model: OnnxModel, rng: Random) -> Guilty:
     """The operands of a concatenation change places."""
-    node = model.pick(
-        rng, lambda n: n.op_type == "Concat" and sum(_floating(model, name) for name in n.input) > 1
-    )
+    node = model.pick(rng, lambda n: n.op_type == "Concat" and sum(_floating(model, name) for name in n.input) > 1)
     if node is None:
         return None
     names = list(node.input)
@@ -38,9 +36,7 @@ def concat_order(model: OnnxModel, rng: Random) -> Guilty:
 @fault("operand-swapped")
 def operand_swapped(model: OnnxModel, rng: Random) -> Guilty:
     """a − b becomes b − a."""
-    node = model.pick(
-        rng, lambda n: n.op_type in {"Sub", "Div"} and any(_floating(model, name) for name in n.input)
-    )
+    node = model.pick(rng, lambda n: n.op_type in {"Sub", "Div"} and any(_floating(model, name) for name in n.input))
     if node is None:
         return None
     node.input[0], node.input[1] = node.input[1], node.input[0]
@@ -71,10 +67,11 @@ def flatten_order(model: OnnxModel, rng: Random) -> Guilty:
     """The pixels are flattened channels-last."""
 
     def flattens(node: Node) -> bool:
+        if node.op_type not in {"Flatten", "Reshape"}:
+            return False
         before, after = model.shape(node.input[0]), model.shape(node.output[0])
         return (
-            node.op_type in {"Flatten", "Reshape"}
-            and _floating(model, node.input[0])
+            _floating(model, node.input[0])
             and len(before) == 4
             and len(after) in {2, 3}
             and before[1] > 1
@@ -106,7 +103,10 @@ def transposition_inserted(model: OnnxModel, rng: Random) -> Guilty:
     i, j = axes(name)
     perm = list(range(len(model.shape(name))))
     perm[i], perm[j] = perm[j], perm[i]
-    return _with_readers(model, model.insert_after(name, "Transpose", perm=perm), )
+    return _with_readers(
+        model,
+        model.insert_after(name, "Transpose", perm=perm),
+    )
 
 
 @fault("spatial-flip", "layout-transposition")
@@ -114,7 +114,9 @@ def spatial_flip(model: OnnxModel, rng: Random) -> Guilty:
     """A feature map is mirrored."""
     node = model.pick(
         rng,
-        lambda n: _floating(model, n.output[0]) and model.shape(n.output[0])[3:] > (2,) and model.consumers(n.output[0]),
+        lambda n: (
+            _floating(model, n.output[0]) and model.shape(n.output[0])[3:] > (2,) and model.consumers(n.output[0])
+        ),
     )
     if node is None:
         return None
@@ -162,9 +164,7 @@ def attention_mask(model: OnnxModel, rng: Random) -> Guilty:
     """What is added to the logits of attention is lost."""
 
     def masks(node: Node) -> bool:
-        return node.op_type == "Add" and any(
-            reader.op_type == "Softmax" for reader in model.consumers(node.output[0])
-        )
+        return node.op_type == "Add" and any(reader.op_type == "Softmax" for reader in model.consumers(node.output[0]))
 
     node = model.pick(rng, masks)
     if node is None:
@@ -199,9 +199,7 @@ def subgraph_baked(model: OnnxModel, rng: Random) -> Guilty:
     if node is None:
         return None
     name = node.output[0]
-    elsewhere = OnnxModel(
-        model.proto, {key: _other(feed, rng) for key, feed in model.feeds.items()}
-    ).tensors[name]
+    elsewhere = OnnxModel(model.proto, {key: _other(feed, rng) for key, feed in model.feeds.items()}).tensors[name]
     readers = model.consumers(name)
     baked = onnx.helper.make_node(
         "Constant", [], [model.fresh("baked")], value=onnx.numpy_helper.from_array(elsewhere), name=model.fresh("Baked")
@@ -215,7 +213,9 @@ def subgraph_baked(model: OnnxModel, rng: Random) -> Guilty:
 
 
 def _other(feed: np.ndarray, rng: Random) -> np.ndarray:
-    return rng.permutation(feed.reshape(-1)).reshape(feed.shape) * (1 if feed.dtype.kind == "i" else feed.dtype.type(0.7))
+    return rng.permutation(feed.reshape(-1)).reshape(feed.shape) * (
+        1 if feed.dtype.kind == "i" else feed.dtype.type(0.7)
+    )
 
 
 @fault("random-op", doubles=False)

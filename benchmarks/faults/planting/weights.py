@@ -224,8 +224,11 @@ def attention_scale(model: OnnxModel, rng: Random) -> Guilty:
     def feeds_softmax(node: Node, depth: int) -> bool:
         return any(
             reader.op_type == "Softmax"
-            or (depth and reader.op_type in {"MatMul", "Add", "Transpose", "Where", "Reshape"}
-                and feeds_softmax(reader, depth - 1))
+            or (
+                depth
+                and reader.op_type in {"MatMul", "Add", "Transpose", "Where", "Reshape"}
+                and feeds_softmax(reader, depth - 1)
+            )
             for reader in model.consumers(node.output[0])
         )
 
