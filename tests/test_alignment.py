@@ -14,6 +14,7 @@ from aligner.alignment.layout import axes_between, to_first, to_last
 from aligner.alignment.mapping import read_mapping, resolve
 from aligner.alignment.sequence import heaviest_common_subsequence
 from aligner.errors import MappingError
+from aligner.records.alignment import Sketch
 
 
 def pairing(reference, candidate, **options):
@@ -159,3 +160,22 @@ def test_two_thousand_nodes_take_seconds():
     pairs = pairing(reference, candidate)
     assert len(pairs) == len(reference.values)
     assert time.process_time() - start < 60
+
+
+def test_a_pair_that_heals_downstream_is_dropped():
+    reference, candidate = conv_net("r"), conv_net("c")
+    sketches = [
+        {v: Sketch((1, 4, 8, 6), "float32", 0.1 * i, 1.0 + i, -2.0 - i, 2.0 + i) for i, v in enumerate(graph.values)}
+        for graph in (reference, candidate)
+    ]
+    wrong = list(candidate.values)[4]
+    sketches[1][wrong] = Sketch((1, 4, 8, 6), "float32", 0.7, 9.0, -20.0, 20.0)
+    alignment = align(
+        reference,
+        candidate,
+        reference_sketches=sketches[0],
+        candidate_sketches=sketches[1],
+        inputs=[("rx", "cx")],
+    )
+    assert alignment.unpaired_candidate[wrong] == "pairing suspect"
+    assert len(alignment.pairs) == len(candidate.values) - 1

@@ -15,6 +15,9 @@ from aligner.records.alignment import Alignment, PairedValues
 LEAST_CONFIDENCE = 0.35
 """Below this a pair is not made: a wrong pair is worse than an unpaired tensor."""
 
+SUSPECT = "pairing suspect"
+_CERTAIN = frozenset({"map", "input"})
+
 
 def assemble(matching: Matching) -> Alignment:
     """Pairs in the candidate's execution order, and the reason of every value without one."""
@@ -22,12 +25,40 @@ def assemble(matching: Matching) -> Alignment:
     pairs = [pair for pair in _pairs(matching, labels) if pair.confidence >= LEAST_CONFIDENCE]
     place = _execution_place(matching.candidate)
     pairs.sort(key=lambda pair: place.get(pair.candidate, -1))
-    pairs = _with_regions(matching, pairs)
-    return Alignment(
-        pairs=tuple(pairs),
-        unpaired_reference=_reasons(matching.reference, {pair.reference for pair in pairs}),
-        unpaired_candidate=_reasons(matching.candidate, {pair.candidate for pair in pairs}),
-    )
+    pairs, healed = _without_suspects(matching, _with_regions(matching, pairs))
+    reasons = [
+        _reasons(skeleton, {getattr(pair, side) for pair in pairs})
+        for skeleton, side in ((matching.reference, "reference"), (matching.candidate, "candidate"))
+    ]
+    for pair in healed:
+        reasons[1][pair.candidate] = SUSPECT
+    return Alignment(pairs=tuple(pairs), unpaired_reference=reasons[0], unpaired_candidate=reasons[1])
+
+
+def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[list[PairedValues], list[PairedValues]]:
+    """Drop pairs whose tensors differ while everything computed from them agrees again: a fault does not heal."""
+    readers: dict[str, list[PairedValues]] = {}
+    for pair in pairs:
+        for value in pair.candidate_region.inputs:
+            readers.setdefault(value, []).append(pair)
+    agreement = {
+        pair.candidate: agree(
+            matching.reference.sketches.get(pair.reference), matching.candidate.sketches.get(pair.candidate)
+        )
+        for pair in pairs
+    }
+    suspects = {
+        pair.candidate
+        for pair in pairs
+        if pair.rule not in _CERTAIN
+        and agreement[pair.candidate] is False
+        and readers.get(pair.candidate)
+        and all(agreement[reader.candidate] for reader in readers[pair.candidate])
+    }
+    if not suspects:
+        return pairs, []
+    kept = [pair for pair in pairs if pair.candidate not in suspects]
+    return _with_regions(matching, kept), [pair for pair in pairs if pair.candidate in suspects]
 
 
 def _with_regions(matching: Matching, pairs: list[PairedValues]) -> list[PairedValues]:

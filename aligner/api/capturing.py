@@ -55,7 +55,7 @@ def capture(
                 progress.advance(count, len(graph.values))
                 yield tensor
 
-        write_recording(path, graph, counted())
+        write_recording(path, graph, counted(), runtime=side.session.runtime)
         return Recording(path, count, fed.fed, (*fed.notes, *fed.warnings, *side.session.notes))
     finally:
         progress.enter(side.role, "releasing", side.path)

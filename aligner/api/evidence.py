@@ -49,7 +49,8 @@ def gather(reference: OpenSide, candidate: OpenSide, passes: Passes, guilty: Seq
 
 
 def _chosen(reference: OpenSide, candidate: OpenSide, guilty: Sequence[Measured]) -> list[Measured]:
-    chosen, total = [], 0
+    chosen: list[Measured] = []
+    total = 0
     for item in guilty[:CULPRITS]:
         total += sum(
             _size(opened, _values(opened, item.pair, side)) for side, opened in enumerate((reference, candidate))

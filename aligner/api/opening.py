@@ -10,6 +10,8 @@ from aligner.api.side import OpenSide
 from aligner.inputs import SideInfo
 from aligner.records import progress
 
+_CHANNELS_LAST = frozenset({"tflite", "keras"})
+
 
 def open_side(role: str, target: object, options: OpenOptions, seed: int) -> OpenSide:
     """Open one model; ``role`` is "reference", "candidate" or "model"."""
@@ -31,7 +33,7 @@ def side_info(side: OpenSide) -> SideInfo:
     recorded = getattr(session, "recorded_feeds", None)
     return SideInfo(
         signature=session.signature,
-        channels="last" if session.framework in {"tflite", "keras"} else "first",
+        channels="last" if session.framework.removeprefix("recording of ") in _CHANNELS_LAST else "first",
         framework=session.framework,
         recorded=recorded() if callable(recorded) else None,
     )
