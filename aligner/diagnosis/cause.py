@@ -1,4 +1,4 @@
-"""What a cause is: something that may be wrong, looked for in a scene, with a prediction that can be held against it."""
+"""What a cause is: something that may be wrong, with a prediction that can be held against what was computed."""
 
 from __future__ import annotations
 
@@ -20,13 +20,23 @@ PROVEN = 0.9
 """Share of the local error that a hypothesis must explain to count as proven."""
 
 
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """How much of the local error a prediction explains, and the largest errors before and after."""
+
+    explained: float
+    before: float
+    after: float
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Claim:
     """A hypothesis about one culprit.
 
     ``predict`` recomputes one side's output under the hypothesis (``side`` 0: the reference's, which should become the
     candidate's; 1: the candidate's, which should become the reference's); None where nothing can be recomputed.
-    ``change`` words it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``weight`` scales the cause's prior
+    ``measured`` is a proof that
+    the cause has made itself, where a distance says nothing (NaN, masks). ``change`` words it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``weight`` scales the cause's prior
     for what this scene shows; a claim with ``only_proven`` is dropped when its prediction fails.
     """
 
@@ -37,6 +47,7 @@ class Claim:
     side: int = 0
     weight: float = 1.0
     only_proven: bool = False
+    measured: Proof | None = None
     node: str | None = None
     needed: float = PROVEN
 
@@ -48,6 +59,8 @@ class Cause(ABC):
     prior: ClassVar[float] = 0.5
     """How likely it is when it is suspected at all; orders what is equally well proven."""
     benign: ClassVar[bool] = False
+    general: ClassVar[bool] = False
+    """Says what any more exact cause of the same proof says better."""
     sought: ClassVar[bool] = True
     registry: ClassVar[list[type[Cause]]] = []
 
@@ -61,17 +74,10 @@ class Cause(ABC):
         """Every way in which this cause may be at work here, likeliest first."""
 
 
-@dataclass(frozen=True, slots=True)
-class Proof:
-    """How much of the local error a prediction explains, and the largest errors before and after."""
-
-    explained: float
-    before: float
-    after: float
-
-
 def prove(scene: Scene, claim: Claim) -> Proof | None:
     """Hold a claim's prediction against what the other side really computed."""
+    if claim.measured is not None:
+        return claim.measured
     if claim.predict is None or scene.expected is None or scene.found is None or not scene.gap > 0:
         return None
     predicted = claim.predict()

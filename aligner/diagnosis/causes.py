@@ -101,14 +101,19 @@ def _doubt(proof: Proof) -> float:
 
 
 def _best(found: list[_Held]) -> list[_Held]:
-    """Proven claims first, the better explanation first where it is clearly better; doubtful ones leave if one stands."""
+    """Proven claims first, the better explanation first where it is clearly better."""
     proven = [one for one in found if one.proven and one.proof is not None]
     if not proven:
         return sorted(found, key=lambda one: (one.cause.benign, -one.confidence))[:_SHOWN]
     top = max(one.proof.explained for one in proven if one.proof is not None)
     close = [one for one in proven if one.proof is not None and one.proof.explained >= _as_good(top)]
+    exact = [one for one in close if not one.cause.general]
+    close = exact or close
     close.sort(key=lambda one: (one.cause.benign, -one.cause.prior * one.claim.weight))
-    rest = sorted((one for one in proven if one not in close), key=lambda one: -(one.proof or _NONE).explained)
+    rest = sorted(
+        (one for one in proven if one not in close and not one.cause.general),
+        key=lambda one: -(one.proof or _NONE).explained,
+    )
     return (close + rest)[:_SHOWN]
 
 

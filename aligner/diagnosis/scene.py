@@ -23,7 +23,6 @@ from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -36,7 +35,7 @@ FAITHFUL = 0.05
 class Evidence:
     """Arrays of one culprit: its output on both sides, and what both regions read and computed.
 
-    ``expected`` is the reference's output; ``found`` the candidate's local output in the reference's axis order, or None
+    ``expected`` is the reference's output; ``found`` the candidate's local output in the reference's axis order, None
     where the shapes do not fit. ``values`` holds, for each side, arrays by value id in that side's own layout; the
     candidate's are those of the local run, so its region's inputs are the reference's tensors.
     """
@@ -70,7 +69,9 @@ class Part:
         self.graph, self.side, self.region = graph, side, region
         self.output = (pair.reference, pair.candidate)[side]
         self.nodes: tuple[Node, ...] = tuple(graph.nodes[i] for i in region.nodes)
-        self.weights: tuple[Weight, ...] = tuple(graph.weights[name] for name in region.weights if name in graph.weights)
+        self.weights: tuple[Weight, ...] = tuple(
+            graph.weights[name] for name in region.weights if name in graph.weights
+        )
         self.values: Mapping[str, Array] = evidence.values[side] if evidence else {}
         self._loaded: dict[str, Array] = {}
         self._operations: dict[int, Operation | None] = {}
@@ -170,10 +171,6 @@ class Part:
             raise Unsupported("the change does not reach the output")
         return fresh[self.output]
 
-    def change_all(self, edits: Mapping[int, Callable[[Operation], Operation]]) -> Change:
-        """A change of several nodes."""
-        return Change(operations=edits)
-
 
 _PRINCIPAL = (
     "conv",
@@ -200,7 +197,7 @@ class Scene:
         self.reference = Part(graphs[0], measured, 0, evidence)
         self.candidate = Part(graphs[1], measured, 1, evidence)
         self.parts = (self.reference, self.candidate)
-        self._faithful: dict[tuple[int, frozenset[int]], bool] = {}
+        self._faithful: dict[tuple[int, frozenset[int], frozenset[str]], bool] = {}
 
     @property
     def where(self) -> str:
@@ -255,7 +252,7 @@ class Scene:
                 array = part.array(name)
                 if array is not None:
                     same[name] = array
-            plain = Change({index: _unchanged for index in change.operations}, same)
+            plain = Change(dict.fromkeys(change.operations, _unchanged), same)
             self._faithful[key] = False
             if actual is not None and self.gap > 0 and len(same) == len(change.arrays):
                 try:
@@ -273,6 +270,18 @@ class Scene:
             return self.in_order(self.parts[side].replay(change), side)
         except Unsupported:
             return None
+
+    def prediction(self, part: Part, node: Node, edit: Callable[[Operation], Operation]) -> Callable[[], Array | None]:
+        """What one side's output becomes when one node computes something else; evaluated when it is asked for."""
+        return lambda: self.predict(part.side, change_node(node, edit))
+
+    def replaced(self, part: Part, node: Node, other: Operation) -> Callable[[], Array | None]:
+        """Likewise for a whole operation in another's place."""
+        return self.prediction(part, node, lambda _: other)
+
+    def swapped(self, part: Part, name: str, array: Array) -> Callable[[], Array | None]:
+        """Likewise when a value or weight of one side holds something else."""
+        return lambda: self.predict(part.side, Change(arrays={name: array}))
 
     def nodes(self, *kinds: str) -> Iterator[tuple[Part, Node, Operation]]:
         """Nodes of these kinds that are understood: the reference's first."""
@@ -312,12 +321,10 @@ def distance(left: Array, right: Array) -> float:
 
 
 def in_order(array: Array, axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> Array | None:
-    """A candidate's array in the reference's order and shape (axes of length one may differ); None if it does not fit."""
+    """A candidate's array in the reference's order and shape (axes of length one may differ), None if it does not fit."""
     import numpy as np
 
     moved = array if axes is None or array.ndim != len(axes) else array.transpose(np.argsort(axes))
     if moved.shape == shape:
         return moved
     return moved.reshape(shape) if [d for d in moved.shape if d != 1] == [d for d in shape if d != 1] else None
-
-

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Part, Scene, change_node
+from aligner.diagnosis.scene import Part, Scene
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node
 
@@ -110,13 +110,8 @@ class SettingCause(Cause):
 _LAYOUT = frozenset({"channels", "axis", "axes", "shape", "scales", "linear", "keep", "directions", "gates", "layout"})
 
 
-def _prediction(
-    scene: Scene, part: Part, node: Node, settings: Mapping[str, Any]
-) -> Callable[[], Array | None]:
-    def edit(operation: Operation) -> Operation:
-        return operation.with_settings(**settings)
-
-    return lambda: scene.predict(part.side, change_node(node, edit))
+def _prediction(scene: Scene, part: Part, node: Node, settings: Mapping[str, Any]) -> Callable[[], Array | None]:
+    return scene.prediction(part, node, lambda operation: operation.with_settings(**settings))
 
 
 def alike(left: Any, right: Any) -> bool:
@@ -125,7 +120,7 @@ def alike(left: Any, right: Any) -> bool:
         return len(left) == len(right) and all(alike(a, b) for a, b in zip(left, right, strict=True))
     numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
     if numbers and (isinstance(left, float) or isinstance(right, float)):
-        return left == right or abs(left - right) <= 1e-3 * max(abs(left), abs(right))
+        return bool(left == right or abs(left - right) <= 1e-3 * max(abs(left), abs(right)))
     return bool(left == right)
 
 

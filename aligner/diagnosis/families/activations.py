@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.replay.activation import ACTIVATIONS, FUSED
 from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Scene, change_node
+from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.setting_cause import SettingCause, shown
 from aligner.diagnosis.survey import Survey
 
@@ -61,9 +61,7 @@ class ActivationVariant(SettingCause):
                     f"{scene.where} computes {wrong}, the reference {right}",
                     f"use {right} in both models",
                     f"with {right} instead of {wrong}",
-                    lambda p=part, n=node, o=other: scene.predict(  # type: ignore[misc]
-                        p.side, change_node(n, lambda _, o=o: o)
-                    ),
+                    scene.replaced(part, node, other),
                     side=part.side,
                     only_proven=True,
                 )
@@ -80,19 +78,16 @@ def _solved(operation: Operation, scene: Scene, side: int) -> Iterator[tuple[str
     import numpy as np
 
     target, x = scene.target(side), operation.data[0]
-    if target is None or target.size != x.size:
-        return
-    moved = target if target.shape == x.shape or side == 0 else target
-    if moved.shape != x.shape:
+    if target is None or target.shape != x.shape:
         return
     below = x < 0
     energy = float(np.square(x[below], dtype=np.float64).sum())
     if energy > 0:
-        alpha = float((moved[below].astype(np.float64) * x[below]).sum() / energy)
+        alpha = float((target[below].astype(np.float64) * x[below]).sum() / energy)
         yield "leaky_relu", {"alpha": _round(alpha)}
-    low, high = float(moved.min()), float(moved.max())
+    low, high = float(target.min()), float(target.max())
     inside = (x > low) & (x < high)
-    if inside.any() and np.allclose(moved[inside], x[inside], rtol=1e-4, atol=1e-6):
+    if inside.any() and np.allclose(target[inside], x[inside], rtol=1e-4, atol=1e-6):
         cut = [float(x.min()) < low, float(x.max()) > high]
         yield "clip", {"min": _round(low) if cut[0] else -math.inf, "max": _round(high) if cut[1] else math.inf}
 
@@ -117,9 +112,7 @@ def _fused(scene: Scene) -> Iterator[Claim]:
                 f"{scene.where} ends in activation {wrong}, the reference's in {right}",
                 f"let {scene.where} end in activation {right}",
                 f"with activation {right} instead of {wrong}",
-                lambda p=part, n=node, a=name: scene.predict(  # type: ignore[misc]
-                    p.side, change_node(n, lambda o, a=a: o.with_settings(fused_activation=a))
-                ),
+                scene.replaced(part, node, operation.with_settings(fused_activation=name)),
                 side=part.side,
                 only_proven=True,
                 weight=0.9,
@@ -152,9 +145,7 @@ class DivisionRounding(Cause):
                     f"{scene.where} rounds as {wrong}, the reference as {right}; they differ for negative numbers",
                     f"write {right} out explicitly before exporting",
                     f"with {right} instead of {wrong}",
-                    lambda p=part, n=node, k=kind: scene.predict(  # type: ignore[misc]
-                        p.side, change_node(n, lambda o, k=k: replace(o, kind=k))
-                    ),
+                    scene.replaced(part, node, replace(operation, kind=kind)),
                     side=part.side,
                     only_proven=True,
                 )

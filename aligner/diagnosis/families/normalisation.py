@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -48,11 +48,15 @@ class NormEpsilon(SettingCause):
                         f"{scene.where} behaves as if epsilon were {wrong:.3g}; the reference has {right:.3g}",
                         f"use epsilon {right:.3g} in both models",
                         f"with epsilon {right:.3g} instead of {wrong:.3g}",
-                        lambda p=part, n=node, e=epsilon: _with_epsilon(scene, p, n, e),  # type: ignore[misc]
+                        _epsilon_prediction(scene, part, node, epsilon),
                         side=part.side,
                         only_proven=True,
                         needed=0.98,
                     )
+
+
+def _epsilon_prediction(scene: Scene, part: Part, node: Node, epsilon: float) -> Callable[[], Array | None]:
+    return lambda: _with_epsilon(scene, part, node, epsilon)
 
 
 def _with_epsilon(scene: Scene, part: Part, node: Node, epsilon: float) -> Array | None:
@@ -110,9 +114,7 @@ class NormStatistics(Cause):
                     f"{scene.where} normalises with {words}",
                     "check which stored vector is which, the axes and the groups of this normalisation",
                     "with the reference's statistics",
-                    lambda p=part, n=node, e=edited: scene.predict(  # type: ignore[misc]
-                        p.side, change_node(n, lambda _, e=e: e)
-                    ),
+                    scene.replaced(part, node, edited),
                     side=part.side,
                     only_proven=True,
                 )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.diagnosis import likeness
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.layers import LayerPair, layer_pairs, output_axis, scaled
-from aligner.diagnosis.scene import Scene, change_node
+from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 
 if TYPE_CHECKING:
@@ -43,13 +43,15 @@ class WeightCause(Cause):
 
     def _claim(self, scene: Scene, pair: LayerPair, words: list[str]) -> Claim:
         right = {role: pair.reference.parameters[role] for role in differing(pair) if role in pair.reference.parameters}
-        names = ", ".join(scene.candidate.graph.weights[n].name for n in pair.candidate.node.weights[:2]) or "its weight"
+        names = (
+            ", ".join(scene.candidate.graph.weights[n].name for n in pair.candidate.node.weights[:2]) or "its weight"
+        )
         node = pair.candidate.node
         return Claim(
             f"{node.name} ({names}): {'; '.join(words)}",
             self.advice,
             "with the reference's weights in its place",
-            lambda: scene.predict(1, change_node(node, lambda o: o.with_parameters(**right))),
+            scene.prediction(scene.candidate, node, lambda operation: operation.with_parameters(**right)),
             side=1,
             node=node.name,
         )
@@ -180,7 +182,9 @@ class WeightsWrongEntry(WeightCause):
 
     id: ClassVar[str] = "weights-wrong-entry"
     prior: ClassVar[float] = 0.9
-    advice: ClassVar[str] = "the checkpoint holds several sets of weights (params, params_ema …): load the same on both sides"
+    advice: ClassVar[str] = (
+        "the checkpoint holds several sets of weights (params, params_ema …): load the same on both sides"
+    )
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
         """Related but different, in most layers."""
@@ -281,7 +285,9 @@ class WeightsQuantized(WeightCause):
 
     id: ClassVar[str] = "weights-quantized"
     prior: ClassVar[float] = 0.85
-    advice: ClassVar[str] = "quantise per channel, leave this layer in float, or accept the loss with a looser tolerance"
+    advice: ClassVar[str] = (
+        "quantise per channel, leave this layer in float, or accept the loss with a looser tolerance"
+    )
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
         """Few levels, close to the reference's numbers."""
@@ -305,7 +311,9 @@ class WeightsBatchNormFold(WeightCause):
 
     id: ClassVar[str] = "weights-bn-fold"
     prior: ClassVar[float] = 0.94
-    advice: ClassVar[str] = "fold with scale = γ / √(variance + ε) along the output channels, once: kernel · scale, (bias − mean) · scale + β"
+    advice: ClassVar[str] = (
+        "fold once, along the output channels: scale = γ / √(variance + ε), kernel · scale, (bias − mean) · scale + β"
+    )
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
         """The candidate's numbers follow from the reference's by another folding."""
@@ -325,7 +333,11 @@ def _derived(pair: LayerPair, role: str) -> str | None:
     if role != "kernel" or right.shape != raw.shape:
         return None
     axis = output_axis(pair.reference.operation, raw) or 0
-    options = [("left out", raw), ("applied twice", scaled(raw, scale * scale, axis)), ("inverted", scaled(raw, 1 / scale, axis))]
+    options = [
+        ("left out", raw),
+        ("applied twice", scaled(raw, scale * scale, axis)),
+        ("inverted", scaled(raw, 1 / scale, axis)),
+    ]
     options += [
         (f"applied along axis {other}", scaled(raw, scale, other))
         for other in range(raw.ndim)
@@ -403,6 +415,7 @@ class WeightsChanged(WeightCause):
 
     id: ClassVar[str] = "weights-changed"
     prior: ClassVar[float] = 0.6
+    general: ClassVar[bool] = True
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
         """Whatever differs."""

@@ -50,38 +50,46 @@ def _softplus(x: Array, s: Any) -> Array:
     return np.where(x * s["beta"] > s["threshold"], x, soft) if s["threshold"] is not None else soft
 
 
-def _functions() -> dict[str, Callable[[Array, Any], Array]]:
+def _plain() -> dict[str, Callable[[Array], Array]]:
     import numpy as np
 
     return {
-        "relu": lambda x, s: np.maximum(x, 0),
-        "relu6": lambda x, s: np.clip(x, 0, 6),
+        "relu": lambda x: np.maximum(x, 0),
+        "relu6": lambda x: np.clip(x, 0, 6),
+        "sigmoid": sigmoid,
+        "tanh": np.tanh,
+        "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+        "erf": erf,
+        "exp": np.exp,
+        "log": np.log,
+        "sqrt": np.sqrt,
+        "abs": np.abs,
+        "neg": np.negative,
+        "reciprocal": lambda x: 1 / x,
+        "rsqrt": lambda x: 1 / np.sqrt(x),
+        "floor": np.floor,
+        "ceil": np.ceil,
+        "trunc": np.trunc,
+        "round": np.rint,
+        "square": np.square,
+        "sin": np.sin,
+        "cos": np.cos,
+        "identity": lambda x: x,
+    }
+
+
+def _tuned() -> dict[str, Callable[[Array, Any], Array]]:
+    import numpy as np
+
+    return {
         "clip": lambda x, s: np.clip(x, s["min"], s["max"]),
         "leaky_relu": lambda x, s: np.where(x >= 0, x, x * s["alpha"]),
         "elu": lambda x, s: np.where(x > 0, x, s["alpha"] * np.expm1(np.minimum(x, 0))),
         "gelu": _gelu,
         "silu": lambda x, s: x * sigmoid(s.get("alpha", 1.0) * x),
-        "sigmoid": lambda x, s: sigmoid(x),
-        "tanh": lambda x, s: np.tanh(x),
         "hardsigmoid": lambda x, s: np.clip(s["alpha"] * x + s["beta"], 0, 1),
         "hardswish": lambda x, s: x * np.clip(s["alpha"] * x + s["beta"], 0, 1),
         "softplus": _softplus,
-        "mish": lambda x, s: x * np.tanh(np.logaddexp(0.0, x)),
-        "erf": lambda x, s: erf(x),
-        "exp": lambda x, s: np.exp(x),
-        "log": lambda x, s: np.log(x),
-        "sqrt": lambda x, s: np.sqrt(x),
-        "abs": lambda x, s: np.abs(x),
-        "neg": lambda x, s: -x,
-        "reciprocal": lambda x, s: 1 / x,
-        "rsqrt": lambda x, s: 1 / np.sqrt(x),
-        "floor": lambda x, s: np.floor(x),
-        "ceil": lambda x, s: np.ceil(x),
-        "round": lambda x, s: np.rint(x),
-        "square": lambda x, s: x * x,
-        "sin": lambda x, s: np.sin(x),
-        "cos": lambda x, s: np.cos(x),
-        "identity": lambda x, s: x,
     }
 
 
@@ -89,7 +97,7 @@ FUSED: dict[str, Callable[[Any], Any]] = {
     "relu": lambda x: x.clip(0),
     "relu6": lambda x: x.clip(0, 6),
     "relu_n1_to_1": lambda x: x.clip(-1, 1),
-    "tanh": lambda x: __import__("numpy").tanh(x),
+    "tanh": lambda x: 2 * sigmoid(2 * x) - 1,
     "none": lambda x: x,
 }
 
@@ -147,22 +155,18 @@ def _limits(call: Call) -> dict[str, Any]:
     return {"min": low, "max": high}
 
 
-@computes(*ACTIVATIONS, "erf", "exp", "log", "sqrt", "abs", "neg", "identity", "reciprocal", "rsqrt", "floor", "ceil")
+@computes(*ACTIVATIONS, *"erf exp log sqrt abs neg identity reciprocal rsqrt floor ceil".split())
+@computes(*"trunc round square sin cos".split())
 def activate(operation: Operation) -> Array:
     """The function, element by element."""
-    return _functions()[operation.kind](wide(operation.data[0]), operation.settings)
-
-
-@computes("round", "square", "sin", "cos")
-def evaluate(operation: Operation) -> Array:
-    """Likewise for plain functions."""
-    return _functions()[operation.kind](wide(operation.data[0]), operation.settings)
+    x, plain = wide(operation.data[0]), _plain().get(operation.kind)
+    return plain(x) if plain is not None else _tuned()[operation.kind](x, operation.settings)
 
 
 @reads("unary")
 def read_unary(call: Call) -> Operation:
     """Functions of one element that have no kind of their own."""
-    if call.word not in _functions():
+    if call.word not in _plain():
         raise Unsupported(call.node.op)
     return Operation(call.word, {}, (call.need(0),))
 

@@ -152,7 +152,8 @@ def multiply(operation: Operation) -> Array:
     right = wide(operation.parameters["kernel"]).T if "kernel" in operation.parameters else wide(operation.data[1])
     result = left @ right * operation.settings["scale"]
     bias = operation.parameters.get("bias")
-    return result if bias is None else result + bias
+    summed: Array = result if bias is None else result + bias
+    return summed
 
 
 _REDUCTIONS = {

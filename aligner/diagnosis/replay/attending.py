@@ -38,6 +38,7 @@ def attend(operation: Operation) -> Array:
     if mask is not None:
         logits = np.where(mask, logits, -np.inf) if mask.dtype.kind == "b" else logits + mask
     if operation.settings["causal"]:
-        logits = np.where(np.tri(*logits.shape[-2:], dtype=bool), logits, -np.inf)
+        logits = np.where(np.tri(*logits.shape[-2:]).astype(bool), logits, -np.inf)
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    return weights / weights.sum(axis=-1, keepdims=True) @ value
+    result: Array = weights / weights.sum(axis=-1, keepdims=True) @ value
+    return result

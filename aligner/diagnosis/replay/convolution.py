@@ -110,6 +110,15 @@ def same_pads(sizes: Any, kernel: Any, strides: Any, dilations: Any, *, upper: b
     return tuple(pads)
 
 
+_ALL = slice(None)
+
+
+def _taps(weight: Array, place: Any) -> Array:
+    at: Any = (_ALL, _ALL, _ALL, *place)
+    taps: Array = weight[at]
+    return taps
+
+
 @computes("conv")
 def convolve(operation: Operation) -> Array:
     """Any rank, groups, dilations; negative padding crops."""
@@ -138,12 +147,13 @@ def convolve(operation: Operation) -> Array:
     x = x.reshape(n, groups, c // groups, *x.shape[2:])
     weight = kernel.reshape(groups, out // groups, c // groups, *kernel.shape[2:])
     for place in product(*(range(length) for length in kernel.shape[2:])):
-        window = tuple(
+        window: Any = tuple(
             slice(p * d, p * d + (size - 1) * s + 1, s)
             for p, d, s, size in zip(place, settings["dilations"], settings["strides"], sizes, strict=True)
         )
-        part = x[(slice(None), slice(None), slice(None), *window)].reshape(n, groups, c // groups, -1)
-        taps = weight[(slice(None), slice(None), slice(None), *place)]
+        window = (_ALL, _ALL, _ALL, *window)
+        part = x[window].reshape(n, groups, c // groups, -1)
+        taps = _taps(weight, place)
         result += taps[None, :, :, 0, None] * part if c == groups else np.matmul(taps[None], part)
     result = result.reshape(n, out, *sizes)
     return _finished(result, operation, unbatched)
@@ -181,16 +191,18 @@ def convolve_transposed(operation: Operation) -> Array:
     weight = kernel.reshape(groups, inner, out // groups, *kernel.shape[2:])
     flat = x.reshape(n, groups, inner, -1)
     for place in product(*(range(length) for length in kernel.shape[2:])):
-        taps = weight[(slice(None), slice(None), slice(None), *place)].swapaxes(1, 2)
+        taps = _taps(weight, place).swapaxes(1, 2)
         part = np.matmul(taps[None], flat).reshape(n, groups, out // groups, *x.shape[2:])
-        window = tuple(
+        window: Any = tuple(
             slice(p * d, p * d + (size - 1) * s + 1, s)
             for p, d, s, size in zip(place, settings["dilations"], settings["strides"], x.shape[2:], strict=True)
         )
-        result[(slice(None), slice(None), slice(None), *window)] += part
+        window = (_ALL, _ALL, _ALL, *window)
+        result[window] += part
     result = result.reshape(n, out, *full)
     crop = tuple(slice(b, result.shape[2 + i] - e) for i, (b, e) in enumerate(settings["pads"]))
-    return _finished(result[(slice(None), slice(None), *crop)], operation, unbatched)
+    inside: Any = (_ALL, _ALL, *crop)
+    return _finished(result[inside], operation, unbatched)
 
 
 def _finished(result: Array, operation: Operation, unbatched: bool) -> Array:
@@ -209,7 +221,7 @@ def padded(x: Array, pads: Any, mode: str = "constant", value: float = 0.0) -> A
     import numpy as np
 
     lead = x.ndim - len(pads)
-    crop = (slice(None),) * lead + tuple(
+    crop: Any = (slice(None),) * lead + tuple(
         slice(max(-b, 0), x.shape[lead + i] - max(-e, 0)) for i, (b, e) in enumerate(pads)
     )
     x = x[crop]
@@ -217,7 +229,8 @@ def padded(x: Array, pads: Any, mode: str = "constant", value: float = 0.0) -> A
     if not any(b or e for b, e in amounts):
         return x
     if mode == "constant":
-        return np.pad(x, amounts, constant_values=value)
+        result: Array = np.pad(x, amounts, constant_values=value)
+        return result
     if mode not in _NUMPY_MODES:
         raise Unsupported(mode)
     return np.pad(x, amounts, mode=_NUMPY_MODES[mode])  # type: ignore[call-overload,no-any-return]

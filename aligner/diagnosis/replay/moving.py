@@ -52,7 +52,8 @@ def read_transpose(call: Call) -> Operation:
 @computes("transpose")
 def transpose(operation: Operation) -> Array:
     """Axes in another order."""
-    return operation.data[0].transpose(operation.settings["perm"])
+    moved: Array = operation.data[0].transpose(operation.settings["perm"])
+    return moved
 
 
 @reads("reshape")
@@ -70,7 +71,8 @@ def reshape(operation: Operation) -> Array:
     x = operation.data[0]
     if operation.settings["before"] is not None:
         x = x.transpose(operation.settings["before"])
-    return x.reshape(operation.settings["shape"])
+    result: Array = x.reshape(operation.settings["shape"])
+    return result
 
 
 @reads("pad")

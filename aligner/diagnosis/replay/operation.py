@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from aligner.records.graph import Attribute, Node
@@ -65,7 +64,7 @@ class Call:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """What is computed: ``data`` operands in the model's own layout, ``parameters`` in a layout all frameworks share."""
+    """What is computed: ``data`` operands in the model's own layout, ``parameters`` in one shared layout."""
 
     kind: str
     settings: Mapping[str, Any]

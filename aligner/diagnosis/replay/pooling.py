@@ -110,11 +110,12 @@ def pool(operation: Operation) -> Array:
     counted: Array | float = 0.0
     mask = _counted(x.shape[lead:], settings, amounts[lead:]) if average else None
     for place in product(*(range(length) for length in settings["kernel"])):
-        window = tuple(
+        window: Any = tuple(
             slice(p * d, p * d + (size - 1) * s + 1, s)
             for p, d, s, size in zip(place, settings["dilations"], settings["strides"], sizes, strict=True)
         )
-        part = source[(..., *window)]
+        at: Any = (..., *window)
+        part = source[at]
         if average:
             assert mask is not None
             counted = counted + mask[window]

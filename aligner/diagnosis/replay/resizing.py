@@ -18,7 +18,7 @@ ROUNDINGS = ("floor", "round_prefer_floor", "round_prefer_ceil", "ceil")
 
 @reads("resize")
 def read_resize(call: Call) -> Operation:
-    """Settings mode, coordinates, rounding, cubic_a, antialias, exclude_outside, sizes, scales; channels last or first."""
+    """Settings mode, coordinates, rounding, cubic_a, antialias, exclude_outside, shape, scales."""
     x, attributes = call.need(0), call.attributes
     mode = str(attributes.get("mode", "nearest"))
     channels = str(attributes.get("channels") or call.channels)
