@@ -18,6 +18,9 @@ LAYOUT_KINDS = frozenset({"transpose", "reshape", "identity", "dropout", "cast",
 UNLESS_RESIZED = frozenset({"pad", "slice", "expand", "tile", "resize"})
 """Kinds that change nothing where the shape stays as it is: padding by zero, a slice of everything."""
 
+UNLESS_CHANGED = frozenset({"add", "sub", "mul", "div", "where"})
+"""Kinds that change nothing with a neutral constant (a mask of zeros, a scale of one), as the run shows."""
+
 _LEVELS = 100
 IGNORED_KINDS = frozenset({"constant", "shape"})
 
@@ -54,11 +57,15 @@ class Skeleton:
 
     def moves(self, node: Node) -> bool:
         """Whether the node only moves, renames or recodes its one data input."""
-        if not node.outputs or node.kind not in LAYOUT_KINDS | UNLESS_RESIZED:
+        if not node.outputs or node.kind not in LAYOUT_KINDS | UNLESS_RESIZED | UNLESS_CHANGED:
             return False
         data = self.data_inputs(node)
         if len(data) != 1:
             return False
+        if node.kind in UNLESS_CHANGED:
+            return self.sketches.get(data[0]) is not None and self.sketches[data[0]] == self.sketches.get(
+                node.outputs[0]
+            )
         if node.kind in UNLESS_RESIZED:
             shape = self.shape(data[0])
             return shape is not None and shape == self.shape(node.outputs[0])
