@@ -95,15 +95,14 @@ def _weight_unit(dtype: str, quantized: bool) -> float:
 
 def _reduction(graph: Graph, node: Node) -> int:
     """How many products one output element adds up: from the weight where there is one, else the longest axis read."""
-    sizes = [_size(graph.weights[name].shape) for name in node.weights if name in graph.weights]
-    outputs = [_known(graph, value) for value in node.outputs]
-    shape = next((shape for shape in outputs if shape), None)
+    weights = [graph.weights[name].shape for name in node.weights if name in graph.weights]
     if node.kind in {"conv", "conv_transpose", "matmul", "recurrent"}:
-        if sizes:
-            largest = max(sizes)
-            channels = [dim for dim in (shape or ()) if dim > 1 and largest % dim == 0]
-            return max(1, largest // max(channels, default=1)) if channels else math.isqrt(largest)
-        return _longest(graph, node)
+        if not weights:
+            return _longest(graph, node)
+        largest = max(weights, key=_size)
+        outputs = {dim for value in node.outputs for dim in _known(graph, value) or ()}
+        channels = [dim for dim in largest if dim > 1 and dim in outputs]
+        return max(1, _size(largest) // min(channels)) if channels else math.isqrt(_size(largest))
     if node.kind in {"norm", "softmax", "log_softmax", "reduce", "avg_pool", "attention", "cumsum"}:
         return _longest(graph, node)
     return 1

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from graph_factory import GraphBuilder
+
+from aligner.capture.saturation import clipped
+from aligner.diagnosis.conclusion import conclude
+from aligner.diagnosis.tolerance import bound, region_numbers, unit
+from aligner.diagnosis.verdicts import Rules, judge
+from aligner.diff.difference import difference
+from aligner.records.alignment import PairedValues, Region
+from aligner.records.comparison import Coverage
+from aligner.records.graph import Quantization
+from aligner.records.measurement import Measured, Noise
+from aligner.records.tensor import CapturedTensor
+
+RULES = Rules(1e-5, 1e-5)
+
+
+def chain(kinds, shape=(1, 4, 8, 8)):
+    builder = GraphBuilder()
+    value = builder.input("x", shape)
+    values = [value]
+    for kind in kinds:
+        inputs = [value, builder.weight(np.ones((4, 4, 3, 3)))] if kind == "conv" else [value]
+        value = builder.node(kind, inputs, shape)
+        values.append(value)
+    return builder.graph(value), values
+
+
+def measure(graph, values, index, *, local=0.0, accumulated=None, noise=None, dtype="float32", **extra):
+    """A pair of one value with itself whose candidate is off by a constant."""
+    x = np.random.default_rng(index).normal(size=(1, 4, 8, 8)).astype(np.float32)
+    region = Region((index - 1,), graph.nodes[index - 1].weights, (values[index - 1],)) if index else Region()
+    pair = PairedValues(values[index], values[index], "name", 1.0, None, None, (), (), region, region)
+    wrong = local if accumulated is None else accumulated
+    return Measured(
+        pair,
+        x.shape,
+        x.shape,
+        dtype,
+        dtype,
+        accumulated=difference(x, x.astype(np.float64) + wrong),
+        local=None if local is None else difference(x, x.astype(np.float64) + local),
+        noise=noise,
+        **extra,
+    )
+
+
+def verdicts(graph, measured):
+    return [judgement.verdict for judgement in judge((graph, graph), measured, RULES)]
+
+
+def test_a_local_error_is_introduced_and_what_follows_inherits():
+    graph, values = chain(["conv", "relu", "conv"])
+    measured = [
+        measure(graph, values, 0),
+        measure(graph, values, 1, local=0.1),
+        measure(graph, values, 2, local=0.0, accumulated=0.1),
+        measure(graph, values, 3, local=1e-7, accumulated=0.1),
+    ]
+    assert verdicts(graph, measured) == ["aligned", "introduced", "inherited", "inherited"]
+
+
+def test_growth_of_rounding_without_a_fault_is_no_fault():
+    graph, values = chain(["conv"] * 5)
+    measured = [measure(graph, values, i, local=1e-7, accumulated=1e-4 * i) for i in range(6)]
+    assert set(verdicts(graph, measured)) == {"aligned"}
+
+
+def test_movement_must_be_exact():
+    graph, values = chain(["transpose", "conv"])
+    measured = [measure(graph, values, 0), measure(graph, values, 1, local=1e-4), measure(graph, values, 2, local=1e-6)]
+    assert verdicts(graph, measured) == ["aligned", "introduced", "aligned"]
+
+
+def test_measured_noise_excuses_an_ill_conditioned_node():
+    graph, values = chain(["norm"])
+    plain = measure(graph, values, 1, local=1e-3)
+    noisy = measure(graph, values, 1, local=1e-3, noise=Noise(max_abs=5e-4, share=1.0))
+    assert verdicts(graph, [measure(graph, values, 0), plain])[1] == "introduced"
+    assert verdicts(graph, [measure(graph, values, 0), noisy])[1] == "aligned"
+
+
+def test_random_nodes_are_named_not_blamed():
+    graph, values = chain(["random", "conv"])
+    measured = [
+        measure(graph, values, 0),
+        measure(graph, values, 1, local=1.0),
+        measure(graph, values, 2, local=1e-7, accumulated=1.0),
+    ]
+    assert verdicts(graph, measured) == ["aligned", "nondeterministic", "inherited"]
+
+
+def test_nonfinite_positions_count_before_numbers():
+    graph, values = chain(["conv", "relu"])
+    x = np.ones((1, 4, 8, 8), np.float32)
+    bad = x.copy()
+    bad[0, 0, 0, 0] = np.nan
+    item = measure(graph, values, 1)
+    nan = Measured(item.pair, x.shape, x.shape, "float32", "float32", difference(x, bad), difference(x, bad))
+    assert verdicts(graph, [measure(graph, values, 0), nan])[1] == "nonfinite"
+
+
+def test_without_injection_the_first_jump_is_an_estimate():
+    graph, values = chain(["conv", "conv", "conv"])
+    measured = [
+        measure(graph, values, i, local=None, accumulated=error) for i, error in enumerate([0.0, 1e-7, 0.2, 0.25])
+    ]
+    judged = judge((graph, graph), measured, RULES)
+    assert [item.verdict for item in judged] == ["aligned", "aligned", "introduced", "inherited"]
+    assert "estimate" in (judged[2].note or "")
+
+
+def test_shapes_that_do_not_fit_are_introduced_once():
+    graph, values = chain(["conv", "conv"])
+    pairs = [measure(graph, values, i).pair for i in range(3)]
+    fine = measure(graph, values, 0)
+    broken = [Measured(pair, (1, 4, 8, 8), (1, 4, 7, 7), "float32", "float32") for pair in pairs[1:]]
+    assert verdicts(graph, [fine, *broken]) == ["aligned", "introduced", "incomparable"]
+
+
+def test_a_fixed_tolerance_replaces_the_bounds():
+    graph, values = chain(["conv"])
+    measured = [measure(graph, values, 0), measure(graph, values, 1, local=1e-3)]
+    loose = judge((graph, graph), measured, Rules(1e-5, 1e-5, fixed=1e-2))
+    assert [item.verdict for item in loose] == ["aligned", "aligned"]
+
+
+def test_bounds_grow_with_the_reduction_and_with_coarse_dtypes():
+    graph, values = chain(["conv", "relu"])
+    conv, relu, half = (
+        measure(graph, values, 1),
+        measure(graph, values, 2),
+        measure(graph, values, 1, dtype="float16"),
+    )
+    limits = [bound(item, region_numbers((graph, graph), item)) for item in (conv, relu, half)]
+    assert limits[1] == 0.0 < limits[0] < limits[2]
+    assert region_numbers((graph, graph), conv).reduction == 36
+
+
+@pytest.mark.parametrize(("dtype", "expected"), [("torch.float16", 2.0**-11), ("bfloat16", 2.0**-8), (None, 2.0**-24)])
+def test_units_in_the_last_place(dtype, expected):
+    assert unit(dtype) == expected
+
+
+def test_saturation_is_measured_apart():
+    quantization = Quantization((0.5,), (0,))
+    tensor = CapturedTensor("v", np.array([127, 127, 0], np.int8), "int8", quantization)
+    reference = np.array([63.0, 90.0, 0.2], np.float32)
+    limited, share = clipped(reference, tensor)
+    assert share == pytest.approx(1 / 3)
+    assert limited.max() == 63.5
+
+
+def test_thin_evidence_is_inconclusive():
+    coverage = Coverage(1.0, 1.0, 0, 0)
+    assert conclude([], [], 1, coverage, constant_input=False).verdict == "inconclusive"
