@@ -134,10 +134,11 @@ class Part:
             declared = self.graph.values[output].shape
             if declared is not None and None not in declared:
                 shape = tuple(int(d or 0) for d in declared)
-        constant = [n in self.graph.weights or self._constant(n) for n in node.inputs]
+        constant = [self.constant(n) for n in node.inputs]
         return Call(node, operands, constant, self.graph.channels, shape)
 
-    def _constant(self, name: str) -> bool:
+    def constant(self, name: str) -> bool:
+        """Whether a value is a stored weight, or one that was only moved or recoded."""
         seen = 0
         while name and name not in self.graph.weights and seen < 8:
             node = self._all.get(name)

@@ -1,0 +1,326 @@
+"""Sums, products and their operands: missing, swapped, changed, frozen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.replay.operation import Operation
+from aligner.diagnosis.scene import Part, Scene
+from aligner.diagnosis.survey import Survey
+from aligner.records.graph import Node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
+
+
+class ResidualMissing(Cause):
+    """A sum of which one part never arrives, or arrives twice."""
+
+    id: ClassVar[str] = "residual-missing"
+    prior: ClassVar[float] = 0.93
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+        """Each part of a sum alone, or in the other's place."""
+        if not scene.gap > 0:
+            return
+        for part, node, operation in scene.nodes("add", "sub"):
+            if len(operation.data) != 2 or not _both_flow(part, node):
+                continue
+            left, right = operation.data
+            zeros = 0 * right, 0 * left
+            options = [
+                ("leaves out its second operand", (left, zeros[0])),
+                ("leaves out its first operand", (zeros[1], right)),
+                ("adds its first operand twice", (left, left)),
+                ("adds its second operand twice", (right, right)),
+            ]
+            for words, data in options:
+                if data[0].shape == data[1].shape:
+                    yield Claim(
+                        f"{'the candidate' if part.side == 0 else 'the reference'} {words} at {scene.where}",
+                        "connect the skip connection to this sum",
+                        "with both operands",
+                        scene.replaced(part, node, operation.with_data(*data)),
+                        side=part.side,
+                        only_proven=True,
+                        needed=0.98,
+                    )
+
+
+def _both_flow(part: Part, node: Node) -> bool:
+    return not any(part.weight(name) is not None for name in node.inputs if name)
+
+
+class OperandSwapped(Cause):
+    """a − b became b − a; the factors of a product of matrices exchanged; the arms of a choice."""
+
+    id: ClassVar[str] = "operand-swapped"
+    prior: ClassVar[float] = 0.94
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+        """The operands in the other order."""
+        if not scene.gap > 0:
+            return
+        for part, node, operation in scene.nodes("sub", "div", "pow", "matmul", "where", "binary", "attention"):
+            for data in _swaps(operation):
+                yield Claim(
+                    f"{scene.where} has its operands in another order",
+                    "swap the operands back",
+                    "with the operands in the reference's order",
+                    scene.replaced(part, node, operation.with_data(*data)),
+                    side=part.side,
+                    only_proven=True,
+                    needed=0.98,
+                )
+
+
+def _swaps(operation: Operation) -> Iterator[tuple[Array, ...]]:
+    data = list(operation.data)
+    places = range(1 if operation.kind == "where" else 0, len(data))
+    for a, b in combinations(places, 2):
+        swapped = list(data)
+        swapped[a], swapped[b] = swapped[b], swapped[a]
+        yield tuple(swapped)
+
+
+class ConstantChanged(Cause):
+    """A number in the graph is not the reference's: two constants merged, one folded wrongly, one lost."""
+
+    id: ClassVar[str] = "constant-changed"
+    prior: ClassVar[float] = 0.8
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+        """The reference's constants in the candidate's nodes; then the factor or offset that the outputs show."""
+        if not scene.gap > 0:
+            return
+        for node in scene.candidate.of_kind(*_BINARY):
+            mine, partner = scene.candidate.operation(node), scene.partner(scene.candidate, node)
+            if mine is None or partner is None or len(mine.data) != 2:
+                continue
+            theirs = partner[1]
+            for place in (0, 1):
+                if place >= len(theirs.data) or not _is_constant(scene.candidate, node, place, mine):
+                    continue
+                if not _is_constant(scene.reference, partner[0], place, theirs):
+                    continue
+                wrong, right = mine.data[place], theirs.data[place]
+                if right.size == wrong.size and _differ(wrong, right):
+                    data = list(mine.data)
+                    data[place] = right.reshape(wrong.shape)
+                    yield Claim(
+                        f"the constant of {node.name} is {_shown(wrong)}, the reference's {_shown(right)}",
+                        f"give {node.name} the constant {_shown(right)}",
+                        f"with {_shown(right)} instead of {_shown(wrong)}",
+                        scene.replaced(scene.candidate, node, mine.with_data(*data)),
+                        side=1,
+                        node=node.name,
+                    )
+        yield from self._solved(scene)
+
+    def _solved(self, scene: Scene) -> Iterator[Claim]:
+        """A constant of either side replaced by the number that fits best."""
+        for part, node, operation in scene.nodes(*_BINARY):
+            for place in (0, 1):
+                if len(operation.data) != 2 or operation.data[place].size != 1:
+                    continue
+                if not _is_constant(part, node, place, operation):
+                    continue
+                value = float(operation.data[place].reshape(()))
+                fitted = _fit(scene, part, node, operation, place)
+                if fitted is None or math.isclose(fitted, value, rel_tol=1e-6):
+                    continue
+                data = list(operation.data)
+                data[place] = data[place] * 0 + fitted
+                wrong, right = (fitted, value) if part.side == 0 else (value, fitted)
+                yield Claim(
+                    f"{scene.where} computes with {wrong:.6g} where the reference has {right:.6g}",
+                    f"give {scene.where} the constant {right:.6g}",
+                    f"with {right:.6g} instead of {wrong:.6g}",
+                    scene.replaced(part, node, operation.with_data(*data)),
+                    side=part.side,
+                    only_proven=True,
+                    weight=0.9,
+                    needed=0.99,
+                )
+
+
+def _is_constant(part: Part, node: Node, place: int, operation: Operation) -> bool:
+    names = [name for name in node.inputs if name]
+    if len(names) < 2:
+        return operation.data[place].size == 1 and operation.data[1 - place].size > 1
+    return place < len(names) and part.constant(names[place])
+
+
+def _differ(left: Array, right: Array) -> bool:
+    import numpy as np
+
+    return not np.allclose(left.reshape(-1), right.reshape(-1), rtol=1e-6, atol=0)
+
+
+def _shown(array: Array) -> str:
+    return f"{float(array.reshape(-1)[0]):.6g}" if array.size == 1 else f"another vector of {array.size}"
+
+
+def _fit(scene: Scene, part: Part, node: Node, operation: Operation, place: int) -> float | None:
+    """Solve f(c) = target for the constant, where the region is linear or a power in it: two replays and a secant."""
+    import numpy as np
+
+    target = scene.target(part.side)
+    value = float(operation.data[place].reshape(()))
+    if target is None or operation.kind not in {"add", "sub", "mul", "div"}:
+        return None
+
+    def output(constant: float) -> Array | None:
+        data = list(operation.data)
+        data[place] = np.asarray(constant, dtype=np.float64)
+        return scene.replaced(part, node, operation.with_data(*data))()
+
+    inverse = operation.kind == "div" and place == 1
+    at = [1 / value if inverse and value else value, (1 / value if inverse and value else value) * 1.5 + 0.1]
+    ends = [output(1 / a if inverse else a) for a in at]
+    if ends[0] is None or ends[1] is None:
+        return None
+    slope = (ends[1] - ends[0]).astype(np.float64) / (at[1] - at[0])
+    energy = float(np.square(slope).sum())
+    if not energy or not math.isfinite(energy):
+        return None
+    found = at[0] + float((slope * (target - ends[0])).sum()) / energy
+    return 1 / found if inverse and found else found
+
+
+class TraceBakedConstant(Cause):
+    """What the reference computes from its input stands as a number in the candidate: frozen when it was traced."""
+
+    id: ClassVar[str] = "trace-baked-constant"
+    prior: ClassVar[float] = 0.95
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+        """The candidate's constant in the place of the reference's computed operand."""
+        if not scene.gap > 0:
+            return
+        for node in scene.reference.of_kind(*_BINARY, "where", "matmul", "resize"):
+            operation, partner = scene.reference.operation(node), scene.partner(scene.reference, node)
+            if operation is None or partner is None or len(operation.data) < 2:
+                continue
+            names = [name for name in node.inputs if name]
+            for place, operand in enumerate(operation.data):
+                if place >= len(names) or scene.reference.constant(names[place]):
+                    continue
+                frozen = _frozen(scene, partner[0], partner[1], operand.size)
+                if frozen is None or (operand.size > 1 and frozen.size != operand.size):
+                    continue
+                data = list(operation.data)
+                data[place] = frozen if frozen.size == 1 else frozen.reshape(operand.shape)
+                seen = f"{float(frozen.reshape(-1)[0]):.6g}" if frozen.size == 1 else f"a tensor of {frozen.size}"
+                yield Claim(
+                    f"{partner[0].name} reads a constant, {seen}, where the reference computes {names[place]} from "
+                    "its input",
+                    "keep the value in the graph: no .item(), float(), int() or numpy on tensors while tracing",
+                    "with the computed value instead of the constant",
+                    scene.replaced(scene.reference, node, operation.with_data(*data)),
+                    side=0,
+                    only_proven=True,
+                    node=partner[0].name,
+                )
+
+
+def _frozen(scene: Scene, node: Node, operation: Operation, size: int) -> Array | None:
+    names = [name for name in node.inputs if name]
+    if len(names) < 2 and len(operation.data) == 2:
+        return operation.data[1]
+    for name in names:
+        if scene.candidate.constant(name):
+            array = scene.candidate.array(name)
+            if array is not None and array.size in {1, size}:
+                return array
+    return None
+
+
+class InplaceWriteLost(Cause):
+    """A write through a view never happened: part of the tensor still holds what it held before."""
+
+    id: ClassVar[str] = "inplace-write-lost"
+    prior: ClassVar[float] = 0.92
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+        """The candidate's output equals what the reference wrote to, before it did."""
+        import numpy as np
+
+        if scene.expected is None or scene.found is None or not scene.gap > 0:
+            return
+        if not scene.reference.of_kind("scatter", "identity", "slice"):
+            return
+        writes = [n for n in scene.reference.nodes if n.kind == "scatter" or "alias" in n.op or n.op.endswith("_")]
+        for node in writes:
+            for name in node.inputs:
+                array = scene.reference.array(name) if name else None
+                if array is None or array.shape != scene.expected.shape or array.dtype.kind != "f":
+                    continue
+                changed = float((array != scene.expected).mean())
+                if 0 < changed < 1 or np.array_equal(array, scene.found):
+                    yield Claim(
+                        f"{scene.where} still holds what {node.name} overwrites in the reference "
+                        f"({changed:.0%} of the elements)",
+                        "write x = torch.where(…) or x = torch.cat(…) instead of assigning through a view",
+                        "with the write in place",
+                        _held(array),
+                        only_proven=True,
+                        needed=0.98,
+                    )
+
+
+def _held(array: Array) -> Any:
+    return lambda: array
+
+
+class ReduceAxis(Cause):
+    """Means, sums and deviations over other axes, or divided by n instead of n − 1."""
+
+    id: ClassVar[str] = "reduce-axis-or-bias"
+    prior: ClassVar[float] = 0.9
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+        """Every other set of axes, correction and reduction."""
+        if not scene.gap > 0:
+            return
+        for part, node, operation in scene.nodes("reduce"):
+            settings = operation.settings
+            for words, changed in _reductions(operation):
+                wrong, right = (words, _reduced(settings)) if part.side == 0 else (_reduced(settings), words)
+                yield Claim(
+                    f"{scene.where} takes the {wrong}, the reference the {right}",
+                    f"take the {right}",
+                    f"with the {right}",
+                    scene.replaced(part, node, changed),
+                    side=part.side,
+                    only_proven=True,
+                    needed=0.98,
+                )
+
+
+def _reduced(settings: Any) -> str:
+    correction = f" with n − {settings['correction']:g}" if settings["form"] in {"var", "std"} else ""
+    return f"{settings['form']} over axes {settings['axes']}{correction}"
+
+
+def _reductions(operation: Operation) -> Iterator[tuple[str, Operation]]:
+    rank, settings = operation.data[0].ndim, operation.settings
+    changes: list[dict[str, Any]] = []
+    if settings["form"] in {"var", "std"}:
+        changes.append({"correction": 0.0 if settings["correction"] else 1.0})
+        changes.append({"form": "std" if settings["form"] == "var" else "var"})
+    for size in range(1, rank + 1):
+        changes += [{"axes": axes} for axes in combinations(range(rank), size) if axes != settings["axes"]]
+    changes += [{"form": form} for form in ("mean", "sum", "max", "min") if form != settings["form"]]
+    for change in changes:
+        changed = replace(operation, settings={**settings, **change})
+        yield _reduced(changed.settings), changed
