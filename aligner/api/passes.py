@@ -103,6 +103,31 @@ class Passes:
             noise = Noise(max_abs=moved.errors.max_abs, share=moved.unequal / max(moved.size, 1))
             self.measured[value] = replace(self.measured[value], noise=noise)
 
+    def tensors(self, wanted: Sequence[str], *, local: bool) -> Iterator[tuple[str, Array, Array]]:
+        """The pairs' tensors once more, (candidate value, reference, candidate in the reference's order).
+
+        ``local``: the candidate's nodes are fed with the reference's tensors, and its range is the reference's too.
+        """
+        if local:
+            for value, tensor, expected in self._injected_run(None, wanted):
+                reference, _ = clipped(expected.real(), tensor)
+                moved = to_reference(tensor.real(), self._pairs[value].axes, tuple(reference.shape))
+                if moved is not None:
+                    yield value, reference, moved
+            return
+        pool = self.pool(Counter(self._pairs[value].reference for value in wanted))
+        for tensor in self._candidate.replay(list(wanted)):
+            pair = self._pairs[tensor.value]
+            found = pool.get(pair.reference, tensor.occurrence)
+            if found is None:
+                continue
+            reference = found.real()
+            moved = to_reference(tensor.real(), pair.axes, tuple(reference.shape))
+            if moved is not None:
+                yield tensor.value, reference, moved
+            pool.release(pair.reference, tensor.occurrence)
+        pool.close()
+
     def _injected_run(self, perturbation: Perturbation | None, wanted: Sequence[str] | None = None) -> _Run:
         return _Run(self, perturbation, list(self._pairs) if wanted is None else list(wanted))
 

@@ -35,9 +35,9 @@ class Claim:
 
     ``predict`` recomputes one side's output under the hypothesis (``side`` 0: the reference's, which should become the
     candidate's; 1: the candidate's, which should become the reference's); None where nothing can be recomputed.
-    ``measured`` is a proof that
-    the cause has made itself, where a distance says nothing (NaN, masks). ``change`` words it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``weight`` scales the cause's prior
-    for what this scene shows; a claim with ``only_proven`` is dropped when its prediction fails.
+    ``measured`` is a proof that the cause has made itself, where a distance says nothing (NaN, masks). ``change`` words
+    it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``weight`` scales the cause's prior for what this
+    scene shows; a claim with ``only_proven`` is dropped when its prediction fails.
     """
 
     evidence: str

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from aligner.diagnosis import families
 from aligner.diagnosis.cause import PROVEN, Cause, Claim, Proof, prove
+from aligner.diagnosis.replay.operation import Unsupported
 from aligner.diagnosis.scene import Evidence, Scene
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.unknown import Unknown
@@ -78,21 +79,33 @@ def find_causes(
 def _examine(scene: Scene, survey: Survey, place: int) -> list[_Held]:
     found: list[_Held] = []
     for kind in sorted(Cause.registry, key=lambda c: -c.prior):
-        best: _Held | None = None
-        for claim in kind().claims(scene, survey):
-            proof = prove(scene, claim)
-            one = _Held(kind, claim, proof, place, claim.node or scene.where, scene.source)
-            if proof is not None and not one.proven:
-                one = replace(one, claim=replace(claim, weight=claim.weight * _doubt(proof)))
-            if claim.only_proven and not one.proven:
-                continue
-            if best is None or (one.proven, one.confidence) > (best.proven, best.confidence):
-                best = one
-            if one.proven:
-                break
+        try:
+            best = _best_claim(kind, scene, survey, place)
+        except _MISFITS:
+            continue
         if best is not None:
             found.append(best)
     return _best(found)
+
+
+_MISFITS = (Unsupported, ValueError, IndexError, TypeError, ArithmeticError, MemoryError)
+"""What arrays of unforeseen shape raise: the cause at hand is not at work there, and the others still may be."""
+
+
+def _best_claim(kind: type[Cause], scene: Scene, survey: Survey, place: int) -> _Held | None:
+    best: _Held | None = None
+    for claim in kind().claims(scene, survey):
+        proof = prove(scene, claim)
+        one = _Held(kind, claim, proof, place, claim.node or scene.where, scene.source)
+        if proof is not None and not one.proven:
+            one = replace(one, claim=replace(claim, weight=claim.weight * _doubt(proof)))
+        if claim.only_proven and not one.proven:
+            continue
+        if best is None or (one.proven, one.confidence) > (best.proven, best.confidence):
+            best = one
+        if one.proven:
+            break
+    return best
 
 
 def _doubt(proof: Proof) -> float:

@@ -322,7 +322,7 @@ def distance(left: Array, right: Array) -> float:
 
 
 def in_order(array: Array, axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> Array | None:
-    """A candidate's array in the reference's order and shape (axes of length one may differ), None if it does not fit."""
+    """An array in the reference's order and shape (axes of length one may differ), None if it does not fit."""
     import numpy as np
 
     moved = array if axes is None or array.ndim != len(axes) else array.transpose(np.argsort(axes))

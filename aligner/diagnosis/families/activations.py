@@ -131,7 +131,7 @@ class DivisionRounding(Cause):
         ("floor", "round", "ceil", "trunc"),
     )
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Every other rounding of the same division."""
         if not scene.gap > 0:
             return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Part, Scene
+from aligner.diagnosis.scene import Change, Part, Scene
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node
 
@@ -28,7 +28,7 @@ class ResidualMissing(Cause):
     id: ClassVar[str] = "residual-missing"
     prior: ClassVar[float] = 0.93
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Each part of a sum alone, or in the other's place."""
         if not scene.gap > 0:
             return
@@ -66,7 +66,7 @@ class OperandSwapped(Cause):
     id: ClassVar[str] = "operand-swapped"
     prior: ClassVar[float] = 0.94
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """The operands in the other order."""
         if not scene.gap > 0:
             return
@@ -98,7 +98,7 @@ class ConstantChanged(Cause):
     id: ClassVar[str] = "constant-changed"
     prior: ClassVar[float] = 0.8
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """The reference's constants in the candidate's nodes; then the factor or offset that the outputs show."""
         if not scene.gap > 0:
             return
@@ -135,7 +135,7 @@ class ConstantChanged(Cause):
                 if not _is_constant(part, node, place, operation):
                     continue
                 value = float(operation.data[place].reshape(()))
-                fitted = _fit(scene, part, node, operation, place)
+                fitted = fitted_constant(scene, part, node, operation, place)
                 if fitted is None or math.isclose(fitted, value, rel_tol=1e-6):
                     continue
                 data = list(operation.data)
@@ -170,11 +170,13 @@ def _shown(array: Array) -> str:
     return f"{float(array.reshape(-1)[0]):.6g}" if array.size == 1 else f"another vector of {array.size}"
 
 
-def _fit(scene: Scene, part: Part, node: Node, operation: Operation, place: int) -> float | None:
+def fitted_constant(scene: Scene, part: Part, node: Node, operation: Operation, place: int) -> float | None:
     """Solve f(c) = target for the constant, where the region is linear or a power in it: two replays and a secant."""
     import numpy as np
 
     target = scene.target(part.side)
+    if len(operation.data) != 2 or operation.data[place].size != 1 or not _is_constant(part, node, place, operation):
+        return None
     value = float(operation.data[place].reshape(()))
     if target is None or operation.kind not in {"add", "sub", "mul", "div"}:
         return None
@@ -203,7 +205,7 @@ class TraceBakedConstant(Cause):
     id: ClassVar[str] = "trace-baked-constant"
     prior: ClassVar[float] = 0.95
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """The candidate's constant in the place of the reference's computed operand."""
         if not scene.gap > 0:
             return
@@ -251,31 +253,47 @@ class InplaceWriteLost(Cause):
     id: ClassVar[str] = "inplace-write-lost"
     prior: ClassVar[float] = 0.92
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """The candidate's output equals what the reference wrote to, before it did."""
-        import numpy as np
-
         if scene.expected is None or scene.found is None or not scene.gap > 0:
             return
         if not scene.reference.of_kind("scatter", "identity", "slice"):
             return
-        writes = [n for n in scene.reference.nodes if n.kind == "scatter" or "alias" in n.op or n.op.endswith("_")]
+        writes = [n for n in scene.reference.nodes if n.kind == "scatter" or n.op.endswith("_")]
+        if _writes(scene, 1) >= _writes(scene, 0):
+            return
         for node in writes:
+            after = scene.reference.array(node.outputs[0]) if node.outputs else None
             for name in node.inputs:
-                array = scene.reference.array(name) if name else None
-                if array is None or array.shape != scene.expected.shape or array.dtype.kind != "f":
+                before = scene.reference.array(name) if name else None
+                if before is None or after is None or before.shape != after.shape or before.dtype.kind != "f":
                     continue
-                changed = float((array != scene.expected).mean())
-                if 0 < changed < 1 or np.array_equal(array, scene.found):
-                    yield Claim(
-                        f"{scene.where} still holds what {node.name} overwrites in the reference "
-                        f"({changed:.0%} of the elements)",
-                        "write x = torch.where(…) or x = torch.cat(…) instead of assigning through a view",
-                        "with the write in place",
-                        _held(array),
-                        only_proven=True,
-                        needed=0.98,
-                    )
+                changed = float((before != after).mean())
+                yield Claim(
+                    f"{scene.where} computes with what {node.name} overwrites in the reference "
+                    f"({changed:.0%} of the elements)",
+                    "write x = torch.where(…) or x = torch.cat(…) instead of assigning through a view",
+                    "with the write in place",
+                    self._unwritten(scene, node, before),
+                    only_proven=True,
+                    needed=0.98,
+                )
+
+    def _unwritten(self, scene: Scene, node: Node, before: Array) -> Any:
+        if node.outputs[0] == scene.reference.output:
+            return _held(before)
+        names = [n for other in scene.reference.nodes if "alias" in other.op for n in other.outputs]
+        same = {node.outputs[0]: before}
+        for name in names:
+            array = scene.reference.array(name)
+            if array is not None and array.shape == before.shape:
+                same[name] = before
+        return lambda: scene.predict(0, Change(arrays=same))
+
+
+def _writes(scene: Scene, side: int) -> int:
+    """How many nodes of a whole side write into part of a tensor."""
+    return sum(1 for node in scene.graphs[side].nodes if node.kind == "scatter" and node.op != "alias")
 
 
 def _held(array: Array) -> Any:
@@ -288,7 +306,7 @@ class ReduceAxis(Cause):
     id: ClassVar[str] = "reduce-axis-or-bias"
     prior: ClassVar[float] = 0.9
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Every other set of axes, correction and reduction."""
         if not scene.gap > 0:
             return

@@ -27,7 +27,7 @@ def _constantly(array: Array | None) -> Callable[[], Array | None]:
     return lambda: array
 
 
-def _moves(array: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
+def moves(array: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
     """The array with its axes in every other order (axes of length one stay)."""
     axes = [axis for axis, size in enumerate(array.shape) if size > 1]
     if not 2 <= len(axes) <= 5:
@@ -46,7 +46,7 @@ class FlattenOrder(Cause):
     id: ClassVar[str] = "flatten-order"
     prior: ClassVar[float] = 0.94
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Reshapes that merge axes, and matrices whose columns stand in such an order."""
         if not scene.gap > 0:
             return
@@ -54,7 +54,7 @@ class FlattenOrder(Cause):
             x = operation.data[0]
             if len(operation.settings["shape"]) >= x.ndim or x.size > _LARGEST:
                 continue
-            for perm, moved in _moves(x):
+            for perm, moved in moves(x):
                 if perm[0] != 0:
                     continue
                 before = moved.reshape(operation.settings["shape"])
@@ -86,7 +86,7 @@ class FlattenOrder(Cause):
             left, right = pair.reference.parameters["kernel"], pair.candidate.parameters["kernel"]
             if shape is None or math.prod(shape) != left.shape[1] or left.shape != right.shape:
                 continue
-            for perm, moved in _moves(left.reshape(left.shape[0], *shape)):
+            for perm, moved in moves(left.reshape(left.shape[0], *shape)):
                 if perm[0] == 0 and gap(moved.reshape(left.shape), right) <= SAME:
                     edit = pair.candidate.node
                     yield Claim(
@@ -122,7 +122,7 @@ class LayoutTransposition(Cause):
     id: ClassVar[str] = "layout-transposition"
     prior: ClassVar[float] = 0.92
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Other orders of a transposition; the output itself moved; the input moved."""
         if scene.expected is None or scene.found is None or not scene.gap > 0 or scene.expected.size > _LARGEST:
             return
@@ -138,7 +138,7 @@ class LayoutTransposition(Cause):
                         scene.replaced(part, node, operation.with_settings(perm=other)),
                         part.side,
                     )
-        for perm, moved in _moves(scene.expected):
+        for perm, moved in moves(scene.expected):
             if moved.shape == scene.expected.shape:
                 yield self._claim(scene, f"holds the reference's tensor with axes {perm}", _constantly(moved))
             yield self._claim(
@@ -153,7 +153,7 @@ class LayoutTransposition(Cause):
             array = scene.reference.array(name)
             if array is None or array.size > _LARGEST:
                 continue
-            for perm, moved in _moves(array):
+            for perm, moved in moves(array):
                 if moved.shape == array.shape:
                     yield self._claim(
                         scene,
@@ -179,7 +179,7 @@ class SpatialFlip(Cause):
     id: ClassVar[str] = "spatial-flip"
     prior: ClassVar[float] = 0.9
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Flips along one or two axes, of the output or of what is read."""
         import numpy as np
 
@@ -192,7 +192,10 @@ class SpatialFlip(Cause):
             if array is not None and array.size <= _LARGEST:
                 for axes in _flips(array):
                     yield self._claim(
-                        scene, axes, scene.swapped(scene.reference, name, np.flip(array, axes)), f"what it reads ({name})"
+                        scene,
+                        axes,
+                        scene.swapped(scene.reference, name, np.flip(array, axes)),
+                        f"what it reads ({name})",
                     )
 
     def _claim(
@@ -220,7 +223,7 @@ class ConcatOrder(Cause):
     id: ClassVar[str] = "concat-order"
     prior: ClassVar[float] = 0.95
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Every other order of up to five parts."""
         if not scene.gap > 0:
             return
@@ -246,7 +249,7 @@ class AxisNotRemapped(Cause):
     id: ClassVar[str] = "axis-not-remapped"
     prior: ClassVar[float] = 0.91
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Concatenations and lookups along every other axis that gives the shape, reshaped where it does not."""
         if scene.expected is None or not scene.gap > 0:
             return
@@ -271,7 +274,7 @@ class BroadcastAxis(Cause):
     id: ClassVar[str] = "broadcast-axis"
     prior: ClassVar[float] = 0.93
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """The smaller operand laid along every axis that it fits."""
         if not scene.gap > 0:
             return
@@ -296,9 +299,7 @@ class BroadcastAxis(Cause):
                     data = [other, other]
                     data[small] = vector.reshape(across)
                     data[1 - small] = other
-                    yield self._claim(
-                        scene, axis, scene.replaced(part, node, operation.with_data(*data)), part.side
-                    )
+                    yield self._claim(scene, axis, scene.replaced(part, node, operation.with_data(*data)), part.side)
 
     def _claim(self, scene: Scene, axis: int, predict: Callable[[], Array | None], side: int) -> Claim:
         return Claim(

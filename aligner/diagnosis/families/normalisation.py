@@ -29,7 +29,7 @@ class NormEpsilon(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("norm",)
     names: ClassVar[tuple[str, ...]] = ("epsilon",)
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """The usual values; what lies between is solved for by ``claims``."""
         for epsilon in _USUAL:
             if epsilon != operation.settings["epsilon"]:
@@ -92,7 +92,7 @@ class NormTrainMode(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("norm",)
     names: ClassVar[tuple[str, ...]] = ("training",)
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """The batch's statistics; each image's own (an instance normalisation's stored ones lost)."""
         if operation.settings["form"] == "batch" and not operation.settings.get("training"):
             yield {"training": True}
@@ -104,7 +104,7 @@ class NormStatistics(Cause):
     id: ClassVar[str] = "norm-statistics"
     prior: ClassVar[float] = 0.85
 
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Other statistics on either side's normalisation."""
         if not scene.gap > 0:
             return
@@ -176,7 +176,7 @@ class SoftmaxAxis(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     names: ClassVar[tuple[str, ...]] = ()
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """Every other axis."""
         for axis in range(operation.data[0].ndim):
             if axis != operation.settings["axis"]:

@@ -20,7 +20,7 @@ class PaddingAsymmetric(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("conv", "conv_transpose", "max_pool", "avg_pool", "pad")
     names: ClassVar[tuple[str, ...]] = ("pads",)
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """The same total split otherwise; one row less or more at an end where the stride hides it."""
         pads = operation.settings["pads"]
         splits = []
@@ -45,7 +45,7 @@ class PaddingMode(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("pad", "conv", "max_pool")
     names: ClassVar[tuple[str, ...]] = ("mode", "value")
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """Every other mode; a max pool padded with zeros."""
         if not any(begin or end for begin, end in operation.settings["pads"]):
             return
@@ -67,7 +67,7 @@ class PoolCountIncludePad(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("avg_pool",)
     names: ClassVar[tuple[str, ...]] = ("include_pad", "divisor")
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """The opposite."""
         if operation.settings["divisor"]:
             yield {"divisor": None}
@@ -82,7 +82,7 @@ class PoolCeilMode(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("avg_pool", "max_pool")
     names: ClassVar[tuple[str, ...]] = ("ceil",)
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """Padding at the end instead of ceil mode: the size is the same, the divisor is not."""
         if operation.settings["ceil"]:
             pads = tuple((begin, end + 1) for begin, end in operation.settings["pads"])
@@ -107,7 +107,7 @@ class TransposedOutputPadding(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("conv_transpose",)
     names: ClassVar[tuple[str, ...]] = ("output_padding", "pads")
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """Every crop that leaves the same size."""
         axes = []
         for (begin, end), extra in zip(operation.settings["pads"], operation.settings["output_padding"], strict=True):
@@ -129,7 +129,7 @@ class ResizeCoordinateMode(SettingCause):
         """The cubic coefficient means something to a cubic only."""
         return name != "cubic_a" or operation.settings["mode"] == "cubic"
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """Coordinates, scales, then interpolation."""
         settings = operation.settings
         scales = [settings["scales"]] + ([None] if settings["scales"] else [])
@@ -156,11 +156,11 @@ class ResizeNearestRounding(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("resize",)
     names: ClassVar[tuple[str, ...]] = ("rounding",)
 
-    def relevant(self, operation: Operation, name: str) -> bool:  # noqa: ARG002
+    def relevant(self, operation: Operation, name: str) -> bool:
         """Only nearest neighbours round."""
         return bool(operation.settings["mode"] == "nearest")
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """Every other rounding."""
         if operation.settings["mode"] == "nearest":
             for rounding in ROUNDINGS:
@@ -176,6 +176,6 @@ class DepthToSpaceOrder(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("depth_to_space",)
     names: ClassVar[tuple[str, ...]] = ("order", "block")
 
-    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+    def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """The other order."""
         yield {"order": "DCR" if operation.settings["order"] == "CRD" else "CRD"}

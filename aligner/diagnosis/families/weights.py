@@ -122,7 +122,7 @@ class _Unloaded(WeightCause):
         "checkpoint (params_ema, state_dict …) must be unwrapped and a prefix like 'module.' stripped first"
     )
 
-    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Fresh numbers, in the part of the model that this cause is about."""
         words = _stranger(pair, role)
         return words if words and self.extent(survey) else None
@@ -186,7 +186,7 @@ class WeightsWrongEntry(WeightCause):
         "the checkpoint holds several sets of weights (params, params_ema …): load the same on both sides"
     )
 
-    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Related but different, in most layers."""
         arrays = _arrays(pair, role)
         if arrays is None or role not in {"kernel", "w", "r", "table"} or _coarse(*arrays) or _derived(pair, role):
@@ -209,7 +209,7 @@ class WeightsTransposed(WeightCause):
     prior: ClassVar[float] = 0.93
     advice: ClassVar[str] = "store the weight in the axis order the operation expects"
 
-    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """The kernel is the reference's, transposed."""
         move = _move(pair, role)
         return f"the {role} is the reference's with {move}" if move and "inputs and outputs" in move else None
@@ -222,7 +222,7 @@ class WeightsPermuted(WeightCause):
     prior: ClassVar[float] = 0.9
     advice: ClassVar[str] = "store the weight in the order the operation expects"
 
-    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """The kernel is the reference's, moved in any other way."""
         arrays = _arrays(pair, role)
         if arrays is None or not likeness.same_numbers(*arrays):
@@ -273,7 +273,7 @@ class WeightsReducedPrecision(WeightCause):
     prior: ClassVar[float] = 0.9
     advice: ClassVar[str] = "keep this weight in float32, or accept the loss with a looser tolerance"
 
-    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """All of it lies on the coarser grid."""
         arrays = _arrays(pair, role)
         words = _coarse(*arrays) if arrays is not None else None
@@ -289,7 +289,7 @@ class WeightsQuantized(WeightCause):
         "quantise per channel, leave this layer in float, or accept the loss with a looser tolerance"
     )
 
-    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Few levels, close to the reference's numbers."""
         arrays = _arrays(pair, role)
         if arrays is None or role not in {"kernel", "w", "r", "table"}:
@@ -315,7 +315,7 @@ class WeightsBatchNormFold(WeightCause):
         "fold once, along the output channels: scale = γ / √(variance + ε), kernel · scale, (bias − mean) · scale + β"
     )
 
-    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """The candidate's numbers follow from the reference's by another folding."""
         return _derived(pair, role)
 
@@ -369,7 +369,7 @@ class WeightsBiasMissing(WeightCause):
     prior: ClassVar[float] = 0.94
     advice: ClassVar[str] = "carry the bias over, once"
 
-    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Zeros, nothing, or a multiple of the reference's."""
         if role not in {"bias", "shift", "b", "rb"}:
             return None
@@ -417,7 +417,7 @@ class WeightsChanged(WeightCause):
     prior: ClassVar[float] = 0.6
     general: ClassVar[bool] = True
 
-    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:  # noqa: ARG002
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Whatever differs."""
         arrays = _arrays(pair, role)
         if arrays is None or arrays[0].shape != arrays[1].shape:

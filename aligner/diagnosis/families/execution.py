@@ -1,0 +1,123 @@
+"""Neither weights nor settings: kernels, fusions, wrong pairs, rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.replay.operation import Unsupported
+from aligner.diagnosis.scene import Scene, in_order
+from aligner.diagnosis.survey import Survey
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_SMALL = 2e-5
+_NOISY = 0.02
+
+
+class FusionOrKernel(Cause):
+    """Recomputed from its own settings and weights, the candidate's node gives what the reference gives."""
+
+    id: ClassVar[str] = "fusion-or-kernel"
+    prior: ClassVar[float] = 0.6
+    general: ClassVar[bool] = True
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """The candidate's region computed by plain kernels."""
+        if not scene.gap > 0 or scene.measured.step is not None or not scene.candidate.nodes:
+            return
+        yield Claim(
+            f"{scene.where}, recomputed from its own settings and weights, gives what the reference gives; the "
+            "runtime's kernel or a fusion does not",
+            "run the candidate with optimisations off (--ort-optimization none) or with another provider",
+            "with plain kernels",
+            self._recomputed(scene),
+            side=1,
+            only_proven=True,
+            needed=0.99,
+        )
+
+    def _recomputed(self, scene: Scene) -> Callable[[], Array | None]:
+        def predict() -> Array | None:
+            try:
+                return scene.in_order(scene.candidate.replay(), 1)
+            except Unsupported:
+                return None
+
+        return predict
+
+
+class PairingSuspect(Cause):
+    """The candidate's tensor is another tensor of the reference, or the reference's is another of the candidate's."""
+
+    id: ClassVar[str] = "pairing-suspect"
+    prior: ClassVar[float] = 0.4
+    benign: ClassVar[bool] = True
+    general: ClassVar[bool] = True
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """Tensors of the same shape nearby that hold the same numbers."""
+        if scene.expected is None or scene.found is None or not scene.gap > 0:
+            return
+        for side, words in ((0, "the reference's"), (1, "the candidate's")):
+            part = scene.parts[side]
+            for name, array in part.values.items():
+                if name == part.output or array.dtype.kind != "f" or name in part.region.inputs:
+                    continue
+                moved = in_order(array, scene.measured.pair.axes if side else None, scene.expected.shape)
+                if moved is not None and array.size > 1:
+                    yield Claim(
+                        f"{words} {name} holds exactly what its partner should: the two tensors compared here may not "
+                        "belong together",
+                        "give the right pair with --map, or look at what was inserted between the two",
+                        "compared with that tensor",
+                        _held(moved),
+                        side=side,
+                        only_proven=True,
+                        needed=0.999,
+                    )
+
+
+def _held(array: Array) -> Callable[[], Array | None]:
+    return lambda: array
+
+
+class IllConditioned(Cause):
+    """Rounding of the inputs alone moves this tensor about as much."""
+
+    id: ClassVar[str] = "ill-conditioned"
+    prior: ClassVar[float] = 0.5
+    benign: ClassVar[bool] = True
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """The measured noise against the error."""
+        noise, local = scene.measured.noise, scene.measured.local
+        if noise is None or local is None or noise.max_abs < _NOISY * local.errors.max_abs:
+            return
+        yield Claim(
+            f"one rounding unit at the inputs of {scene.where} moves it by {noise.max_abs:.2g}; the error is "
+            f"{local.errors.max_abs:.2g}",
+            "compute this part in float64 to see which side is closer to the truth",
+        )
+
+
+class Rounding(Cause):
+    """An error of the size that another order of summation makes."""
+
+    id: ClassVar[str] = "rounding"
+    prior: ClassVar[float] = 0.45
+    benign: ClassVar[bool] = True
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """Small everywhere."""
+        local = scene.measured.local
+        if local is not None and 0 < local.errors.max_abs <= _SMALL * max(local.peak, 1e-30) and not local.mismatched:
+            yield Claim(
+                f"the error at {scene.where} is {local.errors.max_abs:.2g}, {local.errors.max_abs / local.peak:.1g} of "
+                "the largest value: rounding, or a change below float32's resolution",
+                "compare with --tolerance if this much does not matter",
+            )
