@@ -19,6 +19,7 @@ from aligner.api.evidence import gather
 from aligner.api.given_inputs import input_items
 from aligner.api.opening import open_side, side_info, target_name
 from aligner.api.passes import Passes
+from aligner.api.previewing import previews
 from aligner.api.result import Result
 from aligner.api.side import OpenSide
 from aligner.capture.profile import profile
@@ -285,6 +286,8 @@ class _Comparing:
                 verdicts={m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)},
                 notes=[*self._notes, *self._reference.session.notes, *self._candidate.session.notes],
             )
+        with self._clock.phase("draw"):
+            pictures = previews(passes, pairs, outputs, graphs[0].channels) if conclusion.verdict == "diverged" else ()
         tolerance = Tolerance(
             atol=self._options.atol,
             rtol=self._options.rtol,
@@ -308,6 +311,7 @@ class _Comparing:
             notes=tuple(dict.fromkeys(self._notes)),
             timing=self._clock.timing(),
             command=self._options.command,
+            previews=pictures,
         )
 
 

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aligner.records.preview import Preview
+
 PairVerdict = Literal["aligned", "introduced", "inherited", "nonfinite", "nondeterministic", "incomparable"]
 Verdict = Literal["aligned", "diverged", "inconclusive"]
 
@@ -168,6 +170,7 @@ class Comparison:
     notes: tuple[str, ...] = ()
     timing: Mapping[str, float] = field(default_factory=dict)
     command: str | None = None
+    previews: tuple[Preview, ...] = ()
 
     @property
     def exit_code(self) -> int:

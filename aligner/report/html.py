@@ -22,6 +22,7 @@ from aligner.report.numbers import multiple, number, percent, plural, shape
 from aligner.report.page import sentence, visible
 from aligner.report.pair_table import within
 from aligner.report.portable import portable
+from aligner.report.preview_view import preview_views
 from aligner.report.words import COUNTED, MARKS, label, operation, other_culprits, place, position, tally
 
 if TYPE_CHECKING:
@@ -108,6 +109,7 @@ def _data(comparison: Comparison) -> dict[str, Any]:
         "frameworks": [shown(comparison.reference.framework), shown(comparison.candidate.framework)],
         "words": {name: mark.strip("→? ") for name, mark in MARKS.items()},
         "causes": _causes_by_pair(comparison),
+        "previews": {preview.pair: preview_views(preview) for preview in comparison.previews},
     }
 
 

@@ -30,6 +30,7 @@ from aligner.records.comparison import (
     Unpaired,
 )
 from aligner.report.document_file import write_document
+from aligner.report.preview_document import preview_document, preview_from
 
 FORMAT = "aligner.comparison/1"
 
@@ -108,6 +109,7 @@ def to_document(comparison: Comparison) -> Document:
         "notes": plain(comparison.notes),
         "timing": plain(comparison.timing),
         "command": comparison.command,
+        "previews": [preview_document(preview) for preview in comparison.previews],
     }
 
 
@@ -185,6 +187,7 @@ def _comparison(document: Mapping[str, Any]) -> Comparison:
         notes=tuple(document.get("notes", ())),
         timing=dict(document.get("timing", {})),
         command=document.get("command"),
+        previews=tuple(preview_from(item) for item in document.get("previews", ())),
     )
 
 

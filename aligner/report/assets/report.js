@@ -173,14 +173,15 @@
     ]);
   }
 
+  const finite = (value) => (value === null ? "not finite" : number(value, 6));
   function pictures(place) {
     const preview = data.previews && data.previews[place];
     if (!preview) return [];
-    const made = [make("h3", `Pictures: ${preview.error} error`)];
+    const made = [make("h3", `Pictures, ${preview.error === "local" ? "fed with the reference's tensors" : "from the inputs on"}`)];
     for (const strip of preview.strips) {
       const box = make("div", undefined, "pictures");
       for (const picture of strip) {
-        const figure = make("figure");
+        const figure = make("figure", undefined, picture.wide ? "wide" : "");
         const image = make("img");
         image.src = picture.src;
         image.alt = picture.caption;
@@ -189,9 +190,10 @@
       }
       made.push(box);
     }
+    if (preview.tiles) made.push(make("p", preview.tiles, "faint"));
     if (preview.worst.length) {
       made.push(make("h3", "Worst elements"), table(["", "reference", "candidate"],
-        preview.worst.map(([index, ours, theirs]) => [`[${index.join(", ")}]`, number(ours, 6), number(theirs, 6)])));
+        preview.worst.map(([index, ours, theirs]) => [`[${index.join(", ")}]`, finite(ours), finite(theirs)])));
     }
     return made;
   }
