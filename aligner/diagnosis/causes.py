@@ -14,6 +14,7 @@ from aligner.diagnosis.replay.operation import Unsupported
 from aligner.diagnosis.scene import Evidence, Scene
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.unknown import Unknown
+from aligner.diagnosis.whole import WholeCause
 from aligner.records.comparison import Finding
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
@@ -73,7 +74,9 @@ def find_causes(
             break
         scene = Scene(graphs, item, (evidence or {}).get(item.pair.candidate))
         held += _examine(scene, survey, place) or [_nothing(scene, survey, place)]
-    return [_finding(group) for group in _grouped(held)]
+    whole = [finding for kind in WholeCause.registry for finding in kind().findings(survey)]
+    own = [_finding(group) for group in _grouped(held)]
+    return own + whole if any(one.proven for one in held) else whole + own
 
 
 def _examine(scene: Scene, survey: Survey, place: int) -> list[_Held]:

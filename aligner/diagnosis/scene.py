@@ -158,7 +158,7 @@ class Part:
             touched = node.index in edits or any(name in fresh for name in node.inputs)
             if change is not None and not touched:
                 continue
-            if not node.outputs:
+            if not node.outputs or (change is not None and node.outputs[0] in change.arrays):
                 continue
             try:
                 operation = read(self._call(node, fresh))

@@ -8,6 +8,8 @@ from typing import ClassVar
 from aligner.diagnosis.cause import Cause, Claim, Proof, largest
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
+from aligner.diagnosis.whole import WholeCause
+from aligner.records.comparison import Finding
 
 
 class DropoutActive(Cause):
@@ -45,6 +47,31 @@ class DropoutActive(Cause):
                     measured=Proof(1.0, largest(scene.found, scene.expected), 0.0),
                 )
                 return
+
+
+class NoisyTensors(WholeCause):
+    """Pairs that disagree with themselves from run to run."""
+
+    id: ClassVar[str] = "random-op"
+
+    def findings(self, survey: Survey) -> Iterator[Finding]:
+        """The first pair that is computed from random numbers."""
+        for item in survey.measured:
+            if survey.verdicts.get(item.pair.candidate) != "nondeterministic":
+                continue
+            regions = item.pair.reference_region, item.pair.candidate_region
+            nodes = [g.nodes[i] for g, region in zip(survey.graphs, regions, strict=True) for i in region.nodes]
+            drawn = next((node for node in reversed(nodes) if node.kind in {"random", "dropout"}), None)
+            name = survey.graphs[1].values[item.pair.candidate].name
+            yield Finding(
+                self.id,
+                drawn.name if drawn else name,
+                0.9,
+                f"{name} is computed from random numbers" + (f" that {drawn.name} ({drawn.op}) draws" if drawn else ""),
+                None,
+                "feed the noise as an input, or store it as a constant, on both sides",
+            )
+            return
 
 
 class RandomOperation(Cause):

@@ -282,7 +282,7 @@ class InplaceWriteLost(Cause):
     def _unwritten(self, scene: Scene, node: Node, before: Array) -> Any:
         if node.outputs[0] == scene.reference.output:
             return _held(before)
-        names = [n for other in scene.reference.nodes if "alias" in other.op for n in other.outputs]
+        names = [n for other in scene.reference.of_kind("scatter") for n in other.outputs]
         same = {node.outputs[0]: before}
         for name in names:
             array = scene.reference.array(name)

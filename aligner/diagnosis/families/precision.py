@@ -243,6 +243,8 @@ class PrecisionDoubleCast(Cause):
     prior: ClassVar[float] = 0.75
     benign: ClassVar[bool] = True
 
+    _WORDS = frozenset({"double", "float64"})
+
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """A cast to float64 on one side only, and an error of float32 rounding."""
         doubles = [
