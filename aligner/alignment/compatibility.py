@@ -20,6 +20,11 @@ _FAMILIES = (
     {"pow", "mul", "unary"},
     {"where", "mul", "add"},
 )
+FUSIBLE = frozenset(
+    """norm relu relu6 clip leaky_relu prelu elu gelu silu sigmoid tanh hardsigmoid hardswish softplus mish
+    activation quantize""".split()
+)
+"""Kinds that a converter folds into the layer before them."""
 COMMUTATIVE = frozenset({"add", "mul", "minmax", "binary", "compare"})
 
 SAME_TENSOR = 1e-3
@@ -35,14 +40,17 @@ def same_family(reference: str, candidate: str) -> bool:
     return reference == candidate or any(reference in family and candidate in family for family in _FAMILIES)
 
 
-def agree(reference: Sketch | None, candidate: Sketch | None) -> bool | None:
-    """Whether two tensors look like the same one up to order; None where the sketches cannot tell."""
+def agree(reference: Sketch | None, candidate: Sketch | None, within: float | None = None) -> bool | None:
+    """Whether two tensors look like the same one up to order; None where the sketches cannot tell.
+
+    ``within`` replaces the relative difference that rounding and few elements allow.
+    """
     if reference is None or candidate is None or reference.size != candidate.size:
         return None
     if not (reference.finite and candidate.finite) or reference.min == reference.max:
         return None
     extent = max(abs(reference.min), abs(reference.max), 1e-30)
-    allowed = SAME_TENSOR if reference.size >= _MANY else SAME_FEW
+    allowed = within or (SAME_TENSOR if reference.size >= _MANY else SAME_FEW)
     return (
         abs(reference.rms - candidate.rms) <= allowed * reference.rms
         and abs(reference.mean - candidate.mean) <= allowed * reference.rms

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from aligner.alignment.compatibility import COMMUTATIVE, agree, same_family, weight_sizes
+from aligner.alignment.compatibility import COMMUTATIVE, FUSIBLE, agree, same_family, weight_sizes
 from aligner.alignment.skeleton import Skeleton
 from aligner.records.graph import Node
 
@@ -201,9 +201,17 @@ class Matching:
         return value
 
     def ends_agree(self, left: str, right: str) -> bool:
-        """Whether nothing has been fused into one of the two: the next things done to both are of one kind."""
-        kinds = [
-            {reader.kind for reader, _ in skeleton.readers(value)}
-            for skeleton, value in ((self.reference, left), (self.candidate, right))
-        ]
-        return kinds[0] == kinds[1]
+        """Whether nothing was fused into one node alone: what a converter could fuse follows both, or neither."""
+        return self._tail(self.reference, left) == self._tail(self.candidate, right)
+
+    @staticmethod
+    def _tail(skeleton: Skeleton, value: str) -> tuple[str, str | None]:
+        """The activation inside the value's node, and the kind of a fusible only reader."""
+        node = skeleton.producer.get(skeleton.root(value))
+        fused = str(node.attributes.get("fused_activation") or "none") if node is not None else "none"
+        readers = {reader.index: reader for reader, _ in skeleton.readers(skeleton.root(value))}
+        if len(readers) != 1:
+            return fused, None
+        (reader,) = readers.values()
+        constant_sum = reader.kind == "add" and len(skeleton.data_inputs(reader)) == 1
+        return fused, reader.kind if reader.kind in FUSIBLE or constant_sum else None

@@ -10,12 +10,14 @@ from aligner.alignment.layout import axes_between, channel_labels, squeezed
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.regions import region
 from aligner.alignment.skeleton import Skeleton
-from aligner.records.alignment import Alignment, PairedValues
+from aligner.records.alignment import Alignment, PairedValues, Sketch
 
 LEAST_CONFIDENCE = 0.35
 """Below this a pair is not made: a wrong pair is worse than an unpaired tensor."""
 
 SUSPECT = "pairing suspect"
+_CLEARLY = 0.05
+"""Relative difference of sketches from which healing is suspicious; less may be quantisation."""
 _CERTAIN = frozenset({"map", "input"})
 
 
@@ -41,17 +43,13 @@ def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[li
     for pair in pairs:
         for value in pair.candidate_region.inputs:
             readers.setdefault(value, []).append(pair)
-    agreement = {
-        pair.candidate: agree(
-            matching.reference.sketches.get(pair.reference), matching.candidate.sketches.get(pair.candidate)
-        )
-        for pair in pairs
-    }
+    agreement = {pair.candidate: agree(*_sketches(matching, pair)) for pair in pairs}
     suspects = {
         pair.candidate
         for pair in pairs
         if pair.rule not in _CERTAIN
         and agreement[pair.candidate] is False
+        and not agree(*_sketches(matching, pair), within=_CLEARLY)
         and readers.get(pair.candidate)
         and all(agreement[reader.candidate] for reader in readers[pair.candidate])
     }
@@ -71,6 +69,10 @@ def _with_regions(matching: Matching, pairs: list[PairedValues]) -> list[PairedV
         )
         for pair in pairs
     ]
+
+
+def _sketches(matching: Matching, pair: PairedValues) -> tuple[Sketch | None, Sketch | None]:
+    return matching.reference.sketches.get(pair.reference), matching.candidate.sketches.get(pair.candidate)
 
 
 def _execution_place(skeleton: Skeleton) -> dict[str, int]:
