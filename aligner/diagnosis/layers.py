@@ -49,8 +49,23 @@ def layers(part: Part) -> list[Layer]:
     for node in part.of_kind(*_LAYERS):
         operation = part.operation(node)
         if operation is not None and operation.parameters:
+            operation = with_sorted_gates(operation) if operation.kind == "recurrent" else operation
             found.append(Layer(node, operation, dict(operation.parameters)))
     return found
+
+
+def with_sorted_gates(operation: Operation) -> Operation:
+    """The same cell with the rows of its weights in alphabetical order of their gates."""
+    import numpy as np
+
+    gates = operation.settings["gates"]
+    order = [gates.index(gate) for gate in sorted(gates)]
+    moved = {}
+    for name in ("w", "r", "b", "rb"):
+        if name in operation.parameters:
+            parts = np.split(operation.parameters[name], len(gates), axis=1)
+            moved[name] = np.concatenate([parts[k] for k in order], axis=1)
+    return operation.with_parameters(**moved).with_settings(gates="".join(sorted(gates)))
 
 
 def layer_pairs(scene: Scene) -> list[LayerPair]:

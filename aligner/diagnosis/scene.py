@@ -325,7 +325,16 @@ def in_order(array: Array, axes: tuple[int, ...] | None, shape: tuple[int, ...])
     """An array in the reference's order and shape (axes of length one may differ), None if it does not fit."""
     import numpy as np
 
-    moved = array if axes is None or array.ndim != len(axes) else array.transpose(np.argsort(axes))
+    moved = array
+    if axes is not None:
+        turned = tuple(shape[axis] for axis in axes)
+        if _squeezed(turned) != _squeezed(array.shape):
+            return None
+        moved = array.reshape(turned).transpose(np.argsort(axes))
     if moved.shape == shape:
         return moved
-    return moved.reshape(shape) if [d for d in moved.shape if d != 1] == [d for d in shape if d != 1] else None
+    return moved.reshape(shape) if _squeezed(moved.shape) == _squeezed(shape) else None
+
+
+def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(dim for dim in shape if dim != 1)

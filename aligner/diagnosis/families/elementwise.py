@@ -310,6 +310,7 @@ class ReduceAxis(Cause):
         """Every other set of axes, correction and reduction."""
         if not scene.gap > 0:
             return
+        yield from self._unbiased(scene)
         for part, node, operation in scene.nodes("reduce"):
             settings = operation.settings
             for words, changed in _reductions(operation):
@@ -323,6 +324,40 @@ class ReduceAxis(Cause):
                     only_proven=True,
                     needed=0.98,
                 )
+
+    def _unbiased(self, scene: Scene) -> Iterator[Claim]:
+        """A mean or deviation that divides by n − 1 on one side only: a constant factor."""
+        if scene.expected is None:
+            return
+        for _, _, operation in scene.nodes("reduce", "avg_pool"):
+            count = _averaged(operation)
+            if count < 2:
+                continue
+            for words, factor in (
+                ("n − 1 instead of n", count / (count - 1)),
+                ("n instead of n − 1", (count - 1) / count),
+                ("√(n − 1) instead of √n", math.sqrt(count / (count - 1))),
+                ("√n instead of √(n − 1)", math.sqrt((count - 1) / count)),
+            ):
+                yield Claim(
+                    f"{scene.where} divides by {words}, n being {count}",
+                    "use the same correction (unbiased, ddof) in both models",
+                    "with the reference's divisor",
+                    _held(scene.expected * factor),
+                    only_proven=True,
+                    needed=0.999,
+                )
+
+
+def _averaged(operation: Operation) -> int:
+    """How many elements each output averages; 0 where that differs or is not known."""
+    x, settings = operation.data[0], operation.settings
+    if operation.kind == "reduce":
+        return math.prod(x.shape[a] for a in settings["axes"])
+    if operation.kind == "avg_pool":
+        return int(math.prod(settings["kernel"]))
+    inner = x.shape[1:-1] if settings["channels"] == "last" else x.shape[2:]
+    return math.prod(inner) if set(settings["output_size"]) == {1} else 0
 
 
 def _reduced(settings: Any) -> str:

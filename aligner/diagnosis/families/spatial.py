@@ -94,7 +94,7 @@ class ConvolutionSettings(SettingCause):
     """Stride, dilation, groups or kernel size are not the reference's."""
 
     id: ClassVar[str] = "conv-stride-dilation-groups"
-    prior: ClassVar[float] = 0.8
+    prior: ClassVar[float] = 0.93
     kinds: ClassVar[tuple[str, ...]] = ("conv", "conv_transpose", "avg_pool", "max_pool")
     names: ClassVar[tuple[str, ...]] = ("strides", "dilations", "groups", "kernel")
 

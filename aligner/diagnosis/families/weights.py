@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis import likeness
 from aligner.diagnosis.cause import Cause, Claim
-from aligner.diagnosis.layers import LayerPair, layer_pairs, output_axis, scaled
+from aligner.diagnosis.layers import LayerPair, layer_pairs, output_axis, scaled, with_sorted_gates
+from aligner.diagnosis.replay.operation import Operation
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 
@@ -51,10 +52,17 @@ class WeightCause(Cause):
             f"{node.name} ({names}): {'; '.join(words)}",
             self.advice,
             "with the reference's weights in its place",
-            scene.prediction(scene.candidate, node, lambda operation: operation.with_parameters(**right)),
+            scene.prediction(scene.candidate, node, lambda operation: _given(operation, right)),
             side=1,
             node=node.name,
         )
+
+
+def _given(operation: Operation, right: dict[str, Array]) -> Operation:
+    """The operation with other parameters; those of cells come with their gates sorted."""
+    if operation.kind == "recurrent":
+        operation = with_sorted_gates(operation)
+    return operation.with_parameters(**right)
 
 
 def differing(pair: LayerPair) -> list[str]:

@@ -29,8 +29,9 @@ def read_recurrent(call: Call) -> Operation:
         if weight.ndim == 3:
             return _onnx(call, word)
     x = call.need(0)
-    arrays = [a for a, constant in zip(call.operands, call.constant, strict=True) if constant and a is not None]
-    states = [a for a, c in zip(call.operands[1:], call.constant[1:], strict=True) if not c and a is not None]
+    given = [a for a in call.operands[1:] if a is not None]
+    first = next((k for k, a in enumerate(given) if a.ndim == 2 and a.shape[1] == x.shape[-1]), len(given))
+    states, arrays = given[:first], given[first:]
     biases = bool(call.attributes.get("has_biases", True))
     layers = int(call.number("num_layers", default=1))
     directions = 2 if call.attributes.get("bidirectional") else 1
