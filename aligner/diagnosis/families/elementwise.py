@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Change, Part, Scene
+from aligner.diagnosis.scene import Part, Scene
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node
 
@@ -199,107 +199,6 @@ def fitted_constant(scene: Scene, part: Part, node: Node, operation: Operation, 
     return 1 / found if inverse and found else found
 
 
-class TraceBakedConstant(Cause):
-    """What the reference computes from its input stands as a number in the candidate: frozen when it was traced."""
-
-    id: ClassVar[str] = "trace-baked-constant"
-    prior: ClassVar[float] = 0.95
-
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
-        """The candidate's constant in the place of the reference's computed operand."""
-        if not scene.gap > 0:
-            return
-        for node in scene.reference.of_kind(*_BINARY, "where", "matmul", "resize"):
-            operation, partner = scene.reference.operation(node), scene.partner(scene.reference, node)
-            if operation is None or partner is None or len(operation.data) < 2:
-                continue
-            names = [name for name in node.inputs if name]
-            for place, operand in enumerate(operation.data):
-                if place >= len(names) or scene.reference.constant(names[place]):
-                    continue
-                frozen = _frozen(scene, partner[0], partner[1], operand.size)
-                if frozen is None or (operand.size > 1 and frozen.size != operand.size):
-                    continue
-                data = list(operation.data)
-                data[place] = frozen if frozen.size == 1 else frozen.reshape(operand.shape)
-                seen = f"{float(frozen.reshape(-1)[0]):.6g}" if frozen.size == 1 else f"a tensor of {frozen.size}"
-                yield Claim(
-                    f"{partner[0].name} reads a constant, {seen}, where the reference computes {names[place]} from "
-                    "its input",
-                    "keep the value in the graph: no .item(), float(), int() or numpy on tensors while tracing",
-                    "with the computed value instead of the constant",
-                    scene.replaced(scene.reference, node, operation.with_data(*data)),
-                    side=0,
-                    only_proven=True,
-                    node=partner[0].name,
-                )
-
-
-def _frozen(scene: Scene, node: Node, operation: Operation, size: int) -> Array | None:
-    names = [name for name in node.inputs if name]
-    if len(names) < 2 and len(operation.data) == 2:
-        return operation.data[1]
-    for name in names:
-        if scene.candidate.constant(name):
-            array = scene.candidate.array(name)
-            if array is not None and array.size in {1, size}:
-                return array
-    return None
-
-
-class InplaceWriteLost(Cause):
-    """A write through a view never happened: part of the tensor still holds what it held before."""
-
-    id: ClassVar[str] = "inplace-write-lost"
-    prior: ClassVar[float] = 0.92
-
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
-        """The candidate's output equals what the reference wrote to, before it did."""
-        if scene.expected is None or scene.found is None or not scene.gap > 0:
-            return
-        if not scene.reference.of_kind("scatter", "identity", "slice"):
-            return
-        writes = [n for n in scene.reference.nodes if n.kind == "scatter" or n.op.endswith("_")]
-        if _writes(scene, 1) >= _writes(scene, 0):
-            return
-        for node in writes:
-            after = scene.reference.array(node.outputs[0]) if node.outputs else None
-            for name in node.inputs:
-                before = scene.reference.array(name) if name else None
-                if before is None or after is None or before.shape != after.shape or before.dtype.kind != "f":
-                    continue
-                changed = float((before != after).mean())
-                yield Claim(
-                    f"{scene.where} computes with what {node.name} overwrites in the reference "
-                    f"({changed:.0%} of the elements)",
-                    "write x = torch.where(…) or x = torch.cat(…) instead of assigning through a view",
-                    "with the write in place",
-                    self._unwritten(scene, node, before),
-                    only_proven=True,
-                    needed=0.98,
-                )
-
-    def _unwritten(self, scene: Scene, node: Node, before: Array) -> Any:
-        if node.outputs[0] == scene.reference.output:
-            return _held(before)
-        names = [n for other in scene.reference.of_kind("scatter") for n in other.outputs]
-        same = {node.outputs[0]: before}
-        for name in names:
-            array = scene.reference.array(name)
-            if array is not None and array.shape == before.shape:
-                same[name] = before
-        return lambda: scene.predict(0, Change(arrays=same))
-
-
-def _writes(scene: Scene, side: int) -> int:
-    """How many nodes of a whole side write into part of a tensor."""
-    return sum(1 for node in scene.graphs[side].nodes if node.kind == "scatter" and node.op != "alias")
-
-
-def _held(array: Array) -> Any:
-    return lambda: array
-
-
 class ReduceAxis(Cause):
     """Means, sums and deviations over other axes, or divided by n instead of n − 1."""
 
@@ -377,3 +276,7 @@ def _reductions(operation: Operation) -> Iterator[tuple[str, Operation]]:
     for change in changes:
         changed = replace(operation, settings={**settings, **change})
         yield _reduced(changed.settings), changed
+
+
+def _held(array: Array) -> Any:
+    return lambda: array

@@ -227,7 +227,7 @@ class Saturation(Cause):
         share = float((clipped != scene.expected).mean())
         if 0 < share < 0.9 and low < high:
             yield Claim(
-                f"{scene.where} cuts off at {low:.4g} and {high:.4g}; {share:.1%} of the reference's elements lie beyond",
+                f"{scene.where} cuts off at {low:.4g} and {high:.4g}; {share:.1%} of the reference lie beyond",
                 "remove the limit, or clip the reference as well",
                 "with the reference's range",
                 lambda: clipped,
