@@ -5,11 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aligner.errors import MissingFrameworkError
+from aligner.errors import InputError, MissingFrameworkError, listing
 from aligner.records.comparison import Comparison, Finding, Pair
 
 if TYPE_CHECKING:
     import pandas
+    from matplotlib.figure import Figure
+
+    from aligner.report.notebook import PairView
 
 
 class Result:
@@ -71,6 +74,52 @@ class Result:
 
         frame: pandas.DataFrame = pd.DataFrame(pairs_records(self.comparison))
         return frame
+
+    def to_html(self, path: Path | str) -> None:
+        """Write one HTML page that opens offline. Raises OutputError when the file cannot be written."""
+        from aligner.report.html import write_html
+
+        write_html(self.comparison, Path(path))
+
+    def show(self, pair: Pair | int | str | None = None) -> PairView:
+        """One pair with its numbers and pictures: a record, a position as in ``to_frame``, or a tensor's name.
+
+        None shows the first divergence. Raises InputError where there is no such pair.
+        """
+        from aligner.report.notebook import PairView
+
+        return PairView(self.comparison, self._pair(pair))
+
+    def _pair(self, wanted: Pair | int | str | None) -> Pair:
+        pairs = self.pairs
+        if isinstance(wanted, Pair):
+            return wanted
+        if wanted is None:
+            if self.first_divergence is None:
+                raise InputError("there is no first divergence to show", hint=f"name a pair, 0 to {len(pairs) - 1}")
+            return self.first_divergence
+        if isinstance(wanted, int):
+            if not -len(pairs) <= wanted < len(pairs):
+                raise InputError(f"there is no pair {wanted}", found=f"{len(pairs)} pairs", hint="count from 0")
+            return pairs[wanted]
+        for pair in pairs:
+            for side in (pair.reference, pair.candidate):
+                if wanted in (side.name, side.node, side.scope, *side.names):
+                    return pair
+        near = [pair.candidate.name for pair in pairs if wanted.lower() in pair.candidate.name.lower()]
+        hint = "names are those of to_frame(): reference_name, candidate_name, their nodes and modules"
+        raise InputError(f"no pair is called {wanted!r}", found=f"similar: {listing(near)}" if near else "", hint=hint)
+
+    def plot(self) -> Figure:
+        """The errors of all pairs as a matplotlib figure. Raises MissingFrameworkError without matplotlib."""
+        from aligner.report.plot import plot
+
+        return plot(self.comparison)
+
+    def _repr_html_(self) -> str:
+        from aligner.report.notebook import comparison_html
+
+        return comparison_html(self.comparison)
 
     def __repr__(self) -> str:
         return f"<aligner.Result {self.verdict}: {self.comparison.reason}>"

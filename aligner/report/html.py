@@ -47,7 +47,7 @@ def to_html(comparison: Comparison) -> str:
     comparison = portable(comparison)
     scripts = [_asset("uPlot.iife.min.js"), _asset("report.js")]
     return (
-        _environment()
+        environment()
         .get_template("report.html.j2")
         .render(
             **_context(comparison),
@@ -59,7 +59,7 @@ def to_html(comparison: Comparison) -> str:
     )
 
 
-def _environment() -> Environment:
+def environment() -> Environment:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -163,7 +163,7 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "first_name": "" if first is None else shown(place(first.reference)),
         "first_times": None if first is None else _times(first),
         "others": len(other_culprits(comparison)),
-        "causes": [_cause(comparison, cause) for cause in comparison.causes],
+        "causes": [cause_view(comparison, cause) for cause in comparison.causes],
         "rows": [_row(comparison, where, pair) for where, pair in enumerate(comparison.pairs)],
         "verdicts": list(_verdicts(comparison)),
         "tally": tally(comparison.pairs),
@@ -185,7 +185,8 @@ def _times(pair: Pair) -> str | None:
     return multiple(None if error is None else error.max_abs, pair.bound)
 
 
-def _cause(comparison: Comparison, cause: Finding) -> dict[str, Any]:
+def cause_view(comparison: Comparison, cause: Finding) -> dict[str, Any]:
+    """A cause, how far it is proven, and the position of the pair it speaks of."""
     return {"record": cause, "proof": _proof(cause), "at": _place_of(comparison, cause)}
 
 

@@ -1,0 +1,166 @@
+"""Results in notebooks: what they display, and the stories in notebooks/, executed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import comparison_factory as factory
+import pytest
+from hostile_comparison import hostile
+from marks import requires_image, requires_onnx, requires_tflite, requires_torch
+from test_preview import with_previews
+from test_report_html import Tags, long
+from test_report_json import nonfinite
+
+from aligner.api.result import Result
+from aligner.errors import InputError, MissingFrameworkError
+
+NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
+STORIES = sorted(NOTEBOOKS.glob("*.ipynb"))
+MADE = [factory.diverged, factory.aligned, factory.inconclusive, hostile, long, nonfinite, with_previews]
+
+requires_jupyter = pytest.mark.skipif(
+    not all(importlib.util.find_spec(name) for name in ("nbclient", "ipykernel", "matplotlib", "pandas")),
+    reason="needs nbclient, ipykernel, matplotlib and pandas",
+)
+requires_matplotlib = pytest.mark.skipif(not importlib.util.find_spec("matplotlib"), reason="needs matplotlib")
+
+
+# --------------------------------------------------------------------------------------------------------- display
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_a_result_displays_itself_without_scripts_and_styles_of_its_own(made):
+    page = Tags(Result(made())._repr_html_())
+    assert not {"script", "style", "link", "svg"} & set(page.tags)
+    assert "class" not in page.attributes
+    assert "onerror" not in page.attributes
+    assert all(link.startswith("data:image/") for link in page.links)
+
+
+@pytest.mark.parametrize("made", MADE)
+def test_a_pair_displays_itself(made):
+    result = Result(made())
+    view = result.show(0)
+    page = Tags(view._repr_html_())
+    assert not {"script", "style"} & set(page.tags)
+    assert all(link.startswith("data:image/") for link in page.links)
+    assert "max abs" in repr(view)
+
+
+def test_the_answer_is_in_it():
+    text = Result(factory.diverged())._repr_html_()
+    for word in ("DIVERGED", "lateral.3", "weights-never-loaded", "load the checkpoint", "/lateral/3/Conv_output_0"):
+        assert word in text
+
+
+def test_pictures_are_shown_with_their_pair():
+    result = Result(with_previews())
+    assert len(Tags(result.show()._repr_html_()).links) == 4
+    assert Tags(result.show(0)._repr_html_()).links == []
+
+
+def test_paths_are_short():
+    comparison = factory.diverged(candidate=replace(factory.diverged().candidate, path="/home/someone/face.onnx"))
+    assert "/home" not in Result(comparison)._repr_html_()
+
+
+@pytest.mark.parametrize("wanted", [5, -11, "/lateral/3/Conv", "lateral.3", "input.5", None])
+def test_pairs_are_found(wanted):
+    result = Result(factory.diverged())
+    assert result.show(wanted).pair is result.pairs[5]
+
+
+def test_a_record_is_a_pair():
+    result = Result(factory.diverged())
+    assert result.show(result.introduced[1]).pair is result.introduced[1]
+
+
+@pytest.mark.parametrize("wanted", [16, -17, "nothing"])
+def test_pairs_that_are_not_there(wanted):
+    with pytest.raises(InputError):
+        Result(factory.diverged()).show(wanted)
+
+
+def test_similar_names_are_offered():
+    with pytest.raises(InputError) as caught:
+        Result(factory.diverged()).show("LATERAL/3")
+    assert "/lateral/3/Conv_output_0" in caught.value.found
+
+
+def test_nothing_to_show():
+    with pytest.raises(InputError):
+        Result(factory.aligned()).show()
+
+
+def test_writes_the_page(tmp_path):
+    Result(factory.diverged()).to_html(tmp_path / "page.html")
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
+# ------------------------------------------------------------------------------------------------------------ plot
+
+
+@requires_matplotlib
+@pytest.mark.parametrize("made", MADE)
+def test_plots(made, tmp_path):
+    Result(made()).plot().savefig(tmp_path / "plot.png")
+    assert (tmp_path / "plot.png").stat().st_size > 1000
+
+
+@requires_matplotlib
+def test_a_plot_names_the_first_divergence():
+    (axes,) = Result(factory.diverged()).plot().axes
+    assert "lateral.3" in axes.get_title(loc="left")
+    assert axes.get_yscale() == "log"
+
+
+def test_a_plot_without_matplotlib_says_how(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
+    with pytest.raises(MissingFrameworkError) as caught:
+        Result(factory.diverged()).plot()
+    assert "aligner[notebook]" in caught.value.hint
+
+
+# --------------------------------------------------------------------------------------------------------- stories
+
+
+def test_there_are_three():
+    assert len(STORIES) == 3
+
+
+@pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
+def test_stories_are_kept_small_and_with_what_they_print(story):
+    text = story.read_text(encoding="utf-8")
+    assert len(text) < 250_000
+    assert "/home/" not in text
+    assert "/tmp" not in text
+    cells = [cell for cell in json.loads(text)["cells"] if cell["cell_type"] == "code"]
+    assert any("text/html" in output.get("data", {}) for cell in cells for output in cell["outputs"])
+    assert all(output["output_type"] != "error" for cell in cells for output in cell["outputs"])
+
+
+@requires_jupyter
+@requires_torch
+@requires_onnx
+@requires_tflite
+@requires_image
+@pytest.mark.slow
+@pytest.mark.parametrize("story", STORIES, ids=lambda path: path.stem)
+def test_stories_run_and_end_as_they_are_told(story):
+    import nbformat
+    from nbclient import NotebookClient
+
+    told, notebook = (nbformat.read(story, as_version=4) for _ in range(2))
+    NotebookClient(notebook, timeout=300, resources={"metadata": {"path": str(NOTEBOOKS)}}).execute()
+    assert list(map(verdicts, notebook.cells)) == list(map(verdicts, told.cells))
+
+
+def verdicts(cell):
+    """The verdict of each result that a cell shows."""
+    plain = [output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", ())]
+    return [text.split(":")[0] for text in plain if text.startswith("<aligner.Result")]
