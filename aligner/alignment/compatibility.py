@@ -20,11 +20,8 @@ _FAMILIES = (
     {"pow", "mul", "unary"},
     {"where", "mul", "add"},
 )
-FUSIBLE = frozenset(
-    """norm relu relu6 clip leaky_relu prelu elu gelu silu sigmoid tanh hardsigmoid hardswish softplus mish
-    activation quantize""".split()
-)
-"""Kinds that a converter folds into the layer before them."""
+FUSIBLE = frozenset({"norm", "relu", "relu6", "clip", "leaky_relu", "quantize"})
+"""Kinds that a converter folds into the layer before them, with nothing left to see of them."""
 COMMUTATIVE = frozenset({"add", "mul", "minmax", "binary", "compare"})
 
 SAME_TENSOR = 1e-3

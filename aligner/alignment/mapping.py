@@ -60,7 +60,7 @@ def resolve(mapping: Mapping, reference: Graph, candidate: Graph) -> list[tuple[
 
     Raises MappingError naming every entry that no tensor has.
     """
-    sides = [_names(graph) for graph in (reference, candidate)]
+    sides = [names_of(graph) for graph in (reference, candidate)]
     stale, pairs = [], []
     for names in mapping:
         ids = [side.get(name) for side, name in zip(sides, names, strict=True)]
@@ -79,10 +79,13 @@ def resolve(mapping: Mapping, reference: Graph, candidate: Graph) -> list[tuple[
     return pairs
 
 
-def _names(graph: Graph) -> dict[str, str]:
-    names: dict[str, str] = {}
+def names_of(graph: Graph) -> dict[str, str]:
+    """Everything a value may be called by → its id: ids win over names, names over aliases and tensor indices."""
+    names = {value_id: value_id for value_id in graph.values}
     for value in graph.values.values():
-        for name in (value.id, value.name, *value.aliases, *_index(value.index)):
+        names.setdefault(value.name, value.id)
+    for value in graph.values.values():
+        for name in (*value.aliases, *_index(value.index)):
             names.setdefault(name, value.id)
     return names
 
