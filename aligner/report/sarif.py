@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 from urllib.parse import quote
 
-from aligner import __version__
 from aligner.records.comparison import Comparison, Finding, Pair
 from aligner.report.document_file import write_document
 from aligner.report.excerpt import one_line
@@ -40,7 +40,7 @@ def to_sarif(comparison: Comparison) -> dict[str, Any]:
     used = {result["ruleId"] for result in results}
     driver = {
         "name": "aligner",
-        "semanticVersion": __version__,
+        "semanticVersion": version("aligner"),
         "rules": [{"id": name, "shortDescription": {"text": text}} for name, text in _RULES.items() if name in used],
     }
     return {
