@@ -57,7 +57,7 @@ def conclude(
     thin = _thin(pairs, outputs, missing_outputs, coverage, constant_input)
     if thin:
         return Conclusion("inconclusive", thin, ())
-    return Conclusion("aligned", _aligned(outputs, "quantisation noise" if quantized else "rounding"), ())
+    return Conclusion("aligned", _aligned(pairs, outputs, "quantisation noise" if quantized else "rounding"), ())
 
 
 def _thin(
@@ -84,9 +84,13 @@ def _thin(
     return None
 
 
-def _aligned(outputs: Sequence[Pair], noise: str) -> str:
+def _aligned(pairs: Sequence[Pair], outputs: Sequence[Pair], noise: str) -> str:
     worst = max((pair.accumulated.max_abs for pair in outputs if pair.accumulated), default=0.0)
     beyond = [pair for pair in outputs if pair.accumulated and pair.accumulated.beyond > 0]
     if beyond:
-        return f"no node introduces an error; {noise} grows to {worst:.2g} at the outputs, past the tolerance"
+        first = next(pair for pair in pairs if pair.accumulated and pair.accumulated.beyond > 0)
+        return (
+            f"no node introduces an error; {noise} passes the tolerance from {first.candidate.name} on and grows to "
+            f"{worst:.2g} at the outputs"
+        )
     return f"every pair agrees; largest difference of the outputs {worst:.2g}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aligner.diagnosis.tolerance import bound, region_numbers, rounds_to_integers
+from aligner.diagnosis.tolerance import bound, region_numbers, rounds_to_integers, unit
 from aligner.records.comparison import PairVerdict
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
@@ -19,6 +19,7 @@ _QUANTIZED_RELATIVE = 0.08
 """Relative root-mean-square error that eight-bit weights and activations explain at one node …"""
 _QUANTIZED_PEAKS = 3.0
 """… provided that no single element exceeds the bound more than this often."""
+_FLOAT16_MAX = 65504.0
 _JUMP = 8.0
 _WITHOUT_LOCAL = 1e-4
 """Where nothing can be injected: relative error from which a jump over the tensors before it is taken for a fault."""
@@ -82,6 +83,8 @@ def _own(
         return Judgement("nondeterministic", limit, "computed from random numbers")
     if item.local is None and item.accumulated is not None:
         return _without_local(item, limit, rules, by_value)
+    if difference.mismatched and any(_too_large(by_value.get(value)) for value in item.pair.candidate_region.inputs):
+        return Judgement("inherited", limit, "fed with values that float16 cannot hold")
     if difference.mismatched:
         share = difference.mismatched / max(difference.size, 1)
         return Judgement("nonfinite", limit, f"NaN or infinity on one side only, {share:.1%} of the elements")
@@ -95,6 +98,14 @@ def _own(
     if rounds_to_integers(item.candidate_dtype, last) and _only_flips(item):
         return Judgement("aligned", limit, "rounded values flip by one step")
     return Judgement("introduced", limit)
+
+
+def _too_large(fed: Measured | None) -> bool:
+    """Whether the reference's tensor overflows in the dtype of the candidate that it is injected into."""
+    if fed is None or unit(fed.candidate_dtype) != unit("float16"):
+        return False
+    numbers = fed.reference_statistics
+    return max(abs(numbers.min or 0.0), abs(numbers.max or 0.0)) > _FLOAT16_MAX
 
 
 def _without_numbers(item: Measured, by_value: Mapping[str, Measured]) -> Judgement:
