@@ -159,11 +159,12 @@ def _grouped(held: list[_Held]) -> list[list[_Held]]:
     return ranked
 
 
-def _rank(group: list[_Held]) -> tuple[bool, int, bool, float]:
+def _rank(group: list[_Held]) -> tuple[bool, bool, int, bool, float]:
     best = group[0]
     place = min(one.place for one in group)
     benign = best.cause.benign or best.cause is Unknown
-    return (not best.proven or benign, place if best.proven else min(place, _BENIGN_AFTER), benign, -best.confidence)
+    late = not best.proven or benign
+    return (late, best.cause is Unknown, place if best.proven else min(place, _BENIGN_AFTER), benign, -best.confidence)
 
 
 def _finding(group: list[_Held]) -> Finding:

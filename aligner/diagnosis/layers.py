@@ -27,6 +27,8 @@ class Layer:
     parameters: dict[str, Array]
     raw: Array | None = None
     scale: Array | None = None
+    added: Array | None = None
+    """The part of the bias that a node of its own adds after this one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -71,7 +73,8 @@ def with_sorted_gates(operation: Operation) -> Operation:
 def layer_pairs(scene: Scene) -> list[LayerPair]:
     """Layers that answer each other; empty where the two regions cannot be brought into the same form."""
     left, right = layers(scene.reference), layers(scene.candidate)
-    if [one.operation.kind for one in left] != [one.operation.kind for one in right]:
+    forms = [[(one.operation.kind, "bias" in one.parameters) for one in side] for side in (left, right)]
+    if forms[0] != forms[1]:
         left, right = folded(scene.reference, left), folded(scene.candidate, right)
     if len(left) != len(right):
         return []
@@ -159,5 +162,5 @@ def _with_added(part: Part, node: Node, layer: Layer) -> Layer:
         array = part.weight(name) if name else None
         if array is not None and array.size == kernel.shape[axis]:
             bias = layer.parameters.get("bias", 0.0) + array.reshape(-1)
-            return replace(layer, parameters=layer.parameters | {"bias": bias})
+            return replace(layer, parameters=layer.parameters | {"bias": bias}, added=array.reshape(-1))
     return layer

@@ -75,6 +75,7 @@ class Part:
         self.values: Mapping[str, Array] = evidence.values[side] if evidence else {}
         self._loaded: dict[str, Array] = {}
         self._operations: dict[int, Operation | None] = {}
+        self._unknown: set[str] = set()
         self._all = {value: node for node in graph.nodes for value in node.outputs}
 
     @property
@@ -106,23 +107,40 @@ class Part:
         if stored is not None:
             return stored
         node = self._all.get(name)
-        if node is None or len(node.outputs) != 1 or not node.inputs:
+        if node is None or len(node.outputs) != 1 or not node.inputs or name in self._unknown:
             return None
         if name not in self._loaded:
+            self._unknown.add(name)  # until it is known: also ends the walk where nodes read each other
             try:
                 self._loaded[name] = compute(read(self._call(node, {})))
             except Unsupported:
                 return None
+            self._unknown.discard(name)
         return self._loaded[name]
 
     def operation(self, node: Node) -> Operation | None:
         """The node in neutral words, None where it is not understood."""
         if node.index not in self._operations:
             try:
-                self._operations[node.index] = read(self._call(node, {}))
+                self._operations[node.index] = read(self._call(node, self._stand_ins(node)))
             except (Unsupported, ValueError, IndexError, TypeError):
                 self._operations[node.index] = None
         return self._operations[node.index]
+
+    def _stand_ins(self, node: Node) -> dict[str, Array]:
+        """Zeros of the declared shapes for what was not seen: enough to read settings and weights, not to compute."""
+        import numpy as np
+
+        if self.values:
+            return {}
+        found: dict[str, Array] = {}
+        for name in node.inputs:
+            value = self.graph.values.get(name) if name else None
+            if value is None or value.shape is None or self.constant(name):
+                continue
+            dtype = np.int64 if "int" in (value.dtype or "") else np.float32
+            found[name] = np.broadcast_to(dtype(0), [dim or 1 for dim in value.shape])
+        return found
 
     def _call(self, node: Node, fresh: Mapping[str, Array]) -> Call:
         operands = [(fresh[n] if n in fresh else self.array(n)) if n else None for n in node.inputs]

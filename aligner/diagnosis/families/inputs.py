@@ -34,6 +34,8 @@ class InputCause(Cause):
     """What the reference is fed is transformed, and its first region recomputed where there is one."""
 
     advice: ClassVar[str] = "prepare the candidate's input as the reference's is prepared"
+    inside: ClassVar[float] = 0.85
+    """Weight where the graph inputs agree and a first region behaves as if they did not: a node may do that itself."""
 
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Every transformation of every graph input that the region starts from."""
@@ -53,6 +55,7 @@ class InputCause(Cause):
                     _fed(scene, name, build, itself=itself),
                     only_proven=True,
                     needed=0.98,
+                    weight=1.0 if itself else self.inside,
                     node=graph.values[name].name if itself else scene.where,
                 )
 
@@ -87,6 +90,7 @@ class InputChannelOrder(InputCause):
 
     id: ClassVar[str] = "input-channel-order"
     prior: ClassVar[float] = 0.98
+    inside: ClassVar[float] = 1.0
 
     def transformations(self, array: Array, scene: Scene, name: str) -> Transformations:
         """Every order of up to four channels."""

@@ -78,7 +78,7 @@ class PoolCeilMode(SettingCause):
     """The last window may hang over the edge."""
 
     id: ClassVar[str] = "pool-ceil-mode"
-    prior: ClassVar[float] = 0.75
+    prior: ClassVar[float] = 0.91
     kinds: ClassVar[tuple[str, ...]] = ("avg_pool", "max_pool")
     names: ClassVar[tuple[str, ...]] = ("ceil",)
 
@@ -166,6 +166,8 @@ class ResizeNearestRounding(SettingCause):
             for rounding in ROUNDINGS:
                 if rounding != operation.settings["rounding"]:
                     yield {"rounding": rounding}
+            for coordinates, rounding in (("asymmetric", "floor"), ("half_pixel", "round_prefer_ceil")):
+                yield {"coordinates": coordinates, "rounding": rounding}
 
 
 class DepthToSpaceOrder(SettingCause):

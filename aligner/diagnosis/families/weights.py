@@ -44,6 +44,8 @@ class WeightCause(Cause):
 
     def _claim(self, scene: Scene, pair: LayerPair, words: list[str]) -> Claim:
         right = {role: pair.reference.parameters[role] for role in differing(pair) if role in pair.reference.parameters}
+        if "bias" in right and pair.candidate.added is not None:
+            right["bias"] = right["bias"] - pair.candidate.added
         names = (
             ", ".join(scene.candidate.graph.weights[n].name for n in pair.candidate.node.weights[:2]) or "its weight"
         )
@@ -117,10 +119,10 @@ def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
         nodes = [survey.graphs[0].nodes[i] for i in indices if survey.graphs[0].nodes[i].weights]
         names = [node.scope or node.name for node in nodes]
         kinds = {node.kind for node in nodes}
-        if not kinds & {"conv", "conv_transpose", "matmul", "norm", "recurrent", "embedding"}:
+        if not kinds & {"conv", "conv_transpose", "matmul", "recurrent", "embedding"}:
             continue
         (bad if id(item) in guilty else good).extend(names[:1])
-    return bad, good
+    return list(dict.fromkeys(bad)), [name for name in dict.fromkeys(good) if name not in bad]
 
 
 class _Unloaded(WeightCause):
@@ -238,6 +240,8 @@ class WeightsPermuted(WeightCause):
         move = _move(pair, role)
         if move and "inputs and outputs" in move:
             return None
+        if pair.candidate.operation.kind == "recurrent" and _by_gates(pair, role):
+            return None
         return f"the {role} is the reference's with {move}" if move else f"the {role} holds the same numbers elsewhere"
 
 
@@ -257,6 +261,18 @@ def _move(pair: LayerPair, role: str) -> str | None:
             short = f"{order[:6]}{' …' if len(order) > 6 else ''}"
             return f"{name} in the order {short}"
     return None
+
+
+def _by_gates(pair: LayerPair, role: str) -> bool:
+    """Whether the rows are only moved a whole gate at a time."""
+    left, right = pair.reference.parameters[role], pair.candidate.parameters[role]
+    gates = len(pair.candidate.operation.settings["gates"])
+    order = likeness.permutation(left, right, 1)
+    if order is None:
+        return False
+    hidden = len(order) // gates
+    blocks = [order[k * hidden : (k + 1) * hidden] for k in range(gates)]
+    return all(list(block) == list(range(block[0], block[0] + hidden)) for block in blocks)
 
 
 def _coarse(left: Array, right: Array) -> str | None:

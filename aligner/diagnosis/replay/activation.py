@@ -36,11 +36,11 @@ def erf(x: Array) -> Array:
 def _gelu(x: Array, s: Any) -> Array:
     import numpy as np
 
-    if s["approximate"] == "tanh":
-        return 0.5 * x * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
     if s["approximate"] == "quick":
         return x * sigmoid(1.702 * x)
-    return 0.5 * x * (1 + erf(x / math.sqrt(2)))
+    tanh = s["approximate"] == "tanh"
+    part: Array = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)) if tanh else erf(x / math.sqrt(2))
+    return 0.5 * x * (1 + part)
 
 
 def _softplus(x: Array, s: Any) -> Array:
@@ -193,7 +193,8 @@ def to_bfloat16(x: Array) -> Array:
 
     bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
-    return rounded.astype(np.uint32).view(np.float32)
+    result: Array = rounded.astype(np.uint32).view(np.float32)
+    return result
 
 
 @reads("prelu")

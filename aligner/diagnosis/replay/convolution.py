@@ -55,7 +55,7 @@ def read_transposed(call: Call) -> Operation:
         x, kernel, bias = call.need(0), call.need(1), call.operand(2)
     settings = _settings(call, kernel, x, _channels(call))
     rank = kernel.ndim - 2
-    settings["output_padding"] = tuple(call.attributes.get("output_padding") or (0,) * rank)
+    settings["output_padding"] = _each(call.attributes.get("output_padding"), rank, 0)
     return Operation("conv_transpose", settings, (x,), _parameters(kernel, bias))
 
 
@@ -70,7 +70,7 @@ def _parameters(kernel: Array, bias: Array | None) -> dict[str, Array]:
 def _settings(call: Call, kernel: Array, x: Array, channels: str) -> dict[str, Any]:
     rank = kernel.ndim - 2
     attributes = call.attributes
-    groups = attributes.get("groups")
+    groups: Any = attributes.get("groups")
     inside = channels_first(x, channels).shape[1] if x.ndim == rank + 2 else 0
     if groups is None:
         groups = inside // kernel.shape[1] if inside and kernel.shape[1] and call.node.kind == "conv" else 1

@@ -123,4 +123,5 @@ def softmax(operation: Operation) -> Array:
     x, axis = wide(operation.data[0]) * operation.settings["beta"], operation.settings["axis"]
     shifted = x - x.max(axis=axis, keepdims=True)
     total = np.exp(shifted).sum(axis=axis, keepdims=True)
-    return np.exp(shifted) / total if operation.kind == "softmax" else shifted - np.log(total)
+    result: Array = np.exp(shifted) / total if operation.kind == "softmax" else shifted - np.log(total)
+    return result

@@ -162,7 +162,8 @@ def _kernel(distance: Array, settings: Any) -> Array:
 
     x = np.abs(distance)
     if settings["mode"] == "linear":
-        return np.maximum(1 - x, 0.0)
+        triangle: Array = np.maximum(1 - x, 0.0)
+        return triangle
     a = settings["cubic_a"]
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
     far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a

@@ -1,0 +1,166 @@
+"""Each cause that lies in a setting: a model that has it, and a neighbour's that must not be taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.cause_models import Net, causes, image, proven  # noqa: E402
+
+F = torch.nn.functional
+CONV = {"k": (4, 3, 3, 3), "b": (4,)}
+DEEP = {"k": (4, 3, 3, 3), "b": (4,), "g": (4,), "h": (4,)}
+
+
+@dataclass(frozen=True)
+class Case:
+    reference: Callable
+    candidate: Callable
+    shapes: dict
+    neighbour: str
+    x: object = None
+
+    def run(self):
+        return causes(Net(self.reference, **self.shapes), Net(self.candidate, **self.shapes), self.x)
+
+
+def conv(**settings):
+    return lambda n, x: F.conv2d(x, n.k, n.b, **settings)
+
+
+def padded_conv(pads, **settings):
+    return lambda n, x: F.conv2d(F.pad(x, pads), n.k, n.b, **settings)
+
+
+def bn(epsilon=1e-5, training=False, scale="g", shift="h"):
+    def forward(n, x):
+        y = F.conv2d(x, n.k, n.b)
+        mean, variance = torch.full((4,), 0.2), torch.linspace(0.01, 0.6, 4)
+        return F.batch_norm(y, mean, variance, getattr(n, scale), getattr(n, shift), training, 0.1, epsilon)
+
+    return forward
+
+
+def ln(epsilon=1e-5, dims=(7,)):
+    return lambda n, x: F.layer_norm(x * 0.05, dims, eps=epsilon)
+
+
+def resize(**settings):
+    return lambda n, x: F.interpolate(x, **settings)
+
+
+def negative(shape=(3, 8)):
+    return image(shape) * 5
+
+
+def attend(**settings):
+    def forward(n, x):
+        q, k, v = (x @ getattr(n, name) for name in "qkv")
+        return F.scaled_dot_product_attention(q, k, v, **settings)
+
+    return forward
+
+
+ATTEND = {"q": (8, 8), "k": (8, 8), "v": (8, 8)}
+TOKENS = image((2, 6, 8))
+MASK = torch.linspace(-3, 3, 36).reshape(6, 6)
+
+
+def spelled(mask=0.0, scale=8**-0.5):
+    def forward(n, x):
+        scores = (x @ n.q) @ (x @ n.k).transpose(-1, -2) * scale
+        return torch.softmax(scores + mask * MASK, -1) @ (x @ n.v)
+
+    return forward
+
+
+CASES = {
+    "padding-asymmetric": Case(conv(stride=2, padding=1), padded_conv((0, 2, 0, 2), stride=2), CONV, "padding-mode"),
+    "padding-mode": Case(
+        lambda n, x: F.conv2d(F.pad(x, (1, 1, 1, 1), "reflect"), n.k, n.b),
+        lambda n, x: F.conv2d(F.pad(x, (1, 1, 1, 1), "replicate"), n.k, n.b),
+        CONV,
+        "padding-asymmetric",
+    ),
+    "pool-count-include-pad": Case(
+        lambda n, x: F.avg_pool2d(x, 3, 2, 1),
+        lambda n, x: F.avg_pool2d(x, 3, 2, 1, count_include_pad=False),
+        {},
+        "pool-ceil-mode",
+    ),
+    "pool-ceil-mode": Case(
+        lambda n, x: F.avg_pool2d(x, 2, 2, ceil_mode=True),
+        lambda n, x: F.avg_pool2d(F.pad(x, (0, 1, 0, 1)), 2, 2),
+        {},
+        "pool-count-include-pad",
+    ),
+    "resize-coordinate-mode": Case(
+        resize(scale_factor=2.0, mode="bilinear"),
+        resize(scale_factor=2.0, mode="bilinear", align_corners=True),
+        {},
+        "depth-to-space-order",
+    ),
+    "resize-nearest-rounding": Case(
+        lambda n, x: F.interpolate(x, size=(13, 11), mode="nearest-exact"),
+        lambda n, x: F.interpolate(x, size=(13, 11), mode="nearest"),
+        {},
+        "resize-coordinate-mode",
+    ),
+    "conv-stride-dilation-groups": Case(conv(padding=1), conv(padding=2, dilation=2), CONV, "padding-asymmetric"),
+    "transposed-conv-output-padding": Case(
+        lambda n, x: F.conv_transpose2d(x, n.k, stride=2, padding=1),
+        lambda n, x: F.conv_transpose2d(x, n.k, stride=2)[:, :, 2:, 2:],
+        {"k": (3, 4, 4, 4)},
+        "conv-stride-dilation-groups",
+    ),
+    "depth-to-space-order": Case(
+        lambda n, x: F.relu(F.pixel_shuffle(x, 2)),
+        lambda n, x: F.relu(x.reshape(2, 2, 2, 2, 4, 5).permute(0, 3, 4, 1, 5, 2).reshape(2, 2, 8, 10)),
+        {},
+        "layout-transposition",
+        image((2, 8, 4, 5)),
+    ),
+    "norm-epsilon": Case(bn(), bn(epsilon=1e-3), DEEP, "norm-statistics"),
+    "norm-train-mode": Case(bn(), bn(training=True), DEEP, "norm-epsilon"),
+    "norm-statistics": Case(bn(), bn(scale="h", shift="g"), DEEP, "norm-epsilon"),
+    "softmax-axis": Case(lambda n, x: torch.softmax(x, 1), lambda n, x: torch.softmax(x, 2), {}, "attention-scale"),
+    "activation-variant": Case(
+        lambda n, x: F.gelu(x * 3), lambda n, x: F.gelu(x * 3, approximate="tanh"), {}, "saturation"
+    ),
+    "reduce-axis-or-bias": Case(lambda n, x: x.std(3), lambda n, x: x.std(3, correction=0), {}, "constant-changed"),
+    "division-rounding": Case(
+        lambda n, x: torch.div(x, 0.7, rounding_mode="floor"),
+        lambda n, x: torch.div(x, 0.7, rounding_mode="trunc"),
+        {},
+        "constant-changed",
+        negative(),
+    ),
+    "attention-mask": Case(attend(attn_mask=MASK), attend(), ATTEND, "attention-scale", TOKENS),
+    "attention-scale": Case(spelled(), spelled(scale=1.0), ATTEND, "attention-mask", TOKENS),
+}
+
+
+@pytest.mark.parametrize("identifier", CASES)
+def test_a_model_with_the_fault_names_it_with_proof(identifier):
+    found = CASES[identifier].run()
+    assert found[0].id == identifier, [(f.id, f.explained, f.evidence) for f in found]
+    assert found[0].explained is not None and found[0].explained > 0.9
+
+
+@pytest.mark.parametrize("identifier", CASES)
+def test_its_neighbours_fault_is_not_taken_for_it(identifier):
+    neighbour = CASES.get(CASES[identifier].neighbour)
+    if neighbour is None:
+        neighbour = CASES["softmax-axis" if identifier != "softmax-axis" else "norm-epsilon"]
+    assert identifier not in proven(neighbour.run())
+
+
+@pytest.mark.parametrize("identifier", CASES)
+def test_a_clean_pair_has_no_causes(identifier):
+    case = CASES[identifier]
+    reference = Net(case.reference, **case.shapes)
+    assert causes(reference, Net(case.reference, **case.shapes), case.x) == []
