@@ -301,8 +301,11 @@ def test_prints_every_pair(show):
 @pytest.mark.parametrize("width", [360, 800, 1200])
 def test_nothing_hangs_out_of_a_narrow_window(width, show):
     page = show(long())
+    from selenium.webdriver.support.wait import WebDriverWait
+
     page.set_window_size(width, 900)
+    fits = "return document.documentElement.scrollWidth <= innerWidth"
     try:
-        assert page.execute_script("return document.documentElement.scrollWidth - innerWidth") <= 0
+        WebDriverWait(page, 5).until(lambda driver: driver.execute_script(fits))  # the chart follows a moment later
     finally:
         page.set_window_size(1500, 1000)

@@ -196,4 +196,4 @@ def _seconds(comparison: Comparison) -> str:
 
 
 def _more(comparison: Comparison) -> str:
-    return f"--full prints every pair ({len(comparison.pairs):,}), --json FILE writes all numbers"
+    return f"--full prints every pair ({len(comparison.pairs):,}), --html FILE shows them with pictures"
