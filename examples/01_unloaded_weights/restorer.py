@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from pathlib import Path
 
@@ -100,7 +101,7 @@ class Restorer(nn.Module):
         super().__init__()
         sizes = sorted(CHANNELS)
         base = CHANNELS[sizes[0]]
-        steps = list(zip(sizes, sizes[1:], strict=False))
+        steps = list(itertools.pairwise(sizes))
         self.conv_body_first = nn.Conv2d(3, CHANNELS[SIZE], 1)
         self.conv_body_down = nn.ModuleList(ResBlock(CHANNELS[b], CHANNELS[a], 0.5) for a, b in reversed(steps))
         self.final_conv = nn.Conv2d(base, base, 3, 1, 1)

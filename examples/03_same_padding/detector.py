@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -16,7 +18,7 @@ def weights() -> list[tuple[np.ndarray, np.ndarray]]:
     """The kernels [height, width, in, out] and biases of both convolutions: what both frameworks hold."""
     random = np.random.default_rng(0)
     layers = []
-    for inputs, outputs in zip(CHANNELS, CHANNELS[1:], strict=False):
+    for inputs, outputs in itertools.pairwise(CHANNELS):
         kernel = random.standard_normal((KERNEL, KERNEL, inputs, outputs)) * (2 / (KERNEL**2 * inputs)) ** 0.5
         layers.append((kernel.astype(np.float32), (0.1 * random.standard_normal(outputs)).astype(np.float32)))
     return layers

@@ -81,7 +81,9 @@ def load(network: BlazeFace, path: Path) -> nn.Module:
     heads = {node.name: node for node in convolutions if hasattr(network, node.name)}
     body = [node for node in convolutions if node.name not in heads]
     targets = [network.stem, *(conv for unit in network.units for conv in (unit.depthwise, unit.pointwise))]
-    pairs = list(zip(body, targets, strict=True)) + [(node, getattr(network, name).conv) for name, node in heads.items()]
+    pairs = list(zip(body, targets, strict=True)) + [
+        (node, getattr(network, name).conv) for name, node in heads.items()
+    ]
     for node, conv in pairs:
         weight, bias = (torch.from_numpy(to_array(constants[name]).copy()) for name in node.input[1:])
         conv.load_state_dict({"weight": weight, "bias": bias})

@@ -41,7 +41,7 @@ class Enlarge(torch.autograd.Function):
         )  # fmt: skip
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, factor: Tensor) -> Tensor:
+    def forward(_: Any, x: Tensor, factor: Tensor) -> Tensor:
         return F.interpolate(x, scale_factor=factor.item(), mode="bicubic", align_corners=False)
 
 

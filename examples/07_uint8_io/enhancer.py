@@ -33,7 +33,7 @@ class Enhancer(nn.Module):
 
 
 class Folded(Enhancer):
-    """The same function: mean and deviation are folded into the first convolution (it has no padding, so they can be)."""
+    """The same function, mean and deviation folded into the first convolution (which may be: it does not pad)."""
 
     def fold(self) -> Folded:
         with torch.no_grad():

@@ -29,9 +29,10 @@ class Attention(nn.Module):
         y = self.norm(x)
         query, key, value = self.heads(self.query(y)), self.heads(self.key(y)), self.heads(self.value(y))
         if self.early:
-            scores = (query * self.scale) @ key.transpose(2, 3)
-        else:
-            scores = (query @ key.transpose(2, 3)) * self.scale
+            query = query * self.scale
+        scores = query @ key.transpose(2, 3)
+        if not self.early:
+            scores = scores * self.scale
         mixed = torch.softmax(scores, dim=-1) @ value
         return x + self.out(mixed.transpose(1, 2).reshape(1, TOKENS, WIDTH))
 
