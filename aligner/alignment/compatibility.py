@@ -63,7 +63,7 @@ def same_order(reference: Sketch | None, candidate: Sketch | None) -> bool | Non
     """Whether two tensors of one shape that ``agree`` also hold their elements in one order; None if unknown."""
     if not agree(reference, candidate) or reference is None or candidate is None:
         return None
-    scatter = reference.rms / float(reference.size) ** 0.5
+    scatter: float = reference.rms / float(reference.size) ** 0.5
     return abs(reference.order - candidate.order) <= SAME_TENSOR * reference.rms + 0.01 * scatter
 
 

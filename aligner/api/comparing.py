@@ -14,9 +14,12 @@ from aligner.adapters.base import OpenOptions
 from aligner.alignment.engine import METHODS, align
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import read_mapping, resolve
+from aligner.alignment.saved_mapping import spelled
 from aligner.api import memory, summary
 from aligner.api.evidence import gather
+from aligner.api.fed_values import fed_pairs
 from aligner.api.given_inputs import input_items
+from aligner.api.observer_effect import ObserverEffect
 from aligner.api.opening import open_side, side_info, target_name
 from aligner.api.passes import Passes
 from aligner.api.previewing import previews
@@ -122,7 +125,7 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
         with clock.phase("load"):
             sides.append(open_side("reference", reference, options.reference_options, options.seed))
             sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
-        result = _Comparing(sides[0], sides[1], options, clock).run(inputs)
+        result = _Comparing(sides[0], sides[1], options, clock, candidate).run(inputs)
     finally:
         while sides:
             _release(sides.pop(0))
@@ -173,10 +176,14 @@ class _Clock:
 class _Comparing:
     """The steps of one comparison, in order."""
 
-    def __init__(self, reference: OpenSide, candidate: OpenSide, options: CompareOptions, clock: _Clock) -> None:
+    def __init__(
+        self, reference: OpenSide, candidate: OpenSide, options: CompareOptions, clock: _Clock, candidate_target: object
+    ) -> None:
+        self._candidate_target = candidate_target
         self._reference, self._candidate = reference, candidate
         self._options, self._clock = options, clock
         self._notes: list[str] = []
+        self._observer = ObserverEffect(reference, candidate)
 
     def run(self, inputs: Any) -> Comparison:
         with self._clock.phase("feed"):
@@ -208,6 +215,7 @@ class _Comparing:
         budget = memory.keep_budget(self._options.memory_limit) // 2
         for side in (self._reference, self._candidate):
             untouched = side.predict()
+            self._observer.keep(side, untouched)
             graph = side.graph
             side.profile = profile(side.run(None), budget)
             note = memory.observer_effect(side.role, untouched, side.profile.sketches, graph)
@@ -226,7 +234,7 @@ class _Comparing:
             right.graph,
             reference_sketches=left.profile.sketches,
             candidate_sketches=right.profile.sketches,
-            inputs=_input_ids(fed, left, right),
+            inputs=fed_pairs(fed, left, right),
             mapping=resolve(mapping or (), left.graph, right.graph),
             method=self._options.align_by,
         )
@@ -259,7 +267,11 @@ class _Comparing:
             judgements = judge(graphs, measured, rules)
         writers = summary.SideWriter(self._reference), summary.SideWriter(self._candidate)
         pairs = summary.pairs(writers, measured, judgements)
+        hidden = self._observer.hidden(measured, pairs, self._candidate_target, self._options.candidate_options)
+        for effect in hidden:
+            pairs[effect.place] = effect.pair
         outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
+        self._notes += summary.unanswered_outputs(graphs, alignment)
         coverage = summary.coverage(alignment)
         conclusion = conclude(
             pairs,
@@ -302,7 +314,7 @@ class _Comparing:
             coverage=coverage,
             first_divergence=conclusion.introduced[0] if conclusion.introduced else None,
             introduced=conclusion.introduced,
-            causes=tuple(causes),
+            causes=(*causes, *(effect.finding for effect in hidden)),
             outputs=tuple(outputs),
             pairs=tuple(pairs),
             unpaired_reference=summary.unpaired(writers[0], dict(alignment.unpaired_reference)),
@@ -312,6 +324,7 @@ class _Comparing:
             timing=self._clock.timing(),
             command=self._options.command,
             previews=pictures,
+            mapping=tuple(spelled(alignment.pairs, *graphs)),
         )
 
 
@@ -320,27 +333,6 @@ def _constant(fed: PreparedFeeds) -> bool:
     arrays = [array for array in fed.reference.values() if array.size > 1]
     telling = [array for array in arrays if array.dtype.kind == "f"] or arrays
     return bool(telling) and all(bool((array == array.flat[0]).all()) for array in telling)
-
-
-def _input_ids(fed: PreparedFeeds, left: OpenSide, right: OpenSide) -> list[tuple[str, str]]:
-    """The graph values of inputs that were fed the same data."""
-    pairs = []
-    for names in fed.correspondence:
-        ids = [_input_id(side, name) for side, name in zip((left, right), names[:2], strict=True)]
-        if ids[0] is not None and ids[1] is not None:
-            pairs.append((ids[0], ids[1]))
-    return pairs
-
-
-def _input_id(side: OpenSide, name: str) -> str | None:
-    """The value of an input: of that name, else at that place of the signature (TorchScript renames values)."""
-    if name in side.graph.inputs:
-        return name
-    named = [value for value in side.graph.inputs if side.graph.values[value].name == name]
-    names = [spec.name for spec in side.session.signature.inputs]
-    if not named and name in names and len(names) == len(side.graph.inputs):
-        named = [side.graph.inputs[names.index(name)]]
-    return named[0] if named else None
 
 
 def _outputs(measured: Sequence[Any], pairs: Sequence[Pair], outputs: Sequence[str]) -> tuple[list[Pair], int]:

@@ -121,5 +121,14 @@ class Result:
 
         return comparison_html(self.comparison)
 
+    def save_map(self, path: Path | str) -> None:
+        """Write the pairing as CSV (reference name, candidate name); ``mapping=path`` takes it, edited or not.
+
+        Raises OutputError when the file cannot be written.
+        """
+        from aligner.api.mapping_file import write_mapping
+
+        write_mapping(self.comparison.mapping, Path(path))
+
     def __repr__(self) -> str:
         return f"<aligner.Result {self.verdict}: {self.comparison.reason}>"

@@ -38,6 +38,17 @@ class OpenSide:
             self._graph = self.session.graph(self.feeds)
         return self._graph
 
+    def read(self, feeds: Feeds | None) -> Graph:
+        """Read the dataflow for these feeds from now on; None: as far as it is known without running.
+
+        Raises InputError where the graph cannot be read without feeds.
+        """
+        progress.enter(self.role, "reading the graph", self.path)
+        seed_everything(self.seed)
+        self._graph = self.session.graph(feeds)
+        self.feeds = feeds or {}
+        return self._graph
+
     def predict(self) -> tuple[CapturedTensor, ...]:
         """The untouched model's outputs."""
         progress.enter(self.role, "running", self.path)

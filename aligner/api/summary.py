@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from aligner.api.side import OpenSide
 from aligner.diagnosis.verdicts import Judgement
-from aligner.records.alignment import Alignment
+from aligner.errors import listing
+from aligner.records.alignment import Alignment, Region
 from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired
 from aligner.records.graph import Graph, Node, Value
 from aligner.records.measurement import Measured
@@ -22,6 +23,7 @@ class SideWriter:
 
     def __init__(self, side: OpenSide) -> None:
         self._graph: Graph = side.graph
+        self._nodes = {node.index: node.name for node in self._graph.nodes}
         self._producer: dict[str, Node] = {}
         for node in self._graph.nodes:
             for value in node.outputs:
@@ -45,7 +47,8 @@ class SideWriter:
         value = self._graph.values.get(value_id) or Value(value_id, value_id)
         node = self._producer.get(value_id)
         sketch = self._shapes.get(value_id)
-        declared = tuple(d for d in value.shape or () if d is not None) if value.shape is not None else None
+        known = value.shape is not None and None not in value.shape
+        declared = tuple(d for d in value.shape or () if d is not None) if known else None
         return Side(
             name=value.name,
             names=tuple(dict.fromkeys((*value.aliases, *aliases))),
@@ -59,6 +62,10 @@ class SideWriter:
             dtype=dtype or (sketch.dtype if sketch else value.dtype),
             statistics=statistics or TensorStatistics(),
         )
+
+    def region_nodes(self, region: Region) -> tuple[str, ...]:
+        """Names of the nodes of a region, in execution order."""
+        return tuple(self._nodes[index] for index in region.nodes if index in self._nodes)
 
     def layout_aliases(self, value_id: str) -> tuple[str, ...]:
         """Names of what identities and casts make of a value, or made it from: the same tensor to a user."""
@@ -107,12 +114,25 @@ def _pair(sides: tuple[SideWriter, SideWriter], item: Measured, judgement: Judge
         noise=item.noise.max_abs if item.noise else None,
         bound=judgement.bound,
         note=judgement.note or pair.note,
+        reference_nodes=sides[0].region_nodes(pair.reference_region),
+        candidate_nodes=sides[1].region_nodes(pair.candidate_region),
     )
 
 
 def unpaired(side: SideWriter, reasons: dict[str, str]) -> tuple[Unpaired, ...]:
     """Every tensor without a partner, with its reason."""
     return tuple(Unpaired(side.side(value), reason) for value, reason in reasons.items() if reason != "constant")
+
+
+def unanswered_outputs(graphs: tuple[Graph, Graph], alignment: Alignment) -> list[str]:
+    """A sentence for each side whose outputs were not all compared."""
+    paired = {pair.reference for pair in alignment.pairs}, {pair.candidate for pair in alignment.pairs}
+    notes = []
+    for role, graph, known in zip(("reference", "candidate"), graphs, paired, strict=True):
+        missing = [graph.values[value].name for value in dict.fromkeys(graph.outputs) if value not in known]
+        if missing:
+            notes.append(f"outputs of the {role} without a counterpart, not compared: {listing(missing)}")
+    return notes
 
 
 def coverage(alignment: Alignment) -> Coverage:

@@ -21,10 +21,11 @@ def rounding_units(seed: int) -> Perturbation:
         if array.dtype.kind != "f":
             return array
         if quantization is not None and quantization.scale:
-            return array + max(quantization.scale) * (generator.random(array.shape, dtype=np.float32) - 0.5)
+            shift: NDArray[Any] = generator.random(array.shape, dtype=np.float32) - 0.5
+            return np.asarray(array + max(quantization.scale) * shift)
         unit = float(np.finfo(array.dtype).eps) / 2
         with np.errstate(all="ignore"):
             moved: NDArray[Any] = array + array * (unit * generator.standard_normal(array.shape, dtype=np.float32))
-        return moved.astype(array.dtype)
+        return np.asarray(moved, dtype=array.dtype)
 
     return perturb

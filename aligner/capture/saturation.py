@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aligner.records.tensor import CapturedTensor
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     Array = NDArray[np.generic]
 
 
-def clipped(reference: Array, found: CapturedTensor) -> tuple[Array, float]:
+def clipped(reference: NDArray[Any], found: CapturedTensor) -> tuple[Array, float]:
     """The reference clipped to the range of a per-tensor quantised tensor, and the share more than 1.5 steps outside.
 
     Anything else comes back as it is, with a share of 0.

@@ -73,7 +73,8 @@ class Pair:
 
     ``axes`` carries the reference into the candidate's axis order (``numpy.transpose(reference, axes)``); None when the
     orders agree. ``local`` is the error of the candidate's node fed with the reference's own tensors, None where it was
-    not measured. ``bound`` is the error that rounding alone explains here; ``noise`` a measured rounding floor.
+    not measured. ``bound`` is the error that rounding alone explains here; ``noise`` a measured rounding floor. The
+    nodes are those of the region on each side: all that compute this tensor out of the paired ones before it.
     """
 
     reference: Side
@@ -87,6 +88,8 @@ class Pair:
     noise: float | None = None
     bound: float | None = None
     note: str | None = None
+    reference_nodes: tuple[str, ...] = ()
+    candidate_nodes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +174,8 @@ class Comparison:
     timing: Mapping[str, float] = field(default_factory=dict)
     command: str | None = None
     previews: tuple[Preview, ...] = ()
+    mapping: tuple[tuple[str, str], ...] = ()
+    """The pairing as a mapping file spells it (reference, candidate); not part of the JSON report."""
 
     @property
     def exit_code(self) -> int:

@@ -1,0 +1,241 @@
+"""The weights of one side, as an audit looks at them: stored ones, and what folding would make of some."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from aligner.alignment.fingerprint import Fingerprint, fingerprint
+from aligner.alignment.skeleton import Skeleton
+from aligner.alignment.weight_relation import Numbers
+from aligner.records.graph import Node, Weight
+from aligner.records.weight import StoredWeight
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Wide = NDArray[np.float64]
+
+_SETTINGS = frozenset(
+    """resize pad clip slice split reshape expand tile topk random shape nms cumsum argmax sort constant""".split()
+)
+"""Kinds whose constant operands say how, not what with: no weights."""
+_PRODUCTS = frozenset({"conv", "conv_transpose", "matmul"})
+_HOLDERS = _PRODUCTS | {"norm", "prelu", "recurrent", "embedding", "attention"}
+"""Kinds of layers that have parameters; a single number used by nothing but others is a literal."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Entry:
+    """One weight, or what a converter would store for ``sources`` after folding."""
+
+    sources: tuple[StoredWeight, ...]
+    shape: tuple[int, ...]
+    print: Fingerprint | None
+    load: Callable[[], Numbers] | None
+    """Reads it; None where only the fingerprint is known."""
+    users: tuple[int, ...]
+    """Indices of the nodes that use it."""
+    place: int
+    """Of its first user, in the dataflow's order."""
+    made: str = ""
+    """What made it out of its sources: "BN-folded", "constant-folded", "" for a weight as it is stored."""
+    literal: bool = False
+    """Whether it is a number written into the model rather than a parameter: nobody misses it."""
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def neutral(self) -> bool:
+        """Whether it adds nothing as a summand, or changes nothing as a factor."""
+        return self.print is not None and self.print.low == self.print.high and self.print.low in (0.0, 1.0)
+
+    @property
+    def ids(self) -> frozenset[str]:
+        """The stored weights it is made of."""
+        return frozenset(weight.id for weight in self.sources)
+
+
+def entries(skeleton: Skeleton, constants: Mapping[str, Fingerprint]) -> list[Entry]:
+    """Every weight that computing nodes use, read one at a time; folded ones follow.
+
+    ``constants`` are fingerprints of ``computed_constants``, as far as a run has shown them.
+    """
+    users: dict[str, list[Node]] = defaultdict(list)
+    for node in skeleton.compute:
+        for root in dict.fromkeys(skeleton.weight_roots(node)):
+            if root in skeleton.graph.weights and node.kind not in _SETTINGS:
+                users[root].append(node)
+    scales = _scales(skeleton)
+    found = [
+        _stored(skeleton, name, nodes)
+        for name, nodes in users.items()
+        if _counts(skeleton.graph.weights[name], nodes, scales)
+    ]
+    stored = {entry.sources[0].id: entry for entry in found}
+    folded = [entry for node in skeleton.compute for entry in _folded(skeleton, node, stored)]
+    return found + folded + list(_computed(skeleton, constants, stored))
+
+
+def computed_constants(skeleton: Skeleton) -> dict[str, list[Node]]:
+    """Values that nodes compute from weights alone, and the nodes that mix them with data.
+
+    A converter that folds constants stores the value in place of the weights.
+    """
+    found: dict[str, list[Node]] = defaultdict(list)
+    for node in skeleton.compute:
+        for name in dict.fromkeys(node.inputs):
+            if name in skeleton.constants and name not in skeleton.graph.weights and node.kind not in _SETTINGS:
+                found[name].append(node)
+    return found
+
+
+def _computed(skeleton: Skeleton, constants: Mapping[str, Fingerprint], stored: dict[str, Entry]) -> Iterator[Entry]:
+    for name, nodes in computed_constants(skeleton).items():
+        sources = [stored[root].sources[0] for root in sorted(skeleton.constants[name]) if root in stored]
+        if name in constants and sources:
+            yield Entry(
+                sources=tuple(sources),
+                shape=(constants[name].size,),
+                print=constants[name],
+                load=None,
+                users=tuple(node.index for node in nodes),
+                place=min(skeleton.order[node.index] for node in nodes),
+                made="constant-folded",
+            )
+
+
+def _scales(skeleton: Skeleton) -> frozenset[tuple[int, float]]:
+    """Size and first number of everything that says how integers are meant: beside the weights, not among them."""
+    meanings = [weight.quantization for weight in skeleton.graph.weights.values()]
+    meanings += [value.quantization for value in skeleton.graph.values.values()]
+    return frozenset((len(m.scale), m.scale[0]) for m in meanings if m is not None and m.scale)
+
+
+def _counts(weight: Weight, nodes: list[Node], scales: frozenset[tuple[int, float]]) -> bool:
+    if not prod(weight.shape):
+        return False
+    if weight.quantization is not None:
+        return True
+    if weight.dtype.startswith(("int", "uint")):  # integers beside a float computation are indices, unless multiplied
+        return weight.dtype.endswith("8") and len(weight.shape) > 1 and any(n.kind in _PRODUCTS for n in nodes)
+    if not weight.dtype.startswith(("float", "bfloat", "double", "half")):
+        return False
+    if len(weight.shape) < 2 and any(size == prod(weight.shape) for size, _ in scales):
+        return (prod(weight.shape), float(weight.values().reshape(-1)[0])) not in scales
+    return True
+
+
+def _stored(skeleton: Skeleton, name: str, nodes: list[Node]) -> Entry:
+    weight = skeleton.graph.weights[name]
+    print_ = fingerprint(weight.values())
+    return Entry(
+        sources=(
+            StoredWeight(name, weight.name, weight.shape, weight.dtype, tuple(n.name for n in nodes), weight.index),
+        ),
+        shape=weight.shape,
+        print=print_,
+        load=lambda: Numbers(weight.values(), weight.dtype, weight.quantization),
+        users=tuple(node.index for node in nodes),
+        place=min(skeleton.order[node.index] for node in nodes),
+        literal=_literal(skeleton, name, weight, nodes, print_),
+    )
+
+
+def _literal(skeleton: Skeleton, name: str, weight: Weight, nodes: list[Node], print_: Fingerprint | None) -> bool:
+    if any(node.kind in _HOLDERS for node in nodes):
+        producer = skeleton.producer.get(name)
+        constant = producer is not None and producer.kind == "constant"
+        return constant and (print_ is None or print_.low == print_.high)  # the zero states of a recurrent layer
+    return prod(weight.shape) == 1 or _two_valued(weight)
+
+
+def _two_valued(weight: Weight) -> bool:
+    """Whether an array holds two different numbers at most: a mask, a constant that broadcasting has spread."""
+    array = weight.values().reshape(-1)
+    low, high = array.min(), array.max()
+    return bool(((array == low) | (array == high)).all())
+
+
+def _folded(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> Iterator[Entry]:
+    """What is left of a batch normalisation once it is folded: into the layer before it, or to a scale and a shift."""
+    roots = [root for root in skeleton.weight_roots(node) if root in stored]
+    if node.kind != "norm" or len(roots) != 4:
+        return
+    gamma, beta, mean, variance = (stored[root] for root in roots)
+    if len({entry.size for entry in (gamma, beta, mean, variance)}) != 1:
+        return
+    epsilon = node.attributes.get("epsilon")
+    added = float(epsilon) if isinstance(epsilon, (int, float)) else 1e-5
+
+    def scale() -> Wide:
+        import numpy as np
+
+        return _vector(gamma) / np.sqrt(np.abs(_vector(variance)) + added)
+
+    def shift(bias: Entry | None = None) -> Wide:
+        before = _vector(bias) if bias is not None else 0.0
+        result: Wide = (before - _vector(mean)) * scale() + _vector(beta)
+        return result
+
+    yield _derived(scale, (gamma, variance), (node,), skeleton)
+    yield _derived(shift, (beta, mean), (node,), skeleton)
+    data = skeleton.data_inputs(node)
+    before = skeleton.producer.get(skeleton.root(data[0])) if len(data) == 1 else None
+    kernel, bias = _linear(skeleton, before, stored, gamma.size)
+    if before is None or kernel is None:
+        return
+    axis = 1 if before.kind == "conv_transpose" and len(kernel.shape) > 1 else 0
+    axis = axis if kernel.shape[axis] == gamma.size else len(kernel.shape) - 1
+    if kernel.shape[axis] != gamma.size:
+        return
+    across = [gamma.size if place == axis else 1 for place in range(len(kernel.shape))]
+    yield _derived(
+        lambda: _array(kernel).astype("float64") * scale().reshape(across),
+        (kernel, gamma, variance),
+        (before, node),
+        skeleton,
+    )
+    yield _derived(lambda: shift(bias), (*([bias] if bias is not None else []), beta, mean), (before, node), skeleton)
+
+
+def _vector(entry: Entry) -> Wide:
+    vector: Wide = _array(entry).astype("float64").reshape(-1)
+    return vector
+
+
+def _array(entry: Entry) -> NDArray[np.generic]:
+    assert entry.load is not None
+    return entry.load().array
+
+
+def _linear(
+    skeleton: Skeleton, node: Node | None, stored: dict[str, Entry], outputs: int
+) -> tuple[Entry | None, Entry | None]:
+    """The kernel and the bias of a linear node with that many outputs."""
+    if node is None or node.kind not in _PRODUCTS:
+        return None, None
+    own = [stored[root] for root in skeleton.weight_roots(node) if root in stored]
+    kernels = [entry for entry in own if len(entry.shape) > 1]
+    biases = [entry for entry in own if len(entry.shape) == 1 and entry.size == outputs]
+    return (kernels[0] if kernels else None), (biases[0] if biases else None)
+
+
+def _derived(make: Callable[[], Wide], parts: tuple[Entry, ...], nodes: tuple[Node, ...], skeleton: Skeleton) -> Entry:
+    array = make()
+    return Entry(
+        sources=tuple(entry.sources[0] for entry in parts),
+        shape=tuple(array.shape),
+        print=fingerprint(array),
+        load=lambda: Numbers(make(), "float32"),
+        users=tuple(node.index for node in nodes),
+        place=min(skeleton.order[node.index] for node in nodes),
+        made="BN-folded",
+    )

@@ -1,0 +1,158 @@
+"""match(): which tensor answers which, without comparing them; static graphs are not even run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from aligner.adapters.base import OpenOptions
+from aligner.alignment.engine import METHODS, align
+from aligner.alignment.mapping import Mapping as UserMapping
+from aligner.alignment.mapping import read_mapping, resolve
+from aligner.alignment.saved_mapping import spelled
+from aligner.api import memory, summary
+from aligner.api.fed_values import fed_pairs, unfed_pairs
+from aligner.api.given_inputs import input_items
+from aligner.api.opening import open_side, side_info
+from aligner.api.side import OpenSide
+from aligner.capture.profile import profile
+from aligner.errors import ComparisonError, InputError
+from aligner.inputs import PreparedFeeds, Preprocessing, prepare_feeds
+from aligner.records import progress
+from aligner.records.alignment import Alignment, PairedValues
+from aligner.records.graph import Shape
+from aligner.records.match import Match, MatchedPair
+
+
+@dataclass(frozen=True, slots=True)
+class MatchOptions:
+    """What a pairing can be told; ``run`` observes both models even where their graphs are static."""
+
+    mapping: UserMapping | Path | str | None = None
+    align_by: str = "auto"
+    run: bool = False
+    reference_options: OpenOptions = field(default_factory=OpenOptions)
+    candidate_options: OpenOptions = field(default_factory=OpenOptions)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    seed: int = 0
+    memory_limit: int | None = None
+
+
+def match(reference: object, candidate: object, inputs: Any = None, *, options: MatchOptions | None = None) -> Match:
+    """Pair the tensors of two models.
+
+    Graphs that are known without running are paired as they stand; with ``inputs``, or where a side is a live module,
+    both run once and what they compute confirms the pairs. Raises AlignerError where a model cannot be read.
+    """
+    options = options or MatchOptions()
+    if options.align_by not in METHODS:
+        raise ComparisonError(
+            f"there is no alignment method {options.align_by!r}", hint=f"use one of {', '.join(METHODS)}"
+        )
+    with opened(reference, candidate, options) as sides:
+        alignment, fed = paired(sides, inputs, options)
+        progress.enter("", "reporting")
+        return _record(sides, alignment, fed)
+
+
+@contextmanager
+def opened(reference: object, candidate: object, options: MatchOptions) -> Iterator[tuple[OpenSide, OpenSide]]:
+    """Both models, closed again when the block ends."""
+    sides: list[OpenSide] = []
+    try:
+        sides.append(open_side("reference", reference, options.reference_options, options.seed))
+        sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
+        yield sides[0], sides[1]
+    finally:
+        for side in sides:
+            progress.enter(side.role, "releasing", side.path)
+            side.profile = None
+            side.session.close()
+
+
+def paired(
+    sides: tuple[OpenSide, OpenSide], inputs: Any, options: MatchOptions
+) -> tuple[Alignment, PreparedFeeds | None]:
+    """The alignment of two open models, and what they were fed; None where neither had to run."""
+    fed = None
+    if input_items(inputs) or options.run or not all(read_static(side) for side in sides):
+        fed = feed(sides, inputs, options)
+        for side in sides:
+            side.profile = profile(side.run(None), memory.keep_budget(options.memory_limit) // 2)
+    progress.enter("", "pairing tensors")
+    left, right = sides
+    mapping = options.mapping
+    if isinstance(mapping, (str, Path)):
+        mapping = read_mapping(Path(mapping))
+    alignment = align(
+        left.graph,
+        right.graph,
+        reference_sketches=left.profile.sketches if left.profile else None,
+        candidate_sketches=right.profile.sketches if right.profile else None,
+        inputs=unfed_pairs(left.graph, right.graph) if fed is None else fed_pairs(fed, left, right),
+        mapping=resolve(mapping or (), left.graph, right.graph),
+        method=options.align_by,
+    )
+    return alignment, fed
+
+
+def read_static(side: OpenSide) -> bool:
+    """Read the graph without running; False where the format needs a run."""
+    try:
+        side.read(None)
+    except InputError:
+        return False
+    return True
+
+
+def feed(sides: tuple[OpenSide, OpenSide], inputs: Any, options: MatchOptions) -> PreparedFeeds:
+    """Prepare the feeds of both sides, random numbers where none are given, and read the graphs for them."""
+    left, right = sides
+    fed = prepare_feeds(input_items(inputs), side_info(left), side_info(right), options.preprocessing, options.seed)
+    left.read(fed.reference)
+    right.read(fed.candidate or {})
+    return fed
+
+
+def _record(sides: tuple[OpenSide, OpenSide], alignment: Alignment, fed: PreparedFeeds | None) -> Match:
+    writers = summary.SideWriter(sides[0]), summary.SideWriter(sides[1])
+    notes = [*alignment.notes, *(fed.notes if fed else ()), *(fed.warnings if fed else ())]
+    return Match(
+        reference=sides[0].summary(),
+        candidate=sides[1].summary(),
+        coverage=summary.coverage(alignment),
+        pairs=tuple(_pair(sides, writers, pair) for pair in alignment.pairs),
+        unpaired_reference=summary.unpaired(writers[0], dict(alignment.unpaired_reference)),
+        unpaired_candidate=summary.unpaired(writers[1], dict(alignment.unpaired_candidate)),
+        observed=fed is not None,
+        inputs=fed.fed if fed else (),
+        notes=tuple(dict.fromkeys(notes)),
+        mapping=tuple(spelled(alignment.pairs, sides[0].graph, sides[1].graph)),
+    )
+
+
+def _pair(
+    sides: tuple[OpenSide, OpenSide], writers: tuple[summary.SideWriter, summary.SideWriter], pair: PairedValues
+) -> MatchedPair:
+    return MatchedPair(
+        reference=writers[0].side(pair.reference, aliases=pair.reference_aliases),
+        candidate=writers[1].side(pair.candidate, aliases=pair.candidate_aliases),
+        rule=pair.rule,
+        confidence=pair.confidence,
+        axes=pair.axes,
+        note=pair.note,
+        reference_nodes=writers[0].region_nodes(pair.reference_region),
+        candidate_nodes=writers[1].region_nodes(pair.candidate_region),
+        reference_shape=_shape(sides[0], pair.reference),
+        candidate_shape=_shape(sides[1], pair.candidate),
+    )
+
+
+def _shape(side: OpenSide, value_id: str) -> Shape | None:
+    """The shape in the run, else the declared one, None standing for sizes that are not known."""
+    sketch = side.profile.sketches.get(value_id) if side.profile else None
+    value = side.graph.values.get(value_id)
+    return sketch.shape if sketch else value.shape if value else None
