@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from browser import browser, complaints, requires_browser
 from marks import requires_image
+from test_report_html import wait
 from test_report_json import SCHEMA
 
 from aligner.diff.preview import SIDE, TILES, WORST, preview
@@ -194,7 +195,7 @@ def test_the_page_shows_them(tmp_path):
     with browser(tmp_path / "profile") as page:
         page.get((tmp_path / "page.html").as_uri())
         script = "return [...document.querySelectorAll('#detail img')].map(i => i.complete && i.naturalWidth > 0)"
-        assert page.execute_script(script) == [True] * 4
+        wait(page, lambda driver: driver.execute_script(script) == [True] * 4)
         page.execute_script("location.hash = '#pair-16'")
-        assert "not finite" in page.find_element("css selector", "#detail").text
+        wait(page, lambda driver: "not finite" in driver.find_element("css selector", "#detail").text)
         assert complaints(page) == []

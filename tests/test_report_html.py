@@ -154,6 +154,13 @@ def press(driver, keys):
     ActionChains(driver).send_keys(keys).perform()
 
 
+def wait(driver, condition):
+    """Events reach the page a moment later."""
+    from selenium.webdriver.support.wait import WebDriverWait
+
+    WebDriverWait(driver, 5, poll_frequency=0.05).until(condition)
+
+
 def find(driver, selector):
     return driver.find_element("css selector", selector)
 
@@ -230,7 +237,7 @@ def test_a_link_opens_the_pair_even_when_it_is_filtered_out(show):
     assert selected(page) == 7
     find(page, "input[value=introduced]").click()
     find(page, "header a[href='#pair-6']").click()
-    assert selected(page) == 5
+    wait(page, lambda driver: selected(driver) == 5)
     assert len(visible_rows(page)) == 16
 
 
@@ -301,11 +308,9 @@ def test_prints_every_pair(show):
 @pytest.mark.parametrize("width", [360, 800, 1200])
 def test_nothing_hangs_out_of_a_narrow_window(width, show):
     page = show(long())
-    from selenium.webdriver.support.wait import WebDriverWait
-
     page.set_window_size(width, 900)
     fits = "return document.documentElement.scrollWidth <= innerWidth"
     try:
-        WebDriverWait(page, 5).until(lambda driver: driver.execute_script(fits))  # the chart follows a moment later
+        wait(page, lambda driver: driver.execute_script(fits))
     finally:
         page.set_window_size(1500, 1000)
