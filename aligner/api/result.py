@@ -68,7 +68,7 @@ class Result:
             import pandas as pd
         except ImportError as exc:
             raise MissingFrameworkError(
-                "a table needs pandas, which is not installed", hint='pip install "aligner[notebook]"'
+                "a table needs pandas, which is not installed", found=str(exc), hint='pip install "aligner[notebook]"'
             ) from exc
         from aligner.report.frame import pairs_records
 

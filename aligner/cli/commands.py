@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aligner import __version__
+from aligner.cli.graph_commands import SAVE_MAP, register, save_map
 from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
-from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted, write_reports
+from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted
+from aligner.cli.work import check_writable, working
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from aligner.records.comparison import Comparison
 
 _MODELS = """MODEL is a file (.onnx, .tflite, TorchScript .pt, a recording .npz or .safetensors) or a factory,
@@ -57,6 +57,7 @@ def cli() -> None:
 )
 @click.option("--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory.")
 @click.option("--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory.")
+@SAVE_MAP
 @click.option("--full", is_flag=True, help="Show every pair.")
 @click.option("--quiet", is_flag=True, help="Show one line.")
 @report_options
@@ -79,10 +80,13 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         memory_limit=given["memory_limit"],
         command=" ".join(["align", *(shlex.quote(word) for word in sys.argv[1:])]),
     )
-    _check_writable(given["json_file"])
+    check_writable(given["json_file"])
+    check_writable(given["save_map"])
     check_report_targets(given)
-    with _working(given["verbose"]) as work:
+    with working(given["verbose"]) as work:
         comparison = run_comparison(reference, candidate, list(given["inputs"]), options)
+        if given["save_map"]:
+            save_map(comparison.mapping, given["save_map"], work)
         return work.report(comparison, given)
 
 
@@ -96,8 +100,8 @@ def inspect(model: str, **given: Any) -> int:
     """List every node of a model: names, shapes, dtypes, attributes, source lines."""
     from aligner.api.inspecting import inspect as inspect_model
 
-    _check_writable(given["json_file"])
-    with _working(given["verbose"]) as work:
+    check_writable(given["json_file"])
+    with working(given["verbose"]) as work:
         found = inspect_model(
             model,
             list(given["inputs"]),
@@ -115,7 +119,7 @@ def inspect(model: str, **given: Any) -> int:
             from aligner.report.graph_table import print_graph
 
             print_graph(found.graph, found.signature, work.console, path=found.path, runtime=found.runtime)
-            work.notes(found.notes)
+            work.notes(tuple(note for note in found.notes if note not in found.graph.notes))
     return 0
 
 
@@ -129,7 +133,7 @@ def capture(model: str, output: Path, **given: Any) -> int:
     """Record every named intermediate of one run; a recording can stand on either side of compare."""
     from aligner.api.capturing import capture as capture_model
 
-    with _working(given["verbose"]) as work:
+    with working(given["verbose"]) as work:
         found = capture_model(
             model,
             output,
@@ -155,7 +159,7 @@ def report(run: Path, **given: Any) -> int:
 
     check_report_targets(given)
     comparison = read_json(run)
-    with _working(verbose=False) as work:
+    with working(verbose=False) as work:
         work.report(comparison, given, printed=not wanted(given))
     return 0
 
@@ -165,9 +169,9 @@ def report(run: Path, **given: Any) -> int:
 @report_options
 def demo(**given: Any) -> int:
     """Find a real bug in seconds: a face restorer whose exported weights were never loaded."""
-    _check_writable(given["json_file"])
+    check_writable(given["json_file"])
     check_report_targets(given)
-    with _working(verbose=False) as work, tempfile.TemporaryDirectory(prefix="aligner-demo-") as folder:
+    with working(verbose=False) as work, tempfile.TemporaryDirectory(prefix="aligner-demo-") as folder:
         from aligner.api.comparing import CompareOptions, run_comparison
         from aligner.demo.scenario import prepare
         from aligner.inputs import Preprocessing
@@ -204,73 +208,10 @@ def adapters() -> int:
     from aligner.adapters.registry import adapter_status, broken
     from aligner.report.adapter_table import print_adapters
 
-    with _working(verbose=False) as work:
+    with working(verbose=False) as work:
         print_adapters(adapter_status(), work.console)
         work.notes(tuple(str(fault) for fault in broken()))
     return 0
 
 
-def _check_writable(json_file: str | None) -> None:
-    """Refuse a report that cannot be written before minutes of work, not after."""
-    if json_file and json_file != "-":
-        from aligner.report.document_file import check_writable
-
-        check_writable(Path(json_file))
-
-
-class _working:  # noqa: N801 - used as a function: with _working(...) as work
-    """Framework chatter off the terminal, a progress bar on stderr, and consoles that still reach the user."""
-
-    def __init__(self, verbose: bool) -> None:
-        from aligner.cli.chatter import quiet
-
-        self._quiet = quiet(verbose=verbose)
-
-    def __enter__(self) -> _working:
-        from aligner.cli.progress_bar import ProgressBar
-
-        self._terminal = self._quiet.__enter__()
-        self._bar = ProgressBar(self._terminal.err)
-        self._bar.__enter__()
-        return self
-
-    def __exit__(self, *failure: Any) -> None:
-        self._bar.__exit__(*failure)
-        self._quiet.__exit__(*failure)
-
-    @property
-    def console(self) -> Console:
-        """The user's standard output; the progress bar is gone by the time anything is printed."""
-        from rich.console import Console
-
-        self._bar.stop()
-        return Console(file=self._terminal.out, highlight=False, soft_wrap=False)
-
-    def print(self, text: str) -> None:
-        """Plain text to standard output."""
-        self.console.print(text, markup=False, highlight=False)
-
-    def notes(self, notes: tuple[str, ...]) -> None:
-        """One line for each note."""
-        for note in notes:
-            self.print(f"note: {note}")
-
-    def target(self, json_file: str) -> Any:
-        """Where a document goes: standard output for "-", else the file."""
-        self._bar.stop()
-        return self._terminal.out if json_file == "-" else Path(json_file)
-
-    def report(self, comparison: Comparison, given: dict[str, Any], *, printed: bool = True) -> int:
-        """Print the terminal report and write the others; the exit code."""
-        json_file = given.get("json_file")
-        if json_file:
-            from aligner.report.json_document import write_json
-
-            write_json(comparison, self.target(json_file))
-        self._bar.stop()
-        write_reports(comparison, given, self._terminal.out)
-        if printed and not to_stdout(given):
-            from aligner.report.terminal import print_comparison
-
-            print_comparison(comparison, self.console, full=bool(given.get("full")), quiet=bool(given.get("quiet")))
-        return comparison.exit_code
+register(cli)

@@ -37,7 +37,19 @@ FORMAT = "aligner.comparison/1"
 Document = dict[str, Any]
 
 _SIDE_PLAIN = ("name", "names", "op", "kind", "node", "index", "scope", "source", "shape", "dtype")
-_TUPLES = frozenset({"names", "shape", "unique_head", "unique_tail", "worst_index", "axes", "notes"})
+_TUPLES = frozenset(
+    {
+        "names",
+        "shape",
+        "unique_head",
+        "unique_tail",
+        "worst_index",
+        "axes",
+        "notes",
+        "reference_nodes",
+        "candidate_nodes",
+    }
+)
 _ERRORS_ALWAYS = frozenset({"max_abs", "mean_abs", "sum_abs", "rmse", "max_rel", "beyond"})
 
 
@@ -82,6 +94,8 @@ def pair_document(pair: Pair) -> Document:
         "noise": plain(pair.noise),
         "bound": plain(pair.bound),
         "note": pair.note,
+        "reference_nodes": plain(pair.reference_nodes),
+        "candidate_nodes": plain(pair.candidate_nodes),
     }
 
 

@@ -1,0 +1,125 @@
+"""Commands that look at two graphs without comparing their numbers: which tensors, which weights answer each other."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
+from aligner.cli.work import check_writable, working
+
+if TYPE_CHECKING:
+    from aligner.api.matching import MatchOptions
+
+ALIGN_BY = click.option(
+    "--align-by",
+    type=click.Choice(["auto", "name", "order", "weights", "structure"]),
+    default="auto",
+    show_default=True,
+    help="How tensors are paired.",
+)
+SAVE_MAP = click.option("--save-map", metavar="FILE", help="Write the pairing as CSV, to be edited and given to --map.")
+_REFERENCE_WEIGHTS = click.option(
+    "--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory."
+)
+_CANDIDATE_WEIGHTS = click.option(
+    "--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory."
+)
+_JSON = click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
+
+
+def register(group: click.Group) -> None:
+    """Add the commands to the group."""
+    group.add_command(match)
+    group.add_command(weights)
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("candidate")
+@input_options
+@_JSON
+@ALIGN_BY
+@click.option("--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs that override pairing.")
+@SAVE_MAP
+@_REFERENCE_WEIGHTS
+@_CANDIDATE_WEIGHTS
+@runtime_options
+def match(reference: str, candidate: str, **given: Any) -> int:
+    """Show which tensor answers which.
+
+    Graphs known without running are paired as they stand. With --input, or where a side is a live module, both run.
+    """
+    from aligner.api.matching import match as match_models
+
+    check_writable(given["json_file"])
+    check_writable(given["save_map"])
+    with working(given["verbose"]) as work:
+        found = match_models(reference, candidate, list(given["inputs"]), options=_options(given))
+        if given["save_map"]:
+            save_map(found.mapping, given["save_map"], work)
+        if given["json_file"]:
+            from aligner.report.document_file import write_document
+            from aligner.report.match_table import to_document
+
+            write_document(to_document(found), work.target(given["json_file"]))
+        if "-" not in (given["json_file"], given["save_map"]):
+            from aligner.report.match_table import print_match
+
+            print_match(found, work.console)
+    return 0
+
+
+@click.command()
+@click.argument("reference")
+@click.argument("candidate")
+@input_options
+@_JSON
+@ALIGN_BY
+@_REFERENCE_WEIGHTS
+@_CANDIDATE_WEIGHTS
+@click.option("--full", is_flag=True, help="Show every weight, matched ones too.")
+@runtime_options
+def weights(reference: str, candidate: str, **given: Any) -> int:
+    """Show what became of each weight: matched, changed, missing, never loaded.
+
+    Exit codes: 0 where every weight of the reference is in the candidate, 1 where not, 2 could not compare.
+    """
+    from aligner.api.weighing import weigh
+
+    check_writable(given["json_file"])
+    with working(given["verbose"]) as work:
+        found = weigh(reference, candidate, list(given["inputs"]), options=_options(given))
+        if given["json_file"]:
+            from aligner.report.document_file import write_document
+            from aligner.report.weight_table import to_document
+
+            write_document(to_document(found), work.target(given["json_file"]))
+        if given["json_file"] != "-":
+            from aligner.report.weight_table import print_weights
+
+            print_weights(found, work.console, full=given["full"])
+        return found.exit_code
+
+
+def save_map(mapping: tuple[tuple[str, str], ...], target: str, work: Any) -> None:
+    """Write a pairing; "-" is standard output."""
+    from aligner.api.mapping_file import write_mapping
+
+    write_mapping(mapping, work.target(target))
+
+
+def _options(given: dict[str, Any]) -> MatchOptions:
+    from aligner.api.matching import MatchOptions
+
+    return MatchOptions(
+        mapping=given.get("mapping"),
+        align_by=given["align_by"],
+        reference_options=open_options(given, given["reference_weights"]),
+        candidate_options=open_options(given, given["candidate_weights"]),
+        preprocessing=preprocessing(given),
+        seed=given["seed"],
+        memory_limit=given["memory_limit"],
+    )

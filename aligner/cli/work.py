@@ -1,0 +1,79 @@
+"""What every command works in: a quiet terminal, a progress bar, and the streams that reach the user."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aligner.cli.report_options import to_stdout, write_reports
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from aligner.records.comparison import Comparison
+
+
+def check_writable(json_file: str | None) -> None:
+    """Refuse a report that cannot be written before minutes of work, not after."""
+    if json_file and json_file != "-":
+        from aligner.report.document_file import check_writable
+
+        check_writable(Path(json_file))
+
+
+class working:  # noqa: N801 - used as a function: with _working(...) as work
+    """Framework chatter off the terminal, a progress bar on stderr, and consoles that still reach the user."""
+
+    def __init__(self, verbose: bool) -> None:
+        from aligner.cli.chatter import quiet
+
+        self._quiet = quiet(verbose=verbose)
+
+    def __enter__(self) -> working:
+        from aligner.cli.progress_bar import ProgressBar
+
+        self._terminal = self._quiet.__enter__()
+        self._bar = ProgressBar(self._terminal.err)
+        self._bar.__enter__()
+        return self
+
+    def __exit__(self, *failure: Any) -> None:
+        self._bar.__exit__(*failure)
+        self._quiet.__exit__(*failure)
+
+    @property
+    def console(self) -> Console:
+        """The user's standard output; the progress bar is gone by the time anything is printed."""
+        from rich.console import Console
+
+        self._bar.stop()
+        return Console(file=self._terminal.out, highlight=False, soft_wrap=False)
+
+    def print(self, text: str) -> None:
+        """Plain text to standard output."""
+        self.console.print(text, markup=False, highlight=False)
+
+    def notes(self, notes: tuple[str, ...]) -> None:
+        """One line for each note."""
+        for note in notes:
+            self.print(f"note: {note}")
+
+    def target(self, json_file: str) -> Any:
+        """Where a document goes: standard output for "-", else the file."""
+        self._bar.stop()
+        return self._terminal.out if json_file == "-" else Path(json_file)
+
+    def report(self, comparison: Comparison, given: dict[str, Any], *, printed: bool = True) -> int:
+        """Print the terminal report and write the others; the exit code."""
+        json_file = given.get("json_file")
+        if json_file:
+            from aligner.report.json_document import write_json
+
+            write_json(comparison, self.target(json_file))
+        self._bar.stop()
+        write_reports(comparison, given, self._terminal.out)
+        if printed and not to_stdout(given):
+            from aligner.report.terminal import print_comparison
+
+            print_comparison(comparison, self.console, full=bool(given.get("full")), quiet=bool(given.get("quiet")))
+        return comparison.exit_code
