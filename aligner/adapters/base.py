@@ -97,6 +97,8 @@ class Adapter(ABC):
     """Importable modules it needs; any missing one means the framework is not installed."""
     reads: ClassVar[str]
     """What it reads, for ``align adapters``: "*.onnx"."""
+    loads_weights: ClassVar[bool] = False
+    """Whether ``OpenOptions.weights`` means something to it; elsewhere a checkpoint is refused, not ignored."""
 
     @abstractmethod
     def claims(self, target: object) -> bool:

@@ -84,9 +84,15 @@ def read_checkpoint(path: Path, *, trust: bool = False) -> Any:
     try:
         file = classify(path)
     except FileNotFoundError as error:
-        raise ModelNotFoundError(f"the checkpoint {path} does not exist", hint="check the path") from error
+        raise ModelNotFoundError(
+            f"the checkpoint {path} does not exist", found=f"nothing at {path.absolute()}", hint="check the path"
+        ) from error
     except OSError as error:
-        raise ModelNotFoundError(f"the checkpoint {path} cannot be read", found=error.strerror or str(error)) from error
+        raise ModelNotFoundError(
+            f"the checkpoint {path} cannot be read",
+            found=error.strerror or str(error),
+            hint="check the path and its permissions",
+        ) from error
     if file.kind in ("damaged", "unknown"):
         raise ModelFormatError(
             f"{path} is no checkpoint", found=file.detail, hint="give a .pth, .pt or .safetensors file"

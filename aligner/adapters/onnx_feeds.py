@@ -71,7 +71,11 @@ def _fed(spec: InputSpec, kind: ValueType, array: Any) -> Any:
     array = np.asarray(array)
     wanted = numpy_dtype(kind.element)
     if wanted is None:
-        raise InputError(f"input {spec.name!r} has an element type that cannot be fed", found=spec.dtype or "undefined")
+        raise InputError(
+            f"input {spec.name!r} has an element type that cannot be fed",
+            found=spec.dtype or "undefined",
+            hint="export the model with an input of a standard type",
+        )
     is_text = wanted.kind == "O" and array.dtype.kind in "OUS"
     if array.dtype != wanted and not is_text and array.dtype.name != spec.dtype:
         raise InputError(

@@ -210,7 +210,9 @@ def _every_tensor(graph: Any) -> Iterator[Any]:
 
 def _check_tensor(tensor: Any, model: Path | None) -> None:
     if any(size < 0 for size in tensor.dims):
-        raise ModelFormatError(f"tensor {tensor.name!r} has a negative size", found=f"{list(tensor.dims)}")
+        raise ModelFormatError(
+            f"tensor {tensor.name!r} has a negative size", found=f"{list(tensor.dims)}", hint=_REEXPORT
+        )
     if tensor.data_location == _EXTERNAL:
         _place(tensor, model)
 
@@ -238,7 +240,9 @@ def _place(tensor: Any, model: Path | None) -> tuple[Path, int, int]:
         offset = int(entries.get("offset", 0))
         length = int(entries.get("length", size - offset))
     except ValueError as error:
-        raise ModelFormatError(f"the place of tensor {tensor.name!r} is malformed", found=str(error)) from error
+        raise ModelFormatError(
+            f"the place of tensor {tensor.name!r} is malformed", found=str(error), hint=_REEXPORT
+        ) from error
     if offset < 0 or length < 0 or offset + length > size:
         raise ModelFormatError(
             f"the external data of tensor {tensor.name!r} is cut off",

@@ -41,6 +41,7 @@ class PyTorchAdapter(Adapter):
     extra: ClassVar[str] = "torch"
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "file.py:factory, package.module:factory, nn.Module objects, pickled modules (*.pt, *.pth)"
+    loads_weights: ClassVar[bool] = True
 
     def claims(self, target: object) -> bool:
         """Also claims state dicts and export archives: it knows what to say of them."""
@@ -81,9 +82,13 @@ def _unpickle(path: Path, options: OpenOptions) -> tuple[Any, tuple[str, ...]]:
     try:
         file = classify(path)
     except FileNotFoundError as error:
-        raise ModelNotFoundError(f"{path} does not exist", hint="check the path") from error
+        raise ModelNotFoundError(
+            f"{path} does not exist", found=f"nothing at {path.absolute()}", hint="check the path"
+        ) from error
     except OSError as error:
-        raise ModelError(f"{path} cannot be read", found=error.strerror or str(error)) from error
+        raise ModelError(
+            f"{path} cannot be read", found=error.strerror or str(error), hint="check the path and its permissions"
+        ) from error
     if file.kind != "module" and not (options.trust and file.kind == "state_dict" and file.classes):
         raise _refusal(path, file)
     if not options.trust:

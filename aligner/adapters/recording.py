@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -29,11 +29,19 @@ _WEIGHTS = "__weights__/"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
 
-def write_recording(path: Path, graph: Graph, tensors: Iterable[CapturedTensor], *, runtime: str | None = None) -> None:
+def write_recording(
+    path: Path,
+    graph: Graph,
+    tensors: Iterable[CapturedTensor],
+    *,
+    runtime: str | None = None,
+    release: Callable[[], None] | None = None,
+) -> None:
     """Write captured tensors, weights and the graph to a .npz or .safetensors file, one tensor at a time.
 
     Tensors are stored under the id of their value, weights under "__weights__/" and theirs. The weights belong to the
-    recording because tensors are matched across frameworks by them. The file appears whole or not at all.
+    recording because tensors are matched across frameworks by them. The file appears whole or not at all; ``release``
+    is called before it does, so that a runtime that dies as it is released leaves no recording to trust.
     Raises OutputError where it cannot be written; errors of the run that yields the tensors go through.
     """
     from aligner.adapters.recording_document import RecordedTensor, write_description
@@ -58,6 +66,8 @@ def write_recording(path: Path, graph: Graph, tensors: Iterable[CapturedTensor],
             weights[name] = _entry_name(f"{_WEIGHTS}{name}", taken)
             file.add(weights[name], array)
         file.finish(write_description(graph, recorded, weights, runtime))
+        if release is not None:
+            release()
 
 
 def _entry_name(wanted: str, taken: set[str]) -> str:

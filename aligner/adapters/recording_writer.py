@@ -19,6 +19,7 @@ import numpy as np
 
 from aligner.adapters.recording_file import DOCUMENT, LAYOUTS, SUFFIXES
 from aligner.errors import OutputError
+from aligner.records import progress
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,6 +61,7 @@ def new_file(path: Path) -> Iterator[ArrayWriter]:
         if final.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         file = partial.open("xb")
+    progress.unfinished(str(partial))
     try:
         with file:
             with _writing(path):

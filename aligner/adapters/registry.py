@@ -135,6 +135,12 @@ def open_model(target: object, options: OpenOptions) -> Session:
             found=f"the {adapter.name!r} adapter reads {adapter.reads} and needs {' and '.join(missing)}",
             hint=_how(adapter),
         )
+    if options.weights is not None and not adapter.loads_weights:
+        raise ModelError(
+            f"{parsed} carries its own weights: no checkpoint can be loaded into it",
+            found=f"the checkpoint {options.weights} for a model of the {adapter.name!r} adapter",
+            hint="give the checkpoint to a factory (file.py:factory), or leave it out",
+        )
     try:
         return adapter.open(parsed.value, options)
     except ModelError as error:

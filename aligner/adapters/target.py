@@ -118,6 +118,12 @@ def unreadable(target: Target, readers: Iterable[tuple[str, str]]) -> AlignerErr
         return UnsupportedModelError(f"{what} files are not read yet: {path}", found=_looks(path, head), hint=way_out)
     if path.is_dir():
         return _directory(path, hint)
+    if path.suffix == ".py":
+        return ModelFormatError(
+            f"{path} is code: say which function in it builds the model",
+            found="no function named",
+            hint=f"{path}:my_function, for a function that takes nothing and returns an nn.Module",
+        )
     return ModelFormatError(
         f"{path} is no model that an adapter recognises", found=f"first bytes {_looks(path, head)}", hint=hint
     )

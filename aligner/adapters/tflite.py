@@ -165,7 +165,9 @@ class TFLiteSession(Session):
         fixed = self._naming.constants & places.keys()
         if fixed:
             raise InputError(
-                "constants cannot be injected into a TFLite model", found=listing(places[index] for index in fixed)
+                "constants cannot be injected into a TFLite model",
+                found=listing(places[index] for index in fixed),
+                hint="inject into what the operators compute from them",
             )
         source = inject or {}
         return self._walk(arrays, wanted, {index: partial(_read, source, name) for index, name in places.items()})

@@ -75,7 +75,9 @@ def _decode(content: bytes, tensor: Tensor) -> Array:
     dtype = numpy_dtype(tensor.dtype)
     if dtype is None:
         raise UnsupportedModelError(
-            f'a constant of type "{tensor.dtype}" cannot be read', found=f'tensor {tensor.index} "{tensor.name}"'
+            f'a constant of type "{tensor.dtype}" cannot be read',
+            found=f'tensor {tensor.index} "{tensor.name}"',
+            hint="convert the model without constants of this type",
         )
     return np.frombuffer(content[: len(content) // dtype.itemsize * dtype.itemsize], dtype.newbyteorder("<"))
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,9 +54,8 @@ def capture(
                 progress.advance(count, len(graph.values))
                 yield tensor
 
-        write_recording(path, graph, counted(), runtime=side.session.runtime)
-        return Recording(path, count, fed.fed, (*fed.notes, *fed.warnings, *side.session.notes))
+        notes = (*fed.notes, *fed.warnings, *side.session.notes)
+        write_recording(path, graph, counted(), runtime=side.session.runtime, release=side.close)
+        return Recording(path, count, fed.fed, notes)
     finally:
-        progress.enter(side.role, "releasing", side.path)
-        side.session.close()
-        gc.collect()
+        side.close()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from aligner.api.determinism import seed_everything
+from aligner.errors import ModelError
 from aligner.records import progress
 from aligner.records.comparison import ModelSummary
 from aligner.records.graph import Graph
@@ -28,14 +31,13 @@ class OpenSide:
     feeds: Feeds = field(default_factory=dict)
     _graph: Graph | None = None
     profile: Profile | None = None
+    _closed: bool = False
 
     @property
     def graph(self) -> Graph:
         """The dataflow for these feeds; read once."""
         if self._graph is None:
-            progress.enter(self.role, "reading the graph", self.path)
-            seed_everything(self.seed)
-            self._graph = self.session.graph(self.feeds)
+            self._graph = self._read(self.feeds)
         return self._graph
 
     def read(self, feeds: Feeds | None) -> Graph:
@@ -43,17 +45,22 @@ class OpenSide:
 
         Raises InputError where the graph cannot be read without feeds.
         """
-        progress.enter(self.role, "reading the graph", self.path)
-        seed_everything(self.seed)
-        self._graph = self.session.graph(feeds)
+        self._graph = self._read(feeds)
         self.feeds = feeds or {}
         return self._graph
+
+    def _read(self, feeds: Feeds | None) -> Graph:
+        progress.enter(self.role, "reading the graph", self.path)
+        seed_everything(self.seed)
+        with self._named():
+            return self.session.graph(feeds)
 
     def predict(self) -> tuple[CapturedTensor, ...]:
         """The untouched model's outputs."""
         progress.enter(self.role, "running", self.path)
         seed_everything(self.seed)
-        return self.session.predict(self.feeds)
+        with self._named():
+            return self.session.predict(self.feeds)
 
     def run(
         self,
@@ -66,7 +73,23 @@ class OpenSide:
         """An observed run."""
         progress.enter(self.role, phase, self.path)
         seed_everything(self.seed)
-        return self.session.run(self.feeds if feeds is None else feeds, observe, inject)
+        with self._named():
+            return self._stream(self.session.run(self.feeds if feeds is None else feeds, observe, inject))
+
+    def _stream(self, tensors: Iterator[CapturedTensor]) -> Iterator[CapturedTensor]:
+        with self._named():
+            yield from tensors
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Let an error of the model say which of the two it is."""
+        try:
+            yield
+        except ModelError as error:
+            if self.path in error.what:
+                raise
+            who = self.path if self.role == "model" else f"the {self.role} {self.path}"
+            raise type(error)(f"{who}: {error.what}", found=error.found, hint=error.hint) from error
 
     def replay(self, observe: Collection[str], *, phase: str = "observing") -> Iterator[CapturedTensor]:
         """The same tensors as an observed run: from the profile where it kept them, else by running again."""
@@ -74,6 +97,17 @@ class OpenSide:
             wanted = set(observe)
             return (tensor for tensor in self.profile.tensors if tensor.value in wanted)
         return self.run(observe, phase=phase)
+
+    def close(self) -> None:
+        """Let the runtime die now, while a crash can still be told from a finished report."""
+        if self._closed:
+            return
+        self._closed = True
+        progress.enter(self.role, "releasing", self.path)
+        self.profile = self._graph = None
+        self.session.close()
+        del self.session
+        gc.collect()
 
     def summary(self) -> ModelSummary:
         """What the report says of the model."""

@@ -52,6 +52,7 @@ def random_feed(
         if drawn is not None:
             return drawn
     sizes = tuple(size if size is not None else 1 if state or axis == 0 else _STEPS for axis, size in enumerate(shape))
+    _refuse_empty(slot, sizes)
     values = _draw(slot, sizes, preprocessing, rng)
     if values is None:
         return None
@@ -75,6 +76,7 @@ def derived_feed(slot: Slot, fed: Sequence[Fed]) -> tuple[tuple[Fed, ...], str] 
         sizes = _like_tokens(merged[1] if merged else None, fed)
     if sizes is None or (len(slot.ends) == 2 and not compatible(slot.ends[0], slot.ends[1])):
         return None
+    _refuse_empty(slot, sizes)
     declared = next(filter(None, (fed_dtype(end.spec, None, sole=False) for end in slot.ends)), None)
     array = np.zeros(sizes, declared or (np.float32 if kind == "state" else np.int64))
     if kind == "ones":
@@ -84,6 +86,15 @@ def derived_feed(slot: Slot, fed: Sequence[Fed]) -> tuple[tuple[Fed, ...], str] 
     if kind == "state" and any(end.spec.quantization for end in slot.ends):
         array = array.astype(np.float32)  # a real zero, which each end quantises for itself
     return feed_array(array, slot, "derived data", layout=merged[0].layout if merged else None), _WORDS[kind]
+
+
+def _refuse_empty(slot: Slot, sizes: tuple[int, ...]) -> None:
+    if 0 in sizes:
+        raise InputError(
+            f"input {slot.name} holds nothing: one of its axes has size zero",
+            found=", ".join(end.text for end in slot.ends),
+            hint="export the model with sizes of at least one, or with open sizes",
+        )
 
 
 def _like_tokens(shape: Shape | None, fed: Sequence[Fed]) -> tuple[int, ...] | None:

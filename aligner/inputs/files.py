@@ -45,10 +45,14 @@ def read_value(value: Any, source: str) -> Value | dict[str, Array]:
 def read_file(path: Path) -> Value | dict[str, Array]:
     """Read a file by its suffix, or as a picture when the suffix says nothing."""
     if path.is_dir():
-        raise InputError(f"the input {path} is a directory", hint=f"name a file in it; {_READABLE}")
+        raise InputError(
+            f"the input {path} is a directory",
+            found=f"{sum(1 for _ in path.iterdir())} entries in it",
+            hint=f"name a file in it; {_READABLE}",
+        )
     try:
         if path.stat().st_size == 0:
-            raise InputError(f"the input file {path} is empty", hint="write it again")
+            raise InputError(f"the input file {path} is empty", found="0 bytes", hint="write it again")
     except (OSError, ValueError) as error:
         raise InputError(f"no such input file: {path}", found=str(error), hint="check the path") from error
     readers = {".npy": _read_numpy, ".npz": _read_numpy, ".safetensors": _read_safetensors}

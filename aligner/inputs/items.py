@@ -49,7 +49,7 @@ class Preprocessing:
     def __post_init__(self) -> None:
         numbers = [*(self.mean or ()), *(self.std or ()), 0.0 if self.scale is None else self.scale]
         if not all(math.isfinite(number) for number in numbers):
-            raise InputError("--scale, --mean and --std must be finite", found=str(numbers))
+            raise InputError("--scale, --mean and --std must be finite", found=str(numbers), hint="give plain numbers")
         if any(value == 0 for value in self.std or ()):
             raise InputError("--std must not be zero", found=str(self.std), hint="use 1 to leave a channel as it is")
         if self.size is not None and (len(self.size) != 2 or min(self.size) < 1):
@@ -126,7 +126,7 @@ def parse_input(text: str) -> InputItem:
         return InputItem(None, None, _value(text, text))
     side, name = _split_side(name.strip())
     if not name:
-        raise InputError(f"--input {text} names no input", hint=_FORMS)
+        raise InputError(f"--input {text} names no input", found="nothing before the =", hint=_FORMS)
     return InputItem(name, side, _value(value.strip(), text))
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from aligner.errors import OutputError
+from aligner.records import progress
 
 
 def write_document(document: Mapping[str, Any], target: Path | TextIO) -> None:
@@ -67,6 +68,7 @@ def _write_file(data: bytes, target: Path) -> None:
             stream.write(data)
         return
     partial = final.with_name(f".{final.name[:200]}.{os.getpid()}.part")
+    progress.unfinished(str(partial))
     try:
         with partial.open("xb") as stream:
             stream.write(data)
