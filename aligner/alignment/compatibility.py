@@ -42,17 +42,25 @@ def agree(reference: Sketch | None, candidate: Sketch | None, within: float | No
 
     ``within`` replaces the relative difference that rounding and few elements allow.
     """
+    gap = distance(reference, candidate)
+    if gap is None or reference is None:
+        return None
+    return gap <= (within or (SAME_TENSOR if reference.size >= _MANY else SAME_FEW))
+
+
+def distance(reference: Sketch | None, candidate: Sketch | None) -> float | None:
+    """How far apart two sketches are, relative to the reference: its mean, spread and ends; None if incomparable."""
     if reference is None or candidate is None or reference.size != candidate.size:
         return None
     if not (reference.finite and candidate.finite) or reference.min == reference.max:
         return None
     extent = max(abs(reference.min), abs(reference.max), 1e-30)
-    allowed = within or (SAME_TENSOR if reference.size >= _MANY else SAME_FEW)
-    return (
-        abs(reference.rms - candidate.rms) <= allowed * reference.rms
-        and abs(reference.mean - candidate.mean) <= allowed * reference.rms
-        and abs(reference.min - candidate.min) <= 2 * allowed * extent
-        and abs(reference.max - candidate.max) <= 2 * allowed * extent
+    scale = max(reference.rms, 1e-30)
+    return max(
+        abs(reference.rms - candidate.rms) / scale,
+        abs(reference.mean - candidate.mean) / scale,
+        abs(reference.min - candidate.min) / (2 * extent),
+        abs(reference.max - candidate.max) / (2 * extent),
     )
 
 

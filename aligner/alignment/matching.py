@@ -11,10 +11,20 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
-from aligner.alignment.compatibility import COMMUTATIVE, FUSIBLE, agree, same_family, weight_sizes
+from aligner.alignment.compatibility import (
+    COMMUTATIVE,
+    FUSIBLE,
+    SAME_TENSOR,
+    agree,
+    distance,
+    same_family,
+    weight_sizes,
+)
 from aligner.alignment.skeleton import Skeleton
 from aligner.records.graph import Node
 
+_STEPS_BACK = 3
+_CLEARLY_NEARER = 100.0
 _LINEAR = frozenset({"conv", "conv_transpose", "matmul"})
 
 
@@ -77,10 +87,39 @@ class Matching:
     def _operands(self, reference: Node, candidate: Node) -> None:
         confidence = 0.95 * self.node_evidence[candidate.index].confidence
         for left, right in self._matched_operands(reference, candidate):
-            roots = self.reference.root(left), self.candidate.root(right)
+            roots = self._without_extra(self.reference.root(left), self.candidate.root(right))
             self.pair_roots(*roots, Evidence("structure", confidence))
             if self.roots.get(roots[0], ("",))[0] == roots[1]:
                 self.forms.setdefault(right, left)
+
+    def _without_extra(self, left: str, right: str) -> tuple[str, str]:
+        """Step over nodes that one side alone has (a lost rounding, a dropped activation), where the tensors say so."""
+        here = self._distance(left, right)
+        if not here:
+            return left, right
+        options = [(value, right) for value in self._upstream(self.reference, left)]
+        options += [(left, value) for value in self._upstream(self.candidate, right)]
+        for option in options:
+            there = self._distance(*option)
+            if there is not None and there <= min(SAME_TENSOR, here / _CLEARLY_NEARER):
+                return option
+        return left, right
+
+    def _distance(self, left: str, right: str) -> float | None:
+        return distance(self.reference.sketches.get(left), self.candidate.sketches.get(right))
+
+    @staticmethod
+    def _upstream(skeleton: Skeleton, value: str) -> list[str]:
+        """Tensors of the same size that a few nodes of one data input turn into this one, nearest first."""
+        found: list[str] = []
+        for _ in range(_STEPS_BACK):
+            node = skeleton.producer.get(value)
+            data = skeleton.data_inputs(node) if node is not None else []
+            if len(data) != 1 or skeleton.size(data[0]) != skeleton.size(value):
+                break
+            value = skeleton.root(data[0])
+            found.append(value)
+        return found
 
     def _matched_operands(self, reference: Node, candidate: Node) -> list[tuple[str, str]]:
         left, right = self.reference.data_inputs(reference), self.candidate.data_inputs(candidate)
@@ -172,15 +211,22 @@ class Matching:
                 if left and right and same_family(reference.kind, candidate.kind):
                     left = left if not biased[1] or biased[0] else self._with_bias(self.reference, left)
                     right = right if not biased[0] or biased[1] else self._with_bias(self.candidate, right)
-                    self._pair_outputs(left, right, evidence)
+                    self._pair_outputs(left, right, evidence, resized=self._fed_alike(reference, candidate))
 
-    def _pair_outputs(self, left: str, right: str, evidence: Evidence) -> None:
+    def _pair_outputs(self, left: str, right: str, evidence: Evidence, *, resized: bool) -> None:
         same = agree(self.reference.sketches.get(left), self.candidate.sketches.get(right))
         if same is False and not self.ends_agree(left, right):
             return
-        resized = evidence.rule in {"name", "weights"} or evidence.confidence >= 0.85
+        resized = resized or evidence.rule in {"name", "weights"} or evidence.confidence >= 0.85
         factor = 0.98 if same else 0.9
         self.pair_roots(left, right, Evidence(evidence.rule, factor * evidence.confidence), resized=resized)
+
+    def _fed_alike(self, reference: Node, candidate: Node) -> bool:
+        """Whether two nodes of one kind read nothing but each other's tensors: then another size is their own doing."""
+        left, right = self.reference.data_inputs(reference), self.candidate.data_inputs(candidate)
+        if reference.kind != candidate.kind or len(left) != len(right) or not left:
+            return False
+        return all(self._paired(a, b) for a, b in zip(left, right, strict=True))
 
     def _sides(self, reference: Node, candidate: Node) -> tuple[tuple[Skeleton, Node], tuple[Skeleton, Node]]:
         return (self.reference, reference), (self.candidate, candidate)

@@ -63,16 +63,29 @@ class Skeleton:
         if len(data) != 1:
             return False
         if node.kind in UNLESS_CHANGED:
-            return self.sketches.get(data[0]) is not None and self.sketches[data[0]] == self.sketches.get(
-                node.outputs[0]
-            )
+            before = self.sketches.get(data[0])
+            return before is not None and before.finite and before == self.sketches.get(node.outputs[0])
         if node.kind in UNLESS_RESIZED:
             shape = self.shape(data[0])
             return shape is not None and shape == self.shape(node.outputs[0])
         before, after = self.sketches.get(data[0]), self.sketches.get(node.outputs[0])
+        if node.kind == "cast" and self._rounds(data[0], node.outputs[0]):
+            return False
         if before is None or after is None:
             return True
         return before.size == after.size and not (node.kind == "quantize" and _clips(before, after))
+
+    def _rounds(self, before: str, after: str) -> bool:
+        """Whether a cast goes from floats to integers: that computes something."""
+        kinds = ["float" in (self._dtype(value) or "float") for value in (before, after)]
+        return kinds[0] and not kinds[1]
+
+    def _dtype(self, value: str) -> str | None:
+        sketch = self.sketches.get(value)
+        if sketch is not None:
+            return sketch.dtype.lower()
+        known = self.graph.values.get(value)
+        return known.dtype.lower() if known is not None and known.dtype else None
 
     def root(self, value: str) -> str:
         """The tensor that a chain of layout-only nodes started from."""

@@ -22,6 +22,8 @@ from aligner.records.weight import WeightMatch, looks_initialised
 
 _RELATED = 0.5
 _PARTS = 8
+_COARSE = 1e-2
+"""Distance of fingerprints up to which eight bits may stand for what a run computed from weights."""
 _GROUP = 16
 
 
@@ -55,7 +57,9 @@ def audit(
     for left, right in regions:
         work.changed("structure", _within(work, left, right))
     work.changed("order", _in_order(work))
+    work.completed()
     work.repeated()
+    work.unshared(regions)
     return work.result()
 
 
@@ -80,8 +84,9 @@ class _Audit:
         return [entry for entry in self.sides[side] if self.is_free(side, entry)]
 
     def is_free(self, side: int, entry: Entry) -> bool:
-        """Whether no weight of the entry is taken; scale and variance may serve a kernel and a bias."""
-        return entry.sources[0].id not in self.taken[side]
+        """Whether no weight of the entry is taken; what a run computed may share all but the first."""
+        sources = entry.sources[:1] if entry.made == "constant-folded" else entry.sources
+        return all(source.id not in self.taken[side] for source in sources)
 
     def equal(self, rule: str, options: Options) -> None:
         """Pair what holds the same numbers."""
@@ -108,11 +113,15 @@ class _Audit:
         for left, right in options:
             if not (self.is_free(0, left) and self.is_free(1, right)) or left.size != right.size:
                 continue
+            if not _same_role(left, right):
+                continue
             if left.load is not None and right.load is not None:
                 found.append((relate(left.load(), right.load(), numbers_agree=False), left, right))
         for relation, left, right in sorted(found, key=lambda item: (item[0].relative, item[1].made)):
             if self.is_free(0, left) and self.is_free(1, right):
                 self._pair(rule, left, right, relation)
+                if left.made or right.made:
+                    self.changed(rule, self._beside(left, right))
 
     def joined(self) -> None:
         """Weights that one side stores as one array: gates of a recurrent layer, queries with keys and values."""
@@ -125,6 +134,22 @@ class _Audit:
                     for part in group:
                         left, right = (part, entry) if whole else (entry, part)
                         self._record("values", left, right, Relation(True, (word,), None, 0.0, 1.0))
+
+    def completed(self) -> None:
+        """Weights that constant folding has worked into one that was found through another of its sources."""
+        partners = {match.reference.id: match for match in self.matches if match.reference and match.candidate}
+        stored = {entry.sources[0].id: entry for entry in self.sides[1] if not entry.made}
+        for entry in self.sides[0]:
+            missing = [source for source in entry.sources if source.id not in self.taken[0]]
+            found = next((partners[source.id] for source in entry.sources if source.id in partners), None)
+            if entry.made != "constant-folded" or not missing or found is None or found.candidate is None:
+                continue
+            other = stored.get(found.candidate.id)
+            relation = _relation(entry, other) if other is not None else None
+            if other is not None and relation is not None:
+                rest = replace(entry, sources=tuple(missing))
+                self._take((rest,), ())
+                self._record("values", rest, other, replace(relation, transforms=(entry.made, *relation.transforms)))
 
     def repeated(self) -> None:
         """Weights that one side shares between layers and the other stores for each."""
@@ -140,6 +165,26 @@ class _Audit:
                         words = ("shared", *(word for word in relation.transforms if word != "same"))
                         self._record("values", left, right, replace(relation, transforms=words), again=True)
                         break
+
+    def unshared(self, regions: Iterable[tuple[frozenset[str], frozenset[str]]]) -> None:
+        """Weights that one side shares, and the other stores again with other numbers for one of the uses."""
+        for left, right in regions:
+            for entry in [entry for entry in self.free(1) if entry.ids <= right and not entry.made]:
+                for other in self.sides[0]:
+                    if (
+                        other.made
+                        or not other.ids <= left
+                        or other.size != entry.size
+                        or entry.literal
+                        or entry.neutral
+                    ):
+                        continue
+                    assert other.load is not None and entry.load is not None
+                    self._take((), (entry,))
+                    self._record(
+                        "structure", other, entry, relate(other.load(), entry.load(), numbers_agree=False), again=True
+                    )
+                    break
 
     def result(self) -> tuple[WeightMatch, ...]:
         """All matches, in the order in which the reference uses its weights, then the candidate's own."""
@@ -190,10 +235,21 @@ class _Audit:
 def _relation(left: Entry, right: Entry) -> Relation | None:
     """How two entries hold the same numbers; None where they do not and only their fingerprints are known."""
     if left.load is not None and right.load is not None:
-        return relate(left.load(), right.load(), numbers_agree=_agree(left, right, EXACT))
-    if not _agree(left, right, ROUNDED if _narrow((left, right)) else EXACT):
+        return relate(left.load(), right.load(), numbers_agree=_agree(left, right, _allowed((left, right))))
+    if left.print is None or right.print is None or not left.print.telling:
         return None
-    return Relation(True, ("cast",) if _narrow((left, right)) else (), None, _distance(left, right), 1.0)
+    stored = "dequantised" if _integer((left, right)) else "cast" if _narrow((left, right)) else ""
+    apart = _distance(left, right)
+    allowed = _COARSE if stored == "dequantised" else _allowed((left, right))
+    return Relation(True, (stored,) if stored else (), None, apart, 1.0) if apart <= allowed else None
+
+
+def _allowed(entries: Iterable[Entry]) -> float:
+    return ROUNDED if _narrow(entries) else EXACT
+
+
+def _integer(entries: Iterable[Entry]) -> bool:
+    return any(source.dtype.startswith(("int", "uint")) for entry in entries for source in entry.sources)
 
 
 def _narrow(entries: Iterable[Entry]) -> bool:
@@ -213,12 +269,16 @@ def _agree(left: Entry, right: Entry, allowed: float) -> bool:
 
 def _may_be_equal(left: Entry, right: Entry) -> bool:
     """Whether it is worth reading both arrays."""
-    if left.size != right.size:
+    if left.size != right.size or not _same_role(left, right):
         return False
     if left.print is None or right.print is None:
         return left.print is right.print
-    integers = any(source.dtype.startswith(("int", "uint")) for entry in (left, right) for source in entry.sources)
-    return integers or left.print.distance(right.print) <= 2 * ROUNDED
+    return _integer((left, right)) or left.print.distance(right.print) <= 2 * ROUNDED
+
+
+def _same_role(left: Entry, right: Entry) -> bool:
+    """Whether two operands of normalisations of one form stand in the same place: a scale answers no shift."""
+    return left.role is None or right.role is None or left.role[1] != right.role[1] or left.role == right.role
 
 
 def _regions(alignment: Alignment) -> Iterator[tuple[frozenset[str], frozenset[str]]]:
@@ -294,7 +354,7 @@ def _group(whole: Entry, parts: Sequence[Entry]) -> tuple[Entry, ...]:
     if whole.print is None or not whole.print.telling or whole.made:
         return ()
     for chosen in _groupings(whole.size, parts):
-        if _sum(chosen).distance(whole.print) <= (ROUNDED if _narrow((whole, *chosen)) else EXACT):
+        if _sum(chosen).distance(whole.print) <= _allowed((whole, *chosen)):
             return chosen
     return ()
 

@@ -44,6 +44,8 @@ class Entry:
     """Of its first user, in the dataflow's order."""
     made: str = ""
     """What made it out of its sources: "BN-folded", "constant-folded", "" for a weight as it is stored."""
+    role: tuple[int, int] | None = None
+    """Place and number of the operands of a normalisation that holds nothing but vectors: scale, shift, mean …"""
     literal: bool = False
     """Whether it is a number written into the model rather than a parameter: nobody misses it."""
 
@@ -145,8 +147,16 @@ def _stored(skeleton: Skeleton, name: str, nodes: list[Node]) -> Entry:
         load=lambda: Numbers(weight.values(), weight.dtype, weight.quantization),
         users=tuple(node.index for node in nodes),
         place=min(skeleton.order[node.index] for node in nodes),
+        role=_role(skeleton, name, nodes),
         literal=_literal(skeleton, name, weight, nodes, print_),
     )
+
+
+def _role(skeleton: Skeleton, name: str, nodes: list[Node]) -> tuple[int, int] | None:
+    if len(nodes) != 1 or nodes[0].kind != "norm" or len(skeleton.data_inputs(nodes[0])) != 1:
+        return None
+    roots = skeleton.weight_roots(nodes[0])
+    return roots.index(name), len(roots)
 
 
 def _literal(skeleton: Skeleton, name: str, weight: Weight, nodes: list[Node], print_: Fingerprint | None) -> bool:

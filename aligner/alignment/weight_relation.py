@@ -27,6 +27,8 @@ SAME = 2e-6
 CAST = 4e-3
 """… and up to which one is the other in a narrower float type: bfloat16 keeps eight bits."""
 _CORRELATED = 0.99
+_RELATED = 0.5
+_PROPORTIONAL = 1 - 1e-9
 _STEP = 0.51
 _BLOCK = 1 << 20
 _PROBES = 64
@@ -110,6 +112,8 @@ class _Gap:
     correlation: float
     beyond: float
     """Share of elements further apart than half a quantisation step."""
+    factor: float = 1.0
+    """That takes the left numbers closest to the right ones."""
 
 
 def relate(left: Numbers, right: Numbers, *, numbers_agree: bool) -> Relation:
@@ -122,12 +126,13 @@ def relate(left: Numbers, right: Numbers, *, numbers_agree: bool) -> Relation:
     for move in _moves(left.array.shape, right.array.shape, flips=numbers_agree):
         moved, target = _held(move(left.array), right), _target(move, left.array, right.array)
         steps = _steps(move, left, right, target.shape)
-        if nearest is not None and not _probe(moved, target, steps):
+        unlikely = move.flips or target.size > _BLOCK
+        if nearest is not None and unlikely and not _probe(moved, target, steps):
             continue
         gap = _distance(moved, target, steps)
         if _matches(gap, precise, stepped=steps is not None):
             return Relation(True, (*move.words, *precise), move.visible_axes, gap.relative, gap.correlation)
-        if nearest is None or gap.relative < nearest[1].relative:
+        if nearest is None or gap.correlation > max(nearest[1].correlation + 1e-6, _RELATED):
             nearest = move, gap
     assert nearest is not None  # flattening always fits
     move, gap = nearest
@@ -138,7 +143,9 @@ def relate(left: Numbers, right: Numbers, *, numbers_agree: bool) -> Relation:
     rounded = gap.relative <= CAST and _rounded(move(left.array), _target(move, left.array, right.array))
     if rounded:
         return Relation(True, (*move.words, "cast"), move.visible_axes, gap.relative, gap.correlation)
-    return Relation(False, move.words, move.visible_axes, gap.relative, gap.correlation)
+    scaled = (f"scaled ×{gap.factor:.6g}",) if gap.correlation >= _PROPORTIONAL else ()
+    words = tuple(word for word in move.words if word != "same") + scaled
+    return Relation(False, words, move.visible_axes, gap.relative, gap.correlation)
 
 
 def _held(array: Array, right: Numbers) -> Array:
@@ -239,7 +246,8 @@ def _distance(left: Array, right: Array, steps: Wide | None) -> _Gap:
         if steps is not None:
             beyond += int((np.abs(delta) > _STEP * steps[part].reshape(-1) + 1e-7 * np.abs(a)).sum())
     count = max(right.size, 1)
-    return _Gap(sqrt(gap / squares) if squares else float(gap > 0), _correlation(sums, count), beyond / count)
+    relative = sqrt(gap / squares) if squares else float(gap > 0)
+    return _Gap(relative, _correlation(sums, count), beyond / count, float(sums[4]) / (squares or 1.0))
 
 
 def _correlation(sums: NDArray[np.float64], count: int) -> float:

@@ -43,6 +43,7 @@ class RegionNumbers:
 
     ``unit`` is that of the coarsest dtype among what the candidate's region reads and gives; ``step`` its largest
     quantisation step, 0 for float regions; ``offset`` the largest bias that its sums are cancelled by.
+    ``rounded`` tensors are judged by how many elements flip, not by how far.
     """
 
     reduction: int
@@ -52,6 +53,7 @@ class RegionNumbers:
     unit: float
     step: float
     offset: float
+    rounded: bool
 
 
 def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNumbers:
@@ -75,6 +77,7 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
         unit=coarsest,
         step=step,
         offset=_offset(graphs[1], measured, nodes[1]),
+        rounded=not step and rounds_to_integers(measured.candidate_dtype, nodes[1]),
         storage=_storage(graphs, measured),
         quantized=step > 0 or _storage(graphs, measured) >= _QUANTIZED_UNIT,
     )
@@ -161,7 +164,7 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
     limit = relative * (difference.peak + numbers.offset)
     if numbers.step:
         limit += 1.5 * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
-    if measured.noise is not None:
+    if measured.noise is not None and not numbers.rounded:
         factor = _STEPS_OF_NOISE if numbers.step else growth
         limit = max(limit, factor * measured.noise.max_abs)
     return limit
