@@ -169,7 +169,7 @@ class _Audit:
     def unshared(self, regions: Iterable[tuple[frozenset[str], frozenset[str]]]) -> None:
         """Weights that one side shares, and the other stores again with other numbers for one of the uses."""
         for left, right in regions:
-            for entry in [entry for entry in self.free(1) if entry.ids <= right and not entry.made]:
+            for entry in [entry for entry in self.free(1) if entry.ids <= right and not (entry.made or entry.literal)]:
                 for other in self.sides[0]:
                     if (
                         other.made
@@ -194,7 +194,7 @@ class _Audit:
                     weight = entry.sources[0]
                     sides = (weight, None) if side == 0 else (None, weight)
                     self.matches.append(WeightMatch(status, *sides))  # type: ignore[arg-type]
-        order = {entry.sources[0].id: place for place, entry in enumerate(self.sides[0])}
+        order = {entry.sources[0].id: place for place, entry in enumerate(self.sides[0]) if not entry.made}
         last = len(order)
         return tuple(sorted(self.matches, key=lambda m: order.get(m.reference.id, last) if m.reference else last))
 
