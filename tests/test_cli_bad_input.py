@@ -1,4 +1,4 @@
-"""What cannot be compared: exit code 2, three parts on standard error, nothing on standard output, nothing left behind."""
+"""What cannot be compared: exit code 2, three parts on standard error, nothing on standard output, no file left."""
 
 from __future__ import annotations
 

@@ -88,18 +88,22 @@ def _arrays(pair: LayerPair, role: str) -> tuple[Array, Array] | None:
     return left, right if right.shape == left.shape else right.reshape(left.shape) if left.ndim == 1 else right
 
 
-def _stranger(pair: LayerPair, role: str) -> str | None:
-    """Words for a parameter that looks drawn by an initialiser and has nothing to do with the reference's."""
+def _stranger(pair: LayerPair, role: str, *, sure: bool = True) -> str | None:
+    """Words for a parameter that looks drawn by an initialiser and has nothing to do with the reference's.
+
+    Not ``sure``: large ones need not look like it, where every other layer of the model is wrong as well.
+    """
     arrays = _arrays(pair, role)
     if arrays is None or likeness.same_numbers(*arrays):
         return None
     left, right = arrays
     alike = likeness.correlation(left, right)
-    if alike > _STRANGERS or not likeness.looks_initialised(right):
+    fresh = likeness.looks_initialised(right)
+    if alike > _STRANGERS or not (fresh or (not sure and right.ndim > 1 and right.size >= 64 and abs(alike) < 0.2)):
         return None
     if role in {"bias", "shift", "mean"} and not right.any() and _zeroed(pair, role):
         return None
-    return f"{role} correlates {alike:.2f} with the reference's and looks freshly initialised"
+    return f"{role} correlates {alike:.2f} with the reference's" + (" and looks freshly initialised" if fresh else "")
 
 
 def _zeroed(pair: LayerPair, role: str) -> bool:
@@ -127,6 +131,7 @@ def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
 
 class _Unloaded(WeightCause):
     prior: ClassVar[float] = 0.95
+    whole: ClassVar[bool] = False
     advice: ClassVar[str] = (
         "load the checkpoint before exporting, and check what load_state_dict(strict=False) returns: a nested "
         "checkpoint (params_ema, state_dict …) must be unwrapped and a prefix like 'module.' stripped first"
@@ -134,7 +139,8 @@ class _Unloaded(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Fresh numbers, in the part of the model that this cause is about."""
-        words = _stranger(pair, role)
+        many = self.whole and len(_weighted(survey)[0]) > 2
+        words = None if _derived(pair, role) else _stranger(pair, role, sure=not many)
         return words if words and self.extent(survey) else None
 
     @abstractmethod
@@ -146,6 +152,7 @@ class WeightsNotLoaded(_Unloaded):
     """Nothing was loaded: a non-strict load of a nested dict."""
 
     id: ClassVar[str] = "weights-not-loaded"
+    whole: ClassVar[bool] = True
 
     def extent(self, survey: Survey) -> bool:
         """All of it."""
@@ -395,7 +402,7 @@ class WeightsBiasMissing(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Zeros, nothing, or a multiple of the reference's."""
-        if role not in {"bias", "shift", "b", "rb"}:
+        if role not in {"bias", "shift", "b", "rb"} or {"kernel", "w", "r", "scale"} & set(differing(pair)):
             return None
         left, right = pair.reference.parameters[role], pair.candidate.parameters.get(role)
         if right is None or not right.any():

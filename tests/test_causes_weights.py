@@ -1,0 +1,172 @@
+"""Each cause that lies in weights: a model that has it, and others that must not be taken for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from tests.cause_models import Net, causes, edited, image, proven  # noqa: E402
+
+F = torch.nn.functional
+
+
+def chain(n, x):
+    y = F.relu(F.conv2d(x, n.k0, n.b0))
+    y = F.relu(F.conv2d(y, n.k1, n.b1))
+    y = F.relu(F.conv2d(y, n.k2, n.b2))
+    return F.linear(y.mean((2, 3)), n.w, n.v)
+
+
+SHAPES = {
+    **{"k0": (8, 3, 3, 3), "b0": (8,), "k1": (8, 8, 3, 3), "b1": (8,)},
+    **{"k2": (8, 8, 1, 1), "b2": (8,), "w": (8, 8), "v": (8,)},
+}
+
+
+def fresh(seed: int) -> Callable:
+    def draw(old):
+        generator = torch.Generator().manual_seed(seed)
+        bound = 1 / np.sqrt(old[0].numel())
+        return (torch.rand(old.shape, generator=generator) * 2 - 1) * bound
+
+    return draw
+
+
+def noisy(old):
+    return old + 0.02 * torch.randn(old.shape, generator=torch.Generator().manual_seed(9)) * old.abs().mean()
+
+
+def quantized(old):
+    step = old.abs().amax(dim=(1, 2, 3), keepdim=True) / 127
+    return torch.round(old / step) * step
+
+
+FAULTS: dict[str, dict[str, Callable]] = {
+    "weights-not-loaded": {name: fresh(k) for k, name in enumerate(("k0", "k1", "k2", "w"))},
+    "weights-partly-loaded": {"k1": fresh(3)},
+    "weights-wrong-entry": dict.fromkeys(("k0", "k1", "k2", "w"), noisy),
+    "weights-transposed": {"w": lambda w: w.T.contiguous()},
+    "weights-permuted": {"k1": lambda k: k[torch.tensor([3, 1, 0, 2, 7, 6, 5, 4])]},
+    "weights-changed": {"k1": lambda k: k * 1.05},
+    "weights-reduced-precision": {"k1": lambda k: k.half().float()},
+    "weights-quantized": {"k1": quantized},
+    "weights-bias-missing": {"b1": torch.zeros_like},
+}
+
+
+@pytest.mark.parametrize("identifier", FAULTS)
+def test_weights_that_are_wrong_are_named_with_proof(identifier):
+    reference = Net(chain, **SHAPES)
+    found = causes(reference, edited(reference, **FAULTS[identifier]))
+    assert found[0].id == identifier, [(f.id, f.explained, f.evidence) for f in found]
+    assert found[0].explained is not None and found[0].explained > 0.9
+
+
+@pytest.mark.parametrize("identifier", FAULTS)
+def test_no_other_fault_of_weights_is_proven_as_this_one(identifier):
+    reference = Net(chain, **SHAPES)
+    for other, changes in FAULTS.items():
+        if other not in {identifier, "weights-changed"} and identifier != "weights-changed":
+            assert identifier not in proven(causes(reference, edited(reference, **changes)))[:1], other
+
+
+def test_every_layer_unloaded_is_one_finding():
+    reference = Net(chain, **SHAPES)
+    found = causes(reference, edited(reference, **FAULTS["weights-not-loaded"]))
+    assert [f.id for f in found].count("weights-not-loaded") == 1
+    assert "likewise at 3 other nodes" in found[0].evidence
+
+
+class Branches(torch.nn.Module):
+    def __init__(self, seed: int):
+        super().__init__()
+        torch.manual_seed(seed)
+        self.left = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3))
+        self.right = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3))
+        for parameter in self.parameters():
+            parameter.data = parameter.data * (1 + 5 * parameter.data.abs())
+        self.eval()
+
+    def forward(self, x):
+        return self.left(x) + self.right(x)
+
+
+def branches(**loaded: bool):
+    reference, candidate = Branches(0), Branches(0)
+    plain = [torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 8, 3)]
+    for name in ("left", "right"):
+        if not loaded.get(name, True):
+            part = getattr(candidate, name)
+            for place, layer in zip((0, 2), plain, strict=True):
+                part[place].load_state_dict(layer.state_dict())
+    return reference, candidate
+
+
+def test_a_sub_tree_left_at_its_initial_weights_is_a_prefix_mismatch():
+    found = causes(*branches(left=False))
+    assert found[0].id == "weights-prefix-mismatch"
+    assert found[0].explained is not None
+
+
+def test_a_single_layer_is_no_prefix_mismatch():
+    reference = Net(chain, **SHAPES)
+    found = causes(reference, edited(reference, k1=fresh(4)))
+    assert "weights-prefix-mismatch" not in [f.id for f in found]
+
+
+def twice(n, x):
+    return F.conv2d(F.relu(F.conv2d(x, n.k, padding=1)), n.k, padding=1)
+
+
+def test_a_shared_weight_edited_for_one_use():
+    reference = Net(twice, k=(3, 3, 3, 3))
+    candidate = Net(
+        lambda n, x: F.conv2d(F.relu(F.conv2d(x, n.k, padding=1)), n.other, padding=1),
+        k=(3, 3, 3, 3),
+        other=(3, 3, 3, 3),
+    )
+    candidate.other.data = candidate.k.data * 1.3
+    found = causes(reference, candidate)
+    assert found[0].id == "weights-shared-edited", [(f.id, f.evidence) for f in found]
+    assert found[0].explained is not None
+
+
+def test_a_weight_of_one_use_is_not_called_shared():
+    reference = Net(chain, **SHAPES)
+    found = causes(reference, edited(reference, k1=lambda k: k * 1.3))
+    assert "weights-shared-edited" not in [f.id for f in found]
+
+
+def normalised(n, x):
+    y = F.conv2d(x, n.k, n.b)
+    return F.relu(F.batch_norm(y, torch.linspace(-0.3, 0.2, 6), torch.linspace(0.1, 2.0, 6), n.g, n.h))
+
+
+FOLDED = {"k": (6, 6, 3, 3), "b": (6,), "g": (6,), "h": (6,)}
+
+
+def fold(axis: int, times: int = 1):
+    """A convolution with the normalisation folded in along an axis of the kernel."""
+    reference = Net(normalised, **FOLDED)
+    candidate = Net(lambda n, x: F.relu(F.conv2d(x, n.k, n.b)), k=FOLDED["k"], b=FOLDED["b"])
+    scale = reference.g.data / torch.sqrt(torch.linspace(0.1, 2.0, 6) + 1e-5)
+    shape = [1, 1, 1, 1]
+    shape[axis] = 6
+    candidate.k.data = reference.k.data * (scale**times).reshape(shape)
+    candidate.b.data = (reference.b.data - torch.linspace(-0.3, 0.2, 6)) * scale + reference.h.data
+    return reference, candidate, image((2, 6, 9, 7))
+
+
+@pytest.mark.parametrize(("axis", "times"), [(1, 1), (0, 2), (0, 0)])
+def test_a_fold_along_the_wrong_axis_twice_or_not_at_all(axis, times):
+    found = causes(*fold(axis, times))
+    assert found[0].id == "weights-bn-fold", [(f.id, f.evidence) for f in found]
+    assert found[0].explained is not None
+
+
+def test_a_right_fold_is_clean():
+    assert causes(*fold(0)) == []
