@@ -169,22 +169,13 @@ class _Audit:
     def unshared(self, regions: Iterable[tuple[frozenset[str], frozenset[str]]]) -> None:
         """Weights that one side shares, and the other stores again with other numbers for one of the uses."""
         for left, right in regions:
-            for entry in [entry for entry in self.free(1) if entry.ids <= right and not (entry.made or entry.literal)]:
-                for other in self.sides[0]:
-                    if (
-                        other.made
-                        or not other.ids <= left
-                        or other.size != entry.size
-                        or entry.literal
-                        or entry.neutral
-                    ):
-                        continue
+            shared = [other for other in self.sides[0] if not other.made and len(other.users) > 1 and other.ids <= left]
+            for entry in [entry for entry in self.free(1) if not (entry.made or entry.literal) and entry.ids <= right]:
+                for other in [other for other in shared if other.size == entry.size][:1]:
                     assert other.load is not None and entry.load is not None
+                    relation = relate(other.load(), entry.load(), numbers_agree=False)
                     self._take((), (entry,))
-                    self._record(
-                        "structure", other, entry, relate(other.load(), entry.load(), numbers_agree=False), again=True
-                    )
-                    break
+                    self._record("structure", other, entry, relation, again=True)
 
     def result(self) -> tuple[WeightMatch, ...]:
         """All matches, in the order in which the reference uses its weights, then the candidate's own."""
