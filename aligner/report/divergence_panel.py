@@ -11,7 +11,7 @@ from rich.text import Text
 
 from aligner.records.comparison import Comparison, Errors, Finding, Pair, Side, TensorStatistics
 from aligner.report.numbers import ABSENT, count, index, multiple, number, percent, shape
-from aligner.report.page import Page
+from aligner.report.page import LONGEST_NAME, Page
 from aligner.report.words import STYLES
 
 _LABEL = 10
@@ -48,7 +48,7 @@ def cause_facts(page: Page, cause: Finding) -> Table:
         if cause.explained is None
         else f"proven: explains {percent(cause.explained)} of the local error"
     )
-    what = page.text(cause.id, "bold").append_text(page.text(" at ")).append_text(page.text(cause.node))
+    what = page.text(cause.id, "bold").append_text(page.text(" at ")).append_text(page.text(cause.node, width=LONGEST_NAME))
     return page.facts(
         [
             ("cause", what.append_text(page.text(f" — {proof}"))),

@@ -28,7 +28,13 @@ def print_graph(graph: Graph, signature: Signature, console: Console, *, path: s
     page.print(page.facts(facts))
     if graph.nodes:
         page.heading("nodes", "in execution order")
-        page.print(table(page, _columns(graph), [NodeRow(graph, node) for node in graph.nodes]))
+        rows = [NodeRow(graph, node) for node in graph.nodes]
+        shown = table(page, _columns(graph), rows)
+        page.print(shown)
+        titles = {str(column.header) for column in shown.columns}
+        hidden = [c.title for c in _columns(graph) if page.plain(c.title) not in titles and any(map(c.cell, rows))]
+        if hidden:
+            page.print(page.text(f"no room for {', '.join(hidden)}: a wider terminal, or --json FILE", "dim"))
 
 
 @dataclass(frozen=True, slots=True)

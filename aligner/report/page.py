@@ -35,6 +35,8 @@ _ASCII = str.maketrans(
 
 _MINIMUM = 40
 _LONGEST = 400
+LONGEST_NAME = 96
+"""Cells that a name may take in a sentence; converters join the names of all that they fuse."""
 
 _RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
 _RULED_ASCII = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
@@ -111,8 +113,9 @@ class Page:
         return Text(self.plain(text, width), style=style, overflow="fold")
 
     def prose(self, text: str, style: str = "") -> Text:
-        """A sentence of any length, its line breaks undone."""
-        return Text(self.plain(sentence(text), 10 * _LONGEST), style=style, overflow="fold")
+        """A sentence of any length, its line breaks undone; names that would fill lines of it lose their middle."""
+        words = " ".join(shorten(word, LONGEST_NAME, "…") for word in text[: 100 * _LONGEST].split())
+        return Text(self.plain(words, 10 * _LONGEST), style=style, overflow="fold")
 
     def print(self, item: RenderableType = "", *, indent: int = 0) -> None:
         """Print one thing, without markup, highlighting or emoji codes."""

@@ -43,7 +43,8 @@ def print_comparison(comparison: Comparison, console: Console, *, full: bool = F
 
 
 def _print_models(page: Page, comparison: Comparison) -> None:
-    if comparison.verdict != "inconclusive" and comparison.reason:
+    told = comparison.verdict == "inconclusive" or comparison.first_divergence is not None  # by the headline
+    if comparison.reason and not told:
         page.print(page.prose(comparison.reason))
     facts: list[Fact] = [(side, page.text(_model(summary))) for side, summary in _summaries(comparison)]
     page.print(page.facts(facts))
