@@ -48,7 +48,11 @@ def cause_facts(page: Page, cause: Finding) -> Table:
         if cause.explained is None
         else f"proven: explains {percent(cause.explained)} of the local error"
     )
-    what = page.text(cause.id, "bold").append_text(page.text(" at ")).append_text(page.text(cause.node, width=LONGEST_NAME))
+    what = (
+        page.text(cause.id, "bold")
+        .append_text(page.text(" at "))
+        .append_text(page.text(cause.node, width=LONGEST_NAME))
+    )
     return page.facts(
         [
             ("cause", what.append_text(page.text(f" — {proof}"))),
