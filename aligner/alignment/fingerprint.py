@@ -25,6 +25,7 @@ EXACT = 1e-6
 ROUNDED = 2e-3
 """… and up to which one is a lower-precision copy of the other (float16, bfloat16)."""
 _SMALLEST = 4
+_CHUNK = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +68,18 @@ def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
     flat = np.asarray(array).reshape(-1)
     if flat.size == 0:
         return None
-    values = flat.astype(np.float64)
-    if not np.isfinite(values).all():
-        return None
-    return Fingerprint(
-        size=int(values.size),
-        total=float(values.sum()),
-        magnitude=float(np.abs(values).sum()),
-        energy=float(values @ values),
-        low=float(values.min()),
-        high=float(values.max()),
-    )
+    total = magnitude = energy = 0.0
+    low, high = float("inf"), float("-inf")
+    for start in range(0, flat.size, _CHUNK):
+        values = flat[start : start + _CHUNK].astype(np.float64)
+        least, most = float(values.min()), float(values.max())
+        if not (np.isfinite(least) and np.isfinite(most)):
+            return None
+        low, high = min(low, least), max(high, most)
+        total += float(values.sum())
+        magnitude += float(np.abs(values).sum())
+        energy += float(values @ values)
+    return Fingerprint(size=int(flat.size), total=total, magnitude=magnitude, energy=energy, low=low, high=high)
 
 
 @dataclass(frozen=True, slots=True)
