@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich.console import Group, RenderableType
 from rich.panel import Panel
@@ -18,6 +18,7 @@ _LABEL = 10
 _WIDEST = 124
 _ALIASES = 3
 _LONGEST = 200
+_REGION = 8
 
 
 def divergence_panel(page: Page, comparison: Comparison) -> Panel | None:
@@ -78,7 +79,8 @@ def _sides(page: Page, comparison: Comparison, pair: Pair) -> Table:
         page.text(f"reference ({comparison.reference.framework})", "bold"),
         page.text(f"candidate ({comparison.candidate.framework})", "bold"),
     )
-    ours, theirs = dict(_facts(pair.reference)), dict(_facts(pair.candidate))
+    ours = dict(_facts(pair.reference, pair.reference_nodes))
+    theirs = dict(_facts(pair.candidate, pair.candidate_nodes))
     if pair.axes is not None:
         theirs["shape"] += f"  (reference axes {', '.join(map(str, pair.axes))})"
     for label in ours:
@@ -89,7 +91,7 @@ def _sides(page: Page, comparison: Comparison, pair: Pair) -> Table:
     return grid
 
 
-def _facts(side: Side) -> Iterator[tuple[str, str]]:
+def _facts(side: Side, nodes: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Every label comes out on both sides; one that is empty on both is not printed."""
     numbers = side.statistics
     yield "tensor", side.name
@@ -97,6 +99,7 @@ def _facts(side: Side) -> Iterator[tuple[str, str]]:
     yield "also", ", ".join(side.names[:_ALIASES])
     yield "node", side.node if side.node != side.name else ""
     yield "op", side.op
+    yield "region", _region(nodes)
     yield "scope", side.scope or ""
     yield "source", side.source or ""
     yield "shape", shape(side.shape)
@@ -105,6 +108,14 @@ def _facts(side: Side) -> Iterator[tuple[str, str]]:
     yield "range", f"{number(numbers.min, 6)} … {number(numbers.max, 6)}"
     yield "unique", _unique(numbers)
     yield "NaN, inf", f"{count(numbers.nan)}, {count(numbers.inf)}" if numbers.nan or numbers.inf else ""
+
+
+def _region(nodes: Sequence[str]) -> str:
+    """The nodes that make this tensor together; empty for a single one."""
+    if len(nodes) < 2:
+        return ""
+    few = nodes if len(nodes) <= _REGION else [*nodes[: _REGION // 2], "…", *nodes[-_REGION // 2 :]]
+    return f"{len(nodes)} nodes: {', '.join(few)}"
 
 
 def _unique(numbers: TensorStatistics) -> str:

@@ -17,6 +17,8 @@ from aligner.report.pair_table import around, culprit_table, measured, output_ta
 from aligner.report.words import label, other_culprits, place, tally
 
 _CULPRITS, _CAUSES, _OUTPUTS, _NOTES, _REASONS, _EXAMPLES, _FED = 5, 2, 6, 5, 3, 2, 8
+_CERTAIN = 0.95
+"""Confidence from which on nobody needs to look at a pair."""
 
 Fact = tuple[str, RenderableType]
 
@@ -136,6 +138,7 @@ def _print_circumstances(page: Page, comparison: Comparison, full: bool) -> None
             "fed", _cut(page, [line for fed in comparison.inputs for line in _fed(fed)], None if full else _FED)
         ),
         *_labelled("notes", _cut(page, [*map(sentence, _notes(comparison))], None if full else _NOTES)),
+        *_labelled("paired", _paired(page, comparison)),
         *_labelled("unpaired", _unpaired(page, comparison, full)),
         *_labelled("judged by", [page.prose(comparison.tolerance.rule)] if full and comparison.tolerance.rule else []),
         *_labelled("seconds", [page.text(_seconds(comparison))] if full and comparison.timing else []),
@@ -168,6 +171,15 @@ def _cut(page: Page, lines: Sequence[str], most: int | None) -> list[RenderableT
     if len(lines) > len(shown):
         shown.append(page.text(f"{len(lines) - len(shown):,} more: --full", "dim"))
     return shown
+
+
+def _paired(page: Page, comparison: Comparison) -> list[RenderableType]:
+    """How sure the least sure pair is; nothing where all are as good as certain."""
+    least = min(comparison.pairs, key=lambda pair: pair.confidence, default=None)
+    if least is None or least.confidence >= _CERTAIN:
+        return []
+    where = f"{place(least.reference)} — candidate {least.candidate.name}"
+    return [page.text(f"lowest confidence {number(least.confidence)} ({least.rule}) at {where}")]
 
 
 def _unpaired(page: Page, comparison: Comparison, full: bool) -> list[RenderableType]:
