@@ -30,8 +30,15 @@ def plot(comparison: Comparison) -> Figure:
     numbers = range(len(pairs))
     local = [_positive(pair.local) for pair in pairs]
     axes.plot(numbers, [_positive(pair.accumulated) for pair in pairs], color="#d98200", label="accumulated")
-    axes.vlines(numbers, 0, local, color="#c62828", linewidth=1, label="local")
-    axes.plot(numbers, [pair.bound or math.nan for pair in pairs], color="#2f8f4e", linestyle="--", label="bound")
+    axes.plot(numbers, local, ".", color="#c62828", markersize=3, label="local")
+    axes.plot(
+        numbers,
+        [pair.bound or math.nan for pair in pairs],
+        color="#2f8f4e",
+        marker="_",
+        linestyle="none",
+        label="bound",
+    )
     if any(pair.noise for pair in pairs):
         axes.plot(numbers, [pair.noise or math.nan for pair in pairs], ".", color="#8a94a3", label="noise")
     _mark_culprits(axes, comparison, local)

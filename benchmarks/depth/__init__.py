@@ -1,0 +1,1 @@
+"""How rounding grows with depth while no node errs."""
