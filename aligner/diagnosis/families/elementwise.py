@@ -228,8 +228,8 @@ class ReduceAxis(Cause):
         """A mean or deviation that divides by n − 1 on one side only: a constant factor."""
         if scene.expected is None:
             return
-        for _, _, operation in scene.nodes("reduce", "avg_pool"):
-            count = _averaged(operation)
+        counts = [_averaged(operation) for _, _, operation in scene.nodes("reduce", "avg_pool")]
+        for count in dict.fromkeys(counts + _before(scene)):
             if count < 2:
                 continue
             for words, factor in (
@@ -246,6 +246,20 @@ class ReduceAxis(Cause):
                     only_proven=True,
                     needed=0.999,
                 )
+
+
+def _before(scene: Scene) -> list[int]:
+    """How many elements a reduction averages whose output the region reads."""
+    found = []
+    for part in scene.parts:
+        for node in part.graph.nodes:
+            if node.kind not in {"reduce", "avg_pool"} or not set(node.outputs[:1]) & set(part.region.inputs):
+                continue
+            shapes = [part.graph.values[n].shape for n in (node.inputs[0], node.outputs[0]) if n in part.graph.values]
+            sizes = [math.prod(d or 0 for d in shape) for shape in shapes if shape is not None]
+            if len(sizes) == 2 and sizes[1]:
+                found.append(sizes[0] // sizes[1])
+    return found
 
 
 def _averaged(operation: Operation) -> int:

@@ -117,6 +117,7 @@ class NormStatistics(Cause):
                     scene.replaced(part, node, edited),
                     side=part.side,
                     only_proven=True,
+                    needed=0.98,
                 )
 
 

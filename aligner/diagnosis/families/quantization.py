@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
-from aligner.diagnosis.scene import Scene
+from aligner.diagnosis.scene import Scene, in_order
 from aligner.diagnosis.survey import Survey
+from aligner.records.alignment import PairedValues
+from aligner.records.graph import Node
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,6 +36,68 @@ def step_of(scene: Scene) -> float | None:
     return float(np.diff(values).min()) if 2 < values.size <= 256 else None
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """A tensor before and after it was quantised: the culprit's output, or what its region reads.
+
+    ``predict`` says what the output becomes when the reference holds a given array here.
+    """
+
+    name: str
+    step: float
+    expected: Array
+    found: Array
+    predict: Callable[[Array], Callable[[], Array | None]]
+
+
+def sites(scene: Scene, survey: Survey) -> Iterator[Site]:
+    """The output, then every input that the candidate quantises inside the region."""
+    import numpy as np
+
+    step = step_of(scene)
+    if scene.expected is None or scene.found is None or not scene.gap > 0:
+        return
+    if step is not None and np.isfinite(scene.found).all() and np.isfinite(scene.expected).all():
+        yield Site(scene.where, step, scene.expected, scene.found, _held)
+    for node in scene.candidate.of_kind("dequantize"):
+        origin = _origin(scene, node)
+        after = scene.candidate.array(node.outputs[0]) if node.outputs else None
+        scale = scene.candidate.array(node.inputs[1]) if len(node.inputs) > 1 else None
+        pair = survey.pair_of(origin) if origin else None
+        if origin is None or pair is None or after is None or scale is None or scale.size != 1:
+            continue
+        before = scene.candidate.array(origin)
+        meant = scene.reference.array(pair.reference)
+        if before is None or meant is None or before.shape != after.shape:
+            continue
+        yield Site(
+            node.name,
+            float(scale.reshape(())),
+            before,
+            after,
+            lambda array, p=pair, m=meant: _fed(scene, p, m, array),  # type: ignore[misc]
+        )
+
+
+def _origin(scene: Scene, node: Node) -> str | None:
+    """The region's input that a dequantize node restores."""
+    makers = {value: other for other in scene.candidate.nodes for value in other.outputs}
+    name = node.inputs[0] if node.inputs else ""
+    for _ in range(4):
+        if name in scene.candidate.region.inputs:
+            return name
+        maker = makers.get(name)
+        if maker is None or maker.kind not in {"quantize", "dequantize", "reshape", "identity"}:
+            return None
+        name = maker.inputs[0]
+    return None
+
+
+def _fed(scene: Scene, pair: PairedValues, meant: Array, array: Array) -> Callable[[], Array | None]:
+    moved = in_order(array, pair.axes, meant.shape)
+    return (lambda: None) if moved is None else scene.swapped(scene.reference, pair.reference, moved)
+
+
 def _held(array: Array) -> Callable[[], Array | None]:
     return lambda: array
 
@@ -40,16 +105,11 @@ def _held(array: Array) -> Callable[[], Array | None]:
 class _Quantized(Cause):
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Only where something is quantised."""
-        import numpy as np
+        for site in sites(scene, survey):
+            yield from self.quantized(site)
 
-        step = step_of(scene)
-        if step is None or scene.expected is None or scene.found is None or not scene.gap > 0:
-            return
-        if np.isfinite(scene.found).all() and np.isfinite(scene.expected).all():
-            yield from self.quantized(scene, step, scene.expected, scene.found)
-
-    def quantized(self, scene: Scene, step: float, expected: Array, found: Array) -> Iterator[Claim]:
-        """The claims for a step."""
+    def quantized(self, site: Site) -> Iterator[Claim]:
+        """The claims for one quantised tensor."""
         return iter(())
 
 
@@ -59,16 +119,17 @@ class QuantizationScale(_Quantized):
     id: ClassVar[str] = "quantization-scale"
     prior: ClassVar[float] = 0.9
 
-    def quantized(self, scene: Scene, step: float, expected: Array, found: Array) -> Iterator[Claim]:
+    def quantized(self, site: Site) -> Iterator[Claim]:
         """The factor between the two sides."""
+        step, expected, found = site.step, site.expected, site.found
         factor, offset = _line(expected, found)
         if abs(factor - 1) > 0.02:
             zero = abs(offset) <= step
             yield Claim(
-                f"{scene.where} holds {factor:.4g} times the reference: stored and read with different scales",
+                f"{site.name} holds {factor:.4g} times the reference: stored and read with different scales",
                 "use the same scale for quantising and dequantising, and the one of the tensor's range",
                 f"with the scale {step / factor:.4g} instead of {step:.4g}",
-                _held(factor * expected + (0 if zero else offset)),
+                site.predict(factor * expected + (0 if zero else offset)),
                 only_proven=True,
                 needed=0.8,
             )
@@ -80,19 +141,20 @@ class QuantizationZeroPoint(_Quantized):
     id: ClassVar[str] = "quantization-zero-point"
     prior: ClassVar[float] = 0.92
 
-    def quantized(self, scene: Scene, step: float, expected: Array, found: Array) -> Iterator[Claim]:
+    def quantized(self, site: Site) -> Iterator[Claim]:
         """The offset, in steps; the ends of the range cut off."""
         import numpy as np
 
+        step, expected, found = site.step, site.expected, site.found
         offset = float(np.median(found - expected))
         steps = round(offset / step)
         if steps:
             moved = np.clip(expected + steps * step, found.min(), found.max())
             yield Claim(
-                f"{scene.where} lies {steps:+d} steps of {step:.3g} off: another zero point, or int8 read as uint8",
+                f"{site.name} lies {steps:+d} steps of {step:.3g} off: another zero point, or int8 read as uint8",
                 "use one zero point for quantising and dequantising",
                 f"with the zero point moved back by {steps}",
-                _held(moved),
+                site.predict(moved),
                 only_proven=True,
                 needed=0.8,
             )
@@ -100,10 +162,10 @@ class QuantizationZeroPoint(_Quantized):
             turned = expected + wrap * step * np.round((found - expected) / (wrap * step))
             if steps == 0 and not np.array_equal(turned, expected):
                 yield Claim(
-                    f"{scene.where} wraps around by {wrap} steps: int8 read as uint8, or a zero point past the range",
+                    f"{site.name} wraps around by {wrap} steps: int8 read as uint8, or a zero point past the range",
                     "use one zero point and integer type for quantising and dequantising",
                     "with the values unwrapped",
-                    _held(turned),
+                    site.predict(turned),
                     only_proven=True,
                     needed=0.9,
                     weight=0.8,
@@ -116,18 +178,19 @@ class QuantizationCalibration(_Quantized):
     id: ClassVar[str] = "quantization-calibration"
     prior: ClassVar[float] = 0.94
 
-    def quantized(self, scene: Scene, step: float, expected: Array, found: Array) -> Iterator[Claim]:
+    def quantized(self, site: Site) -> Iterator[Claim]:
         """The reference cut off at the candidate's range; a tensor whose cut part was left aside when it was judged."""
         import numpy as np
 
+        step, expected, found = site.step, site.expected, site.found
         low, high = float(found.min()), float(found.max())
         share = float(((expected > high + 1.5 * step) | (expected < low - 1.5 * step)).mean())
         if share > 1e-3:
             yield Claim(
-                f"{share:.1%} of the elements at {scene.where} lie outside {low:.4g}…{high:.4g} and are cut off",
+                f"{share:.1%} of the elements at {site.name} lie outside {low:.4g}…{high:.4g} and are cut off",
                 "calibrate on real inputs, prepared as they will be in use",
                 "with a range that holds them",
-                _held(np.clip(expected, low, high)),
+                site.predict(np.clip(expected, low, high)),
                 only_proven=True,
                 needed=0.7,
             )
@@ -140,14 +203,15 @@ class QuantizationExpected(_Quantized):
     prior: ClassVar[float] = 0.7
     benign: ClassVar[bool] = True
 
-    def quantized(self, scene: Scene, step: float, expected: Array, found: Array) -> Iterator[Claim]:
+    def quantized(self, site: Site) -> Iterator[Claim]:
         """Every element within two steps of the reference."""
         import numpy as np
 
+        step, expected, found = site.step, site.expected, site.found
         worst = float(np.abs(found - expected).max())
         if worst <= 2 * step:
             yield Claim(
-                f"every element of {scene.where} lies within {worst / step:.1f} quantisation steps of {step:.3g}",
+                f"every element of {site.name} lies within {worst / step:.1f} quantisation steps of {step:.3g}",
                 "nothing: this is what the declared precision costs",
             )
 

@@ -40,7 +40,8 @@ def _gelu(x: Array, s: Any) -> Array:
         return x * sigmoid(1.702 * x)
     tanh = s["approximate"] == "tanh"
     part: Array = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)) if tanh else erf(x / math.sqrt(2))
-    return 0.5 * x * (1 + part)
+    result: Array = 0.5 * x * (1 + part)
+    return result
 
 
 def _softplus(x: Array, s: Any) -> Array:
