@@ -267,6 +267,34 @@ def test_zero_size_tensors(align):
     align.refused("compare", "empty_tensor.onnx", "empty_tensor.onnx", says=("x", "0×4"))
 
 
+def test_a_tensor_without_elements_between_the_nodes(align):
+    """What is empty inside a model is no fault of the input."""
+    import onnx
+    from onnx_models import model, node, value, weights
+
+    nodes = [
+        node("Slice", ["x", "start", "end"], ["none"], "slice"),
+        node("Concat", ["x", "none"], ["y"], "join", axis=1),
+    ]
+    ends = weights(start=np.array([0, 6]), end=np.array([2, 6]))
+    onnx.save(model(nodes, [value("x", 1, [2, 6])], [value("y", 1, [2, 6])], ends), align.folder / "hole.onnx")
+    outcome, report = align.json("compare", "hole.onnx", "hole.onnx", "-i", "steps.npy")
+    assert outcome.code == 0
+    assert [2, 0] in [pair["candidate"]["shape"] for pair in report["pairs"]]
+
+
+def test_an_input_that_is_no_tensor(align):
+    import onnx
+    from onnx import helper
+    from onnx_models import model, node, value
+
+    many = helper.make_tensor_sequence_value_info("many", 1, None)
+    nodes = [node("ConcatFromSequence", ["many"], ["y"], "join", axis=0)]
+    onnx.save(model(nodes, [many], [value("y", 1, None)]), align.folder / "sequence.onnx")
+    for given in ((), ("-i", "many=x.npy")):
+        align.refused("compare", "sequence.onnx", "sequence.onnx", *given, says=("many", "sequence(float32)"))
+
+
 def test_stateful_modules(align):
     """Each pass starts from the same state, whatever ran before it."""
     outcome, report = align.json("compare", "models.py:stateful", "models.py:stateful", "-i", "steps.npy")
