@@ -41,6 +41,7 @@ def prepare_feeds(
     own = [(item.side, item.name) for item in named if item.side is not None and item.name is not None]
     settings = [item.name for item in named if item.name is not None and isinstance(item.value, bool | int | float)]
     slots = match_inputs(reference, candidate, own=own, settings=settings)
+    _refuse_collections(slots)
     assignments, notes = assign(items, slots, options)
     recorded = _add_recordings(assignments)
     tray = _Tray(options, notes, two_sided=candidate is not None)
@@ -220,6 +221,17 @@ def _one_side_only(assignment: Assignment, end: End) -> InputError:
         found=f"{given.source}; {end.text} waits for its data",
         hint=f"add --input {end.role}.{end.spec.name}=FILE, or give both the same: --input {assignment.slot.name}=FILE",
     )
+
+
+def _refuse_collections(slots: Sequence[Slot]) -> None:
+    """A sequence, a map, an optional: "sequence(float32)"."""
+    ends = [end for slot in slots for end in slot.ends if end.spec.required and "(" in (end.spec.dtype or "")]
+    if ends:
+        raise InputError(
+            f"input {ends[0].spec.name} is no tensor, and only tensors can be fed",
+            found=listing(f"{end.role}.{end.spec.name} {end.spec.dtype}" for end in ends),
+            hint="export the model with tensors as its inputs",
+        )
 
 
 def _missing(missing: list[Slot], slots: Sequence[Slot]) -> InputError:
