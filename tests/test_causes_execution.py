@@ -1,0 +1,86 @@
+"""What is left when weights and settings agree: kernels, wrong pairs, rounding, honest ignorance."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aligner.diagnosis.causes import find_causes
+from aligner.diagnosis.scene import Evidence
+from aligner.records.alignment import PairedValues, Region
+from aligner.records.comparison import Errors
+from aligner.records.difference import Difference
+from aligner.records.graph import Graph, Node, Value
+from aligner.records.measurement import Measured, Noise
+
+X = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)
+
+
+def graph(kind: str) -> Graph:
+    node = Node(0, f"the {kind}", kind, kind, ("x",), ("y",))
+    return Graph("onnx", (node,), {"x": Value("x", "x"), "y": Value("y", "y")}, {}, ("x",), ("y",))
+
+
+def scene(kind: str, expected, found, noise: float | None = None, extra=None):
+    delta = np.abs(found.astype(np.float64) - expected)
+    errors = Errors(
+        float(delta.max()), float(delta.mean()), float(delta.sum()), float(delta.std()), 1.0, 0.9, (0, 0), 1.0
+    )
+    local = Difference(errors, 1.0, float(np.abs(expected).max()), expected.size)
+    region = Region((0,), (), ("x",))
+    pair = PairedValues("y", "y", "name", 1.0, reference_region=region, candidate_region=region)
+    measured = Measured(
+        pair, expected.shape, found.shape, "float32", "float32", local, local, Noise(noise, 1.0) if noise else None
+    )
+    values = {"x": X, "y": expected}
+    evidence = Evidence(expected, found, (values | (extra or {}), values | {"y": found}))
+    return find_causes((graph(kind), graph(kind)), [measured], {"y": evidence})
+
+
+def ids(found):
+    return [finding.id for finding in found]
+
+
+def test_a_kernel_that_does_not_compute_its_own_node():
+    wrong = np.tanh(X) + 0.3 * np.random.default_rng(1).standard_normal(X.shape).astype(np.float32)
+    found = scene("tanh", np.tanh(X), wrong)
+    assert found[0].id == "fusion-or-kernel"
+    assert found[0].explained is not None and found[0].explained > 0.99
+
+
+def test_another_activation_is_no_kernel_fault():
+    found = scene("tanh", np.tanh(X), 1 / (1 + np.exp(-X)))
+    assert found[0].id == "activation-variant"
+    assert "fusion-or-kernel" not in ids(found)
+
+
+def test_another_tensor_of_the_reference_means_a_wrong_pair():
+    other = np.random.default_rng(2).standard_normal(X.shape).astype(np.float32)
+    assert "pairing-suspect" in ids(scene("opaque", np.tanh(X), other, extra={"z": other}))
+
+
+def test_a_tensor_of_its_own_is_no_wrong_pair():
+    other = np.random.default_rng(2).standard_normal(X.shape).astype(np.float32)
+    assert "pairing-suspect" not in ids(scene("opaque", np.tanh(X), other))
+
+
+def test_an_error_of_rounding_size_is_called_rounding():
+    found = scene("opaque", np.tanh(X), (np.tanh(X) * (1 + 3e-6)).astype(np.float32))
+    assert "rounding" in ids(found)
+
+
+def test_a_large_error_is_not_called_rounding():
+    assert "rounding" not in ids(scene("opaque", np.tanh(X), np.tanh(X) + 0.1 * X))
+
+
+def test_noise_as_large_as_the_error_means_ill_conditioned():
+    assert "ill-conditioned" in ids(scene("opaque", np.tanh(X), np.tanh(X) + 0.01 * X * X, noise=0.02))
+
+
+def test_quiet_tensors_are_not_ill_conditioned():
+    assert "ill-conditioned" not in ids(scene("opaque", np.tanh(X), np.tanh(X) + 0.01 * X * X, noise=1e-7))
+
+
+def test_the_honest_answer_has_a_residual_and_little_confidence():
+    (found,) = scene("opaque", np.tanh(X), np.tanh(X) + 0.1 * X * np.abs(X))
+    assert found.id == "unknown" and found.explained is None and found.confidence < 0.3
+    assert "residual" in found.evidence
