@@ -36,6 +36,7 @@ from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison, Pair, Tolerance
 
+_GUILTY = frozenset({"introduced", "nonfinite"})
 Local = Literal["auto", "always", "never"]
 
 
@@ -265,6 +266,10 @@ class _Comparing:
         rules = Rules(self._options.atol, self._options.rtol, self._options.tolerance)
         with self._clock.phase("judge"):
             judgements = judge(graphs, measured, rules)
+            first = next((m for m, j in zip(measured, judgements, strict=True) if j.verdict in _GUILTY), None)
+            if first is not None:
+                passes.count_unique(first.pair.candidate)
+                measured = list(passes.measured.values())
         writers = summary.SideWriter(self._reference), summary.SideWriter(self._candidate)
         pairs = summary.pairs(writers, measured, judgements)
         hidden = self._observer.hidden(measured, pairs, self._candidate_target, self._options.candidate_options)
@@ -287,7 +292,7 @@ class _Comparing:
             guilty = [
                 (item, judgement)
                 for item, judgement in zip(measured, judgements, strict=True)
-                if judgement.verdict in {"introduced", "nonfinite"}
+                if judgement.verdict in _GUILTY
             ]
             culprits = [item for item, _ in guilty]
             causes = find_causes(

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from aligner.records.alignment import Sketch
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
-_CHUNK = 1 << 18
+_CHUNK = 1 << 16
+_TINY = 1e-30
 _GOLDEN = 0.6180339887498949
 
 
@@ -58,33 +59,38 @@ def sketch(tensor: CapturedTensor) -> Sketch:
         low, high = float(flat.min()), float(flat.max())
         if not (np.isfinite(low) and np.isfinite(high)):
             return Sketch(shape, tensor.dtype, 0.0, 0.0, low, high, finite=False)
-        return Sketch(
-            shape=shape,
-            dtype=tensor.dtype,
-            mean=float(flat.mean(dtype=np.float64)),
-            rms=_root_mean_square(flat),
-            min=low,
-            max=high,
-            order=_order(flat),
-        )
+        mean, rms, order = _sums(flat)
+    return Sketch(shape, tensor.dtype, mean, rms, low, high, order=order)
 
 
-def _order(flat: NDArray[np.generic]) -> float:
+def _sums(flat: NDArray[Any]) -> tuple[float, float, float]:
+    """Mean, root mean square and order, block by block: floats in their own dtype, block sums in float64."""
     import numpy as np
 
-    total = 0.0
-    for start in range(0, flat.size, _CHUNK):
-        chunk = flat[start : start + _CHUNK].astype(np.float64)
-        places = np.arange(start, start + chunk.size, dtype=np.float64)
-        total += float(chunk @ (2.0 * np.modf(places * _GOLDEN)[0] - 1.0))
-    return total / float(flat.size)
+    total = squares = order = 0.0
+    for number, start in enumerate(range(0, flat.size, _CHUNK)):
+        chunk = flat[start : start + _CHUNK]
+        if chunk.dtype != np.float32:
+            chunk = chunk.astype(np.float64)
+        energy = float(chunk @ chunk)
+        if not _TINY < energy < float("inf"):
+            chunk = chunk.astype(np.float64)
+            energy = float(chunk @ chunk)
+        total += float(chunk.sum())
+        squares += energy
+        weight = 1.0 + (number * _GOLDEN) % 1.0
+        order += weight * float(chunk @ _places(chunk.size, chunk.dtype.name))
+    return total / flat.size, (squares / flat.size) ** 0.5, order / flat.size
 
 
-def _root_mean_square(flat: NDArray[np.generic]) -> float:
+@functools.lru_cache(maxsize=4)
+def _whole_places(dtype: str) -> NDArray[Any]:
+    """The pseudo-random weights of a block's places, in [−1, 1]."""
     import numpy as np
 
-    total = 0.0
-    for start in range(0, flat.size, _CHUNK):
-        chunk = flat[start : start + _CHUNK].astype(np.float64)
-        total += float(chunk @ chunk)
-    return float(np.sqrt(total / flat.size))
+    places: NDArray[Any] = 2.0 * np.modf(np.arange(_CHUNK) * _GOLDEN)[0] - 1.0
+    return places.astype(dtype)
+
+
+def _places(size: int, dtype: str) -> NDArray[Any]:
+    return _whole_places(dtype)[:size]

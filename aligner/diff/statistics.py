@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from aligner.records.comparison import TensorStatistics
@@ -10,22 +11,22 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-EXACT_UNIQUE = 2_000_000
-"""Elements up to which the number of unique values is counted exactly; beyond, it is left out."""
+EXACT_UNIQUE = 1 << 18
+"""Elements up to which unique values are always counted; beyond, only where somebody will look (``unique=True``)."""
 _ENDS = 3
 
 
 class StatisticsAccumulator:
     """Streaming mean, range, non-finite counts and unique values; sums in float64."""
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, *, unique: bool = False) -> None:
         self._count = 0
         self._total = 0.0
         self._low: float | None = None
         self._high: float | None = None
         self._nan = 0
         self._inf = 0
-        self._chunks: list[NDArray[np.generic]] | None = [] if size <= EXACT_UNIQUE else None
+        self._chunks: list[NDArray[np.generic]] | None = [] if unique or size <= EXACT_UNIQUE else None
         self._head: NDArray[np.generic] | None = None
         self._tail: NDArray[np.generic] | None = None
 
@@ -33,17 +34,18 @@ class StatisticsAccumulator:
         """Take in a flat chunk of real numbers (bool counts as 0 and 1)."""
         import numpy as np
 
-        if chunk.dtype.kind == "f":
-            finite = np.isfinite(chunk)
-            if not finite.all():
-                self._nan += int(np.isnan(chunk).sum())
-                self._inf += int(np.isinf(chunk).sum())
-                chunk = chunk[finite]
         if not chunk.size:
             return
+        low, high = float(chunk.min()), float(chunk.max())
+        if not math.isfinite(low) or not math.isfinite(high):
+            self._nan += int(np.isnan(chunk).sum())
+            self._inf += int(np.isinf(chunk).sum())
+            chunk = chunk[np.isfinite(chunk)]
+            if not chunk.size:
+                return
+            low, high = float(chunk.min()), float(chunk.max())
         self._count += int(chunk.size)
         self._total += float(chunk.sum(dtype=np.float64))
-        low, high = float(chunk.min()), float(chunk.max())
         self._low = low if self._low is None else min(self._low, low)
         self._high = high if self._high is None else max(self._high, high)
         if self._chunks is not None:
@@ -79,15 +81,15 @@ class StatisticsAccumulator:
         )
 
 
-def statistics(array: NDArray[np.generic]) -> TensorStatistics:
+def statistics(array: NDArray[np.generic], *, unique: bool = False) -> TensorStatistics:
     """The statistics of a whole numeric array; all empty for strings and other objects."""
     import numpy as np
 
     if array.dtype.kind not in "fiub":
         return TensorStatistics()
-    accumulator = StatisticsAccumulator(array.size)
+    accumulator = StatisticsAccumulator(array.size, unique=unique)
     flat = np.ascontiguousarray(array).reshape(-1)
-    step = 1 << 20
+    step = 1 << 16
     for start in range(0, flat.size, step):
         chunk = flat[start : start + step]
         accumulator.update(chunk.astype(np.uint8) if chunk.dtype.kind == "b" else chunk)
