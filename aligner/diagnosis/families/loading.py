@@ -1,0 +1,152 @@
+"""Weights that were not loaded, or loaded from the wrong place."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.diagnosis import likeness
+from aligner.diagnosis.layers import LayerPair
+from aligner.diagnosis.scene import Scene
+from aligner.diagnosis.survey import Survey
+from aligner.diagnosis.weight_cause import RELATED, WeightCause, arrays_of, coarser, misfolded, same_numbers_in
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_STRANGERS = 0.5
+_ALL = 0.8
+"""Share of the weighted layers from which a fault of weights concerns the whole model."""
+
+
+def _stranger(pair: LayerPair, role: str, *, sure: bool = True) -> str | None:
+    """Words for a parameter that looks drawn by an initialiser and has nothing to do with the reference's.
+
+    Not ``sure``: large ones need not look like it, where every other layer of the model is wrong as well.
+    """
+    arrays = arrays_of(pair, role)
+    if arrays is None or likeness.same_numbers(*arrays):
+        return None
+    left, right = arrays
+    alike = likeness.correlation(left, right)
+    fresh = likeness.looks_initialised(right)
+    if alike > _STRANGERS or not (fresh or (not sure and right.ndim > 1 and right.size >= 64 and abs(alike) < 0.2)):
+        return None
+    if role in {"bias", "shift", "mean"} and not right.any() and _zeroed(pair, role):
+        return None
+    return f"{role} correlates {alike:.2f} with the reference's" + (" and looks freshly initialised" if fresh else "")
+
+
+def _zeroed(pair: LayerPair, role: str) -> bool:
+    """A bias of zeros beside a kernel that is right was dropped, not left unloaded."""
+    return "kernel" in pair.roles and same_numbers_in(pair, "kernel") and role == "bias"
+
+
+def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
+    """Scopes or names of the weighted layers that are guilty of strange weights, and of those that are right."""
+    bad: list[str] = []
+    good: list[str] = []
+    guilty = {id(item) for item in survey.guilty}
+    for item in survey.measured:
+        if not item.pair.candidate_region.weights or not item.pair.reference_region.weights:
+            continue
+        indices = item.pair.reference_region.nodes
+        nodes = [survey.graphs[0].nodes[i] for i in indices if survey.graphs[0].nodes[i].weights]
+        names = [node.scope or node.name for node in nodes]
+        kinds = {node.kind for node in nodes}
+        if not kinds & {"conv", "conv_transpose", "matmul", "recurrent", "embedding"}:
+            continue
+        (bad if id(item) in guilty else good).extend(names[:1])
+    return list(dict.fromkeys(bad)), [name for name in dict.fromkeys(good) if name not in bad]
+
+
+class _Unloaded(WeightCause):
+    prior: ClassVar[float] = 0.95
+    whole: ClassVar[bool] = False
+    advice: ClassVar[str] = (
+        "load the checkpoint before exporting, and check what load_state_dict(strict=False) returns: a nested "
+        "checkpoint (params_ema, state_dict …) must be unwrapped and a prefix like 'module.' stripped first"
+    )
+
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
+        """Fresh numbers, in the part of the model that this cause is about."""
+        many = self.whole and len(_weighted(survey)[0]) > 2
+        words = None if misfolded(pair, role) else _stranger(pair, role, sure=not many)
+        return words if words and self.extent(survey) else None
+
+    @abstractmethod
+    def extent(self, survey: Survey) -> bool:
+        """Whether as much of the model is unloaded as this cause says."""
+
+
+class WeightsNotLoaded(_Unloaded):
+    """Nothing was loaded: a non-strict load of a nested dict."""
+
+    id: ClassVar[str] = "weights-not-loaded"
+    whole: ClassVar[bool] = True
+
+    def extent(self, survey: Survey) -> bool:
+        """All of it."""
+        bad, good = _weighted(survey)
+        return len(bad) >= _ALL * (len(bad) + len(good))
+
+
+class WeightsPrefixMismatch(_Unloaded):
+    """One sub-tree was not loaded: its keys carry another prefix."""
+
+    id: ClassVar[str] = "weights-prefix-mismatch"
+
+    def extent(self, survey: Survey) -> bool:
+        """Two layers or more, which make up a sub-tree that holds no loaded one."""
+        bad, good = _weighted(survey)
+        if len(bad) >= _ALL * (len(bad) + len(good)) or len(bad) < 2:
+            return False
+        prefix = _common(bad)
+        return bool(prefix) and not any(name.startswith(prefix) for name in good)
+
+
+class WeightsPartlyLoaded(_Unloaded):
+    """Single layers were skipped: their shapes did not fit, or their keys were missing."""
+
+    id: ClassVar[str] = "weights-partly-loaded"
+
+    def extent(self, survey: Survey) -> bool:
+        """Neither the whole nor a sub-tree."""
+        return not WeightsNotLoaded().extent(survey) and not WeightsPrefixMismatch().extent(survey)
+
+
+def _common(names: list[str]) -> str:
+    parts = [name.replace("/", ".").split(".") for name in names]
+    shared = []
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return ".".join(shared)
+
+
+class WeightsWrongEntry(WeightCause):
+    """Another entry of the same checkpoint: params instead of params_ema; every layer is a bit off."""
+
+    id: ClassVar[str] = "weights-wrong-entry"
+    prior: ClassVar[float] = 0.9
+    advice: ClassVar[str] = (
+        "the checkpoint holds several sets of weights (params, params_ema …): load the same on both sides"
+    )
+
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
+        """Related but different, in most layers."""
+        arrays = arrays_of(pair, role)
+        if arrays is None or role not in {"kernel", "w", "r", "table"} or coarser(*arrays) or misfolded(pair, role):
+            return None
+        bad, good = _weighted(survey)
+        alike = likeness.correlation(*arrays)
+        if len(bad) < 2 or len(bad) < 0.5 * (len(bad) + len(good)) or alike < RELATED:
+            return None
+        apart = likeness.gap(*arrays)
+        return (
+            f"{role} correlates {alike:.3f} with the reference's but differs by {apart:.1%}, as do "
+            f"{len(bad)} of {len(bad) + len(good)} layers: the same model trained to another point"
+        )

@@ -1,0 +1,143 @@
+"""What all causes in weights share: which parameters differ, in which simple ways, and the proof."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.diagnosis import likeness
+from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.layers import LayerPair, layer_pairs, output_axis, scaled, with_sorted_gates
+from aligner.diagnosis.replay.operation import Operation
+from aligner.diagnosis.scene import Scene
+from aligner.diagnosis.survey import Survey
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+RELATED = 0.9
+"""Correlation from which two parameters are versions of one."""
+_COARSER = 4e-3
+
+
+class WeightCause(Cause):
+    """Weights that differ; the proof puts the reference's into the candidate's layer."""
+
+    advice: ClassVar[str] = "export from the checkpoint the reference uses"
+
+    @abstractmethod
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
+        """What is wrong with this parameter, None when it is not this cause."""
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """The first parameter of the region that this cause fits."""
+        for pair in layer_pairs(scene):
+            fitting = {role: self.describe(pair, role, scene, survey) for role in differing(pair)}
+            words = [text for text in fitting.values() if text]
+            if words:
+                yield self._claim(scene, pair, words)
+
+    def _claim(self, scene: Scene, pair: LayerPair, words: list[str]) -> Claim:
+        right = {role: pair.reference.parameters[role] for role in differing(pair) if role in pair.reference.parameters}
+        if "bias" in right and pair.candidate.added is not None:
+            right["bias"] = right["bias"] - pair.candidate.added
+        names = (
+            ", ".join(scene.candidate.graph.weights[n].name for n in pair.candidate.node.weights[:2]) or "its weight"
+        )
+        node = pair.candidate.node
+        return Claim(
+            f"{node.name} ({names}): {'; '.join(words)}",
+            self.advice,
+            "with the reference's weights in its place",
+            scene.prediction(scene.candidate, node, lambda operation: _given(operation, right)),
+            side=1,
+            node=node.name,
+        )
+
+
+def _given(operation: Operation, right: dict[str, Array]) -> Operation:
+    """The operation with other parameters; those of cells come with their gates sorted."""
+    if operation.kind == "recurrent":
+        operation = with_sorted_gates(operation)
+    return operation.with_parameters(**right)
+
+
+def differing(pair: LayerPair) -> list[str]:
+    """Roles in which the two layers hold other numbers, a bias that one side lacks among them."""
+    found = [role for role in pair.roles if not same_numbers_in(pair, role)]
+    mine, theirs = pair.reference.parameters, pair.candidate.parameters
+    if "bias" in mine and "bias" not in theirs and mine["bias"].any():
+        found.append("bias")
+    return found
+
+
+def same_numbers_in(pair: LayerPair, role: str) -> bool:
+    left, right = pair.reference.parameters[role], pair.candidate.parameters[role]
+    return likeness.gap(left.reshape(-1), right.reshape(-1)) <= likeness.SAME
+
+
+def arrays_of(pair: LayerPair, role: str) -> tuple[Array, Array] | None:
+    left, right = pair.reference.parameters.get(role), pair.candidate.parameters.get(role)
+    if left is None or right is None or left.size != right.size:
+        return None
+    return left, right if right.shape == left.shape else right.reshape(left.shape) if left.ndim == 1 else right
+
+
+def coarser(left: Array, right: Array) -> str | None:
+    """Words for a lower-precision copy."""
+    import numpy as np
+
+    from aligner.diagnosis.replay.activation import to_bfloat16
+
+    if likeness.gap(left, right) > _COARSER:
+        return None
+    plain = right.astype(np.float32)
+    for word, rounded in (("float16", likeness.to_half(plain)), ("bfloat16", to_bfloat16(plain))):
+        if np.array_equal(rounded, plain) and likeness.gap(left, right) > likeness.SAME / 4:
+            return f"a {word} copy of"
+    return None
+
+
+def misfolded(pair: LayerPair, role: str) -> str | None:
+    raw, scale = pair.reference.raw, pair.reference.scale
+    arrays = arrays_of(pair, role)
+    if raw is None or scale is None or arrays is None:
+        return None
+    right = arrays[1]
+    if role == "bias":
+        kernel = pair.candidate.parameters.get("kernel")
+        same = kernel is not None and same_numbers_in(pair, "kernel")
+        return "the bias was not folded as the kernel was" if same else None
+    if role != "kernel" or right.shape != raw.shape:
+        return None
+    axis = output_axis(pair.reference.operation, raw) or 0
+    options = [
+        ("left out", raw),
+        ("applied twice", scaled(raw, scale * scale, axis)),
+        ("inverted", scaled(raw, 1 / scale, axis)),
+    ]
+    options += [
+        (f"applied along axis {other}", scaled(raw, scale, other))
+        for other in range(raw.ndim)
+        if other != axis and raw.shape[other] == scale.size
+    ]
+    for words, kernel in options:
+        if likeness.gap(kernel, right) <= 1e-5:
+            return f"the normalisation's scale was {words} when it was folded into the kernel"
+    return _per_channel(raw, right, axis)
+
+
+def _per_channel(raw: Array, right: Array, axis: int) -> str | None:
+    """A fold with other statistics: each output's kernel is the unfolded one times a number."""
+    import numpy as np
+
+    a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1).astype(np.float64) for side in (raw, right))
+    if a.shape[1] < 2:
+        return None
+    factor = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
+    if likeness.gap(b, a * factor[:, None]) > 1e-5:
+        return None
+    return "each output's kernel is the unfolded one times a number that is not the normalisation's scale"
