@@ -88,6 +88,22 @@ def test_unfolding_is_found_too():
     assert statuses(audited(conv_net("r", folded=True), conv_net("c"))) == ["matched"]
 
 
+def test_what_is_left_of_a_normalisation_is_folded_too():
+    kernel, bias, scale = trained(4, 3, 3, 3), trained(4, seed=1), np.abs(trained(4, seed=2)) + 0.1
+
+    def network(prefix, folded):
+        builder = GraphBuilder(prefix=prefix)
+        x = builder.input(f"{prefix}x", (1, 3, 8, 8))
+        if folded:
+            arrays = [kernel * scale[:, None, None, None], bias * scale]
+            return builder.graph(builder.node("conv", [x, *map(builder.weight, arrays)], (1, 4, 8, 8)))
+        h = builder.node("conv", [x, builder.weight(kernel), builder.weight(bias)], (1, 4, 8, 8))
+        return builder.graph(builder.node("mul", [h, builder.weight(scale[None, :, None, None])], (1, 4, 8, 8)))
+
+    matches = audited(network("r", False), network("c", True))
+    assert [(match.status, match.transforms) for match in matches] == [("matched", ("scale-folded",))] * 3
+
+
 def test_a_fold_applied_twice_is_a_change():
     reference, candidate = conv_net("r"), conv_net("c")
     gamma, variance = (candidate.weights[name].load() for name in ("cw1", "cw4"))

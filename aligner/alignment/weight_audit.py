@@ -328,11 +328,11 @@ def _same_constant(left: Entry, right: Entry) -> bool:
 
 
 def _in_order(work: _Audit) -> Iterator[tuple[Entry, Entry]]:
-    """What is left, where both sides have equally many of one shape up to axis order; literals stay out."""
+    """What is left, where both sides have equally many of one shape up to axis order; no literals, no zeros."""
     groups: tuple[dict[tuple[int, ...], list[Entry]], ...] = (defaultdict(list), defaultdict(list))
     for side in (0, 1):
         for entry in work.free(side):
-            if not entry.made and not entry.literal:
+            if not (entry.made or entry.literal or entry.neutral):
                 groups[side][tuple(sorted(dim for dim in entry.shape if dim != 1))].append(entry)
     for shape, mine in groups[0].items():
         theirs = groups[1].get(shape, [])

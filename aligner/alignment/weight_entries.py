@@ -43,7 +43,7 @@ class Entry:
     place: int
     """Of its first user, in the dataflow's order."""
     made: str = ""
-    """What made it out of its sources: "BN-folded", "constant-folded", "" for a weight as it is stored."""
+    """What made it out of its sources: "BN-folded", "scale-folded", "constant-folded"; "" for one as it is stored."""
     role: tuple[int, int] | None = None
     """Place and number of the operands of a normalisation that holds nothing but vectors: scale, shift, mean …"""
     literal: bool = False
@@ -83,6 +83,7 @@ def entries(skeleton: Skeleton, constants: Mapping[str, Fingerprint]) -> list[En
     ]
     stored = {entry.sources[0].id: entry for entry in found}
     folded = [entry for node in skeleton.compute for entry in _folded(skeleton, node, stored)]
+    folded += [entry for node in skeleton.compute for entry in _scaled(skeleton, node, stored)]
     return found + folded + list(_computed(skeleton, constants, stored))
 
 
@@ -202,11 +203,9 @@ def _folded(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> Iterato
     kernel, bias = _linear(skeleton, before, stored, gamma.size)
     if before is None or kernel is None:
         return
-    axis = 1 if before.kind == "conv_transpose" and len(kernel.shape) > 1 else 0
-    axis = axis if kernel.shape[axis] == gamma.size else len(kernel.shape) - 1
-    if kernel.shape[axis] != gamma.size:
+    across = _across(before, kernel, gamma.size)
+    if across is None:
         return
-    across = [gamma.size if place == axis else 1 for place in range(len(kernel.shape))]
     yield _derived(
         lambda: _array(kernel).astype("float64") * scale().reshape(across),
         (kernel, gamma, variance),
@@ -214,6 +213,40 @@ def _folded(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> Iterato
         skeleton,
     )
     yield _derived(lambda: shift(bias), (*([bias] if bias is not None else []), beta, mean), (before, node), skeleton)
+
+
+def _scaled(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> Iterator[Entry]:
+    """A kernel times the vector that multiplies what it computes: a normalisation of which a converter left that."""
+    roots = [root for root in skeleton.weight_roots(node) if root in stored]
+    data = skeleton.data_inputs(node)
+    if node.kind != "mul" or len(roots) != 1 or len(data) != 1:
+        return
+    scale = stored[roots[0]]
+    before = skeleton.producer.get(skeleton.root(data[0]))
+    kernel, bias = _linear(skeleton, before, stored, scale.size)
+    if before is None or kernel is None or scale.size == 1:
+        return
+    across = _across(before, kernel, scale.size)
+    if across is None:
+        return
+    yield _derived(
+        lambda: _array(kernel).astype("float64") * _vector(scale).reshape(across),
+        (kernel, scale),
+        (before, node),
+        skeleton,
+        "scale-folded",
+    )
+    if bias is not None:
+        yield _derived(lambda: _vector(bias) * _vector(scale), (bias,), (before, node), skeleton, "scale-folded")
+
+
+def _across(node: Node, kernel: Entry, outputs: int) -> list[int] | None:
+    """The shape in which a vector with one number for each output multiplies a kernel."""
+    axis = 1 if node.kind == "conv_transpose" and len(kernel.shape) > 1 else 0
+    axis = axis if kernel.shape[axis] == outputs else len(kernel.shape) - 1
+    if kernel.shape[axis] != outputs:
+        return None
+    return [outputs if place == axis else 1 for place in range(len(kernel.shape))]
 
 
 def _vector(entry: Entry) -> Wide:
@@ -238,7 +271,13 @@ def _linear(
     return (kernels[0] if kernels else None), (biases[0] if biases else None)
 
 
-def _derived(make: Callable[[], Wide], parts: tuple[Entry, ...], nodes: tuple[Node, ...], skeleton: Skeleton) -> Entry:
+def _derived(
+    make: Callable[[], Wide],
+    parts: tuple[Entry, ...],
+    nodes: tuple[Node, ...],
+    skeleton: Skeleton,
+    word: str = "BN-folded",
+) -> Entry:
     array = make()
     return Entry(
         sources=tuple(entry.sources[0] for entry in parts),
@@ -247,5 +286,5 @@ def _derived(make: Callable[[], Wide], parts: tuple[Entry, ...], nodes: tuple[No
         load=lambda: Numbers(make(), "float32"),
         users=tuple(node.index for node in nodes),
         place=min(skeleton.order[node.index] for node in nodes),
-        made="BN-folded",
+        made=word,
     )

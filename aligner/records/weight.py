@@ -35,7 +35,8 @@ class WeightMatch:
     """A weight of the reference, and what the candidate holds in its place.
 
     ``transforms`` say what a converter did to it: "same", "transposed", "reshaped", "flipped", "permuted" (the same
-    numbers in another order), "concatenated", "split", "BN-folded", "cast", "dequantised". ``axes`` carries the
+    numbers in another order), "concatenated", "split", "shared", "BN-folded", "scale-folded", "constant-folded",
+    "cast", "dequantised"; of a changed one "scaled ×1.5" says that it is a multiple. ``axes`` carries the
     reference into the candidate's axis order. ``relative`` is ‖candidate − reference‖ / ‖reference‖ after all that;
     ``rule`` says what paired the two: "name", "structure", "values" or "order". ``fresh``: the candidate's numbers
     look as if an initialiser had just drawn them and have nothing to do with the reference's.
