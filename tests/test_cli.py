@@ -411,6 +411,12 @@ def test_demo(tmp_path):
     assert command.files(tmp_path) == []
 
 
+def test_as_a_module_of_python(tmp_path):
+    code = "import runpy; runpy.run_module('aligner', run_name='__main__', alter_sys=True)"
+    outcome = command.run(tmp_path, "--version", code=code)
+    assert outcome.code == 0 and outcome.out.startswith("align")
+
+
 def test_adapters(align):
     outcome = align("adapters")
     assert (outcome.code, outcome.err) == (0, "")

@@ -243,8 +243,10 @@ def test_shapes_that_differ_between_the_sides(align):
 
 def test_a_model_that_raises(align):
     words = ("the mask is missing", "ValueError", "models.py:")
-    align.refused("compare", "models.py:raising", "net.onnx", *X, says=(*words, "raising"))
-    align.refused("compare", "net.onnx", "models.py:raising", *X, "--json", "report.json", says=words)
+    told = ("the reference models.py:raising", "fed: image 1×3×8×8 float32")
+    align.refused("compare", "models.py:raising", "net.onnx", *X, says=(*words, *told))
+    told = ("the candidate models.py:raising",)
+    align.refused("compare", "net.onnx", "models.py:raising", *X, "--json", "report.json", says=(*words, *told))
     align.refused("inspect", "models.py:raising", *X, says=words)
     align.refused("capture", "models.py:raising", *X, "-o", "run.npz", says=words)
 
@@ -337,6 +339,17 @@ def test_unwritable_json(align, target):
 @pytest.mark.parametrize("target", ["no/such/folder/run.npz", "run.txt", "folder.onnx", "/proc/run.npz"])
 def test_unwritable_recordings(align, target):
     align.refused("capture", "net.onnx", *X, "-o", target, says=(target,))
+
+
+def test_a_recording_and_other_data(align, tmp_path):
+    recording = tmp_path / "run.npz"
+    assert align("capture", "net.onnx", *X, "-o", recording).code == 0
+    for words in ((recording, "models.py:net"), ("models.py:net", recording)):
+        assert align("compare", *words, *X).code == 0
+        align.refused("compare", *words, "-i", "photo.png", "--size", "8", says=("photo.png", "recorded", "leave that"))
+    outcome, report = align.json("compare", recording, recording, "-i", "photo.png")
+    assert outcome.code == 0
+    assert any("photo.png was not fed" in note for note in report["notes"])
 
 
 def test_mapping_files(align, tmp_path):

@@ -77,9 +77,12 @@ def test_a_recording_brings_its_own_inputs():
     assert fed.reference["x"].shape == (1, 3, 8, 6)
     fed = feeds([item(stored)], recording, side(NCHW))
     assert fed.correspondence and not fed.warnings
-    fed = feeds([item(stored + 1)], recording, side(NCHW))
+    assert "recorded with other data" in refused([item(stored + 1)], recording, side(NCHW)).what
+    fed = feeds([item(stored + 1, "x", "candidate")], recording, side(NCHW))
     assert "different data" in fed.warnings[0] and not fed.correspondence
     np.testing.assert_array_equal(fed.reference["input"], stored)
+    fed = feeds([item(stored + 1)], recording, recording)
+    assert "was not fed" in fed.notes[0]
     assert "recording" in refused([item(stored, "input", "reference")], recording, side(NCHW)).what
 
 

@@ -6,10 +6,12 @@ import gc
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aligner.api.determinism import seed_everything
-from aligner.errors import ModelError
+from aligner.errors import ModelError, ModelExecutionError, listing
+from aligner.inputs.layouts import shape_text
 from aligner.records import progress
 from aligner.records.comparison import ModelSummary
 from aligner.records.graph import Graph
@@ -86,10 +88,13 @@ class OpenSide:
         try:
             yield
         except ModelError as error:
-            if self.path in error.what:
-                raise
-            who = self.path if self.role == "model" else f"the {self.role} {self.path}"
-            raise type(error)(f"{who}: {error.what}", found=error.found, hint=error.hint) from error
+            known = Path(self.path).name in error.what
+            role = "" if self.role == "model" else f"the {self.role}"
+            who = " ".join(filter(None, (role, "" if known else self.path)))
+            what = f"{who}: {error.what}" if who else error.what
+            fed = listing(f"{name} {shape_text(array.shape)} {array.dtype}" for name, array in self.feeds.items())
+            found = f"{error.found}; fed: {fed}" if fed and isinstance(error, ModelExecutionError) else error.found
+            raise type(error)(what, found=found, hint=error.hint) from error
 
     def replay(self, observe: Collection[str], *, phase: str = "observing") -> Iterator[CapturedTensor]:
         """The same tensors as an observed run: from the profile where it kept them, else by running again."""

@@ -90,7 +90,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         return work.report(comparison, given)
 
 
-@cli.command(epilog=_MODELS)
+@cli.command(epilog=_MODELS, short_help="List every node of a model.")
 @click.argument("model")
 @input_options
 @click.option("--json", "json_file", metavar="FILE", help="Write the graph as JSON; - for standard output alone.")
@@ -123,7 +123,7 @@ def inspect(model: str, **given: Any) -> int:
     return 0
 
 
-@cli.command(epilog=_MODELS)
+@cli.command(epilog=_MODELS, short_help="Record every tensor of one run.")
 @click.argument("model")
 @input_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="run.npz or run.safetensors")
@@ -148,7 +148,7 @@ def capture(model: str, output: Path, **given: Any) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(short_help="Make any report from a JSON one.")
 @click.argument("run", metavar="RUN.JSON", type=click.Path(path_type=Path))
 @click.option("--full", is_flag=True, help="Show every pair.")
 @click.option("--quiet", is_flag=True, help="Show one line.")
@@ -164,7 +164,7 @@ def report(run: Path, **given: Any) -> int:
     return 0
 
 
-@cli.command()
+@cli.command(short_help="Find a real bug in seconds.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
 @report_options
 def demo(**given: Any) -> int:
@@ -202,7 +202,7 @@ def _without_folder(comparison: Comparison, names: dict[str, str]) -> Comparison
     return replace(comparison, candidate=replace(comparison.candidate, path=path), inputs=inputs)
 
 
-@cli.command()
+@cli.command(short_help="Show which frameworks are installed.")
 def adapters() -> int:
     """Show which frameworks are installed, which are missing, and how to get them."""
     from aligner.adapters.registry import adapter_status, broken

@@ -148,8 +148,27 @@ def _feed_given(assignment: Assignment, tray: _Tray) -> None:
         tray.put(slot, _feed_one(given[0][1], slot, tray), given[0][1].source)
         return
     feds = [_feed_end(gift, end, slot, tray) for end, gift in given]
+    _check_recording(assignment, [gift for _, gift in given], feds, tray)
     sources = dict.fromkeys(gift.source for _, gift in given)
     tray.put(slot, tuple(feds), " and ".join(sources), shared=False)
+
+
+def _check_recording(assignment: Assignment, gifts: list[Given], feds: list[Fed], tray: _Tray) -> None:
+    """What is given for both sides must be what a recorded side was made with."""
+    common = assignment.common
+    recorded = [gift for gift in gifts if gift.recorded]
+    if common is None or common.recorded or not recorded:
+        return
+    if common not in gifts:
+        tray.notes.append(
+            f"{common.source} was not fed to input {assignment.slot.name}: recordings bring their own data"
+        )
+    elif len(feds) == 2 and found_correspondence(feds[0], feds[1]) is None:
+        raise InputError(
+            f"the {recorded[0].side} was recorded with other data than {common.source}",
+            found="; ".join(f"{fed.end.role} {fed.text}" for fed in feds),
+            hint="leave that --input out: the recording brings its own data; or record again with this one",
+        )
 
 
 def _feed_end(gift: Given, end: End, slot: Slot, tray: _Tray) -> Fed:
