@@ -1,0 +1,147 @@
+"""``python -m benchmarks.faults``: run the bench, look at one case, render the table."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.faults.cases import Case, all_cases
+
+_PAGE = Path(__file__).parents[2] / "docs" / "fault-bench.md"
+_work = click.option(
+    "--work", type=click.Path(path_type=Path), help="Keep built files here; a temporary folder if not."
+)
+_seed = click.option("--seed", default=0, show_default=True, help="Architectures' weights, halves, places, draws.")
+
+
+@click.group()
+def main() -> None:
+    """Plant faults, run aligner on them, count the right answers."""
+
+
+@main.command()
+@click.option("--only", multiple=True, metavar="TEXT", help="Cases whose name holds this text; may be repeated.")
+@click.option("--half", type=click.Choice(["open", "held"]), help="One half of the architectures alone.")
+@click.option("--quick", is_flag=True, help="A seeded sample of the cases.")
+@click.option("--jobs", default=1, show_default=True, help="Cases at the same time.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the results as JSON.")
+@click.option("--page", is_flag=True, help=f"Write the table to docs/{_PAGE.name} too.")
+@_seed
+@_work
+def run(
+    only: tuple[str, ...],
+    half: str | None,
+    quick: bool,
+    jobs: int,
+    out: Path | None,
+    page: bool,
+    seed: int,
+    work: Path | None,
+) -> None:
+    """Build, compare and score the cases; print the table."""
+    cases = [case for case in all_cases(seed, quick=quick) if half in {None, case.half} and _wanted(case, only)]
+    results = _run(cases, work, jobs, seed)
+    if out is not None:
+        out.write_text(json.dumps(results, indent=1) + "\n")
+    from benchmarks.faults.table import render
+
+    text = render(results)
+    if page:
+        _PAGE.write_text(text)
+    click.echo(text)
+
+
+@main.command()
+@click.argument("results", type=click.Path(exists=True, path_type=Path))
+def table(results: Path) -> None:
+    """Render results that were kept."""
+    from benchmarks.faults.table import render
+
+    click.echo(render(json.loads(results.read_text())))
+
+
+@main.command(name="list")
+@_seed
+def names(seed: int) -> None:
+    """List the cases."""
+    for case in all_cases(seed):
+        click.echo(f"{case.name}  ({case.group}, {case.half})")
+
+
+@main.command()
+@click.argument("name")
+@click.option("--full", is_flag=True, help="Show every pair.")
+@_seed
+@_work
+def case(name: str, full: bool, seed: int, work: Path | None) -> None:
+    """Build one case and print the truth and the tool's own report."""
+    found = [each for each in all_cases(seed) if each.name == name]
+    if not found:
+        raise click.UsageError(f"there is no case {name!r}; see python -m benchmarks.faults list")
+    _show(found[0], work or Path(tempfile.mkdtemp(prefix="faults-")), full)
+
+
+def _wanted(case: Case, only: tuple[str, ...]) -> bool:
+    return not only or any(text in case.name for text in only)
+
+
+def _run(cases: list[Case], work: Path | None, jobs: int, seed: int) -> dict[str, Any]:
+    from benchmarks.faults.architectures import halves
+    from benchmarks.faults.baselines import peers
+    from benchmarks.faults.bench import run_cases, warm_up
+
+    start = time.perf_counter()
+    warm_up()
+    records = []
+    with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
+        for record in run_cases(cases, work or Path(temporary), jobs):
+            records.append(record)
+            mark = "●" if record.get("exact") else record["status"] if record["status"] != "scored" else "○"
+            click.echo(f"{len(records)}/{len(cases)} {record['name']} {mark}", err=True)
+    opened, held = halves(seed)
+    return {
+        "format": "aligner.fault-bench/1",
+        "command": " ".join(["python -m benchmarks.faults", *sys.argv[1:]]),
+        "seed": seed,
+        "date": datetime.date.today().isoformat(),
+        "seconds": round(time.perf_counter() - start, 1),
+        "halves": {"open": sorted(opened), "held": sorted(held)},
+        "peers": peers(),
+        "cases": records,
+    }
+
+
+def _show(case: Case, work: Path, full: bool) -> None:
+    import warnings
+
+    warnings.simplefilter("ignore")
+    from rich.console import Console
+
+    from aligner.api.comparing import CompareOptions, run_comparison
+    from aligner.report.terminal import print_comparison
+    from benchmarks.faults.bench import build_case, warm_up
+    from benchmarks.faults.building import Built
+    from benchmarks.faults.process import run_apart
+
+    warm_up()
+    folder = work / "cases" / case.name
+    made = run_apart(build_case, case, work, log=folder / "build.log", timeout=300)
+    if made.status != "ok" or made.value is None:
+        raise click.ClickException(str(made.value or "no architecture of this half has a place for it"))
+    built = Built.read(folder)
+    click.echo(f"{case.name} on {built.architecture}: {built.reference.form} → {built.candidate.form}, in {folder}")
+    for key in ("planted", "exact", "near", "scopes", "causes", "second"):
+        click.echo(f"  {key}: {getattr(built.truth, key)}")
+    comparison = run_comparison(built.reference.open(), built.candidate.open(), built.feeds, CompareOptions())
+    print_comparison(comparison, Console(), full=full)
+
+
+if __name__ == "__main__":
+    main()

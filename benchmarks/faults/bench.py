@@ -1,0 +1,123 @@
+"""Run cases: build, compare, score, each step in a process of its own."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from benchmarks.faults.building import Built, NoPlaceError, build
+from benchmarks.faults.cases import Case
+from benchmarks.faults.process import Outcome, peak_megabytes, run_apart
+from benchmarks.faults.scoring import judge, score
+
+TIMEOUT = 120.0
+
+
+def warm_up() -> None:
+    """Import once what every case needs, and start no threads: the children are forks of this process."""
+    import onnx
+    import onnxruntime
+    import onnxscript
+    import onnxslim
+    import torch
+    import transformers  # noqa: F401
+
+    import aligner.api
+
+    assert onnx and onnxruntime and onnxscript and onnxslim and aligner.api
+    torch.set_num_threads(1)
+
+
+def forms_folder(work: Path) -> Path:
+    """Where built forms are kept: the name changes with the code that builds them."""
+    here = Path(__file__).parent
+    sources = ("architectures.py", "forms.py", "library_networks.py", "own_networks.py")
+    digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in sources)).hexdigest()
+    return work / f"forms-{digest[:10]}"
+
+
+def run_cases(cases: Sequence[Case], work: Path, jobs: int, timeout: float = TIMEOUT) -> Iterator[dict[str, Any]]:
+    """One record for each case, in order."""
+    if jobs == 1:
+        yield from (run_case(case, work, timeout) for case in cases)
+        return
+    with ThreadPoolExecutor(jobs) as pool:
+        yield from pool.map(lambda case: run_case(case, work, timeout), cases)
+
+
+def run_case(case: Case, work: Path, timeout: float = TIMEOUT) -> dict[str, Any]:
+    """Build, compare and score one case."""
+    folder = work / "cases" / case.name
+    record: dict[str, Any] = {key: value for key, value in asdict(case).items() if key != "architectures"}
+    made = run_apart(build_case, case, work, log=folder / "build.log", timeout=timeout)
+    if made.status != "ok":
+        return record | {"status": "not built", "error": made.value}
+    if made.value is None:
+        return record | {"status": "no place"}
+    record |= made.value | {"build_seconds": round(made.seconds, 3)}
+    answer = run_apart(compare_case, folder, log=folder / "compare.log", timeout=timeout)
+    record |= _answered(answer)
+    recipe = run_apart(recipe_case, folder, log=folder / "recipe.log", timeout=timeout)
+    return record | {"baselines": recipe.value if recipe.status == "ok" else {}}
+
+
+def _answered(answer: Outcome) -> dict[str, Any]:
+    if answer.status == "ok":
+        return {"status": "scored", **answer.value}
+    return {"status": answer.status, "error": answer.value, "seconds": round(answer.seconds, 3)}
+
+
+def build_case(case: Case, work: Path) -> dict[str, Any] | None:
+    """In the child: build and lay the case down; None where no architecture has a place for it."""
+    folder = work / "cases" / case.name
+    try:
+        built = build(case, forms_folder(work), folder)
+    except NoPlaceError:
+        return None
+    built.write(folder)
+    return {
+        "architecture": built.architecture,
+        "reference_form": built.reference.form,
+        "candidate_form": built.candidate.form,
+        "planted": built.truth.planted,
+        "blame": built.truth.blame,
+    }
+
+
+def compare_case(folder: Path) -> dict[str, Any]:
+    """In the child: the tool's answer and its score."""
+    import aligner
+
+    built = Built.read(folder)
+    reference, candidate = built.reference.open(), built.candidate.open()
+    before = peak_megabytes()
+    start = time.perf_counter()
+    result = aligner.compare(reference, candidate, built.feeds)
+    seconds, after = time.perf_counter() - start, peak_megabytes()
+    rms = _rms(built) if built.truth.blame == "nobody" else {}
+    measured = {"seconds": round(seconds, 3), "peak_mb": round(after, 1), "grown_mb": round(after - before, 1)}
+    return judge(built.truth, result, rms) | measured
+
+
+def _rms(built: Built) -> dict[str, float]:
+    from benchmarks.faults.baselines import reference_sizes
+
+    return reference_sizes(built.reference.open(), built.feeds)
+
+
+def recipe_case(folder: Path) -> dict[str, Any]:
+    """In the child: what the common recipe says of the same pair."""
+    from benchmarks.faults.baselines import common_recipe
+
+    built = Built.read(folder)
+    start = time.perf_counter()
+    said = common_recipe(built.reference.open(), built.candidate.open(), built.feeds)
+    seconds = round(time.perf_counter() - start, 3)
+    return {
+        name: asdict(score(built.truth, bool(blamed), blamed)) | {"seconds": seconds} for name, blamed in said.items()
+    }

@@ -1,0 +1,232 @@
+"""The results as a Markdown page."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from statistics import median
+from typing import Any
+
+Record = Mapping[str, Any]
+HALVES = (("open", "open half"), ("held", "held-out half"))
+_SHOWN = 60
+
+
+def render(results: Mapping[str, Any]) -> str:
+    """The whole page."""
+    records = results["cases"]
+    scored = [record for record in records if record["status"] != "no place"]
+    parts = [
+        "# Fault bench",
+        _head(results, records, scored),
+        "## Faults found",
+        _found(scored),
+        "## Clean and benign pairs, and traps",
+        _quiet(scored),
+        "## The common recipe on the same pairs",
+        _recipes(scored),
+        _peers(results),
+        "## By kind",
+        _by_kind(scored),
+        "## Time and memory",
+        _cost(scored),
+        "## Wrong answers",
+        _wrong(scored),
+        _how(),
+    ]
+    return "\n\n".join(parts) + "\n"
+
+
+def _head(results: Mapping[str, Any], records: Sequence[Record], scored: Sequence[Record]) -> str:
+    broken = Counter(record["status"] for record in records)
+    words = ", ".join(f"{count} {status}" for status, count in broken.most_common())
+    halves = results["halves"]
+    return (
+        f"`{results['command']}`, seed {results['seed']}, {results['date']}; {len(scored)} cases ({words}) "
+        f"in {results['seconds'] / 60:.1f} minutes.\n\n"
+        f"Open half: {', '.join(halves['open'])}. Held out: {', '.join(halves['held'])}.\n\n"
+        "Faults are planted at random depth; the right answer is written down when planting. A case that crashes or "
+        "times out counts as wrong. *Exact*: the first divergence is the guilty node's output. *Within one*: that, or a "
+        "node beside it. *Flagged*: the pair is called diverged at all."
+    )
+
+
+def _found(scored: Sequence[Record]) -> str:
+    """Rows of measures, columns of halves, then both."""
+    planted = [record for record in scored if record["group"] in {"fault", "module", "double"}]
+    outside = [record for record in scored if record["group"] in {"input", "outputs"}]
+    rows: list[tuple[str, Sequence[Record], Callable[[Record], Any]]] = [
+        ("located exactly", planted, lambda r: r.get("exact", False)),
+        ("located within one node", planted, lambda r: r.get("near", False)),
+        ("flagged", planted, lambda r: r.get("flagged", False)),
+        ("cause named first", _caused(planted), lambda r: r.get("cause_first", False)),
+        ("cause among the first three", _caused(planted), lambda r: r.get("cause_three", False)),
+        ("both of two faults listed", [r for r in planted if r["group"] == "double"], _both),
+        ("input or output fault: blamed there, no node blamed", outside, lambda r: r.get("exact", False)),
+        ("input or output fault: cause named first", _caused(outside), lambda r: r.get("cause_first", False)),
+    ]
+    lines = [_line("measure", *(title for _, title in HALVES), "all"), _line("---", "---:", "---:", "---:")]
+    for title, records, right in rows:
+        shares = [_share((r for r in records if r["half"] == half), right) for half, _ in HALVES]
+        lines.append(_line(title, *shares, _share(records, right)))
+    return "\n".join(lines)
+
+
+def _caused(records: Iterable[Record]) -> list[Record]:
+    """Cases whose cause is scored; a case without an answer counts."""
+    return [record for record in records if record.get("cause_first", False) is not None]
+
+
+def _both(record: Record) -> bool:
+    return bool(record.get("second")) and bool(record.get("exact"))
+
+
+def _quiet(scored: Sequence[Record]) -> str:
+    lines = [_line("measure", *(title for _, title in HALVES), "all"), _line("---", "---:", "---:", "---:")]
+    for group, title in (("clean", "clean pairs"), ("trap", "traps")):
+        records = [record for record in scored if record["group"] == group]
+        for text, right in (
+            (f"{title}: no false alarm", lambda r: r.get("false_alarm") is False),
+            (f"{title}: called aligned", lambda r: r.get("verdict") == "aligned"),
+        ):
+            shares = [_share((r for r in records if r["half"] == half), right) for half, _ in HALVES]
+            lines.append(_line(text, *shares, _share(records, right)))
+    exact = [record for record in scored if record["group"] == "clean" and not _lossy(record)]
+    lines.append(_line("float32 clean pairs: values of pairs agree", *_pair_shares(exact)))
+    lines.append(_line("tensors paired, median over clean pairs (candidate)", *_coverages(scored)))
+    return "\n".join(lines)
+
+
+def _lossy(record: Record) -> bool:
+    forms = {record.get("reference_form"), record.get("candidate_form")}
+    return bool(forms & {"int8", "float16"}) or record.get("architecture") == "sharp"
+
+
+def _pair_shares(records: Sequence[Record]) -> list[str]:
+    shares = []
+    for half in ("open", "held", None):
+        counts = [r["pairs_right"] for r in records if r.get("pairs_right") and half in {None, r["half"]}]
+        right, judged = (sum(each) for each in zip(*counts, strict=True)) if counts else (0, 0)
+        shares.append(f"{100 * right / judged:.1f} % of {judged}" if judged else "–")
+    return shares
+
+
+def _coverages(scored: Sequence[Record]) -> list[str]:
+    found = []
+    for half in ("open", "held", None):
+        values = [r["coverage"][1] for r in scored if r["group"] == "clean" and r.get("coverage")]
+        values = [
+            r["coverage"][1]
+            for r in scored
+            if r["group"] == "clean" and r.get("coverage") and half in {None, r["half"]}
+        ]
+        found.append(f"{100 * median(values):.0f} %" if values else "–")
+    return found
+
+
+def _recipes(scored: Sequence[Record]) -> str:
+    planted = [record for record in scored if record["group"] in {"fault", "module", "double"}]
+    clean = [record for record in scored if record["group"] in {"clean", "trap"}]
+    names = list(dict.fromkeys(name for record in scored for name in record.get("baselines", {})))
+    lines = [
+        _line("who", "exact", "within one", "flagged", "silent on clean pairs and traps"),
+        _line("---", "---:", "---:", "---:", "---:"),
+        _line(
+            "**aligner**",
+            *(_share(planted, lambda r, key=key: r.get(key, False)) for key in ("exact", "near", "flagged")),
+            _share(clean, lambda r: r.get("false_alarm") is False),
+        ),
+    ]
+    for name in names:
+        had = [[r for r in group if name in r.get("baselines", {})] for group in (planted, clean)]
+
+        def said(record: Record, key: str, name: str = name) -> Any:
+            return record["baselines"][name][key]
+
+        lines.append(
+            _line(
+                name,
+                *(_share(had[0], lambda r, key=key: said(r, key)) for key in ("exact", "near", "flagged")),
+                _share(had[1], lambda r: said(r, "false_alarm") is False),
+            )
+        )
+    return "\n".join(lines)
+
+
+def _peers(results: Mapping[str, Any]) -> str:
+    return "Peers: " + "; ".join(f"{name}: {state}" for name, state in results["peers"].items()) + "."
+
+
+def _by_kind(scored: Sequence[Record]) -> str:
+    lines = [
+        _line("kind", "cases", "exact", "within one", "flagged", "cause first", "cause in three"),
+        _line("---", "---:", "---:", "---:", "---:", "---:", "---:"),
+    ]
+    kinds = dict.fromkeys((r["group"], r["kind"]) for r in scored if r["group"] not in {"clean", "trap", "double"})
+    for group, kind in kinds:
+        records = [r for r in scored if (r["group"], r["kind"]) == (group, kind)]
+        marks = [
+            "".join({True: "●", False: "○", None: "·"}[r.get(key, False)] for r in records)
+            for key in ("exact", "near", "flagged", "cause_first", "cause_three")
+        ]
+        lines.append(_line(kind, str(len(records)), *marks))
+    return "\n".join(lines)
+
+
+def _cost(scored: Sequence[Record]) -> str:
+    ran = [record for record in scored if record.get("status") == "scored"]
+    if not ran:
+        return "Nothing ran."
+    seconds = sorted(record["seconds"] for record in ran)
+    grown = sorted(record["grown_mb"] for record in ran)
+    at = int(0.95 * (len(ran) - 1))
+    return (
+        f"One comparison: median {median(seconds):.2f} s, 95th percentile {seconds[at]:.2f} s, longest "
+        f"{seconds[-1]:.2f} s. Memory on top of the imported frameworks: median {median(grown):.0f} MB, longest tail "
+        f"{grown[-1]:.0f} MB."
+    )
+
+
+def _wrong(scored: Sequence[Record]) -> str:
+    bad = [record for record in scored if not record.get("exact", False)]
+    lines = [_line("case", "pair", "planted", "answer"), _line("---", "---", "---", "---")]
+    for record in bad[:_SHOWN]:
+        pair = f"{record.get('architecture', '–')}: {record.get('reference_form')} → {record.get('candidate_form')}"
+        lines.append(_line(record["name"], pair, str(record.get("planted", "")), answer(record)))
+    if len(bad) > _SHOWN:
+        lines.append(_line(f"… and {len(bad) - _SHOWN} more", "", "", ""))
+    return "\n".join(lines)
+
+
+def answer(record: Record) -> str:
+    """What the tool said, in a cell."""
+    if record["status"] != "scored":
+        return f"{record['status']}: {str(record.get('error', '')).strip().splitlines()[-1][:160]}"
+    place = f" at {record['first']}" if record["first"] else ""
+    beside = " (one node beside)" if record["near"] and record["blame"] == "node" else ""
+    causes = f"; {', '.join(record['causes'][:2])}" if record["causes"] else ""
+    return f"{record['verdict']}{place}{beside}{causes}"
+
+
+def _how() -> str:
+    return (
+        "## Run it\n\n"
+        "```\n"
+        "python -m benchmarks.faults run --out results.json     # builds, compares, prints this page\n"
+        "python -m benchmarks.faults run --quick                # a sample, in a minute or two\n"
+        "python -m benchmarks.faults case NAME                  # the tool's own report on one case\n"
+        "python -m benchmarks.faults table results.json         # this page again\n"
+        "```"
+    )
+
+
+def _share(records: Iterable[Record], right: Callable[[Record], Any]) -> str:
+    every = list(records)
+    if not every:
+        return "–"
+    count = sum(bool(right(record)) for record in every)
+    return f"{100 * count / len(every):.0f} % ({count}/{len(every)})"
+
+
+def _line(*cells: str) -> str:
+    return "| " + " | ".join(str(cell).replace("|", "/").replace("\n", " ") for cell in cells) + " |"
