@@ -71,8 +71,9 @@ def same_order(reference: Sketch | None, candidate: Sketch | None) -> bool | Non
     """Whether two tensors of one shape that ``agree`` also hold their elements in one order; None if unknown."""
     if not agree(reference, candidate) or reference is None or candidate is None:
         return None
-    scatter: float = reference.rms / float(reference.size) ** 0.5
-    return abs(reference.order - candidate.order) <= SAME_TENSOR * reference.rms + 0.01 * scatter
+    spread = max(reference.rms**2 - reference.mean**2, 0.0) ** 0.5
+    scatter: float = spread / float(reference.size) ** 0.5
+    return abs(reference.order - candidate.order) <= 5 * SAME_TENSOR * scatter + 1e-6 * reference.rms
 
 
 def weight_sizes(skeleton: Skeleton, node: Node) -> tuple[int, ...]:

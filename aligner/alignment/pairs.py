@@ -18,6 +18,7 @@ LEAST_CONFIDENCE = 0.35
 SUSPECT = "pairing suspect"
 _CLEARLY = 0.05
 """Relative difference of sketches from which healing is suspicious; less may be quantisation."""
+_COPIES = frozenset({"identity", "dropout", "cast", "quantize", "dequantize"})
 _CERTAIN = frozenset({"map", "input"})
 
 
@@ -109,9 +110,34 @@ def _partner(matching: Matching, members: list[str], reference: str, candidate: 
         return same[0]
     if not same:
         return _turned(matching, members, shape) or reference
+    return _among(matching, same, candidate, value)
+
+
+def _among(matching: Matching, same: list[str], candidate: str, value: str) -> str | None:
+    """Which of several forms of one shape: as many steps along where there are as many, else by element order."""
+    shape = matching.candidate.shape(value)
+    forms = [form for form in matching.candidate.members(candidate) if matching.candidate.shape(form) == shape]
+    forms, along = _steps(matching.candidate, forms), _steps(matching.reference, same)
+    if len(forms) == len(along):
+        return along[forms.index(_renamed_from(matching.candidate, value))]
     sketch = matching.candidate.sketches.get(value)
-    ordered = [member for member in same if same_order(matching.reference.sketches.get(member), sketch)]
+    ordered = [member for member in along if same_order(matching.reference.sketches.get(member), sketch)]
     return ordered[0] if ordered else None
+
+
+def _steps(skeleton: Skeleton, forms: list[str]) -> list[str]:
+    """Forms in the order of the flow, mere copies under another name left out."""
+    originals = dict.fromkeys(_renamed_from(skeleton, form) for form in forms)
+    return sorted(originals, key=lambda form: len(skeleton.chain(form)))
+
+
+def _renamed_from(skeleton: Skeleton, value: str) -> str:
+    while value in skeleton.producer and skeleton.producer[value].kind in _COPIES:
+        data = skeleton.data_inputs(skeleton.producer[value])
+        if len(data) != 1 or not skeleton.moves(skeleton.producer[value]):
+            break
+        value = data[0]
+    return value
 
 
 def _turned(matching: Matching, members: list[str], shape: tuple[int, ...] | None) -> str | None:

@@ -88,7 +88,7 @@ def _whole_places(dtype: str) -> NDArray[Any]:
     """The pseudo-random weights of a block's places, in [−1, 1]."""
     import numpy as np
 
-    places: NDArray[Any] = 2.0 * np.modf(np.arange(_CHUNK) * _GOLDEN)[0] - 1.0
+    places: NDArray[Any] = np.random.default_rng(_CHUNK).uniform(-1.0, 1.0, _CHUNK)
     return places.astype(dtype)
 
 
