@@ -26,6 +26,7 @@ def assemble(matching: Matching) -> Alignment:
     """Pairs in the candidate's execution order, and the reason of every value without one."""
     labels = channel_labels(matching.reference), channel_labels(matching.candidate)
     pairs = [pair for pair in _pairs(matching, labels) if pair.confidence >= LEAST_CONFIDENCE]
+    pairs += _outputs_left(matching, pairs, labels)
     place = _execution_place(matching.candidate)
     pairs.sort(key=lambda pair: place.get(pair.candidate, -1))
     pairs, healed = _without_suspects(matching, _with_regions(matching, pairs))
@@ -36,6 +37,36 @@ def assemble(matching: Matching) -> Alignment:
     for pair in healed:
         reasons[1][pair.candidate] = SUSPECT
     return Alignment(pairs=tuple(pairs), unpaired_reference=reasons[0], unpaired_candidate=reasons[1])
+
+
+def _outputs_left(
+    matching: Matching, pairs: list[PairedValues], labels: tuple[dict[str, str], dict[str, str]]
+) -> list[PairedValues]:
+    """An output of the candidate answers an output of the reference even when something before it already does.
+
+    That is how an operation added at the end (a clamp, a scale) is seen at all.
+    """
+    left = dict.fromkeys(matching.reference.graph.outputs)
+    right = dict.fromkeys(matching.candidate.graph.outputs)
+    answered = {pair.reference for pair in pairs if pair.candidate in right}
+    paired = {pair.candidate for pair in pairs}
+    open_left = [value for value in left if value not in answered]
+    open_right = [value for value in right if value not in paired and value not in matching.candidate.constants]
+    found = []
+    for value in open_right:
+        size = matching.candidate.size(value)
+        options = [other for other in open_left if matching.reference.size(other) == size and size is not None]
+        rivals = [other for other in open_right if matching.candidate.size(other) == size]
+        if len(options) != 1 or len(rivals) != 1 or len(left) != len(right):
+            continue
+        shapes = matching.reference.shape(options[0]), matching.candidate.shape(value)
+        if shapes[0] is None or shapes[1] is None:
+            continue
+        names = labels[0].get(options[0]), labels[1].get(value)
+        comparable, axes = axes_between(shapes[0], shapes[1], names)
+        if comparable:
+            found.append(PairedValues(options[0], value, "output", 0.7, axes))
+    return found
 
 
 def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[list[PairedValues], list[PairedValues]]:

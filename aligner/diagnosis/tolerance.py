@@ -23,6 +23,9 @@ EXACT_KINDS = frozenset(
     depth_to_space embedding""".split()
 )
 """Kinds whose output elements are copies (or one-sided limits) of input elements."""
+_NOT_COMPUTING = frozenset({"reshape", "transpose", "cast", "identity", "constant", "shape", "dropout"})
+_FLOATS = ("float16", "float32", "float64", "half", "float", "double")
+_AS_A_RULE = 0.2
 _LONGEST_BIAS = 1 << 16
 _STEPS_OF_NOISE = 3.0
 """Quantised regions: how often the change that half a step at every input makes may be exceeded."""
@@ -69,6 +72,8 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
     fed = [graphs[1].values[v] for v in regions[1].inputs if v in graphs[1].values]
     steps = [max(v.quantization.scale) for v in fed if v.quantization is not None and v.quantization.scale]
     coarsest = max([unit(measured.reference_dtype), unit(measured.candidate_dtype), *(unit(v.dtype) for v in fed)])
+    if coarsest > _UNITS["float32"]:
+        coarsest = min(coarsest, max(declared_unit(graph) for graph in graphs))
     same_dtype = coarsest == min(unit(measured.reference_dtype), unit(measured.candidate_dtype))
     step = max([*steps, measured.step or 0.0])
     return RegionNumbers(
@@ -81,6 +86,21 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
         storage=_storage(graphs, measured),
         quantized=step > 0 or _storage(graphs, measured) >= _QUANTIZED_UNIT,
     )
+
+
+def declared_unit(graph: Graph) -> float:
+    """The coarsest float dtype a model computes in as a rule: a fifth of its tensors and more.
+
+    A few float16 tensors in a float32 model are an accident that has to be told, not a precision that excuses.
+    """
+    units = [
+        unit(graph.values[value].dtype)
+        for node in graph.nodes
+        if node.kind not in _NOT_COMPUTING
+        for value in node.outputs
+        if value in graph.values and (graph.values[value].dtype or "float32").lower().endswith(_FLOATS)
+    ]
+    return max((u for u in set(units) if units.count(u) >= _AS_A_RULE * len(units)), default=_UNITS["float32"])
 
 
 def _storage(graphs: tuple[Graph, Graph], measured: Measured) -> float:
