@@ -179,6 +179,18 @@ def test_tflite_on_either_side(align):
     assert all(pair["reference"]["index"] is not None for pair in report["pairs"] if pair["reference"]["op"] != "input")
 
 
+@requires_tflite
+def test_a_quantised_side_may_be_either(align, tmp_path):
+    """What one side cannot hold is told of the same tensor, whichever is the reference."""
+    models = DATA / "tiny_conv_float.tflite", DATA / "tiny_conv_int8.tflite"
+    np.save(tmp_path / "x.npy", np.random.default_rng(0).random((1, 8, 8, 3), dtype=np.float32))
+    reports = [align.json("compare", *sides, "-i", tmp_path / "x.npy")[1] for sides in (models, models[::-1])]
+    firsts = [report["first_divergence"] for report in reports]
+    assert firsts[0]["reference"]["name"] == firsts[1]["candidate"]["name"] == "functional_1/deep_1/depthwise1"
+    assert all("quantised range is too small" in first["note"] for first in firsts)
+    assert all(first["local"]["max_abs"] < 0.01 for first in firsts)
+
+
 def test_frameworks_do_not_chatter(align):
     """In a process of its own, where descriptors 1 and 2 are pipes."""
     outcome = command.run(align.folder, "compare", "models.py:chatty", "net.onnx", "-i", "x.npy", "--json", "-")

@@ -100,9 +100,10 @@ class Passes:
         if not self._candidate.session.can_inject:
             return
         for value, tensor, expected in self._injected_run(None):
-            reference, saturated = clipped(expected.real(), tensor)
-            error = self._difference(self._pairs[value], reference, tensor.real())
-            self.measured[value] = replace(self.measured[value], local=error, saturated=saturated)
+            reference, left_out = clipped(expected.real(), tensor)
+            found, beyond = clipped(tensor.real(), expected)
+            error = self._difference(self._pairs[value], reference, found)
+            self.measured[value] = replace(self.measured[value], local=error, saturated=max(left_out, beyond))
 
     def noise(self, doubtful: Sequence[Measured]) -> None:
         """How far the doubtful pairs move when everything injected moves by one rounding unit."""
@@ -118,12 +119,13 @@ class Passes:
     def tensors(self, wanted: Sequence[str], *, local: bool) -> Iterator[tuple[str, Array, Array]]:
         """The pairs' tensors once more, (candidate value, reference, candidate in the reference's order).
 
-        ``local``: the candidate's nodes are fed with the reference's tensors, and its range is the reference's too.
+        ``local``: the candidate's nodes are fed with the reference's tensors, and either's range is the other's too.
         """
         if local:
             for value, tensor, expected in self._injected_run(None, wanted):
                 reference, _ = clipped(expected.real(), tensor)
-                moved = to_reference(tensor.real(), self._pairs[value].axes, tuple(reference.shape))
+                held, _ = clipped(tensor.real(), expected)
+                moved = to_reference(held, self._pairs[value].axes, tuple(reference.shape))
                 if moved is not None:
                     yield value, reference, moved
             return
