@@ -32,6 +32,7 @@ def main() -> None:
 @click.option("--quick", is_flag=True, help="A seeded sample of the cases.")
 @click.option("--jobs", default=1, show_default=True, help="Cases at the same time.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the results as JSON.")
+@click.option("--peers", is_flag=True, help="PyTorch's verifier on the pairs it can take, half a minute each.")
 @click.option("--page", is_flag=True, help=f"Write the table to docs/{_PAGE.name} too.")
 @_seed
 @_work
@@ -41,13 +42,14 @@ def run(
     quick: bool,
     jobs: int,
     out: Path | None,
+    peers: bool,
     page: bool,
     seed: int,
     work: Path | None,
 ) -> None:
     """Build, compare and score the cases; print the table."""
     cases = [case for case in all_cases(seed, quick=quick) if half in {None, case.half} and _wanted(case, only)]
-    results = _run(cases, work, jobs, seed)
+    results = _run(cases, work, jobs, seed, peers=peers)
     if out is not None:
         out.write_text(json.dumps(results, indent=1) + "\n")
     from benchmarks.faults.table import render
@@ -92,16 +94,16 @@ def _wanted(case: Case, only: tuple[str, ...]) -> bool:
     return not only or any(text in case.name for text in only)
 
 
-def _run(cases: list[Case], work: Path | None, jobs: int, seed: int) -> dict[str, Any]:
+def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: bool) -> dict[str, Any]:
     from benchmarks.faults.architectures import halves
-    from benchmarks.faults.baselines import peers
+    from benchmarks.faults.baselines import installed_peers
     from benchmarks.faults.bench import run_cases, warm_up
 
     start = time.perf_counter()
     warm_up()
     records = []
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
-        for record in run_cases(cases, work or Path(temporary), jobs):
+        for record in run_cases(cases, work or Path(temporary), jobs, peers=peers):
             records.append(record)
             mark = "●" if record.get("exact") else record["status"] if record["status"] != "scored" else "○"
             click.echo(f"{len(records)}/{len(cases)} {record['name']} {mark}", err=True)
@@ -113,7 +115,7 @@ def _run(cases: list[Case], work: Path | None, jobs: int, seed: int) -> dict[str
         "date": datetime.date.today().isoformat(),
         "seconds": round(time.perf_counter() - start, 1),
         "halves": {"open": sorted(opened), "held": sorted(held)},
-        "peers": peers(),
+        "peers": installed_peers() | {"torch verify_onnx_program": "in the table" if peers else "not run (--peers)"},
         "cases": records,
     }
 

@@ -89,6 +89,6 @@ def _turned(a: np.ndarray, b: np.ndarray) -> bool:
     return not (bool(x @ y / lengths >= COSINE) if lengths else bool((x == y).all()))
 
 
-def peers() -> dict[str, str]:
+def installed_peers() -> dict[str, str]:
     """Other tools that could stand in the table, and whether they are installed."""
     return {name: "installed" if find_spec(name) else "not installed" for name in PEERS}

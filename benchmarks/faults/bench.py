@@ -41,17 +41,19 @@ def forms_folder(work: Path) -> Path:
     return work / f"forms-{digest[:10]}"
 
 
-def run_cases(cases: Sequence[Case], work: Path, jobs: int, timeout: float = TIMEOUT) -> Iterator[dict[str, Any]]:
+def run_cases(
+    cases: Sequence[Case], work: Path, jobs: int, timeout: float = TIMEOUT, *, peers: bool = False
+) -> Iterator[dict[str, Any]]:
     """One record for each case, in order."""
     if jobs == 1:
-        yield from (run_case(case, work, timeout) for case in cases)
+        yield from (run_case(case, work, timeout, peers=peers) for case in cases)
         return
     with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(lambda case: run_case(case, work, timeout), cases)
+        yield from pool.map(lambda case: run_case(case, work, timeout, peers=peers), cases)
 
 
-def run_case(case: Case, work: Path, timeout: float = TIMEOUT) -> dict[str, Any]:
-    """Build, compare and score one case."""
+def run_case(case: Case, work: Path, timeout: float = TIMEOUT, *, peers: bool = False) -> dict[str, Any]:
+    """Build, compare and score one case; ``peers`` asks PyTorch's verifier too, which takes half a minute."""
     folder = work / "cases" / case.name
     record: dict[str, Any] = {key: value for key, value in asdict(case).items() if key != "architectures"}
     made = run_apart(build_case, case, work, log=folder / "build.log", timeout=timeout)
@@ -63,7 +65,11 @@ def run_case(case: Case, work: Path, timeout: float = TIMEOUT) -> dict[str, Any]
     answer = run_apart(compare_case, folder, log=folder / "compare.log", timeout=timeout)
     record |= _answered(answer)
     recipe = run_apart(recipe_case, folder, log=folder / "recipe.log", timeout=timeout)
-    return record | {"baselines": recipe.value if recipe.status == "ok" else {}}
+    others = [recipe]
+    if peers:
+        others.append(run_apart(peer_case, folder, log=folder / "peer.log", timeout=timeout))
+    said = [each.value for each in others if each.status == "ok"]
+    return record | {"baselines": {name: value for each in said for name, value in each.items()}}
 
 
 def _answered(answer: Outcome) -> dict[str, Any]:
@@ -121,3 +127,16 @@ def recipe_case(folder: Path) -> dict[str, Any]:
     return {
         name: asdict(score(built.truth, bool(blamed), blamed)) | {"seconds": seconds} for name, blamed in said.items()
     }
+
+
+def peer_case(folder: Path) -> dict[str, Any]:
+    """In the child: what PyTorch's verifier says, where it can take the pair."""
+    from benchmarks.faults import peer
+
+    built = Built.read(folder)
+    if not peer.takes(built):
+        return {}
+    start = time.perf_counter()
+    blamed = peer.verified(built)
+    seconds = round(time.perf_counter() - start, 3)
+    return {peer.NAME: asdict(score(built.truth, bool(blamed), blamed)) | {"seconds": seconds}}

@@ -46,8 +46,8 @@ def _head(results: Mapping[str, Any], records: Sequence[Record], scored: Sequenc
         f"in {results['seconds'] / 60:.1f} minutes.\n\n"
         f"Open half: {', '.join(halves['open'])}. Held out: {', '.join(halves['held'])}.\n\n"
         "Faults are planted at random depth; the right answer is written down when planting. A case that crashes or "
-        "times out counts as wrong. *Exact*: the first divergence is the guilty node's output. *Within one*: that, or a "
-        "node beside it. *Flagged*: the pair is called diverged at all."
+        "times out counts as wrong. *Exact*: the first divergence is the guilty node's output. *Within one*: that, or "
+        "a node beside it. *Flagged*: the pair is called diverged at all."
     )
 
 
@@ -114,7 +114,6 @@ def _pair_shares(records: Sequence[Record]) -> list[str]:
 def _coverages(scored: Sequence[Record]) -> list[str]:
     found = []
     for half in ("open", "held", None):
-        values = [r["coverage"][1] for r in scored if r["group"] == "clean" and r.get("coverage")]
         values = [
             r["coverage"][1]
             for r in scored

@@ -1,0 +1,38 @@
+"""PyTorch's own verifier on the pairs it can take: a live program, and the file the dynamo exporter made of it."""
+
+from __future__ import annotations
+
+from benchmarks.faults.architectures import ARCHITECTURES
+from benchmarks.faults.baselines import MAX_ABS
+from benchmarks.faults.building import Built
+from benchmarks.faults.forms import EAGER
+from benchmarks.faults.scoring import Blamed
+
+NAME = "torch verify_onnx_program, max abs > 1e-5"
+
+
+def takes(built: Built) -> bool:
+    """Whether the pair is a live module and a dynamo export that is fed the same."""
+    live = built.reference.form == EAGER and built.candidate.form == "dynamo"
+    return live and all("." not in name for name in built.feeds)
+
+
+def verified(built: Built) -> list[Blamed]:
+    """The values it calls different, in its order.
+
+    The program is exported again, because the verifier needs the exporter's own program beside the file.
+    """
+    import onnx_ir
+    import torch
+    from torch.onnx.verification import verify_onnx_program
+
+    architecture = ARCHITECTURES[built.architecture]
+    traced = tuple(torch.from_numpy(array) for array in architecture.feeds(built.case.seed).values())
+    names = {"input_names": list(architecture.shapes), "output_names": list(architecture.outputs)}
+    with torch.no_grad():
+        program = torch.onnx.export(built.reference.open(), traced, dynamo=True, verbose=False, **names)
+        assert program is not None
+        program.model = onnx_ir.load(built.candidate.file or "")
+        probe = tuple(torch.from_numpy(array) for array in built.feeds.values())
+        found = verify_onnx_program(program, probe, compare_intermediates=True)
+    return [Blamed((info.name,)) for info in found if not info.max_abs_diff <= MAX_ABS]
