@@ -112,12 +112,9 @@ GUILTY = [
     case("01_unloaded_weights", 0, "conv2d network.conv_body_first", "aten::conv2d conv_body_first"),
     case("03_same_padding", 0, "conv2d_1", "layers.1"),
     case("04_palm_detection", 1, "reshape_1", "regressor_8/reshape.0"),
-    case(
-        "05_baked_scale", 1, "interpolate.0", "Resize",
-        xfail="tensors of different shapes are not paired, so the first convolution after the Resize is blamed",
-    ),
+    case("05_baked_scale", 1, "interpolate.0", "Resize"),
     case("06_dataparallel_prefix", 0, "lr_branch.conv.", "lr_branch.conv"),
-    case("07_uint8_io", 1, "round.0", ""),
+    case("07_uint8_io", 1, "to.1", "/Cast_1"),
     case("08_fp16_overflow", 0, "blocks.1", "aten::matmul network.blocks.1"),
     case("09_int8_twin", 1, "/block1/Relu", "/block1/Relu_output_0_QuantizeLinear"),
     case("10_simplified", 1, "/Div_1", "/Div_1"),
@@ -140,7 +137,7 @@ CAUSES = [
     case("03_same_padding", 0, {"padding-asymmetric"}),
     case("04_palm_detection", 1, {"flatten-order"}),
     case("06_dataparallel_prefix", 0, {"weights-not-loaded", "weights-partly-loaded"}),
-    case("08_fp16_overflow", 0, {"precision-overflow"}, xfail="the overflowed product is paired one node too far down"),
+    case("08_fp16_overflow", 0, {"precision-overflow"}),
     case("09_int8_twin", 1, {"quantization-calibration"}),
     case("10_simplified", 1, {"constant-changed"}),
 ]
@@ -154,7 +151,7 @@ def test_the_cause_is_named(built, which, causes):
 
 @pytest.mark.parametrize(
     ("built", "which"),
-    [case("07_uint8_io", 1, xfail="a missing operation is taken for a wrong pairing")],
+    [case("07_uint8_io", 1)],
     indirect=["built"],
 )
 def test_a_missing_rounding_is_not_called_a_wrong_pairing(built, which):

@@ -82,7 +82,7 @@ class Session(ABC):
         sees the injected one. Closing the iterator early ends the run.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most runtimes have nothing to release
         """Release the runtime; the session is not used afterwards."""
 
 

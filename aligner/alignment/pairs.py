@@ -189,6 +189,8 @@ def _pair(
     evidence: Evidence,
     labels: tuple[dict[str, str], dict[str, str]],
 ) -> PairedValues | None:
+    if not (_observed(matching.reference, reference) and _observed(matching.candidate, candidate)):
+        return None  # the inside of a loop, a branch not taken: nothing to compare
     shapes = matching.reference.shape(reference), matching.candidate.shape(candidate)
     confidence, note, axes = evidence.confidence, None, None
     if shapes[0] is not None and shapes[1] is not None:
@@ -210,6 +212,10 @@ def _pair(
     return replace(pair, rule="layout" if evidence.rule != "map" else "map")
 
 
+def _observed(skeleton: Skeleton, value: str) -> bool:
+    return not skeleton.sketches or value in skeleton.sketches
+
+
 def _reasons(skeleton: Skeleton, paired: set[str]) -> dict[str, str]:
     inside = _between_pairs(skeleton, paired)
     roots = {skeleton.root(value) for value in paired}
@@ -222,7 +228,7 @@ def _reasons(skeleton: Skeleton, paired: set[str]) -> dict[str, str]:
             reasons[value] = "constant"
         elif skeleton.root(value) != value and skeleton.root(value) in roots:
             reasons[value] = "layout-only"
-        elif producer is None and value not in skeleton.graph.inputs:
+        elif not _observed(skeleton, value) or (producer is None and value not in skeleton.graph.inputs):
             reasons[value] = "not computed"
         elif value in inside:
             reasons[value] = "fused away"

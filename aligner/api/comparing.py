@@ -276,7 +276,7 @@ class _Comparing:
         for effect in hidden:
             pairs[effect.place] = effect.pair
         outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
-        self._notes += summary.unanswered_outputs(graphs, alignment)
+        self._notes += [*summary.unanswered_outputs(graphs, alignment), *summary.shared_nonfinite(outputs)]
         coverage = summary.coverage(alignment)
         conclusion = conclude(
             pairs,

@@ -135,6 +135,16 @@ def unanswered_outputs(graphs: tuple[Graph, Graph], alignment: Alignment) -> lis
     return notes
 
 
+def shared_nonfinite(outputs: Sequence[Pair]) -> list[str]:
+    """A sentence for each output that holds NaN or infinity on both sides: equal, and still no result."""
+    notes = []
+    for pair in outputs:
+        left, right = pair.reference.statistics, pair.candidate.statistics
+        if (left.nan or left.inf) and (right.nan or right.inf):
+            notes.append(f"output {pair.candidate.name}: {left.nan} NaN and {left.inf} infinite values on both sides")
+    return notes
+
+
 def coverage(alignment: Alignment) -> Coverage:
     """Shares of the pairable tensors that are paired, on each side."""
     missing = [

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aligner.diagnosis.verdicts import SATURATES
 from aligner.records.comparison import Coverage, Pair, Verdict
 
+_LARGE = 0.01
 LEAST_COVERAGE = 0.5
 """Share of the candidate's pairable tensors below which silence proves nothing."""
 
@@ -73,7 +74,10 @@ def _thin(
     if not pairs:
         return "no tensor of one side could be paired with one of the other; give pairs with --map"
     if not outputs:
-        return f"none of the candidate's {missing_outputs} outputs could be paired; give their pairs with --map"
+        return (
+            "no output of the candidate answers one of the reference's, so that nothing final was compared; "
+            f"what was paired before {'it' if missing_outputs == 1 else 'them'} aligns"
+        )
     if coverage.candidate < LEAST_COVERAGE:
         return (
             f"only {coverage.candidate:.0%} of the candidate's tensors could be paired; "
@@ -91,6 +95,18 @@ def _aligned(pairs: Sequence[Pair], outputs: Sequence[Pair], noise: str) -> str:
         first = next(pair for pair in pairs if pair.accumulated and pair.accumulated.beyond > 0)
         return (
             f"no node introduces an error; {noise} passes the tolerance from {first.candidate.name} on and grows to "
-            f"{worst:.2g} at the outputs"
+            f"{worst:.2g} at the outputs{_share(beyond)}"
         )
     return f"every pair agrees; largest difference of the outputs {worst:.2g}"
+
+
+def _share(outputs: Sequence[Pair]) -> str:
+    """How large the worst difference is against the output's own size, once that is no longer small."""
+    shares = []
+    for pair in outputs:
+        numbers = pair.reference.statistics
+        peak = max(abs(numbers.min or 0.0), abs(numbers.max or 0.0))
+        if pair.accumulated and peak > 0:
+            shares.append(pair.accumulated.max_abs / peak)
+    worst = max(shares, default=0.0)
+    return f", {worst:.0%} of the largest value there" if worst >= _LARGE else ""

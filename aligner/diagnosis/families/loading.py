@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _STRANGERS = 0.5
+_FEWEST = 16
+"""Numbers from which a correlation says anything."""
 _ALL = 0.8
 """Share of the weighted layers from which a fault of weights concerns the whole model."""
 
@@ -24,7 +27,7 @@ _ALL = 0.8
 def _stranger(pair: LayerPair, role: str, *, sure: bool = True) -> str | None:
     """Words for a parameter that looks drawn by an initialiser and has nothing to do with the reference's.
 
-    Not ``sure``: large ones need not look like it, where every other layer of the model is wrong as well.
+    Not ``sure``: where every other layer of the model is wrong as well, a correlation that chance explains is enough.
     """
     arrays = arrays_of(pair, role)
     if arrays is None or likeness.same_numbers(*arrays):
@@ -32,7 +35,8 @@ def _stranger(pair: LayerPair, role: str, *, sure: bool = True) -> str | None:
     left, right = arrays
     alike = likeness.correlation(left, right)
     fresh = likeness.looks_initialised(right)
-    if alike > _STRANGERS or not (fresh or (not sure and right.ndim > 1 and right.size >= 64 and abs(alike) < 0.2)):
+    by_chance = right.ndim > 1 and right.size >= _FEWEST and abs(alike) < min(_STRANGERS, 3.0 / math.sqrt(right.size))
+    if alike > _STRANGERS or not (fresh or (not sure and by_chance)):
         return None
     if role in {"bias", "shift", "mean"} and not right.any() and _zeroed(pair, role):
         return None
