@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from itertools import product
 from typing import Any, ClassVar
 
+from aligner.diagnosis.cause import Claim
 from aligner.diagnosis.replay.operation import Operation
 from aligner.diagnosis.replay.resizing import COORDINATES, ROUNDINGS
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.setting_cause import SettingCause, alike
+from aligner.diagnosis.survey import Survey
 
 
 class PaddingAsymmetric(SettingCause):
@@ -19,6 +22,12 @@ class PaddingAsymmetric(SettingCause):
     prior: ClassVar[float] = 0.9
     kinds: ClassVar[tuple[str, ...]] = ("conv", "conv_transpose", "max_pool", "avg_pool", "pad")
     names: ClassVar[tuple[str, ...]] = ("pads",)
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """Pads that one side keeps in a node of their own make the settings differ and mean nothing: proof decides."""
+        apart = len(list(scene.reference.of_kind("pad"))) != len(list(scene.candidate.of_kind("pad")))
+        for claim in super().claims(scene, survey):
+            yield replace(claim, only_proven=True) if apart else claim
 
     def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """The same total split otherwise; one row less or more at an end where the stride hides it."""
