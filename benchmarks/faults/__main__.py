@@ -110,7 +110,7 @@ def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: b
     opened, held = halves(seed)
     return {
         "format": "aligner.fault-bench/1",
-        "command": " ".join(["python -m benchmarks.faults", *sys.argv[1:]]),
+        "command": _command(),
         "seed": seed,
         "date": datetime.date.today().isoformat(),
         "seconds": round(time.perf_counter() - start, 1),
@@ -118,6 +118,18 @@ def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: b
         "peers": installed_peers() | {"torch verify_onnx_program": "in the table" if peers else "not run (--peers)"},
         "cases": records,
     }
+
+
+def _command() -> str:
+    """The command without the folders and files of this run."""
+    given, words = sys.argv[1:], []
+    while given:
+        word = given.pop(0)
+        if word in {"--work", "--out"}:
+            del given[:1]
+        else:
+            words.append(word)
+    return " ".join(["python -m benchmarks.faults", *words])
 
 
 def _show(case: Case, work: Path, full: bool) -> None:
@@ -139,7 +151,7 @@ def _show(case: Case, work: Path, full: bool) -> None:
         raise click.ClickException(str(made.value or "no architecture of this half has a place for it"))
     built = Built.read(folder)
     click.echo(f"{case.name} on {built.architecture}: {built.reference.form} → {built.candidate.form}, in {folder}")
-    for key in ("planted", "exact", "near", "scopes", "causes", "second"):
+    for key in ("planted", "blame", "exact", "near", "scopes", "near_scopes", "causes", "second"):
         click.echo(f"  {key}: {getattr(built.truth, key)}")
     comparison = run_comparison(built.reference.open(), built.candidate.open(), built.feeds, CompareOptions())
     print_comparison(comparison, Console(), full=full)

@@ -208,6 +208,7 @@ class Workshop:
             near=neighbours(model, exact[0]),
             causes=ranked[0][1].causes,
             second=exact[1] if len(exact) > 1 else (),
+            random=any(fault.name == "random-op" for fault in faults),
             planted=" and ".join(f"{fault.name} at {nodes[0].output[0]}" for nodes, fault in ranked),
         )
         target = Target(form, file=str(file))
@@ -257,16 +258,20 @@ class Workshop:
         if target.file is not None and target.file.endswith(".onnx"):
             model = OnnxModel.read(Path(target.file), self.probe(architecture))
             nodes = _guilty_nodes(model, found, first)
-            exact = region(model, nodes, classes, extend=True)
+            exact = region(model, _shown(model, nodes, found), classes, extend=True)
             close = neighbours(model, exact)
         fault = MODULE_FAULTS[self.case.kind]
+        scopes = [f"{path}:{found.kind}" if found.kind else path for path in first]
+        if found.missing:  # what is not there shows at the next operation
+            scopes += order[order.index(first[0]) + 1 :][:1]
         return Truth(
             blame="node",
             exact=exact,
             near=close,
-            scopes=tuple(f"{path}:{found.kind}" if found.kind else path for path in first),
+            scopes=tuple(scopes),
             near_scopes=tuple(dict.fromkeys(near)),
             causes=fault.causes,
+            random=found.kind == "dropout",
             planted=f"{fault.name} at {first[0]}",
         )
 
@@ -409,6 +414,13 @@ def _leading(paths: tuple[str, ...], classes: dict[str, str]) -> Iterator[str]:
 def _beside(order: list[str], path: str) -> list[str]:
     place = order.index(path)
     return order[max(0, place - 1) : place + 2]
+
+
+def _shown(model: OnnxModel, nodes: list[Node], found: Changed) -> list[Node]:
+    """The guilty nodes, and for an operation that is missing, those that should have read it."""
+    if not found.missing or not nodes:
+        return nodes
+    return [*nodes, *model.readers(nodes[-1].output[0])]
 
 
 def _guilty_nodes(model: OnnxModel, found: Changed, first: list[str]) -> list[Node]:

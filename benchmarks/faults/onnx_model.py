@@ -17,6 +17,8 @@ from benchmarks.faults.forms import run_onnx
 Node = Any
 PASSING = frozenset({"Identity", "Cast", "QuantizeLinear", "DequantizeLinear"})
 """Operations whose output is the same tensor in other clothes."""
+MOVING = frozenset({"Reshape", "Transpose", "Squeeze", "Unsqueeze", "Flatten", "Expand", "Dropout"})
+"""Operations that move numbers about and compute nothing."""
 
 
 class OnnxModel:
@@ -49,6 +51,15 @@ class OnnxModel:
     def consumers(self, name: str) -> list[Node]:
         return [node for node in self.nodes if name in node.input]
 
+    def readers(self, name: str) -> list[Node]:
+        """Where a value shows: its consumers, and theirs where a consumer only moves the numbers about."""
+        found = []
+        for node in self.consumers(name):
+            found.append(node)
+            if node.op_type in MOVING | PASSING:
+                found += self.readers(node.output[0])
+        return found
+
     def sole_consumer(self, name: str) -> Node | None:
         found = self.consumers(name)
         return found[0] if len(found) == 1 and name not in self.outputs else None
@@ -73,14 +84,14 @@ class OnnxModel:
     def set_input(self, node: Node, place: int, array: np.ndarray) -> None:
         """Give one input of one node a constant of its own."""
         name = self.fresh("edited")
-        self.proto.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), name))
+        self.proto.graph.initializer.append(numpy_helper.from_array(np.array(array, order="C"), name))
         node.input[place] = name
 
     def set_constant(self, name: str, array: np.ndarray) -> None:
         """Overwrite an initializer for everybody who reads it."""
         for initializer in self.proto.graph.initializer:
             if initializer.name == name:
-                initializer.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
+                initializer.CopyFrom(numpy_helper.from_array(np.array(array, order="C"), name))
                 return
         for node in self.consumers(name):
             self.set_input(node, list(node.input).index(name), array)

@@ -52,7 +52,7 @@ def score(truth: Truth, flagged: bool, blamed: Sequence[Blamed], causes: Sequenc
 
 def _outside(truth: Truth, flagged: bool, blamed: Sequence[Blamed], causes: Sequence[str]) -> Score:
     """The fault lies before or after the model: no node may be blamed, and the input or output has to be."""
-    nodes = [each for each in blamed if not set(each.names) & set(truth.exact)]
+    nodes = [each for each in blamed if each.kind != "input"]
     named = bool(causes) and causes[0].startswith("input-" if truth.blame == "input" else "output-")
     said = named or len(nodes) < len(blamed)
     return Score(flagged=flagged or said, exact=said and not nodes, near=not nodes)
@@ -75,15 +75,17 @@ def _beside(truth: Truth, blamed: Blamed) -> bool:
 
 def judge(truth: Truth, result: Any, rms: Mapping[str, float]) -> dict[str, Any]:
     """Everything that is measured on one answer of the tool."""
-    blamed = [
-        Blamed((p.candidate.name, *p.candidate.names), p.candidate.scope, p.candidate.kind) for p in result.introduced
-    ]
+    guilty = list(result.introduced)
+    if truth.random and not guilty:
+        guilty = [pair for pair in result.pairs if pair.verdict == "nondeterministic"]
+    blamed = [Blamed((p.candidate.name, *p.candidate.names), p.candidate.scope, p.candidate.kind) for p in guilty]
     causes = [finding.id for finding in result.causes]
-    flagged = result.verdict != "aligned" if truth.blame in {"input", "outputs"} else result.verdict == "diverged"
+    may_doubt = truth.random or truth.blame in {"input", "outputs"}
+    flagged = result.verdict != "aligned" if may_doubt else result.verdict == "diverged"
     found = score(truth, flagged, blamed, causes)
     scored = bool(truth.causes)
     coverage = result.comparison.coverage
-    first = result.first_divergence
+    first = guilty[0] if guilty else None
     return {
         "verdict": result.verdict,
         "reason": result.comparison.reason,

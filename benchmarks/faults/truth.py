@@ -21,7 +21,8 @@ _SINGLE = frozenset(
 class Truth:
     """``exact`` and ``near`` are value names of the candidate, ``scopes`` module paths ("layer1.conv" or
     "layer1.conv:mul" for one kind of operation there). ``second`` is the other fault's ``exact`` where two
-    were planted. Empty ``causes`` mean that the cause is not scored.
+    were planted. ``random``: the candidate disagrees with itself, which may be answered instead of a divergence. Empty
+    ``causes`` mean that the cause is not scored.
     """
 
     blame: Blame
@@ -31,6 +32,7 @@ class Truth:
     near_scopes: tuple[str, ...] = ()
     causes: tuple[str, ...] = ()
     second: tuple[str, ...] = ()
+    random: bool = False
     planted: str = ""
 
 
@@ -58,7 +60,7 @@ def region(model: OnnxModel, nodes: Iterable[Node], modules: dict[str, str], *, 
     other side (``modules``: path → class), and a norm that the other side may have folded into the guilty convolution.
     """
     names: dict[str, None] = {}
-    for node in nodes:
+    for node in _until_computed(model, nodes):
         names.update(dict.fromkeys(node.output))
         while True:
             follower = model.sole_consumer(node.output[0])
@@ -67,6 +69,15 @@ def region(model: OnnxModel, nodes: Iterable[Node], modules: dict[str, str], *, 
             names.update(dict.fromkeys(follower.output))
             node = follower
     return tuple(names)
+
+
+def _until_computed(model: OnnxModel, nodes: Iterable[Node]) -> list[Node]:
+    """A guilty node that does not depend on the inputs shows where it meets what does."""
+    found = list(nodes)
+    for node in found:
+        if not any(model.computed(name) for name in node.output):
+            found += [reader for reader in model.readers(node.output[0]) if reader not in found]
+    return found
 
 
 def _same(node: Node, follower: Node, modules: dict[str, str], extend: bool) -> bool:

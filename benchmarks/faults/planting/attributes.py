@@ -50,7 +50,7 @@ def padding_mode(model: OnnxModel, rng: Random) -> Guilty:
     around = np.array([0, 0, *pads[:half], 0, 0, *pads[half:]], dtype=np.int64)
     model.set_attribute(node, "pads", [0] * len(pads))
     pad = model.insert_before(node, 0, "Pad", around, mode="edge")
-    return [pad, *model.consumers(pad.output[0])]
+    return [pad, *model.readers(pad.output[0])]
 
 
 @fault("pool-count-include-pad")
@@ -162,8 +162,14 @@ def _as_silu(model: OnnxModel, node: Node) -> Guilty:
 
 
 def _as_tanh(model: OnnxModel, node: Node) -> Guilty:
-    """erf(x) read as tanh(2/√π·x): the shape of the cheap GELU."""
-    model.insert_before(node, 0, "Mul", np.float32(1.1283792))
+    """erf(x/√2) read as tanh(√(2/π)·(x + 0.044715·x³)): the cheap GELU."""
+    root = model.insert_before(node, 0, "Mul", np.float32(1.41421356))
+    square = model.insert_before(node, 0, "Mul")
+    square.input.append(square.input[0])
+    model.insert_before(node, 0, "Mul", np.float32(0.79788456 * 0.044715))
+    model.insert_before(node, 0, "Add", np.float32(0.79788456))
+    product = model.insert_before(node, 0, "Mul")
+    product.input.append(root.output[0])
     node.op_type = "Tanh"
     return [node]
 
@@ -217,7 +223,7 @@ def reduce_axis_or_bias(model: OnnxModel, rng: Random) -> Guilty:
     if size < 2:
         return None
     scaled = model.insert_after(name, "Mul", np.float32(size / (size - 1)))
-    return [scaled, *model.consumers(scaled.output[0])]
+    return [scaled, *model.readers(scaled.output[0])]
 
 
 @fault("layout-transposition")
@@ -236,4 +242,4 @@ def layout_transposition(model: OnnxModel, rng: Random) -> Guilty:
     i, j = swaps(node)[0]
     perm[i], perm[j] = perm[j], perm[i]
     model.set_attribute(node, "perm", perm)
-    return [node, *model.consumers(node.output[0])]
+    return [node, *model.readers(node.output[0])]

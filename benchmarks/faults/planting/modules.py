@@ -24,12 +24,16 @@ class Variant:
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """A changed module: the paths that are guilty, upstream first, and the kind of operation there ("" for any)."""
+    """A changed module: the paths that are guilty, upstream first, and the kind of operation there ("" for any).
+
+    ``everywhere``: all of them at once; ``missing``: the fault is an operation that is not there.
+    """
 
     module: Any
     guilty: tuple[str, ...] = ()
     kind: str = ""
     everywhere: bool = False
+    missing: bool = False
 
 
 def make(variant: Variant) -> Changed:
@@ -191,7 +195,7 @@ def _write_lost(module: Any, architecture: Architecture, variant: Variant, rng: 
     """The same with the write dropped, as exporters do."""
     path, _ = _leaf(module, architecture, variant, rng)
     _afterwards(module.get_submodule(path), lambda y: y.clone())
-    return Changed(module, (path,))
+    return Changed(module, (path,), missing=True)
 
 
 def _inplace(module: Any, architecture: Architecture, variant: Variant, rng: Rng) -> Changed:  # noqa: ARG001

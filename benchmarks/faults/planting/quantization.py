@@ -25,7 +25,7 @@ def _activation(model: OnnxModel, rng: Random) -> Node | None:
 
 def _shown(model: OnnxModel, node: Node) -> list[Node]:
     maker = model.producer(node.input[0])
-    return [node, *([maker] if maker is not None else []), *model.consumers(node.output[0])]
+    return [node, *([maker] if maker is not None else []), *model.readers(node.output[0])]
 
 
 @fault("quantization-scale", forms=_FORMS)
@@ -78,4 +78,4 @@ def quantization_axis(model: OnnxModel, rng: Random) -> Guilty:
     if node is None:
         return None
     model.set_input(node, 1, np.roll(model.constant(node.input[1]), 1))
-    return [node, *model.consumers(node.output[0])]
+    return [node, *model.readers(node.output[0])]

@@ -13,7 +13,7 @@ Random = np.random.Generator
 
 def _with_readers(model: OnnxModel, *inserted: Node) -> list[Node]:
     """An inserted node has no counterpart: what reads it is where it shows."""
-    return [*inserted, *model.consumers(inserted[-1].output[0])]
+    return [*inserted, *model.readers(inserted[-1].output[0])]
 
 
 def _floating(model: OnnxModel, name: str) -> bool:
@@ -56,7 +56,7 @@ def residual_missing(model: OnnxModel, rng: Random) -> Guilty:
     if node is None:
         return None
     kept = node.input[int(rng.integers(2))]
-    readers = model.consumers(node.output[0])
+    readers = model.readers(node.output[0])
     model.remove(node, kept)
     keeper = model.producer(kept)
     return [*readers, *([keeper] if keeper is not None else [])]
@@ -174,7 +174,7 @@ def attention_mask(model: OnnxModel, rng: Random) -> Guilty:
     )
     if scores is None:
         return None
-    readers = model.consumers(node.output[0])
+    readers = model.readers(node.output[0])
     model.remove(node, scores)
     keeper = model.producer(scores)
     return [*readers, *([keeper] if keeper is not None else [])]
@@ -209,7 +209,7 @@ def subgraph_baked(model: OnnxModel, rng: Random) -> Guilty:
             if each == name:
                 reader.input[place] = baked.output[0]
     model.proto.graph.node.insert(0, baked)
-    return [model.proto.graph.node[0], *readers, node]
+    return [model.proto.graph.node[0], *model.readers(baked.output[0]), node]
 
 
 def _other(feed: np.ndarray, rng: Random) -> np.ndarray:
