@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.cause_models import Net, causes, image, proven  # noqa: E402
+from cause_models import Net, causes, image, proven  # noqa: E402
 
 F = torch.nn.functional
 KERNEL = {"k": (4, 3, 3, 3), "b": (4,)}

@@ -10,7 +10,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.cause_models import Net, causes, image, proven  # noqa: E402
+from cause_models import Net, causes, image, proven  # noqa: E402
 
 F = torch.nn.functional
 SQUARE = image((2, 6, 6, 6))

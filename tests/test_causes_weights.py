@@ -9,7 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.cause_models import Net, causes, edited, image, proven  # noqa: E402
+from cause_models import Net, causes, edited, image, proven  # noqa: E402
 
 F = torch.nn.functional
 

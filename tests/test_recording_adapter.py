@@ -8,6 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 import pytest
+from marks import requires_safetensors
 
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.recording import RecordingAdapter, write_recording
@@ -15,7 +16,6 @@ from aligner.errors import InputError, ModelExecutionError, ModelFormatError, Mo
 from aligner.records.graph import Graph, Node, Quantization, Value, Weight
 from aligner.records.tensor import CapturedTensor
 from aligner.testing import AdapterConformance
-from tests.marks import requires_safetensors
 
 SCALE = Quantization((0.5, 0.25), (3, -4), 1)
 

@@ -5,6 +5,14 @@ from typing import ClassVar
 
 import numpy as np
 import pytest
+from marks import requires_tflite
+from tflite_models import (
+    ModelBuilder,
+    custom_network,
+    namesakes,
+    quantised_network,
+    residual_network,
+)
 
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.tflite import TFLiteAdapter
@@ -16,14 +24,6 @@ from aligner.errors import (
     UnsupportedModelError,
 )
 from aligner.testing import AdapterConformance
-from tests.marks import requires_tflite
-from tests.tflite_models import (
-    ModelBuilder,
-    custom_network,
-    namesakes,
-    quantised_network,
-    residual_network,
-)
 
 pytestmark = requires_tflite
 DATA = Path(__file__).parent / "data"
