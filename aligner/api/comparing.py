@@ -19,7 +19,7 @@ from aligner.api import memory, summary
 from aligner.api.evidence import gather
 from aligner.api.fed_values import fed_pairs
 from aligner.api.given_inputs import input_items
-from aligner.api.observer_effect import ObserverEffect
+from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.opening import open_side, side_info, target_name
 from aligner.api.passes import Passes
 from aligner.api.previewing import previews
@@ -34,7 +34,7 @@ from aligner.errors import ComparisonError
 from aligner.inputs import PreparedFeeds, Preprocessing, prepare_feeds
 from aligner.records import progress
 from aligner.records.alignment import Alignment
-from aligner.records.comparison import Comparison, Pair, Tolerance
+from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
 
 _GUILTY = frozenset({"introduced", "nonfinite"})
 Local = Literal["auto", "always", "never"]
@@ -319,7 +319,7 @@ class _Comparing:
             coverage=coverage,
             first_divergence=conclusion.introduced[0] if conclusion.introduced else None,
             introduced=conclusion.introduced,
-            causes=(*causes, *(effect.finding for effect in hidden)),
+            causes=_with_hidden(causes, hidden),
             outputs=tuple(outputs),
             pairs=tuple(pairs),
             unpaired_reference=summary.unpaired(writers[0], dict(alignment.unpaired_reference)),
@@ -331,6 +331,14 @@ class _Comparing:
             previews=pictures,
             mapping=tuple(spelled(alignment.pairs, *graphs)),
         )
+
+
+def _with_hidden(causes: Sequence[Finding], hidden: Sequence[Hidden]) -> tuple[Finding, ...]:
+    """A kernel that is wrong only unobserved leads, and says all that the observer effect alone would say."""
+    if not hidden:
+        return tuple(causes)
+    own = [effect.finding for effect in hidden]
+    return (*own, *(cause for cause in causes if cause.id != "capture-artefact"))
 
 
 def _constant(fed: PreparedFeeds) -> bool:

@@ -78,7 +78,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         preprocessing=preprocessing(given),
         seed=given["seed"],
         memory_limit=given["memory_limit"],
-        command=" ".join(["align", *(shlex.quote(word) for word in sys.argv[1:])]),
+        command=shlex.join(["align", *(click.get_current_context().obj or sys.argv[1:])]),
     )
     check_writable(given["json_file"])
     check_writable(given["save_map"])

@@ -105,7 +105,8 @@ def _command(argv: Sequence[str] | None) -> int:
 
     stdout = sys.stdout
     try:
-        result = cli.main(args=None if argv is None else list(argv), prog_name="align", standalone_mode=False)
+        words = sys.argv[1:] if argv is None else list(argv)
+        result = cli.main(args=words, prog_name="align", standalone_mode=False, obj=tuple(words))
     except click.ClickException as error:
         error.show(sys.stderr)
         return FAILED
