@@ -141,7 +141,7 @@ def _show(case: Case, work: Path, full: bool) -> None:
     from aligner.api.comparing import CompareOptions, run_comparison
     from aligner.report.terminal import print_comparison
     from benchmarks.faults.bench import build_case, warm_up
-    from benchmarks.faults.building import Built
+    from benchmarks.faults.built import Built
     from benchmarks.faults.process import run_apart
 
     warm_up()

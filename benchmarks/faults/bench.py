@@ -10,7 +10,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from benchmarks.faults.building import Built, NoPlaceError, build
+from benchmarks.faults.building import NoPlaceError, build
+from benchmarks.faults.built import Built
 from benchmarks.faults.cases import Case
 from benchmarks.faults.process import Outcome, peak_megabytes, run_apart
 from benchmarks.faults.scoring import judge, score

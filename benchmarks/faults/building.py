@@ -1,24 +1,23 @@
-"""Build one case: two targets, what they are fed, and the truth."""
+"""Build one case: draw until a fault shows, and write down the truth."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from benchmarks.faults.architectures import ARCHITECTURES, Architecture, Feeds
+from benchmarks.faults.built import Built, Target
 from benchmarks.faults.cases import Case
 from benchmarks.faults.clean import REWRITES
 from benchmarks.faults.forms import EAGER, build_form, export, run_onnx
+from benchmarks.faults.guilty_modules import module_classes, module_truth
 from benchmarks.faults.onnx_model import Node, OnnxModel
 from benchmarks.faults.planting import FAULTS, OnnxFault
 from benchmarks.faults.planting.inputs import INPUT_FAULTS
-from benchmarks.faults.planting.modules import MODULE_FAULTS, Changed, Variant, leaves_in_order, make
-from benchmarks.faults.truth import Truth, module_path, neighbours, region
+from benchmarks.faults.planting.modules import MODULE_FAULTS, Changed, Variant, make
+from benchmarks.faults.regions import neighbours, region
+from benchmarks.faults.truth import Truth
 
 VISIBLE = 1e-6
 """Relative change of an output below which a fault does not show, and is drawn again."""
@@ -27,71 +26,6 @@ _DRAWS = 8
 
 class NoPlaceError(Exception):
     """No architecture offered has a place for the fault."""
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """One side: a file, or a live module that the comparing process builds again."""
-
-    form: str
-    file: str | None = None
-    variant: Variant | None = None
-
-    def open(self) -> Any:
-        """What ``aligner.compare`` takes."""
-        if self.variant is not None:
-            return make(self.variant).module
-        return self.file
-
-    def outputs(self, feeds: Feeds) -> list[np.ndarray]:
-        """Run it without the tool."""
-        if self.file is not None and self.file.endswith(".onnx"):
-            return run_onnx(self.file, feeds)
-        import torch
-
-        module = torch.jit.load(self.file) if self.file is not None else self.open()
-        with torch.no_grad():
-            found = module(*(torch.from_numpy(array.copy()) for array in feeds.values()))
-        return [each.numpy() for each in (found if isinstance(found, tuple) else (found,))]
-
-
-@dataclass(frozen=True, slots=True)
-class Built:
-    """A case ready to be compared; ``feeds`` may hold "reference.x" and "candidate.x"."""
-
-    case: Case
-    architecture: str
-    reference: Target
-    candidate: Target
-    truth: Truth
-    feeds: Feeds = field(default_factory=dict)
-
-    def write(self, folder: Path) -> None:
-        """Lay it down for another process."""
-        folder.mkdir(parents=True, exist_ok=True)
-        np.savez(folder / "feeds.npz", **self.feeds)
-        record = {key: asdict(getattr(self, key)) for key in ("case", "reference", "candidate", "truth")}
-        (folder / "case.json").write_text(json.dumps(record | {"architecture": self.architecture}, indent=1))
-
-    @classmethod
-    def read(cls, folder: Path) -> Built:
-        record = json.loads((folder / "case.json").read_text())
-        case = record["case"] | {"architectures": tuple(record["case"]["architectures"])}
-        truth = {key: tuple(value) if isinstance(value, list) else value for key, value in record["truth"].items()}
-        with np.load(folder / "feeds.npz") as arrays:
-            feeds = {name: arrays[name] for name in arrays.files}
-        return cls(
-            Case(**case),
-            record["architecture"],
-            *(_target(record[key]) for key in ("reference", "candidate")),
-            Truth(**truth),
-            feeds,
-        )
-
-
-def _target(record: dict[str, Any]) -> Target:
-    variant = record["variant"]
-    return Target(record["form"], record["file"], None if variant is None else Variant(**variant))
 
 
 def build(case: Case, forms: Path, folder: Path) -> Built:
@@ -152,8 +86,9 @@ class Workshop:
 
     def _fault(self, architecture: Architecture) -> Built | None:
         double = self.case.group == "double"
-        faults = self._two_kinds() if double else [FAULTS[self.case.kind]]
-        for form in self._ordered(faults[0].forms, architecture):
+        offered = ("onnx", "folded", "dynamo", "slim") if double else FAULTS[self.case.kind].forms
+        for form in self._ordered(offered, architecture):
+            faults = self._two_kinds() if double else [FAULTS[self.case.kind]]
             whole = OnnxModel.read(Path(self.form(architecture, form).file or ""), self.probe(architecture))
             planted = self._plant(whole, faults)
             if planted is not None:
@@ -244,36 +179,8 @@ class Workshop:
         side = Target(EAGER, variant=reference)
         if not changed(side.outputs(feeds), target.outputs(feeds)):
             return None
-        truth = self._module_truth(architecture, target, found)
+        truth = module_truth(MODULE_FAULTS[self.case.kind], architecture, self.case.seed, target, found, feeds)
         return Built(self.case, architecture.name, side, target, truth, feeds)
-
-    def _module_truth(self, architecture: Architecture, target: Target, found: Changed) -> Truth:
-        module = make(Variant(architecture.name, self.case.seed)).module
-        classes = module_classes(architecture, self.case.seed)
-        first = _first_guilty(found, classes)
-        order = [path for path, _ in leaves_in_order(module, architecture, self.case.seed)]
-        near = [*first, *(path for each in first if each in order for path in _beside(order, each))]
-        exact: tuple[str, ...] = ()
-        close: tuple[str, ...] = ()
-        if target.file is not None and target.file.endswith(".onnx"):
-            model = OnnxModel.read(Path(target.file), self.probe(architecture))
-            nodes = _guilty_nodes(model, found, first)
-            exact = region(model, _shown(model, nodes, found), classes, extend=True)
-            close = neighbours(model, exact)
-        fault = MODULE_FAULTS[self.case.kind]
-        scopes = [f"{path}:{found.kind}" if found.kind else path for path in first]
-        if found.missing:  # what is not there shows at the next operation
-            scopes += order[order.index(first[0]) + 1 :][:1]
-        return Truth(
-            blame="node",
-            exact=exact,
-            near=close,
-            scopes=tuple(scopes),
-            near_scopes=tuple(dict.fromkeys(near)),
-            causes=fault.causes,
-            random=found.kind == "dropout",
-            planted=f"{fault.name} at {first[0]}",
-        )
 
     # inputs and outputs
 
@@ -389,54 +296,3 @@ def _apart(guilty: list[list[Node]]) -> bool:
     """Whether the faults stand in different nodes."""
     outputs = [{name for node in nodes for name in node.output} for nodes in guilty]
     return len(outputs) < 2 or not outputs[0] & outputs[1]
-
-
-def module_classes(architecture: Architecture, seed: int) -> dict[str, str]:
-    """Path → class of every module."""
-    return {path: type(part).__name__ for path, part in architecture.module(seed).named_modules() if path}
-
-
-def _first_guilty(found: Changed, classes: dict[str, str]) -> list[str]:
-    """The guilty modules that no other stands before: embeddings run side by side."""
-    if not found.everywhere:
-        return list(found.guilty)
-    first = list(_leading(found.guilty, classes))
-    return first or list(found.guilty[:1])
-
-
-def _leading(paths: tuple[str, ...], classes: dict[str, str]) -> Iterator[str]:
-    for path in paths:
-        yield path
-        if classes.get(path) != "Embedding":
-            return
-
-
-def _beside(order: list[str], path: str) -> list[str]:
-    place = order.index(path)
-    return order[max(0, place - 1) : place + 2]
-
-
-def _shown(model: OnnxModel, nodes: list[Node], found: Changed) -> list[Node]:
-    """The guilty nodes, and for an operation that is missing, those that should have read it."""
-    if not found.missing or not nodes:
-        return nodes
-    return [*nodes, *model.readers(nodes[-1].output[0])]
-
-
-def _guilty_nodes(model: OnnxModel, found: Changed, first: list[str]) -> list[Node]:
-    """The guilty modules' nodes in an exported file; for faults everywhere, those without a guilty ancestor."""
-    wanted = {"mul": {"Mul"}, "dropout": {"Dropout"}}.get(found.kind)
-    if not found.everywhere:
-        nodes = [node for node in model.nodes if module_path(node) in first and model.computed(node.output[0])]
-        return [node for node in nodes if node.op_type in wanted] if wanted else nodes
-    guilty = set(found.guilty)
-    tainted: set[str] = set()
-    roots = []
-    for node in model.nodes:
-        upstream = any(name in tainted for name in node.input)
-        mine = module_path(node) in guilty and any(model.constant(name) is not None for name in node.input)
-        if mine and not upstream:
-            roots.append(node)
-        if mine or upstream:
-            tainted.update(node.output)
-    return roots

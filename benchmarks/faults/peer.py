@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from benchmarks.faults.architectures import ARCHITECTURES
 from benchmarks.faults.baselines import MAX_ABS
-from benchmarks.faults.building import Built
+from benchmarks.faults.built import Built
 from benchmarks.faults.forms import EAGER
 from benchmarks.faults.scoring import Blamed
 
