@@ -259,5 +259,6 @@ class Matching:
         if len(readers) != 1:
             return fused, None
         (reader,) = readers.values()
-        constant_sum = reader.kind == "add" and len(skeleton.data_inputs(reader)) == 1
-        return fused, reader.kind if reader.kind in FUSIBLE or constant_sum else None
+        affine = {"add", "mul"} if node is not None and node.kind == "norm" else {"add"}
+        constant = reader.kind in affine and len(skeleton.data_inputs(reader)) == 1
+        return fused, reader.kind if reader.kind in FUSIBLE or constant else None
