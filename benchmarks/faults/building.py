@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import numpy as np
@@ -162,9 +163,10 @@ class Workshop:
                 return None
             reference = Variant(architecture.name, self.case.seed, fault.reference, variant.draw)
             for form in self._ordered(fault.forms, architecture):
-                built = self._module_in_form(architecture, form, variant, reference, found)
-                if built is not None:
-                    return built
+                with contextlib.suppress(ValueError, RuntimeError):  # what the network or its exporter cannot do
+                    built = self._module_in_form(architecture, form, variant, reference, found)
+                    if built is not None:
+                        return built
         return None
 
     def _module_in_form(

@@ -15,7 +15,7 @@ _SHOWN = 60
 def render(results: Mapping[str, Any]) -> str:
     """The whole page."""
     records = results["cases"]
-    scored = [record for record in records if record["status"] != "no place"]
+    scored = [record for record in records if record["status"] not in {"no place", "not built"}]
     parts = [
         "# Fault bench",
         _head(results, records, scored),
