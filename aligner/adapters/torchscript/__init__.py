@@ -1,0 +1,1 @@
+"""TorchScript: archives, their graph, and runs of its own interpreter over the graph."""
