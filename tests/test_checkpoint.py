@@ -7,7 +7,7 @@ import argparse
 import pytest
 from marks import requires_safetensors, requires_torch
 
-from aligner.adapters.pytorch.checkpoint import load_into
+from aligner.adapters.pytorch_adapter.checkpoint import load_into
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError, UntrustedFileError
 
 pytestmark = requires_torch

@@ -361,7 +361,7 @@ def test_inspect_tells_tensor_indices(align):
 
 def tensor_indices(model):
     """What the file itself says."""
-    from aligner.adapters.tflite.schema import schema
+    from aligner.adapters.tflite_adapter.schema import schema
 
     root = schema().Model.GetRootAsModel(model.read_bytes(), 0).Subgraphs(0)
     return {root.Tensors(index).Name().decode(): index for index in range(root.TensorsLength())}

@@ -98,7 +98,7 @@ class TorchSuite(AdapterConformance):
 class PyTorchSuite(TorchSuite):
     @property
     def adapter(self):
-        from aligner.adapters.pytorch.adapter import PyTorchAdapter
+        from aligner.adapters.pytorch_adapter.adapter import PyTorchAdapter
 
         return PyTorchAdapter()
 
@@ -135,7 +135,7 @@ class TestPyTorchBranching(PyTorchSuite):
 class TorchScriptSuite(TorchSuite):
     @property
     def adapter(self):
-        from aligner.adapters.torchscript.adapter import TorchScriptAdapter
+        from aligner.adapters.torchscript_adapter.adapter import TorchScriptAdapter
 
         return TorchScriptAdapter()
 
@@ -271,7 +271,7 @@ class OnnxSuite(AdapterConformance):
 
     @property
     def adapter(self):
-        from aligner.adapters.onnx.adapter import OnnxAdapter
+        from aligner.adapters.onnx_adapter.adapter import OnnxAdapter
 
         return OnnxAdapter()
 
@@ -319,7 +319,7 @@ class TFLiteSuite(AdapterConformance):
 
     @property
     def adapter(self):
-        from aligner.adapters.tflite.adapter import TFLiteAdapter
+        from aligner.adapters.tflite_adapter.adapter import TFLiteAdapter
 
         return TFLiteAdapter()
 

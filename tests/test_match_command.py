@@ -72,7 +72,7 @@ def files(tmp_path):
 
 @requires_onnx
 def test_static_graphs_are_paired_without_running(shell, files, monkeypatch):
-    from aligner.adapters.onnx.adapter import OnnxAdapter
+    from aligner.adapters.onnx_adapter.adapter import OnnxAdapter
 
     opened = OnnxAdapter.open
 

@@ -24,7 +24,7 @@ pytestmark = requires_onnx
 
 
 def open_model(target, **options):
-    from aligner.adapters.onnx.adapter import OnnxAdapter
+    from aligner.adapters.onnx_adapter.adapter import OnnxAdapter
 
     return OnnxAdapter().open(target, OpenOptions(**options))
 
@@ -56,7 +56,7 @@ def test_segments_compute_what_one_run_computes(everything_injected):
 
 
 def test_a_memory_limit_cuts_the_model():
-    from aligner.adapters.onnx.segments import plan_segments
+    from aligner.adapters.onnx_adapter.segments import plan_segments
 
     feeds = {"x": picture(3, 8)}
     session = open_model(make.chain())
@@ -72,7 +72,7 @@ def test_a_memory_limit_cuts_the_model():
 
 
 def test_only_what_is_observed_is_computed():
-    from aligner.adapters.onnx.segments import plan_segments
+    from aligner.adapters.onnx_adapter.segments import plan_segments
 
     session = open_model(make.chain())
     program = session._prepare(None).program
@@ -391,7 +391,7 @@ def test_truncated_missing_and_folder(tmp_path):
 
 
 def test_claims_by_suffix_bytes_and_type(tmp_path):
-    from aligner.adapters.onnx.adapter import OnnxAdapter
+    from aligner.adapters.onnx_adapter.adapter import OnnxAdapter
 
     adapter, proto = OnnxAdapter(), make.chain()
     for name, content, claimed in (

@@ -13,7 +13,7 @@ pytestmark = requires_onnx
 
 
 def graph_of(nodes, shape, initializers=(), feeds=None, **options):
-    from aligner.adapters.onnx.adapter import OnnxAdapter
+    from aligner.adapters.onnx_adapter.adapter import OnnxAdapter
 
     outputs = [make.value(nodes[-1].output[0], 1, None)]
     proto = make.model(nodes, [make.value("x", 1, shape)], outputs, initializers, **options)

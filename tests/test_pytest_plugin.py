@@ -490,7 +490,7 @@ def test_model(assert_aligned, mute):
 
 @requires_torch
 def test_a_golden_is_asked_for_recorded_and_held(session, pytester):
-    pytest.importorskip("aligner.adapters.recordings.adapter")
+    pytest.importorskip("aligner.adapters.recording_adapter.adapter")
     good, bad = GOLDEN.replace("MODEL", "build"), GOLDEN.replace("MODEL", "broken")
     result = session(good)
     result.assert_outcomes(failed=2)
@@ -516,7 +516,7 @@ def test_a_golden_has_a_plain_name(session):
 @requires_torch
 @requires_tflite
 def test_a_tflite_file_against_its_own_recording(session, pytester):
-    pytest.importorskip("aligner.adapters.recordings.adapter")
+    pytest.importorskip("aligner.adapters.recording_adapter.adapter")
     importlib.import_module("aligner").inspect(TESTS / "data" / "tiny_conv_float.tflite")
     pytester.makeini("[pytest]\nalign_golden = kept")
     source = """

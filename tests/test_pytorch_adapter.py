@@ -10,7 +10,7 @@ import pytest
 from marks import requires_transformers
 
 from aligner.adapters.base import OpenOptions
-from aligner.adapters.pytorch.adapter import PyTorchAdapter
+from aligner.adapters.pytorch_adapter.adapter import PyTorchAdapter
 from aligner.errors import (
     InputError,
     ModelError,

@@ -11,7 +11,7 @@ import pytest
 from marks import requires_safetensors
 
 from aligner.adapters.base import OpenOptions
-from aligner.adapters.recordings.adapter import RecordingAdapter, write_recording
+from aligner.adapters.recording_adapter.adapter import RecordingAdapter, write_recording
 from aligner.errors import InputError, ModelExecutionError, ModelFormatError, ModelNotFoundError, OutputError
 from aligner.records.graph import Graph, Node, Quantization, Value, Weight
 from aligner.records.tensor import CapturedTensor

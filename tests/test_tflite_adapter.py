@@ -15,7 +15,7 @@ from tflite_models import (
 )
 
 from aligner.adapters.base import OpenOptions
-from aligner.adapters.tflite.adapter import TFLiteAdapter
+from aligner.adapters.tflite_adapter.adapter import TFLiteAdapter
 from aligner.errors import (
     InputError,
     ModelExecutionError,

@@ -9,7 +9,7 @@ import pytest
 from marks import requires_transformers
 
 from aligner.adapters.base import OpenOptions
-from aligner.adapters.torchscript.adapter import TorchScriptAdapter
+from aligner.adapters.torchscript_adapter.adapter import TorchScriptAdapter
 from aligner.errors import InputError, ModelError, ModelExecutionError, ModelFormatError, UnsupportedModelError
 from aligner.testing import AdapterConformance
 

@@ -11,7 +11,7 @@ class ModelBuilder:
     """One subgraph; tensors and operators are added in order, ``build()`` gives the file."""
 
     def __init__(self):
-        from aligner.adapters.tflite.schema import schema
+        from aligner.adapters.tflite_adapter.schema import schema
 
         self.schema = schema()
         self.model = self.schema.ModelT(version=3, operatorCodes=[], subgraphs=[], buffers=[self.schema.BufferT()])

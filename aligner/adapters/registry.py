@@ -16,11 +16,11 @@ from aligner.errors import AlignerError, MissingFrameworkError, ModelError
 _GROUP = "aligner.adapters"
 
 _BUILT_IN = {
-    "pytorch": "aligner.adapters.pytorch.adapter:PyTorchAdapter",
-    "torchscript": "aligner.adapters.torchscript.adapter:TorchScriptAdapter",
-    "onnx": "aligner.adapters.onnx.adapter:OnnxAdapter",
-    "tflite": "aligner.adapters.tflite.adapter:TFLiteAdapter",
-    "recording": "aligner.adapters.recordings.adapter:RecordingAdapter",
+    "pytorch": "aligner.adapters.pytorch_adapter.adapter:PyTorchAdapter",
+    "torchscript": "aligner.adapters.torchscript_adapter.adapter:TorchScriptAdapter",
+    "onnx": "aligner.adapters.onnx_adapter.adapter:OnnxAdapter",
+    "tflite": "aligner.adapters.tflite_adapter.adapter:TFLiteAdapter",
+    "recording": "aligner.adapters.recording_adapter.adapter:RecordingAdapter",
 }
 """The entry points of pyproject.toml, for a source tree that was never installed."""
 

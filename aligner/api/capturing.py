@@ -37,7 +37,7 @@ def capture(
 
     Raises ModelError, InputError, or OutputError when the file cannot be written; nothing half-written stays.
     """
-    from aligner.adapters.recordings.adapter import write_recording
+    from aligner.adapters.recording_adapter.adapter import write_recording
 
     side = open_side("model", model, options or OpenOptions(), seed)
     try:

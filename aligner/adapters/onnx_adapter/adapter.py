@@ -1,0 +1,192 @@
+"""ONNX models, run by onnxruntime."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.onnx_adapter.branches import Inlined, inline_taken_branches, is_branching
+from aligner.adapters.onnx_adapter.engine import Engine, check_operators, make_engine
+from aligner.adapters.onnx_adapter.execution import Execution, captured
+from aligner.adapters.onnx_adapter.feeds import check_feeds, digest, input_specs, shapes_of
+from aligner.adapters.onnx_adapter.file import OnnxFile, looks_like_onnx, read_onnx, wrap_onnx
+from aligner.adapters.onnx_adapter.graph import build_graph
+from aligner.adapters.onnx_adapter.program import Program, index_program, make_piece
+from aligner.adapters.onnx_adapter.types import infer_types, value_type
+from aligner.errors import AlignerError, InputError, listing
+from aligner.records.graph import Graph, Signature
+from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    from aligner.adapters.base import Array, Feeds, Injection
+
+_SUFFIXES = (".onnx", ".ort")
+
+
+class OnnxAdapter(Adapter):
+    """Opens .onnx files, and ModelProtos of a program that has imported onnx."""
+
+    name: ClassVar[str] = "onnx"
+    extra: ClassVar[str] = "onnx"
+    modules: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
+    reads: ClassVar[str] = "*.onnx, onnx.ModelProto"
+
+    def claims(self, target: object) -> bool:
+        if isinstance(target, Path):
+            if target.suffix.lower() in _SUFFIXES:
+                return True
+            if target.suffix.lower() == ".tflite" or not target.is_file():
+                return False
+            with target.open("rb") as file:
+                return looks_like_onnx(file.read(16))
+        onnx = sys.modules.get("onnx")
+        return onnx is not None and isinstance(target, getattr(onnx, "ModelProto", ()))
+
+    def open(self, target: object, options: OpenOptions) -> Session:
+        engine = make_engine(options.provider, options.ort_optimization)
+        file = read_onnx(target) if isinstance(target, Path) else wrap_onnx(target, None)
+        check_operators(file.skeleton, str(file))
+        return OnnxSession(file, engine, options.memory_limit)
+
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """The model as it runs on certain feeds: the branches they take put in place, and their shapes known."""
+
+    program: Program
+    graph: Graph
+
+
+class OnnxSession(Session):
+    """An ONNX model; every run makes its own runtime sessions, so runs do not see each other.
+
+    Values inside Loop and Scan, and in branches whose condition cannot be computed, are not observable. Which branch
+    an If takes is decided by the feeds alone, so an injected value does not change the graph.
+    """
+
+    framework: ClassVar[str] = "onnx"
+
+    def __init__(self, file: OnnxFile, engine: Engine, memory_limit: int | None = None) -> None:
+        self._file, self._engine, self._memory_limit = file, engine, memory_limit
+        self._prepared: tuple[object, _Prepared] | None = None
+        self._inputs = index_program(file, file.skeleton, {}).inputs
+
+    @property
+    def runtime(self) -> str:
+        return self._engine.title
+
+    @property
+    def signature(self) -> Signature:
+        outputs = (value.name for value in self._file.skeleton.graph.output if value_type(value.type).tensor)
+        return Signature(input_specs(self._inputs), tuple(dict.fromkeys(outputs)))
+
+    def graph(self, feeds: Feeds | None) -> Graph:
+        """The dataflow; with ``feeds``, shapes are theirs and every If is replaced by the branch it takes."""
+        return self._prepare(feeds).graph
+
+    def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
+        fed = check_feeds(self._inputs, feeds)
+        graph = self._prepare(feeds).graph
+        session = self._engine.session(self._file.path or self._file.original)
+        if not graph.outputs:  # an empty list would mean "all" to the runtime
+            return ()
+        results = dict(zip(graph.outputs, self._engine.run(session, graph.outputs, fed), strict=True))
+        return tuple(
+            tensor
+            for name, value in results.items()
+            for tensor in captured(name, value, graph.values[name].quantization)
+        )
+
+    def run(
+        self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
+    ) -> Iterator[CapturedTensor]:
+        fed = check_feeds(self._inputs, feeds)
+        prepared = self._prepare(feeds)
+        wanted = _wanted(prepared, observe)
+        execution = Execution(self._engine, prepared.program, fed, wanted, inject, self._memory_limit)
+        return _results(self._file, prepared, fed, wanted, execution)
+
+    def close(self) -> None:
+        self._prepared = None
+
+    def _prepare(self, feeds: Feeds | None) -> _Prepared:
+        """Inline branches and infer shapes for these feeds; the last answer is kept."""
+        model = self._file.skeleton
+        branching = is_branching(model)
+        key = None if feeds is None else digest(feeds) if branching else tuple(sorted(shapes_of(feeds).items()))
+        if self._prepared is not None and self._prepared[0] == key:
+            return self._prepared[1]
+        inlined = Inlined(model)
+        if feeds is not None and branching:
+            fed = check_feeds(self._inputs, feeds)
+            inlined = inline_taken_branches(model, lambda *question: self._decide(fed, *question))
+        types = infer_types(inlined.model, shapes_of(feeds or {}), lambda names: self._ask(inlined.model, names))
+        program = index_program(self._file, inlined.model, types)
+        self._prepared = (key, _Prepared(program, build_graph(self._file, inlined, types)))
+        return self._prepared[1]
+
+    def _decide(self, feeds: Mapping[str, Any], model: Any, conditions: list[str]) -> dict[str, bool]:
+        program = index_program(self._file, model, {})
+        found = {
+            name: bool(_constant(self._file, program, name).any()) for name in conditions if program.is_fixed(name)
+        }
+        found |= {name: bool(feeds[name].numpy().any()) for name in conditions if name in feeds}
+        rest = [name for name in conditions if name not in found and name in program.producer]
+        run = Execution(self._engine, program, feeds, rest, None, None)
+        return found | {tensor.value: bool(tensor.array.any()) for tensor in run.results({})}
+
+    def _ask(self, model: Any, names: list[str]) -> dict[str, tuple[str, list[Any]]]:
+        """onnxruntime's types of values that ONNX's own inference does not know."""
+        program = index_program(self._file, model, {})
+        piece = make_piece(program, range(len(program.nodes)), names, {}, {})
+        piece.model.graph.input.extend(program.inputs.values())
+        try:
+            session = self._engine.session(piece.model, piece.stubs, level="none")
+        except AlignerError:
+            return {}
+        return {output.name: (output.type, output.shape) for output in session.get_outputs()}
+
+
+def _wanted(prepared: _Prepared, observe: Collection[str] | None) -> frozenset[str]:
+    graph, program = prepared.graph, prepared.program
+    known = {
+        name for name in graph.values if name in program.producer or name in program.inputs or name in graph.outputs
+    }
+    if observe is None:
+        return frozenset(known - program.constants.keys())
+    unknown = [name for name in observe if name not in known]
+    if unknown:
+        raise InputError(
+            f"the model has no value {unknown[0]!r} that could be observed",
+            found=f"unknown: {listing(unknown)}",
+            hint="see `align inspect` for its values; those inside Loop and Scan are not observable",
+        )
+    return frozenset(observe)
+
+
+def _results(
+    file: OnnxFile, prepared: _Prepared, fed: Mapping[str, Any], wanted: frozenset[str], execution: Execution
+) -> Iterator[CapturedTensor]:
+    """Inputs first, then weights that are outputs, then what the nodes compute."""
+    graph, program = prepared.graph, prepared.program
+    meaning = {name: value.quantization for name, value in graph.values.items()}
+    for name in program.inputs:
+        if name in wanted and name in fed:
+            yield from captured(name, fed[name], meaning[name])
+    for name in graph.outputs:
+        if name in wanted and name in program.initializers:
+            weight = graph.weights[name]
+            yield CapturedTensor(name, _constant(file, program, name), weight.dtype, weight.quantization)
+    yield from execution.results(meaning)
+
+
+def _constant(file: OnnxFile, program: Program, name: str) -> Array:
+    from aligner.adapters.onnx_adapter.constants import constant_tensor
+
+    if name in program.constants:
+        return file.array(constant_tensor(program.nodes[program.constants[name]]))
+    return file.array(file.tensors.get(name, program.initializers[name]))

@@ -1,0 +1,144 @@
+"""One run of a model: segment by segment, observed values handed out, injected ones put in their consumers' way."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.onnx_adapter.dtypes import dtype_word, from_ort_value, numpy_dtype, to_ort_value
+from aligner.adapters.onnx_adapter.engine import Engine
+from aligner.adapters.onnx_adapter.names import fresh
+from aligner.adapters.onnx_adapter.program import Program, make_piece
+from aligner.adapters.onnx_adapter.segments import Segment, plan_segments
+from aligner.errors import InputError
+from aligner.records.graph import Quantization
+from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+_ELEMENT_TYPES = {"bool": 9, "float16": 10, "float32": 1, "float64": 11, "int8": 3, "int16": 5, "int32": 6, "int64": 7,
+                  "uint8": 2, "uint16": 4, "uint32": 12, "uint64": 13, "object": 8}  # fmt: skip
+
+
+class Execution:
+    """The state of one run: values that later segments read, as OrtValues."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        program: Program,
+        feeds: Mapping[str, Any],
+        wanted: Collection[str],
+        inject: Mapping[str, Array] | None,
+        memory_limit: int | None,
+    ) -> None:
+        self._engine, self._program, self._wanted = engine, program, wanted
+        self._inject: Mapping[str, Array] = inject if inject is not None else {}
+        self._computed = dict(feeds)
+        self._injected: dict[str, Any] = {}
+        self._refused: set[str] = set()
+        self._plan = plan_segments(program, wanted, lambda name: name in self._inject, memory_limit)
+
+    def results(self, quantization: Mapping[str, Quantization | None]) -> Iterator[CapturedTensor]:
+        """Yield what was asked for, in execution order; each tensor is dropped as soon as it was taken."""
+        while self._plan:
+            segment = self._plan.pop(0)
+            outputs = list(dict.fromkeys((*segment.observed, *segment.carried)))
+            computed = dict(zip(outputs, self._run(segment, outputs), strict=True))
+            self._computed |= {name: computed[name] for name in segment.carried}
+            for name in segment.expired:
+                self._computed.pop(name, None)
+                self._injected.pop(name, None)
+            for name in segment.observed:
+                yield from captured(name, computed.pop(name), quantization.get(name))
+
+    def _run(self, segment: Segment, outputs: list[str]) -> list[Any]:
+        feeds, renamed = self._feeds(segment)
+        piece = make_piece(self._program, segment.positions, outputs, feeds, renamed)
+        session = self._engine.session(piece.model, piece.stubs)
+        return self._engine.run(session, outputs, feeds)
+
+    def _feeds(self, segment: Segment) -> tuple[dict[str, Any], dict[str, str]]:
+        """What the segment reads from outside, and under which names it reads injected values made inside."""
+        program = self._program
+        feeds: dict[str, Any] = {}
+        renamed: dict[str, str] = {}
+        inside = {name for at in segment.positions for name in program.writes[at]}
+        for name in dict.fromkeys(name for at in segment.positions for name in program.reads[at]):
+            value = self._injection(name)
+            if value is not None and (name in inside or program.is_fixed(name)):
+                renamed[name] = fresh(f"{name}/injected", {**program.producer, **program.inputs, **feeds})
+                feeds[renamed[name]] = value
+            elif value is not None:
+                feeds[name] = value
+                self._computed.pop(name, None)
+            elif name not in inside and not program.is_fixed(name):
+                feeds[name] = self._before(name)
+        return feeds, renamed
+
+    def _before(self, name: str) -> Any:
+        if name in self._computed:
+            return self._computed[name]
+        raise InputError(
+            f"value {name!r} was to be injected, but no array came for it",
+            found="the mapping says that it has it and does not give it",
+            hint="observe the value too, so that it is computed",
+        )
+
+    def _injection(self, name: str) -> Any:
+        """The injected value, read once and kept for later consumers; None where the computed one is to be used."""
+        if name in self._injected:
+            return self._injected[name]
+        if name in self._refused or name not in self._inject:
+            return None
+        try:
+            array = self._inject[name]
+        except KeyError:
+            self._refused.add(name)
+            return None
+        self._injected[name] = self._converted(name, array)
+        return self._injected[name]
+
+    def _converted(self, name: str, array: Array) -> Any:
+        import numpy as np
+
+        kind = self._program.types.get(name)
+        element = kind.element if kind is not None and kind.element else _ELEMENT_TYPES.get(array.dtype.name, 0)
+        dtype = numpy_dtype(element)
+        fits = dtype is not None and (array.dtype == dtype or np.can_cast(array.dtype, dtype, "same_kind"))
+        if dtype is None or not fits:
+            raise InputError(
+                f"the array injected for {name!r} has another dtype",
+                found=f"{array.dtype}, {dtype_word(element) or 'unknown'} wanted",
+                hint="convert it to the value's dtype",
+            )
+        known = kind.shape if kind is not None else None
+        if known is not None and not fits_shape(array.shape, known):
+            raise InputError(
+                f"the array injected for {name!r} has another shape",
+                found=f"{list(array.shape)}, {list(known)} wanted",
+                hint="transpose or reshape it to the value's layout",
+            )
+        return to_ort_value(array.astype(dtype, copy=False), element)
+
+
+def fits_shape(shape: tuple[int, ...], declared: tuple[int | None, ...]) -> bool:
+    """Whether a shape agrees with a declared one, in which None stands for any size."""
+    return len(shape) == len(declared) and all(
+        want is None or have == want for have, want in zip(shape, declared, strict=True)
+    )
+
+
+def captured(name: str, value: Any, quantization: Quantization | None) -> Iterator[CapturedTensor]:
+    """The tensor, owned and read-only; nothing for sequences and absent optionals."""
+    if value is None or isinstance(value, (list, dict)):
+        return
+    if hasattr(value, "is_tensor") and not (value.has_value() and value.is_tensor()):
+        return
+    array, element = from_ort_value(value)
+    array.flags.writeable = False
+    yield CapturedTensor(name, array, dtype_word(element) or "unknown", quantization)

@@ -1,0 +1,116 @@
+"""Check what is fed against what the model declares, and hand it over to onnxruntime."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.onnx_adapter.dtypes import numpy_dtype, to_ort_value
+from aligner.adapters.onnx_adapter.execution import fits_shape
+from aligner.adapters.onnx_adapter.types import ValueType, value_type
+from aligner.errors import InputError, listing
+from aligner.records.graph import InputSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+
+def input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:
+    """The model's inputs as it declares them; a sequence's dtype is "sequence(float32)"."""
+    return tuple(_spec(name, proto.type) for name, proto in inputs.items())
+
+
+def _spec(name: str, proto: Any) -> InputSpec:
+    kind = value_type(proto)
+    if kind.tensor:
+        return InputSpec(name, kind.shape, kind.word)
+    word = str(proto.WhichOneof("value")).removesuffix("_type")
+    inner = value_type(getattr(proto, f"{word}_type").elem_type).word if word in ("sequence", "optional") else None
+    return InputSpec(name, None, f"{word}({inner or '?'})", required=word != "optional")
+
+
+def check_feeds(inputs: Mapping[str, Any], feeds: Mapping[str, Array]) -> dict[str, Any]:
+    """Return the feeds as the runtime wants them; arrays for a sequence are taken apart along their first axis.
+
+    Raises InputError naming every input that is missing, unknown or does not fit.
+    """
+    specs = {spec.name: spec for spec in input_specs(inputs)}
+    unknown = [name for name in feeds if name not in specs]
+    missing = [spec for spec in specs.values() if spec.required and spec.name not in feeds]
+    declared = "; ".join(describe(spec) for spec in specs.values()) or "the model has no inputs"
+    if unknown:
+        close = difflib.get_close_matches(unknown[0], list(specs), n=1)
+        hint = f"did you mean {close[0]!r}?" if close else f"its inputs: {declared}"
+        raise InputError(f"the model has no input {unknown[0]!r}", found=f"given: {listing(feeds)}", hint=hint)
+    if missing:
+        names = listing(spec.name for spec in missing)
+        raise InputError(
+            f"the model needs an input that was not given: {names}",
+            found=f"given: {listing(feeds) or 'none'}",
+            hint=f"its inputs: {declared}",
+        )
+    return {name: _fed(specs[name], value_type(inputs[name].type), array) for name, array in feeds.items()}
+
+
+def describe(spec: InputSpec) -> str:
+    """ "x [1, 3, ?, ?] float32"."""
+    shape = "" if spec.shape is None else f" [{', '.join('?' if n is None else str(n) for n in spec.shape)}]"
+    return f"{spec.name}{shape} {spec.dtype or ''}".rstrip()
+
+
+def _fed(spec: InputSpec, kind: ValueType, array: Any) -> Any:
+    import numpy as np
+
+    if not kind.tensor:
+        return list(array)
+    array = np.asarray(array)
+    wanted = numpy_dtype(kind.element)
+    if wanted is None:
+        raise InputError(
+            f"input {spec.name!r} has an element type that cannot be fed",
+            found=spec.dtype or "undefined",
+            hint="export the model with an input of a standard type",
+        )
+    is_text = wanted.kind == "O" and array.dtype.kind in "OUS"
+    if array.dtype != wanted and not is_text and array.dtype.name != spec.dtype:
+        raise InputError(
+            f"input {spec.name!r} has another dtype",
+            found=f"{array.dtype} given, {spec.dtype} wanted",
+            hint=f"convert it to {wanted}",
+        )
+    if spec.shape is not None and not fits_shape(array.shape, spec.shape):
+        raise InputError(
+            f"input {spec.name!r} has another shape",
+            found=f"{list(array.shape)} given",
+            hint=f"wanted: {describe(spec)}",
+        )
+    return to_ort_value(array.astype(wanted, copy=False), kind.element)
+
+
+def digest(feeds: Mapping[str, Array]) -> bytes:
+    """A fingerprint of names, shapes and contents."""
+    import numpy as np
+
+    total = hashlib.blake2b(digest_size=16)
+    for name, value in feeds.items():
+        array = np.asarray(value)
+        total.update(repr((name, array.shape, array.dtype.str)).encode())
+        if array.dtype.kind == "O":
+            total.update(repr(array.tolist()).encode())
+        else:
+            total.update(
+                np.ascontiguousarray(array).view(np.uint8).data if array.size and array.ndim else array.tobytes()
+            )
+    return total.digest()
+
+
+def shapes_of(feeds: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:
+    """Input name → shape of what is fed."""
+    import numpy as np
+
+    return {name: tuple(np.shape(array)) for name, array in feeds.items()}

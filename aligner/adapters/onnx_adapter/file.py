@@ -1,0 +1,311 @@
+"""An ONNX model in memory: the graph without its large tensors, and the tensors, read when they are asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PureWindowsPath
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.onnx_adapter.dtypes import STRING, from_bits, is_shareable, numpy_dtype, storage_dtype
+from aligner.adapters.onnx_adapter.names import subgraphs
+from aligner.adapters.onnx_adapter.order import sort_nodes
+from aligner.adapters.onnx_adapter.text import has_broken_text
+from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError, UntrustedFileError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+_EXTERNAL = 1
+_SMALL = 1024
+"""Elements up to which a tensor stays in the graph: shapes, axes and scales must be there for shape inference."""
+_SECOND_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72\xa2\xca")
+"""What may follow ir_version in a ModelProto: producer, domain, version, docs, graph, opsets, metadata, functions."""
+_REEXPORT = "export or download the model again; the copy may have been cut off"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class OnnxFile:
+    """``skeleton`` is the ModelProto whose large initializers are stubs; ``tensors`` holds these, by name.
+
+    ``original`` is the ModelProto as it came; ``path`` is None for a live object.
+    """
+
+    skeleton: Any
+    tensors: Mapping[str, Any]
+    original: Any
+    path: Path | None
+
+    def __str__(self) -> str:
+        return str(self.path) if self.path is not None else "the ModelProto"
+
+    def stored(self, tensor: Any) -> Array:
+        """The tensor's bits as an array of its ``storage_dtype``; external data is mapped, not read."""
+        import numpy as np
+
+        dtype = storage_dtype(tensor.data_type)
+        shape = tuple(tensor.dims)
+        if tensor.data_location == _EXTERNAL:
+            path, offset, length = _place(tensor, self.path)
+            count = int(np.prod(shape, dtype=np.int64))
+            if not count:
+                return np.zeros(shape, dtype)
+            _check_length(tensor, count * dtype.itemsize, length)
+            return np.memmap(path, dtype.newbyteorder("<"), "r", offset, shape)
+        if tensor.HasField("raw_data"):
+            stored = np.frombuffer(tensor.raw_data, dtype.newbyteorder("<"))
+            return _shaped(stored, tensor)
+        return np.ascontiguousarray(_inline(tensor)).view(dtype).reshape(shape)
+
+    def array(self, tensor: Any) -> Array:
+        """The tensor as a read-only array; bfloat16 and float8 widened to float32."""
+        if tensor.data_location == _EXTERNAL:
+            array = from_bits(self.bits(tensor), tensor.data_type, tuple(tensor.dims))
+        else:
+            array = _widened(_inline(tensor), tensor.data_type)
+        array.flags.writeable = False
+        return array
+
+    def bits(self, tensor: Any) -> bytes:
+        """The bytes of an external tensor."""
+        path, offset, length = _place(tensor, self.path)
+        with path.open("rb") as file:
+            file.seek(offset)
+            return file.read(length)
+
+
+def looks_like_onnx(head: bytes) -> bool:
+    """Whether a file may begin so: an ir_version, then another field of ModelProto."""
+    return len(head) > 2 and head[0] == 0x08 and 0 < head[1] < 64 and head[2] in _SECOND_TAGS and head[4:8] != b"TFL3"
+
+
+def read_onnx(path: Path) -> OnnxFile:
+    """Parse a file; external data stays on disk. Raises ModelFormatError, ModelNotFoundError, UntrustedFileError."""
+    import onnx
+
+    if path.is_dir():
+        raise ModelFormatError(f"{path} is a directory", found="no single model", hint="name the .onnx file in it")
+    try:
+        with path.open("rb") as file:
+            head = file.read(16)
+        _check_head(path, head)
+        model = onnx.load(path, load_external_data=False, format="protobuf")
+    except FileNotFoundError as error:
+        raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path") from error
+    except (OSError, ValueError, UnicodeDecodeError) as error:
+        raise ModelFormatError(f"{path} cannot be read", found=str(error), hint=_REEXPORT) from error
+    except Exception as error:
+        if type(error).__name__ != "DecodeError":
+            raise
+        raise ModelFormatError(f"{path} is no valid ONNX model", found=f"{error}", hint=_REEXPORT) from error
+    return wrap_onnx(model, path)
+
+
+def _check_head(path: Path, head: bytes) -> None:
+    if not head:
+        raise ModelFormatError(f"{path} is empty", found="0 bytes", hint=_REEXPORT)
+    if head[4:8] == b"ORTM":
+        raise UnsupportedModelError(
+            f"{path} is in onnxruntime's own format, whose graph cannot be taken apart",
+            found="an ORT flatbuffer",
+            hint="give the .onnx file that it was made from",
+        )
+    other = next((name for magic, name in ((b"PK\x03\x04", "a zip archive"),) if head.startswith(magic)), None)
+    other = "a TFLite model" if head[4:8] == b"TFL3" else other
+    if other:
+        raise ModelFormatError(f"{path} is no ONNX model", found=other, hint="rename it to what it is")
+
+
+def wrap_onnx(model: Any, path: Path | None) -> OnnxFile:
+    """Split a ModelProto into skeleton and tensors; the model itself is not changed."""
+    if not model.HasField("graph") or not model.graph.output:
+        raise ModelFormatError(
+            f"{path or 'the ModelProto'} is no complete ONNX model",
+            found=f"{len(model.graph.node)} nodes and no graph output",
+            hint=_REEXPORT,
+        )
+    if has_broken_text(model):
+        raise ModelFormatError(
+            f"{path or 'the ModelProto'} is damaged", found="a name in it is not UTF-8 text", hint=_REEXPORT
+        )
+    for tensor in _every_tensor(model.graph):
+        _check_tensor(tensor, path)
+    skeleton, tensors = _split(model)
+    skeleton = _without_functions(skeleton)
+    sort_nodes(skeleton.graph)
+    return OnnxFile(skeleton, tensors, model, path)
+
+
+def _split(model: Any) -> tuple[Any, dict[str, Any]]:
+    import onnx
+
+    skeleton = onnx.ModelProto()
+    for field, value in model.ListFields():
+        if field.name == "graph":
+            continue
+        if isinstance(value, (int, float, str)):
+            setattr(skeleton, field.name, value)
+        else:
+            getattr(skeleton, field.name).MergeFrom(value)
+    graph = skeleton.graph
+    graph.name = model.graph.name
+    for name in ("node", "input", "output", "value_info", "sparse_initializer", "quantization_annotation"):
+        getattr(graph, name).extend(getattr(model.graph, name))
+    tensors: dict[str, Any] = {}
+    for tensor in model.graph.initializer:
+        if (_element_count(tensor) <= _SMALL and tensor.data_location != _EXTERNAL) or tensor.data_type == STRING:
+            graph.initializer.append(tensor)
+        else:
+            graph.initializer.append(stub(tensor))
+            tensors[tensor.name] = tensor
+    return skeleton, tensors
+
+
+def stub(tensor: Any) -> Any:
+    """A TensorProto of the same name, type and shape whose data is said to lie elsewhere."""
+    import onnx
+
+    empty = onnx.TensorProto(
+        name=tensor.name, data_type=tensor.data_type, dims=tensor.dims, data_location=onnx.TensorProto.EXTERNAL
+    )
+    empty.external_data.add(key="location", value="given at run time")
+    return empty
+
+
+def is_sharable_stub(tensor: Any) -> bool:
+    """Whether a stub's data can be handed to onnxruntime from memory; otherwise it must be written into the graph."""
+    return is_shareable(tensor.data_type)
+
+
+def _without_functions(model: Any) -> Any:
+    if not model.functions:
+        return model
+    from onnx import inliner
+
+    return inliner.inline_local_functions(model)
+
+
+def _element_count(tensor: Any) -> int:
+    count = 1
+    for size in tensor.dims:
+        count *= size
+    return count
+
+
+def _every_tensor(graph: Any) -> Iterator[Any]:
+    yield from graph.initializer
+    for sparse in graph.sparse_initializer:
+        yield from (sparse.values, sparse.indices)
+    for node in graph.node:
+        for attribute in node.attribute:
+            if attribute.HasField("t"):
+                yield attribute.t
+            yield from attribute.tensors
+        for _, inner in subgraphs(node):
+            yield from _every_tensor(inner)
+
+
+def _check_tensor(tensor: Any, model: Path | None) -> None:
+    if any(size < 0 for size in tensor.dims):
+        raise ModelFormatError(
+            f"tensor {tensor.name!r} has a negative size", found=f"{list(tensor.dims)}", hint=_REEXPORT
+        )
+    if tensor.data_location == _EXTERNAL:
+        _place(tensor, model)
+
+
+def _place(tensor: Any, model: Path | None) -> tuple[Path, int, int]:
+    """(file, offset, length) of an external tensor, after checking that the file lies in the model's folder."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    if model is None:
+        raise ModelFormatError(
+            f"the weights of the ModelProto are not in it: tensor {tensor.name!r}",
+            found=f"external data in {location!r}, of a folder that is not known",
+            hint="give the model's path, or load it with onnx.load(path), which reads external data",
+        )
+    path = _inside(tensor.name, location, model)
+    try:
+        size = path.stat().st_size
+    except OSError as error:
+        raise ModelFormatError(
+            f"the external data of tensor {tensor.name!r} is missing",
+            found=f"no file {location!r} beside {model}",
+            hint="copy the data file into the model's folder",
+        ) from error
+    try:
+        offset = int(entries.get("offset", 0))
+        length = int(entries.get("length", size - offset))
+    except ValueError as error:
+        raise ModelFormatError(
+            f"the place of tensor {tensor.name!r} is malformed", found=str(error), hint=_REEXPORT
+        ) from error
+    if offset < 0 or length < 0 or offset + length > size:
+        raise ModelFormatError(
+            f"the external data of tensor {tensor.name!r} is cut off",
+            found=f"bytes {offset} to {offset + length} of {path.name}, which has {size}",
+            hint=_REEXPORT,
+        )
+    return path, offset, length
+
+
+def _inside(name: str, location: str, model: Path) -> Path:
+    windows = PureWindowsPath(location)
+    outside = not location or windows.is_absolute() or bool(windows.drive) or location.startswith("/")
+    path = model.parent / location
+    # A model behind a symlink may have its data beside the link or beside the file itself.
+    folders = (model.parent.resolve(), model.resolve().parent)
+    if outside or ".." in windows.parts or not any(path.resolve().is_relative_to(folder) for folder in folders):
+        raise UntrustedFileError(
+            f"tensor {name!r} points outside the model's folder",
+            found=f"external data location {location!r}",
+            hint="put the data file beside the model, and have the model name it without a folder",
+        )
+    return path
+
+
+def _check_length(tensor: Any, wanted: int, length: int) -> None:
+    if length < wanted:
+        raise ModelFormatError(
+            f"the external data of tensor {tensor.name!r} is too short",
+            found=f"{length} bytes for shape {list(tensor.dims)}, {wanted} needed",
+            hint=_REEXPORT,
+        )
+
+
+def _shaped(stored: Array, tensor: Any) -> Array:
+    if stored.size != _element_count(tensor):
+        raise ModelFormatError(
+            f"tensor {tensor.name!r} does not fill its shape",
+            found=f"{stored.size} elements for shape {list(tensor.dims)}",
+            hint=_REEXPORT,
+        )
+    return stored.reshape(tuple(tensor.dims))
+
+
+def _inline(tensor: Any) -> Array:
+    import numpy as np
+    from onnx import numpy_helper
+
+    try:
+        return np.asarray(numpy_helper.to_array(tensor))
+    except (ValueError, TypeError, KeyError) as error:
+        raise ModelFormatError(
+            f"tensor {tensor.name!r} cannot be read", found=f"{error}; shape {list(tensor.dims)}", hint=_REEXPORT
+        ) from error
+
+
+def _widened(array: Array, element_type: int) -> Array:
+    import numpy as np
+
+    dtype = numpy_dtype(element_type)
+    if dtype is not None and dtype.kind == "O":
+        return np.array([_text(item) for item in array.ravel()], object).reshape(array.shape)
+    return np.array(array, dtype, copy=True)
+
+
+def _text(item: object) -> str:
+    return item.decode("utf-8", "replace") if isinstance(item, bytes) else str(item)

@@ -1,0 +1,316 @@
+"""A live nn.Module as a session: its graph comes from one observed run."""
+
+from __future__ import annotations
+
+import gc
+import hashlib
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
+from functools import partial
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.base import Session
+from aligner.adapters.pytorch_adapter.module_state import ModuleState, plain_tensors
+from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
+from aligner.adapters.pytorch_adapter.recorder import Recorder, Tap
+from aligner.adapters.pytorch_adapter.signature import read_signature
+from aligner.adapters.pytorch_adapter.source_line import raising_line
+from aligner.adapters.pytorch_adapter.tensors import dtype_word, to_array, walk
+from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
+from aligner.adapters.stream import stream
+from aligner.errors import AlignerError, InputError, ModelExecutionError, listing
+from aligner.records.graph import Graph, Signature, Value, Weight
+from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aligner.adapters.base import Feeds, Injection
+
+    Array = NDArray[np.generic]
+
+Emit = Callable[[CapturedTensor], None]
+
+
+class EagerSession(Session):
+    """Runs an nn.Module and leaves it as it was found.
+
+    ``evaluate`` puts every module into eval mode for the time of each run. A tensor that is several outputs at once is
+    listed once, with all its names.
+    """
+
+    framework = "pytorch"
+
+    def __init__(self, module: Any, *, device: str, evaluate: bool = False, notes: tuple[str, ...] = ()) -> None:
+        self._module = module
+        self._device = device
+        self._evaluate = evaluate
+        self._notes = list(notes)
+        self._weights = plain_tensors(module)
+        self._forward = read_signature(module)
+        self._floating = _floating_dtype(module)
+        self._dtypes = {spec.name: spec.dtype for spec in self._forward.inputs}
+        self._graphs: dict[str, tuple[Graph, frozenset[str]]] = {}
+        self._output_names: tuple[str, ...] = ()
+        self._closed = False
+
+    @property
+    def runtime(self) -> str:
+        """ "PyTorch 2.13.0 (cpu, eager)"."""
+        import torch
+
+        return f"PyTorch {torch.__version__} ({self._device}, eager)"
+
+    @property
+    def signature(self) -> Signature:
+        """The arguments of ``forward``; outputs have names once the model has run."""
+        return Signature(self._forward.inputs, self._output_names)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Train mode, checkpoint mismatches, parameters that forward writes to."""
+        return tuple(self._notes)
+
+    @property
+    def closed(self) -> bool:
+        """Whether the session has let go of its module."""
+        return self._closed
+
+    def close(self) -> None:
+        """Let go of the module; a live one may be opened again without a copy."""
+        self._closed = True
+        self._graphs = {}
+
+    def graph(self, feeds: Feeds | None) -> Graph:
+        """Run once and return what was seen; runs with the same feeds are not repeated."""
+        if feeds is None:
+            raise InputError(
+                "the graph of a PyTorch module comes from running it",
+                found="no inputs",
+                hint="give its inputs: " + (listing(spec.name for spec in self._forward.inputs) or "it takes none"),
+            )
+        return self._observed(feeds)[0]
+
+    def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
+        """Run the module as anyone would, without any instrumentation."""
+        ids = self.graph(feeds).outputs
+        with self._undisturbed():
+            positional, keywords = self._forward.call(self._tensors(feeds))
+            try:
+                result = self._module(*positional, **keywords)
+            except Exception as error:
+                raise _execution_error(error, None) from error
+            tensors = list({id(tensor): tensor for _, tensor in walk(result)}.values())
+            return tuple(
+                CapturedTensor(value, to_array(tensor), dtype_word(tensor))
+                for value, tensor in zip(ids, tensors, strict=False)
+            )
+
+    def run(
+        self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
+    ) -> Iterator[CapturedTensor]:
+        """Run once in a thread of its own; constants are yielded only where they are named in ``observe``."""
+        self._forward.check(feeds)
+        graph, written = self._observed(feeds)
+        watched = self._computed(graph) if observe is None else frozenset(observe)
+        return stream(partial(self._push, feeds, watched, inject, written, OwnRandomness()))
+
+    def _push(
+        self,
+        feeds: Feeds,
+        watched: frozenset[str],
+        inject: Injection | None,
+        written: frozenset[str],
+        randomness: OwnRandomness,
+        emit: Emit,
+    ) -> None:
+        def tap(value: str, tensor: Any) -> Array | None:
+            if value in watched:
+                emit(CapturedTensor(value, to_array(tensor), dtype_word(tensor)))
+            return None if inject is None else inject.get(value)
+
+        self._execute(feeds, tap, randomness, describe=False, written=written)
+
+    def _observed(self, feeds: Feeds) -> tuple[Graph, frozenset[str]]:
+        """The graph for these feeds, and the values that are written into after they appear."""
+        self._forward.check(feeds)
+        key = _digest(feeds)
+        if key not in self._graphs:
+            recorder, result = self._execute(feeds, lambda *_: None, OwnRandomness(), describe=True)
+            if recorder.untracked:
+                older = _living_tensors()
+                recorder, result = self._execute(
+                    feeds, lambda *_: None, OwnRandomness(), describe=True, existing=frozenset(map(id, older))
+                )
+            self._graphs = {key: (self._build(recorder, list(feeds), result), frozenset(recorder.written))}
+        return self._graphs[key]
+
+    @staticmethod
+    def _computed(graph: Graph) -> frozenset[str]:
+        """Every value but the results of constant nodes."""
+        constants = {output for node in graph.nodes if node.kind == "constant" for output in node.outputs}
+        return frozenset(graph.values) - constants
+
+    def _execute(
+        self,
+        feeds: Feeds,
+        tap: Tap,
+        randomness: OwnRandomness,
+        *,
+        describe: bool,
+        existing: frozenset[int] = frozenset(),
+        written: frozenset[str] = frozenset(),
+    ) -> tuple[Recorder, list[tuple[str, str]]]:
+        """Run observed; returns the recorder and (output name, value id) for each tensor of the result."""
+        recorder = Recorder(
+            self._module,
+            self._weights,
+            tap,
+            describe=describe,
+            randomness=randomness,
+            existing=existing,
+            write_through=written,
+        )
+        with self._undisturbed():
+            tensors = {name: recorder.add_input(name, tensor) for name, tensor in self._tensors(feeds).items()}
+            positional, keywords = self._forward.call(tensors)
+            with uncompiled(), recorder.watching():
+                try:
+                    result = self._module(*positional, **keywords)
+                except AlignerError:
+                    raise
+                except Exception as error:
+                    raise _execution_error(error, recorder) from error
+                outputs = []
+                for path, tensor in walk(result):
+                    name = _output_name(path, bare=tensor is result)
+                    recorder.add_alias(tensor, name)
+                    value = recorder.name_of(tensor)
+                    outputs.append((name, value))
+                    if value in self._weights:
+                        tap(value, tensor)
+        return recorder, outputs
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        """No gradients, eval mode if asked for, and everything put back afterwards."""
+        import torch
+
+        state = ModuleState(self._module)
+        try:
+            if self._evaluate:
+                self._module.eval()
+            with torch.no_grad():
+                yield
+        finally:
+            state.restore()
+            self._warn_of(state.changed_parameters())
+
+    def _warn_of(self, changed: list[str]) -> None:
+        note = f"forward writes to parameters, so that runs may see each other: {listing(changed)}"
+        if changed and note not in self._notes:
+            self._notes.append(note)
+
+    def _tensors(self, feeds: Feeds) -> dict[str, Any]:
+        """A copy of every array on the model's device: the model may write into its inputs."""
+        import numpy as np
+        import torch
+
+        tensors: dict[str, Any] = {}
+        for name, array in feeds.items():
+            try:
+                tensor = torch.from_numpy(np.array(array, copy=True)).to(self._device)
+            except (TypeError, ValueError) as error:
+                raise InputError(
+                    f"input {name} cannot become a tensor",
+                    found=f"dtype {getattr(array, 'dtype', type(array).__name__)}",
+                    hint="give numbers or booleans",
+                ) from error
+            wanted = self._floating if self._dtypes.get(name) is None and tensor.is_floating_point() else None
+            tensors[name] = tensor if wanted is None else tensor.to(wanted)
+        return tensors
+
+    def _build(self, recorder: Recorder, inputs: list[str], outputs: list[tuple[str, str]]) -> Graph:
+        self._output_names = tuple(name for name, _ in outputs)
+        values = {
+            name: Value(name, name, seen.shape, seen.dtype, aliases=tuple(seen.aliases))
+            for name, seen in recorder.values.items()
+        }
+        ids = tuple(dict.fromkeys(value for _, value in outputs))
+        weights = {name: _weight(name, tensor) for name, tensor in self._weights.items()}
+        for name, array in recorder.constants.items():
+            seen = recorder.values[name]
+            weights[name] = Weight(name, seen.shape, seen.dtype, partial(_same, array))
+        for name in ids:
+            if name not in values:
+                values[name] = Value(name, name, weights[name].shape, weights[name].dtype)
+        return Graph(
+            framework=self.framework,
+            nodes=tuple(recorder.nodes),
+            values=MappingProxyType(values),
+            weights=MappingProxyType(weights),
+            inputs=tuple(inputs),
+            outputs=ids,
+            notes=_graph_notes(recorder),
+        )
+
+
+def _floating_dtype(module: Any) -> Any:
+    """The dtype that floats of no declared dtype are fed in: that of the module's parameters; None without any."""
+    return next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
+
+
+def _digest(feeds: Feeds) -> str:
+    import numpy as np
+
+    digest = hashlib.sha256()
+    for name, array in feeds.items():
+        whole = np.ascontiguousarray(array)
+        digest.update(f"{name} {whole.dtype} {whole.shape}".encode())
+        digest.update(whole.tobytes() if whole.dtype != object else repr(whole.tolist()).encode())
+    return digest.hexdigest()
+
+
+def _output_name(path: tuple[str, ...], *, bare: bool) -> str:
+    """ "output", "output.1" or the key that the model gave it ("logits", "hidden_states.2")."""
+    if bare:
+        return "output"
+    return ".".join(path) if not path[0].isdigit() else ".".join(("output", *path))
+
+
+def _weight(name: str, tensor: Any) -> Weight:
+    return Weight(name, tuple(tensor.shape), dtype_word(tensor), partial(to_array, tensor))
+
+
+def _same(array: Array) -> Array:
+    return array
+
+
+def _living_tensors() -> list[Any]:
+    """Every tensor that exists now; held, so that no new one takes an old one's ``id()``."""
+    import torch
+
+    return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+
+
+def _graph_notes(recorder: Recorder) -> tuple[str, ...]:
+    if not recorder.untracked:
+        return ()
+    return (f"tensors made by code that cannot be observed have no inputs in the graph: {listing(recorder.untracked)}",)
+
+
+def _execution_error(error: Exception, recorder: Recorder | None) -> ModelExecutionError:
+    failure = recorder.failure if recorder is not None else None
+    if failure is not None and failure.error is error:
+        place, source = f" at {failure.where}", failure.source
+    else:
+        place, source = "", raising_line(error.__traceback__)
+    return ModelExecutionError(
+        f"the model raised an error while it ran{place}" + (f" ({source})" if source else ""),
+        found=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(
+            ": "
+        ),
+        hint="check the shapes, dtypes and ranges of the inputs against what this line expects",
+    )

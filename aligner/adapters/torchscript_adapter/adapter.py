@@ -1,0 +1,185 @@
+"""TorchScript: archives and live script modules, traced or scripted."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.stream import stream
+from aligner.adapters.torch_file import classify
+from aligner.adapters.torchscript_adapter.errors import load_error, unknown_namespace
+from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
+from aligner.records.graph import Graph, Signature
+from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    from aligner.adapters.base import Feeds, Injection
+    from aligner.adapters.torchscript_adapter.run import Program
+
+_SUFFIXES = frozenset({".pt", ".pth", ".ts", ".torchscript", ".jit", ".zip"})
+_OWN_SUFFIXES = frozenset({".ts", ".torchscript", ".jit"})
+_OP_LIBRARIES = frozenset({"torchvision", "torchaudio"})
+"""Packages that register ops when imported; an archive may name no others."""
+
+
+class TorchScriptAdapter(Adapter):
+    """Reads what ``torch.jit.save`` wrote, and live ``torch.jit`` objects."""
+
+    name: ClassVar[str] = "torchscript"
+    extra: ClassVar[str] = "torch"
+    modules: ClassVar[tuple[str, ...]] = ("torch",)
+    reads: ClassVar[str] = "*.pt, *.pth, *.ts, *.jit (TorchScript archives), torch.jit.ScriptModule"
+
+    def claims(self, target: object) -> bool:
+        """Whether it is a TorchScript archive by content, or a live script object."""
+        if isinstance(target, str | Path):
+            return _is_archive(Path(target))
+        torch = sys.modules.get("torch")
+        return torch is not None and isinstance(target, (torch.jit.ScriptModule, torch.jit.ScriptFunction))
+
+    def open(self, target: object, options: OpenOptions) -> ScriptSession:
+        """Load the archive, or take a copy of the live module's state."""
+        if options.weights is not None:
+            raise UnsupportedModelError(
+                "a TorchScript model carries its own weights",
+                found=f"the checkpoint {options.weights}",
+                hint="load the checkpoint into the Python module (file.py:factory), or save the archive again",
+            )
+        from aligner.adapters.torchscript_adapter.run import Program
+
+        script, name = target, f"the live {type(target).__name__}"
+        if isinstance(target, str | Path):
+            script, name = _load(Path(target), options.device), Path(target).name
+        if not _callable(script):
+            raise UnsupportedModelError(
+                f"{name} has no forward", found=type(script).__name__, hint="save a module that defines forward"
+            )
+        return ScriptSession(Program(script, name, device=options.device, evaluation=bool(options.evaluation_mode)))
+
+
+def _is_archive(path: Path) -> bool:
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        return suffix in _OWN_SUFFIXES
+    if suffix in _OWN_SUFFIXES:
+        return True
+    return suffix in _SUFFIXES and classify(path).kind == "torchscript"
+
+
+def _callable(script: Any) -> bool:
+    import torch
+
+    return isinstance(script, torch.jit.ScriptFunction) or script._c._has_method("forward")
+
+
+def _load(path: Path, device: str) -> Any:
+    if not path.is_file():
+        raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path")
+    file = classify(path)
+    if file.kind != "torchscript":
+        raise ModelFormatError(
+            f"{path.name} is not a TorchScript archive",
+            found=file.detail,
+            hint="save the model with torch.jit.save, or download the file again",
+        )
+    try:
+        return _loaded(path, device)
+    except (RuntimeError, ValueError, OSError) as error:
+        library = unknown_namespace(error)
+        if library not in _OP_LIBRARIES:
+            raise load_error(error, path.name) from error
+    try:
+        importlib.import_module(library)
+        return _loaded(path, device)
+    except ImportError as error:
+        raise UnsupportedModelError(
+            f"{path.name} uses ops of {library}, which is not installed",
+            found=str(error),
+            hint=f"pip install {library}",
+        ) from error
+    except (RuntimeError, ValueError, OSError) as error:
+        raise load_error(error, path.name) from error
+
+
+def _loaded(path: Path, device: str) -> Any:
+    import torch
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch would rather we exported anew
+        return torch.jit.load(path, map_location=device)
+
+
+class ScriptSession(Session):
+    """A TorchScript module or function; each run works on a copy of its state."""
+
+    framework: ClassVar[str] = "torchscript"
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+
+    @property
+    def runtime(self) -> str:
+        """ "torch 2.13.0 (TorchScript, cpu)"."""
+        import torch
+
+        return f"torch {torch.__version__} (TorchScript, {self._program.device})"
+
+    @property
+    def signature(self) -> Signature:
+        """Inputs go by the names of forward's arguments, in the order of ``graph().inputs``."""
+        specs = tuple(spec for argument in self._program.arguments for spec in argument.specs)
+        return Signature(specs, self._program.graph.graph.outputs)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Training mode."""
+        if not self._program.training:
+            return ()
+        return ("the model is in training mode: dropout and batch norm behave differently; save it after .eval()",)
+
+    def graph(self, feeds: Feeds | None) -> Graph:
+        """The whole program; with ``feeds`` that of their run: shapes known, untaken branches left out.
+
+        Outputs in lists that grow as the model runs are known only where feeds are given.
+        """
+        from aligner.adapters.torchscript_adapter.graph import as_it_ran
+        from aligner.adapters.torchscript_adapter.outputs import with_outputs
+        from aligner.adapters.torchscript_adapter.run import Trace
+
+        script = self._program.graph
+        if feeds is None:
+            return script.graph
+        trace = Trace(script)
+        outputs = self._program.observe(feeds, trace, self._program.random())
+        return with_outputs(as_it_ran(script.graph, trace.seen, trace.passed), script.result, outputs)
+
+    def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
+        """Run forward itself, from the state the model was opened with."""
+        from aligner.adapters.torchscript_adapter.arrays import captured
+
+        return tuple(captured(name, tensor) for name, tensor in self._program.predict(feeds))
+
+    def run(
+        self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
+    ) -> Iterator[CapturedTensor]:
+        """Run the tapped graph without the executor's optimisations, so that every value exists.
+
+        A value inside a loop is injected only under ``"id#occurrence"``, any other under its id.
+        """
+        from aligner.adapters.torchscript_adapter.random import stream_in_step
+        from aligner.adapters.torchscript_adapter.run import Capture
+
+        program, random = self._program, self._program.random()
+        wanted = None if observe is None else frozenset(observe)
+
+        def push(emit: Callable[[CapturedTensor], None]) -> None:
+            capture = Capture(program.graph, emit, wanted=wanted, inject=inject or {}, random=random)
+            capture.stored()
+            capture.returned(program.observe(feeds, capture, random))
+
+        return stream(push) if random is None else stream_in_step(push)
