@@ -23,6 +23,7 @@ from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.opening import open_side, side_info, target_name
 from aligner.api.passes import Passes
 from aligner.api.previewing import previews
+from aligner.api.probing import Alter, Targets, probed
 from aligner.api.result import Result
 from aligner.api.side import OpenSide
 from aligner.capture.profile import profile
@@ -56,6 +57,9 @@ class CompareOptions:
     seed: int = 0
     memory_limit: int | None = None
     command: str | None = None
+    probe: bool = False
+    alter: Alter | None = None
+    """Changes the feeds before anything runs on them."""
 
 
 def compare(
@@ -79,13 +83,15 @@ def compare(
     preprocessing: Preprocessing | None = None,
     seed: int = 0,
     memory_limit: int | None = None,
+    probe: bool = False,
 ) -> Result:
     """Compare two forms of one model, tensor by tensor.
 
     ``reference`` and ``candidate`` are paths, "file.py:factory" strings or live modules. ``inputs`` is a dict from
     input name to array or path, a single array or path, or a list of them in order; None feeds seeded random numbers.
     ``atol`` and ``rtol`` are the contract for outputs, |c − r| ≤ atol + rtol·|r|; ``tolerance`` replaces the rounding
-    bounds of the nodes by one fixed number. ``mapping`` (a file, or pairs of names) overrides the pairing.
+    bounds of the nodes by one fixed number. ``mapping`` (a file, or pairs of names) overrides the pairing. ``probe``
+    compares on further inputs made from the given one (other values, one sample more, another size) as well.
 
     Raises AlignerError where the two cannot be compared.
     """
@@ -109,6 +115,7 @@ def compare(
         preprocessing=preprocessing or Preprocessing(),
         seed=seed,
         memory_limit=memory_limit,
+        probe=probe,
     )
     return Result(run_comparison(reference, candidate, inputs, options))
 
@@ -130,6 +137,12 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
     finally:
         while sides:
             _release(sides.pop(0))
+    if options.probe:
+        targets = Targets(reference, candidate, (options.reference_options, options.candidate_options), options.seed)
+        plain = replace(options, probe=False)
+        result = probed(
+            result, targets, lambda alter: run_comparison(reference, candidate, inputs, replace(plain, alter=alter))
+        )
     progress.enter("", "reporting")
     return result
 
@@ -201,13 +214,10 @@ class _Comparing:
         return self._conclude(passes, alignment, fed)
 
     def _feed(self, inputs: Any) -> PreparedFeeds:
-        fed = prepare_feeds(
-            input_items(inputs),
-            side_info(self._reference),
-            side_info(self._candidate),
-            self._options.preprocessing,
-            self._options.seed,
-        )
+        info = side_info(self._reference), side_info(self._candidate)
+        fed = prepare_feeds(input_items(inputs), *info, self._options.preprocessing, self._options.seed)
+        if self._options.alter is not None:
+            fed = self._options.alter(fed, *info)
         self._reference.feeds, self._candidate.feeds = fed.reference, fed.candidate or {}
         self._notes += [*fed.notes, *fed.warnings]
         return fed

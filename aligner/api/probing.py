@@ -1,0 +1,121 @@
+"""--probe: both sides once more, on inputs made from the given one; what only one of them shows was traced in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aligner.adapters.base import OpenOptions
+from aligner.api.opening import open_side
+from aligner.api.side import OpenSide
+from aligner.diagnosis.second_input import Variant, told_apart
+from aligner.diagnosis.written_sizes import written_sizes
+from aligner.errors import AlignerError, InputError, ModelExecutionError
+from aligner.inputs import PreparedFeeds, SideInfo
+from aligner.records import progress
+from aligner.records.comparison import Comparison
+
+Alter = Callable[[PreparedFeeds, SideInfo, SideInfo], PreparedFeeds]
+
+_VARIANTS = (
+    Variant("values", "other values"),
+    Variant("batch", "one sample more"),
+    Variant("size", "another size"),
+)
+
+
+class _UnchangedError(Exception):
+    """No such second input can be made, or a side does not allow it."""
+
+
+@dataclass(slots=True)
+class _Alteration:
+    """Changes what both sides are fed, and remembers it for the post-mortem of a side that cannot take it."""
+
+    variant: Variant
+    before: PreparedFeeds | None = None
+    after: PreparedFeeds | None = None
+
+    def __call__(self, fed: PreparedFeeds, reference: SideInfo, candidate: SideInfo) -> PreparedFeeds:
+        from aligner.inputs.variation import varied
+
+        changed = varied(fed, self.variant.change, reference, candidate)  # type: ignore[arg-type]  # one of CHANGES
+        if changed is None:
+            raise _UnchangedError
+        self.before, self.after = fed, changed
+        return changed
+
+
+@dataclass(frozen=True, slots=True)
+class Targets:
+    """What was compared: both models, and how each is opened."""
+
+    reference: object
+    candidate: object
+    options: tuple[OpenOptions, OpenOptions]
+    seed: int = 0
+
+
+def probed(first: Comparison, targets: Targets, again: Callable[[Alter], Comparison]) -> Comparison:
+    """The first comparison, or what a second input adds to it; ``again`` compares on the inputs it alters."""
+    notes: list[str] = []
+    if any(side.framework.startswith("recording") for side in (first.reference, first.candidate)):
+        return replace(first, notes=(*first.notes, "no second input was tried: a recording cannot run again"))
+    for variant in _VARIANTS:
+        progress.enter("", f"trying a second input: {variant.words}")
+        alteration = _Alteration(variant)
+        try:
+            told = told_apart(first, again(alteration), variant)
+        except _UnchangedError:
+            continue
+        except AlignerError as error:
+            told = _refused(first, targets, alteration, error)
+            if told is None:
+                notes.append(f"a second input ({variant.words}) could not be compared: {error.what}")
+                continue
+        if told is not None:
+            return replace(told, notes=tuple(dict.fromkeys((*told.notes, *notes))))
+        notes.append(f"a second input ({variant.words}) says the same")
+    notes = notes or ["no second input could be made that both sides allow"]
+    return replace(first, notes=tuple(dict.fromkeys((*first.notes, *notes))))
+
+
+def _refused(first: Comparison, targets: Targets, alteration: _Alteration, error: AlignerError) -> Comparison | None:
+    """A candidate that cannot run on what the reference can: sizes of its first input are written into it."""
+    before, after = alteration.before, alteration.after
+    if before is None or after is None or not isinstance(error, (ModelExecutionError, InputError)):
+        return None
+    if not _runs("reference", targets, after.reference) or _runs("candidate", targets, after.candidate or {}):
+        return None
+    side = _opened("candidate", targets, before.candidate or {})
+    try:
+        graph = side.graph
+    finally:
+        side.close()
+    return written_sizes(first, graph, _sizes(before, after), alteration.variant, f"{error.what} {error.found}")
+
+
+def _sizes(before: PreparedFeeds, after: PreparedFeeds) -> dict[int, int]:
+    """Old size → new size of every axis that was changed."""
+    pairs = [(array, (after.candidate or {})[name]) for name, array in (before.candidate or {}).items()]
+    return {old: new for a, b in pairs for old, new in zip(a.shape, b.shape, strict=True) if old != new}
+
+
+def _opened(role: str, targets: Targets, feeds: Mapping[str, Any]) -> OpenSide:
+    place = role == "candidate"
+    target = (targets.reference, targets.candidate)[place]
+    side = open_side(role, target, targets.options[place], targets.seed)
+    side.feeds = dict(feeds)
+    return side
+
+
+def _runs(role: str, targets: Targets, feeds: Mapping[str, Any]) -> bool:
+    side = _opened(role, targets, feeds)
+    try:
+        side.predict()
+    except AlignerError:
+        return False
+    finally:
+        side.close()
+    return True
