@@ -55,6 +55,7 @@ def cli() -> None:
     show_default=True,
     help="Whether each node is also run on the reference's tensors.",
 )
+@click.option("--probe", is_flag=True, help="Compare on further inputs made from the given one, too.")
 @click.option("--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory.")
 @click.option("--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory.")
 @SAVE_MAP
@@ -78,6 +79,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         preprocessing=preprocessing(given),
         seed=given["seed"],
         memory_limit=given["memory_limit"],
+        probe=given["probe"],
         command=shlex.join(["align", *(click.get_current_context().obj or sys.argv[1:])]),
     )
     check_writable(given["json_file"])
