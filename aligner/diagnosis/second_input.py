@@ -6,6 +6,8 @@ is another.
 
 from __future__ import annotations
 
+import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +18,9 @@ from aligner.records.comparison import Comparison, Errors, Finding, Pair
 _GUILTY = frozenset({"introduced", "nonfinite"})
 _INNOCENT = frozenset({"aligned", "inherited"})
 _CONFIDENCE = 0.96
+_NUMBER = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e-?\d+)?(?![\w.])")
+_FROZEN = frozenset({"trace-baked-constant", "trace-baked-branch", "trace-baked-shape", "constant-changed"})
+"""What a number that only fits one input looks like from that of the other."""
 _BENIGN = frozenset({"unknown", "rounding", "ill-conditioned", "pairing-suspect", "quantization-expected"})
 
 
@@ -39,6 +44,9 @@ def told_apart(first: Comparison, second: Comparison, variant: Variant) -> Compa
     if vanished is not None:
         finding = _finding(first, second, vanished, variant, given=True)
         return replace(first, causes=(finding, *(c for c in first.causes if c.node != finding.node)))
+    computed = _computed(first, second)
+    if computed is not None:
+        return replace(first, causes=tuple(computed if c.node == computed.node else c for c in first.causes))
     known = {pair.candidate.name for pair in first.introduced}
     other = next((pair for pair in fresh if pair.candidate.name not in known and _was_right(first, pair)), None)
     if other is None:
@@ -49,7 +57,7 @@ def told_apart(first: Comparison, second: Comparison, variant: Variant) -> Compa
 def _only_second(first: Comparison, second: Comparison, culprit: Pair, variant: Variant) -> Comparison:
     known = [c for c in second.causes if c.node in _nodes(culprit) and c.explained is not None and c.id not in _BENIGN]
     causes: Sequence[Finding] = second.causes
-    if not known or known[0].id.startswith("trace-"):
+    if not known or known[0].id in _FROZEN:
         finding = _finding(second, first, culprit, variant, given=False, known=known[0] if known else None)
         causes = (finding, *(cause for cause in second.causes if cause.node != finding.node))
     where = f"{culprit.candidate.name} ({culprit.candidate.op})"
@@ -67,29 +75,25 @@ def _finding(
 ) -> Finding:
     """``wrong`` shows the culprit and ``right`` does not; ``given``: the user's own input is the wrong one."""
     node = known.node if known else _nodes(culprit)[-1]
-    inputs = ("the given input", f"a second one ({variant.words})")
+    inputs = ("the given input", f"a second input ({variant.words})")
     bad, good = inputs if given else inputs[::-1]
-    identifier = _identifier(wrong, right, variant, known)
+    identifier = _identifier(wrong, right, variant)
     errors = _error(culprit), _error(_partner(right, culprit))
-    before = f"{errors[0]:.2g}" if errors[0] is not None else culprit.note or "shapes that do not fit"
-    after = f"{errors[1]:.2g}" if errors[1] is not None else "nothing"
-    text = f"{node} is right on {good} and wrong on {bad}: its own error is {before} there and {after} here"
-    if known is not None:
-        text = f"{known.evidence}; on {good} it is right"
-    elif _EVIDENCE[identifier]:
-        text += f"; {_EVIDENCE[identifier]}"
+    before = culprit.note or "the shapes do not fit" if errors[0] is None else f"its own error is {errors[0]:.2g}"
+    after = "nothing" if errors[1] is None else f"{errors[1]:.2g}"
+    text = f"{node} is wrong on one input alone: on {bad} {before}, on {good} {after}; {_EVIDENCE[identifier]}"
+    if known is not None and identifier != "trace-baked-branch":
+        text = f"{known.evidence}; on {good} the same node is right"
     if culprit.reference.source and culprit.reference.source not in text:
         text += f" [{culprit.reference.source}]"
     share = 1.0 if errors[0] is None else 1 - (errors[1] or 0.0) / max(errors[0], 1e-300)
     return Finding(identifier, node, _CONFIDENCE, text, round(max(share, 0.0), 6), _ADVICE[identifier])
 
 
-def _identifier(wrong: Comparison, right: Comparison, variant: Variant, known: Finding | None) -> str:
-    if variant.change == "values":
-        if _ran(wrong) != _ran(right):
-            return "trace-baked-branch"
-        return known.id if known else "trace-baked-constant"
-    return "trace-baked-shape"
+def _identifier(wrong: Comparison, right: Comparison, variant: Variant) -> str:
+    if variant.change != "values":
+        return "trace-baked-shape"
+    return "trace-baked-branch" if _ran(wrong) != _ran(right) else "trace-baked-constant"
 
 
 _EVIDENCE = {
@@ -111,6 +115,26 @@ def _ran(comparison: Comparison) -> Counter[tuple[str, str | None]]:
     return Counter((side.op, side.scope) for side in {side.name: side for side in sides}.values())
 
 
+def _computed(first: Comparison, second: Comparison) -> Finding | None:
+    """A constant that never fits, because the reference's own number is another on each input."""
+    for cause in first.causes:
+        if cause.id != "constant-changed" or cause.explained is None:
+            continue
+        other = next((c for c in second.causes if c.id == cause.id and c.node == cause.node), None)
+        if other is not None and other.explained is not None and _say_other_numbers(cause, other):
+            text = f"{cause.evidence}; on a second input the reference computes with another number again"
+            return replace(cause, id="trace-baked-constant", evidence=text, suggestion=_ADVICE["trace-baked-constant"])
+    return None
+
+
+def _say_other_numbers(cause: Finding, other: Finding) -> bool:
+    """Whether two findings of one kind differ in a number; one that was solved for is never exactly the same."""
+    left, right = ([float(n) for n in _NUMBER.findall(f.evidence.partition(";")[0])] for f in (cause, other))
+    return len(left) == len(right) and not all(
+        math.isclose(a, b, rel_tol=0.01) for a, b in zip(left, right, strict=True)
+    )
+
+
 def _vanished(first: Comparison, second: Comparison) -> Pair | None:
     """The given input's first divergence, when the second does not show it and nothing else has been proven of it."""
     culprit = first.introduced[0]
@@ -118,7 +142,7 @@ def _vanished(first: Comparison, second: Comparison) -> Pair | None:
     if not _counts(culprit) or partner is None or partner.verdict not in _INNOCENT:
         return None
     proven = [c for c in first.causes if c.node in _nodes(culprit) and c.explained is not None]
-    return None if proven and not proven[0].id.startswith("trace-") else culprit
+    return None if proven and proven[0].id not in _FROZEN else culprit
 
 
 def _was_right(comparison: Comparison, pair: Pair) -> bool:
