@@ -163,13 +163,13 @@ def _match(schema: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str
     if "axis" in named and "axis" not in known:
         named["dim"] = named.pop("axis")
     extra = {key: value for key, value in named.items() if key not in known}
-    if set(extra) - {"dtype", "device", "layout", "out", *_NEVER_SAID}:
+    if set(extra) - {"dtype", "device", "layout", "out", "return_indices", *_NEVER_SAID}:
         return None
     bound: dict[str, Any] = {}
     for number, argument in enumerate(arguments):
         if number < len(args):
             value = args[number]
-        elif argument.name in named:
+        elif named.get(argument.name) is not None or (argument.name in named and not argument.has_default_value()):
             value = named[argument.name]
         elif argument.has_default_value():
             bound[argument.name] = argument.default_value
