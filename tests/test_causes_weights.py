@@ -170,3 +170,10 @@ def test_a_fold_along_the_wrong_axis_twice_or_not_at_all(axis, times):
 
 def test_a_right_fold_is_clean():
     assert causes(*fold(0)) == []
+
+
+def test_a_twin_of_eight_bits_is_no_other_entry_of_the_checkpoint():
+    reference = Net(chain, **SHAPES)
+    found = causes(reference, edited(reference, **dict.fromkeys(("k0", "k1", "k2"), quantized)))
+    assert found[0].id == "weights-quantized", [(f.id, f.explained, f.evidence) for f in found]
+    assert "weights-wrong-entry" not in [f.id for f in found]

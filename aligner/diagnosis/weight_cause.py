@@ -101,6 +101,21 @@ def coarser(left: Array, right: Array) -> str | None:
     return None
 
 
+def eight_bit(pair: LayerPair, role: str, scene: Scene) -> str | None:
+    """Words for a copy on a grid of at most 256 levels, declared as one or seen to be one."""
+    arrays = arrays_of(pair, role)
+    if arrays is None or role not in {"kernel", "w", "r", "table"}:
+        return None
+    left, right = arrays
+    declared = any(scene.candidate.graph.weights[n].quantization is not None for n in scene.candidate.region.weights)
+    axis = output_axis(pair.candidate.operation, right) or 0
+    if not (declared or likeness.on_grid(right) or likeness.grid_by_channel(right, axis)):
+        return None
+    if likeness.on_grid(left) or likeness.correlation(left, right) < RELATED:
+        return None
+    return f"the {role} is an eight-bit copy, {likeness.gap(left, right):.1%} off"
+
+
 def misfolded(pair: LayerPair, role: str) -> str | None:
     raw, scale = pair.reference.raw, pair.reference.scale
     arrays = arrays_of(pair, role)

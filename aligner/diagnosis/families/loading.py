@@ -10,7 +10,15 @@ from aligner.diagnosis import likeness
 from aligner.diagnosis.layers import LayerPair
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
-from aligner.diagnosis.weight_cause import RELATED, WeightCause, arrays_of, coarser, misfolded, same_numbers_in
+from aligner.diagnosis.weight_cause import (
+    RELATED,
+    WeightCause,
+    arrays_of,
+    coarser,
+    eight_bit,
+    misfolded,
+    same_numbers_in,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -144,6 +152,8 @@ class WeightsWrongEntry(WeightCause):
         """Related but different, in most layers."""
         arrays = arrays_of(pair, role)
         if arrays is None or role not in {"kernel", "w", "r", "table"} or coarser(*arrays) or misfolded(pair, role):
+            return None
+        if eight_bit(pair, role, scene):
             return None
         bad, good = _weighted(survey)
         alike = likeness.correlation(*arrays)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
-from aligner.diagnosis.scene import Scene, in_order
+from aligner.diagnosis.scene import Scene, distance, in_order
 from aligner.diagnosis.survey import Survey
 from aligner.records.alignment import PairedValues
 from aligner.records.graph import Node
@@ -146,10 +146,13 @@ class QuantizationZeroPoint(_Quantized):
         import numpy as np
 
         step, expected, found = site.step, site.expected, site.found
-        offset = float(np.median(found - expected))
+        low, high = found.min(), found.max()
+        inside = (found > low) & (found < high)
+        offset = float(np.median((found - expected)[inside])) if inside.any() else 0.0
         steps = round(offset / step)
-        if steps:
-            moved = np.clip(expected + steps * step, found.min(), found.max())
+        moved = np.clip(expected + steps * step, low, high)
+        # what lies beyond the range is cut off whatever the zero point is, and says nothing of it
+        if steps and distance(found, moved) < 0.5 * distance(found, np.clip(expected, low, high)):
             yield Claim(
                 f"{site.name} lies {steps:+d} steps of {step:.3g} off: another zero point, or int8 read as uint8",
                 "use one zero point for quantising and dequantising",

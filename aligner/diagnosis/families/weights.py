@@ -5,15 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis import likeness
-from aligner.diagnosis.layers import LayerPair, output_axis
+from aligner.diagnosis.layers import LayerPair
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.weight_cause import (
-    RELATED,
     WeightCause,
     arrays_of,
     coarser,
     differing,
+    eight_bit,
     misfolded,
 )
 
@@ -111,19 +111,7 @@ class WeightsQuantized(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Few levels, close to the reference's numbers."""
-        arrays = arrays_of(pair, role)
-        if arrays is None or role not in {"kernel", "w", "r", "table"}:
-            return None
-        left, right = arrays
-        declared = any(
-            scene.candidate.graph.weights[n].quantization is not None for n in scene.candidate.region.weights
-        )
-        axis = output_axis(pair.candidate.operation, right) or 0
-        if not (declared or likeness.on_grid(right) or likeness.grid_by_channel(right, axis)):
-            return None
-        if likeness.on_grid(left) or likeness.correlation(left, right) < RELATED:
-            return None
-        return f"the {role} is an eight-bit copy, {likeness.gap(left, right):.1%} off"
+        return eight_bit(pair, role, scene)
 
 
 class WeightsBatchNormFold(WeightCause):
