@@ -111,7 +111,7 @@ def grid_by_channel(array: Array, axis: int = 0) -> bool:
     import numpy as np
 
     slices = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
-    if slices.shape[1] < 9:
+    if slices.shape[1] < 6:
         return False
     for row in slices[:16]:
         peak = float(np.abs(row).max())

@@ -10,6 +10,7 @@ from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.whole import WholeCause
 from aligner.records.comparison import Finding
+from aligner.records.graph import Node
 
 
 class DropoutActive(Cause):
@@ -19,7 +20,27 @@ class DropoutActive(Cause):
     prior: ClassVar[float] = 0.97
 
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
-        """One side's elements are zero or a fixed multiple, above one, of the other's."""
+        """An active dropout taken out of its region; one side's elements zero or a fixed multiple of the other's."""
+        yield from self._taken_out(scene)
+        yield from self._multiples(scene)
+
+    def _taken_out(self, scene: Scene) -> Iterator[Claim]:
+        active = [[node for node in part.of_kind("dropout") if _trains(node)] for part in scene.parts]
+        if bool(active[0]) == bool(active[1]):
+            return
+        part = scene.parts[0 if active[0] else 1]
+        node = active[part.side][0]
+        before = part.array(node.inputs[0]) if node.inputs else None
+        yield Claim(
+            f"{node.name} ({node.op}) drops elements at random in the {('reference', 'candidate')[part.side]} alone",
+            "switch the module to eval mode: model.eval() before it is exported, --eval",
+            "with dropout off",
+            scene.swapped(part, node.outputs[0], before) if before is not None and node.outputs else None,
+            side=part.side,
+            node=node.name if part.side else None,
+        )
+
+    def _multiples(self, scene: Scene) -> Iterator[Claim]:
         import numpy as np
 
         if scene.expected is None or scene.found is None or not scene.gap > 0 or scene.expected.dtype.kind != "f":
@@ -47,6 +68,10 @@ class DropoutActive(Cause):
                     measured=Proof(1.0, largest(scene.found, scene.expected), 0.0),
                 )
                 return
+
+
+def _trains(node: Node) -> bool:
+    return bool(node.attributes.get("training") or node.attributes.get("training_mode"))
 
 
 class NoisyTensors(WholeCause):
@@ -83,12 +108,7 @@ class RandomOperation(Cause):
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """A random operation on either side."""
         drawn = [(part, node) for part in scene.parts for node in part.of_kind("random")]
-        drawn += [
-            (part, node)
-            for part in scene.parts
-            for node in part.of_kind("dropout")
-            if node.attributes.get("training") or node.attributes.get("training_mode")
-        ]
+        drawn += [(part, node) for part in scene.parts for node in part.of_kind("dropout") if _trains(node)]
         if drawn:
             part, node = drawn[0]
             yield Claim(

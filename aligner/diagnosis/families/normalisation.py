@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -93,9 +94,16 @@ class NormTrainMode(SettingCause):
     names: ClassVar[tuple[str, ...]] = ("training",)
 
     def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
-        """The batch's statistics; each image's own (an instance normalisation's stored ones lost)."""
-        if operation.settings["form"] == "batch" and not operation.settings.get("training"):
-            yield {"training": True}
+        """The batch's statistics in place of the stored ones, or the other way round."""
+        if operation.settings["form"] == "batch":
+            yield {"training": not operation.settings.get("training")}
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """The settings; what to do about it is the same on either side."""
+        for claim in super().claims(scene, survey):
+            yield replace(
+                claim, suggestion="switch the module to eval mode: model.eval() before it is exported, --eval"
+            )
 
 
 class NormStatistics(Cause):
