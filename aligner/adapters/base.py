@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
+from aligner.errors import UnsupportedModelError
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 
@@ -81,6 +82,18 @@ class Session(ABC):
         Where ``inject`` holds an array for a value, the value computed is still yielded, but every consumer
         sees the injected one. Closing the iterator early ends the run.
         """
+
+    def in_float64(self) -> Session:
+        """The same model computing in float64: same value ids, same feeds; this session is left as it is.
+
+        Its runs raise ModelExecutionError where something in the model insists on another dtype. The caller closes it.
+        Raises UnsupportedModelError where there is no such model.
+        """
+        raise UnsupportedModelError(
+            f"a {self.framework} model cannot be run in float64",
+            found=self.runtime,
+            hint="take the model that it was made from as the reference",
+        )
 
     def close(self) -> None:  # noqa: B027 - most runtimes have nothing to release
         """Release the runtime; the session is not used afterwards."""

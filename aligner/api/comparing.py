@@ -15,10 +15,11 @@ from aligner.alignment.engine import METHODS, align
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import read_mapping, resolve
 from aligner.alignment.saved_mapping import spelled
-from aligner.api import memory, summary
+from aligner.api import memory, noise_floor, summary
 from aligner.api.evidence import gather
 from aligner.api.fed_values import fed_pairs
 from aligner.api.given_inputs import input_items
+from aligner.api.noise_floor import Floor
 from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.opening import open_side, side_info, target_name
 from aligner.api.passes import Passes
@@ -29,13 +30,15 @@ from aligner.api.side import OpenSide
 from aligner.capture.profile import profile
 from aligner.diagnosis.causes import find_causes
 from aligner.diagnosis.conclusion import conclude
+from aligner.diagnosis.ill_conditioned import condition
 from aligner.diagnosis.tolerance import region_numbers
-from aligner.diagnosis.verdicts import Rules, doubtful, judge
+from aligner.diagnosis.verdicts import Judgement, Rules, doubtful, judge
 from aligner.errors import ComparisonError
 from aligner.inputs import PreparedFeeds, Preprocessing, prepare_feeds
 from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
+from aligner.records.measurement import Measured
 
 _GUILTY = frozenset({"introduced", "nonfinite"})
 Local = Literal["auto", "always", "never"]
@@ -51,6 +54,7 @@ class CompareOptions:
     mapping: UserMapping | Path | str | None = None
     align_by: str = "auto"
     local: Local = "auto"
+    noise_floor: bool | None = None
     reference_options: OpenOptions = field(default_factory=OpenOptions)
     candidate_options: OpenOptions = field(default_factory=OpenOptions)
     preprocessing: Preprocessing = field(default_factory=Preprocessing)
@@ -84,6 +88,7 @@ def compare(
     seed: int = 0,
     memory_limit: int | None = None,
     probe: bool = False,
+    noise_floor: bool | None = None,
 ) -> Result:
     """Compare two forms of one model, tensor by tensor.
 
@@ -92,6 +97,8 @@ def compare(
     ``atol`` and ``rtol`` are the contract for outputs, |c − r| ≤ atol + rtol·|r|; ``tolerance`` replaces the rounding
     bounds of the nodes by one fixed number. ``mapping`` (a file, or pairs of names) overrides the pairing. ``probe``
     compares on further inputs made from the given one (other values, one sample more, another size) as well.
+    ``noise_floor`` also runs the reference in float64 and both sides from another seed; None: where the verdict is in
+    doubt.
 
     Raises AlignerError where the two cannot be compared.
     """
@@ -110,6 +117,7 @@ def compare(
         mapping=mapping,
         align_by=align_by,
         local=local,
+        noise_floor=noise_floor,
         reference_options=replace(opening, weights=_path(reference_weights)),
         candidate_options=replace(opening, weights=_path(candidate_weights)),
         preprocessing=preprocessing or Preprocessing(),
@@ -270,6 +278,15 @@ class _Comparing:
         graphs = self._reference.graph, self._candidate.graph
         passes.noise(doubtful(graphs, list(passes.measured.values())))
 
+    def _floor(self, passes: Passes, measured: list[Measured], judgements: list[Judgement]) -> Floor | None:
+        """Both sides from another seed, the reference in float64: asked for, or needed to judge."""
+        if not noise_floor.is_wanted(self._options.noise_floor, measured, judgements, self._candidate.graph.outputs):
+            return None
+        with self._clock.phase("noise floor"):
+            floor = noise_floor.measure(self._reference, self._candidate, passes, measured, judgements)
+        self._notes += floor.notes
+        return floor
+
     def _conclude(self, passes: Passes, alignment: Alignment, fed: PreparedFeeds) -> Comparison:
         graphs = self._reference.graph, self._candidate.graph
         measured = list(passes.measured.values())
@@ -280,14 +297,20 @@ class _Comparing:
             if first is not None:
                 passes.count_unique(first.pair.candidate)
                 measured = list(passes.measured.values())
+        floor = self._floor(passes, measured, judgements)
+        if floor is not None and floor.excuses():
+            judgements = judge(graphs, measured, rules, floor.excuses())
         writers = summary.SideWriter(self._reference), summary.SideWriter(self._candidate)
         pairs = summary.pairs(writers, measured, judgements)
+        if floor is not None:
+            pairs = floor.written(measured, pairs)
         hidden = self._observer.hidden(measured, pairs, self._candidate_target, self._options.candidate_options)
         for effect in hidden:
             pairs[effect.place] = effect.pair
         outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
         self._notes += [*summary.unanswered_outputs(graphs, alignment), *summary.shared_nonfinite(outputs)]
         coverage = summary.coverage(alignment)
+        state = condition(pairs, outputs) if floor is not None else None
         conclusion = conclude(
             pairs,
             outputs,
@@ -296,6 +319,7 @@ class _Comparing:
             constant_input=_constant(fed),
             random_input=fed.random,
             quantized=any(region_numbers(graphs, item).quantized for item in measured),
+            condition=state.reason if state is not None else None,
         )
         with self._clock.phase("diagnose"):
             progress.enter("", "looking for causes")
@@ -329,7 +353,7 @@ class _Comparing:
             coverage=coverage,
             first_divergence=conclusion.introduced[0] if conclusion.introduced else None,
             introduced=conclusion.introduced,
-            causes=_with_hidden(causes, hidden),
+            causes=_with_hidden([*causes, *([state.finding] if state is not None and state.finding else [])], hidden),
             outputs=tuple(outputs),
             pairs=tuple(pairs),
             unpaired_reference=summary.unpaired(writers[0], dict(alignment.unpaired_reference)),

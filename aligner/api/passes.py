@@ -160,6 +160,10 @@ class Passes:
                 found[value] = pair
         return found
 
+    def computed(self) -> dict[str, PairedValues]:
+        """Pairs whose tensors both runs showed and that can be laid on each other, by candidate value."""
+        return {value: item.pair for value, item in self.measured.items() if item.accumulated is not None}
+
     def pool(self, uses: Counter[str]) -> TensorPool:
         """The reference's tensors, each kept for that many uses."""
         return TensorPool(self._reference.replay(list(uses)), uses)

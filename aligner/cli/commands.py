@@ -14,6 +14,7 @@ from aligner import __version__
 from aligner.cli.graph_commands import SAVE_MAP, register, save_map
 from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
 from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted
+from aligner.cli.view_options import view_options
 from aligner.cli.work import check_writable, working
 
 if TYPE_CHECKING:
@@ -56,11 +57,15 @@ def cli() -> None:
     help="Whether each node is also run on the reference's tensors.",
 )
 @click.option("--probe", is_flag=True, help="Compare on further inputs made from the given one, too.")
+@click.option(
+    "--noise-floor/--no-noise-floor",
+    default=None,
+    help="Also run the reference in float64 and both sides from another seed. [default: where the verdict is doubtful]",
+)
 @click.option("--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory.")
 @click.option("--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory.")
 @SAVE_MAP
-@click.option("--full", is_flag=True, help="Show every pair.")
-@click.option("--quiet", is_flag=True, help="Show one line.")
+@view_options
 @report_options
 @runtime_options
 def compare(reference: str, candidate: str, **given: Any) -> int:
@@ -74,6 +79,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         mapping=given["mapping"],
         align_by=given["align_by"],
         local=given["local"],
+        noise_floor=given["noise_floor"],
         reference_options=open_options(given, given["reference_weights"]),
         candidate_options=open_options(given, given["candidate_weights"]),
         preprocessing=preprocessing(given),
@@ -152,8 +158,7 @@ def capture(model: str, output: Path, **given: Any) -> int:
 
 @cli.command(short_help="Make any report from a JSON one.")
 @click.argument("run", metavar="RUN.JSON", type=click.Path(path_type=Path))
-@click.option("--full", is_flag=True, help="Show every pair.")
-@click.option("--quiet", is_flag=True, help="Show one line.")
+@view_options
 @report_options
 def report(run: Path, **given: Any) -> int:
     """Make any report from a JSON one, written with compare --json; the terminal's where no file is named."""
@@ -168,6 +173,7 @@ def report(run: Path, **given: Any) -> int:
 
 @cli.command(short_help="Find a real bug in seconds.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
+@view_options
 @report_options
 def demo(**given: Any) -> int:
     """Find a real bug in seconds: a face restorer whose exported weights were never loaded."""

@@ -31,8 +31,9 @@ def conclude(
     constant_input: bool,
     random_input: bool = False,
     quantized: bool = False,
+    condition: str | None = None,
 ) -> Conclusion:
-    """Judge the whole.
+    """Judge the whole; ``condition`` is what a comparison with float64 says of it, where there was one.
 
     ``outputs`` are the pairs of graph outputs; ``missing_outputs`` counts candidate outputs without a pair.
     """
@@ -58,6 +59,8 @@ def conclude(
     thin = _thin(pairs, outputs, missing_outputs, coverage, constant_input)
     if thin:
         return Conclusion("inconclusive", thin, ())
+    if condition is not None:
+        return Conclusion("aligned", condition, ())
     return Conclusion("aligned", _aligned(pairs, outputs, "quantisation noise" if quantized else "rounding"), ())
 
 

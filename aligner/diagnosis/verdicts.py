@@ -43,14 +43,21 @@ class Rules:
     fixed: float | None = None
 
 
-def judge(graphs: tuple[Graph, Graph], measured: Sequence[Measured], rules: Rules) -> list[Judgement]:
-    """One judgement for each pair, in order; pairs come in the candidate's execution order."""
+def judge(
+    graphs: tuple[Graph, Graph], measured: Sequence[Measured], rules: Rules, excused: Mapping[str, str] | None = None
+) -> list[Judgement]:
+    """One judgement for each pair, in order; pairs come in the candidate's execution order.
+
+    ``excused`` maps candidate values whose own error is known to be rounding to the words that say so.
+    """
     by_value = {item.pair.candidate: item for item in measured}
     verdicts: dict[str, Judgement] = {}
     for item in measured:
         numbers = region_numbers(graphs, item)
         limit = bound(item, numbers) if rules.fixed is None else rules.fixed
         verdicts[item.pair.candidate] = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized)
+        if excused and item.pair.candidate in excused:
+            verdicts[item.pair.candidate] = Judgement("aligned", limit, excused[item.pair.candidate])
     return _inherit(graphs[1], measured, verdicts)
 
 
@@ -62,6 +69,19 @@ def doubtful(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[
         if item.local is not None and not numbers.exact and item.local.errors.max_abs > bound(item, numbers):
             found.append(item)
     return found
+
+
+DOUBTFUL = 4.0
+"""Score (error over bound) up to which a guilty node may be a matter of rounding after all."""
+
+
+def in_doubt(item: Measured, judgement: Judgement) -> bool:
+    """Whether a guilty node's local error is so near to its bound that more must be asked."""
+    if judgement.verdict != "introduced" or item.local is None or not judgement.bound:
+        return False
+    return (
+        item.step is None and item.saturated <= _SATURATED and item.local.errors.max_abs <= DOUBTFUL * judgement.bound
+    )
 
 
 def _own(

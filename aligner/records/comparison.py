@@ -68,13 +68,26 @@ class Side:
 
 
 @dataclass(frozen=True, slots=True)
+class NoiseFloor:
+    """How far both sides of a pair are from the reference computed in float64: largest absolute differences.
+
+    ``nearer`` is "neither" where the two distances are within a factor of four of each other.
+    """
+
+    reference: float
+    candidate: float
+    nearer: Literal["reference", "candidate", "neither"]
+
+
+@dataclass(frozen=True, slots=True)
 class Pair:
     """Two tensors that answer each other, and how far apart they are.
 
     ``axes`` carries the reference into the candidate's axis order (``numpy.transpose(reference, axes)``); None when the
     orders agree. ``local`` is the error of the candidate's node fed with the reference's own tensors, None where it was
-    not measured. ``bound`` is the error that rounding alone explains here; ``noise`` a measured rounding floor. The
-    nodes are those of the region on each side: all that compute this tensor out of the paired ones before it.
+    not measured. ``bound`` is the error that rounding alone explains here; ``noise`` a measured rounding floor: the
+    reference's distance from float64 (``floor``) where it was measured, else what a rounding unit at every input does
+    here. The nodes are those of the region on each side: all that compute this tensor out of the paired ones before it.
     """
 
     reference: Side
@@ -90,6 +103,7 @@ class Pair:
     note: str | None = None
     reference_nodes: tuple[str, ...] = ()
     candidate_nodes: tuple[str, ...] = ()
+    floor: NoiseFloor | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,6 +23,7 @@ from aligner.records.comparison import (
     FedInput,
     Finding,
     ModelSummary,
+    NoiseFloor,
     Pair,
     Side,
     TensorStatistics,
@@ -81,7 +82,7 @@ def side_document(side: Side) -> Document:
 
 
 def pair_document(pair: Pair) -> Document:
-    """PAIR, in the order of DESIGN's contract; ``bound`` and ``note`` follow."""
+    """PAIR, in the order of DESIGN's contract; ``bound`` and ``note`` follow, ``floor`` where it was measured."""
     return {
         "reference": side_document(pair.reference),
         "candidate": side_document(pair.candidate),
@@ -96,7 +97,7 @@ def pair_document(pair: Pair) -> Document:
         "note": pair.note,
         "reference_nodes": plain(pair.reference_nodes),
         "candidate_nodes": plain(pair.candidate_nodes),
-    }
+    } | ({} if pair.floor is None else {"floor": _record(pair.floor)})
 
 
 def to_document(comparison: Comparison) -> Document:
@@ -237,8 +238,16 @@ def _pair(document: Mapping[str, Any]) -> Pair:
         "candidate": _side(document["candidate"]),
         "accumulated": _errors(document["accumulated"]),
         "local": _errors(document["local"]),
+        "floor": _floor(document.get("floor")),
     }
     return cast(Pair, _fill(Pair, {**document, **sides}))
+
+
+def _floor(document: Mapping[str, Any] | None) -> NoiseFloor | None:
+    if document is None:
+        return None
+    distances = {side: math.nan if document[side] is None else document[side] for side in ("reference", "candidate")}
+    return NoiseFloor(**distances, nearer=document["nearer"])
 
 
 def _unpaired(document: Mapping[str, Any]) -> Unpaired:

@@ -84,6 +84,16 @@ class OnnxSession(Session):
         outputs = (value.name for value in self._file.skeleton.graph.output if value_type(value.type).tensor)
         return Signature(input_specs(self._inputs), tuple(dict.fromkeys(outputs)))
 
+    def in_float64(self) -> Session:
+        """ONNX's reference evaluator on the model with wide constants and casts; small models only."""
+        from aligner.adapters.onnx_adapter.float64 import WideOnnxSession
+
+        return WideOnnxSession(self)
+
+    def program(self, feeds: Feeds) -> Program:
+        """The model's nodes as they run on these feeds."""
+        return self._prepare(feeds).program
+
     def graph(self, feeds: Feeds | None) -> Graph:
         """The dataflow; with ``feeds``, shapes are theirs and every If is replaced by the branch it takes."""
         return self._prepare(feeds).graph

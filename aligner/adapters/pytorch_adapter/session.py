@@ -83,6 +83,12 @@ class EagerSession(Session):
         self._closed = True
         self._graphs = {}
 
+    def in_float64(self) -> Session:
+        """A copy of the module, widened; constants and casts that name a narrower float are widened as they appear."""
+        from aligner.adapters.pytorch_adapter.float64 import WideSession
+
+        return WideSession.of(self._module, device=self._device, evaluate=self._evaluate)
+
     def graph(self, feeds: Feeds | None) -> Graph:
         """Run once and return what was seen; runs with the same feeds are not repeated."""
         if feeds is None:

@@ -142,6 +142,10 @@ class ScriptSession(Session):
             return ()
         return ("the model is in training mode: dropout and batch norm behave differently; save it after .eval()",)
 
+    def in_float64(self) -> ScriptSession:
+        """The program over a widened copy of its module; only observed runs are widened throughout."""
+        return ScriptSession(self._program.in_float64())
+
     def graph(self, feeds: Feeds | None) -> Graph:
         """The whole program; with ``feeds`` that of their run: shapes known, untaken branches left out.
 

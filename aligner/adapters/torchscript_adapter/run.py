@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from aligner.adapters.stream import RunAbandoned
 from aligner.adapters.torchscript_adapter.arrays import captured, replacement
 from aligner.adapters.torchscript_adapter.errors import execution_error
+from aligner.adapters.torchscript_adapter.float64 import widen, widened_module
 from aligner.adapters.torchscript_adapter.graph import ScriptGraph, read_graph
 from aligner.adapters.torchscript_adapter.inputs import argument_value, check_names, read_arguments
 from aligner.adapters.torchscript_adapter.outputs import named_outputs
@@ -43,10 +44,10 @@ class Observer(Protocol):
 class Program:
     """A script module or function, opened: its graph, its tapped twin, and the state every run starts from."""
 
-    def __init__(self, script: Any, name: str, *, device: str, evaluation: bool) -> None:
+    def __init__(self, script: Any, name: str, *, device: str, evaluation: bool, wide: bool = False) -> None:
         import torch
 
-        self.name = name
+        self.name, self.wide = name, wide
         self._function = script if isinstance(script, torch.jit.ScriptFunction) else None
         module = None if self._function is not None else script._c
         jit_graph = script.inlined_graph
@@ -58,13 +59,21 @@ class Program:
             if evaluation:
                 set_training(module, False)
         self.graph: ScriptGraph = read_graph(jit_graph, module)
-        self._tapped = instrument(script.inlined_graph, self.graph.taps)
+        computed = script.inlined_graph
+        if wide:
+            widen(computed)
+        self._tapped = instrument(computed, self.graph.taps)
         schema = script.schema if self._function is not None else script.forward.schema
         self.arguments = read_arguments(schema, skip_self=module is not None)
         self.training = module is not None and module.hasattr("training") and module.getattr("training") is True
         first = next(named_parameters(module), None) if module is not None else None
         self.device = first[1].device if first is not None else torch.device(device)
         self._owner = script  # the compilation unit behind graph and module lives as long as it
+
+    def in_float64(self) -> Program:
+        """The same program over widened parameters, its constants and the dtypes that it names widened too."""
+        script = self._owner if self._state is None else widened_module(self._state.original)
+        return Program(script, self.name, device=str(self.device), evaluation=False, wide=True)
 
     def random(self) -> RandomStream | None:
         """The random numbers of a run that starts now; None where none are drawn."""
@@ -94,6 +103,8 @@ class Program:
             name = self.graph.taps[index]
             occurrence = counts.get(name, 0)
             counts[name] = occurrence + 1
+            if self.wide and tensor is not None and tensor.is_floating_point():
+                tensor = tensor.double()  # what names no dtype is made in float32
             try:
                 return tensor if tensor is None else observer.computed(name, tensor, occurrence)
             except BaseException as error:
@@ -134,6 +145,8 @@ class Program:
             arrays = []
             for spec in argument.specs:
                 name, array = next(ids), feeds.get(spec.name)
+                if array is not None and self.wide and array.dtype.kind == "f":
+                    array = array.astype("float64")
                 arrays.append(array if array is None or observer is None else observer.fed(name, array))
             values.append(argument_value(argument, arrays, self.device))
         return values
@@ -169,9 +182,9 @@ class Capture:
         return array if injected is None else injected
 
     def computed(self, name: str, tensor: Any, occurrence: int) -> Any:
-        """Yield a copy, then look for an injection: only now, for it may come from a run in lockstep."""
+        """Yield the tensor, then look for an injection: only now, for it may come from a run in lockstep."""
         if self._wants(name):
-            self._give(captured(name, tensor, occurrence))
+            self._give(captured(name, tensor, occurrence, share=name in self._graph.still))
         array = self._inject.get(f"{name}#{occurrence}" if name in self._graph.repeated else name)
         if array is None:
             return tensor

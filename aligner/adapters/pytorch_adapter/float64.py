@@ -1,0 +1,72 @@
+"""A module that computes in float64, whatever dtype its code asks for."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.base import Session
+from aligner.adapters.pytorch_adapter.session import EagerSession
+from aligner.adapters.pytorch_adapter.tensors import substitute, tensors_in
+from aligner.errors import UnsupportedModelError
+
+if TYPE_CHECKING:
+    from aligner.adapters.base import Feeds
+
+_NARROWING = frozenset({"float", "half", "bfloat16"})
+
+
+class WideSession(EagerSession):
+    """Runs a copy of a module in float64; floats that are fed are widened."""
+
+    @classmethod
+    def of(cls, module: Any, *, device: str, evaluate: bool) -> Session:
+        """Copy and widen a module. Raises UnsupportedModelError where it cannot be copied."""
+        try:
+            wide = copy.deepcopy(module).double()
+        except Exception as error:
+            raise UnsupportedModelError(
+                "the module cannot be run in float64",
+                found=f"it cannot be copied: {type(error).__name__}: {error}",
+                hint="give it as file.py:factory",
+            ) from error
+        return cls(wide, device=device, evaluate=evaluate)
+
+    def _tensors(self, feeds: Feeds) -> dict[str, Any]:
+        tensors = super()._tensors(feeds)
+        return {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+
+    @contextmanager
+    def _undisturbed(self) -> Iterator[None]:
+        with super()._undisturbed(), widening():
+            yield
+
+
+def widening() -> Any:
+    """A mode in which no torch function makes a float narrower than float64."""
+    import torch
+    from torch.overrides import TorchFunctionMode
+
+    narrow = {torch.float32, torch.float16, torch.bfloat16}
+
+    def wide(item: Any) -> Any:
+        return torch.float64 if isinstance(item, torch.dtype) and item in narrow else item
+
+    class Widening(TorchFunctionMode):  # type: ignore[misc]  # torch.overrides has no types
+        def __torch_function__(
+            self, func: Callable[..., Any], _: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+        ) -> Any:
+            given = {id(tensor) for tensor in tensors_in((args, kwargs))}
+            if getattr(func, "__name__", "") in _NARROWING and given:
+                func = torch.Tensor.double
+            result = func(*map(wide, args), **{name: wide(item) for name, item in (kwargs or {}).items()})
+            fresh = {
+                id(tensor): tensor.double()
+                for tensor in tensors_in(result)
+                if tensor.dtype in narrow and id(tensor) not in given
+            }
+            return substitute(result, fresh) if fresh else result
+
+    return Widening()

@@ -1,0 +1,179 @@
+"""The noise floor: what is random on either side, and which side is nearer to the reference computed in float64."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from aligner.api.passes import Passes
+from aligner.api.repetition import varying_nodes
+from aligner.api.side import OpenSide
+from aligner.capture.pool import TensorPool
+from aligner.diagnosis.ill_conditioned import nearer
+from aligner.diagnosis.verdicts import Judgement, in_doubt
+from aligner.errors import AlignerError, listing
+from aligner.records import progress
+from aligner.records.comparison import NoiseFloor, Pair
+from aligner.records.measurement import Measured
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.adapters.base import Session
+
+    Array = NDArray[Any]
+
+_SEEN = 1e-3
+"""Error of an output, relative to its largest value, from which the whole is asked for its noise floor unbidden."""
+_AS_FAR = 4.0
+"""A node may be that many times as far from float64 as the reference's is and still be no worse than rounding."""
+
+
+@dataclass(slots=True)
+class Floor:
+    """What was measured; ``notes`` say what is random and why float64 was out of reach."""
+
+    floors: dict[str, NoiseFloor] = field(default_factory=dict)
+    """Candidate value → both sides' distances from float64, each side on its own tensors."""
+    local: dict[str, tuple[float, float]] = field(default_factory=dict)
+    """Candidate value → the distances (reference, candidate) of a doubtful node, its inputs held equal."""
+    notes: list[str] = field(default_factory=list)
+
+    def excuses(self) -> dict[str, str]:
+        """Doubtful nodes that are as near to float64 as the reference's own, and the words that say so."""
+        return {
+            value: f"as near to float64 as the reference: off by {found:.2g}, the reference by {expected:.2g}"
+            for value, (expected, found) in self.local.items()
+            if found <= _AS_FAR * expected
+        }
+
+    def written(self, measured: Sequence[Measured], pairs: Sequence[Pair]) -> list[Pair]:
+        """The pairs, with their floors."""
+        known = [self.floors.get(item.pair.candidate) for item in measured]
+        return [
+            pair if floor is None else replace(pair, floor=floor, noise=floor.reference)
+            for pair, floor in zip(pairs, known, strict=True)
+        ]
+
+
+def is_wanted(
+    asked: bool | None, measured: Sequence[Measured], judgements: Sequence[Judgement], outputs: Sequence[str]
+) -> bool:
+    """Whether to measure: as the user asked, else where the verdict is doubtful."""
+    if asked is not None:
+        return asked
+    if any(item.step is not None for item in measured):
+        return False
+    guilty = [pair for pair in zip(measured, judgements, strict=True) if pair[1].verdict in {"introduced", "nonfinite"}]
+    if guilty:
+        return all(in_doubt(*pair) for pair in guilty)
+    return any(item.pair.candidate in outputs and _far(item) for item in measured)
+
+
+def _far(item: Measured) -> bool:
+    error = item.accumulated
+    return error is not None and error.peak > 0 and error.errors.max_abs > _SEEN * error.peak
+
+
+def measure(
+    reference: OpenSide,
+    candidate: OpenSide,
+    passes: Passes,
+    measured: Sequence[Measured],
+    judgements: Sequence[Judgement],
+) -> Floor:
+    """Run both sides again with another seed, and the reference in float64 where it can be."""
+    floor = Floor()
+    random = varying_nodes(reference), varying_nodes(candidate)
+    for side, found in zip((reference, candidate), random, strict=True):
+        if found:
+            names = listing(f"{node.name} ({node.op})" for node in found)
+            floor.notes.append(f"the {side.role} gives other numbers with another seed from {names} on")
+    try:
+        wide = reference.session.in_float64()
+    except AlignerError as error:
+        floor.notes.append(f"no float64 to compare with: {error.what} ({error.found})")
+        return floor
+    frozen = {value for node in random[0] for value in node.outputs}
+    doubtful = [item for item, judgement in zip(measured, judgements, strict=True) if in_doubt(item, judgement)]
+    try:
+        _accumulated(floor, wide, reference, passes, frozen)
+        _local(floor, wide, reference, passes, doubtful)
+    except AlignerError as error:
+        floor.notes.append(f"float64 went no further: {error.what} ({error.found})")
+    finally:
+        wide.close()
+    return floor
+
+
+def _accumulated(floor: Floor, wide: Session, reference: OpenSide, passes: Passes, frozen: set[str]) -> None:
+    """Both sides as they run by themselves; the reference's random numbers are put in the wide one's place."""
+    progress.enter("reference", "running in float64", reference.path)
+    drawn = {tensor.value: tensor.array for tensor in reference.replay(sorted(frozen))} if frozen else {}
+    wanted = passes.computed()
+    uses = Counter(pair.reference for pair in wanted.values())
+    pool = TensorPool(wide.run(reference.feeds, set(uses) | set(drawn), drawn or None), uses)
+    try:
+        for value, expected, found in passes.tensors(list(wanted), local=False):
+            truth = pool.get(wanted[value].reference)
+            if truth is not None and value not in floor.floors and expected.dtype.kind == "f":
+                distances = _distance(expected, truth.array), _distance(found, truth.array)
+                floor.floors[value] = NoiseFloor(*distances, nearer=nearer(*distances))
+            pool.release(wanted[value].reference)
+    finally:
+        pool.close()
+
+
+def _local(floor: Floor, wide: Session, reference: OpenSide, passes: Passes, doubtful: Sequence[Measured]) -> None:
+    """Doubtful nodes: the reference's own in float64, fed with the reference's tensors as the candidate's was."""
+    wanted = {item.pair.candidate: item.pair.reference for item in doubtful}
+    if not wanted:
+        return
+    inputs = {value for item in doubtful for value in item.pair.reference_region.inputs}
+    fed = TensorPool(reference.replay(sorted(inputs)), Counter(inputs))
+    stream = wide.run(reference.feeds, set(wanted.values()), _Fed(fed, inputs))
+    pool = TensorPool(stream, Counter(wanted.values()))
+    try:
+        for value, expected, found in passes.tensors(list(wanted), local=True):
+            truth = pool.get(wanted[value])
+            if truth is not None:
+                floor.local[value] = _distance(expected, truth.array), _distance(found, truth.array)
+    finally:
+        pool.close()
+        fed.close()
+
+
+class _Fed(Mapping[str, "Array"]):
+    """The reference's own tensors, read as a wide run of it comes to them."""
+
+    def __init__(self, pool: TensorPool, values: set[str]) -> None:
+        self._pool, self._values = pool, values
+
+    def __getitem__(self, value: str) -> Array:
+        tensor = self._pool.get(value) if value in self._values else None
+        if tensor is None:
+            raise KeyError(value)
+        return tensor.array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._values
+
+
+def _distance(found: Array, truth: Array) -> float:
+    """The largest difference over what is finite on both sides; infinite where nothing can be compared."""
+    import numpy as np
+
+    if found.shape != truth.shape:
+        return float("inf")
+    with np.errstate(all="ignore"):
+        apart = np.abs(found.astype(np.float64) - truth)
+    finite = apart[np.isfinite(apart)]
+    return float(finite.max()) if finite.size else 0.0
