@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 
 import click
 
+from aligner.cli.view_options import selection
+
 if TYPE_CHECKING:
     from aligner.records.comparison import Comparison
 
@@ -19,18 +21,24 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 @dataclass(frozen=True, slots=True)
 class _Format:
-    """An option, what it says of itself, and the function that writes it: ``write(comparison, target)``."""
+    """An option, what it says of itself, and the function that writes it: ``write(comparison, target)``.
+
+    One that ``selects`` also takes which pairs to write.
+    """
 
     option: str
     module: str
     writer: str
     help: str
+    selects: bool = False
 
 
 _FORMATS = {
     "html_file": _Format("--html", "html", "write_html", "Write one HTML page that opens offline."),
-    "csv_file": _Format("--csv", "csv_table", "write_csv", "Write one row for each pair."),
-    "markdown_file": _Format("--markdown", "markdown", "write_markdown", "Write Markdown for an issue or a comment."),
+    "csv_file": _Format("--csv", "csv_table", "write_csv", "Write one row for each pair.", True),
+    "markdown_file": _Format(
+        "--markdown", "markdown", "write_markdown", "Write Markdown for an issue or a comment.", True
+    ),
     "junit_file": _Format("--junit", "junit", "write_junit", "Write JUnit XML, one test for each pair."),
     "sarif_file": _Format("--sarif", "sarif", "write_sarif", "Write SARIF 2.1.0 for code scanning."),
     "model_explorer_file": _Format(
@@ -76,7 +84,8 @@ def write_reports(comparison: Comparison, given: dict[str, Any], out: TextIO) ->
     for name, form in _FORMATS.items():
         if given.get(name):
             writer = getattr(import_module(f"aligner.report.{form.module}"), form.writer)
-            writer(comparison, out if given[name] == "-" else Path(given[name]))
+            target = out if given[name] == "-" else Path(given[name])
+            writer(comparison, target, *([selection(given)] if form.selects else []))
     if _on_github(given.get("github")):
         from aligner.report.github import workflow_commands, write_summary
 

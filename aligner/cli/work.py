@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aligner.cli.report_options import to_stdout, write_reports
+from aligner.cli.view_options import selection
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -75,5 +76,12 @@ class working:  # noqa: N801 - used as a function: with _working(...) as work
         if printed and not to_stdout(given):
             from aligner.report.terminal import print_comparison
 
-            print_comparison(comparison, self.console, full=bool(given.get("full")), quiet=bool(given.get("quiet")))
+            print_comparison(
+                comparison,
+                self.console,
+                full=bool(given.get("full")),
+                quiet=bool(given.get("quiet")),
+                pictures=bool(given.get("pictures")),
+                selection=selection(given),
+            )
         return comparison.exit_code

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from aligner.records.comparison import Comparison, Errors, Pair, Side, TensorStatistics
+from aligner.report.selection import EVERYTHING, Selection
 
 _SIDE = ("name", "node", "op", "kind", "index", "scope", "source", "shape", "dtype")
 _STATISTICS = tuple(item.name for item in fields(TensorStatistics))
@@ -37,9 +38,9 @@ of ERRORS in the JSON report. What was not measured is None; shapes, axes and in
 """
 
 
-def pairs_records(comparison: Comparison) -> list[dict[str, Any]]:
-    """One row for each pair, every row with all of ``COLUMNS``."""
-    return [_row(comparison, position, pair) for position, pair in enumerate(comparison.pairs)]
+def pairs_records(comparison: Comparison, selection: Selection = EVERYTHING) -> list[dict[str, Any]]:
+    """One row for each pair that is asked for, every row with all of ``COLUMNS``."""
+    return [_row(comparison, place, comparison.pairs[place]) for place in selection.places(comparison)]
 
 
 def _row(comparison: Comparison, position: int, pair: Pair) -> dict[str, Any]:

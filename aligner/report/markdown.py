@@ -13,27 +13,29 @@ from aligner.report.numbers import ABSENT, multiple, number, percent, plural, sh
 from aligner.report.page import sentence, shorten, visible
 from aligner.report.pair_table import PairRow, around, rows, within
 from aligner.report.portable import portable
+from aligner.report.selection import EVERYTHING, Selection
 from aligner.report.words import MARKS, label, operation, other_culprits, place, tally
 
 _CULPRITS, _OUTPUTS, _NOTES, _CAUSES = 20, 10, 10, 5
-_NAME, _PROSE = 120, 2000
+_SELECTED, _NAME, _PROSE = 100, 120, 2000
 _SYMBOLS = {"aligned": "✅", "diverged": "❌", "inconclusive": "❔"}
 
 _SPECIAL = re.compile(r"([\\`*{}\[\]<>|~]|(?<!\w)_|_(?!\w))")
 _REFERENCE = re.compile(r"([@#])(?=\w)")
 
 
-def write_markdown(comparison: Comparison, target: Path | TextIO) -> None:
+def write_markdown(comparison: Comparison, target: Path | TextIO, selection: Selection = EVERYTHING) -> None:
     """Write the report to a file (whole or not at all) or to an open stream.
 
+    A selection takes the place of the pairs around the first disagreement.
     Raises OutputError where the target cannot be written.
     """
-    write_text(to_markdown(comparison), target)
+    write_text(to_markdown(comparison, selection), target)
 
 
-def to_markdown(comparison: Comparison) -> str:
+def to_markdown(comparison: Comparison, selection: Selection = EVERYTHING) -> str:
     """The report as GitHub-flavoured Markdown; absolute paths are shortened."""
-    return "\n".join(_lines(portable(comparison))) + "\n"
+    return "\n".join(_lines(portable(comparison), selection)) + "\n"
 
 
 def code(text: str | None) -> str:
@@ -52,14 +54,14 @@ def prose(text: str) -> str:
     return _REFERENCE.sub("\\1\u200b", safe)
 
 
-def _lines(comparison: Comparison) -> Iterator[str]:
+def _lines(comparison: Comparison, selection: Selection) -> Iterator[str]:
     yield f"### {_SYMBOLS[comparison.verdict]} {_title(comparison)}"
     yield ""
     models = f"{code(comparison.reference.path)} → {code(comparison.candidate.path)}"
     yield f"{models}: {tally(comparison.pairs) or 'no pairs'}"
     yield ""
     yield from _answer(comparison)
-    yield from _near(comparison)
+    yield from _selected(comparison, selection) if selection else _near(comparison)
     yield from _outputs(comparison.outputs)
     yield from _culprits(comparison)
     yield from _circumstances(comparison)
@@ -115,6 +117,18 @@ def _near(comparison: Comparison) -> Iterator[str]:
         yield "#### Around the first disagreement"
         yield ""
         yield from _pair_table(near)
+
+
+def _selected(comparison: Comparison, selection: Selection) -> Iterator[str]:
+    chosen = rows(comparison, selection.pairs(comparison))
+    words = prose(selection.words)
+    yield f"#### {words[:1].upper()}{words[1:]}: {len(chosen):,} of {len(comparison.pairs):,}"
+    yield ""
+    if chosen:
+        yield from _pair_table(chosen[:_SELECTED])
+    if len(chosen) > _SELECTED:
+        yield f"{len(chosen) - _SELECTED:,} more."
+        yield ""
 
 
 def _pair_table(shown: Sequence[PairRow]) -> Iterator[str]:

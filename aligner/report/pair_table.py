@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from rich.table import Table
 
-from aligner.records.comparison import Comparison, Errors, Pair
+from aligner.records.comparison import Comparison, Errors, Pair, Side
 from aligner.report.columns import Column, table
-from aligner.report.numbers import ABSENT, multiple, number, percent, shape
+from aligner.report.numbers import ABSENT, count, multiple, number, percent, shape
 from aligner.report.page import Page
 from aligner.report.words import MARKS, STYLES, brief, label, operation, position
 
@@ -103,7 +103,28 @@ def _op(row: PairRow) -> str:
 
 
 def _shape(row: PairRow) -> str:
-    return shape(row.pair.candidate.shape)
+    return _both(*(shape(side.shape) for side in _sides(row)))
+
+
+def _sides(row: PairRow) -> tuple[Side, Side]:
+    return row.pair.reference, row.pair.candidate
+
+
+def _both(ours: str, theirs: str) -> str:
+    """Reference and candidate, once where they read the same."""
+    return ours if ours == theirs else f"{ours} → {theirs}"
+
+
+def _mean(row: PairRow) -> str:
+    return _both(*(number(side.statistics.mean) for side in _sides(row)))
+
+
+def _range(row: PairRow) -> str:
+    return _both(*(f"{number(side.statistics.min)}…{number(side.statistics.max)}" for side in _sides(row)))
+
+
+def _unique(row: PairRow) -> str:
+    return _both(*(count(side.statistics.unique) for side in _sides(row)))
 
 
 def _max_abs(errors: Errors | None) -> str:
@@ -124,10 +145,6 @@ def _bound(row: PairRow) -> str:
 
 def _mark(row: PairRow) -> str:
     return MARKS[row.pair.verdict]
-
-
-def _rule(row: PairRow) -> str:
-    return row.pair.rule
 
 
 def _source(row: PairRow) -> str:
@@ -158,9 +175,11 @@ _COLUMNS: list[Column[PairRow]] = [
     _POSITION,
     *_NAMES,
     Column("op", _op, rank=4, most=18),
-    Column("shape", _shape, rank=5, most=18),
-    Column("rule", _rule, rank=8, most=12),
-    Column("source", _source, rank=7, most=28),
+    Column("shape", _shape, rank=5, most=24),
+    Column("mean", _mean, rank=6, most=24),
+    Column("min…max", _range, rank=7, most=34),
+    Column("unique", _unique, rank=8, most=18),
+    Column("source", _source, rank=9, most=28),
     Column("accumulated", _accumulated, right=True),
     Column("local", _local, right=True),
     Column("bound", _bound, rank=3, right=True),

@@ -36,6 +36,12 @@ def png(picture: Picture, *, difference: bool = False) -> bytes:
     )
 
 
+def colours(*, difference: bool = False) -> list[tuple[int, int, int]]:
+    """Red, green and blue of each grey level."""
+    palette = _palette(_INFERNO if difference else _VIRIDIS)
+    return [(palette[at], palette[at + 1], palette[at + 2]) for at in range(0, len(palette), 3)]
+
+
 def data_uri(picture: Picture, *, difference: bool = False) -> str:
     """The PNG as an address that needs no network."""
     return "data:image/png;base64," + base64.b64encode(png(picture, difference=difference)).decode("ascii")

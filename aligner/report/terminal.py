@@ -9,22 +9,37 @@ from itertools import groupby
 from rich.console import Console, RenderableType
 
 from aligner.records.comparison import Comparison, FedInput, ModelSummary, Unpaired
+from aligner.report import half_blocks
 from aligner.report.divergence_panel import cause_facts, divergence_panel
 from aligner.report.headline import headline
 from aligner.report.numbers import number, plural
 from aligner.report.page import Page, sentence
-from aligner.report.pair_table import around, culprit_table, measured, output_table, pair_table, rows
+from aligner.report.pair_table import AFTER, BEFORE, around, culprit_table, measured, output_table, pair_table, rows
+from aligner.report.selection import EVERYTHING, Selection
+from aligner.report.sparkline import depth
 from aligner.report.words import label, other_culprits, place, tally
 
 _CULPRITS, _CAUSES, _OUTPUTS, _NOTES, _REASONS, _EXAMPLES, _FED = 5, 2, 6, 5, 3, 2, 8
+_SELECTED, _PLACE = 40, 64
 _CERTAIN = 0.95
 """Confidence from which on nobody needs to look at a pair."""
 
 Fact = tuple[str, RenderableType]
 
 
-def print_comparison(comparison: Comparison, console: Console, *, full: bool = False, quiet: bool = False) -> None:
-    """Print the report; ``full`` prints every pair and leaves nothing out, ``quiet`` the verdict's line alone."""
+def print_comparison(
+    comparison: Comparison,
+    console: Console,
+    *,
+    full: bool = False,
+    quiet: bool = False,
+    pictures: bool = False,
+    selection: Selection = EVERYTHING,
+) -> None:
+    """Print the report; ``full`` prints every pair and leaves nothing out, ``quiet`` the verdict's line alone.
+
+    ``pictures`` adds those of the first divergence; ``selection`` says which pairs the table shows.
+    """
     page = Page.of(console)
     if quiet:
         page.line(headline(page, comparison))
@@ -38,7 +53,15 @@ def print_comparison(comparison: Comparison, console: Console, *, full: bool = F
     if comparison.verdict == "inconclusive":
         _print_settling(page, comparison)
     _print_causes(page, comparison, full)
-    _print_pairs(page, comparison, full)
+    if pictures:
+        _print_pictures(page, comparison)
+    if comparison.verdict == "aligned":
+        _print_worst(page, comparison)
+    _print_depth(page, comparison)
+    if selection:
+        _print_selection(page, comparison, full, selection)
+    else:
+        _print_pairs(page, comparison, full)
     _print_culprits(page, comparison, full)
     _print_outputs(page, comparison, full)
     _print_circumstances(page, comparison, full)
@@ -87,6 +110,35 @@ def _print_causes(page: Page, comparison: Comparison, full: bool) -> None:
         page.print(page.text(f"{plural(len(rest) - _CAUSES, 'more cause')}: --full", "dim"))
 
 
+def _print_pictures(page: Page, comparison: Comparison) -> None:
+    drawn = half_blocks.pictures(page, comparison)
+    if drawn is None:
+        page.print()
+        page.print(page.text("no pictures: they are made of culprits and of outputs beyond the tolerance", "dim"))
+        return
+    page.heading(f"pictures of {page.plain(place(drawn.pair.reference), _PLACE)}", drawn.remark)
+    page.print(drawn.drawing)
+
+
+def _print_depth(page: Page, comparison: Comparison) -> None:
+    drawn = depth(page, comparison) if len(comparison.pairs) > BEFORE + 1 + AFTER else None  # else the table shows all
+    if drawn is not None:
+        page.heading("error along the depth", drawn.remark)
+        page.print(drawn.drawing)
+
+
+def _print_selection(page: Page, comparison: Comparison, full: bool, selection: Selection) -> None:
+    chosen = rows(comparison, selection.pairs(comparison))
+    page.heading(selection.words, f"{len(chosen):,} of {len(comparison.pairs):,}, max abs difference")
+    shown = chosen if full else chosen[:_SELECTED]
+    if shown:
+        page.print(pair_table(page, shown))
+    else:
+        page.print(page.text("no pair matches: a filter is a verdict, or words of names, ops, modules, sources", "dim"))
+    if len(shown) < len(chosen):
+        page.print(page.text(f"{len(chosen) - len(shown):,} more: --full", "dim"))
+
+
 def _print_pairs(page: Page, comparison: Comparison, full: bool) -> None:
     every = rows(comparison)
     if full and every:
@@ -98,8 +150,6 @@ def _print_pairs(page: Page, comparison: Comparison, full: bool) -> None:
         title = "around the first divergence" if comparison.first_divergence else "around the first disagreement"
         page.heading(title, f"max abs difference; {plural(len(every), 'pair')}: {tally(comparison.pairs)}")
         page.print(pair_table(page, near))
-    elif comparison.verdict == "aligned":
-        _print_worst(page, comparison)
 
 
 def _print_worst(page: Page, comparison: Comparison) -> None:
@@ -209,4 +259,5 @@ def _seconds(comparison: Comparison) -> str:
 
 
 def _more(comparison: Comparison) -> str:
-    return f"--full prints every pair ({len(comparison.pairs):,}), --html FILE shows them with pictures"
+    drawn = ", --pictures draws the first divergence" if comparison.previews else ""
+    return f"--full prints every pair ({len(comparison.pairs):,}){drawn}, --html FILE shows everything"

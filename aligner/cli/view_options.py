@@ -1,0 +1,50 @@
+"""What of a comparison the terminal shows, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from aligner.report.selection import Selection
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+SORTS = (
+    "position verdict accumulated local bound times reference candidate op shape rule confidence".split()  # of COLUMNS
+)
+
+_OPTIONS = [
+    click.option("--full", is_flag=True, help="Show every pair."),
+    click.option("--quiet", is_flag=True, help="Show one line."),
+    click.option("--pictures", is_flag=True, help="Draw the first divergence: reference, candidate, difference."),
+    click.option(
+        "--filter",
+        "filters",
+        multiple=True,
+        metavar="TEXT|VERDICT",
+        help="Show the pairs with this verdict, or with these words in names, ops, modules, sources; repeatable. "
+        "Holds for the terminal, CSV and Markdown.",
+    ),
+    click.option(
+        "--sort",
+        type=click.Choice(SORTS),
+        help="Sort these pairs, the largest errors first; times: how far beyond the bound.",
+    ),
+]
+
+
+def view_options(command: Command) -> Command:
+    """Add --full, --quiet, --pictures, --filter and --sort."""
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+def selection(given: dict[str, Any]) -> Selection:
+    """The pairs that a command line asks for."""
+    from aligner.report.selection import Selection
+
+    return Selection(tuple(given.get("filters") or ()), given.get("sort"))
