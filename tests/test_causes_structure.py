@@ -117,3 +117,15 @@ def test_no_other_fault_is_taken_for_it(identifier):
 def test_a_clean_pair_has_no_causes(identifier):
     case = CASES[identifier]
     assert causes(Net(case.reference, **case.shapes), Net(case.reference, **case.shapes), case.x) == []
+
+
+def test_a_proven_cause_further_down_says_what_it_leaves_open():
+    def reference(n, x):
+        return F.conv2d(F.relu(torch.sin(x * 3)), n.k)
+
+    def candidate(n, x):
+        return F.conv2d(F.relu(torch.sin(x * x * 3 + 1)), n.k.transpose(0, 1))
+
+    first, second = causes(Net(reference, k=(3, 3, 3, 3)), Net(candidate, k=(3, 3, 3, 3)))
+    assert (first.id, second.id) == ("weights-transposed", "unknown")
+    assert f"nothing is proven of the first divergence, {second.node}" in first.evidence

@@ -75,7 +75,7 @@ def find_causes(
         scene = Scene(graphs, item, (evidence or {}).get(item.pair.candidate))
         held += _examine(scene, survey, place) or [_nothing(scene, survey, place)]
     whole = [finding for kind in WholeCause.registry for finding in kind().findings(survey)]
-    own = [_finding(group) for group in _grouped(held)]
+    own = _findings(_grouped(held))
     return own + whole if any(one.proven for one in held) else whole + own
 
 
@@ -165,6 +165,17 @@ def _rank(group: list[_Held]) -> tuple[bool, bool, int, bool, float]:
     benign = best.cause.benign or best.cause is Unknown
     late = not best.proven or benign
     return (late, best.cause is Unknown, place if best.proven else min(place, _BENIGN_AFTER), benign, -best.confidence)
+
+
+def _findings(groups: list[list[_Held]]) -> list[Finding]:
+    """One finding for each group; a first one that lies further down says that it leaves the first divergence open."""
+    own = [_finding(group) for group in groups]
+    if groups and min(one.place for one in groups[0]) > 0:
+        first = next((one.node for group in groups for one in group if one.place == 0), None)
+        if first is not None:
+            text = f"{own[0].evidence}; this lies further down: nothing is proven of the first divergence, {first}"
+            own[0] = replace(own[0], evidence=text)
+    return own
 
 
 def _finding(group: list[_Held]) -> Finding:

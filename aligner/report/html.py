@@ -147,9 +147,14 @@ def _proof(cause: Finding) -> str:
 def _place_of(comparison: Comparison, cause: Finding) -> int | None:
     """The pair that a cause speaks of."""
     for where, pair in enumerate(comparison.pairs):
-        if cause.node in (pair.candidate.node, pair.reference.node) and pair.verdict in ("introduced", "nonfinite"):
+        if speaks_of(cause, pair) and pair.verdict in ("introduced", "nonfinite"):
             return where
     return None
+
+
+def speaks_of(cause: Finding, pair: Pair) -> bool:
+    """Whether a cause lies in one of the nodes that compute this pair."""
+    return cause.node in (pair.candidate.node, pair.reference.node, *pair.candidate_nodes, *pair.reference_nodes)
 
 
 def _context(comparison: Comparison) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from aligner.records.comparison import Comparison, Errors, Pair, Side
 from aligner.report.divergence_panel import divergence_panel
-from aligner.report.html import cause_view, environment, shown
+from aligner.report.html import cause_view, environment, shown, speaks_of
 from aligner.report.numbers import ABSENT, count, index, multiple, number, percent, shape
 from aligner.report.page import Page
 from aligner.report.pair_table import around, rows, within
@@ -102,7 +102,7 @@ def pair_html(comparison: Comparison, pair: Pair) -> str:
 
 def pair_text(comparison: Comparison, pair: Pair, width: int = 110) -> str:
     """The terminal's panel for any pair."""
-    causes = tuple(cause for cause in comparison.causes if cause.node in (pair.candidate.node, pair.reference.node))
+    causes = tuple(cause for cause in comparison.causes if speaks_of(cause, pair))
     console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False, force_jupyter=False)
     page = Page.of(console)
     panel = divergence_panel(page, replace(comparison, first_divergence=pair, causes=causes))
