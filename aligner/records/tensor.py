@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CapturedTensor:
-    """One observed value; the array is owned by the receiver and read-only.
+    """One observed value; the array is read-only, and its memory is written to by nobody any more.
 
     ``value`` is the id of the graph's Value. ``dtype`` is the framework's own word: bfloat16 arrives as a float32
     array, ``dtype`` says "bfloat16". Quantised tensors arrive as stored (int8 …) with their ``quantization``.

@@ -171,18 +171,32 @@ def _to_stored(array: Array, element_type: int) -> Array:
     return np.frombuffer(bits, storage_dtype(element_type)).reshape(array.shape)
 
 
-def from_ort_value(value: Any) -> tuple[Array, int]:
-    """What a run returned as (owned array, element type); ``value`` is an OrtValue or, for strings, an array."""
+def from_ort_value(value: Any, *, share: bool = False) -> tuple[Array, int]:
+    """What a run returned as (array, element type); ``value`` is an OrtValue or, for strings, an array.
+
+    The array owns its numbers, or with ``share`` keeps the OrtValue alive that does: nobody else writes to a result.
+    """
     import numpy as np
 
     if isinstance(value, np.ndarray):
         return value.copy(), _numpy_element_type(value)
     number = value.element_type()
+    if share and number in _NATIVE and value.device_name().lower() == "cpu":
+        return _shared(value), number
     if number in _NATIVE or number == STRING:
         return np.array(value.numpy(), copy=True, order="C"), number
     size = value.tensor_size_in_bytes()
     bits = ctypes.string_at(value.data_ptr(), size) if size else b""
     return from_bits(bits, number, tuple(value.shape())), number
+
+
+def _shared(value: Any) -> Array:
+    import numpy as np
+
+    memory = (ctypes.c_char * value.tensor_size_in_bytes()).from_address(value.data_ptr())
+    memory.owner = value  # type: ignore[attr-defined]  # numpy keeps the buffer, the buffer keeps the value
+    dtype = numpy_dtype(value.element_type())
+    return np.frombuffer(memory, dtype=dtype).reshape(value.shape()) if len(memory) else np.empty(value.shape(), dtype)
 
 
 def _numpy_element_type(array: Array) -> int:

@@ -54,7 +54,7 @@ class Execution:
                 self._computed.pop(name, None)
                 self._injected.pop(name, None)
             for name in segment.observed:
-                yield from captured(name, computed.pop(name), quantization.get(name))
+                yield from captured(name, computed.pop(name), quantization.get(name), share=True)
 
     def _run(self, segment: Segment, outputs: list[str]) -> list[Any]:
         feeds, renamed = self._feeds(segment)
@@ -133,12 +133,14 @@ def fits_shape(shape: tuple[int, ...], declared: tuple[int | None, ...]) -> bool
     )
 
 
-def captured(name: str, value: Any, quantization: Quantization | None) -> Iterator[CapturedTensor]:
-    """The tensor, owned and read-only; nothing for sequences and absent optionals."""
+def captured(
+    name: str, value: Any, quantization: Quantization | None, *, share: bool = False
+) -> Iterator[CapturedTensor]:
+    """The tensor, read-only; nothing for sequences and absent optionals. ``share``: a result, which needs no copy."""
     if value is None or isinstance(value, (list, dict)):
         return
     if hasattr(value, "is_tensor") and not (value.has_value() and value.is_tensor()):
         return
-    array, element = from_ort_value(value)
+    array, element = from_ort_value(value, share=share)
     array.flags.writeable = False
     yield CapturedTensor(name, array, dtype_word(element) or "unknown", quantization)

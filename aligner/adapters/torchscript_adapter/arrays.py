@@ -24,8 +24,11 @@ def dtype_word(tensor: Any) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def owned_array(tensor: Any) -> Array:
-    """Copy a tensor into a read-only array; types that numpy lacks arrive as float32, quantised ones as stored."""
+def owned_array(tensor: Any, *, share: bool = False) -> Array:
+    """A tensor as a read-only array; types that numpy lacks arrive as float32, quantised ones as stored.
+
+    It is a copy, or with ``share`` the tensor's own memory, to which then nobody may write any more.
+    """
     import numpy as np
 
     plain = tensor.detach()
@@ -36,14 +39,15 @@ def owned_array(tensor: Any) -> Array:
     plain = plain.resolve_conj().resolve_neg().cpu()
     if dtype_word(plain) not in _NUMPY_HAS:
         plain = plain.float()
-    array: Array = np.array(plain.numpy(), copy=True)
+    array: Array = np.array(plain.numpy(), copy=None if share else True)
     array.flags.writeable = False
     return array
 
 
-def captured(value: str, tensor: Any, occurrence: int = 0) -> CapturedTensor:
+def captured(value: str, tensor: Any, occurrence: int = 0, *, share: bool = False) -> CapturedTensor:
     """A tensor as the record that leaves the session."""
-    return CapturedTensor(value, owned_array(tensor), dtype_word(tensor), quantization_of(tensor), occurrence)
+    array = owned_array(tensor, share=share)
+    return CapturedTensor(value, array, dtype_word(tensor), quantization_of(tensor), occurrence)
 
 
 def replacement(tensor: Any, array: Array, value: str) -> Any:

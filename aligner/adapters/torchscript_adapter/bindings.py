@@ -103,15 +103,23 @@ class Bindings:
             if isinstance(ref, str):
                 self._latest[ref] = draft.outputs[0]
 
+    def never_written(self, name: str) -> bool:
+        """Whether surely no op writes to the value's memory, so that it may be looked at without a copy."""
+        value = self.values.get(name)
+        return value is not None and not self._aliases().has_writers(value)
+
     def written_later(self, name: str) -> bool:
         """Whether some op may write to the value's memory after the value was computed."""
         value = self.values.get(name)
         late = [target for time, target in self._writes if time > self._born.get(name, 0)]
         if value is None or not late:
             return False
+        return any(self._aliases().may_contain_alias(value, target) for target in late)
+
+    def _aliases(self) -> Any:
         if self._database is None:
             self._database = self._graph.alias_db()
-        return any(self._database.may_contain_alias(value, target) for target in late)
+        return self._database
 
     @contextmanager
     def branch(self) -> Iterator[None]:

@@ -24,7 +24,8 @@ class ScriptGraph:
 
     ``taps`` are the values that nodes compute, ``unasked`` those yielded only on request (constants), ``repeated``
     those inside loops. ``overwritten`` are those whose memory others share and that are written later: an injection
-    has to go into that memory. ``result`` is what forward returns: ids where they are known without running.
+    has to go into that memory. ``still`` are those whose memory nobody writes to. ``result`` is what forward returns:
+    ids where they are known without running.
     """
 
     graph: Graph
@@ -32,6 +33,7 @@ class ScriptGraph:
     unasked: frozenset[str]
     repeated: frozenset[str]
     overwritten: frozenset[str]
+    still: frozenset[str]
     result: Ref
     random: bool
 
@@ -65,6 +67,7 @@ def read_graph(jit_graph: Any, module: Any) -> ScriptGraph:
         outputs=tuple(name for name in leaves(reader.result) if name in values),
     )
     shared = {name for name in names.views - names.overwritten if names.written_later(name)}
+    opaque = any(node.kind() in ("prim::CallMethod", "prim::fork") for node in every_node(jit_graph))
     return ScriptGraph(
         graph,
         taps=tuple(name for name in names.values if name in computed and name not in reader.numbers),
@@ -72,6 +75,7 @@ def read_graph(jit_graph: Any, module: Any) -> ScriptGraph:
         - frozenset(leaves(reader.result)),
         repeated=frozenset(names.repeated),
         overwritten=frozenset(names.overwritten | shared),
+        still=frozenset() if opaque else frozenset(name for name in computed if names.never_written(name)),
         result=reader.result,
         random=any(_is_random(node) for node in every_node(jit_graph)),
     )
