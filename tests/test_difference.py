@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aligner.diff.axis_order import to_candidate, to_reference
 from aligner.diff.difference import DifferenceAccumulator, difference
 from aligner.diff.statistics import StatisticsAccumulator, statistics
+from aligner.records.axis_order import to_candidate, to_reference
 
 
 def test_every_number_against_numpy():

@@ -10,8 +10,8 @@ from aligner.api.passes import Passes
 from aligner.api.side import OpenSide
 from aligner.capture.injection import ReferenceInjection
 from aligner.diagnosis.scene import Evidence, in_order
-from aligner.diff.axis_order import to_candidate
 from aligner.records.alignment import PairedValues
+from aligner.records.axis_order import to_candidate
 from aligner.records.measurement import Measured
 
 if TYPE_CHECKING:

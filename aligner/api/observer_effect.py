@@ -14,9 +14,9 @@ from aligner.adapters.base import OpenOptions
 from aligner.adapters.registry import open_model
 from aligner.api.determinism import seed_everything
 from aligner.api.side import OpenSide
-from aligner.diff.axis_order import to_reference
 from aligner.diff.difference import difference
 from aligner.errors import AlignerError
+from aligner.records.axis_order import to_reference
 from aligner.records.comparison import Finding, Pair
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured

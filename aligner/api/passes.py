@@ -17,11 +17,11 @@ from aligner.capture.injection import ReferenceInjection
 from aligner.capture.perturbation import rounding_units
 from aligner.capture.pool import TensorPool
 from aligner.capture.saturation import clipped
-from aligner.diff.axis_order import to_candidate, to_reference
 from aligner.diff.difference import difference
 from aligner.diff.statistics import statistics
 from aligner.records import progress
 from aligner.records.alignment import PairedValues
+from aligner.records.axis_order import fits, to_candidate, to_reference
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured, Noise
 from aligner.records.tensor import CapturedTensor
@@ -155,8 +155,7 @@ class Passes:
             once = left.occurrences.get(pair.reference) == 1 and right.occurrences.get(value) == 1
             if a is None or b is None or not once or pair.note:
                 continue
-            moved = a.shape if pair.axes is None else tuple(a.shape[axis] for axis in pair.axes)
-            if [d for d in moved if d != 1] == [d for d in b.shape if d != 1]:
+            if fits(a.shape, pair.axes, b.shape):
                 found[value] = pair
         return found
 

@@ -19,6 +19,7 @@ from aligner.diagnosis.replay import (  # noqa: F401 - importing a module regist
     resizing,
 )
 from aligner.diagnosis.replay.operation import Call, Operation, Unsupported, compute, read
+from aligner.records.axis_order import to_reference
 from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
 
@@ -339,20 +340,5 @@ def distance(left: Array, right: Array) -> float:
         return float(np.linalg.norm(delta.reshape(-1))) if delta.size else float("inf")
 
 
-def in_order(array: Array, axes: tuple[int, ...] | None, shape: tuple[int, ...]) -> Array | None:
-    """An array in the reference's order and shape (axes of length one may differ), None if it does not fit."""
-    import numpy as np
-
-    moved = array
-    if axes is not None:
-        turned = tuple(shape[axis] for axis in axes)
-        if _squeezed(turned) != _squeezed(array.shape):
-            return None
-        moved = array.reshape(turned).transpose(np.argsort(axes))
-    if moved.shape == shape:
-        return moved
-    return moved.reshape(shape) if _squeezed(moved.shape) == _squeezed(shape) else None
-
-
-def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    return tuple(dim for dim in shape if dim != 1)
+in_order = to_reference
+"""An array in the reference's order and shape, None if it does not fit."""

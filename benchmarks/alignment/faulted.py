@@ -13,7 +13,7 @@ from benchmarks.alignment.pairing import Pairing, pairing
 from benchmarks.faults.architectures import ARCHITECTURES, Feeds
 from benchmarks.faults.onnx_model import OnnxModel
 from benchmarks.faults.planting import FAULTS, attributes, weights
-from benchmarks.faults.truth import neighbours, region
+from benchmarks.faults.regions import neighbours, region
 
 UNLOADED = "all weights drawn anew"
 

@@ -1,0 +1,184 @@
+"""In which order each form of a tensor holds its elements: worked out from reshapes and transpositions alone.
+
+A form is described by the steps its axes take through the tensor it was made from, as a strided view is. Splitting and
+merging axes and reordering them keeps that exact, whatever the numbers are; square and constant tensors do not confuse
+it. What cannot be followed (a transposition whose axes are not known) has no description.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from aligner.alignment.skeleton import Skeleton
+from aligner.records.graph import Node
+
+Step = tuple[int, int]
+"""(how many, how far apart in the tensor described)."""
+Order = tuple[tuple[Step, ...], ...]
+"""For each axis of a form the steps it takes, slowest first; none for an axis of length one."""
+
+
+def plain(shape: Sequence[int]) -> Order:
+    """The order of a tensor that describes itself: row by row."""
+    order: list[tuple[Step, ...]] = []
+    stride = 1
+    for dim in reversed(shape):
+        order.append(((dim, stride),) if dim != 1 else ())
+        stride *= dim
+    return tuple(reversed(order))
+
+
+def permuted(order: Order, axes: Sequence[int]) -> Order:
+    """After a transposition."""
+    return tuple(order[axis] for axis in axes)
+
+
+def regrouped(order: Order, shape: Sequence[int]) -> Order | None:
+    """After a reshape; None where the new axes cut across the old ones."""
+    steps, axes = list(flat(order)), []
+    for dim in shape:
+        taken, missing = [], dim
+        while missing > 1:
+            if not steps:
+                return None
+            length, stride = steps[0]
+            if missing % length == 0:
+                taken.append(steps.pop(0))
+                missing //= length
+            elif length % missing == 0:
+                taken.append((missing, stride * (length // missing)))
+                steps[0] = (length // missing, stride)
+                missing = 1
+            else:
+                return None
+        axes.append(_merged(taken))
+    return None if steps else tuple(axes)
+
+
+def flat(order: Order) -> tuple[Step, ...]:
+    """The order of the elements alone, however they are grouped into axes."""
+    return _merged([step for axis in order for step in axis])
+
+
+def _merged(steps: Sequence[Step]) -> tuple[Step, ...]:
+    merged: list[Step] = []
+    for length, stride in steps:
+        if merged and merged[-1][1] == length * stride:
+            merged[-1] = (merged[-1][0] * length, stride)
+        elif length != 1:
+            merged.append((length, stride))
+    return tuple(merged)
+
+
+def axes_into(reference: Order, candidate: Order) -> tuple[int, ...] | None:
+    """The axes that carry one form into the other; () where the elements already lie in that order.
+
+    Where one side has more axes, they are those of the finer side: the other's are split first, or merged after.
+    None where neither side is the finer one.
+    """
+    if flat(reference) == flat(candidate):
+        return ()
+    for left, right in ((reference, candidate), (_as_fine(reference, candidate), candidate)):
+        axes = _matched(left, right) if left is not None else None
+        if axes is not None:
+            return axes
+    finer = _as_fine(candidate, reference)
+    return _matched(reference, finer) if finer is not None else None
+
+
+def _matched(reference: Order, candidate: Order) -> tuple[int, ...] | None:
+    places = {_merged(axis): place for place, axis in enumerate(reference) if axis}
+    spare = [place for place, axis in enumerate(reference) if not axis]
+    axes = []
+    for axis in candidate:
+        place = places.pop(_merged(axis), None) if axis else (spare.pop(0) if spare else None)
+        if place is None:
+            return None
+        axes.append(place)
+    return tuple(axes) if not places and not spare else None
+
+
+def _as_fine(coarse: Order, fine: Order) -> Order | None:
+    """An order whose axes are split into those that the other has; its axes of length one stand where they may."""
+    wanted = [axis for axis in fine if axis]
+    split: list[tuple[Step, ...]] = []
+    for axis in coarse:
+        rest = _merged(axis)
+        while rest:
+            part = next((axis for axis in wanted if _starts(rest, _merged(axis))), None)
+            if part is None:
+                return None
+            split.append(part)
+            wanted.remove(part)
+            rest = _without(rest, _merged(part))
+    return None if wanted else tuple(split + [()] * (len(fine) - len(split)))
+
+
+def _starts(steps: tuple[Step, ...], part: tuple[Step, ...]) -> bool:
+    if len(part) > len(steps) or steps[: len(part) - 1] != part[:-1]:
+        return False
+    (length, stride), (taken, apart) = steps[len(part) - 1], part[-1]
+    return length % taken == 0 and apart == stride * (length // taken)
+
+
+def _without(steps: tuple[Step, ...], part: tuple[Step, ...]) -> tuple[Step, ...]:
+    length, stride = steps[len(part) - 1]
+    left = length // part[-1][0]
+    rest: tuple[Step, ...] = ((left, stride),) if left > 1 else ()
+    return rest + steps[len(part) :]
+
+
+def orders(skeleton: Skeleton, members: Sequence[str], start: str, order: Order) -> dict[str, Order]:
+    """The order of every form that can be followed from one whose order is known, with and against the flow."""
+    inside = set(members)
+    found, stack = {start: order}, [start]
+    while stack:
+        value = stack.pop()
+        node = skeleton.producer.get(value)
+        if node is not None and skeleton.moves(node):
+            source = skeleton.data_inputs(node)[0]
+            if source in inside and source not in found:
+                _note(found, stack, source, _before(skeleton, node, source, found[value]))
+        for reader in skeleton.consumers.get(value, ()):
+            if skeleton.moves(reader) and reader.outputs[0] not in found:
+                _note(found, stack, reader.outputs[0], _after(skeleton, reader, found[value]))
+    return found
+
+
+def _note(found: dict[str, Order], stack: list[str], value: str, order: Order | None) -> None:
+    if order is not None:
+        found[value] = order
+        stack.append(value)
+
+
+def _after(skeleton: Skeleton, node: Node, order: Order) -> Order | None:
+    shape = skeleton.shape(node.outputs[0])
+    if node.kind == "transpose":
+        axes = permutation(node, len(order))
+        return None if axes is None else permuted(order, axes)
+    return None if shape is None else regrouped(order, shape)
+
+
+def _before(skeleton: Skeleton, node: Node, source: str, order: Order) -> Order | None:
+    shape = skeleton.shape(source)
+    if node.kind == "transpose":
+        axes = permutation(node, len(order))
+        return None if axes is None else permuted(order, [axes.index(place) for place in range(len(axes))])
+    return None if shape is None else regrouped(order, shape)
+
+
+def permutation(node: Node, rank: int) -> tuple[int, ...] | None:
+    """The axes of a transposition, whichever way its framework says them; None where it does not."""
+    perm = node.attributes.get("perm")
+    if isinstance(perm, tuple):
+        axes = [axis % rank for axis in perm if isinstance(axis, int)] if rank else []
+        return tuple(axes) if sorted(axes) == list(range(rank)) else None
+    swapped = [node.attributes.get(name) for name in ("dim0", "dim1")]
+    first, second = swapped
+    if isinstance(first, int) and isinstance(second, int) and rank:
+        axes = list(range(rank))
+        axes[first % rank], axes[second % rank] = axes[second % rank], axes[first % rank]
+        return tuple(axes)
+    if node.op.rpartition("::")[2] in {"t", "numpy_T"} and rank <= 2:
+        return tuple(reversed(range(rank)))
+    return None
