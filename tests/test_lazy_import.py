@@ -69,3 +69,8 @@ def test_help_answers_in_a_blink():
         return time.perf_counter() - start
 
     assert min(seconds() for _ in range(3)) < 1.0
+
+
+def test_the_command_wins_over_the_room_of_its_name():
+    program = "import aligner; from aligner.capture import pool; aligner.compare; assert aligner.capture.__call__"
+    subprocess.run([sys.executable, "-c", program], check=True)

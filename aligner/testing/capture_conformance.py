@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aligner.errors import listing
+from aligner.errors import UnsupportedModelError, listing
 from aligner.testing.subject import Subject, identical, key
 
 if TYPE_CHECKING:
@@ -95,6 +95,29 @@ class CaptureConformance(Subject):
             fault = self.differs(one.array, tensor.array)
             assert not fault, f"{tensor.value} observed alone: {fault}"
         assert nothing == [], f"observing nothing yielded {listing(tensor.value for tensor in nothing)}"
+
+    def test_float64_is_the_same_model(self) -> None:
+        """Where there is a float64 twin, it yields the same values under the same ids, and leaves the model as it was."""
+        import pytest
+
+        with self.session() as session:
+            before = self.capture(session)
+            try:
+                wide = session.in_float64()
+            except UnsupportedModelError:
+                pytest.skip("the framework has no float64")
+            found = {key(tensor): tensor for tensor in self.capture(wide)}
+            wide.close()
+            after = self.capture(session)
+        for tensor, repeated in zip(before, after, strict=True):
+            assert identical(tensor.array, repeated.array), f"{tensor.value} changed after a run in float64"
+            twin = found.get(key(tensor))
+            if twin is None or tensor.array.dtype.kind != "f":
+                continue
+            assert twin.array.dtype == np.float64, f"{tensor.value} is {twin.array.dtype} in float64"
+            bound = 1e-3 * float(np.max(np.abs(tensor.array), initial=0.0)) + 1e-6
+            assert np.allclose(twin.array, tensor.array, rtol=0.0, atol=bound), f"{tensor.value} is another value"
+        assert len(found) >= len(before) / 2, "most values are missing in float64"
 
     def test_a_run_may_be_left_early(self) -> None:
         """Closing the iterator after the first tensor ends the run; the next one works."""

@@ -1,0 +1,158 @@
+"""The noise floor: float64, other seeds, and what they say of a doubtful verdict."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from marks import requires_onnx, requires_torch
+
+import aligner
+from aligner.adapters.base import OpenOptions
+from aligner.adapters.registry import open_model
+from aligner.diagnosis.ill_conditioned import condition, nearer
+
+pytestmark = requires_torch
+
+
+def stubborn_network():
+    """Casts, dtypes named in the code, constants without a dtype: all that keeps a float64 run from being one."""
+    import torch
+    from torch import nn
+
+    class Network(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.stem, self.norm, self.head = nn.Conv2d(3, 8, 3, padding=1), nn.BatchNorm2d(8), nn.Linear(8, 4)
+
+        def forward(self, x):
+            y = self.norm(self.stem(x)).float() + torch.ones(8, 1, 1) * 0.3
+            y = torch.nn.functional.gelu(y).mean((2, 3))
+            y = self.head(y).to(torch.float32) * torch.arange(4, dtype=torch.float32)
+            return y, torch.zeros(2) + y.sum()
+
+    torch.manual_seed(0)
+    return Network().eval()
+
+
+def chaotic_network(blocks=16):
+    """Every block multiplies a difference by about fifty."""
+    import torch
+    from torch import nn
+
+    class Block(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.mix = nn.Linear(12, 12)
+
+        def forward(self, x):
+            return torch.sin(40 * self.mix(x))
+
+    torch.manual_seed(0)
+    return nn.Sequential(*(Block() for _ in range(blocks))).eval()
+
+
+def exported(module, x):
+    import onnx
+    import torch
+
+    file = io.BytesIO()
+    torch.onnx.export(module, (torch.from_numpy(x),), file, dynamo=False, input_names=["x"])
+    return onnx.load_from_string(file.getvalue())
+
+
+def numbers(*shape):
+    return np.random.default_rng(3).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("form", ["eager", "traced", "scripted", pytest.param("onnx", marks=requires_onnx)])
+def test_a_float64_run_is_float64_throughout(form):
+    import torch
+
+    module, x = stubborn_network(), numbers(1, 3, 9, 9)
+    forms = {
+        "eager": lambda: module,
+        "traced": lambda: torch.jit.trace(module, torch.from_numpy(x)),
+        "scripted": lambda: torch.jit.script(module),
+        "onnx": lambda: exported(module, x),
+    }
+    session = open_model(forms[form](), OpenOptions())
+    feeds = {"x": x}
+    narrow = {tensor.value: tensor.array for tensor in session.run(feeds)}
+    wide = {tensor.value: tensor.array for tensor in session.in_float64().run(feeds)}
+    floats = [value for value, array in narrow.items() if array.dtype == np.float32]
+    assert narrow.keys() == wide.keys() and len(floats) > 5
+    for value in floats:
+        assert wide[value].dtype == np.float64
+        np.testing.assert_allclose(wide[value], narrow[value], rtol=1e-4, atol=1e-5)
+    assert any(np.any(wide[value] != wide[value].astype(np.float32)) for value in session.graph(feeds).outputs)
+    assert module.head.weight.dtype == torch.float32
+
+
+@requires_onnx
+def test_an_ill_conditioned_network_is_a_verdict_and_no_fault():
+    module, x = chaotic_network(), numbers(4, 12)
+    result = aligner.compare(module, exported(module, x), [x])
+    assert result.verdict == "aligned"
+    assert "ill-conditioned from" in result.comparison.reason and "equally far" in result.comparison.reason
+    assert [cause.id for cause in result.causes] == ["ill-conditioned"]
+    floor = result.comparison.outputs[0].floor
+    assert floor.nearer == "neither" and floor.reference > 0.1
+    document = result.to_json()
+    pair = document["outputs"][0]
+    assert pair["noise"] == pair["floor"]["reference"]
+
+
+@requires_onnx
+def test_unless_it_is_asked_for_a_clear_verdict_costs_nothing_more():
+    module, x = stubborn_network(), numbers(1, 3, 9, 9)
+    file = exported(module, x)
+    quiet, asked = aligner.compare(module, file, [x]), aligner.compare(module, file, [x], noise_floor=True)
+    assert quiet.verdict == asked.verdict == "aligned"
+    assert all(pair.floor is None for pair in quiet.pairs)
+    assert all(pair.floor.reference < 1e-5 for pair in asked.pairs if pair.floor)
+    assert sum(pair.floor is not None for pair in asked.pairs) > len(asked.pairs) / 2
+
+
+@requires_onnx
+def test_a_fault_in_an_ill_conditioned_network_is_still_found():
+    from onnx import numpy_helper
+
+    module, x = chaotic_network(), numbers(4, 12)
+    file = exported(module, x)
+    weight = next(
+        tensor for tensor in file.graph.initializer if tensor.name == "7.mix.weight" or "onnx::" in tensor.name
+    )
+    array = numpy_helper.to_array(weight).copy()
+    array.flat[5] *= 1.01
+    weight.CopyFrom(numpy_helper.from_array(array, weight.name))
+    result = aligner.compare(module, file, [x])
+    assert result.verdict == "diverged"
+    assert len(result.comparison.introduced) == 1
+
+
+def test_random_operations_are_named_by_another_seed():
+    import torch
+
+    class Noisy(torch.nn.Module):
+        def forward(self, x):
+            return x * 2 + torch.randn_like(x)
+
+    result = aligner.compare(Noisy(), Noisy(), {"x": numbers(2, 5)}, noise_floor=True)
+    named = [note for note in result.comparison.notes if "another seed" in note]
+    assert len(named) == 2 and "randn_like" in named[0]
+
+
+def test_what_cannot_run_in_float64_is_said(tmp_path):
+    x = numbers(2, 12)
+    aligner.capture(chaotic_network(2), tmp_path / "run.npz", [x])
+    result = aligner.compare(tmp_path / "run.npz", chaotic_network(2), [x], noise_floor=True)
+    assert any("no float64 to compare with" in note for note in result.comparison.notes)
+
+
+def test_who_is_nearer():
+    assert nearer(1e-6, 3e-6) == "neither"
+    assert nearer(1e-6, 1e-3) == "reference"
+    assert nearer(1e-3, 1e-6) == "candidate"
+    assert condition([], []) is None
