@@ -98,7 +98,18 @@ def test_axes_of_length_one_do_not_matter():
     x = np.arange(6).reshape(1, 6)
     assert to_reference(x.reshape(6, 1, 1), None, (1, 6)).shape == (1, 6)
     assert to_candidate(x, None, (6, 1, 1)).shape == (6, 1, 1)
-    assert to_candidate(x, None, (2, 3)) is None
+
+
+def test_axes_may_be_merged_and_split_but_not_cut_across():
+    x = np.arange(24).reshape(2, 3, 4)
+    assert to_candidate(x, None, (6, 4)).shape == (6, 4)
+    assert to_candidate(x, None, (4, 6)) is None
+    heads = x.reshape(2, 3, 2, 2).transpose(2, 0, 1, 3)
+    assert np.array_equal(to_candidate(x, (2, 0, 1, 3), heads.shape), heads)
+    assert np.array_equal(to_reference(heads, (2, 0, 1, 3), x.shape), x)
+    merged = x.transpose(2, 0, 1).reshape(4, 6)
+    assert np.array_equal(to_candidate(x, (2, 0, 1), (4, 6)), merged)
+    assert np.array_equal(to_reference(merged, (2, 0, 1), x.shape), x)
 
 
 def test_statistics_against_numpy():
