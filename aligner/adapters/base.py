@@ -80,7 +80,8 @@ class Session(ABC):
         """Run once; yield each observed value in execution order (``None``: every value of the graph).
 
         Where ``inject`` holds an array for a value, the value computed is still yielded, but every consumer
-        sees the injected one. Closing the iterator early ends the run.
+        sees the injected one. Closing the iterator early ends the run. The arrays are read-only and nobody writes to
+        their memory any more, though views of one tensor may share it.
         """
 
     def in_float64(self) -> Session:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from aligner.adapters.aten_kinds import bare_name, is_inplace, kind_of
 from aligner.adapters.pytorch_adapter.arguments import attributes, bind, operands
 from aligner.adapters.pytorch_adapter.randomness import DRAWING_KINDS, OwnRandomness
-from aligner.adapters.pytorch_adapter.shared_memory import Write, Writes, storage_of, version_of
+from aligner.adapters.pytorch_adapter.shared_memory import Tenants, Write, Writes, storage_of, version_of
 from aligner.adapters.pytorch_adapter.source_line import calling_line
 from aligner.adapters.pytorch_adapter.tensors import dtype_word, from_array, substitute, tensors_in, to_array
 from aligner.records.graph import Node
@@ -36,6 +36,8 @@ _PROPERTIES = frozenset({"T", "mT", "H", "mH", "real", "imag", "data", "grad"})
 _OPENED = frozenset({"multi_head_attention_forward"})
 """Functions made of other layers, with weights of their own: their inner calls are recorded instead."""
 _SHAPED_LIKE = ("_like", "new_")
+_EXPOSING = frozenset({"numpy", "__array__", "__dlpack__", "data_ptr", "storage", "untyped_storage"})
+"""Calls after which others may write to a tensor's memory unseen."""
 
 
 @dataclass(slots=True)
@@ -93,12 +95,18 @@ class Recorder:
         self._scopes = [""]
         self._counts: Counter[str] = Counter()
         self._writes = Writes()
+        self._tenants = Tenants()
         self._known = WeakTensorKeyDictionary()
         self._borrowed: list[tuple[Any, Any]] = []
         self._thread = threading.get_ident()
         self._mode: AbstractContextManager[Any] = _function_mode(self._call)
         for name, tensor in weights.items():
             self._known[tensor] = (name, version_of(tensor))
+
+    @property
+    def still(self) -> frozenset[str]:
+        """Values in memory that this run allocated and that nobody wrote to after they appeared."""
+        return frozenset(self._tenants.still)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -171,6 +179,8 @@ class Recorder:
 
     def _call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         name = _word(func)
+        if name in _EXPOSING and args:
+            self._tenants.disturb(storage_of(args[0]))
         if not name or kind_of(name) == "shape" or _transformed():
             return func(*args, **kwargs)
         if name in _OPENED and isinstance(func, FunctionType):
@@ -241,14 +251,16 @@ class Recorder:
         storages = {storage_of(tensor) for tensor in given}
         replacements: dict[int, Any] = {}
         for tensor, value in zip(fresh, made, strict=True):
-            mutated = id(tensor) in held
+            mutated, storage = id(tensor) in held, storage_of(tensor)
+            own = storage not in storages and kind != "opaque" and "::" not in name
+            self._tenants.move_in(value, storage, fresh=own, writing=mutated)
             if mutated:
                 known = self._known.get(tensor)
                 self.written.update({known[0]} if known else set())
                 self._writes.add(value, tensor)
-            elif storage_of(tensor) not in storages:
+            elif storage not in storages:
                 self._writes.forget(tensor)
-            inside = mutated or (value in self._write_through and storage_of(tensor) in storages)
+            inside = mutated or (value in self._write_through and storage in storages)
             published = self._publish(value, tensor, kind, inplace=inside)
             if published is not tensor:
                 replacements[id(tensor)] = published
@@ -324,6 +336,7 @@ class Recorder:
         kind = "identity" if write.numel == count else "scatter" if write.numel < count else "slice"
         if self._describe:
             self.nodes.append(self._node(made, "alias", kind, [value, write.value], [made], None))
+        self._tenants.move_in(made, storage_of(tensor))
         self._publish(made, tensor, kind, inplace=True)
         return made
 

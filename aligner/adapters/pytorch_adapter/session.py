@@ -6,6 +6,7 @@ import gc
 import hashlib
 from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -34,6 +35,14 @@ if TYPE_CHECKING:
 Emit = Callable[[CapturedTensor], None]
 
 
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """``written`` are values overwritten after they appear; ``still`` those that may be looked at without a copy."""
+
+    written: frozenset[str]
+    still: frozenset[str]
+
+
 class EagerSession(Session):
     """Runs an nn.Module and leaves it as it was found.
 
@@ -52,7 +61,7 @@ class EagerSession(Session):
         self._forward = read_signature(module)
         self._floating = _floating_dtype(module)
         self._dtypes = {spec.name: spec.dtype for spec in self._forward.inputs}
-        self._graphs: dict[str, tuple[Graph, frozenset[str]]] = {}
+        self._graphs: dict[str, tuple[Graph, _Memory]] = {}
         self._output_names: tuple[str, ...] = ()
         self._closed = False
 
@@ -119,28 +128,30 @@ class EagerSession(Session):
     ) -> Iterator[CapturedTensor]:
         """Run once in a thread of its own; constants are yielded only where they are named in ``observe``."""
         self._forward.check(feeds)
-        graph, written = self._observed(feeds)
+        graph, memory = self._observed(feeds)
         watched = self._computed(graph) if observe is None else frozenset(observe)
-        return stream(partial(self._push, feeds, watched, inject, written, OwnRandomness()))
+        return stream(partial(self._push, feeds, watched, inject, memory, OwnRandomness()))
 
     def _push(
         self,
         feeds: Feeds,
         watched: frozenset[str],
         inject: Injection | None,
-        written: frozenset[str],
+        memory: _Memory,
         randomness: OwnRandomness,
         emit: Emit,
     ) -> None:
+        still = memory.still if inject is None else frozenset()  # an injection may write into a tensor's memory
+
         def tap(value: str, tensor: Any) -> Array | None:
             if value in watched:
-                emit(CapturedTensor(value, to_array(tensor), dtype_word(tensor)))
+                emit(CapturedTensor(value, to_array(tensor, share=value in still), dtype_word(tensor)))
             return None if inject is None else inject.get(value)
 
-        self._execute(feeds, tap, randomness, describe=False, written=written)
+        self._execute(feeds, tap, randomness, describe=False, written=memory.written)
 
-    def _observed(self, feeds: Feeds) -> tuple[Graph, frozenset[str]]:
-        """The graph for these feeds, and the values that are written into after they appear."""
+    def _observed(self, feeds: Feeds) -> tuple[Graph, _Memory]:
+        """The graph for these feeds, and what becomes of the values' memory."""
         self._forward.check(feeds)
         key = _digest(feeds)
         if key not in self._graphs:
@@ -150,7 +161,8 @@ class EagerSession(Session):
                 recorder, result = self._execute(
                     feeds, lambda *_: None, OwnRandomness(), describe=True, existing=frozenset(map(id, older))
                 )
-            self._graphs = {key: (self._build(recorder, list(feeds), result), frozenset(recorder.written))}
+            memory = _Memory(frozenset(recorder.written), recorder.still)
+            self._graphs = {key: (self._build(recorder, list(feeds), result), memory)}
         return self._graphs[key]
 
     @staticmethod

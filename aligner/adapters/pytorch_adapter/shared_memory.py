@@ -66,6 +66,28 @@ class Writes:
         return None
 
 
+class Tenants:
+    """Which values live in memory that this run allocated itself, and which of them nobody wrote over."""
+
+    def __init__(self) -> None:
+        self.still: set[str] = set()
+        self._by_storage: dict[int, list[str]] = {}
+
+    def move_in(self, value: str, storage: int, *, fresh: bool = False, writing: bool = False) -> None:
+        """A value appeared at that address: in new memory (``fresh``), as a view of what is there, or ``writing``."""
+        if writing:
+            self.disturb(storage)
+        if fresh:
+            self._by_storage[storage] = []
+        if storage in self._by_storage:
+            self._by_storage[storage].append(value)
+            self.still.add(value)
+
+    def disturb(self, storage: int) -> None:
+        """Whoever lives there may be overwritten."""
+        self.still.difference_update(self._by_storage.get(storage, ()))
+
+
 def _region(tensor: Any) -> _Region:
     try:
         return _Region(tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride()))

@@ -71,8 +71,11 @@ def dtype_word(tensor: Any) -> str:
     return str(tensor.dtype).removeprefix("torch.")
 
 
-def to_array(tensor: Any) -> Array:
-    """Copy a tensor into an owned, read-only array; what numpy cannot hold arrives as float32."""
+def to_array(tensor: Any, *, share: bool = False) -> Array:
+    """A tensor as a read-only array; what numpy cannot hold arrives as float32.
+
+    It is a copy, or with ``share`` the tensor's own memory, to which then nobody may write any more.
+    """
     import torch
 
     plain = tensor.detach()
@@ -85,7 +88,7 @@ def to_array(tensor: Any) -> Array:
     plain = plain.resolve_conj().resolve_neg()
     if dtype_word(plain).startswith(_WIDENED):
         plain = plain.to(torch.float32)
-    array: Array = plain.cpu().contiguous().numpy().copy()
+    array: Array = plain.cpu().numpy() if share else plain.cpu().contiguous().numpy().copy()
     array.flags.writeable = False
     return array
 
