@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from aligner.alignment.compatibility import agree, same_order
+from aligner.alignment.compatibility import agree
+from aligner.alignment.forms import PairedForms, paired_forms
 from aligner.alignment.layout import axes_between, channel_labels, squeezed
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.regions import region
@@ -18,7 +19,6 @@ LEAST_CONFIDENCE = 0.35
 SUSPECT = "pairing suspect"
 _CLEARLY = 0.05
 """Relative difference of sketches from which healing is suspicious; less may be quantisation."""
-_COPIES = frozenset({"identity", "dropout", "cast", "quantize", "dequantize"})
 _CERTAIN = frozenset({"map", "input"})
 
 
@@ -117,83 +117,21 @@ def _execution_place(skeleton: Skeleton) -> dict[str, int]:
 
 def _pairs(matching: Matching, labels: tuple[dict[str, str], dict[str, str]]) -> Iterator[PairedValues]:
     for reference, (candidate, evidence) in matching.roots.items():
-        members = matching.reference.members(reference)
-        for value in matching.candidate.members(candidate):
-            partner = _partner(matching, members, reference, candidate, value)
-            if partner is None:
-                continue
-            pair = _pair(matching, partner, value, evidence, labels)
+        for forms in paired_forms(matching, reference, candidate, labels):
+            pair = _pair(matching, forms, evidence, labels)
             if pair is not None:
                 yield pair
 
 
-def _partner(matching: Matching, members: list[str], reference: str, candidate: str, value: str) -> str | None:
-    """The form of the reference that a form of the candidate answers: as read, as shaped, else the root itself."""
-    if value == candidate:
-        return reference
-    if value in matching.forms and matching.forms[value] in members:
-        return matching.forms[value]
-    shape = matching.candidate.shape(value)
-    same = [member for member in members if matching.reference.shape(member) == shape]
-    if not same and shape is not None:
-        same = [m for m in members if squeezed(matching.reference.shape(m) or ()) == squeezed(shape)]
-    if len(same) == 1:
-        return same[0]
-    if not same:
-        return _turned(matching, members, shape) or reference
-    return _among(matching, same, candidate, value)
-
-
-def _among(matching: Matching, same: list[str], candidate: str, value: str) -> str | None:
-    """Which of several forms of one shape: as many steps along where there are as many, else by element order."""
-    shape = matching.candidate.shape(value)
-    forms = [form for form in matching.candidate.members(candidate) if matching.candidate.shape(form) == shape]
-    forms, along = _steps(matching.candidate, forms), _steps(matching.reference, same)
-    if len(forms) == len(along):
-        return along[forms.index(_renamed_from(matching.candidate, value))]
-    sketch = matching.candidate.sketches.get(value)
-    ordered = [member for member in along if same_order(matching.reference.sketches.get(member), sketch)]
-    return ordered[0] if ordered else None
-
-
-def _steps(skeleton: Skeleton, forms: list[str]) -> list[str]:
-    """Forms in the order of the flow, mere copies under another name left out."""
-    originals = dict.fromkeys(_renamed_from(skeleton, form) for form in forms)
-    return sorted(originals, key=lambda form: len(skeleton.chain(form)))
-
-
-def _renamed_from(skeleton: Skeleton, value: str) -> str:
-    while value in skeleton.producer and skeleton.producer[value].kind in _COPIES:
-        data = skeleton.data_inputs(skeleton.producer[value])
-        if len(data) != 1 or not skeleton.moves(skeleton.producer[value]):
-            break
-        value = data[0]
-    return value
-
-
-def _turned(matching: Matching, members: list[str], shape: tuple[int, ...] | None) -> str | None:
-    """A form of the reference that one transposition, the only one its sizes allow, turns into this shape."""
-    for member in members:
-        other = matching.reference.shape(member)
-        if shape is None or other is None or len(set(squeezed(shape))) != len(squeezed(shape)):
-            continue
-        if sorted(squeezed(other)) == sorted(squeezed(shape)):
-            return member
-    return None
-
-
 def _pair(
-    matching: Matching,
-    reference: str,
-    candidate: str,
-    evidence: Evidence,
-    labels: tuple[dict[str, str], dict[str, str]],
+    matching: Matching, forms: PairedForms, evidence: Evidence, labels: tuple[dict[str, str], dict[str, str]]
 ) -> PairedValues | None:
+    reference, candidate = forms.reference, forms.candidate
     if not (_observed(matching.reference, reference) and _observed(matching.candidate, candidate)):
         return None  # the inside of a loop, a branch not taken: nothing to compare
     shapes = matching.reference.shape(reference), matching.candidate.shape(candidate)
-    confidence, note, axes = evidence.confidence, None, None
-    if shapes[0] is not None and shapes[1] is not None:
+    confidence, note, axes = evidence.confidence, None, forms.axes
+    if not forms.known and shapes[0] is not None and shapes[1] is not None:
         comparable, axes = axes_between(shapes[0], shapes[1], (labels[0].get(reference), labels[1].get(candidate)))
         if not comparable:
             if reference not in matching.roots or matching.roots[reference][0] != candidate:

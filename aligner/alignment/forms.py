@@ -1,0 +1,194 @@
+"""Which form of a tensor answers which form of its partner, and by what axes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from aligner.alignment.compatibility import same_order
+from aligner.alignment.element_order import Order, axes_into, flat, orders, permuted, plain, regrouped
+from aligner.alignment.layout import axes_between, squeezed
+from aligner.alignment.matching import Matching
+from aligner.alignment.skeleton import Skeleton
+from aligner.records.axis_order import groups_alike
+
+Labels = tuple[Mapping[str, str], Mapping[str, str]]
+_COPIES = frozenset({"identity", "dropout", "cast", "quantize", "dequantize"})
+
+
+@dataclass(frozen=True, slots=True)
+class PairedForms:
+    """Two forms; ``axes`` are exact where ``known``: worked out from how both were moved, not from their shapes."""
+
+    reference: str
+    candidate: str
+    known: bool = False
+    axes: tuple[int, ...] | None = None
+
+
+def paired_forms(matching: Matching, reference: str, candidate: str, labels: Labels) -> Iterator[PairedForms]:
+    """For each form of a paired candidate the reference's: as read, in the same element order, else as shaped."""
+    members = matching.reference.members(reference), matching.candidate.members(candidate)
+    if len(members[0]) == len(members[1]) == 1:
+        yield PairedForms(reference, candidate)
+        return
+    known = _known_orders(matching, (reference, candidate), members, labels)
+    forms = _Forms(matching, members, known, (reference, candidate))
+    for value in members[1]:
+        found = forms.partner(value)
+        if found is not None:
+            yield found
+
+
+def _known_orders(
+    matching: Matching, roots: tuple[str, str], members: tuple[list[str], list[str]], labels: Labels
+) -> tuple[dict[str, Order], dict[str, Order]]:
+    """Element orders of all forms, both sides' in steps through the reference's root; empty where no form is sure."""
+    left, right = matching.reference, matching.candidate
+    shape = left.shape(roots[0])
+    if shape is None or 0 in shape:
+        return {}, {}
+    known = orders(left, members[0], roots[0], plain(shape))
+    anchors = [roots, *((matching.forms[value], value) for value in members[1] if matching.forms.get(value) in known)]
+    for one, other in anchors:
+        shapes = left.shape(one), right.shape(other)
+        if shapes[0] is None or shapes[1] is None:
+            continue
+        comparable, axes = axes_between(shapes[0], shapes[1], (labels[0].get(one), labels[1].get(other)))
+        if not comparable and not _regrouped_alike(matching, one, other):
+            continue
+        order = regrouped(known[one] if axes is None else permuted(known[one], axes), shapes[1])
+        if order is not None:
+            return known, orders(right, members[1], other, order)
+    return {}, {}
+
+
+def _regrouped_alike(matching: Matching, reference: str, candidate: str) -> bool:
+    """Whether two forms differ in the grouping of their axes alone, as their numbers confirm."""
+    shapes = matching.reference.shape(reference), matching.candidate.shape(candidate)
+    if shapes[0] is None or shapes[1] is None or not groups_alike(shapes[0], shapes[1]):
+        return False
+    sketches = matching.reference.sketches.get(reference), matching.candidate.sketches.get(candidate)
+    return bool(same_order(*sketches))
+
+
+class _Forms:
+    """The forms of one pair of tensors."""
+
+    def __init__(
+        self,
+        matching: Matching,
+        members: tuple[list[str], list[str]],
+        known: tuple[dict[str, Order], dict[str, Order]],
+        roots: tuple[str, str],
+    ) -> None:
+        self._matching, self._members, self._known, self._roots = matching, members, known, roots
+        self._flat = [{value: flat(order) for value, order in side.items()} for side in known]
+
+    def partner(self, value: str) -> PairedForms | None:
+        """What answers one form of the candidate."""
+        read = self._matching.forms.get(value)
+        if read in self._members[0] and self._shaped_alike(read, value):
+            return PairedForms(read, value)
+        if value == self._roots[1] and self._shaped_alike(self._roots[0], value):
+            return PairedForms(self._roots[0], value)
+        exact = self._exact(value)
+        if exact is not None:
+            return exact
+        same = self._open_forms(value)
+        if len(same) == 1:
+            return PairedForms(same[0], value)
+        if same:
+            among = self._among(same, value)
+            return PairedForms(among, value) if among is not None else None
+        return self._turned(value)
+
+    def _shaped_alike(self, reference: str, candidate: str) -> bool:
+        shapes = self._matching.reference.shape(reference), self._matching.candidate.shape(candidate)
+        return shapes[0] is None or shapes[1] is None or sorted(squeezed(shapes[0])) == sorted(squeezed(shapes[1]))
+
+    def _exact(self, value: str) -> PairedForms | None:
+        """A form that holds the same elements in the same order: of the same shape, else grouped otherwise."""
+        order = self._flat[1].get(value)
+        if order is None:
+            return None
+        same = [member for member in self._members[0] if self._flat[0].get(member) == order]
+        shaped = self._of_shape(same, value)
+        if len(shaped) > 1:
+            return PairedForms(self._along(shaped, value, order), value, known=True)
+        if shaped or same:
+            return PairedForms((shaped or same)[0], value, known=True)
+        return None
+
+    def _of_shape(self, members: Sequence[str], value: str) -> list[str]:
+        """Forms of this shape; else those that differ in axes of length one."""
+        shape, left = self._matching.candidate.shape(value), self._matching.reference
+        same = [member for member in members if left.shape(member) == shape]
+        if not same and shape is not None:
+            same = [m for m in members if squeezed(left.shape(m) or ()) == squeezed(shape)]
+        return same
+
+    def _along(self, same: list[str], value: str, order: object) -> str:
+        """Of several equal forms the one as many steps along."""
+        equal = [form for form in self._members[1] if self._flat[1].get(form) == order]
+        forms = _steps(self._matching.candidate, self._of_candidates(equal, value))
+        along = _steps(self._matching.reference, same)
+        original = _renamed_from(self._matching.candidate, value)
+        return along[min(forms.index(original), len(along) - 1)] if original in forms else along[0]
+
+    def _of_candidates(self, forms: Sequence[str], value: str) -> list[str]:
+        shape = self._matching.candidate.shape(value)
+        return [form for form in forms if self._matching.candidate.shape(form) == shape]
+
+    def _open_forms(self, value: str) -> list[str]:
+        """Forms of this shape that nothing else on the other side answers exactly."""
+        same = self._of_shape(self._members[0], value)
+        if value not in self._flat[1]:
+            return same
+        answered = set(self._flat[1].values())
+        return [member for member in same if self._flat[0].get(member) not in answered]
+
+    def _among(self, same: list[str], value: str) -> str | None:
+        """Which of several forms of one shape: as many steps along where there are as many, else by element order."""
+        forms = _steps(self._matching.candidate, self._of_candidates(self._members[1], value))
+        along = _steps(self._matching.reference, same)
+        original = _renamed_from(self._matching.candidate, value)
+        if len(forms) == len(along) and original in forms:
+            return along[forms.index(original)]
+        sketch = self._matching.candidate.sketches.get(value)
+        sketches = self._matching.reference.sketches
+        ordered = [member for member in along if same_order(sketches.get(member), sketch)]
+        return ordered[0] if ordered else None
+
+    def _turned(self, value: str) -> PairedForms | None:
+        """A form that a transposition turns into this one: the one that is known, else the only one sizes allow."""
+        order = self._known[1].get(value)
+        if order is not None:
+            for member in self._members[0]:
+                axes = axes_into(self._known[0][member], order) if member in self._known[0] else None
+                if axes:
+                    return PairedForms(member, value, known=True, axes=axes)
+            return None
+        shape = self._matching.candidate.shape(value)
+        for member in self._members[0]:
+            other = self._matching.reference.shape(member)
+            if shape is None or other is None or len(set(squeezed(shape))) != len(squeezed(shape)):
+                continue
+            if sorted(squeezed(other)) == sorted(squeezed(shape)):
+                return PairedForms(member, value)
+        return PairedForms(self._roots[0], value)
+
+
+def _steps(skeleton: Skeleton, forms: Sequence[str]) -> list[str]:
+    """Forms in the order of the flow, mere copies under another name left out."""
+    originals = dict.fromkeys(_renamed_from(skeleton, form) for form in forms)
+    return sorted(originals, key=lambda form: len(skeleton.chain(form)))
+
+
+def _renamed_from(skeleton: Skeleton, value: str) -> str:
+    while value in skeleton.producer and skeleton.producer[value].kind in _COPIES:
+        data = skeleton.data_inputs(skeleton.producer[value])
+        if len(data) != 1 or not skeleton.moves(skeleton.producer[value]):
+            break
+        value = data[0]
+    return value
