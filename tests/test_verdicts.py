@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from graph_factory import GraphBuilder
 
-from aligner.capture.saturation import clipped
+from aligner.capture.saturation import Grids
 from aligner.diagnosis.conclusion import conclude
 from aligner.diagnosis.tolerance import bound, region_numbers, unit
 from aligner.diagnosis.verdicts import Rules, judge
@@ -155,7 +155,7 @@ def test_saturation_is_measured_apart():
     quantization = Quantization((0.5,), (0,))
     tensor = CapturedTensor("v", np.array([127, 127, 0], np.int8), "int8", quantization)
     reference = np.array([63.0, 90.0, 0.2], np.float32)
-    limited, share = clipped(reference, tensor)
+    limited, share = Grids(chain(["relu"])[0]).clipped(reference, tensor)
     assert share == pytest.approx(1 / 3)
     assert limited.max() == 63.5
 

@@ -16,7 +16,7 @@ from aligner.api.side import OpenSide
 from aligner.capture.injection import ReferenceInjection
 from aligner.capture.perturbation import rounding_units
 from aligner.capture.pool import TensorPool
-from aligner.capture.saturation import clipped
+from aligner.capture.saturation import Grids
 from aligner.diff.difference import difference
 from aligner.diff.statistics import statistics
 from aligner.records import progress
@@ -44,6 +44,7 @@ class Passes:
         self._reference, self._candidate = reference, candidate
         self._pairs = {pair.candidate: pair for pair in pairs}
         self._atol, self._rtol = atol, rtol
+        self._grids = Grids(reference.graph), Grids(candidate.graph)
         self.measured = {pair.candidate: _unmeasured(reference, candidate, pair) for pair in pairs}
 
     def accumulated(self) -> None:
@@ -72,10 +73,15 @@ class Passes:
             candidate_shape=tuple(right.shape),
             reference_dtype=expected.dtype,
             candidate_dtype=found.dtype,
-            step=_step(expected, found),
+            step=self._step(expected, found),
             reference_statistics=statistics(left),
             candidate_statistics=statistics(right),
         )
+
+    def _step(self, *tensors: CapturedTensor) -> float | None:
+        """The coarser side's quantisation step."""
+        grids = [grids.of(tensor) for grids, tensor in zip(self._grids, tensors, strict=True)]
+        return max((grid.step for grid in grids if grid is not None), default=None)
 
     def _difference(self, pair: PairedValues, expected: Array, found: Array) -> Difference | None:
         moved = to_reference(found, pair.axes, tuple(expected.shape))
@@ -100,8 +106,8 @@ class Passes:
         if not self._candidate.session.can_inject:
             return
         for value, tensor, expected in self._injected_run(None):
-            reference, left_out = clipped(expected.real(), tensor)
-            found, beyond = clipped(tensor.real(), expected)
+            reference, left_out = self._grids[1].clipped(expected.real(), tensor)
+            found, beyond = self._grids[0].clipped(tensor.real(), expected)
             error = self._difference(self._pairs[value], reference, found)
             self.measured[value] = replace(self.measured[value], local=error, saturated=max(left_out, beyond))
 
@@ -123,8 +129,8 @@ class Passes:
         """
         if local:
             for value, tensor, expected in self._injected_run(None, wanted):
-                reference, _ = clipped(expected.real(), tensor)
-                held, _ = clipped(tensor.real(), expected)
+                reference, _ = self._grids[1].clipped(expected.real(), tensor)
+                held, _ = self._grids[0].clipped(tensor.real(), expected)
                 moved = to_reference(held, self._pairs[value].axes, tuple(reference.shape))
                 if moved is not None:
                     yield value, reference, moved
@@ -224,12 +230,3 @@ def _unmeasured(reference: OpenSide, candidate: OpenSide, pair: PairedValues) ->
         reference_dtype=left.dtype if left else None,
         candidate_dtype=right.dtype if right else None,
     )
-
-
-def _step(expected: CapturedTensor, found: CapturedTensor) -> float | None:
-    steps = [
-        max(tensor.quantization.scale)
-        for tensor in (expected, found)
-        if tensor.quantization is not None and tensor.quantization.scale and tensor.array.dtype.kind in "iu"
-    ]
-    return max(steps, default=None)

@@ -1,9 +1,11 @@
-"""What a quantised tensor cannot hold."""
+"""What a quantised tensor can hold, whether it is seen as the integers it is stored in or as the numbers they mean."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aligner.records.graph import Graph, Quantization
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
@@ -12,20 +14,71 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
+_MOVES = frozenset({"reshape", "transpose", "identity"})
+"""Kinds behind which a dequantised tensor still holds the same numbers."""
+_WIDEST = 16
 
-def clipped(values: NDArray[Any], holder: CapturedTensor) -> tuple[Array, float]:
-    """One side's values clipped to what the other's per-tensor quantised tensor holds, and the share 1.5 steps outside.
 
-    Anything else comes back as it is, with a share of 0.
-    """
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """The ends of a quantised range and the (largest) step; the ends are those of a per-tensor quantisation only."""
+
+    step: float
+    ends: tuple[float, float] | None
+
+
+class Grids:
+    """The grids of one graph's values."""
+
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._producer = {value: node for node in graph.nodes for value in node.outputs}
+        self._known: dict[str, Grid | None] = {}
+
+    def of(self, tensor: CapturedTensor) -> Grid | None:
+        """The grid that a captured tensor lies on: its own, or that of the integers it was dequantised from."""
+        if tensor.quantization is not None:
+            return _grid(tensor.quantization, tensor.array.dtype.name)
+        if tensor.value not in self._known:
+            self._known[tensor.value] = self._traced(tensor.value)
+        return self._known[tensor.value]
+
+    def _traced(self, value: str) -> Grid | None:
+        node = self._producer.get(value)
+        while node is not None and node.kind in _MOVES and node.inputs:
+            node = self._producer.get(node.inputs[0])
+        stored = self._graph.values.get(node.inputs[0]) if node is not None and node.kind == "dequantize" else None
+        if stored is None or stored.quantization is None:
+            return None
+        return _grid(stored.quantization, stored.dtype or "")
+
+    def clipped(self, values: NDArray[Any], holder: CapturedTensor) -> tuple[Array, float]:
+        """The other side's values clipped to what this side's tensor holds, and the share 1.5 steps outside.
+
+        Anything else comes back as it is, with a share of 0.
+        """
+        import numpy as np
+
+        grid = self.of(holder)
+        if grid is None or grid.ends is None:
+            return values, 0.0
+        margin = 1.5 * grid.step
+        outside = (values < grid.ends[0] - margin) | (values > grid.ends[1] + margin)
+        share = float(outside.mean()) if outside.size else 0.0
+        return (np.clip(values, *grid.ends), share) if share else (values, 0.0)
+
+
+def _grid(quantization: Quantization, dtype: str) -> Grid | None:
     import numpy as np
 
-    quantization = holder.quantization
-    if quantization is None or len(quantization.scale) != 1 or holder.array.dtype.kind not in "iu":
-        return values, 0.0
-    limits = np.iinfo(holder.array.dtype)  # type: ignore[type-var]
-    ends = quantization.dequantize(np.array([limits.min, limits.max], dtype=holder.array.dtype))
-    margin = 1.5 * quantization.scale[0]
-    outside = (values < float(ends[0]) - margin) | (values > float(ends[1]) + margin)
-    share = float(outside.mean()) if outside.size else 0.0
-    return (np.clip(values, ends[0], ends[1]), share) if share else (values, 0.0)
+    try:
+        limits = np.iinfo(np.dtype(dtype))
+    except (TypeError, ValueError):
+        return None
+    if not quantization.scale or limits.bits > _WIDEST:
+        return None
+    step = max(quantization.scale)
+    if len(quantization.scale) != 1:
+        return Grid(step, None)
+    zero = quantization.zero_point[0] if quantization.zero_point else 0
+    return Grid(step, ((limits.min - zero) * step, (limits.max - zero) * step))
