@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import count
+
 import numpy as np
 import pytest
 
@@ -129,3 +131,31 @@ def test_no_hypothesis_holds():
     found = run(lambda n, x: torch.sin(x * 3), lambda n, x: torch.sin(x * x * 3 + 1))
     assert all(f.explained is None for f in found)
     assert np.all([f.confidence < 0.7 for f in found])
+
+
+CALLS = count()
+
+
+class Racing(torch.nn.Module):
+    """A kernel that adds in another order each time, as atomics do: its state is nobody's to restore."""
+
+    def __init__(self, spread: float):
+        super().__init__()
+        self.spread = spread
+        self.eval()
+
+    def forward(self, x):
+        return torch.tanh(torch.addcmul(x, x, x, value=self.spread * np.sin(next(CALLS))))
+
+
+def test_a_kernel_that_disagrees_with_itself():
+    found = causes(Racing(0.0), Racing(0.05))
+    assert "nondeterministic-kernel" in [f.id for f in found], found
+    finding = next(f for f in found if f.id == "nondeterministic-kernel")
+    assert "addcmul" in finding.node
+    assert "capture-artefact" not in [f.id for f in found]  # looking is not what changes it
+
+
+def test_a_steady_kernel_is_not_called_nondeterministic():
+    found = run(lambda n, x: torch.tanh(x), lambda n, x: torch.tanh(x * 1.1))
+    assert "nondeterministic-kernel" not in [f.id for f in found]

@@ -25,6 +25,7 @@ from aligner.api.opening import open_side, side_info, target_name
 from aligner.api.passes import Passes
 from aligner.api.previewing import previews
 from aligner.api.probing import Alter, Targets, probed
+from aligner.api.repetition import unsteady
 from aligner.api.result import Result
 from aligner.api.side import OpenSide
 from aligner.capture.profile import profile
@@ -239,7 +240,7 @@ class _Comparing:
             side.profile = profile(side.run(None), budget)
             note = memory.observer_effect(side.role, untouched, side.profile.sketches, graph)
             if note:
-                self._notes.append(note)
+                self._notes += [note, *unsteady(side)]
 
     def _align(self, fed: PreparedFeeds) -> Alignment:
         progress.enter("", "pairing tensors")

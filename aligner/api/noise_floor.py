@@ -8,12 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.api.passes import Passes
-from aligner.api.repetition import varying_nodes
+from aligner.api.repetition import unsteady, varying_nodes
 from aligner.api.side import OpenSide
 from aligner.capture.pool import TensorPool
 from aligner.diagnosis.ill_conditioned import nearer
 from aligner.diagnosis.verdicts import Judgement, in_doubt
-from aligner.errors import AlignerError, listing
+from aligner.errors import AlignerError
 from aligner.records import progress
 from aligner.records.comparison import NoiseFloor, Pair
 from aligner.records.measurement import Measured
@@ -88,9 +88,7 @@ def measure(
     floor = Floor()
     random = varying_nodes(reference), varying_nodes(candidate)
     for side, found in zip((reference, candidate), random, strict=True):
-        if found:
-            names = listing(f"{node.name} ({node.op})" for node in found)
-            floor.notes.append(f"the {side.role} gives other numbers with another seed from {names} on")
+        floor.notes += unsteady(side, found)
     try:
         wide = reference.session.in_float64()
     except AlignerError as error:

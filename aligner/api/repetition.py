@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from aligner.api.side import OpenSide
 from aligner.capture.profile import profile
+from aligner.errors import listing
 from aligner.records.graph import Node
 
 
@@ -23,6 +24,13 @@ def varying_nodes(side: OpenSide) -> list[Node]:
         for node in side.graph.nodes
         if any(value in varies for value in node.outputs) and not any(value in varies for value in node.inputs)
     ]
+
+
+def unsteady(side: OpenSide, found: list[Node] | None = None) -> list[str]:
+    """A sentence where a side disagrees with itself; the causes look for it."""
+    nodes = varying_nodes(side) if found is None else found
+    names = listing(f"{node.name} ({node.op})" for node in nodes)
+    return [f"the {side.role} gives other numbers with another seed from {names} on"] if nodes else []
 
 
 def _differ(one: object, other: object) -> bool:

@@ -134,6 +134,8 @@ class CaptureArtefact(WholeCause):
         """What the untouched run said."""
         for note in survey.notes:
             role, _, rest = note.partition(": ")
+            if any(other.startswith(f"the {role} gives other numbers") for other in survey.notes):
+                continue  # it disagrees with itself, watched or not
             if rest.startswith("observing changes output") and role in {"reference", "candidate"}:
                 outputs = survey.graphs[1 if role == "candidate" else 0].outputs
                 yield Finding(
