@@ -12,8 +12,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from aligner.api.injected_run import InjectedRun
 from aligner.api.side import OpenSide
-from aligner.capture.injection import ReferenceInjection
 from aligner.capture.perturbation import rounding_units
 from aligner.capture.pool import TensorPool
 from aligner.capture.saturation import Grids
@@ -21,7 +21,7 @@ from aligner.diff.difference import difference
 from aligner.diff.statistics import statistics
 from aligner.records import progress
 from aligner.records.alignment import PairedValues
-from aligner.records.axis_order import fits, to_candidate, to_reference
+from aligner.records.axis_order import fits, to_reference
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured, Noise
 from aligner.records.tensor import CapturedTensor
@@ -47,18 +47,22 @@ class Passes:
         self._grids = Grids(reference.graph), Grids(candidate.graph)
         self.measured = {pair.candidate: _unmeasured(reference, candidate, pair) for pair in pairs}
 
-    def accumulated(self) -> None:
-        """Both models on their own tensors; also each tensor's own statistics."""
-        pool = self.pool(Counter(pair.reference for pair in self._pairs.values()))
-        stream = self._candidate.replay(list(self._pairs))
-        for done, tensor in enumerate(stream):
-            progress.advance(done, len(self._pairs))
+    def accumulated(self, wanted: Sequence[str] | None = None) -> None:
+        """Both models on their own tensors; also each tensor's own statistics. ``wanted``: of these pairs alone."""
+        chosen = list(self._pairs) if wanted is None else list(wanted)
+        pool = self.pool(Counter(self._pairs[value].reference for value in chosen))
+        for done, tensor in enumerate(self._candidate.replay(chosen)):
+            progress.advance(done, len(chosen))
             pair = self._pairs[tensor.value]
             expected = pool.get(pair.reference, tensor.occurrence)
             if expected is not None:
-                self.measured[tensor.value] = self._accumulate(self.measured[tensor.value], expected, tensor)
+                self.take_accumulated(expected, tensor)
                 pool.release(pair.reference, tensor.occurrence)
         pool.close()
+
+    def take_accumulated(self, expected: CapturedTensor, found: CapturedTensor) -> None:
+        """Measure a pair's tensors as the two models computed them."""
+        self.measured[found.value] = self._accumulate(self.measured[found.value], expected, found)
 
     def _accumulate(self, item: Measured, expected: CapturedTensor, found: CapturedTensor) -> Measured:
         left, right = expected.real(), found.real()
@@ -105,19 +109,23 @@ class Passes:
         """The candidate with every paired tensor replaced by the reference's: what each node does wrong itself."""
         if not self._candidate.session.can_inject:
             return
-        for value, tensor, expected in self._injected_run(None):
-            reference, left_out = self._grids[1].clipped(expected.real(), tensor)
-            found, beyond = self._grids[0].clipped(tensor.real(), expected)
-            error = self._difference(self._pairs[value], reference, found)
-            self.measured[value] = replace(self.measured[value], local=error, saturated=max(left_out, beyond))
+        for value, tensor, expected in self.injected_run():
+            self.take_local(value, expected, tensor)
+
+    def take_local(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> None:
+        """Measure what a node does wrong itself, within what both sides' quantisation can hold."""
+        reference, left_out = self._grids[1].clipped(expected.real(), found)
+        held, beyond = self._grids[0].clipped(found.real(), expected)
+        error = self._difference(self._pairs[value], reference, held)
+        self.measured[value] = replace(self.measured[value], local=error, saturated=max(left_out, beyond))
 
     def noise(self, doubtful: Sequence[Measured]) -> None:
         """How far the doubtful pairs move when everything injected moves by one rounding unit."""
         wanted = [item.pair.candidate for item in doubtful]
         if not wanted:
             return
-        plain = {value: tensor.real() for value, tensor, _ in self._injected_run(None, wanted)}
-        for value, tensor, _ in self._injected_run(rounding_units(self._candidate.seed), wanted):
+        plain = {value: tensor.real() for value, tensor, _ in self.injected_run(None, wanted)}
+        for value, tensor, _ in self.injected_run(rounding_units(self._candidate.seed), wanted):
             moved = difference(plain.pop(value), tensor.real(), atol=self._atol, rtol=self._rtol)
             noise = Noise(max_abs=moved.errors.max_abs, share=moved.unequal / max(moved.size, 1))
             self.measured[value] = replace(self.measured[value], noise=noise)
@@ -128,7 +136,7 @@ class Passes:
         ``local``: the candidate's nodes are fed with the reference's tensors, and either's range is the other's too.
         """
         if local:
-            for value, tensor, expected in self._injected_run(None, wanted):
+            for value, tensor, expected in self.injected_run(None, wanted):
                 reference, _ = self._grids[1].clipped(expected.real(), tensor)
                 held, _ = self._grids[0].clipped(tensor.real(), expected)
                 moved = to_reference(held, self._pairs[value].axes, tuple(reference.shape))
@@ -148,8 +156,12 @@ class Passes:
             pool.release(pair.reference, tensor.occurrence)
         pool.close()
 
-    def _injected_run(self, perturbation: Perturbation | None, wanted: Sequence[str] | None = None) -> _Run:
-        return _Run(self, perturbation, list(self._pairs) if wanted is None else list(wanted))
+    def injected_run(
+        self, perturbation: Perturbation | None = None, wanted: Sequence[str] | None = None
+    ) -> InjectedRun:
+        """A run of the candidate on the reference's tensors, of which the wanted pairs are shown."""
+        chosen = {value: self._pairs[value] for value in (self._pairs if wanted is None else wanted)}
+        return InjectedRun(self._reference, self._candidate, self.injectable(), chosen, perturbation)
 
     def injectable(self) -> dict[str, PairedValues]:
         """Pairs whose reference tensor can stand in for the candidate's: one occurrence, shapes that convert."""
@@ -173,48 +185,27 @@ class Passes:
         """The reference's tensors, each kept for that many uses."""
         return TensorPool(self._reference.replay(list(uses)), uses)
 
+    def revise(self, pairs: Sequence[PairedValues]) -> tuple[list[str], bool]:
+        """Go on with other pairs, keeping what was measured of those that stay.
 
-class _Run:
-    """One injected run of the candidate beside the reference, yielding (value, tensor, the reference's tensor)."""
+        Returns the candidate values whose accumulated error is open, and whether other tensors are now injected.
+        """
+        before, measured = self.injectable(), self.measured
+        kept = {pair.candidate: self._pairs.get(pair.candidate) for pair in pairs}
+        self._pairs = {pair.candidate: pair for pair in pairs}
+        self.measured = {}
+        for value, pair in self._pairs.items():
+            same = _laid_alike(kept[value], pair)
+            self.measured[value] = (
+                replace(measured[value], pair=pair) if same else _unmeasured(self._reference, self._candidate, pair)
+            )
+        after = self.injectable()
+        moved = before.keys() != after.keys() or any(not _laid_alike(before[value], after[value]) for value in after)
+        return [value for value in self._pairs if not _laid_alike(kept[value], self._pairs[value])], moved
 
-    def __init__(self, passes: Passes, perturbation: Perturbation | None, wanted: list[str]) -> None:
-        self._passes, self._perturbation, self._wanted = passes, perturbation, wanted
 
-    def __iter__(self) -> Iterator[tuple[str, CapturedTensor, CapturedTensor]]:
-        passes = self._passes
-        injectable = passes.injectable()
-        pairs = passes._pairs
-        uses = Counter(pair.reference for pair in injectable.values())
-        candidate = passes._candidate
-        assert candidate.profile is not None
-        seen = candidate.profile.sketches  # a graph also lists what no run shows, such as the body of a loop
-        observed = [v for v in self._wanted if v in pairs and v in seen and pairs[v].note is None]
-        uses.update(pairs[value].reference for value in observed)
-        pool = passes.pool(uses)
-        injection = ReferenceInjection(
-            pool,
-            injectable,
-            candidate.profile.sketches,
-            {
-                value: candidate.graph.values[value].quantization
-                for value in injectable
-                if value in candidate.graph.values
-            },
-            lambda array, pair, shape: to_candidate(array, pair.axes, shape),
-            self._perturbation,
-        )
-        stream = candidate.run(observed, injection, phase="measuring local errors")
-        try:
-            for done, tensor in enumerate(stream):
-                progress.advance(done, len(observed))
-                if tensor.value not in pairs:
-                    continue
-                expected = pool.get(pairs[tensor.value].reference, tensor.occurrence)
-                if expected is not None:
-                    yield tensor.value, tensor, expected
-                    pool.release(pairs[tensor.value].reference, tensor.occurrence)
-        finally:
-            pool.close()
+def _laid_alike(one: PairedValues | None, other: PairedValues) -> bool:
+    return one is not None and (one.reference, one.axes, one.note) == (other.reference, other.axes, other.note)
 
 
 def _unmeasured(reference: OpenSide, candidate: OpenSide, pair: PairedValues) -> Measured:
