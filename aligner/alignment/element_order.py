@@ -135,12 +135,11 @@ def orders(skeleton: Skeleton, members: Sequence[str], start: str, order: Order)
     while stack:
         value = stack.pop()
         node = skeleton.producer.get(value)
-        if node is not None and skeleton.moves(node):
-            source = skeleton.data_inputs(node)[0]
-            if source in inside and source not in found:
-                _note(found, stack, source, _before(skeleton, node, source, found[value]))
+        source = skeleton.moved(node) if node is not None else None
+        if node is not None and source in inside and source not in found:
+            _note(found, stack, source, _before(skeleton, node, source, found[value]))
         for reader in skeleton.consumers.get(value, ()):
-            if skeleton.moves(reader) and reader.outputs[0] not in found:
+            if skeleton.moved(reader) == value and reader.outputs[0] not in found:
                 _note(found, stack, reader.outputs[0], _after(skeleton, reader, found[value]))
     return found
 

@@ -8,7 +8,7 @@ are folded here too, and compared as a weight of their own.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -149,10 +149,11 @@ def _folded(skeleton: Skeleton) -> Iterable[Parameter]:
 def match(reference: list[Parameter], candidate: list[Parameter]) -> list[tuple[Parameter, Parameter, float]]:
     """Parameters that are the same numbers and whose match is the only one; distance says how same."""
     matched: list[tuple[Parameter, Parameter, float]] = []
-    by_size: Mapping[int, list[Parameter]] = _grouped(candidate)
+    by_size = {size: _Shelf(items) for size, items in _grouped(candidate).items()}
     taken: dict[str, list[tuple[Parameter, float]]] = defaultdict(list)
     for parameter in reference:
-        near = _nearest(parameter, by_size.get(parameter.fingerprint.size, []))
+        shelf = by_size.get(parameter.fingerprint.size)
+        near = shelf.nearest(parameter) if shelf is not None else None
         if near is not None:
             taken[near[0].name].append((parameter, near[1]))
     by_name = {parameter.name: parameter for parameter in candidate}
@@ -170,12 +171,31 @@ def _grouped(items: list[Parameter]) -> dict[int, list[Parameter]]:
     return groups
 
 
-def _nearest(parameter: Parameter, others: list[Parameter]) -> tuple[Parameter, float] | None:
-    ranked = sorted(
-        ((other, parameter.fingerprint.distance(other.fingerprint)) for other in others), key=lambda r: r[1]
-    )
-    if not ranked or ranked[0][1] > ROUNDED:
-        return None
-    if len(ranked) > 1 and ranked[1][1] <= max(EXACT, 4 * ranked[0][1]):
-        return None  # several equal weights: structure has to tell them apart
-    return ranked[0]
+class _Shelf:
+    """Parameters of one size, sorted by their smallest element so that few have to be looked at."""
+
+    def __init__(self, parameters: list[Parameter]) -> None:
+        import numpy as np
+
+        self._parameters = sorted(parameters, key=lambda parameter: parameter.fingerprint.low)
+        prints = [parameter.fingerprint for parameter in self._parameters]
+        self._low = np.array([print_.low for print_ in prints])
+        self._high = np.array([print_.high for print_ in prints])
+
+    def nearest(self, parameter: Parameter) -> tuple[Parameter, float] | None:
+        """The parameter with the same numbers, and how far off; None where there is none, or several."""
+        import numpy as np
+
+        wanted = parameter.fingerprint
+        reach = ROUNDED * max(abs(wanted.low), abs(wanted.high), 1e-300)
+        start, stop = np.searchsorted(self._low, [wanted.low - reach, wanted.low + reach], side="left")
+        inside = np.flatnonzero(np.abs(self._high[start:stop] - wanted.high) <= reach) + start
+        ranked = sorted(
+            ((self._parameters[place], wanted.distance(self._parameters[place].fingerprint)) for place in inside),
+            key=lambda option: option[1],
+        )
+        if not ranked or ranked[0][1] > ROUNDED:
+            return None
+        if len(ranked) > 1 and ranked[1][1] <= max(EXACT, 4 * ranked[0][1]):
+            return None  # several equal weights: structure has to tell them apart
+        return ranked[0]

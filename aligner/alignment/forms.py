@@ -187,8 +187,8 @@ def _steps(skeleton: Skeleton, forms: Sequence[str]) -> list[str]:
 
 def _renamed_from(skeleton: Skeleton, value: str) -> str:
     while value in skeleton.producer and skeleton.producer[value].kind in _COPIES:
-        data = skeleton.data_inputs(skeleton.producer[value])
-        if len(data) != 1 or not skeleton.moves(skeleton.producer[value]):
+        source = skeleton.moved(skeleton.producer[value])
+        if source is None:
             break
-        value = data[0]
+        value = source
     return value

@@ -25,6 +25,8 @@ from aligner.records.graph import Node
 
 _STEPS_BACK = 3
 _CLEARLY_NEARER = 100.0
+_ROUNDING = 1e-6
+"""Relative difference of sketches that the order of a sum makes: one tensor."""
 _LINEAR = frozenset({"conv", "conv_transpose", "matmul"})
 
 
@@ -95,7 +97,7 @@ class Matching:
     def _without_extra(self, left: str, right: str) -> tuple[str, str]:
         """Step over nodes that one side alone has (a lost rounding, a dropped activation), where the tensors say so."""
         here = self._distance(left, right)
-        if not here:
+        if here is None or here <= _ROUNDING:
             return left, right
         options = [(value, right) for value in self._upstream(self.reference, left)]
         options += [(left, value) for value in self._upstream(self.candidate, right)]

@@ -18,8 +18,10 @@ LAYOUT_KINDS = frozenset({"transpose", "reshape", "identity", "dropout", "cast",
 UNLESS_RESIZED = frozenset({"pad", "slice", "expand", "tile", "resize"})
 """Kinds that change nothing where the shape stays as it is: padding by zero, a slice of everything."""
 
-UNLESS_CHANGED = frozenset({"add", "sub", "mul", "div", "where"})
+UNLESS_CHANGED = frozenset({"add", "sub", "mul", "div"})
 """Kinds that change nothing with a neutral constant (a mask of zeros, a scale of one), as the run shows."""
+
+_MAY_MOVE = LAYOUT_KINDS | UNLESS_RESIZED | UNLESS_CHANGED | {"where"}
 
 _LEVELS = 100
 IGNORED_KINDS = frozenset({"constant", "shape"})
@@ -42,6 +44,9 @@ class Skeleton:
     """Node index → its place in the dataflow's own order."""
     compute: list[Node] = field(default_factory=list)
     """The nodes that do something to data, in that order."""
+    _moved: dict[int, str | None] = field(default_factory=dict)
+    _roots: dict[str, str] = field(default_factory=dict)
+    _members: dict[str, list[str]] = field(default_factory=dict)
 
     def data_inputs(self, node: Node) -> list[str]:
         """The operands that data flows through, in operand order."""
@@ -56,20 +61,40 @@ class Skeleton:
         return roots
 
     def moves(self, node: Node) -> bool:
-        """Whether the node only moves, renames or recodes its one data input."""
-        if not node.outputs or node.kind not in LAYOUT_KINDS | UNLESS_RESIZED | UNLESS_CHANGED:
-            return False
+        """Whether the node only moves, renames or recodes one tensor."""
+        return self.moved(node) is not None
+
+    def moved(self, node: Node) -> str | None:
+        """The tensor that the node only moves, renames or recodes; None where it computes something."""
+        if node.index not in self._moved:
+            self._moved[node.index] = self._find_moved(node)
+        return self._moved[node.index]
+
+    def _find_moved(self, node: Node) -> str | None:
+        if not node.outputs or node.kind not in _MAY_MOVE:
+            return None
         data = self.data_inputs(node)
-        if len(data) != 1:
-            return False
+        if node.kind == "where":
+            return self._chosen(node)
+        return data[0] if len(data) == 1 and self._keeps(node, data[0]) else None
+
+    def _chosen(self, node: Node) -> str | None:
+        """The branch that a choice takes everywhere in this run, as guards against overflow and NaN do."""
+        after = self.sketches.get(node.outputs[0])
+        if after is None or not after.finite or after.min == after.max:
+            return None
+        branches = [name for name in self.data_inputs(node) if self.sketches.get(name) == after]
+        return branches[0] if len(branches) == 1 else None
+
+    def _keeps(self, node: Node, data: str) -> bool:
+        """Whether the one tensor a node reads leaves it with the same elements."""
+        before, after = self.sketches.get(data), self.sketches.get(node.outputs[0])
         if node.kind in UNLESS_CHANGED:
-            before = self.sketches.get(data[0])
-            return before is not None and before.finite and before == self.sketches.get(node.outputs[0])
+            return before is not None and before.finite and before == after
         if node.kind in UNLESS_RESIZED:
-            shape = self.shape(data[0])
+            shape = self.shape(data)
             return shape is not None and shape == self.shape(node.outputs[0])
-        before, after = self.sketches.get(data[0]), self.sketches.get(node.outputs[0])
-        if node.kind == "cast" and self._rounds(data[0], node.outputs[0]):
+        if node.kind == "cast" and self._rounds(data, node.outputs[0]):
             return False
         if before is None or after is None:
             return True
@@ -89,34 +114,32 @@ class Skeleton:
 
     def root(self, value: str) -> str:
         """The tensor that a chain of layout-only nodes started from."""
-        seen = set()
-        while value in self.producer and value not in seen:
-            seen.add(value)
-            node = self.producer[value]
-            if not self.moves(node):
-                break
-            value = self.data_inputs(node)[0]
-        return value
+        if value not in self._roots:
+            self._roots[value] = self.chain(value)[0]
+        return self._roots[value]
 
     def chain(self, value: str) -> list[str]:
         """The values from the root to ``value``, both included, in the order of the flow."""
-        values = [value]
-        while values[-1] in self.producer and self.moves(self.producer[values[-1]]):
-            values.append(self.data_inputs(self.producer[values[-1]])[0])
-            if len(values) > 1000:
-                break
-        return values[::-1]
+        values, seen = [value], {value}
+        while True:
+            node = self.producer.get(values[-1])
+            source = self.moved(node) if node is not None else None
+            if source is None or source in seen:
+                return values[::-1]
+            values.append(source)
+            seen.add(source)
 
     def members(self, root: str) -> list[str]:
         """The root and everything that layout-only nodes make of it."""
-        found, stack = [], [root]
-        while stack:
-            value = stack.pop()
-            if value in found:
-                continue
-            found.append(value)
-            stack.extend(node.outputs[0] for node in self.consumers.get(value, ()) if self.moves(node))
-        return found
+        if root not in self._members:
+            found, stack = dict.fromkeys([root]), [root]
+            while stack:
+                value = stack.pop()
+                made = [node.outputs[0] for node in self.consumers.get(value, ()) if self.moved(node) == value]
+                stack.extend(name for name in made if name not in found)
+                found.update(dict.fromkeys(made))
+            self._members[root] = list(found)
+        return self._members[root]
 
     def readers(self, root: str) -> list[tuple[Node, str]]:
         """The nodes that use a tensor or a moved form of it, each with the form it reads; dataflow order."""
@@ -124,7 +147,7 @@ class Skeleton:
             (node, member)
             for member in self.members(root)
             for node in self.consumers.get(member, ())
-            if not self.moves(node)
+            if self.moved(node) != member
         ]
         return sorted(readers, key=lambda reader: self.order.get(reader[0].index, 0))
 
