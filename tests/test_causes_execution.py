@@ -20,7 +20,7 @@ def graph(kind: str) -> Graph:
     return Graph("onnx", (node,), {"x": Value("x", "x"), "y": Value("y", "y")}, {}, ("x",), ("y",))
 
 
-def scene(kind: str, expected, found, noise: float | None = None, extra=None):
+def scene(kind: str, expected, found, noise: float | None = None, extra=None, step: float | None = None):
     delta = np.abs(found.astype(np.float64) - expected)
     errors = Errors(
         float(delta.max()), float(delta.mean()), float(delta.sum()), float(delta.std()), 1.0, 0.9, (0, 0), 1.0
@@ -28,9 +28,8 @@ def scene(kind: str, expected, found, noise: float | None = None, extra=None):
     local = Difference(errors, 1.0, float(np.abs(expected).max()), expected.size)
     region = Region((0,), (), ("x",))
     pair = PairedValues("y", "y", "name", 1.0, reference_region=region, candidate_region=region)
-    measured = Measured(
-        pair, expected.shape, found.shape, "float32", "float32", local, local, Noise(noise, 1.0) if noise else None
-    )
+    floor = Noise(noise, 1.0) if noise else None
+    measured = Measured(pair, expected.shape, found.shape, "float32", "float32", local, local, floor, step)
     values = {"x": X, "y": expected}
     evidence = Evidence(expected, found, (values | (extra or {}), values | {"y": found}))
     return find_causes((graph(kind), graph(kind)), [measured], {"y": evidence})
