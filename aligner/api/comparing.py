@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,9 +16,11 @@ from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import read_mapping, resolve
 from aligner.alignment.saved_mapping import spelled
 from aligner.api import memory, noise_floor, summary
+from aligner.api.dissecting import dissections
 from aligner.api.evidence import gather
 from aligner.api.fed_values import fed_pairs
 from aligner.api.given_inputs import input_items
+from aligner.api.lockstep import Lockstep, expected_profile
 from aligner.api.noise_floor import Floor
 from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.opening import open_side, side_info, target_name
@@ -32,7 +34,7 @@ from aligner.capture.profile import profile
 from aligner.diagnosis.causes import find_causes
 from aligner.diagnosis.conclusion import conclude
 from aligner.diagnosis.ill_conditioned import condition
-from aligner.diagnosis.tolerance import region_numbers
+from aligner.diagnosis.tolerance import is_coarse, region_numbers
 from aligner.diagnosis.verdicts import Judgement, Rules, doubtful, judge
 from aligner.errors import ComparisonError
 from aligner.inputs import PreparedFeeds, Preprocessing, prepare_feeds
@@ -40,6 +42,7 @@ from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
 from aligner.records.measurement import Measured
+from aligner.records.tensor import CapturedTensor
 
 _GUILTY = frozenset({"introduced", "nonfinite"})
 Local = Literal["auto", "always", "never"]
@@ -211,16 +214,69 @@ class _Comparing:
     def run(self, inputs: Any) -> Comparison:
         with self._clock.phase("feed"):
             fed = self._feed(inputs)
+        if self._outgrows_memory():
+            passes, alignment = self._sweep(fed)
+            return self._conclude(passes, alignment, fed)
         with self._clock.phase("observe"):
             self._observe()
         with self._clock.phase("align"):
             alignment = self._align(fed)
-        passes = Passes(self._reference, self._candidate, alignment.pairs, self._options.atol, self._options.rtol)
+        passes = self._passes(alignment)
         with self._clock.phase("accumulated"):
             passes.accumulated()
         with self._clock.phase("local"):
-            self._local(passes)
+            self._local(passes, passes.local)
         return self._conclude(passes, alignment, fed)
+
+    def _passes(self, alignment: Alignment) -> Passes:
+        return Passes(self._reference, self._candidate, alignment.pairs, self._options.atol, self._options.rtol)
+
+    def _outgrows_memory(self) -> bool:
+        """Whether the tensors of a side, as far as its shapes are known, are too many to keep; notes what to expect."""
+        with self._clock.phase("observe"):
+            expected = [expected_profile(side.graph) for side in (self._reference, self._candidate)]
+        budget = memory.keep_budget(self._options.memory_limit) // 2
+        self._reference.profile, self._candidate.profile = expected
+        return all(one is not None for one in expected) and any(one.size > budget for one in expected if one)
+
+    def _sweep(self, fed: PreparedFeeds) -> tuple[Passes, Alignment]:
+        """Both models in lockstep; whatever the sketches change about the pairs is measured by further runs."""
+        with self._clock.phase("observe"):
+            untouched = self._untouched()
+        with self._clock.phase("align"):
+            alignment = self._align(fed, sketched=False)
+        passes = self._passes(alignment)
+        session = self._candidate.session
+        local = self._options.local != "never" and session.can_inject and session.runs_concurrently
+        with self._clock.phase("lockstep"):
+            sweep = Lockstep(passes, self._reference, self._candidate, local=local)
+            as_expected = sweep.run(alignment.pairs)
+        for side, survey in zip((self._reference, self._candidate), sweep.surveys, strict=True):
+            self._watch_observer(side, untouched.get(side.role, survey.kept))
+        with self._clock.phase("align"):
+            alignment = self._align(fed)
+        if not as_expected:
+            passes = self._passes(alignment)
+        missing, others = passes.revise(alignment.pairs)
+        with self._clock.phase("accumulated"):
+            passes.accumulated(missing) if as_expected else passes.accumulated()
+        with self._clock.phase("local"):
+            done = local and as_expected and not others
+            self._local(passes, (lambda: None) if done else passes.local)
+        return passes, alignment
+
+    def _untouched(self) -> dict[str, tuple[CapturedTensor, ...]]:
+        """What the untouched models answer; a reference that is observed faithfully need not be asked."""
+        reference, candidate = self._reference, self._candidate
+        asked = (candidate,) if reference.session.observes_faithfully else (reference, candidate)
+        return {side.role: side.predict() for side in asked}
+
+    def _watch_observer(self, side: OpenSide, untouched: Sequence[CapturedTensor]) -> None:
+        self._observer.keep(side, untouched)
+        assert side.profile is not None
+        note = memory.observer_effect(side.role, untouched, side.profile.sketches, side.graph)
+        if note:
+            self._notes += [note, *unsteady(side)]
 
     def _feed(self, inputs: Any) -> PreparedFeeds:
         info = side_info(self._reference), side_info(self._candidate)
@@ -235,14 +291,10 @@ class _Comparing:
         budget = memory.keep_budget(self._options.memory_limit) // 2
         for side in (self._reference, self._candidate):
             untouched = side.predict()
-            self._observer.keep(side, untouched)
-            graph = side.graph
             side.profile = profile(side.run(None), budget)
-            note = memory.observer_effect(side.role, untouched, side.profile.sketches, graph)
-            if note:
-                self._notes += [note, *unsteady(side)]
+            self._watch_observer(side, untouched)
 
-    def _align(self, fed: PreparedFeeds) -> Alignment:
+    def _align(self, fed: PreparedFeeds, *, sketched: bool = True) -> Alignment:
         progress.enter("", "pairing tensors")
         left, right = self._reference, self._candidate
         assert left.profile is not None and right.profile is not None
@@ -252,16 +304,17 @@ class _Comparing:
         alignment = align(
             left.graph,
             right.graph,
-            reference_sketches=left.profile.sketches,
-            candidate_sketches=right.profile.sketches,
+            reference_sketches=left.profile.sketches if sketched else None,
+            candidate_sketches=right.profile.sketches if sketched else None,
             inputs=fed_pairs(fed, left, right),
             mapping=resolve(mapping or (), left.graph, right.graph),
             method=self._options.align_by,
         )
-        self._notes += alignment.notes
+        if sketched:
+            self._notes += alignment.notes
         return alignment
 
-    def _local(self, passes: Passes) -> None:
+    def _local(self, passes: Passes, measure: Callable[[], None]) -> None:
         session = self._candidate.session
         if self._options.local == "never":
             self._notes.append("local errors were not measured (--local never): locations are estimates")
@@ -275,16 +328,22 @@ class _Comparing:
                 )
             self._notes.append("nothing can be injected into the candidate: locations are estimates")
             return
-        passes.local()
+        measure()
         graphs = self._reference.graph, self._candidate.graph
         passes.noise(doubtful(graphs, list(passes.measured.values())))
 
-    def _floor(self, passes: Passes, measured: list[Measured], judgements: list[Judgement]) -> Floor | None:
+    def _floor(
+        self, passes: Passes, measured: list[Measured], judgements: list[Judgement], coarse: bool
+    ) -> Floor | None:
         """Both sides from another seed, the reference in float64: asked for, or needed to judge."""
-        if not noise_floor.is_wanted(self._options.noise_floor, measured, judgements, self._candidate.graph.outputs):
+        outputs, asked = self._candidate.graph.outputs, self._options.noise_floor
+        if self._options.tolerance is not None or coarse:
+            asked = bool(asked)
+        if not noise_floor.is_wanted(asked, measured, judgements, outputs):
             return None
         with self._clock.phase("noise floor"):
             floor = noise_floor.measure(self._reference, self._candidate, passes, measured, judgements)
+            floor.telling = not coarse
         self._notes += floor.notes
         return floor
 
@@ -298,7 +357,8 @@ class _Comparing:
             if first is not None:
                 passes.count_unique(first.pair.candidate)
                 measured = list(passes.measured.values())
-        floor = self._floor(passes, measured, judgements)
+        quantized = any(region_numbers(graphs, item).quantized for item in measured)
+        floor = self._floor(passes, measured, judgements, quantized or any(map(is_coarse, graphs)))
         if floor is not None and floor.excuses():
             judgements = judge(graphs, measured, rules, floor.excuses())
         writers = summary.SideWriter(self._reference), summary.SideWriter(self._candidate)
@@ -311,7 +371,7 @@ class _Comparing:
         outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
         self._notes += [*summary.unanswered_outputs(graphs, alignment), *summary.shared_nonfinite(outputs)]
         coverage = summary.coverage(alignment)
-        state = condition(pairs, outputs) if floor is not None else None
+        state = condition(pairs, outputs) if floor is not None and floor.telling else None
         conclusion = conclude(
             pairs,
             outputs,
@@ -319,7 +379,7 @@ class _Comparing:
             coverage,
             constant_input=_constant(fed),
             random_input=fed.random,
-            quantized=any(region_numbers(graphs, item).quantized for item in measured),
+            quantized=quantized,
             condition=state.reason if state is not None else None,
         )
         with self._clock.phase("diagnose"):
@@ -330,15 +390,18 @@ class _Comparing:
                 if judgement.verdict in _GUILTY
             ]
             culprits = [item for item, _ in guilty]
+            evidence = gather(self._reference, self._candidate, passes, culprits) if culprits else {}
             causes = find_causes(
                 graphs,
                 culprits,
-                gather(self._reference, self._candidate, passes, culprits) if culprits else {},
+                evidence,
                 measured=measured,
                 verdicts={m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)},
                 notes=[*self._notes, *self._reference.session.notes, *self._candidate.session.notes],
             )
         with self._clock.phase("draw"):
+            places = {place: item for place, item in enumerate(measured) if judgements[place].verdict in _GUILTY}
+            parts = dissections(graphs, places, evidence) if conclusion.verdict == "diverged" else ()
             pictures = previews(passes, pairs, outputs, graphs[0].channels) if conclusion.verdict == "diverged" else ()
         tolerance = Tolerance(
             atol=self._options.atol,
@@ -364,6 +427,7 @@ class _Comparing:
             timing=self._clock.timing(),
             command=self._options.command,
             previews=pictures,
+            dissections=parts,
             mapping=tuple(spelled(alignment.pairs, *graphs)),
         )
 

@@ -40,6 +40,8 @@ class Floor:
     local: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Candidate value → the distances (reference, candidate) of a doubtful node, its inputs held equal."""
     notes: list[str] = field(default_factory=list)
+    telling: bool = True
+    """Whether distances from float64 say anything of the whole: not of a model that is meant to be coarser."""
 
     def excuses(self) -> dict[str, str]:
         """Doubtful nodes that are as near to float64 as the reference's own, and the words that say so."""
@@ -64,8 +66,6 @@ def is_wanted(
     """Whether to measure: as the user asked, else where the verdict is doubtful."""
     if asked is not None:
         return asked
-    if any(item.step is not None for item in measured):
-        return False
     guilty = [pair for pair in zip(measured, judgements, strict=True) if pair[1].verdict in {"introduced", "nonfinite"}]
     if guilty:
         return all(in_doubt(*pair) for pair in guilty)

@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from aligner.records.graph import Graph, Node, Weight
+from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
 
 _UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
@@ -44,8 +44,9 @@ def unit(dtype: str | None) -> float:
 class RegionNumbers:
     """What the bound needs of a region: reduction length, whether it only moves data, how its weights are stored.
 
-    ``unit`` is that of the coarsest dtype among what the candidate's region reads and gives; ``step`` its largest
-    quantisation step, 0 for float regions; ``offset`` the largest bias that its sums are cancelled by.
+    ``unit`` is that of the coarsest dtype among what the candidate's region reads and gives; ``step`` the largest
+    quantisation step of what it computes, 0 for floats; ``stepped``: it reads or computes quantised tensors. What half a
+    step at its inputs does to its output is measured, not guessed; ``offset`` the largest bias that its sums are cancelled by.
     ``rounded`` tensors are judged by how many elements flip, not by how far.
     """
 
@@ -55,6 +56,7 @@ class RegionNumbers:
     quantized: bool
     unit: float
     step: float
+    stepped: bool
     offset: float
     rounded: bool
 
@@ -70,22 +72,33 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
         str(node.attributes["fused_activation"]) for node in nodes[1] if node.attributes.get("fused_activation")
     }
     fed = [graphs[1].values[v] for v in regions[1].inputs if v in graphs[1].values]
-    steps = [max(v.quantization.scale) for v in fed if v.quantization is not None and v.quantization.scale]
+    inner = [graphs[1].values[v] for node in nodes[1] for v in node.outputs if v in graphs[1].values]
     coarsest = max([unit(measured.reference_dtype), unit(measured.candidate_dtype), *(unit(v.dtype) for v in fed)])
     if coarsest > _UNITS["float32"]:
         coarsest = min(coarsest, max(declared_unit(graph) for graph in graphs))
     same_dtype = coarsest == min(unit(measured.reference_dtype), unit(measured.candidate_dtype))
-    step = max([*steps, measured.step or 0.0])
+    step = max([*_steps(inner), measured.step or 0.0])
+    stepped = bool(step or _steps(fed))
     return RegionNumbers(
         reduction=reduction,
-        exact=same_dtype and kinds <= EXACT_KINDS | {"none"} and not step,
+        exact=same_dtype and kinds <= EXACT_KINDS | {"none"} and not stepped,
         unit=coarsest,
         step=step,
+        stepped=stepped,
         offset=_offset(graphs[1], measured, nodes[1]),
-        rounded=not step and rounds_to_integers(measured.candidate_dtype, nodes[1]),
+        rounded=not stepped and rounds_to_integers(measured.candidate_dtype, nodes[1]),
         storage=_storage(graphs, measured),
-        quantized=step > 0 or _storage(graphs, measured) >= _QUANTIZED_UNIT,
+        quantized=stepped or _storage(graphs, measured) >= _QUANTIZED_UNIT,
     )
+
+
+def _steps(values: Iterable[Value]) -> list[float]:
+    """The quantisation steps of what is stored in few bits; 32-bit sums are as good as exact."""
+    return [
+        max(value.quantization.scale)
+        for value in values
+        if value.quantization is not None and value.quantization.scale and "32" not in (value.dtype or "")
+    ]
 
 
 def declared_unit(graph: Graph) -> float:
@@ -101,6 +114,11 @@ def declared_unit(graph: Graph) -> float:
         if value in graph.values and (graph.values[value].dtype or "float32").lower().endswith(_FLOATS)
     ]
     return max((u for u in set(units) if units.count(u) >= _AS_A_RULE * len(units)), default=_UNITS["float32"])
+
+
+def is_coarse(graph: Graph) -> bool:
+    """Whether a model computes in less than float32 as a rule."""
+    return declared_unit(graph) > _UNITS["float32"]
 
 
 def _storage(graphs: tuple[Graph, Graph], measured: Measured) -> float:
@@ -182,10 +200,10 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
     growth = 8 + math.sqrt(numbers.reduction)
     relative = max(numbers.unit * growth, _SMALLEST) + 8 * numbers.storage
     limit = relative * (difference.peak + numbers.offset)
-    if numbers.step:
+    if numbers.stepped:
         limit += 1.5 * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
     if measured.noise is not None and not numbers.rounded:
-        factor = _STEPS_OF_NOISE if numbers.step else growth
+        factor = _STEPS_OF_NOISE if numbers.stepped else growth
         limit = max(limit, factor * measured.noise.max_abs)
     return limit
 

@@ -15,6 +15,9 @@ _FLIPPED = 0.01
 _SATURATED = 1e-3
 """Share of elements outside the quantised range from which a tensor counts as saturated."""
 SATURATES = "the quantised range is too small"
+CUT_BEFORE = "fed with values that the quantised range cuts off"
+_READING = frozenset({"dequantize", "reshape", "transpose", "identity"})
+"""Kinds that hold no range of their own: what is cut off there was cut off before."""
 _QUANTIZED_RELATIVE = 0.08
 """Relative root-mean-square error that eight-bit weights and activations explain at one node …"""
 _QUANTIZED_PEAKS = 3.0
@@ -108,12 +111,15 @@ def _own(
     if difference.mismatched:
         share = difference.mismatched / max(difference.size, 1)
         return Judgement("nonfinite", limit, f"NaN or infinity on one side only, {share:.1%} of the elements")
+    cut_before = any(by_value[v].saturated > _SATURATED for v in item.pair.candidate_region.inputs if v in by_value)
     if _within(item, limit, rules, quantized):
+        if item.saturated > _SATURATED and cut_before and {node.kind for node in nodes[-1:]} <= _READING:
+            return Judgement("inherited", limit, CUT_BEFORE)
         if item.saturated > _SATURATED:
             return Judgement("introduced", limit, f"{SATURATES}: {item.saturated:.2%} of the elements are cut off")
         return Judgement("aligned", limit)
-    if any(by_value[value].saturated > _SATURATED for value in item.pair.candidate_region.inputs if value in by_value):
-        return Judgement("inherited", limit, "fed with values that the quantised range cuts off")
+    if cut_before:
+        return Judgement("inherited", limit, CUT_BEFORE)
     last = [graphs[1].nodes[i] for i in item.pair.candidate_region.nodes]
     if rounds_to_integers(item.candidate_dtype, last) and _only_flips(item):
         return Judgement("aligned", limit, "rounded values flip by one step")

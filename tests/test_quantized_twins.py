@@ -1,0 +1,82 @@
+"""A model and its int8 twin: alike in either direction where the twin is good, and the bad tensor found where not."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+import aligner  # noqa: E402
+
+RNG = np.random.default_rng(1)
+KERNELS = [(RNG.standard_normal((8, c, 3, 3)) / np.sqrt(9 * c)).astype(np.float32) for c in (3, 8, 8)]
+X = RNG.uniform(-1, 1, (1, 3, 14, 14)).astype(np.float32)
+
+
+def chain(ranges=None):
+    """Three convolutions with ReLU; ``ranges``: what the tensors x, r0, r1, r2 are quantised for."""
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    nodes, weights, source = [], {}, "x"
+
+    def quantised(name, largest):
+        weights[f"{name}_s"], weights[f"{name}_z"] = np.float32(largest / 127), np.int8(0)
+        operands = [f"{name}_s", f"{name}_z"]
+        nodes.append(helper.make_node("QuantizeLinear", [name, *operands], [f"{name}_q"], f"{name}/q"))
+        nodes.append(helper.make_node("DequantizeLinear", [f"{name}_q", *operands], [f"{name}_d"], f"{name}/d"))
+        return f"{name}_d"
+
+    if ranges is not None:
+        source = quantised("x", ranges[0])
+    for number, kernel in enumerate(KERNELS):
+        weights[f"k{number}"] = kernel
+        if ranges is not None:
+            step = np.float32(np.abs(kernel).max() / 127)
+            weights |= {f"k{number}": np.rint(kernel / step).astype(np.int8), f"k{number}_s": step}
+            nodes.append(helper.make_node("DequantizeLinear", [f"k{number}", f"k{number}_s"], [f"k{number}_d"]))
+        read = f"k{number}" if ranges is None else f"k{number}_d"
+        nodes.append(helper.make_node("Conv", [source, read], [f"c{number}"], f"conv{number}"))
+        nodes.append(helper.make_node("Relu", [f"c{number}"], [f"r{number}"], f"relu{number}"))
+        source = f"r{number}" if ranges is None else quantised(f"r{number}", ranges[number + 1])
+    nodes.append(helper.make_node("Flatten", [source], ["y"], "flat"))
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", floats, X.shape)],
+        [helper.make_tensor_value_info("y", floats, None)],
+        [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+GOOD = (1.0, 3.0, 2.5, 2.0)
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["float to int8", "int8 to float"])
+def test_a_good_twin_is_aligned_whichever_side_it_is_on(back):
+    sides = (chain(GOOD), chain()) if back else (chain(), chain(GOOD))
+    result = aligner.compare(*sides, [X])
+    assert result.verdict == "aligned"
+    assert "quantisation noise" in result.comparison.reason
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["float to int8", "int8 to float"])
+def test_a_range_too_small_is_found_whichever_side_it_is_on(back):
+    bad = chain((1.0, 3.0, 0.5, 2.0))
+    sides = (bad, chain()) if back else (chain(), bad)
+    result = aligner.compare(*sides, [X])
+    assert result.verdict == "diverged"
+    first = result.first_divergence
+    assert {"r1", "r1_q", "r1_d", "c1"} & {first.reference.name, first.candidate.name}
+    assert len(result.comparison.introduced) == 1
+
+
+def test_a_fault_is_found_under_quantisation_noise():
+    wrong = chain(GOOD)
+    tensor = next(tensor for tensor in wrong.graph.initializer if tensor.name == "k1")
+    kernel = onnx.numpy_helper.to_array(tensor).copy()
+    kernel[:, :4] *= -1
+    tensor.CopyFrom(onnx.numpy_helper.from_array(kernel, "k1"))
+    result = aligner.compare(chain(), wrong, [X])
+    assert result.verdict == "diverged" and "conv1" in result.first_divergence.candidate_nodes
