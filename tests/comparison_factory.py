@@ -17,6 +17,7 @@ from aligner.records.comparison import (
     Tolerance,
     Unpaired,
 )
+from aligner.records.dissection import Dissection, RegionNode, Setting, WeightComparison, WeightFacts
 
 STATISTICS = TensorStatistics(
     mean=0.0123456,
@@ -129,6 +130,59 @@ FINDING = Finding(
 )
 
 
+DISSECTION = Dissection(
+    pair=5,
+    reference=(
+        RegionNode(
+            "%input.5",
+            "aten::_convolution",
+            "conv",
+            "lateral.3",
+            "face/decoder.py:45",
+            (("pads", "(1, 1), (1, 1)"), ("strides", "1, 1")),
+            ("lateral.3.weight 2×2×3×3 float32",),
+        ),
+    ),
+    candidate=(
+        RegionNode(
+            "/lateral/3/Conv",
+            "Conv",
+            "conv",
+            "lateral.3",
+            None,
+            (("pads", "(0, 2), (0, 2)"), ("strides", "1, 1")),
+            ("lateral.3.weight 2×2×3×3 float32",),
+        ),
+    ),
+    settings=(
+        Setting(("%input.5", "/lateral/3/Conv"), "strides", "1, 1", "1, 1", False),
+        Setting(("%input.5", "/lateral/3/Conv"), "pads", "(1, 1), (1, 1)", "(0, 2), (0, 2)", True),
+    ),
+    weights=(
+        WeightComparison(
+            nodes=("%input.5", "/lateral/3/Conv"),
+            role="kernel",
+            reference=WeightFacts("lateral.3.weight", (2, 2, 3, 3), 0.19, 0.31, -0.9, 1.1),
+            candidate=WeightFacts("lateral.3.weight", (2, 2, 3, 3), 0.0001, 0.0417, -0.08, 0.07),
+            max_abs=1.03,
+            relative=0.97,
+            correlation=0.02,
+            differs=True,
+        ),
+        WeightComparison(
+            nodes=("%input.5", "/lateral/3/Conv"),
+            role="bias",
+            reference=WeightFacts("lateral.3.bias", (2,), 0.5, 0.1, 0.4, 0.6),
+            candidate=WeightFacts("lateral.3.bias", (2,), 0.5, 0.1, 0.4, 0.6),
+            max_abs=0.0,
+            relative=0.0,
+            correlation=1.0,
+            differs=False,
+        ),
+    ),
+)
+
+
 def diverged(**changes) -> Comparison:
     every = pairs()
     plain = Comparison(
@@ -153,6 +207,7 @@ def diverged(**changes) -> Comparison:
         notes=("exposing intermediates changed no output",),
         timing={"align": 0.21, "run": 1.93},
         command="align compare face.pt face.onnx --input face.png",
+        dissections=(DISSECTION,),
     )
     return replace(plain, **changes)
 
@@ -170,6 +225,7 @@ def aligned(**changes) -> Comparison:
         coverage=Coverage(1.0, 1.0, 12, 0),
         unpaired_reference=(),
         unpaired_candidate=(),
+        dissections=(),
     )
     return replace(plain, **changes)
 

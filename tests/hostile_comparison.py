@@ -7,12 +7,21 @@ from dataclasses import replace
 import comparison_factory as factory
 
 from aligner.records.comparison import Comparison, FedInput, Finding
+from aligner.records.dissection import Dissection, RegionNode, Setting, WeightComparison, WeightFacts
 
 SCRIPT = "<script>window.harmed=1</script>"
 EVIL = (
     f"{SCRIPT}</script><!--<script>\"'><img src=x onerror=window.harmed=1>&lt;\\u003c{{{{7*7}}}}`|]]>"
     "\x00\x1b[31m\r\n::error::x%0A\u202e\u2028\ud800\ufffe@all #1 [a](javascript:x)"
 )
+
+
+def _dissection() -> Dissection:
+    node = RegionNode(EVIL, EVIL, EVIL, EVIL, EVIL, ((EVIL, EVIL),), (EVIL,))
+    facts = WeightFacts(EVIL, (2, 2), 0.0, 1.0, -1.0, 1.0)
+    setting = Setting((EVIL, EVIL), EVIL, EVIL, None, True)
+    weight = WeightComparison((EVIL, EVIL), EVIL, facts, facts, 1.0, 1.0, 0.0, True)
+    return Dissection(0, (node,), (node, node), (setting,), (weight,))
 
 
 def hostile() -> Comparison:
@@ -40,4 +49,5 @@ def hostile() -> Comparison:
         inputs=(FedInput(EVIL, EVIL, None, EVIL),),
         unpaired_reference=tuple(replace(item, reason=EVIL) for item in comparison.unpaired_reference),
         command=EVIL,
+        dissections=(_dissection(),),
     )

@@ -133,7 +133,7 @@ def test_pictures_without_colour_are_letters(console):
     text = printed(console)
     assert "▀" not in text
     assert "from low to high: ' .:-=+*#%@'" in text
-    first = section(re.sub(r"\x1b\[[0-9;]*m", "", text), "reference -1")[0]
+    first = section(re.sub(r"\x1b\[[0-9;]*m", "", text), "reference -1")[1]
     assert first[54:].strip() == "@@@@@@"  # the corner where channel 3 is wrong
     assert first[:27].strip().startswith("....:::---===")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from aligner.records.preview import BLANK, NOT_FINITE, Histogram, Picture, Preview, WorstElement
+from aligner.diff.drawing import folded, grid, picture, value_range
+from aligner.records.preview import Histogram, Preview, WorstElement
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,10 +17,6 @@ if TYPE_CHECKING:
 
 SIDE, TILES, BINS, WORST = 128, 16, 40, 5
 """Pixels along a picture's longer side, most tiles, bins of a histogram, worst elements."""
-
-_LEVELS = BLANK - 1
-_NOTHING = float("-inf")
-"""Stands for what is no part of the tensor, while it is drawn; what is not finite in the tensor is NaN then."""
 
 
 def preview(
@@ -44,18 +41,18 @@ def preview(
         columns = math.ceil(math.sqrt(len(chosen)))
         size = SIDE // columns
         stacks = [stack[chosen] for stack in (planes, others, difference)]
-        grids = [_grid(stack, columns, size, stack is stacks[2]) for stack in stacks]
-    low, high = _range(*stacks[:2])
-    _, worst = _range(stacks[2])
+        grids = [grid(stack, columns, size, stack is stacks[2]) for stack in stacks]
+    low, high = value_range(*stacks[:2])
+    _, worst = value_range(stacks[2])
     return Preview(
         pair=pair,
         error=error,
         axis=axis,
         channels=tuple(int(place) for place in chosen),
         columns=columns,
-        reference=_picture(grids[0], low, high),
-        candidate=_picture(grids[1], low, high),
-        difference=_picture(grids[2], 0.0, worst),
+        reference=picture(grids[0], low, high),
+        candidate=picture(grids[1], low, high),
+        difference=picture(grids[2], 0.0, worst),
         histogram=_histogram(reference, candidate),
         worst=_worst_elements(reference, candidate),
     )
@@ -77,18 +74,7 @@ def _planes(array: Array, channels: str) -> tuple[Floats, int | None]:
         return values, dropped
     if values.ndim == 2 and 1 not in values.shape:
         return values[None], None
-    return _folded(values.reshape(-1))[None], None
-
-
-def _folded(line: Floats) -> Floats:
-    """A line of numbers as rows of a near-square, padded at its end."""
-    import numpy as np
-
-    width = math.ceil(math.sqrt(line.size))
-    height = math.ceil(line.size / width)
-    folded = np.full(height * width, _NOTHING)
-    folded[: line.size] = line
-    return folded.reshape(height, width)
+    return folded(values.reshape(-1))[None], None
 
 
 def _worst_planes(difference: Floats) -> NDArray[np.intp]:
@@ -101,65 +87,11 @@ def _worst_planes(difference: Floats) -> NDArray[np.intp]:
     return np.sort(np.argsort(-np.where(np.isnan(largest), np.inf, largest), kind="stable")[:TILES])
 
 
-def _grid(planes: Floats, columns: int, size: int, largest: bool) -> Floats:
-    """Planes side by side, each shrunk to ``size``, a line of nothing between them."""
-    import numpy as np
-
-    tiles = [_shrunk(plane, size, largest) for plane in planes]
-    height, width = tiles[0].shape
-    rows = math.ceil(len(tiles) / columns)
-    gap = 1 if len(tiles) > 1 else 0
-    grid = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), _NOTHING)
-    for place, tile in enumerate(tiles):
-        top, left = place // columns * (height + gap), place % columns * (width + gap)
-        grid[top : top + height, left : left + width] = tile
-    return grid
-
-
-def _shrunk(plane: Floats, size: int, largest: bool) -> Floats:
-    """Blocks of elements as one pixel each: their mean, or the largest; never enlarged."""
-    import numpy as np
-
-    step = max(1, math.ceil(max(plane.shape) / size))
-    if step == 1:
-        return plane
-    edges = [np.arange(0, length, step) for length in plane.shape]
-    if largest:
-        shrunk: Floats = np.maximum.reduceat(np.maximum.reduceat(plane, edges[0], axis=0), edges[1], axis=1)
-        return shrunk
-    total = np.add.reduceat(np.add.reduceat(plane, edges[0], axis=0), edges[1], axis=1)
-    counts = [np.diff(np.append(edge, length)) for edge, length in zip(edges, plane.shape, strict=True)]
-    mean: Floats = total / np.outer(*counts)
-    return mean
-
-
-def _range(*arrays: Floats) -> tuple[float, float]:
-    import numpy as np
-
-    finite = [array[np.isfinite(array)] for array in arrays]
-    lows = [float(values.min()) for values in finite if values.size]
-    highs = [float(values.max()) for values in finite if values.size]
-    return (min(lows), max(highs)) if lows else (0.0, 0.0)
-
-
-def _picture(grid: Floats, low: float, high: float) -> Picture:
-    import numpy as np
-
-    span = high - low
-    finite = np.isfinite(grid)
-    scaled = np.zeros_like(grid) if span <= 0 or not math.isfinite(span) else (grid - low) / span * _LEVELS
-    levels = np.rint(np.clip(np.where(finite, scaled, 0.0), 0, _LEVELS))
-    levels[~finite] = NOT_FINITE
-    levels[grid == _NOTHING] = BLANK
-    height, width = grid.shape
-    return Picture(height, width, low, high, levels.astype(np.uint8).tobytes())
-
-
 def _histogram(reference: Array, candidate: Array) -> Histogram | None:
     import numpy as np
 
     sides = [array[np.isfinite(array)].astype(np.float64) for array in (reference, candidate)]
-    low, high = _range(*sides)
+    low, high = value_range(*sides)
     if not low < high or not math.isfinite(high - low):
         return None
     counts = [np.histogram(side, bins=BINS, range=(low, high))[0] for side in sides]

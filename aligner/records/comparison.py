@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aligner.records.dissection import Dissection
 from aligner.records.preview import Preview
 
 PairVerdict = Literal["aligned", "introduced", "inherited", "nonfinite", "nondeterministic", "incomparable"]
@@ -188,6 +189,7 @@ class Comparison:
     timing: Mapping[str, float] = field(default_factory=dict)
     command: str | None = None
     previews: tuple[Preview, ...] = ()
+    dissections: tuple[Dissection, ...] = ()
     mapping: tuple[tuple[str, str], ...] = ()
     """The pairing as a mapping file spells it (reference, candidate); not part of the JSON report."""
 

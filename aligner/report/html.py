@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from aligner.records.comparison import Comparison, Finding, Pair, Unpaired
+from aligner.records.dissection import Dissection
+from aligner.report.dissection_view import dissection_view
 from aligner.report.document_file import write_text
 from aligner.report.excerpt import one_line
 from aligner.report.json_document import pair_document, plain
@@ -110,6 +112,7 @@ def _data(comparison: Comparison) -> dict[str, Any]:
         "words": {name: mark.strip("→? ") for name, mark in MARKS.items()},
         "causes": _causes_by_pair(comparison),
         "previews": {preview.pair: preview_views(preview) for preview in comparison.previews},
+        "regions": {item.pair: _region(item) for item in comparison.dissections},
     }
 
 
@@ -119,6 +122,16 @@ def _safe(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _safe(item) for name, item in value.items()}
     return [_safe(item) for item in value] if isinstance(value, list) else value
+
+
+def _region(dissection: Dissection) -> dict[str, Any]:
+    """A region whose texts are safe; its pictures are ours, and longer than any name may be."""
+    view = dissection_view(dissection)
+    strips = [weight.pop("strip") for weight in view["weights"]]
+    safe: dict[str, Any] = _safe(plain(view))
+    for weight, strip in zip(safe["weights"], strips, strict=True):
+        weight["strip"] = strip
+    return safe
 
 
 def _causes_by_pair(comparison: Comparison) -> dict[int, list[dict[str, Any]]]:

@@ -30,6 +30,7 @@ from aligner.records.comparison import (
     Tolerance,
     Unpaired,
 )
+from aligner.report.dissection_document import dissection_document, dissection_from
 from aligner.report.document_file import write_document
 from aligner.report.preview_document import preview_document, preview_from
 
@@ -125,6 +126,7 @@ def to_document(comparison: Comparison) -> Document:
         "timing": plain(comparison.timing),
         "command": comparison.command,
         "previews": [preview_document(preview) for preview in comparison.previews],
+        "regions": [dissection_document(dissection) for dissection in comparison.dissections],
     }
 
 
@@ -203,6 +205,7 @@ def _comparison(document: Mapping[str, Any]) -> Comparison:
         timing=dict(document.get("timing", {})),
         command=document.get("command"),
         previews=tuple(preview_from(item) for item in document.get("previews", ())),
+        dissections=tuple(dissection_from(item) for item in document.get("regions", ())),
     )
 
 

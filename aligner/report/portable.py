@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from aligner.records.comparison import Comparison, Finding, ModelSummary, Pair, Side, Unpaired
+from aligner.records.dissection import Dissection, RegionNode
 
 
 def portable(comparison: Comparison, folder: Path | None = None) -> Comparison:
@@ -43,6 +44,7 @@ class _Traveller:
             causes=tuple(map(self._cause, made.causes)),
             notes=tuple(map(self._prose, made.notes)),
             command=self._command(made.command),
+            dissections=tuple(map(self._dissection, made.dissections)),
         )
 
     def _model(self, summary: ModelSummary) -> ModelSummary:
@@ -61,6 +63,14 @@ class _Traveller:
 
     def _unpaired(self, item: Unpaired) -> Unpaired:
         return replace(item, side=self._side(item.side))
+
+    def _dissection(self, item: Dissection) -> Dissection:
+        return replace(
+            item, reference=tuple(map(self._node, item.reference)), candidate=tuple(map(self._node, item.candidate))
+        )
+
+    def _node(self, node: RegionNode) -> RegionNode:
+        return node if node.source is None else replace(node, source=self._path(node.source))
 
     def _cause(self, cause: Finding) -> Finding:
         return replace(cause, evidence=self._prose(cause.evidence), suggestion=self._prose(cause.suggestion))

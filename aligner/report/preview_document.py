@@ -23,9 +23,9 @@ def preview_document(preview: Preview) -> dict[str, Any]:
         "axis": preview.axis,
         "channels": list(preview.channels),
         "columns": preview.columns,
-        "reference": _picture_document(preview.reference),
-        "candidate": _picture_document(preview.candidate),
-        "difference": _picture_document(preview.difference),
+        "reference": picture_document(preview.reference),
+        "candidate": picture_document(preview.candidate),
+        "difference": picture_document(preview.difference),
         "histogram": None
         if histogram is None
         else {
@@ -52,9 +52,9 @@ def preview_from(document: Mapping[str, Any]) -> Preview:
         axis=document["axis"],
         channels=tuple(map(int, document["channels"])),
         columns=int(document["columns"]),
-        reference=_picture(document["reference"]),
-        candidate=_picture(document["candidate"]),
-        difference=_picture(document["difference"]),
+        reference=picture_from(document["reference"]),
+        candidate=picture_from(document["candidate"]),
+        difference=picture_from(document["difference"]),
         histogram=None
         if histogram is None
         else Histogram(
@@ -70,7 +70,8 @@ def preview_from(document: Mapping[str, Any]) -> Preview:
     )
 
 
-def _picture_document(picture: Picture) -> dict[str, Any]:
+def picture_document(picture: Picture) -> dict[str, Any]:
+    """PICTURE of the JSON report."""
     pixels = base64.b64encode(zlib.compress(picture.pixels, 9)).decode("ascii")
     return {
         "height": picture.height,
@@ -81,7 +82,8 @@ def _picture_document(picture: Picture) -> dict[str, Any]:
     }
 
 
-def _picture(document: Mapping[str, Any]) -> Picture:
+def picture_from(document: Mapping[str, Any]) -> Picture:
+    """The picture a document was made from; ValueError where it is not whole."""
     height, width = int(document["height"]), int(document["width"])
     size = height * width
     if height < 1 or width < 1 or size > _LARGEST:

@@ -13,9 +13,9 @@ from aligner.report.picture import data_uri, histogram_uri
 def preview_views(preview: Preview) -> dict[str, Any]:
     """JSON's own types: ``strips`` of pictures side by side (``src``, ``caption``), ``worst`` elements."""
     strip = [
-        _view(data_uri(preview.reference), "reference", preview.reference),
-        _view(data_uri(preview.candidate), "candidate", preview.candidate),
-        _view(data_uri(preview.difference, difference=True), "|candidate − reference|", preview.difference),
+        picture_view(data_uri(preview.reference), "reference", preview.reference),
+        picture_view(data_uri(preview.candidate), "candidate", preview.candidate),
+        picture_view(data_uri(preview.difference, difference=True), "|candidate − reference|", preview.difference),
     ]
     strips = [strip]
     if preview.histogram is not None:
@@ -35,7 +35,8 @@ def tiles(preview: Preview) -> str:
     return f"tiles along axis {preview.axis}, the most different: {', '.join(map(str, preview.channels))}"
 
 
-def _view(src: str, name: str, picture: Picture) -> dict[str, Any]:
+def picture_view(src: str, name: str, picture: Picture) -> dict[str, Any]:
+    """A picture with its scale as the caption."""
     return {"src": src, "caption": f"{name}, {number(picture.low)} … {number(picture.high)}", "wide": False}
 
 

@@ -21,6 +21,7 @@
       ? value.toExponential(digits - 1).replace(/\.?0+e/, "e")
       : String(Number(value.toPrecision(digits)));
   }
+  const multiple = (times) => (times >= 10 && times < 1e9 ? Number(times.toPrecision(2)).toLocaleString("en") : number(times, 2));
   const errorNumber = (errors, key, digits) =>
     errors === null ? "–" : errors[key] === null ? (key === "cosine" ? "–" : "not finite") : number(errors[key], digits);
   const percent = (share) => share === null ? "–" : share > 0 && share < 0.001 ? "<0.1%" : share > 0.999 && share < 1 ? "99.9%" : `${Number((share * 100).toFixed(1))}%`;
@@ -107,11 +108,14 @@
     const rowsOf = made.createTBody();
     for (const [name, ...cells] of lines) {
       if (cells.every((cell) => cell === "" || cell === null)) continue;
-      const row = rowsOf.insertRow();
-      for (const cell of [name, ...cells]) row.append(make("td", cell === "" || cell === null ? "–" : cell));
-      if (DIFFERING.has(name) && cells[0] !== cells[1]) row.className = "differs";
+      fill(rowsOf.insertRow(), name, cells, DIFFERING.has(name) && cells[0] !== cells[1]);
     }
     return made;
+  }
+  function fill(row, name, cells, differs) {
+    row.append(make("td", differs ? `≠ ${name}` : name)); // readable without colour too
+    for (const cell of cells) row.append(make("td", cell === "" || cell === null ? "–" : cell));
+    if (differs) row.className = "differs";
   }
   const DIFFERING = new Set(["NaN, inf", "dtype"]);
 
@@ -142,7 +146,7 @@
       ["unique", ...both(pair, unique)],
       ["NaN, inf", ...both(pair, (side) => (side.nan || side.inf ? `${side.nan}, ${side.inf}` : ""))],
     ];
-    return table(["", `reference (${data.frameworks[0]})`, `candidate (${data.frameworks[1]})`], lines);
+    return table(["", ...sides()], lines);
   }
 
   function errorsTable(pair) {
@@ -162,7 +166,7 @@
     const worst = pair.local || pair.accumulated;
     const line = (name, floor) => {
       if (floor === null) return [name, ""];
-      const times = worst && worst.max_abs !== null && floor > 0 ? ` (max abs is ${number(worst.max_abs / floor, 2)}×)` : "";
+      const times = worst && worst.max_abs !== null && floor > 0 ? ` (max abs is ${multiple(worst.max_abs / floor)}×)` : "";
       return [name, number(floor, 4) + times];
     };
     return table(null, [
@@ -173,29 +177,86 @@
     ]);
   }
 
+  function sideBySide(strip) {
+    const box = make("div", undefined, "pictures");
+    for (const picture of strip) {
+      const figure = make("figure", undefined, picture.wide ? "wide" : "");
+      const image = make("img");
+      image.src = picture.src;
+      image.alt = picture.caption;
+      figure.append(image, make("figcaption", picture.caption));
+      box.append(figure);
+    }
+    return box;
+  }
+
+  // ---- the region's nodes, settings and weights --------------------------------------------------------------
+  const sides = () => [`reference (${data.frameworks[0]})`, `candidate (${data.frameworks[1]})`];
+
+  function nodesTable(region) {
+    const made = table(["", ...sides()], []);
+    const [ours, theirs] = region.nodes;
+    for (let at = 0; at < Math.max(ours.length, theirs.length); at++) {
+      const row = made.tBodies[0].insertRow();
+      row.append(make("td", String(at + 1)));
+      for (const node of [ours[at], theirs[at]]) {
+        const cell = make("td");
+        if (node) cell.append(make("b", node.op), ` ${node.name}`, ...[...node.facts, ...node.weights.map((name) => `weight ${name}`), node.source]
+          .filter(Boolean).map((fact) => make("div", fact, "fact")));
+        row.append(cell);
+      }
+    }
+    return made;
+  }
+
+  function weightParts(weight) {
+    const title = make("h4", weight.differs ? `≠ ${weight.title}` : weight.title, weight.differs ? "differs" : "");
+    title.append(make("span", ` ${weight.apart}`, "faint"));
+    const parts = [title];
+    if (weight.strip.length) parts.push(sideBySide(weight.strip), make("p", weight.tiles, "faint tiles"));
+    if (weight.lines.length) parts.push(table(null, weight.lines));
+    return parts;
+  }
+
+  function region(pair, place) {
+    const found = data.regions && data.regions[place];
+    if (!found) {
+      const names = [pair.reference_nodes, pair.candidate_nodes].map((nodes) => nodes.join(", "));
+      return Math.max(pair.reference_nodes.length, pair.candidate_nodes.length) > 1
+        ? [make("h3", "Nodes"), table(["", ...sides()], [["nodes", ...names]])] : [];
+    }
+    const made = [];
+    const differing = found.settings.filter((setting) => setting[3]).length + found.weights.filter((weight) => weight.differs).length;
+    if (found.settings.length) {
+      const settings = table(["", ...sides()], []);
+      for (const [name, ours, theirs, differs] of found.settings) fill(settings.tBodies[0].insertRow(), name, [ours, theirs], differs);
+      made.push(make("h3", "Settings"), settings);
+    }
+    if (found.weights.length) made.push(make("h3", "Weights"), ...found.weights.flatMap(weightParts));
+    const many = Math.max(...found.nodes.map((side) => side.length));
+    if (many) {
+      const box = make("details");
+      box.open = !differing && many <= 6; // where nothing differs by the numbers, the nodes are what there is to look at
+      box.append(make("summary", `reference ${found.nodes[0].length}, candidate ${found.nodes[1].length}`), nodesTable(found));
+      made.push(make("h3", "Nodes"), box);
+    }
+    return made;
+  }
+
   const finite = (value) => (value === null ? "not finite" : number(value, 6));
   function pictures(place) {
     const preview = data.previews && data.previews[place];
     if (!preview) return [];
     const made = [make("h3", `Pictures, ${preview.error === "local" ? "fed with the reference's tensors" : "from the inputs on"}`)];
-    for (const strip of preview.strips) {
-      const box = make("div", undefined, "pictures");
-      for (const picture of strip) {
-        const figure = make("figure", undefined, picture.wide ? "wide" : "");
-        const image = make("img");
-        image.src = picture.src;
-        image.alt = picture.caption;
-        figure.append(image, make("figcaption", picture.caption));
-        box.append(figure);
-      }
-      made.push(box);
-    }
+    made.push(...preview.strips.map(sideBySide));
     if (preview.tiles) made.push(make("p", preview.tiles, "faint"));
-    if (preview.worst.length) {
-      made.push(make("h3", "Worst elements"), table(["", "reference", "candidate"],
-        preview.worst.map(([index, ours, theirs]) => [`[${index.join(", ")}]`, finite(ours), finite(theirs)])));
-    }
     return made;
+  }
+  function worst(place) {
+    const preview = data.previews && data.previews[place];
+    if (!preview || !preview.worst.length) return [];
+    return [make("h3", "Worst elements"), table(["", "reference", "candidate"],
+      preview.worst.map(([index, ours, theirs]) => [`[${index.join(", ")}]`, finite(ours), finite(theirs)]))];
   }
 
   function show(place) {
@@ -210,7 +271,7 @@
       facts.append(make("dt", "why"), make("dd", `${cause.title}: ${cause.evidence}`), make("dt", "what to do"), make("dd", cause.suggestion, "todo"));
       detail.append(facts);
     }
-    detail.append(...pictures(place), make("h3", "Tensors"), sidesTable(pair), make("h3", "Errors"), errorsTable(pair), floors(pair));
+    detail.append(...pictures(place), ...region(pair, place), make("h3", "Tensors"), sidesTable(pair), make("h3", "Errors"), errorsTable(pair), floors(pair), ...worst(place));
     detail.scrollTop = 0;
   }
 
@@ -296,7 +357,7 @@
 
   function colour(name) { return getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim(); }
 
-  function line(name, options = {}) {
+  function series(name, options = {}) {
     return {
       label: name, stroke: colour(name), width: 1.5, spanGaps: false, points: { show: pairs.length < 60, size: 4 }, fill: name === "local" ? `${colour(name)}55` : undefined,
       value: (_, __, ___, at) => (at === null || at === undefined ? "–" : exact(name, at)), ...options,
@@ -307,11 +368,13 @@
     return value === null && pairs[at][name] && typeof pairs[at][name] === "object" ? "not finite" : number(value, 3);
   }
 
-  const STYLE = {
+  const many = (name) => SERIES[name].filter((value) => value > 0).length;
+  const STYLE = () => ({
     local: { paths: uPlot.paths.bars({ size: [0.35, 3] }), width: 1, points: { show: false } }, // spikes: each node for itself
     bound: { dash: [6, 4], spanGaps: true },
-    noise: { paths: () => null, points: { show: true, size: 4 } }, // measured at few nodes only
-  };
+    noise: many("noise") > pairs.length / 2 ? { dash: [2, 3], spanGaps: true } // a floor; else measured at few nodes only
+      : { paths: () => null, points: { show: true, size: 6, fill: colour("noise") } },
+  });
   function decades() {
     const [low, high] = [Math.log10(floor), Math.log10(ceiling)].map(Math.round);
     const stride = Math.max(1, Math.ceil((high - low) / 8));
@@ -330,7 +393,7 @@
       axes: [{ ...axis }, { ...axis, size: 62, splits: decades, filter: (_, ticks) => ticks, values: (_, ticks) => ticks.map((tick) => tick.toExponential(0).replace("e+", "e")) }],
       series: [
         { label: "pair", value: (_, __, ___, at) => (at === null || at === undefined ? "–" : `#${at + 1} ${pairs[at].reference.scope || label(pairs[at].candidate)} (${pairs[at].op})`.slice(0, 90)) },
-        ...names.map((name) => line(name, STYLE[name])),
+        ...names.map((name) => series(name, STYLE()[name])),
         { label: "introduced", stroke: colour("red"), paths: () => null, points: { show: true, size: 9, fill: colour("red") }, value: (_, value, ___, at) => (at !== null && at !== undefined && culprit(pairs[at]) ? "yes" : "–") },
       ],
       cursor: { focus: { prox: 20 }, y: false },

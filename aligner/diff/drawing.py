@@ -1,0 +1,85 @@
+"""Grey pictures of planes of numbers: grids of tiles, shrunk where they are large, one scale for several."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from aligner.records.preview import BLANK, NOT_FINITE, Picture
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+_LEVELS = BLANK - 1
+NOTHING = float("-inf")
+"""Stands for what is no part of the tensor, while it is drawn; what is not finite in the tensor is NaN then."""
+
+
+def folded(line: Floats) -> Floats:
+    """A line of numbers as rows of a near-square, padded at its end."""
+    import numpy as np
+
+    width = math.ceil(math.sqrt(line.size))
+    height = math.ceil(line.size / width)
+    rows = np.full(height * width, NOTHING)
+    rows[: line.size] = line
+    return rows.reshape(height, width)
+
+
+def grid(planes: Floats, columns: int, size: int, largest: bool) -> Floats:
+    """Planes side by side, each shrunk to ``size``, a line of nothing between them."""
+    import numpy as np
+
+    tiles = [_shrunk(plane, size, largest) for plane in planes]
+    height, width = tiles[0].shape
+    rows = math.ceil(len(tiles) / columns)
+    gap = 1 if len(tiles) > 1 else 0
+    whole = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap), NOTHING)
+    for place, tile in enumerate(tiles):
+        top, left = place // columns * (height + gap), place % columns * (width + gap)
+        whole[top : top + height, left : left + width] = tile
+    return whole
+
+
+def _shrunk(plane: Floats, size: int, largest: bool) -> Floats:
+    """Blocks of elements as one pixel each: their mean, or the largest; never enlarged."""
+    import numpy as np
+
+    step = max(1, math.ceil(max(plane.shape) / size))
+    if step == 1:
+        return plane
+    edges = [np.arange(0, length, step) for length in plane.shape]
+    if largest:
+        shrunk: Floats = np.maximum.reduceat(np.maximum.reduceat(plane, edges[0], axis=0), edges[1], axis=1)
+        return shrunk
+    total = np.add.reduceat(np.add.reduceat(plane, edges[0], axis=0), edges[1], axis=1)
+    counts = [np.diff(np.append(edge, length)) for edge, length in zip(edges, plane.shape, strict=True)]
+    mean: Floats = total / np.outer(*counts)
+    return mean
+
+
+def value_range(*arrays: Floats) -> tuple[float, float]:
+    """Least and largest finite element of all."""
+    import numpy as np
+
+    finite = [array[np.isfinite(array)] for array in arrays]
+    lows = [float(values.min()) for values in finite if values.size]
+    highs = [float(values.max()) for values in finite if values.size]
+    return (min(lows), max(highs)) if lows else (0.0, 0.0)
+
+
+def picture(pixels: Floats, low: float, high: float) -> Picture:
+    """Numbers as grey levels of the scale from ``low`` to ``high``."""
+    import numpy as np
+
+    span = high - low
+    finite = np.isfinite(pixels)
+    scaled = np.zeros_like(pixels) if span <= 0 or not math.isfinite(span) else (pixels - low) / span * _LEVELS
+    levels = np.rint(np.clip(np.where(finite, scaled, 0.0), 0, _LEVELS))
+    levels[~finite] = NOT_FINITE
+    levels[pixels == NOTHING] = BLANK
+    height, width = pixels.shape
+    return Picture(height, width, low, high, levels.astype(np.uint8).tobytes())
