@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from aligner.alignment.compatibility import agree
+from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.forms import PairedForms, paired_forms
 from aligner.alignment.layout import axes_between, channel_labels, squeezed
 from aligner.alignment.matching import Evidence, Matching
@@ -70,12 +70,16 @@ def _outputs_left(
 
 
 def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[list[PairedValues], list[PairedValues]]:
-    """Drop pairs whose tensors differ while everything computed from them agrees again: a fault does not heal."""
+    """Drop pairs whose tensors differ while those before and all those after agree: a fault does not heal.
+
+    One and the same computation on both sides stays paired; what it does differently may well be absorbed later on.
+    """
     readers: dict[str, list[PairedValues]] = {}
     for pair in pairs:
         for value in pair.candidate_region.inputs:
             readers.setdefault(value, []).append(pair)
     agreement = {pair.candidate: agree(*_sketches(matching, pair)) for pair in pairs}
+    healed = {pair.candidate: agreement[pair.candidate] and not _reordered(matching, pair) for pair in pairs}
     suspects = {
         pair.candidate
         for pair in pairs
@@ -83,12 +87,34 @@ def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[li
         and agreement[pair.candidate] is False
         and not agree(*_sketches(matching, pair), within=_CLEARLY)
         and readers.get(pair.candidate)
-        and all(agreement[reader.candidate] for reader in readers[pair.candidate])
+        and all(healed[reader.candidate] for reader in readers[pair.candidate])
+        and not any(agreement.get(value) is False for value in pair.candidate_region.inputs)
+        and not _computed_alike(matching, pair)
     }
     if not suspects:
         return pairs, []
     kept = [pair for pair in pairs if pair.candidate not in suspects]
     return _with_regions(matching, kept), [pair for pair in pairs if pair.candidate in suspects]
+
+
+def _reordered(matching: Matching, pair: PairedValues) -> bool:
+    """Whether two tensors with the same numbers hold them in different places."""
+    left, right = _sketches(matching, pair)
+    return left is not None and right is not None and left.shape == right.shape and same_order(left, right) is False
+
+
+def _computed_alike(matching: Matching, pair: PairedValues) -> bool:
+    """Whether both regions consist of the same kinds of node, with no weights that could be those of another place."""
+    if pair.reference_region.weights or pair.candidate_region.weights:
+        return False
+    kinds = [
+        sorted(skeleton.by_index[index].kind for index in region.nodes if not skeleton.moves(skeleton.by_index[index]))
+        for skeleton, region in (
+            (matching.reference, pair.reference_region),
+            (matching.candidate, pair.candidate_region),
+        )
+    ]
+    return kinds[0] == kinds[1]
 
 
 def _with_regions(matching: Matching, pairs: list[PairedValues]) -> list[PairedValues]:

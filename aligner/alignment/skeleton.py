@@ -44,6 +44,7 @@ class Skeleton:
     """Node index → its place in the dataflow's own order."""
     compute: list[Node] = field(default_factory=list)
     """The nodes that do something to data, in that order."""
+    by_index: dict[int, Node] = field(default_factory=dict)
     _moved: dict[int, str | None] = field(default_factory=dict)
     _roots: dict[str, str] = field(default_factory=dict)
     _members: dict[str, list[str]] = field(default_factory=dict)
@@ -196,6 +197,7 @@ def read(graph: Graph, sketches: Mapping[str, Sketch]) -> Skeleton:
         consumers=consumers,
         constants=_constants(graph),
         order=_dataflow_order(graph, producer),
+        by_index={node.index: node for node in graph.nodes},
     )
     computing = [
         node
