@@ -164,3 +164,36 @@ def test_a_clean_pair_has_no_causes(identifier):
     case = CASES[identifier]
     reference = Net(case.reference, **case.shapes)
     assert causes(reference, Net(case.reference, **case.shapes), case.x) == []
+
+
+def pooled(**settings):
+    return lambda n, x: torch.tanh(F.max_pool2d(x, 3, 2, **settings))
+
+
+UPSCALE = {"k": (3, 4, 3, 3)}
+MISFITS = {
+    "conv-stride-dilation-groups": Case(conv(padding=1), conv(padding=1, stride=2), CONV, ""),
+    "padding-asymmetric": Case(conv(padding=1), conv(), CONV, ""),
+    "pool-ceil-mode": Case(pooled(ceil_mode=True), pooled(), {}, "", image((2, 3, 10, 8))),
+    "transposed-conv-output-padding": Case(
+        lambda n, x: F.conv_transpose2d(x, n.k, stride=2, padding=1, output_padding=1),
+        lambda n, x: F.conv_transpose2d(x, n.k, stride=2, padding=1),
+        UPSCALE,
+        "",
+    ),
+    "reduce-axis-or-bias": Case(
+        lambda n, x: torch.tanh(x.mean((2, 3))), lambda n, x: torch.tanh(x.mean((1, 2))), {}, ""
+    ),
+}
+
+
+@pytest.mark.parametrize("identifier", MISFITS)
+def test_shapes_that_do_not_fit_are_proven_too(identifier):
+    first, *_ = MISFITS[identifier].run()
+    assert (first.id, first.explained is not None) == (identifier, True), first
+    assert "the shapes agree" in first.evidence
+
+
+def test_a_misfit_that_no_setting_explains_stays_unknown():
+    found = Case(lambda n, x: torch.tanh(x[:, :, 1:]), lambda n, x: torch.tanh(x[:, :, 2:]), {}, "").run()
+    assert found[0].explained is None

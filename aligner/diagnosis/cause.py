@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -22,7 +23,10 @@ PROVEN = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """How much of the local error a prediction explains, and the largest errors before and after."""
+    """How much of the local error a prediction explains, and the largest errors before and after.
+
+    Infinite before: the shapes did not fit, and now they do.
+    """
 
     explained: float
     before: float
@@ -78,14 +82,15 @@ def prove(scene: Scene, claim: Claim) -> Proof | None:
     """Hold a claim's prediction against what the other side really computed."""
     if claim.measured is not None:
         return claim.measured
-    if claim.predict is None or scene.expected is None or scene.found is None or not scene.gap > 0:
+    if claim.predict is None or scene.expected is None or scene.computed is None or not scene.gap > 0:
         return None
     predicted = claim.predict()
     target = scene.target(claim.side)
     if predicted is None or target is None or predicted.shape != target.shape:
         return None
     explained = 1 - distance(target, predicted) / scene.gap
-    return Proof(explained, largest(scene.found, scene.expected), largest(target, predicted))
+    before = math.inf if scene.misfit else largest(scene.computed, scene.expected)
+    return Proof(explained, before, largest(target, predicted))
 
 
 def largest(left: Array, right: Array) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 import time
 from collections.abc import Mapping, Sequence
@@ -167,6 +168,12 @@ def _rank(group: list[_Held]) -> tuple[bool, bool, int, bool, float]:
     return (late, best.cause is Unknown, place if best.proven else min(place, _BENIGN_AFTER), benign, -best.confidence)
 
 
+def _fall(proof: Proof) -> str:
+    if math.isinf(proof.before):
+        return f"the shapes agree and the error is {proof.after:.2g}"
+    return f"the local error falls from {proof.before:.2g} to {proof.after:.2g}"
+
+
 def _findings(groups: list[list[_Held]]) -> list[Finding]:
     """One finding for each group; a first one that lies further down says that it leaves the first divergence open."""
     own = [_finding(group) for group in groups]
@@ -183,7 +190,7 @@ def _finding(group: list[_Held]) -> Finding:
     others = len(dict.fromkeys(one.node for one in group)) - 1
     text = best.claim.evidence
     if best.proof is not None and best.proven and best.claim.change:
-        text += f"; {best.claim.change} the local error falls from {best.proof.before:.2g} to {best.proof.after:.2g}"
+        text += f"; {best.claim.change} {_fall(best.proof)}"
     if best.source and best.source not in text:
         text += f" [{best.source}]"
     if others:

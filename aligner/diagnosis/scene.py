@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+MISFIT = 1e-2
+"""Share of the reference's norm that stands for the error where shapes do not fit and none can be measured."""
 FAITHFUL = 0.05
 """A replay counts as faithful when it misses the real output by at most this share of the error to be explained."""
 
@@ -242,25 +244,52 @@ class Scene:
         return self.evidence.found if self.evidence else None
 
     @cached_property
+    def computed(self) -> Array | None:
+        """What the candidate computed in the reference's order, in a shape of its own where the two do not fit."""
+        raw = self.candidate.values.get(self.candidate.output)
+        return self.found if self.found is not None or raw is None else self._turned(raw)
+
+    @property
+    def misfit(self) -> bool:
+        """Whether both outputs are known and their shapes do not fit."""
+        return self.expected is not None and self.found is None and self.computed is not None
+
+    @cached_property
     def gap(self) -> float:
-        """‖candidate − reference‖ over what is finite on both sides; 0 where it was not measured."""
+        """‖candidate − reference‖ over what is finite on both sides; 0 where it was not measured.
+
+        Where the shapes do not fit, a small share of ‖reference‖: only a prediction that comes close proves a thing.
+        """
+        if self.misfit and self.expected is not None:
+            return MISFIT * distance(self.expected, 0 * self.expected)
         if self.expected is None or self.found is None:
             return 0.0
         return distance(self.found, self.expected)
 
+    def _turned(self, array: Array) -> Array:
+        """The candidate's array in the reference's order of axes, whatever its sizes."""
+        axes = self.measured.pair.axes
+        channels = self.graphs[0].channels, self.graphs[1].channels
+        if axes is None and channels[0] != channels[1] and array.ndim in (4, 5):
+            order = list(range(array.ndim))
+            axes = (0, *order[2:], 1) if channels[1] == "last" else (0, order[-1], *order[1:-1])
+        return array if axes is None or len(axes) != array.ndim else array.transpose(_inverse(axes))
+
     def in_order(self, array: Array, side: int) -> Array | None:
-        """An output of one side's region in the reference's axis order and shape."""
+        """An output of one side's region in the reference's axis order and shape; in its own where nothing fits."""
         if self.expected is None:
             return None
+        if self.misfit:
+            return self._turned(array) if side == 1 else array
         return in_order(array, self.measured.pair.axes if side == 1 else None, self.expected.shape)
 
     def target(self, side: int) -> Array | None:
         """What a change of one side's region should reproduce: the other side's output."""
-        return self.found if side == 0 else self.expected
+        return self.computed if side == 0 else self.expected
 
     def actual(self, side: int) -> Array | None:
         """What one side's region really computed."""
-        return self.expected if side == 0 else self.found
+        return self.expected if side == 0 else self.computed
 
     def faithful(self, side: int, change: Change) -> bool:
         """Whether the replay of what the change reaches, unchanged, gives what that side really computed."""
@@ -320,6 +349,10 @@ class Scene:
         partner = theirs[mine.index(node)]
         operation = other.operation(partner)
         return (partner, operation) if operation is not None else None
+
+
+def _inverse(axes: tuple[int, ...]) -> list[int]:
+    return sorted(range(len(axes)), key=axes.__getitem__)
 
 
 def _unchanged(operation: Operation) -> Operation:
