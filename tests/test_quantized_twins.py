@@ -80,3 +80,50 @@ def test_a_fault_is_found_under_quantisation_noise():
     tensor.CopyFrom(onnx.numpy_helper.from_array(kernel, "k1"))
     result = aligner.compare(chain(), wrong, [X])
     assert result.verdict == "diverged" and "conv1" in result.first_divergence.candidate_nodes
+
+
+def test_integers_scaled_as_the_model_runs_are_no_tensors_of_the_model(tmp_path):
+    from onnxruntime.quantization import quantize_dynamic
+
+    onnx.save(chain(), tmp_path / "float.onnx")
+    quantize_dynamic(tmp_path / "float.onnx", tmp_path / "dynamic.onnx")
+    result = aligner.compare(tmp_path / "float.onnx", tmp_path / "dynamic.onnx", [X])
+    assert result.verdict == "aligned"
+    assert not any(pair.candidate.op in {"DynamicQuantizeLinear", "ConvInteger"} for pair in result.pairs)
+    assert sum(pair.candidate.op == "Relu" for pair in result.pairs) == len(KERNELS)
+
+
+def test_the_runtimes_own_blocked_channels_are_no_tensors_of_the_model(tmp_path):
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    options.log_severity_level = 4
+    onnxruntime.InferenceSession(chain().SerializeToString(), options, providers=["CPUExecutionProvider"])
+    result = aligner.compare(chain(), tmp_path / "optimised.onnx", [X])
+    assert result.verdict == "aligned"
+    assert all(pair.local.max_abs < 1e-5 for pair in result.pairs if pair.local)
+
+
+def test_a_table_stored_in_eight_bits_is_no_exact_movement():
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    table = RNG.standard_normal((20, 8)).astype(np.float32)
+    step = np.float32(np.abs(table).max() / 127)
+
+    def model(stored):
+        weights = {"table": table}
+        nodes = [helper.make_node("Gather", ["table", "x"], ["y"], "rows")]
+        if stored:
+            weights = {"q": np.rint(table / step).astype(np.int8), "s": step}
+            nodes.insert(0, helper.make_node("DequantizeLinear", ["q", "s"], ["table"], "d"))
+        graph = helper.make_graph(
+            nodes,
+            "g",
+            [helper.make_tensor_value_info("x", onnx.TensorProto.INT64, [4])],
+            [helper.make_tensor_value_info("y", floats, None)],
+            [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in weights.items()],
+        )
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+    ids = np.array([3, 1, 19, 7])
+    assert aligner.compare(model(False), model(True), [ids]).verdict == "aligned"

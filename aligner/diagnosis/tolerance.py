@@ -45,8 +45,9 @@ class RegionNumbers:
     """What the bound needs of a region: reduction length, whether it only moves data, how its weights are stored.
 
     ``unit`` is that of the coarsest dtype among what the candidate's region reads and gives; ``step`` the largest
-    quantisation step of what it computes, 0 for floats; ``stepped``: it reads or computes quantised tensors. What half a
-    step at its inputs does to its output is measured, not guessed; ``offset`` the largest bias that its sums are cancelled by.
+    quantisation step of what it computes, 0 for floats; ``stepped``: it reads or computes quantised tensors (what half
+    a step at its inputs does to its output is measured, not guessed); ``offset`` the largest bias that its sums are
+    cancelled by.
     ``rounded`` tensors are judged by how many elements flip, not by how far.
     """
 
@@ -78,17 +79,18 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
         coarsest = min(coarsest, max(declared_unit(graph) for graph in graphs))
     same_dtype = coarsest == min(unit(measured.reference_dtype), unit(measured.candidate_dtype))
     step = max([*_steps(inner), measured.step or 0.0])
+    storage = _storage(graphs, measured)
     stepped = bool(step or _steps(fed))
     return RegionNumbers(
         reduction=reduction,
-        exact=same_dtype and kinds <= EXACT_KINDS | {"none"} and not stepped,
+        exact=same_dtype and kinds <= EXACT_KINDS | {"none"} and not stepped and not storage,
         unit=coarsest,
         step=step,
         stepped=stepped,
         offset=_offset(graphs[1], measured, nodes[1]),
         rounded=not stepped and rounds_to_integers(measured.candidate_dtype, nodes[1]),
-        storage=_storage(graphs, measured),
-        quantized=stepped or _storage(graphs, measured) >= _QUANTIZED_UNIT,
+        storage=storage,
+        quantized=stepped or storage >= _QUANTIZED_UNIT,
     )
 
 

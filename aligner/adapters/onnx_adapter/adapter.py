@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.onnx_adapter.branches import Inlined, inline_taken_branches, is_branching
+from aligner.adapters.onnx_adapter.encoded import encoded_values
 from aligner.adapters.onnx_adapter.engine import Engine, check_operators, make_engine
 from aligner.adapters.onnx_adapter.execution import Execution, captured
 from aligner.adapters.onnx_adapter.feeds import check_feeds, digest, input_specs, shapes_of
 from aligner.adapters.onnx_adapter.file import OnnxFile, looks_like_onnx, read_onnx, wrap_onnx
 from aligner.adapters.onnx_adapter.graph import build_graph
 from aligner.adapters.onnx_adapter.program import Program, index_program, make_piece
+from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import infer_types, value_type
 from aligner.errors import AlignerError, InputError, listing
 from aligner.records.graph import Graph, Signature
@@ -64,8 +66,9 @@ class _Prepared:
 class OnnxSession(Session):
     """An ONNX model; every run makes its own runtime sessions, so runs do not see each other.
 
-    Values inside Loop and Scan, and in branches whose condition cannot be computed, are not observable. Which branch
-    an If takes is decided by the feeds alone, so an injected value does not change the graph.
+    Values inside Loop and Scan, and in branches whose condition cannot be computed, are not observable; values in the
+    runtime's own form (blocked channels, integers scaled as it runs) are shown only where they are asked for. Which
+    branch an If takes is decided by the feeds alone, so an injected value does not change the graph.
     """
 
     framework: ClassVar[str] = "onnx"
@@ -134,7 +137,9 @@ class OnnxSession(Session):
         if feeds is not None and branching:
             fed = check_feeds(self._inputs, feeds)
             inlined = inline_taken_branches(model, lambda *question: self._decide(fed, *question))
-        types = infer_types(inlined.model, shapes_of(feeds or {}), lambda names: self._ask(inlined.model, names))
+        shapes = shapes_of(feeds or {})
+        types = infer_types(inlined.model, shapes, lambda names: self._ask(inlined.model, names))
+        types |= settle_shapes(self._file, inlined.model, types, shapes, self._engine)
         program = index_program(self._file, inlined.model, types)
         self._prepared = (key, _Prepared(program, build_graph(self._file, inlined, types)))
         return self._prepared[1]
@@ -167,7 +172,8 @@ def _wanted(prepared: _Prepared, observe: Collection[str] | None) -> frozenset[s
         name for name in graph.values if name in program.producer or name in program.inputs or name in graph.outputs
     }
     if observe is None:
-        return frozenset(known - program.constants.keys())
+        outputs = frozenset(graph.outputs)
+        return frozenset(known - program.constants.keys() - (encoded_values(program.nodes) - outputs))
     unknown = [name for name in observe if name not in known]
     if unknown:
         raise InputError(

@@ -1,0 +1,25 @@
+"""Values that hold a tensor in the runtime's own form, in which no element stands where the model has it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+_BLOCKED = "com.microsoft.nchwc"
+"""Domain of kernels on channels in blocks of eight or sixteen, as onnxruntime's own files have them."""
+_SCALED_AS_IT_RUNS = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"})
+"""Operators that give integers whose scale another tensor holds."""
+
+
+def encoded_values(nodes: Iterable[Any]) -> frozenset[str]:
+    """Names of such values; ``nodes`` are NodeProtos in execution order."""
+    blocked: set[str] = set()
+    integers: set[str] = set()
+    for node in nodes:
+        if node.op_type in _SCALED_AS_IT_RUNS or (node.op_type == "Cast" and node.input[0] in integers):
+            integers.update(node.output[:1])
+        if node.domain == _BLOCKED and node.op_type == "ReorderOutput":
+            continue
+        if node.domain == _BLOCKED or any(name in blocked for name in node.input):
+            blocked.update(node.output)
+    return frozenset(blocked | integers)
