@@ -446,5 +446,7 @@
   setUpTheme(draw);
   draw();
   new ResizeObserver(() => { if (chart && chart.width !== place.clientWidth) chart.setSize({ width: place.clientWidth, height: 300 }); }).observe(place);
+  window.addEventListener("beforeprint", () => { if (chart) chart.setSize({ width: 680, height: 260 }); }); // a page's width
+  window.addEventListener("afterprint", () => { if (chart) chart.setSize({ width: place.clientWidth, height: 300 }); });
   if (!follow()) select(data.first !== null ? data.first : 0, { address: false });
 })();
