@@ -77,10 +77,12 @@ def make_piece(
     outputs: Iterable[str],
     feeds: Mapping[str, Any],
     renamed: Mapping[str, str],
+    *,
+    absent: frozenset[str] = frozenset(),
 ) -> Piece:
     """Make a model of the nodes at ``positions``, whose inputs are ``feeds``.
 
-    ``renamed`` maps values to the feeds that their consumers read instead.
+    ``renamed`` maps values to the feeds that their consumers read instead; ``absent`` are weights left to the caller.
     """
     import onnx
 
@@ -101,7 +103,9 @@ def make_piece(
         graph.node.append(program.nodes[position])
         if any(name in renamed for name in program.reads[position]):
             rename_reads(graph.node[-1], renamed)
-    stubs, alive = _add_initializers(program, graph, [name for name in needed if name not in feeds])
+    stubs, alive = _add_initializers(
+        program, graph, [name for name in needed if name not in feeds and name not in absent]
+    )
     graph.input.extend(_input(name, value, program) for name, value in feeds.items())
     graph.output.extend(onnx.ValueInfoProto(name=name) for name in outputs)
     return Piece(model, stubs, alive)
