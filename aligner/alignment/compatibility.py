@@ -22,6 +22,8 @@ _FAMILIES = (
 )
 FUSIBLE = frozenset({"norm", "relu", "relu6", "clip", "leaky_relu", "quantize"})
 """Kinds that a converter folds into the layer before them, with nothing left to see of them."""
+SUNDRY = frozenset({"unary", "binary", "other"})
+"""Kinds that lump operations together which have nothing in common."""
 COMMUTATIVE = frozenset({"add", "mul", "minmax", "binary", "compare"})
 
 SAME_TENSOR = 1e-3
@@ -35,6 +37,12 @@ SAME_FEW = 1e-5
 def same_family(reference: str, candidate: str) -> bool:
     """Whether a converter, or a fault, may have turned one kind into the other."""
     return reference == candidate or any(reference in family and candidate in family for family in _FAMILIES)
+
+
+def same_word(reference: str, candidate: str) -> bool:
+    """Whether two frameworks' names of an operation are one word: "aten::rsqrt", "RSQRT", "Rsqrt"."""
+    words = [op.rpartition("::")[2].replace("_", "").lower() for op in (reference, candidate)]
+    return words[0] == words[1]
 
 
 def agree(reference: Sketch | None, candidate: Sketch | None, within: float | None = None) -> bool | None:

@@ -15,9 +15,11 @@ from aligner.alignment.compatibility import (
     COMMUTATIVE,
     FUSIBLE,
     SAME_TENSOR,
+    SUNDRY,
     agree,
     distance,
     same_family,
+    same_word,
     weight_sizes,
 )
 from aligner.alignment.skeleton import Skeleton
@@ -87,6 +89,8 @@ class Matching:
                 self._readers(reference, candidate)
 
     def _operands(self, reference: Node, candidate: Node) -> None:
+        if reference.kind in SUNDRY and not same_word(reference.op, candidate.op):
+            return  # a square root and a reciprocal have the same kind, not the same operand
         confidence = 0.95 * self.node_evidence[candidate.index].confidence
         for left, right in self._matched_operands(reference, candidate):
             roots = self._without_extra(self.reference.root(left), self.candidate.root(right))
@@ -170,6 +174,7 @@ class Matching:
             return
         if (
             a.kind == b.kind
+            and (a.kind not in SUNDRY or same_word(a.op, b.op))
             and self._parameters_fit(a, b)
             and self._position(a, reference) == self._position(b, candidate)
         ):

@@ -32,6 +32,11 @@ class Sketch:
             total *= dim
         return total
 
+    def same_elements(self, other: Sketch) -> bool:
+        """Whether both hold the same elements in one order, whatever their shapes; constant ones cannot tell."""
+        left = self.mean, self.rms, self.min, self.max, self.order
+        return self.min < self.max and left == (other.mean, other.rms, other.min, other.max, other.order)
+
 
 @dataclass(frozen=True, slots=True)
 class Region:
