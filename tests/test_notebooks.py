@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib.util
 import json
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import comparison_factory as factory
 import pytest
@@ -16,8 +18,10 @@ from test_preview import with_previews
 from test_report_html import Tags, long
 from test_report_json import nonfinite
 
+from aligner.api.notebook_progress import NotebookProgress
 from aligner.api.result import Result
 from aligner.errors import InputError, MissingFrameworkError
+from aligner.records import progress
 
 NOTEBOOKS = Path(__file__).parent.parent / "notebooks"
 STORIES = sorted(NOTEBOOKS.glob("*.ipynb"))
@@ -124,6 +128,95 @@ def test_a_plot_without_matplotlib_says_how(monkeypatch):
     with pytest.raises(MissingFrameworkError) as caught:
         Result(factory.diverged()).plot()
     assert "aligner[notebook]" in caught.value.hint
+
+
+@requires_matplotlib
+def test_a_plot_shows_itself_without_pyplot():
+    picture = Result(factory.diverged()).plot()._repr_png_()
+    assert picture.startswith(b"\x89PNG")
+    assert len(picture) < 60_000
+
+
+# -------------------------------------------------------------------------------------------------------- progress
+
+
+class Kernel:
+    """As much of IPython as tells a notebook from a terminal, and what was displayed in it."""
+
+    def __init__(self, kernel):
+        self.shell = SimpleNamespace(kernel=kernel)
+        self.shown = []
+
+    def get_ipython(self):
+        return self.shell
+
+    def display(self, data, *, raw, display_id):
+        assert raw
+        assert display_id
+        self.shown.append(data)
+        return self
+
+    def update(self, data, *, raw):
+        assert raw
+        self.shown.append(data)
+
+
+@pytest.fixture
+def notebook(monkeypatch):
+    def opened(kernel):
+        made = Kernel(kernel)
+        monkeypatch.setitem(sys.modules, "IPython", made)
+        monkeypatch.setitem(sys.modules, "IPython.display", made)
+        return made
+
+    return opened
+
+
+def test_progress_is_shown_and_leaves_nothing(notebook):
+    cell = notebook(object())
+    with NotebookProgress(patience=0):
+        progress.enter("candidate", "running <b>", "model.onnx")
+        time.sleep(0.25)
+        progress.advance(12, 80)
+    assert "running &lt;b&gt; candidate" in cell.shown[0]["text/html"]
+    assert '<progress value="12" max="80">' in cell.shown[1]["text/html"]
+    assert cell.shown[1]["text/plain"] == "running <b> candidate 12 of 80"
+    assert cell.shown[-1] == {"text/plain": ""}
+    progress.enter("", "later")
+    assert len(cell.shown) == 3
+
+
+def test_short_work_shows_nothing(notebook):
+    cell = notebook(object())
+    with NotebookProgress():
+        progress.enter("candidate", "running")
+    assert cell.shown == []
+
+
+def test_a_terminal_is_no_notebook(notebook, capsys):
+    cell = notebook(None)
+    with NotebookProgress(patience=0):
+        progress.enter("candidate", "running")
+    assert cell.shown == []
+    assert capsys.readouterr() == ("", "")
+
+
+@requires_jupyter
+@pytest.mark.slow
+def test_progress_in_a_real_kernel():
+    import nbformat
+    from nbclient import NotebookClient
+
+    source = (
+        "from aligner.api.notebook_progress import NotebookProgress\nfrom aligner.records import progress\n"
+        "print('before')\nwith NotebookProgress(patience=0):\n    progress.enter('candidate', 'running')\n"
+        "print('after')"
+    )
+    made = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source)])
+    NotebookClient(made, timeout=60).execute()
+    outputs = made.cells[0].outputs
+    assert [output.get("text") for output in outputs if output.output_type == "stream"] == ["before\n", "after\n"]
+    assert [output.data for output in outputs if output.output_type == "display_data"] == [{"text/plain": ""}]
 
 
 # --------------------------------------------------------------------------------------------------------- stories

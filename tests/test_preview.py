@@ -63,6 +63,16 @@ def test_both_sides_share_one_scale():
     assert made.difference.high == 15
 
 
+@pytest.mark.parametrize("shape", [(1, 4420, 4), (4, 4420), (1, 3, 2000, 5)])
+def test_long_strips_are_cut_into_pieces(shape):
+    array = tensor(*shape)
+    broken = array.copy()
+    broken.reshape(-1)[-1] += 9
+    made = drawn(array, broken)
+    assert 0.5 < made.reference.height / made.reference.width < 2
+    assert (levels(made.difference) == 253).sum() == 1
+
+
 def test_channels_last_are_tiles_too():
     first = tensor(1, 5, 8, 6)
     last = np.moveaxis(first, 1, 3)

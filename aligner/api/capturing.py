@@ -8,6 +8,7 @@ from typing import Any
 
 from aligner.adapters.base import OpenOptions
 from aligner.api.given_inputs import input_items
+from aligner.api.notebook_progress import NotebookProgress
 from aligner.api.opening import open_side, side_info
 from aligner.inputs import Preprocessing, prepare_feeds
 from aligner.records import progress
@@ -55,7 +56,8 @@ def capture(
                 yield tensor
 
         notes = (*fed.notes, *fed.warnings, *side.session.notes)
-        write_recording(path, graph, counted(), runtime=side.session.runtime, release=side.close)
+        with NotebookProgress():
+            write_recording(path, graph, counted(), runtime=side.session.runtime, release=side.close)
         return Recording(path, count, fed.fed, notes)
     finally:
         side.close()

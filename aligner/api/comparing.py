@@ -22,6 +22,7 @@ from aligner.api.fed_values import fed_pairs
 from aligner.api.given_inputs import input_items
 from aligner.api.lockstep import Lockstep, expected_profile
 from aligner.api.noise_floor import Floor
+from aligner.api.notebook_progress import NotebookProgress
 from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.opening import open_side, side_info, target_name
 from aligner.api.passes import Passes
@@ -129,7 +130,8 @@ def compare(
         memory_limit=memory_limit,
         probe=probe,
     )
-    return Result(run_comparison(reference, candidate, inputs, options))
+    with NotebookProgress():
+        return Result(run_comparison(reference, candidate, inputs, options))
 
 
 def _path(path: Path | str | None) -> Path | None:

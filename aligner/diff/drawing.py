@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 _LEVELS = BLANK - 1
+_STRIP = 8
+"""How many times longer than wide a plane must be to count as a strip."""
+
 NOTHING = float("-inf")
 """Stands for what is no part of the tensor, while it is drawn; what is not finite in the tensor is NaN then."""
 
@@ -27,6 +30,24 @@ def folded(line: Floats) -> Floats:
     rows = np.full(height * width, NOTHING)
     rows[: line.size] = line
     return rows.reshape(height, width)
+
+
+def squared(planes: Floats) -> Floats:
+    """Planes [tiles, height, width] that are long strips, cut into pieces that lie side by side; others as they are."""
+    import numpy as np
+
+    tiles, height, width = planes.shape
+    if width > _STRIP * height:
+        turned: Floats = squared(planes.swapaxes(1, 2)).swapaxes(1, 2)
+        return turned
+    if height <= _STRIP * width:
+        return planes
+    pieces = round(math.sqrt(height / width))
+    length = math.ceil(height / pieces)
+    padded = np.full((tiles, pieces * length, width), NOTHING)
+    padded[:, :height] = planes
+    cut: Floats = padded.reshape(tiles, pieces, length, width).swapaxes(1, 2)
+    return cut.reshape(tiles, length, pieces * width)
 
 
 def grid(planes: Floats, columns: int, size: int, largest: bool) -> Floats:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
-from aligner.diff.drawing import folded, grid, picture, value_range
+from aligner.diff.drawing import folded, grid, picture, squared, value_range
 from aligner.records.preview import Histogram, Preview, WorstElement
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def preview(
         chosen = _worst_planes(difference)
         columns = math.ceil(math.sqrt(len(chosen)))
         size = SIDE // columns
-        stacks = [stack[chosen] for stack in (planes, others, difference)]
+        stacks = [squared(stack[chosen]) for stack in (planes, others, difference)]
         grids = [grid(stack, columns, size, stack is stacks[2]) for stack in stacks]
     low, high = value_range(*stacks[:2])
     _, worst = value_range(stacks[2])

@@ -6,7 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aligner.diff.drawing import folded, grid, picture, value_range
+from aligner.diff.drawing import folded, grid, picture, squared, value_range
 from aligner.records.dissection import WeightPictures
 
 if TYPE_CHECKING:
@@ -60,7 +60,10 @@ def _planes(trio: list[Floats]) -> tuple[list[Floats], str]:
     flat = len(shape) < 2
     planes = [folded(side.reshape(-1)) if flat else side.reshape(shape[0], -1) for side in trio]
     words = f"{trio[0].size} numbers, row by row" if flat else f"rows: {shape[0]} outputs, columns: {shape[1]} inputs"
-    return [grid(plane[None], 1, SIDE, place == 2) for place, plane in enumerate(planes)], words
+    pieces = [squared(plane[None]) for plane in planes]
+    if pieces[0].shape[1:] != planes[0].shape:
+        words += ", cut into pieces side by side"
+    return [grid(piece, 1, SIDE, place == 2) for place, piece in enumerate(pieces)], words
 
 
 def _kernels(trio: list[Floats]) -> tuple[list[Floats], str]:

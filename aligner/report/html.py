@@ -21,7 +21,7 @@ from aligner.report.document_file import write_text
 from aligner.report.excerpt import one_line
 from aligner.report.json_document import pair_document, plain
 from aligner.report.numbers import multiple, number, percent, plural, shape
-from aligner.report.page import sentence, visible
+from aligner.report.page import sentence, shorten, visible
 from aligner.report.pair_table import within
 from aligner.report.portable import portable
 from aligner.report.preview_view import preview_views
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parent / "assets"
 
-_LONGEST = 600
-"""Characters kept of one name; a model may hold names of any length."""
+_LONGEST, _HEADLINE = 600, 72
+"""Characters kept of one name, which a model may make of any length, and of the one in the headline."""
 
 
 def write_html(comparison: Comparison, target: Path | TextIO) -> None:
@@ -179,6 +179,7 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "first": first,
         "first_at": position(comparison.pairs, first),
         "first_name": "" if first is None else shown(place(first.reference)),
+        "first_short": "" if first is None else shorten(shown(place(first.reference)), _HEADLINE),
         "first_times": None if first is None else _times(first),
         "others": len(other_culprits(comparison)),
         "causes": [cause_view(comparison, cause) for cause in comparison.causes],

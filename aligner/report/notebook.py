@@ -13,7 +13,7 @@ from aligner.records.comparison import Comparison, Errors, Pair, Side
 from aligner.report.divergence_panel import divergence_panel
 from aligner.report.html import cause_view, environment, shown, speaks_of
 from aligner.report.numbers import ABSENT, count, index, multiple, number, percent, shape
-from aligner.report.page import Page
+from aligner.report.page import Page, shorten
 from aligner.report.pair_table import around, rows, within
 from aligner.report.portable import portable
 from aligner.report.preview_view import preview_views
@@ -68,7 +68,7 @@ def comparison_html(comparison: Comparison) -> str:
         comparison=comparison,
         colour=COLOURS[comparison.verdict],
         first=first,
-        first_name="" if first is None else place(first.reference),
+        first_name="" if first is None else shorten(place(first.reference), 72),
         size="" if first is None else _size(first),
         causes=[cause_view(comparison, cause) for cause in comparison.causes[:2]],
         tally=tally(comparison.pairs),

@@ -14,17 +14,19 @@ if TYPE_CHECKING:
 
 
 def plot(comparison: Comparison) -> Figure:
-    """Accumulated and local error, bound and noise of each pair, on a logarithmic scale.
+    """Accumulated and local error, bound and noise of each pair, on a logarithmic scale; notebooks show it at once.
 
     An error of exactly 0 has no place on it and is left out. Raises MissingFrameworkError without matplotlib.
     """
     try:
-        from matplotlib.figure import Figure
+        import matplotlib.figure  # noqa: F401 - the dependency itself, before what builds on it
+
+        from aligner.report.figure import ShownFigure
     except ImportError as exc:
         raise MissingFrameworkError(
             "a plot needs matplotlib, which is not installed", hint='pip install "aligner[notebook]"'
         ) from exc
-    figure = Figure(figsize=(11, 3.6), layout="constrained")
+    figure = ShownFigure(figsize=(11, 3.6), layout="constrained")
     axes = figure.subplots()
     pairs = comparison.pairs
     numbers = range(len(pairs))

@@ -28,6 +28,8 @@
   const shape = (dims) => dims === null ? "?" : dims.length ? dims.join("×") : "scalar";
   const label = (side) => (side.index === null ? side.name : `${side.name} #${side.index}`);
 
+  const shorten = (text, most) => (text.length <= most ? text : `${text.slice(0, most / 3)}…${text.slice(-(2 * most) / 3)}`); // as the terminal does
+
   function make(tag, text, className) {
     const element = document.createElement(tag);
     if (text !== undefined) element.textContent = text; // never innerHTML: names are not ours
@@ -236,7 +238,7 @@
     const many = Math.max(...found.nodes.map((side) => side.length));
     if (many) {
       const box = make("details");
-      box.open = !differing && many <= 6; // where nothing differs by the numbers, the nodes are what there is to look at
+      box.open = !differing; // where nothing differs by the numbers, the nodes are what there is to look at
       box.append(make("summary", `reference ${found.nodes[0].length}, candidate ${found.nodes[1].length}`), nodesTable(found));
       made.push(make("h3", "Nodes"), box);
     }
@@ -261,7 +263,9 @@
 
   function show(place) {
     const pair = pairs[place];
-    const title = make("h2", `#${place + 1} ${pair.reference.scope || pair.reference.node || pair.reference.name}`);
+    const name = pair.reference.scope || pair.reference.node || pair.reference.name;
+    const title = make("h2", `#${place + 1} ${shorten(name, 72)}`);
+    title.title = name;
     const verdict = make("p", undefined, pair.verdict);
     verdict.append(make("span", (culprit(pair) ? "→ " : "") + data.words[pair.verdict], "v"),
       ` ${pair.op}${place === data.first ? ", the first divergence" : ""}${data.outputs.includes(place) ? ", an output" : ""}`);
@@ -390,7 +394,7 @@
     const options = {
       width: place.clientWidth, height: 300,
       scales: { x: { time: false, range: (_, low, high) => [low - 0.5, high + 0.5] }, y: { distr: 3, range: () => [floor, ceiling] } },
-      axes: [{ ...axis }, { ...axis, size: 62, splits: decades, filter: (_, ticks) => ticks, values: (_, ticks) => ticks.map((tick) => tick.toExponential(0).replace("e+", "e")) }],
+      axes: [{ ...axis, incrs: [1, 2, 5].flatMap((step) => [step, 10 * step, 100 * step, 1000 * step, 10000 * step]).sort((a, b) => a - b) }, { ...axis, size: 62, splits: decades, filter: (_, ticks) => ticks, values: (_, ticks) => ticks.map((tick) => tick.toExponential(0).replace("e+", "e")) }],
       series: [
         { label: "pair", value: (_, __, ___, at) => (at === null || at === undefined ? "–" : `#${at + 1} ${pairs[at].reference.scope || label(pairs[at].candidate)} (${pairs[at].op})`.slice(0, 90)) },
         ...names.map((name) => series(name, STYLE()[name])),
