@@ -116,9 +116,13 @@ class _Forms:
         shaped = self._of_shape(same, value)
         if len(shaped) > 1:
             return PairedForms(self._along(shaped, value, order), value, known=True)
-        if shaped or same:
-            return PairedForms((shaped or same)[0], value, known=True)
-        return None
+        fitting = shaped or [member for member in same if self._grouped_alike(member, value)]
+        return PairedForms(fitting[0], value, known=True) if fitting else None
+
+    def _grouped_alike(self, reference: str, candidate: str) -> bool:
+        """Whether one shape only splits or merges the other's axes: without, no order of axes says how they answer."""
+        shapes = self._matching.reference.shape(reference), self._matching.candidate.shape(candidate)
+        return shapes[0] is not None and shapes[1] is not None and groups_alike(shapes[0], shapes[1])
 
     def _of_shape(self, members: Sequence[str], value: str) -> list[str]:
         """Forms of this shape; else those that differ in axes of length one."""

@@ -29,6 +29,7 @@ _STEPS_BACK = 3
 _CLEARLY_NEARER = 100.0
 _ROUNDING = 1e-6
 """Relative difference of sketches that the order of a sum makes: one tensor."""
+_AFFINE = frozenset({"add", "sub", "mul", "div"})
 _LINEAR = frozenset({"conv", "conv_transpose", "matmul"})
 
 
@@ -223,10 +224,21 @@ class Matching:
     def _pair_outputs(self, left: str, right: str, evidence: Evidence, *, resized: bool) -> None:
         same = agree(self.reference.sketches.get(left), self.candidate.sketches.get(right))
         if same is False and not self.ends_agree(left, right):
-            return
+            folded = self._folded(left, right)
+            if folded is None:
+                return
+            left, right, same = *folded, True
         resized = resized or evidence.rule in {"name", "weights"} or evidence.confidence >= 0.85
         factor = 0.98 if same else 0.9
         self.pair_roots(left, right, Evidence(evidence.rule, factor * evidence.confidence), resized=resized)
+
+    def _folded(self, left: str, right: str) -> tuple[str, str] | None:
+        """The end of a constant factor or summand that one side has folded into its node, where the tensors say so."""
+        ends = self._with_constant(self.reference, left), self._with_constant(self.candidate, right)
+        for option in ((ends[0], right), (left, ends[1])):
+            if option != (left, right) and self._same(*option):
+                return option
+        return None
 
     def _fed_alike(self, reference: Node, candidate: Node) -> bool:
         """Whether two nodes of one kind read nothing but each other's tensors: then another size is their own doing."""
@@ -246,8 +258,13 @@ class Matching:
     @staticmethod
     def _with_bias(skeleton: Skeleton, value: str) -> str:
         """The sum with a constant that directly follows a linear node: the bias that the other side's node contains."""
-        readers = skeleton.readers(value)
-        if len(readers) == 1 and readers[0][0].kind == "add":
+        return Matching._with_constant(skeleton, value, frozenset({"add"}))
+
+    @staticmethod
+    def _with_constant(skeleton: Skeleton, value: str, kinds: frozenset[str] = _AFFINE) -> str:
+        """What a value's only reader makes of it with a constant; else the value itself."""
+        readers = skeleton.readers(skeleton.root(value))
+        if len(readers) == 1 and readers[0][0].kind in kinds:
             node = readers[0][0]
             if len(skeleton.data_inputs(node)) == 1 and skeleton.size(node.outputs[0]) == skeleton.size(value):
                 return node.outputs[0]
@@ -266,6 +283,5 @@ class Matching:
         if len(readers) != 1:
             return fused, None
         (reader,) = readers.values()
-        affine = {"add", "mul"} if node is not None and node.kind == "norm" else {"add"}
-        constant = reader.kind in affine and len(skeleton.data_inputs(reader)) == 1
+        constant = reader.kind in _AFFINE and len(skeleton.data_inputs(reader)) == 1
         return fused, reader.kind if reader.kind in FUSIBLE or constant else None

@@ -21,6 +21,9 @@ UNLESS_RESIZED = frozenset({"pad", "slice", "expand", "tile", "resize"})
 UNLESS_CHANGED = frozenset({"add", "sub", "mul", "div"})
 """Kinds that change nothing with a neutral constant (a mask of zeros, a scale of one), as the run shows."""
 
+_PICKING = frozenset({"gather", "slice"})
+"""Kinds that change nothing where they pick everything, as the run shows."""
+
 _MAY_MOVE = LAYOUT_KINDS | UNLESS_RESIZED | UNLESS_CHANGED | {"where", "gather"}
 
 _LEVELS = 100
@@ -92,8 +95,11 @@ class Skeleton:
         before, after = self.sketches.get(data), self.sketches.get(node.outputs[0])
         if node.kind in UNLESS_CHANGED:
             return before is not None and before.finite and before == after
+        if node.kind in _PICKING and before is not None and after is not None and before.finite:
+            if before.same_elements(after):
+                return True
         if node.kind == "gather":
-            return before is not None and after is not None and before.finite and before.same_elements(after)
+            return False
         if node.kind in UNLESS_RESIZED:
             shape = self.shape(data)
             return shape is not None and shape == self.shape(node.outputs[0])
