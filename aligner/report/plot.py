@@ -59,8 +59,9 @@ def _mark_culprits(axes: Any, comparison: Comparison, local: list[float]) -> Non
     first = position(comparison.pairs, comparison.first_divergence)
     if first is not None:
         axes.axvline(first, color="#c62828", linestyle=":", linewidth=1)
-        name = place(comparison.pairs[first].reference).replace("$", r"\$")
-        axes.set_title(f"first divergence: {name[:80]} ({first})", fontsize="medium", loc="left")
+        pair = comparison.pairs[first]
+        name, op = (text.replace("$", r"\$")[:80] for text in (place(pair.reference), pair.candidate.op))
+        axes.set_title(f"first divergence: {name} ({op}), pair {first}", fontsize="medium", loc="left")
 
 
 def _positive(errors: Errors | None) -> float:
