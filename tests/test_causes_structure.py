@@ -129,3 +129,18 @@ def test_a_proven_cause_further_down_says_what_it_leaves_open():
     first, second = causes(Net(reference, k=(3, 3, 3, 3)), Net(candidate, k=(3, 3, 3, 3)))
     assert (first.id, second.id) == ("weights-transposed", "unknown")
     assert f"nothing is proven of the first divergence, {second.node}" in first.evidence
+
+
+def test_groups_of_channels_that_cut_across_axes_are_no_divergence():
+    def whole(n, x):
+        return F.group_norm(F.conv2d(x, n.k), 2) * 1.5
+
+    def taken_apart(n, x):
+        y = F.conv2d(x, n.k)
+        groups = y.reshape(y.shape[0], 2, -1)
+        centred = groups - groups.mean(2, keepdim=True)
+        scaled = centred / torch.sqrt((centred * centred).mean(2, keepdim=True) + 1e-5)
+        return scaled.reshape(y.shape) * 1.5
+
+    shapes = {"k": (4, 3, 3, 3)}
+    assert causes(Net(whole, **shapes), Net(taken_apart, **shapes)) == []
