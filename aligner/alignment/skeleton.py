@@ -95,9 +95,8 @@ class Skeleton:
         before, after = self.sketches.get(data), self.sketches.get(node.outputs[0])
         if node.kind in UNLESS_CHANGED:
             return before is not None and before.finite and before == after
-        if node.kind in _PICKING and before is not None and after is not None and before.finite:
-            if before.same_elements(after):
-                return True
+        if node.kind in _PICKING and _same_elements(before, after):
+            return True
         if node.kind == "gather":
             return False
         if node.kind in UNLESS_RESIZED:
@@ -180,6 +179,10 @@ class Skeleton:
             return sketch.shape
         shape = self.graph.values[value].shape if value in self.graph.values else None
         return None if shape is None or any(dim is None for dim in shape) else tuple(int(dim or 0) for dim in shape)
+
+
+def _same_elements(before: Sketch | None, after: Sketch | None) -> bool:
+    return before is not None and after is not None and before.finite and before.same_elements(after)
 
 
 def _clips(before: Sketch, after: Sketch) -> bool:
