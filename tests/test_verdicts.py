@@ -163,3 +163,25 @@ def test_saturation_is_measured_apart():
 def test_thin_evidence_is_inconclusive():
     coverage = Coverage(1.0, 1.0, 0, 0)
     assert conclude([], [], 1, coverage, constant_input=False).verdict == "inconclusive"
+
+
+def test_nodes_that_undo_each_other_are_no_culprits():
+    graph, values = chain(["conv", "transpose", "conv"])
+    first = measure(graph, values, 0)
+    scaled = measure(graph, values, 1, local=0.5, accumulated=0.5)
+    passed_on = measure(graph, values, 2, local=0.0, accumulated=0.5)
+    undone = measure(graph, values, 3, local=0.7, accumulated=1e-6)
+    assert verdicts(graph, [first, scaled, passed_on, undone]) == ["aligned"] * 4
+    apart = measure(graph, values, 3, local=0.7, accumulated=0.3)
+    assert verdicts(graph, [first, scaled, passed_on, apart]) == ["aligned", "introduced", "inherited", "introduced"]
+    attenuated = measure(graph, values, 3, local=1e-8, accumulated=1e-6)
+    assert verdicts(graph, [first, scaled, passed_on, attenuated])[1] == "introduced"
+
+
+def test_float16_ends_somewhere_above_zero():
+    graph, values = chain(["conv"])
+    half = replace(graph, values={k: replace(v, dtype="float16") for k, v in graph.values.items()})
+    x = np.full((1, 4, 8, 8), 4e-7)
+    item = measure(graph, values, 1, dtype="float16")
+    item = replace(item, local=difference(x, x + 3e-8), accumulated=difference(x, x + 3e-8))
+    assert [judgement.verdict for judgement in judge((graph, half), [item], RULES)] == ["aligned"]

@@ -17,6 +17,8 @@ from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
 
 _UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+_SUBNORMAL = {"float16": 2.0**-24}
+"""The smallest number above zero, where tensors of a network come near it."""
 _QUANTIZED_UNIT = 2.0**-8
 EXACT_KINDS = frozenset(
     """transpose reshape identity dropout concat split slice gather pad expand tile relu relu6 max_pool minmax clip
@@ -80,7 +82,8 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
     same_dtype = coarsest == min(unit(measured.reference_dtype), unit(measured.candidate_dtype))
     step = max([*_steps(inner), measured.step or 0.0])
     storage = _storage(graphs, measured)
-    stepped = bool(step or _steps(fed))
+    scaled_as_it_runs = any(node.op == "DynamicQuantizeLinear" for side in nodes for node in side)
+    stepped = bool(step or _steps(fed)) or scaled_as_it_runs
     return RegionNumbers(
         reduction=reduction,
         exact=same_dtype and kinds <= EXACT_KINDS | {"none"} and not stepped and not storage,
@@ -202,6 +205,8 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
     growth = 8 + math.sqrt(numbers.reduction)
     relative = max(numbers.unit * growth, _SMALLEST) + 8 * numbers.storage
     limit = relative * (difference.peak + numbers.offset)
+    if numbers.unit == _UNITS["float16"]:
+        limit += 2 * _SUBNORMAL["float16"]
     if numbers.stepped:
         limit += 1.5 * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
     if measured.noise is not None and not numbers.rounded:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aligner.diagnosis.tolerance import bound, region_numbers, rounds_to_integers, unit
+from aligner.errors import listing
 from aligner.records.comparison import PairVerdict
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
@@ -23,6 +24,8 @@ _QUANTIZED_RELATIVE = 0.08
 _QUANTIZED_PEAKS = 3.0
 """… provided that no single element exceeds the bound more than this often."""
 _FLOAT16_MAX = 65504.0
+_UNDONE = 1e-3
+"""Share of a local error, and of the tensor, that may be left where a node makes up for the one before it."""
 _JUMP = 8.0
 _WITHOUT_LOCAL = 1e-4
 """Where nothing can be injected: relative error from which a jump over the tensors before it is taken for a fault."""
@@ -61,7 +64,7 @@ def judge(
         verdicts[item.pair.candidate] = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized)
         if excused and item.pair.candidate in excused:
             verdicts[item.pair.candidate] = Judgement("aligned", limit, excused[item.pair.candidate])
-    return _inherit(graphs[1], measured, verdicts)
+    return _inherit(graphs[1], measured, verdicts | _compensated(measured, verdicts))
 
 
 def doubtful(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[Measured]:
@@ -183,6 +186,53 @@ def _without_local(item: Measured, limit: float, rules: Rules, by_value: Mapping
     return Judgement(
         "introduced" if worst <= floor else "inherited", limit, "location estimated from accumulated errors"
     )
+
+
+def _compensated(measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> dict[str, Judgement]:
+    """Culprits that undo each other: a factor moved from one node into the next, as optimisers do.
+
+    All that reads the first must itself err by as much on the reference's tensors, and be right on the candidate's own.
+    """
+    readers: dict[str, list[Measured]] = {}
+    for item in measured:
+        for value in item.pair.candidate_region.inputs:
+            readers.setdefault(value, []).append(item)
+    found: dict[str, Judgement] = {}
+    for item in measured:
+        value = item.pair.candidate
+        undoing = _undoing(value, readers, verdicts) if verdicts[value].verdict == "introduced" else None
+        if undoing:
+            note = f"differs by what {listing(undoing)} undoes: together they compute the same"
+            found[value] = Judgement("aligned", verdicts[value].bound, note)
+            for other in undoing:
+                found[other] = Judgement("aligned", verdicts[other].bound, f"undoes what {value} differs by")
+    return found
+
+
+def _undoing(
+    value: str, readers: Mapping[str, Sequence[Measured]], verdicts: Mapping[str, Judgement]
+) -> list[str] | None:
+    """Who makes up for an error, on every way that it takes through nodes that only pass it on; None if one leaks."""
+    found: list[str] = []
+    for reader in readers.get(value, ()):
+        name = reader.pair.candidate
+        if verdicts[name].verdict == "introduced" and _undoes(reader):
+            found.append(name)
+        elif verdicts[name].verdict == "aligned" and verdicts[name].bound == 0.0:
+            further = _undoing(name, readers, verdicts)
+            if further is None:
+                return None
+            found += further
+        else:
+            return None
+    return found or None
+
+
+def _undoes(item: Measured) -> bool:
+    local, whole = item.local, item.accumulated
+    if local is None or whole is None or local.mismatched or whole.mismatched:
+        return False
+    return whole.errors.max_abs <= _UNDONE * local.errors.max_abs and whole.relative <= _UNDONE
 
 
 def _inherit(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> list[Judgement]:

@@ -9,6 +9,9 @@ _BLOCKED = "com.microsoft.nchwc"
 """Domain of kernels on channels in blocks of eight or sixteen, as onnxruntime's own files have them."""
 _SCALED_AS_IT_RUNS = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"})
 """Operators that give integers whose scale another tensor holds."""
+_PASSING = frozenset(
+    {"Cast", "Transpose", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Slice", "Gather", "MaxPool"}
+)
 
 
 def encoded_values(nodes: Iterable[Any]) -> frozenset[str]:
@@ -16,7 +19,7 @@ def encoded_values(nodes: Iterable[Any]) -> frozenset[str]:
     blocked: set[str] = set()
     integers: set[str] = set()
     for node in nodes:
-        if node.op_type in _SCALED_AS_IT_RUNS or (node.op_type == "Cast" and node.input[0] in integers):
+        if node.op_type in _SCALED_AS_IT_RUNS or (node.op_type in _PASSING and node.input[0] in integers):
             integers.update(node.output[:1])
         if node.domain == _BLOCKED and node.op_type == "ReorderOutput":
             continue
