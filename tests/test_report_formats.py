@@ -259,6 +259,15 @@ def test_node_data_holds_only_json():
     json.dumps(to_node_data(factory.diverged(pairs=(pair,)), "local"), allow_nan=False)
 
 
+def test_node_data_is_what_model_explorer_takes():
+    builder = pytest.importorskip("model_explorer.node_data_builder")
+    data = to_node_data(factory.diverged(), "local")
+    results = {key: builder.NodeDataResult(**entry) for key, entry in data["results"].items()}
+    theirs = builder.GraphNodeData(results=results, name=data["name"])
+    written = json.loads(theirs.to_json_string() if hasattr(theirs, "to_json_string") else "{}")
+    assert {key: written.get(key, data[key]) for key in data} == data
+
+
 # ---------------------------------------------------------------------------------------------------- read again
 
 

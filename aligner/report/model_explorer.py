@@ -1,11 +1,13 @@
 """Node data that Model Explorer lays over the candidate's graph: local errors in one file, accumulated in another.
 
 A node is found by its output tensor's name or by its own; both are written, since formats differ in which they show.
+Nodes that an ONNX file leaves without a name are not found: Model Explorer numbers them in a way of its own.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -43,9 +45,17 @@ def to_node_data(comparison: Comparison, which: str) -> dict[str, Any]:
         errors: Errors | None = getattr(pair, which)
         if errors is not None:
             entry = _entry(pair, errors)
-            for key in filter(None, (pair.candidate.node, pair.candidate.name)):
+            for key in _keys(pair):
                 results[key] = entry
     return {"name": f"aligner: {which} error", "results": results}
+
+
+def _keys(pair: Pair) -> Iterator[str]:
+    """What a node may be called: TFLite files show its tensors, ONNX files its name, their inputs "[value] name"."""
+    side = pair.candidate
+    yield from filter(None, (side.node, side.name))
+    if side.op == "input":
+        yield f"[value] {side.name}"
 
 
 def _entry(pair: Pair, errors: Errors) -> dict[str, Any]:
