@@ -27,6 +27,8 @@ from aligner.records.graph import Node
 
 _STEPS_BACK = 3
 _CLEARLY_NEARER = 100.0
+_FAR = 0.5
+"""The confidence that a walk of any length keeps."""
 _ROUNDING = 1e-6
 """Relative difference of sketches that the order of a sum makes: one tensor."""
 _AFFINE = frozenset({"add", "sub", "mul", "div"})
@@ -39,6 +41,11 @@ class Evidence:
 
     rule: str
     confidence: float
+
+
+def _one_step_on(confidence: float) -> float:
+    """A step along the dataflow where kinds and parameters fit: each costs a little, a thousand do not cost it all."""
+    return confidence if confidence <= _FAR else _FAR + 0.95 * (confidence - _FAR)
 
 
 class Matching:
@@ -92,7 +99,7 @@ class Matching:
     def _operands(self, reference: Node, candidate: Node) -> None:
         if reference.kind in SUNDRY and not same_word(reference.op, candidate.op):
             return  # a square root and a reciprocal have the same kind, not the same operand
-        confidence = 0.95 * self.node_evidence[candidate.index].confidence
+        confidence = _one_step_on(self.node_evidence[candidate.index].confidence)
         for left, right in self._matched_operands(reference, candidate):
             roots = self._without_extra(self.reference.root(left), self.candidate.root(right))
             self.pair_roots(*roots, Evidence("structure", confidence))
@@ -179,7 +186,7 @@ class Matching:
             and self._parameters_fit(a, b)
             and self._position(a, reference) == self._position(b, candidate)
         ):
-            confidence = 0.95 * self.roots[reference][1].confidence
+            confidence = _one_step_on(self.roots[reference][1].confidence)
             self.pair_nodes(a, b, Evidence("structure", confidence))
 
     @staticmethod
@@ -194,6 +201,7 @@ class Matching:
         right = [node for node, _ in self.candidate.readers(candidate) if node.index not in self.node_source]
         left, right = list({n.index: n for n in left}.values()), list({n.index: n for n in right}.values())
         confidence = self.roots[reference][1].confidence
+        after = _one_step_on(confidence)
         for kind in dict.fromkeys(node.kind for node in left):
             a = [node for node in left if node.kind == kind]
             b = [node for node in right if node.kind == kind]
@@ -201,7 +209,7 @@ class Matching:
                 continue
             for one, other in zip(a, b, strict=True):
                 if self._parameters_fit(one, other) and self.outputs_fit(one, other):
-                    self.pair_nodes(one, other, Evidence("structure", (0.95 if len(a) == 1 else 0.8) * confidence))
+                    self.pair_nodes(one, other, Evidence("structure", after if len(a) == 1 else 0.8 * confidence))
 
     def outputs_fit(self, reference: Node, candidate: Node) -> bool:
         if not reference.outputs or not candidate.outputs:
@@ -223,11 +231,11 @@ class Matching:
 
     def _pair_outputs(self, left: str, right: str, evidence: Evidence, *, resized: bool) -> None:
         same = agree(self.reference.sketches.get(left), self.candidate.sketches.get(right))
-        if same is False and not self.ends_agree(left, right):
-            folded = self._folded(left, right)
-            if folded is None:
-                return
+        folded = self._folded(left, right) if same is False else None
+        if folded is not None:
             left, right, same = *folded, True
+        elif same is False and not self.ends_agree(left, right):
+            return
         resized = resized or evidence.rule in {"name", "weights"} or evidence.confidence >= 0.85
         factor = 0.98 if same else 0.9
         self.pair_roots(left, right, Evidence(evidence.rule, factor * evidence.confidence), resized=resized)
@@ -283,5 +291,6 @@ class Matching:
         if len(readers) != 1:
             return fused, None
         (reader,) = readers.values()
-        constant = reader.kind in _AFFINE and len(skeleton.data_inputs(reader)) == 1
+        affine = {"add", "mul"} if node is not None and node.kind == "norm" else {"add"}
+        constant = reader.kind in affine and len(skeleton.data_inputs(reader)) == 1
         return fused, reader.kind if reader.kind in FUSIBLE or constant else None
