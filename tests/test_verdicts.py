@@ -185,3 +185,25 @@ def test_float16_ends_somewhere_above_zero():
     item = measure(graph, values, 1, dtype="float16")
     item = replace(item, local=difference(x, x + 3e-8), accumulated=difference(x, x + 3e-8))
     assert [judgement.verdict for judgement in judge((graph, half), [item], RULES)] == ["aligned"]
+
+
+def test_near_the_bound_weights_and_settings_decide(monkeypatch):
+    graph, values = chain(["conv"])
+    limit = bound(measure(graph, values, 1), region_numbers((graph, graph), measure(graph, values, 1)))
+    answers = {}
+
+    def verdict(score, answer):
+        monkeypatch.setattr("aligner.diagnosis.verdicts.difference_in", lambda *_: answer)
+        judged = judge(
+            (graph, graph), [measure(graph, values, 0), measure(graph, values, 1, local=score * limit)], RULES
+        )
+        answers[score, answer] = judged[1].note
+        return judged[1].verdict
+
+    # too small an error to matter to anybody is excused before; the rule is for the bound alone
+    monkeypatch.setattr("test_verdicts.RULES", Rules(0.0, 0.0))
+    assert verdict(0.3, "epsilon") == "aligned"
+    assert [verdict(0.8, words) for words in ("epsilon", "", None)] == ["introduced", "aligned", "aligned"]
+    assert [verdict(2.0, words) for words in ("epsilon", "", None)] == ["introduced", "aligned", "introduced"]
+    assert [verdict(9.0, words) for words in ("epsilon", "", None)] == ["introduced"] * 3
+    assert "epsilon" in answers[0.8, "epsilon"] and "every weight" in answers[2.0, ""]

@@ -69,7 +69,7 @@ class SettingCause(Cause):
         every = {
             name: value
             for name, value in operation.settings.items()
-            if name in theirs.settings and name not in _LAYOUT and not alike(value, theirs.settings[name])
+            if name in theirs.settings and name not in UNCOMPARED and not alike(value, theirs.settings[name])
         }
         words = f"{_listed(wrong)} in {other.op} {other.name}, {_listed(right)} in the reference's {node.op}"
         suggestion = f"give {other.name} {_listed(right)}"
@@ -107,7 +107,10 @@ class SettingCause(Cause):
             )
 
 
-_LAYOUT = frozenset({"channels", "axis", "axes", "shape", "scales", "linear", "keep", "directions", "gates", "layout"})
+UNCOMPARED = frozenset(
+    {"channels", "axis", "axes", "shape", "scales", "linear", "keep", "directions", "gates", "layout"}
+)
+"""Settings that two layouts of one model spell differently."""
 
 
 def _prediction(scene: Scene, part: Part, node: Node, settings: Mapping[str, Any]) -> Callable[[], Array | None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from aligner.diagnosis.doubt import LEAST, MOST, difference_in
 from aligner.diagnosis.tolerance import bound, region_numbers, rounds_to_integers, unit
 from aligner.errors import listing
 from aligner.records.comparison import PairVerdict
@@ -61,10 +62,27 @@ def judge(
     for item in measured:
         numbers = region_numbers(graphs, item)
         limit = bound(item, numbers) if rules.fixed is None else rules.fixed
-        verdicts[item.pair.candidate] = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized)
+        own = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized)
+        plain = rules.fixed is None and not numbers.quantized and not numbers.rounded
+        verdicts[item.pair.candidate] = _settled(graphs, item, own) if plain else own
         if excused and item.pair.candidate in excused:
             verdicts[item.pair.candidate] = Judgement("aligned", limit, excused[item.pair.candidate])
     return _inherit(graphs[1], measured, verdicts | _compensated(measured, verdicts))
+
+
+def _settled(graphs: tuple[Graph, Graph], item: Measured, own: Judgement) -> Judgement:
+    """Where the error is near its bound: guilty if weights or settings differ, innocent if they are the same."""
+    if own.verdict not in {"aligned", "introduced"} or item.local is None or not own.bound or own.note:
+        return own
+    if not LEAST * own.bound < item.local.errors.max_abs <= MOST * own.bound:
+        return own
+    words = difference_in(graphs, item)
+    if words:
+        return Judgement("introduced", own.bound, f"the error is near what rounding explains, but {words} differ")
+    if words == "" and own.verdict == "introduced":
+        note = "a little more than rounding explains, and every weight and setting is the reference's"
+        return Judgement("aligned", own.bound, note)
+    return own
 
 
 def doubtful(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[Measured]:
@@ -77,17 +95,11 @@ def doubtful(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[
     return found
 
 
-DOUBTFUL = 4.0
-"""Score (error over bound) up to which a guilty node may be a matter of rounding after all."""
-
-
 def in_doubt(item: Measured, judgement: Judgement) -> bool:
     """Whether a guilty node's local error is so near to its bound that more must be asked."""
     if judgement.verdict != "introduced" or item.local is None or not judgement.bound:
         return False
-    return (
-        item.step is None and item.saturated <= _SATURATED and item.local.errors.max_abs <= DOUBTFUL * judgement.bound
-    )
+    return item.step is None and item.saturated <= _SATURATED and item.local.errors.max_abs <= MOST * judgement.bound
 
 
 def _own(

@@ -1,0 +1,63 @@
+"""Errors near their bound: rounding or a small fault? Weights and settings, which compare exactly, decide."""
+
+from __future__ import annotations
+
+from aligner.diagnosis.layers import LayerPair, layer_pairs, layers
+from aligner.diagnosis.replay.operation import Unsupported
+from aligner.diagnosis.scene import Scene
+from aligner.diagnosis.setting_cause import UNCOMPARED, alike
+from aligner.diagnosis.weight_cause import differing
+from aligner.records.graph import Graph, Node
+from aligner.records.measurement import Measured
+
+LEAST, MOST = 0.5, 4.0
+"""Scores (error over bound) between which an error may be either; honest nodes were never seen above 0.4."""
+_SILENT = frozenset({"constant", "shape", "identity", "dropout", "cast", "reshape", "transpose"})
+"""Kinds without settings or weights that change numbers."""
+
+
+def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
+    """What weights or settings the two regions differ in, in words; "" where nothing, None where they cannot tell.
+
+    Only regions of the same operations in the same order can: a decomposed one has other settings and no fault.
+    """
+    scene = Scene(graphs, item, None)
+    sides = [[node for node in part.nodes if node.kind not in _SILENT] for part in scene.parts]
+    if not sides[0] or [node.kind for node in sides[0]] != [node.kind for node in sides[1]]:
+        return None
+    try:
+        told = [_settings(scene, *nodes) for nodes in zip(*sides, strict=True)]
+        found = [words for words in told if words] or _weights(scene)
+    except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
+        return None
+    if found:
+        return "; ".join(found)
+    return None if found is None or None in told else ""
+
+
+def _settings(scene: Scene, node: Node, other: Node) -> str | None:
+    mine, theirs = scene.reference.operation(node), scene.candidate.operation(other)
+    if mine is None or theirs is None or mine.kind != theirs.kind:
+        return None
+    wrong = [
+        name
+        for name, value in mine.settings.items()
+        if name in theirs.settings and name not in UNCOMPARED and not alike(value, theirs.settings[name])
+    ]
+    return f"{', '.join(wrong)} of {other.name}" if wrong else ""
+
+
+def _weights(scene: Scene) -> list[str] | None:
+    """None where weights are there that do not pair."""
+    counts = [len(layers(part)) for part in scene.parts]
+    pairs = layer_pairs(scene)
+    if counts[0] != counts[1] or len(pairs) != counts[0]:
+        return None
+    if not pairs and any(part.weights for part in scene.parts):
+        return None
+    return [words for pair in pairs if (words := _differing(pair))]
+
+
+def _differing(pair: LayerPair) -> str:
+    roles = differing(pair)
+    return f"{', '.join(roles)} of {pair.candidate.node.name}" if roles else ""

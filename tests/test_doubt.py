@@ -1,0 +1,42 @@
+"""Errors as small as rounding: what compares exactly decides."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from marks import requires_onnx, requires_torch
+
+import aligner
+
+pytestmark = [requires_torch, requires_onnx]
+
+
+def exported(module, x):
+    import onnx
+    import torch
+
+    file = io.BytesIO()
+    torch.onnx.export(module, (torch.from_numpy(x),), file, dynamo=False, opset_version=17)
+    return onnx.load_from_string(file.getvalue())
+
+
+@pytest.mark.parametrize(("epsilon", "verdict"), [(1e-5, "aligned"), (1.4e-5, "diverged")])
+def test_an_epsilon_off_by_less_than_rounding_shows(epsilon, verdict):
+    import torch
+
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(24, 24), torch.nn.LayerNorm(24), torch.nn.Linear(24, 5)).eval()
+    x = (np.random.default_rng(0).normal(size=(4, 24)) * 1.7).astype(np.float32)
+    file = exported(module, x)
+    for node in file.graph.node:
+        for attribute in node.attribute:
+            if attribute.name == "epsilon":
+                attribute.f = epsilon
+    result = aligner.compare(module, file, [x], atol=0, rtol=0)
+    assert result.verdict == verdict
+    if verdict == "diverged":
+        assert result.first_divergence.candidate.op == "LayerNormalization"
+        assert "epsilon" in (result.first_divergence.note or "epsilon")
+        assert result.causes[0].id == "norm-epsilon"
