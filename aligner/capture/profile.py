@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.records.alignment import Sketch
+from aligner.records.blocks import BLOCK, dot, in_parts, total
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-_CHUNK = 1 << 16
 _TINY = 1e-30
 _GOLDEN = 0.6180339887498949
 
@@ -54,33 +55,51 @@ def sketch(tensor: CapturedTensor) -> Sketch:
     shape = tuple(int(dim) for dim in array.shape)
     if array.dtype.kind not in "fiub" or not array.size:
         return Sketch(shape, tensor.dtype, 0.0, 0.0, 0.0, 0.0, finite=False)
-    flat = array.reshape(-1)
+    flat = np.ascontiguousarray(array).reshape(-1)
     with np.errstate(all="ignore"):
-        low, high = float(flat.min()), float(flat.max())
-        if not (np.isfinite(low) and np.isfinite(high)):
-            return Sketch(shape, tensor.dtype, 0.0, 0.0, low, high, finite=False)
-        mean, rms, order = _sums(flat)
+        low, high, mean, rms, order = _sums(flat)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return Sketch(shape, tensor.dtype, 0.0, 0.0, low, high, finite=False)
     return Sketch(shape, tensor.dtype, mean, rms, low, high, order=order)
 
 
-def _sums(flat: NDArray[Any]) -> tuple[float, float, float]:
-    """Mean, root mean square and order, block by block: floats in their own dtype, block sums in float64."""
+def _sums(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
+    """Least, greatest, mean, root mean square and order."""
+    parts = in_parts(flat.size, lambda begin, end: _part(flat, begin, end))
+    plain, squares, order = (math.fsum(part[number] for part in parts) for number in (2, 3, 4))
+    ends = min(part[0] for part in parts), max(part[1] for part in parts)
+    broken = next((part for part in parts if not math.isfinite(part[0]) or not math.isfinite(part[1])), None)
+    if broken is not None:
+        return broken
+    return *ends, plain / flat.size, (squares / flat.size) ** 0.5, order / flat.size
+
+
+def _part(flat: NDArray[Any], begin: int, end: int) -> tuple[float, float, float, float, float]:
+    """Least, greatest, and the sums of elements, squares and order, block by block: each read from memory once.
+
+    A block that holds something non-finite ends it, since then nothing else is asked for.
+    """
     import numpy as np
 
-    total = squares = order = 0.0
-    for number, start in enumerate(range(0, flat.size, _CHUNK)):
-        chunk = flat[start : start + _CHUNK]
+    least, greatest = math.inf, -math.inf
+    plain = squares = order = 0.0
+    for start in range(begin, end, BLOCK):
+        chunk = flat[start : min(start + BLOCK, end)]
+        low, high = float(chunk.min()), float(chunk.max())
+        least, greatest = min(least, low), max(greatest, high)
+        if not (math.isfinite(low) and math.isfinite(high)):
+            return low, high, 0.0, 0.0, 0.0
         if chunk.dtype != np.float32:
             chunk = chunk.astype(np.float64)
-        energy = float(chunk @ chunk)
-        if not _TINY < energy < float("inf"):
+        energy = dot(chunk, chunk)
+        if not _TINY < energy < math.inf:
             chunk = chunk.astype(np.float64)
-            energy = float(chunk @ chunk)
-        total += float(chunk.sum())
+            energy = dot(chunk, chunk)
+        plain += total(chunk)
         squares += energy
-        weight = 1.0 + (number * _GOLDEN) % 1.0
-        order += weight * float(chunk @ _places(chunk.size, chunk.dtype.name))
-    return total / flat.size, (squares / flat.size) ** 0.5, order / flat.size
+        weight = 1.0 + (start // BLOCK * _GOLDEN) % 1.0
+        order += weight * dot(chunk, _places(chunk.size, chunk.dtype.name))
+    return least, greatest, plain, squares, order
 
 
 @functools.lru_cache(maxsize=4)
@@ -88,7 +107,7 @@ def _whole_places(dtype: str) -> NDArray[Any]:
     """The pseudo-random weights of a block's places, in [−1, 1]."""
     import numpy as np
 
-    places: NDArray[Any] = np.random.default_rng(_CHUNK).uniform(-1.0, 1.0, _CHUNK)
+    places: NDArray[Any] = np.random.default_rng(BLOCK).uniform(-1.0, 1.0, BLOCK)
     return places.astype(dtype)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from aligner.records.blocks import BLOCK, dot, in_parts, total
 from aligner.records.comparison import Errors
 from aligner.records.difference import Difference
 
@@ -16,9 +17,14 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_CHUNK = 1 << 16
 _TINY = 1e-30
 """Sums of squares below which float32 may have lost them."""
+
+
+_SUMS = (
+    "_absolute", "_beyond", "_candidate_squares", "_dot", "_finite", "_mismatched", "_reference_squares", "_seen",
+    "_squares", "_unequal",
+)  # fmt: skip
 
 
 class DifferenceAccumulator:
@@ -41,22 +47,23 @@ class DifferenceAccumulator:
 
         with np.errstate(all="ignore"):
             delta = candidate - reference
-            squares = float(delta @ delta)
-            sides = float(reference @ reference), float(candidate @ candidate)
-            plain = all(np.isfinite(number) for number in (squares, *sides))
-            if reference.dtype != np.float64 and (not plain or squares < _TINY):
+            squares = dot(delta, delta)
+            sides = dot(reference, reference), dot(candidate, candidate)
+            plain = all(math.isfinite(number) for number in (squares, *sides))
+            lost = squares < _TINY and bool(delta.any())
+            if reference.dtype != np.float64 and (not plain or lost):
                 reference, candidate = reference.astype(np.float64), candidate.astype(np.float64)
                 delta = candidate - reference
             if not plain:
                 reference, candidate, delta = self._finite_part(reference, candidate, delta)
-            if not plain or squares < _TINY:
-                squares = float(delta @ delta)
-                sides = float(reference @ reference), float(candidate @ candidate)
+            if not plain or lost:
+                squares = dot(delta, delta)
+                sides = dot(reference, reference), dot(candidate, candidate)
             self._finite += int(reference.size)
             self._squares += squares
             self._reference_squares += sides[0]
             self._candidate_squares += sides[1]
-            self._dot += float(reference @ candidate)
+            self._dot += dot(reference, candidate)
             self._numbers(reference, candidate, delta)
         self._seen += int(reference.size)
 
@@ -79,23 +86,41 @@ class DifferenceAccumulator:
     def _numbers(self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any]) -> None:
         import numpy as np
 
-        unequal = int(np.count_nonzero(delta))
         size = np.abs(reference)
         self._peak = max(self._peak, float(size.max(initial=0.0)))
+        unequal = int(np.count_nonzero(reference != candidate))
         self._unequal += unequal
         if not unequal:
             self._worst = max(self._worst, 0.0)
             return
         magnitude = np.abs(delta, out=delta)
-        self._absolute += float(magnitude.sum())
+        self._absolute += total(magnitude)
         worst = int(magnitude.argmax())
         exact = abs(float(candidate[worst]) - float(reference[worst]))
         if exact > self._worst:
             self._worst, self._worst_at = exact, self._seen + worst
         if exact > self._atol:
             self._beyond += int(np.count_nonzero(magnitude > self._atol + self._rtol * size))
-        ratio = np.divide(magnitude, size, out=np.zeros_like(magnitude), where=size > 0)
-        self._relative = max(self._relative, float(ratio.max()))
+        self._raise_relative(magnitude, size)
+
+    def _raise_relative(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
+        """Only elements that are relatively worse than all before are divided."""
+        import numpy as np
+
+        worse = magnitude > self._relative * size
+        if worse.any():
+            places = np.flatnonzero(worse)
+            places = places[size[places] > 0]
+            self._relative = max(self._relative, float((magnitude[places] / size[places]).max(initial=0.0)))
+
+    def join(self, other: DifferenceAccumulator) -> None:
+        """Take in what another saw of the elements that follow."""
+        if other._worst > self._worst:
+            self._worst, self._worst_at = other._worst, self._seen + other._worst_at
+        self._relative = max(self._relative, other._relative)
+        self._peak = max(self._peak, other._peak)
+        for name in _SUMS:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
 
     def result(self) -> Difference:
         """The difference so far."""
@@ -148,9 +173,18 @@ def difference(
     single = reference.dtype == candidate.dtype == np.float32
     if single and reference.flags.c_contiguous and candidate.flags.c_contiguous:
         left, right = reference.reshape(-1), candidate.reshape(-1)
-        for start in range(0, left.size, _CHUNK):
-            accumulator.update(left[start : start + _CHUNK], right[start : start + _CHUNK])
-        return accumulator.result()
+
+        def part(begin: int, end: int) -> DifferenceAccumulator:
+            own = DifferenceAccumulator(reference.shape, atol, rtol)
+            for start in range(begin, end, BLOCK):
+                stop = min(start + BLOCK, end)
+                own.update(left[start:stop], right[start:stop])
+            return own
+
+        first, *rest = in_parts(left.size, part)
+        for other in rest:
+            first.join(other)
+        return first.result()
     dtype = np.float32 if single else np.float64
     chunks = np.nditer(
         (reference, candidate),
@@ -158,7 +192,7 @@ def difference(
         op_dtypes=(dtype, dtype),
         casting="unsafe",
         order="C",
-        buffersize=_CHUNK,
+        buffersize=BLOCK,
     )
     with chunks:
         for some, others in chunks:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from aligner.records.blocks import BLOCK, total
 from aligner.records.comparison import TensorStatistics
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class StatisticsAccumulator:
                 return
             low, high = float(chunk.min()), float(chunk.max())
         self._count += int(chunk.size)
-        self._total += float(chunk.sum(dtype=np.float64))
+        self._total += total(chunk) if chunk.dtype.itemsize > 2 else float(chunk.sum(dtype=np.float64))
         self._low = low if self._low is None else min(self._low, low)
         self._high = high if self._high is None else max(self._high, high)
         if self._chunks is not None:
@@ -89,8 +90,7 @@ def statistics(array: NDArray[np.generic], *, unique: bool = False) -> TensorSta
         return TensorStatistics()
     accumulator = StatisticsAccumulator(array.size, unique=unique)
     flat = np.ascontiguousarray(array).reshape(-1)
-    step = 1 << 16
-    for start in range(0, flat.size, step):
-        chunk = flat[start : start + step]
+    for start in range(0, flat.size, BLOCK):
+        chunk = flat[start : start + BLOCK]
         accumulator.update(chunk.astype(np.uint8) if chunk.dtype.kind == "b" else chunk)
     return accumulator.result()

@@ -1,0 +1,59 @@
+"""Sums over blocks that fit a core's cache: each row in its own precision, rows added up in float64."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+T = TypeVar("T")
+
+BLOCK = 1 << 16
+"""Elements of a block."""
+ROW = 1 << 13
+"""Elements of a row: few enough for a BLAS not to wake its threads, which would keep a core busy waiting for more."""
+
+
+def dot(left: NDArray[Any], right: NDArray[Any]) -> float:
+    """The inner product of two flat, contiguous arrays of one float dtype."""
+    import numpy as np
+
+    whole = left.size - left.size % ROW
+    total = float(left[whole:] @ right[whole:])
+    if whole:
+        rows = left[:whole].reshape(-1, 1, ROW), right[:whole].reshape(-1, ROW, 1)
+        total += float(np.matmul(*rows).sum(dtype=np.float64))
+    return total
+
+
+def total(array: NDArray[Any]) -> float:
+    """The sum of a flat, contiguous array."""
+    import numpy as np
+
+    whole = array.size - array.size % ROW
+    rest = float(array[whole:].sum())
+    return rest + float(array[:whole].reshape(-1, ROW).sum(axis=1).sum(dtype=np.float64))
+
+
+_WORTHWHILE = 1 << 20
+"""Elements from which on a second core is asked for help."""
+
+
+def in_parts(size: int, work: Callable[[int, int], T]) -> list[T]:
+    """What ``work(begin, end)`` answers for consecutive ranges that make up ``size``, cut between blocks."""
+    helper = _helper() if size >= _WORTHWHILE else None
+    if helper is None:
+        return [work(0, size)]
+    middle = size // BLOCK // 2 * BLOCK
+    second = helper.submit(work, middle, size)
+    return [work(0, middle), second.result()]
+
+
+@functools.cache
+def _helper() -> ThreadPoolExecutor | None:
+    return ThreadPoolExecutor(1, "aligner-blocks") if (os.cpu_count() or 1) > 1 else None
