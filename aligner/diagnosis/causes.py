@@ -42,6 +42,8 @@ class _Held:
     place: int
     node: str
     source: str | None
+    order: int = 0
+    """Place among the claims about one culprit, the best explanation first."""
 
     @property
     def proven(self) -> bool:
@@ -89,7 +91,7 @@ def _examine(scene: Scene, survey: Survey, place: int) -> list[_Held]:
             continue
         if best is not None:
             found.append(best)
-    return _best(found)
+    return [replace(one, order=order) for order, one in enumerate(_best(found))]
 
 
 _MISFITS = (Unsupported, ValueError, IndexError, TypeError, ArithmeticError, MemoryError)
@@ -160,12 +162,14 @@ def _grouped(held: list[_Held]) -> list[list[_Held]]:
     return ranked
 
 
-def _rank(group: list[_Held]) -> tuple[bool, bool, int, bool, float]:
+def _rank(group: list[_Held]) -> tuple[bool, bool, int, bool, int, float]:
     best = group[0]
     place = min(one.place for one in group)
     benign = best.cause.benign or best.cause is Unknown
     late = not best.proven or benign
-    return (late, best.cause is Unknown, place if best.proven else min(place, _BENIGN_AFTER), benign, -best.confidence)
+    where = place if best.proven else min(place, _BENIGN_AFTER)
+    order = best.order if best.proven else 0
+    return (late, best.cause is Unknown, where, benign, order, -best.confidence)
 
 
 def _fall(proof: Proof) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_WRITTEN = 1.1
+"""Numbers that stand in both graphs and differ say more than a hypothesis that fits as well."""
 _BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
 
 
@@ -122,6 +124,7 @@ class ConstantChanged(Cause):
                         f"with {_shown(right)} instead of {_shown(wrong)}",
                         scene.replaced(scene.candidate, node, mine.with_data(*data)),
                         side=1,
+                        weight=_WRITTEN,
                         node=node.name,
                     )
         yield from self._solved(scene)
@@ -171,7 +174,7 @@ def _shown(array: Array) -> str:
 
 
 def fitted_constant(scene: Scene, part: Part, node: Node, operation: Operation, place: int) -> float | None:
-    """Solve f(c) = target for the constant, where the region is linear or a power in it: two replays and a secant."""
+    """Solve f(c) = target for the constant, by replays with others in its place."""
     import numpy as np
 
     target = scene.target(part.side)
@@ -187,16 +190,39 @@ def fitted_constant(scene: Scene, part: Part, node: Node, operation: Operation, 
         return scene.replaced(part, node, operation.with_data(*data))()
 
     inverse = operation.kind == "div" and place == 1
-    at = [1 / value if inverse and value else value, (1 / value if inverse and value else value) * 1.5 + 0.1]
-    ends = [output(1 / a if inverse else a) for a in at]
-    if ends[0] is None or ends[1] is None:
-        return None
-    slope = (ends[1] - ends[0]).astype(np.float64) / (at[1] - at[0])
-    energy = float(np.square(slope).sum())
-    if not energy or not math.isfinite(energy):
-        return None
-    found = at[0] + float((slope * (target - ends[0])).sum()) / energy
+    start = 1 / value if inverse and value else value
+    found = _solved_for(lambda at: output(1 / at if inverse else at), target, start)
     return 1 / found if inverse and found else found
+
+
+def _solved_for(output: Callable[[float], Array | None], target: Array, start: float) -> float | None:
+    """The argument whose output comes closest: exact in one step where it is linear, Gauss and Newton's else."""
+    import numpy as np
+
+    at, closest = start, (math.inf, start)
+    for step in range(_ROUNDS if target.size <= _LARGEST else 1):
+        here, beside = output(at), output(at * _AHEAD[step > 0] + 0.1 * (step == 0))
+        if here is None or beside is None or here.shape != target.shape:
+            return None
+        missing = (target - here).astype(np.float64)
+        closest = min(closest, (float(np.square(missing).sum()), at))
+        ahead = at * (_AHEAD[step > 0] - 1) + 0.1 * (step == 0)
+        slope = (beside - here).astype(np.float64) / ahead if ahead else missing * 0
+        energy = float(np.square(slope).sum())
+        if not energy or not math.isfinite(energy):
+            break
+        move = float((slope * missing).sum()) / energy
+        at += move
+        if abs(move) <= _SETTLED * abs(at):
+            return at
+    return at if target.size > _LARGEST or closest[0] == math.inf else closest[1]
+
+
+_ROUNDS = 12
+_LARGEST = 1 << 20
+_AHEAD = (1.5, 1.001)
+"""How far the second look goes: far where all may be linear, near where it has turned out not to be."""
+_SETTLED = 1e-7
 
 
 class ReduceAxis(Cause):
