@@ -14,9 +14,18 @@ _KIND = {"nonfinite": "NaN or inf"}
 
 
 def headline(page: Page, comparison: Comparison) -> Text:
-    """The verdict, the place, how much was paired."""
+    """The verdict, the place, the likeliest cause and how sure it is, how much was paired."""
     line = page.text(comparison.verdict.upper(), f"bold {STYLES[comparison.verdict]}")
-    return line.append_text(_WHERE[comparison.verdict](page, comparison)).append_text(_covered(page, comparison))
+    line.append_text(_WHERE[comparison.verdict](page, comparison))
+    return line.append_text(_because(page, comparison)).append_text(_covered(page, comparison))
+
+
+def _because(page: Page, comparison: Comparison) -> Text:
+    if comparison.verdict != "diverged" or not comparison.causes:
+        return page.text("")
+    cause = comparison.causes[0]
+    sure = "proven" if cause.explained is not None else f"{percent(cause.confidence)} sure"
+    return page.text("; cause ").append_text(page.text(cause.id, "bold", _NAME)).append_text(page.text(f" ({sure})"))
 
 
 def _covered(page: Page, comparison: Comparison) -> Text:

@@ -192,6 +192,7 @@ def _print_circumstances(page: Page, comparison: Comparison, full: bool) -> None
         *_labelled("unpaired", _unpaired(page, comparison, full)),
         *_labelled("judged by", [page.prose(comparison.tolerance.rule)] if full and comparison.tolerance.rule else []),
         *_labelled("seconds", [page.text(_seconds(comparison))] if full and comparison.timing else []),
+        *_labelled("again", [page.prose(comparison.command)] if comparison.command else []),
         *_labelled("more", [] if full else [page.text(_more(comparison))]),
     ]
     page.print()
