@@ -156,3 +156,25 @@ def test_who_is_nearer():
     assert nearer(1e-6, 1e-3) == "reference"
     assert nearer(1e-3, 1e-6) == "candidate"
     assert condition([], []) is None
+
+
+@requires_onnx
+def test_with_the_references_noise_in_place_the_outputs_are_compared():
+    import torch
+
+    class Noisy(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = torch.nn.Linear(12, 8), torch.nn.Linear(8, 4)
+
+        def forward(self, x):
+            y = self.first(x).relu()
+            return self.second(y + 0.3 * torch.randn_like(y))
+
+    torch.manual_seed(0)
+    module, x = Noisy().eval(), numbers(6, 12)
+    result = aligner.compare(module, exported(module, x), [x])
+    assert result.verdict == "inconclusive"
+    assert result.comparison.outputs[0].accumulated.max_abs > 0.01
+    assert "the outputs agree to" in result.comparison.reason
+    assert float(result.comparison.reason.rsplit(" ", 1)[1]) < 1e-5

@@ -19,6 +19,7 @@ from aligner.api import memory, noise_floor, summary
 from aligner.api.dissecting import dissections
 from aligner.api.evidence import gather
 from aligner.api.fed_values import fed_pairs
+from aligner.api.frozen_noise import frozen_outputs
 from aligner.api.given_inputs import input_items
 from aligner.api.lockstep import Lockstep, expected_profile
 from aligner.api.noise_floor import Floor
@@ -383,6 +384,7 @@ class _Comparing:
             random_input=fed.random,
             quantized=quantized,
             condition=state.reason if state is not None else None,
+            frozen=frozen_outputs(self._reference, self._candidate, passes, measured, judgements),
         )
         with self._clock.phase("diagnose"):
             progress.enter("", "looking for causes")

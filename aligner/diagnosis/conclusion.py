@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aligner.diagnosis.verdicts import SATURATES
 from aligner.records.comparison import Coverage, Pair, Verdict
+from aligner.records.difference import Difference
 
 _LARGE = 0.01
 LEAST_COVERAGE = 0.5
@@ -32,8 +33,10 @@ def conclude(
     random_input: bool = False,
     quantized: bool = False,
     condition: str | None = None,
+    frozen: Difference | None = None,
 ) -> Conclusion:
-    """Judge the whole; ``condition`` is what a comparison with float64 says of it, where there was one.
+    """Judge the whole; ``condition`` is what a comparison with float64 says of it, where there was one,
+    ``frozen`` the largest error of the outputs with the reference's random numbers on both sides.
 
     ``outputs`` are the pairs of graph outputs; ``missing_outputs`` counts candidate outputs without a pair.
     """
@@ -56,7 +59,7 @@ def conclude(
         return Conclusion(
             "inconclusive", f"output {incomparable[0].candidate.name}: {incomparable[0].note or 'not comparable'}", ()
         )
-    thin = _thin(pairs, outputs, missing_outputs, coverage, constant_input)
+    thin = _random(pairs, frozen) or _thin(pairs, outputs, missing_outputs, coverage, constant_input)
     if thin:
         return Conclusion("inconclusive", thin, ())
     if condition is not None:
@@ -64,16 +67,21 @@ def conclude(
     return Conclusion("aligned", _aligned(pairs, outputs, "quantisation noise" if quantized else "rounding"), ())
 
 
+def _random(pairs: Sequence[Pair], frozen: Difference | None) -> str | None:
+    random = [pair for pair in pairs if pair.verdict == "nondeterministic"]
+    if not random:
+        return None
+    where = f"{random[0].reference.name} / {random[0].candidate.name}"
+    far = "" if frozen is None else f", and the outputs agree to {frozen.errors.max_abs:.2g}"
+    return (
+        f"random numbers enter at {where}: the model disagrees with itself from run to run; with the reference's "
+        f"noise put in their place everything after it aligns{far}"
+    )
+
+
 def _thin(
     pairs: Sequence[Pair], outputs: Sequence[Pair], missing_outputs: int, coverage: Coverage, constant_input: bool
 ) -> str | None:
-    random = [pair for pair in pairs if pair.verdict == "nondeterministic"]
-    if random:
-        where = f"{random[0].reference.name} / {random[0].candidate.name}"
-        return (
-            f"random numbers enter at {where}: the model disagrees with itself from run to run; with the reference's "
-            "noise put in their place everything after it aligns"
-        )
     if not pairs:
         return "no tensor of one side could be paired with one of the other; give pairs with --map"
     if not outputs:
