@@ -7,25 +7,30 @@ are folded here too, and compared as a weight of their own.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aligner.alignment.skeleton import Skeleton
+from aligner.records.blocks import BLOCK, dot, in_parts, total
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aligner.records.graph import Node
+    from aligner.records.graph import Node, Weight
 
 EXACT = 1e-6
 """Relative difference of fingerprints up to which two weights are the same numbers (float32 folding order)."""
 ROUNDED = 2e-3
 """… and up to which one is a lower-precision copy of the other (float16, bfloat16)."""
 _SMALLEST = 4
-_CHUNK = 1 << 18
+_ENOUGH = 32
+"""Elements from which rounded copies are looked for: among thousands of short vectors some are alike by chance."""
+_TINY = 1e-30
+"""Sums of squares below which float32 may have lost them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +73,44 @@ def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
     flat = np.asarray(array).reshape(-1)
     if flat.size == 0:
         return None
-    total = magnitude = energy = 0.0
-    low, high = float("inf"), float("-inf")
-    for start in range(0, flat.size, _CHUNK):
-        values = flat[start : start + _CHUNK].astype(np.float64)
+    parts = in_parts(flat.size, lambda begin, end: _sums(flat, begin, end))
+    low, high = min(part[3] for part in parts), max(part[4] for part in parts)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return None
+    plain, magnitude, energy = (math.fsum(part[number] for part in parts) for number in range(3))
+    return Fingerprint(size=int(flat.size), total=plain, magnitude=magnitude, energy=energy, low=low, high=high)
+
+
+def _sums(flat: NDArray[np.generic], begin: int, end: int) -> tuple[float, float, float, float, float]:
+    """Sums of the elements, their magnitudes and squares; least and greatest, infinite where a number is not finite."""
+    import numpy as np
+
+    plain = magnitude = energy = 0.0
+    low, high = math.inf, -math.inf
+    for start in range(begin, end, BLOCK):
+        values = flat[start : min(start + BLOCK, end)]
+        if values.dtype != np.float32:
+            values = values.astype(np.float64)
         least, most = float(values.min()), float(values.max())
-        if not (np.isfinite(least) and np.isfinite(most)):
-            return None
+        if not (math.isfinite(least) and math.isfinite(most)):
+            return 0.0, 0.0, 0.0, -math.inf, math.inf
+        squares = dot(values, values)
+        if not _TINY < squares < math.inf:
+            values = values.astype(np.float64)
+            squares = dot(values, values)
         low, high = min(low, least), max(high, most)
-        total += float(values.sum())
-        magnitude += float(np.abs(values).sum())
-        energy += float(values @ values)
-    return Fingerprint(size=int(flat.size), total=total, magnitude=magnitude, energy=energy, low=low, high=high)
+        plain += total(values)
+        magnitude += total(np.abs(values))
+        energy += squares
+    return plain, magnitude, energy, low, high
+
+
+def fingerprint_of(weight: Weight) -> Fingerprint | None:
+    """The fingerprint of a weight's numbers, worked out once."""
+    if "fingerprint" not in weight.memory:
+        weight.memory["fingerprint"] = fingerprint(weight.values())
+    found: Fingerprint | None = weight.memory["fingerprint"]
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +133,7 @@ def parameters(skeleton: Skeleton) -> list[Parameter]:
         weight = skeleton.graph.weights.get(name)
         if weight is None or _size(weight.shape) < _SMALLEST:
             continue
-        print_ = fingerprint(weight.values())
+        print_ = fingerprint_of(weight)
         if print_ is not None and print_.telling:
             found.append(Parameter(name, print_, tuple(nodes)))
     return found + list(_folded(skeleton))
@@ -194,7 +225,7 @@ class _Shelf:
             ((self._parameters[place], wanted.distance(self._parameters[place].fingerprint)) for place in inside),
             key=lambda option: option[1],
         )
-        if not ranked or ranked[0][1] > ROUNDED:
+        if not ranked or ranked[0][1] > (ROUNDED if wanted.size >= _ENOUGH else EXACT):
             return None
         if len(ranked) > 1 and ranked[1][1] <= max(EXACT, 4 * ranked[0][1]):
             return None  # several equal weights: structure has to tell them apart

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from aligner.alignment.fingerprint import Fingerprint, fingerprint
+from aligner.alignment.fingerprint import Fingerprint, fingerprint, fingerprint_of
 from aligner.alignment.skeleton import Skeleton
 from aligner.alignment.weight_relation import Numbers
 from aligner.records.graph import Node, Weight
@@ -138,7 +138,7 @@ def _counts(weight: Weight, nodes: list[Node], scales: frozenset[tuple[int, floa
 
 def _stored(skeleton: Skeleton, name: str, nodes: list[Node]) -> Entry:
     weight = skeleton.graph.weights[name]
-    print_ = fingerprint(weight.values())
+    print_ = fingerprint_of(weight)
     return Entry(
         sources=(
             StoredWeight(name, weight.name, weight.shape, weight.dtype, tuple(n.name for n in nodes), weight.index),

@@ -92,6 +92,8 @@ class Weight:
     load: Callable[[], Array] = field(repr=False, compare=False)
     quantization: Quantization | None = None
     index: int | None = None
+    memory: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    """What others have worked out from its numbers, so that a weight of gigabytes is read once."""
 
     def values(self) -> Array:
         """The numbers the stored weight stands for: quantised ones are scaled back to float32."""
