@@ -10,8 +10,9 @@ from aligner.alignment import fingerprint, provenance
 from aligner.alignment.compatibility import agree, same_family, weight_sizes
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.pairs import assemble
-from aligner.alignment.sequence import heaviest_common_subsequence
+from aligner.alignment.sequence import between_anchors, heaviest_common_subsequence
 from aligner.alignment.skeleton import Skeleton, read
+from aligner.alignment.sketch_shelf import SketchShelf
 from aligner.records.alignment import Alignment, Sketch
 from aligner.records.graph import Graph, Node
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 METHODS = ("auto", "name", "order", "weights", "structure")
+_WHOLE_TABLE = 2_000_000
+"""Cells up to which two sequences are compared whole; longer ones from anchor to anchor."""
 _LARGEST_TABLE = 40_000_000
 
 
@@ -115,10 +118,16 @@ def _pair_outputs(matching: Matching) -> None:
 
 def _pair_by_sequence(matching: Matching) -> None:
     left, right = matching.reference.compute, matching.candidate.compute
-    if len(left) * len(right) > _LARGEST_TABLE:
-        left = [node for node in left if node.index not in matching.node_partner]
-        right = [node for node in right if node.index not in matching.node_source]
-    if not left or not right or len(left) * len(right) > _LARGEST_TABLE:
+    if len(left) * len(right) <= _WHOLE_TABLE:
+        _pair_stretch(matching, left, right)
+        return
+    for some, others in between_anchors(left, right, matching.node_partner):
+        if len(some) * len(others) <= _LARGEST_TABLE:
+            _pair_stretch(matching, some, others)
+
+
+def _pair_stretch(matching: Matching, left: list[Node], right: list[Node]) -> None:
+    if not left or not right:
         return
     score = _scores(matching, left, right)
     for i, j in heaviest_common_subsequence(score):
@@ -153,13 +162,9 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
     score: NDArray[np.float32] = (4.0 * kind + 1.0 * family).astype(np.float32)
     score *= weights  # parameters of other sizes are other layers
     score *= np.where(size, 1.0, 0.25).astype(np.float32)
+    score[[node.index in matching.node_partner for node in left], :] = 0
+    score[:, [node.index in matching.node_source for node in right]] = 0
     _add_sketches(matching, left, right, score)
-    for i, node in enumerate(left):
-        if node.index in matching.node_partner:
-            score[i, :] = 0
-    for j, node in enumerate(right):
-        if node.index in matching.node_source:
-            score[:, j] = 0
     place = {node.index: j for j, node in enumerate(right)}
     for i, node in enumerate(left):
         partner = matching.node_partner.get(node.index)
@@ -169,18 +174,18 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
 
 
 def _add_sketches(matching: Matching, left: list[Node], right: list[Node], score: NDArray[np.float32]) -> None:
-    by_size: dict[int, list[int]] = defaultdict(list)
-    for j, node in enumerate(right):
-        size = matching.candidate.size(node.outputs[0])
-        if size is not None:
-            by_size[size].append(j)
+    shelf = SketchShelf(
+        (sketch, j)
+        for j, node in enumerate(right)
+        if node.index not in matching.node_source
+        and (sketch := matching.candidate.sketches.get(node.outputs[0])) is not None
+    )
     for i, node in enumerate(left):
         sketch = matching.reference.sketches.get(node.outputs[0])
-        if sketch is None:
-            continue
-        for j in by_size.get(sketch.size, ()):
-            if score[i, j] > 0 and agree(sketch, matching.candidate.sketches.get(right[j].outputs[0])):
-                score[i, j] += 3
+        if sketch is not None and node.index not in matching.node_partner:
+            for j in shelf.like(sketch):
+                if score[i, j] > 0:
+                    score[i, j] += 3
 
 
 def _features(skeleton: Skeleton, node: Node) -> tuple[str, int | None, tuple[int, ...]]:
@@ -196,19 +201,19 @@ def _pair_in_order(matching: Matching) -> None:
 
 def _pair_by_values(matching: Matching, left: Skeleton, right: Skeleton) -> None:
     """What is left: tensors that hold the same numbers, when only one tensor on each side does."""
-    free: dict[int, list[str]] = defaultdict(list)
-    for node in left.compute:
-        for value in node.outputs:
-            size = left.size(value)
-            if value in left.sketches and value not in matching.roots and size is not None:
-                free[size].append(value)
+    free = SketchShelf(
+        (left.sketches[value], value)
+        for node in left.compute
+        for value in node.outputs
+        if value in left.sketches and value not in matching.roots
+    )
     claims: dict[str, list[str]] = defaultdict(list)
     for node in right.compute:
         for value in node.outputs:
             sketch = right.sketches.get(value)
             if sketch is None or value in matching.root_source:
                 continue
-            same = [other for other in free.get(sketch.size, ()) if agree(left.sketches[other], sketch)]
+            same = [other for other in free.near(sketch) if agree(left.sketches[other], sketch)]
             if len(same) == 1:
                 claims[same[0]].append(value)
     for value, others in claims.items():

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from aligner.alignment.compatibility import (
     COMMUTATIVE,
-    FUSIBLE,
     SAME_TENSOR,
     SUNDRY,
     agree,
@@ -22,6 +21,7 @@ from aligner.alignment.compatibility import (
     same_word,
     weight_sizes,
 )
+from aligner.alignment.layer_ends import biased, tail, with_affine, with_bias, with_constant
 from aligner.alignment.skeleton import Skeleton
 from aligner.records.graph import Node
 
@@ -31,8 +31,6 @@ _FAR = 0.5
 """The confidence that a walk of any length keeps."""
 _ROUNDING = 1e-6
 """Relative difference of sketches that the order of a sum makes: one tensor."""
-_AFFINE = frozenset({"add", "sub", "mul", "div"})
-_LINEAR = frozenset({"conv", "conv_transpose", "matmul"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,15 +220,17 @@ class Matching:
             candidate = self.node_partner[reference.index]
             assert candidate.index == candidate_index
             evidence = self.node_evidence[candidate_index]
-            biased = [self._biased(side, node) for side, node in self._sides(reference, candidate)]
+            own = [biased(side, node) for side, node in self._sides(reference, candidate)]
             for left, right in zip(reference.outputs, candidate.outputs, strict=False):
                 if left and right and same_family(reference.kind, candidate.kind):
-                    left = left if not biased[1] or biased[0] else self._with_bias(self.reference, left)
-                    right = right if not biased[0] or biased[1] else self._with_bias(self.candidate, right)
+                    left = left if not own[1] or own[0] else with_bias(self.reference, left)
+                    right = right if not own[0] or own[1] else with_bias(self.candidate, right)
                     self._pair_outputs(left, right, evidence, resized=self._fed_alike(reference, candidate))
 
     def _pair_outputs(self, left: str, right: str, evidence: Evidence, *, resized: bool) -> None:
         same = agree(self.reference.sketches.get(left), self.candidate.sketches.get(right))
+        if same is not True:
+            left, right = self._with_affine(left, right)
         folded = self._folded(left, right) if same is False else None
         if folded is not None:
             left, right, same = *folded, True
@@ -240,9 +240,19 @@ class Matching:
         factor = 0.98 if same else 0.9
         self.pair_roots(left, right, Evidence(evidence.rule, factor * evidence.confidence), resized=resized)
 
+    def _with_affine(self, left: str, right: str) -> tuple[str, str]:
+        """The end of scale and shift that follow a normalisation on one side and are inside it on the other."""
+        nodes = self.reference.producer.get(left), self.candidate.producer.get(right)
+        if any(node is None or node.kind != "norm" for node in nodes):
+            return left, right
+        ends = with_affine(self.reference, left), with_affine(self.candidate, right)
+        if (ends[0] == left) == (ends[1] == right):
+            return left, right
+        return ends
+
     def _folded(self, left: str, right: str) -> tuple[str, str] | None:
         """The end of a constant factor or summand that one side has folded into its node, where the tensors say so."""
-        ends = self._with_constant(self.reference, left), self._with_constant(self.candidate, right)
+        ends = with_constant(self.reference, left), with_constant(self.candidate, right)
         for option in ((ends[0], right), (left, ends[1])):
             if option != (left, right) and self._same(*option):
                 return option
@@ -258,39 +268,6 @@ class Matching:
     def _sides(self, reference: Node, candidate: Node) -> tuple[tuple[Skeleton, Node], tuple[Skeleton, Node]]:
         return (self.reference, reference), (self.candidate, candidate)
 
-    @staticmethod
-    def _biased(skeleton: Skeleton, node: Node) -> bool:
-        """Whether a linear node brings its own bias along."""
-        return node.kind in _LINEAR and len(skeleton.weight_roots(node)) > 1
-
-    @staticmethod
-    def _with_bias(skeleton: Skeleton, value: str) -> str:
-        """The sum with a constant that directly follows a linear node: the bias that the other side's node contains."""
-        return Matching._with_constant(skeleton, value, frozenset({"add"}))
-
-    @staticmethod
-    def _with_constant(skeleton: Skeleton, value: str, kinds: frozenset[str] = _AFFINE) -> str:
-        """What a value's only reader makes of it with a constant; else the value itself."""
-        readers = skeleton.readers(skeleton.root(value))
-        if len(readers) == 1 and readers[0][0].kind in kinds:
-            node = readers[0][0]
-            if len(skeleton.data_inputs(node)) == 1 and skeleton.size(node.outputs[0]) == skeleton.size(value):
-                return node.outputs[0]
-        return value
-
     def ends_agree(self, left: str, right: str) -> bool:
         """Whether nothing was fused into one node alone: what a converter could fuse follows both, or neither."""
-        return self._tail(self.reference, left) == self._tail(self.candidate, right)
-
-    @staticmethod
-    def _tail(skeleton: Skeleton, value: str) -> tuple[str, str | None]:
-        """The activation inside the value's node, and the kind of a fusible only reader."""
-        node = skeleton.producer.get(skeleton.root(value))
-        fused = str(node.attributes.get("fused_activation") or "none") if node is not None else "none"
-        readers = {reader.index: reader for reader, _ in skeleton.readers(skeleton.root(value))}
-        if len(readers) != 1:
-            return fused, None
-        (reader,) = readers.values()
-        affine = {"add", "mul"} if node is not None and node.kind == "norm" else {"add"}
-        constant = reader.kind in affine and len(skeleton.data_inputs(reader)) == 1
-        return fused, reader.kind if reader.kind in FUSIBLE or constant else None
+        return tail(self.reference, left) == tail(self.candidate, right)

@@ -6,7 +6,11 @@ milliseconds for each million.
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
+
+from aligner.records.graph import Node
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,3 +42,40 @@ def heaviest_common_subsequence(score: NDArray[np.float32]) -> list[tuple[int, i
             pairs.append((i - 1, j - 1))
             i, j = i - 1, j - 1
     return pairs[::-1]
+
+
+def between_anchors(
+    left: list[Node], right: list[Node], partner: Mapping[int, Node]
+) -> Iterator[tuple[list[Node], list[Node]]]:
+    """The unpaired stretches of two sequences between nodes that are paired already and in the same order on both."""
+    place = {node.index: j for j, node in enumerate(right)}
+    anchors = [
+        (i, place[partner[node.index].index])
+        for i, node in enumerate(left)
+        if node.index in partner and partner[node.index].index in place
+    ]
+    start = (-1, -1)
+    for i, j in [*_rising(anchors), (len(left), len(right))]:
+        yield left[start[0] + 1 : i], right[start[1] + 1 : j]
+        start = i, j
+
+
+def _rising(anchors: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The longest run of anchors in which the second numbers rise as the first ones do."""
+    ends: list[int] = []
+    last: list[int] = []
+    before: dict[int, int | None] = {}
+    for number, (_, j) in enumerate(anchors):
+        length = bisect_left(ends, j)
+        before[number] = last[length - 1] if length else None
+        if length == len(ends):
+            ends.append(j)
+            last.append(number)
+        else:
+            ends[length], last[length] = j, number
+    run: list[tuple[int, int]] = []
+    here = last[-1] if last else None
+    while here is not None:
+        run.append(anchors[here])
+        here = before[here]
+    return run[::-1]

@@ -1,0 +1,49 @@
+"""Where a layer ends: what a converter may have folded into its node, or left to the nodes after it."""
+
+from __future__ import annotations
+
+from aligner.alignment.compatibility import FUSIBLE
+from aligner.alignment.skeleton import Skeleton
+from aligner.records.graph import Node
+
+_AFFINE = frozenset({"add", "sub", "mul", "div"})
+_LINEAR = frozenset({"conv", "conv_transpose", "matmul"})
+
+
+def biased(skeleton: Skeleton, node: Node) -> bool:
+    """Whether a linear node brings its own bias along."""
+    return node.kind in _LINEAR and len(skeleton.weight_roots(node)) > 1
+
+
+def with_bias(skeleton: Skeleton, value: str) -> str:
+    """The sum with a constant that directly follows a linear node: the bias that the other side's node contains."""
+    return with_constant(skeleton, value, frozenset({"add"}))
+
+
+def with_constant(skeleton: Skeleton, value: str, kinds: frozenset[str] = _AFFINE) -> str:
+    """What a value's only reader makes of it with a constant; else the value itself."""
+    readers = skeleton.readers(skeleton.root(value))
+    if len(readers) == 1 and readers[0][0].kind in kinds:
+        node = readers[0][0]
+        if len(skeleton.data_inputs(node)) == 1 and skeleton.size(node.outputs[0]) == skeleton.size(value):
+            return node.outputs[0]
+    return value
+
+
+def with_affine(skeleton: Skeleton, value: str) -> str:
+    """What scale and shift by constants make of a value; else the value itself."""
+    scaled = with_constant(skeleton, value, frozenset({"mul"}))
+    return value if scaled == value else with_constant(skeleton, scaled, frozenset({"add"}))
+
+
+def tail(skeleton: Skeleton, value: str) -> tuple[str, str | None]:
+    """The activation inside the value's node, and the kind of a fusible only reader."""
+    node = skeleton.producer.get(skeleton.root(value))
+    fused = str(node.attributes.get("fused_activation") or "none") if node is not None else "none"
+    readers = {reader.index: reader for reader, _ in skeleton.readers(skeleton.root(value))}
+    if len(readers) != 1:
+        return fused, None
+    (reader,) = readers.values()
+    affine = {"add", "mul"} if node is not None and node.kind == "norm" else {"add"}
+    constant = reader.kind in affine and len(skeleton.data_inputs(reader)) == 1
+    return fused, reader.kind if reader.kind in FUSIBLE or constant else None

@@ -1,0 +1,38 @@
+"""Sketches sorted so that those which may agree with one are found without looking at all."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from typing import Generic, TypeVar
+
+from aligner.alignment.compatibility import SAME_TENSOR, agree
+from aligner.records.alignment import Sketch
+
+T = TypeVar("T")
+
+
+class SketchShelf(Generic[T]):
+    """Things by the sketch of their tensor."""
+
+    def __init__(self, items: Iterable[tuple[Sketch, T]]) -> None:
+        self._by_size: dict[int, list[tuple[float, Sketch, T]]] = defaultdict(list)
+        for sketch, thing in items:
+            self._by_size[sketch.size].append((sketch.rms, sketch, thing))
+        for shelf in self._by_size.values():
+            shelf.sort(key=lambda item: item[0])
+
+    def near(self, sketch: Sketch) -> Iterator[T]:
+        """Things whose tensor has the size and, up to rounding, the root mean square of this one."""
+        return (thing for _, _, thing in self._around(sketch))
+
+    def like(self, sketch: Sketch) -> Iterator[T]:
+        """Things whose tensor looks like this one, a reference's."""
+        return (thing for _, other, thing in self._around(sketch) if agree(sketch, other))
+
+    def _around(self, sketch: Sketch) -> list[tuple[float, Sketch, T]]:
+        shelf = self._by_size.get(sketch.size, [])
+        reach = 2 * SAME_TENSOR * sketch.rms + 1e-30
+        start = bisect_left(shelf, sketch.rms - reach, key=lambda item: item[0])
+        return shelf[start : bisect_right(shelf, sketch.rms + reach, key=lambda item: item[0])]
