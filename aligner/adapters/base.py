@@ -43,6 +43,10 @@ class Session(ABC):
 
     framework: ClassVar[str]
     can_inject: ClassVar[bool] = True
+    runs_concurrently: ClassVar[bool] = True
+    """Whether a run may begin before another of the same session has ended."""
+    observes_faithfully: ClassVar[bool] = False
+    """Whether observed runs compute with the same kernels as ``predict``; elsewhere looking may disable fusions."""
 
     @property
     @abstractmethod

@@ -51,6 +51,8 @@ class EagerSession(Session):
     """
 
     framework = "pytorch"
+    runs_concurrently = False
+    observes_faithfully = True
 
     def __init__(self, module: Any, *, device: str, evaluate: bool = False, notes: tuple[str, ...] = ()) -> None:
         self._module = module

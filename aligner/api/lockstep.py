@@ -1,0 +1,132 @@
+"""Both models at once, each tensor dropped as soon as its pair has been compared.
+
+The reference runs only as far as the candidate asks. Beside the candidate on its own tensors runs the candidate on the
+reference's, so that one sweep yields the accumulated and the local errors, and a sketch of every tensor. What lies in
+memory is what lies between the fronts. Pairs have to be known before: they come from the graphs alone, and are revised
+when the sketches are there.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+
+from aligner.api.injected_run import InjectedRun
+from aligner.api.passes import Passes
+from aligner.api.side import OpenSide
+from aligner.capture.pool import TensorPool
+from aligner.capture.profile import Profile, sketch
+from aligner.records import progress
+from aligner.records.alignment import PairedValues, Sketch
+from aligner.records.graph import Graph
+from aligner.records.tensor import CapturedTensor
+
+_REPEATING = frozenset({"loop", "scan", "while", "prim::loop"})
+
+
+def expected_profile(graph: Graph) -> Profile | None:
+    """What a run of the graph will show, by its shapes; None where a shape is open or a value may occur repeatedly."""
+    if any(node.op.lower() in _REPEATING for node in graph.nodes):
+        return None
+    constants = {value for node in graph.nodes if node.kind == "constant" for value in node.outputs}
+    sketches: dict[str, Sketch] = {}
+    size = 0
+    for name, value in graph.values.items():
+        if name in constants or value.shape is None or value.dtype is None:
+            continue
+        if any(dim is None for dim in value.shape):
+            return None
+        shape = tuple(dim for dim in value.shape if dim is not None)
+        sketches[name] = Sketch(shape, value.dtype, 0.0, 0.0, 0.0, 0.0)
+        size += _bytes(sketches[name])
+    return Profile(sketches, None, dict.fromkeys(sketches, 1), size)
+
+
+def _bytes(one: Sketch) -> int:
+    from aligner.capture.injection import numpy_dtype
+
+    dtype = numpy_dtype(one.dtype)
+    return one.size * (dtype.itemsize if dtype is not None else 4)
+
+
+class Survey:
+    """The profile of a run that passes by."""
+
+    def __init__(self, kept: Sequence[str] = ()) -> None:
+        self._sketches: dict[str, Sketch] = {}
+        self._occurrences: dict[str, int] = {}
+        self._size = 0
+        self._kept = frozenset(kept)
+        self.kept: list[CapturedTensor] = []
+        """The tensors asked for."""
+
+    def watch(self, tensors: Iterator[CapturedTensor]) -> Iterator[CapturedTensor]:
+        """The same tensors, each noted on its way."""
+        for tensor in tensors:
+            self._sketches[tensor.value] = sketch(tensor)
+            self._occurrences[tensor.value] = max(self._occurrences.get(tensor.value, 0), tensor.occurrence + 1)
+            self._size += tensor.array.nbytes
+            if tensor.value in self._kept:
+                self.kept.append(tensor)
+            yield tensor
+
+    def profile(self) -> Profile:
+        """What was seen."""
+        return Profile(self._sketches, None, self._occurrences, self._size)
+
+
+class Lockstep:
+    """One sweep over both models. ``local``: the candidate also runs on the reference's tensors."""
+
+    def __init__(self, passes: Passes, reference: OpenSide, candidate: OpenSide, *, local: bool) -> None:
+        self._passes, self._reference, self._candidate = passes, reference, candidate
+        self._injected: InjectedRun | None = passes.injected_run() if local else None
+        self.surveys = Survey(reference.graph.outputs), Survey()
+
+    def run(self, pairs: Sequence[PairedValues]) -> bool:
+        """Measure the pairs and take both sides' profiles; False where a tensor was not what the graph had said."""
+        by_value = {pair.candidate: pair for pair in pairs}
+        uses = Counter(pair.reference for pair in pairs)
+        if self._injected is not None:
+            uses.update(self._injected.uses())
+        pool = TensorPool(self.surveys[0].watch(self._reference.run(None)), uses)
+        other = iter(()) if self._injected is None else self._injected.over(pool)
+        shown = self._injected.shown if self._injected is not None else {}
+        try:
+            for done, tensor in enumerate(self.surveys[1].watch(self._candidate.run(None))):
+                progress.advance(done, len(by_value))
+                pair = by_value.get(tensor.value)
+                expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
+                if pair is not None and expected is not None:
+                    self._passes.take_accumulated(expected, tensor)
+                    pool.release(pair.reference, tensor.occurrence)
+                if tensor.value in shown:
+                    self._advance(other)
+            while self._advance(other):
+                pass
+            pool.exhaust()
+        finally:
+            pool.close()
+        return self._adopt()
+
+    def _advance(self, injected: Iterator[tuple[str, CapturedTensor, CapturedTensor]]) -> bool:
+        following = next(injected, None)
+        if following is None:
+            return False
+        value, found, expected = following
+        self._passes.take_local(value, expected, found)
+        return True
+
+    def _adopt(self) -> bool:
+        """The profiles as seen; whether they are what was expected."""
+        agree = True
+        for side, survey in zip((self._reference, self._candidate), self.surveys, strict=True):
+            assert side.profile is not None
+            seen, expected = survey.profile(), side.profile
+            agree = agree and all(
+                expected.sketches[value].shape == one.shape
+                for value, one in seen.sketches.items()
+                if value in expected.sketches
+            )
+            side.profile = seen
+        return agree
