@@ -108,6 +108,12 @@ def test_csv_has_the_columns_of_the_frame():
     assert float(rows[5]["local_max_abs"]) == 0.4123
 
 
+def test_every_column_is_documented():
+    text = (Path(__file__).parent.parent / "docs" / "reports.md").read_text(encoding="utf-8")
+    shared = {name for name in COLUMNS if name.startswith(("candidate_", "local_"))}
+    assert [name for name in COLUMNS if name not in shared and f"`{name}`" not in text] == []
+
+
 def test_csv_runs_no_formula():
     pair = factory.pairs()[0]
     named = replace(pair, candidate=replace(pair.candidate, name="=HYPERLINK(1)"))
