@@ -362,8 +362,8 @@ class _Comparing:
                 measured = list(passes.measured.values())
         quantized = any(region_numbers(graphs, item).quantized for item in measured)
         floor = self._floor(passes, measured, judgements, quantized or any(map(is_coarse, graphs)))
-        if floor is not None and floor.excuses():
-            judgements = judge(graphs, measured, rules, floor.excuses())
+        if floor is not None and (floor.excuses() or floor.unsteady):
+            judgements = judge(graphs, measured, replace(rules, unsteady=floor.unsteady), floor.excuses())
         writers = summary.SideWriter(self._reference), summary.SideWriter(self._candidate)
         pairs = summary.pairs(writers, measured, judgements)
         if floor is not None:

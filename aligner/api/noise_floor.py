@@ -39,6 +39,8 @@ class Floor:
     """Candidate value → both sides' distances from float64, each side on its own tensors."""
     local: dict[str, tuple[float, float]] = field(default_factory=dict)
     """Candidate value → the distances (reference, candidate) of a doubtful node, its inputs held equal."""
+    unsteady: frozenset[tuple[int, int]] = frozenset()
+    """(side, node index) of what another seed changes although nothing that it reads changes."""
     notes: list[str] = field(default_factory=list)
     telling: bool = True
     """Whether distances from float64 say anything of the whole: not of a model that is meant to be coarser."""
@@ -89,6 +91,7 @@ def measure(
     random = varying_nodes(reference), varying_nodes(candidate)
     for side, found in zip((reference, candidate), random, strict=True):
         floor.notes += unsteady(side, found)
+    floor.unsteady = frozenset((side, node.index) for side in (0, 1) for node in random[side])
     try:
         wide = reference.session.in_float64()
     except AlignerError as error:

@@ -73,9 +73,10 @@ def _random(pairs: Sequence[Pair], frozen: Difference | None) -> str | None:
         return None
     where = f"{random[0].reference.name} / {random[0].candidate.name}"
     far = "" if frozen is None else f", and the outputs agree to {frozen.errors.max_abs:.2g}"
+    drawn = (random[0].note or "").startswith("computed from random")
     return (
-        f"random numbers enter at {where}: the model disagrees with itself from run to run; with the reference's "
-        f"noise put in their place everything after it aligns{far}"
+        f"{'random' if drawn else 'other'} numbers enter at {where}: the model disagrees with itself from run to run; "
+        f"with the reference's noise put in their place everything after it aligns{far}"
     )
 
 
@@ -87,7 +88,7 @@ def _thin(
     if not outputs:
         return (
             "no output of the candidate answers one of the reference's, so that nothing final was compared; "
-            f"what was paired before {'it' if missing_outputs == 1 else 'them'} aligns"
+            f"what was paired before {'it' if missing_outputs == 1 else 'them'} aligns; pair the outputs with --map"
         )
     if coverage.candidate < LEAST_COVERAGE:
         return (

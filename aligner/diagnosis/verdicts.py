@@ -43,11 +43,15 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The user's tolerance and whether it is asked for as it stands at every node (``--tolerance``)."""
+    """The user's tolerance and whether it is asked for as it stands at every node (``--tolerance``).
+
+    ``unsteady`` holds (side, node index) of what was seen to give other numbers from run to run.
+    """
 
     atol: float
     rtol: float
     fixed: float | None = None
+    unsteady: frozenset[tuple[int, int]] = frozenset()
 
 
 def judge(
@@ -119,6 +123,8 @@ def _own(
         return _without_numbers(item, by_value)
     if any(node.kind == "random" for node in nodes) and difference.unequal:
         return Judgement("nondeterministic", limit, "computed from random numbers")
+    if difference.unequal and any((side, at) in rules.unsteady for side in (0, 1) for at in regions[side].nodes):
+        return Judgement("nondeterministic", limit, "gives other numbers from run to run")
     if item.local is None and item.accumulated is not None:
         return _without_local(item, limit, rules, by_value)
     if difference.mismatched and any(_too_large(by_value.get(value)) for value in item.pair.candidate_region.inputs):
