@@ -83,12 +83,13 @@ class _Forms:
         roots: tuple[str, str],
     ) -> None:
         self._matching, self._members, self._known, self._roots = matching, members, known, roots
+        self._read = self._as_read()
         self._flat = [{value: flat(order) for value, order in side.items()} for side in known]
 
     def partner(self, value: str) -> PairedForms | None:
         """What answers one form of the candidate."""
-        read = self._matching.forms.get(value)
-        if read in self._members[0] and self._shaped_alike(read, value):
+        read = self._read.get(value)
+        if read is not None and self._shaped_alike(read, value):
             return PairedForms(read, value)
         if value == self._roots[1] and self._shaped_alike(self._roots[0], value):
             return PairedForms(self._roots[0], value)
@@ -102,6 +103,17 @@ class _Forms:
             among = self._among(same, value)
             return PairedForms(among, value) if among is not None else None
         return self._turned(value)
+
+    def _as_read(self) -> dict[str, str]:
+        """The forms that paired nodes read of each other's tensors; a copy of a form stands for the form."""
+        forms = {value: self._matching.forms[value] for value in self._members[1] if value in self._matching.forms}
+        forms = {value: form for value, form in forms.items() if form in self._members[0]}
+        originals: dict[str, str] = {}
+        for value, form in forms.items():
+            original = _renamed_from(self._matching.candidate, value)
+            if original != self._roots[1]:
+                originals.setdefault(original, _renamed_from(self._matching.reference, form))
+        return originals | forms
 
     def _shaped_alike(self, reference: str, candidate: str) -> bool:
         shapes = self._matching.reference.shape(reference), self._matching.candidate.shape(candidate)

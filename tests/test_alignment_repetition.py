@@ -1,0 +1,120 @@
+"""What repeats: equal blocks, equal weights, shared weights, depth; and what must not matter."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from graph_factory import GraphBuilder, conv_net, shuffled
+from test_alignment_forms import attention, pairs_of
+
+from aligner.alignment.engine import align
+from aligner.records.alignment import Sketch
+from aligner.records.graph import Node, Value
+
+
+def answers(reference, candidate):
+    """Candidate value → reference value, the sides' prefixes taken away."""
+    return {value[1:]: pair.reference[1:] for value, pair in pairs_of(reference, candidate).items()}
+
+
+def itself(graph):
+    return {value[1:]: value[1:] for value in graph.values}
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_equal_blocks_stay_in_order(shared):
+    """Twelve blocks of the same weights, stored again for each or once for all: a module called twelve times."""
+    reference, candidate = attention("r", blocks=12, shared=shared), attention("c", blocks=12, shared=shared)
+    assert answers(reference, candidate) == itself(reference)
+
+
+def test_weights_shared_on_one_side_and_stored_twice_on_the_other():
+    reference, candidate = attention("r", blocks=6, shared=True), attention("c", blocks=6)
+    assert answers(reference, candidate) == itself(reference)
+
+
+def test_queries_keys_and_values_with_one_weight_for_all():
+    one = attention("r", blocks=2)
+    kernel = np.random.default_rng(1).normal(size=(8, 8)).astype(np.float32)
+
+    def uniform(graph):
+        return replace(graph, weights={k: replace(w, load=lambda: kernel) for k, w in graph.weights.items()})
+
+    assert answers(uniform(one), uniform(attention("c", blocks=2))) == itself(one)
+
+
+def test_a_network_that_was_never_loaded_is_paired_however_deep():
+    reference, candidate = conv_net("r", blocks=150), conv_net("c", blocks=150, seed=1)
+    assert answers(reference, candidate) == itself(reference)
+
+
+def with_identities(graph, seed):
+    """The graph with copies before operands picked at random."""
+    rng = np.random.default_rng(seed)
+    nodes, values = [], dict(graph.values)
+    for node in graph.nodes:
+        inputs = list(node.inputs)
+        for place, name in enumerate(inputs):
+            if name in graph.values and rng.integers(3) == 0:
+                copy = f"copy{len(nodes)}"
+                nodes.append(Node(len(nodes), copy, "Identity", "identity", (name,), (copy,)))
+                values[copy] = Value(copy, copy, graph.values[name].shape, "float32")
+                inputs[place] = copy
+        nodes.append(replace(node, index=len(nodes), inputs=tuple(inputs)))
+    return replace(graph, nodes=tuple(nodes), values=values)
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_order_names_and_copies_change_nothing(seed):
+    graph = [attention("r", blocks=3), attention("r", blocks=3, shared=True, flattened=True), conv_net("r", blocks=4)][
+        seed % 3
+    ]
+    other, names = shuffled(graph, seed)
+    inputs = [(graph.inputs[0], other.inputs[0])]
+    found = {p.candidate: p.reference for p in align(graph, with_identities(other, seed), inputs=inputs).pairs}
+    assert {names[value]: value for value in graph.values}.items() <= found.items()
+
+
+def sketched(graph, numbers):
+    """A sketch for each value, of numbers that are looked up by its place."""
+    return {
+        value: Sketch(graph.values[value].shape, "float32", 0.1, numbers(place), -9.0, 9.0, order=float(place))
+        for place, value in enumerate(graph.values)
+    }
+
+
+def test_what_differs_upstream_may_agree_downstream():
+    """A saturated softmax hides what came before it: that is no reason to doubt the pairs before it."""
+    reference, candidate = attention("r"), attention("c")
+    left = sketched(reference, lambda place: 1.0 + place)
+    right = sketched(candidate, lambda place: 1.0 + place + (2.0 if place in {1, 2, 4, 5} else 0.0))
+    found = align(reference, candidate, reference_sketches=left, candidate_sketches=right, inputs=[("rx", "cx")])
+    assert "pairing suspect" not in found.unpaired_candidate.values()
+
+
+def test_guards_are_seen_through():
+    """softmax, then where(isnan, 0, softmax): the guarded tensor is the tensor."""
+
+    def network(prefix, guarded):
+        builder = GraphBuilder(prefix=prefix)
+        value = builder.node("softmax", [builder.input(f"{prefix}x", (1, 8, 8))], (1, 8, 8))
+        if guarded:
+            test = builder.node("unary", [value], (1, 8, 8))
+            value = builder.node("where", [test, builder.weight(np.zeros(1)), value], (1, 8, 8))
+        return builder.graph(builder.node("relu", [value], (1, 8, 8)))
+
+    reference, candidate = network("r", guarded=False), network("c", guarded=True)
+    plain, test = Sketch((1, 8, 8), "float32", 0.1, 0.2, 0.0, 1.0), Sketch((1, 8, 8), "bool", 0.0, 0.0, 0.0, 0.0)
+    sketches = [dict.fromkeys(graph.values, plain) for graph in (reference, candidate)]
+    sketches[1]["cunary_1"] = test
+    found = align(
+        reference,
+        candidate,
+        reference_sketches=sketches[0],
+        candidate_sketches=sketches[1],
+        inputs=[("rx", "cx")],
+    )
+    pairs = {pair.candidate: pair.reference for pair in found.pairs}
+    assert pairs["csoftmax_0"] == pairs["cwhere_2"] == "rsoftmax_0"
