@@ -100,6 +100,7 @@ _MISFITS = (Unsupported, ValueError, IndexError, TypeError, ArithmeticError, Mem
 
 def _best_claim(kind: type[Cause], scene: Scene, survey: Survey, place: int) -> _Held | None:
     best: _Held | None = None
+    left = _FURTHER
     for claim in kind().claims(scene, survey):
         proof = prove(scene, claim)
         one = _Held(kind, claim, proof, place, claim.node or scene.where, scene.source)
@@ -107,11 +108,23 @@ def _best_claim(kind: type[Cause], scene: Scene, survey: Survey, place: int) -> 
             one = replace(one, claim=replace(claim, weight=claim.weight * _doubt(proof)))
         if claim.only_proven and not one.proven:
             continue
-        if best is None or (one.proven, one.confidence) > (best.proven, best.confidence):
+        if best is None or _better(one, best):
             best = one
-        if one.proven:
+        left -= best.proven
+        if best.proven and (left < 0 or (best.proof is not None and best.proof.explained >= _WHOLLY)):
             break
     return best
+
+
+_WHOLLY = 0.99
+_FURTHER = 4
+"""Claims of one cause that are still looked at when one has been proven that leaves something to explain."""
+
+
+def _better(one: _Held, best: _Held) -> bool:
+    if one.proven and best.proven and one.proof is not None and best.proof is not None:
+        return one.proof.explained > best.proof.explained + 1 - _WHOLLY
+    return (one.proven, one.confidence) > (best.proven, best.confidence)
 
 
 def _doubt(proof: Proof) -> float:

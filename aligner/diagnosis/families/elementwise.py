@@ -12,6 +12,7 @@ from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.replay.operation import Operation
 from aligner.diagnosis.scene import Part, Scene
 from aligner.diagnosis.survey import Survey
+from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node
 
 if TYPE_CHECKING:
@@ -56,6 +57,33 @@ class ResidualMissing(Cause):
                         only_proven=True,
                         needed=0.98,
                     )
+        yield from self._constant_instead(scene)
+
+    def _constant_instead(self, scene: Scene) -> Iterator[Claim]:
+        """A sum of two tensors that answers one of a tensor and a stored vector: what is left of it is a bias."""
+        for node in scene.candidate.of_kind("add"):
+            operation, partner = scene.candidate.operation(node), scene.partner(scene.candidate, node)
+            if operation is None or partner is None or len(operation.data) != 2 or len(partner[1].data) != 2:
+                continue
+            stored = [place for place in (0, 1) if _is_constant(scene.candidate, node, place, operation)]
+            if len(stored) != 1 or not _both_flow(scene.reference, partner[0]):
+                continue
+            for part in partner[1].data:
+                moved = to_candidate(part, scene.measured.pair.axes, operation.data[1 - stored[0]].shape)
+                if moved is None:
+                    continue
+                data = list(operation.data)
+                data[stored[0]] = moved
+                yield Claim(
+                    f"the candidate adds a stored vector at {node.name} where the reference adds a tensor: a part of "
+                    "the sum never arrives",
+                    "connect the skip connection to this sum",
+                    "with the reference's operand in the vector's place",
+                    scene.replaced(scene.candidate, node, operation.with_data(*data)),
+                    side=1,
+                    only_proven=True,
+                    needed=0.98,
+                )
 
 
 def _both_flow(part: Part, node: Node) -> bool:
@@ -254,9 +282,10 @@ class ReduceAxis(Cause):
         """A mean or deviation that divides by n − 1 on one side only: a constant factor."""
         if scene.expected is None:
             return
-        counts = [_averaged(operation) for _, _, operation in scene.nodes("reduce", "avg_pool")]
-        for count in dict.fromkeys(counts + _before(scene)):
-            if count < 2:
+        counts = [("", _averaged(operation)) for _, _, operation in scene.nodes("reduce", "avg_pool")]
+        for name, count in dict.fromkeys([*counts, *(("", count) for _, count in _before(scene)), *_before(scene)]):
+            read = scene.reference.array(name) if name else None
+            if count < 2 or (name and read is None):
                 continue
             for words, factor in (
                 ("n − 1 instead of n", count / (count - 1)),
@@ -268,14 +297,16 @@ class ReduceAxis(Cause):
                     f"{scene.where} divides by {words}, n being {count}",
                     "use the same correction (unbiased, ddof) in both models",
                     "with the reference's divisor",
-                    _held(scene.expected * factor),
+                    _held(scene.expected * factor)
+                    if read is None
+                    else scene.swapped(scene.reference, name, read * factor),
                     only_proven=True,
                     needed=0.999,
                 )
 
 
-def _before(scene: Scene) -> list[int]:
-    """How many elements a reduction averages whose output the region reads."""
+def _before(scene: Scene) -> list[tuple[str, int]]:
+    """What the region reads from a reduction, and how many elements that averages."""
     found = []
     for part in scene.parts:
         for node in part.graph.nodes:
@@ -284,7 +315,7 @@ def _before(scene: Scene) -> list[int]:
             shapes = [part.graph.values[n].shape for n in (node.inputs[0], node.outputs[0]) if n in part.graph.values]
             sizes = [math.prod(d or 0 for d in shape) for shape in shapes if shape is not None]
             if len(sizes) == 2 and sizes[1]:
-                found.append(sizes[0] // sizes[1])
+                found.append((node.outputs[0], sizes[0] // sizes[1]))
     return found
 
 

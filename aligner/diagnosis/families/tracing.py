@@ -126,7 +126,8 @@ class InplaceWriteLost(Cause):
     def _unwritten(self, scene: Scene, node: Node, before: Array) -> Any:
         if node.outputs[0] == scene.reference.output:
             return _held(before)
-        names = [n for other in scene.reference.of_kind("scatter") for n in other.outputs]
+        later = [n for n in scene.reference.of_kind("scatter", "identity") if n.index > node.index]
+        names = [name for other in later for name in other.outputs]
         same = {node.outputs[0]: before}
         for name in names:
             array = scene.reference.array(name)

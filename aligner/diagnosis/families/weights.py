@@ -141,11 +141,21 @@ class WeightsBiasMissing(WeightCause):
             return None
         left, right = pair.reference.parameters[role], pair.candidate.parameters.get(role)
         if right is None or not right.any():
+            if _added_later(pair, left, scene):
+                return None
             return f"the {role} is {'missing' if right is None else 'all zeros'}; the reference's is not"
         for words, factor in (("twice", 2.0), ("the negative of", -1.0)):
             if likeness.gap(left.reshape(-1) * factor, right.reshape(-1)) <= 1e-5:
                 return f"the {role} is {words} the reference's"
         return None
+
+
+def _added_later(pair: LayerPair, bias: Array, scene: Scene) -> bool:
+    """Whether a node of its own, beyond this region, adds these numbers: the bias is there, the pairing is one off."""
+    part = scene.candidate
+    readers = [n for n in part.graph.nodes if n.kind == "add" and set(pair.candidate.node.outputs) & set(n.inputs)]
+    stored = [array for n in readers for name in n.weights if (array := part.weight(name)) is not None]
+    return any(likeness.gap(bias.reshape(-1), array.reshape(-1)) <= likeness.SAME for array in stored)
 
 
 class WeightsSharedEdited(WeightCause):
