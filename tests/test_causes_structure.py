@@ -144,3 +144,41 @@ def test_groups_of_channels_that_cut_across_axes_are_no_divergence():
 
     shapes = {"k": (4, 3, 3, 3)}
     assert causes(Net(whole, **shapes), Net(taken_apart, **shapes)) == []
+
+
+def whole_view(write: bool):
+    def forward(n, x):
+        y = F.conv2d(x, n.k).mean((2, 3), keepdim=True).clone()
+        if write:
+            y[:, :, ::2].mul_(0.5)
+        return torch.sigmoid(y)
+
+    return forward
+
+
+SUBTLE = {
+    "a write through a view of everything": ("inplace-write-lost", Case(whole_view(True), whole_view(False), DENSE)),
+    "a scale left out before a softmax": (
+        "attention-scale",
+        Case(
+            lambda n, x: torch.softmax(x @ n.k * 0.35, -1) * 2,
+            lambda n, x: torch.softmax(x @ n.k, -1) * 2,
+            {"k": (7, 7)},
+        ),
+    ),
+    "a divisor that shows behind a convolution": (
+        "reduce-axis-or-bias",
+        Case(
+            lambda n, x: F.conv2d(x.mean((2, 3), keepdim=True), n.k, n.b),
+            lambda n, x: F.conv2d(x.mean((2, 3), keepdim=True) * (63 / 62), n.k, n.b),
+            {"k": (4, 3, 1, 1), "b": (4,)},
+        ),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SUBTLE)
+def test_what_shows_behind_other_operations_is_proven(name):
+    identifier, case = SUBTLE[name]
+    first, *_ = case.run()
+    assert (first.id, first.explained is not None) == (identifier, True), first
