@@ -247,6 +247,20 @@ def test_terminals_without_unicode(made, encoding):
     assert all(len(line) <= 80 for line in text.splitlines())
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({}, "; cause weights-never-loaded (proven)"),
+        ({"explained": None}, "; cause weights-never-loaded (98% sure)"),
+        ({"id": "unknown", "explained": None}, "; cause unknown;"),
+    ],
+)
+def test_the_verdicts_line_names_the_cause(change, words):
+    comparison = factory.diverged(causes=(replace(factory.FINDING, **change),))
+    assert words in report(comparison, 200, quiet=True)
+    assert "; cause" not in report(factory.diverged(causes=()), 200, quiet=True)
+
+
 def test_colour_is_never_the_only_sign():
     console = page(120, force_terminal=True, color_system="truecolor")
     print_comparison(factory.diverged(), console)

@@ -24,6 +24,8 @@ def _because(page: Page, comparison: Comparison) -> Text:
     if comparison.verdict != "diverged" or not comparison.causes:
         return page.text("")
     cause = comparison.causes[0]
+    if cause.id == "unknown":
+        return page.text("; cause unknown")
     sure = "proven" if cause.explained is not None else f"{percent(cause.confidence)} sure"
     return page.text("; cause ").append_text(page.text(cause.id, "bold", _NAME)).append_text(page.text(f" ({sure})"))
 

@@ -103,7 +103,9 @@ def _op(row: PairRow) -> str:
 
 
 def _shape(row: PairRow) -> str:
-    return _both(*(shape(side.shape) for side in _sides(row)))
+    """Both sides' where they differ by more than the order of axes, which is one for the whole model."""
+    ours, theirs = (shape(side.shape) for side in _sides(row))
+    return theirs if row.pair.axes is not None else _both(ours, theirs)
 
 
 def _sides(row: PairRow) -> tuple[Side, Side]:
@@ -175,7 +177,7 @@ _COLUMNS: list[Column[PairRow]] = [
     _POSITION,
     *_NAMES,
     Column("op", _op, rank=4, most=18),
-    Column("shape", _shape, rank=5, most=24),
+    Column("shape", _shape, rank=5, most=30),
     Column("mean", _mean, rank=6, most=24),
     Column("min…max", _range, rank=7, most=34),
     Column("unique", _unique, rank=8, most=18),
@@ -199,7 +201,7 @@ _CULPRITS: list[Column[PairRow]] = [
 
 _OUTPUTS: list[Column[PairRow]] = [
     *_NAMES,
-    Column("shape", _shape, rank=3, most=18),
+    Column("shape", _shape, rank=3, most=30),
     Column("max abs", _accumulated, right=True),
     Column("within tolerance", _verdict_of_output, most=30),
 ]
