@@ -64,6 +64,7 @@ class Recorder:
     ``describe`` collects nodes with attributes and source lines; without it only names and tensors are followed.
     ``existing`` holds the ``id()`` of tensors older than the run: such a one is a constant, wherever it comes from.
     ``write_through`` names values whose memory the model writes to later: a view among them is replaced in place.
+    ``stand_in`` tells tensors without data from real ones, in a run that computes shapes alone.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Recorder:
         randomness: OwnRandomness,
         existing: frozenset[int] = frozenset(),
         write_through: frozenset[str] = frozenset(),
+        stand_in: Callable[[Any], bool] | None = None,
     ) -> None:
         from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -89,6 +91,7 @@ class Recorder:
         self._tap = tap
         self._describe = describe
         self._write_through = write_through
+        self._stand_in = stand_in
         self._randomness = randomness
         self._existing = existing
         self._paths = {id(part): path for path, part in module.named_modules()}
@@ -106,7 +109,13 @@ class Recorder:
     @property
     def still(self) -> frozenset[str]:
         """Values in memory that this run allocated and that nobody wrote to after they appeared."""
-        return frozenset(self._tenants.still)
+        if self._stand_in is None:
+            return frozenset(self._tenants.still)
+        stored = set(self.weights)  # a stand-in does not show that it is a view of real data
+        for node in self.nodes:
+            if stored.issuperset(node.inputs):
+                stored.update(node.outputs)
+        return frozenset(self._tenants.still - stored)
 
     @contextmanager
     def watching(self) -> Iterator[None]:
@@ -187,6 +196,8 @@ class Recorder:
             with self._mode:
                 return _opened(func)(*args, **kwargs)
         given = tensors_in((args, kwargs))
+        if self._stand_in is not None and (is_inplace(name) or name == "__setitem__") and not self._stand_in(args[0]):
+            raise RuntimeError(f"{name} writes to a tensor that has data")
         ids = {id(tensor): self._identify(tensor) for tensor in given}
         before = {id(tensor): version_of(tensor) for tensor in given}
         drawing = kind_of(name) in DRAWING_KINDS

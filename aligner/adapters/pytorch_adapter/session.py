@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
+_LARGE = 64 << 20
+"""Bytes of weights and inputs from which on shapes are worth a rehearsal."""
 Emit = Callable[[CapturedTensor], None]
 
 
@@ -157,7 +159,9 @@ class EagerSession(Session):
         self._forward.check(feeds)
         key = _digest(feeds)
         if key not in self._graphs:
-            recorder, result = self._execute(feeds, lambda *_: None, OwnRandomness(), describe=True)
+            recorder, result = self._rehearsed(feeds) or self._execute(
+                feeds, lambda *_: None, OwnRandomness(), describe=True
+            )
             if recorder.untracked:
                 older = _living_tensors()
                 recorder, result = self._execute(
@@ -166,6 +170,28 @@ class EagerSession(Session):
             memory = _Memory(frozenset(recorder.written), recorder.still)
             self._graphs = {key: (self._build(recorder, list(feeds), result), memory)}
         return self._graphs[key]
+
+    def _rehearsed(self, feeds: Feeds) -> tuple[Recorder, list[tuple[str, str]]] | None:
+        """Observe a run that computes shapes alone; None where numbers decide the way, or where it is not worth it.
+
+        Stand-ins take the place of the inputs and of what is computed; the weights stay real, so nothing may write to
+        them.
+        """
+        held = sum(tensor.nbytes for tensor in self._weights.values())
+        learning = not self._evaluate and any(part.training for part in self._module.modules())
+        if learning or held + sum(array.nbytes for array in feeds.values()) < _LARGE:
+            return None
+        from torch._subclasses import FakeTensorMode
+
+        mode = FakeTensorMode(allow_non_fake_inputs=True)
+        try:
+            with mode:
+                recorder, result = self._execute(
+                    feeds, lambda *_: None, OwnRandomness(), describe=True, stand_in=mode.from_tensor
+                )
+        except Exception:  # noqa: BLE001 - whatever keeps a stand-in from taking this way, real numbers may
+            return None
+        return None if recorder.untracked else (recorder, result)
 
     @staticmethod
     def _computed(graph: Graph) -> frozenset[str]:
@@ -182,6 +208,7 @@ class EagerSession(Session):
         describe: bool,
         existing: frozenset[int] = frozenset(),
         written: frozenset[str] = frozenset(),
+        stand_in: Callable[[Any], Any] | None = None,
     ) -> tuple[Recorder, list[tuple[str, str]]]:
         """Run observed; returns the recorder and (output name, value id) for each tensor of the result."""
         recorder = Recorder(
@@ -192,9 +219,13 @@ class EagerSession(Session):
             randomness=randomness,
             existing=existing,
             write_through=written,
+            stand_in=None if stand_in is None else _is_stand_in,
         )
         with self._undisturbed():
-            tensors = {name: recorder.add_input(name, tensor) for name, tensor in self._tensors(feeds).items()}
+            fed = {
+                name: tensor if stand_in is None else stand_in(tensor) for name, tensor in self._tensors(feeds).items()
+            }
+            tensors = {name: recorder.add_input(name, tensor) for name, tensor in fed.items()}
             positional, keywords = self._forward.call(tensors)
             with uncompiled(), recorder.watching():
                 try:
@@ -280,6 +311,12 @@ class EagerSession(Session):
 def _floating_dtype(module: Any) -> Any:
     """The dtype that floats of no declared dtype are fed in: that of the module's parameters; None without any."""
     return next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
+
+
+def _is_stand_in(tensor: Any) -> bool:
+    from torch._subclasses import FakeTensor
+
+    return isinstance(tensor, FakeTensor)
 
 
 def _digest(feeds: Feeds) -> str:

@@ -14,7 +14,10 @@ def version_of(tensor: Any) -> int:
 def storage_of(tensor: Any) -> int:
     """The address of the memory that a tensor and its views share; its ``id`` where there is none to ask."""
     try:
-        return int(tensor.untyped_storage().data_ptr()) or id(tensor)
+        storage = tensor.untyped_storage()
+        return int(storage._cdata if tensor.is_meta or storage.device.type == "meta" else storage.data_ptr()) or id(
+            tensor
+        )
     except (RuntimeError, NotImplementedError):
         return id(tensor)
 

@@ -160,7 +160,10 @@ class ScriptSession(Session):
         if feeds is None:
             return script.graph
         trace = Trace(script)
-        outputs = self._program.observe(feeds, trace, self._program.random())
+        outputs = self._program.rehearse(feeds, trace)
+        if outputs is None:
+            trace = Trace(script)
+            outputs = self._program.observe(feeds, trace, self._program.random())
         return with_outputs(as_it_ran(script.graph, trace.seen, trace.passed), script.result, outputs)
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:

@@ -31,6 +31,11 @@ Outputs = list[tuple[str, Any]]
 """(id, tensor) of what forward returned."""
 
 
+_LARGE = 64 << 20
+"""Bytes of parameters and inputs from which on shapes are worth a rehearsal."""
+_BRANCHING = frozenset({"prim::If", "prim::Loop"})
+
+
 class Observer(Protocol):
     """Sees every value of a run and answers what its consumers get."""
 
@@ -91,6 +96,30 @@ class Program:
             else:
                 result = self._state.fresh()._get_method("forward")(*arguments)
         return named_outputs(self.graph, result)
+
+    def rehearse(self, feeds: Feeds, observer: Observer) -> Outputs | None:
+        """Observe a run that computes shapes alone; None where numbers decide the way, or where it is not worth it."""
+        import torch
+
+        module = self._state.hollow() if self._state is not None and self._is_large(feeds) else None
+        if module is None or any(node.op in _BRANCHING for node in self.graph.graph.nodes):
+            return None
+
+        def tap(tensor: Any, index: int) -> Any:
+            return tensor if tensor is None else observer.computed(self.graph.taps[index], tensor, 0)
+
+        arguments = [_hollow(value) for value in self._bound(feeds, observer)]
+        try:
+            with torch.no_grad(), torch.jit.optimized_execution(False), watching(tap) as number:
+                result = self._tapped(module, *arguments, number)
+        except (RuntimeError, NotImplementedError, torch.jit.Error, ValueError, TypeError, AlignerError):
+            return None
+        return named_outputs(self.graph, result)
+
+    def _is_large(self, feeds: Feeds) -> bool:
+        assert self._state is not None
+        held: int = sum(tensor.nbytes for _, tensor in named_parameters(self._state.original))
+        return held + sum(array.nbytes for array in feeds.values()) >= _LARGE
 
     def observe(self, feeds: Feeds, observer: Observer, random: RandomStream | None) -> Outputs:
         """Run the tapped twin in the calling thread: gradient mode and the executor's optimisation are the thread's."""
@@ -263,3 +292,11 @@ class Trace:
         if earlier is not None and len(earlier[0]) == len(shape):
             shape = tuple(a if a == b else None for a, b in zip(earlier[0], shape, strict=True))
         self.seen[name] = (shape, dtype)
+
+
+def _hollow(value: Any) -> Any:
+    import torch
+
+    if isinstance(value, tuple):
+        return tuple(map(_hollow, value))
+    return value.to("meta") if isinstance(value, torch.Tensor) else value

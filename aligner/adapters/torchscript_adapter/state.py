@@ -30,6 +30,14 @@ class ModuleState:
         """Take the state as it is now for the original, whatever others do to the module from here on."""
         self.original = self.fresh()
 
+    def hollow(self) -> Any:
+        """A module whose tensors have shapes and no data; None where it cannot be told what it holds."""
+        if self._in_full:
+            return None
+        module = self._copy(self.original)
+        _empty(module)
+        return module
+
     def _copy(self, module: Any) -> Any:
         import torch
 
@@ -57,6 +65,16 @@ class ModuleState:
         if isinstance(value, list | tuple):
             return type(value)(self._own(item) for item in value)
         return value
+
+
+def _empty(module: Any) -> None:
+    import torch
+
+    for held in (torch._C.ParameterDict(module), torch._C.BufferDict(module)):
+        for name, tensor in held.items():
+            module.setattr(name, tensor.to("meta"))
+    for _, child in torch._C.ModuleDict(module).items():
+        _empty(child)
 
 
 def named_parameters(module: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
