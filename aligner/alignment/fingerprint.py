@@ -29,6 +29,9 @@ ROUNDED = 2e-3
 _SMALLEST = 4
 _ENOUGH = 32
 """Elements from which rounded copies are looked for: among thousands of short vectors some are alike by chance."""
+_ROUNDED_SUMS = 0.01
+"""Relative difference of a sum by rounding each of its terms, times the root of their number."""
+_FEW = 16
 _TINY = 1e-30
 """Sums of squares below which float32 may have lost them."""
 
@@ -62,6 +65,23 @@ class Fingerprint:
             abs(self.low - other.low) / extent,
             abs(self.high - other.high) / extent,
         )
+
+    @property
+    def sums_within(self) -> float:
+        """Relative difference of sums that rounding every element makes: it averages out over many elements."""
+        return max(EXACT, _ROUNDED_SUMS / math.sqrt(self.size))
+
+    def rounds_to(self, other: Fingerprint) -> bool:
+        """Whether one may be a lower-precision copy of the other; too short ones cannot tell."""
+        if self.size < _ENOUGH or self.distance(other) > ROUNDED:
+            return False
+        scale = max(self.magnitude, other.magnitude, 1e-300)
+        gaps = (
+            abs(self.total - other.total) / scale,
+            abs(self.magnitude - other.magnitude) / scale,
+            abs(self.energy - other.energy) / max(self.energy, other.energy, 1e-300) / 2,
+        )
+        return max(gaps) <= self.sums_within
 
 
 def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
@@ -178,21 +198,29 @@ def _folded(skeleton: Skeleton) -> Iterable[Parameter]:
 
 
 def match(reference: list[Parameter], candidate: list[Parameter]) -> list[tuple[Parameter, Parameter, float]]:
-    """Parameters that are the same numbers and whose match is the only one; distance says how same."""
-    matched: list[tuple[Parameter, Parameter, float]] = []
+    """Parameters that are the same numbers and whose match is the only one; distance says how same.
+
+    Rounded copies count where most of what has no exact one has a rounded one: a model is stored in lower precision
+    as a whole or nearly so, while among many weights of one size some are alike by chance.
+    """
     by_size = {size: _Shelf(items) for size, items in _grouped(candidate).items()}
     taken: dict[str, list[tuple[Parameter, float]]] = defaultdict(list)
+    open_, rounded = 0, 0
     for parameter in reference:
         shelf = by_size.get(parameter.fingerprint.size)
-        near = shelf.nearest(parameter) if shelf is not None else None
+        near = shelf.nearest(parameter.fingerprint) if shelf is not None else None
         if near is not None:
             taken[near[0].name].append((parameter, near[1]))
+        if shelf is not None and (near is None or near[1] > EXACT):
+            open_ += 1
+            rounded += near is not None
     by_name = {parameter.name: parameter for parameter in candidate}
+    matched: list[tuple[Parameter, Parameter, float]] = []
     for name, claims in taken.items():
         claims.sort(key=lambda claim: claim[1])
         if len(claims) == 1 or claims[0][1] < EXACT <= claims[1][1]:
             matched.append((claims[0][0], by_name[name], claims[0][1]))
-    return matched
+    return [found for found in matched if found[2] <= EXACT or 2 * rounded > open_]
 
 
 def _grouped(items: list[Parameter]) -> dict[int, list[Parameter]]:
@@ -211,21 +239,22 @@ class _Shelf:
         self._parameters = sorted(parameters, key=lambda parameter: parameter.fingerprint.low)
         prints = [parameter.fingerprint for parameter in self._parameters]
         self._low = np.array([print_.low for print_ in prints])
-        self._high = np.array([print_.high for print_ in prints])
+        self._energy = np.array([print_.energy for print_ in prints])
 
-    def nearest(self, parameter: Parameter) -> tuple[Parameter, float] | None:
+    def nearest(self, wanted: Fingerprint) -> tuple[Parameter, float] | None:
         """The parameter with the same numbers, and how far off; None where there is none, or several."""
         import numpy as np
 
-        wanted = parameter.fingerprint
         reach = ROUNDED * max(abs(wanted.low), abs(wanted.high), 1e-300)
         start, stop = np.searchsorted(self._low, [wanted.low - reach, wanted.low + reach], side="left")
-        inside = np.flatnonzero(np.abs(self._high[start:stop] - wanted.high) <= reach) + start
+        near = np.abs(self._energy[start:stop] - wanted.energy) <= 4 * ROUNDED * wanted.energy
+        if int(near.sum()) > _FEW:
+            near &= np.abs(self._energy[start:stop] - wanted.energy) <= 4 * wanted.sums_within * wanted.energy
+        options = [self._parameters[place] for place in np.flatnonzero(near) + start]
         ranked = sorted(
-            ((self._parameters[place], wanted.distance(self._parameters[place].fingerprint)) for place in inside),
-            key=lambda option: option[1],
+            ((other, wanted.distance(other.fingerprint)) for other in options), key=lambda option: option[1]
         )
-        if not ranked or ranked[0][1] > (ROUNDED if wanted.size >= _ENOUGH else EXACT):
+        if not ranked or not (ranked[0][1] <= EXACT or wanted.rounds_to(ranked[0][0].fingerprint)):
             return None
         if len(ranked) > 1 and ranked[1][1] <= max(EXACT, 4 * ranked[0][1]):
             return None  # several equal weights: structure has to tell them apart
