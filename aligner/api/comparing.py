@@ -35,10 +35,11 @@ from aligner.api.side import OpenSide
 from aligner.capture.profile import profile
 from aligner.diagnosis.causes import find_causes
 from aligner.diagnosis.conclusion import conclude
+from aligner.diagnosis.doubt import unseen
 from aligner.diagnosis.ill_conditioned import condition
 from aligner.diagnosis.tolerance import is_coarse, region_numbers
 from aligner.diagnosis.verdicts import Judgement, Rules, doubtful, judge
-from aligner.errors import ComparisonError
+from aligner.errors import ComparisonError, listing
 from aligner.inputs import PreparedFeeds, Preprocessing, prepare_feeds
 from aligner.records import progress
 from aligner.records.alignment import Alignment
@@ -252,7 +253,8 @@ class _Comparing:
         session = self._candidate.session
         local = self._options.local != "never" and session.can_inject and session.runs_concurrently
         with self._clock.phase("lockstep"):
-            sweep = Lockstep(passes, self._reference, self._candidate, local=local)
+            budget = memory.keep_budget(self._options.memory_limit) // 2
+            sweep = Lockstep(passes, self._reference, self._candidate, local=local, budget=budget)
             as_expected = sweep.run(alignment.pairs)
         for side, survey in zip((self._reference, self._candidate), sweep.surveys, strict=True):
             self._watch_observer(side, untouched.get(side.role, survey.kept))
@@ -386,6 +388,8 @@ class _Comparing:
             condition=state.reason if state is not None else None,
             frozen=frozen_outputs(self._reference, self._candidate, passes, measured, judgements),
         )
+        if conclusion.verdict == "aligned" and (hidden_weights := unseen(graphs, _plain(measured, judgements))):
+            self._notes.append(f"weights differ without effect on this input, try another: {listing(hidden_weights)}")
         with self._clock.phase("diagnose"):
             progress.enter("", "looking for causes")
             guilty = [
@@ -449,6 +453,11 @@ def _constant(fed: PreparedFeeds) -> bool:
     arrays = [array for array in fed.reference.values() if array.size > 1]
     telling = [array for array in arrays if array.dtype.kind == "f"] or arrays
     return bool(telling) and all(bool((array == array.flat[0]).all()) for array in telling)
+
+
+def _plain(measured: Sequence[Measured], judgements: Sequence[Judgement]) -> list[Measured]:
+    """The pairs of which there is nothing to say."""
+    return [m for m, j in zip(measured, judgements, strict=True) if j.verdict == "aligned" and j.note is None]
 
 
 def _outputs(measured: Sequence[Any], pairs: Sequence[Pair], outputs: Sequence[str]) -> tuple[list[Pair], int]:

@@ -76,10 +76,14 @@ class Survey:
 
 
 class Lockstep:
-    """One sweep over both models. ``local``: the candidate also runs on the reference's tensors."""
+    """One sweep over both models.
 
-    def __init__(self, passes: Passes, reference: OpenSide, candidate: OpenSide, *, local: bool) -> None:
-        self._passes, self._reference, self._candidate = passes, reference, candidate
+    ``local``: the candidate also runs on the reference's tensors. ``budget``: bytes of the reference's tensors that may
+    wait in memory for the candidate; the rest waits on disk.
+    """
+
+    def __init__(self, passes: Passes, reference: OpenSide, candidate: OpenSide, *, local: bool, budget: int) -> None:
+        self._passes, self._reference, self._candidate, self._budget = passes, reference, candidate, budget
         self._injected: InjectedRun | None = passes.injected_run() if local else None
         self.surveys = Survey(reference.graph.outputs), Survey()
 
@@ -89,7 +93,7 @@ class Lockstep:
         uses = Counter(pair.reference for pair in pairs)
         if self._injected is not None:
             uses.update(self._injected.uses())
-        pool = TensorPool(self.surveys[0].watch(self._reference.run(None)), uses)
+        pool = TensorPool(self.surveys[0].watch(self._reference.run(None)), uses, self._budget)
         other = iter(()) if self._injected is None else self._injected.over(pool)
         shown = self._injected.shown if self._injected is not None else {}
         try:

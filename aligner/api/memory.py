@@ -11,13 +11,15 @@ from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
 
 _SHARE = 4
+_MOST = 1 << 30
+"""Bytes beyond which keeping tensors gains little: in lockstep they need not be kept."""
 _FALLBACK = 2 << 30
 _DISTURBED = 1e-4
 
 
 def keep_budget(limit: int | None) -> int:
-    """Bytes of tensors that may be kept: the user's limit, else a quarter of what is free."""
-    return limit if limit is not None else available() // _SHARE
+    """Bytes of tensors that may be kept: the user's limit, else a quarter of what is free and at most 1 GiB."""
+    return limit if limit is not None else min(_MOST, available() // _SHARE)
 
 
 def available() -> int:

@@ -50,6 +50,8 @@ class Passes:
     def accumulated(self, wanted: Sequence[str] | None = None) -> None:
         """Both models on their own tensors; also each tensor's own statistics. ``wanted``: of these pairs alone."""
         chosen = list(self._pairs) if wanted is None else list(wanted)
+        if not chosen:
+            return
         pool = self.pool(Counter(self._pairs[value].reference for value in chosen))
         for done, tensor in enumerate(self._candidate.replay(chosen)):
             progress.advance(done, len(chosen))
