@@ -40,3 +40,24 @@ def test_an_epsilon_off_by_less_than_rounding_shows(epsilon, verdict):
         assert result.first_divergence.candidate.op == "LayerNormalization"
         assert "epsilon" in (result.first_divergence.note or "epsilon")
         assert result.causes[0].id == "norm-epsilon"
+
+
+def test_weights_that_this_input_does_not_reach_are_told():
+    import torch
+    from onnx import numpy_helper
+
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
+    with torch.no_grad():
+        module[0].bias[2] = -50.0  # a unit that is never on
+    x = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    file = exported(module, x)
+    assert not any("without effect" in note for note in aligner.compare(module, file, [x]).comparison.notes)
+    weight = next(tensor for tensor in file.graph.initializer if tensor.name == "2.weight")
+    array = numpy_helper.to_array(weight).copy()
+    array[:, 2] *= -1
+    weight.CopyFrom(numpy_helper.from_array(array, weight.name))
+    result = aligner.compare(module, file, [x])
+    assert result.verdict == "aligned"
+    told = [note for note in result.comparison.notes if "without effect" in note]
+    assert len(told) == 1 and "kernel of /2/Gemm" in told[0]

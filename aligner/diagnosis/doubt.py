@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+
 from aligner.diagnosis.layers import LayerPair, layer_pairs, layers
 from aligner.diagnosis.replay.operation import Unsupported
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.setting_cause import UNCOMPARED, alike
+from aligner.diagnosis.tolerance import region_numbers
 from aligner.diagnosis.weight_cause import differing
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
@@ -14,6 +18,9 @@ LEAST, MOST = 0.5, 4.0
 """Scores (error over bound) between which an error may be either; honest nodes were never seen above 0.4."""
 _SILENT = frozenset({"constant", "shape", "identity", "dropout", "cast", "reshape", "transpose"})
 """Kinds without settings or weights that change numbers."""
+_BLOCKED = "nchwc"
+_SECONDS = 2.0
+"""Time after which no further weights are read to look for what does not show."""
 
 
 def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
@@ -35,6 +42,25 @@ def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
     return None if found is None or None in told else ""
 
 
+def unseen(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[str]:
+    """Weights that differ although the tensors agree, in words: this input does not reach them.
+
+    Where one side stores its weights coarser all of them differ, and nothing is said.
+    """
+    started, found = time.monotonic(), []
+    for item in measured:
+        if time.monotonic() - started > _SECONDS:
+            break
+        region = item.pair.candidate_region
+        if item.local is None or not region.weights or region_numbers(graphs, item).storage:
+            continue
+        try:
+            found += _weights(Scene(graphs, item, None)) or []
+        except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
+            continue
+    return found
+
+
 def _settings(scene: Scene, node: Node, other: Node) -> str | None:
     mine, theirs = scene.reference.operation(node), scene.candidate.operation(other)
     if mine is None or theirs is None or mine.kind != theirs.kind:
@@ -48,7 +74,9 @@ def _settings(scene: Scene, node: Node, other: Node) -> str | None:
 
 
 def _weights(scene: Scene) -> list[str] | None:
-    """None where weights are there that do not pair."""
+    """None where weights are there that do not pair, or that a kernel keeps in blocks of its own."""
+    if any(_BLOCKED in node.op for part in scene.parts for node in part.nodes):
+        return None
     counts = [len(layers(part)) for part in scene.parts]
     pairs = layer_pairs(scene)
     if counts[0] != counts[1] or len(pairs) != counts[0]:
