@@ -97,7 +97,7 @@ class CaptureConformance(Subject):
         assert nothing == [], f"observing nothing yielded {listing(tensor.value for tensor in nothing)}"
 
     def test_float64_is_the_same_model(self) -> None:
-        """Where there is a float64 twin, it yields the same values under the same ids, and leaves the model as it was."""
+        """Where there is a float64 twin, it yields the same values under the same ids; the model stays as it was."""
         import pytest
 
         with self.session() as session:
