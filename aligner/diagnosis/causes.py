@@ -146,7 +146,11 @@ def _best(found: list[_Held]) -> list[_Held]:
         (one for one in proven if one not in close and not one.cause.general),
         key=lambda one: -(one.proof or _NONE).explained,
     )
-    return (close + rest)[:_SHOWN]
+    return (close + (rest if top < _NOTHING_LEFT else []))[:_SHOWN]
+
+
+_NOTHING_LEFT = 0.999
+"""Explained share from which a clearly worse explanation of the same error is no second cause beside it."""
 
 
 _NONE = Proof(0.0, 0.0, 0.0)
