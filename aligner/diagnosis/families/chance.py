@@ -121,9 +121,7 @@ def _unsteady_words(side: int, node: Node) -> str:
     )
 
 
-_STEADY = (
-    "ask the runtime for deterministic kernels, or compare with the spread of several runs in mind"
-)
+_STEADY = "ask the runtime for deterministic kernels, or compare with the spread of several runs in mind"
 
 
 class NondeterministicKernel(Cause):
