@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING, Any
+
+from aligner.records.weight import looks_initialised as looks_initialised
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -129,25 +130,3 @@ def _even(values: Array) -> bool:
     steps = np.diff(values.astype(np.float64))
     step = float(steps.min())
     return step > 0 and float(np.abs(steps / step - np.rint(steps / step)).max()) < 0.05
-
-
-def looks_initialised(array: Array) -> bool:
-    """Whether numbers look drawn by a framework's initialiser: all 0 or 1, or uniform or normal about zero.
-
-    A uniform draw on ±a has kurtosis 1.8 and a largest magnitude close to a; a normal one has kurtosis 3; trained
-    kernels have heavier tails. Small tensors cannot tell and count as not initialised unless constant.
-    """
-    import numpy as np
-
-    flat = array.reshape(-1).astype(np.float64)
-    if np.all(flat == 0) or np.all(flat == 1):
-        return True
-    if flat.size < 64 or array.ndim < 2:
-        return False
-    spread = float(flat.std())
-    if spread == 0 or abs(float(flat.mean())) > 4 * spread / math.sqrt(flat.size):
-        return False
-    kurtosis = float(np.mean(((flat - flat.mean()) / spread) ** 4))
-    sampling = 4 * math.sqrt(24 / flat.size)
-    uniform = abs(kurtosis - 1.8) < max(0.1, sampling / 2) and float(np.abs(flat).max()) <= 1.1 * spread * math.sqrt(3)
-    return uniform or abs(kurtosis - 3.0) < max(0.2, sampling)
