@@ -18,7 +18,7 @@ from aligner.records.graph import Graph, Node, Value, Weight
 _WIDTH = 8
 _SHAPE = (1, _WIDTH, 6, 5)
 _NODES_OF_A_BLOCK = 4
-_HEADS = ("candidate", "nodes", "nodes", "paired", "right", "alignment, s")
+_HEADS = ("candidate", "reference nodes", "its nodes", "paired", "right", "alignment, s")
 
 
 class _Deep:
