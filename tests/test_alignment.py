@@ -159,7 +159,7 @@ def test_two_thousand_nodes_take_seconds():
     start = time.process_time()
     pairs = pairing(reference, candidate)
     assert len(pairs) == len(reference.values)
-    assert time.process_time() - start < 60
+    assert time.process_time() - start < 10
 
 
 def test_a_pair_that_heals_downstream_is_dropped():
