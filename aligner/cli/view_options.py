@@ -19,6 +19,7 @@ SORTS = (
 _OPTIONS = [
     click.option("--full", is_flag=True, help="Show every pair."),
     click.option("--quiet", is_flag=True, help="Show one line."),
+    click.option("--timing", is_flag=True, help="Show, after the report, which phase took how long."),
     click.option("--pictures", is_flag=True, help="Draw the first divergence: reference, candidate, difference."),
     click.option(
         "--filter",
@@ -37,7 +38,7 @@ _OPTIONS = [
 
 
 def view_options(command: Command) -> Command:
-    """Add --full, --quiet, --pictures, --filter and --sort."""
+    """Add --full, --quiet, --timing, --pictures, --filter and --sort."""
     for option in reversed(_OPTIONS):
         command = option(command)
     return command

@@ -84,4 +84,8 @@ class working:  # noqa: N801 - used as a function: with _working(...) as work
                 pictures=bool(given.get("pictures")),
                 selection=selection(given),
             )
+            if given.get("timing"):
+                from aligner.report.timing_table import print_timing
+
+                print_timing(comparison, self.console)
         return comparison.exit_code
