@@ -5,6 +5,7 @@ The parent forks before anything heavy is imported, so it costs a few millisecon
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import sys
@@ -64,6 +65,7 @@ def _work(
 
 
 def _prepared(work: Callable[[], int], scratch: Scratch, board: progress.Board, lifeline: int) -> int:
+    gc.disable()  # nothing to find while frameworks are imported; who opens models turns it on again
     progress.install(board)
     collect_in(scratch.chatter)
     if scratch.folder:
