@@ -1,0 +1,1 @@
+"""What a comparison costs beside loading both models and running each once."""
