@@ -8,12 +8,20 @@ from aligner.records.graph import Graph
 
 
 def fed_pairs(fed: PreparedFeeds, left: OpenSide, right: OpenSide) -> list[tuple[str, str]]:
-    """The graph values of inputs that were fed the same data."""
+    """The graph values of inputs that were fed the same data, and of those that share a name and were not."""
     pairs = []
     for names in fed.correspondence:
         ids = [_input_id(side, name) for side, name in zip((left, right), names[:2], strict=True)]
         if ids[0] is not None and ids[1] is not None:
             pairs.append((ids[0], ids[1]))
+    known = {value for pair in pairs for value in pair}
+    for name, array in fed.reference.items():
+        other = (fed.candidate or {}).get(name)
+        first, second = _input_id(left, name), _input_id(right, name)
+        if other is None or first is None or second is None or {first, second} & known:
+            continue
+        if other.size == array.size:  # as many numbers: the one can be laid on the other
+            pairs.append((first, second))
     return pairs
 
 
