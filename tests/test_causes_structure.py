@@ -182,3 +182,28 @@ def test_what_shows_behind_other_operations_is_proven(name):
     identifier, case = SUBTLE[name]
     first, *_ = case.run()
     assert (first.id, first.explained is not None) == (identifier, True), first
+
+
+def test_an_output_with_its_axes_in_another_order_is_no_match():
+    import torch
+
+    import aligner
+
+    class Plain(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv = torch.nn.Conv2d(3, 4, 1)
+
+        def forward(self, x):
+            return torch.tanh(self.conv(x))
+
+    class Turned(Plain):
+        def forward(self, x):
+            return torch.tanh(self.conv(x)).transpose(2, 3)
+
+    picture = torch.rand(1, 3, 8, 6).numpy()
+    found = aligner.compare(Plain().eval(), Turned().eval(), picture).comparison
+    assert found.verdict == "diverged"
+    assert found.causes[0].id == "layout-transposition" and found.causes[0].explained == 1.0
+    assert aligner.compare(Plain().eval(), Plain().eval(), picture).comparison.verdict == "aligned"

@@ -62,6 +62,9 @@ def judge(
     ``excused`` maps candidate values whose own error is known to be rounding to the words that say so.
     """
     by_value = {item.pair.candidate: item for item in measured}
+    relaid = graphs[0].channels != graphs[1].channels or any(
+        _order(item) for item in measured if item.pair.candidate in graphs[1].inputs
+    )
     verdicts: dict[str, Judgement] = {}
     for item in measured:
         numbers = region_numbers(graphs, item)
@@ -71,7 +74,28 @@ def judge(
         verdicts[item.pair.candidate] = _settled(graphs, item, own) if plain else own
         if excused and item.pair.candidate in excused:
             verdicts[item.pair.candidate] = Judgement("aligned", limit, excused[item.pair.candidate])
+        if _turned(graphs, item) and not relaid:
+            verdicts[item.pair.candidate] = Judgement("introduced", limit, _turned(graphs, item))
     return _inherit(graphs[1], measured, verdicts | _compensated(measured, verdicts))
+
+
+def _turned(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
+    """What to say of an output whose axes stand in another order, which nothing downstream can put right."""
+    pair = item.pair
+    outputs = pair.reference in graphs[0].outputs and pair.candidate in graphs[1].outputs
+    order = _order(item) if outputs and pair.rule != "map" else None
+    if order is None:
+        return None
+    return f"the output's axes stand in another order: the reference's axes {list(order)}"
+
+
+def _order(item: Measured) -> tuple[int, ...] | None:
+    """The axes of a pair where they put elements into another order; axes of size 1 do not."""
+    axes, shape = item.pair.axes, item.reference_shape
+    if axes is None or shape is None or not all(isinstance(axis, int) for axis in axes) or len(axes) != len(shape):
+        return None
+    moved = [axis for axis in axes if shape[axis] != 1]
+    return tuple(axes) if moved != sorted(moved) else None
 
 
 def _settled(graphs: tuple[Graph, Graph], item: Measured, own: Judgement) -> Judgement:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.cause import Cause, Claim, Proof
 from aligner.diagnosis.layers import layer_pairs
 from aligner.diagnosis.likeness import SAME, gap
 from aligner.diagnosis.scene import Part, Scene
@@ -123,7 +123,8 @@ class LayoutTransposition(Cause):
     prior: ClassVar[float] = 0.92
 
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
-        """Other orders of a transposition; the output itself moved; the input moved."""
+        """Another order of the whole output, of a transposition; the output itself moved; the input moved."""
+        yield from self._whole(scene)
         if scene.expected is None or scene.found is None or not scene.gap > 0 or scene.expected.size > _LARGEST:
             return
         for part, node, operation in scene.nodes("transpose"):
@@ -147,6 +148,20 @@ class LayoutTransposition(Cause):
                 _constantly(moved.reshape(scene.expected.shape)),
             )
         yield from self._inputs(scene)
+
+    @staticmethod
+    def _whole(scene: Scene) -> Iterator[Claim]:
+        """The pair agrees only in another order of axes, and is judged a fault: nobody puts it right again."""
+        error, axes = scene.measured.accumulated, scene.measured.pair.axes
+        if axes is None or error is None or error.errors.beyond or scene.gap > 0:
+            return
+        found, expected = list(scene.measured.candidate_shape or ()), list(scene.measured.reference_shape or ())
+        yield Claim(
+            f"{scene.where} holds the reference's numbers with the axes {list(axes)}: {found} instead of {expected}",
+            "transpose the output back, or remove the transposition that was added",
+            "with the axes in the reference's order",
+            measured=Proof(1.0, math.inf, error.errors.max_abs),
+        )
 
     def _inputs(self, scene: Scene) -> Iterator[Claim]:
         for name in scene.reference.region.inputs:
