@@ -51,7 +51,8 @@ def main(
     sizes = sizes if parameters is None else replace(sizes, parameters=parameters)
     wanted = [case for case in cases(work.resolve(), sizes, peers=peers) if _wanted(case, only)]
     costs: list[dict[str, object]] = []
-    parts = {"how": _how(repeat)}
+    given = [*["--quick"] * quick, *["--peers"] * peers, *(word for name in only for word in ("--only", name))]
+    parts = {"how": _how(repeat, *given)}
     for group in GROUPS:
         rows = [row for case in wanted if case.group == group for row in _measured(case, repeat, costs)]
         if rows:
@@ -67,16 +68,16 @@ def _wanted(case: Case, only: Sequence[str]) -> bool:
     return not only or any(word == case.group or word in case.name or word == case.folder.name for word in only)
 
 
-def _how(repeat: int) -> str:
-    found = []
+def _how(repeat: int, *flags: str) -> str:
+    """The command, without the folders of this machine, and what it ran on."""
+    words, found = ["benchmarks.speed", "--repeat", str(repeat), *flags], []
     for package in _PACKAGES:
         try:
             found.append(f"{package} {version(package)}")
         except PackageNotFoundError:
             continue
-    command = shlex.join(["benchmarks.speed", *sys.argv[1:]])
     world = ", ".join([f"{os.cpu_count()} cores", f"Python {sys.version.split()[0]}", *found])
-    return f"`python -m {command}`, medians of {repeat} runs; {world}."
+    return f"`python -m {shlex.join(words)}`, medians of {repeat} runs; {world}."
 
 
 def _measured(case: Case, repeat: int, costs: list[dict[str, object]]) -> list[tuple[str, ...]]:
