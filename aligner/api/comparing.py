@@ -257,6 +257,7 @@ class _Comparing:
             untouched = self._untouched()
         with self._clock.phase("align"):
             alignment = self._align(fed, sketched=False)
+        memory.give_back()
         passes = self._passes(alignment)
         session = self._candidate.session
         local = self._options.local != "never" and session.can_inject and session.runs_concurrently

@@ -57,13 +57,18 @@ class Survey:
         self._occurrences: dict[str, int] = {}
         self._size = 0
         self._kept = frozenset(kept)
+        self.as_expected = True
         self.kept: list[CapturedTensor] = []
         """The tensors asked for."""
 
-    def watch(self, tensors: Iterator[CapturedTensor]) -> Iterator[CapturedTensor]:
-        """The same tensors, each noted on its way."""
+    def watch(self, tensors: Iterator[CapturedTensor], known: dict[str, Sketch]) -> Iterator[CapturedTensor]:
+        """The same tensors, each noted on its way; what was expected of it in ``known`` gives way to what it is."""
         for tensor in tensors:
-            self._sketches[tensor.value] = sketch(tensor)
+            one = sketch(tensor)
+            self.as_expected = self.as_expected and (
+                tensor.value not in known or known[tensor.value].shape == one.shape
+            )
+            known[tensor.value] = self._sketches[tensor.value] = one
             self._occurrences[tensor.value] = max(self._occurrences.get(tensor.value, 0), tensor.occurrence + 1)
             self._size += tensor.array.nbytes
             if tensor.value in self._kept:
@@ -93,11 +98,11 @@ class Lockstep:
         uses = Counter(pair.reference for pair in pairs)
         if self._injected is not None:
             uses.update(self._injected.uses())
-        pool = TensorPool(self.surveys[0].watch(self._reference.run(None)), uses, self._budget)
+        pool = TensorPool(self._watched(0), uses, self._budget)
         other = iter(()) if self._injected is None else self._injected.over(pool)
         shown = self._injected.shown if self._injected is not None else {}
         try:
-            for done, tensor in enumerate(self.surveys[1].watch(self._candidate.run(None))):
+            for done, tensor in enumerate(self._watched(1)):
                 progress.advance(done, len(by_value))
                 pair = by_value.get(tensor.value)
                 expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
@@ -121,16 +126,13 @@ class Lockstep:
         self._passes.take_local(value, expected, found)
         return True
 
+    def _watched(self, number: int) -> Iterator[CapturedTensor]:
+        side = (self._reference, self._candidate)[number]
+        assert side.profile is not None
+        return self.surveys[number].watch(side.run(None), side.profile.sketches)
+
     def _adopt(self) -> bool:
         """The profiles as seen; whether they are what was expected."""
-        agree = True
         for side, survey in zip((self._reference, self._candidate), self.surveys, strict=True):
-            assert side.profile is not None
-            seen, expected = survey.profile(), side.profile
-            agree = agree and all(
-                expected.sketches[value].shape == one.shape
-                for value, one in seen.sketches.items()
-                if value in expected.sketches
-            )
-            side.profile = seen
-        return agree
+            side.profile = survey.profile()
+        return all(survey.as_expected for survey in self.surveys)

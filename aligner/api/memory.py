@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,6 +32,14 @@ def available() -> int:
     except (OSError, ValueError, IndexError):
         pass
     return _FALLBACK
+
+
+def give_back() -> None:
+    """Let the allocator return what was freed; glibc keeps blocks of up to 32 MiB for itself otherwise."""
+    try:
+        ctypes.CDLL(None).malloc_trim(0)
+    except (OSError, AttributeError, TypeError):
+        return
 
 
 def observer_effect(

@@ -18,10 +18,11 @@ from aligner.capture.perturbation import rounding_units
 from aligner.capture.pool import TensorPool
 from aligner.capture.saturation import Grids
 from aligner.diff.difference import difference
-from aligner.diff.statistics import statistics
+from aligner.diff.statistics import EXACT_UNIQUE, statistics
 from aligner.records import progress
 from aligner.records.alignment import PairedValues
 from aligner.records.axis_order import fits, to_reference
+from aligner.records.comparison import TensorStatistics
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured, Noise
 from aligner.records.tensor import CapturedTensor
@@ -80,9 +81,18 @@ class Passes:
             reference_dtype=expected.dtype,
             candidate_dtype=found.dtype,
             step=self._step(expected, found),
-            reference_statistics=statistics(left),
-            candidate_statistics=statistics(right),
+            reference_statistics=self._numbers(self._reference, expected, left),
+            candidate_statistics=self._numbers(self._candidate, found, right),
         )
+
+    @staticmethod
+    def _numbers(side: OpenSide, tensor: CapturedTensor, array: Array) -> TensorStatistics:
+        """A tensor's own statistics; those of a large one are known from the first look at it."""
+        one = side.profile.sketches.get(tensor.value) if side.profile is not None else None
+        once = one is not None and side.profile is not None and side.profile.occurrences.get(tensor.value) == 1
+        if one is None or not once or not one.finite or one.rms == 0.0 or array.size <= EXACT_UNIQUE:
+            return statistics(array)
+        return TensorStatistics(mean=one.mean, min=one.min, max=one.max)
 
     def _step(self, *tensors: CapturedTensor) -> float | None:
         """The coarser side's quantisation step."""

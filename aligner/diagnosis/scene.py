@@ -79,7 +79,10 @@ class Part:
         self._loaded: dict[str, Array] = {}
         self._operations: dict[int, Operation | None] = {}
         self._unknown: set[str] = set()
-        self._all = {value: node for node in graph.nodes for value in node.outputs}
+
+    @cached_property
+    def _all(self) -> dict[str, Node]:
+        return {value: node for node in self.graph.nodes for value in node.outputs}
 
     @property
     def node(self) -> Node | None:

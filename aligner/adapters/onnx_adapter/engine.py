@@ -41,10 +41,14 @@ _WRONG_FEED = re.compile(r"(?:Got )?[Ii]nvalid (?:dimensions|rank) for input|Une
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """What the user chose: the execution provider by its full name, and the level of graph optimisation."""
+    """What the user chose: the execution provider by its full name, and the level of graph optimisation.
+
+    ``watched`` is the level of sessions whose every value is looked at.
+    """
 
     provider: str
     level: str
+    watched: str
 
     @property
     def title(self) -> str:
@@ -92,6 +96,8 @@ def make_engine(provider: str | None, level: str | None) -> Engine:
     import onnxruntime as ort
 
     ort.set_default_logger_severity(_SILENT)
+    # Blocked layouts cost more than they gain where each tensor is wanted in the plain one.
+    watched = (level or "extended").lower()
     level = (level or "all").lower()
     if level not in _LEVELS:
         raise ModelError(
@@ -107,7 +113,7 @@ def make_engine(provider: str | None, level: str | None) -> Engine:
         raise ModelError(
             f"execution provider {provider!r} {what}", found=f"available: {names}", hint="choose one of these"
         )
-    return Engine(full, level)
+    return Engine(full, level, watched)
 
 
 def short_name(provider: str) -> str:

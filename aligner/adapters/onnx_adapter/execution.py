@@ -59,7 +59,7 @@ class Execution:
     def _run(self, segment: Segment, outputs: list[str]) -> list[Any]:
         feeds, renamed = self._feeds(segment)
         piece = make_piece(self._program, segment.positions, outputs, feeds, renamed)
-        session = self._engine.session(piece.model, piece.stubs)
+        session = self._engine.session(piece.model, piece.stubs, level=self._engine.watched)
         return self._engine.run(session, outputs, feeds)
 
     def _feeds(self, segment: Segment) -> tuple[dict[str, Any], dict[str, str]]:

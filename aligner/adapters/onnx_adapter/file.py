@@ -304,7 +304,7 @@ def _widened(array: Array, element_type: int) -> Array:
     dtype = numpy_dtype(element_type)
     if dtype is not None and dtype.kind == "O":
         return np.array([_text(item) for item in array.ravel()], object).reshape(array.shape)
-    return np.array(array, dtype, copy=True)
+    return np.asarray(array, dtype)
 
 
 def _text(item: object) -> str:

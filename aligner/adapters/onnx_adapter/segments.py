@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from aligner.adapters.onnx_adapter.program import Program
 
-DEFAULT_BUDGET = 128 << 20
+DEFAULT_BUDGET = 32 << 20
 """Bytes of observed values of one segment, where the user sets no limit."""
+_NODES = 500
+"""Nodes of a segment: onnxruntime takes quadratic time to prepare very many with very many inputs."""
 _GUESS = 1 << 20
 """Bytes of a value of which nothing is known."""
 
@@ -78,7 +80,8 @@ def _cuts(program: Program, kept: list[int], wanted: set[str], injected: Collect
         names += [name for name in program.reads[position] if name in injected and name not in seen]
         seen.update(program.reads[position])
         cost = sum(sizes.get(name, 0) for name in names)
-        if used and used + cost > budget and allowed[number]:
+        crowded = number - (cuts[-1] if cuts else 0) >= _NODES
+        if ((used and used + cost > budget) or crowded) and allowed[number]:
             cuts.append(number)
             used = 0
         used += cost
