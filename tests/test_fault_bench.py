@@ -99,3 +99,58 @@ def test_one_command_runs_and_prints_the_table(tmp_path):
     assert results["format"] == "aligner.fault-bench/1"
     assert {record["status"] for record in results["cases"]} == {"scored"}
     assert "| located exactly |" in done.stdout
+
+
+def relu_of_conv(path, weight):
+    import onnx
+    from onnx import helper, numpy_helper
+
+    def value(name, size):
+        return helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 1, size, size])
+
+    nodes = [helper.make_node("Conv", ["x", "w"], ["conv"]), helper.make_node("Relu", ["conv"], ["y"])]
+    weights = numpy_helper.from_array(np.full((1, 1, 3, 3), weight, np.float32), "w")
+    graph = helper.make_graph(nodes, "g", [value("x", 8)], [value("y", 6)], [weights])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+def onnx_pair(folder, weight, forms=("onnx", "folded")):
+    from benchmarks.faults.built import Built, Target
+    from benchmarks.faults.cases import Case
+    from benchmarks.faults.truth import Truth
+
+    sides = [
+        Target(form, str(relu_of_conv(folder / f"{form}.onnx", w))) for form, w in zip(forms, (1, weight), strict=True)
+    ]
+    feeds = {"x": np.random.default_rng(0).random((1, 1, 8, 8), dtype=np.float32)}
+    return Built(Case("c", "fault", "k", "open", (), 0), "detector", *sides, Truth(blame="node"), feeds)
+
+
+def test_polygraphy_takes_two_onnx_files_that_share_names(tmp_path):
+    from dataclasses import replace
+
+    from benchmarks.faults.built import Target
+    from benchmarks.faults.peers import polygraphy
+
+    built = onnx_pair(tmp_path, 2)
+    assert polygraphy.takes(built)
+    assert not polygraphy.takes(replace(built, reference=Target("eager")))
+    assert not polygraphy.takes(replace(built, feeds={"reference.x": built.feeds["x"]}))
+
+
+def test_polygraphy_blames_the_first_value_of_equal_name(tmp_path):
+    pytest.importorskip("polygraphy")
+    from benchmarks.faults.peers import polygraphy
+
+    assert [each.names for each in polygraphy.differing(onnx_pair(tmp_path, 2))] == [("conv",), ("y",)]
+    assert not polygraphy.differing(onnx_pair(tmp_path, 1))
+
+
+def test_page_says_what_each_peer_could_take():
+    from benchmarks.faults.peers import CANNOT, PEERS, TOOK, states
+
+    told = [{"peers": {"torch verify_onnx_program": text}} for text in (TOOK, CANNOT, CANNOT, "timeout: no answer")]
+    assert states(told, asked=True)["torch verify_onnx_program"].startswith("took 1 of 4 pairs, failed on 1; ")
+    assert states(told, asked=False)["torch verify_onnx_program"] == "not run (--peers)"
+    assert all(peer.installed() or states([], asked=True)[peer.name] == "not installed" for peer in PEERS)

@@ -32,7 +32,7 @@ def main() -> None:
 @click.option("--quick", is_flag=True, help="A seeded sample of the cases.")
 @click.option("--jobs", default=1, show_default=True, help="Cases at the same time.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the results as JSON.")
-@click.option("--peers", is_flag=True, help="PyTorch's verifier on the pairs it can take, half a minute each.")
+@click.option("--peers", is_flag=True, help="Ask other tools too, each on the pairs it can take.")
 @click.option("--page", is_flag=True, help=f"Write the table to docs/{_PAGE.name} too.")
 @_seed
 @_work
@@ -96,8 +96,8 @@ def _wanted(case: Case, only: tuple[str, ...]) -> bool:
 
 def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: bool) -> dict[str, Any]:
     from benchmarks.faults.architectures import halves
-    from benchmarks.faults.baselines import installed_peers
     from benchmarks.faults.bench import run_cases, warm_up
+    from benchmarks.faults.peers import states
 
     start = time.perf_counter()
     warm_up()
@@ -115,7 +115,7 @@ def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: b
         "date": datetime.date.today().isoformat(),
         "seconds": round(time.perf_counter() - start, 1),
         "halves": {"open": sorted(opened), "held": sorted(held)},
-        "peers": installed_peers() | {"torch verify_onnx_program": "in the table" if peers else "not run (--peers)"},
+        "peers": states(records, asked=peers),
         "cases": records,
     }
 

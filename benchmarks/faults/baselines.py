@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from difflib import SequenceMatcher
-from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,6 @@ from benchmarks.faults.scoring import Blamed, root_mean_square
 MAX_ABS = 1e-5
 COSINE = 0.999
 RECIPES = ("max abs > 1e-5", "cosine < 0.999")
-PEERS = ("polygraphy", "onnx_diagnostic")
 _SMALL = 8
 """Tensors of fewer elements are skipped by the recipe: scalars and shapes pair with anything."""
 
@@ -87,8 +85,3 @@ def _turned(a: np.ndarray, b: np.ndarray) -> bool:
     x, y = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
     lengths = np.linalg.norm(x) * np.linalg.norm(y)
     return not (bool(x @ y / lengths >= COSINE) if lengths else bool((x == y).all()))
-
-
-def installed_peers() -> dict[str, str]:
-    """Other tools that could stand in the table, and whether they are installed."""
-    return {name: "installed" if find_spec(name) else "not installed" for name in PEERS}

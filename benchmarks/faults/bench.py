@@ -13,6 +13,7 @@ from typing import Any
 from benchmarks.faults.building import NoPlaceError, build
 from benchmarks.faults.built import Built
 from benchmarks.faults.cases import Case
+from benchmarks.faults.peers import CANNOT, PEERS, TOOK
 from benchmarks.faults.process import Outcome, peak_megabytes, run_apart
 from benchmarks.faults.scoring import judge, score
 
@@ -54,7 +55,7 @@ def run_cases(
 
 
 def run_case(case: Case, work: Path, timeout: float = TIMEOUT, *, peers: bool = False) -> dict[str, Any]:
-    """Build, compare and score one case; ``peers`` asks PyTorch's verifier too, which takes half a minute."""
+    """Build, compare and score one case; ``peers`` asks other tools too, which may take a minute."""
     folder = work / "cases" / case.name
     record: dict[str, Any] = {key: value for key, value in asdict(case).items() if key != "architectures"}
     made = run_apart(build_case, case, work, log=folder / "build.log", timeout=timeout)
@@ -66,11 +67,23 @@ def run_case(case: Case, work: Path, timeout: float = TIMEOUT, *, peers: bool = 
     answer = run_apart(compare_case, folder, log=folder / "compare.log", timeout=timeout)
     record |= _answered(answer)
     recipe = run_apart(recipe_case, folder, log=folder / "recipe.log", timeout=timeout)
-    others = [recipe]
-    if peers:
-        others.append(run_apart(peer_case, folder, log=folder / "peer.log", timeout=timeout))
-    said = [each.value for each in others if each.status == "ok"]
-    return record | {"baselines": {name: value for each in said for name, value in each.items()}}
+    record["baselines"] = recipe.value if recipe.status == "ok" else {}
+    return _with_peers(record, folder, timeout) if peers else record
+
+
+def _with_peers(record: dict[str, Any], folder: Path, timeout: float) -> dict[str, Any]:
+    said, scores = {}, dict(record["baselines"])
+    for peer in PEERS:
+        if not peer.installed():
+            continue
+        answer = run_apart(peer_case, peer.name, folder, log=folder / f"{peer.module}.log", timeout=timeout)
+        if answer.status != "ok":
+            said[peer.name] = f"{answer.status}: {str(answer.value).strip().splitlines()[-1][:160]}"
+        elif answer.value is None:
+            said[peer.name] = CANNOT
+        else:
+            said[peer.name], scores[peer.row] = TOOK, answer.value
+    return record | {"baselines": scores, "peers": said}
 
 
 def _answered(answer: Outcome) -> dict[str, Any]:
@@ -130,14 +143,13 @@ def recipe_case(folder: Path) -> dict[str, Any]:
     }
 
 
-def peer_case(folder: Path) -> dict[str, Any]:
-    """In the child: what PyTorch's verifier says, where it can take the pair."""
-    from benchmarks.faults import peer
-
+def peer_case(name: str, folder: Path) -> dict[str, Any] | None:
+    """In the child: what another tool says; None where it cannot take the pair."""
+    peer = next(each for each in PEERS if each.name == name)
     built = Built.read(folder)
     if not peer.takes(built):
-        return {}
+        return None
     start = time.perf_counter()
-    blamed = peer.verified(built)
+    blamed = peer.blames(built)
     seconds = round(time.perf_counter() - start, 3)
-    return {peer.NAME: asdict(score(built.truth, bool(blamed), blamed)) | {"seconds": seconds}}
+    return asdict(score(built.truth, bool(blamed), blamed)) | {"seconds": seconds}

@@ -23,7 +23,7 @@ def render(results: Mapping[str, Any]) -> str:
         _found(scored),
         "## Clean and benign pairs, and traps",
         _quiet(scored),
-        "## The common recipe on the same pairs",
+        "## The common recipe and other tools on the same pairs",
         _recipes(scored),
         _peers(results),
         "## By kind",
@@ -124,36 +124,32 @@ def _coverages(scored: Sequence[Record]) -> list[str]:
 
 
 def _recipes(scored: Sequence[Record]) -> str:
-    planted = [record for record in scored if record["group"] in {"fault", "module", "double"}]
-    clean = [record for record in scored if record["group"] in {"clean", "trap"}]
+    judged = [record for record in scored if record["group"] in {"fault", "module", "double", "clean", "trap"}]
     names = list(dict.fromkeys(name for record in scored for name in record.get("baselines", {})))
     lines = [
-        _line("who", "exact", "within one", "flagged", "silent on clean pairs and traps"),
-        _line("---", "---:", "---:", "---:", "---:"),
-        _line(
-            "**aligner**",
-            *(_share(planted, lambda r, key=key: r.get(key, False)) for key in ("exact", "near", "flagged")),
-            _share(clean, lambda r: r.get("false_alarm") is False),
-        ),
+        _line("who", "pairs", "exact", "within one", "flagged", "silent on clean pairs and traps"),
+        _line("---", "---:", "---:", "---:", "---:", "---:"),
+        _answers("**aligner**", judged, lambda record: record),
     ]
     for name in names:
-        had = [[r for r in group if name in r.get("baselines", {})] for group in (planted, clean)]
-
-        def said(record: Record, key: str, name: str = name) -> Any:
-            return record["baselines"][name][key]
-
-        lines.append(
-            _line(
-                name,
-                *(_share(had[0], lambda r, key=key: said(r, key)) for key in ("exact", "near", "flagged")),
-                _share(had[1], lambda r: said(r, "false_alarm") is False),
-            )
-        )
+        had = [record for record in judged if name in record.get("baselines", {})]
+        lines.append(_answers(name, had, lambda record, name=name: record["baselines"][name]))
+        if len(had) < len(judged):
+            lines.append(_answers("**aligner** on those pairs", had, lambda record: record))
     return "\n".join(lines)
 
 
+def _answers(who: str, records: Sequence[Record], said: Callable[[Record], Record]) -> str:
+    """One row; ``said`` is the answer to a case."""
+    planted = [record for record in records if record["group"] not in {"clean", "trap"}]
+    clean = [record for record in records if record["group"] in {"clean", "trap"}]
+    shares = [_share(planted, lambda r, key=key: said(r).get(key, False)) for key in ("exact", "near", "flagged")]
+    return _line(who, str(len(records)), *shares, _share(clean, lambda r: said(r).get("false_alarm") is False))
+
+
 def _peers(results: Mapping[str, Any]) -> str:
-    return "Peers: " + "; ".join(f"{name}: {state}" for name, state in results["peers"].items()) + "."
+    states = "\n".join(f"- {name}: {state}" for name, state in results["peers"].items())
+    return f"Peers, each on the pairs it can take:\n\n{states}"
 
 
 def _by_kind(scored: Sequence[Record]) -> str:
@@ -213,6 +209,8 @@ def _how() -> str:
         "```\n"
         "python -m benchmarks.faults run --out results.json     # builds, compares, prints this page\n"
         "python -m benchmarks.faults run --quick                # a sample, in a minute or two\n"
+        "python -m benchmarks.faults run --peers                # other tools too, where installed (pip install "
+        "polygraphy onnx-diagnostic scipy)\n"
         "python -m benchmarks.faults case NAME                  # the tool's own report on one case\n"
         "python -m benchmarks.faults table results.json         # this page again\n"
         "```"
