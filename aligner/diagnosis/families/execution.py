@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.replay.operation import Unsupported
-from aligner.diagnosis.scene import Scene, in_order
+from aligner.diagnosis.scene import Part, Scene, in_order
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.whole import WholeCause
+from aligner.errors import listing
 from aligner.records.comparison import Finding
 
 if TYPE_CHECKING:
@@ -65,23 +66,30 @@ class PairingSuspect(Cause):
         """Tensors of the same shape nearby that hold the same numbers."""
         if scene.expected is None or scene.found is None or not scene.gap > 0:
             return
-        for side, words in ((0, "the reference's"), (1, "the candidate's")):
+        for side, (owner, other) in enumerate((("reference", "candidate"), ("candidate", "reference"))):
             part = scene.parts[side]
             for name, array in part.values.items():
                 if name == part.output or array.dtype.kind != "f" or name in part.region.inputs:
                     continue
                 moved = in_order(array, scene.measured.pair.axes if side else None, scene.expected.shape)
                 if moved is not None and array.size > 1:
+                    after = [node.name or node.op for node in part.nodes if node.index > _maker(part, name)]
                     yield Claim(
-                        f"{words} {name} holds exactly what its partner should: the two tensors compared here may not "
+                        f"what the {other} gives here is the {owner}'s {name}: what the {owner} does from there on "
+                        f"({listing(after)}) is missing in the {other}, or the two tensors do not "
                         "belong together",
-                        "give the right pair with --map, or look at what was inserted between the two",
+                        f"add to the {other} what is missing, or give the right pair with --map",
                         "compared with that tensor",
                         _held(moved),
                         side=side,
                         only_proven=True,
                         needed=0.999,
                     )
+
+
+def _maker(part: Part, value: str) -> int:
+    """The index of the node that computes a value; −1 for what no node of the region does."""
+    return next((node.index for node in part.nodes if value in node.outputs), -1)
 
 
 def _held(array: Array) -> Callable[[], Array | None]:
