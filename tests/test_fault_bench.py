@@ -147,10 +147,42 @@ def test_polygraphy_blames_the_first_value_of_equal_name(tmp_path):
     assert not polygraphy.differing(onnx_pair(tmp_path, 1))
 
 
+@pytest.mark.slow
+def test_onnx_diagnostic_blames_what_follows_a_changed_weight(tmp_path):
+    pytest.importorskip("onnx_diagnostic")
+    pytest.importorskip("scipy")
+    import onnx
+    from onnx import numpy_helper
+
+    from benchmarks.faults.architectures import ARCHITECTURES
+    from benchmarks.faults.built import Built, Target
+    from benchmarks.faults.cases import Case
+    from benchmarks.faults.forms import build_form
+    from benchmarks.faults.peers import diagnostic, torch_verifier
+    from benchmarks.faults.planting.modules import Variant
+    from benchmarks.faults.truth import Truth
+
+    file = build_form("detector", "dynamo", tmp_path, 0)
+    model = onnx.load(file)
+    conv = next(node for node in model.graph.node if node.op_type == "Conv")
+    weight = next(each for each in model.graph.initializer if each.name == conv.input[1])
+    weight.CopyFrom(numpy_helper.from_array(2 * numpy_helper.to_array(weight), weight.name))
+    onnx.save(model, file)
+    live, written = Target("eager", variant=Variant("detector", 0)), Target("dynamo", str(file))
+    case, feeds = Case("c", "fault", "k", "open", (), 0), ARCHITECTURES["detector"].feeds(1)
+    built = Built(case, "detector", live, written, Truth(blame="node"), feeds)
+    assert torch_verifier.takes(built)
+    assert diagnostic.unaligned(built)[0].names == (conv.output[0],)
+
+
 def test_page_says_what_each_peer_could_take():
     from benchmarks.faults.peers import CANNOT, PEERS, TOOK, states
 
     told = [{"peers": {"torch verify_onnx_program": text}} for text in (TOOK, CANNOT, CANNOT, "timeout: no answer")]
-    assert states(told, asked=True)["torch verify_onnx_program"].startswith("took 1 of 4 pairs, failed on 1; ")
+    assert (
+        states(told, asked=True)["torch verify_onnx_program"]
+        .partition(", ")[2]
+        .startswith("took 1 of 4 pairs, failed on 1; ")
+    )
     assert states(told, asked=False)["torch verify_onnx_program"] == "not run (--peers)"
     assert all(peer.installed() or states([], asked=True)[peer.name] == "not installed" for peer in PEERS)

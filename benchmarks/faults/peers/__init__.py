@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from typing import Any
 
@@ -30,6 +31,13 @@ class Peer:
     def installed(self) -> bool:
         """Whether it can be asked at all."""
         return find_spec(self.module) is not None
+
+    def version(self) -> str:
+        """What is installed, for the page."""
+        try:
+            return version(self.module)
+        except PackageNotFoundError:
+            return "of unknown version"
 
 
 PEERS = (
@@ -74,4 +82,5 @@ def _state(peer: Peer, records: list[Mapping[str, Any]], asked: bool) -> str:
     said = Counter(record["peers"][peer.name] for record in records if peer.name in record.get("peers", {}))
     broken = sum(count for text, count in said.items() if text not in {TOOK, CANNOT})
     failed = f", failed on {broken}" if broken else ""
-    return f"took {said[TOOK]} of {sum(said.values())} pairs{failed}; cannot take the others, only {peer.terms}"
+    took = f"{peer.version()}, took {said[TOOK]} of {sum(said.values())} pairs{failed}"
+    return f"{took}; cannot take the others, only {peer.terms}"

@@ -11,7 +11,9 @@ from benchmarks.faults.scoring import Blamed
 def unaligned(built: Built) -> list[Blamed]:
     """The values of the file that it finds different, in its order.
 
-    Where a weight goes by the same name on both sides, it runs the file with the program's weight.
+    It is used as its documentation shows. Where names and shapes tell it which of the program's weights one in the file
+    is, it runs the file with the program's: a fault in that weight is hidden, and a bias that the exporter folded a
+    normalisation into is undone, which then differs on clean pairs.
     """
     import onnx
     import torch
