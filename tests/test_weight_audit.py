@@ -407,3 +407,23 @@ def test_command_reads_a_live_module(shell, tmp_path):
     assert outcome.code == 0, outcome.out + outcome.err
     assert "matched 8, changed 0, missing 0, fresh 0" in outcome.out
     assert "BN-folded" in outcome.out
+
+
+@requires_torch
+def test_a_comparison_that_diverges_says_what_became_of_the_weights(tmp_path):
+    import torch
+
+    import aligner
+    from aligner.report.json_document import from_document, to_document
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8)).eval()
+    other = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8)).eval()
+    other.load_state_dict(model.state_dict())
+    x = torch.rand(2, 4).numpy()
+    assert aligner.compare(model, other, x).comparison.weights is None
+    other[2].weight.data.mul_(1.5)
+    found = aligner.compare(model, other, x).comparison
+    assert found.weights is not None
+    assert (found.weights.matched, found.weights.changed, found.weights.missing) == (3, ("2.weight",), ())
+    assert from_document(to_document(found)).weights == found.weights

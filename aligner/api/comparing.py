@@ -32,6 +32,7 @@ from aligner.api.probing import Alter, Targets, probed
 from aligner.api.repetition import unsteady
 from aligner.api.result import Result
 from aligner.api.side import OpenSide
+from aligner.api.weighing import tally
 from aligner.capture.profile import profile
 from aligner.diagnosis.causes import find_causes
 from aligner.diagnosis.conclusion import conclude
@@ -416,6 +417,10 @@ class _Comparing:
                 verdicts={m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)},
                 notes=[*self._notes, *self._reference.session.notes, *self._candidate.session.notes],
             )
+        with self._clock.phase("weigh"):
+            weights = None
+            if conclusion.verdict == "diverged":
+                weights = tally((self._reference, self._candidate), alignment)
         with self._clock.phase("draw"):
             places = {place: item for place, item in enumerate(measured) if judgements[place].verdict in _GUILTY}
             parts = dissections(graphs, places, evidence) if conclusion.verdict == "diverged" else ()
@@ -445,6 +450,7 @@ class _Comparing:
             command=self._options.command,
             previews=pictures,
             dissections=parts,
+            weights=weights,
             mapping=tuple(spelled(alignment.pairs, *graphs)),
         )
 

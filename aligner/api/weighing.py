@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 from typing import Any
 
@@ -15,8 +16,12 @@ from aligner.api.side import OpenSide
 from aligner.errors import AlignerError, ComparisonError
 from aligner.inputs import PreparedFeeds
 from aligner.records import progress
+from aligner.records.alignment import Alignment
+from aligner.records.comparison import WeightTally
 from aligner.records.weight import WeightAudit, WeightMatch
 
+_MOST = 64 << 20
+"""Numbers of both sides up to which ``compare`` looks at all weights unasked."""
 Sides = tuple[OpenSide, OpenSide]
 
 
@@ -64,6 +69,24 @@ def _audit(
         return matches
     progress.enter("", "pairing weights")
     return audit(left.graph, right.graph, alignment, reference_constants=constants[0], candidate_constants=constants[1])
+
+
+def tally(sides: Sides, alignment: Alignment) -> WeightTally | None:
+    """What became of the weights of two models that have been paired; None above a size that takes long to read."""
+    size = sum(math.prod(weight.shape) for side in sides for weight in side.graph.weights.values())
+    if not 0 < size <= _MOST:
+        return None
+    progress.enter("", "pairing weights")
+    left, right = (side.graph for side in sides)
+    matches = audit(left, right, alignment)
+    if any(match.status == "missing" for match in matches):
+        constants = [_constants(side, unfolded(side.graph)) for side in sides]
+        matches = audit(left, right, alignment, reference_constants=constants[0], candidate_constants=constants[1])
+    names: dict[str, list[str]] = {"matched": [], "changed": [], "missing": [], "extra": []}
+    for match in matches:
+        stored = match.reference or match.candidate
+        names[match.status].append(stored.name if stored is not None else "")
+    return WeightTally(len(names["matched"]), tuple(names["changed"]), tuple(names["missing"]), len(names["extra"]))
 
 
 def _constants(side: OpenSide, values: Collection[str]) -> dict[str, Fingerprint]:

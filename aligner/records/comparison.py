@@ -168,6 +168,19 @@ class FedInput:
 
 
 @dataclass(frozen=True, slots=True)
+class WeightTally:
+    """What became of the reference's stored weights: how many are matched, and the names of the others.
+
+    ``extra`` counts those that the candidate alone holds.
+    """
+
+    matched: int
+    changed: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+    extra: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Comparison:
     """The whole answer."""
 
@@ -190,6 +203,8 @@ class Comparison:
     command: str | None = None
     previews: tuple[Preview, ...] = ()
     dissections: tuple[Dissection, ...] = ()
+    weights: WeightTally | None = None
+    """None where nobody asked, or where reading them all would take too long."""
     mapping: tuple[tuple[str, str], ...] = ()
     """The pairing as a mapping file spells it (reference, candidate); not part of the JSON report."""
 

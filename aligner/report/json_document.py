@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, TextIO, cast
 
@@ -29,6 +29,7 @@ from aligner.records.comparison import (
     TensorStatistics,
     Tolerance,
     Unpaired,
+    WeightTally,
 )
 from aligner.report.dissection_document import dissection_document, dissection_from
 from aligner.report.document_file import write_document
@@ -127,7 +128,7 @@ def to_document(comparison: Comparison) -> Document:
         "command": comparison.command,
         "previews": [preview_document(preview) for preview in comparison.previews],
         "regions": [dissection_document(dissection) for dissection in comparison.dissections],
-    }
+    } | ({} if comparison.weights is None else {"weights": _record(comparison.weights)})
 
 
 def write_json(comparison: Comparison, target: Path | TextIO) -> None:
@@ -206,7 +207,13 @@ def _comparison(document: Mapping[str, Any]) -> Comparison:
         command=document.get("command"),
         previews=tuple(preview_from(item) for item in document.get("previews", ())),
         dissections=tuple(dissection_from(item) for item in document.get("regions", ())),
+        weights=None if document.get("weights") is None else _tally(document["weights"]),
     )
+
+
+def _tally(document: Mapping[str, Any]) -> WeightTally:
+    tally: WeightTally = _fill(WeightTally, document)
+    return replace(tally, changed=tuple(tally.changed), missing=tuple(tally.missing))
 
 
 def _fill(record: type[Any], document: Mapping[str, Any]) -> Any:

@@ -8,7 +8,8 @@ from itertools import groupby
 
 from rich.console import Console, RenderableType
 
-from aligner.records.comparison import Comparison, FedInput, ModelSummary, Unpaired
+from aligner.errors import listing
+from aligner.records.comparison import Comparison, FedInput, ModelSummary, Unpaired, WeightTally
 from aligner.report import half_blocks
 from aligner.report.divergence_panel import cause_facts, divergence_panel
 from aligner.report.headline import headline
@@ -190,6 +191,7 @@ def _print_circumstances(page: Page, comparison: Comparison, full: bool) -> None
         *_labelled("notes", _cut(page, [*map(sentence, _notes(comparison))], None if full else _NOTES)),
         *_labelled("paired", _paired(page, comparison)),
         *_labelled("unpaired", _unpaired(page, comparison, full)),
+        *_labelled("weights", [page.prose(_weights(comparison.weights))] if full and comparison.weights else []),
         *_labelled("judged by", [page.prose(comparison.tolerance.rule)] if full and comparison.tolerance.rule else []),
         *_labelled("seconds", [page.text(_seconds(comparison))] if full and comparison.timing else []),
         *_labelled("again", [page.prose(comparison.command)] if comparison.command else []),
@@ -253,6 +255,14 @@ def _unpaired_side(page: Page, side: str, items: Sequence[Unpaired], full: bool)
         rest = sum(len(group) for _, group in reasons[_REASONS:])
         lines.append(page.text(f"{side} {rest:,} for other reasons: --full", "dim"))
     return lines
+
+
+def _weights(found: WeightTally) -> str:
+    parts = [f"{found.matched} matched"]
+    for word, names in (("changed", found.changed), ("missing", found.missing)):
+        parts += [f"{len(names)} {word}: {listing(names)}"] if names else []
+    parts += [f"{found.extra} in the candidate alone"] if found.extra else []
+    return "; ".join(parts) + " (align weights lists them)"
 
 
 def _seconds(comparison: Comparison) -> str:
