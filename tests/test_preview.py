@@ -23,8 +23,6 @@ from aligner.report.json_document import from_document, to_document
 from aligner.report.picture import png
 from aligner.report.preview_view import tiles
 
-RANDOM = np.random.default_rng(0)
-
 
 def drawn(reference, candidate=None, **options):
     other = reference + 0.5 if candidate is None else candidate
@@ -38,7 +36,8 @@ def levels(picture):
 
 
 def tensor(*shape):
-    return RANDOM.standard_normal(shape).astype(np.float32)
+    """The same numbers for the same shape, whatever ran before."""
+    return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
 @pytest.mark.parametrize(

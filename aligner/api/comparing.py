@@ -150,7 +150,6 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
         with clock.phase("load"):
             sides.append(open_side("reference", reference, options.reference_options, options.seed))
             sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
-            _settle()
         result = _Comparing(sides[0], sides[1], options, clock, candidate).run(inputs)
     finally:
         while sides:
@@ -163,13 +162,6 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
         )
     progress.enter("", "reporting")
     return result
-
-
-def _settle() -> None:
-    """Where the collector was off while frameworks were imported, what they made is no garbage: leave it out."""
-    if not gc.isenabled():
-        gc.freeze()
-        gc.enable()
 
 
 def _release(side: OpenSide) -> None:

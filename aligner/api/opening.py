@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from pathlib import Path
 
 from aligner.adapters.base import OpenOptions
@@ -17,7 +18,9 @@ def open_side(role: str, target: object, options: OpenOptions, seed: int) -> Ope
     """Open one model; ``role`` is "reference", "candidate" or "model"."""
     path = target_name(target)
     progress.enter(role, "loading", path)
-    return OpenSide(role=role, path=path, session=open_model(target, options), seed=seed)
+    session = open_model(target, options)
+    gc.enable()  # the command line leaves it off while frameworks are imported
+    return OpenSide(role=role, path=path, session=session, seed=seed)
 
 
 def target_name(target: object) -> str:
