@@ -93,7 +93,8 @@ def test_a_failure_is_the_report(session, pytester):
     text = "\n".join(lines)
     assert len(lines) <= 30
     assert lines[0].startswith(f"aligner.testing.NotAlignedError: {GUILTY}")
-    assert re.search(r"1 of \d pairs introduces error; cause weights-changed \(proven\); coverage \S+% / \S+%$", lines[0])
+    words = r"1 of \d pairs introduces error; cause weights-changed \(proven\); coverage \S+% / \S+%$"
+    assert re.search(words, lines[0])
     assert re.search(r"^tensor +head/linear\.0 +\S+$", text, re.M)  # both sides by their own names
     assert re.search(r"^source +\S*pytest_models\.py:\d+ +\S*pytest_models\.py:\d+$", text, re.M)
     assert re.search(r"^cause +\S+ at \S+ — ", text, re.M)
