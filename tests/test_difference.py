@@ -132,3 +132,11 @@ def test_statistics_stream():
 
 def test_nothing_finite_has_no_range():
     assert statistics(np.array([np.nan])).min is None
+
+
+def test_masked_elements_are_no_measure_of_the_others():
+    reference = np.array([1.0, 2.0, np.finfo(np.float32).min], dtype=np.float32)
+    found = difference(reference, reference + np.array([0.5, 0.0, 0.0], dtype=np.float32))
+    assert found.peak == 2.0 and found.errors.max_abs == 0.5
+    masked = reference[2:]
+    assert difference(masked, masked).peak == -float(masked[0])

@@ -21,6 +21,8 @@ _TINY = 1e-30
 """Sums of squares below which float32 may have lost them."""
 
 
+_SENTINEL = 1e30
+"""Magnitudes that stand for "masked" (the least number of float32): not what the rest of a tensor is measured by."""
 _SUMS = (
     "_absolute", "_beyond", "_candidate_squares", "_dot", "_finite", "_mismatched", "_reference_squares", "_seen",
     "_squares", "_unequal",
@@ -35,7 +37,7 @@ class DifferenceAccumulator:
         self._seen = self._finite = self._beyond = self._mismatched = self._unequal = 0
         self._absolute = self._squares = 0.0
         self._dot = self._reference_squares = self._candidate_squares = 0.0
-        self._worst, self._worst_at, self._relative, self._peak = -1.0, 0, 0.0, 0.0
+        self._worst, self._worst_at, self._relative, self._peak, self._sentinel = -1.0, 0, 0.0, 0.0, 0.0
 
     def update(self, reference: NDArray[Any], candidate: NDArray[Any]) -> None:
         """Take in flat chunks of equal length and one float dtype, in the reference's element order.
@@ -87,7 +89,11 @@ class DifferenceAccumulator:
         import numpy as np
 
         size = np.abs(reference)
-        self._peak = max(self._peak, float(size.max(initial=0.0)))
+        peak = float(size.max(initial=0.0))
+        if peak >= _SENTINEL:
+            self._sentinel = max(self._sentinel, peak)
+            peak = float(size[size < _SENTINEL].max(initial=0.0))
+        self._peak = max(self._peak, peak)
         unequal = int(np.count_nonzero(reference != candidate))
         self._unequal += unequal
         if not unequal:
@@ -119,6 +125,7 @@ class DifferenceAccumulator:
             self._worst, self._worst_at = other._worst, self._seen + other._worst_at
         self._relative = max(self._relative, other._relative)
         self._peak = max(self._peak, other._peak)
+        self._sentinel = max(self._sentinel, other._sentinel)
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
@@ -141,7 +148,7 @@ class DifferenceAccumulator:
         return Difference(
             errors=errors,
             scale=math.sqrt(self._reference_squares / count),
-            peak=self._peak,
+            peak=self._peak or self._sentinel,
             size=self._seen,
             mismatched=self._mismatched,
             unequal=self._unequal,

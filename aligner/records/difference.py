@@ -11,7 +11,8 @@ from aligner.records.comparison import Errors
 class Difference:
     """Errors of a pair over elements finite on both sides, and where finiteness itself differs.
 
-    ``scale`` is the reference's root mean square, ``peak`` its largest magnitude. ``mismatched`` counts elements that
+    ``scale`` is the reference's root mean square, ``peak`` its largest magnitude, masked elements (beyond
+    1e30) left out. ``mismatched`` counts elements that
     are NaN or infinite on one side only, or different infinities. ``unequal`` counts elements that differ at all.
     """
 
