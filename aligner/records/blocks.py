@@ -57,3 +57,7 @@ def in_parts(size: int, work: Callable[[int, int], T]) -> list[T]:
 @functools.cache
 def _helper() -> ThreadPoolExecutor | None:
     return ThreadPoolExecutor(1, "aligner-blocks") if (os.cpu_count() or 1) > 1 else None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_helper.cache_clear)  # the thread does not live on in a child
