@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 
@@ -23,7 +24,7 @@ def test_sums_are_those_of_float64(size):
 def test_parts_follow_each_other_and_leave_nothing_out(size):
     parts = in_parts(size, lambda begin, end: (begin, end))
     assert parts[0][0] == 0 and parts[-1][1] == size
-    assert all(one[1] == other[0] for one, other in zip(parts, parts[1:], strict=False))
+    assert all(one[1] == other[0] for one, other in itertools.pairwise(parts))
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
