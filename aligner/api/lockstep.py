@@ -15,7 +15,7 @@ from aligner.api.injected_run import InjectedRun
 from aligner.api.passes import Passes
 from aligner.api.side import OpenSide
 from aligner.capture.pool import TensorPool
-from aligner.capture.profile import Profile, sketch
+from aligner.capture.profile import Profile, Survey
 from aligner.records import progress
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.graph import Graph
@@ -47,37 +47,6 @@ def _bytes(one: Sketch) -> int:
 
     dtype = numpy_dtype(one.dtype)
     return one.size * (dtype.itemsize if dtype is not None else 4)
-
-
-class Survey:
-    """The profile of a run that passes by."""
-
-    def __init__(self, kept: Sequence[str] = ()) -> None:
-        self._sketches: dict[str, Sketch] = {}
-        self._occurrences: dict[str, int] = {}
-        self._size = 0
-        self._kept = frozenset(kept)
-        self.as_expected = True
-        self.kept: list[CapturedTensor] = []
-        """The tensors asked for."""
-
-    def watch(self, tensors: Iterator[CapturedTensor], known: dict[str, Sketch]) -> Iterator[CapturedTensor]:
-        """The same tensors, each noted on its way; what was expected of it in ``known`` gives way to what it is."""
-        for tensor in tensors:
-            one = sketch(tensor)
-            self.as_expected = self.as_expected and (
-                tensor.value not in known or known[tensor.value].shape == one.shape
-            )
-            known[tensor.value] = self._sketches[tensor.value] = one
-            self._occurrences[tensor.value] = max(self._occurrences.get(tensor.value, 0), tensor.occurrence + 1)
-            self._size += tensor.array.nbytes
-            if tensor.value in self._kept:
-                self.kept.append(tensor)
-            yield tensor
-
-    def profile(self) -> Profile:
-        """What was seen."""
-        return Profile(self._sketches, None, self._occurrences, self._size)
 
 
 class Lockstep:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -30,21 +30,47 @@ class Profile:
     size: int
 
 
+class Survey:
+    """The profile of a run that passes by."""
+
+    def __init__(self, kept: Sequence[str] = ()) -> None:
+        self._sketches: dict[str, Sketch] = {}
+        self._occurrences: dict[str, int] = {}
+        self.size = 0
+        self._kept = frozenset(kept)
+        self.as_expected = True
+        self.kept: list[CapturedTensor] = []
+        """The tensors asked for."""
+
+    def watch(self, tensors: Iterable[CapturedTensor], known: dict[str, Sketch]) -> Iterator[CapturedTensor]:
+        """The same tensors, each noted on its way; what was expected of it in ``known`` gives way to what it is."""
+        for tensor in tensors:
+            one = sketch(tensor)
+            self.as_expected = self.as_expected and (
+                tensor.value not in known or known[tensor.value].shape == one.shape
+            )
+            known[tensor.value] = self._sketches[tensor.value] = one
+            self._occurrences[tensor.value] = max(self._occurrences.get(tensor.value, 0), tensor.occurrence + 1)
+            self.size += tensor.array.nbytes
+            if tensor.value in self._kept:
+                self.kept.append(tensor)
+            yield tensor
+
+    def profile(self, tensors: tuple[CapturedTensor, ...] | None = None) -> Profile:
+        """What was seen, with all tensors where they were kept."""
+        return Profile(self._sketches, tensors, self._occurrences, self.size)
+
+
 def profile(tensors: Iterable[CapturedTensor], budget: int) -> Profile:
     """Sketch every tensor of a run; keep the tensors as long as they take ``budget`` bytes or less in all."""
-    sketches: dict[str, Sketch] = {}
-    occurrences: dict[str, int] = {}
+    survey = Survey()
     kept: list[CapturedTensor] | None = []
-    size = 0
-    for tensor in tensors:
-        size += tensor.array.nbytes
-        sketches[tensor.value] = sketch(tensor)
-        occurrences[tensor.value] = max(occurrences.get(tensor.value, 0), tensor.occurrence + 1)
+    for tensor in survey.watch(tensors, {}):
         if kept is not None:
             kept.append(tensor)
-            if size > budget:
+            if survey.size > budget:
                 kept = None
-    return Profile(sketches, None if kept is None else tuple(kept), occurrences, size)
+    return survey.profile(None if kept is None else tuple(kept))
 
 
 def sketch(tensor: CapturedTensor) -> Sketch:
