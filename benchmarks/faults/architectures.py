@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -71,6 +71,14 @@ def picture(shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
     return np.clip((0.8 * smooth + grain) * gain, 0, 1).astype(np.float32)
 
 
+def channels_fitted(array: np.ndarray, shape: Sequence[int | None]) -> np.ndarray:
+    """The array with its channels moved to where the shape wants them, where that is the only difference."""
+    for axes in ((0, 1, 2, 3), (0, 2, 3, 1), (0, 3, 1, 2)):
+        if array.ndim == len(shape) == 4 and tuple(array.shape[axis] for axis in axes) == tuple(shape):
+            return np.ascontiguousarray(array.transpose(axes))
+    return array
+
+
 def enliven(module: Any, seed: int) -> None:
     """Give every norm affine and running numbers as training leaves them, every bias a value, in place."""
     import torch
@@ -136,6 +144,11 @@ CLEAN_ONLY = frozenset({"sharp"})
 
 def halves(seed: int) -> tuple[frozenset[str], frozenset[str]]:
     """The architectures that may be looked at while the tool is made, and those held out."""
-    names = sorted(ARCHITECTURES)
-    shuffled = [names[i] for i in np.random.default_rng([seed, 5]).permutation(len(names))]
+    return split(ARCHITECTURES, seed, 5)
+
+
+def split(names: Iterable[str], seed: int, stream: int) -> tuple[frozenset[str], frozenset[str]]:
+    """Every other one of the shuffled names, and the rest; each family has a ``stream`` of random numbers to itself."""
+    ordered = sorted(names)
+    shuffled = [ordered[i] for i in np.random.default_rng([seed, stream]).permutation(len(ordered))]
     return frozenset(shuffled[::2]), frozenset(shuffled[1::2])

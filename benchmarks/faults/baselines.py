@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.faults.architectures import Feeds
+from benchmarks.faults.architectures import Feeds, channels_fitted
 from benchmarks.faults.scoring import Blamed, root_mean_square
 
 MAX_ABS = 1e-5
@@ -59,6 +59,8 @@ def _tensors(target: Any, feeds: Feeds, side: str) -> list[Tensor]:
         own = {name.split(".", 1)[-1]: array for name, array in feeds.items() if _is_for(name, side)}
         names = [spec.name for spec in session.signature.inputs]
         fed = own if set(own) == set(names) else dict(zip(names, own.values(), strict=False))
+        shapes = {spec.name: spec.shape for spec in session.signature.inputs}
+        fed = {name: channels_fitted(array, shapes.get(name) or ()) for name, array in fed.items()}
         graph = session.graph(fed)
         nodes = {output: node for node in graph.nodes for output in node.outputs}
         found = []

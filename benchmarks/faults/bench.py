@@ -39,6 +39,7 @@ def forms_folder(work: Path) -> Path:
     """Where built forms are kept: the name changes with the code that builds them."""
     here = Path(__file__).parent
     sources = ("architectures.py", "forms.py", "library_networks.py", "own_networks.py")
+    sources += ("keras_forms.py", "keras_networks.py", "onnx2tf_form.py")
     digest = hashlib.sha256(b"".join((here / name).read_bytes() for name in sources)).hexdigest()
     return work / f"forms-{digest[:10]}"
 

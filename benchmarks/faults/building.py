@@ -11,6 +11,7 @@ from benchmarks.faults.architectures import ARCHITECTURES, Architecture, Feeds
 from benchmarks.faults.built import Built, Target
 from benchmarks.faults.cases import Case
 from benchmarks.faults.clean import REWRITES
+from benchmarks.faults.deployed import DeployedWorkshop
 from benchmarks.faults.forms import EAGER, build_form, export, run_onnx
 from benchmarks.faults.guilty_modules import module_classes, module_truth
 from benchmarks.faults.onnx_model import Node, OnnxModel
@@ -33,8 +34,9 @@ def build(case: Case, forms: Path, folder: Path) -> Built:
     """Build the case on the first architecture that has a place for it; raises NoPlaceError otherwise."""
     folder.mkdir(parents=True, exist_ok=True)
     workshop = Workshop(case, forms, folder)
+    deployed = DeployedWorkshop(case, forms, folder, workshop.rng) if case.form else None
     for name in case.architectures:
-        built = workshop.build(ARCHITECTURES[name])
+        built = deployed.build(name) if deployed is not None else workshop.build(ARCHITECTURES[name])
         if built is not None:
             return built
     raise NoPlaceError(case.kind)

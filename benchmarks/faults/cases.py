@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from benchmarks.faults import clean
+from benchmarks.faults import clean, deployed_cases
 from benchmarks.faults.architectures import ARCHITECTURES, CLEAN_ONLY, halves
 from benchmarks.faults.planting import FAULTS as ONNX_FAULTS
 from benchmarks.faults.planting.inputs import INPUT_FAULTS
@@ -30,7 +31,10 @@ _QUICK = 36
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """``architectures`` are those it may be built on, in the order they are tried; ``kind`` what is done to them."""
+    """``architectures`` are those it may be built on, in the order they are tried; ``kind`` what is done to them.
+
+    ``form``: that of the candidate, where it is a deployed one; "" where it is drawn among the exporters' of torch.
+    """
 
     name: str
     group: Group
@@ -38,6 +42,7 @@ class Case:
     half: Literal["open", "held"]
     architectures: tuple[str, ...]
     seed: int
+    form: str = ""
 
     def rng(self) -> np.random.Generator:
         """The case's own random numbers."""
@@ -46,7 +51,7 @@ class Case:
 
 def all_cases(seed: int, *, quick: bool = False) -> list[Case]:
     """The bench for a seed; ``quick`` is a seeded sample of it."""
-    found = [*_planted(seed), *_traps(seed), *_clean(seed)]
+    found = [*_planted(seed), *_traps(seed), *_clean(seed), *_deployed(seed)]
     if not quick:
         return found
     rng = np.random.default_rng([seed, 3])
@@ -72,6 +77,13 @@ def _planted(seed: int) -> list[Case]:
             tried = tuple(able[i] for i in order.permutation(len(able)))
             cases.append(Case(name, group, kind, half, tried, seed))
     return cases
+
+
+def _deployed(seed: int) -> Iterator[Case]:
+    offered: tuple[tuple[Group, Any], ...] = (("fault", deployed_cases.planted), ("clean", deployed_cases.clean))
+    for group, cases in offered:
+        for name, kind, form, half, tried in cases(seed):
+            yield Case(name, group, kind, half, tried, seed, form)
 
 
 def _traps(seed: int) -> list[Case]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from benchmarks.faults.onnx_model import PASSING, Node, OnnxModel
+from benchmarks.faults.onnx_model import MOVING, PASSING, Node, OnnxModel
 
 FUSED_ATTENTION = "fused attention"
 """The class by which modules are known whose attention is one operation in torch."""
@@ -14,6 +14,8 @@ _SINGLE = frozenset(
     Embedding Conv1d Conv2d ConvTranspose2d PReLU Mish""".split()
 )
 """Modules that are one operation in torch and may be several in a file."""
+_FUSED = frozenset({"Relu", "Clip"})
+_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 def module_path(node: Node) -> str | None:
@@ -33,25 +35,41 @@ def module_path(node: Node) -> str | None:
     return ".".join(path) or None
 
 
-def region(model: OnnxModel, nodes: Iterable[Node], modules: Mapping[str, str], *, extend: bool) -> tuple[str, ...]:
+def region(
+    model: OnnxModel, nodes: Iterable[Node], modules: Mapping[str, str], *, extend: bool, fused: bool = False
+) -> tuple[str, ...]:
     """The outputs of the guilty nodes, and the ends under which the same operation may be known.
 
     The same tensor cast or quantised counts; with ``extend``, so does the end of what is one operation on the other
     side: a module (``modules``: path → class), an operation that the exporter spelled out in several nodes, a norm that
-    may be folded into the guilty convolution.
+    may be folded into the guilty convolution. ``fused``: the other side is TFLite, whose operators end with their bias
+    and activation, and whose pictures lie otherwise.
     """
     names: dict[str, None] = {}
     for node in _until_computed(model, nodes):
         names.update(dict.fromkeys(node.output))
         if extend:
             names.update(dict.fromkeys(_operation_ends(model, node, modules)))
+        weighted = node.op_type in _WEIGHTED
         while True:
             follower = model.sole_consumer(node.output[0])
-            if follower is None or not _same(model, node, follower, modules, extend):
+            same = follower is not None and _same(model, node, follower, modules, extend)
+            if follower is None or not (same or (fused and _fuses(model, follower, weighted))):
                 break
             names.update(dict.fromkeys(follower.output))
             node = follower
     return tuple(names)
+
+
+def _fuses(model: OnnxModel, follower: Node, weighted: bool) -> bool:
+    """Whether TFLite has a follower as a part of the operator before it, or does without."""
+    if follower.op_type in _FUSED | MOVING:
+        return True
+    return weighted and follower.op_type in {"Add", "Mul", "Sub"} and any(map(_known(model), follower.input))
+
+
+def _known(model: OnnxModel) -> Callable[[str], bool]:
+    return lambda name: model.constant(name) is not None
 
 
 def _until_computed(model: OnnxModel, nodes: Iterable[Node]) -> list[Node]:

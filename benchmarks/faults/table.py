@@ -99,7 +99,7 @@ def _quiet(scored: Sequence[Record]) -> str:
 
 def _lossy(record: Record) -> bool:
     forms = {record.get("reference_form"), record.get("candidate_form")}
-    return bool(forms & {"int8", "float16"}) or record.get("architecture") == "sharp"
+    return bool(forms & {"int8", "float16", "tflite8", "tflite16"}) or record.get("architecture") == "sharp"
 
 
 def _pair_shares(records: Sequence[Record]) -> list[str]:
