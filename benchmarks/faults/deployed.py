@@ -20,8 +20,8 @@ from benchmarks.faults.keras_networks import KERAS_NETWORKS
 from benchmarks.faults.lite_clean import LITE_REWRITES
 from benchmarks.faults.lite_regions import lite_neighbours, lite_region
 from benchmarks.faults.onnx_model import OnnxModel
-from benchmarks.faults.planting import FAULTS
-from benchmarks.faults.planting.lite import LITE_FAULTS
+from benchmarks.faults.planting import FAULTS, OnnxFault
+from benchmarks.faults.planting.lite import LITE_FAULTS, LiteFault
 from benchmarks.faults.planting.modules import Variant
 from benchmarks.faults.regions import neighbours, region
 from benchmarks.faults.tflite_model import TfliteModel
@@ -113,14 +113,14 @@ class DeployedWorkshop:
             if not _shows(before, _tried(lambda model=model: run_onnx(model.proto, model.feeds)), _VISIBLE):
                 continue
             reference = self._reference(name)
-            model = OnnxModel(model.proto, model.feeds)
+            edited, model = model, OnnxModel(model.proto, model.feeds)
             fused = reference.form == "tflite"
             exact = region(model, nodes, {}, extend=fused, fused=fused)
             truth = Truth(
                 blame="node",
                 exact=exact,
                 near=neighbours(model, exact),
-                causes=fault.causes,
+                causes=_causes(fault, edited),
                 random=fault.name == "random-op",
                 planted=f"{fault.name} at {nodes[0].output[0]}",
             )
@@ -143,7 +143,7 @@ class DeployedWorkshop:
                 blame="node",
                 exact=exact,
                 near=lite_neighbours(model, operators, exact),
-                causes=fault.causes,
+                causes=_causes(fault, model),
                 planted=f"{fault.name} at {model.name(int(operators[0].outputs[0]))}",
             )
             return self._built(name, self._reference(name), self._lite_written(model), truth)
@@ -178,20 +178,19 @@ class DeployedWorkshop:
         return Target(self.case.form, file=str(file))
 
 
+def _causes(fault: OnnxFault | LiteFault, model: OnnxModel | TfliteModel) -> tuple[str, ...]:
+    """What is right to say; an edit for one of several users of a weight may be told as just that."""
+    return (*fault.causes, "weights-shared-edited") if model.divided and fault.causes else fault.causes
+
+
 def _tried(run: Any) -> list[np.ndarray] | None:
     """The outputs, or None where the edit made an invalid model."""
     from onnxruntime.capi import onnxruntime_pybind11_state as errors
 
-    failures = (
-        errors.Fail,
-        errors.InvalidGraph,
-        errors.InvalidArgument,
-        errors.RuntimeException,
-        errors.NotImplemented,
-    )
+    failures = (errors.Fail, errors.InvalidGraph, errors.InvalidArgument, errors.NotImplemented)
     try:
         return list(run())
-    except (*failures, ValueError, RuntimeError):
+    except (*failures, errors.RuntimeException, ValueError, RuntimeError):
         return None
 
 

@@ -28,7 +28,7 @@ def keras_form(name: str, form: str, folder: Path, seed: int) -> Path:
     path = _path(name, form, folder, seed)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "benchmarks.faults.keras_forms", name, str(folder), str(seed)]
+        command = [sys.executable, "-m", "benchmarks.faults.keras_forms", name, str(folder.resolve()), str(seed)]
         done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[2])
         if done.returncode:
             raise RuntimeError(f"{name} was not built:\n{done.stderr[-2000:]}")
@@ -48,11 +48,9 @@ def build(network: KerasNetwork, folder: Path, seed: int) -> None:
         model.export(saved, verbose=False)
         for form, content in _tflite(tf, saved, network, seed):
             _lay_down(_path(network.name, form, folder, seed), lambda path, content=content: path.write_bytes(content))
-    for form in ("tf2onnx", "tf2onnxchw"):
-        if form == "tf2onnx" or len(network.shape) == 4:
-            _lay_down(
-                _path(network.name, form, folder, seed), lambda path, form=form: _onnx(tf, model, network, form, path)
-            )
+    for form in ("tf2onnx", "tf2onnxchw") if len(network.shape) == 4 else ("tf2onnx",):
+        path = _path(network.name, form, folder, seed)
+        _lay_down(path, lambda partial, form=form: _onnx(tf, model, network, form, partial))
 
 
 def _lay_down(path: Path, write: Callable[[Path], Any]) -> None:

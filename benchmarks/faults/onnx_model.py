@@ -27,6 +27,8 @@ class OnnxModel:
     def __init__(self, proto: Any, feeds: Feeds) -> None:
         self.proto, self.feeds = proto, feeds
         self._fresh = 0
+        self.divided = False
+        """A constant that several nodes read was replaced for one of them."""
 
     @classmethod
     def read(cls, path: Path, feeds: Feeds) -> OnnxModel:
@@ -83,6 +85,7 @@ class OnnxModel:
 
     def set_input(self, node: Node, place: int, array: np.ndarray) -> None:
         """Give one input of one node a constant of its own."""
+        self.divided |= len(self.consumers(node.input[place])) > 1
         name = self.fresh("edited")
         self.proto.graph.initializer.append(numpy_helper.from_array(np.array(array, order="C"), name))
         node.input[place] = name

@@ -31,6 +31,8 @@ class TfliteModel:
     def __init__(self, proto: Any, feeds: Feeds) -> None:
         self.proto, self.feeds = proto, feeds
         self.graph = proto.subgraphs[0]
+        self.divided = False
+        """A constant that several operators read was replaced for one of them."""
 
     @classmethod
     def read(cls, path: Path, feeds: Feeds) -> TfliteModel:
@@ -111,6 +113,7 @@ class TfliteModel:
 
     def set_input(self, operator: Operator, place: int, array: np.ndarray) -> None:
         """Give one input of one operator a constant of its own, quantised as the one that was there."""
+        self.divided |= len(self.consumers(int(operator.inputs[place]))) > 1
         operator.inputs = [*operator.inputs]
         operator.inputs[place] = self.add(operator.inputs[place], f"edited_{len(self.graph.tensors)}", array)
 

@@ -19,14 +19,8 @@ def _activation(model: TfliteModel, rng: Random) -> Operator | None:
 
 def _quantised(model: TfliteModel, index: int) -> bool:
     known = model.graph.tensors[index].quantization
-    read = bool(model.consumers(index)) and index not in model.outputs
-    return (
-        read
-        and model.computed(index)
-        and model.dtype(index) == "int8"
-        and known is not None
-        and known.scale is not None
-    )
+    inner = bool(model.consumers(index)) and index not in model.outputs and model.computed(index)
+    return inner and model.dtype(index) == "int8" and known is not None and known.scale is not None
 
 
 def _read_back(model: TfliteModel, rng: Random) -> tuple[Operator, object] | None:

@@ -65,11 +65,15 @@ def weights_partly_loaded(model: TfliteModel, rng: Random) -> Guilty:
 @fault("weights-not-loaded", "weights-partly-loaded")
 def weights_not_loaded(model: TfliteModel, rng: Random) -> Guilty:
     """All of them are."""
-    changed = []
+    changed: list[Operator] = []
+    fresh: dict[int, int] = {}
     for operator in model.operators:
         weight = weight_of(model, operator)
         if weight is not None:
-            model.set_input(operator, 1, _redrawn(weight, rng))
+            stored = int(operator.inputs[1])
+            if stored not in fresh:
+                fresh[stored] = model.add(stored, f"fresh_{stored}", _redrawn(weight, rng))
+            operator.inputs = [operator.inputs[0], fresh[stored], *operator.inputs[2:]]
             changed.append(operator)
     return [each for each in changed if not _after(model, each, changed)] or None
 
