@@ -60,6 +60,7 @@ def distance(reference: Sketch | None, candidate: Sketch | None) -> float | None
     """How far apart two sketches are, relative to the reference: its mean, spread and ends; None if incomparable."""
     if reference is None or candidate is None or reference.size != candidate.size:
         return None
+    reference, candidate = reference.core, candidate.core
     if not (reference.finite and candidate.finite) or reference.min == reference.max:
         return None
     extent = max(abs(reference.min), abs(reference.max), 1e-30)
@@ -79,6 +80,7 @@ def same_order(reference: Sketch | None, candidate: Sketch | None) -> bool | Non
     """Whether two tensors of one shape that ``agree`` also hold their elements in one order; None if unknown."""
     if not agree(reference, candidate) or reference is None or candidate is None:
         return None
+    reference, candidate = reference.core, candidate.core
     spread = max(reference.rms**2 - reference.mean**2, 0.0) ** 0.5
     scatter: float = spread / float(reference.size) ** 0.5
     return abs(reference.order - candidate.order) <= 5 * SAME_TENSOR * scatter + 1e-6 * reference.rms

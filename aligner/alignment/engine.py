@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from aligner.alignment import fingerprint, provenance
 from aligner.alignment.compatibility import agree, same_family, weight_sizes
 from aligner.alignment.matching import Evidence, Matching
+from aligner.alignment.neutral import Revived, revived
 from aligner.alignment.pairs import assemble
 from aligner.alignment.sequence import between_anchors, heaviest_common_subsequence
 from aligner.alignment.skeleton import Skeleton, read
@@ -41,15 +42,29 @@ def align(
     ``inputs`` are graph inputs known to hold the same data; ``mapping`` holds (reference id, candidate id) pairs of the
     user's own, which nothing overrides. Sketches, where there are any, confirm pairs and find what structure cannot.
     """
-    matching = Matching(read(reference, reference_sketches or {}), read(candidate, candidate_sketches or {}))
-    left, right = matching.reference, matching.candidate
+
+    def matched(computing: Revived) -> Matching:
+        skeletons = (
+            read(reference, reference_sketches or {}, computing[0]),
+            read(candidate, candidate_sketches or {}, computing[1]),
+        )
+        return _matched(Matching(*skeletons), inputs, mapping, method)
+
+    matching = matched((frozenset(), frozenset()))
+    neutral = revived(matching)
+    return assemble(matched(neutral) if any(neutral) else matching)
+
+
+def _matched(
+    matching: Matching, inputs: Sequence[tuple[str, str]], mapping: Sequence[tuple[str, str]], method: str
+) -> Matching:
     for pair in mapping:
         matching.pair_roots(*pair, Evidence("map", 1.0), resized=True)
     for pair in inputs:
         matching.pair_roots(*pair, Evidence("input", 1.0))
     if method == "order":
         _pair_in_order(matching)
-        return assemble(matching)
+        return matching
     if method in {"auto", "name"}:
         _pair_by_name(matching)
     if method in {"auto", "weights", "structure"}:
@@ -62,8 +77,8 @@ def align(
     matching.propagate() if method != "name" else None
     matching.outputs_of_paired_nodes()
     if method == "auto":
-        _pair_by_values(matching, left, right)
-    return assemble(matching)
+        _pair_by_values(matching, matching.reference, matching.candidate)
+    return matching
 
 
 def _pair_by_name(matching: Matching) -> None:

@@ -48,6 +48,8 @@ class Skeleton:
     compute: list[Node] = field(default_factory=list)
     """The nodes that do something to data, in that order."""
     by_index: dict[int, Node] = field(default_factory=dict)
+    computing: frozenset[int] = frozenset()
+    """Nodes that count as computing although nothing changes in this run."""
     _moved: dict[int, str | None] = field(default_factory=dict)
     _roots: dict[str, str] = field(default_factory=dict)
     _members: dict[str, list[str]] = field(default_factory=dict)
@@ -75,7 +77,7 @@ class Skeleton:
         return self._moved[node.index]
 
     def _find_moved(self, node: Node) -> str | None:
-        if not node.outputs or node.kind not in _MAY_MOVE:
+        if not node.outputs or node.kind not in _MAY_MOVE or node.index in self.computing:
             return None
         data = self.data_inputs(node)
         if node.kind == "where":
@@ -191,8 +193,11 @@ def _clips(before: Sketch, after: Sketch) -> bool:
     return before.min < after.min - step or before.max > after.max + step
 
 
-def read(graph: Graph, sketches: Mapping[str, Sketch]) -> Skeleton:
-    """Prepare a graph for alignment; ``sketches`` may be empty when nothing has run."""
+def read(graph: Graph, sketches: Mapping[str, Sketch], computing: frozenset[int] = frozenset()) -> Skeleton:
+    """Prepare a graph for alignment; ``sketches`` may be empty when nothing has run.
+
+    ``computing`` are nodes that must not be seen through, whatever they do in this run.
+    """
     producer: dict[str, Node] = {}
     consumers: dict[str, list[Node]] = {}
     for node in graph.nodes:
@@ -209,8 +214,9 @@ def read(graph: Graph, sketches: Mapping[str, Sketch]) -> Skeleton:
         constants=_constants(graph),
         order=_dataflow_order(graph, producer),
         by_index={node.index: node for node in graph.nodes},
+        computing=computing,
     )
-    computing = [
+    nodes = [
         node
         for node in graph.nodes
         if node.outputs
@@ -218,7 +224,7 @@ def read(graph: Graph, sketches: Mapping[str, Sketch]) -> Skeleton:
         and not all(name in skeleton.constants for name in node.outputs)
         and not skeleton.moves(node)
     ]
-    skeleton.compute = sorted(computing, key=lambda node: skeleton.order[node.index])
+    skeleton.compute = sorted(nodes, key=lambda node: skeleton.order[node.index])
     return skeleton
 
 

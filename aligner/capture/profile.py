@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.records.alignment import Sketch
 from aligner.records.blocks import BLOCK, dot, in_parts, total
+from aligner.records.masking import MASKED, MOST_UNMASKED
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
@@ -86,7 +87,13 @@ def sketch(tensor: CapturedTensor) -> Sketch:
         low, high, mean, rms, order = _sums(flat)
     if not (math.isfinite(low) and math.isfinite(high)):
         return Sketch(shape, tensor.dtype, 0.0, 0.0, low, high, finite=False)
-    return Sketch(shape, tensor.dtype, mean, rms, low, high, order=order)
+    unmasked = None
+    if low <= MASKED and array.dtype.kind == "f":
+        kept = np.where(flat > MASKED, flat, 0)
+        numbers = _sums(kept)
+        if max(abs(numbers[0]), abs(numbers[1])) <= MOST_UNMASKED:
+            unmasked = Sketch(shape, tensor.dtype, numbers[2], numbers[3], *numbers[:2], order=numbers[4])
+    return Sketch(shape, tensor.dtype, mean, rms, low, high, order=order, unmasked=unmasked)
 
 
 def _sums(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:

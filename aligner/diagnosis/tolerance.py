@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
@@ -26,6 +26,7 @@ EXACT_KINDS = frozenset(
 )
 """Kinds whose output elements are copies (or one-sided limits) of input elements."""
 _NOT_COMPUTING = frozenset({"reshape", "transpose", "cast", "identity", "constant", "shape", "dropout"})
+_ELEMENTWISE = frozenset({"add", "sub", "mul", "div", "neg", "where"}) | _NOT_COMPUTING - {"constant", "shape"}
 _FLOATS = ("float16", "float32", "float64", "half", "float", "double")
 _AS_A_RULE = 0.2
 _LONGEST_BIAS = 1 << 16
@@ -213,6 +214,24 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
         factor = _STEPS_OF_NOISE if numbers.stepped else growth
         limit = max(limit, factor * measured.noise.max_abs)
     return limit
+
+
+def beside_mask(graphs: tuple[Graph, Graph], measured: Measured, numbers: RegionNumbers) -> Measured:
+    """The pair as its elements beside a mask show it, where each element of the output comes from its like alone.
+
+    The number that a mask adds would excuse whatever is wrong with the scores it is added to.
+    """
+    local = measured.local
+    if local is None or local.unmasked is None or local.mismatched or numbers.quantized:
+        return measured
+    nodes = [graphs[1].nodes[index] for index in measured.pair.candidate_region.nodes]
+    if not all(node.kind in _ELEMENTWISE for node in nodes) or local.errors.max_abs > bound(measured, numbers):
+        return measured
+    error, peak = local.unmasked
+    noise = measured.noise
+    if noise is not None and noise.unmasked is not None:
+        noise = replace(noise, max_abs=noise.unmasked)
+    return replace(measured, local=replace(local, errors=replace(local.errors, max_abs=error), peak=peak), noise=noise)
 
 
 def rounds_to_integers(dtype: str | None, nodes: Sequence[Node]) -> bool:

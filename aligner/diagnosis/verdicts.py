@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aligner.diagnosis.doubt import LEAST, MOST, difference_in
-from aligner.diagnosis.tolerance import bound, region_numbers, rounds_to_integers, unit
+from aligner.diagnosis.tolerance import beside_mask, bound, region_numbers, rounds_to_integers, unit
 from aligner.errors import listing
 from aligner.records.comparison import PairVerdict
 from aligner.records.graph import Graph
@@ -68,6 +68,7 @@ def judge(
     verdicts: dict[str, Judgement] = {}
     for item in measured:
         numbers = region_numbers(graphs, item)
+        item = beside_mask(graphs, item, numbers) if rules.fixed is None else item
         limit = bound(item, numbers) if rules.fixed is None else rules.fixed
         own = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized)
         plain = rules.fixed is None and not numbers.quantized and not numbers.rounded
@@ -118,7 +119,8 @@ def doubtful(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[
     found = []
     for item in measured:
         numbers = region_numbers(graphs, item)
-        if item.local is not None and not numbers.exact and item.local.errors.max_abs > bound(item, numbers):
+        seen = beside_mask(graphs, item, numbers)
+        if seen.local is not None and not numbers.exact and seen.local.errors.max_abs > bound(seen, numbers):
             found.append(item)
     return found
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aligner.records.blocks import BLOCK, dot, in_parts, total
 from aligner.records.comparison import Errors
 from aligner.records.difference import Difference
+from aligner.records.masking import MASKED, MOST_UNMASKED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +39,7 @@ class DifferenceAccumulator:
         self._absolute = self._squares = 0.0
         self._dot = self._reference_squares = self._candidate_squares = 0.0
         self._worst, self._worst_at, self._relative, self._peak, self._sentinel = -1.0, 0, 0.0, 0.0, 0.0
+        self._masked, self._unmasked_worst, self._unmasked_peak = False, 0.0, 0.0
 
     def update(self, reference: NDArray[Any], candidate: NDArray[Any]) -> None:
         """Take in flat chunks of equal length and one float dtype, in the reference's element order.
@@ -89,7 +91,7 @@ class DifferenceAccumulator:
         import numpy as np
 
         size = np.abs(reference)
-        peak = float(size.max(initial=0.0))
+        peak = largest = float(size.max(initial=0.0))
         if peak >= _SENTINEL:
             self._sentinel = max(self._sentinel, peak)
             peak = float(size[size < _SENTINEL].max(initial=0.0))
@@ -98,6 +100,7 @@ class DifferenceAccumulator:
         self._unequal += unequal
         if not unequal:
             self._worst = max(self._worst, 0.0)
+            self._beside_mask(reference, size, None, largest, 0.0)
             return
         magnitude = np.abs(delta, out=delta)
         self._absolute += total(magnitude)
@@ -105,9 +108,27 @@ class DifferenceAccumulator:
         exact = abs(float(candidate[worst]) - float(reference[worst]))
         if exact > self._worst:
             self._worst, self._worst_at = exact, self._seen + worst
+        self._beside_mask(reference, size, magnitude, largest, exact)
         if exact > self._atol:
             self._beyond += int(np.count_nonzero(magnitude > self._atol + self._rtol * size))
         self._raise_relative(magnitude, size)
+
+    def _beside_mask(
+        self,
+        reference: NDArray[Any],
+        size: NDArray[Any],
+        magnitude: NDArray[Any] | None,
+        peak: float,
+        worst: float,
+    ) -> None:
+        """Error and magnitude of what no mask has pushed far down; looks closer only where something is that large."""
+        if peak >= -MASKED:
+            beside = reference > MASKED
+            self._masked = self._masked or not beside.all()
+            peak = float(size[beside].max(initial=0.0))
+            worst = float(magnitude[beside].max(initial=0.0)) if magnitude is not None else 0.0
+        self._unmasked_worst = max(self._unmasked_worst, worst)
+        self._unmasked_peak = max(self._unmasked_peak, peak)
 
     def _raise_relative(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
         """Only elements that are relatively worse than all before are divided."""
@@ -126,6 +147,9 @@ class DifferenceAccumulator:
         self._relative = max(self._relative, other._relative)
         self._peak = max(self._peak, other._peak)
         self._sentinel = max(self._sentinel, other._sentinel)
+        self._masked = self._masked or other._masked
+        self._unmasked_worst = max(self._unmasked_worst, other._unmasked_worst)
+        self._unmasked_peak = max(self._unmasked_peak, other._unmasked_peak)
         for name in _SUMS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
 
@@ -145,6 +169,7 @@ class DifferenceAccumulator:
             worst_index=tuple(int(i) for i in np.unravel_index(self._worst_at, self._shape)) if self._seen else (),
             beyond=self._beyond / max(self._seen, 1),
         )
+        beside = self._masked and self._unmasked_peak <= MOST_UNMASKED
         return Difference(
             errors=errors,
             scale=math.sqrt(self._reference_squares / count),
@@ -152,6 +177,7 @@ class DifferenceAccumulator:
             size=self._seen,
             mismatched=self._mismatched,
             unequal=self._unequal,
+            unmasked=(self._unmasked_worst, self._unmasked_peak) if beside else None,
         )
 
 

@@ -23,6 +23,14 @@ class Sketch:
     order: float = 0.0
     """Mean of the elements weighted by a fixed pseudo-random sequence in [−1, 1]: the one number here that does
     depend on their order."""
+    unmasked: Sketch | None = None
+    """The same of the elements that no mask has pushed far below the others, zeros in the place of those; None where
+    nothing is masked."""
+
+    @property
+    def core(self) -> Sketch:
+        """What a comparison should look at: a mask's own number would hide everything else."""
+        return self.unmasked or self
 
     @property
     def size(self) -> int:

@@ -14,6 +14,7 @@ class Difference:
     ``scale`` is the reference's root mean square, ``peak`` its largest magnitude, masked elements (beyond
     1e30) left out. ``mismatched`` counts elements that
     are NaN or infinite on one side only, or different infinities. ``unequal`` counts elements that differ at all.
+    ``unmasked`` is (largest error, largest magnitude) of the elements beside a mask, None where nothing is masked.
     """
 
     errors: Errors
@@ -22,6 +23,7 @@ class Difference:
     size: int
     mismatched: int = 0
     unequal: int = 0
+    unmasked: tuple[float, float] | None = None
 
     @property
     def relative(self) -> float:

@@ -13,11 +13,12 @@ from aligner.records.difference import Difference
 class Noise:
     """What rounding alone does to a tensor: its change when everything injected moves by one rounding unit.
 
-    ``share`` is the share of elements that changed at all.
+    ``share`` is the share of elements that changed at all, ``unmasked`` the change beside a mask.
     """
 
     max_abs: float
     share: float
+    unmasked: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
