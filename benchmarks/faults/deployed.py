@@ -119,7 +119,7 @@ class DeployedWorkshop:
             truth = Truth(
                 blame="node",
                 exact=exact,
-                near=neighbours(model, exact),
+                near=neighbours(model, exact, fused=fused),
                 causes=_causes(fault, edited),
                 random=fault.name == "random-op",
                 planted=f"{fault.name} at {nodes[0].output[0]}",

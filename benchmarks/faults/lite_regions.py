@@ -6,13 +6,20 @@ from collections.abc import Iterable
 
 from benchmarks.faults.tflite_model import MOVING, PASSING, Operator, TfliteModel
 
+_SPREADS, _GATHERS = "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"
+_CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
+
 
 def lite_region(model: TfliteModel, operators: Iterable[Operator]) -> tuple[str, ...]:
-    """The outputs of the guilty operators, and the same tensors in other clothes: quantised, reshaped, transposed."""
+    """The outputs of the guilty operators, and the same tensors in other clothes: quantised, reshaped, transposed.
+
+    A dilated convolution is several operators: what spreads the picture over the batch, the convolution, what gathers
+    it again, and the bias.
+    """
     names: dict[str, None] = {}
     for each in operators:
         for index in each.outputs:
-            names.update(dict.fromkeys(_downwards(model, int(index))))
+            names.update(dict.fromkeys(_downwards(model, int(index), spread=model.word(each) == _SPREADS)))
     return tuple(names)
 
 
@@ -27,14 +34,18 @@ def lite_neighbours(model: TfliteModel, operators: Iterable[Operator], region: I
                 found.update(dict.fromkeys(_upwards(model, int(index))))
         for index in each.outputs:
             for reader in model.consumers(int(index)):
-                for output in reader.outputs:
-                    found.update(dict.fromkeys(_downwards(model, int(output))))
+                found.update(dict.fromkeys(lite_region(model, [reader])))
     return tuple(name for name in found if name not in inside)
 
 
-def _downwards(model: TfliteModel, index: int) -> list[str]:
-    names, reader = [model.name(index)], model.sole_consumer(index)
-    while reader is not None and model.word(reader) in PASSING | MOVING:
+def _downwards(model: TfliteModel, index: int, *, spread: bool = False) -> list[str]:
+    names, reader, gathered = [model.name(index)], model.sole_consumer(index), False
+    while reader is not None:
+        word = model.word(reader)
+        bias = gathered and word == "ADD" and model.constant(int(reader.inputs[1])) is not None
+        if not (word in PASSING | MOVING or bias or (spread and word in _CONVOLUTIONS)):
+            break
+        spread, gathered = spread and word not in _CONVOLUTIONS, word == _GATHERS
         names.append(model.name(reader.outputs[0]))
         reader = model.sole_consumer(reader.outputs[0])
     return names

@@ -14,6 +14,7 @@ _SINGLE = frozenset(
     Embedding Conv1d Conv2d ConvTranspose2d PReLU Mish""".split()
 )
 """Modules that are one operation in torch and may be several in a file."""
+_SCALING = frozenset({"Add", "Mul", "Sub", "Div", "Cast"})
 _FUSED = frozenset({"Relu", "Clip"})
 _WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
@@ -50,7 +51,7 @@ def region(
         names.update(dict.fromkeys(node.output))
         if extend:
             names.update(dict.fromkeys(_operation_ends(model, node, modules)))
-        weighted = node.op_type in _WEIGHTED
+        weighted = fused and _weighted(model, node)
         while True:
             follower = model.sole_consumer(node.output[0])
             same = follower is not None and _same(model, node, follower, modules, extend)
@@ -65,7 +66,16 @@ def _fuses(model: OnnxModel, follower: Node, weighted: bool) -> bool:
     """Whether TFLite has a follower as a part of the operator before it, or does without."""
     if follower.op_type in _FUSED | MOVING:
         return True
-    return weighted and follower.op_type in {"Add", "Mul", "Sub"} and any(map(_known(model), follower.input))
+    return weighted and follower.op_type in _SCALING and any(map(_known(model), follower.input))
+
+
+def _weighted(model: OnnxModel, node: Node) -> bool:
+    """Whether a node is a weighted one, or one of those after it that only scale and shift."""
+    computed = [name for name in node.input if model.computed(name)]
+    if node.op_type in _WEIGHTED:
+        return True
+    maker = model.producer(computed[0]) if len(computed) == 1 else None
+    return maker is not None and node.op_type in _SCALING and _weighted(model, maker)
 
 
 def _known(model: OnnxModel) -> Callable[[str], bool]:
@@ -136,8 +146,10 @@ def _roll_ends(model: OnnxModel, node: Node) -> list[str]:
     return list(together) if same and len(together) == 1 else []
 
 
-def neighbours(model: OnnxModel, names: Iterable[str]) -> tuple[str, ...]:
-    """The values one node before and after; the same tensor in other clothes is no step."""
+def neighbours(model: OnnxModel, names: Iterable[str], *, fused: bool = False) -> tuple[str, ...]:
+    """The values one node before and after; the same tensor in other clothes is no step, nor, if ``fused``, are the
+    bias and activation that the other side has as a part of a node.
+    """
     given = tuple(names)
     found: dict[str, None] = {}
     for name in given:
@@ -147,6 +159,8 @@ def neighbours(model: OnnxModel, names: Iterable[str]) -> tuple[str, ...]:
         for reader in model.consumers(name):
             for output in reader.output:
                 found.update(dict.fromkeys(_downwards(model, output)))
+            if fused:
+                found.update(dict.fromkeys(region(model, [reader], {}, extend=True, fused=True)))
     return tuple(name for name in found if name and name not in given)
 
 
