@@ -179,3 +179,16 @@ def test_a_pair_that_heals_downstream_is_dropped():
     )
     assert alignment.unpaired_candidate[wrong] == "pairing suspect"
     assert len(alignment.pairs) == len(candidate.values) - 1
+
+
+def test_the_sum_with_a_bias_is_not_the_sum_with_a_residual():
+    weight, bias = np.eye(6), np.arange(6)
+    reference, candidate = GraphBuilder(prefix="r"), GraphBuilder(prefix="c")
+    x, other = (builder.input("x", (1, 4, 6)) for builder in (reference, candidate))
+    layer = reference.node("matmul", (x, reference.weight(weight), reference.weight(bias)), (1, 4, 6))
+    total = reference.node("add", (x, layer), (1, 4, 6))
+    product = candidate.node("matmul", (other, candidate.weight(weight)), (1, 4, 6))
+    biased = candidate.node("add", (product, candidate.weight(bias)), (1, 4, 6))
+    ends = [b.node("softmax", (value,), (1, 4, 6)) for b, value in ((reference, total), (candidate, biased))]
+    pairs = pairing(reference.graph(ends[0]), candidate.graph(ends[1]))
+    assert pairs[biased].reference == total and product not in pairs

@@ -20,6 +20,17 @@ def with_bias(skeleton: Skeleton, value: str) -> str:
     return with_constant(skeleton, value, frozenset({"add"}))
 
 
+def adds_bias(skeleton: Skeleton, node: Node) -> bool:
+    """Whether a sum is nothing but the bias of the linear node before it."""
+    if node.kind != "add":
+        return False
+    data = skeleton.data_inputs(node)
+    linear = skeleton.producer.get(skeleton.root(data[0])) if len(data) == 1 else None
+    if linear is None or linear.kind not in _LINEAR or biased(skeleton, linear):
+        return False
+    return with_bias(skeleton, data[0]) == node.outputs[0] and bool(skeleton.weight_roots(node))
+
+
 def with_constant(skeleton: Skeleton, value: str, kinds: frozenset[str] = _AFFINE) -> str:
     """What a value's only reader makes of it with a constant; else the value itself."""
     readers = skeleton.readers(skeleton.root(value))

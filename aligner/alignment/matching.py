@@ -21,7 +21,7 @@ from aligner.alignment.compatibility import (
     same_word,
     weight_sizes,
 )
-from aligner.alignment.layer_ends import biased, tail, with_affine, with_bias, with_constant
+from aligner.alignment.layer_ends import adds_bias, biased, tail, with_affine, with_bias, with_constant
 from aligner.alignment.skeleton import Skeleton
 from aligner.records.graph import Node
 
@@ -66,11 +66,22 @@ class Matching:
         """Pair two nodes unless either has a partner; their operands follow in ``propagate``."""
         if reference.index in self.node_partner or candidate.index in self.node_source:
             return False
+        if self._one_adds_a_bias(reference, candidate):
+            return False
         self.node_partner[reference.index] = candidate
         self.node_source[candidate.index] = reference
         self.node_evidence[candidate.index] = evidence
         self._nodes.append((reference, candidate))
         return True
+
+    def _one_adds_a_bias(self, reference: Node, candidate: Node) -> bool:
+        """Whether one sum joins two tensors and the other is the end of a layer: not the same, whatever reads them."""
+        if reference.kind != "add" or candidate.kind != "add":
+            return False
+        counts = len(self.reference.data_inputs(reference)), len(self.candidate.data_inputs(candidate))
+        if min(counts) != 1 or max(counts) == 1:
+            return False
+        return adds_bias(self.reference, reference) or adds_bias(self.candidate, candidate)
 
     def pair_roots(self, reference: str, candidate: str, evidence: Evidence, *, resized: bool = False) -> bool:
         """Pair two tensors of equal size unless either has a partner; ``resized`` lets sizes differ."""
