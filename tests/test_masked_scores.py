@@ -9,6 +9,7 @@ torch = pytest.importorskip("torch")
 
 from aligner import compare  # noqa: E402
 from aligner.diff.difference import difference  # noqa: E402
+from aligner.records.difference import Unmasked  # noqa: E402
 
 SIZE = 12
 
@@ -20,7 +21,7 @@ class Scores(torch.nn.Module):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.weight = torch.nn.Parameter(torch.randn(8, 8, generator=generator))
-        above = torch.ones(SIZE, SIZE).triu(1) * masked
+        above = torch.zeros(SIZE, SIZE).masked_fill(torch.ones(SIZE, SIZE).triu(1) > 0, masked)
         self.register_buffer("mask", above + slope * torch.arange(SIZE).repeat(SIZE, 1).tril())
         self.scale = scale
         self.eval()
@@ -55,7 +56,22 @@ def test_a_mask_alone_is_no_fault(masked):
 
 def test_the_error_beside_a_mask_is_measured_where_there_is_one():
     scores = np.array([0.5, -1e9, 2.0], np.float32)
-    assert difference(scores, scores + np.array([0.25, 64, 0], np.float32)).unmasked == (0.25, 2.0)
+    assert difference(scores, scores + np.array([0.25, 64, 0], np.float32)).unmasked == Unmasked(0.25, 2.0)
     assert difference(scores[::2], scores[::2]).unmasked is None
     large = np.array([-9e3, 4e3, 1.0], np.float32)
     assert difference(large, large).unmasked is None
+
+
+@pytest.mark.parametrize("masked", [-np.inf, float(torch.finfo(torch.float32).min), -1e9])
+def test_another_number_for_masked_is_no_fault(masked):
+    for pair in [(masked, -1e4), (-1e4, masked)]:
+        found = compare(*(Scores(masked=number) for number in pair), tokens())
+        assert found.verdict == "aligned"
+        assert any("masked by another number" in (each.note or "") for each in found.pairs)
+
+
+def test_a_lost_mask_is_a_fault():
+    found = compare(Scores(masked=-1e9), Scores(masked=-1.0), tokens())
+    assert found.first_divergence.candidate.kind == "add"
+    found = compare(Scores(masked=-np.inf), Scores(masked=-1.0), tokens())
+    assert found.first_divergence.candidate.kind == "add"

@@ -25,6 +25,11 @@ FUSIBLE = frozenset({"norm", "relu", "relu6", "clip", "leaky_relu", "quantize"})
 SUNDRY = frozenset({"unary", "binary", "other"})
 """Kinds that lump operations together which have nothing in common."""
 COMMUTATIVE = frozenset({"add", "mul", "minmax", "binary", "compare"})
+_LONG = {"eq": "equal", "ne": "notequal", "gt": "greater", "lt": "less", "ge": "greaterequal", "le": "lessequal"} | {
+    "greaterorequal": "greaterequal",
+    "lessorequal": "lessequal",
+}
+"""Comparisons by their short names."""
 
 SAME_TENSOR = 1e-3
 """Relative difference of sketches up to which two tensors are taken for the same one: rounding of a deep network."""
@@ -42,7 +47,7 @@ def same_family(reference: str, candidate: str) -> bool:
 def same_word(reference: str, candidate: str) -> bool:
     """Whether two frameworks' names of an operation are one word: "aten::rsqrt", "RSQRT", "Rsqrt"."""
     words = [op.rpartition("::")[2].replace("_", "").lower() for op in (reference, candidate)]
-    return words[0] == words[1]
+    return _LONG.get(words[0], words[0]) == _LONG.get(words[1], words[1])
 
 
 def agree(reference: Sketch | None, candidate: Sketch | None, within: float | None = None) -> bool | None:

@@ -41,6 +41,11 @@ class Evidence:
     confidence: float
 
 
+def _opposed(reference: Node, candidate: Node) -> bool:
+    """Whether two comparisons ask different things: "unequal" may be spelled as the negation of "equal"."""
+    return reference.kind == candidate.kind == "compare" and not same_word(reference.op, candidate.op)
+
+
 def _one_step_on(confidence: float) -> float:
     """A step along the dataflow where kinds and parameters fit: each costs a little, a thousand do not cost it all."""
     return confidence if confidence <= _FAR else _FAR + 0.95 * (confidence - _FAR)
@@ -66,7 +71,7 @@ class Matching:
         """Pair two nodes unless either has a partner; their operands follow in ``propagate``."""
         if reference.index in self.node_partner or candidate.index in self.node_source:
             return False
-        if self._one_adds_a_bias(reference, candidate):
+        if self._one_adds_a_bias(reference, candidate) or _opposed(reference, candidate):
             return False
         self.node_partner[reference.index] = candidate
         self.node_source[candidate.index] = reference

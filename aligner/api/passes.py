@@ -139,7 +139,7 @@ class Passes:
         plain = {value: tensor.real() for value, tensor, _ in self.injected_run(None, wanted)}
         for value, tensor, _ in self.injected_run(rounding_units(self._candidate.seed), wanted):
             moved = difference(plain.pop(value), tensor.real(), atol=self._atol, rtol=self._rtol)
-            beside = moved.unmasked[0] if moved.unmasked is not None else None
+            beside = moved.unmasked.max_abs if moved.unmasked is not None else None
             noise = Noise(moved.errors.max_abs, moved.unequal / max(moved.size, 1), unmasked=beside)
             self.measured[value] = replace(self.measured[value], noise=noise)
 

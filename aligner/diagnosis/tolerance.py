@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from aligner.records.difference import Difference, Unmasked
 from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
 
@@ -227,11 +228,25 @@ def beside_mask(graphs: tuple[Graph, Graph], measured: Measured, numbers: Region
     nodes = [graphs[1].nodes[index] for index in measured.pair.candidate_region.nodes]
     if not all(node.kind in _ELEMENTWISE for node in nodes) or local.errors.max_abs > bound(measured, numbers):
         return measured
-    error, peak = local.unmasked
+    return _beside(measured, local, local.unmasked)
+
+
+def _beside(measured: Measured, local: Difference, unmasked: Unmasked) -> Measured:
     noise = measured.noise
     if noise is not None and noise.unmasked is not None:
         noise = replace(noise, max_abs=noise.unmasked)
-    return replace(measured, local=replace(local, errors=replace(local.errors, max_abs=error), peak=peak), noise=noise)
+    errors = replace(local.errors, max_abs=unmasked.max_abs)
+    seen = replace(local, errors=errors, peak=unmasked.peak, mismatched=unmasked.mismatched)
+    return replace(measured, local=seen, noise=noise)
+
+
+def masked_otherwise(graphs: tuple[Graph, Graph], measured: Measured) -> bool:
+    """Whether nothing differs but the number that stands for "masked" at the same elements of both sides."""
+    local = measured.local
+    if local is None or local.unmasked is None or local.unmasked.mismatched:
+        return False
+    seen = _beside(measured, local, local.unmasked)
+    return local.unmasked.max_abs <= bound(seen, region_numbers(graphs, seen))
 
 
 def rounds_to_integers(dtype: str | None, nodes: Sequence[Node]) -> bool:

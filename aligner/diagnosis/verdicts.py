@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from aligner.diagnosis.doubt import LEAST, MOST, difference_in
-from aligner.diagnosis.tolerance import beside_mask, bound, region_numbers, rounds_to_integers, unit
+from aligner.diagnosis.tolerance import beside_mask, bound, masked_otherwise, region_numbers, rounds_to_integers, unit
 from aligner.errors import listing
 from aligner.records.comparison import PairVerdict
 from aligner.records.graph import Graph
@@ -27,6 +27,8 @@ _QUANTIZED_PEAKS = 3.0
 _FLOAT16_MAX = 65504.0
 _UNDONE = 1e-3
 """Share of a local error, and of the tensor, that may be left where a node makes up for the one before it."""
+_HEALED = 0.01
+"""Relative error of what reads masked scores; a mask that does not hold moves a softmax by far more."""
 _JUMP = 8.0
 _WITHOUT_LOCAL = 1e-4
 """Where nothing can be injected: relative error from which a jump over the tensors before it is taken for a fault."""
@@ -77,6 +79,8 @@ def judge(
             verdicts[item.pair.candidate] = Judgement("aligned", limit, excused[item.pair.candidate])
         if _turned(graphs, item) and not relaid:
             verdicts[item.pair.candidate] = Judgement("introduced", limit, _turned(graphs, item))
+    if rules.fixed is None:
+        verdicts |= _masked_otherwise(graphs, measured, verdicts)
     return _inherit(graphs[1], measured, verdicts | _compensated(measured, verdicts))
 
 
@@ -232,15 +236,43 @@ def _without_local(item: Measured, limit: float, rules: Rules, by_value: Mapping
     )
 
 
+def _masked_otherwise(
+    graphs: tuple[Graph, Graph], measured: Sequence[Measured], verdicts: Mapping[str, Judgement]
+) -> dict[str, Judgement]:
+    """Scores masked by another number (−10⁴ for −∞), of which nothing is left in all that reads them."""
+    readers = _readers(measured)
+    found: dict[str, Judgement] = {}
+    for item in reversed(measured):
+        value = item.pair.candidate
+        if verdicts[value].verdict not in {"introduced", "nonfinite"} or not readers.get(value):
+            continue
+        if masked_otherwise(graphs, item) and all(
+            reader.pair.candidate in found or _agrees(reader) for reader in readers[value]
+        ):
+            found[value] = Judgement("aligned", verdicts[value].bound, "masked by another number, to the same effect")
+    return found
+
+
+def _agrees(item: Measured) -> bool:
+    """Whether nothing of an error before it is to be seen in a pair, each side on its own tensors."""
+    whole = item.accumulated
+    return whole is not None and not whole.mismatched and whole.relative <= _HEALED
+
+
+def _readers(measured: Sequence[Measured]) -> dict[str, list[Measured]]:
+    readers: dict[str, list[Measured]] = {}
+    for item in measured:
+        for value in item.pair.candidate_region.inputs:
+            readers.setdefault(value, []).append(item)
+    return readers
+
+
 def _compensated(measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> dict[str, Judgement]:
     """Culprits that undo each other: a factor moved from one node into the next, as optimisers do.
 
     All that reads the first must itself err by as much on the reference's tensors, and be right on the candidate's own.
     """
-    readers: dict[str, list[Measured]] = {}
-    for item in measured:
-        for value in item.pair.candidate_region.inputs:
-            readers.setdefault(value, []).append(item)
+    readers = _readers(measured)
     found: dict[str, Judgement] = {}
     for item in measured:
         value = item.pair.candidate

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.records.blocks import BLOCK, dot, in_parts, total
 from aligner.records.comparison import Errors
-from aligner.records.difference import Difference
+from aligner.records.difference import Difference, Unmasked
 from aligner.records.masking import MASKED, MOST_UNMASKED
 
 if TYPE_CHECKING:
@@ -25,8 +25,8 @@ _TINY = 1e-30
 _SENTINEL = 1e30
 """Magnitudes that stand for "masked" (the least number of float32): not what the rest of a tensor is measured by."""
 _SUMS = (
-    "_absolute", "_beyond", "_candidate_squares", "_dot", "_finite", "_mismatched", "_reference_squares", "_seen",
-    "_squares", "_unequal",
+    "_absolute", "_beyond", "_candidate_squares", "_dot", "_finite", "_lost", "_mismatched", "_reference_squares",
+    "_seen", "_squares", "_unequal",
 )  # fmt: skip
 
 
@@ -39,7 +39,7 @@ class DifferenceAccumulator:
         self._absolute = self._squares = 0.0
         self._dot = self._reference_squares = self._candidate_squares = 0.0
         self._worst, self._worst_at, self._relative, self._peak, self._sentinel = -1.0, 0, 0.0, 0.0, 0.0
-        self._masked, self._unmasked_worst, self._unmasked_peak = False, 0.0, 0.0
+        self._masked, self._unmasked_worst, self._unmasked_peak, self._lost = False, 0.0, 0.0, 0
 
     def update(self, reference: NDArray[Any], candidate: NDArray[Any]) -> None:
         """Take in flat chunks of equal length and one float dtype, in the reference's element order.
@@ -79,7 +79,11 @@ class DifferenceAccumulator:
 
         finite = np.isfinite(delta)
         same = (reference == candidate) | (np.isnan(reference) & np.isnan(candidate))
-        mismatched = int((~finite & ~same).sum())
+        apart = ~finite & ~same
+        mismatched = int(apart.sum())
+        masked = reference <= MASKED
+        self._masked = self._masked or bool(masked.any())
+        self._lost += int((apart & ~(masked & (candidate <= MASKED))).sum())
         self._mismatched += mismatched
         self._beyond += mismatched
         self._unequal += mismatched
@@ -100,7 +104,7 @@ class DifferenceAccumulator:
         self._unequal += unequal
         if not unequal:
             self._worst = max(self._worst, 0.0)
-            self._beside_mask(reference, size, None, largest, 0.0)
+            self._beside_mask(reference, candidate, size, None, largest, 0.0)
             return
         magnitude = np.abs(delta, out=delta)
         self._absolute += total(magnitude)
@@ -108,7 +112,7 @@ class DifferenceAccumulator:
         exact = abs(float(candidate[worst]) - float(reference[worst]))
         if exact > self._worst:
             self._worst, self._worst_at = exact, self._seen + worst
-        self._beside_mask(reference, size, magnitude, largest, exact)
+        self._beside_mask(reference, candidate, size, magnitude, largest, exact)
         if exact > self._atol:
             self._beyond += int(np.count_nonzero(magnitude > self._atol + self._rtol * size))
         self._raise_relative(magnitude, size)
@@ -116,6 +120,7 @@ class DifferenceAccumulator:
     def _beside_mask(
         self,
         reference: NDArray[Any],
+        candidate: NDArray[Any],
         size: NDArray[Any],
         magnitude: NDArray[Any] | None,
         peak: float,
@@ -126,7 +131,8 @@ class DifferenceAccumulator:
             beside = reference > MASKED
             self._masked = self._masked or not beside.all()
             peak = float(size[beside].max(initial=0.0))
-            worst = float(magnitude[beside].max(initial=0.0)) if magnitude is not None else 0.0
+            apart = beside | (candidate > MASKED)
+            worst = float(magnitude[apart].max(initial=0.0)) if magnitude is not None else 0.0
         self._unmasked_worst = max(self._unmasked_worst, worst)
         self._unmasked_peak = max(self._unmasked_peak, peak)
 
@@ -177,7 +183,7 @@ class DifferenceAccumulator:
             size=self._seen,
             mismatched=self._mismatched,
             unequal=self._unequal,
-            unmasked=(self._unmasked_worst, self._unmasked_peak) if beside else None,
+            unmasked=Unmasked(self._unmasked_worst, self._unmasked_peak, self._lost) if beside else None,
         )
 
 

@@ -8,13 +8,22 @@ from aligner.records.comparison import Errors
 
 
 @dataclass(frozen=True, slots=True)
+class Unmasked:
+    """Largest error, largest magnitude and count of mismatched elements beside a mask."""
+
+    max_abs: float
+    peak: float
+    mismatched: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Difference:
     """Errors of a pair over elements finite on both sides, and where finiteness itself differs.
 
     ``scale`` is the reference's root mean square, ``peak`` its largest magnitude, masked elements (beyond
     1e30) left out. ``mismatched`` counts elements that
     are NaN or infinite on one side only, or different infinities. ``unequal`` counts elements that differ at all.
-    ``unmasked`` is (largest error, largest magnitude) of the elements beside a mask, None where nothing is masked.
+    ``unmasked`` tells of the elements that are not masked on both sides, None where nothing is masked.
     """
 
     errors: Errors
@@ -23,7 +32,7 @@ class Difference:
     size: int
     mismatched: int = 0
     unequal: int = 0
-    unmasked: tuple[float, float] | None = None
+    unmasked: Unmasked | None = None
 
     @property
     def relative(self) -> float:
