@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import sys
 import tempfile
 import time
@@ -13,6 +14,7 @@ from typing import Any
 import click
 
 from benchmarks.faults.cases import Case, all_cases
+from benchmarks.faults.onnx2tf_form import VARIABLE
 
 _PAGE = Path(__file__).parents[2] / "docs" / "fault-bench.md"
 _work = click.option(
@@ -33,6 +35,7 @@ def main() -> None:
 @click.option("--jobs", default=1, show_default=True, help="Cases at the same time.")
 @click.option("--out", type=click.Path(path_type=Path), help="Write the results as JSON.")
 @click.option("--peers", is_flag=True, help="Ask other tools too, each on the pairs it can take.")
+@click.option("--onnx2tf", metavar="PYTHON", help=f"The Python of an environment with onnx2tf; or {VARIABLE}=PYTHON.")
 @click.option("--page", is_flag=True, help=f"Write the table to docs/{_PAGE.name} too.")
 @_seed
 @_work
@@ -43,11 +46,13 @@ def run(
     jobs: int,
     out: Path | None,
     peers: bool,
+    onnx2tf: str | None,
     page: bool,
     seed: int,
     work: Path | None,
 ) -> None:
     """Build, compare and score the cases; print the table."""
+    _name(onnx2tf)
     cases = [case for case in all_cases(seed, quick=quick) if half in {None, case.half} and _wanted(case, only)]
     results = _run(cases, work, jobs, seed, peers=peers)
     if out is not None:
@@ -80,14 +85,22 @@ def names(seed: int) -> None:
 @main.command()
 @click.argument("name")
 @click.option("--full", is_flag=True, help="Show every pair.")
+@click.option("--onnx2tf", metavar="PYTHON", help="The Python of an environment with onnx2tf.")
 @_seed
 @_work
-def case(name: str, full: bool, seed: int, work: Path | None) -> None:
+def case(name: str, full: bool, onnx2tf: str | None, seed: int, work: Path | None) -> None:
     """Build one case and print the truth and the tool's own report."""
+    _name(onnx2tf)
     found = [each for each in all_cases(seed) if each.name == name]
     if not found:
         raise click.UsageError(f"there is no case {name!r}; see python -m benchmarks.faults list")
     _show(found[0], work or Path(tempfile.mkdtemp(prefix="faults-")), full)
+
+
+def _name(onnx2tf: str | None) -> None:
+    """Tell the processes that build which environment has onnx2tf."""
+    if onnx2tf:
+        os.environ[VARIABLE] = str(Path(onnx2tf).absolute())
 
 
 def _wanted(case: Case, only: tuple[str, ...]) -> bool:
@@ -97,17 +110,20 @@ def _wanted(case: Case, only: tuple[str, ...]) -> bool:
 def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: bool) -> dict[str, Any]:
     from benchmarks.faults.architectures import halves
     from benchmarks.faults.bench import run_cases, warm_up
+    from benchmarks.faults.deployed import makers, missing
+    from benchmarks.faults.keras_networks import keras_halves
     from benchmarks.faults.peers import states
 
     start = time.perf_counter()
     warm_up()
-    records = []
+    records: list[dict[str, Any]] = []
+    cases = [case for case in cases if missing(case.form) is None]
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
         for record in run_cases(cases, work or Path(temporary), jobs, peers=peers):
             records.append(record)
             mark = "●" if record.get("exact") else record["status"] if record["status"] != "scored" else "○"
             click.echo(f"{len(records)}/{len(cases)} {record['name']} {mark}", err=True)
-    opened, held = halves(seed)
+    opened, held = (one | other for one, other in zip(halves(seed), keras_halves(seed), strict=True))
     return {
         "format": "aligner.fault-bench/1",
         "command": _command(),
@@ -115,6 +131,7 @@ def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: b
         "date": datetime.date.today().isoformat(),
         "seconds": round(time.perf_counter() - start, 1),
         "halves": {"open": sorted(opened), "held": sorted(held)},
+        "forms": makers(),
         "peers": states(records, asked=peers),
         "cases": records,
     }
@@ -125,7 +142,7 @@ def _command() -> str:
     given, words = sys.argv[1:], []
     while given:
         word = given.pop(0)
-        if word in {"--work", "--out"}:
+        if word in {"--work", "--out", "--onnx2tf"}:
             del given[:1]
         else:
             words.append(word)

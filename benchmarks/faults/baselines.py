@@ -43,6 +43,11 @@ def reference_sizes(reference: Any, feeds: Feeds) -> dict[str, float]:
     return {name: root_mean_square(each.array) for each in found for name in each.blamed.names[:1]}
 
 
+def reference_tensors(reference: Any, feeds: Feeds) -> list[np.ndarray]:
+    """All of the reference's float tensors, of whatever size."""
+    return [each.array for each in _tensors(reference, feeds, "reference", smallest=1)]
+
+
 def paired(left: list[Tensor], right: list[Tensor]) -> list[tuple[Tensor, Tensor]]:
     """The longest runs of equal shapes in both lists, in order: the kindest reading of "by order and shape"."""
     shapes = [[str(tensor.array.shape) for tensor in side] for side in (left, right)]
@@ -50,7 +55,7 @@ def paired(left: list[Tensor], right: list[Tensor]) -> list[tuple[Tensor, Tensor
     return [(left[block.a + i], right[block.b + i]) for block in blocks for i in range(block.size)]
 
 
-def _tensors(target: Any, feeds: Feeds, side: str) -> list[Tensor]:
+def _tensors(target: Any, feeds: Feeds, side: str, smallest: int = _SMALL) -> list[Tensor]:
     from aligner.adapters.base import OpenOptions
     from aligner.adapters.registry import open_model
 
@@ -66,7 +71,7 @@ def _tensors(target: Any, feeds: Feeds, side: str) -> list[Tensor]:
         found = []
         for tensor in session.run(fed, None):
             array, node = np.asarray(tensor.real()), nodes.get(tensor.value)
-            if node is None or array.size < _SMALL or array.dtype.kind != "f":
+            if node is None or array.size < smallest or array.dtype.kind != "f":
                 continue
             value = graph.values[tensor.value]
             found.append(Tensor(Blamed((value.name, *value.aliases), node.scope, node.kind), array))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,8 +14,10 @@ import numpy as np
 
 from benchmarks.faults import onnx2tf_form
 from benchmarks.faults.architectures import ARCHITECTURES, Feeds
+from benchmarks.faults.baselines import reference_tensors
 from benchmarks.faults.built import Built, Target
 from benchmarks.faults.clean import REWRITES
+from benchmarks.faults.counterparts import Counterparts
 from benchmarks.faults.forms import EAGER, build_form, run_onnx
 from benchmarks.faults.keras_forms import KERAS_FORMS, keras_form
 from benchmarks.faults.keras_networks import KERAS_NETWORKS
@@ -30,6 +34,7 @@ from benchmarks.faults.truth import Truth
 if TYPE_CHECKING:
     from benchmarks.faults.cases import Case
 
+Readers = Callable[[str], Iterable[str]]
 _DRAWS = 8
 _VISIBLE = 1e-6
 _VISIBLE_QUANTISED = 0.05
@@ -114,12 +119,12 @@ class DeployedWorkshop:
                 continue
             reference = self._reference(name)
             edited, model = model, OnnxModel(model.proto, model.feeds)
-            fused = reference.form == "tflite"
-            exact = region(model, nodes, {}, extend=fused, fused=fused)
+            known = self._counterparts(name, reference, whole.tensors, model.made_of)
+            exact, near = _shown(known, region(model, nodes, {}, extend=False), partial(neighbours, model))
             truth = Truth(
                 blame="node",
                 exact=exact,
-                near=neighbours(model, exact, fused=fused),
+                near=near,
                 causes=_causes(fault, edited),
                 random=fault.name == "random-op",
                 planted=f"{fault.name} at {nodes[0].output[0]}",
@@ -138,16 +143,25 @@ class DeployedWorkshop:
                 return None
             if not _shows(before, _tried(model.run), visible):
                 continue
-            exact = lite_region(model, operators)
+            reference = self._reference(name)
+            known = self._counterparts(name, reference, whole.numbers(), model.made_of)
+            exact, near = _shown(known, lite_region(model, operators), partial(lite_neighbours, model, operators))
             truth = Truth(
                 blame="node",
                 exact=exact,
-                near=lite_neighbours(model, operators, exact),
+                near=near,
                 causes=_causes(fault, model),
                 planted=f"{fault.name} at {model.name(int(operators[0].outputs[0]))}",
             )
-            return self._built(name, self._reference(name), self._lite_written(model), truth)
+            return self._built(name, reference, self._lite_written(model), truth)
         return None
+
+    def _counterparts(
+        self, name: str, reference: Target, values: Mapping[str, np.ndarray], readers: Readers
+    ) -> Counterparts:
+        rough = "tflite8" in {self.case.form, reference.form}
+        tensors = reference_tensors(reference.open(), self._feeds(name))
+        return Counterparts.among(tensors, values, readers, 0.1 if rough else 1e-4)
 
     def _rewritten(self, name: str) -> Built | None:
         truth = Truth(blame="nobody", planted=f"clean: {self.case.kind}")
@@ -176,6 +190,15 @@ class DeployedWorkshop:
         file = self.folder / "candidate.tflite"
         file.write_bytes(model.packed())
         return Target(self.case.form, file=str(file))
+
+
+def _shown(
+    known: Counterparts, guilty: tuple[str, ...], beside: Callable[[tuple[str, ...]], tuple[str, ...]]
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """(exact, near), each with the values where those show that have no counterpart on the other side."""
+    exact = tuple(dict.fromkeys((*guilty, *known.shown(guilty))))
+    near = beside(exact)
+    return exact, tuple(name for name in dict.fromkeys((*near, *known.shown(near))) if name not in exact)
 
 
 def _causes(fault: OnnxFault | LiteFault, model: OnnxModel | TfliteModel) -> tuple[str, ...]:

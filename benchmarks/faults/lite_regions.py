@@ -6,20 +6,13 @@ from collections.abc import Iterable
 
 from benchmarks.faults.tflite_model import MOVING, PASSING, Operator, TfliteModel
 
-_SPREADS, _GATHERS = "SPACE_TO_BATCH_ND", "BATCH_TO_SPACE_ND"
-_CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})
-
 
 def lite_region(model: TfliteModel, operators: Iterable[Operator]) -> tuple[str, ...]:
-    """The outputs of the guilty operators, and the same tensors in other clothes: quantised, reshaped, transposed.
-
-    A dilated convolution is several operators: what spreads the picture over the batch, the convolution, what gathers
-    it again, and the bias.
-    """
+    """The outputs of the guilty operators, and the same tensors in other clothes: quantised, reshaped, transposed."""
     names: dict[str, None] = {}
     for each in operators:
         for index in each.outputs:
-            names.update(dict.fromkeys(_downwards(model, int(index), spread=model.word(each) == _SPREADS)))
+            names.update(dict.fromkeys(_downwards(model, int(index))))
     return tuple(names)
 
 
@@ -38,14 +31,9 @@ def lite_neighbours(model: TfliteModel, operators: Iterable[Operator], region: I
     return tuple(name for name in found if name not in inside)
 
 
-def _downwards(model: TfliteModel, index: int, *, spread: bool = False) -> list[str]:
-    names, reader, gathered = [model.name(index)], model.sole_consumer(index), False
-    while reader is not None:
-        word = model.word(reader)
-        bias = gathered and word == "ADD" and model.constant(int(reader.inputs[1])) is not None
-        if not (word in PASSING | MOVING or bias or (spread and word in _CONVOLUTIONS)):
-            break
-        spread, gathered = spread and word not in _CONVOLUTIONS, word == _GATHERS
+def _downwards(model: TfliteModel, index: int) -> list[str]:
+    names, reader = [model.name(index)], model.sole_consumer(index)
+    while reader is not None and model.word(reader) in PASSING | MOVING:
         names.append(model.name(reader.outputs[0]))
         reader = model.sole_consumer(reader.outputs[0])
     return names

@@ -62,6 +62,10 @@ class OnnxModel:
                 found += self.readers(node.output[0])
         return found
 
+    def made_of(self, name: str) -> list[str]:
+        """The values that the consumers of one compute."""
+        return [output for node in self.consumers(name) for output in node.output if output]
+
     def sole_consumer(self, name: str) -> Node | None:
         found = self.consumers(name)
         return found[0] if len(found) == 1 and name not in self.outputs else None

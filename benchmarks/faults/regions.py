@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 
-from benchmarks.faults.onnx_model import MOVING, PASSING, Node, OnnxModel
+from benchmarks.faults.onnx_model import PASSING, Node, OnnxModel
 
 FUSED_ATTENTION = "fused attention"
 """The class by which modules are known whose attention is one operation in torch."""
@@ -14,9 +14,6 @@ _SINGLE = frozenset(
     Embedding Conv1d Conv2d ConvTranspose2d PReLU Mish""".split()
 )
 """Modules that are one operation in torch and may be several in a file."""
-_SCALING = frozenset({"Add", "Mul", "Sub", "Div", "Cast"})
-_FUSED = frozenset({"Relu", "Clip"})
-_WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul"})
 
 
 def module_path(node: Node) -> str | None:
@@ -36,50 +33,25 @@ def module_path(node: Node) -> str | None:
     return ".".join(path) or None
 
 
-def region(
-    model: OnnxModel, nodes: Iterable[Node], modules: Mapping[str, str], *, extend: bool, fused: bool = False
-) -> tuple[str, ...]:
+def region(model: OnnxModel, nodes: Iterable[Node], modules: Mapping[str, str], *, extend: bool) -> tuple[str, ...]:
     """The outputs of the guilty nodes, and the ends under which the same operation may be known.
 
     The same tensor cast or quantised counts; with ``extend``, so does the end of what is one operation on the other
     side: a module (``modules``: path → class), an operation that the exporter spelled out in several nodes, a norm that
-    may be folded into the guilty convolution. ``fused``: the other side is TFLite, whose operators end with their bias
-    and activation, and whose pictures lie otherwise.
+    may be folded into the guilty convolution.
     """
     names: dict[str, None] = {}
     for node in _until_computed(model, nodes):
         names.update(dict.fromkeys(node.output))
         if extend:
             names.update(dict.fromkeys(_operation_ends(model, node, modules)))
-        weighted = fused and _weighted(model, node)
         while True:
             follower = model.sole_consumer(node.output[0])
-            same = follower is not None and _same(model, node, follower, modules, extend)
-            if follower is None or not (same or (fused and _fuses(model, follower, weighted))):
+            if follower is None or not _same(model, node, follower, modules, extend):
                 break
             names.update(dict.fromkeys(follower.output))
             node = follower
     return tuple(names)
-
-
-def _fuses(model: OnnxModel, follower: Node, weighted: bool) -> bool:
-    """Whether TFLite has a follower as a part of the operator before it, or does without."""
-    if follower.op_type in _FUSED | MOVING:
-        return True
-    return weighted and follower.op_type in _SCALING and any(map(_known(model), follower.input))
-
-
-def _weighted(model: OnnxModel, node: Node) -> bool:
-    """Whether a node is a weighted one, or one of those after it that only scale and shift."""
-    computed = [name for name in node.input if model.computed(name)]
-    if node.op_type in _WEIGHTED:
-        return True
-    maker = model.producer(computed[0]) if len(computed) == 1 else None
-    return maker is not None and node.op_type in _SCALING and _weighted(model, maker)
-
-
-def _known(model: OnnxModel) -> Callable[[str], bool]:
-    return lambda name: model.constant(name) is not None
 
 
 def _until_computed(model: OnnxModel, nodes: Iterable[Node]) -> list[Node]:
@@ -146,10 +118,8 @@ def _roll_ends(model: OnnxModel, node: Node) -> list[str]:
     return list(together) if same and len(together) == 1 else []
 
 
-def neighbours(model: OnnxModel, names: Iterable[str], *, fused: bool = False) -> tuple[str, ...]:
-    """The values one node before and after; the same tensor in other clothes is no step, nor, if ``fused``, are the
-    bias and activation that the other side has as a part of a node.
-    """
+def neighbours(model: OnnxModel, names: Iterable[str]) -> tuple[str, ...]:
+    """The values one node before and after; the same tensor in other clothes is no step."""
     given = tuple(names)
     found: dict[str, None] = {}
     for name in given:
@@ -159,8 +129,6 @@ def neighbours(model: OnnxModel, names: Iterable[str], *, fused: bool = False) -
         for reader in model.consumers(name):
             for output in reader.output:
                 found.update(dict.fromkeys(_downwards(model, output)))
-            if fused:
-                found.update(dict.fromkeys(region(model, [reader], {}, extend=True, fused=True)))
     return tuple(name for name in found if name and name not in given)
 
 

@@ -9,7 +9,25 @@ from typing import Any
 
 Record = Mapping[str, Any]
 HALVES = (("open", "open half"), ("held", "held-out half"))
-_SHOWN = 60
+FORM_WORDS = {
+    "eager": "PyTorch, eager",
+    "trace": "TorchScript, traced",
+    "script": "TorchScript, scripted",
+    "onnx": "ONNX, norms kept",
+    "folded": "ONNX, norms folded",
+    "opset13": "ONNX, opset 13",
+    "dynamo": "ONNX, dynamo exporter",
+    "slim": "ONNX, simplified",
+    "float16": "ONNX, float16",
+    "int8": "ONNX, int8",
+    "tf2onnx": "Keras → ONNX (tf2onnx)",
+    "tf2onnxchw": "Keras → ONNX, fed channels first",
+    "tflite": "Keras → TFLite",
+    "tflite16": "Keras → TFLite, float16 weights",
+    "tflite8": "Keras → TFLite, int8",
+    "onnx2tf": "ONNX → TFLite (onnx2tf)",
+}
+_SHOWN = 100
 
 
 def render(results: Mapping[str, Any]) -> str:
@@ -26,6 +44,8 @@ def render(results: Mapping[str, Any]) -> str:
         "## The common recipe and other tools on the same pairs",
         _recipes(scored),
         _peers(results),
+        "## By the candidate's form",
+        _by_form(scored),
         "## By kind",
         _by_kind(scored),
         "## Time and memory",
@@ -45,10 +65,17 @@ def _head(results: Mapping[str, Any], records: Sequence[Record], scored: Sequenc
         f"`{results['command']}`, seed {results['seed']}, {results['date']}; {len(scored)} cases ({words}) "
         f"in {results['seconds'] / 60:.1f} minutes.\n\n"
         f"Open half: {', '.join(halves['open'])}. Held out: {', '.join(halves['held'])}.\n\n"
+        f"{_makers(results)}"
         "Faults are planted at random depth; the right answer is written down when planting. A case that crashes or "
         "times out counts as wrong. *Exact*: the first divergence is the guilty node's output. *Within one*: that, or "
         "a node beside it. *Flagged*: the pair is called diverged at all."
     )
+
+
+def _makers(results: Mapping[str, Any]) -> str:
+    """What made the forms that are not torch's own, or why there are none."""
+    known = results.get("forms", {})
+    return "".join(f"{form}: {maker}. " for form, maker in known.items()) + ("\n\n" if known else "")
 
 
 def _found(scored: Sequence[Record]) -> str:
@@ -157,14 +184,37 @@ def _by_kind(scored: Sequence[Record]) -> str:
         _line("kind", "cases", "exact", "within one", "flagged", "cause first", "cause in three"),
         _line("---", "---:", "---:", "---:", "---:", "---:", "---:"),
     ]
-    kinds = dict.fromkeys((r["group"], r["kind"]) for r in scored if r["group"] not in {"clean", "trap", "double"})
-    for group, kind in kinds:
-        records = [r for r in scored if (r["group"], r["kind"]) == (group, kind)]
+    faults = [r for r in scored if r["group"] not in {"clean", "trap", "double"}]
+    for key in dict.fromkeys(map(_kind, faults)):
+        records = [r for r in faults if _kind(r) == key]
         marks = [
             "".join({True: "●", False: "○", None: "·"}[r.get(key, False)] for r in records)
             for key in ("exact", "near", "flagged", "cause_first", "cause_three")
         ]
-        lines.append(_line(kind, str(len(records)), *marks))
+        lines.append(_line(key, str(len(records)), *marks))
+    return "\n".join(lines)
+
+
+def _kind(record: Record) -> str:
+    """The fault, and the candidate's form where it is a deployed one."""
+    return f"{record['kind']} ({record['form']})" if record.get("form") else str(record["kind"])
+
+
+def _by_form(scored: Sequence[Record]) -> str:
+    """Rows of the candidate's form; faults on the left, clean pairs on the right."""
+    lines = [
+        _line("candidate", "faults", "exact", "within one", "flagged", "cause first", "clean pairs", "no false alarm"),
+        _line("---", "---:", "---:", "---:", "---:", "---:", "---:", "---:"),
+    ]
+    for form, words in FORM_WORDS.items():
+        records = [r for r in scored if r.get("candidate_form") == form]
+        planted = [r for r in records if r["group"] in {"fault", "module", "double"}]
+        clean = [r for r in records if r["group"] in {"clean", "trap"}]
+        marks = [_share(planted, lambda r, key=key: r.get(key, False)) for key in ("exact", "near", "flagged")]
+        cause = _share(_caused(planted), lambda r: r.get("cause_first", False))
+        quiet = _share(clean, lambda r: r.get("false_alarm") is False)
+        if records:
+            lines.append(_line(words, str(len(planted)), *marks, cause, str(len(clean)), quiet))
     return "\n".join(lines)
 
 
@@ -211,6 +261,7 @@ def _how() -> str:
         "python -m benchmarks.faults run --quick                # a sample, in a minute or two\n"
         "python -m benchmarks.faults run --peers                # other tools too, where installed (pip install "
         "polygraphy onnx-diagnostic scipy)\n"
+        "python -m benchmarks.faults run --onnx2tf PYTHON       # ONNX → TFLite too, by the onnx2tf of that Python\n"
         "python -m benchmarks.faults case NAME                  # the tool's own report on one case\n"
         "python -m benchmarks.faults table results.json         # this page again\n"
         "```"

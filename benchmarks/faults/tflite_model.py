@@ -83,6 +83,12 @@ class TfliteModel:
     def consumers(self, index: int) -> list[Operator]:
         return [each for each in self.operators if index in each.inputs]
 
+    def made_of(self, name: str) -> list[str]:
+        """The tensors that the consumers of one compute, by name."""
+        indices = [index for index in range(len(self.graph.tensors)) if self.name(index) == name]
+        made = [int(output) for index in indices for each in self.consumers(index) for output in each.outputs]
+        return [self.name(index) for index in made]
+
     def sole_consumer(self, index: int) -> Operator | None:
         found = self.consumers(index)
         return found[0] if len(found) == 1 and index not in self.outputs else None
@@ -198,6 +204,16 @@ class TfliteModel:
         interpreter = self._ran(preserve=True)
         wanted = {int(index) for each in self.operators for index in each.outputs} | {*map(int, self.graph.inputs)}
         return {index: interpreter.get_tensor(index) for index in sorted(wanted)}
+
+    def numbers(self) -> dict[str, np.ndarray]:
+        """The real numbers of ``tensors``, by name."""
+        found = {}
+        for index, array in self.tensors.items():
+            known = self.graph.tensors[index].quantization
+            quantised = known is not None and known.scale is not None and len(known.scale) == 1
+            real = (array.astype(np.float64) - known.zeroPoint[0]) * known.scale[0] if quantised else array
+            found[self.name(index)] = real
+        return found
 
     def _ran(self, *, preserve: bool) -> Any:
         interpreter = Interpreter(
