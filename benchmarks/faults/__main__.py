@@ -109,7 +109,7 @@ def _wanted(case: Case, only: tuple[str, ...]) -> bool:
 
 def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: bool) -> dict[str, Any]:
     from benchmarks.faults.architectures import halves
-    from benchmarks.faults.bench import run_cases, warm_up
+    from benchmarks.faults.bench import ask_sample, run_cases, warm_up
     from benchmarks.faults.deployed import makers, missing
     from benchmarks.faults.keras_networks import keras_halves
     from benchmarks.faults.peers import states
@@ -123,6 +123,7 @@ def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: b
             records.append(record)
             mark = "●" if record.get("exact") else record["status"] if record["status"] != "scored" else "○"
             click.echo(f"{len(records)}/{len(cases)} {record['name']} {mark}", err=True)
+        records = ask_sample(records, work or Path(temporary), seed) if peers else records
     opened, held = (one | other for one, other in zip(halves(seed), keras_halves(seed), strict=True))
     return {
         "format": "aligner.fault-bench/1",

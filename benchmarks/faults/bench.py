@@ -10,10 +10,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks.faults.building import NoPlaceError, build
 from benchmarks.faults.built import Built
 from benchmarks.faults.cases import Case
-from benchmarks.faults.peers import CANNOT, PEERS, TOOK
+from benchmarks.faults.peers import CANNOT, PEERS, SPARED, TOOK, Peer
 from benchmarks.faults.process import Outcome, peak_megabytes, run_apart
 from benchmarks.faults.scoring import judge, score
 
@@ -73,18 +75,41 @@ def run_case(case: Case, work: Path, timeout: float = TIMEOUT, *, peers: bool = 
 
 
 def _with_peers(record: dict[str, Any], folder: Path, timeout: float) -> dict[str, Any]:
-    said, scores = {}, dict(record["baselines"])
+    built = Built.read(folder)
     for peer in PEERS:
-        if not peer.installed():
+        if peer.installed() and peer.sample is None:
+            record = _with_peer(record, peer, folder, timeout)
+        elif peer.installed():
+            record = record | {"peers": record.get("peers", {}) | {peer.name: SPARED if peer.takes(built) else CANNOT}}
+    return record
+
+
+def _with_peer(record: dict[str, Any], peer: Peer, folder: Path, timeout: float) -> dict[str, Any]:
+    """The record with what one peer says."""
+    answer = run_apart(peer_case, peer.name, folder, log=folder / f"{peer.module}.log", timeout=timeout)
+    said, scores = TOOK, dict(record["baselines"])
+    if answer.status != "ok":
+        said = f"{answer.status}: {str(answer.value).strip().splitlines()[-1][:160]}"
+    elif answer.value is None:
+        said = CANNOT
+    else:
+        scores[peer.row] = answer.value
+    return record | {"baselines": scores, "peers": record.get("peers", {}) | {peer.name: said}}
+
+
+def ask_sample(
+    records: Sequence[dict[str, Any]], work: Path, seed: int, timeout: float = TIMEOUT
+) -> list[dict[str, Any]]:
+    """The records with what the slow peers say of a seeded sample of the pairs they can take."""
+    found = list(records)
+    for peer in PEERS:
+        if peer.sample is None:
             continue
-        answer = run_apart(peer_case, peer.name, folder, log=folder / f"{peer.module}.log", timeout=timeout)
-        if answer.status != "ok":
-            said[peer.name] = f"{answer.status}: {str(answer.value).strip().splitlines()[-1][:160]}"
-        elif answer.value is None:
-            said[peer.name] = CANNOT
-        else:
-            said[peer.name], scores[peer.row] = TOOK, answer.value
-    return record | {"baselines": scores, "peers": said}
+        able = [i for i, record in enumerate(found) if record.get("peers", {}).get(peer.name) == SPARED]
+        chosen = np.random.default_rng([seed, 11]).permutation(len(able))[: peer.sample]
+        for i in sorted(able[int(place)] for place in chosen):
+            found[i] = _with_peer(found[i], peer, work / "cases" / found[i]["name"], timeout)
+    return found
 
 
 def _answered(answer: Outcome) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import faulthandler
 import multiprocessing
 import os
 import pickle
@@ -31,7 +32,7 @@ def run_apart(function: Callable[..., Any], *given: Any, log: Path, timeout: flo
     answer = log.with_suffix(".answer")
     answer.unlink(missing_ok=True)
     start = time.perf_counter()
-    process = multiprocessing.get_context("fork").Process(target=_work, args=(function, given, log, answer))
+    process = multiprocessing.get_context("fork").Process(target=_work, args=(function, given, log, answer, timeout))
     process.start()
     process.join(timeout)
     seconds = time.perf_counter() - start
@@ -52,10 +53,12 @@ def peak_megabytes() -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _work(function: Callable[..., Any], given: tuple[Any, ...], log: Path, answer: Path) -> None:
+def _work(function: Callable[..., Any], given: tuple[Any, ...], log: Path, answer: Path, timeout: float) -> None:
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    faulthandler.enable(2)
+    faulthandler.dump_traceback_later(0.95 * timeout, file=2)  # where it hangs stands in the log
     try:
         result = ("ok", function(*given), peak_megabytes())
     except Exception:  # noqa: BLE001 - whatever happens is the case's result
