@@ -5,7 +5,6 @@ python -m benchmarks.alignment [--quick] [--only resnet,vit] [--faults 4] [--wor
 
 from __future__ import annotations
 
-import subprocess
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -14,11 +13,13 @@ from typing import Any, TextIO
 
 import click
 
-from benchmarks.alignment import keras_forms
 from benchmarks.alignment.faulted import UNLOADED, Moved, faulted, seeds_of
 from benchmarks.alignment.pairing import Pairing, pairing
 from benchmarks.faults.architectures import ARCHITECTURES
+from benchmarks.faults.deployed import missing
 from benchmarks.faults.forms import EAGER, build_form
+from benchmarks.faults.keras_forms import keras_form
+from benchmarks.faults.keras_networks import KERAS_NETWORKS
 
 FORMS = (EAGER, "trace", "script", "onnx", "folded", "dynamo", "slim")
 QUICK = ((EAGER, "folded"), ("trace", "dynamo"))
@@ -43,7 +44,8 @@ def main(quick: bool, only: str, faults: int, seed: int, work: Path, table: Text
     planted: dict[str, list[Moved]] = {}
     for name in names:
         if name == "keras":
-            clean["keras (TFLite, tf2onnx)"] = [found for _, found in _keras(work, seed)]
+            for network, found in _keras(work, seed):
+                clean.setdefault(network, []).append(found)
             continue
         forms = [*_forms(name)]
         for left, right in QUICK if quick else [(a, b) for a in forms for b in forms if a != b and b != EAGER]:
@@ -72,18 +74,17 @@ def _target(name: str, form: str, work: Path, seed: int) -> Any:
 
 
 def _keras(work: Path, seed: int) -> Iterator[tuple[str, Pairing]]:
-    folder = work / "keras"
-    lite, onnx = keras_forms.paths(folder)
-    if not (lite.exists() and onnx.exists()):
-        command = [sys.executable, "-m", "benchmarks.alignment.keras_forms", str(folder)]
-        if subprocess.run(command, capture_output=True, check=False).returncode:
-            print("keras: not built (needs tensorflow and tf2onnx)")
-            return
-    for left, right in ((lite, onnx), (onnx, lite)):
-        label = f"keras {left.suffix[1:]} → {right.suffix[1:]}"
-        found = _measured(label, str(left), str(right), keras_forms.feeds(seed))
-        if found is not None:
-            yield label, found
+    """(network, pairing) of TFLite and tf2onnx's ONNX, both ways."""
+    why = missing("tf2onnx")
+    if why is not None:
+        print(f"keras: not built, {why}")
+        return
+    for name, network in KERAS_NETWORKS.items():
+        for left, right in (("tflite", "tf2onnx"), ("tf2onnx", "tflite")):
+            files = [str(keras_form(name, form, work / "forms", seed)) for form in (left, right)]
+            found = _measured(f"{name} {left} → {right}", *files, network.feeds(seed + 1))
+            if found is not None:
+                yield f"{name} (TFLite, tf2onnx)", found
 
 
 def _measured(label: str, reference: Any, candidate: Any, feeds: Any) -> Pairing | None:
