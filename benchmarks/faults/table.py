@@ -37,6 +37,7 @@ def render(results: Mapping[str, Any]) -> str:
     parts = [
         "# Fault bench",
         _head(results, records, scored),
+        _forms(),
         "## Faults found",
         _found(scored),
         "## Clean and benign pairs, and traps",
@@ -69,6 +70,18 @@ def _head(results: Mapping[str, Any], records: Sequence[Record], scored: Sequenc
         "Faults are planted at random depth; the right answer is written down when planting. A case that crashes or "
         "times out counts as wrong. *Exact*: the first divergence is the guilty node's output. *Within one*: that, or "
         "a node beside it. *Flagged*: the pair is called diverged at all."
+    )
+
+
+def _forms() -> str:
+    return (
+        "Networks of PyTorch are compared eager, traced and scripted, as ONNX by both exporters, simplified, in "
+        "float16 and in int8. Networks of Keras (`keras_…`), each built in a process of its own, are compared as "
+        "TFLite, as TFLite with float16 weights, as int8 TFLite, and as ONNX by tf2onnx, fed channels last or first. "
+        "`resnet` and `squeeze` are compared as TFLite by onnx2tf too, which lives in an environment of its own: "
+        "`--onnx2tf` names it, and without one those cases are left out. Faults of TFLite candidates are planted in "
+        "the flatbuffer. TFLite fuses operators, and onnx2tf spells some out: where a guilty tensor has no "
+        "counterpart on the other side, by its numbers, the first tensor after it that has one is right as well."
     )
 
 

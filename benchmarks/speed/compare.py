@@ -1,4 +1,4 @@
-"""One ``aligner.compare`` in a process that has imported everything before the clock starts.
+"""One ``aligner.compare``, set up as ``align`` does it, in a process that imports everything before the clock starts.
 
 python -m benchmarks.speed.compare REFERENCE CANDIDATE INPUT.npy [KEYWORDS as JSON]
 """
@@ -17,6 +17,9 @@ from benchmarks.speed.stopwatch import timed
 def main():
     """The command line of this module."""
     reference, candidate, file, *rest = sys.argv[1:]
+    from aligner.api.memory import keep_pages
+
+    keep_pages()
     import_frameworks((reference, candidate))
     import aligner
 
