@@ -123,3 +123,22 @@ def test_directions_of_a_recurrent_layer_answer_the_joined_tensor():
     assert np.array_equal(to_candidate(joined, pairs["crecurrent_0"].axes, (5, 2, 2, 3)), split)
     back = pairs_of(network("r", split=True), network("c", split=False))
     assert back["crecurrent_0"].reference == "rreshape_2"
+
+
+def test_a_reduction_moved_past_a_transposition_is_no_misfit():
+    """Two axes of one size: which is which cannot be told of the tensor between, and is known of the one after."""
+
+    def network(prefix, before):
+        builder = GraphBuilder(prefix=prefix)
+        x = builder.input(f"{prefix}x", (6, 6, 2, 5))
+        if before:
+            turned = builder.node("transpose", [x], (6, 2, 6, 5), perm=(0, 2, 1, 3))
+            h = builder.node("reduce", [turned], (6, 2, 6, 1))
+        else:
+            reduced = builder.node("reduce", [x], (6, 6, 2, 1))
+            h = builder.node("transpose", [reduced], (6, 2, 6, 1), perm=(0, 2, 1, 3))
+        return builder.graph(builder.node("clip", [h], (6, 2, 6, 1)))
+
+    pairs = pairs_of(network("r", before=True), network("c", before=False))
+    assert all(pair.note is None for pair in pairs.values())
+    assert pairs["ctranspose_1"].reference == "rreduce_1"

@@ -197,3 +197,18 @@ def test_shapes_that_do_not_fit_are_proven_too(identifier):
 def test_a_misfit_that_no_setting_explains_stays_unknown():
     found = Case(lambda n, x: torch.tanh(x[:, :, 1:]), lambda n, x: torch.tanh(x[:, :, 2:]), {}, "").run()
     assert found[0].explained is None
+
+
+def gelu(inner):
+    return lambda n, x: 1.5 * x * (1 + inner(x * 2 / 2**0.5))
+
+
+def tangent(z):
+    wide = z * 2**0.5
+    return torch.tanh((2 / torch.pi) ** 0.5 * (wide + 0.044715 * wide**3))
+
+
+@pytest.mark.parametrize("forms", [(torch.erf, tangent), (tangent, torch.erf)])
+def test_the_two_forms_of_gelu_are_known_where_they_are_spelled_out(forms):
+    first, *_ = Case(*map(gelu, forms), {}, "").run()
+    assert (first.id, first.explained is not None) == ("activation-variant", True), first

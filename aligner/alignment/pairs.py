@@ -143,10 +143,18 @@ def _execution_place(skeleton: Skeleton) -> dict[str, int]:
 
 def _pairs(matching: Matching, labels: tuple[dict[str, str], dict[str, str]]) -> Iterator[PairedValues]:
     for reference, (candidate, evidence) in matching.roots.items():
-        for forms in paired_forms(matching, reference, candidate, labels):
-            pair = _pair(matching, forms, evidence, labels)
-            if pair is not None:
-                yield pair
+        made = [
+            _pair(matching, forms, evidence, labels) for forms in paired_forms(matching, reference, candidate, labels)
+        ]
+        found = [pair for pair in made if pair is not None]
+        certain = any(pair.note is None for pair in found)
+        yield from (pair for pair in found if not (certain and pair.note and _turned(matching, pair)))
+
+
+def _turned(matching: Matching, pair: PairedValues) -> bool:
+    """Whether two forms have the same axes in an order that cannot be told: another form says what is there."""
+    shapes = matching.reference.shape(pair.reference), matching.candidate.shape(pair.candidate)
+    return None not in shapes and sorted(squeezed(shapes[0] or ())) == sorted(squeezed(shapes[1] or ()))
 
 
 def _pair(

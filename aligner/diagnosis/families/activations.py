@@ -65,6 +65,17 @@ class ActivationVariant(SettingCause):
                     side=part.side,
                     only_proven=True,
                 )
+        for part, node, operation in scene.nodes("erf"):
+            words = ("an approximation by tanh", "the error function")
+            wrong, right = words if part.side == 0 else words[::-1]
+            yield Claim(
+                f"{scene.where} computes {wrong}, the reference {right}: GELU's two forms",
+                f"use {right} in both models",
+                f"with {right} instead of {wrong}",
+                scene.replaced(part, node, operation.with_settings(approximate="tanh")),
+                side=part.side,
+                only_proven=True,
+            )
         yield from _fused(scene)
 
 
