@@ -1,10 +1,12 @@
-"""Turn a framework that pushes tensors (hooks, taps) into an iterator that hands them over one at a time."""
+"""Runs in a thread of their own: a framework that pushes tensors (hooks, taps) as an iterator; one that runs ahead."""
 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Generic, TypeVar
+from contextlib import closing
+from typing import Generic, TypeVar, cast
 
 T = TypeVar("T")
 
@@ -17,23 +19,39 @@ class RunAbandoned(BaseException):
 
 
 class _Handover(Generic[T]):
-    """One slot: the producer waits until its item was taken, so at most one tensor is in flight."""
+    """The producer waits until what it has made and nobody has taken is no more than ``room``."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: int = 0, size: Callable[[T], int] = lambda _: 1) -> None:
         self.condition = threading.Condition()
-        self.items: list[T] = []
         self.finished = False
         self.abandoned = False
         self.error: BaseException | None = None
+        self._items: deque[T] = deque()
+        self._room, self._size, self._held = room, size, 0
 
     def put(self, item: T) -> None:
+        size = self._size(item)
         with self.condition:
-            while self.items and not self.abandoned:
+            self._items.append(item)
+            self._held += size
+            del item
+            self.condition.notify_all()
+            while self._held > self._room and not self.abandoned:
                 self.condition.wait()
             if self.abandoned:
                 raise RunAbandoned
-            self.items.append(item)
+
+    def take(self) -> tuple[T] | None:
+        """The next item, or None at the end."""
+        with self.condition:
+            while not self._items and not self.finished:
+                self.condition.wait(0.5)  # wakes up now and then so that Ctrl-C is seen
+            if not self._items:
+                return None
+            item = self._items.popleft()
+            self._held -= self._size(item)
             self.condition.notify_all()
+            return (item,)
 
     def finish(self, error: BaseException | None) -> None:
         with self.condition:
@@ -51,8 +69,26 @@ def stream(push: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
 
     An exception of the run surfaces at the consumer; closing the iterator makes the next ``emit`` raise RunAbandoned.
     """
-    handover: _Handover[T] = _Handover()
+    return _drawn(push, _Handover())
 
+
+def ahead(items: Iterator[T], room: int, size: Callable[[T], int]) -> Iterator[T]:
+    """The same items, made in a thread of its own that runs ahead by as much as ``room`` holds, told by ``size``."""
+
+    def push(emit: Callable[[T], None]) -> None:
+        with closing(cast("_Closable", items)):
+            for item in items:
+                emit(item)
+                del item  # else it would live until the next one is there
+
+    return _drawn(push, _Handover(room, size))
+
+
+class _Closable:
+    def close(self) -> None: ...
+
+
+def _drawn(push: Callable[[Callable[[T], None]], None], handover: _Handover[T]) -> Iterator[T]:
     def work() -> None:
         try:
             push(handover.put)
@@ -66,16 +102,9 @@ def stream(push: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
     thread = threading.Thread(target=work, name="aligner-run", daemon=True)
     thread.start()
     try:
-        while True:
-            with handover.condition:
-                while not handover.items and not handover.finished:
-                    handover.condition.wait(0.5)  # wakes up now and then so that Ctrl-C is seen
-                if not handover.items:
-                    break
-                item = handover.items.pop()
-                handover.condition.notify_all()
-            yield item
-            del item
+        while (taken := handover.take()) is not None:
+            yield taken[0]
+            del taken
         if handover.error is not None:
             raise handover.error
     finally:

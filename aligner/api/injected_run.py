@@ -69,3 +69,4 @@ class InjectedRun:
             if pair is not None and expected is not None:
                 yield tensor.value, tensor, expected
                 pool.release(pair.reference, tensor.occurrence)
+            del tensor, expected  # else they would live until the next ones are there

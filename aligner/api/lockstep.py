@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from aligner.adapters.stream import ahead
 from aligner.api.injected_run import InjectedRun
 from aligner.api.passes import Passes
 from aligner.api.side import OpenSide
@@ -21,6 +22,9 @@ from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
 
+_Local = tuple[str, CapturedTensor, CapturedTensor]
+_AHEAD = 32 << 20
+"""Bytes of tensors that a run may have made before they are asked for."""
 _REPEATING = frozenset({"loop", "scan", "while", "prim::loop"})
 
 
@@ -49,6 +53,10 @@ def _bytes(one: Sketch) -> int:
     return one.size * (dtype.itemsize if dtype is not None else 4)
 
 
+def _held(tensor: CapturedTensor) -> int:
+    return int(tensor.array.nbytes)
+
+
 class Lockstep:
     """One sweep over both models.
 
@@ -67,18 +75,23 @@ class Lockstep:
         uses = Counter(pair.reference for pair in pairs)
         if self._injected is not None:
             uses.update(self._injected.uses())
-        pool = TensorPool(self._watched(0), uses, self._budget)
-        other = iter(()) if self._injected is None else self._injected.over(pool)
+        room = min(_AHEAD, self._budget)
+        pool = TensorPool(ahead(self._watched(0), room, _held), uses, self._budget)
+        other: Iterator[_Local] = iter(())
+        if self._injected is not None:
+            other = ahead(self._injected.over(pool), room, lambda item: _held(item[1]))
         shown = self._injected.shown if self._injected is not None else {}
         try:
-            for done, tensor in enumerate(self._watched(1)):
+            for done, tensor in enumerate(ahead(self._watched(1), room, _held)):
                 progress.advance(done, len(by_value))
                 pair = by_value.get(tensor.value)
                 expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
                 if pair is not None and expected is not None:
                     self._passes.take_accumulated(expected, tensor)
                     pool.release(pair.reference, tensor.occurrence)
-                if tensor.value in shown:
+                local = tensor.value in shown
+                del tensor, expected  # else they would live until the next ones are there
+                if local:
                     self._advance(other)
             while self._advance(other):
                 pass
@@ -87,7 +100,7 @@ class Lockstep:
             pool.close()
         return self._adopt()
 
-    def _advance(self, injected: Iterator[tuple[str, CapturedTensor, CapturedTensor]]) -> bool:
+    def _advance(self, injected: Iterator[_Local]) -> bool:
         following = next(injected, None)
         if following is None:
             return False

@@ -56,6 +56,7 @@ class Survey:
             if tensor.value in self._kept:
                 self.kept.append(tensor)
             yield tensor
+            del tensor  # else it would live until the next one is there
 
     def profile(self, tensors: tuple[CapturedTensor, ...] | None = None) -> Profile:
         """What was seen, with all tensors where they were kept."""

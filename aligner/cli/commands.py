@@ -71,6 +71,7 @@ def cli() -> None:
 def compare(reference: str, candidate: str, **given: Any) -> int:
     """Compare two forms of one model, tensor by tensor."""
     from aligner.api.comparing import CompareOptions, run_comparison
+    from aligner.api.memory import keep_pages
 
     options = CompareOptions(
         atol=given["atol"],
@@ -91,6 +92,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
     check_writable(given["json_file"])
     check_writable(given["save_map"])
     check_report_targets(given)
+    keep_pages()
     with working(given["verbose"]) as work:
         comparison = run_comparison(reference, candidate, list(given["inputs"]), options)
         if given["save_map"]:
