@@ -63,6 +63,9 @@ def change_node(node: Node, edit: Callable[[Operation], Operation]) -> Change:
     return Change(operations={node.index: edit})
 
 
+_RECODING = frozenset({"transpose", "cast", "identity", "dequantize", "reshape"})
+
+
 class Part:
     """One side of a scene: its nodes, and the means to compute them again."""
 
@@ -93,6 +96,17 @@ class Part:
                     return node
         return self.nodes[-1] if self.nodes else None
 
+    def stored(self, name: str) -> Weight | None:
+        """The weight that a value is, or is moved or recoded from."""
+        for _ in range(8):
+            if name in self.graph.weights:
+                return self.graph.weights[name]
+            node = self._all.get(name)
+            if node is None or node.kind not in _RECODING or not node.inputs:
+                return None
+            name = node.inputs[0]
+        return None
+
     def of_kind(self, *kinds: str) -> tuple[Node, ...]:
         """The region's nodes of these kinds, in order."""
         return tuple(node for node in self.nodes if node.kind in kinds)
@@ -115,6 +129,8 @@ class Part:
         node = self._all.get(name)
         if node is None or len(node.outputs) != 1 or not node.inputs or name in self._unknown:
             return None
+        if node.kind == "dequantize" and (restored := self.stored(name)) is not None and restored.quantization:
+            return self._loaded.setdefault(name, restored.values())  # real numbers already
         if name not in self._loaded:
             self._unknown.add(name)  # until it is known: also ends the walk where nodes read each other
             try:
@@ -163,13 +179,7 @@ class Part:
 
     def constant(self, name: str) -> bool:
         """Whether a value is a stored weight, or one that was only moved or recoded."""
-        seen = 0
-        while name and name not in self.graph.weights and seen < 8:
-            node = self._all.get(name)
-            if node is None or node.kind not in {"transpose", "cast", "identity", "dequantize", "reshape"}:
-                return False
-            name, seen = node.inputs[0] if node.inputs else "", seen + 1
-        return name in self.graph.weights
+        return self.stored(name) is not None
 
     def replay(self, change: Change | None = None) -> Array:
         """The region's output with something changed: what the change reaches is computed, the rest was seen.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from aligner.diagnosis.doubt import LEAST, MOST, difference_in
+from aligner.diagnosis.doubt import LEAST, MOST, difference_in, misquantized
 from aligner.diagnosis.tolerance import beside_mask, bound, masked_otherwise, region_numbers, rounds_to_integers, unit
 from aligner.errors import listing
 from aligner.records.comparison import PairVerdict
@@ -74,7 +74,7 @@ def judge(
         limit = bound(item, numbers) if rules.fixed is None else rules.fixed
         own = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized)
         plain = rules.fixed is None and not numbers.quantized and not numbers.rounded
-        verdicts[item.pair.candidate] = _settled(graphs, item, own) if plain else own
+        verdicts[item.pair.candidate] = _settled(graphs, item, own) if plain else _quantized(graphs, item, own, rules)
         if excused and item.pair.candidate in excused:
             verdicts[item.pair.candidate] = Judgement("aligned", limit, excused[item.pair.candidate])
         if _turned(graphs, item) and not relaid:
@@ -116,6 +116,14 @@ def _settled(graphs: tuple[Graph, Graph], item: Measured, own: Judgement) -> Jud
         note = "a little more than rounding explains, and every weight and setting is the reference's"
         return Judgement("aligned", own.bound, note)
     return own
+
+
+def _quantized(graphs: tuple[Graph, Graph], item: Measured, own: Judgement, rules: Rules) -> Judgement:
+    """Few bits in a layer's weights excuse much; the weights themselves have to lie on their grid."""
+    if own.verdict != "aligned" or rules.fixed is not None or item.local is None or not item.local.errors.max_abs:
+        return own
+    words = misquantized(graphs, item)
+    return Judgement("introduced", own.bound, words) if words else own
 
 
 def doubtful(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[Measured]:
