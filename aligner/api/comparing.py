@@ -19,13 +19,14 @@ from aligner.api import memory, noise_floor, summary
 from aligner.api.dissecting import dissections
 from aligner.api.evidence import gather
 from aligner.api.fed_values import fed_pairs
+from aligner.api.feeding import Feeding
 from aligner.api.frozen_noise import frozen_outputs
 from aligner.api.given_inputs import input_items
 from aligner.api.lockstep import Lockstep, expected_profile
 from aligner.api.noise_floor import Floor
 from aligner.api.notebook_progress import NotebookProgress
 from aligner.api.observer_effect import Hidden, ObserverEffect
-from aligner.api.opening import open_side, side_info, target_name
+from aligner.api.opening import open_side, target_name
 from aligner.api.passes import Passes
 from aligner.api.previewing import previews
 from aligner.api.probing import Alter, Targets, probed
@@ -41,7 +42,7 @@ from aligner.diagnosis.ill_conditioned import condition
 from aligner.diagnosis.tolerance import is_coarse, region_numbers
 from aligner.diagnosis.verdicts import Judgement, Rules, doubtful, judge
 from aligner.errors import ComparisonError, listing
-from aligner.inputs import PreparedFeeds, Preprocessing, prepare_feeds
+from aligner.inputs import PreparedFeeds, Preprocessing
 from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
@@ -218,7 +219,11 @@ class _Comparing:
 
     def run(self, inputs: Any) -> Comparison:
         with self._clock.phase("feed"):
-            fed = self._feed(inputs)
+            feeding = self._feeding(inputs)
+            fed = feeding.prepared()
+        with self._clock.phase("observe"):
+            fed = feeding.settled(fed)
+        self._notes += [*fed.notes, *fed.warnings]
         if self._outgrows_memory():
             passes, alignment = self._sweep(fed)
             return self._conclude(passes, alignment, fed)
@@ -285,14 +290,10 @@ class _Comparing:
         if note:
             self._notes += [note, *unsteady(side)]
 
-    def _feed(self, inputs: Any) -> PreparedFeeds:
-        info = side_info(self._reference), side_info(self._candidate)
-        fed = prepare_feeds(input_items(inputs), *info, self._options.preprocessing, self._options.seed)
-        if self._options.alter is not None:
-            fed = self._options.alter(fed, *info)
-        self._reference.feeds, self._candidate.feeds = fed.reference, fed.candidate or {}
-        self._notes += [*fed.notes, *fed.warnings]
-        return fed
+    def _feeding(self, inputs: Any) -> Feeding:
+        given, options = input_items(inputs), self._options
+        sides = self._reference, self._candidate
+        return Feeding(sides, given, options.preprocessing, options.seed, options.alter)
 
     def _observe(self) -> None:
         budget = memory.keep_budget(self._options.memory_limit) // 2

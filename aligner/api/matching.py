@@ -15,12 +15,13 @@ from aligner.alignment.mapping import read_mapping, resolve
 from aligner.alignment.saved_mapping import spelled
 from aligner.api import memory, summary
 from aligner.api.fed_values import fed_pairs, unfed_pairs
+from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
-from aligner.api.opening import open_side, side_info
+from aligner.api.opening import open_side
 from aligner.api.side import OpenSide
 from aligner.capture.profile import profile
 from aligner.errors import ComparisonError, InputError
-from aligner.inputs import PreparedFeeds, Preprocessing, prepare_feeds
+from aligner.inputs import PreparedFeeds, Preprocessing
 from aligner.records import progress
 from aligner.records.alignment import Alignment, PairedValues
 from aligner.records.graph import Shape
@@ -110,11 +111,8 @@ def read_static(side: OpenSide) -> bool:
 
 def feed(sides: tuple[OpenSide, OpenSide], inputs: Any, options: MatchOptions) -> PreparedFeeds:
     """Prepare the feeds of both sides, random numbers where none are given, and read the graphs for them."""
-    left, right = sides
-    fed = prepare_feeds(input_items(inputs), side_info(left), side_info(right), options.preprocessing, options.seed)
-    left.read(fed.reference)
-    right.read(fed.candidate or {})
-    return fed
+    feeding = Feeding(sides, input_items(inputs), options.preprocessing, options.seed)
+    return feeding.settled(feeding.prepared())
 
 
 def _record(sides: tuple[OpenSide, OpenSide], alignment: Alignment, fed: PreparedFeeds | None) -> Match:

@@ -25,7 +25,7 @@ _VARIANTS = (
 )
 
 
-class _UnchangedError(Exception):
+class UnchangedError(Exception):
     """No such second input can be made, or a side does not allow it."""
 
 
@@ -42,7 +42,7 @@ class _Alteration:
 
         changed = varied(fed, self.variant.change, reference, candidate)  # type: ignore[arg-type]  # one of CHANGES
         if changed is None:
-            raise _UnchangedError
+            raise UnchangedError
         self.before, self.after = fed, changed
         return changed
 
@@ -67,7 +67,7 @@ def probed(first: Comparison, targets: Targets, again: Callable[[Alter], Compari
         alteration = _Alteration(variant)
         try:
             told = told_apart(first, again(alteration), variant)
-        except _UnchangedError:
+        except UnchangedError:
             continue
         except AlignerError as error:
             told = _refused(first, targets, alteration, error)

@@ -16,8 +16,8 @@ from enhancer import folded, truncating
 
 HERE = Path(__file__).parent
 COMMANDS = (
-    "align compare enhancer.py:enhancer folded.onnx -i pixels.npy --layout nchw",
-    "align compare enhancer.py:enhancer truncating.onnx -i pixels.npy --layout nchw",
+    "align compare enhancer.py:enhancer folded.onnx -i pixels.npy",
+    "align compare enhancer.py:enhancer truncating.onnx -i pixels.npy",
 )
 
 
