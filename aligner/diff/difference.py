@@ -7,9 +7,10 @@ read from memory once.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aligner.records.blocks import BLOCK, dot, in_parts, total
+from aligner.records.blocks import BLOCK, Workspace, dot, in_parts, total
 from aligner.records.comparison import Errors
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.masking import MASKED, MOST_UNMASKED
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _TINY = 1e-30
 """Sums of squares below which float32 may have lost them."""
-
+_CANCELLED = 1e-3
 
 _SENTINEL = 1e30
 """Magnitudes that stand for "masked" (the least number of float32): not what the rest of a tensor is measured by."""
@@ -28,6 +29,31 @@ _SUMS = (
     "_absolute", "_beyond", "_candidate_squares", "_dot", "_finite", "_lost", "_mismatched", "_reference_squares",
     "_seen", "_squares", "_unequal",
 )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Sums over a chunk: δ², r², c² and r·c."""
+
+    squares: float
+    reference: float
+    candidate: float
+    product: float
+
+    @staticmethod
+    def of(reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any]) -> _Sums:
+        """c² and r·c follow from r² and r·δ, unless they nearly cancel."""
+        squares, own = dot(delta, delta), dot(reference, reference)
+        cross = dot(reference, delta) if squares else 0.0
+        theirs, product = own + 2 * cross + squares, own + cross
+        if not theirs > _CANCELLED * (own + squares):
+            theirs, product = dot(candidate, candidate), dot(reference, candidate)
+        return _Sums(squares, own, theirs, product)
+
+    @property
+    def finite(self) -> bool:
+        """Whether no element was NaN or infinite, nor too large to be squared."""
+        return math.isfinite(self.squares) and math.isfinite(self.reference) and math.isfinite(self.candidate)
 
 
 class DifferenceAccumulator:
@@ -40,6 +66,7 @@ class DifferenceAccumulator:
         self._dot = self._reference_squares = self._candidate_squares = 0.0
         self._worst, self._worst_at, self._relative, self._peak, self._sentinel = -1.0, 0, 0.0, 0.0, 0.0
         self._masked, self._unmasked_worst, self._unmasked_peak, self._lost = False, 0.0, 0.0, 0
+        self._space = Workspace()
 
     def update(self, reference: NDArray[Any], candidate: NDArray[Any]) -> None:
         """Take in flat chunks of equal length and one float dtype, in the reference's element order.
@@ -50,24 +77,21 @@ class DifferenceAccumulator:
         import numpy as np
 
         with np.errstate(all="ignore"):
-            delta = candidate - reference
-            squares = dot(delta, delta)
-            sides = dot(reference, reference), dot(candidate, candidate)
-            plain = all(math.isfinite(number) for number in (squares, *sides))
-            lost = squares < _TINY and bool(delta.any())
-            if reference.dtype != np.float64 and (not plain or lost):
+            delta = np.subtract(candidate, reference, out=self._space.room("delta", reference.size, reference.dtype))
+            sums = _Sums.of(reference, candidate, delta)
+            lost = sums.squares < _TINY and bool(delta.any())
+            if reference.dtype != np.float64 and (not sums.finite or lost):
                 reference, candidate = reference.astype(np.float64), candidate.astype(np.float64)
                 delta = candidate - reference
-            if not plain:
+            if not sums.finite:
                 reference, candidate, delta = self._finite_part(reference, candidate, delta)
-            if not plain or lost:
-                squares = dot(delta, delta)
-                sides = dot(reference, reference), dot(candidate, candidate)
+            if not sums.finite or lost:
+                sums = _Sums.of(reference, candidate, delta)
             self._finite += int(reference.size)
-            self._squares += squares
-            self._reference_squares += sides[0]
-            self._candidate_squares += sides[1]
-            self._dot += dot(reference, candidate)
+            self._squares += sums.squares
+            self._reference_squares += sums.reference
+            self._candidate_squares += sums.candidate
+            self._dot += sums.product
             self._numbers(reference, candidate, delta)
         self._seen += int(reference.size)
 
@@ -94,13 +118,13 @@ class DifferenceAccumulator:
     def _numbers(self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any]) -> None:
         import numpy as np
 
-        size = np.abs(reference)
+        size = np.abs(reference, out=self._space.room("size", reference.size, reference.dtype))
         peak = largest = float(size.max(initial=0.0))
         if peak >= _SENTINEL:
             self._sentinel = max(self._sentinel, peak)
             peak = float(size[size < _SENTINEL].max(initial=0.0))
         self._peak = max(self._peak, peak)
-        unequal = int(np.count_nonzero(reference != candidate))
+        unequal = int(np.count_nonzero(np.not_equal(delta, 0, out=self._space.room("flags", delta.size, bool))))
         self._unequal += unequal
         if not unequal:
             self._worst = max(self._worst, 0.0)
@@ -114,8 +138,15 @@ class DifferenceAccumulator:
             self._worst, self._worst_at = exact, self._seen + worst
         self._beside_mask(reference, candidate, size, magnitude, largest, exact)
         if exact > self._atol:
-            self._beyond += int(np.count_nonzero(magnitude > self._atol + self._rtol * size))
-        self._raise_relative(magnitude, size)
+            self._beyond += self._beyond_in(magnitude, size)
+        self._raise_relative(magnitude, size, exact)
+
+    def _beyond_in(self, magnitude: NDArray[Any], size: NDArray[Any]) -> int:
+        import numpy as np
+
+        allowed = np.multiply(size, self._rtol, out=self._space.room("allowed", size.size, size.dtype))
+        allowed += self._atol
+        return int(np.count_nonzero(np.greater(magnitude, allowed, out=self._space.room("flags", size.size, bool))))
 
     def _beside_mask(
         self,
@@ -136,11 +167,14 @@ class DifferenceAccumulator:
         self._unmasked_worst = max(self._unmasked_worst, worst)
         self._unmasked_peak = max(self._unmasked_peak, peak)
 
-    def _raise_relative(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
-        """Only elements that are relatively worse than all before are divided."""
+    def _raise_relative(self, magnitude: NDArray[Any], size: NDArray[Any], worst: float) -> None:
+        """Only elements that are relatively worse than all before are divided; no magnitude is beyond ``worst``."""
         import numpy as np
 
-        worse = magnitude > self._relative * size
+        if float(size.min()) * self._relative > worst:
+            return
+        allowed = np.multiply(size, self._relative, out=self._space.room("allowed", size.size, size.dtype))
+        worse = np.greater(magnitude, allowed, out=self._space.room("flags", size.size, bool))
         if worse.any():
             places = np.flatnonzero(worse)
             places = places[size[places] > 0]

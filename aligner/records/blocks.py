@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
+    from numpy.typing import DTypeLike, NDArray
 
 T = TypeVar("T")
 
-BLOCK = 1 << 16
+BLOCK = 1 << 17
 """Elements of a block."""
 ROW = 1 << 13
 """Elements of a row: few enough for a BLAS not to wake its threads, which would keep a core busy waiting for more."""
@@ -38,6 +38,22 @@ def total(array: NDArray[Any]) -> float:
     whole = array.size - array.size % ROW
     rest = float(array[whole:].sum())
     return rest + float(array[:whole].reshape(-1, ROW).sum(axis=1).sum(dtype=np.float64))
+
+
+class Workspace:
+    """Arrays for what is computed block by block; an allocator would ask for new pages for each."""
+
+    def __init__(self) -> None:
+        self._arrays: dict[tuple[str, str], NDArray[Any]] = {}
+
+    def room(self, use: str, size: int, dtype: DTypeLike) -> NDArray[Any]:
+        """An array of that many elements with arbitrary content, the same one each time for one use."""
+        import numpy as np
+
+        key = use, np.dtype(dtype).char
+        if key not in self._arrays or self._arrays[key].size < size:
+            self._arrays[key] = np.empty(size, dtype)
+        return self._arrays[key][:size]
 
 
 _WORTHWHILE = 1 << 20
