@@ -162,6 +162,7 @@ def _offset(graph: Graph, measured: Measured, nodes: Sequence[Node]) -> float:
         return 0.0
     vectors = [graph.weights[name] for name in measured.pair.candidate_region.weights if name in graph.weights]
     vectors = [weight for weight in vectors if len(weight.shape) == 1 and 0 < weight.shape[0] <= _LONGEST_BIAS]
+    vectors = [weight for weight in vectors if weight.quantization is not None or weight.dtype.endswith(_FLOATS)]
     return max((_magnitude(weight) for weight in vectors), default=0.0)
 
 
