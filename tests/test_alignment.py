@@ -192,3 +192,19 @@ def test_the_sum_with_a_bias_is_not_the_sum_with_a_residual():
     ends = [b.node("softmax", (value,), (1, 4, 6)) for b, value in ((reference, total), (candidate, biased))]
     pairs = pairing(reference.graph(ends[0]), candidate.graph(ends[1]))
     assert pairs[biased].reference == total and product not in pairs
+
+
+def test_a_root_divided_by_one_stands_for_a_reciprocal_root():
+    reference, candidate = GraphBuilder(prefix="r"), GraphBuilder(prefix="c")
+    x, other = (builder.input(f"{builder.prefix}x", (1, 6, 1)) for builder in (reference, candidate))
+    right = reference.node("unary", (x,), (1, 6, 1))
+    root = candidate.node("sqrt", (other,), (1, 6, 1))
+    wrong = candidate.node("div", (root, candidate.weight([1.0])), (1, 6, 1))
+    ends = [
+        b.node("mul", (value, x0), (1, 6, 1)) for b, value, x0 in ((reference, right, x), (candidate, wrong, other))
+    ]
+    graphs = reference.graph(ends[0]), candidate.graph(ends[1])
+    size = {x: 4.0, other: 4.0, right: 0.5, root: 2.0, wrong: 2.0, ends[0]: 2.0, ends[1]: 8.0}
+    sketches = [{v: Sketch((1, 6, 1), "float32", size[v], size[v], 0.0, 2 * size[v]) for v in g.values} for g in graphs]
+    pairs = pairing(*graphs, reference_sketches=sketches[0], candidate_sketches=sketches[1])
+    assert pairs[wrong].reference == right and root not in pairs

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from aligner.alignment.compatibility import SUNDRY, agree, same_word, weight_sizes
 from aligner.alignment.matching import Matching
 from aligner.alignment.skeleton import UNLESS_CHANGED, Skeleton
 from aligner.records.graph import Node
@@ -24,7 +25,44 @@ def revived(matching: Matching) -> Revived:
     partners = {index: node.index for index, node in matching.node_partner.items()}
     sources = {index: node.index for index, node in matching.node_source.items()}
     roots = {reference: candidate for reference, (candidate, _) in matching.roots.items()}
-    return _standing_for(right, left, matching.root_source, sources), _standing_for(left, right, roots, partners)
+    behind = _behind_others(matching)
+    return (
+        _standing_for(right, left, matching.root_source, sources) | behind[0],
+        _standing_for(left, right, roots, partners) | behind[1],
+    )
+
+
+def _behind_others(matching: Matching) -> Revived:
+    """Neutral nodes of one side alone behind an operation that is not the other side's: the two are one on that side.
+
+    A square root divided by one stands for a reciprocal square root, and it is the division that is wrong.
+    """
+    sides = matching.reference, matching.candidate
+    found: tuple[set[int], set[int]] = (set(), set())
+    for reference, (candidate, _) in matching.roots.items():
+        roots = reference, candidate
+        makers = [side.producer.get(root) for side, root in zip(sides, roots, strict=True)]
+        if makers[0] is None or makers[1] is None or _one_operation(makers[0], makers[1]):
+            continue
+        if any(weight_sizes(side, maker) for side, maker in zip(sides, makers, strict=True) if maker is not None):
+            continue
+        if agree(sides[0].sketches.get(reference), sides[1].sketches.get(candidate)) is not False:
+            continue
+        neutral = [_neutral(side, root) for side, root in zip(sides, roots, strict=True)]
+        if bool(neutral[0]) != bool(neutral[1]):
+            found[0].update(neutral[0])
+            found[1].update(neutral[1])
+    return frozenset(found[0]), frozenset(found[1])
+
+
+def _one_operation(reference: Node, candidate: Node) -> bool:
+    same = reference.kind == candidate.kind
+    return same and (reference.kind not in SUNDRY or same_word(reference.op, candidate.op))
+
+
+def _neutral(skeleton: Skeleton, root: str) -> set[int]:
+    steps = [skeleton.producer[value] for value in skeleton.members(root) if value != root]
+    return {step.index for step in steps if step.kind in UNLESS_CHANGED}
 
 
 def _standing_for(
