@@ -45,6 +45,8 @@ class Session(ABC):
     can_inject: ClassVar[bool] = True
     runs_concurrently: ClassVar[bool] = True
     """Whether a run may begin before another of the same session has ended."""
+    predicts_aside: ClassVar[bool] = False
+    """Whether ``predict`` may run beside any other work: it draws from no generator that others share."""
     observes_faithfully: ClassVar[bool] = False
     """Whether observed runs compute with the same kernels as ``predict``; elsewhere looking may disable fusions."""
 

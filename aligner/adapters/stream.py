@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import closing
-from typing import Generic, TypeVar, cast
+from collections.abc import Callable, Generator, Iterator
+from typing import Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -64,7 +63,7 @@ class _Handover(Generic[T]):
             self.condition.notify_all()
 
 
-def stream(push: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
+def stream(push: Callable[[Callable[[T], None]], None]) -> Generator[T]:
     """Run ``push(emit)`` in a thread of its own and yield what it emits, in order.
 
     An exception of the run surfaces at the consumer; closing the iterator makes the next ``emit`` raise RunAbandoned.
@@ -72,23 +71,22 @@ def stream(push: Callable[[Callable[[T], None]], None]) -> Iterator[T]:
     return _drawn(push, _Handover())
 
 
-def ahead(items: Iterator[T], room: int, size: Callable[[T], int]) -> Iterator[T]:
+def ahead(items: Iterator[T], room: int, size: Callable[[T], int]) -> Generator[T]:
     """The same items, made in a thread of its own that runs ahead by as much as ``room`` holds, told by ``size``."""
 
     def push(emit: Callable[[T], None]) -> None:
-        with closing(cast("_Closable", items)):
+        try:
             for item in items:
                 emit(item)
                 del item  # else it would live until the next one is there
+        finally:
+            if isinstance(items, Generator):
+                items.close()
 
     return _drawn(push, _Handover(room, size))
 
 
-class _Closable:
-    def close(self) -> None: ...
-
-
-def _drawn(push: Callable[[Callable[[T], None]], None], handover: _Handover[T]) -> Iterator[T]:
+def _drawn(push: Callable[[Callable[[T], None]], None], handover: _Handover[T]) -> Generator[T]:
     def work() -> None:
         try:
             push(handover.put)

@@ -33,6 +33,7 @@ from aligner.api.probing import Alter, Targets, probed
 from aligner.api.repetition import unsteady
 from aligner.api.result import Result
 from aligner.api.side import OpenSide
+from aligner.api.untouched import Answer, Untouched
 from aligner.api.weighing import tally
 from aligner.capture.profile import profile
 from aligner.diagnosis.causes import find_causes
@@ -221,14 +222,17 @@ class _Comparing:
         with self._clock.phase("feed"):
             feeding = self._feeding(inputs)
             fed = feeding.prepared()
-        with self._clock.phase("observe"):
+        with self._clock.phase("observe"), Untouched() as untouched:
+            untouched.begin((self._reference, self._candidate))
             fed = feeding.settled(fed)
-        self._notes += [*fed.notes, *fed.warnings]
-        if self._outgrows_memory():
-            passes, alignment = self._sweep(fed)
-            return self._conclude(passes, alignment, fed)
-        with self._clock.phase("observe"):
-            self._observe()
+            self._notes += [*fed.notes, *fed.warnings]
+            large = self._outgrows_memory()
+            answers = self._observe(untouched, large=large)
+        passes, alignment = self._sweep(fed, answers) if large else self._measured(fed)
+        return self._conclude(passes, alignment, fed)
+
+    def _measured(self, fed: PreparedFeeds) -> tuple[Passes, Alignment]:
+        """Pairs and errors from tensors that were kept."""
         with self._clock.phase("align"):
             alignment = self._align(fed)
         passes = self._passes(alignment)
@@ -236,23 +240,20 @@ class _Comparing:
             passes.accumulated()
         with self._clock.phase("local"):
             self._local(passes, passes.local)
-        return self._conclude(passes, alignment, fed)
+        return passes, alignment
 
     def _passes(self, alignment: Alignment) -> Passes:
         return Passes(self._reference, self._candidate, alignment.pairs, self._options.atol, self._options.rtol)
 
     def _outgrows_memory(self) -> bool:
         """Whether the tensors of a side, as far as its shapes are known, are too many to keep; notes what to expect."""
-        with self._clock.phase("observe"):
-            expected = [expected_profile(side.graph) for side in (self._reference, self._candidate)]
+        expected = [expected_profile(side.graph) for side in (self._reference, self._candidate)]
         budget = memory.keep_budget(self._options.memory_limit) // 2
         self._reference.profile, self._candidate.profile = expected
         return all(one is not None for one in expected) and any(one.size > budget for one in expected if one)
 
-    def _sweep(self, fed: PreparedFeeds) -> tuple[Passes, Alignment]:
+    def _sweep(self, fed: PreparedFeeds, answers: Mapping[str, Answer]) -> tuple[Passes, Alignment]:
         """Both models in lockstep; whatever the sketches change about the pairs is measured by further runs."""
-        with self._clock.phase("observe"):
-            untouched = self._untouched()
         with self._clock.phase("align"):
             alignment = self._align(fed, sketched=False)
         memory.give_back()
@@ -264,7 +265,7 @@ class _Comparing:
             sweep = Lockstep(passes, self._reference, self._candidate, local=local, budget=budget)
             as_expected = sweep.run(alignment.pairs)
         for side, survey in zip((self._reference, self._candidate), sweep.surveys, strict=True):
-            self._watch_observer(side, untouched.get(side.role, survey.kept))
+            self._watch_observer(side, answers.get(side.role, survey.kept))
         with self._clock.phase("align"):
             alignment = self._align(fed)
         if not as_expected:
@@ -276,12 +277,6 @@ class _Comparing:
             done = local and as_expected and not others
             self._local(passes, (lambda: None) if done else passes.local)
         return passes, alignment
-
-    def _untouched(self) -> dict[str, tuple[CapturedTensor, ...]]:
-        """What the untouched models answer; a reference that is observed faithfully need not be asked."""
-        reference, candidate = self._reference, self._candidate
-        asked = (candidate,) if reference.session.observes_faithfully else (reference, candidate)
-        return {side.role: side.predict() for side in asked}
 
     def _watch_observer(self, side: OpenSide, untouched: Sequence[CapturedTensor]) -> None:
         self._observer.keep(side, untouched)
@@ -295,12 +290,21 @@ class _Comparing:
         sides = self._reference, self._candidate
         return Feeding(sides, given, options.preprocessing, options.seed, options.alter)
 
-    def _observe(self) -> None:
+    def _observe(self, untouched: Untouched, *, large: bool) -> dict[str, Answer]:
+        """What the untouched models answer, and each side's profile where the tensors can be kept.
+
+        Of a large model a reference that is observed faithfully need not be asked.
+        """
         budget = memory.keep_budget(self._options.memory_limit) // 2
+        answers: dict[str, Answer] = {}
         for side in (self._reference, self._candidate):
-            untouched = side.predict()
-            side.profile = profile(side.run(None), budget)
-            self._watch_observer(side, untouched)
+            if large and side is self._reference and side.session.observes_faithfully:
+                continue
+            answers[side.role] = untouched.of(side)
+            if not large:
+                side.profile = profile(side.run(None), budget)
+                self._watch_observer(side, answers[side.role])
+        return answers
 
     def _align(self, fed: PreparedFeeds, *, sketched: bool = True) -> Alignment:
         progress.enter("", "pairing tensors")

@@ -9,7 +9,8 @@ when the sketches are there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
 
 from aligner.adapters.stream import ahead
 from aligner.api.injected_run import InjectedRun
@@ -76,13 +77,16 @@ class Lockstep:
         if self._injected is not None:
             uses.update(self._injected.uses())
         room = min(_AHEAD, self._budget)
-        pool = TensorPool(ahead(self._watched(0), room, _held), uses, self._budget)
-        other: Iterator[_Local] = iter(())
-        if self._injected is not None:
-            other = ahead(self._injected.over(pool), room, lambda item: _held(item[1]))
         shown = self._injected.shown if self._injected is not None else {}
-        try:
-            for done, tensor in enumerate(ahead(self._watched(1), room, _held)):
+        with ExitStack() as closing:  # the runs that read from the pool end first
+            pool = TensorPool(ahead(self._watched(0), room, _held), uses, self._budget)
+            closing.callback(pool.close)
+            own = ahead(self._watched(1), room, _held)
+            closing.callback(own.close)
+            other = self._ahead_on(pool, room)
+            closing.callback(other.close)
+            progress.enter("", "running both models side by side")
+            for done, tensor in enumerate(own):
                 progress.advance(done, len(by_value))
                 pair = by_value.get(tensor.value)
                 expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
@@ -96,9 +100,12 @@ class Lockstep:
             while self._advance(other):
                 pass
             pool.exhaust()
-        finally:
-            pool.close()
         return self._adopt()
+
+    def _ahead_on(self, pool: TensorPool, room: int) -> Generator[_Local]:
+        """The candidate on the reference's tensors; nothing where it does not run."""
+        local = iter(()) if self._injected is None else self._injected.over(pool)
+        return ahead(local, room, lambda item: _held(item[1]))
 
     def _advance(self, injected: Iterator[_Local]) -> bool:
         following = next(injected, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,10 +73,12 @@ class OnnxSession(Session):
     """
 
     framework: ClassVar[str] = "onnx"
+    predicts_aside: ClassVar[bool] = True
 
     def __init__(self, file: OnnxFile, engine: Engine, memory_limit: int | None = None) -> None:
         self._file, self._engine, self._memory_limit = file, engine, memory_limit
         self._prepared: tuple[object, _Prepared] | None = None
+        self._preparing = threading.Lock()
         self._inputs = index_program(file, file.skeleton, {}).inputs
 
     @property
@@ -127,12 +130,17 @@ class OnnxSession(Session):
         self._prepared = None
 
     def _prepare(self, feeds: Feeds | None) -> _Prepared:
-        """Inline branches and infer shapes for these feeds; the last answer is kept."""
-        model = self._file.skeleton
-        branching = is_branching(model)
+        """The model for these feeds; the last answer is kept."""
+        branching = is_branching(self._file.skeleton)
         key = None if feeds is None else digest(feeds) if branching else tuple(sorted(shapes_of(feeds).items()))
-        if self._prepared is not None and self._prepared[0] == key:
+        with self._preparing:
+            if self._prepared is None or self._prepared[0] != key:
+                self._prepared = key, self._prepare_anew(feeds, branching=branching)
             return self._prepared[1]
+
+    def _prepare_anew(self, feeds: Feeds | None, *, branching: bool) -> _Prepared:
+        """Inline branches and infer shapes."""
+        model = self._file.skeleton
         inlined = Inlined(model)
         if feeds is not None and branching:
             fed = check_feeds(self._inputs, feeds)
@@ -141,8 +149,7 @@ class OnnxSession(Session):
         types = infer_types(inlined.model, shapes, lambda names: self._ask(inlined.model, names))
         types |= settle_shapes(self._file, inlined.model, types, shapes, self._engine)
         program = index_program(self._file, inlined.model, types)
-        self._prepared = (key, _Prepared(program, build_graph(self._file, inlined, types)))
-        return self._prepared[1]
+        return _Prepared(program, build_graph(self._file, inlined, types))
 
     def _decide(self, feeds: Mapping[str, Any], model: Any, conditions: list[str]) -> dict[str, bool]:
         program = index_program(self._file, model, {})
