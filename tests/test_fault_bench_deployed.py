@@ -145,3 +145,17 @@ def test_a_slow_peer_is_asked_about_a_seeded_sample(monkeypatch, tmp_path):
     assert [each["peers"][slow.name] for each in asked].count(TOOK) == 2
     assert asked == bench.ask_sample(records, tmp_path, 0)
     assert "took 2 of 5 pairs, a seeded sample of the 5 it can take" in states(asked, asked=True)[slow.name]
+
+
+def test_a_child_that_fails_hangs_or_dies_is_one_failed_case(tmp_path):
+    import os
+    import time
+
+    from benchmarks.faults.process import run_apart
+
+    log = tmp_path / "log"
+    assert run_apart(len, "abc", log=log, timeout=20).value == 3
+    assert run_apart(len, 3, log=log, timeout=20).status == "error"
+    assert run_apart(os._exit, 3, log=log, timeout=20).status == "crashed"
+    assert run_apart(time.sleep, 60, log=log, timeout=1).status == "timeout"
+    assert "Timeout" in log.read_text()  # with the place where it hung

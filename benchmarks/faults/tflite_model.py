@@ -11,7 +11,6 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from benchmarks.faults.architectures import Feeds, channels_fitted
 
@@ -216,6 +215,9 @@ class TfliteModel:
         return found
 
     def _ran(self, *, preserve: bool) -> Any:
+        # not at the top: cases are forks of a process that has loaded as few runtimes as can be
+        from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
         interpreter = Interpreter(
             model_content=self.packed(),
             experimental_preserve_all_tensors=preserve,
