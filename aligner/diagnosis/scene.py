@@ -65,6 +65,9 @@ def change_node(node: Node, edit: Callable[[Operation], Operation]) -> Change:
 
 _RECODING = frozenset({"transpose", "cast", "identity", "dequantize", "reshape"})
 
+_MOST_CONSTANT = 64
+"""Nodes before a region's constant operands that are looked at."""
+
 
 class Part:
     """One side of a scene: its nodes, and the means to compute them again."""
@@ -95,6 +98,21 @@ class Part:
                 if node.kind == kind:
                     return node
         return self.nodes[-1] if self.nodes else None
+
+    @cached_property
+    def constant_nodes(self) -> tuple[Node, ...]:
+        """What computes the region's constant operands (position embeddings, biases by distance), in order."""
+        found: dict[int, Node] = {}
+        inside = set(self.region.nodes)
+        names = [name for node in self.nodes for name in node.inputs]
+        while names and len(found) < _MOST_CONSTANT:
+            name = names.pop()
+            node = self._all.get(name)
+            if node is None or name in self.region.inputs or node.index in inside or node.index in found:
+                continue
+            found[node.index] = node
+            names += node.inputs
+        return tuple(found[index] for index in sorted(found))
 
     def stored(self, name: str) -> Weight | None:
         """The weight that a value is, or is moved or recoded from."""
@@ -188,7 +206,8 @@ class Part:
         """
         fresh: dict[str, Array] = dict(change.arrays) if change else {}
         edits = change.operations if change else {}
-        for node in self.nodes:
+        inside = edits.keys() <= set(self.region.nodes)
+        for node in self.nodes if inside else (*self.constant_nodes, *self.nodes):
             touched = node.index in edits or any(name in fresh for name in node.inputs)
             if change is not None and not touched:
                 continue
@@ -345,10 +364,11 @@ class Scene:
         """Likewise when a value or weight of one side holds something else."""
         return lambda: self.predict(part.side, Change(arrays={name: array}))
 
-    def nodes(self, *kinds: str) -> Iterator[tuple[Part, Node, Operation]]:
-        """Nodes of these kinds that are understood: the reference's first."""
+    def nodes(self, *kinds: str, constant: bool = False) -> Iterator[tuple[Part, Node, Operation]]:
+        """Nodes of these kinds that are understood: the reference's first; those of ``constant`` operands as well."""
         for part in self.parts:
-            for node in part.of_kind(*kinds):
+            before = [node for node in part.constant_nodes if node.kind in kinds] if constant else []
+            for node in (*before, *part.of_kind(*kinds)):
                 operation = part.operation(node)
                 if operation is not None:
                     yield part, node, operation

@@ -84,7 +84,7 @@ class EmbeddingOffset(Cause):
         """Indices moved by one or two."""
         if not scene.gap > 0:
             return
-        for part, node, operation in scene.nodes("embedding", "gather"):
+        for part, node, operation in scene.nodes("embedding", "gather", constant=True):
             for offset in (1, -1, 2, -2):
                 shift = offset if part.side == 0 else -offset
                 yield Claim(

@@ -40,6 +40,31 @@ def concatenate(operation: Operation) -> Array:
     return np.concatenate(operation.data, axis=operation.settings["axis"])
 
 
+@reads("slice")
+def read_slice(call: Call) -> Operation:
+    """As ONNX has it: starts, ends, axes and steps are operands; setting places: (axis, start, end, step) of each."""
+    x = call.need(0)
+    if call.node.op != "Slice" or len(call.operands) < 3:
+        raise Unsupported(call.node.op)
+    starts, ends = ([int(number) for number in call.need(place).reshape(-1)] for place in (1, 2))
+    given = [call.operand(place) for place in (3, 4)]
+    axes = [int(number) for number in given[0].reshape(-1)] if given[0] is not None else list(range(len(starts)))
+    steps = [int(number) for number in given[1].reshape(-1)] if given[1] is not None else [1] * len(starts)
+    if not len(starts) == len(ends) == len(axes) == len(steps) or min(steps, default=1) < 1:
+        raise Unsupported(call.node.op)
+    return Operation("slice", {"places": tuple(zip(axes, starts, ends, steps, strict=True))}, (x,))
+
+
+@computes("slice")
+def cut(operation: Operation) -> Array:
+    """Parts of some axes."""
+    x = operation.data[0]
+    index = [slice(None)] * x.ndim
+    for axis, start, end, step in operation.settings["places"]:
+        index[axis] = slice(start, end, step)
+    return x[tuple(index)]
+
+
 @reads("transpose")
 def read_transpose(call: Call) -> Operation:
     """Setting perm."""
