@@ -152,10 +152,10 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
         with clock.phase("load"):
             sides.append(open_side("reference", reference, options.reference_options, options.seed))
             sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
-        result = _Comparing(sides[0], sides[1], options, clock, candidate).run(inputs)
+        with memory.settled():
+            result = _Comparing(sides[0], sides[1], options, clock, candidate).run(inputs)
     finally:
-        while sides:
-            _release(sides.pop(0))
+        _release(sides)
     if options.probe:
         targets = Targets(reference, candidate, (options.reference_options, options.candidate_options), options.seed)
         plain = replace(options, probe=False)
@@ -166,12 +166,14 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
     return result
 
 
-def _release(side: OpenSide) -> None:
-    """Close a session and let its runtime die now, while a crash can still be told from a finished report."""
-    progress.enter(side.role, "releasing", side.path)
-    side.profile = None
-    side.session.close()
-    del side
+def _release(sides: list[OpenSide]) -> None:
+    """Close the sessions and let their runtimes die now, while a crash can still be told from a finished report."""
+    for side in sides:
+        progress.enter(side.role, "releasing", side.path)
+        side.profile = None
+        side.session.close()
+    side = None  # type: ignore[assignment]  # the name would keep the last one
+    sides.clear()
     gc.collect()
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from aligner.records.alignment import Sketch
@@ -15,7 +17,7 @@ _SHARE = 4
 _MOST = 1 << 30
 """Bytes beyond which keeping tensors gains little: in lockstep they need not be kept."""
 _FALLBACK = 2 << 30
-_REUSED = 128 << 20
+_REUSED = 64 << 20
 """Bytes up to which a tensor's pages are worth keeping for the next one."""
 _DISTURBED = 1e-4
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
@@ -58,6 +60,16 @@ def keep_pages() -> None:
     mallopt(_ARENA_MAX, 1)
     mallopt(_MMAP_THRESHOLD, _REUSED)
     mallopt(_TRIM_THRESHOLD, 2 * _REUSED)
+
+
+@contextmanager
+def settled() -> Iterator[None]:
+    """Keep the garbage collector from going through everything that is there already, frameworks above all."""
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
 
 
 def observer_effect(
