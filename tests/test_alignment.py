@@ -208,3 +208,18 @@ def test_a_root_divided_by_one_stands_for_a_reciprocal_root():
     sketches = [{v: Sketch((1, 6, 1), "float32", size[v], size[v], 0.0, 2 * size[v]) for v in g.values} for g in graphs]
     pairs = pairing(*graphs, reference_sketches=sketches[0], candidate_sketches=sketches[1])
     assert pairs[wrong].reference == right and root not in pairs
+
+
+def test_a_product_that_ends_a_spelled_out_activation_is_no_other_product():
+    def network(prefix, spelled):
+        builder = GraphBuilder(prefix=prefix)
+        x = builder.input(f"{prefix}x", (1, 4, 6))
+        gate = builder.node("tanh", (x,), (1, 4, 6))
+        inner = builder.node("sigmoid", (x,), (1, 4, 6)) if spelled else None
+        silu = builder.node("mul", (x, inner), (1, 4, 6)) if inner else builder.node("silu", (x,), (1, 4, 6))
+        return builder.graph(builder.node("softmax", (builder.node("mul", (gate, silu), (1, 4, 6)),), (1, 4, 6))), silu
+
+    (reference, silu), (candidate, product) = network("r", spelled=False), network("c", spelled=True)
+    answers = {pair.candidate: pair.reference for pair in pairing(reference, candidate).values()}
+    assert answers[product] == silu
+    assert answers["cmul_3"] == "rmul_2" and "csigmoid_1" not in answers

@@ -7,6 +7,8 @@ from aligner.alignment.skeleton import Skeleton
 from aligner.records.graph import Node
 
 _AFFINE = frozenset({"add", "sub", "mul", "div"})
+_ELEMENTWISE = _AFFINE | {"sigmoid", "tanh", "erf", "exp", "clip", "relu6", "hardsigmoid", "softplus", "pow", "neg"}
+_LONGEST_FUNCTION = 6
 _LINEAR = frozenset({"conv", "conv_transpose", "matmul"})
 
 
@@ -29,6 +31,24 @@ def adds_bias(skeleton: Skeleton, node: Node) -> bool:
     if linear is None or linear.kind not in _LINEAR or biased(skeleton, linear):
         return False
     return with_bias(skeleton, data[0]) == node.outputs[0] and bool(skeleton.weight_roots(node))
+
+
+def gates_itself(skeleton: Skeleton, node: Node) -> bool:
+    """Whether a product is that of a tensor and a function of it alone: the end of a SiLU that is spelled out."""
+    data = [skeleton.root(name) for name in skeleton.data_inputs(node)] if node.kind == "mul" else []
+    return len(data) == 2 and (_computed_from(skeleton, *data) or _computed_from(skeleton, data[1], data[0]))
+
+
+def _computed_from(skeleton: Skeleton, value: str, source: str) -> bool:
+    for _ in range(_LONGEST_FUNCTION):
+        node = skeleton.producer.get(value)
+        data = skeleton.data_inputs(node) if node is not None and node.kind in _ELEMENTWISE else []
+        if len(data) != 1:
+            return False
+        value = skeleton.root(data[0])
+        if value == source:
+            return True
+    return False
 
 
 def with_constant(skeleton: Skeleton, value: str, kinds: frozenset[str] = _AFFINE) -> str:

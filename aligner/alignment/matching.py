@@ -21,7 +21,7 @@ from aligner.alignment.compatibility import (
     same_word,
     weight_sizes,
 )
-from aligner.alignment.layer_ends import adds_bias, biased, tail, with_affine, with_bias, with_constant
+from aligner.alignment.layer_ends import adds_bias, biased, gates_itself, tail, with_affine, with_bias, with_constant
 from aligner.alignment.skeleton import Skeleton
 from aligner.records.graph import Node
 
@@ -72,6 +72,8 @@ class Matching:
         if reference.index in self.node_partner or candidate.index in self.node_source:
             return False
         if self._one_adds_a_bias(reference, candidate) or _opposed(reference, candidate):
+            return False
+        if gates_itself(self.reference, reference) != gates_itself(self.candidate, candidate):
             return False
         self.node_partner[reference.index] = candidate
         self.node_source[candidate.index] = reference
