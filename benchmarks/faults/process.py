@@ -15,9 +15,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_FORKS, _PATIENCE = 3, 20.0
-"""How often a child is forked that does not begin, and how many seconds it has for that."""
-
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
@@ -35,7 +32,8 @@ def run_apart(function: Callable[..., Any], *given: Any, log: Path, timeout: flo
     answer = log.with_suffix(".answer")
     answer.unlink(missing_ok=True)
     start = time.perf_counter()
-    process = _started((function, given, log, answer, timeout), answer.with_suffix(".begun"))
+    process = multiprocessing.get_context("fork").Process(target=_work, args=(function, given, log, answer, timeout))
+    process.start()
     process.join(timeout)
     seconds = time.perf_counter() - start
     if process.is_alive():
@@ -50,37 +48,17 @@ def run_apart(function: Callable[..., Any], *given: Any, log: Path, timeout: flo
     return Outcome(status, value, seconds, peak)
 
 
-def _started(given: tuple[Any, ...], begun: Path) -> Any:
-    """A child that has begun to work: a fork may inherit a lock of a runtime's thread, and is made again then."""
-    for _ in range(_FORKS):
-        begun.unlink(missing_ok=True)
-        process = multiprocessing.get_context("fork").Process(target=_work, args=(*given, begun))
-        process.start()
-        patience = time.perf_counter() + _PATIENCE
-        while process.is_alive() and not begun.exists() and time.perf_counter() < patience:
-            time.sleep(0.005)
-        if begun.exists() or not process.is_alive():
-            break
-        process.kill()
-        process.join()
-    begun.unlink(missing_ok=True)
-    return process
-
-
 def peak_megabytes() -> float:
     """The largest resident size of this process so far."""
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def _work(
-    function: Callable[..., Any], given: tuple[Any, ...], log: Path, answer: Path, timeout: float, begun: Path
-) -> None:
+def _work(function: Callable[..., Any], given: tuple[Any, ...], log: Path, answer: Path, timeout: float) -> None:
     with log.open("ab") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
     faulthandler.enable(2)
     faulthandler.dump_traceback_later(0.95 * timeout, file=2)  # where it hangs stands in the log
-    begun.touch()
     try:
         result = ("ok", function(*given), peak_megabytes())
     except Exception:  # noqa: BLE001 - whatever happens is the case's result
