@@ -61,3 +61,15 @@ def test_weights_that_this_input_does_not_reach_are_told():
     assert result.verdict == "aligned"
     told = [note for note in result.comparison.notes if "without effect" in note]
     assert len(told) == 1 and "kernel of /2/Gemm" in told[0]
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_an_approximation_too_small_to_matter_is_told_by_its_setting(approximate):
+    import torch
+
+    module, other = torch.nn.GELU(), torch.nn.GELU(approximate=approximate)
+    x = (np.random.default_rng(0).normal(size=(4, 24)) * 0.05).astype(np.float32)
+    result = aligner.compare(module, other, [x])
+    assert result.verdict == ("aligned" if approximate == "none" else "diverged")
+    if approximate == "tanh":
+        assert result.causes[0].id == "activation-variant"

@@ -104,14 +104,18 @@ def _order(item: Measured) -> tuple[int, ...] | None:
 
 
 def _settled(graphs: tuple[Graph, Graph], item: Measured, own: Judgement) -> Judgement:
-    """Where the error is near its bound: guilty if weights or settings differ, innocent if they are the same."""
+    """Where the error is near its bound: guilty if weights or settings differ, innocent if they are the same.
+
+    So it is where the error passes what rounding explains and is too small to matter.
+    """
     if own.verdict not in {"aligned", "introduced"} or item.local is None or not own.bound or own.note:
         return own
-    if not LEAST * own.bound < item.local.errors.max_abs <= MOST * own.bound:
+    error = item.local.errors.max_abs
+    if error <= LEAST * own.bound or error > MOST * own.bound and own.verdict != "aligned":
         return own
     words = difference_in(graphs, item)
     if words:
-        return Judgement("introduced", own.bound, f"the error is near what rounding explains, but {words} differ")
+        return Judgement("introduced", own.bound, f"the error is small, but {words} differ")
     if words == "" and own.verdict == "introduced":
         note = "a little more than rounding explains, and every weight and setting is the reference's"
         return Judgement("aligned", own.bound, note)
