@@ -111,7 +111,7 @@ def _settled(graphs: tuple[Graph, Graph], item: Measured, own: Judgement) -> Jud
     if own.verdict not in {"aligned", "introduced"} or item.local is None or not own.bound or own.note:
         return own
     error = item.local.errors.max_abs
-    if error <= LEAST * own.bound or error > MOST * own.bound and own.verdict != "aligned":
+    if error <= LEAST * own.bound or (error > MOST * own.bound and own.verdict != "aligned"):
         return own
     words = difference_in(graphs, item)
     if words:
