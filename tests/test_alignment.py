@@ -13,6 +13,7 @@ from aligner.alignment.engine import align
 from aligner.alignment.layout import axes_between, to_first, to_last
 from aligner.alignment.mapping import read_mapping, resolve
 from aligner.alignment.sequence import heaviest_common_subsequence
+from aligner.alignment.skeleton import read
 from aligner.errors import MappingError
 from aligner.records.alignment import Sketch
 
@@ -223,3 +224,13 @@ def test_a_product_that_ends_a_spelled_out_activation_is_no_other_product():
     answers = {pair.candidate: pair.reference for pair in pairing(reference, candidate).values()}
     assert answers[product] == silu
     assert answers["cmul_3"] == "rmul_2" and "csigmoid_1" not in answers
+
+
+@pytest.mark.parametrize(("number", "moves"), [(0.0, True), (1e-12, False)])
+def test_an_epsilon_too_small_to_show_is_an_operation_all_the_same(number, moves):
+    builder = GraphBuilder()
+    x = builder.input("x", (1, 4, 6))
+    total = builder.node("add", (x, builder.weight([number])), (1, 4, 6))
+    graph = builder.graph(total)
+    same = Sketch((1, 4, 6), "float32", 1.0, 1.5, 0.5, 3.0)
+    assert read(graph, {x: same, total: same}).moves(graph.nodes[0]) is moves

@@ -96,7 +96,7 @@ class Skeleton:
         """Whether the one tensor a node reads leaves it with the same elements."""
         before, after = self.sketches.get(data), self.sketches.get(node.outputs[0])
         if node.kind in UNLESS_CHANGED:
-            return before is not None and before.finite and before == after
+            return before is not None and before.finite and before == after and self._neutral(node)
         if node.kind in _PICKING and _same_elements(before, after):
             return True
         if node.kind == "gather":
@@ -109,6 +109,17 @@ class Skeleton:
         if before is None or after is None:
             return True
         return before.size == after.size and not (node.kind == "quantize" and _clips(before, after))
+
+    def _neutral(self, node: Node) -> bool:
+        """Whether a constant, where there is one number to ask, is neutral by itself: an epsilon is only too small."""
+        neutral = 0.0 if node.kind in {"add", "sub"} else 1.0
+        given = node.attributes.get("other")
+        if isinstance(given, (int, float)):
+            return float(given) == neutral
+        stored = [self.graph.weights[name] for name in node.inputs if name in self.graph.weights]
+        if len(stored) != 1 or any(dim != 1 for dim in stored[0].shape):
+            return True
+        return float(stored[0].values().reshape(-1)[0]) == neutral
 
     def _rounds(self, before: str, after: str) -> bool:
         """Whether a cast goes from floats to integers: that computes something."""
