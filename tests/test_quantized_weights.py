@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from marks import requires_onnx
+from marks import requires_onnx, requires_torch
 
 import aligner
 
-pytestmark = requires_onnx
+pytestmark = [requires_onnx, requires_torch]
 
 
 def network(scales: np.ndarray | None, kernel: np.ndarray):
@@ -50,3 +50,13 @@ def test_scales_of_other_channels_are_a_fault_that_eight_bits_do_not_excuse(move
     if moved:
         assert "quantisation steps" in result.first_divergence.note
         assert result.first_divergence.candidate.name == "y"
+
+
+def test_weights_that_the_reference_computes_are_not_taken_for_zeros():
+    import torch
+
+    layer = torch.nn.utils.parametrizations.weight_norm(torch.nn.Linear(64, 16, bias=False)).eval()
+    kernel = layer.weight.detach().numpy().T.copy()
+    x = np.random.default_rng(0).standard_normal((4, 64)).astype(np.float32)
+    result = aligner.compare(layer, network(np.abs(kernel).max(axis=0) / 127, kernel), [x])
+    assert result.verdict == "aligned"

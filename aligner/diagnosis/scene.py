@@ -85,6 +85,7 @@ class Part:
         self._loaded: dict[str, Array] = {}
         self._operations: dict[int, Operation | None] = {}
         self._unknown: set[str] = set()
+        self._varying: dict[str, bool] = {}
 
     @cached_property
     def _all(self) -> dict[str, Node]:
@@ -178,9 +179,24 @@ class Part:
             value = self.graph.values.get(name) if name else None
             if value is None or value.shape is None or self.constant(name):
                 continue
+            if node.kind in _PRINCIPAL and not self._varies(name):
+                continue  # parameters that are computed: zeros would be taken for them
             dtype = np.int64 if "int" in (value.dtype or "") else np.float32
             found[name] = np.broadcast_to(dtype(0), [dim or 1 for dim in value.shape])
         return found
+
+    def _varies(self, name: str) -> bool:
+        """Whether a value depends on the model's inputs."""
+        if name not in self._varying:
+            seen, names = set[str](), [name]
+            while names and not seen & set(self.graph.inputs):
+                value = names.pop()
+                if value not in seen and value not in self.graph.weights:
+                    seen.add(value)
+                    maker = self._all.get(value)
+                    names += maker.inputs if maker is not None else []
+            self._varying[name] = bool(seen & set(self.graph.inputs))
+        return self._varying[name]
 
     def _call(self, node: Node, fresh: Mapping[str, Array]) -> Call:
         operands = [(fresh[n] if n in fresh else self.array(n)) if n else None for n in node.inputs]
