@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     """Value id → array in that value's layout; may be lazy: entries are read when the run reaches the value."""
 
 
+_LONG_RUN = 1 << 30
+"""Bytes of tensors from which on computing shapes alone is quicker than a run; it has modules of its own to import."""
+_LARGE = 64 << 20
+"""The same as bytes of weights and inputs, where no more is known."""
+
+
 @dataclass(frozen=True, slots=True)
 class OpenOptions:
     """What the user asked for when a model is opened; an adapter ignores what does not concern it."""
@@ -45,10 +51,18 @@ class Session(ABC):
     can_inject: ClassVar[bool] = True
     runs_concurrently: ClassVar[bool] = True
     """Whether a run may begin before another of the same session has ended."""
+    reads_statically: ClassVar[bool] = False
+    """Whether ``graph`` reads a file, where others run the model."""
+    expected_bytes: int | None = None
+    """Bytes of tensors that a run will show, told by whoever knows another form of the model; None: unknown."""
     predicts_aside: ClassVar[bool] = False
     """Whether ``predict`` may run beside any other work: it draws from no generator that others share."""
     observes_faithfully: ClassVar[bool] = False
     """Whether observed runs compute with the same kernels as ``predict``; elsewhere looking may disable fusions."""
+
+    def runs_long(self, held: int) -> bool:
+        """Whether a run is so long that one without numbers, for the shapes, pays; ``held``: weights and inputs."""
+        return held >= _LARGE if self.expected_bytes is None else self.expected_bytes >= _LONG_RUN
 
     @property
     @abstractmethod

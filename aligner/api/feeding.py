@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from aligner.api.lockstep import expected_profile
 from aligner.api.opening import side_info
 from aligner.api.probing import Alter, UnchangedError
 from aligner.api.side import OpenSide
@@ -34,11 +35,14 @@ class Feeding:
     def settled(self, fed: PreparedFeeds) -> PreparedFeeds:
         """Read both graphs; a side that declares no shapes and fails channels first is fed channels last.
 
-        What works by convention is never tried the other way. Raises the first error where neither order is taken, and
-        where the user has said how the data lie.
+        A graph that stands in its file comes first: it tells how much the other computes. What works by convention is
+        never tried the other way. Raises the first error where neither order is taken, and where the user has said how
+        the data lie.
         """
         turned: list[str] = []
-        for side in self.sides:
+        expected: int | None = None
+        for side in sorted(self.sides, key=lambda side: not side.session.reads_statically):
+            side.session.expected_bytes = expected
             try:
                 side.read(side.feeds)
             except ModelExecutionError as error:
@@ -46,6 +50,8 @@ class Feeding:
                     raise
                 fed = self._tried(side, turned, error)
                 turned.append(side.role)
+            profile = expected_profile(side.graph) if side.session.reads_statically else None
+            expected = profile.size if profile is not None else expected
         return replace(fed, notes=(*fed.notes, *(self._note(side) for side in self.sides if side.role in turned)))
 
     def _tried(self, side: OpenSide, turned: Sequence[str], error: ModelExecutionError) -> PreparedFeeds:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-EXACT_UNIQUE = 1 << 18
+EXACT_UNIQUE = 1 << 16
 """Elements up to which unique values are always counted; beyond, only where somebody will look (``unique=True``)."""
 _ENDS = 3
 

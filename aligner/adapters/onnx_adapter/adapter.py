@@ -73,6 +73,7 @@ class OnnxSession(Session):
     """
 
     framework: ClassVar[str] = "onnx"
+    reads_statically: ClassVar[bool] = True
     predicts_aside: ClassVar[bool] = True
 
     def __init__(self, file: OnnxFile, engine: Engine, memory_limit: int | None = None) -> None:

@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-_LARGE = 64 << 20
-"""Bytes of weights and inputs from which on shapes are worth a rehearsal."""
 Emit = Callable[[CapturedTensor], None]
 
 
@@ -179,7 +177,7 @@ class EagerSession(Session):
         """
         held = sum(tensor.nbytes for tensor in self._weights.values())
         learning = not self._evaluate and any(part.training for part in self._module.modules())
-        if learning or held + sum(array.nbytes for array in feeds.values()) < _LARGE:
+        if learning or not self.runs_long(held + sum(array.nbytes for array in feeds.values())):
             return None
         from torch._subclasses import FakeTensorMode
 

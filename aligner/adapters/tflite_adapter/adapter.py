@@ -78,6 +78,7 @@ class TFLiteSession(Session):
     """One file; every run uses interpreters of its own, so states and reused buffers never leak."""
 
     framework: ClassVar[str] = "tflite"
+    reads_statically: ClassVar[bool] = True
 
     def __init__(self, model: Model, options: OpenOptions) -> None:
         from aligner.adapters.tflite_adapter.graph import name_tensors

@@ -160,7 +160,7 @@ class ScriptSession(Session):
         if feeds is None:
             return script.graph
         trace = Trace(script)
-        outputs = self._program.rehearse(feeds, trace)
+        outputs = self._program.rehearse(feeds, trace) if self.runs_long(self._program.held(feeds)) else None
         if outputs is None:
             trace = Trace(script)
             outputs = self._program.observe(feeds, trace, self._program.random())

@@ -31,8 +31,6 @@ Outputs = list[tuple[str, Any]]
 """(id, tensor) of what forward returned."""
 
 
-_LARGE = 64 << 20
-"""Bytes of parameters and inputs from which on shapes are worth a rehearsal."""
 _BRANCHING = frozenset({"prim::If", "prim::Loop"})
 
 
@@ -98,10 +96,10 @@ class Program:
         return named_outputs(self.graph, result)
 
     def rehearse(self, feeds: Feeds, observer: Observer) -> Outputs | None:
-        """Observe a run that computes shapes alone; None where numbers decide the way, or where it is not worth it."""
+        """Observe a run that computes shapes alone; None where numbers decide the way."""
         import torch
 
-        module = self._state.hollow() if self._state is not None and self._is_large(feeds) else None
+        module = self._state.hollow() if self._state is not None else None
         if module is None or any(node.op in _BRANCHING for node in self.graph.graph.nodes):
             return None
 
@@ -116,10 +114,11 @@ class Program:
             return None
         return named_outputs(self.graph, result)
 
-    def _is_large(self, feeds: Feeds) -> bool:
-        assert self._state is not None
-        held: int = sum(tensor.nbytes for _, tensor in named_parameters(self._state.original))
-        return held + sum(array.nbytes for array in feeds.values()) >= _LARGE
+    def held(self, feeds: Feeds) -> int:
+        """Bytes of parameters and inputs."""
+        parameters = named_parameters(self._state.original) if self._state is not None else ()
+        weights: int = sum(tensor.nbytes for _, tensor in parameters)
+        return weights + sum(array.nbytes for array in feeds.values())
 
     def observe(self, feeds: Feeds, observer: Observer, random: RandomStream | None) -> Outputs:
         """Run the tapped twin in the calling thread: gradient mode and the executor's optimisation are the thread's."""
