@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from aligner.diagnosis.folding import FOLDABLE, Layer
 from aligner.diagnosis.layers import LayerPair, layer_pairs, layers
 from aligner.diagnosis.replay.operation import Unsupported
 from aligner.diagnosis.scene import Part, Scene
 from aligner.diagnosis.setting_cause import UNCOMPARED, alike
 from aligner.diagnosis.tolerance import region_numbers
-from aligner.diagnosis.weight_cause import differing
+from aligner.diagnosis.weight_cause import MATRICES, differing, step_of
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 
@@ -19,7 +20,7 @@ LEAST, MOST = 0.5, 4.0
 _SILENT = frozenset({"constant", "shape", "identity", "dropout", "cast", "reshape", "transpose"})
 """Kinds without settings or weights that change numbers."""
 _BLOCKED = "nchwc"
-_MATRICES = frozenset({"kernel", "w", "r", "table"})
+_ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "binary", "unary", "reduce"})
 _OFF_BY_STEPS = 1.0
 """Root mean square, in steps: rounding to the nearest one leaves 0.29, rounding learnt from data 0.6."""
 _NEARLY_ALL = 0.98
@@ -70,42 +71,55 @@ def misquantized(graphs: tuple[Graph, Graph], item: Measured) -> str:
     """What weights stored in few bits lie further from the reference's than their steps explain, in words.
 
     Few bits excuse an error of a percent and more in what a layer computes, enough to hide another channel's scale.
+    Only where one linear layer stands alone on each side, with nothing beside it that a converter may have folded in.
     """
     scene = Scene(graphs, item, None)
-    if not any(_step(part, node) for part in scene.parts for node in part.nodes):
+    if not any(part.quantized(node) for part in scene.parts for node in part.nodes):
         return ""
     try:
-        found = [words for pair in layer_pairs(scene) if (words := _off_its_grid(scene, pair))]
+        pairs = layer_pairs(scene)
+        sides = [(scene.reference, pair.reference) for pair in pairs] + [
+            (scene.candidate, pair.candidate) for pair in pairs
+        ]
+        if len(pairs) != 1 or not all(_alone(part, layer) for part, layer in sides):
+            return ""
+        return _off_its_grid(scene, pairs[0])
     except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
         return ""
-    return "; ".join(found)
+
+
+def _alone(part: Part, layer: Layer) -> bool:
+    """Whether nothing else in the region holds numbers that a converter may have worked into the layer's weights."""
+    known = {layer.node.index, *layer.taken}
+    others = [node for node in part.nodes if node.index not in known]
+    if any(node.kind in FOLDABLE | {"norm", "other"} for node in others):
+        return False
+    arithmetic = [node for node in others if node.kind in _ARITHMETIC]
+    return not any(
+        isinstance(node.attributes.get("other"), (int, float)) or any(part.constant(name) for name in node.inputs)
+        for node in arithmetic
+    )
 
 
 def _off_its_grid(scene: Scene, pair: LayerPair) -> str:
     import numpy as np
 
-    layers_of = (scene.reference, pair.reference), (scene.candidate, pair.candidate)
-    step = max((_step(part, layer.node) for part, layer in layers_of), default=0.0)
-    roles = [role for role in pair.roles if role in _MATRICES]
-    if not step or not roles:
+    roles = [role for role in pair.roles if role in MATRICES]
+    step = step_of(scene, pair)
+    if step is None or not roles:
         return ""
-    left, right = (np.asarray(layer.parameters[roles[0]], np.float64).reshape(-1) for _, layer in layers_of)
-    inside = np.abs(right) < _NEARLY_ALL * np.abs(right).max(initial=0.0)
+    left, right = (np.asarray(layer.parameters[roles[0]], np.float64) for layer in (pair.reference, pair.candidate))
+    if left.shape != right.shape:
+        return ""
+    steps = np.broadcast_to(step, right.shape)
+    peaks = np.abs(right).max(axis=tuple(axis for axis in range(right.ndim) if step.shape[axis] == 1), keepdims=True)
+    inside = (np.abs(right) < _NEARLY_ALL * peaks) & (steps > 0)
     if not inside.any():
         return ""
-    off = float(np.sqrt(np.mean(np.square((left - right)[inside])))) / step
+    off = float(np.sqrt(np.mean(np.square((left - right)[inside] / steps[inside]))))
     if off <= _OFF_BY_STEPS:
         return ""
     return f"the weights of {pair.candidate.node.name} are off by {off:.1f} quantisation steps, and not by half a one"
-
-
-def _step(part: Part, node: Node) -> float:
-    """The largest quantisation step of the matrices that a node reads; 0 for floats."""
-    stored = [weight for name in node.inputs if name and (weight := part.stored(name)) is not None]
-    steps = [
-        weight.quantization.scale for weight in stored if weight.quantization is not None and len(weight.shape) > 1
-    ]
-    return max((max(scale) for scale in steps if scale), default=0.0)
 
 
 def _settings(scene: Scene, node: Node, other: Node) -> str | None:

@@ -5,9 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from aligner.diagnosis.folding import Layer as Layer
+from aligner.diagnosis.folding import folded as folded
+from aligner.diagnosis.folding import output_axis as output_axis
+from aligner.diagnosis.folding import scaled as scaled
 from aligner.diagnosis.replay.operation import Operation
 from aligner.diagnosis.scene import Part, Scene
-from aligner.records.graph import Node
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,20 +18,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _LAYERS = ("conv", "conv_transpose", "matmul", "norm", "recurrent", "embedding", "gather", "prelu")
-_FOLDABLE = frozenset({"conv", "conv_transpose", "matmul"})
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Layer:
-    """A node with its parameters in the common layout; ``raw`` is its kernel before a normalisation was folded in."""
-
-    node: Node
-    operation: Operation
-    parameters: dict[str, Array]
-    raw: Array | None = None
-    scale: Array | None = None
-    added: Array | None = None
-    """The part of the bias that a node of its own adds after this one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,9 +62,9 @@ def with_sorted_gates(operation: Operation) -> Operation:
 def layer_pairs(scene: Scene) -> list[LayerPair]:
     """Layers that answer each other; empty where the two regions cannot be brought into the same form."""
     left, right = layers(scene.reference), layers(scene.candidate)
-    forms = [[(one.operation.kind, "bias" in one.parameters) for one in side] for side in (left, right)]
-    if forms[0] != forms[1]:
-        left, right = folded(scene.reference, left), folded(scene.candidate, right)
+    whole = (folded(scene.reference, left), folded(scene.candidate, right))
+    if _forms(left) != _forms(right) or (_foldings(whole[0]) != _foldings(whole[1]) and len(whole[0]) == len(whole[1])):
+        left, right = whole
     if len(left) != len(right):
         return []
     pairs = []
@@ -84,6 +73,14 @@ def layer_pairs(scene: Scene) -> list[LayerPair]:
         if fitted is not None:
             pairs.append(LayerPair(fitted, other))
     return pairs
+
+
+def _forms(found: list[Layer]) -> list[tuple[str, bool]]:
+    return [(one.operation.kind, "bias" in one.parameters) for one in found]
+
+
+def _foldings(found: list[Layer]) -> list[tuple[bool, bool]]:
+    return [(one.scale is not None, one.added is not None) for one in found]
 
 
 def _fitted(reference: Layer, candidate: Layer) -> Layer | None:
@@ -96,71 +93,3 @@ def _fitted(reference: Layer, candidate: Layer) -> Layer | None:
     if [d for d in kernels[0].shape if d != 1] != [d for d in kernels[1].shape if d != 1]:
         return None
     return replace(reference, parameters=reference.parameters | {"kernel": kernels[0].reshape(kernels[1].shape)})
-
-
-def folded(part: Part, found: list[Layer]) -> list[Layer]:
-    """The same layers with each batch normalisation, and each constant added, folded into the layer before it."""
-    result: list[Layer] = []
-    by_node = {layer.node.index: layer for layer in found}
-    for node in part.nodes:
-        layer = by_node.get(node.index)
-        if layer is not None and layer.operation.kind == "norm" and _foldable(result, layer, node):
-            result[-1] = _fold(result[-1], layer)
-        elif layer is not None:
-            result.append(layer)
-        elif node.kind == "add" and result and result[-1].operation.kind in _FOLDABLE:
-            result[-1] = _with_added(part, node, result[-1])
-    return result
-
-
-def _foldable(result: list[Layer], norm: Layer, node: Node) -> bool:
-    return (
-        bool(result)
-        and result[-1].operation.kind in _FOLDABLE
-        and norm.operation.settings["form"] == "batch"
-        and "mean" in norm.parameters
-        and bool(set(result[-1].node.outputs) & set(node.inputs))
-    )
-
-
-def output_axis(operation: Operation, kernel: Array) -> int | None:
-    """The axis of a kernel along which outputs lie; None for grouped transposed convolutions."""
-    if operation.kind == "conv_transpose":
-        return 1 if operation.settings["groups"] == 1 and kernel.ndim > 1 else None
-    return 0
-
-
-def scaled(kernel: Array, scale: Array, axis: int) -> Array:
-    """A kernel times a vector along one axis."""
-    across = [1] * kernel.ndim
-    across[axis] = scale.size
-    return kernel * scale.reshape(across)
-
-
-def _fold(layer: Layer, norm: Layer) -> Layer:
-    import numpy as np
-
-    p = {name: array.astype(np.float64) for name, array in norm.parameters.items()}
-    scale = p.get("scale", 1.0) / np.sqrt(p["variance"] + norm.operation.settings["epsilon"])
-    kernel = layer.parameters["kernel"].astype(np.float64)
-    axis = output_axis(layer.operation, kernel)
-    if axis is None or kernel.shape[axis] != np.size(scale):
-        return layer
-    bias = layer.parameters.get("bias", 0.0)
-    shift = (bias - p["mean"]) * scale + p.get("shift", 0.0)
-    return Layer(
-        layer.node, layer.operation, {"kernel": scaled(kernel, scale, axis), "bias": shift}, raw=kernel, scale=scale
-    )
-
-
-def _with_added(part: Part, node: Node, layer: Layer) -> Layer:
-    kernel = layer.parameters["kernel"]
-    axis = output_axis(layer.operation, kernel)
-    if axis is None or not set(layer.node.outputs) & set(node.inputs):
-        return layer
-    for name in node.inputs:
-        array = part.weight(name) if name else None
-        if array is not None and array.size == kernel.shape[axis]:
-            bias = layer.parameters.get("bias", 0.0) + array.reshape(-1)
-            return replace(layer, parameters=layer.parameters | {"bias": bias}, added=array.reshape(-1))
-    return layer

@@ -126,6 +126,12 @@ class Part:
             name = node.inputs[0]
         return None
 
+    def quantized(self, node: Node) -> Weight | None:
+        """The matrix stored in few bits that a node reads."""
+        stored = [weight for name in node.inputs if name and (weight := self.stored(name)) is not None]
+        found = [w for w in stored if w.quantization is not None and w.quantization.scale and len(w.shape) > 1]
+        return found[0] if found else None
+
     def of_kind(self, *kinds: str) -> tuple[Node, ...]:
         """The region's nodes of these kinds, in order."""
         return tuple(node for node in self.nodes if node.kind in kinds)

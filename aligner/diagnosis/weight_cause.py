@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 RELATED = 0.9
 """Correlation from which two parameters are versions of one."""
 _COARSER = 4e-3
+MATRICES = frozenset({"kernel", "w", "r", "table"})
+"""Roles of the parameters that are stored in few bits."""
 
 
 class WeightCause(Cause):
@@ -42,8 +44,7 @@ class WeightCause(Cause):
 
     def _claim(self, scene: Scene, pair: LayerPair, words: list[str]) -> Claim:
         right = {role: pair.reference.parameters[role] for role in differing(pair) if role in pair.reference.parameters}
-        if "bias" in right and pair.candidate.added is not None:
-            right["bias"] = right["bias"] - pair.candidate.added
+        right = pair.candidate.bare(right)
         names = (
             ", ".join(scene.candidate.graph.weights[n].name for n in pair.candidate.node.weights[:2]) or "its weight"
         )
@@ -84,6 +85,31 @@ def arrays_of(pair: LayerPair, role: str) -> tuple[Array, Array] | None:
     if left is None or right is None or left.size != right.size:
         return None
     return left, right if right.shape == left.shape else right.reshape(left.shape) if left.ndim == 1 else right
+
+
+def step_of(scene: Scene, pair: LayerPair) -> Array | None:
+    """The quantisation step of a pair's matrix, one for each output where there are as many; None for floats."""
+    import numpy as np
+
+    found = None
+    for part, layer in ((scene.reference, pair.reference), (scene.candidate, pair.candidate)):
+        weight = part.quantized(layer.node)
+        role = next((name for name in layer.parameters if name in MATRICES), None)
+        if weight is None or weight.quantization is None or role is None:
+            continue
+        matrix = layer.parameters[role]
+        axis = output_axis(layer.operation, matrix)
+        step = np.asarray(weight.quantization.scale, np.float64)
+        across = [1] * matrix.ndim
+        if axis is None or matrix.shape[axis] != step.size:
+            step = step.max(keepdims=True)
+        elif step.size > 1:
+            across[axis] = step.size
+        step = step.reshape(across)
+        if layer.scale is not None and axis is not None:
+            step = scaled(step, np.abs(layer.scale), axis)
+        found = step if found is None or found.ndim != step.ndim else np.maximum(found, step)
+    return found
 
 
 def coarser(left: Array, right: Array) -> str | None:
