@@ -9,12 +9,21 @@ from aligner.records.graph import Node
 _AFFINE = frozenset({"add", "sub", "mul", "div"})
 _ELEMENTWISE = _AFFINE | {"sigmoid", "tanh", "erf", "exp", "clip", "relu6", "hardsigmoid", "softplus", "pow", "neg"}
 _LONGEST_FUNCTION = 6
+_LONGEST_BIAS = 1 << 16
 _LINEAR = frozenset({"conv", "conv_transpose", "matmul"})
 
 
 def biased(skeleton: Skeleton, node: Node) -> bool:
-    """Whether a linear node brings its own bias along."""
-    return node.kind in _LINEAR and len(skeleton.weight_roots(node)) > 1
+    """Whether a linear node brings its own bias along; zeros in its place are none."""
+    roots = skeleton.weight_roots(node) if node.kind in _LINEAR else []
+    return len(roots) > 1 and not (len(roots) == 2 and _zeros(skeleton, roots[1]))
+
+
+def _zeros(skeleton: Skeleton, name: str) -> bool:
+    weight = skeleton.graph.weights.get(name)
+    if weight is None or len(weight.shape) != 1 or not 0 < weight.shape[0] <= _LONGEST_BIAS:
+        return False
+    return not weight.values().any()
 
 
 def with_bias(skeleton: Skeleton, value: str) -> str:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 
+from aligner.alignment.batches import whole_input, whole_output
 from aligner.alignment.compatibility import (
     COMMUTATIVE,
     SAME_TENSOR,
@@ -117,6 +118,10 @@ class Matching:
             return  # a square root and a reciprocal have the same kind, not the same operand
         confidence = _one_step_on(self.node_evidence[candidate.index].confidence)
         for left, right in self._matched_operands(reference, candidate):
+            left, right = (
+                whole_input(self.reference, reference, left, self.candidate, right),
+                whole_input(self.candidate, candidate, right, self.reference, left),
+            )
             roots = self._without_extra(self.reference.root(left), self.candidate.root(right))
             self.pair_roots(*roots, Evidence("structure", confidence))
             if self.roots.get(roots[0], ("",))[0] == roots[1]:
@@ -241,6 +246,10 @@ class Matching:
             own = [biased(side, node) for side, node in self._sides(reference, candidate)]
             for left, right in zip(reference.outputs, candidate.outputs, strict=False):
                 if left and right and same_family(reference.kind, candidate.kind):
+                    left, right = (
+                        whole_output(self.reference, reference, left, self.candidate, right),
+                        whole_output(self.candidate, candidate, right, self.reference, left),
+                    )
                     left = left if not own[1] or own[0] else with_bias(self.reference, left)
                     right = right if not own[0] or own[1] else with_bias(self.candidate, right)
                     self._pair_outputs(left, right, evidence, resized=self._fed_alike(reference, candidate))

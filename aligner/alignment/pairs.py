@@ -73,6 +73,7 @@ def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[li
     """Drop pairs whose tensors differ while those before and all those after agree: a fault does not heal.
 
     One and the same computation on both sides stays paired; what it does differently may well be absorbed later on.
+    Shapes that do not fit heal least of all: one side has split its tensor into blocks for a while.
     """
     readers: dict[str, list[PairedValues]] = {}
     for pair in pairs:
@@ -84,7 +85,7 @@ def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[li
         pair.candidate
         for pair in pairs
         if pair.rule not in _CERTAIN
-        and agreement[pair.candidate] is False
+        and (pair.note or agreement[pair.candidate] is False)
         and not agree(*_sketches(matching, pair), within=_CLEARLY)
         and readers.get(pair.candidate)
         and all(healed[reader.candidate] for reader in readers[pair.candidate])
