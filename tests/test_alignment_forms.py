@@ -8,6 +8,7 @@ from graph_factory import GraphBuilder
 
 from aligner.alignment.element_order import axes_into, flat, permuted, plain, regrouped
 from aligner.alignment.engine import align
+from aligner.records.alignment import Sketch
 from aligner.records.axis_order import fits, to_candidate, to_reference
 
 
@@ -142,3 +143,27 @@ def test_a_reduction_moved_past_a_transposition_is_no_misfit():
     pairs = pairs_of(network("r", before=True), network("c", before=False))
     assert all(pair.note is None for pair in pairs.values())
     assert pairs["ctranspose_1"].reference == "rreduce_1"
+
+
+def test_a_convolution_on_blocks_of_its_tensor_is_no_misfit():
+    """A dilated convolution between a split into blocks and its undoing; on the other side one node."""
+
+    def network(prefix, blocks):
+        builder = GraphBuilder(prefix=prefix)
+        h = builder.input(f"{prefix}x", (1, 4, 8, 8))
+        kernel = builder.weight(np.random.default_rng(0).normal(size=(4, 4, 3, 3)))
+        if blocks:
+            h = builder.node("other", [h], (4, 4, 6, 6))
+        h = builder.node("conv", [h, kernel], (4, 4, 4, 4) if blocks else (1, 4, 8, 9))
+        if blocks:
+            h = builder.node("other", [h], (1, 4, 8, 9))
+        return builder.graph(builder.node("tanh", [h], (1, 4, 8, 9)))
+
+    graphs = network("r", blocks=True), network("c", blocks=False)
+    sketches = [
+        {v: Sketch(g.values[v].shape, "float32", 0.1, 1.0 + (v == g.outputs[0]), -2.0, 3.0) for v in g.values}
+        for g in graphs
+    ]
+    found = align(*graphs, reference_sketches=sketches[0], candidate_sketches=sketches[1], inputs=[("rx", "cx")])
+    assert found.pairs[-1].candidate == "ctanh_1"
+    assert all(pair.note is None for pair in found.pairs)
