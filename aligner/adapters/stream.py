@@ -5,9 +5,16 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from typing import Generic, TypeVar
 
+from aligner.records.tensor import CapturedTensor
+
 T = TypeVar("T")
+
+
+HUGE = 128 << 20
+"""Bytes of a tensor from which on no run goes on beside the work on it: its next step may need as much again."""
 
 
 class RunAbandoned(BaseException):
@@ -63,12 +70,33 @@ class _Handover(Generic[T]):
             self.condition.notify_all()
 
 
-def stream(push: Callable[[Callable[[T], None]], None]) -> Generator[T]:
+def stream(push: Callable[[Callable[[T], None]], None], rests: Callable[[T], bool] = lambda _: False) -> Generator[T]:
     """Run ``push(emit)`` in a thread of its own and yield what it emits, in order.
 
-    An exception of the run surfaces at the consumer; closing the iterator makes the next ``emit`` raise RunAbandoned.
+    The run goes on as soon as an item was taken; after those for which ``rests`` is true it waits until the receiver
+    comes back for more. An exception of the run surfaces at the consumer; closing the iterator makes the next ``emit``
+    raise RunAbandoned.
     """
-    return _drawn(push, _Handover())
+
+    def spaced(emit: Callable[[tuple[T] | None], None]) -> None:
+        def hand_over(item: T) -> None:
+            waits = rests(item)
+            emit((item,))
+            if waits:
+                emit(None)  # taken when the receiver comes back
+
+        push(hand_over)
+
+    with closing(_drawn(spaced, _Handover())) as items:
+        for item in items:
+            if item is not None:
+                yield item[0]
+            del item
+
+
+def is_huge(tensor: CapturedTensor) -> bool:
+    """Whether a run had better rest while somebody works on the tensor."""
+    return bool(tensor.array.nbytes >= HUGE)
 
 
 def ahead(items: Iterator[T], room: int, size: Callable[[T], int]) -> Generator[T]:

@@ -263,8 +263,9 @@ class _Comparing:
         session = self._candidate.session
         local = self._options.local != "never" and session.can_inject and session.runs_concurrently
         with self._clock.phase("lockstep"):
-            budget = memory.keep_budget(self._options.memory_limit) // 2
-            sweep = Lockstep(passes, self._reference, self._candidate, local=local, budget=budget)
+            limit = self._options.memory_limit
+            budget, sides = memory.keep_budget(limit) // 2, (self._reference, self._candidate)
+            sweep = Lockstep(passes, *sides, local=local, budget=budget, strict=limit is not None)
             as_expected = sweep.run(alignment.pairs)
         for side, survey in zip((self._reference, self._candidate), sweep.surveys, strict=True):
             self._watch_observer(side, answers.get(side.role, survey.kept))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from aligner.api.side import OpenSide
@@ -50,7 +50,7 @@ class InjectedRun:
         finally:
             pool.close()
 
-    def over(self, pool: TensorPool) -> Iterator[tuple[str, CapturedTensor, CapturedTensor]]:
+    def over(self, pool: TensorPool) -> Generator[tuple[str, CapturedTensor, CapturedTensor]]:
         """The same with the reference's tensors from a pool that others use as well."""
         values = self._candidate.graph.values
         injection = ReferenceInjection(

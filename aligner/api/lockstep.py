@@ -9,10 +9,11 @@ when the sketches are there.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Generator, Iterator, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import ExitStack, closing
+from typing import TypeVar
 
-from aligner.adapters.stream import ahead
+from aligner.adapters.stream import HUGE, ahead
 from aligner.api.injected_run import InjectedRun
 from aligner.api.passes import Passes
 from aligner.api.side import OpenSide
@@ -23,6 +24,7 @@ from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
 
+T = TypeVar("T")
 _Local = tuple[str, CapturedTensor, CapturedTensor]
 _AHEAD = 32 << 20
 """Bytes of tensors that a run may have made before they are asked for."""
@@ -62,11 +64,16 @@ class Lockstep:
     """One sweep over both models.
 
     ``local``: the candidate also runs on the reference's tensors. ``budget``: bytes of the reference's tensors that may
-    wait in memory for the candidate; the rest waits on disk.
+    wait in memory for the candidate; the rest waits on disk. Unless it is ``strict``, a single tensor always may wait.
     """
 
-    def __init__(self, passes: Passes, reference: OpenSide, candidate: OpenSide, *, local: bool, budget: int) -> None:
-        self._passes, self._reference, self._candidate, self._budget = passes, reference, candidate, budget
+    def __init__(
+        self, passes: Passes, reference: OpenSide, candidate: OpenSide, *, local: bool, budget: int, strict: bool
+    ) -> None:
+        self._passes, self._reference, self._candidate = passes, reference, candidate
+        expected = (side.profile.sketches.values() for side in (reference, candidate) if side.profile is not None)
+        self._largest = max((_bytes(one) for sketches in expected for one in sketches), default=0)
+        self._budget = budget if strict else max(budget, self._largest * 3 // 2)
         self._injected: InjectedRun | None = passes.injected_run() if local else None
         self.surveys = Survey(reference.graph.outputs), Survey()
 
@@ -76,36 +83,40 @@ class Lockstep:
         uses = Counter(pair.reference for pair in pairs)
         if self._injected is not None:
             uses.update(self._injected.uses())
-        room = min(_AHEAD, self._budget)
         shown = self._injected.shown if self._injected is not None else {}
-        with ExitStack() as closing:  # the runs that read from the pool end first
-            pool = TensorPool(ahead(self._watched(0), room, _held), uses, self._budget)
-            closing.callback(pool.close)
-            own = ahead(self._watched(1), room, _held)
-            closing.callback(own.close)
-            other = self._ahead_on(pool, room)
-            closing.callback(other.close)
+        with ExitStack() as stack:  # the runs that read from the pool end first
+            pool = TensorPool(self._begun(self._watched(0), _held), uses, self._budget)
+            stack.callback(pool.close)
+            own = stack.enter_context(closing(self._begun(self._watched(1), _held)))
+            other = stack.enter_context(closing(self._begun(self._locals(pool), lambda item: _held(item[1]))))
             progress.enter("", "running both models side by side")
+            behind = False
             for done, tensor in enumerate(own):
-                progress.advance(done, len(by_value))
-                pair = by_value.get(tensor.value)
-                expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
-                if pair is not None and expected is not None:
-                    self._passes.take_accumulated(expected, tensor)
-                    pool.release(pair.reference, tensor.occurrence)
-                local = tensor.value in shown
-                del tensor, expected  # else they would live until the next ones are there
-                if local:
+                if behind:  # one behind: what this tensor was computed from is given back by now
                     self._advance(other)
+                progress.advance(done, len(by_value))
+                self._take(pool, by_value.get(tensor.value), tensor)
+                behind = tensor.value in shown
+                del tensor  # else it would live until the next one is there
             while self._advance(other):
                 pass
             pool.exhaust()
         return self._adopt()
 
-    def _ahead_on(self, pool: TensorPool, room: int) -> Generator[_Local]:
+    def _take(self, pool: TensorPool, pair: PairedValues | None, tensor: CapturedTensor) -> None:
+        expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
+        if pair is not None and expected is not None:
+            self._passes.take_accumulated(expected, tensor)
+            pool.release(pair.reference, tensor.occurrence)
+
+    def _begun(self, run: Generator[T], size: Callable[[T], int]) -> Generator[T]:
+        """A run, ahead in a thread of its own unless single tensors are so large that each one more counts."""
+        return run if self._largest >= HUGE else ahead(run, min(_AHEAD, self._budget), size)
+
+    def _locals(self, pool: TensorPool) -> Generator[_Local]:
         """The candidate on the reference's tensors; nothing where it does not run."""
-        local = iter(()) if self._injected is None else self._injected.over(pool)
-        return ahead(local, room, lambda item: _held(item[1]))
+        if self._injected is not None:
+            yield from self._injected.over(pool)
 
     def _advance(self, injected: Iterator[_Local]) -> bool:
         following = next(injected, None)
@@ -115,7 +126,7 @@ class Lockstep:
         self._passes.take_local(value, expected, found)
         return True
 
-    def _watched(self, number: int) -> Iterator[CapturedTensor]:
+    def _watched(self, number: int) -> Generator[CapturedTensor]:
         side = (self._reference, self._candidate)[number]
         assert side.profile is not None
         return self.surveys[number].watch(side.run(None), side.profile.sketches)

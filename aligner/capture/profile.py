@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +43,7 @@ class Survey:
         self.kept: list[CapturedTensor] = []
         """The tensors asked for."""
 
-    def watch(self, tensors: Iterable[CapturedTensor], known: dict[str, Sketch]) -> Iterator[CapturedTensor]:
+    def watch(self, tensors: Iterable[CapturedTensor], known: dict[str, Sketch]) -> Generator[CapturedTensor]:
         """The same tensors, each noted on its way; what was expected of it in ``known`` gives way to what it is."""
         for tensor in tensors:
             one = sketch(tensor)

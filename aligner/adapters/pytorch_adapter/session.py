@@ -19,7 +19,7 @@ from aligner.adapters.pytorch_adapter.signature import read_signature
 from aligner.adapters.pytorch_adapter.source_line import raising_line
 from aligner.adapters.pytorch_adapter.tensors import dtype_word, to_array, walk
 from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
-from aligner.adapters.stream import stream
+from aligner.adapters.stream import is_huge, stream
 from aligner.errors import AlignerError, InputError, ModelExecutionError, listing
 from aligner.records.graph import Graph, Signature, Value, Weight
 from aligner.records.tensor import CapturedTensor
@@ -132,7 +132,7 @@ class EagerSession(Session):
         self._forward.check(feeds)
         graph, memory = self._observed(feeds)
         watched = self._computed(graph) if observe is None else frozenset(observe)
-        return stream(partial(self._push, feeds, watched, inject, memory, OwnRandomness()))
+        return stream(partial(self._push, feeds, watched, inject, memory, OwnRandomness()), is_huge)
 
     def _push(
         self,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
-from aligner.adapters.stream import stream
+from aligner.adapters.stream import is_huge, stream
 from aligner.adapters.torch_file import classify
 from aligner.adapters.torchscript_adapter.errors import load_error, unknown_namespace
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
@@ -179,7 +179,6 @@ class ScriptSession(Session):
 
         A value inside a loop is injected only under ``"id#occurrence"``, any other under its id.
         """
-        from aligner.adapters.torchscript_adapter.random import stream_in_step
         from aligner.adapters.torchscript_adapter.run import Capture
 
         program, random = self._program, self._program.random()
@@ -190,4 +189,5 @@ class ScriptSession(Session):
             capture.stored()
             capture.returned(program.observe(feeds, capture, random))
 
-        return stream(push) if random is None else stream_in_step(push)
+        # Runs that draw random numbers share one generator: they take turns.
+        return stream(push, is_huge if random is None else lambda _: True)

@@ -2,33 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
-
-from aligner.adapters.stream import stream
-from aligner.records.tensor import CapturedTensor
-
-Emit = Callable[[CapturedTensor], None]
-
-
-def stream_in_step(push: Callable[[Emit], None]) -> Iterator[CapturedTensor]:
-    """Like ``stream``, but the run rests while the receiver works: they share one generator of random numbers.
-
-    The handover has one slot. Two blanks behind each tensor fill it until the receiver comes back for more.
-    """
-
-    def spaced(emit: Callable[[CapturedTensor | None], None]) -> None:
-        def hand_over(tensor: CapturedTensor) -> None:
-            for item in (tensor, None, None):
-                emit(item)
-
-        push(hand_over)
-
-    with closing(stream(spaced)) as items:  # type: ignore[type-var]  # a generator, declared as an iterator
-        for item in items:
-            if item is not None:
-                yield item
 
 
 class RandomStream:
