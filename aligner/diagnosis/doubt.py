@@ -9,7 +9,7 @@ from aligner.diagnosis.folding import FOLDABLE, Layer
 from aligner.diagnosis.layers import LayerPair, layer_pairs, layers
 from aligner.diagnosis.replay.operation import Unsupported
 from aligner.diagnosis.scene import Part, Scene
-from aligner.diagnosis.setting_cause import UNCOMPARED, alike
+from aligner.diagnosis.setting_cause import UNCOMPARED, alike, in_pieces
 from aligner.diagnosis.tolerance import region_numbers
 from aligner.diagnosis.weight_cause import MATRICES, differing, step_of
 from aligner.records.graph import Graph, Node
@@ -124,7 +124,7 @@ def _off_its_grid(scene: Scene, pair: LayerPair) -> str:
 
 def _settings(scene: Scene, node: Node, other: Node) -> str | None:
     mine, theirs = scene.reference.operation(node), scene.candidate.operation(other)
-    if mine is None or theirs is None or mine.kind != theirs.kind:
+    if mine is None or theirs is None or mine.kind != theirs.kind or in_pieces(mine, theirs):
         return None
     wrong = [
         name

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 FOLDABLE = frozenset({"conv", "conv_transpose", "matmul"})
 _AFFINE = frozenset({"add", "sub", "mul", "div"})
 _COPIES = frozenset({"identity", "dropout", "cast", "quantize", "dequantize"})
-_MOVES = frozenset({"transpose", "reshape"})
+_MOVES = frozenset({"transpose", "reshape", "slice"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -97,8 +97,10 @@ def folded(part: Part, found: list[Layer]) -> list[Layer]:
             result.append(layer)
             if layer.operation.kind in FOLDABLE and "kernel" in layer.parameters:
                 _carry(ends, node, _End(len(result) - 1, _channel_axis(part, layer)))
-        elif end is not None and node.kind in _COPIES | _MOVES:
-            _carry(ends, node, end if node.kind in _COPIES else _End(end.place, _moved(part, node, end.axis)))
+        elif end is not None and (node.kind in _COPIES or _between_batches(node)):
+            _carry(ends, node, end)
+        elif end is not None and node.kind in _MOVES:
+            _carry(ends, node, _End(end.place, _moved(part, node, end.axis)))
     return result
 
 
@@ -106,6 +108,11 @@ def _carry(ends: dict[str, _End], node: Node, end: _End) -> None:
     """An activation fused into the node ends what can be folded."""
     if str(node.attributes.get("fused_activation") or "none").lower() == "none" and node.outputs:
         ends[node.outputs[0]] = end
+
+
+def _between_batches(node: Node) -> bool:
+    """Whether a node joins the pieces that a dilated convolution was cut into: channels stay as they are."""
+    return node.kind == "depth_to_space" and "BATCH" in node.op.upper()
 
 
 def _only_reader(part: Part, name: str) -> bool:
@@ -123,7 +130,7 @@ def _channel_axis(part: Part, layer: Layer) -> int | None:
 
 
 def _moved(part: Part, node: Node, axis: int | None) -> int | None:
-    """Where a transposition or a reshape leaves an axis; None if that cannot be told."""
+    """Where a transposition, a reshape or a slice leaves an axis; None if that cannot be told."""
     if axis is None:
         return None
     perm = node.attributes.get("perm")
@@ -133,6 +140,8 @@ def _moved(part: Part, node: Node, axis: int | None) -> int | None:
     if shapes[0] is None or shapes[1] is None or axis >= len(shapes[0]):
         return None
     size = shapes[0][axis]
+    if node.kind == "slice":
+        return axis if len(shapes[0]) == len(shapes[1]) and shapes[1][axis] == size else None
     once = all(shape is not None and list(shape).count(size) == 1 for shape in shapes)
     return list(shapes[1]).index(size) if once else None
 

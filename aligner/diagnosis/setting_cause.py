@@ -54,6 +54,8 @@ class SettingCause(Cause):
         self, scene: Scene, reference: tuple[Node, Operation], candidate: tuple[Node, Operation]
     ) -> Iterator[Claim]:
         (node, operation), (other, theirs) = reference, candidate
+        if in_pieces(operation, theirs):
+            return
         differing = [
             name
             for name in self.names
@@ -111,6 +113,12 @@ UNCOMPARED = frozenset(
     {"channels", "axis", "axes", "shape", "scales", "linear", "keep", "directions", "gates", "layout"}
 )
 """Settings that two layouts of one model spell differently."""
+
+
+def in_pieces(operation: Operation, other: Operation) -> bool:
+    """Whether one of two convolutions works on pieces of the other's image: its settings are for those."""
+    shapes = [one.data[0].shape for one in (operation, other) if one.kind in {"conv", "conv_transpose"} and one.data]
+    return len(shapes) == 2 and bool(shapes[0] and shapes[1]) and shapes[0][0] != shapes[1][0]
 
 
 def _prediction(scene: Scene, part: Part, node: Node, settings: Mapping[str, Any]) -> Callable[[], Array | None]:

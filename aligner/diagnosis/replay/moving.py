@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from aligner.diagnosis.replay.convolution import padded
@@ -134,7 +135,9 @@ def read_depth_to_space(call: Call) -> Operation:
     """Settings block, order ("CRD" or "DCR"), inverse."""
     word, attributes = call.word.replace("_", ""), call.attributes
     block = call.number("blocksize", "block_size", "upscale_factor", "downscale_factor", default=0)
-    if not block or "batch" in word:
+    if "batch" in word:
+        return _read_batches(call)
+    if not block:
         raise Unsupported(call.node.op)
     inverse = word in {"spacetodepth", "pixelunshuffle"}
     order = str(attributes.get("mode", "CRD" if word.startswith("pixel") else "DCR"))
@@ -157,6 +160,53 @@ def depth_to_space(operation: Operation) -> Array:
     else:
         parts = x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
     return channels_back(parts.reshape(n, c // (b * b), h * b, w * b), settings["channels"])
+
+
+def _read_batches(call: Call) -> Operation:
+    """SPACE_TO_BATCH_ND and BATCH_TO_SPACE_ND: settings block and amounts, (begin, end) for each axis cut."""
+    block, amounts = call.operand(1), call.operand(2)
+    if block is None or amounts is None or amounts.shape != (block.size, 2):
+        raise Unsupported(call.node.op)
+    pairs = tuple((int(begin), int(end)) for begin, end in amounts)
+    settings = {
+        "block": tuple(int(b) for b in block.reshape(-1)),
+        "amounts": pairs,
+        "axes": tuple(range(1, block.size + 1)),
+    }
+    return Operation("batch_to_space" if call.word.startswith("batch") else "space_to_batch", settings, (call.need(0),))
+
+
+@computes("space_to_batch")
+def space_to_batch(operation: Operation) -> Array:
+    """Pad, cut every axis into steps of the block, and put the places within a block before the batch."""
+    import numpy as np
+
+    x, block = wide(operation.data[0]), operation.settings["block"]
+    n, rank = x.shape[0], len(block)
+    rest = x.shape[rank + 1 :]
+    x = np.pad(x, [(0, 0), *operation.settings["amounts"], *((0, 0) for _ in rest)])
+    steps = [size // b for size, b in zip(x.shape[1 : rank + 1], block, strict=True)]
+    cut = [size for step, b in zip(steps, block, strict=True) for size in (step, b)]
+    places, outer = [2 + 2 * k for k in range(rank)], [1 + 2 * k for k in range(rank)]
+    order = [*places, 0, *outer, *range(2 * rank + 1, 2 * rank + 1 + len(rest))]
+    result: Array = x.reshape(n, *cut, *rest).transpose(order).reshape(n * math.prod(block), *steps, *rest)
+    return result
+
+
+@computes("batch_to_space")
+def batch_to_space(operation: Operation) -> Array:
+    """The reverse, with crops for paddings."""
+    x, block = wide(operation.data[0]), operation.settings["block"]
+    rank, n = len(block), x.shape[0] // math.prod(block)
+    steps, rest = x.shape[1 : rank + 1], x.shape[rank + 1 :]
+    order = [rank, *(axis for k in range(rank) for axis in (rank + 1 + k, k))]
+    order += range(2 * rank + 1, 2 * rank + 1 + len(rest))
+    joined = [step * b for step, b in zip(steps, block, strict=True)]
+    whole = x.reshape(*block, n, *steps, *rest).transpose(order).reshape(n, *joined, *rest)
+    inside = [slice(b, size - e) for (b, e), size in zip(operation.settings["amounts"], joined, strict=True)]
+    place: Any = (slice(None), *inside)
+    result: Array = whole[place]
+    return result
 
 
 @reads("embedding", "gather")
