@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -62,11 +63,14 @@ class InjectedRun:
             self._perturbation,
         )
         stream = self._candidate.run(list(self.shown), injection, phase="measuring local errors")
-        for done, tensor in enumerate(stream):
-            progress.advance(done, len(self.shown))
+        done = itertools.count()
+        for tensor in stream:  # not enumerate, which holds on to what it gave last
+            progress.advance(next(done), len(self.shown))
             pair = self.shown.get(tensor.value)
             expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
-            if pair is not None and expected is not None:
-                yield tensor.value, tensor, expected
-                pool.release(pair.reference, tensor.occurrence)
+            shown = [(tensor.value, tensor, expected)] if expected is not None else []
+            occurrence = tensor.occurrence
             del tensor, expected  # else they would live until the next ones are there
+            if pair is not None and shown:
+                yield shown.pop()
+                pool.release(pair.reference, occurrence)

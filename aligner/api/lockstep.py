@@ -8,6 +8,7 @@ when the sketches are there.
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
@@ -91,13 +92,16 @@ class Lockstep:
             other = stack.enter_context(closing(self._begun(self._locals(pool), lambda item: _held(item[1]))))
             progress.enter("", "running both models side by side")
             behind = False
-            for done, tensor in enumerate(own):
+            done = itertools.count()
+            for tensor in own:  # not enumerate, which holds on to what it gave last
                 if behind:  # one behind: what this tensor was computed from is given back by now
                     self._advance(other)
-                progress.advance(done, len(by_value))
+                progress.advance(next(done), len(by_value))
                 self._take(pool, by_value.get(tensor.value), tensor)
                 behind = tensor.value in shown
                 del tensor  # else it would live until the next one is there
+                if self._largest >= HUGE:
+                    pool.lead(2)  # the one that the injected run still needs, and the next
             while self._advance(other):
                 pass
             pool.exhaust()

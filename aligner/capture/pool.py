@@ -42,6 +42,13 @@ class TensorPool:
                 self._hold(tensor)
             return self._held[key]
 
+    def lead(self, count: int) -> None:
+        """Let the reference run until that many of its tensors wait, so that it is not computed beside the other's."""
+        with self._lock:
+            while len(self._held) < count and (tensor := next(self._tensors, None)) is not None:
+                self._hold(tensor)
+                del tensor
+
     def _hold(self, tensor: CapturedTensor) -> None:
         uses = self._uses.get(tensor.value, 0)
         if uses:

@@ -49,7 +49,7 @@ class Execution:
             segment = self._plan.pop(0)
             outputs = list(dict.fromkeys((*segment.observed, *segment.carried)))
             computed = dict(zip(outputs, self._run(segment, outputs), strict=True))
-            self._computed |= {name: computed[name] for name in segment.carried}
+            self._computed |= {name: computed[name] for name in segment.carried if self._injection(name) is None}
             for name in segment.expired:
                 self._computed.pop(name, None)
                 self._injected.pop(name, None)
@@ -143,4 +143,6 @@ def captured(
         return
     array, element = from_ort_value(value, share=share)
     array.flags.writeable = False
-    yield CapturedTensor(name, array, dtype_word(element) or "unknown", quantization)
+    made = [CapturedTensor(name, array, dtype_word(element) or "unknown", quantization)]
+    del array, value  # whoever takes the tensor alone decides how long it lives
+    yield made.pop()
