@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 SAME = 2e-6
+_ROUNDED = 1e-5
+_ROWS = 256
 
 
 def gap(left: Array, right: Array) -> float:
@@ -72,23 +74,41 @@ def _joined(*words: str) -> str:
     return " and ".join(word for word in words if word)
 
 
-def permutation(left: Array, right: Array, axis: int) -> tuple[int, ...] | None:
-    """The order of slices along an axis that makes ``left`` into ``right``; None where there is none."""
+def permutation(left: Array, right: Array, axis: int, within: float = _ROUNDED) -> tuple[int, ...] | None:
+    """The order of slices along an axis that makes ``left`` into ``right``, up to a gap; None where there is none."""
     import numpy as np
 
     if left.shape != right.shape or left.shape[axis] < 2 or left.shape[axis] > 8192:
         return None
-    a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1) for side in (left, right))
-    keys: dict[bytes, list[int]] = {}
-    for number, row in enumerate(np.round(a.astype(np.float32), 5) + 0.0):
-        keys.setdefault(row.tobytes(), []).append(number)
-    order = []
-    for row in np.round(b.astype(np.float32), 5) + 0.0:
-        found = keys.get(row.tobytes())
-        if not found:
-            return None
-        order.append(found.pop(0))
-    return tuple(order) if order != list(range(len(order))) else None
+    a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1).astype(np.float64) for side in (left, right))
+    lengths = [np.linalg.norm(side, axis=1) for side in (a, b)]
+    if gap(np.sort(lengths[0]), np.sort(lengths[1])) > within:
+        return None
+    order = _nearest_rows(a, b, lengths)
+    if order is None or gap(a[list(order)], b) > within:
+        return None
+    return order if order != tuple(range(len(order))) else None
+
+
+def _nearest_rows(a: Array, b: Array, lengths: list[Array]) -> tuple[int, ...] | None:
+    """For each row of one matrix the nearest of the other, none of them twice, its own before others as near."""
+    import numpy as np
+
+    order: list[int] = []
+    taken = np.zeros(len(a), bool)
+    for start in range(0, len(b), _ROWS):
+        stop = min(start + _ROWS, len(b))
+        apart = lengths[0][None] ** 2 + lengths[1][start:stop, None] ** 2 - 2 * b[start:stop] @ a.T
+        for number, row in enumerate(apart, start):
+            if not np.isfinite(row).all():
+                return None
+            row[taken] = np.inf
+            place = int(row.argmin())
+            if not taken[number] and row[number] <= row[place] + 1e-12 * lengths[1][number] ** 2:
+                place = number
+            taken[place] = True
+            order.append(place)
+    return tuple(order)
 
 
 def to_half(array: Array) -> Array:

@@ -21,6 +21,11 @@ if TYPE_CHECKING:
 RELATED = 0.9
 """Correlation from which two parameters are versions of one."""
 _COARSER = 4e-3
+_STEPS = 0.6
+"""Root mean square of rounding, in steps: 0.29 to the nearest, more where it is learnt from data."""
+_COARSE_BIAS = 2e-3
+_OF_ROUNDING = 0.05
+"""Share of a difference that is left when rounding explains it."""
 MATRICES = frozenset({"kernel", "w", "r", "table"})
 """Roles of the parameters that are stored in few bits."""
 
@@ -87,6 +92,38 @@ def arrays_of(pair: LayerPair, role: str) -> tuple[Array, Array] | None:
     return left, right if right.shape == left.shape else right.reshape(left.shape) if left.ndim == 1 else right
 
 
+def versions(pair: LayerPair, role: str) -> list[tuple[Array, Array]]:
+    """A parameter of both sides: with what follows the layer folded in, then as it was before that."""
+    found = [] if (arrays := arrays_of(pair, role)) is None else [arrays]
+    for layer in (pair.reference, pair.candidate):
+        if layer.scale is None and layer.added is None:
+            continue
+        left, right = layer.bare(pair.reference.parameters), layer.bare(pair.candidate.parameters)
+        if role in left and role in right and left[role].shape == right[role].shape:
+            found.append((left[role], right[role]))
+    return found
+
+
+def allowance(pair: LayerPair, role: str, scene: Scene) -> float:
+    """The gap between two copies of a parameter that storing one of them in few bits explains."""
+    import numpy as np
+
+    step = step_of(scene, pair)
+    if step is None:
+        return likeness.SAME
+    if role not in MATRICES:
+        return _COARSE_BIAS
+    left = np.asarray(pair.reference.parameters[role], np.float64)
+    steps = np.broadcast_to(step, left.shape) if step.ndim == left.ndim else step.max()
+    return _STEPS * float(np.sqrt(np.mean(np.square(steps)))) / max(float(np.sqrt(np.mean(np.square(left)))), 1e-30)
+
+
+def settled(pair: LayerPair, role: str, scene: Scene) -> bool:
+    """Whether both sides hold the same numbers, as far as few bits can hold them."""
+    arrays = arrays_of(pair, role)
+    return arrays is not None and likeness.gap(*arrays) <= allowance(pair, role, scene)
+
+
 def step_of(scene: Scene, pair: LayerPair) -> Array | None:
     """The quantisation step of a pair's matrix, one for each output where there are as many; None for floats."""
     import numpy as np
@@ -121,8 +158,12 @@ def coarser(left: Array, right: Array) -> str | None:
     if likeness.gap(left, right) > _COARSER:
         return None
     plain = right.astype(np.float32)
-    for word, rounded in (("float16", likeness.to_half(plain)), ("bfloat16", to_bfloat16(plain))):
-        if np.array_equal(rounded, plain) and likeness.gap(left, right) > likeness.SAME / 4:
+    for word, round_to in (("float16", likeness.to_half), ("bfloat16", to_bfloat16)):
+        if np.array_equal(round_to(plain), plain) and likeness.gap(left, right) > likeness.SAME / 4:
+            return f"a {word} copy of"
+    apart = likeness.gap(left, right)
+    for word, round_to in (("float16", likeness.to_half), ("bfloat16", to_bfloat16)):
+        if apart > likeness.SAME and likeness.gap(round_to(left.astype(np.float32)), right) <= _OF_ROUNDING * apart:
             return f"a {word} copy of"
     return None
 
@@ -151,7 +192,7 @@ def misfolded(pair: LayerPair, role: str) -> str | None:
     if role == "bias":
         kernel = pair.candidate.parameters.get("kernel")
         same = kernel is not None and same_numbers_in(pair, "kernel")
-        return "the bias was not folded as the kernel was" if same else None
+        return "the bias was not folded as the kernel was" if same and right.any() else None
     if role != "kernel" or right.shape != raw.shape:
         return None
     axis = output_axis(pair.reference.operation, raw) or 0

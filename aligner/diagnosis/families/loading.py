@@ -17,8 +17,9 @@ from aligner.diagnosis.weight_cause import (
     coarser,
     eight_bit,
     misfolded,
-    same_numbers_in,
+    settled,
 )
+from aligner.diagnosis.weight_order import moved, same_somewhere
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,13 +33,13 @@ _ALL = 0.8
 """Share of the weighted layers from which a fault of weights concerns the whole model."""
 
 
-def _stranger(pair: LayerPair, role: str, *, sure: bool = True) -> str | None:
+def _stranger(pair: LayerPair, role: str, scene: Scene, *, sure: bool = True) -> str | None:
     """Words for a parameter that looks drawn by an initialiser and has nothing to do with the reference's.
 
     Not ``sure``: where every other layer of the model is wrong as well, a correlation that chance explains is enough.
     """
     arrays = arrays_of(pair, role)
-    if arrays is None or likeness.same_numbers(*arrays):
+    if arrays is None or same_somewhere(pair, role) or moved(pair, role, scene):
         return None
     left, right = arrays
     alike = likeness.correlation(left, right)
@@ -46,14 +47,14 @@ def _stranger(pair: LayerPair, role: str, *, sure: bool = True) -> str | None:
     by_chance = right.ndim > 1 and right.size >= _FEWEST and abs(alike) < min(_STRANGERS, 3.0 / math.sqrt(right.size))
     if alike > _STRANGERS or not (fresh or (not sure and by_chance)):
         return None
-    if role in {"bias", "shift", "mean"} and not right.any() and _zeroed(pair, role):
+    if role in {"bias", "shift", "mean"} and not right.any() and _zeroed(pair, role, scene):
         return None
     return f"{role} correlates {alike:.2f} with the reference's" + (" and looks freshly initialised" if fresh else "")
 
 
-def _zeroed(pair: LayerPair, role: str) -> bool:
+def _zeroed(pair: LayerPair, role: str, scene: Scene) -> bool:
     """A bias of zeros beside a kernel that is right was dropped, not left unloaded."""
-    return "kernel" in pair.roles and same_numbers_in(pair, "kernel") and role == "bias"
+    return "kernel" in pair.roles and settled(pair, "kernel", scene) and role == "bias"
 
 
 def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
@@ -85,7 +86,7 @@ class _Unloaded(WeightCause):
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Fresh numbers, in the part of the model that this cause is about."""
         many = self.whole and len(_weighted(survey)[0]) > 2
-        words = None if misfolded(pair, role) else _stranger(pair, role, sure=not many)
+        words = None if misfolded(pair, role) else _stranger(pair, role, scene, sure=not many)
         return words if words and self.extent(survey) else None
 
     @abstractmethod

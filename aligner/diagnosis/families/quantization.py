@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.layers import LayerPair
 from aligner.diagnosis.scene import Scene, distance, in_order
 from aligner.diagnosis.survey import Survey
+from aligner.diagnosis.weight_cause import WeightCause
+from aligner.diagnosis.weight_order import row_factors
 from aligner.records.alignment import PairedValues
 from aligner.records.graph import Node
 
@@ -133,6 +136,21 @@ class QuantizationScale(_Quantized):
                 only_proven=True,
                 needed=0.8,
             )
+
+
+class QuantizationScaleOfWeights(WeightCause):
+    """The stored integers of each output read with a scale that is not theirs."""
+
+    id: ClassVar[str] = "quantization-scale"
+    prior: ClassVar[float] = 0.9
+    advice: ClassVar[str] = "give every output channel of the weight the scale it was quantised with"
+
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
+        """Each output's kernel is the reference's times a number of its own."""
+        factors = row_factors(pair, role, scene)
+        if factors is None:
+            return None
+        return f"the {role}'s outputs are {min(factors):.3g}…{max(factors):.3g} times the reference's: other scales"
 
 
 class QuantizationZeroPoint(_Quantized):

@@ -10,12 +10,16 @@ from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.weight_cause import (
     WeightCause,
+    allowance,
     arrays_of,
     coarser,
     differing,
     eight_bit,
     misfolded,
+    settled,
+    versions,
 )
+from aligner.diagnosis.weight_order import moved, same_somewhere
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,7 +36,7 @@ class WeightsTransposed(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """The kernel is the reference's, transposed."""
-        move = _move(pair, role)
+        move = moved(pair, role, scene)
         return f"the {role} is the reference's with {move}" if move and "inputs and outputs" in move else None
 
 
@@ -45,33 +49,12 @@ class WeightsPermuted(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """The kernel is the reference's, moved in any other way."""
-        arrays = arrays_of(pair, role)
-        if arrays is None or not likeness.same_numbers(*arrays):
-            return None
-        move = _move(pair, role)
-        if move and "inputs and outputs" in move:
+        move = moved(pair, role, scene)
+        if (move is None and not same_somewhere(pair, role)) or (move and "inputs and outputs" in move):
             return None
         if pair.candidate.operation.kind == "recurrent" and _by_gates(pair, role):
             return None
         return f"the {role} is the reference's with {move}" if move else f"the {role} holds the same numbers elsewhere"
-
-
-def _move(pair: LayerPair, role: str) -> str | None:
-    arrays = arrays_of(pair, role)
-    if arrays is None or not likeness.same_numbers(*arrays):
-        return None
-    left, right = arrays
-    if role == "kernel":
-        for words, moved in likeness.kernel_moves(left):
-            if likeness.gap(moved, right) <= likeness.SAME:
-                return words
-    for axis in range(left.ndim):
-        order = likeness.permutation(left, right, axis)
-        if order is not None:
-            name = ("outputs", "inputs")[axis] if role == "kernel" and axis < 2 else f"axis {axis}"
-            short = f"{order[:6]}{' …' if len(order) > 6 else ''}"
-            return f"{name} in the order {short}"
-    return None
 
 
 def _by_gates(pair: LayerPair, role: str) -> bool:
@@ -95,8 +78,7 @@ class WeightsReducedPrecision(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """All of it lies on the coarser grid."""
-        arrays = arrays_of(pair, role)
-        words = coarser(*arrays) if arrays is not None else None
+        words = next((found for arrays in versions(pair, role) if (found := coarser(*arrays))), None)
         return f"the {role} is {words} the reference's" if words else None
 
 
@@ -137,16 +119,20 @@ class WeightsBiasMissing(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Zeros, nothing, or a multiple of the reference's."""
-        if role not in {"bias", "shift", "b", "rb"} or {"kernel", "w", "r", "scale"} & set(differing(pair)):
+        wrong = [name for name in differing(pair) if not settled(pair, name, scene)]
+        if role not in {"bias", "shift", "b", "rb"} or {"kernel", "w", "r", "scale"} & set(wrong):
             return None
-        left, right = pair.reference.parameters[role], pair.candidate.parameters.get(role)
-        if right is None or not right.any():
-            if _added_later(pair, left, scene):
-                return None
-            return f"the {role} is {'missing' if right is None else 'all zeros'}; the reference's is not"
-        for words, factor in (("twice", 2.0), ("the negative of", -1.0)):
-            if likeness.gap(left.reshape(-1) * factor, right.reshape(-1)) <= 1e-5:
-                return f"the {role} is {words} the reference's"
+        if pair.candidate.parameters.get(role) is None:
+            missing = not _added_later(pair, pair.reference.parameters[role], scene)
+            return f"the {role} is missing; the reference's is not" if missing else None
+        within = max(1e-5, allowance(pair, role, scene))
+        for left, right in versions(pair, role):
+            if not right.any() and left.any():
+                late = _added_later(pair, left, scene)
+                return None if late else f"the {role} is all zeros; the reference's is not"
+            for words, factor in (("twice", 2.0), ("the negative of", -1.0)):
+                if likeness.gap(left.reshape(-1) * factor, right.reshape(-1)) <= within:
+                    return f"the {role} is {words} the reference's"
         return None
 
 
