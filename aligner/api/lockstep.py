@@ -73,8 +73,9 @@ class Lockstep:
     ) -> None:
         self._passes, self._reference, self._candidate = passes, reference, candidate
         expected = (side.profile.sketches.values() for side in (reference, candidate) if side.profile is not None)
-        self._largest = max((_bytes(one) for sketches in expected for one in sketches), default=0)
-        self._budget = budget if strict else max(budget, self._largest * 3 // 2)
+        largest = max((_bytes(one) for sketches in expected for one in sketches), default=0)
+        self._sparing = largest >= HUGE
+        self._budget = budget if strict else max(budget, largest * 3 // 2)
         self._injected: InjectedRun | None = passes.injected_run() if local else None
         self.surveys = Survey(reference.graph.outputs), Survey()
 
@@ -91,17 +92,19 @@ class Lockstep:
             own = stack.enter_context(closing(self._begun(self._watched(1), _held)))
             other = stack.enter_context(closing(self._begun(self._locals(pool), lambda item: _held(item[1]))))
             progress.enter("", "running both models side by side")
-            behind = False
+            due = False
             done = itertools.count()
             for tensor in own:  # not enumerate, which holds on to what it gave last
-                if behind:  # one behind: what this tensor was computed from is given back by now
+                if due:
                     self._advance(other)
                 progress.advance(next(done), len(by_value))
                 self._take(pool, by_value.get(tensor.value), tensor)
-                behind = tensor.value in shown
+                due = tensor.value in shown
                 del tensor  # else it would live until the next one is there
-                if self._largest >= HUGE:
+                if self._sparing:  # the injected run one behind: what a huge tensor was computed from is gone by then
                     pool.lead(2)  # the one that the injected run still needs, and the next
+                elif due:
+                    due = not self._advance(other)
             while self._advance(other):
                 pass
             pool.exhaust()
@@ -115,7 +118,7 @@ class Lockstep:
 
     def _begun(self, run: Generator[T], size: Callable[[T], int]) -> Generator[T]:
         """A run, ahead in a thread of its own unless single tensors are so large that each one more counts."""
-        return run if self._largest >= HUGE else ahead(run, min(_AHEAD, self._budget), size)
+        return run if self._sparing else ahead(run, min(_AHEAD, self._budget), size)
 
     def _locals(self, pool: TensorPool) -> Generator[_Local]:
         """The candidate on the reference's tensors; nothing where it does not run."""

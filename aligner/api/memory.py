@@ -17,7 +17,7 @@ _SHARE = 4
 _MOST = 1 << 30
 """Bytes beyond which keeping tensors gains little: in lockstep they need not be kept."""
 _FALLBACK = 2 << 30
-_REUSED = 64 << 20
+_REUSED = 128 << 20
 """Bytes up to which a tensor's pages are worth keeping for the next one."""
 _DISTURBED = 1e-4
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
