@@ -123,9 +123,22 @@ class Matching:
                 whole_input(self.candidate, candidate, right, self.reference, left),
             )
             roots = self._without_extra(self.reference.root(left), self.candidate.root(right))
-            self.pair_roots(*roots, Evidence("structure", confidence))
+            if not self._settled_otherwise(*roots):
+                self.pair_roots(*roots, Evidence("structure", confidence))
             if self.roots.get(roots[0], ("",))[0] == roots[1]:
                 self.forms.setdefault(right, left)
+
+    def _settled_otherwise(self, left: str, right: str) -> bool:
+        """Whether one of two tensors that differ is computed by a node whose partner computes the like of it."""
+        if self._same(left, right):
+            return False
+        a, b = self.reference.producer.get(left), self.candidate.producer.get(right)
+        partner = self.node_partner.get(a.index) if a is not None else None
+        source = self.node_source.get(b.index) if b is not None else None
+        return bool(
+            (partner is not None and partner is not b and any(self._same(left, name) for name in partner.outputs))
+            or (source is not None and source is not a and any(self._same(name, right) for name in source.outputs))
+        )
 
     def _without_extra(self, left: str, right: str) -> tuple[str, str]:
         """Step over nodes that one side alone has (a lost rounding, a dropped activation), where the tensors say so."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from aligner.diagnosis.doubt import LEAST, MOST, difference_in, misquantized
 from aligner.diagnosis.tolerance import beside_mask, bound, masked_otherwise, region_numbers, rounds_to_integers, unit
+from aligner.diagnosis.twins import STEPS, are_twins
 from aligner.errors import listing
 from aligner.records.comparison import PairVerdict
 from aligner.records.graph import Graph
@@ -72,7 +73,9 @@ def judge(
         numbers = region_numbers(graphs, item)
         item = beside_mask(graphs, item, numbers) if rules.fixed is None else item
         limit = bound(item, numbers) if rules.fixed is None else rules.fixed
-        own = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized)
+        twins = rules.fixed is None and _beyond_twins(graphs, item, numbers.step)
+        limit = min(limit, STEPS * numbers.step) if twins else limit
+        own = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized and not twins)
         plain = rules.fixed is None and not numbers.quantized and not numbers.rounded
         verdicts[item.pair.candidate] = _settled(graphs, item, own) if plain else _quantized(graphs, item, own, rules)
         if excused and item.pair.candidate in excused:
@@ -120,6 +123,13 @@ def _settled(graphs: tuple[Graph, Graph], item: Measured, own: Judgement) -> Jud
         note = "a little more than rounding explains, and every weight and setting is the reference's"
         return Judgement("aligned", own.bound, note)
     return own
+
+
+def _beyond_twins(graphs: tuple[Graph, Graph], item: Measured, step: float) -> bool:
+    """Whether both sides compute on the same grid, and lie further apart than that leaves room for."""
+    return (
+        bool(step) and item.local is not None and item.local.errors.max_abs > STEPS * step and are_twins(graphs, item)
+    )
 
 
 def _quantized(graphs: tuple[Graph, Graph], item: Measured, own: Judgement, rules: Rules) -> Judgement:

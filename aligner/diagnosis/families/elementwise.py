@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _WRITTEN = 1.1
 """Numbers that stand in both graphs and differ say more than a hypothesis that fits as well."""
+_FUSED = frozenset({"relu", "relu6", "clip", "minmax", "tanh", "identity"})
+"""Activations that a runtime fuses into a sum."""
+_FUSED_AT_MOST = 2
 _BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
 
 
@@ -58,6 +61,31 @@ class ResidualMissing(Cause):
                         needed=0.98,
                     )
         yield from self._constant_instead(scene)
+        yield from self._gone(scene, survey)
+
+    def _gone(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """A sum that is gone with the activation fused into it: one of its operands takes its place."""
+        part = scene.reference
+        for node in part.of_kind("add"):
+            end = _end_of_sum(part, node)
+            operands = node.inputs[:2]
+            if end == node.outputs[0] or len(operands) != 2 or not _both_flow(part, node):
+                continue
+            for name, other in (operands, operands[::-1]):
+                array, sum_ = part.array(name), part.array(end)
+                if array is None or sum_ is None or array.shape != sum_.shape:
+                    continue
+                if end == part.output and _added_later(scene, survey, other):
+                    continue
+                yield Claim(
+                    f"the candidate has no sum before {scene.where}: {name} stands in its place, and {other} never "
+                    "arrives",
+                    "connect the skip connection, with the activation after the sum",
+                    "with that operand in the place of the sum",
+                    scene.swapped(part, end, array),
+                    only_proven=True,
+                    needed=0.98,
+                )
 
     def _constant_instead(self, scene: Scene) -> Iterator[Claim]:
         """A sum of two tensors that answers one of a tensor and a stored vector: what is left of it is a bias."""
@@ -84,6 +112,26 @@ class ResidualMissing(Cause):
                     only_proven=True,
                     needed=0.98,
                 )
+
+
+def _end_of_sum(part: Part, node: Node) -> str:
+    """What activations that a runtime fuses make of a sum, as far as they alone read it."""
+    value = node.outputs[0]
+    for _ in range(_FUSED_AT_MOST):
+        readers = [other for other in part.nodes if value in other.inputs]
+        if len(readers) != 1 or readers[0].kind not in _FUSED or value == part.output:
+            break
+        value = readers[0].outputs[0]
+    return value
+
+
+def _added_later(scene: Scene, survey: Survey, name: str) -> bool:
+    """Whether the candidate adds the like of a tensor of the reference to what it gives: the pairing is one off."""
+    graph = scene.candidate.graph
+    sums = [node for node in graph.nodes if node.kind == "add" and scene.candidate.output in node.inputs]
+    others = [value for node in sums for value in node.inputs if value != scene.candidate.output]
+    pairs = [pair for value in others if (pair := survey.pair_of(value)) is not None]
+    return any(pair.reference == name for pair in pairs)
 
 
 def _both_flow(part: Part, node: Node) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.diagnosis.cause import Cause, Claim, Proof, largest
 from aligner.diagnosis.likeness import to_half
 from aligner.diagnosis.replay.activation import to_bfloat16
-from aligner.diagnosis.scene import Change, Scene
+from aligner.diagnosis.scene import Change, Part, Scene, distance, in_order
 from aligner.diagnosis.survey import Survey
 
 if TYPE_CHECKING:
@@ -183,6 +183,7 @@ class NonfiniteIntroduced(Cause):
         fresh = ~np.isfinite(scene.found) & np.isfinite(scene.expected)
         lost = np.isfinite(scene.found) & ~np.isfinite(scene.expected)
         if not fresh.any() and not lost.any():
+            yield from self._swallowed(scene)
             return
         side, bad = ("candidate", fresh) if fresh.any() else ("reference", lost)
         maker = _maker(scene, 1 if fresh.any() else 0)
@@ -195,6 +196,50 @@ class NonfiniteIntroduced(Cause):
             weight=1.0,
             node=maker if fresh.any() else None,
         )
+
+    def _swallowed(self, scene: Scene) -> Iterator[Claim]:
+        """NaN or infinity inside a region, which a limit or an activation makes finite again."""
+        import numpy as np
+
+        if scene.expected is None or scene.found is None or not scene.gap > 0:
+            return
+        inside = [_nonfinite(part) for part in scene.parts]
+        if (inside[0] is None) == (inside[1] is None):
+            return
+        side = 0 if inside[1] is None else 1
+        node, array = inside[side] or ("", scene.found)
+        moved = in_order(array, scene.measured.pair.axes if side else None, scene.expected.shape)
+        if moved is None:
+            return
+        bad = ~np.isfinite(moved)
+        rest = [np.where(bad, 0, each) for each in (scene.found, scene.expected)]
+        left = largest(rest[0], rest[1])
+        proof = Proof(1 - distance(rest[0], rest[1]) / scene.gap, largest(scene.found, scene.expected), left)
+        kind = "NaN" if np.isnan(array).any() else "infinity"
+        yield Claim(
+            f"{kind} appears in the {('reference', 'candidate')[side]} at {node}, in {float(bad.mean()):.1%} of the "
+            "elements, from finite inputs; what follows makes it finite again",
+            "look for a division by zero, or a logarithm or root of a negative number",
+            "with these elements left out",
+            measured=proof,
+            only_proven=True,
+            node=node if side else None,
+        )
+
+
+def _nonfinite(part: Part) -> tuple[str, Array] | None:
+    """The first node of a region that makes something infinite or NaN of what is finite, and what."""
+    import numpy as np
+
+    for node in part.nodes:
+        read = [part.values[name] for name in node.inputs if name in part.values]
+        if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in read):
+            return None
+        for name in node.outputs:
+            array = part.values.get(name)
+            if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+                return node.name, array
+    return None
 
 
 def _maker(scene: Scene, side: int) -> str | None:
