@@ -8,6 +8,8 @@ import pytest
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from marks import requires_tflite  # noqa: E402
+
 import aligner  # noqa: E402
 
 RNG = np.random.default_rng(1)
@@ -127,3 +129,60 @@ def test_a_table_stored_in_eight_bits_is_no_exact_movement():
 
     ids = np.array([3, 1, 19, 7])
     assert aligner.compare(model(False), model(True), [ids]).verdict == "aligned"
+
+
+def edited(model, name, edit):
+    """The model with one stored array changed."""
+    tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)
+    tensor.CopyFrom(onnx.numpy_helper.from_array(edit(onnx.numpy_helper.to_array(tensor).copy()), name))
+    return model
+
+
+def test_between_twins_in_the_same_bits_no_format_excuses_an_error():
+    def slightly(kernel):
+        kernel[2, :, 1, 1] = np.clip(kernel[2, :, 1, 1].astype(int) + 12, -127, 127)
+        return kernel
+
+    result = aligner.compare(chain(GOOD), edited(chain(GOOD), "k1", slightly), [X])
+    assert result.verdict == "diverged"
+    assert result.first_divergence.candidate.name in {"c1", "r1"}
+    assert aligner.compare(chain(GOOD), chain(GOOD), [X]).verdict == "aligned"
+
+
+LITE_X = RNG.integers(-100, 100, (6, 64)).astype(np.int8)
+LITE_KERNEL = RNG.integers(-120, 120, (16, 64)).astype(np.int8)
+LITE_BIAS = RNG.integers(-5000, 5000, 16).astype(np.int32)
+
+
+def lite(path, kernel=LITE_KERNEL, bias=LITE_BIAS):
+    """A fully connected layer in integers all through, and what comes out as floats."""
+    from tflite_models import ModelBuilder
+
+    builder = ModelBuilder()
+    x = builder.input("x", LITE_X.shape, "int8", quantized=(0.02, 0, 0))
+    weight = builder.constant("kernel", kernel, quantized=(0.01, 0, 0))
+    added = builder.constant("bias", bias, quantized=(0.0002, 0, 0))
+    y = builder.tensor("y", (6, 16), "int8", quantized=(0.4, 0, 0))
+    builder.op("FULLY_CONNECTED", [x, weight, added], [y], builder.schema.FullyConnectedOptionsT())
+    z = builder.op("DEQUANTIZE", [y], [builder.tensor("z", (6, 16))], builder.schema.DequantizeOptionsT())
+    path.write_bytes(builder.build(z))
+    return path
+
+
+@requires_tflite
+def test_twins_in_integers_are_judged_by_steps(tmp_path):
+    right = lite(tmp_path / "right.tflite")
+    missing = lite(tmp_path / "missing.tflite", bias=np.zeros_like(LITE_BIAS))
+    result = aligner.compare(right, missing, {"x": LITE_X})
+    assert result.verdict == "diverged"
+    assert result.first_divergence.candidate.name == "y"
+    assert result.causes[0].id == "weights-bias-missing"
+    assert aligner.compare(right, lite(tmp_path / "same.tflite"), {"x": LITE_X}).verdict == "aligned"
+
+
+@requires_tflite
+def test_weights_rounded_another_way_make_no_twins(tmp_path):
+    dither = np.random.default_rng(5).choice([-1, 0, 0, 1], LITE_KERNEL.shape)
+    other = lite(tmp_path / "other.tflite", np.clip(LITE_KERNEL + dither, -127, 127).astype(np.int8))
+    result = aligner.compare(lite(tmp_path / "right.tflite"), other, {"x": LITE_X})
+    assert result.verdict == "aligned"

@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aligner.diagnosis.doubt import LEAST, MOST, difference_in, misquantized
-from aligner.diagnosis.tolerance import beside_mask, bound, masked_otherwise, region_numbers, rounds_to_integers, unit
+from aligner.diagnosis.tolerance import (
+    RegionNumbers,
+    beside_mask,
+    bound,
+    masked_otherwise,
+    region_numbers,
+    rounds_to_integers,
+    unit,
+)
 from aligner.diagnosis.twins import STEPS, are_twins
 from aligner.errors import listing
 from aligner.records.comparison import PairVerdict
@@ -73,9 +81,9 @@ def judge(
         numbers = region_numbers(graphs, item)
         item = beside_mask(graphs, item, numbers) if rules.fixed is None else item
         limit = bound(item, numbers) if rules.fixed is None else rules.fixed
-        twins = rules.fixed is None and _beyond_twins(graphs, item, numbers.step)
-        limit = min(limit, STEPS * numbers.step) if twins else limit
-        own = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized and not twins)
+        twins = _limit_of_twins(graphs, item, numbers) if rules.fixed is None else None
+        limit = limit if twins is None else min(limit, twins)
+        own = _own(graphs, item, limit, rules, by_value, quantized=numbers.quantized and twins is None)
         plain = rules.fixed is None and not numbers.quantized and not numbers.rounded
         verdicts[item.pair.candidate] = _settled(graphs, item, own) if plain else _quantized(graphs, item, own, rules)
         if excused and item.pair.candidate in excused:
@@ -125,11 +133,13 @@ def _settled(graphs: tuple[Graph, Graph], item: Measured, own: Judgement) -> Jud
     return own
 
 
-def _beyond_twins(graphs: tuple[Graph, Graph], item: Measured, step: float) -> bool:
-    """Whether both sides compute on the same grid, and lie further apart than that leaves room for."""
-    return (
-        bool(step) and item.local is not None and item.local.errors.max_abs > STEPS * step and are_twins(graphs, item)
-    )
+def _limit_of_twins(graphs: tuple[Graph, Graph], item: Measured, numbers: RegionNumbers) -> float | None:
+    """What two kernels may differ by that compute on the same grids; None where they do not, or do not differ more."""
+    if item.local is None or not numbers.stepped:
+        return None
+    plain = replace(numbers, stepped=False, quantized=False, step=0.0)
+    limit = STEPS * numbers.step + bound(replace(item, noise=None), plain)
+    return limit if item.local.errors.max_abs > limit and are_twins(graphs, item) else None
 
 
 def _quantized(graphs: tuple[Graph, Graph], item: Measured, own: Judgement, rules: Rules) -> Judgement:
