@@ -93,7 +93,7 @@ def _solved(operation: Operation, scene: Scene, side: int) -> Iterator[tuple[str
         return
     below = x < 0
     energy = float(np.square(x[below], dtype=np.float64).sum())
-    if energy > 0:
+    if 0 < energy < math.inf:
         alpha = float((target[below].astype(np.float64) * x[below]).sum() / energy)
         yield "leaky_relu", {"alpha": _round(alpha)}
     low, high = float(target.min()), float(target.max())
