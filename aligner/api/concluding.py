@@ -1,0 +1,195 @@
+"""From measurements to a report: verdicts, causes, what they rest on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from aligner.alignment.saved_mapping import spelled
+from aligner.api import noise_floor, summary
+from aligner.api.clock import Clock
+from aligner.api.dissecting import dissections
+from aligner.api.evidence import gather
+from aligner.api.frozen_noise import frozen_outputs
+from aligner.api.noise_floor import Floor
+from aligner.api.observer_effect import Hidden, ObserverEffect
+from aligner.api.options import CompareOptions
+from aligner.api.passes import Passes
+from aligner.api.previewing import previews
+from aligner.api.side import OpenSide
+from aligner.api.weighing import tally
+from aligner.diagnosis.causes import find_causes
+from aligner.diagnosis.conclusion import conclude
+from aligner.diagnosis.doubt import unseen
+from aligner.diagnosis.ill_conditioned import condition
+from aligner.diagnosis.scene import Evidence
+from aligner.diagnosis.tolerance import is_coarse, region_numbers
+from aligner.diagnosis.verdicts import Judgement, Rules, judge
+from aligner.errors import listing
+from aligner.inputs import PreparedFeeds
+from aligner.records import progress
+from aligner.records.alignment import Alignment
+from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
+from aligner.records.measurement import Measured
+
+_GUILTY = frozenset({"introduced", "nonfinite"})
+
+
+@dataclass(frozen=True, slots=True)
+class Concluding:
+    """``notes`` are what the report says already; ``target`` is what the candidate was opened from."""
+
+    sides: tuple[OpenSide, OpenSide]
+    options: CompareOptions
+    clock: Clock
+    observer: ObserverEffect
+    notes: list[str]
+    target: object
+
+    def _floor(
+        self, passes: Passes, measured: list[Measured], judgements: list[Judgement], coarse: bool
+    ) -> Floor | None:
+        """Both sides from another seed, the reference in float64: asked for, or needed to judge."""
+        outputs, asked = self.sides[1].graph.outputs, self.options.noise_floor
+        if self.options.tolerance is not None or coarse:
+            asked = bool(asked)
+        if not noise_floor.is_wanted(asked, measured, judgements, outputs):
+            return None
+        with self.clock.phase("noise floor"):
+            floor = noise_floor.measure(self.sides[0], self.sides[1], passes, measured, judgements)
+            floor.telling = not coarse
+        self.notes.extend(floor.notes)
+        return floor
+
+    def _rules(self) -> Rules:
+        return Rules(self.options.atol, self.options.rtol, self.options.tolerance)
+
+    def _tolerance(self) -> Tolerance:
+        fixed = self._rules().fixed
+        rule = "rounding bounds by node" if fixed is None else f"fixed {fixed:g} at every node"
+        return Tolerance(atol=self.options.atol, rtol=self.options.rtol, rule=rule)
+
+    def _judged(self, passes: Passes) -> tuple[list[Measured], list[Judgement], Floor | None, bool]:
+        """The measurements, a judgement for each, the noise floor if asked for or needed; whether quantised."""
+        graphs = self.sides[0].graph, self.sides[1].graph
+        measured, rules = list(passes.measured.values()), self._rules()
+        with self.clock.phase("judge"):
+            judgements = judge(graphs, measured, rules)
+            first = next((m for m, j in zip(measured, judgements, strict=True) if j.verdict in _GUILTY), None)
+            if first is not None:
+                passes.count_unique(first.pair.candidate)
+                measured = list(passes.measured.values())
+        quantized = any(region_numbers(graphs, item).quantized for item in measured)
+        floor = self._floor(passes, measured, judgements, quantized or any(map(is_coarse, graphs)))
+        if floor is not None and (floor.excuses() or floor.unsteady):
+            judgements = judge(graphs, measured, replace(rules, unsteady=floor.unsteady), floor.excuses())
+        return measured, judgements, floor, quantized
+
+    def _diagnosed(
+        self, passes: Passes, measured: list[Measured], judgements: list[Judgement]
+    ) -> tuple[dict[str, Evidence], list[Finding]]:
+        """What the guilty pairs computed, and why."""
+        sides = self.sides
+        with self.clock.phase("diagnose"):
+            progress.enter("", "looking for causes")
+            guilty = [
+                item for item, judgement in zip(measured, judgements, strict=True) if judgement.verdict in _GUILTY
+            ]
+            evidence = gather(*sides, passes, guilty) if guilty else {}
+            causes = find_causes(
+                (sides[0].graph, sides[1].graph),
+                guilty,
+                evidence,
+                measured=measured,
+                verdicts={m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)},
+                notes=[*self.notes, *sides[0].session.notes, *sides[1].session.notes],
+            )
+        return evidence, causes
+
+    def comparison(self, passes: Passes, alignment: Alignment, fed: PreparedFeeds) -> Comparison:
+        """Everything there is to say. The sessions still run: causes are tried on them, pictures drawn from them."""
+        graphs = self.sides[0].graph, self.sides[1].graph
+        measured, judgements, floor, quantized = self._judged(passes)
+        writers = summary.SideWriter(self.sides[0]), summary.SideWriter(self.sides[1])
+        pairs = summary.pairs(writers, measured, judgements)
+        if floor is not None:
+            pairs = floor.written(measured, pairs)
+        hidden = self.observer.hidden(measured, pairs, self.target, self.options.candidate_options)
+        for effect in hidden:
+            pairs[effect.place] = effect.pair
+        outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
+        self.notes.extend([*summary.unanswered_outputs(graphs, alignment), *summary.shared_nonfinite(outputs)])
+        coverage = summary.coverage(alignment)
+        state = condition(pairs, outputs) if floor is not None and floor.telling else None
+        conclusion = conclude(
+            pairs,
+            outputs,
+            missing,
+            coverage,
+            constant_input=_constant(fed),
+            random_input=fed.random,
+            quantized=quantized,
+            condition=state.reason if state is not None else None,
+            frozen=frozen_outputs(self.sides[0], self.sides[1], passes, measured, judgements),
+        )
+        if conclusion.verdict == "aligned" and (hidden_weights := unseen(graphs, _plain(measured, judgements))):
+            self.notes.append(f"weights differ without effect on this input, try another: {listing(hidden_weights)}")
+        evidence, causes = self._diagnosed(passes, measured, judgements)
+        with self.clock.phase("weigh"):
+            weights = None
+            if conclusion.verdict == "diverged":
+                weights = tally((self.sides[0], self.sides[1]), alignment)
+        with self.clock.phase("draw"):
+            places = {place: item for place, item in enumerate(measured) if judgements[place].verdict in _GUILTY}
+            parts = dissections(graphs, places, evidence) if conclusion.verdict == "diverged" else ()
+            pictures = previews(passes, pairs, outputs, graphs[0].channels) if conclusion.verdict == "diverged" else ()
+        return Comparison(
+            verdict=conclusion.verdict,
+            reason=conclusion.reason,
+            reference=self.sides[0].summary(),
+            candidate=self.sides[1].summary(),
+            tolerance=self._tolerance(),
+            coverage=coverage,
+            first_divergence=conclusion.introduced[0] if conclusion.introduced else None,
+            introduced=conclusion.introduced,
+            causes=_with_hidden([*causes, *([state.finding] if state is not None and state.finding else [])], hidden),
+            outputs=tuple(outputs),
+            pairs=tuple(pairs),
+            unpaired_reference=summary.unpaired(writers[0], dict(alignment.unpaired_reference)),
+            unpaired_candidate=summary.unpaired(writers[1], dict(alignment.unpaired_candidate)),
+            inputs=fed.fed,
+            notes=tuple(dict.fromkeys(self.notes)),
+            timing=self.clock.timing(),
+            command=self.options.command,
+            previews=pictures,
+            dissections=parts,
+            weights=weights,
+            mapping=tuple(spelled(alignment.pairs, *graphs)),
+        )
+
+
+def _with_hidden(causes: Sequence[Finding], hidden: Sequence[Hidden]) -> tuple[Finding, ...]:
+    """A kernel that is wrong only unobserved leads, and says all that the observer effect alone would say."""
+    if not hidden:
+        return tuple(causes)
+    own = [effect.finding for effect in hidden]
+    return (*own, *(cause for cause in causes if cause.id != "capture-artefact"))
+
+
+def _constant(fed: PreparedFeeds) -> bool:
+    """Whether no input varies: floats where there are any (masks and token types may well be constant), else all."""
+    arrays = [array for array in fed.reference.values() if array.size > 1]
+    telling = [array for array in arrays if array.dtype.kind == "f"] or arrays
+    return bool(telling) and all(bool((array == array.flat[0]).all()) for array in telling)
+
+
+def _plain(measured: Sequence[Measured], judgements: Sequence[Judgement]) -> list[Measured]:
+    """The pairs of which there is nothing to say."""
+    return [m for m, j in zip(measured, judgements, strict=True) if j.verdict == "aligned" and j.note is None]
+
+
+def _outputs(measured: Sequence[Any], pairs: Sequence[Pair], outputs: Sequence[str]) -> tuple[list[Pair], int]:
+    by_value: Mapping[str, Pair] = {item.pair.candidate: pair for item, pair in zip(measured, pairs, strict=True)}
+    found = [by_value[value] for value in dict.fromkeys(outputs) if value in by_value]
+    return found, len(dict.fromkeys(outputs)) - len(found)

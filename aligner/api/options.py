@@ -1,0 +1,49 @@
+"""What a comparison can be told."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from aligner.adapters.base import OpenOptions
+from aligner.alignment.engine import METHODS
+from aligner.alignment.mapping import Mapping as UserMapping
+from aligner.api.probing import Alter
+from aligner.errors import ComparisonError
+from aligner.inputs import Preprocessing
+
+Local = Literal["auto", "always", "never"]
+
+
+@dataclass(frozen=True, slots=True)
+class CompareOptions:
+    """Everything a comparison can be told; see ``compare``."""
+
+    atol: float = 1e-5
+    rtol: float = 1e-5
+    tolerance: float | None = None
+    mapping: UserMapping | Path | str | None = None
+    align_by: str = "auto"
+    local: Local = "auto"
+    noise_floor: bool | None = None
+    reference_options: OpenOptions = field(default_factory=OpenOptions)
+    candidate_options: OpenOptions = field(default_factory=OpenOptions)
+    preprocessing: Preprocessing = field(default_factory=Preprocessing)
+    seed: int = 0
+    memory_limit: int | None = None
+    command: str | None = None
+    probe: bool = False
+    alter: Alter | None = None
+    """Changes the feeds before anything runs on them."""
+
+
+def check(options: CompareOptions) -> None:
+    """Raise ComparisonError for a method or a tolerance that does not exist."""
+    if options.align_by not in METHODS:
+        raise ComparisonError(
+            f"there is no alignment method {options.align_by!r}", hint=f"use one of {', '.join(METHODS)}"
+        )
+    for name, value in (("atol", options.atol), ("rtol", options.rtol), ("tolerance", options.tolerance)):
+        if value is not None and not value >= 0:
+            raise ComparisonError(f"{name} must be a number ≥ 0", found=str(value), hint="1e-5 is the default")
