@@ -130,14 +130,14 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
 
 
 def _release(sides: list[OpenSide]) -> None:
-    """Close the sessions and let their runtimes die now, while a crash can still be told from a finished report."""
-    for side in sides:
+    """Close each session and let its runtime die now, while a crash can still be told from a finished report."""
+    while sides:
+        side = sides.pop(0)
         progress.enter(side.role, "releasing", side.path)
         side.profile = None
         side.session.close()
-    side = None  # type: ignore[assignment]  # the name would keep the last one
-    sides.clear()
-    gc.collect()
+        del side
+        gc.collect()
 
 
 class _Comparing:
