@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -25,6 +26,10 @@ def environment(folder: Path, **more: str) -> dict[str, str]:
     return {**kept, "TMPDIR": str(folder), "COLUMNS": "110", "NO_COLOR": "1", **more}
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder: Path, *words: object, code: str = CODE, **more: str) -> subprocess.Popen[str]:
     """The command in a process of its own; ``folder`` is its working directory and takes its temporary files."""
     return subprocess.Popen(
@@ -35,6 +40,8 @@ def start(folder: Path, *words: object, code: str = CODE, **more: str) -> subpro
         text=True,
         cwd=folder,
         env=environment(folder, **more),
+        # A shell that starts tests in the background has them ignore Ctrl-C, and so would whatever they start.
+        preexec_fn=_heed_interrupts if os.name == "posix" else None,
     )
 
 
