@@ -72,6 +72,25 @@ def test_nothing_but_the_sweep_runs_where_all_is_well(tmp_path, monkeypatch):
     assert len(runs) == 2, "the candidate on its own tensors, and on the reference's"
 
 
+def test_runs_that_draw_random_numbers_take_turns(tmp_path):
+    import torch
+
+    class Noisy(torch.nn.Module):
+        def forward(self, x):
+            for _ in range(8):
+                x = torch.relu(x + torch.randn_like(x))
+            return x
+
+    path = tmp_path / "noisy.pt"
+    torch.jit.save(torch.jit.trace(Noisy().eval(), torch.rand(1, 3, 16, 16), check_trace=False), path)
+    image = np.random.default_rng(0).random((1, 3, 16, 16), dtype=np.float32)
+    kept = aligner.compare(path, path, image).comparison
+    swept = aligner.compare(path, path, image, memory_limit=TIGHT).comparison
+    assert "lockstep" in swept.timing
+    assert said(swept) == said(kept)
+    assert all(pair.accumulated.max_abs == 0 for pair in swept.pairs)
+
+
 def tensors(count, size):
     for number in range(count):
         array = np.full(size, number, dtype=np.float32)

@@ -29,6 +29,8 @@ T = TypeVar("T")
 _Local = tuple[str, CapturedTensor, CapturedTensor]
 _AHEAD = 32 << 20
 """Bytes of tensors that a run may have made before they are asked for."""
+_DRAWING = frozenset({"random", "dropout"})
+"""Kinds of nodes that may draw from a generator that both sides share."""
 _REPEATING = frozenset({"loop", "scan", "while", "prim::loop"})
 
 
@@ -74,7 +76,8 @@ class Lockstep:
         self._passes, self._reference, self._candidate = passes, reference, candidate
         expected = (side.profile.sketches.values() for side in (reference, candidate) if side.profile is not None)
         largest = max((_bytes(one) for sketches in expected for one in sketches), default=0)
-        self._sparing = largest >= HUGE
+        drawing = any(node.kind in _DRAWING for side in (reference, candidate) for node in side.graph.nodes)
+        self._in_turns = largest >= HUGE or drawing
         self._budget = budget if strict else max(budget, largest * 3 // 2)
         self._injected: InjectedRun | None = passes.injected_run() if local else None
         self.surveys = Survey(reference.graph.outputs), Survey()
@@ -101,10 +104,11 @@ class Lockstep:
                 self._take(pool, by_value.get(tensor.value), tensor)
                 due = tensor.value in shown
                 del tensor  # else it would live until the next one is there
-                if self._sparing:  # the injected run one behind: what a huge tensor was computed from is gone by then
+                if self._in_turns:  # the injected run one behind: what a huge tensor was computed from is gone by then
                     pool.lead(2)  # the one that the injected run still needs, and the next
                 elif due:
-                    due = not self._advance(other)
+                    self._advance(other)
+                    due = False
             while self._advance(other):
                 pass
             pool.exhaust()
@@ -117,8 +121,8 @@ class Lockstep:
             pool.release(pair.reference, tensor.occurrence)
 
     def _begun(self, run: Generator[T], size: Callable[[T], int]) -> Generator[T]:
-        """A run, ahead in a thread of its own unless single tensors are so large that each one more counts."""
-        return run if self._sparing else ahead(run, min(_AHEAD, self._budget), size)
+        """A run, ahead in a thread of its own unless each tensor more counts or the order of random draws does."""
+        return run if self._in_turns else ahead(run, min(_AHEAD, self._budget), size)
 
     def _locals(self, pool: TensorPool) -> Generator[_Local]:
         """The candidate on the reference's tensors; nothing where it does not run."""
