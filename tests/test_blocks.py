@@ -1,16 +1,13 @@
-"""Sums in blocks, and the thread that helps with large tensors."""
+"""Sums in blocks."""
 
 from __future__ import annotations
 
-import itertools
-import os
-import signal
+import threading
 
 import numpy as np
 import pytest
 
-from aligner.diff.difference import difference
-from aligner.records.blocks import ROW, dot, in_parts, total
+from aligner.records.blocks import ROW, Workspace, dot, total, weighted
 
 
 @pytest.mark.parametrize("size", [1, ROW - 1, ROW, 3 * ROW + 5])
@@ -20,19 +17,19 @@ def test_sums_are_those_of_float64(size):
     assert total(left) == pytest.approx(float(left.astype(float).sum()), abs=1e-4)
 
 
-@pytest.mark.parametrize("size", [10, (1 << 20) + 3])
-def test_parts_follow_each_other_and_leave_nothing_out(size):
-    parts = in_parts(size, lambda begin, end: (begin, end))
-    assert parts[0][0] == 0 and parts[-1][1] == size
-    assert all(one[1] == other[0] for one, other in itertools.pairwise(parts))
+def test_weights_go_by_the_place_in_a_row_and_by_the_row():
+    drawn = np.random.default_rng(0)
+    array, weights, rows = (drawn.standard_normal(size) for size in (10, 4, 3))
+    by_hand = float((array * np.tile(weights, 3)[:10] * np.repeat(rows, 4)[:10]).sum())
+    assert weighted(array, weights, rows) == pytest.approx(by_hand)
+    assert weighted(array, weights) == pytest.approx(float((array * np.tile(weights, 3)[:10]).sum()))
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork here")
-def test_a_forked_child_does_not_wait_for_its_parents_thread():
-    large = np.ones((1 << 20) + 1, np.float32)
-    difference(large, large)
-    pid = os.fork()
-    if pid == 0:
-        signal.alarm(20)  # ends a child that hangs
-        os._exit(0 if difference(large, large).errors.max_abs == 0 else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+def test_each_thread_has_working_space_of_its_own():
+    space = Workspace()
+    mine = space.room("sums", 4, np.float32)
+    theirs = []
+    thread = threading.Thread(target=lambda: theirs.append(space.room("sums", 4, np.float32)))
+    thread.start()
+    thread.join()
+    assert space.room("sums", 3, np.float32).base is mine.base and not np.shares_memory(mine, theirs[0])

@@ -7,9 +7,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from aligner.capture.profile import sketch
 from aligner.diff.difference import DifferenceAccumulator, difference
 from aligner.diff.statistics import StatisticsAccumulator, statistics
 from aligner.records.axis_order import to_candidate, to_reference
+from aligner.records.blocks import BLOCK
+from aligner.records.tensor import CapturedTensor
 
 
 def test_every_number_against_numpy():
@@ -77,6 +80,40 @@ def test_chunks_do_not_change_the_answer(size, step):
     assert pieces.errors.max_abs == whole.errors.max_abs
     assert pieces.errors.worst_index == whole.errors.worst_index
     assert pieces.errors.rmse == pytest.approx(whole.errors.rmse)
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-7, 1e-3, 1.0, 1e-20])
+@pytest.mark.parametrize("kind", ["plain", "zeros", "negated", "nan", "infinite", "masked", "huge", "tiny"])
+def test_what_is_known_of_the_reference_does_not_change_the_answer(kind, noise):
+    rng = np.random.default_rng(0)
+    left = rng.normal(size=(3, 700)).astype(np.float32)
+    left[rng.random(left.shape) < 0.3] = 0
+    right = left + rng.normal(size=left.shape).astype(np.float32) * np.float32(noise)
+    right = {"zeros": 0 * right, "negated": -right, "huge": right * np.float32(1e30)}.get(kind, right)
+    left[1, 5], right[2, 7] = {"masked": (-1e9, 1), "tiny": (1e-30, -1e-30)}.get(kind, (left[1, 5], right[2, 7]))
+    right[0, 3] = {"nan": np.nan, "infinite": np.inf}.get(kind, right[0, 3])
+    plain = difference(left, right)
+    known = difference(left, right, known=sketch(CapturedTensor("x", left, "float32")))
+    assert known.errors.worst_index == plain.errors.worst_index
+    for one, other in zip(_numbers(known), _numbers(plain), strict=True):
+        assert one is other is None or one == pytest.approx(other, rel=1e-6, nan_ok=True)
+
+
+def _numbers(one):
+    errors = one.errors
+    return (
+        one.scale, one.peak, one.size, one.mismatched, one.unequal, errors.max_abs, errors.mean_abs, errors.rmse,
+        errors.max_rel, errors.cosine, errors.beyond,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1.0])
+def test_the_largest_relative_error_is_found_wherever_it_is(scale):
+    rng = np.random.default_rng(1)
+    left = rng.normal(size=5 * BLOCK // 2).astype(np.float32)
+    right = left + (rng.normal(size=left.size) * scale).astype(np.float32)
+    by_hand = np.max(np.abs(right - left)[left != 0] / np.abs(left)[left != 0])
+    assert difference(left, right).errors.max_rel == pytest.approx(float(by_hand), rel=1e-6)
 
 
 def test_views_are_compared_in_the_references_order():

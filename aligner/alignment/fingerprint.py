@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aligner.alignment.skeleton import Skeleton
-from aligner.records.blocks import BLOCK, dot, in_parts, total
+from aligner.records.blocks import BLOCK, dot, total
 
 if TYPE_CHECKING:
     import numpy as np
@@ -93,22 +93,20 @@ def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
     flat = np.asarray(array).reshape(-1)
     if flat.size == 0:
         return None
-    parts = in_parts(flat.size, lambda begin, end: _sums(flat, begin, end))
-    low, high = min(part[3] for part in parts), max(part[4] for part in parts)
+    plain, magnitude, energy, low, high = _sums(flat)
     if not (math.isfinite(low) and math.isfinite(high)):
         return None
-    plain, magnitude, energy = (math.fsum(part[number] for part in parts) for number in range(3))
     return Fingerprint(size=int(flat.size), total=plain, magnitude=magnitude, energy=energy, low=low, high=high)
 
 
-def _sums(flat: NDArray[np.generic], begin: int, end: int) -> tuple[float, float, float, float, float]:
+def _sums(flat: NDArray[np.generic]) -> tuple[float, float, float, float, float]:
     """Sums of the elements, their magnitudes and squares; least and greatest, infinite where a number is not finite."""
     import numpy as np
 
     plain = magnitude = energy = 0.0
     low, high = math.inf, -math.inf
-    for start in range(begin, end, BLOCK):
-        values = flat[start : min(start + BLOCK, end)]
+    for start in range(0, flat.size, BLOCK):
+        values = flat[start : start + BLOCK]
         if values.dtype != np.float32:
             values = values.astype(np.float64)
         least, most = float(values.min()), float(values.max())

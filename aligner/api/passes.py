@@ -20,7 +20,7 @@ from aligner.capture.saturation import Grids
 from aligner.diff.difference import difference
 from aligner.diff.statistics import EXACT_UNIQUE, statistics
 from aligner.records import progress
-from aligner.records.alignment import PairedValues
+from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.axis_order import fits, to_reference
 from aligner.records.comparison import TensorStatistics
 from aligner.records.difference import Difference
@@ -69,7 +69,7 @@ class Passes:
 
     def _accumulate(self, item: Measured, expected: CapturedTensor, found: CapturedTensor) -> Measured:
         left, right = expected.real(), found.real()
-        error = self._difference(item.pair, left, right)
+        error = self._difference(item.pair, left, right, self._known(self._reference, expected))
         earlier = item.accumulated  # a later occurrence of a loop's value: keep the first that diverges
         if earlier is not None and (error is None or earlier.errors.beyond > 0 or error.errors.beyond == 0):
             return item
@@ -88,22 +88,29 @@ class Passes:
     @staticmethod
     def _numbers(side: OpenSide, tensor: CapturedTensor, array: Array) -> TensorStatistics:
         """A tensor's own statistics; those of a large one are known from the first look at it."""
-        one = side.profile.sketches.get(tensor.value) if side.profile is not None else None
-        once = one is not None and side.profile is not None and side.profile.occurrences.get(tensor.value) == 1
-        if one is None or not once or not one.finite or one.rms == 0.0 or array.size <= EXACT_UNIQUE:
+        one = Passes._known(side, tensor)
+        if one is None or array.size <= EXACT_UNIQUE:
             return statistics(array)
         return TensorStatistics(mean=one.mean, min=one.min, max=one.max)
+
+    @staticmethod
+    def _known(side: OpenSide, tensor: CapturedTensor) -> Sketch | None:
+        """What a look at the tensor has shown; None where nobody looked, or saw nothing but zeros."""
+        if side.profile is None or side.profile.occurrences.get(tensor.value) != 1:
+            return None
+        one = side.profile.sketches.get(tensor.value)
+        return one if one is not None and one.finite and one.rms > 0 else None
 
     def _step(self, *tensors: CapturedTensor) -> float | None:
         """The coarser side's quantisation step."""
         grids = [grids.of(tensor) for grids, tensor in zip(self._grids, tensors, strict=True)]
         return max((grid.step for grid in grids if grid is not None), default=None)
 
-    def _difference(self, pair: PairedValues, expected: Array, found: Array) -> Difference | None:
+    def _difference(self, pair: PairedValues, expected: Array, found: Array, known: Sketch | None) -> Difference | None:
         moved = to_reference(found, pair.axes, tuple(expected.shape))
         if moved is None:
             return None
-        return difference(expected, moved, atol=self._atol, rtol=self._rtol)
+        return difference(expected, moved, atol=self._atol, rtol=self._rtol, known=known)
 
     def count_unique(self, value: str) -> None:
         """Count the unique values of one pair's tensors, however large: somebody is going to look at them."""
@@ -128,7 +135,8 @@ class Passes:
         """Measure what a node does wrong itself, within what both sides' quantisation can hold."""
         reference, left_out = self._grids[1].clipped(expected.real(), found)
         held, beyond = self._grids[0].clipped(found.real(), expected)
-        error = self._difference(self._pairs[value], reference, held)
+        known = self._known(self._reference, expected) if reference is expected.array else None  # else it was cut off
+        error = self._difference(self._pairs[value], reference, held, known)
         self.measured[value] = replace(self.measured[value], local=error, saturated=max(left_out, beyond))
 
     def noise(self, doubtful: Sequence[Measured]) -> None:

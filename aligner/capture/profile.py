@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.records.alignment import Sketch
-from aligner.records.blocks import BLOCK, dot, in_parts, total
+from aligner.records.blocks import BLOCK, dot, total, weighted
 from aligner.records.masking import MASKED, MOST_UNMASKED
 from aligner.records.tensor import CapturedTensor
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 _TINY = 1e-30
 _GOLDEN = 0.6180339887498949
+_ROW = 1 << 10
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -98,18 +99,7 @@ def sketch(tensor: CapturedTensor) -> Sketch:
 
 
 def _sums(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
-    """Least, greatest, mean, root mean square and order."""
-    parts = in_parts(flat.size, lambda begin, end: _part(flat, begin, end))
-    plain, squares, order = (math.fsum(part[number] for part in parts) for number in (2, 3, 4))
-    ends = min(part[0] for part in parts), max(part[1] for part in parts)
-    broken = next((part for part in parts if not math.isfinite(part[0]) or not math.isfinite(part[1])), None)
-    if broken is not None:
-        return broken
-    return *ends, plain / flat.size, (squares / flat.size) ** 0.5, order / flat.size
-
-
-def _part(flat: NDArray[Any], begin: int, end: int) -> tuple[float, float, float, float, float]:
-    """Least, greatest, and the sums of elements, squares and order, block by block: each read from memory once.
+    """Least, greatest, mean, root mean square and order, block by block: each read from memory once.
 
     A block that holds something non-finite ends it, since then nothing else is asked for.
     """
@@ -117,8 +107,8 @@ def _part(flat: NDArray[Any], begin: int, end: int) -> tuple[float, float, float
 
     least, greatest = math.inf, -math.inf
     plain = squares = order = 0.0
-    for start in range(begin, end, BLOCK):
-        chunk = flat[start : min(start + BLOCK, end)]
+    for start in range(0, flat.size, BLOCK):
+        chunk = flat[start : start + BLOCK]
         low, high = float(chunk.min()), float(chunk.max())
         least, greatest = min(least, low), max(greatest, high)
         if not (math.isfinite(low) and math.isfinite(high)):
@@ -129,21 +119,17 @@ def _part(flat: NDArray[Any], begin: int, end: int) -> tuple[float, float, float
         if not _TINY < energy < math.inf:
             chunk = chunk.astype(np.float64)
             energy = dot(chunk, chunk)
+        places, rows = _places(chunk.dtype.char)
         plain += total(chunk)
         squares += energy
-        weight = 1.0 + (start // BLOCK * _GOLDEN) % 1.0
-        order += weight * dot(chunk, _places(chunk.size, chunk.dtype.name))
-    return least, greatest, plain, squares, order
+        order += (1.0 + (start // BLOCK * _GOLDEN) % 1.0) * weighted(chunk, places, rows)
+    return least, greatest, plain / flat.size, (squares / flat.size) ** 0.5, order / flat.size
 
 
-@functools.lru_cache(maxsize=4)
-def _whole_places(dtype: str) -> NDArray[Any]:
-    """The pseudo-random weights of a block's places, in [−1, 1]."""
+@functools.lru_cache(maxsize=2)
+def _places(kind: str) -> tuple[NDArray[Any], NDArray[Any]]:
+    """The pseudo-random weights of a block's places, in [−1, 1]: one for each place in a row, one for each row."""
     import numpy as np
 
-    places: NDArray[Any] = np.random.default_rng(BLOCK).uniform(-1.0, 1.0, BLOCK)
-    return places.astype(dtype)
-
-
-def _places(size: int, dtype: str) -> NDArray[Any]:
-    return _whole_places(dtype)[:size]
+    drawn = np.random.default_rng(BLOCK).uniform(-1.0, 1.0, (2, _ROW)).astype(kind)
+    return drawn[0], drawn[1]

@@ -10,8 +10,10 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aligner.records.blocks import BLOCK, Workspace, dot, in_parts, total
-from aligner.records.comparison import Errors
+from aligner.diff.close import closely
+from aligner.diff.errors import SPACE, ErrorAccumulator, cosine
+from aligner.records.alignment import Sketch
+from aligner.records.blocks import BLOCK, dot
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.masking import MASKED, MOST_UNMASKED
 
@@ -25,10 +27,6 @@ _CANCELLED = 1e-3
 
 _SENTINEL = 1e30
 """Magnitudes that stand for "masked" (the least number of float32): not what the rest of a tensor is measured by."""
-_SUMS = (
-    "_absolute", "_beyond", "_candidate_squares", "_dot", "_finite", "_lost", "_mismatched", "_reference_squares",
-    "_seen", "_squares", "_unequal",
-)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +58,12 @@ class DifferenceAccumulator:
     """Streaming errors of a pair: start → update(reference chunk, candidate chunk) → result."""
 
     def __init__(self, shape: tuple[int, ...], atol: float, rtol: float) -> None:
-        self._shape, self._atol, self._rtol = shape, atol, rtol
-        self._seen = self._finite = self._beyond = self._mismatched = self._unequal = 0
-        self._absolute = self._squares = 0.0
-        self._dot = self._reference_squares = self._candidate_squares = 0.0
-        self._worst, self._worst_at, self._relative, self._peak, self._sentinel = -1.0, 0, 0.0, 0.0, 0.0
+        self._shape = shape
+        self._errors = ErrorAccumulator(atol, rtol)
+        self._finite = self._mismatched = 0
+        self._squares = self._dot = self._reference_squares = self._candidate_squares = 0.0
+        self._peak, self._sentinel = 0.0, 0.0
         self._masked, self._unmasked_worst, self._unmasked_peak, self._lost = False, 0.0, 0.0, 0
-        self._space = Workspace()
 
     def update(self, reference: NDArray[Any], candidate: NDArray[Any]) -> None:
         """Take in flat chunks of equal length and one float dtype, in the reference's element order.
@@ -77,7 +74,7 @@ class DifferenceAccumulator:
         import numpy as np
 
         with np.errstate(all="ignore"):
-            delta = np.subtract(candidate, reference, out=self._space.room("delta", reference.size, reference.dtype))
+            delta = np.subtract(candidate, reference, out=SPACE.room("delta", reference.size, reference.dtype))
             sums = _Sums.of(reference, candidate, delta)
             lost = sums.squares < _TINY and bool(delta.any())
             if reference.dtype != np.float64 and (not sums.finite or lost):
@@ -92,8 +89,7 @@ class DifferenceAccumulator:
             self._reference_squares += sums.reference
             self._candidate_squares += sums.candidate
             self._dot += sums.product
-            self._numbers(reference, candidate, delta)
-        self._seen += int(reference.size)
+            self._numbers(reference, candidate, delta, differ=lost or sums.squares >= _TINY)
 
     def _finite_part(
         self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any]
@@ -109,44 +105,25 @@ class DifferenceAccumulator:
         self._masked = self._masked or bool(masked.any())
         self._lost += int((apart & ~(masked & (candidate <= MASKED))).sum())
         self._mismatched += mismatched
-        self._beyond += mismatched
-        self._unequal += mismatched
         self._finite -= int((~finite).sum())
         zeroed = [np.where(finite, side, 0.0) for side in (reference, candidate, delta)]
         return zeroed[0], zeroed[1], zeroed[2]
 
-    def _numbers(self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any]) -> None:
+    def _numbers(self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any], *, differ: bool) -> None:
         import numpy as np
 
-        size = np.abs(reference, out=self._space.room("size", reference.size, reference.dtype))
+        size = np.abs(reference, out=SPACE.room("size", reference.size, reference.dtype))
         peak = largest = float(size.max(initial=0.0))
         if peak >= _SENTINEL:
             self._sentinel = max(self._sentinel, peak)
             peak = float(size[size < _SENTINEL].max(initial=0.0))
         self._peak = max(self._peak, peak)
-        unequal = int(np.count_nonzero(np.not_equal(delta, 0, out=self._space.room("flags", delta.size, bool))))
-        self._unequal += unequal
-        if not unequal:
-            self._worst = max(self._worst, 0.0)
-            self._beside_mask(reference, candidate, size, None, largest, 0.0)
-            return
-        magnitude = np.abs(delta, out=delta)
-        self._absolute += total(magnitude)
-        worst = int(magnitude.argmax())
-        exact = abs(float(candidate[worst]) - float(reference[worst]))
-        if exact > self._worst:
-            self._worst, self._worst_at = exact, self._seen + worst
-        self._beside_mask(reference, candidate, size, magnitude, largest, exact)
-        if exact > self._atol:
-            self._beyond += self._beyond_in(magnitude, size)
-        self._raise_relative(magnitude, size, exact)
-
-    def _beyond_in(self, magnitude: NDArray[Any], size: NDArray[Any]) -> int:
-        import numpy as np
-
-        allowed = np.multiply(size, self._rtol, out=self._space.room("allowed", size.size, size.dtype))
-        allowed += self._atol
-        return int(np.count_nonzero(np.greater(magnitude, allowed, out=self._space.room("flags", size.size, bool))))
+        worst, magnitude = 0.0, None
+        if differ:
+            worst, magnitude = self._errors.update(reference, candidate, delta, size), delta
+        else:
+            self._errors.skip(delta.size)
+        self._beside_mask(reference, candidate, size, magnitude, largest, worst)
 
     def _beside_mask(
         self,
@@ -167,65 +144,38 @@ class DifferenceAccumulator:
         self._unmasked_worst = max(self._unmasked_worst, worst)
         self._unmasked_peak = max(self._unmasked_peak, peak)
 
-    def _raise_relative(self, magnitude: NDArray[Any], size: NDArray[Any], worst: float) -> None:
-        """Only elements that are relatively worse than all before are divided; no magnitude is beyond ``worst``."""
-        import numpy as np
-
-        if float(size.min()) * self._relative > worst:
-            return
-        allowed = np.multiply(size, self._relative, out=self._space.room("allowed", size.size, size.dtype))
-        worse = np.greater(magnitude, allowed, out=self._space.room("flags", size.size, bool))
-        if worse.any():
-            places = np.flatnonzero(worse)
-            places = places[size[places] > 0]
-            self._relative = max(self._relative, float((magnitude[places] / size[places]).max(initial=0.0)))
-
-    def join(self, other: DifferenceAccumulator) -> None:
-        """Take in what another saw of the elements that follow."""
-        if other._worst > self._worst:
-            self._worst, self._worst_at = other._worst, self._seen + other._worst_at
-        self._relative = max(self._relative, other._relative)
-        self._peak = max(self._peak, other._peak)
-        self._sentinel = max(self._sentinel, other._sentinel)
-        self._masked = self._masked or other._masked
-        self._unmasked_worst = max(self._unmasked_worst, other._unmasked_worst)
-        self._unmasked_peak = max(self._unmasked_peak, other._unmasked_peak)
-        for name in _SUMS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-
     def result(self) -> Difference:
         """The difference so far."""
-        import numpy as np
-
-        count = max(self._finite, 1)
-        norms = math.sqrt(self._reference_squares) * math.sqrt(self._candidate_squares)
-        errors = Errors(
-            max_abs=max(self._worst, 0.0) if self._finite or not self._seen else math.nan,
-            mean_abs=self._absolute / count,
-            sum_abs=self._absolute,
-            rmse=math.sqrt(self._squares / count),
-            max_rel=self._relative,
-            cosine=min(1.0, max(-1.0, self._dot / norms)) if norms > 0 and math.isfinite(norms) else None,
-            worst_index=tuple(int(i) for i in np.unravel_index(self._worst_at, self._shape)) if self._seen else (),
-            beyond=self._beyond / max(self._seen, 1),
-        )
+        errors, count = self._errors, max(self._finite, 1)
         beside = self._masked and self._unmasked_peak <= MOST_UNMASKED
         return Difference(
-            errors=errors,
+            errors=errors.result(
+                self._shape,
+                self._finite,
+                math.sqrt(self._squares / count),
+                cosine(self._dot, self._reference_squares, self._candidate_squares),
+                mismatched=self._mismatched,
+            ),
             scale=math.sqrt(self._reference_squares / count),
             peak=self._peak or self._sentinel,
-            size=self._seen,
+            size=errors.seen,
             mismatched=self._mismatched,
-            unequal=self._unequal,
+            unequal=errors.unequal + self._mismatched,
             unmasked=Unmasked(self._unmasked_worst, self._unmasked_peak, self._lost) if beside else None,
         )
 
 
 def difference(
-    reference: NDArray[np.generic], candidate: NDArray[np.generic], *, atol: float = 1e-5, rtol: float = 1e-5
+    reference: NDArray[np.generic],
+    candidate: NDArray[np.generic],
+    *,
+    atol: float = 1e-5,
+    rtol: float = 1e-5,
+    known: Sketch | None = None,
 ) -> Difference:
     """Errors of two arrays of one shape (views are read in place).
 
+    ``known``: numbers of the very array ``reference``, which then are not worked out again.
     Raises ValueError when the shapes differ: bring them into one axis order first.
     """
     import numpy as np
@@ -246,18 +196,12 @@ def difference(
     single = reference.dtype == candidate.dtype == np.float32
     if single and reference.flags.c_contiguous and candidate.flags.c_contiguous:
         left, right = reference.reshape(-1), candidate.reshape(-1)
-
-        def part(begin: int, end: int) -> DifferenceAccumulator:
-            own = DifferenceAccumulator(reference.shape, atol, rtol)
-            for start in range(begin, end, BLOCK):
-                stop = min(start + BLOCK, end)
-                own.update(left[start:stop], right[start:stop])
-            return own
-
-        first, *rest = in_parts(left.size, part)
-        for other in rest:
-            first.join(other)
-        return first.result()
+        found = closely(left, right, known, (reference.shape, atol, rtol)) if known is not None else None
+        if found is not None:
+            return found
+        for start in range(0, left.size, BLOCK):
+            accumulator.update(left[start : start + BLOCK], right[start : start + BLOCK])
+        return accumulator.result()
     dtype = np.float32 if single else np.float64
     chunks = np.nditer(
         (reference, candidate),

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import functools
-import os
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+import threading
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
-T = TypeVar("T")
-
-BLOCK = 1 << 17
+BLOCK = 1 << 18
 """Elements of a block."""
 ROW = 1 << 13
 """Elements of a row: few enough for a BLAS not to wake its threads, which would keep a core busy waiting for more."""
+_SHORT = 1 << 11
+"""Elements that are summed up in their own precision."""
 
 
 def dot(left: NDArray[Any], right: NDArray[Any]) -> float:
@@ -33,15 +31,24 @@ def dot(left: NDArray[Any], right: NDArray[Any]) -> float:
 
 def total(array: NDArray[Any]) -> float:
     """The sum of a flat, contiguous array."""
-    import numpy as np
-
-    whole = array.size - array.size % ROW
-    rest = float(array[whole:].sum())
-    return rest + float(array[:whole].reshape(-1, ROW).sum(axis=1).sum(dtype=np.float64))
+    return weighted(array, _ones(_SHORT, array.dtype.char)) if array.dtype.char in "fd" else float(array.sum())
 
 
-class Workspace:
-    """Arrays for what is computed block by block; an allocator would ask for new pages for each."""
+def weighted(array: NDArray[Any], weights: NDArray[Any], rows: NDArray[Any] | None = None) -> float:
+    """The sum of a flat, contiguous float array, its elements weighted by their place in a row, rows by ``rows``.
+
+    ``weights``: one for each of a row's elements, in the array's dtype.
+    """
+    whole = array.size - array.size % weights.size
+    sums = array[:whole].reshape(-1, weights.size) @ weights
+    rest = array[whole:] @ weights[: array.size - whole]
+    if rows is None:
+        return float(sums.sum(dtype="float64")) + float(rest)
+    return float(sums @ rows[: sums.size]) + float(rest) * float(rows[sums.size])
+
+
+class Workspace(threading.local):
+    """Arrays for what is computed block by block, each thread's own; an allocator would ask for new pages for each."""
 
     def __init__(self) -> None:
         self._arrays: dict[tuple[str, str], NDArray[Any]] = {}
@@ -56,24 +63,8 @@ class Workspace:
         return self._arrays[key][:size]
 
 
-_WORTHWHILE = 1 << 20
-"""Elements from which on a second core is asked for help."""
+@functools.lru_cache(maxsize=8)
+def _ones(size: int, kind: str) -> NDArray[Any]:
+    import numpy as np
 
-
-def in_parts(size: int, work: Callable[[int, int], T]) -> list[T]:
-    """What ``work(begin, end)`` answers for consecutive ranges that make up ``size``, cut between blocks."""
-    helper = _helper() if size >= _WORTHWHILE else None
-    if helper is None:
-        return [work(0, size)]
-    middle = size // BLOCK // 2 * BLOCK
-    second = helper.submit(work, middle, size)
-    return [work(0, middle), second.result()]
-
-
-@functools.cache
-def _helper() -> ThreadPoolExecutor | None:
-    return ThreadPoolExecutor(1, "aligner-blocks") if (os.cpu_count() or 1) > 1 else None
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_helper.cache_clear)  # the thread does not live on in a child
+    return np.ones(size, kind)

@@ -16,6 +16,7 @@ from aligner.adapters.torchscript_adapter.outputs import named_outputs
 from aligner.adapters.torchscript_adapter.random import RandomStream
 from aligner.adapters.torchscript_adapter.state import ModuleState, named_parameters, set_training
 from aligner.adapters.torchscript_adapter.taps import instrument, watching
+from aligner.adapters.torchscript_adapter.uncompiled import uncompiled
 from aligner.errors import AlignerError
 from aligner.records.tensor import CapturedTensor
 
@@ -108,7 +109,7 @@ class Program:
 
         arguments = [_hollow(value) for value in self._bound(feeds, observer)]
         try:
-            with torch.no_grad(), torch.jit.optimized_execution(False), watching(tap) as number:
+            with torch.no_grad(), torch.jit.optimized_execution(False), uncompiled(), watching(tap) as number:
                 result = self._tapped(module, *arguments, number)
         except (RuntimeError, NotImplementedError, torch.jit.Error, ValueError, TypeError, AlignerError):
             return None

@@ -1,0 +1,100 @@
+"""Sizes of errors, added up over chunks: the largest and where it is, their sum, how many, the relatively largest."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from aligner.records.blocks import Workspace, total
+from aligner.records.comparison import Errors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SPACE = Workspace()
+"""Working space of a chunk: "delta", "size", "flags", "other"."""
+_FEW = 16
+"""Elements are picked one by one where they are fewer than one in so many."""
+
+
+class ErrorAccumulator:
+    """Takes flat chunks of the reference, the candidate and their difference, in order."""
+
+    def __init__(self, atol: float, rtol: float) -> None:
+        self._atol, self._rtol = atol, rtol
+        self.seen = self.unequal = self.beyond = 0
+        self.absolute = self.worst = self.relative = 0.0
+        self.worst_at = 0
+        """The flat index of the largest error; the first one's of several."""
+        self._any = False
+
+    def update(
+        self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any], size: NDArray[Any]
+    ) -> float:
+        """Take in a chunk that holds a difference; ``size`` is |reference|. Leaves |delta| in ``delta``.
+
+        Returns the chunk's largest error.
+        """
+        import numpy as np
+
+        self.unequal += int(np.count_nonzero(np.not_equal(delta, 0, out=SPACE.room("flags", delta.size, bool))))
+        magnitude = np.abs(delta, out=delta)
+        self.absolute += total(magnitude)
+        at = int(magnitude.argmax())
+        worst = abs(float(candidate[at]) - float(reference[at]))
+        if worst > self.worst or not self._any:
+            self.worst, self.worst_at, self._any = worst, self.seen + at, True
+        if worst > self._atol:
+            self.beyond += self._beyond_in(magnitude, size)
+        self._raise_relative(magnitude, size, worst)
+        self.seen += int(delta.size)
+        return worst
+
+    def skip(self, count: int) -> None:
+        """Pass over elements that are equal."""
+        self.seen += count
+
+    def _beyond_in(self, magnitude: NDArray[Any], size: NDArray[Any]) -> int:
+        import numpy as np
+
+        allowed = np.multiply(size, self._rtol, out=SPACE.room("other", size.size, size.dtype))
+        allowed += self._atol
+        return int(np.count_nonzero(np.greater(magnitude, allowed, out=SPACE.room("flags", size.size, bool))))
+
+    def _raise_relative(self, magnitude: NDArray[Any], size: NDArray[Any], worst: float) -> None:
+        """Divide only where the reference is so small that an error of ``worst`` or less may exceed all before."""
+        import numpy as np
+
+        flags = SPACE.room("flags", size.size, bool)
+        if self.relative > 0:
+            places = np.flatnonzero(np.less_equal(size, worst / self.relative, out=flags))
+            if not places.size:
+                return
+            if places.size < size.size // _FEW:
+                magnitude, size = magnitude[places], size[places]
+        ratio = np.divide(magnitude, size, out=SPACE.room("other", size.size, size.dtype))
+        np.copyto(ratio, 0, where=np.equal(size, 0, out=flags[: size.size]))
+        self.relative = max(self.relative, float(ratio.max(initial=0.0)))
+
+    def result(
+        self, shape: tuple[int, ...], finite: int, rmse: float, cosine: float | None, *, mismatched: int = 0
+    ) -> Errors:
+        """The errors of tensors of that shape, of which so many elements were ``finite`` on both sides."""
+        import numpy as np
+
+        return Errors(
+            max_abs=self.worst if finite or not self.seen else math.nan,
+            mean_abs=self.absolute / max(finite, 1),
+            sum_abs=self.absolute,
+            rmse=rmse,
+            max_rel=self.relative,
+            cosine=cosine,
+            worst_index=tuple(int(i) for i in np.unravel_index(self.worst_at, shape)) if self.seen else (),
+            beyond=(self.beyond + mismatched) / max(self.seen, 1),
+        )
+
+
+def cosine(product: float, reference_squares: float, candidate_squares: float) -> float | None:
+    """Of the angle between two tensors; None where one of them is zero."""
+    norms = math.sqrt(reference_squares) * math.sqrt(candidate_squares)
+    return min(1.0, max(-1.0, product / norms)) if norms > 0 and math.isfinite(norms) else None
