@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from marks import requires_onnx, requires_torch
 
 import aligner
 from aligner.capture.pool import TensorPool
+from aligner.records.alignment import Sketch
 from aligner.records.tensor import CapturedTensor
 
 pytestmark = [requires_torch, requires_onnx]
@@ -122,3 +125,23 @@ def test_a_full_disk_is_told(monkeypatch):
     pool = TensorPool(tensors(2, 1000), {"t0": 1, "t1": 1}, budget=100)
     with pytest.raises(AlignerError, match="scratch"):
         pool.get("t1")
+
+
+def test_a_run_pauses_around_huge_tensors(monkeypatch):
+    from aligner.api import lockstep
+    from aligner.capture.profile import Profile
+
+    monkeypatch.setattr(lockstep, "HUGE", 1000)
+    sizes = {"x": 1, "a": 2, "b": 500, "c": 3, "d": 4, "e": 400}
+    sketches = {name: Sketch((size,), "float32", 0, 0, 0, 0) for name, size in sizes.items()}
+    nodes = [SimpleNamespace(outputs=(name,)) for name in sizes if name != "x"]
+    side = SimpleNamespace(
+        profile=Profile(sketches, None, dict.fromkeys(sizes, 1), 0),
+        graph=SimpleNamespace(nodes=nodes, inputs=("x",)),
+    )
+    everywhere = lockstep.Pauses(side)
+    assert not everywhere.at_first
+    assert [name for name in sizes if everywhere.after(name)] == ["a", "b", "d", "e"]
+    some = lockstep.Pauses(side, {"c", "e"})
+    assert some.at_first  # what stands before the first one shown is huge
+    assert [name for name in sizes if some.after(name)] == ["c", "e"]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from typing import Generic, TypeVar
 
 from aligner.records.tensor import CapturedTensor
@@ -34,6 +33,7 @@ class _Handover(Generic[T]):
         self.error: BaseException | None = None
         self._items: deque[T] = deque()
         self._room, self._size, self._held = room, size, 0
+        self._wanted = False
 
     def put(self, item: T) -> None:
         size = self._size(item)
@@ -47,17 +47,28 @@ class _Handover(Generic[T]):
             if self.abandoned:
                 raise RunAbandoned
 
-    def take(self) -> tuple[T] | None:
-        """The next item, or None at the end."""
+    def rest(self) -> None:
+        """Wait until everything was taken and the receiver comes back for more."""
         with self.condition:
+            while not (self._wanted and not self._items) and not self.abandoned:
+                self.condition.wait()
+            if self.abandoned:
+                raise RunAbandoned
+
+    def take(self) -> list[T] | None:
+        """The next item alone in a list, or None at the end."""
+        with self.condition:
+            self._wanted = True
+            self.condition.notify_all()
             while not self._items and not self.finished:
                 self.condition.wait(0.5)  # wakes up now and then so that Ctrl-C is seen
+            self._wanted = False
             if not self._items:
                 return None
-            item = self._items.popleft()
-            self._held -= self._size(item)
+            taken = [self._items.popleft()]
+            self._held -= self._size(taken[0])
             self.condition.notify_all()
-            return (item,)
+            return taken
 
     def finish(self, error: BaseException | None) -> None:
         with self.condition:
@@ -78,20 +89,16 @@ def stream(push: Callable[[Callable[[T], None]], None], rests: Callable[[T], boo
     raise RunAbandoned.
     """
 
-    def spaced(emit: Callable[[tuple[T] | None], None]) -> None:
-        def hand_over(item: T) -> None:
-            waits = rests(item)
-            emit((item,))
-            if waits:
-                emit(None)  # taken when the receiver comes back
+    handover: _Handover[T] = _Handover()
 
-        push(hand_over)
+    def emit(item: T) -> None:
+        waits = rests(item)
+        handover.put(item)
+        del item
+        if waits:
+            handover.rest()
 
-    with closing(_drawn(spaced, _Handover())) as items:
-        for item in items:
-            if item is not None:
-                yield item[0]
-            del item
+    return _drawn(lambda: push(emit), handover)
 
 
 def is_huge(tensor: CapturedTensor) -> bool:
@@ -99,25 +106,42 @@ def is_huge(tensor: CapturedTensor) -> bool:
     return bool(tensor.array.nbytes >= HUGE)
 
 
-def ahead(items: Iterator[T], room: int, size: Callable[[T], int]) -> Generator[T]:
-    """The same items, made in a thread of its own that runs ahead by as much as ``room`` holds, told by ``size``."""
+def ahead(
+    items: Iterator[T],
+    room: int,
+    size: Callable[[T], int],
+    rests: Callable[[T], bool] = lambda _: False,
+    *,
+    waits: bool = False,
+) -> Generator[T]:
+    """The same items, made in a thread of its own that runs ahead by as much as ``room`` holds, told by ``size``.
 
-    def push(emit: Callable[[T], None]) -> None:
+    After an item for which ``rests`` is true it waits until the receiver comes back for more; with ``waits`` before the
+    first one, too.
+    """
+    handover = _Handover(room, size)
+
+    def push() -> None:
         try:
+            if waits:
+                handover.rest()
             for item in items:
-                emit(item)
+                pauses = rests(item)
+                handover.put(item)
                 del item  # else it would live until the next one is there
+                if pauses:
+                    handover.rest()
         finally:
             if isinstance(items, Generator):
                 items.close()
 
-    return _drawn(push, _Handover(room, size))
+    return _drawn(push, handover)
 
 
-def _drawn(push: Callable[[Callable[[T], None]], None], handover: _Handover[T]) -> Generator[T]:
+def _drawn(push: Callable[[], None], handover: _Handover[T]) -> Generator[T]:
     def work() -> None:
         try:
-            push(handover.put)
+            push()
         except RunAbandoned:
             handover.finish(None)
         except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
@@ -129,8 +153,7 @@ def _drawn(push: Callable[[Callable[[T], None]], None], handover: _Handover[T]) 
     thread.start()
     try:
         while (taken := handover.take()) is not None:
-            yield taken[0]
-            del taken
+            yield taken.pop()  # and holds on to nothing while the receiver works
         if handover.error is not None:
             raise handover.error
     finally:

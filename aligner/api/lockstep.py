@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import TypeVar
 
@@ -59,8 +59,32 @@ def _bytes(one: Sketch) -> int:
     return one.size * (dtype.itemsize if dtype is not None else 4)
 
 
-def _held(tensor: CapturedTensor) -> int:
-    return int(tensor.array.nbytes)
+def _itself(tensor: CapturedTensor) -> CapturedTensor:
+    return tensor
+
+
+class Pauses:
+    """Where a run waits until it is asked for more, because its next step makes a huge tensor, or has one to read.
+
+    ``shown``: the values that the run yields; None for all.
+    """
+
+    def __init__(self, side: OpenSide, shown: Container[str] | None = None) -> None:
+        sketches = side.profile.sketches if side.profile is not None else {}
+        computed = [value for node in side.graph.nodes for value in node.outputs]
+        self._after: set[str] = set()
+        last, huge = None, False
+        for value in dict.fromkeys([*side.graph.inputs, *computed]):
+            huge = huge or (value in sketches and _bytes(sketches[value]) >= HUGE)
+            if value in sketches and (shown is None or value in shown):
+                if huge:
+                    self._after |= {last or "", value}
+                last, huge = value, False
+        self.at_first = "" in self._after
+
+    def after(self, value: str) -> bool:
+        """Whether to wait after this value."""
+        return value in self._after
 
 
 class Lockstep:
@@ -76,8 +100,7 @@ class Lockstep:
         self._passes, self._reference, self._candidate = passes, reference, candidate
         expected = (side.profile.sketches.values() for side in (reference, candidate) if side.profile is not None)
         largest = max((_bytes(one) for sketches in expected for one in sketches), default=0)
-        drawing = any(node.kind in _DRAWING for side in (reference, candidate) for node in side.graph.nodes)
-        self._in_turns = largest >= HUGE or drawing
+        self._in_turns = any(node.kind in _DRAWING for side in (reference, candidate) for node in side.graph.nodes)
         self._budget = budget if strict else max(budget, largest * 3 // 2)
         self._injected: InjectedRun | None = passes.injected_run() if local else None
         self.surveys = Survey(reference.graph.outputs), Survey()
@@ -90,10 +113,11 @@ class Lockstep:
             uses.update(self._injected.uses())
         shown = self._injected.shown if self._injected is not None else {}
         with ExitStack() as stack:  # the runs that read from the pool end first
-            pool = TensorPool(self._begun(self._watched(0), _held), uses, self._budget)
+            pool = TensorPool(self._begun(self._watched(0), Pauses(self._reference), _itself), uses, self._budget)
             stack.callback(pool.close)
-            own = stack.enter_context(closing(self._begun(self._watched(1), _held)))
-            other = stack.enter_context(closing(self._begun(self._locals(pool), lambda item: _held(item[1]))))
+            own = stack.enter_context(closing(self._begun(self._watched(1), Pauses(self._candidate), _itself)))
+            on_reference = self._begun(self._locals(pool), Pauses(self._candidate, shown), lambda item: item[1])
+            other = stack.enter_context(closing(on_reference))
             progress.enter("", "running both models side by side")
             due = False
             done = itertools.count()
@@ -104,11 +128,8 @@ class Lockstep:
                 self._take(pool, by_value.get(tensor.value), tensor)
                 due = tensor.value in shown
                 del tensor  # else it would live until the next one is there
-                if self._in_turns:  # the injected run one behind: what a huge tensor was computed from is gone by then
-                    pool.lead(2)  # the one that the injected run still needs, and the next
-                elif due:
-                    self._advance(other)
-                    due = False
+                # The injected run is one behind: what a huge tensor was computed from is gone by then.
+                pool.lead(2)  # the one that the injected run still needs, and the next
             while self._advance(other):
                 pass
             pool.exhaust()
@@ -120,9 +141,17 @@ class Lockstep:
             self._passes.take_accumulated(expected, tensor)
             pool.release(pair.reference, tensor.occurrence)
 
-    def _begun(self, run: Generator[T], size: Callable[[T], int]) -> Generator[T]:
-        """A run, ahead in a thread of its own unless each tensor more counts or the order of random draws does."""
-        return run if self._in_turns else ahead(run, min(_AHEAD, self._budget), size)
+    def _begun(self, run: Generator[T], pauses: Pauses, tensor: Callable[[T], CapturedTensor]) -> Generator[T]:
+        """A run, ahead in a thread of its own unless the order of random draws counts."""
+        if self._in_turns:
+            return run
+        return ahead(
+            run,
+            min(_AHEAD, self._budget),
+            lambda item: tensor(item).array.nbytes,
+            lambda item: pauses.after(tensor(item).value),
+            waits=pauses.at_first,
+        )
 
     def _locals(self, pool: TensorPool) -> Generator[_Local]:
         """The candidate on the reference's tensors; nothing where it does not run."""
