@@ -68,9 +68,10 @@ def test_nothing_but_the_receiver_holds_what_was_handed_over():
     made = Made(3)
     items = ahead(made.items(), 0, lambda _: 1, lambda _: True, waits=True)
     for item in items:
-        reference = weakref.ref(item)
+        gone = threading.Event()
+        weakref.finalize(item, gone.set)
         del item
-        assert reference() is None
+        assert gone.wait(5)  # before anybody asks for the next
 
 
 def test_errors_surface_at_the_receiver_and_an_abandoned_run_ends():
