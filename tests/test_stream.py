@@ -19,7 +19,7 @@ class Made:
     """Makes items; ``begun`` says how many, and can be waited for."""
 
     def __init__(self, count):
-        self.count, self.begun, self.closed, self.alive = count, 0, False, weakref.WeakSet()
+        self.count, self.begun, self.closed = count, 0, False
         self.condition = threading.Condition()
 
     def __iter__(self):
@@ -31,10 +31,8 @@ class Made:
                 with self.condition:
                     self.begun += 1
                     self.condition.notify_all()
-                item = Item(number)
-                self.alive.add(item)
-                yield item
-                del item
+                made = [Item(number)]
+                yield made.pop()
         finally:
             self.closed = True
 
