@@ -163,6 +163,18 @@ def open_model(target: object, options: OpenOptions) -> Session:
         ) from error
 
 
+def import_framework(target: object) -> None:
+    """Import what opening the target is going to import; whatever stands in the way is told when it is opened."""
+    try:
+        adapter = _find(parse_target(target))
+        for requirement in adapter.modules:
+            module = next((name for name in map(str.strip, requirement.split("|")) if _importable(name)), None)
+            if module is not None:
+                importlib.import_module(module)
+    except Exception:  # noqa: BLE001 - a broken installation may raise anything
+        return
+
+
 def _names(target: Target, error: ModelError) -> bool:
     """Whether the message says which file it speaks of: with two models the user must know."""
     return target.path is None or target.path.name in str(error)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
+from aligner.adapters.registry import import_framework
 from aligner.alignment.engine import align
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import read_mapping, resolve
@@ -111,14 +112,17 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
     check(options)
     clock = Clock()
     sides: list[OpenSide] = []
-    try:
-        with clock.phase("load"):
-            sides.append(open_side("reference", reference, options.reference_options, options.seed))
-            sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
-        with memory.settled():
+    with clock.phase("load"):
+        import_framework(reference)
+        import_framework(candidate)
+    with memory.settled():
+        try:
+            with clock.phase("load"):
+                sides.append(open_side("reference", reference, options.reference_options, options.seed))
+                sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
             result = _Comparing(sides[0], sides[1], options, clock, candidate).run(inputs)
-    finally:
-        _release(sides)
+        finally:
+            _release(sides)
     if options.probe:
         targets = Targets(reference, candidate, (options.reference_options, options.candidate_options), options.seed)
         plain = replace(options, probe=False)

@@ -67,8 +67,8 @@ class Engine:
         # Without the arena a tensor's memory goes back as soon as the tensor is dropped.
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
-        if level is not None:  # a piece of a model, which shares the cores with the other side
-            options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        # Who waits leaves the cores to the other side, and to those who look at the tensors.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         if stubs:
             options.add_external_initializers(list(stubs), list(stubs.values()))
         providers = list(dict.fromkeys((self.provider, "CPUExecutionProvider")))
