@@ -13,7 +13,9 @@ from aligner.adapters.pytorch_adapter.tensors import tensors_in
 if TYPE_CHECKING:
     from aligner.records.graph import Attribute
 
-_NEVER_SAID = frozenset({"memory_format", "non_blocking", "copy", "out", "pin_memory", "requires_grad", "inplace"})
+_NEVER_SAID = frozenset(
+    {"device", "memory_format", "non_blocking", "copy", "out", "pin_memory", "requires_grad", "inplace"}
+)
 _OPTIONAL_OPERANDS = frozenset({"weight", "bias", "running_mean", "running_var", "attn_mask"})
 
 
@@ -163,7 +165,7 @@ def _match(schema: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> dict[str
     if "axis" in named and "axis" not in known:
         named["dim"] = named.pop("axis")
     extra = {key: value for key, value in named.items() if key not in known}
-    if set(extra) - {"dtype", "device", "layout", "out", "return_indices", *_NEVER_SAID}:
+    if set(extra) - {"dtype", "layout", "out", "return_indices", *_NEVER_SAID}:
         return None
     bound: dict[str, Any] = {}
     for number, argument in enumerate(arguments):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import Session
+from aligner.adapters.pytorch_adapter.hollow import hollow, is_hollow, without_data
 from aligner.adapters.pytorch_adapter.module_state import ModuleState, plain_tensors
 from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
 from aligner.adapters.pytorch_adapter.recorder import Recorder, Tap
@@ -179,14 +180,8 @@ class EagerSession(Session):
         learning = not self._evaluate and any(part.training for part in self._module.modules())
         if learning or not self.runs_long(held + sum(array.nbytes for array in feeds.values())):
             return None
-        from torch._subclasses import FakeTensorMode
-
-        mode = FakeTensorMode(allow_non_fake_inputs=True)
         try:
-            with mode:
-                recorder, result = self._execute(
-                    feeds, lambda *_: None, OwnRandomness(), describe=True, stand_in=mode.from_tensor
-                )
+            recorder, result = self._execute(feeds, lambda *_: None, OwnRandomness(), describe=True, shapes_alone=True)
         except Exception:  # noqa: BLE001 - whatever keeps a stand-in from taking this way, real numbers may
             return None
         return None if recorder.untracked else (recorder, result)
@@ -206,7 +201,7 @@ class EagerSession(Session):
         describe: bool,
         existing: frozenset[int] = frozenset(),
         written: frozenset[str] = frozenset(),
-        stand_in: Callable[[Any], Any] | None = None,
+        shapes_alone: bool = False,
     ) -> tuple[Recorder, list[tuple[str, str]]]:
         """Run observed; returns the recorder and (output name, value id) for each tensor of the result."""
         recorder = Recorder(
@@ -217,15 +212,14 @@ class EagerSession(Session):
             randomness=randomness,
             existing=existing,
             write_through=written,
-            stand_in=None if stand_in is None else _is_stand_in,
+            stand_in=is_hollow if shapes_alone else None,
         )
         with self._undisturbed():
-            fed = {
-                name: tensor if stand_in is None else stand_in(tensor) for name, tensor in self._tensors(feeds).items()
-            }
+            fed = {name: hollow(each) if shapes_alone else each for name, each in self._tensors(feeds).items()}
             tensors = {name: recorder.add_input(name, tensor) for name, tensor in fed.items()}
             positional, keywords = self._forward.call(tensors)
-            with uncompiled(), recorder.watching():
+            numbers = without_data(self._device) if shapes_alone else nullcontext()
+            with uncompiled(), numbers, recorder.watching():
                 try:
                     result = self._module(*positional, **keywords)
                 except AlignerError:
@@ -309,12 +303,6 @@ class EagerSession(Session):
 def _floating_dtype(module: Any) -> Any:
     """The dtype that floats of no declared dtype are fed in: that of the module's parameters; None without any."""
     return next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
-
-
-def _is_stand_in(tensor: Any) -> bool:
-    from torch._subclasses import FakeTensor
-
-    return isinstance(tensor, FakeTensor)
 
 
 def _digest(feeds: Feeds) -> str:

@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
 from aligner.adapters.stream import RunAbandoned
+from aligner.adapters.torch_compiler import compiler_apart
 from aligner.adapters.torchscript_adapter.arrays import captured, replacement
 from aligner.adapters.torchscript_adapter.errors import execution_error
 from aligner.adapters.torchscript_adapter.float64 import widen, widened_module
@@ -16,7 +17,6 @@ from aligner.adapters.torchscript_adapter.outputs import named_outputs
 from aligner.adapters.torchscript_adapter.random import RandomStream
 from aligner.adapters.torchscript_adapter.state import ModuleState, named_parameters, set_training
 from aligner.adapters.torchscript_adapter.taps import instrument, watching
-from aligner.adapters.torchscript_adapter.uncompiled import uncompiled
 from aligner.errors import AlignerError
 from aligner.records.tensor import CapturedTensor
 
@@ -109,7 +109,7 @@ class Program:
 
         arguments = [_hollow(value) for value in self._bound(feeds, observer)]
         try:
-            with torch.no_grad(), torch.jit.optimized_execution(False), uncompiled(), watching(tap) as number:
+            with torch.no_grad(), torch.jit.optimized_execution(False), compiler_apart(), watching(tap) as number:
                 result = self._tapped(module, *arguments, number)
         except (RuntimeError, NotImplementedError, torch.jit.Error, ValueError, TypeError, AlignerError):
             return None
