@@ -86,6 +86,14 @@ class Session(ABC):
         Raises InputError when feeds are needed and absent.
         """
 
+    def first_run(self, feeds: Feeds, room: int) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
+        """The dataflow; where it takes a run to read it, also what ``run(feeds)`` yields.
+
+        None where it took no run, and where that would be more than ``room`` bytes.
+        """
+        del room
+        return self.graph(feeds), None
+
     @abstractmethod
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         """Run the untouched model, without any instrumentation, and return its outputs in order.

@@ -30,7 +30,7 @@ from aligner.api.repetition import unsteady
 from aligner.api.result import Result
 from aligner.api.side import OpenSide
 from aligner.api.untouched import Answer, Untouched
-from aligner.capture.profile import profile
+from aligner.capture.profile import Survey, profile
 from aligner.diagnosis.verdicts import doubtful
 from aligner.errors import ComparisonError
 from aligner.inputs import PreparedFeeds, Preprocessing
@@ -160,6 +160,8 @@ class _Comparing:
         with self._clock.phase("feed"):
             feeding = self._feeding(inputs)
             fed = feeding.prepared()
+            for side in (self._reference, self._candidate):
+                side.room = memory.keep_budget(self._options.memory_limit) // 2
         with self._clock.phase("observe"), Untouched() as untouched:
             untouched.begin((self._reference, self._candidate))
             fed = feeding.settled(fed)
@@ -234,17 +236,20 @@ class _Comparing:
     def _observe(self, untouched: Untouched, *, large: bool) -> dict[str, Answer]:
         """What the untouched models answer, and each side's profile where the tensors can be kept.
 
-        Of a large model a reference that is observed faithfully need not be asked.
+        A reference that is observed faithfully need not be asked.
         """
         budget = memory.keep_budget(self._options.memory_limit) // 2
         answers: dict[str, Answer] = {}
         for side in (self._reference, self._candidate):
-            if large and side is self._reference and side.session.observes_faithfully:
-                continue
-            answers[side.role] = untouched.of(side)
-            if not large:
-                side.profile = profile(side.run(None), budget)
-                self._watch_observer(side, answers[side.role])
+            faithful = side is self._reference and side.session.observes_faithfully
+            if not faithful:
+                answers[side.role] = untouched.of(side)
+            if large:
+                side.forget()
+            else:
+                survey = Survey(side.graph.outputs)
+                side.profile = profile(side.first_look(), budget, survey)
+                self._watch_observer(side, answers.get(side.role, survey.kept))
         return answers
 
     def _align(self, fed: PreparedFeeds, *, sketched: bool = True) -> Alignment:

@@ -31,6 +31,9 @@ class OpenSide:
     session: Session
     seed: int = 0
     feeds: Feeds = field(default_factory=dict)
+    room: int = 0
+    """Bytes of tensors that reading the graph may keep, where that takes a run."""
+    _shown: tuple[CapturedTensor, ...] | None = None
     _graph: Graph | None = None
     profile: Profile | None = None
     _closed: bool = False
@@ -55,7 +58,20 @@ class OpenSide:
         progress.enter(self.role, "reading the graph", self.path)
         seed_everything(self.seed)
         with self._named():
-            return self.session.graph(feeds)
+            if feeds is None or not self.room:
+                return self.session.graph(feeds)
+            graph, self._shown = self.session.first_run(feeds, self.room)
+            return graph
+
+    def first_look(self) -> Iterator[CapturedTensor]:
+        """A first run with every value observed: the one that read the graph, if there was one."""
+        shown = self._shown
+        self.forget()
+        return self.run(None) if shown is None else iter(shown)
+
+    def forget(self) -> None:
+        """Let go of what the run that read the graph has shown."""
+        self._shown = None
 
     def predict(self) -> tuple[CapturedTensor, ...]:
         """The untouched model's outputs."""

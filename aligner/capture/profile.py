@@ -64,9 +64,9 @@ class Survey:
         return Profile(self._sketches, tensors, self._occurrences, self.size)
 
 
-def profile(tensors: Iterable[CapturedTensor], budget: int) -> Profile:
+def profile(tensors: Iterable[CapturedTensor], budget: int, survey: Survey | None = None) -> Profile:
     """Sketch every tensor of a run; keep the tensors as long as they take ``budget`` bytes or less in all."""
-    survey = Survey()
+    survey = survey or Survey()
     kept: list[CapturedTensor] | None = []
     for tensor in survey.watch(tensors, {}):
         if kept is not None:

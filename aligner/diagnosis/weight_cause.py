@@ -82,7 +82,9 @@ def differing(pair: LayerPair) -> list[str]:
 
 def same_numbers_in(pair: LayerPair, role: str) -> bool:
     left, right = pair.reference.parameters[role], pair.candidate.parameters[role]
-    return likeness.gap(left.reshape(-1), right.reshape(-1)) <= likeness.SAME
+    if left.shape != right.shape:
+        left, right = left.reshape(-1), right.reshape(-1)
+    return likeness.gap(left, right) <= likeness.SAME
 
 
 def arrays_of(pair: LayerPair, role: str) -> tuple[Array, Array] | None:

@@ -65,6 +65,21 @@ class CaptureConformance(Subject):
             changed = [a.value for a, b in zip(first, run, strict=True) if not identical(a.array, b.array)]
             assert not changed, f"not the same at each run: {listing(changed)}"
 
+    def test_the_first_run_shows_what_every_run_shows(self) -> None:
+        """Where reading the graph takes a run, that one may stand for an observed run; without room nothing is kept."""
+        with self.session() as session, self.session() as other, self.session() as third:
+            graph, shown = session.first_run(self.make_feeds(), 1 << 30)
+            captured, plain = self.capture(other), third.graph(self.make_feeds())
+            small, nothing = third.first_run(self.make_feeds(), 1)
+        assert graph == plain == small, "the first run reads another graph"
+        assert nothing is None, "more was kept than there was room for"
+        if shown is None:
+            return
+        assert [key(tensor) for tensor in shown] == [key(tensor) for tensor in captured], "it shows other values"
+        changed = [a.value for a, b in zip(shown, captured, strict=True) if not identical(a.array, b.array)]
+        assert not changed, f"it shows other numbers: {listing(changed)}"
+        assert not any(tensor.array.flags.writeable for tensor in shown), "what it shows is writeable"
+
     def test_observing_changes_no_output(self) -> None:
         """``predict`` returns the graph's outputs, in order, equal to the observed ones."""
         with self.session() as session:

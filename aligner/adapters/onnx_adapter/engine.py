@@ -69,6 +69,8 @@ class Engine:
         options.enable_mem_pattern = False
         # Who waits leaves the cores to the other side, and to those who look at the tensors.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        if level is not None:
+            options.add_session_config_entry("session.disable_prepacking", "1")
         if stubs:
             options.add_external_initializers(list(stubs), list(stubs.values()))
         providers = list(dict.fromkeys((self.provider, "CPUExecutionProvider")))

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import Session
+from aligner.adapters.kept import Kept
 from aligner.adapters.pytorch_adapter.hollow import hollow, is_hollow, without_data
 from aligner.adapters.pytorch_adapter.module_state import ModuleState, plain_tensors
 from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
@@ -111,6 +112,19 @@ class EagerSession(Session):
             )
         return self._observed(feeds)[0]
 
+    def first_run(self, feeds: Feeds, room: int) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
+        """The graph comes from running the module, of a large one without numbers."""
+        kept: list[Kept] = []
+
+        def tap() -> Tap:
+            kept[:] = [Kept(room)]
+            return lambda value, tensor: kept[0].take(CapturedTensor(value, to_array(tensor), dtype_word(tensor)))
+
+        graph, _ = self._observed(feeds, tap if room else None)
+        found = kept[0].tensors() if kept else None
+        computed = self._computed(graph)
+        return graph, None if found is None else tuple(tensor for tensor in found if tensor.value in computed)
+
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         """Run the module as anyone would, without any instrumentation."""
         ids = self.graph(feeds).outputs
@@ -153,18 +167,17 @@ class EagerSession(Session):
 
         self._execute(feeds, tap, randomness, describe=False, written=memory.written)
 
-    def _observed(self, feeds: Feeds) -> tuple[Graph, _Memory]:
-        """The graph for these feeds, and what becomes of the values' memory."""
+    def _observed(self, feeds: Feeds, watch: Callable[[], Tap] | None = None) -> tuple[Graph, _Memory]:
+        """The graph for these feeds, and what becomes of the values' memory; ``watch`` makes the tap of each run."""
+        tap = watch or (lambda: _blind)
         self._forward.check(feeds)
         key = _digest(feeds)
         if key not in self._graphs:
-            recorder, result = self._rehearsed(feeds) or self._execute(
-                feeds, lambda *_: None, OwnRandomness(), describe=True
-            )
+            recorder, result = self._rehearsed(feeds) or self._execute(feeds, tap(), OwnRandomness(), describe=True)
             if recorder.untracked:
                 older = _living_tensors()
                 recorder, result = self._execute(
-                    feeds, lambda *_: None, OwnRandomness(), describe=True, existing=frozenset(map(id, older))
+                    feeds, tap(), OwnRandomness(), describe=True, existing=frozenset(map(id, older))
                 )
             memory = _Memory(frozenset(recorder.written), recorder.still)
             self._graphs = {key: (self._build(recorder, list(feeds), result), memory)}
@@ -303,6 +316,10 @@ class EagerSession(Session):
 def _floating_dtype(module: Any) -> Any:
     """The dtype that floats of no declared dtype are fed in: that of the module's parameters; None without any."""
     return next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
+
+
+def _blind(_value: str, _tensor: Any) -> None:
+    """Look at nothing."""
 
 
 def _digest(feeds: Feeds) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.kept import Kept
 from aligner.adapters.stream import is_huge, stream
 from aligner.adapters.torch_file import classify
 from aligner.adapters.torchscript_adapter.errors import load_error, unknown_namespace
@@ -152,19 +153,26 @@ class ScriptSession(Session):
 
         Outputs in lists that grow as the model runs are known only where feeds are given.
         """
+        return self._program.graph.graph if feeds is None else self.first_run(feeds, 0)[0]
+
+    def first_run(self, feeds: Feeds, room: int) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
+        """Shapes come from a run, of a large model from one without numbers."""
         from aligner.adapters.torchscript_adapter.graph import as_it_ran
         from aligner.adapters.torchscript_adapter.outputs import with_outputs
-        from aligner.adapters.torchscript_adapter.run import Trace
+        from aligner.adapters.torchscript_adapter.run import Capture, Trace
 
-        script = self._program.graph
-        if feeds is None:
-            return script.graph
-        trace = Trace(script)
-        outputs = self._program.rehearse(feeds, trace) if self.runs_long(self._program.held(feeds)) else None
+        script, program = self._program.graph, self._program
+        trace, kept = Trace(script), Kept(room)
+        outputs = program.rehearse(feeds, trace) if self.runs_long(program.held(feeds)) else None
         if outputs is None:
-            trace = Trace(script)
-            outputs = self._program.observe(feeds, trace, self._program.random())
-        return with_outputs(as_it_ran(script.graph, trace.seen, trace.passed), script.result, outputs)
+            random = program.random()
+            capture = Capture(script, kept.take, wanted=None, inject={}, random=random) if room else None
+            trace = Trace(script, capture)
+            outputs = program.observe(feeds, trace, random)
+            if capture is not None:
+                capture.returned(outputs)
+        graph = with_outputs(as_it_ran(script.graph, trace.seen, trace.passed), script.result, outputs)
+        return graph, kept.tensors()
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         """Run forward itself, from the state the model was opened with."""

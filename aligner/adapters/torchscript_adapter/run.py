@@ -248,11 +248,13 @@ class Trace:
     """Notes what was computed, without copying anything: ``seen`` by shape and dtype, ``passed`` from what it came.
 
     A branch hands on a tensor that one of its blocks computed; which one it was shows in the tensor's memory.
+    ``other`` sees the same.
     """
 
-    def __init__(self, graph: ScriptGraph) -> None:
+    def __init__(self, graph: ScriptGraph, other: Observer | None = None) -> None:
         import torch
 
+        self._other = other
         self._strided = torch.strided
         self.seen: dict[str, tuple[tuple[int | None, ...], str]] = {}
         self.passed: dict[str, str] = {}
@@ -265,18 +267,17 @@ class Trace:
     def fed(self, name: str, array: Array) -> Array:
         """Note an input."""
         self._note(name, tuple(array.shape), str(array.dtype))
-        return array
+        return array if self._other is None else self._other.fed(name, array)
 
     def computed(self, name: str, tensor: Any, occurrence: int) -> Any:
         """Note a tensor; where a loop changes a size, that size stays open."""
-        del occurrence
         self._note(name, tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
         if tensor.layout is self._strided and not tensor.is_quantized:
             place = (tensor.data_ptr(), tensor.shape, tensor.stride(), tensor.dtype)
             self._trace_back(name, place)
             self._places.pop(name, None)
             self._places[name] = place
-        return tensor
+        return tensor if self._other is None else self._other.computed(name, tensor, occurrence)
 
     def _trace_back(self, name: str, place: tuple[Any, ...]) -> None:
         sources = self._sources.get(name, ())
