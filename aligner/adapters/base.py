@@ -94,6 +94,9 @@ class Session(ABC):
         del room
         return self.graph(feeds), None
 
+    def get_ready(self) -> None:  # noqa: B027 - most need nothing
+        """Do what ``predict`` will need and no input changes; called at most once, beside other work."""
+
     @abstractmethod
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         """Run the untouched model, without any instrumentation, and return its outputs in order.
@@ -141,6 +144,9 @@ class Adapter(ABC):
     """What it reads, for ``align adapters``: "*.onnx"."""
     loads_weights: ClassVar[bool] = False
     """Whether ``OpenOptions.weights`` means something to it; elsewhere a checkpoint is refused, not ignored."""
+
+    opens_aside: ClassVar[bool] = False
+    """Whether a model may be opened in a thread of its own: no code of the user's runs, no setting is changed."""
 
     @abstractmethod
     def claims(self, target: object) -> bool:

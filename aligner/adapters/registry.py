@@ -175,6 +175,14 @@ def import_framework(target: object) -> None:
         return
 
 
+def opens_aside(target: object) -> bool:
+    """Whether the target may be opened in a thread of its own."""
+    try:
+        return _find(parse_target(target)).opens_aside
+    except AlignerError:
+        return False
+
+
 def _names(target: Target, error: ModelError) -> bool:
     """Whether the message says which file it speaks of: with two models the user must know."""
     return target.path is None or target.path.name in str(error)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
-from aligner.adapters.registry import import_framework
 from aligner.alignment.engine import align
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import read_mapping, resolve
@@ -22,7 +21,7 @@ from aligner.api.given_inputs import input_items
 from aligner.api.lockstep import Lockstep, expected_profile
 from aligner.api.notebook_progress import NotebookProgress
 from aligner.api.observer_effect import ObserverEffect
-from aligner.api.opening import open_side, target_name
+from aligner.api.opening import Model, open_both, target_name
 from aligner.api.options import CompareOptions, Local, check
 from aligner.api.passes import Passes
 from aligner.api.probing import Targets, probed
@@ -112,14 +111,14 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
     check(options)
     clock = Clock()
     sides: list[OpenSide] = []
-    with clock.phase("load"):
-        import_framework(reference)
-        import_framework(candidate)
+    models = (
+        Model("reference", reference, options.reference_options),
+        Model("candidate", candidate, options.candidate_options),
+    )
     with memory.settled():
         try:
             with clock.phase("load"):
-                sides.append(open_side("reference", reference, options.reference_options, options.seed))
-                sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
+                open_both(models, options.seed, sides)
             result = _Comparing(sides[0], sides[1], options, clock, candidate).run(inputs)
         finally:
             _release(sides)

@@ -3,21 +3,87 @@
 from __future__ import annotations
 
 import gc
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
+from threading import Thread
 
 from aligner.adapters.base import OpenOptions
-from aligner.adapters.registry import open_model
+from aligner.adapters.registry import import_framework, open_model, opens_aside
 from aligner.api.side import OpenSide
+from aligner.errors import AlignerError
 from aligner.inputs import SideInfo
 from aligner.records import progress
 
 _CHANNELS_LAST = frozenset({"tflite", "keras"})
 
 
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What to open: ``role`` is "reference", "candidate" or "model"."""
+
+    role: str
+    target: object
+    options: OpenOptions
+
+
+def open_both(models: tuple[Model, Model], seed: int, opened: list[OpenSide]) -> None:
+    """Open two models, beside each other where that can be, and get one ready to run.
+
+    Adds to ``opened`` the reference, then the candidate; where one cannot be opened, the other.
+    """
+    aside = next((model for model in reversed(models) if opens_aside(model.target)), None)
+    if aside is None:
+        for model in models:
+            progress.enter(model.role, "loading", target_name(model.target))
+            opened.append(_opened_apart(model, seed))
+        return
+    here = models[0] if aside is models[1] else models[1]
+    progress.enter("", "loading", " and ".join(target_name(model.target) for model in models))
+    beside: Future[OpenSide] = Future()
+    Thread(target=_open_aside, args=(aside, seed, beside), name="aligner-open", daemon=True).start()
+    found = {here.role: _outcome(lambda: _opened_apart(here, seed)), aside.role: _outcome(beside.result)}
+    outcomes = [found[model.role] for model in models]
+    opened.extend(outcome for outcome in outcomes if isinstance(outcome, OpenSide))
+    for outcome in outcomes:
+        if isinstance(outcome, AlignerError):
+            raise outcome
+
+
+def _outcome(make: Callable[[], OpenSide]) -> OpenSide | AlignerError:
+    try:
+        return make()
+    except AlignerError as error:
+        return error
+
+
+def _open_aside(model: Model, seed: int, told: Future[OpenSide]) -> None:
+    try:
+        side = _opened_apart(model, seed)
+    except BaseException as error:  # noqa: BLE001 - raised where the side is wanted
+        told.set_exception(error)
+        return
+    told.set_result(side)
+    side.session.get_ready()
+
+
+def _opened_apart(model: Model, seed: int) -> OpenSide:
+    """Open it, the framework out of the garbage collector's way."""
+    import_framework(model.target)
+    gc.freeze()
+    return _opened(model, seed)
+
+
 def open_side(role: str, target: object, options: OpenOptions, seed: int) -> OpenSide:
     """Open one model; ``role`` is "reference", "candidate" or "model"."""
+    progress.enter(role, "loading", target_name(target))
+    return _opened(Model(role, target, options), seed)
+
+
+def _opened(model: Model, seed: int) -> OpenSide:
+    role, target, options = model.role, model.target, model.options
     path = target_name(target)
-    progress.enter(role, "loading", path)
     session = open_model(target, options)
     gc.enable()  # the command line leaves it off while frameworks are imported
     return OpenSide(role=role, path=path, session=session, seed=seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -37,6 +38,7 @@ class OnnxAdapter(Adapter):
     extra: ClassVar[str] = "onnx"
     modules: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     reads: ClassVar[str] = "*.onnx, onnx.ModelProto"
+    opens_aside: ClassVar[bool] = True
 
     def claims(self, target: object) -> bool:
         if isinstance(target, Path):
@@ -79,7 +81,9 @@ class OnnxSession(Session):
     def __init__(self, file: OnnxFile, engine: Engine, memory_limit: int | None = None) -> None:
         self._file, self._engine, self._memory_limit = file, engine, memory_limit
         self._prepared: tuple[object, _Prepared] | None = None
-        self._preparing = threading.Lock()
+        self._preparing, self._starting = threading.Lock(), threading.Lock()
+        self._started: Any = None
+        self._closed = False
         self._inputs = index_program(file, file.skeleton, {}).inputs
 
     @property
@@ -105,10 +109,20 @@ class OnnxSession(Session):
         """The dataflow; with ``feeds``, shapes are theirs and every If is replaced by the branch it takes."""
         return self._prepare(feeds).graph
 
+    def get_ready(self) -> None:
+        with self._starting, suppress(AlignerError):  # what is wrong with the model is told when it is asked
+            if not self._closed:
+                self._started = self._whole()
+
+    def _whole(self) -> Any:
+        return self._engine.session(self._file.path or self._file.original)
+
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         fed = check_feeds(self._inputs, feeds)
         graph = self._prepare(feeds).graph
-        session = self._engine.session(self._file.path or self._file.original)
+        with self._starting:
+            session, self._started = self._started, None
+        session = session or self._whole()
         if not graph.outputs:  # an empty list would mean "all" to the runtime
             return ()
         results = dict(zip(graph.outputs, self._engine.run(session, graph.outputs, fed), strict=True))
@@ -128,7 +142,8 @@ class OnnxSession(Session):
         return _results(self._file, prepared, fed, wanted, execution)
 
     def close(self) -> None:
-        self._prepared = None
+        with self._starting:
+            self._prepared, self._started, self._closed = None, None, True
 
     def _prepare(self, feeds: Feeds | None) -> _Prepared:
         """The model for these feeds; the last answer is kept."""
