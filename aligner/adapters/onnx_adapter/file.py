@@ -8,6 +8,7 @@ from pathlib import Path, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.onnx_adapter.dtypes import STRING, from_bits, is_shareable, numpy_dtype, storage_dtype
+from aligner.adapters.onnx_adapter.embedded import read_without_weights
 from aligner.adapters.onnx_adapter.names import subgraphs
 from aligner.adapters.onnx_adapter.order import sort_nodes
 from aligner.adapters.onnx_adapter.text import has_broken_text
@@ -53,6 +54,10 @@ class OnnxFile:
             count = int(np.prod(shape, dtype=np.int64))
             if not count:
                 return np.zeros(shape, dtype)
+            if path == self.path:
+                # Read, not mapped: nothing keeps a weight's bytes in the model itself at addresses that suit numbers.
+                stored = np.fromfile(path, dtype.newbyteorder("<"), length // dtype.itemsize, offset=offset)
+                return _shaped(stored, tensor)
             _check_length(tensor, count * dtype.itemsize, length)
             return np.memmap(path, dtype.newbyteorder("<"), "r", offset, shape)
         if tensor.HasField("raw_data"):
@@ -63,7 +68,10 @@ class OnnxFile:
     def array(self, tensor: Any) -> Array:
         """The tensor as a read-only array; bfloat16 and float8 widened to float32."""
         if tensor.data_location == _EXTERNAL:
-            array = from_bits(self.bits(tensor), tensor.data_type, tuple(tensor.dims))
+            try:
+                array = from_bits(self.bits(tensor), tensor.data_type, tuple(tensor.dims))
+            except ValueError as error:
+                raise _unreadable(tensor, error) from error
         else:
             array = _widened(_inline(tensor), tensor.data_type)
         array.flags.writeable = False
@@ -92,7 +100,7 @@ def read_onnx(path: Path) -> OnnxFile:
         with path.open("rb") as file:
             head = file.read(16)
         _check_head(path, head)
-        model = onnx.load(path, load_external_data=False, format="protobuf")
+        model = read_without_weights(path) or onnx.load(path, load_external_data=False, format="protobuf")
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path") from error
     except (OSError, ValueError, UnicodeDecodeError) as error:
@@ -227,7 +235,7 @@ def _place(tensor: Any, model: Path | None) -> tuple[Path, int, int]:
             found=f"external data in {location!r}, of a folder that is not known",
             hint="give the model's path, or load it with onnx.load(path), which reads external data",
         )
-    path = _inside(tensor.name, location, model)
+    path = model if location == model.name else _inside(tensor.name, location, model)
     try:
         size = path.stat().st_size
     except OSError as error:
@@ -293,9 +301,13 @@ def _inline(tensor: Any) -> Array:
     try:
         return np.asarray(numpy_helper.to_array(tensor))
     except (ValueError, TypeError, KeyError) as error:
-        raise ModelFormatError(
-            f"tensor {tensor.name!r} cannot be read", found=f"{error}; shape {list(tensor.dims)}", hint=_REEXPORT
-        ) from error
+        raise _unreadable(tensor, error) from error
+
+
+def _unreadable(tensor: Any, error: Exception) -> ModelFormatError:
+    return ModelFormatError(
+        f"tensor {tensor.name!r} cannot be read", found=f"{error}; shape {list(tensor.dims)}", hint=_REEXPORT
+    )
 
 
 def _widened(array: Array, element_type: int) -> Array:
