@@ -1,15 +1,21 @@
-"""The library's front: ``compare``, ``capture`` and ``inspect``; the only place that wires the rooms."""
+"""The library's front: ``compare``, ``capture`` and ``inspect``; the only place that wires the rooms.
+
+Each command of the command line imports the module that it needs; the names here import them all.
+"""
 
 from __future__ import annotations
 
-import sys
+from typing import TYPE_CHECKING, Any
 
-from aligner.api.capturing import capture
-from aligner.api.comparing import compare
-from aligner.api.inspecting import inspect
-from aligner.api.result import Result
+if TYPE_CHECKING:
+    from aligner.api.front import Result, capture, compare, inspect
 
 __all__ = ["Result", "capture", "compare", "inspect"]
 
-# Importing anything of the room ``aligner.capture`` binds that name in the package to the room.
-sys.modules["aligner"].__dict__["capture"] = capture
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from aligner.api import front
+
+        return getattr(front, name)
+    raise AttributeError(f"module 'aligner.api' has no attribute {name!r}")
