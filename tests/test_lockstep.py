@@ -75,6 +75,20 @@ def test_nothing_but_the_sweep_runs_where_all_is_well(tmp_path, monkeypatch):
     assert len(runs) == 2, "the candidate on its own tensors, and on the reference's"
 
 
+@pytest.mark.parametrize("limit", [None, TIGHT])
+def test_the_quickest_look_at_a_large_model_is_only_observed_and_says_so(tmp_path, monkeypatch, limit):
+    from aligner.adapters.onnx_adapter.adapter import OnnxSession
+
+    asked = []
+    plain = OnnxSession.predict
+    monkeypatch.setattr(OnnxSession, "predict", lambda self, feeds: (asked.append(1), plain(self, feeds))[1])
+    models, image = forms(tmp_path)
+    result = aligner.compare(models["script"], models["onnx"], image, memory_limit=limit, local="never")
+    told = [note for note in result.comparison.notes if "when nobody looks" in note]
+    assert result.verdict == "aligned"
+    assert (len(told), len(asked)) == ((0, 1) if limit is None else (1, 0))
+
+
 def test_runs_that_draw_random_numbers_take_turns(tmp_path):
     import torch
 

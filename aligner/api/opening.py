@@ -28,8 +28,8 @@ class Model:
     options: OpenOptions
 
 
-def open_both(models: tuple[Model, Model], seed: int, opened: list[OpenSide]) -> None:
-    """Open two models, beside each other where that can be, and get one ready to run.
+def open_both(models: tuple[Model, Model], seed: int, opened: list[OpenSide], *, ready: bool = True) -> None:
+    """Open two models, beside each other where that can be, and get one ``ready`` to run.
 
     Adds to ``opened`` the reference, then the candidate; where one cannot be opened, the other.
     """
@@ -42,7 +42,7 @@ def open_both(models: tuple[Model, Model], seed: int, opened: list[OpenSide]) ->
     here = models[0] if aside is models[1] else models[1]
     progress.enter("", "loading", " and ".join(target_name(model.target) for model in models))
     beside: Future[OpenSide] = Future()
-    Thread(target=_open_aside, args=(aside, seed, beside), name="aligner-open", daemon=True).start()
+    Thread(target=_open_aside, args=(aside, seed, beside, ready), name="aligner-open", daemon=True).start()
     found = {here.role: _outcome(lambda: _opened_apart(here, seed)), aside.role: _outcome(beside.result)}
     outcomes = [found[model.role] for model in models]
     opened.extend(outcome for outcome in outcomes if isinstance(outcome, OpenSide))
@@ -58,14 +58,15 @@ def _outcome(make: Callable[[], OpenSide]) -> OpenSide | AlignerError:
         return error
 
 
-def _open_aside(model: Model, seed: int, told: Future[OpenSide]) -> None:
+def _open_aside(model: Model, seed: int, told: Future[OpenSide], ready: bool) -> None:
     try:
         side = _opened_apart(model, seed)
     except BaseException as error:  # noqa: BLE001 - raised where the side is wanted
         told.set_exception(error)
         return
     told.set_result(side)
-    side.session.get_ready()
+    if ready:
+        side.session.get_ready()
 
 
 def _opened_apart(model: Model, seed: int) -> OpenSide:
