@@ -116,7 +116,7 @@ def storage_dtype(element_type: int) -> np.dtype[Any]:
 
 
 def from_bits(bits: bytes, element_type: int, shape: tuple[int, ...]) -> Array:
-    """Stored little-endian bytes as an owned array; bfloat16, float8 and int4 are widened exactly."""
+    """Stored little-endian bytes as an array, over these bytes where it can be; what numpy lacks is widened exactly."""
     import numpy as np
 
     if element_type == BFLOAT16:
@@ -128,7 +128,7 @@ def from_bits(bits: bytes, element_type: int, shape: tuple[int, ...]) -> Array:
         array = numpy_helper.to_array(TensorProto(data_type=element_type, dims=shape, raw_data=bits))
         return np.asarray(array).astype(numpy_dtype(element_type))
     dtype = storage_dtype(element_type).newbyteorder("<")
-    return np.frombuffer(bits, dtype).reshape(shape).astype(storage_dtype(element_type))
+    return np.frombuffer(bits, dtype).reshape(shape).astype(storage_dtype(element_type), copy=False)
 
 
 def to_ort_value(array: Array, element_type: int) -> Any:
