@@ -27,7 +27,7 @@ from aligner.records.tensor import CapturedTensor
 
 T = TypeVar("T")
 _Local = tuple[str, CapturedTensor, CapturedTensor]
-_AHEAD = 32 << 20
+_AHEAD = 128 << 20
 """Bytes of tensors that a run may have made before they are asked for."""
 _DRAWING = frozenset({"random", "dropout"})
 """Kinds of nodes that may draw from a generator that both sides share."""
