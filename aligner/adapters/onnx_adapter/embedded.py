@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ LARGE = 1 << 16
 """Bytes from which on a weight stays in the file."""
 _WORTHWHILE = 1 << 22
 """Bytes of a file from which on it is read this way."""
+_MOST_FIELDS = 64
+"""Fields of a tensor: a name, a type, a size for each axis, the bytes."""
 _GRAPH, _INITIALIZER, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 7, 5, 9, 13, 14
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
@@ -77,7 +80,9 @@ def _thin_tensor(data: mmap.mmap, tensor: _Field, location: str) -> bytes | None
     """The tensor with the place of its bytes instead of them; None where it does not hold them in one piece."""
     import onnx
 
-    fields = list(_fields(data, tensor.content, tensor.end))
+    fields = list(islice(_fields(data, tensor.content, tensor.end), _MOST_FIELDS + 1))
+    if len(fields) > _MOST_FIELDS:  # numbers one by one
+        return None
     raw = [field for field in fields if field.number == _RAW_DATA and field.kind == _BYTES]
     if len(raw) != 1 or any(field.number in (_EXTERNAL_DATA, _DATA_LOCATION) for field in fields):
         return None

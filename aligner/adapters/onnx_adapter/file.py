@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.onnx_adapter.dtypes import STRING, from_bits, is_shareable, numpy_dtype, storage_dtype
 from aligner.adapters.onnx_adapter.embedded import read_without_weights
+from aligner.adapters.onnx_adapter.external import REEXPORT, place_of
 from aligner.adapters.onnx_adapter.names import subgraphs
 from aligner.adapters.onnx_adapter.order import sort_nodes
 from aligner.adapters.onnx_adapter.text import has_broken_text
-from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError, UntrustedFileError
+from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,7 +26,6 @@ _SMALL = 1024
 """Elements up to which a tensor stays in the graph: shapes, axes and scales must be there for shape inference."""
 _SECOND_TAGS = frozenset(b"\x12\x1a\x22\x28\x32\x3a\x42\x72\xa2\xca")
 """What may follow ir_version in a ModelProto: producer, domain, version, docs, graph, opsets, metadata, functions."""
-_REEXPORT = "export or download the model again; the copy may have been cut off"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,7 +50,7 @@ class OnnxFile:
         dtype = storage_dtype(tensor.data_type)
         shape = tuple(tensor.dims)
         if tensor.data_location == _EXTERNAL:
-            path, offset, length = _place(tensor, self.path)
+            path, offset, length = place_of(tensor, self.path)
             count = int(np.prod(shape, dtype=np.int64))
             if not count:
                 return np.zeros(shape, dtype)
@@ -79,7 +79,7 @@ class OnnxFile:
 
     def bits(self, tensor: Any) -> bytes:
         """The bytes of an external tensor."""
-        path, offset, length = _place(tensor, self.path)
+        path, offset, length = place_of(tensor, self.path)
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(length)
@@ -104,17 +104,17 @@ def read_onnx(path: Path) -> OnnxFile:
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path") from error
     except (OSError, ValueError, UnicodeDecodeError) as error:
-        raise ModelFormatError(f"{path} cannot be read", found=str(error), hint=_REEXPORT) from error
+        raise ModelFormatError(f"{path} cannot be read", found=str(error), hint=REEXPORT) from error
     except Exception as error:
         if type(error).__name__ != "DecodeError":
             raise
-        raise ModelFormatError(f"{path} is no valid ONNX model", found=f"{error}", hint=_REEXPORT) from error
+        raise ModelFormatError(f"{path} is no valid ONNX model", found=f"{error}", hint=REEXPORT) from error
     return wrap_onnx(model, path)
 
 
 def _check_head(path: Path, head: bytes) -> None:
     if not head:
-        raise ModelFormatError(f"{path} is empty", found="0 bytes", hint=_REEXPORT)
+        raise ModelFormatError(f"{path} is empty", found="0 bytes", hint=REEXPORT)
     if head[4:8] == b"ORTM":
         raise UnsupportedModelError(
             f"{path} is in onnxruntime's own format, whose graph cannot be taken apart",
@@ -133,11 +133,11 @@ def wrap_onnx(model: Any, path: Path | None) -> OnnxFile:
         raise ModelFormatError(
             f"{path or 'the ModelProto'} is no complete ONNX model",
             found=f"{len(model.graph.node)} nodes and no graph output",
-            hint=_REEXPORT,
+            hint=REEXPORT,
         )
     if has_broken_text(model):
         raise ModelFormatError(
-            f"{path or 'the ModelProto'} is damaged", found="a name in it is not UTF-8 text", hint=_REEXPORT
+            f"{path or 'the ModelProto'} is damaged", found="a name in it is not UTF-8 text", hint=REEXPORT
         )
     for tensor in _every_tensor(model.graph):
         _check_tensor(tensor, path)
@@ -219,60 +219,10 @@ def _every_tensor(graph: Any) -> Iterator[Any]:
 def _check_tensor(tensor: Any, model: Path | None) -> None:
     if any(size < 0 for size in tensor.dims):
         raise ModelFormatError(
-            f"tensor {tensor.name!r} has a negative size", found=f"{list(tensor.dims)}", hint=_REEXPORT
+            f"tensor {tensor.name!r} has a negative size", found=f"{list(tensor.dims)}", hint=REEXPORT
         )
     if tensor.data_location == _EXTERNAL:
-        _place(tensor, model)
-
-
-def _place(tensor: Any, model: Path | None) -> tuple[Path, int, int]:
-    """(file, offset, length) of an external tensor, after checking that the file lies in the model's folder."""
-    entries = {entry.key: entry.value for entry in tensor.external_data}
-    location = entries.get("location", "")
-    if model is None:
-        raise ModelFormatError(
-            f"the weights of the ModelProto are not in it: tensor {tensor.name!r}",
-            found=f"external data in {location!r}, of a folder that is not known",
-            hint="give the model's path, or load it with onnx.load(path), which reads external data",
-        )
-    path = model if location == model.name else _inside(tensor.name, location, model)
-    try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise ModelFormatError(
-            f"the external data of tensor {tensor.name!r} is missing",
-            found=f"no file {location!r} beside {model}",
-            hint="copy the data file into the model's folder",
-        ) from error
-    try:
-        offset = int(entries.get("offset", 0))
-        length = int(entries.get("length", size - offset))
-    except ValueError as error:
-        raise ModelFormatError(
-            f"the place of tensor {tensor.name!r} is malformed", found=str(error), hint=_REEXPORT
-        ) from error
-    if offset < 0 or length < 0 or offset + length > size:
-        raise ModelFormatError(
-            f"the external data of tensor {tensor.name!r} is cut off",
-            found=f"bytes {offset} to {offset + length} of {path.name}, which has {size}",
-            hint=_REEXPORT,
-        )
-    return path, offset, length
-
-
-def _inside(name: str, location: str, model: Path) -> Path:
-    windows = PureWindowsPath(location)
-    outside = not location or windows.is_absolute() or bool(windows.drive) or location.startswith("/")
-    path = model.parent / location
-    # A model behind a symlink may have its data beside the link or beside the file itself.
-    folders = (model.parent.resolve(), model.resolve().parent)
-    if outside or ".." in windows.parts or not any(path.resolve().is_relative_to(folder) for folder in folders):
-        raise UntrustedFileError(
-            f"tensor {name!r} points outside the model's folder",
-            found=f"external data location {location!r}",
-            hint="put the data file beside the model, and have the model name it without a folder",
-        )
-    return path
+        place_of(tensor, model)
 
 
 def _check_length(tensor: Any, wanted: int, length: int) -> None:
@@ -280,7 +230,7 @@ def _check_length(tensor: Any, wanted: int, length: int) -> None:
         raise ModelFormatError(
             f"the external data of tensor {tensor.name!r} is too short",
             found=f"{length} bytes for shape {list(tensor.dims)}, {wanted} needed",
-            hint=_REEXPORT,
+            hint=REEXPORT,
         )
 
 
@@ -289,7 +239,7 @@ def _shaped(stored: Array, tensor: Any) -> Array:
         raise ModelFormatError(
             f"tensor {tensor.name!r} does not fill its shape",
             found=f"{stored.size} elements for shape {list(tensor.dims)}",
-            hint=_REEXPORT,
+            hint=REEXPORT,
         )
     return stored.reshape(tuple(tensor.dims))
 
@@ -306,7 +256,7 @@ def _inline(tensor: Any) -> Array:
 
 def _unreadable(tensor: Any, error: Exception) -> ModelFormatError:
     return ModelFormatError(
-        f"tensor {tensor.name!r} cannot be read", found=f"{error}; shape {list(tensor.dims)}", hint=_REEXPORT
+        f"tensor {tensor.name!r} cannot be read", found=f"{error}; shape {list(tensor.dims)}", hint=REEXPORT
     )
 
 
