@@ -204,3 +204,25 @@ def test_what_changes_from_run_to_run_without_a_random_operation_is_no_culprit(s
     result = aligner.compare(Unsteady(), Unsteady(), x, noise_floor=floor)
     assert result.verdict == "inconclusive"
     assert result.comparison.reason.startswith("other numbers enter at")
+
+
+def test_a_reference_that_disagrees_with_itself_is_no_reference():
+    import torch
+    from torch import nn
+
+    class Restless(nn.Module):
+        def __init__(self, share):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.share = nn.Conv2d(3, 4, 3), share
+
+        def forward(self, x):
+            x = self.conv(x)
+            if self.share:
+                x = x + torch.from_numpy(self.share * np.random.default_rng().standard_normal((1, 4, 6, 6))).float()
+            return torch.relu(x)
+
+    image = np.random.default_rng(0).standard_normal((1, 3, 8, 8)).astype(np.float32)
+    result = aligner.compare(Restless(0.01).eval(), Restless(0.0).eval(), image)
+    assert result.verdict == "inconclusive"
+    assert any("the reference gives other numbers with another seed" in note for note in result.comparison.notes)

@@ -25,7 +25,7 @@ from aligner.api.opening import Model, open_both, target_name
 from aligner.api.options import CompareOptions, Local, check
 from aligner.api.passes import Passes
 from aligner.api.probing import Targets, probed
-from aligner.api.repetition import unsteady
+from aligner.api.repetition import disturbed
 from aligner.api.result import Result
 from aligner.api.side import OpenSide
 from aligner.api.untouched import Answer, Untouched
@@ -170,7 +170,10 @@ class _Comparing:
             answers = self._observe(untouched, large=large)
         passes, alignment = self._sweep(fed, answers) if large else self._measured(fed)
         sides = self._reference, self._candidate
-        writing = Concluding(sides, self._options, self._clock, self._observer, self._notes, self._candidate_target)
+        unasked = None if large or self._reference.role in answers else self._reference
+        writing = Concluding(
+            sides, self._options, self._clock, self._observer, self._notes, self._candidate_target, unasked
+        )
         return writing.comparison(passes, alignment, fed)
 
     def _measured(self, fed: PreparedFeeds) -> tuple[Passes, Alignment]:
@@ -223,10 +226,7 @@ class _Comparing:
 
     def _watch_observer(self, side: OpenSide, untouched: Sequence[CapturedTensor]) -> None:
         self._observer.keep(side, untouched)
-        assert side.profile is not None
-        note = memory.observer_effect(side.role, untouched, side.profile.sketches, side.graph)
-        if note:
-            self._notes += [note, *unsteady(side)]
+        self._notes += disturbed(side, untouched)
 
     def _feeding(self, inputs: Any) -> Feeding:
         given, options = input_items(inputs), self._options

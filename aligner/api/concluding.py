@@ -17,6 +17,7 @@ from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.options import CompareOptions
 from aligner.api.passes import Passes
 from aligner.api.previewing import previews
+from aligner.api.repetition import disturbed
 from aligner.api.side import OpenSide
 from aligner.api.weighing import tally
 from aligner.diagnosis.causes import find_causes
@@ -46,6 +47,8 @@ class Concluding:
     observer: ObserverEffect
     notes: list[str]
     target: object
+    unasked: OpenSide | None = None
+    """The reference, where it has only run observed."""
 
     def _floor(
         self, passes: Passes, measured: list[Measured], judgements: list[Judgement], coarse: bool
@@ -54,6 +57,11 @@ class Concluding:
         outputs, asked = self.sides[1].graph.outputs, self.options.noise_floor
         if self.options.tolerance is not None or coarse:
             asked = bool(asked)
+        doubted = self.options.noise_floor is not False and any(one.verdict in _GUILTY for one in judgements)
+        if doubted and not asked and self.unasked is not None:
+            told = disturbed(self.unasked, self.unasked.predict())  # does it answer itself?
+            self.notes.extend(told)
+            asked = bool(told) or asked
         if not noise_floor.is_wanted(asked, measured, judgements, outputs):
             return None
         with self.clock.phase("noise floor"):

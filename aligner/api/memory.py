@@ -1,17 +1,12 @@
-"""How much may be kept, and whether looking changed what was seen."""
+"""How much may be kept, and what the process does with memory that is free."""
 
 from __future__ import annotations
 
 import ctypes
 import gc
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-
-from aligner.records.alignment import Sketch
-from aligner.records.graph import Graph
-from aligner.records.tensor import CapturedTensor
 
 _SHARE = 4
 _MOST = 1 << 30
@@ -19,7 +14,6 @@ _MOST = 1 << 30
 _FALLBACK = 2 << 30
 _REUSED = 128 << 20
 """Bytes up to which a tensor's pages are worth keeping for the next one."""
-_DISTURBED = 1e-4
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
@@ -70,26 +64,3 @@ def settled() -> Iterator[None]:
         yield
     finally:
         gc.unfreeze()
-
-
-def observer_effect(
-    role: str, untouched: Sequence[CapturedTensor], observed: Mapping[str, Sketch], graph: Graph
-) -> str | None:
-    """A sentence when the untouched run's outputs differ from the observed run's by more than rounding."""
-    from aligner.capture.profile import sketch
-
-    for tensor in untouched:
-        seen = observed.get(tensor.value)
-        if seen is None or tensor.occurrence:
-            continue
-        plain = sketch(tensor)
-        if not (plain.finite and seen.finite):
-            continue
-        gap = abs(plain.rms - seen.rms) + abs(plain.mean - seen.mean)
-        if gap > _DISTURBED * max(plain.rms, math.ulp(1.0)):
-            name = graph.values[tensor.value].name if tensor.value in graph.values else tensor.value
-            return (
-                f"{role}: observing changes output {name} (mean {plain.mean:.6g} untouched, {seen.mean:.6g} observed): "
-                "a fused kernel or state between calls may be the culprit; try --ort-optimization none"
-            )
-    return None

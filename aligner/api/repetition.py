@@ -1,13 +1,19 @@
-"""Run a side once more from another seed: what changes is random."""
+"""Whether a side repeats itself: run untouched, and from another seed, where what changes is random."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
 
 from aligner.api.side import OpenSide
-from aligner.capture.profile import profile
+from aligner.capture.profile import profile, sketch
 from aligner.errors import listing
 from aligner.records.graph import Node
+from aligner.records.tensor import CapturedTensor
+
+_DISTURBED = 1e-4
+"""Relative to the output's root mean square."""
 
 
 def varying_nodes(side: OpenSide) -> list[Node]:
@@ -31,6 +37,27 @@ def unsteady(side: OpenSide, found: list[Node] | None = None) -> list[str]:
     nodes = varying_nodes(side) if found is None else found
     names = listing(f"{node.name} ({node.op})" for node in nodes)
     return [f"the {side.role} gives other numbers with another seed from {names} on"] if nodes else []
+
+
+def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> list[str]:
+    """Sentences where the untouched run's outputs differ from the observed run's by more than rounding."""
+    assert side.profile is not None
+    for tensor in untouched:
+        seen = side.profile.sketches.get(tensor.value)
+        if seen is None or tensor.occurrence:
+            continue
+        plain = sketch(tensor)
+        if not (plain.finite and seen.finite):
+            continue
+        gap = abs(plain.rms - seen.rms) + abs(plain.mean - seen.mean)
+        if gap > _DISTURBED * max(plain.rms, math.ulp(1.0)):
+            name = side.graph.values[tensor.value].name if tensor.value in side.graph.values else tensor.value
+            note = (
+                f"{side.role}: observing changes output {name} (mean {plain.mean:.6g} untouched, {seen.mean:.6g} "
+                "observed): a fused kernel or state between calls may be the culprit; try --ort-optimization none"
+            )
+            return [note, *unsteady(side)]
+    return []
 
 
 def _differ(one: object, other: object) -> bool:
