@@ -107,6 +107,13 @@ def _numbers(one):
     )  # fmt: skip
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_tiny_difference_is_seen_beside_what_is_not_finite(dtype):
+    errors = difference(np.array([np.nan, 1e-20], dtype), np.array([np.nan, 3e-20], dtype))
+    assert errors.unequal == 1 and errors.errors.max_rel == pytest.approx(2.0)
+    assert errors.errors.max_abs == pytest.approx(2e-20)
+
+
 @pytest.mark.parametrize("scale", [1e-9, 1.0])
 def test_the_largest_relative_error_is_found_wherever_it_is(scale):
     rng = np.random.default_rng(1)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+
 import numpy as np
 import pytest
 
@@ -46,7 +49,7 @@ def saved(tmp_path, proto, name="model.onnx"):
 def test_what_is_read_is_the_same(tmp_path):
     half, odd = np.arange(30, dtype=np.float16).reshape(5, 6), np.arange(7, dtype=np.int8)
     path = saved(tmp_path, model(half=half, odd=odd), "c:odd\\..\\name.onnx")
-    thin, whole = embedded.read_without_weights(path), onnx.load(path)
+    (thin, _), whole = embedded.read_without_weights(path), onnx.load(path)
     assert [tensor.data_location for tensor in thin.graph.initializer] == [TensorProto.EXTERNAL] * 4
     assert thin.ByteSize() < whole.ByteSize() / 4
     file = read_onnx(path)
@@ -76,7 +79,7 @@ def test_numbers_that_are_not_in_one_piece_are_left_to_the_parser(tmp_path):
     a = proto.graph.initializer[0]
     a.float_data.extend(numpy_helper.to_array(a).ravel())
     a.ClearField("raw_data")
-    thin = embedded.read_without_weights(saved(tmp_path, proto))
+    thin, _ = embedded.read_without_weights(saved(tmp_path, proto))
     assert not thin.graph.initializer[0].data_location and len(thin.graph.initializer[0].float_data) == 1600
 
 
@@ -109,3 +112,32 @@ def test_a_damaged_file_is_told(tmp_path, cut):
     path.write_bytes(whole[:50] + b"\xff" * 50 + whole[100:])
     with pytest.raises(ModelFormatError):
         read_onnx(path)
+
+
+def test_the_file_may_go_but_not_change(tmp_path, monkeypatch):
+    path = saved(tmp_path, model())
+    expected = numpy_helper.to_array(onnx.load(path).graph.initializer[0])
+    monkeypatch.chdir(tmp_path)
+    file = read_onnx(type(path)(path.name))
+    monkeypatch.chdir(tmp_path.parent)
+    path.rename(tmp_path / "moved.onnx")
+    assert np.array_equal(file.array(file.tensors["a"]), expected)
+    (tmp_path / "moved.onnx").write_bytes(b"x" * 20000)
+    with pytest.raises(ModelFormatError, match="written to"):
+        file.array(file.tensors["a"])
+
+
+def test_a_file_of_many_small_fields_is_left_to_the_parser(tmp_path, monkeypatch):
+    monkeypatch.setattr(embedded, "_MOST_PARTS", 100)
+    path = tmp_path / "many.onnx"
+    path.write_bytes(model().SerializeToString() + b"\xf8\x06\x01" * 200)
+    assert embedded.read_without_weights(path) is None
+    assert len(read_onnx(path).skeleton.graph.node) == 2
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names are text there")
+def test_any_name_will_do(tmp_path):
+    path = tmp_path / os.fsdecode(b"mod\xff.onnx")
+    path.write_bytes(model().SerializeToString())
+    file = read_onnx(path)
+    assert file.array(file.tensors["a"]).shape == (40, 40)

@@ -47,3 +47,7 @@ def check(options: CompareOptions) -> None:
     for name, value in (("atol", options.atol), ("rtol", options.rtol), ("tolerance", options.tolerance)):
         if value is not None and not value >= 0:
             raise ComparisonError(f"{name} must be a number ≥ 0", found=str(value), hint="1e-5 is the default")
+    if options.memory_limit is not None and options.memory_limit < 0:
+        raise ComparisonError(
+            "memory_limit must be a number of bytes ≥ 0", found=str(options.memory_limit), hint="500 << 20 is 500 MiB"
+        )

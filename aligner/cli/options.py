@@ -58,9 +58,12 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]  # generic only in newer
         text = str(value).strip().lower().removesuffix("b").removesuffix("i")
         shift = _SHIFTS.get(text[-1:], 0)
         try:
-            return int(float(text[:-1] if shift else text) * (1 << shift))
-        except ValueError:
+            amount = int(float(text[:-1] if shift else text) * (1 << shift))
+        except (ValueError, OverflowError):
+            amount = -1
+        if amount < 0:
             self.fail(f"{value!r} is not an amount of memory such as 500M or 2G", param, ctx)
+        return amount
 
 
 _INPUTS = [

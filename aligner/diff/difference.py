@@ -84,6 +84,7 @@ class DifferenceAccumulator:
                 reference, candidate, delta = self._finite_part(reference, candidate, delta)
             if not sums.finite or lost:
                 sums = _Sums.of(reference, candidate, delta)
+                lost = sums.squares < _TINY and bool(delta.any())
             self._finite += int(reference.size)
             self._squares += sums.squares
             self._reference_squares += sums.reference

@@ -115,7 +115,7 @@ def storage_dtype(element_type: int) -> np.dtype[Any]:
     return dtype if dtype is not None else np.dtype(np.uint8)
 
 
-def from_bits(bits: bytes, element_type: int, shape: tuple[int, ...]) -> Array:
+def from_bits(bits: bytes | Array, element_type: int, shape: tuple[int, ...]) -> Array:
     """Stored little-endian bytes as an array, over these bytes where it can be; what numpy lacks is widened exactly."""
     import numpy as np
 
@@ -125,7 +125,7 @@ def from_bits(bits: bytes, element_type: int, shape: tuple[int, ...]) -> Array:
     if element_type in _BITS and element_type not in (14, 15):
         from onnx import TensorProto, numpy_helper
 
-        array = numpy_helper.to_array(TensorProto(data_type=element_type, dims=shape, raw_data=bits))
+        array = numpy_helper.to_array(TensorProto(data_type=element_type, dims=shape, raw_data=bytes(bits)))
         return np.asarray(array).astype(numpy_dtype(element_type))
     dtype = storage_dtype(element_type).newbyteorder("<")
     return np.frombuffer(bits, dtype).reshape(shape).astype(storage_dtype(element_type), copy=False)

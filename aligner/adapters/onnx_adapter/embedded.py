@@ -1,17 +1,28 @@
 """A serialised model read without its large weights: each is left where it lies in the file.
 
 Knows as much of the protocol buffers' wire format as it takes to step over fields, and of ONNX the four fields on the
-way to a weight's bytes. What is read is an ordinary ModelProto whose large weights are external data of its own file.
+way to a weight's bytes. What is read is an ordinary ModelProto whose large weights are said to lie in ``HERE``.
 """
 
 from __future__ import annotations
 
 import mmap
+import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from aligner.errors import ModelFormatError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+HERE = "aligner:the model's own file"
+"""What stands for the location of external data."""
 
 LARGE = 1 << 16
 """Bytes from which on a weight stays in the file."""
@@ -19,12 +30,14 @@ _WORTHWHILE = 1 << 22
 """Bytes of a file from which on it is read this way."""
 _MOST_FIELDS = 64
 """Fields of a tensor: a name, a type, a size for each axis, the bytes."""
+_MOST_PARTS = 1 << 17
+"""Fields of a model or a graph; stepping over more takes Python longer than the real parser takes for all."""
 _GRAPH, _INITIALIZER, _RAW_DATA, _EXTERNAL_DATA, _DATA_LOCATION = 7, 5, 9, 13, 14
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 
 class _MalformedError(Exception):
-    """What is read is no sequence of fields."""
+    """What is read is no sequence of fields, or one that is too long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,45 +51,86 @@ class _Field:
     end: int
 
 
-def read_without_weights(path: Path) -> Any | None:
-    """The ModelProto; None where there is nothing to gain, or the file is better left to the real parser.
+class OwnFile:
+    """The model's file, kept open: it may be moved or deleted while it is compared, but not written to."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._file, self._lock = path, path.open("rb"), threading.Lock()
+        self._stamp = self._state()
+
+    def _state(self) -> tuple[int, int]:
+        found = os.fstat(self._file.fileno())
+        return found.st_size, found.st_mtime_ns
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file."""
+        return self._stamp[0]
+
+    def mapped(self) -> mmap.mmap:
+        """The whole file, mapped; the caller closes it."""
+        return mmap.mmap(self._file.fileno(), 0, access=mmap.ACCESS_READ)
+
+    def read(self, offset: int, length: int) -> NDArray[np.uint8]:
+        """Bytes of the file in memory of their own. Raises ModelFormatError where the file was written to."""
+        import numpy as np
+
+        found = np.empty(length, np.uint8)
+        with self._lock:
+            self._file.seek(offset)
+            count = self._file.readinto(found.data)
+            if count != length or self._state() != self._stamp:
+                raise ModelFormatError(
+                    f"{self._path} was written to while it was compared",
+                    found=f"{self._state()[0]} bytes, {self.size} when it was opened",
+                    hint="compare again when nobody writes to it",
+                )
+        return found
+
+
+def read_without_weights(path: Path) -> tuple[Any, OwnFile] | None:
+    """The ModelProto and its file; None where there is nothing to gain, or the file is better left to the real parser.
 
     Raises OSError, and DecodeError where the rest of the file is no ModelProto.
     """
     import onnx
 
-    if path.stat().st_size < _WORTHWHILE:
+    own = OwnFile(path)
+    if own.size < _WORTHWHILE:
         return None
-    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with own.mapped() as data:
         try:
-            whole = list(_fields(data, 0, len(data)))
-            parts = [
-                _message(_GRAPH, _thin_graph(data, field, path.name))
-                if field.number == _GRAPH and field.kind == _BYTES
-                else data[field.start : field.end]
-                for field in whole
-            ]
+            thin = _thin_model(data)
         except (_MalformedError, IndexError):
             return None
     model = onnx.ModelProto()
-    model.ParseFromString(b"".join(parts))
-    return model
+    model.ParseFromString(thin)
+    return model, own
 
 
-def _thin_graph(data: mmap.mmap, graph: _Field, location: str) -> bytes:
+def _thin_model(data: mmap.mmap) -> bytes:
+    parts, begun = [], 0
+    for field in _fields(data, 0, len(data)):
+        if field.number == _GRAPH and field.kind == _BYTES:
+            parts += [data[begun : field.start], _message(_GRAPH, _thin_graph(data, field))]
+            begun = field.end
+    return b"".join((*parts, data[begun:]))
+
+
+def _thin_graph(data: mmap.mmap, graph: _Field) -> bytes:
     parts = []
     begun = graph.content
     for field in _fields(data, graph.content, graph.end):
         if field.number != _INITIALIZER or field.kind != _BYTES or field.end - field.content < LARGE:
             continue
-        thin = _thin_tensor(data, field, location)
+        thin = _thin_tensor(data, field)
         if thin is not None:
             parts += [data[begun : field.start], _message(_INITIALIZER, thin)]
             begun = field.end
     return b"".join((*parts, data[begun : graph.end]))
 
 
-def _thin_tensor(data: mmap.mmap, tensor: _Field, location: str) -> bytes | None:
+def _thin_tensor(data: mmap.mmap, tensor: _Field) -> bytes | None:
     """The tensor with the place of its bytes instead of them; None where it does not hold them in one piece."""
     import onnx
 
@@ -88,7 +142,7 @@ def _thin_tensor(data: mmap.mmap, tensor: _Field, location: str) -> bytes | None
         return None
     place = onnx.TensorProto(data_location=onnx.TensorProto.EXTERNAL)
     length = raw[0].end - raw[0].content
-    for key, value in (("location", location), ("offset", raw[0].content), ("length", length)):
+    for key, value in (("location", HERE), ("offset", raw[0].content), ("length", length)):
         place.external_data.add(key=key, value=str(value))
     kept = [data[field.start : field.end] for field in fields if field is not raw[0]]
     return b"".join((*kept, place.SerializeToString()))
@@ -105,7 +159,9 @@ def _message(number: int, content: bytes) -> bytes:
 
 def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[_Field]:
     at = start
-    while at < end:
+    for _ in range(_MOST_PARTS):
+        if at >= end:
+            return
         tag, content = _varint(data, at)
         kind = tag & 7
         if kind == _VARINT:
@@ -121,6 +177,7 @@ def _fields(data: mmap.mmap, start: int, end: int) -> Iterator[_Field]:
             raise _MalformedError
         yield _Field(tag >> 3, kind, at, content, stop)
         at = stop
+    raise _MalformedError
 
 
 def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:

@@ -5,9 +5,16 @@ from __future__ import annotations
 from pathlib import Path, PureWindowsPath
 from typing import Any
 
+from aligner.adapters.onnx_adapter.embedded import HERE
 from aligner.errors import ModelFormatError, UntrustedFileError
 
 REEXPORT = "export or download the model again; the copy may have been cut off"
+
+
+def place_within(tensor: Any) -> tuple[int, int] | None:
+    """(offset, length) of a tensor that was left in the model's own file."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    return (int(entries["offset"]), int(entries["length"])) if entries.get("location") == HERE else None
 
 
 def place_of(tensor: Any, model: Path | None) -> tuple[Path, int, int]:
@@ -20,7 +27,7 @@ def place_of(tensor: Any, model: Path | None) -> tuple[Path, int, int]:
             found=f"external data in {location!r}, of a folder that is not known",
             hint="give the model's path, or load it with onnx.load(path), which reads external data",
         )
-    path = model if location == model.name else _inside(tensor.name, location, model)
+    path = _inside(tensor.name, location, model)
     try:
         size = path.stat().st_size
     except OSError as error:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.onnx_adapter.dtypes import STRING, from_bits, is_shareable, numpy_dtype, storage_dtype
-from aligner.adapters.onnx_adapter.embedded import read_without_weights
-from aligner.adapters.onnx_adapter.external import REEXPORT, place_of
+from aligner.adapters.onnx_adapter.embedded import OwnFile, read_without_weights
+from aligner.adapters.onnx_adapter.external import REEXPORT, place_of, place_within
 from aligner.adapters.onnx_adapter.names import subgraphs
 from aligner.adapters.onnx_adapter.order import sort_nodes
 from aligner.adapters.onnx_adapter.text import has_broken_text
@@ -39,6 +39,8 @@ class OnnxFile:
     tensors: Mapping[str, Any]
     original: Any
     path: Path | None
+    own: OwnFile | None = None
+    """The file itself, where large weights were left in it."""
 
     def __str__(self) -> str:
         return str(self.path) if self.path is not None else "the ModelProto"
@@ -49,15 +51,15 @@ class OnnxFile:
 
         dtype = storage_dtype(tensor.data_type)
         shape = tuple(tensor.dims)
+        if (within := self._within(tensor)) is not None:
+            # Read, not mapped: in the model itself bytes need not lie at addresses that suit numbers.
+            whole = within[: within.size - within.size % dtype.itemsize]
+            return _shaped(whole.view(dtype.newbyteorder("<")), tensor)
         if tensor.data_location == _EXTERNAL:
             path, offset, length = place_of(tensor, self.path)
             count = int(np.prod(shape, dtype=np.int64))
             if not count:
                 return np.zeros(shape, dtype)
-            if path == self.path:
-                # Read, not mapped: nothing keeps a weight's bytes in the model itself at addresses that suit numbers.
-                stored = np.fromfile(path, dtype.newbyteorder("<"), length // dtype.itemsize, offset=offset)
-                return _shaped(stored, tensor)
             _check_length(tensor, count * dtype.itemsize, length)
             return np.memmap(path, dtype.newbyteorder("<"), "r", offset, shape)
         if tensor.HasField("raw_data"):
@@ -68,8 +70,10 @@ class OnnxFile:
     def array(self, tensor: Any) -> Array:
         """The tensor as a read-only array; bfloat16 and float8 widened to float32."""
         if tensor.data_location == _EXTERNAL:
+            within = self._within(tensor)
             try:
-                array = from_bits(self.bits(tensor), tensor.data_type, tuple(tensor.dims))
+                bits = self.bits(tensor) if within is None else within
+                array = from_bits(bits, tensor.data_type, tuple(tensor.dims))
             except ValueError as error:
                 raise _unreadable(tensor, error) from error
         else:
@@ -79,10 +83,17 @@ class OnnxFile:
 
     def bits(self, tensor: Any) -> bytes:
         """The bytes of an external tensor."""
+        if (within := self._within(tensor)) is not None:
+            return within.tobytes()
         path, offset, length = place_of(tensor, self.path)
         with path.open("rb") as file:
             file.seek(offset)
             return file.read(length)
+
+    def _within(self, tensor: Any) -> NDArray[np.uint8] | None:
+        """The bytes of a tensor that was left in the model's own file."""
+        place = place_within(tensor) if self.own is not None and tensor.data_location == _EXTERNAL else None
+        return self.own.read(*place) if self.own is not None and place is not None else None
 
 
 def looks_like_onnx(head: bytes) -> bool:
@@ -100,7 +111,8 @@ def read_onnx(path: Path) -> OnnxFile:
         with path.open("rb") as file:
             head = file.read(16)
         _check_head(path, head)
-        model = read_without_weights(path) or onnx.load(path, load_external_data=False, format="protobuf")
+        thin = read_without_weights(path)
+        model, own = thin or (onnx.load(path, load_external_data=False, format="protobuf"), None)
     except FileNotFoundError as error:
         raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path") from error
     except (OSError, ValueError, UnicodeDecodeError) as error:
@@ -109,7 +121,7 @@ def read_onnx(path: Path) -> OnnxFile:
         if type(error).__name__ != "DecodeError":
             raise
         raise ModelFormatError(f"{path} is no valid ONNX model", found=f"{error}", hint=REEXPORT) from error
-    return wrap_onnx(model, path)
+    return wrap_onnx(model, path, own)
 
 
 def _check_head(path: Path, head: bytes) -> None:
@@ -127,8 +139,11 @@ def _check_head(path: Path, head: bytes) -> None:
         raise ModelFormatError(f"{path} is no ONNX model", found=other, hint="rename it to what it is")
 
 
-def wrap_onnx(model: Any, path: Path | None) -> OnnxFile:
-    """Split a ModelProto into skeleton and tensors; the model itself is not changed."""
+def wrap_onnx(model: Any, path: Path | None, own: OwnFile | None = None) -> OnnxFile:
+    """Split a ModelProto into skeleton and tensors; the model itself is not changed.
+
+    ``own``: the file that large weights were left in.
+    """
     if not model.HasField("graph") or not model.graph.output:
         raise ModelFormatError(
             f"{path or 'the ModelProto'} is no complete ONNX model",
@@ -140,11 +155,11 @@ def wrap_onnx(model: Any, path: Path | None) -> OnnxFile:
             f"{path or 'the ModelProto'} is damaged", found="a name in it is not UTF-8 text", hint=REEXPORT
         )
     for tensor in _every_tensor(model.graph):
-        _check_tensor(tensor, path)
+        _check_tensor(tensor, path, own)
     skeleton, tensors = _split(model)
     skeleton = _without_functions(skeleton)
     sort_nodes(skeleton.graph)
-    return OnnxFile(skeleton, tensors, model, path)
+    return OnnxFile(skeleton, tensors, model, path, own)
 
 
 def _split(model: Any) -> tuple[Any, dict[str, Any]]:
@@ -216,12 +231,12 @@ def _every_tensor(graph: Any) -> Iterator[Any]:
             yield from _every_tensor(inner)
 
 
-def _check_tensor(tensor: Any, model: Path | None) -> None:
+def _check_tensor(tensor: Any, model: Path | None, own: OwnFile | None) -> None:
     if any(size < 0 for size in tensor.dims):
         raise ModelFormatError(
             f"tensor {tensor.name!r} has a negative size", found=f"{list(tensor.dims)}", hint=REEXPORT
         )
-    if tensor.data_location == _EXTERNAL:
+    if tensor.data_location == _EXTERNAL and (own is None or place_within(tensor) is None):
         place_of(tensor, model)
 
 
