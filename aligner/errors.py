@@ -68,6 +68,10 @@ class ModelExecutionError(ModelError):
     """The framework raised while the model ran."""
 
 
+class RehearsalError(ModelExecutionError):
+    """A run took another way than the one without numbers that told its graph; read the graph by running."""
+
+
 class MissingFrameworkError(AlignerError):
     """An adapter could read the model, but its framework is not installed."""
 

@@ -8,11 +8,14 @@ import sys
 import numpy as np
 import pytest
 
+import aligner
+from aligner.adapters import base
 from aligner.adapters.base import OpenOptions
+from aligner.errors import RehearsalError
 
 torch = pytest.importorskip("torch")
 from aligner.adapters.pytorch_adapter.adapter import PyTorchAdapter  # noqa: E402 - only where torch is there
-from aligner.adapters.pytorch_adapter.hollow import hollow, without_data  # noqa: E402
+from aligner.adapters.pytorch_adapter.hollow import StandIns  # noqa: E402
 
 _SCRIPT = """
 import sys
@@ -97,9 +100,23 @@ class Modulating(torch.nn.Module):
         return torch.nn.functional.interpolate(out, scale_factor=2, mode="bilinear", align_corners=False).clamp_(-1, 1)
 
 
+class Placing(torch.nn.Module):
+    """Asks where its input is, and has it where it is already."""
+
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(4, 4))
+
+    def forward(self, x):
+        x = x.to(self.weight.device).to("cpu").cpu().to(self.weight)
+        if x.device != self.weight.device or x.device.type != "cpu" or x.is_meta or not x.is_cpu:
+            x = x * 2
+        return x @ self.weight.to(x) + torch.ones(4, device=x.device) + x.to(torch.float64).to(torch.float32)
+
+
 def _graph(module, feeds, expected_bytes):
     session = PyTorchAdapter().open(module.eval(), OpenOptions())
-    session.expected_bytes = expected_bytes
+    session.expected_bytes, session.may_rehearse = expected_bytes, True
     return session, session.graph(feeds)
 
 
@@ -108,8 +125,9 @@ def _graph(module, feeds, expected_bytes):
     [
         (Attending(), {"tokens": np.arange(6).reshape(2, 3)}),
         (Modulating(), {"x": np.ones((2, 3, 8, 8), np.float32)}),
+        (Placing(), {"x": np.ones((2, 4), np.float32)}),
     ],
-    ids=["attending", "modulating"],
+    ids=["attending", "modulating", "placing"],
 )
 def test_a_rehearsal_shows_what_a_run_shows(module, feeds):
     session, rehearsed = _graph(module, feeds, 1 << 40)
@@ -141,6 +159,29 @@ def test_a_rehearsal_writes_to_nothing():
     session, _ = _graph(module, {"x": np.ones((2, 2), np.float32)}, 1 << 40)
     assert session._rehearsed({"x": np.ones((2, 2), np.float32)}) is None
     assert module.count.item() == 0
-    with pytest.raises(RuntimeError, match="has data"), without_data(torch.device("cpu")):
-        torch.add(hollow(torch.ones(2)), 1, out=module.count)
+    stand_ins = StandIns("cpu")
+    with pytest.raises(RuntimeError, match="has data"), stand_ins.computing():
+        torch.add(stand_ins.of(torch.ones(2)), 1, out=module.count)
     assert module.count.item() == 0
+
+
+class Straying(torch.nn.Module):
+    """Takes another way where its numbers lie in memory as no tensor without data does."""
+
+    def forward(self, x):
+        x = torch.relu(x)
+        if x.data_ptr():
+            x = x * 2
+        return x + 1
+
+
+def test_a_run_that_takes_another_way_is_noticed_and_the_graph_read_anew(monkeypatch):
+    feeds = {"x": np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)}
+    session, graph = _graph(Straying(), feeds, 1 << 40)
+    assert not any(node.kind == "mul" for node in graph.nodes)
+    with pytest.raises(RehearsalError):
+        list(session.run(feeds))
+    monkeypatch.setattr(base, "_LARGE", 0)
+    result = aligner.compare(Straying().eval(), Straying().eval(), feeds)
+    assert result.verdict == "aligned"
+    assert any(pair.candidate.kind == "mul" for pair in result.comparison.pairs)

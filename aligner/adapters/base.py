@@ -55,6 +55,9 @@ class Session(ABC):
     """Whether ``graph`` reads a file, where others run the model."""
     expected_bytes: int | None = None
     """Bytes of tensors that a run will show, told by whoever knows another form of the model; None: unknown."""
+    may_rehearse: bool = False
+    """Whether a graph may come from a run without numbers though one with numbers may take another way: its first run
+    then raises RehearsalError."""
     predicts_aside: ClassVar[bool] = False
     """Whether ``predict`` may run beside any other work: it draws from no generator that others share."""
     observes_faithfully: ClassVar[bool] = False

@@ -31,7 +31,7 @@ from aligner.api.side import OpenSide
 from aligner.api.untouched import Answer, Untouched
 from aligner.capture.profile import Survey, profile
 from aligner.diagnosis.verdicts import doubtful
-from aligner.errors import ComparisonError
+from aligner.errors import ComparisonError, RehearsalError
 from aligner.inputs import PreparedFeeds, Preprocessing
 from aligner.records import progress
 from aligner.records.alignment import Alignment
@@ -109,6 +109,13 @@ def _path(path: Path | str | None) -> Path | None:
 def run_comparison(reference: object, candidate: object, inputs: Any, options: CompareOptions) -> Comparison:
     """The comparison itself; both sessions are closed when it returns."""
     check(options)
+    try:
+        return _compared(reference, candidate, inputs, options)
+    except RehearsalError:
+        return _compared(reference, candidate, inputs, replace(options, rehearse=False))
+
+
+def _compared(reference: object, candidate: object, inputs: Any, options: CompareOptions) -> Comparison:
     clock = Clock()
     sides: list[OpenSide] = []
     models = (
@@ -160,6 +167,7 @@ class _Comparing:
             feeding = self._feeding(inputs)
             fed = feeding.prepared()
             for side in (self._reference, self._candidate):
+                side.session.may_rehearse = self._options.rehearse
                 side.room = memory.keep_budget(self._options.memory_limit) // 2
         with self._clock.phase("observe"), Untouched() as untouched:
             if self._options.local != "never":  # else it depends on their size whether they run

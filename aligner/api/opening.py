@@ -43,12 +43,21 @@ def open_both(models: tuple[Model, Model], seed: int, opened: list[OpenSide], *,
     progress.enter("", "loading", " and ".join(target_name(model.target) for model in models))
     beside: Future[OpenSide] = Future()
     Thread(target=_open_aside, args=(aside, seed, beside, ready), name="aligner-open", daemon=True).start()
-    found = {here.role: _outcome(lambda: _opened_apart(here, seed)), aside.role: _outcome(beside.result)}
+    try:
+        found = {here.role: _outcome(lambda: _opened_apart(here, seed)), aside.role: _outcome(beside.result)}
+    except BaseException:
+        beside.add_done_callback(_close)
+        raise
     outcomes = [found[model.role] for model in models]
     opened.extend(outcome for outcome in outcomes if isinstance(outcome, OpenSide))
     for outcome in outcomes:
         if isinstance(outcome, AlignerError):
             raise outcome
+
+
+def _close(told: Future[OpenSide]) -> None:
+    if told.exception() is None:
+        told.result().session.close()
 
 
 def _outcome(make: Callable[[], OpenSide]) -> OpenSide | AlignerError:

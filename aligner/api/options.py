@@ -36,6 +36,8 @@ class CompareOptions:
     probe: bool = False
     alter: Alter | None = None
     """Changes the feeds before anything runs on them."""
+    rehearse: bool = True
+    """Large models may tell their shapes by a run without numbers."""
 
 
 def check(options: CompareOptions) -> None:

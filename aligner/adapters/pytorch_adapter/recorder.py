@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.aten_kinds import bare_name, is_inplace, kind_of
 from aligner.adapters.pytorch_adapter.arguments import attributes, bind, operands
+from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.randomness import DRAWING_KINDS, OwnRandomness
 from aligner.adapters.pytorch_adapter.shared_memory import Tenants, Write, Writes, storage_of, version_of
 from aligner.adapters.pytorch_adapter.source_line import calling_line
@@ -64,7 +65,7 @@ class Recorder:
     ``describe`` collects nodes with attributes and source lines; without it only names and tensors are followed.
     ``existing`` holds the ``id()`` of tensors older than the run: such a one is a constant, wherever it comes from.
     ``write_through`` names values whose memory the model writes to later: a view among them is replaced in place.
-    ``stand_in`` tells tensors without data from real ones, in a run that computes shapes alone.
+    ``stand_in`` knows the tensors without data, in a run that computes shapes alone.
     """
 
     def __init__(
@@ -77,7 +78,7 @@ class Recorder:
         randomness: OwnRandomness,
         existing: frozenset[int] = frozenset(),
         write_through: frozenset[str] = frozenset(),
-        stand_in: Callable[[Any], bool] | None = None,
+        stand_in: StandIns | None = None,
     ) -> None:
         from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -187,6 +188,11 @@ class Recorder:
     # calls -----------------------------------------------------------------------------------------------------------
 
     def _call(self, func: Any, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        if self._stand_in is not None:
+            known, answer = self._stand_in.answer(func, args)
+            if known:
+                return answer
+            args, kwargs = self._stand_in.placed(func, args, kwargs)
         name = _word(func)
         if name in _EXPOSING and args:
             self._tenants.disturb(storage_of(args[0]))
@@ -196,7 +202,11 @@ class Recorder:
             with self._mode:
                 return _opened(func)(*args, **kwargs)
         given = tensors_in((args, kwargs))
-        if self._stand_in is not None and (is_inplace(name) or name == "__setitem__") and not self._stand_in(args[0]):
+        if (
+            self._stand_in is not None
+            and (is_inplace(name) or name == "__setitem__")
+            and not self._stand_in.holds(args[0])
+        ):
             raise RuntimeError(f"{name} writes to a tensor that has data")
         ids = {id(tensor): self._identify(tensor) for tensor in given}
         before = {id(tensor): version_of(tensor) for tensor in given}

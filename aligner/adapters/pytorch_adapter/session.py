@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import Session
 from aligner.adapters.kept import Kept
-from aligner.adapters.pytorch_adapter.hollow import hollow, is_hollow, without_data
+from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.module_state import ModuleState, plain_tensors
 from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
 from aligner.adapters.pytorch_adapter.recorder import Recorder, Tap
@@ -22,7 +22,7 @@ from aligner.adapters.pytorch_adapter.source_line import raising_line
 from aligner.adapters.pytorch_adapter.tensors import dtype_word, to_array, walk
 from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
 from aligner.adapters.stream import is_huge, stream
-from aligner.errors import AlignerError, InputError, ModelExecutionError, listing
+from aligner.errors import AlignerError, InputError, ModelExecutionError, RehearsalError, listing
 from aligner.records.graph import Graph, Signature, Value, Weight
 from aligner.records.tensor import CapturedTensor
 
@@ -39,10 +39,14 @@ Emit = Callable[[CapturedTensor], None]
 
 @dataclass(frozen=True, slots=True)
 class _Memory:
-    """``written`` are values overwritten after they appear; ``still`` those that may be looked at without a copy."""
+    """``written`` are values overwritten after they appear; ``still`` those that may be looked at without a copy.
+
+    ``expected`` are the values in order, with their shapes, where they come from a run without numbers.
+    """
 
     written: frozenset[str]
     still: frozenset[str]
+    expected: tuple[tuple[str, tuple[int, ...]], ...] | None = None
 
 
 class EagerSession(Session):
@@ -159,13 +163,18 @@ class EagerSession(Session):
         emit: Emit,
     ) -> None:
         still = memory.still if inject is None else frozenset()  # an injection may write into a tensor's memory
+        way = None if memory.expected is None else iter(memory.expected)
 
         def tap(value: str, tensor: Any) -> Array | None:
+            if way is not None and next(way, None) != (value, tuple(tensor.shape)):
+                raise _another_way(self._module, value)
             if value in watched:
                 emit(CapturedTensor(value, to_array(tensor, share=value in still), dtype_word(tensor)))
             return None if inject is None else inject.get(value)
 
         self._execute(feeds, tap, randomness, describe=False, written=memory.written)
+        if way is not None and (missing := next(way, None)) is not None:
+            raise _another_way(self._module, missing[0])
 
     def _observed(self, feeds: Feeds, watch: Callable[[], Tap] | None = None) -> tuple[Graph, _Memory]:
         """The graph for these feeds, and what becomes of the values' memory; ``watch`` makes the tap of each run."""
@@ -173,13 +182,15 @@ class EagerSession(Session):
         self._forward.check(feeds)
         key = _digest(feeds)
         if key not in self._graphs:
-            recorder, result = self._rehearsed(feeds) or self._execute(feeds, tap(), OwnRandomness(), describe=True)
+            rehearsed = self._rehearsed(feeds) if self.may_rehearse else None
+            recorder, result = rehearsed or self._execute(feeds, tap(), OwnRandomness(), describe=True)
             if recorder.untracked:
                 older = _living_tensors()
                 recorder, result = self._execute(
                     feeds, tap(), OwnRandomness(), describe=True, existing=frozenset(map(id, older))
                 )
-            memory = _Memory(frozenset(recorder.written), recorder.still)
+            order = tuple((value, seen.shape) for value, seen in recorder.values.items())
+            memory = _Memory(frozenset(recorder.written), recorder.still, order if rehearsed else None)
             self._graphs = {key: (self._build(recorder, list(feeds), result), memory)}
         return self._graphs[key]
 
@@ -217,6 +228,7 @@ class EagerSession(Session):
         shapes_alone: bool = False,
     ) -> tuple[Recorder, list[tuple[str, str]]]:
         """Run observed; returns the recorder and (output name, value id) for each tensor of the result."""
+        stand_ins = StandIns(self._device) if shapes_alone else None
         recorder = Recorder(
             self._module,
             self._weights,
@@ -225,14 +237,13 @@ class EagerSession(Session):
             randomness=randomness,
             existing=existing,
             write_through=written,
-            stand_in=is_hollow if shapes_alone else None,
+            stand_in=stand_ins,
         )
         with self._undisturbed():
-            fed = {name: hollow(each) if shapes_alone else each for name, each in self._tensors(feeds).items()}
+            fed = {name: stand_ins.of(each) if stand_ins else each for name, each in self._tensors(feeds).items()}
             tensors = {name: recorder.add_input(name, tensor) for name, tensor in fed.items()}
             positional, keywords = self._forward.call(tensors)
-            numbers = without_data(self._device) if shapes_alone else nullcontext()
-            with uncompiled(), numbers, recorder.watching():
+            with uncompiled(), stand_ins.computing() if stand_ins else nullcontext(), recorder.watching():
                 try:
                     result = self._module(*positional, **keywords)
                 except AlignerError:
@@ -316,6 +327,14 @@ class EagerSession(Session):
 def _floating_dtype(module: Any) -> Any:
     """The dtype that floats of no declared dtype are fed in: that of the module's parameters; None without any."""
     return next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
+
+
+def _another_way(module: Any, value: str) -> RehearsalError:
+    return RehearsalError(
+        f"{type(module).__name__} computes something else with numbers than without",
+        found=f"another tensor in the place of {value}",
+        hint="read its graph from a run with numbers",
+    )
 
 
 def _blind(_value: str, _tensor: Any) -> None:
