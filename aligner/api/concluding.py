@@ -9,6 +9,7 @@ from typing import Any
 from aligner.alignment.saved_mapping import spelled
 from aligner.api import noise_floor, summary
 from aligner.api.clock import Clock
+from aligner.api.continued import continued
 from aligner.api.dissecting import dissections
 from aligner.api.evidence import gather
 from aligner.api.frozen_noise import frozen_outputs
@@ -126,6 +127,8 @@ class Concluding:
         hidden = self.observer.hidden(measured, pairs, self.target, self.options.candidate_options)
         for effect in hidden:
             pairs[effect.place] = effect.pair
+        for place, pair in continued(self.sides, measured, pairs).items():
+            pairs[place] = pair
         outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
         self.notes.extend([*summary.unanswered_outputs(graphs, alignment), *summary.shared_nonfinite(outputs)])
         coverage = summary.coverage(alignment)
