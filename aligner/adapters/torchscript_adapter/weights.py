@@ -30,7 +30,11 @@ class WeightTable:
         if attribute:
             self._attributes.add(path)
         self.records[path] = Weight(
-            path, tuple(tensor.shape), dtype_word(tensor), lambda: owned_array(tensor), quantization_of(tensor)
+            path,
+            tuple(tensor.shape),
+            dtype_word(tensor),
+            lambda: owned_array(tensor, share=True),
+            quantization_of(tensor),
         )
         return path
 
