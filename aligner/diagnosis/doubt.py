@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from aligner.diagnosis.folding import FOLDABLE, Layer
 from aligner.diagnosis.layers import LayerPair, layer_pairs, layers
@@ -27,6 +28,7 @@ _NEARLY_ALL = 0.98
 """Weights beyond this share of the largest one may have been cut off on purpose."""
 _SECONDS = 2.0
 """Time after which no further weights are read to look for what does not show."""
+_THREADS = 2
 
 
 def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
@@ -53,18 +55,23 @@ def unseen(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[st
 
     Where one side stores its weights coarser all of them differ, and nothing is said.
     """
-    started, found = time.monotonic(), []
-    for item in measured:
+    started = time.monotonic()
+
+    def look(item: Measured) -> list[str]:
         if time.monotonic() - started > _SECONDS:
-            break
-        region = item.pair.candidate_region
-        if item.local is None or not region.weights or region_numbers(graphs, item).storage:
-            continue
+            return []
         try:
-            found += _weights(Scene(graphs, item, None)) or []
+            return _weights(Scene(graphs, item, None)) or []
         except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
-            continue
-    return found
+            return []
+
+    chosen = [
+        item
+        for item in measured
+        if item.local is not None and item.pair.candidate_region.weights and not region_numbers(graphs, item).storage
+    ]
+    with ThreadPoolExecutor(_THREADS, "aligner-weights") as pool:  # most of it is reading files and comparing numbers
+        return [words for found in pool.map(look, chosen) for words in found]
 
 
 def misquantized(graphs: tuple[Graph, Graph], item: Measured) -> str:
