@@ -89,6 +89,14 @@ def test_the_quickest_look_at_a_large_model_is_only_observed_and_says_so(tmp_pat
     assert (len(told), len(asked)) == ((0, 1) if limit is None else (1, 0))
 
 
+def test_a_negative_limit_is_refused(tmp_path):
+    from aligner.errors import ComparisonError
+
+    models, image = forms(tmp_path)
+    with pytest.raises(ComparisonError, match="memory_limit"):
+        aligner.compare(models["script"], models["onnx"], image, memory_limit=-5)
+
+
 def test_runs_that_draw_random_numbers_take_turns(tmp_path):
     import torch
 
