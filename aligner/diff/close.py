@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from aligner.diff.errors import SPACE, ErrorAccumulator, cosine
+from aligner.diff.errors import CANCELLED, SPACE, TINY, ErrorAccumulator, cosine
 from aligner.records.alignment import Sketch
 from aligner.records.blocks import BLOCK, dot
 from aligner.records.difference import Difference
@@ -13,10 +13,6 @@ from aligner.records.masking import MASKED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-_LOST = 1e-30
-"""Mean squares below which float32 may have lost some."""
-_CANCELLED = 1e-3
 
 
 def closely(
@@ -27,7 +23,7 @@ def closely(
     None where a closer look is needed: something is masked or not finite, or a sum cannot be told precisely.
     """
     peak = max(abs(known.min), abs(known.max))
-    if not known.finite or not peak < -MASKED or not known.rms**2 > _LOST:
+    if not known.finite or not peak < -MASKED or not known.rms**2 > TINY:
         return None
     (shape, atol, rtol), size = setting, reference.size
     own = known.rms**2 * size
@@ -37,7 +33,7 @@ def closely(
         return None
     squares, cross = sums
     theirs = own + 2 * cross + squares
-    if not theirs > _CANCELLED * (own + squares):
+    if not theirs > CANCELLED * (own + squares):
         return None
     return Difference(
         errors=errors.result(shape, size, math.sqrt(squares / size), cosine(own + cross, own, theirs)),
@@ -60,7 +56,7 @@ def _sums(reference: NDArray[Any], candidate: NDArray[Any], errors: ErrorAccumul
             here = dot(delta, delta)
             if not math.isfinite(here):
                 return None
-            if here < _LOST:
+            if here < TINY:
                 if delta.any():
                     return None
                 errors.skip(delta.size)

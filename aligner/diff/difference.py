@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.diff.close import closely
-from aligner.diff.errors import SPACE, ErrorAccumulator, cosine
+from aligner.diff.errors import CANCELLED, SPACE, TINY, ErrorAccumulator, cosine
 from aligner.records.alignment import Sketch
 from aligner.records.blocks import BLOCK, dot
 from aligner.records.difference import Difference, Unmasked
@@ -20,10 +20,6 @@ from aligner.records.masking import MASKED, MOST_UNMASKED
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
-
-_TINY = 1e-30
-"""Sums of squares below which float32 may have lost them."""
-_CANCELLED = 1e-3
 
 _SENTINEL = 1e30
 """Magnitudes that stand for "masked" (the least number of float32): not what the rest of a tensor is measured by."""
@@ -44,7 +40,7 @@ class _Sums:
         squares, own = dot(delta, delta), dot(reference, reference)
         cross = dot(reference, delta) if squares else 0.0
         theirs, product = own + 2 * cross + squares, own + cross
-        if not theirs > _CANCELLED * (own + squares):
+        if not theirs > CANCELLED * (own + squares):
             theirs, product = dot(candidate, candidate), dot(reference, candidate)
         return _Sums(squares, own, theirs, product)
 
@@ -76,7 +72,7 @@ class DifferenceAccumulator:
         with np.errstate(all="ignore"):
             delta = np.subtract(candidate, reference, out=SPACE.room("delta", reference.size, reference.dtype))
             sums = _Sums.of(reference, candidate, delta)
-            lost = sums.squares < _TINY and bool(delta.any())
+            lost = sums.squares < TINY and bool(delta.any())
             if reference.dtype != np.float64 and (not sums.finite or lost):
                 reference, candidate = reference.astype(np.float64), candidate.astype(np.float64)
                 delta = candidate - reference
@@ -84,13 +80,13 @@ class DifferenceAccumulator:
                 reference, candidate, delta = self._finite_part(reference, candidate, delta)
             if not sums.finite or lost:
                 sums = _Sums.of(reference, candidate, delta)
-                lost = sums.squares < _TINY and bool(delta.any())
+                lost = sums.squares < TINY and bool(delta.any())
             self._finite += int(reference.size)
             self._squares += sums.squares
             self._reference_squares += sums.reference
             self._candidate_squares += sums.candidate
             self._dot += sums.product
-            self._numbers(reference, candidate, delta, differ=lost or sums.squares >= _TINY)
+            self._numbers(reference, candidate, delta, differ=lost or sums.squares >= TINY)
 
     def _finite_part(
         self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any]

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 SPACE = Workspace()
 """Working space of a chunk: "delta", "size", "flags", "other"."""
+TINY = 1e-30
+"""Sums of squares below which float32 may have lost them."""
+CANCELLED = 1e-3
+"""Share of what it was made of below which a difference of sums is worked out anew."""
 _FEW = 16
 """Elements are picked one by one where they are fewer than one in so many."""
 
