@@ -92,6 +92,19 @@ def test_a_place_that_the_file_names_itself_is_checked(tmp_path):
         read_onnx(saved(tmp_path, proto))
 
 
+@pytest.mark.parametrize("place", [{}, {"offset": "x", "length": "1"}, {"offset": "0", "length": str(1 << 60)}])
+def test_a_file_that_says_so_itself_is_not_believed(tmp_path, place):
+    proto = model()
+    a = proto.graph.initializer[0]
+    a.ClearField("raw_data")
+    a.data_location = TensorProto.EXTERNAL
+    for key, value in ({"location": embedded.HERE} | place).items():
+        a.external_data.add(key=key, value=value)
+    with pytest.raises(ModelFormatError):
+        file = read_onnx(saved(tmp_path, proto))
+        file.array(file.tensors["a"])
+
+
 def test_a_weight_that_does_not_fill_its_shape_is_told(tmp_path):
     proto = model()
     proto.graph.initializer[0].dims[0] = 41

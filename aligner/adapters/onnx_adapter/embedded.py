@@ -75,6 +75,12 @@ class OwnFile:
         """Bytes of the file in memory of their own. Raises ModelFormatError where the file was written to."""
         import numpy as np
 
+        if offset < 0 or length < 0 or offset + length > self.size:
+            raise ModelFormatError(
+                f"a weight of {self._path} lies outside the file",
+                found=f"bytes {offset} to {offset + length} of {self.size}",
+                hint="export the model again",
+            )
         found = np.empty(length, np.uint8)
         with self._lock:
             self._file.seek(offset)

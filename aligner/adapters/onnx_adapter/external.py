@@ -14,7 +14,12 @@ REEXPORT = "export or download the model again; the copy may have been cut off"
 def place_within(tensor: Any) -> tuple[int, int] | None:
     """(offset, length) of a tensor that was left in the model's own file."""
     entries = {entry.key: entry.value for entry in tensor.external_data}
-    return (int(entries["offset"]), int(entries["length"])) if entries.get("location") == HERE else None
+    if entries.get("location") != HERE:
+        return None
+    try:
+        return int(entries["offset"]), int(entries["length"])
+    except (KeyError, ValueError):  # nobody but the file itself says so
+        return None
 
 
 def place_of(tensor: Any, model: Path | None) -> tuple[Path, int, int]:
