@@ -184,3 +184,22 @@ def test_masked_elements_are_no_measure_of_the_others():
     assert found.peak == 2.0 and found.errors.max_abs == 0.5
     masked = reference[2:]
     assert difference(masked, masked).peak == -float(masked[0])
+
+
+def test_unique_values_of_large_tensors_are_estimated_and_marked():
+    drawn = np.random.default_rng(0).standard_normal(300_000)
+    levels = np.random.default_rng(0).integers(0, 200, (600, 500)).astype(np.float32)
+    for array, least, most in (
+        (drawn, 290_000, 300_000),
+        (np.maximum(drawn, 0), 140_000, 160_000),
+        (levels, 200, 200),
+        (levels.T > 3, 2, 2),
+        (np.where(drawn > 2, np.nan, 1.0), 1, 1),
+    ):
+        found = statistics(array)
+        assert found.unique_estimated and found.unique is not None
+        assert least <= found.unique <= most
+        assert (found.unique_head, found.unique_tail) == ((found.min,), (found.max,))
+        exact = statistics(array, unique=True)
+        assert not exact.unique_estimated and exact.unique == np.unique(array[np.isfinite(array)]).size
+    assert statistics(np.full(70_000, np.inf)).unique is None

@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 HUGE = 128 << 20
 """Bytes of a tensor from which on no run goes on beside the work on it: its next step may need as much again."""
+AHEAD = 128 << 20
+"""Bytes of tensors that a run may have made before they are asked for."""
 
 
 class RunAbandoned(BaseException):
@@ -81,7 +83,55 @@ class _Handover(Generic[T]):
             self.condition.notify_all()
 
 
-def stream(push: Callable[[Callable[[T], None]], None], rests: Callable[[T], bool] = lambda _: False) -> Generator[T]:
+class Run(Iterator[T]):
+    """What a thread of its own makes, item by item; nothing here holds on to an item that was given."""
+
+    def __init__(self, push: Callable[[], None], handover: _Handover[T]) -> None:
+        self._push, self._handover = push, handover
+        self._thread: threading.Thread | None = None
+        self._over = False
+
+    def begin(self) -> None:
+        """Start now, and not only when the first item is asked for."""
+        if self._thread is None and not self._over:
+            work = threading.Thread(target=_work, args=(self._push, self._handover), name="aligner-run", daemon=True)
+            self._thread = work  # which knows nothing of this object: who drops it ends the run
+            work.start()
+
+    def __next__(self) -> T:
+        self.begin()
+        taken = None if self._over else self._handover.take()
+        if taken is not None:
+            return taken.pop()
+        error = None if self._over else self._handover.error
+        self.close()
+        if error is not None:
+            raise error
+        raise StopIteration
+
+    def close(self) -> None:
+        """End the run: nobody wants the rest."""
+        self._over = True
+        self._handover.abandon()
+        if self._thread is not None:
+            self._thread.join()
+
+    def __del__(self) -> None:
+        self.close()
+
+
+def _work(push: Callable[[], None], handover: _Handover[T]) -> None:
+    try:
+        push()
+    except RunAbandoned:
+        handover.finish(None)
+    except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
+        handover.finish(error)
+    else:
+        handover.finish(None)
+
+
+def stream(push: Callable[[Callable[[T], None]], None], rests: Callable[[T], bool] = lambda _: False) -> Run[T]:
     """Run ``push(emit)`` in a thread of its own and yield what it emits, in order.
 
     The run goes on as soon as an item was taken; after those for which ``rests`` is true it waits until the receiver
@@ -98,7 +148,7 @@ def stream(push: Callable[[Callable[[T], None]], None], rests: Callable[[T], boo
         if waits:
             handover.rest()
 
-    return _drawn(lambda: push(emit), handover)
+    return Run(lambda: push(emit), handover)
 
 
 def is_huge(tensor: CapturedTensor) -> bool:
@@ -113,11 +163,12 @@ def ahead(
     rests: Callable[[T], bool] = lambda _: False,
     *,
     waits: bool = False,
-) -> Generator[T]:
+    begins: bool = False,
+) -> Run[T]:
     """The same items, made in a thread of its own that runs ahead by as much as ``room`` holds, told by ``size``.
 
     After an item for which ``rests`` is true it waits until the receiver comes back for more; with ``waits`` before the
-    first one, too.
+    first one, too. It starts when the first item is asked for; with ``begins`` now.
     """
     handover = _Handover(room, size)
 
@@ -132,30 +183,10 @@ def ahead(
                 if pauses:
                     handover.rest()
         finally:
-            if isinstance(items, Generator):
+            if isinstance(items, (Generator, Run)):
                 items.close()
 
-    return _drawn(push, handover)
-
-
-def _drawn(push: Callable[[], None], handover: _Handover[T]) -> Generator[T]:
-    def work() -> None:
-        try:
-            push()
-        except RunAbandoned:
-            handover.finish(None)
-        except BaseException as error:  # noqa: BLE001 - handed to the consumer, which raises it
-            handover.finish(error)
-        else:
-            handover.finish(None)
-
-    thread = threading.Thread(target=work, name="aligner-run", daemon=True)
-    thread.start()
-    try:
-        while (taken := handover.take()) is not None:
-            yield taken.pop()  # and holds on to nothing while the receiver works
-        if handover.error is not None:
-            raise handover.error
-    finally:
-        handover.abandon()
-        thread.join()
+    drawn = Run(push, handover)
+    if begins:
+        drawn.begin()
+    return drawn

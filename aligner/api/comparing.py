@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -189,11 +190,18 @@ class _Comparing:
         with self._clock.phase("align"):
             alignment = self._align(fed)
         passes = self._passes(alignment)
-        with self._clock.phase("accumulated"):
-            passes.accumulated()
-        with self._clock.phase("local"):
-            self._local(passes, passes.local)
+        with ExitStack() as stack:
+            begun = passes.begin_local() if self._measures_local() else None
+            if begun is not None:
+                stack.callback(begun.close)
+            with self._clock.phase("accumulated"):
+                passes.accumulated()
+            with self._clock.phase("local"):
+                self._local(passes, lambda: passes.local(begun))
         return passes, alignment
+
+    def _measures_local(self) -> bool:
+        return self._options.local != "never" and self._candidate.session.can_inject
 
     def _passes(self, alignment: Alignment) -> Passes:
         return Passes(self._reference, self._candidate, alignment.pairs, self._options.atol, self._options.rtol)
@@ -212,7 +220,7 @@ class _Comparing:
         memory.give_back()
         passes = self._passes(alignment)
         session = self._candidate.session
-        local = self._options.local != "never" and session.can_inject and session.runs_concurrently
+        local = self._measures_local() and session.runs_concurrently
         with self._clock.phase("lockstep"):
             limit = self._options.memory_limit
             budget, sides = memory.keep_budget(limit) // 2, (self._reference, self._candidate)

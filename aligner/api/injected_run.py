@@ -18,9 +18,12 @@ from aligner.records.tensor import CapturedTensor
 if TYPE_CHECKING:
     from aligner.capture.injection import Perturbation
 
+Local = tuple[str, CapturedTensor, CapturedTensor]
+"""A candidate value, its tensor, the reference's."""
+
 
 class InjectedRun:
-    """Yields (candidate value, its tensor, the reference's tensor) of the pairs that are shown.
+    """Yields those of the pairs that are shown.
 
     ``injectable`` and ``shown`` are pairs by candidate value. Iterating runs the reference alongside.
     """
@@ -43,7 +46,7 @@ class InjectedRun:
         """How often the run asks for each of the reference's tensors."""
         return Counter(pair.reference for pairs in (self._injectable, self.shown) for pair in pairs.values())
 
-    def __iter__(self) -> Iterator[tuple[str, CapturedTensor, CapturedTensor]]:
+    def __iter__(self) -> Iterator[Local]:
         uses = self.uses()
         pool = TensorPool(self._reference.replay(list(uses)), uses)
         try:
@@ -51,7 +54,7 @@ class InjectedRun:
         finally:
             pool.close()
 
-    def over(self, pool: TensorPool) -> Generator[tuple[str, CapturedTensor, CapturedTensor]]:
+    def over(self, pool: TensorPool) -> Generator[Local]:
         """The same with the reference's tensors from a pool that others use as well."""
         values = self._candidate.graph.values
         injection = ReferenceInjection(

@@ -14,8 +14,8 @@ from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import TypeVar
 
-from aligner.adapters.stream import HUGE, ahead
-from aligner.api.injected_run import InjectedRun
+from aligner.adapters.stream import AHEAD, HUGE, Run, ahead
+from aligner.api.injected_run import InjectedRun, Local
 from aligner.api.passes import Passes
 from aligner.api.side import OpenSide
 from aligner.capture.pool import TensorPool
@@ -26,9 +26,6 @@ from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
 
 T = TypeVar("T")
-_Local = tuple[str, CapturedTensor, CapturedTensor]
-_AHEAD = 128 << 20
-"""Bytes of tensors that a run may have made before they are asked for."""
 _DRAWING = frozenset({"random", "dropout"})
 """Kinds of nodes that may draw from a generator that both sides share."""
 _REPEATING = frozenset({"loop", "scan", "while", "prim::loop"})
@@ -141,24 +138,24 @@ class Lockstep:
             self._passes.take_accumulated(expected, tensor)
             pool.release(pair.reference, tensor.occurrence)
 
-    def _begun(self, run: Generator[T], pauses: Pauses, tensor: Callable[[T], CapturedTensor]) -> Generator[T]:
+    def _begun(self, run: Generator[T], pauses: Pauses, tensor: Callable[[T], CapturedTensor]) -> Generator[T] | Run[T]:
         """A run, ahead in a thread of its own unless the order of random draws counts."""
         if self._in_turns:
             return run
         return ahead(
             run,
-            min(_AHEAD, self._budget),
+            min(AHEAD, self._budget),
             lambda item: tensor(item).array.nbytes,
             lambda item: pauses.after(tensor(item).value),
             waits=pauses.at_first,
         )
 
-    def _locals(self, pool: TensorPool) -> Generator[_Local]:
+    def _locals(self, pool: TensorPool) -> Generator[Local]:
         """The candidate on the reference's tensors; nothing where it does not run."""
         if self._injected is not None:
             yield from self._injected.over(pool)
 
-    def _advance(self, injected: Iterator[_Local]) -> bool:
+    def _advance(self, injected: Iterator[Local]) -> bool:
         following = next(injected, None)
         if following is None:
             return False

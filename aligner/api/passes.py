@@ -12,13 +12,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aligner.api.injected_run import InjectedRun
+from aligner.adapters.stream import AHEAD, Run, ahead, is_huge
+from aligner.api.injected_run import InjectedRun, Local
 from aligner.api.side import OpenSide
 from aligner.capture.perturbation import rounding_units
 from aligner.capture.pool import TensorPool
 from aligner.capture.saturation import Grids
 from aligner.diff.difference import difference
-from aligner.diff.statistics import EXACT_UNIQUE, statistics
+from aligner.diff.statistics import EXACT_UNIQUE, statistics, with_estimate
 from aligner.records import progress
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.axis_order import fits, to_reference
@@ -34,6 +35,10 @@ if TYPE_CHECKING:
     from aligner.capture.injection import Perturbation
 
     Array = NDArray[np.generic]
+
+
+def _is_kept(side: OpenSide) -> bool:
+    return side.profile is not None and side.profile.tensors is not None
 
 
 class Passes:
@@ -91,7 +96,7 @@ class Passes:
         one = Passes._known(side, tensor)
         if one is None or array.size <= EXACT_UNIQUE:
             return statistics(array)
-        return TensorStatistics(mean=one.mean, min=one.min, max=one.max)
+        return with_estimate(TensorStatistics(mean=one.mean, min=one.min, max=one.max), array)
 
     @staticmethod
     def _known(side: OpenSide, tensor: CapturedTensor) -> Sketch | None:
@@ -115,7 +120,8 @@ class Passes:
     def count_unique(self, value: str) -> None:
         """Count the unique values of one pair's tensors, however large: somebody is going to look at them."""
         item = self.measured[value]
-        if item.accumulated is None or item.reference_statistics.unique is not None:
+        sides = item.reference_statistics, item.candidate_statistics
+        if item.accumulated is None or not any(side.unique_estimated for side in sides):
             return
         for _, expected, found in self.tensors([value], local=False):
             self.measured[value] = replace(
@@ -124,11 +130,25 @@ class Passes:
                 candidate_statistics=statistics(found, unique=True),
             )
 
-    def local(self) -> None:
-        """The candidate with every paired tensor replaced by the reference's: what each node does wrong itself."""
+    def begin_local(self) -> Run[Local] | None:
+        """What ``local`` measures, on its way already; None where other runs have to end first."""
+        if not (_is_kept(self._reference) and _is_kept(self._candidate) and self._candidate.room):
+            return None
+        run = iter(self.injected_run())
+        begun = ahead(
+            run, min(AHEAD, self._candidate.room), lambda one: one[1].array.nbytes, lambda one: is_huge(one[1])
+        )
+        begun.begin()
+        return begun
+
+    def local(self, run: Iterator[Local] | None = None) -> None:
+        """The candidate with every paired tensor replaced by the reference's: what each node does wrong itself.
+
+        ``run`` is one that has begun.
+        """
         if not self._candidate.session.can_inject:
             return
-        for value, tensor, expected in self.injected_run():
+        for value, tensor, expected in run or self.injected_run():
             self.take_local(value, expected, tensor)
 
     def take_local(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> None:

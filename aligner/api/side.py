@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aligner.adapters.stream import AHEAD, ahead, is_huge
 from aligner.api.determinism import seed_everything
 from aligner.errors import ModelError, ModelExecutionError, listing
 from aligner.inputs.layouts import shape_text
@@ -67,7 +68,10 @@ class OpenSide:
         """A first run with every value observed: the one that read the graph, if there was one."""
         shown = self._shown
         self.forget()
-        return self.run(None) if shown is None else iter(shown)
+        if shown is not None:
+            return iter(shown)
+        room = min(AHEAD, self.room)
+        return ahead(self.run(None), room, lambda tensor: tensor.array.nbytes, is_huge) if room else self.run(None)
 
     def forget(self) -> None:
         """Let go of what the run that read the graph has shown."""

@@ -19,6 +19,8 @@ CANCELLED = 1e-3
 """Share of what it was made of below which a difference of sums is worked out anew."""
 _FEW = 16
 """Elements are picked one by one where they are fewer than one in so many."""
+_FIRST = 2048
+"""Elements whose relative errors are divided out before there is any to compare with."""
 
 
 class ErrorAccumulator:
@@ -69,15 +71,22 @@ class ErrorAccumulator:
         """Divide only where the reference is so small that an error of ``worst`` or less may exceed all before."""
         import numpy as np
 
-        flags = SPACE.room("flags", size.size, bool)
+        if not self.relative > 0 and size.size > _FIRST:
+            self._divide(magnitude[:_FIRST], size[:_FIRST])
         if self.relative > 0:
+            flags = SPACE.room("flags", size.size, bool)
             places = np.flatnonzero(np.less_equal(size, worst / self.relative, out=flags))
             if not places.size:
                 return
             if places.size < size.size // _FEW:
                 magnitude, size = magnitude[places], size[places]
+        self._divide(magnitude, size)
+
+    def _divide(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
+        import numpy as np
+
         ratio = np.divide(magnitude, size, out=SPACE.room("other", size.size, size.dtype))
-        np.copyto(ratio, 0, where=np.equal(size, 0, out=flags[: size.size]))
+        np.copyto(ratio, 0, where=np.equal(size, 0, out=SPACE.room("flags", size.size, bool)))
         self.relative = max(self.relative, float(ratio.max(initial=0.0)))
 
     def result(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
+from aligner.diff.distinct import estimated_unique
 from aligner.records.blocks import BLOCK, total
 from aligner.records.comparison import TensorStatistics
 
@@ -13,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 EXACT_UNIQUE = 1 << 16
-"""Elements up to which unique values are always counted; beyond, only where somebody will look (``unique=True``)."""
+"""Elements up to which unique values are always counted; beyond, where somebody will look, else estimated."""
 _ENDS = 3
 
 
@@ -21,6 +23,7 @@ class StatisticsAccumulator:
     """Streaming mean, range, non-finite counts and unique values; sums in float64."""
 
     def __init__(self, size: int, *, unique: bool = False) -> None:
+        """``unique``: count them, however large the ``size`` of the whole."""
         self._count = 0
         self._total = 0.0
         self._low: float | None = None
@@ -88,9 +91,24 @@ def statistics(array: NDArray[np.generic], *, unique: bool = False) -> TensorSta
 
     if array.dtype.kind not in "fiub":
         return TensorStatistics()
-    accumulator = StatisticsAccumulator(array.size, unique=unique)
+    exact = unique or array.size <= EXACT_UNIQUE
+    accumulator = StatisticsAccumulator(array.size, unique=exact)
     flat = np.ascontiguousarray(array).reshape(-1)
     for start in range(0, flat.size, BLOCK):
         chunk = flat[start : start + BLOCK]
         accumulator.update(chunk.astype(np.uint8) if chunk.dtype.kind == "b" else chunk)
-    return accumulator.result()
+    found = accumulator.result()
+    return found if exact else with_estimate(found, array)
+
+
+def with_estimate(found: TensorStatistics, array: NDArray[Any]) -> TensorStatistics:
+    """The statistics with an estimate of how many different values there are; of these the least and the greatest."""
+    if found.min is None or found.max is None:
+        return found
+    return replace(
+        found,
+        unique=estimated_unique(array),
+        unique_estimated=True,
+        unique_head=(found.min,),
+        unique_tail=(found.max,),
+    )

@@ -21,7 +21,11 @@ EXIT_CODES: Mapping[str, int] = {"aligned": 0, "diverged": 1, "inconclusive": 3}
 
 @dataclass(frozen=True, slots=True)
 class TensorStatistics:
-    """One tensor's own numbers, over its finite elements (dequantised where it is quantised)."""
+    """One tensor's own numbers, over its finite elements (dequantised where it is quantised).
+
+    ``unique_head`` and ``unique_tail`` are the three least and the three greatest of the ``unique`` values; where their
+    number is estimated, the least and the greatest alone.
+    """
 
     mean: float | None = None
     min: float | None = None
@@ -31,6 +35,7 @@ class TensorStatistics:
     unique_tail: tuple[float, ...] = ()
     nan: int = 0
     inf: int = 0
+    unique_estimated: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from aligner.records.comparison import Comparison, Errors, Finding, Pair, Side, TensorStatistics
-from aligner.report.numbers import ABSENT, count, index, multiple, number, percent, shape
+from aligner.report.numbers import ABSENT, count, index, multiple, number, percent, shape, unique_count
 from aligner.report.page import LONGEST_NAME, Page
 from aligner.report.words import STYLES
 
@@ -122,9 +122,9 @@ def _unique(numbers: TensorStatistics) -> str:
     if numbers.unique is None:
         return ""
     head, tail = (" ".join(number(value, 4) for value in few) for few in (numbers.unique_head, numbers.unique_tail))
-    whole = numbers.unique <= len(numbers.unique_head)
+    whole = numbers.unique <= len(numbers.unique_head) and not numbers.unique_estimated
     values = head if whole or not tail else f"{head} … {tail}"
-    return f"{count(numbers.unique)}: {values}" if values else count(numbers.unique)
+    return f"{unique_count(numbers)}: {values}" if values else unique_count(numbers)
 
 
 def _errors(page: Page, pair: Pair) -> Table:

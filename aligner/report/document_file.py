@@ -17,9 +17,18 @@ def write_document(document: Mapping[str, Any], target: Path | TextIO) -> None:
     """Write the document to a file, atomically, or to an open stream.
 
     A regular file is replaced only when the whole text lies beside it; a device or a pipe is written directly.
-    The text is ASCII, so that no locale changes it. Raises OutputError where the target cannot be written.
+    The text is ASCII, so that no locale changes it; each key, and each item of a list, has a line of its own. Raises
+    OutputError where the target cannot be written.
     """
-    write_text(json.dumps(document, indent=1, allow_nan=False) + "\n", target)
+    keys = (f" {json.dumps(key)}: {_value(value)}" for key, value in document.items())
+    write_text("{\n" + ",\n".join(keys) + "\n}\n", target)
+
+
+def _value(value: Any) -> str:
+    """JSON without indentation is written by a C encoder, twice as fast."""
+    if isinstance(value, list) and value:
+        return "[\n  " + ",\n  ".join(json.dumps(item, allow_nan=False) for item in value) + "\n ]"
+    return json.dumps(value, allow_nan=False)
 
 
 def write_text(text: str, target: Path | TextIO) -> None:

@@ -79,8 +79,11 @@ def _record(record: object) -> Document:
 
 
 def side_document(side: Side) -> Document:
-    """SIDE: where the tensor is found, then its statistics."""
-    return {name: plain(getattr(side, name)) for name in _SIDE_PLAIN} | _record(side.statistics)
+    """SIDE: where the tensor is found, then its statistics; that a number is estimated is said only where it is."""
+    document = {name: plain(getattr(side, name)) for name in _SIDE_PLAIN} | _record(side.statistics)
+    if not side.statistics.unique_estimated:
+        del document["unique_estimated"]
+    return document
 
 
 def pair_document(pair: Pair) -> Document:

@@ -12,7 +12,7 @@ from rich.console import Console
 from aligner.records.comparison import Comparison, Errors, Pair, Side
 from aligner.report.divergence_panel import divergence_panel
 from aligner.report.html import cause_view, environment, shown, speaks_of
-from aligner.report.numbers import ABSENT, count, index, multiple, number, percent, shape
+from aligner.report.numbers import ABSENT, index, multiple, number, percent, shape, unique_count
 from aligner.report.page import Page, shorten
 from aligner.report.pair_table import around, rows, within
 from aligner.report.portable import portable
@@ -147,7 +147,7 @@ _SIDE: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("dtype", lambda side: side.dtype or ""),
     ("mean", lambda side: number(side.statistics.mean, 6)),
     ("range", lambda side: f"{number(side.statistics.min, 6)} … {number(side.statistics.max, 6)}"),
-    ("unique", lambda side: count(side.statistics.unique)),
+    ("unique", lambda side: unique_count(side.statistics)),
     ("NaN, inf", lambda side: f"{side.statistics.nan:,}, {side.statistics.inf:,}"),
 )
 

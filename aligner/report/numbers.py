@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from aligner.records.comparison import TensorStatistics
 
 ABSENT = "–"
 
@@ -20,6 +24,14 @@ def number(value: float | None, digits: int = 3) -> str:
 def count(value: int | None) -> str:
     """A whole number with separators: 65,536."""
     return ABSENT if value is None else f"{value:,}"
+
+
+def unique_count(statistics: TensorStatistics) -> str:
+    """How many different values: 65,536; ≈4,200,000 where it is estimated."""
+    value = statistics.unique
+    if value is None or not statistics.unique_estimated:
+        return count(value)
+    return f"≈{round(value, 2 - len(str(value))):,}"
 
 
 def percent(share: float) -> str:

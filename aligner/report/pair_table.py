@@ -9,7 +9,7 @@ from rich.table import Table
 
 from aligner.records.comparison import Comparison, Errors, Pair, Side
 from aligner.report.columns import Column, table
-from aligner.report.numbers import ABSENT, count, multiple, number, percent, shape
+from aligner.report.numbers import ABSENT, multiple, number, percent, shape, unique_count
 from aligner.report.page import Page
 from aligner.report.words import MARKS, STYLES, brief, label, operation, position
 
@@ -126,7 +126,7 @@ def _range(row: PairRow) -> str:
 
 
 def _unique(row: PairRow) -> str:
-    return _both(*(count(side.statistics.unique) for side in _sides(row)))
+    return _both(*(unique_count(side.statistics) for side in _sides(row)))
 
 
 def _max_abs(errors: Errors | None) -> str:

@@ -124,9 +124,12 @@
   function unique(side) {
     if (side.unique === null) return "";
     const few = (list) => list.map((value) => number(value, 4)).join(" ");
-    const values = side.unique <= side.unique_head.length || !side.unique_tail.length
+    const whole = side.unique <= side.unique_head.length && !side.unique_estimated;
+    const values = whole || !side.unique_tail.length
       ? few(side.unique_head) : `${few(side.unique_head)} … ${few(side.unique_tail)}`;
-    return `${side.unique.toLocaleString("en")}: ${values}`;
+    const many = side.unique_estimated
+      ? `≈${Number(side.unique.toPrecision(2)).toLocaleString("en")}` : side.unique.toLocaleString("en");
+    return `${many}: ${values}`;
   }
 
   function both(pair, read) { return [read(pair.reference), read(pair.candidate)]; }
