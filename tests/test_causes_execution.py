@@ -6,6 +6,7 @@ import numpy as np
 
 from aligner.diagnosis.causes import find_causes
 from aligner.diagnosis.scene import Evidence
+from aligner.diagnosis.survey import Survey
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.comparison import Errors
 from aligner.records.difference import Difference
@@ -32,7 +33,7 @@ def scene(kind: str, expected, found, noise: float | None = None, extra=None, st
     measured = Measured(pair, expected.shape, found.shape, "float32", "float32", local, local, floor, step)
     values = {"x": X, "y": expected}
     evidence = Evidence(expected, found, (values | (extra or {}), values | {"y": found}))
-    return find_causes((graph(kind), graph(kind)), [measured], {"y": evidence})
+    return find_causes(Survey((graph(kind), graph(kind)), [measured], [measured]), {"y": evidence})
 
 
 def ids(found):

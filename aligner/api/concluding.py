@@ -10,27 +10,23 @@ from aligner.alignment.saved_mapping import spelled
 from aligner.api import noise_floor, summary
 from aligner.api.clock import Clock
 from aligner.api.continued import continued
-from aligner.api.dissecting import dissections
-from aligner.api.evidence import gather
+from aligner.api.explanation import Explanation
 from aligner.api.frozen_noise import frozen_outputs
 from aligner.api.noise_floor import Floor
 from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.options import CompareOptions
 from aligner.api.passes import Passes
-from aligner.api.previewing import previews
 from aligner.api.repetition import disturbed
 from aligner.api.side import OpenSide
-from aligner.api.weighing import tally
-from aligner.diagnosis.causes import find_causes
 from aligner.diagnosis.conclusion import conclude
 from aligner.diagnosis.doubt import unseen
 from aligner.diagnosis.ill_conditioned import condition
-from aligner.diagnosis.scene import Evidence
+from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.tolerance import is_coarse, region_numbers
 from aligner.diagnosis.verdicts import Judgement, Rules, judge
+from aligner.diagnosis.wholes import find_whole
 from aligner.errors import listing
 from aligner.inputs import PreparedFeeds
-from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
 from aligner.records.measurement import Measured
@@ -95,26 +91,26 @@ class Concluding:
             judgements = judge(graphs, measured, replace(rules, unsteady=floor.unsteady), floor.excuses())
         return measured, judgements, floor, quantized
 
-    def _diagnosed(
-        self, passes: Passes, measured: list[Measured], judgements: list[Judgement]
-    ) -> tuple[dict[str, Evidence], list[Finding]]:
-        """What the guilty pairs computed, and why."""
-        sides = self.sides
-        with self.clock.phase("diagnose"):
-            progress.enter("", "looking for causes")
-            guilty = [
-                item for item, judgement in zip(measured, judgements, strict=True) if judgement.verdict in _GUILTY
-            ]
-            evidence = gather(*sides, passes, guilty) if guilty else {}
-            causes = find_causes(
-                (sides[0].graph, sides[1].graph),
-                guilty,
-                evidence,
-                measured=measured,
-                verdicts={m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)},
-                notes=[*self.notes, *sides[0].session.notes, *sides[1].session.notes],
-            )
-        return evidence, causes
+    def _explained(
+        self,
+        passes: Passes,
+        measured: list[Measured],
+        judgements: list[Judgement],
+        ends: tuple[Sequence[Pair], Sequence[Pair]],
+        alignment: Alignment | None,
+    ) -> Explanation:
+        """Why; with an ``alignment`` also what is told of a comparison that diverged."""
+        graphs, sessions = (self.sides[0].graph, self.sides[1].graph), [side.session for side in self.sides]
+        guilty = {place: item for place, item in enumerate(measured) if judgements[place].verdict in _GUILTY}
+        verdicts = {m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)}
+        notes = [*self.notes, *sessions[0].notes, *sessions[1].notes]
+        survey = Survey(graphs, measured, list(guilty.values()), verdicts, notes)
+        if not guilty and alignment is None:
+            with self.clock.phase("diagnose"):
+                return Explanation(find_whole(survey))
+        from aligner.api.explaining import explained
+
+        return explained(self.sides, self.clock, passes, survey, guilty, ends, alignment)
 
     def comparison(self, passes: Passes, alignment: Alignment, fed: PreparedFeeds) -> Comparison:
         """Everything there is to say. The sessions still run: causes are tried on them, pictures drawn from them."""
@@ -144,17 +140,13 @@ class Concluding:
             condition=state.reason if state is not None else None,
             frozen=frozen_outputs(self.sides[0], self.sides[1], passes, measured, judgements),
         )
-        if conclusion.verdict == "aligned" and (hidden_weights := unseen(graphs, _plain(measured, judgements))):
-            self.notes.append(f"weights differ without effect on this input, try another: {listing(hidden_weights)}")
-        evidence, causes = self._diagnosed(passes, measured, judgements)
-        with self.clock.phase("weigh"):
-            weights = None
-            if conclusion.verdict == "diverged":
-                weights = tally((self.sides[0], self.sides[1]), alignment)
-        with self.clock.phase("draw"):
-            places = {place: item for place, item in enumerate(measured) if judgements[place].verdict in _GUILTY}
-            parts = dissections(graphs, places, evidence) if conclusion.verdict == "diverged" else ()
-            pictures = previews(passes, pairs, outputs, graphs[0].channels) if conclusion.verdict == "diverged" else ()
+        if conclusion.verdict == "aligned":
+            with self.clock.phase("weigh"):
+                silent = unseen(graphs, _plain(measured, judgements))
+            if silent:
+                self.notes.append(f"weights differ without effect on this input, try another: {listing(silent)}")
+        diverged = alignment if conclusion.verdict == "diverged" else None
+        why = self._explained(passes, measured, judgements, (pairs, outputs), diverged)
         return Comparison(
             verdict=conclusion.verdict,
             reason=conclusion.reason,
@@ -164,7 +156,9 @@ class Concluding:
             coverage=coverage,
             first_divergence=conclusion.introduced[0] if conclusion.introduced else None,
             introduced=conclusion.introduced,
-            causes=_with_hidden([*causes, *([state.finding] if state is not None and state.finding else [])], hidden),
+            causes=_with_hidden(
+                [*why.causes, *([state.finding] if state is not None and state.finding else [])], hidden
+            ),
             outputs=tuple(outputs),
             pairs=tuple(pairs),
             unpaired_reference=summary.unpaired(writers[0], dict(alignment.unpaired_reference)),
@@ -173,9 +167,9 @@ class Concluding:
             notes=tuple(dict.fromkeys(self.notes)),
             timing=self.clock.timing(),
             command=self.options.command,
-            previews=pictures,
-            dissections=parts,
-            weights=weights,
+            previews=why.previews,
+            dissections=why.dissections,
+            weights=why.weights,
             mapping=tuple(spelled(alignment.pairs, *graphs)),
         )
 

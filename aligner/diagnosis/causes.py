@@ -6,7 +6,7 @@ import importlib
 import math
 import pkgutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from aligner.diagnosis import families
@@ -15,10 +15,8 @@ from aligner.diagnosis.replay.operation import Unsupported
 from aligner.diagnosis.scene import Evidence, Scene
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.unknown import Unknown
-from aligner.diagnosis.whole import WholeCause
+from aligner.diagnosis.wholes import find_whole
 from aligner.records.comparison import Finding
-from aligner.records.graph import Graph
-from aligner.records.measurement import Measured
 
 for _module in pkgutil.iter_modules(families.__path__):
     importlib.import_module(f"{families.__name__}.{_module.name}")
@@ -55,21 +53,13 @@ class _Held:
         return 0.9 + 0.09 * likely if self.proven else 0.8 * likely
 
 
-def find_causes(
-    graphs: tuple[Graph, Graph],
-    guilty: Sequence[Measured],
-    evidence: Mapping[str, Evidence] | None = None,
-    *,
-    measured: Sequence[Measured] = (),
-    verdicts: Mapping[str, str] | None = None,
-    notes: Sequence[str] = (),
-) -> list[Finding]:
-    """Findings about the guilty pairs (upstream first), best first.
+def find_causes(survey: Survey, evidence: Mapping[str, Evidence] | None = None) -> list[Finding]:
+    """Findings about the guilty pairs of the survey, best first.
 
     ``evidence`` maps candidate values to the arrays of their local error; a culprit without is judged by its settings
-    and weights alone, and nothing about it is proven. ``measured`` and ``verdicts`` tell what is not guilty.
+    and weights alone, and nothing about it is proven.
     """
-    survey = Survey(graphs, list(measured) or list(guilty), list(guilty), dict(verdicts or {}), tuple(notes))
+    graphs, guilty = survey.graphs, survey.guilty
     started = time.monotonic()
     held: list[_Held] = []
     for place, item in enumerate(guilty[:_EXAMINED]):
@@ -77,7 +67,7 @@ def find_causes(
             break
         scene = Scene(graphs, item, (evidence or {}).get(item.pair.candidate))
         held += _examine(scene, survey, place) or [_nothing(scene, survey, place)]
-    whole = [finding for kind in WholeCause.registry for finding in kind().findings(survey)]
+    whole = find_whole(survey)
     own = _findings(_grouped(held))
     return own + whole if any(one.proven for one in held) else whole + own
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -24,7 +24,7 @@ class Survey:
     graphs: tuple[Graph, Graph]
     measured: Sequence[Measured]
     guilty: Sequence[Measured]
-    verdicts: dict[str, str] = field(default_factory=dict)
+    verdicts: Mapping[str, str] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
     def first(self, measured: Measured) -> bool:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim, Proof, largest
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
-from aligner.diagnosis.whole import WholeCause
-from aligner.records.comparison import Finding
+from aligner.diagnosis.wholes.chance import STEADY, unsteady, unsteady_words
 from aligner.records.graph import Node
 
 
@@ -75,55 +73,6 @@ def _trains(node: Node) -> bool:
     return bool(node.attributes.get("training") or node.attributes.get("training_mode"))
 
 
-class NoisyTensors(WholeCause):
-    """Pairs that disagree with themselves from run to run."""
-
-    id: ClassVar[str] = "random-op"
-
-    def findings(self, survey: Survey) -> Iterator[Finding]:
-        """The first pair that is computed from random numbers."""
-        for item in survey.measured:
-            if survey.verdicts.get(item.pair.candidate) != "nondeterministic":
-                continue
-            regions = item.pair.reference_region, item.pair.candidate_region
-            nodes = [g.nodes[i] for g, region in zip(survey.graphs, regions, strict=True) for i in region.nodes]
-            drawn = next((node for node in reversed(nodes) if node.kind in {"random", "dropout"}), None)
-            name = survey.graphs[1].values[item.pair.candidate].name
-            yield Finding(
-                self.id,
-                drawn.name if drawn else name,
-                0.9,
-                f"{name} is computed from random numbers" + (f" that {drawn.name} ({drawn.op}) draws" if drawn else ""),
-                None,
-                "feed the noise as an input, or store it as a constant, on both sides",
-            )
-            return
-
-
-_UNSTEADY = re.compile(r"the (reference|candidate) gives other numbers with another seed from (.+) on$")
-"""What a second run of a side is reported to have shown."""
-
-
-def _unsteady(survey: Survey) -> Iterator[tuple[int, Node]]:
-    """Side and node of what disagrees with itself from run to run and draws no random numbers."""
-    for note in survey.notes:
-        said = _UNSTEADY.fullmatch(note)
-        side = 0 if said and said[1] == "reference" else 1
-        for node in survey.graphs[side].nodes if said else ():
-            if said and f"{node.name} ({node.op})" in said[2] and node.kind not in {"random", "dropout"}:
-                yield side, node
-
-
-def _unsteady_words(side: int, node: Node) -> str:
-    return (
-        f"{node.name} ({node.op}) gives other numbers from run to run in the {('reference', 'candidate')[side]}, from "
-        "the same input and without drawing any at random"
-    )
-
-
-_STEADY = "ask the runtime for deterministic kernels, or compare with the spread of several runs in mind"
-
-
 class NondeterministicKernel(Cause):
     """A culprit that disagrees with itself: a race, memory that nobody wrote to, state between calls."""
 
@@ -132,23 +81,9 @@ class NondeterministicKernel(Cause):
 
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """Nodes of the region that a second run has shown."""
-        for side, node in _unsteady(survey):
+        for side, node in unsteady(survey):
             if any(node.index == other.index for other in scene.parts[side].nodes):
-                yield Claim(_unsteady_words(side, node), _STEADY, node=node.name if side else None)
-
-
-class UnsteadyNodes(WholeCause):
-    """The same where the spread is too small, or stands too early, to make a culprit."""
-
-    id: ClassVar[str] = "nondeterministic-kernel"
-
-    def findings(self, survey: Survey) -> Iterator[Finding]:
-        """The first such node, unless it is a culprit."""
-        regions = [(m.pair.reference_region, m.pair.candidate_region) for m in survey.guilty]
-        for side, node in _unsteady(survey):
-            if not any(node.index in pair[side].nodes for pair in regions):
-                yield Finding(self.id, node.name, 0.8, _unsteady_words(side, node), None, _STEADY)
-                return
+                yield Claim(unsteady_words(side, node), STEADY, node=node.name if side else None)
 
 
 class RandomOperation(Cause):

@@ -9,9 +9,7 @@ from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.replay.operation import Unsupported
 from aligner.diagnosis.scene import Part, Scene, in_order
 from aligner.diagnosis.survey import Survey
-from aligner.diagnosis.whole import WholeCause
 from aligner.errors import listing
-from aligner.records.comparison import Finding
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -131,26 +129,3 @@ class Rounding(Cause):
                 "the largest value: rounding, or a change below float32's resolution",
                 "compare with --tolerance if this much does not matter",
             )
-
-
-class CaptureArtefact(WholeCause):
-    """Looking changed what was seen: the observed run's outputs are not the untouched run's."""
-
-    id: ClassVar[str] = "capture-artefact"
-
-    def findings(self, survey: Survey) -> Iterator[Finding]:
-        """What the untouched run said."""
-        for note in survey.notes:
-            role, _, rest = note.partition(": ")
-            if any(other.startswith(f"the {role} gives other numbers") for other in survey.notes):
-                continue  # it disagrees with itself, watched or not
-            if rest.startswith("observing changes output") and role in {"reference", "candidate"}:
-                outputs = survey.graphs[1 if role == "candidate" else 0].outputs
-                yield Finding(
-                    self.id,
-                    outputs[0] if outputs else role,
-                    0.6,
-                    note,
-                    None,
-                    "compare with --ort-optimization none, and look whether the untouched model is wrong at all",
-                )

@@ -1,0 +1,49 @@
+"""Why, what became of the weights, pictures: asked only of a comparison that has a culprit, and loaded only then."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aligner.api.clock import Clock
+from aligner.api.dissecting import dissections
+from aligner.api.evidence import gather
+from aligner.api.explanation import Explanation
+from aligner.api.passes import Passes
+from aligner.api.previewing import previews
+from aligner.api.side import OpenSide
+from aligner.api.weighing import tally
+from aligner.diagnosis.causes import find_causes
+from aligner.diagnosis.survey import Survey
+from aligner.records import progress
+from aligner.records.alignment import Alignment
+from aligner.records.comparison import Pair
+from aligner.records.measurement import Measured
+
+
+def explained(
+    sides: tuple[OpenSide, OpenSide],
+    clock: Clock,
+    passes: Passes,
+    survey: Survey,
+    guilty: Mapping[int, Measured],
+    ends: tuple[Sequence[Pair], Sequence[Pair]],
+    alignment: Alignment | None,
+) -> Explanation:
+    """Causes of the culprits, given by their places among the pairs; without an ``alignment`` nothing else.
+
+    ``ends`` are all pairs, in the order of ``passes.measured``, and the outputs among them.
+    """
+    graphs = sides[0].graph, sides[1].graph
+    with clock.phase("diagnose"):
+        progress.enter("", "looking for causes")
+        culprits = list(guilty.values())
+        evidence = gather(*sides, passes, culprits) if culprits else {}
+        causes = find_causes(survey, evidence)
+    if alignment is None:
+        return Explanation(causes)
+    with clock.phase("weigh"):
+        weights = tally(sides, alignment)
+    with clock.phase("draw"):
+        parts = dissections(graphs, guilty, evidence)
+        pictures = previews(passes, *ends, graphs[0].channels)
+    return Explanation(causes, weights, parts, pictures)
