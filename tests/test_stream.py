@@ -101,3 +101,31 @@ def test_a_pushing_run_waits_after_what_it_shall_rest_at():
     threading.Event().wait(0.05)
     assert begun == [0, 1]
     assert list(items) == [2, 3]
+
+
+def test_a_run_may_begin_before_it_is_asked_for_anything():
+    made = Made(3)
+    items = ahead(made.items(), 100, lambda _: 1)
+    assert not made.reaches(1, timeout=0.05)
+    items.begin()
+    assert made.reaches(3)
+    assert [item.number for item in items] == [0, 1, 2]
+    assert next(items, None) is None
+
+
+def test_a_run_that_nobody_wants_any_more_ends():
+    for begun in (True, False):
+        made = Made(5)
+        items = ahead(made.items(), 0, lambda _: 1)
+        if begun:
+            items.begin()
+            assert made.reaches(1)
+        items.close()
+        assert next(items, None) is None
+        assert made.closed is begun
+    made = Made(5)
+    items = ahead(made.items(), 0, lambda _: 1)
+    items.begin()
+    assert made.reaches(1)
+    del items
+    assert made.closed

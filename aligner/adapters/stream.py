@@ -14,8 +14,14 @@ T = TypeVar("T")
 
 HUGE = 128 << 20
 """Bytes of a tensor from which on no run goes on beside the work on it: its next step may need as much again."""
-AHEAD = 128 << 20
-"""Bytes of tensors that a run may have made before they are asked for."""
+_AHEAD = 128 << 20
+_SHARE = 4
+"""Three runs may be under way, beside what is kept for them."""
+
+
+def leeway(budget: int) -> int:
+    """Bytes of tensors that a run may have made before they are asked for, where ``budget`` may be held in all."""
+    return min(_AHEAD, budget // _SHARE)
 
 
 class RunAbandoned(BaseException):

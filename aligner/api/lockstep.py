@@ -14,7 +14,7 @@ from collections.abc import Callable, Container, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing
 from typing import TypeVar
 
-from aligner.adapters.stream import AHEAD, HUGE, Run, ahead
+from aligner.adapters.stream import HUGE, Run, ahead, leeway
 from aligner.api.injected_run import InjectedRun, Local
 from aligner.api.passes import Passes
 from aligner.api.side import OpenSide
@@ -144,7 +144,7 @@ class Lockstep:
             return run
         return ahead(
             run,
-            min(AHEAD, self._budget),
+            leeway(self._budget),
             lambda item: tensor(item).array.nbytes,
             lambda item: pauses.after(tensor(item).value),
             waits=pauses.at_first,

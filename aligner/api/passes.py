@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from aligner.adapters.stream import AHEAD, Run, ahead, is_huge
+from aligner.adapters.stream import Run, ahead, is_huge, leeway
 from aligner.api.injected_run import InjectedRun, Local
 from aligner.api.side import OpenSide
 from aligner.capture.perturbation import rounding_units
@@ -135,9 +135,7 @@ class Passes:
         if not (_is_kept(self._reference) and _is_kept(self._candidate) and self._candidate.room):
             return None
         run = iter(self.injected_run())
-        begun = ahead(
-            run, min(AHEAD, self._candidate.room), lambda one: one[1].array.nbytes, lambda one: is_huge(one[1])
-        )
+        begun = ahead(run, leeway(self._candidate.room), lambda one: one[1].array.nbytes, lambda one: is_huge(one[1]))
         begun.begin()
         return begun
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aligner.adapters.stream import AHEAD, ahead, is_huge
+from aligner.adapters.stream import ahead, is_huge, leeway
 from aligner.api.determinism import seed_everything
 from aligner.errors import ModelError, ModelExecutionError, listing
 from aligner.inputs.layouts import shape_text
@@ -70,7 +70,7 @@ class OpenSide:
         self.forget()
         if shown is not None:
             return iter(shown)
-        room = min(AHEAD, self.room)
+        room = leeway(self.room)
         return ahead(self.run(None), room, lambda tensor: tensor.array.nbytes, is_huge) if room else self.run(None)
 
     def forget(self) -> None:
