@@ -167,6 +167,24 @@ def test_a_crash_at_teardown_cannot_spoil_a_finished_report(tmp_path):
     assert (code, out, err) == (1, "report\n", "")
 
 
+@pytest.mark.parametrize("code", [0, 1, 3])
+def test_code_that_ends_the_process_gives_no_verdict(tmp_path, code):
+    ended, out, err = run(
+        f"""
+        def work():
+            progress.enter('candidate', 'running', 'm.pt')
+            os._exit({code})
+        """,
+        tmp_path,
+    )
+    assert (ended, out) == (2, "")
+    assert err.startswith(
+        f"error: the process was told to exit, with code {code}, while running the candidate, m.pt\n"
+        "found: the work was not finished, so there is nothing to report"
+    )
+    assert "\nnext: " in err
+
+
 def test_partial_files_are_deleted_after_a_crash(tmp_path):
     whole, part = tmp_path / "whole.json", tmp_path / ".part.json"
     run(

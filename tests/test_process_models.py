@@ -15,7 +15,7 @@ from marks import requires_torch
 pytestmark = [requires_torch, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")]
 
 MODELS = """
-import ctypes, os, pathlib, time
+import ctypes, os, pathlib, sys, time
 import torch
 
 print("printed while importing")
@@ -34,7 +34,17 @@ class Network(torch.nn.Module):
         if self.end == "wait":
             pathlib.Path("ready").touch()
             time.sleep(30)
+        if self.end == "exit":
+            os._exit(0)
+        if self.end == "leave":
+            sys.exit(0)
         return y
+
+class Exiting(Network):
+    end = "exit"
+
+class Leaving(Network):
+    end = "leave"
 
 class Crashing(Network):
     end = "crash"
@@ -47,6 +57,8 @@ class Parting(Network):
         os.abort()
 
 def fine(): return Network().eval()
+def exiting(): return Exiting().eval()
+def leaving(): return Leaving().eval()
 def crashing(): return Crashing().eval()
 def waiting(): return Waiting().eval()
 def parting(): return Parting().eval()
@@ -92,6 +104,25 @@ def test_a_crash_leaves_no_half_report(tmp_path, reference, candidate, died, whe
     assert err.startswith(f"error: the working process died ({died}")
     assert where in err.splitlines()[0]
     assert "Traceback" not in err
+    assert leftovers(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "where"),
+    [
+        ("fine", "exiting", "the candidate, models.py:exiting"),
+        ("exiting", "fine", "the reference, models.py:exiting"),
+        ("fine", "leaving", "the candidate models.py:leaving"),
+        ("leaving", "fine", "the reference models.py:leaving"),
+    ],
+)
+def test_a_model_that_ends_the_process_is_not_aligned(tmp_path, reference, candidate, where):
+    process = align(tmp_path, "compare", f"models.py:{reference}", f"models.py:{candidate}", "--json", "report.json")
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (2, "")
+    assert where in err.splitlines()[0]
+    assert "exit" in err.splitlines()[0]
+    assert "bug" not in err
     assert leftovers(tmp_path) == []
 
 

@@ -107,14 +107,23 @@ class OpenSide:
         """Let an error of the model say which of the two it is."""
         try:
             yield
+        except SystemExit as error:  # let through, it would end the command with the code of a verdict
+            raise ModelExecutionError(
+                f"running {self._who(self.path)} ended: its code asked the process to exit",
+                found=f"SystemExit with code {error.code or 0}, raised in the model's own code",
+                hint="take exit, quit or sys.exit out of what the model calls",
+            ) from error
         except ModelError as error:
             known = Path(self.path).name in error.what
-            role = "" if self.role == "model" else f"the {self.role}"
-            who = " ".join(filter(None, (role, "" if known else self.path)))
+            who = self._who("" if known else self.path)
             what = f"{who}: {error.what}" if who else error.what
             fed = listing(f"{name} {shape_text(array.shape)} {array.dtype}" for name, array in self.feeds.items())
             found = f"{error.found}; fed: {fed}" if fed and isinstance(error, ModelExecutionError) else error.found
             raise type(error)(what, found=found, hint=error.hint) from error
+
+    def _who(self, path: str) -> str:
+        """ "the candidate model.onnx"; an empty path is left out, and so is the role of a model that stands alone."""
+        return " ".join(filter(None, ("" if self.role == "model" else f"the {self.role}", path)))
 
     def replay(self, observe: Collection[str], *, phase: str = "observing") -> Iterator[CapturedTensor]:
         """The same tensors as an observed run: from the profile where it kept them, else by running again."""

@@ -1,4 +1,4 @@
-"""What to say when a signal ended the working process."""
+"""What to say when a signal, or code that it ran, ended the working process."""
 
 from __future__ import annotations
 
@@ -32,6 +32,11 @@ _ADVICE_ELSE = (
     "(align inspect) to see whether it needs the other; ALIGNER_DEBUG=1 shows all that it prints"
 )
 
+_ADVICE_LEFT = (
+    "look for exit, quit, sys.exit or os._exit in the model's code and in what it calls, and take it out; "
+    "align inspect runs this side alone"
+)
+
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 
 
@@ -39,15 +44,28 @@ def crash_error(number: int, mark: Mark, *, chatter: Path, stack: Path) -> Crash
     """Describe the death by signal ``number``; ``stack`` is what faulthandler wrote, ``chatter`` the last output."""
     name = signal_name(number)
     meaning = f", {_MEANING[name]}" if name in _MEANING else ""
-    found = [part for part in (_progress(mark), _python_frame(stack)) if part]
-    words = tail(chatter)
-    if words:
-        found.append("its last words:\n" + "\n".join(f"    {line}" for line in words))
     return CrashError(
         f"the working process died ({name}{meaning}) while {_activity(mark)}",
-        found="; ".join(found) or "no output before it died",
+        found=_traces(mark, _python_frame(stack), chatter) or "no output before it died",
         hint=_ADVICE.get(name, _ADVICE_ELSE),
     )
+
+
+def left_error(code: object, mark: Mark, *, chatter: Path | None = None) -> CrashError:
+    """Describe an exit, with that code, which was none of ours: a code of 0 would have read as "aligned"."""
+    return CrashError(
+        f"the process was told to exit, with code {code or 0}, while {_activity(mark)}",
+        found=_traces(mark, "the work was not finished, so there is nothing to report", chatter),
+        hint=_ADVICE_LEFT,
+    )
+
+
+def _traces(mark: Mark, cause: str, chatter: Path | None) -> str:
+    found = [part for part in (_progress(mark), cause) if part]
+    words = tail(chatter) if chatter is not None else []
+    if words:
+        found.append("its last words:\n" + "\n".join(f"    {line}" for line in words))
+    return "; ".join(found)
 
 
 def signal_name(number: int) -> str:
@@ -62,7 +80,8 @@ def _activity(mark: Mark) -> str:
     """ "running the candidate, model.onnx"."""
     side = f"the {mark.side}" if mark.side else ""
     subject = ", ".join(part for part in (side, mark.detail) if part)
-    return " ".join(part for part in (mark.phase or "starting", subject) if part)
+    phase = f"{mark.phase} of" if mark.phase.endswith("graph") and subject else mark.phase
+    return " ".join(part for part in (phase or "starting", subject) if part)
 
 
 def _progress(mark: Mark) -> str:

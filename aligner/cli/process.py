@@ -25,7 +25,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def supervise(work: Callable[[], int]) -> int:
-    """Run the work in a forked process, watch it, and return its exit code; 2 where a signal killed it.
+    """Run the work in a forked process, watch it, and return its exit code; 2 where it ended before its work did.
 
     Must be called in the main thread, before frameworks are imported. Where there is no fork (Windows,
     ``ALIGNER_NO_FORK=1``) the work runs here, without protection.
@@ -61,6 +61,7 @@ def _work(
     except KeyboardInterrupt:
         say(interrupted("by Ctrl-C"))
     finally:
+        board.finish()
         os._exit(code)
 
 
@@ -117,5 +118,7 @@ def _command(argv: Sequence[str] | None) -> int:
     except SystemExit as error:
         if sys.stdout is not stdout:  # click wraps the stream and exits with 1, our "diverged", when a pipe is closed
             raise BrokenPipeError from error
-        raise
+        from aligner.cli.crash import left_error
+
+        raise left_error(error.code, progress.current()) from error  # no command of ours leaves so: a model did
     return result if isinstance(result, int) else 0

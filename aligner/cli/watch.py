@@ -9,7 +9,7 @@ import time
 from types import FrameType
 from typing import Any
 
-from aligner.cli.crash import crash_error
+from aligner.cli.crash import crash_error, left_error
 from aligner.cli.guard import FAILED, interrupted, say
 from aligner.cli.scratch import Scratch
 from aligner.errors import AlignerError
@@ -80,17 +80,21 @@ class Watch:
             return
 
     def _outcome(self, status: int) -> int:
-        if os.WIFEXITED(status):
+        exited = os.WIFEXITED(status)
+        if exited and self._board.finished:
             return os.WEXITSTATUS(status)
-        number = os.WTERMSIG(status)
+        number = 0 if exited else os.WTERMSIG(status)
         _tidy_terminal()
         if self._asked_by == signal.SIGINT or (number == signal.SIGINT and not self._asked_by):
             say(interrupted("by Ctrl-C"))
         elif self._asked_by:
             say(interrupted(f"by {signal.Signals(self._asked_by).name}"))
         else:
-            say(self._crash(number))
+            say(self._left(os.WEXITSTATUS(status)) if exited else self._crash(number))
         return FAILED
+
+    def _left(self, code: int) -> AlignerError:
+        return left_error(code, self._board.read(), chatter=self._scratch.chatter)
 
     def _crash(self, number: int) -> AlignerError:
         return crash_error(number, self._board.read(), chatter=self._scratch.chatter, stack=self._scratch.stack)

@@ -55,6 +55,15 @@ class Board:
         side, phase, detail, done, total, node = fields
         return Mark(side, phase, detail, int(done), int(total), node)
 
+    def finish(self) -> None:
+        """Say that the work has come to its own end, whatever that was."""
+        self._memory[1] = 1
+
+    @property
+    def finished(self) -> bool:
+        """Whether the work came to its own end; a process can also be ended from within, by code it runs."""
+        return bool(self._memory[1])
+
     def add_partial(self, path: str) -> None:
         """Remember a file that is worth nothing until it has been moved to its final name."""
         data = path.encode("utf-8", "surrogateescape") + b"\0"
