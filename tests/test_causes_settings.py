@@ -166,6 +166,51 @@ def test_a_clean_pair_has_no_causes(identifier):
     assert causes(reference, Net(case.reference, **case.shapes), case.x) == []
 
 
+NORMS = {"g": (6,), "h": (6,), "k": (6, 3, 3, 3), "b": (6,)}
+MEAN, VARIANCE = torch.linspace(-0.3, 0.5, 6), torch.linspace(0.02, 0.9, 6)
+NORM_FAULTS = {
+    "default statistics": ("norm-statistics", {"mean": torch.zeros(6), "variance": torch.ones(6)}),
+    "mean left out": ("norm-statistics", {"mean": torch.zeros(6)}),
+    "scale not loaded": ("norm-statistics", {"g": torch.ones(6)}),
+    "shift not loaded": ("norm-statistics", {"h": torch.zeros(6)}),
+    "deviation for variance": ("norm-statistics", {"variance": VARIANCE.sqrt()}),
+    "epsilon": ("norm-epsilon", {"epsilon": 1e-3}),
+}
+
+
+def normalised(n, x):
+    y = F.conv2d(x, n.k, n.b)
+    return F.relu(F.batch_norm(y, n.mean, n.variance, n.g, n.h, eps=n.epsilon))
+
+
+def norm(**wrong):
+    net = Net(normalised, **NORMS)
+    for name, value in {"mean": MEAN, "variance": VARIANCE, "epsilon": 1e-5, **wrong}.items():
+        setattr(net, name, torch.nn.Parameter(value) if name in NORMS else value)
+    return net
+
+
+def folded(net):
+    """The same network with the normalisation folded into its convolution."""
+    other = Net(lambda n, x: F.relu(F.conv2d(x, n.k, n.b)), k=NORMS["k"], b=NORMS["b"])
+    scale = net.g.data / torch.sqrt(net.variance + net.epsilon)
+    other.k.data, other.b.data = net.k.data * scale.reshape(-1, 1, 1, 1), (net.b.data - net.mean) * scale + net.h.data
+    return other
+
+
+@pytest.mark.parametrize("form", [lambda net: net, folded], ids=["kept", "folded"])
+@pytest.mark.parametrize("fault", NORM_FAULTS)
+def test_a_normalisation_with_wrong_numbers_is_named_before_its_folding(fault, form):
+    identifier, wrong = NORM_FAULTS[fault]
+    found = causes(norm(), form(norm(**wrong)))
+    assert (found[0].id, found[0].explained is not None) == (identifier, True), [(f.id, f.evidence) for f in found]
+
+
+def test_of_two_foldings_with_other_numbers_the_words_are_of_folding():
+    found = causes(folded(norm()), folded(norm(epsilon=1e-2)))
+    assert found[0].id == "weights-bn-fold", [(f.id, f.evidence) for f in found]
+
+
 def pooled(**settings):
     return lambda n, x: torch.tanh(F.max_pool2d(x, 3, 2, **settings))
 

@@ -39,6 +39,10 @@ class WeightCause(Cause):
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """What is wrong with this parameter, None when it is not this cause."""
 
+    def weight(self, pair: LayerPair) -> float:  # noqa: ARG002
+        """What scales the prior: less where the words are vague, and a cause that says what was wrong comes first."""
+        return 1.0
+
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """The first parameter of the region that this cause fits."""
         for pair in layer_pairs(scene):
@@ -61,6 +65,7 @@ class WeightCause(Cause):
             scene.prediction(scene.candidate, node, lambda operation: _given(operation, right)),
             side=1,
             node=node.name,
+            weight=self.weight(pair),
         )
 
 
@@ -185,17 +190,20 @@ def eight_bit(pair: LayerPair, role: str, scene: Scene) -> str | None:
     return f"the {role} is an eight-bit copy, {likeness.gap(left, right):.1%} off"
 
 
+VAGUE = 0.85
+"""Weight of words that say how numbers differ, not why: below a norm's own causes, above numbers of no kind."""
+
+
 def misfolded(pair: LayerPair, role: str) -> str | None:
+    """Words for a normalisation that was folded wrongly, or folded with other numbers than the reference's."""
+    return folded_wrongly(pair, role) or _folded_otherwise(pair, role)
+
+
+def folded_wrongly(pair: LayerPair, role: str) -> str | None:
+    """Words for a folding that is wrong itself: left out, twice, inverted, along another axis."""
     raw, scale = pair.reference.raw, pair.reference.scale
     arrays = arrays_of(pair, role)
-    if raw is None or scale is None or arrays is None:
-        return None
-    right = arrays[1]
-    if role == "bias":
-        kernel = pair.candidate.parameters.get("kernel")
-        same = kernel is not None and same_numbers_in(pair, "kernel")
-        return "the bias was not folded as the kernel was" if same and right.any() else None
-    if role != "kernel" or right.shape != raw.shape:
+    if role != "kernel" or raw is None or scale is None or arrays is None or arrays[1].shape != raw.shape:
         return None
     axis = output_axis(pair.reference.operation, raw) or 0
     options = [
@@ -209,19 +217,45 @@ def misfolded(pair: LayerPair, role: str) -> str | None:
         if other != axis and raw.shape[other] == scale.size
     ]
     for words, kernel in options:
-        if likeness.gap(kernel, right) <= 1e-5:
+        if likeness.gap(kernel, arrays[1]) <= 1e-5:
             return f"the normalisation's scale was {words} when it was folded into the kernel"
-    return _per_channel(raw, right, axis)
+    return None
 
 
-def _per_channel(raw: Array, right: Array, axis: int) -> str | None:
-    """A fold with other statistics: each output's kernel is the unfolded one times a number."""
+def _folded_otherwise(pair: LayerPair, role: str) -> str | None:
+    """A fold with other statistics: the kernel is right but for a number for each output, or the bias alone is not."""
+    arrays = arrays_of(pair, role)
+    if arrays is None:
+        return None
+    raw = pair.reference.raw
+    if role == "bias" and raw is not None:
+        same = "kernel" in pair.roles and same_numbers_in(pair, "kernel")
+        return "the bias was not folded as the kernel was" if same and arrays[1].any() else None
+    if role != "kernel" or (raw is not None and pair.candidate.raw is not None):
+        return None
+    left, right = arrays
+    factors = _factors(left, right, output_axis(pair.reference.operation, left) or 0)
+    if factors is None:
+        return None
+    if raw is not None:
+        return "each output's kernel is the unfolded one times a number that is not the normalisation's scale"
+    least, most = min(factors), max(factors)
+    return (
+        f"each output's kernel is the reference's times a number of its own, {least:.4g} to {most:.4g}: a norm "
+        "was folded with another epsilon, other statistics or another scale"
+    )
+
+
+def _factors(left: Array, right: Array, axis: int) -> list[float] | None:
+    """What each output's kernel is multiplied by; None where that is not how the two differ, or is one for most."""
     import numpy as np
 
-    a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1).astype(np.float64) for side in (raw, right))
-    if a.shape[1] < 2:
+    a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1).astype(np.float64) for side in (left, right))
+    if a.shape != b.shape or a.shape[1] < 2 or a.shape[0] < 2:
         return None
-    factor = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
-    if likeness.gap(b, a * factor[:, None]) > 1e-5:
+    factors = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
+    if likeness.gap(b, a * factors[:, None]) > 1e-5:
         return None
-    return "each output's kernel is the unfolded one times a number that is not the normalisation's scale"
+    usual = float(np.median(factors))
+    own = np.abs(factors - usual) > 1e-6 * abs(usual)
+    return [float(factor) for factor in factors] if own.mean() > 0.5 else None

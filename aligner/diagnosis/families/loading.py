@@ -12,9 +12,11 @@ from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.weight_cause import (
     RELATED,
+    VAGUE,
     WeightCause,
     arrays_of,
     coarser,
+    differing,
     eight_bit,
     misfolded,
     settled,
@@ -88,6 +90,11 @@ class _Unloaded(WeightCause):
         many = self.whole and len(_weighted(survey)[0]) > 2
         words = None if misfolded(pair, role) else _stranger(pair, role, scene, sure=not many)
         return words if words and self.extent(survey) else None
+
+    def weight(self, pair: LayerPair) -> float:
+        """A normalisation of which some vectors were loaded is right but for the others: its own cause names those."""
+        partly = pair.candidate.operation.kind == "norm" and len(differing(pair)) < len(pair.roles)
+        return VAGUE if partly else 1.0
 
     @abstractmethod
     def extent(self, survey: Survey) -> bool:

@@ -9,12 +9,14 @@ from aligner.diagnosis.layers import LayerPair
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.weight_cause import (
+    VAGUE,
     WeightCause,
     allowance,
     arrays_of,
     coarser,
     differing,
     eight_bit,
+    folded_wrongly,
     misfolded,
     settled,
     versions,
@@ -109,6 +111,10 @@ class WeightsBatchNormFold(WeightCause):
         """The candidate's numbers follow from the reference's by another folding."""
         return misfolded(pair, role)
 
+    def weight(self, pair: LayerPair) -> float:
+        """A folding that is right and was given wrong numbers is the normalisation's fault."""
+        return 1.0 if any(folded_wrongly(pair, role) for role in differing(pair)) else VAGUE
+
 
 class WeightsBiasMissing(WeightCause):
     """The bias dropped, doubled or negated; the kernel is right."""
@@ -116,6 +122,10 @@ class WeightsBiasMissing(WeightCause):
     id: ClassVar[str] = "weights-bias-missing"
     prior: ClassVar[float] = 0.94
     advice: ClassVar[str] = "carry the bias over, once"
+
+    def weight(self, pair: LayerPair) -> float:
+        """The shift of a normalisation belongs to what it normalises with."""
+        return VAGUE if pair.candidate.operation.kind == "norm" else 1.0
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """Zeros, nothing, or a multiple of the reference's."""
