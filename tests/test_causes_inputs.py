@@ -7,7 +7,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from cause_models import Net, causes, image, proven  # noqa: E402
+from cause_models import Net, causes, edited, image, proven  # noqa: E402
 
 F = torch.nn.functional
 KERNEL = {"k": (4, 3, 3, 3), "b": (4,)}
@@ -46,3 +46,43 @@ def test_another_fault_of_inputs_is_not_taken_for_it(identifier):
 
 def test_the_same_input_is_clean():
     assert causes(model(lambda x: x), model(lambda x: x), PICTURE) == []
+
+
+def normalised(x):
+    return (x - MEAN) / STD
+
+
+def padded(x):
+    return F.pad(x, (1, 1, 1, 1))
+
+
+def from_last(x):
+    return x.permute(0, 3, 1, 2)
+
+
+def flipped(dimension, prepare, *, late):
+    return (lambda x: prepare(x).flip(dimension)) if late else (lambda x: prepare(x.flip(dimension)))
+
+
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("prepare", [normalised, padded])
+@pytest.mark.parametrize(("dimension", "identifier"), [(1, "input-channel-order"), (2, "spatial-flip")])
+def test_a_picture_prepared_by_the_model_is_still_one(prepare, late, dimension, identifier):
+    found = causes(model(prepare), model(flipped(dimension, prepare, late=late)), PICTURE)
+    assert proven(found)[:1] == [identifier], [(f.id, f.explained, f.evidence) for f in found]
+
+
+@pytest.mark.parametrize("prepare", [lambda x: x, normalised, from_last])
+def test_a_kernel_made_for_the_other_order_of_channels(prepare):
+    reference = model(prepare)
+    x = PICTURE.transpose(0, 2, 3, 1) if prepare is from_last else PICTURE
+    found = causes(reference, edited(reference, k=lambda k: k.flip(1)), np.ascontiguousarray(x))
+    assert proven(found)[:1] == ["input-channel-order"], [(f.id, f.explained, f.evidence) for f in found]
+
+
+def test_reversed_channels_further_in_are_no_order_of_the_input():
+    shapes = {"k": (4, 3, 3, 3), "b": (4,), "k2": (4, 4, 3, 3)}
+    reference = Net(lambda n, x: F.conv2d(F.relu(F.conv2d(x, n.k, n.b)), n.k2), **shapes)
+    found = causes(reference, edited(reference, k2=lambda k: k.flip(1)), PICTURE)
+    assert proven(found)[:1] == ["weights-permuted"], [(f.id, f.explained, f.evidence) for f in found]
+    assert "input-channel-order" not in proven(found)

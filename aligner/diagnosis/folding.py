@@ -100,7 +100,7 @@ def folded(part: Part, found: list[Layer]) -> list[Layer]:
         elif end is not None and (node.kind in _COPIES or _between_batches(node)):
             _carry(ends, node, end)
         elif end is not None and node.kind in _MOVES:
-            _carry(ends, node, _End(end.place, _moved(part, node, end.axis)))
+            _carry(ends, node, _End(end.place, moved_axis(part, node, end.axis)))
     return result
 
 
@@ -121,7 +121,7 @@ def _only_reader(part: Part, name: str) -> bool:
 
 
 def _channel_axis(part: Part, layer: Layer) -> int | None:
-    shape = _shape(part, layer.node.outputs[0]) if layer.node.outputs else None
+    shape = part.shape(layer.node.outputs[0]) if layer.node.outputs else None
     if shape is None:
         return None
     channels = layer.operation.settings.get("channels", part.graph.channels)
@@ -129,14 +129,14 @@ def _channel_axis(part: Part, layer: Layer) -> int | None:
     return len(shape) - 1 if last else min(1, len(shape) - 1)
 
 
-def _moved(part: Part, node: Node, axis: int | None) -> int | None:
+def moved_axis(part: Part, node: Node, axis: int | None) -> int | None:
     """Where a transposition, a reshape or a slice leaves an axis; None if that cannot be told."""
     if axis is None:
         return None
     perm = node.attributes.get("perm")
     if node.kind == "transpose":
         return perm.index(axis) if isinstance(perm, tuple) and axis in perm else None
-    shapes = [_shape(part, name) for name in (node.inputs[0], node.outputs[0])]
+    shapes = [part.shape(name) for name in (node.inputs[0], node.outputs[0])]
     if shapes[0] is None or shapes[1] is None or axis >= len(shapes[0]):
         return None
     size = shapes[0][axis]
@@ -144,13 +144,6 @@ def _moved(part: Part, node: Node, axis: int | None) -> int | None:
         return axis if len(shapes[0]) == len(shapes[1]) and shapes[1][axis] == size else None
     once = all(shape is not None and list(shape).count(size) == 1 for shape in shapes)
     return list(shapes[1]).index(size) if once else None
-
-
-def _shape(part: Part, name: str) -> tuple[int | None, ...] | None:
-    if name in part.values:
-        return tuple(part.values[name].shape)
-    known = part.graph.values.get(name)
-    return known.shape if known is not None else None
 
 
 def _with_norm(layer: Layer, norm: Layer, node: Node) -> Layer | None:
@@ -196,7 +189,7 @@ def _along(part: Part, node: Node, array: Array, channels: int, axis: int | None
 
     if array.size == 1:
         return array.reshape(1).astype(np.float64)
-    shape = _shape(part, node.outputs[0]) if node.outputs else None
+    shape = part.shape(node.outputs[0]) if node.outputs else None
     if array.size != channels:
         return None
     if axis is not None and shape is not None:

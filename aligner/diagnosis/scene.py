@@ -185,13 +185,20 @@ class Part:
             value = self.graph.values.get(name) if name else None
             if value is None or value.shape is None or self.constant(name):
                 continue
-            if node.kind in _PRINCIPAL and not self._varies(name):
+            if node.kind in _PRINCIPAL and not self.varies(name):
                 continue  # parameters that are computed: zeros would be taken for them
             dtype = np.int64 if "int" in (value.dtype or "") else np.float32
             found[name] = np.broadcast_to(dtype(0), [dim or 1 for dim in value.shape])
         return found
 
-    def _varies(self, name: str) -> bool:
+    def shape(self, name: str) -> tuple[int | None, ...] | None:
+        """A value's shape as it was seen, else as it is declared."""
+        if name in self.values:
+            return tuple(self.values[name].shape)
+        known = self.graph.values.get(name)
+        return known.shape if known is not None else None
+
+    def varies(self, name: str) -> bool:
         """Whether a value depends on the model's inputs."""
         if name not in self._varying:
             seen, names = set[str](), [name]

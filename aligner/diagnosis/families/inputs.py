@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.families.layout import moves
+from aligner.diagnosis.picture import channel_axis
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 
@@ -48,20 +49,26 @@ class InputCause(Cause):
         graph = scene.reference.graph
         for name in scene.reference.region.inputs or (scene.reference.output,):
             array = scene.reference.array(name)
-            if name not in graph.inputs or array is None or array.dtype.kind not in "fiu":
+            if array is None or array.dtype.kind not in "fiu" or not self.reaches(scene, name):
                 continue
-            itself = name == scene.reference.output
+            itself, fed = name == scene.reference.output, name in graph.inputs
             for words, build in self.transformations(array, scene, name):
                 yield Claim(
-                    f"the candidate is fed {words} at input {graph.values[name].name}",
+                    f"the candidate is fed {words} at input {graph.values[name].name}"
+                    if fed
+                    else f"{scene.where} reads the picture ({graph.values[name].name}) with {words}",
                     self.advice,
                     "with the input prepared as the reference's",
                     _fed(scene, name, build, itself=itself),
                     only_proven=True,
                     needed=0.98,
                     weight=1.0 if itself else self.inside,
-                    node=graph.values[name].name if itself else scene.where,
+                    node=graph.values[name].name if itself and fed else scene.where,
                 )
+
+    def reaches(self, scene: Scene, name: str) -> bool:
+        """Whether what this cause does to an input may be seen in a value that the region starts from."""
+        return name in scene.reference.graph.inputs
 
     def transformations(self, array: Array, scene: Scene, name: str) -> Transformations:
         """Words, and what the candidate would read."""
@@ -82,25 +89,25 @@ def _held(array: Array) -> Callable[[], Array | None]:
     return lambda: array
 
 
-def _channel_axis(array: Array, scene: Scene) -> int | None:
-    if array.ndim < 3:
-        return None
-    axis = array.ndim - 1 if scene.reference.graph.channels == "last" else 1
-    return axis if 2 <= array.shape[axis] <= 4 else None
-
-
 class InputChannelOrder(InputCause):
-    """BGR instead of RGB."""
+    """BGR instead of RGB, in the picture or in the kernel that reads it."""
 
     id: ClassVar[str] = "input-channel-order"
     prior: ClassVar[float] = 0.98
     inside: ClassVar[float] = 1.0
+    advice: ClassVar[str] = (
+        "give both sides RGB or both BGR: reorder the picture's channels, or the inputs of the kernel that reads them"
+    )
+
+    def reaches(self, scene: Scene, name: str) -> bool:
+        """The picture may be scaled, padded and turned before its channels are mixed."""
+        return channel_axis(scene.reference, name) is not None
 
     def transformations(self, array: Array, scene: Scene, name: str) -> Transformations:
         """Every order of up to four channels."""
         import numpy as np
 
-        axis = _channel_axis(array, scene)
+        axis = channel_axis(scene.reference, name)
         if axis is not None:
             for order in sorted(permutations(range(array.shape[axis])), reverse=True):
                 if order != tuple(range(array.shape[axis])):
@@ -133,7 +140,7 @@ class InputMeanStd(InputCause):
 
     def transformations(self, array: Array, scene: Scene, name: str) -> Transformations:
         """A factor and an offset for each channel, as they fit."""
-        axis = _channel_axis(array, scene)
+        axis = channel_axis(scene.reference, name)
         fitted = affine(scene, name, array, axis) if axis is not None else None
         if fitted is None or axis is None:
             return

@@ -201,7 +201,7 @@ class SpatialFlip(Cause):
         if scene.expected is None or not scene.gap > 0 or scene.expected.size > _LARGEST:
             return
         for axes in _flips(scene.expected):
-            yield self._claim(scene, axes, _constantly(np.flip(scene.expected, axes)))
+            yield self._claim(scene, axes, _constantly(np.flip(scene.expected, axes)), scene.expected.ndim)
         for name in scene.reference.region.inputs:
             array = scene.reference.array(name)
             if array is not None and array.size <= _LARGEST:
@@ -210,20 +210,33 @@ class SpatialFlip(Cause):
                         scene,
                         axes,
                         scene.swapped(scene.reference, name, np.flip(array, axes)),
+                        array.ndim,
                         f"what it reads ({name})",
                     )
 
     def _claim(
-        self, scene: Scene, axes: tuple[int, ...], predict: Callable[[], Array | None], what: str = "the tensor"
+        self,
+        scene: Scene,
+        axes: tuple[int, ...],
+        predict: Callable[[], Array | None],
+        rank: int,
+        what: str = "the tensor",
     ) -> Claim:
+        channels = (rank - 1 if scene.reference.graph.channels == "last" else 1) if rank in {4, 5} else None
+        mixed = channels in axes
         return Claim(
-            f"{scene.where} flips {what} along axes {axes}",
+            f"{scene.where} {'reverses the channels of' if mixed else 'flips'} {what} along axes {axes}",
             "remove the flip, or apply it on both sides",
             "with the flip taken back",
             predict,
             only_proven=True,
             needed=0.98,
+            weight=_UNLIKELY if mixed else 1.0,
         )
+
+
+_UNLIKELY = 0.9
+"""Weight of channels that are reversed: nobody mirrors those, so a cause that says why comes first."""
 
 
 def _flips(array: Array) -> Iterator[tuple[int, ...]]:
