@@ -41,7 +41,8 @@ class Claim:
     candidate's; 1: the candidate's, which should become the reference's); None where nothing can be recomputed.
     ``measured`` is a proof that the cause has made itself, where a distance says nothing (NaN, masks). ``change`` words
     it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``weight`` scales the cause's prior for what this
-    scene shows; a claim with ``only_proven`` is dropped when its prediction fails.
+    scene shows; a claim with ``only_proven`` is dropped when its prediction fails. ``written``: the two values stand in
+    the two graphs, and one is put in the other's place; where that explains all, guesses that fit as well are not said.
     """
 
     evidence: str
@@ -54,6 +55,7 @@ class Claim:
     measured: Proof | None = None
     node: str | None = None
     needed: float = PROVEN
+    written: bool = False
 
 
 class Cause(ABC):

@@ -131,6 +131,8 @@ def _best(found: list[_Held]) -> list[_Held]:
     close = [one for one in proven if one.proof is not None and one.proof.explained >= _as_good(top)]
     exact = [one for one in close if not one.cause.general]
     close = exact or close
+    if any(one.claim.written and one.proof is not None and one.proof.explained >= _NOTHING_LEFT for one in close):
+        close = [one for one in close if one.claim.written or not one.claim.only_proven]
     close.sort(key=lambda one: (one.cause.benign, -one.cause.prior * one.claim.weight))
     rest = sorted(
         (one for one in proven if one not in close and not one.cause.general),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.constant_operands import makers
 from aligner.diagnosis.families.elementwise import fitted_constant
 from aligner.diagnosis.replay.operation import Operation
 from aligner.diagnosis.scene import Part, Scene
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _STEPS = 5
+_MOVING = frozenset({"add", "where", "mul", "div", "sub", "cast", "identity", "reshape", "transpose"})
+"""What may lie between a product of matrices and the scaling of it."""
 
 
 def leads_to_softmax(graph: Graph, values: tuple[str, ...], steps: int = _STEPS) -> bool:
@@ -80,6 +83,19 @@ def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
         yield "inverts its mask", operation.with_data(left, -right)
 
 
+def _scales_scores(part: Part, node: Node) -> bool:
+    """Whether a softmax reads the product, and what is scaled are scores: a product of matrices lies behind it."""
+    if not leads_to_softmax(part.graph, node.outputs):
+        return False
+    made, names = makers(part), list(node.inputs)
+    for _ in range(_STEPS):
+        behind = [made[name] for name in names if name in made]
+        if any(each.kind in {"matmul", "attention"} for each in behind):
+            return True
+        names = [name for each in behind if each.kind in _MOVING for name in each.inputs]
+    return False
+
+
 def _claim(scene: Scene, part: Part, node: Node, words: str, changed: Operation, what: str, advice: str) -> Claim:
     who = "the candidate" if part.side == 0 else "the reference"
     return Claim(
@@ -117,6 +133,8 @@ class AttentionScale(Cause):
         for part, node, operation in scene.nodes("mul", "div", "matmul"):
             if not leads_to_softmax(part.graph, node.outputs):
                 continue
+            if operation.kind != "matmul" and not _scales_scores(part, node):
+                continue
             if operation.kind == "matmul":
                 for width in {operation.data[0].shape[-1]}:
                     for scale in (math.sqrt(width), 1 / math.sqrt(width)):
@@ -129,4 +147,5 @@ class AttentionScale(Cause):
                     data = list(operation.data)
                     data[place] = data[place] * 0 + fitted
                     changed = operation.with_data(*data)
-                    yield _claim(scene, part, node, f"scales by {fitted:.4g}", changed, "the scale", advice)
+                    claim = _claim(scene, part, node, f"scales by {fitted:.4g}", changed, "the scale", advice)
+                    yield replace(claim, written=scene.partner(part, node) is not None)

@@ -8,9 +8,18 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.diagnosis.cause import Cause, Claim
-from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Part, Scene
+from aligner.diagnosis.cause import Cause, Claim, Proof
+from aligner.diagnosis.constant_operands import (
+    ConstantOperand,
+    constant_pairs,
+    differ,
+    how_far,
+    in_candidates_form,
+    relation,
+    same_tables,
+)
+from aligner.diagnosis.replay.operation import Operation, Unsupported
+from aligner.diagnosis.scene import Part, Scene, change_node
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node
 
@@ -21,6 +30,8 @@ if TYPE_CHECKING:
 
 _WRITTEN = 1.1
 """Numbers that stand in both graphs and differ say more than a hypothesis that fits as well."""
+_DERIVED = 0.7
+"""Of constants that are computed, a cause that knows by what says more."""
 _BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
 
 
@@ -64,32 +75,15 @@ class ConstantChanged(Cause):
 
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
         """The reference's constants in the candidate's nodes; then the factor or offset that the outputs show."""
-        if not scene.gap > 0:
+        if scene.expected is None or scene.found is None:
             return
-        for node in scene.candidate.of_kind(*_BINARY):
-            mine, partner = scene.candidate.operation(node), scene.partner(scene.candidate, node)
-            if mine is None or partner is None or len(mine.data) != 2:
+        for mine, theirs in constant_pairs(scene):
+            right = in_candidates_form(scene, mine, theirs)
+            if right is None or not differ(mine.array, right) or same_tables(scene, mine, theirs):
                 continue
-            theirs = partner[1]
-            for place in (0, 1):
-                if place >= len(theirs.data) or not is_constant(scene.candidate, node, place, mine):
-                    continue
-                if not is_constant(scene.reference, partner[0], place, theirs):
-                    continue
-                wrong, right = mine.data[place], theirs.data[place]
-                if right.size == wrong.size and _differ(wrong, right):
-                    data = list(mine.data)
-                    data[place] = right.reshape(wrong.shape)
-                    yield Claim(
-                        f"the constant of {node.name} is {_shown(wrong)}, the reference's {_shown(right)}",
-                        f"give {node.name} the constant {_shown(right)}",
-                        f"with {_shown(right)} instead of {_shown(wrong)}",
-                        scene.replaced(scene.candidate, node, mine.with_data(*data)),
-                        side=1,
-                        weight=_WRITTEN,
-                        node=node.name,
-                    )
-        yield from self._solved(scene)
+            yield _written(scene, mine, theirs, right)
+        if scene.gap > 0:
+            yield from self._solved(scene)
 
     def _solved(self, scene: Scene) -> Iterator[Claim]:
         """A constant of either side replaced by the number that fits best."""
@@ -126,14 +120,83 @@ def is_constant(part: Part, node: Node, place: int, operation: Operation) -> boo
     return place < len(names) and part.constant(names[place])
 
 
-def _differ(left: Array, right: Array) -> bool:
+def _written(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array) -> Claim:
+    """The claim that the two constants should be one."""
+    node, other = mine.node, mine.replaced_by(right)
+    evidence, suggestion, change = _words(scene, mine, theirs, right)
+    simple = mine.array.size > 1 and relation(mine.array, right) is not None
+    as_stored = mine.stored and theirs.stored
+    claim = Claim(
+        evidence,
+        suggestion,
+        change,
+        scene.replaced(scene.candidate, node, other),
+        side=1,
+        weight=_WRITTEN if as_stored else _DERIVED,
+        only_proven=not as_stored,
+        node=node.name,
+        written=as_stored and not simple,
+    )
+    return _where_infinite(scene, node, other, claim)
+
+
+def _words(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array) -> tuple[str, str, str]:
+    """Evidence, suggestion and change."""
+    wrong, node = mine.array, mine.node
+    if wrong.size == 1 and right.size == 1:
+        was, should = (f"{float(each.reshape(-1)[0]):.6g}" for each in (wrong, right))
+        what = "fill value" if node.kind == "where" and mine.place else "constant"
+        return (
+            f"the {what} of {node.name} is {was}, the reference's {should}",
+            f"give {node.name} the {what} {should}",
+            f"with {should} instead of {was}",
+        )
+    names = _called(scene.candidate, mine), _called(scene.reference, theirs)
+    how = relation(wrong, right)
+    far = f"{how}, {how_far(wrong, right)}" if how else how_far(wrong, right)
+    return (
+        f"{node.name} reads {names[0]}, the reference {names[1]}: {far}",
+        f"store the reference's values of {names[1]} there: export again once the buffer holds its final values",
+        f"with {names[1]} of the reference in its place",
+    )
+
+
+def _called(part: Part, operand: ConstantOperand) -> str:
+    """A constant by the names of the weights it is made of."""
+    names = [part.graph.weights[name].name for name in operand.sources]
+    if not names or operand.name is None:
+        return "a constant"
+    return names[0] if operand.stored else f"{operand.name} (computed from {', '.join(names[:2])})"
+
+
+def _where_infinite(scene: Scene, node: Node, other: Operation, claim: Claim) -> Claim:
+    """The claim with a proof that counts elements, where one side alone is infinite and a distance says nothing."""
     import numpy as np
 
-    return not np.allclose(left.reshape(-1), right.reshape(-1), rtol=1e-6, atol=0)
+    expected, found, part = scene.expected, scene.found, scene.candidate
+    if expected is None or found is None or (np.isfinite(expected) == np.isfinite(found)).all():
+        return claim
+    try:
+        again = scene.in_order(part.replay(change_node(node, lambda operation: operation)), 1)
+        changed = scene.in_order(part.replay(change_node(node, lambda _: other)), 1)
+    except Unsupported:
+        return replace(claim, predict=None)
+    if again is None or changed is None or _unlike(again, found).any():
+        return replace(claim, predict=None)
+    before, after = int(_unlike(found, expected).sum()), int(_unlike(changed, expected).sum())
+    left = (
+        f"{after} of {before} elements that differed are left"
+        if after
+        else f"all {before} elements that differed agree"
+    )
+    text = f"{claim.evidence}; {claim.change} {left}, infinite ones included"
+    return replace(claim, evidence=text, change="", measured=Proof(1 - after / max(before, 1), math.inf, 0.0))
 
 
-def _shown(array: Array) -> str:
-    return f"{float(array.reshape(-1)[0]):.6g}" if array.size == 1 else f"another vector of {array.size}"
+def _unlike(left: Array, right: Array) -> Array:
+    import numpy as np
+
+    return ~np.isclose(left.astype(np.float64), right.astype(np.float64), rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def fitted_constant(scene: Scene, part: Part, node: Node, operation: Operation, place: int) -> float | None:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.constant_operands import constant_sources, constants_of, makers, operand_name
 from aligner.diagnosis.replay.operation import Operation
 from aligner.diagnosis.scene import Change, Scene, in_order
 from aligner.diagnosis.survey import Survey
@@ -31,23 +32,26 @@ class TraceBakedConstant(Cause):
         if not scene.gap > 0:
             return
         yield from self._cut_off(scene)
+        made = makers(scene.reference), makers(scene.candidate)
         for node in scene.reference.of_kind(*_BINARY, "where", "matmul", "resize"):
             operation, partner = scene.reference.operation(node), scene.partner(scene.reference, node)
             if operation is None or partner is None or len(operation.data) < 2:
                 continue
-            names = [name for name in node.inputs if name]
+            own = constants_of(scene.reference, node, operation, made[0])
+            if own and len(own) >= len(constants_of(scene.candidate, *partner, made[1])):
+                continue  # the candidate's constant answers the reference's
             for place, operand in enumerate(operation.data):
-                if place >= len(names) or scene.reference.constant(names[place]):
+                name = operand_name(scene.reference, node, operation, place)
+                if name is None or constant_sources(scene.reference, name, made[0]) is not None:
                     continue
-                frozen = _frozen(scene, partner[0], partner[1], operand.size)
+                frozen = _frozen(scene, *partner, place, operand.size)
                 if frozen is None or (operand.size > 1 and frozen.size != operand.size):
                     continue
                 data = list(operation.data)
                 data[place] = frozen if frozen.size == 1 else frozen.reshape(operand.shape)
                 seen = f"{float(frozen.reshape(-1)[0]):.6g}" if frozen.size == 1 else f"a tensor of {frozen.size}"
                 yield Claim(
-                    f"{partner[0].name} reads a constant, {seen}, where the reference computes {names[place]} from "
-                    "its input",
+                    f"{partner[0].name} reads a constant, {seen}, where the reference computes {name} from its input",
                     "keep the value in the graph: no .item(), float(), int() or numpy on tensors while tracing",
                     "with the computed value instead of the constant",
                     scene.replaced(scene.reference, node, operation.with_data(*data)),
@@ -58,6 +62,7 @@ class TraceBakedConstant(Cause):
 
     def _cut_off(self, scene: Scene) -> Iterator[Claim]:
         """A constant of the candidate that is as large as something the reference reads or computes here."""
+        made = makers(scene.reference)
         for weight in scene.candidate.region.weights:
             baked = scene.candidate.weight(weight)
             if baked is None or baked.size < 2 or baked.dtype.kind != "f":
@@ -67,6 +72,8 @@ class TraceBakedConstant(Cause):
                 array = scene.reference.array(name)
                 if array is None or array.size != baked.size or name == scene.reference.output:
                     continue
+                if constant_sources(scene.reference, name, made) is not None:
+                    continue  # a table that differs is no computation that was lost
                 moved = in_order(baked, None, array.shape)
                 if moved is not None:
                     yield Claim(
@@ -79,8 +86,11 @@ class TraceBakedConstant(Cause):
                     )
 
 
-def _frozen(scene: Scene, node: Node, operation: Operation, size: int) -> Array | None:
+def _frozen(scene: Scene, node: Node, operation: Operation, place: int, size: int) -> Array | None:
     names = [name for name in node.inputs if name]
+    if operation.kind == "where":
+        name = operand_name(scene.candidate, node, operation, place) if place < len(operation.data) else ""
+        return operation.data[place] if name is None or scene.candidate.constant(name) else None
     if len(names) < 2 and len(operation.data) == 2:
         return operation.data[1]
     for name in names:

@@ -248,6 +248,9 @@ def read_where(call: Call) -> Operation:
     if call.word.startswith("masked_fill") and len(data) >= 2:
         value = data[2] if len(data) > 2 else np.asarray(call.number("value", default=0.0))
         return Operation("where", {}, (data[1], value, data[0]))
+    for place, names in ((1, ("self", "input")), (2, ("other",))):
+        if len(data) < 3 and any(isinstance(call.attributes.get(name), (int, float)) for name in names):
+            data.insert(place, np.asarray(call.number(*names, default=0.0)))
     if len(data) != 3:
         raise Unsupported(call.node.op)
     return Operation("where", {}, (data[0], data[1], data[2]))
