@@ -211,6 +211,16 @@ def test_of_two_foldings_with_other_numbers_the_words_are_of_folding():
     assert found[0].id == "weights-bn-fold", [(f.id, f.evidence) for f in found]
 
 
+def spelled_norm(epsilon, root=torch.sqrt):
+    return lambda n, x: x * 0.05 / root((x * 0.05).pow(2).mean(-1, keepdim=True) + epsilon)
+
+
+@pytest.mark.parametrize(("root", "identifier"), [(torch.sqrt, "norm-epsilon"), (torch.exp, "constant-changed")])
+def test_a_small_summand_under_a_root_is_an_epsilon(root, identifier):
+    first, *_ = Case(spelled_norm(1e-5, root), spelled_norm(1e-3, root), {}, "").run()
+    assert (first.id, first.explained is not None) == (identifier, True), first
+
+
 def pooled(**settings):
     return lambda n, x: torch.tanh(F.max_pool2d(x, 3, 2, **settings))
 

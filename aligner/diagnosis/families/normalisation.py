@@ -8,9 +8,10 @@ from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.constant_operands import constant_pairs
 from aligner.diagnosis.replay.operation import Operation
 from aligner.diagnosis.scene import Part, Scene, change_node, distance
-from aligner.diagnosis.setting_cause import SettingCause
+from aligner.diagnosis.setting_cause import SettingCause, alike
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node
 
@@ -37,8 +38,9 @@ class NormEpsilon(SettingCause):
                 yield {"epsilon": epsilon}
 
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
-        """The settings first; then the value that explains most."""
+        """The settings, also where a norm is spelled out; then the value that explains most."""
         yield from super().claims(scene, survey)
+        yield from _spelled_out(scene)
         if scene.gap > 0:
             for part, node, operation in scene.nodes("norm"):
                 epsilon = _solved(scene, part, node)
@@ -54,6 +56,44 @@ class NormEpsilon(SettingCause):
                         only_proven=True,
                         needed=0.98,
                     )
+
+
+_LARGEST_EPSILON = 0.1
+
+
+def _spelled_out(scene: Scene) -> Iterator[Claim]:
+    """Small numbers added under a root, as norms do that are made of single nodes."""
+    for mine, theirs in constant_pairs(scene):
+        if mine.node.kind != "add" or mine.array.size != 1 or theirs.array.size != 1:
+            continue
+        wrong, right = (float(one.array.reshape(())) for one in (mine, theirs))
+        node, other = mine.node, theirs.node
+        under = _under_root(scene.candidate, node) and _under_root(scene.reference, other)
+        if under and 0 <= min(wrong, right) < max(wrong, right) <= _LARGEST_EPSILON and not alike(wrong, right):
+            yield Claim(
+                f"epsilon {wrong:.6g} in {node.op} {node.name}, {right:.6g} in the reference's {other.op}",
+                f"give {node.name} epsilon {right:.6g}",
+                f"with epsilon {right:.6g} instead of {wrong:.6g}",
+                scene.replaced(scene.candidate, node, mine.replaced_by(mine.array * 0 + right)),
+                side=1,
+                node=node.name,
+                only_proven=not mine.stored,
+                written=mine.stored,
+            )
+
+
+def _under_root(part: Part, node: Node) -> bool:
+    """Whether a square root is all that a node's output goes through."""
+    readers = [other for other in part.graph.nodes if set(node.outputs) & set(other.inputs)]
+    return bool(readers) and all(other.kind == "sqrt" or _is_root(part, other) for other in readers)
+
+
+def _is_root(part: Part, node: Node) -> bool:
+    if "rsqrt" in node.op.lower():
+        return True
+    operation = part.operation(node) if node.kind == "pow" else None
+    exponent = operation.data[-1] if operation is not None and len(operation.data) == 2 else None
+    return exponent is not None and exponent.size == 1 and abs(float(exponent.reshape(()))) == 0.5
 
 
 def _epsilon_prediction(scene: Scene, part: Part, node: Node, epsilon: float) -> Callable[[], Array | None]:
