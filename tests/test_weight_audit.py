@@ -374,6 +374,91 @@ def test_command_writes_json(shell, network):
     assert (changed["reference"]["name"], changed["relative"], changed["fresh"]) == ("second", 1.0, True)
 
 
+TURNED = {
+    "transposed": lambda own: own.update(first=own["first"].T.copy()),
+    "flipped": lambda own: own.update(first=own["first"][:, ::-1].copy()),
+    "permuted": lambda own: own.update(first=own["first"][:, [3, 1, 0, 2, 7, 6, 5, 4]]),
+}
+
+
+@requires_onnx
+@pytest.mark.parametrize("word", TURNED)
+def test_numbers_in_another_order_are_a_finding(shell, network, word):
+    outcome = shell("weights", network("a.onnx"), network("b.onnx", TURNED[word]), "--json", "-")
+    document = json.loads(outcome.out)
+    assert outcome.code == 1
+    (changed,) = [weight for weight in document["weights"] if weight["status"] == "changed"]
+    assert changed["reference"]["name"] == "first"
+    assert set(changed["transforms"]) <= {"flipped", "permuted"} if word == "flipped" else [word]
+    assert changed["relative"] > 0.1
+    assert "an order that the graph does not undo: first (" in document["notes"][0]
+
+
+@requires_onnx
+def test_an_order_that_the_next_layer_undoes_is_none(shell, network):
+    order = [3, 1, 0, 2, 7, 6, 5, 4]
+
+    def shuffle(own):
+        own.update(first=own["first"][:, order], bias=own["bias"][order], second=own["second"][order])
+
+    outcome = shell("weights", network("a.onnx"), network("b.onnx", shuffle))
+    assert outcome.code == 0, outcome.out
+    assert outcome.out.startswith("matched 3, changed 0, missing 0, fresh 0")
+    assert "both models compute the same" in " ".join(outcome.out.split())
+
+
+@pytest.fixture
+def linear(tmp_path):
+    """linear(name, op, matrix, **attributes) writes one product with a stored square matrix."""
+    import onnx
+
+    def save(name, op, matrix, **attributes):
+        nodes = [models.node(op, ["x", "w"], ["y"], "layer", **attributes)]
+        graph = nodes, [models.value("x", 1, [1, 8])], [models.value("y", 1, [1, 8])], models.weights(w=matrix)
+        onnx.save(models.model(*graph), tmp_path / name)
+        return name
+
+    return save
+
+
+@requires_onnx
+def test_a_layout_that_the_operation_defines_is_no_finding(shell, linear):
+    matrix = trained(8, 8)
+    reference = linear("a.onnx", "MatMul", matrix)
+    assert shell("weights", reference, linear("b.onnx", "Gemm", matrix.T.copy(), transB=1)).code == 0
+    assert shell("weights", reference, linear("c.onnx", "Gemm", matrix)).code == 0
+    for name, stored, attributes in (("d.onnx", matrix, {"transB": 1}), ("e.onnx", matrix.T.copy(), {})):
+        outcome = shell("weights", reference, linear(name, "Gemm", stored, **attributes))
+        assert outcome.code == 1
+        assert "changed 1" in outcome.out
+
+
+@requires_torch
+@requires_onnx
+def test_kernels_in_another_order_are_found_through_a_fold(tmp_path):
+    import torch
+
+    from aligner.api.weighing import weigh
+
+    def build(order):
+        torch.manual_seed(0)
+        layers = torch.nn.Conv2d(3, 6, 3), torch.nn.BatchNorm2d(6), torch.nn.Conv2d(6, 6, 3)
+        layers[0].weight.data = layers[0].weight.data[order]
+        layers[1].running_var.data = torch.rand(6) + 0.5
+        return torch.nn.Sequential(*layers).eval()
+
+    x = np.random.default_rng(0).random((1, 3, 8, 8), dtype=np.float32)
+    for name, order in (("plain", range(6)), ("moved", [1, 0, 2, 5, 4, 3])):
+        model = build(list(order))
+        torch.onnx.export(model, (torch.from_numpy(x),), str(tmp_path / f"{name}.onnx"), dynamo=False)
+    assert weigh(build(list(range(6))), tmp_path / "plain.onnx", x).exit_code == 0
+    found = weigh(build(list(range(6))), tmp_path / "moved.onnx", x)
+    assert found.exit_code == 1
+    changed = {match.reference.name for match in found.matches if match.status == "changed"}
+    assert "0.weight" in changed
+    assert not changed & {"2.weight", "2.bias"}
+
+
 @requires_onnx
 def test_command_refuses_what_is_no_model(shell, network, tmp_path):
     tmp_path.joinpath("no.onnx").write_bytes(b"nothing")
@@ -422,6 +507,9 @@ def test_a_comparison_that_diverges_says_what_became_of_the_weights(tmp_path):
     other.load_state_dict(model.state_dict())
     x = torch.rand(2, 4).numpy()
     assert aligner.compare(model, other, x).comparison.weights is None
+    turned = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 8)).eval()
+    turned.load_state_dict({**model.state_dict(), "2.weight": model[2].weight.T})
+    assert aligner.compare(model, turned, x).comparison.weights.changed == ("2.weight",)
     other[2].weight.data.mul_(1.5)
     found = aligner.compare(model, other, x).comparison
     assert found.weights is not None

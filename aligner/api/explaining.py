@@ -42,7 +42,7 @@ def explained(
     if alignment is None:
         return Explanation(causes)
     with clock.phase("weigh"):
-        weights = tally(sides, alignment)
+        weights = tally(sides, alignment, {w for item in culprits for w in item.pair.candidate_region.weights})
     with clock.phase("draw"):
         parts = dissections(graphs, guilty, evidence)
         pictures = previews(passes, *ends, graphs[0].channels)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from aligner.alignment.engine import align
@@ -13,7 +14,8 @@ from aligner.api.fed_values import fed_pairs, unfed_pairs
 from aligner.api.given_inputs import input_items
 from aligner.api.matching import MatchOptions, feed, opened, read_static
 from aligner.api.side import OpenSide
-from aligner.errors import AlignerError, ComparisonError
+from aligner.api.weight_places import Misplaced, misplaced, same_outputs
+from aligner.errors import AlignerError, ComparisonError, listing
 from aligner.inputs import PreparedFeeds
 from aligner.records import progress
 from aligner.records.alignment import Alignment
@@ -31,7 +33,8 @@ def weigh(
     """Audit the weights of two models.
 
     Live modules run once, fed ``inputs`` or random numbers, to be read at all; any model runs once if weights stay open
-    that constant folding may have turned into others. Raises AlignerError where a model cannot be read.
+    that constant folding may have turned into others, or reach their nodes in another order. Raises AlignerError where
+    a model cannot be read.
     """
     options = options or MatchOptions()
     with opened(reference, candidate, options) as sides:
@@ -58,21 +61,63 @@ def _audit(
     alignment = align(left.graph, right.graph, inputs=given, method=options.align_by)
     matches = audit(left.graph, right.graph, alignment)
     computed = [unfolded(side.graph) for side in sides]
-    if all(match.status == "matched" for match in matches) or not any(computed):
+    if any(match.status != "matched" for match in matches) and any(computed):
+        try:
+            fed = fed or feed(sides, inputs, options)
+            matches = _with_constants(sides, alignment, computed)
+        except AlignerError as error:
+            notes.append(f"what constant folding made of weights was not looked at: {error.what}")
+    moved = misplaced((left.graph, right.graph), alignment, matches)
+    if not moved:
         return matches
+    stored = {
+        matches[place].candidate: f"{_name(matches[place])} ({one.words})" for place, one in reversed(moved.items())
+    }
+    told = listing(reversed(stored.values()))
     try:
-        if fed is None:
-            feed(sides, inputs, options)
-        constants = [_constants(side, values) for side, values in zip(sides, computed, strict=True)]
+        fed = fed or feed(sides, inputs, options)
+        if same_outputs(sides, alignment):
+            notes.append(f"in another order, and both models compute the same from one input: {told}")
+            return matches
+        notes.append(f"the reference's numbers in an order that the graph does not undo: {told}")
     except AlignerError as error:
-        notes.append(f"what constant folding made of weights was not looked at: {error.what}")
-        return matches
+        notes.append(f"in another order, and whether the graph undoes it could not be tried: {told}; {error.what}")
+    return _marked(matches, moved)
+
+
+def _with_constants(sides: Sides, alignment: Alignment, computed: Sequence[Collection[str]]) -> tuple[WeightMatch, ...]:
+    """The audit once a run has shown what constant folding would make of weights."""
+    shown = [_constants(side, values) for side, values in zip(sides, computed, strict=True)]
     progress.enter("", "pairing weights")
-    return audit(left.graph, right.graph, alignment, reference_constants=constants[0], candidate_constants=constants[1])
+    left, right = sides
+    return audit(left.graph, right.graph, alignment, reference_constants=shown[0], candidate_constants=shown[1])
 
 
-def tally(sides: Sides, alignment: Alignment) -> WeightTally | None:
-    """What became of the weights of two models that have been paired; None above a size that takes long to read."""
+def _marked(matches: Sequence[WeightMatch], moved: Mapping[int, Misplaced]) -> tuple[WeightMatch, ...]:
+    """The matches, those that stand in another order as changed."""
+    marked = list(matches)
+    for place, one in moved.items():
+        marked[place] = replace(
+            marked[place],
+            status="changed",
+            transforms=one.transforms,
+            axes=one.axes,
+            relative=one.relative,
+            correlation=one.correlation,
+        )
+    return tuple(marked)
+
+
+def _name(match: WeightMatch) -> str:
+    stored = match.reference or match.candidate
+    return stored.name if stored is not None else ""
+
+
+def tally(sides: Sides, alignment: Alignment, suspects: Collection[str] = ()) -> WeightTally | None:
+    """What became of the weights of two models that have been paired; None above a size that takes long to read.
+
+    ``suspects`` are ids of the candidate's weights in culprits: among those, another order is a change.
+    """
     size = sum(math.prod(weight.shape) for side in sides for weight in side.graph.weights.values())
     if not 0 < size <= _MOST:
         return None
@@ -80,12 +125,11 @@ def tally(sides: Sides, alignment: Alignment) -> WeightTally | None:
     left, right = (side.graph for side in sides)
     matches = audit(left, right, alignment)
     if any(match.status == "missing" for match in matches):
-        constants = [_constants(side, unfolded(side.graph)) for side in sides]
-        matches = audit(left, right, alignment, reference_constants=constants[0], candidate_constants=constants[1])
+        matches = _with_constants(sides, alignment, [unfolded(side.graph) for side in sides])
+    matches = _marked(matches, misplaced((left, right), alignment, matches, suspects))
     names: dict[str, list[str]] = {"matched": [], "changed": [], "missing": [], "extra": []}
     for match in matches:
-        stored = match.reference or match.candidate
-        names[match.status].append(stored.name if stored is not None else "")
+        names[match.status].append(_name(match))
     return WeightTally(len(names["matched"]), tuple(names["changed"]), tuple(names["missing"]), len(names["extra"]))
 
 

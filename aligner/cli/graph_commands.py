@@ -85,7 +85,8 @@ def match(reference: str, candidate: str, **given: Any) -> int:
 def weights(reference: str, candidate: str, **given: Any) -> int:
     """Show what became of each weight: matched, changed, missing, never loaded.
 
-    Exit codes: 0 where every weight of the reference is in the candidate, 1 where not, 2 could not compare.
+    Exit codes: 0 where every weight of the reference is in the candidate, in an order that its graph reads or undoes, 1
+    where not, 2 could not compare.
     """
     from aligner.api.weighing import weigh
 

@@ -36,7 +36,8 @@ class WeightMatch:
 
     ``transforms`` say what a converter did to it: "same", "transposed", "reshaped", "flipped", "permuted" (the same
     numbers in another order), "concatenated", "split", "shared", "BN-folded", "scale-folded", "constant-folded",
-    "cast", "dequantised"; of a changed one "scaled ×1.5" says that it is a multiple. ``axes`` carries the
+    "cast", "dequantised"; of a changed one "scaled ×1.5" says that it is a multiple, and "transposed", "flipped" or
+    "permuted" in what order its node reads the reference's own numbers. ``axes`` carries the
     reference into the candidate's axis order. ``relative`` is ‖candidate − reference‖ / ‖reference‖ after all that;
     ``rule`` says what paired the two: "name", "structure", "values" or "order". ``fresh``: the candidate's numbers
     look as if an initialiser had just drawn them and have nothing to do with the reference's.

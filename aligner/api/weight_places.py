@@ -1,0 +1,209 @@
+"""Weights that hold the reference's numbers in an order that the node which reads them does not undo.
+
+A layout that an operation defines (the rows of a Gemm's ``transB``, a TFLite kernel's channels last, the gates of a
+cell) is none: both weights are carried into the layout that all frameworks share here, and compared there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import TYPE_CHECKING
+
+from aligner.alignment.fingerprint import EXACT, ROUNDED, fingerprint, fingerprint_of
+from aligner.alignment.skeleton import read
+from aligner.alignment.weight_relation import CAST, NARROW, Numbers, relate
+from aligner.api.side import OpenSide
+from aligner.diagnosis import likeness
+from aligner.diagnosis.layers import LayerPair, layer_pairs
+from aligner.diagnosis.replay.operation import Unsupported
+from aligner.diagnosis.scene import Scene
+from aligner.diagnosis.weight_cause import versions
+from aligner.diagnosis.weight_order import moved
+from aligner.records.alignment import Alignment, PairedValues, Region
+from aligner.records.axis_order import to_reference
+from aligner.records.graph import Graph, Node
+from aligner.records.measurement import Measured
+from aligner.records.weight import StoredWeight, WeightMatch
+
+if TYPE_CHECKING:
+    from aligner.alignment.fingerprint import Fingerprint
+
+MOVES = frozenset({"transposed", "flipped", "permuted"})
+"""Words for another order of the same numbers."""
+_UNREAD = frozenset({"concatenated", "split", "constant-folded"})
+"""What has no single counterpart to be held against."""
+_BLOCKED = "nchwc"
+_MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError, MemoryError)
+
+
+@dataclass(frozen=True, slots=True)
+class Misplaced:
+    """How the candidate's numbers stand to the reference's as their nodes read them; ``words`` spell it out."""
+
+    transforms: tuple[str, ...]
+    """None where the numbers are in place."""
+    axes: tuple[int, ...] | None
+    relative: float
+    correlation: float
+    words: str
+
+
+def misplaced(
+    graphs: tuple[Graph, Graph],
+    alignment: Alignment,
+    matches: Sequence[WeightMatch],
+    among: Collection[str] | None = None,
+) -> dict[int, Misplaced]:
+    """Matches, by their places, whose numbers reach the two nodes in different orders; ``among`` are candidate's ids.
+
+    Looks at those only that were found in another order, or that are as long along one axis as along another. What
+    the graphs' other nodes do about it is not seen here.
+    """
+    chosen = [place for place, match in enumerate(matches) if _may_be(match, among)]
+    if not chosen:
+        return {}
+    readers = _readers(graphs[0]), _readers(graphs[1])
+    found = {}
+    for place in chosen:
+        one = _look(graphs, alignment, matches[place], readers)
+        if one is not None:
+            found[place] = one
+    return found
+
+
+def _may_be(match: WeightMatch, among: Collection[str] | None) -> bool:
+    if match.status != "matched" or match.reference is None or match.candidate is None:
+        return False
+    if among is not None and match.candidate.id not in among:
+        return False
+    if _UNREAD & set(match.transforms):
+        return False
+    sizes = [dim for dim in match.reference.shape if dim != 1]
+    return bool(MOVES & set(match.transforms)) or len(set(sizes)) < len(sizes)
+
+
+Readers = Mapping[str, Sequence[Node]]
+
+
+def _readers(graph: Graph) -> Readers:
+    found: dict[str, list[Node]] = defaultdict(list)
+    skeleton = read(graph, {})
+    for node in skeleton.compute:
+        for root in dict.fromkeys(skeleton.weight_roots(node)):
+            found[root].append(node)
+    return found
+
+
+def _look(
+    graphs: tuple[Graph, Graph], alignment: Alignment, match: WeightMatch, readers: tuple[Readers, Readers]
+) -> Misplaced | None:
+    """What the first pair of nodes says that could be read; the whole regions, where folds are, if no node can."""
+    for pair in _scenes(alignment, match, readers):
+        try:
+            scene = Scene(graphs, Measured(pair, None, None, None, None), None)
+            if any(_BLOCKED in node.op for part in scene.parts for node in part.nodes):
+                return None
+            found = [one for layer in layer_pairs(scene) for one in _of_layer(scene, layer, match)]
+        except _MISFITS:
+            continue
+        if found:
+            return next((one for one in found if one.transforms), None)
+    return None
+
+
+def _scenes(alignment: Alignment, match: WeightMatch, readers: tuple[Readers, Readers]) -> Iterator[PairedValues]:
+    """The nodes that read the weight on both sides, those of one kind beside each other; then the regions around."""
+    assert match.reference is not None and match.candidate is not None
+    mine, theirs = (
+        side.get(weight.id, ()) for side, weight in zip(readers, (match.reference, match.candidate), strict=True)
+    )
+    for kind in dict.fromkeys(node.kind for node in theirs):
+        left, right = ([node for node in side if node.kind == kind] for side in (mine, theirs))
+        for node, other in zip(left, right, strict=False):
+            yield _alone(node, other)
+    if len(mine) == len(theirs) == 1 and mine[0].kind != theirs[0].kind:
+        yield _alone(mine[0], theirs[0])
+    for pair in alignment.pairs:
+        if match.reference.id in pair.reference_region.weights and match.candidate.id in pair.candidate_region.weights:
+            yield pair
+
+
+def _alone(node: Node, other: Node) -> PairedValues:
+    regions = [Region((one.index,), one.weights, one.inputs) for one in (node, other)]
+    return PairedValues(
+        node.outputs[0], other.outputs[0], "weights", 1.0, reference_region=regions[0], candidate_region=regions[1]
+    )
+
+
+def _of_layer(scene: Scene, pair: LayerPair, match: WeightMatch) -> Iterator[Misplaced]:
+    """One answer for each parameter that holds the weight's numbers; without transforms where they are in place."""
+    assert match.reference is not None and match.candidate is not None
+    for role in pair.roles:
+        for left, right in versions(pair, role):
+            sides = [Numbers(left, match.reference.dtype), Numbers(right, match.candidate.dtype)]
+            if not _holds(scene, match.candidate, right):
+                continue
+            gap = likeness.gap(left, right)
+            relation = None if gap <= CAST else relate(*sides, numbers_agree=_agree(sides[0], sides[1]))
+            words = tuple(word for word in relation.transforms if word in MOVES) if relation is not None else ()
+            if relation is None or (relation.matched and not words):
+                yield Misplaced((), None, gap, 1.0, "")
+            elif relation.matched:
+                told = moved(pair, role, scene) or " and ".join(words)
+                words = (*(word for word in match.transforms if word.endswith("-folded")), *words)
+                yield Misplaced(words, relation.axes, gap, likeness.correlation(left, right), told)
+            else:
+                continue
+            break
+
+
+def _holds(scene: Scene, stored: StoredWeight, array: object) -> bool:
+    """Whether a parameter is the stored weight, as its numbers tell: another of the node's may have its size."""
+    import numpy as np
+
+    weight = scene.candidate.graph.weights.get(stored.id)
+    if weight is None or prod(weight.shape) != np.size(array):  # type: ignore[arg-type]
+        return False
+    return _alike(fingerprint_of(weight), fingerprint(np.asarray(array)), ROUNDED)
+
+
+def _agree(left: Numbers, right: Numbers) -> bool:
+    narrow = any(side.dtype.startswith(NARROW) for side in (left, right))
+    return _alike(fingerprint(left.array), fingerprint(right.array), ROUNDED if narrow else EXACT)
+
+
+def _alike(left: Fingerprint | None, right: Fingerprint | None, within: float) -> bool:
+    return left is not None and right is not None and left.telling and left.distance(right) <= within
+
+
+_OUTPUTS_APART = {"int": 0.2, "narrow": 1e-2, "": 1e-3}
+"""Relative distance of outputs up to which two models compute the same, by how the candidate keeps its weights."""
+
+
+def same_outputs(sides: tuple[OpenSide, OpenSide], alignment: Alignment) -> bool:
+    """Whether both models, fed already, compute the same: all outputs that answer each other, and one at least.
+
+    An output that is one number throughout says nothing.
+    """
+    shown = [{tensor.value: tensor.real() for tensor in side.predict()} for side in sides]
+    allowed = _OUTPUTS_APART[_kept(sides[1].graph)]
+    told = False
+    for pair in alignment.pairs:
+        if pair.candidate not in shown[1] or pair.reference not in shown[0]:
+            continue
+        left = shown[0][pair.reference]
+        right = to_reference(shown[1][pair.candidate], pair.axes, left.shape)
+        if right is None or not likeness.gap(left, right) <= allowed:
+            return False
+        told = told or bool((left != left.reshape(-1)[:1].reshape((1,) * left.ndim)).any())
+    return told
+
+
+def _kept(graph: Graph) -> str:
+    dtypes = [weight.dtype for weight in graph.weights.values() if len(weight.shape) > 1]
+    if any(dtype.startswith(("int8", "uint8", "int4", "uint4")) for dtype in dtypes):
+        return "int"
+    return "narrow" if any(dtype.startswith(NARROW) for dtype in dtypes) else ""
