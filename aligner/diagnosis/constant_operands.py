@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-KINDS = ("add", "sub", "mul", "div", "pow", "minmax", "binary", "where")
+KINDS = ("add", "sub", "mul", "div", "pow", "minmax", "binary", "where", "compare", "concat")
 _EITHER_WAY = frozenset({"add", "mul", "minmax", "where"})
 """Kinds whose constant may stand at another place on the other side: factors are exchanged, conditions negated."""
 _MOST = 64
@@ -45,11 +46,12 @@ class ConstantOperand:
         """Its numbers, in the model's own layout."""
         return self.operation.data[self.place]
 
-    def replaced_by(self, array: Array) -> Operation:
-        """The operation with something else at its place."""
-        data = list(self.operation.data)
+    def replaced_by(self, array: Array, operation: Operation | None = None) -> Operation:
+        """The operation with something else at this place, or another one of the same node."""
+        operation = operation or self.operation
+        data = list(operation.data)
         data[self.place] = array
-        return self.operation.with_data(*data)
+        return operation.with_data(*data)
 
 
 def makers(part: Part) -> Mapping[str, Node]:
@@ -86,7 +88,7 @@ def operand_name(part: Part, node: Node, operation: Operation, place: int) -> st
     for name in names:
         if part.array(name) is operation.data[place]:
             return name
-    unmoved = operation.kind != "where" and len(names) == len(operation.data)
+    unmoved = operation.kind not in {"where", "concat"} and len(names) == len(operation.data)
     return names[place] if unmoved and place < len(names) else None
 
 
@@ -220,8 +222,11 @@ def how_far(wrong: Array, right: Array) -> str:
         delta = np.where(apart, np.abs(_real(spread) - _real(right)), -1.0)
     at = tuple(int(i) for i in np.unravel_index(int(np.nan_to_num(delta, nan=np.inf).argmax()), delta.shape))
     place = f" at {list(at)}" if wrong.shape == right.shape else ""
-    text = f"{count} of {wrong.size} values differ, most{place}: {_number(spread[at])} instead of {_number(right[at])}"
+    apart_by = likeness.gap(_real(right), _real(spread)) if right.dtype.kind == "f" else math.inf
+    share = f" (relative distance {apart_by:.2g})" if math.isfinite(apart_by) else ""
+    text = f"{count} of {wrong.size} values {'differ' if count > 1 else 'differs'}{share}, most{place}: "
     factor = _factor(_real(spread), _real(right))
+    text += f"{_number(spread[at])} instead of {_number(right[at])}"
     return text + (f"; all are {factor:.6g} times the reference's" if factor else "")
 
 

@@ -1,4 +1,4 @@
-"""Sums, products and their operands: missing, swapped, changed, frozen."""
+"""Sums, products and reductions: operands swapped, constants solved for, other axes."""
 
 from __future__ import annotations
 
@@ -8,18 +8,9 @@ from dataclasses import replace
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.diagnosis.cause import Cause, Claim, Proof
-from aligner.diagnosis.constant_operands import (
-    ConstantOperand,
-    constant_pairs,
-    differ,
-    how_far,
-    in_candidates_form,
-    relation,
-    same_tables,
-)
-from aligner.diagnosis.replay.operation import Operation, Unsupported
-from aligner.diagnosis.scene import Part, Scene, change_node
+from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.replay.operation import Operation
+from aligner.diagnosis.scene import Part, Scene
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node
 
@@ -28,10 +19,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_WRITTEN = 1.1
-"""Numbers that stand in both graphs and differ say more than a hypothesis that fits as well."""
-_DERIVED = 0.7
-"""Of constants that are computed, a cause that knows by what says more."""
 _BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
 
 
@@ -67,136 +54,12 @@ def _swaps(operation: Operation) -> Iterator[tuple[Array, ...]]:
         yield tuple(swapped)
 
 
-class ConstantChanged(Cause):
-    """A number in the graph is not the reference's: two constants merged, one folded wrongly, one lost."""
-
-    id: ClassVar[str] = "constant-changed"
-    prior: ClassVar[float] = 0.8
-
-    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
-        """The reference's constants in the candidate's nodes; then the factor or offset that the outputs show."""
-        if scene.expected is None or scene.found is None:
-            return
-        for mine, theirs in constant_pairs(scene):
-            right = in_candidates_form(scene, mine, theirs)
-            if right is None or not differ(mine.array, right) or same_tables(scene, mine, theirs):
-                continue
-            yield _written(scene, mine, theirs, right)
-        if scene.gap > 0:
-            yield from self._solved(scene)
-
-    def _solved(self, scene: Scene) -> Iterator[Claim]:
-        """A constant of either side replaced by the number that fits best."""
-        for part, node, operation in scene.nodes(*_BINARY):
-            for place in (0, 1):
-                if len(operation.data) != 2 or operation.data[place].size != 1:
-                    continue
-                if not is_constant(part, node, place, operation):
-                    continue
-                value = float(operation.data[place].reshape(()))
-                fitted = fitted_constant(scene, part, node, operation, place)
-                if fitted is None or math.isclose(fitted, value, rel_tol=1e-6):
-                    continue
-                data = list(operation.data)
-                data[place] = data[place] * 0 + fitted
-                wrong, right = (fitted, value) if part.side == 0 else (value, fitted)
-                yield Claim(
-                    f"{scene.where} computes with {wrong:.6g} where the reference has {right:.6g}",
-                    f"give {scene.where} the constant {right:.6g}",
-                    f"with {right:.6g} instead of {wrong:.6g}",
-                    scene.replaced(part, node, operation.with_data(*data)),
-                    side=part.side,
-                    only_proven=True,
-                    weight=0.9,
-                    needed=0.99,
-                )
-
-
 def is_constant(part: Part, node: Node, place: int, operation: Operation) -> bool:
     """Whether an operand is a stored number, or a single one beside a tensor."""
     names = [name for name in node.inputs if name]
     if len(names) < 2:
         return operation.data[place].size == 1 and operation.data[1 - place].size > 1
     return place < len(names) and part.constant(names[place])
-
-
-def _written(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array) -> Claim:
-    """The claim that the two constants should be one."""
-    node, other = mine.node, mine.replaced_by(right)
-    evidence, suggestion, change = _words(scene, mine, theirs, right)
-    simple = mine.array.size > 1 and relation(mine.array, right) is not None
-    as_stored = mine.stored and theirs.stored
-    claim = Claim(
-        evidence,
-        suggestion,
-        change,
-        scene.replaced(scene.candidate, node, other),
-        side=1,
-        weight=_WRITTEN if as_stored else _DERIVED,
-        only_proven=not as_stored,
-        node=node.name,
-        written=as_stored and not simple,
-    )
-    return _where_infinite(scene, node, other, claim)
-
-
-def _words(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array) -> tuple[str, str, str]:
-    """Evidence, suggestion and change."""
-    wrong, node = mine.array, mine.node
-    if wrong.size == 1 and right.size == 1:
-        was, should = (f"{float(each.reshape(-1)[0]):.6g}" for each in (wrong, right))
-        what = "fill value" if node.kind == "where" and mine.place else "constant"
-        return (
-            f"the {what} of {node.name} is {was}, the reference's {should}",
-            f"give {node.name} the {what} {should}",
-            f"with {should} instead of {was}",
-        )
-    names = _called(scene.candidate, mine), _called(scene.reference, theirs)
-    how = relation(wrong, right)
-    far = f"{how}, {how_far(wrong, right)}" if how else how_far(wrong, right)
-    return (
-        f"{node.name} reads {names[0]}, the reference {names[1]}: {far}",
-        f"store the reference's values of {names[1]} there: export again once the buffer holds its final values",
-        f"with {names[1]} of the reference in its place",
-    )
-
-
-def _called(part: Part, operand: ConstantOperand) -> str:
-    """A constant by the names of the weights it is made of."""
-    names = [part.graph.weights[name].name for name in operand.sources]
-    if not names or operand.name is None:
-        return "a constant"
-    return names[0] if operand.stored else f"{operand.name} (computed from {', '.join(names[:2])})"
-
-
-def _where_infinite(scene: Scene, node: Node, other: Operation, claim: Claim) -> Claim:
-    """The claim with a proof that counts elements, where one side alone is infinite and a distance says nothing."""
-    import numpy as np
-
-    expected, found, part = scene.expected, scene.found, scene.candidate
-    if expected is None or found is None or (np.isfinite(expected) == np.isfinite(found)).all():
-        return claim
-    try:
-        again = scene.in_order(part.replay(change_node(node, lambda operation: operation)), 1)
-        changed = scene.in_order(part.replay(change_node(node, lambda _: other)), 1)
-    except Unsupported:
-        return replace(claim, predict=None)
-    if again is None or changed is None or _unlike(again, found).any():
-        return replace(claim, predict=None)
-    before, after = int(_unlike(found, expected).sum()), int(_unlike(changed, expected).sum())
-    left = (
-        f"{after} of {before} elements that differed are left"
-        if after
-        else f"all {before} elements that differed agree"
-    )
-    text = f"{claim.evidence}; {claim.change} {left}, infinite ones included"
-    return replace(claim, evidence=text, change="", measured=Proof(1 - after / max(before, 1), math.inf, 0.0))
-
-
-def _unlike(left: Array, right: Array) -> Array:
-    import numpy as np
-
-    return ~np.isclose(left.astype(np.float64), right.astype(np.float64), rtol=1e-4, atol=1e-6, equal_nan=True)
 
 
 def fitted_constant(scene: Scene, part: Part, node: Node, operation: Operation, place: int) -> float | None:

@@ -113,6 +113,50 @@ def combine(operation: Operation) -> Array:
     return _binary()[operation.kind](left, right)
 
 
+_COMPARED = {
+    "gt": "greater",
+    "greater": "greater",
+    "ge": "greater_equal",
+    "greaterorequal": "greater_equal",
+    "greater_equal": "greater_equal",
+    "lt": "less",
+    "less": "less",
+    "le": "less_equal",
+    "lessorequal": "less_equal",
+    "less_equal": "less_equal",
+    "eq": "equal",
+    "equal": "equal",
+    "ne": "not_equal",
+    "not_equal": "not_equal",
+}
+
+
+@reads("compare")
+def read_comparison(call: Call) -> Operation:
+    """Two operands, the second of which may be written into the node; setting form: numpy's word."""
+    import numpy as np
+
+    data = [operand for operand in call.operands if operand is not None]
+    form = _COMPARED.get(call.word)
+    if len(data) == 1 and isinstance(call.attributes.get("other"), (int, float)):
+        data.append(np.asarray(call.number("other", default=0.0)))
+    if form is None or len(data) != 2:
+        raise Unsupported(call.node.op)
+    return Operation("compare", {"form": form}, (data[0], data[1]))
+
+
+@computes("compare")
+def compare(operation: Operation) -> Array:
+    """True and false. A number that is written out is as wide as what it is compared with."""
+    import numpy as np
+
+    left, right = operation.data
+    if right.size == 1 and left.dtype.kind == "f":
+        right = right.astype(left.dtype)
+    result: Array = getattr(np, operation.settings["form"])(left, right)
+    return result
+
+
 @reads("matmul")
 def read_matmul(call: Call) -> Operation:
     """x · kernelᵀ + bias with kernel [out, in] where the second factor is a weight, else left · right."""

@@ -1,0 +1,183 @@
+"""Numbers that stand in a graph and are not the reference's: fill values, factors, buffers of a stale export."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.diagnosis.cause import Cause, Claim, Proof
+from aligner.diagnosis.constant_operands import (
+    ConstantOperand,
+    constant_pairs,
+    differ,
+    how_far,
+    in_candidates_form,
+    relation,
+    same_tables,
+)
+from aligner.diagnosis.families.elementwise import fitted_constant, is_constant
+from aligner.diagnosis.replay.operation import Operation, Unsupported
+from aligner.diagnosis.scene import Change, Part, Scene
+from aligner.diagnosis.survey import Survey
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_WRITTEN = 1.1
+"""Numbers that stand in both graphs and differ say more than a hypothesis that fits as well."""
+_DERIVED = 0.7
+"""Of constants that are computed, a cause that knows by what says more."""
+_BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
+
+
+class ConstantChanged(Cause):
+    """A number in the graph is not the reference's: two constants merged, one folded wrongly, one lost."""
+
+    id: ClassVar[str] = "constant-changed"
+    prior: ClassVar[float] = 0.8
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """The reference's constants in the candidate's nodes; then the factor or offset that the outputs show."""
+        if scene.expected is None or scene.found is None:
+            return
+        found = [
+            (mine, theirs, right)
+            for mine, theirs in constant_pairs(scene)
+            if (right := in_candidates_form(scene, mine, theirs)) is not None
+            and differ(mine.array, right)
+            and not same_tables(scene, mine, theirs)
+        ]
+        for one in found:
+            yield _written(scene, [one])
+        if len(found) > 1:
+            yield _written(scene, found)
+        if scene.gap > 0:
+            yield from self._solved(scene)
+
+    def _solved(self, scene: Scene) -> Iterator[Claim]:
+        """A constant of either side replaced by the number that fits best."""
+        for part, node, operation in scene.nodes(*_BINARY):
+            for place in (0, 1):
+                if len(operation.data) != 2 or operation.data[place].size != 1:
+                    continue
+                if not is_constant(part, node, place, operation):
+                    continue
+                value = float(operation.data[place].reshape(()))
+                fitted = fitted_constant(scene, part, node, operation, place)
+                if fitted is None or math.isclose(fitted, value, rel_tol=1e-6):
+                    continue
+                data = list(operation.data)
+                data[place] = data[place] * 0 + fitted
+                wrong, right = (fitted, value) if part.side == 0 else (value, fitted)
+                yield Claim(
+                    f"{scene.where} computes with {wrong:.6g} where the reference has {right:.6g}",
+                    f"give {scene.where} the constant {right:.6g}",
+                    f"with {right:.6g} instead of {wrong:.6g}",
+                    scene.replaced(part, node, operation.with_data(*data)),
+                    side=part.side,
+                    only_proven=True,
+                    weight=0.9,
+                    needed=0.99,
+                )
+
+
+Differing = tuple[ConstantOperand, ConstantOperand, "Array"]
+"""A constant of the candidate, the reference's that answers it, and that as the candidate would hold it."""
+
+
+def _written(scene: Scene, found: list[Differing]) -> Claim:
+    """The claim that each of these constants should be the reference's."""
+    words = [_words(scene, *one) for one in found]
+    others: dict[int, Operation] = {}
+    for mine, _, right in found:
+        others[mine.node.index] = mine.replaced_by(right, others.get(mine.node.index))
+    as_stored = all(mine.stored and theirs.stored for mine, theirs, _ in found)
+    simple = any(mine.array.size > 1 and relation(mine.array, right) is not None for mine, _, right in found)
+    change = _given(others)
+    claim = Claim(
+        "; ".join(each[0] for each in words),
+        "; ".join(dict.fromkeys(each[1] for each in words)),
+        words[0][2] if len(words) == 1 else "with the reference's values in their places",
+        lambda: scene.predict(1, change),
+        side=1,
+        weight=_WRITTEN if as_stored else _DERIVED,
+        only_proven=not as_stored or len(found) > 1,
+        node=found[0][0].node.name,
+        written=as_stored and not simple,
+    )
+    return _where_infinite(scene, change, claim)
+
+
+def _given(others: dict[int, Operation]) -> Change:
+    return Change(operations={index: _always(other) for index, other in others.items()})
+
+
+def _always(other: Operation) -> Any:
+    return lambda _: other
+
+
+def _words(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array) -> tuple[str, str, str]:
+    """Evidence, suggestion and change."""
+    wrong, node = mine.array, mine.node
+    if wrong.size == 1 and right.size == 1:
+        was, should = (f"{float(each.reshape(-1)[0]):.6g}" for each in (wrong, right))
+        what = "fill value" if node.kind == "where" and mine.place else "constant"
+        return (
+            f"the {what} of {node.name} is {was}, the reference's {should}",
+            f"give {node.name} the {what} {should}",
+            f"with {should} instead of {was}",
+        )
+    own, its = _called(scene.candidate, mine), _called(scene.reference, theirs)
+    how = relation(wrong, right)
+    return (
+        f"the constant{own} of {node.name} does not hold the values of the reference's{its or ' constant'}: "
+        f"{f'{how}; ' if how else ''}{how_far(wrong, right)}",
+        f"put the values of the reference's{its or ' constant'} into {node.name}: export again after its last change",
+        "with the reference's values in their place",
+    )
+
+
+def _called(part: Part, operand: ConstantOperand) -> str:
+    """A constant by the names of the weights it is made of, after a space; nothing where it has none."""
+    names = ", ".join(part.graph.weights[name].name for name in operand.sources[:2])
+    if not names or operand.name is None:
+        return ""
+    return f" {names}" if operand.stored else f" {names} (as {operand.name})"
+
+
+def _where_infinite(scene: Scene, change: Change, claim: Claim) -> Claim:
+    """The claim with a proof that counts elements, where one side alone is infinite and a distance says nothing."""
+    import numpy as np
+
+    expected, found, part = scene.expected, scene.found, scene.candidate
+    if expected is None or found is None or (np.isfinite(expected) == np.isfinite(found)).all():
+        return claim
+    try:
+        again = scene.in_order(part.replay(Change(operations=dict.fromkeys(change.operations, _unchanged))), 1)
+        changed = scene.in_order(part.replay(change), 1)
+    except Unsupported:
+        return replace(claim, predict=None)
+    if again is None or changed is None or _unlike(again, found).any():
+        return replace(claim, predict=None)
+    before, after = int(_unlike(found, expected).sum()), int(_unlike(changed, expected).sum())
+    left = (
+        f"{after} of {before} elements that differed are left"
+        if after
+        else f"all {before} elements that differed agree"
+    )
+    text = f"{claim.evidence}; {claim.change} {left}, infinite ones included"
+    return replace(claim, evidence=text, change="", measured=Proof(1 - after / max(before, 1), math.inf, 0.0))
+
+
+def _unlike(left: Array, right: Array) -> Array:
+    import numpy as np
+
+    return ~np.isclose(left.astype(np.float64), right.astype(np.float64), rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def _unchanged(operation: Operation) -> Operation:
+    return operation
