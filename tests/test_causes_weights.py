@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -72,6 +73,28 @@ def test_no_other_fault_of_weights_is_proven_as_this_one(identifier):
     for other, changes in FAULTS.items():
         if other not in {identifier, "weights-changed"} and identifier != "weights-changed":
             assert identifier not in proven(causes(reference, edited(reference, **changes)))[:1], other
+
+
+def evidence_of_change(change):
+    reference = Net(chain, **SHAPES)
+    (found,) = [one for one in causes(reference, edited(reference, k1=change)) if one.id == "weights-changed"]
+    return found.evidence
+
+
+def test_a_change_is_told_by_its_size_its_spread_and_its_worst_place():
+    def one_number(kernel):
+        kernel = kernel.clone()
+        kernel[2, 1, 0, 0] += 0.25
+        return kernel
+
+    assert "is the reference's times 1.05" in evidence_of_change(lambda kernel: kernel * 1.05)
+    assert re.search(
+        r"is off by [\d.]+ of its norm: 1 of [\d,]+ elements by more than rounding, most at \[2, 1, 0, 0\], \S+ → \S+",
+        evidence_of_change(one_number),
+    )
+    every = evidence_of_change(lambda kernel: kernel * (1 + 0.01 * torch.rand(kernel.shape)))
+    several, whole = re.search(r"([\d,]+) of ([\d,]+) elements by more than rounding", every).groups()
+    assert int(several.replace(",", "")) > 0.9 * int(whole.replace(",", ""))
 
 
 def test_every_layer_unloaded_is_one_finding():

@@ -40,8 +40,8 @@ def _setting(setting: Setting, several: bool) -> Line:
 
 def _weight(weight: WeightComparison) -> dict[str, Any]:
     sides = weight.reference, weight.candidate
-    correlation = "" if weight.correlation is None else f", correlation {number(weight.correlation)}"
-    apart = f"off by {number(weight.max_abs)} at most, {number(weight.relative)} of its size{correlation}"
+    correlation = "" if weight.correlation is None else f", correlation {number(weight.correlation, 4)}"
+    apart = f"off by {number(weight.max_abs)} at most, ‖Δ‖ / ‖reference‖ = {number(weight.relative)}{correlation}"
     return {
         "title": f"{weight.role} {shape(weight.reference.shape)}",
         "differs": weight.differs,

@@ -28,6 +28,11 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_ROUNDING = 1e-6
+"""Share of a weight's largest number within which folding in float32 moves others."""
+_ALIKE = 0.995
+"""Correlation from which on it says no more than the distance does."""
+
 
 class WeightsTransposed(WeightCause):
     """Inputs and outputs of a square matrix or kernel exchanged."""
@@ -194,6 +199,27 @@ class WeightsChanged(WeightCause):
         arrays = arrays_of(pair, role)
         if arrays is None or arrays[0].shape != arrays[1].shape:
             return None
-        left, right = arrays
-        share = float((left != right).mean())
-        return f"the {role} differs by {likeness.gap(left, right):.2g} in {share:.0%} of its elements"
+        return f"the {role} {_apart(*arrays)}"
+
+
+def _apart(left: Array, right: Array) -> str:
+    """A multiple of the reference's, or how far off as a whole, in how many places, and where most."""
+    import numpy as np
+
+    gap = likeness.gap(left, right)
+    a, b = (side.reshape(-1).astype(np.float64) for side in (left, right))
+    energy = float(a @ a)
+    factor = float(a @ b) / energy if energy else 0.0
+    if factor and a.size > 1 and likeness.gap(a * factor, b) <= likeness.SAME:
+        return f"is the reference's times {factor:.6g}"
+    with np.errstate(all="ignore"):
+        off = np.abs(b - a)
+        beyond = int(np.count_nonzero(~(off <= _ROUNDING * np.abs(a).max())))
+        alike = likeness.correlation(left, right)
+    worst = int(off.argmax())
+    place = ", ".join(str(int(at)) for at in np.unravel_index(worst, left.shape))
+    related = f" (correlation {alike:.2f})" if alike < _ALIKE else ""
+    return (
+        f"is off by {gap:.2g} of its norm{related}: {beyond:,} of {a.size:,} elements by more than rounding, "
+        f"most at [{place}], {a[worst]:.4g} → {b[worst]:.4g}"
+    )
