@@ -131,22 +131,24 @@ def _words(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: 
             f"give {node.name} the {what} {should}",
             f"with {should} instead of {was}",
         )
-    own, its = _called(scene.candidate, mine), _called(scene.reference, theirs)
+    (own, of), (its, named) = _called(scene.candidate, mine), _called(scene.reference, theirs)
     how = relation(wrong, right)
     return (
-        f"the constant{own} of {node.name} does not hold the values of the reference's{its or ' constant'}: "
+        f"the constant{own}{of} of {node.name} does not hold the values of the reference's{its or ' constant'}{named}: "
         f"{f'{how}; ' if how else ''}{how_far(wrong, right)}",
-        f"put the values of the reference's{its or ' constant'} into {node.name}: export again after its last change",
+        f"export again after the last change of{its or ' the constant'}: {node.name} needs these values",
         "with the reference's values in their place",
     )
 
 
-def _called(part: Part, operand: ConstantOperand) -> str:
-    """A constant by the names of the weights it is made of, after a space; nothing where it has none."""
-    names = ", ".join(part.graph.weights[name].name for name in operand.sources[:2])
+def _called(part: Part, operand: ConstantOperand) -> tuple[str, str]:
+    """The weights that a constant is made of, after a space, and as what a computed one is read."""
+    weights = [part.graph.weights[name] for name in operand.sources]
+    tables = [weight for weight in weights if "int" not in weight.dtype] or weights
+    names = ", ".join(weight.name for weight in tables[:2])
     if not names or operand.name is None:
-        return ""
-    return f" {names}" if operand.stored else f" {names} (as {operand.name})"
+        return "", ""
+    return f" {names}", "" if operand.stored else f" (as {operand.name})"
 
 
 def _where_infinite(scene: Scene, change: Change, claim: Claim) -> Claim:
