@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _ROUNDING = 1e-6
-"""Share of a weight's largest number within which folding in float32 moves others."""
+"""Share of a weight's largest number within which folding in float32 moves others; such are not counted as off."""
+_UNRELATED = 0.5
 _ALIKE = 0.995
 """Correlation from which on it says no more than the distance does."""
 
@@ -215,11 +216,14 @@ def _apart(left: Array, right: Array) -> str:
     with np.errstate(all="ignore"):
         off = np.abs(b - a)
         beyond = int(np.count_nonzero(~(off <= _ROUNDING * np.abs(a).max())))
-        alike = likeness.correlation(left, right)
+        alike = likeness.correlation(left, right) if a.size > 1 else 1.0
     worst = int(off.argmax())
+    words = f"is off by {gap:.2g} of its norm"
+    if a.size > 1:
+        words += f" in {'all' if beyond == a.size else f'{beyond:,} of'} {a.size:,} elements"
+    if alike < _ALIKE:
+        words += f", correlation {alike:.2f}"
+    if alike < _UNRELATED:
+        return words  # other numbers altogether: none of them is worse than another
     place = ", ".join(str(int(at)) for at in np.unravel_index(worst, left.shape))
-    related = f" (correlation {alike:.2f})" if alike < _ALIKE else ""
-    return (
-        f"is off by {gap:.2g} of its norm{related}: {beyond:,} of {a.size:,} elements by more than rounding, "
-        f"most at [{place}], {a[worst]:.4g} → {b[worst]:.4g}"
-    )
+    return f"{words}, most at [{place}]: {a[worst]:.4g} → {b[worst]:.4g}"
