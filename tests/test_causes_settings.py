@@ -206,6 +206,19 @@ def test_a_normalisation_with_wrong_numbers_is_named_before_its_folding(fault, f
     assert (found[0].id, found[0].explained is not None) == (identifier, True), [(f.id, f.evidence) for f in found]
 
 
+@pytest.mark.parametrize("fault", ["default statistics", "scale not loaded", "shift not loaded", "epsilon"])
+def test_a_normalisation_with_wrong_numbers_that_the_reference_has_folded(fault):
+    identifier, wrong = NORM_FAULTS[fault]
+    found = causes(folded(norm()), norm(**wrong))
+    assert (found[0].id, found[0].explained is not None) == (identifier, True), [(f.id, f.evidence) for f in found]
+
+
+def test_a_normalisation_folded_with_its_defaults_where_the_bare_layer_answers_it():
+    fresh = {"mean": torch.zeros(6), "variance": torch.ones(6), "g": torch.ones(6), "h": torch.zeros(6)}
+    reference, candidate = norm(epsilon=1e-3), folded(norm(epsilon=1e-3, **fresh))
+    assert proven(causes(reference, candidate))[:1] == ["norm-statistics"]
+
+
 def test_of_two_foldings_with_other_numbers_the_words_are_of_folding():
     found = causes(folded(norm()), folded(norm(epsilon=1e-2)))
     assert found[0].id == "weights-bn-fold", [(f.id, f.evidence) for f in found]

@@ -52,6 +52,13 @@ def correlation(left: Array, right: Array) -> float:
     return float(a @ b) / norms if norms > 0 else 0.0
 
 
+def one_factor(left: Array, right: Array) -> bool:
+    """Whether one is the other times a number: scaled, as training scales nothing."""
+    a, b = (side.reshape(-1).astype("float64") for side in (left, right))
+    energy = float(a @ a)
+    return energy > 0 and gap(a * float(a @ b) / energy, b) <= _ROUNDED
+
+
 def same_numbers(left: Array, right: Array) -> bool:
     """Whether sorting makes the two equal."""
     import numpy as np

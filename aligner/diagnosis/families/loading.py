@@ -161,7 +161,7 @@ class WeightsWrongEntry(WeightCause):
         arrays = arrays_of(pair, role)
         if arrays is None or role not in {"kernel", "w", "r", "table"} or coarser(*arrays) or misfolded(pair, role):
             return None
-        if eight_bit(pair, role, scene):
+        if eight_bit(pair, role, scene) or likeness.one_factor(*arrays):
             return None
         bad, good = _weighted(survey)
         alike = likeness.correlation(*arrays)

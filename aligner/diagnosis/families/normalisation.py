@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.constant_operands import constant_pairs
+from aligner.diagnosis.default_norm import DEFAULTS, folded_defaults, solved
 from aligner.diagnosis.replay.operation import Operation
 from aligner.diagnosis.scene import Part, Scene, change_node, distance
 from aligner.diagnosis.setting_cause import SettingCause, alike
@@ -153,20 +154,32 @@ class NormStatistics(Cause):
     prior: ClassVar[float] = 0.85
 
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
-        """Other statistics on either side's normalisation."""
+        """Other statistics on either side's normalisation; where only one side has folded it, its defaults."""
         if not scene.gap > 0:
             return
         for part, node, operation in scene.nodes("norm"):
+            who = scene.where if part.side == 0 else f"set against {scene.where}, the reference"
             for words, edited in _statistics(operation):
-                yield Claim(
-                    f"{scene.where} normalises with {words}",
-                    "check which stored vector is which, the axes and the groups of this normalisation",
-                    "with the reference's statistics",
-                    scene.replaced(part, node, edited),
-                    side=part.side,
-                    only_proven=True,
-                    needed=0.98,
-                )
+                yield self._claim(f"{who} normalises with {words}", scene.replaced(part, node, edited), part.side)
+        for node, words, edited in solved(scene):
+            yield self._claim(f"{node.name} has {words}", scene.replaced(scene.candidate, node, edited), 1)
+        defaults = folded_defaults(scene)
+        if defaults is not None:
+            epsilon, folded = defaults
+            words = f"{scene.where} has a normalisation folded in that holds its default numbers, epsilon {epsilon:.3g}"
+            yield self._claim(words, lambda: folded, 0)
+
+    @staticmethod
+    def _claim(evidence: str, predict: Callable[[], Array | None], side: int) -> Claim:
+        return Claim(
+            evidence,
+            "check which vector is which and that all were loaded, the axes and the groups of this normalisation",
+            "with the reference's statistics",
+            predict,
+            side=side,
+            only_proven=True,
+            needed=0.98,
+        )
 
 
 def _statistics(operation: Operation) -> Iterator[tuple[str, Operation]]:
@@ -186,6 +199,9 @@ def _statistics(operation: Operation) -> Iterator[tuple[str, Operation]]:
         yield "the default variance 1", operation.with_parameters(variance=np.ones_like(variance))
         default = operation.with_parameters(mean=np.zeros_like(parameters["mean"]), variance=np.ones_like(variance))
         yield "the default statistics, mean 0 and variance 1", default
+        bare = default.with_parameters(**{name: np.full_like(parameters[name], DEFAULTS[name]) for name in parameters})
+        yield "its default numbers, as if it were left out", bare
+        yield "no effect: it is left out", bare.with_settings(epsilon=0.0)
     if settings["form"] == "layer":
         yield "the unbiased variance", operation.with_settings(correction=1)
         yield "the mean left in", operation.with_settings(form="rms")
