@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from graph_factory import GraphBuilder
 
 from aligner.alignment.element_order import axes_into, flat, permuted, plain, regrouped
 from aligner.alignment.engine import align
+from aligner.alignment.skeleton import read
 from aligner.records.alignment import Sketch
 from aligner.records.axis_order import fits, to_candidate, to_reference
 
@@ -167,3 +170,15 @@ def test_a_convolution_on_blocks_of_its_tensor_is_no_misfit():
     found = align(*graphs, reference_sketches=sketches[0], candidate_sketches=sketches[1], inputs=[("rx", "cx")])
     assert found.pairs[-1].candidate == "ctanh_1"
     assert all(pair.note is None for pair in found.pairs)
+
+
+@pytest.mark.parametrize(("kind", "order", "moves"), [("slice", 0.4, False), ("pad", 0.4, False), ("slice", 0.2, True)])
+def test_what_keeps_the_shape_and_moves_elements_is_not_seen_through(kind, order, moves):
+    """A slice with a step of −1, padding by 1 and −1: another tensor, not another form of the one before."""
+    builder = GraphBuilder()
+    x = builder.input("x", (2, 5))
+    y = builder.node(kind, [x], (2, 5))
+    graph = builder.graph(y)
+    sketches = {x: Sketch((2, 5), "float32", 0.1, 1.0, -2.0, 3.0, order=0.2)}
+    sketches[y] = replace(sketches[x], order=order)
+    assert read(graph, sketches).moves(graph.nodes[0]) is moves

@@ -41,6 +41,31 @@ def scale_by_two(name="y"):
     return [make.node("Add", ["x", "x"], [name], "double")]
 
 
+@pytest.mark.parametrize(("power", "swapped"), [(2.0, False), (2.0, True), (4.0, False)])
+def test_what_is_nearly_a_norm_is_not_run_as_one(power, swapped):
+    """onnxruntime's fusion looks neither at the exponent nor at the order of the subtraction."""
+    nodes = [
+        make.node("ReduceMean", ["x"], ["mean"], "mean", axes=[-1]),
+        make.node("Sub", ["mean", "x"] if swapped else ["x", "mean"], ["centred"], "centre"),
+        make.node("Pow", ["centred", "power"], ["squared"], "square"),
+        make.node("ReduceMean", ["squared"], ["variance"], "variance", axes=[-1]),
+        make.node("Add", ["variance", "epsilon"], ["added"], "add"),
+        make.node("Sqrt", ["added"], ["deviation"], "deviation"),
+        make.node("Div", ["centred", "deviation"], ["normal"], "divide"),
+        make.node("Mul", ["normal", "gamma"], ["scaled"], "scale"),
+        make.node("Add", ["scaled", "beta"], ["y"], "shift"),
+    ]
+    numbers = {"power": power, "epsilon": 1e-5, "gamma": np.full(8, 1.5), "beta": np.full(8, 0.25)}
+    stored = make.weights(**{name: np.asarray(number, np.float32) for name, number in numbers.items()})
+    model = make.model(nodes, [make.value("x", 1, [3, 8])], [make.value("y", 1, [3, 8])], stored, opset=17)
+    x = picture(3, 8)
+    centred = (x - x.mean(-1, keepdims=True)) * (-1 if swapped else 1)
+    expected = centred / np.sqrt((centred**power).mean(-1, keepdims=True) + 1e-5) * 1.5 + 0.25
+    for inject in (None, {"x": x}):
+        found = arrays(open_model(model), {"x": x}, observe=["y"], inject=inject)["y"]
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
 # ---------------------------------------------------------------------------------------------------- segments
 
 

@@ -71,6 +71,18 @@ def test_growth_of_rounding_without_a_fault_is_no_fault():
     assert set(verdicts(graph, measured)) == {"aligned"}
 
 
+def test_what_is_right_alone_and_wrong_within_the_whole_is_introduced():
+    """A runtime may fuse a node where it runs alone, and not where it stands in its network."""
+    graph, values = chain(["conv", "relu", "conv"])
+    before = [measure(graph, values, 0), measure(graph, values, 1, accumulated=1e-7)]
+    after = measure(graph, values, 3, accumulated=0.2)
+    wrong, rounded = (measure(graph, values, 2, local=1e-7, accumulated=error) for error in (0.2, 1e-5))
+    assert verdicts(graph, [*before, wrong, after]) == ["aligned", "aligned", "introduced", "inherited"]
+    assert verdicts(graph, [*before, rounded]) == ["aligned"] * 3
+    found = judge((graph, graph), [*before, wrong, after], RULES)[2]
+    assert found.note is not None and "within the whole" in found.note
+
+
 def test_movement_must_be_exact():
     graph, values = chain(["transpose", "conv"])
     measured = [measure(graph, values, 0), measure(graph, values, 1, local=1e-4), measure(graph, values, 2, local=1e-6)]

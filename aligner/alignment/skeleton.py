@@ -24,6 +24,9 @@ UNLESS_CHANGED = frozenset({"add", "sub", "mul", "div"})
 _PICKING = frozenset({"gather", "slice"})
 """Kinds that change nothing where they pick everything, as the run shows."""
 
+_SHIFTING = frozenset({"pad", "slice"})
+"""Kinds that may keep the shape and still move elements: a slice with a step of −1, as much padded as cut off."""
+
 _MAY_MOVE = LAYOUT_KINDS | UNLESS_RESIZED | UNLESS_CHANGED | {"where", "gather"}
 
 _LEVELS = 100
@@ -100,6 +103,8 @@ class Skeleton:
         if node.kind in _PICKING and _same_elements(before, after):
             return True
         if node.kind == "gather":
+            return False
+        if node.kind in _SHIFTING and _moved_within(before, after):
             return False
         if node.kind in UNLESS_RESIZED:
             shape = self.shape(data)
@@ -196,6 +201,11 @@ class Skeleton:
 
 def _same_elements(before: Sketch | None, after: Sketch | None) -> bool:
     return before is not None and after is not None and before.finite and before.same_elements(after)
+
+
+def _moved_within(before: Sketch | None, after: Sketch | None) -> bool:
+    """Whether a tensor that kept its shape holds other elements, or the same ones in other places."""
+    return before is not None and after is not None and before.finite and before.min < before.max and before != after
 
 
 def _clips(before: Sketch, after: Sketch) -> bool:

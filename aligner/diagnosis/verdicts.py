@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from aligner.diagnosis.contradiction import contradicted
 from aligner.diagnosis.doubt import LEAST, MOST, difference_in, misquantized
 from aligner.diagnosis.tolerance import (
     RegionNumbers,
@@ -92,6 +93,7 @@ def judge(
             verdicts[item.pair.candidate] = Judgement("introduced", limit, _turned(graphs, item))
     if rules.fixed is None:
         verdicts |= _masked_otherwise(graphs, measured, verdicts)
+        verdicts |= _only_alone(graphs[1], measured, verdicts)
     return _inherit(graphs[1], measured, verdicts | _compensated(measured, verdicts))
 
 
@@ -266,6 +268,22 @@ def _without_local(item: Measured, limit: float, rules: Rules, by_value: Mapping
     return Judgement(
         "introduced" if worst <= floor else "inherited", limit, "location estimated from accumulated errors"
     )
+
+
+def _only_alone(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> dict[str, Judgement]:
+    """Pairs that compute the reference's numbers alone and others as a part of the whole, where nothing else is wrong.
+
+    A model that disagrees with itself from run to run contradicts itself too, and is told by that.
+    """
+    found: dict[str, Judgement] = {}
+    if any(judgement.verdict != "aligned" for judgement in verdicts.values()):
+        return found
+    for item, words in contradicted(graph, measured):
+        value, whole = item.pair.candidate, item.accumulated
+        if whole is not None:
+            verdict: PairVerdict = "nonfinite" if whole.mismatched else "introduced"
+            found[value] = Judgement(verdict, verdicts[value].bound, words)
+    return found
 
 
 def _masked_otherwise(

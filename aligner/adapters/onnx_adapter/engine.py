@@ -24,6 +24,8 @@ _LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
+_UNSEEING = ("LayerNormFusionL1", "LayerNormFusionL2", "SimplifiedLayerNormFusion")
+"""Fusions that take a pattern for a norm without looking at its exponent or at the order of its operands."""
 _SILENT = 4
 _HEAD = re.compile(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ")
 _LOAD = re.compile(r"Load model from .*? failed:\s*")
@@ -76,7 +78,10 @@ class Engine:
         providers = list(dict.fromkeys((self.provider, "CPUExecutionProvider")))
         try:
             source = str(model) if isinstance(model, Path) else model.SerializeToString()
-            return ort.InferenceSession(source, options, providers=providers, enable_fallback=0)
+            unwanted = list(_UNSEEING) if level is not None else None
+            return ort.InferenceSession(
+                source, options, providers=providers, enable_fallback=0, disabled_optimizers=unwanted
+            )
         except Exception as error:
             raise _rejected(error) from error
 

@@ -1,0 +1,47 @@
+"""Nodes that are right when they run alone and wrong within the whole: a runtime may fuse one and not the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from aligner.records.graph import Graph, Node
+from aligner.records.measurement import Measured
+
+_EQUAL = 1e-5
+"""Relative error of what is read, up to which the two sides read the same …"""
+_OTHER = 0.05
+"""… and of what comes of it, from which the two sides compute something else …"""
+_BLOWN_UP = 1e5
+"""… if that is more than so many times as much: no sound step of a network makes so much of rounding."""
+_LEAST = 1e-7
+_JUMPING = frozenset(
+    {"compare", "where", "argmax", "topk", "sort", "nms", "gather", "scatter", "embedding", "cast", "quantize"}
+    | {"dequantize", "random", "control_flow", "binary", "other", "opaque", "attention", "recurrent"}
+)
+"""Kinds that may make a large difference of a small one, and those of which nothing is known."""
+_STEPS = ("floor", "ceil", "round", "sign", "trunc", "not", "isnan", "isinf", "inverse", "det")
+
+
+def contradicted(graph: Graph, measured: Sequence[Measured]) -> list[tuple[Measured, str]]:
+    """Pairs, and what to say: what the region reads agrees, what it gives does not, and alone it does."""
+    by_value = {item.pair.candidate: item for item in measured}
+    return [(item, words) for item in measured if (words := _words(graph, item, by_value))]
+
+
+def _words(graph: Graph, item: Measured, by_value: Mapping[str, Measured]) -> str | None:
+    local, whole = item.local, item.accumulated
+    if local is None or whole is None or local.mismatched or local.relative > _EQUAL or item.step is not None:
+        return None
+    reads = [by_value[value].accumulated for value in item.pair.candidate_region.inputs if value in by_value]
+    nodes = [graph.nodes[index] for index in item.pair.candidate_region.nodes]
+    if not reads or len(reads) != len(item.pair.candidate_region.inputs) or any(map(_jumps, nodes)):
+        return None
+    worst = max(_LEAST, *(float("inf") if read is None or read.mismatched else read.relative for read in reads))
+    if worst > _EQUAL or (not whole.mismatched and whole.relative <= max(_OTHER, _BLOWN_UP * worst)):
+        return None
+    told = "turns non-finite" if whole.mismatched else f"is {whole.relative:.0%} off"
+    return f"alone it gives what the reference gives; within the whole it {told}, although what it reads agrees"
+
+
+def _jumps(node: Node) -> bool:
+    return node.kind in _JUMPING or (node.kind == "unary" and node.op.lower().rpartition("::")[2] in _STEPS)
