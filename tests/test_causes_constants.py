@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 from marks import requires_onnx
 
 torch = pytest.importorskip("torch")
 
-from cause_models import Net, causes, image  # noqa: E402
+from cause_models import Net, causes, edited, image, proven  # noqa: E402
 
 import aligner  # noqa: E402
 
@@ -60,3 +62,123 @@ def test_a_roll_whose_parts_are_joined_the_wrong_way_round():
     assert aligner.compare(Rolled().eval(), rolled(["tail", "head"]), x).verdict == "aligned"
     found = aligner.compare(Rolled().eval(), rolled(["head", "tail"]), x)
     assert found.causes[0].id == "concat-order" and found.causes[0].explained is not None
+
+
+LINES = (2, 5, 8)
+SCORES = {"q": (8, 8), "k": (8, 8)}
+LARGEST = torch.finfo(torch.float32).max
+LATER = torch.triu(torch.ones(5, 5), 1).bool()
+
+
+def masked(value: float):
+    """What a mask of its own covers is filled."""
+    return lambda n, x: torch.tanh(x).masked_fill(x > 0.3, value)
+
+
+def chosen(value: float):
+    return lambda n, x: torch.where(x > 0.3, torch.tanh(x), value)
+
+
+def attending(value: float):
+    def forward(n, x):
+        scores = (x @ n.q) @ (x @ n.k).transpose(-1, -2) * 8**-0.5
+        return torch.softmax(scores.masked_fill(LATER, value), -1) @ x
+
+    return forward
+
+
+def added(value: float):
+    def forward(n, x):
+        scores = (x @ n.q) @ (x @ n.k).transpose(-1, -2) * 8**-0.5
+        covered = (x[..., 0] > 0).float().unsqueeze(-2)
+        return torch.softmax(scores + (1 - covered) * value, -1) @ x
+
+    return forward
+
+
+FILLED = {
+    "another fill": (masked, -10.0, -1.0),
+    "zero, as a relu ends": (masked, -10.0, 0.0),
+    "zero in the reference": (chosen, 0.0, -10.0),
+    "another number chosen": (chosen, 1.5, 0.5),
+    "a mask too weak": (attending, -1e9, -10.0),
+    "a mask of infinity": (attending, -math.inf, -10.0),
+    "infinity instead": (attending, -10.0, -math.inf),
+    "the largest number": (attending, -LARGEST, 0.0),
+    "a mask that is added": (added, -1e4, -3.0),
+}
+
+
+@pytest.mark.parametrize("name", FILLED)
+def test_another_fill_value_is_named_and_nothing_else(name):
+    form, right, wrong = FILLED[name]
+    found = causes(Net(form(right), **SCORES), Net(form(wrong), **SCORES), image(LINES))
+    assert proven(found) == ["constant-changed"], found
+    assert f"is {wrong:g}, the reference's {right:.6g}" in found[0].evidence
+
+
+@requires_onnx
+@pytest.mark.parametrize("value", [-1.0, 0.0, -math.inf])
+def test_the_number_written_into_a_where_is_not_what_was_frozen_of_the_mask(value):
+    from onnx_models import model, node, weights
+    from onnx_models import value as tensor
+
+    nodes = [
+        node("Tanh", ["x"], ["h"]),
+        node("Greater", ["x", "limit"], ["covered"]),
+        node("Where", ["covered", "fill", "h"], ["y"]),
+    ]
+    numbers = weights(limit=np.float32(0.3), fill=np.float32(value))
+    candidate = model(nodes, [tensor("x", 1, LINES)], [tensor("y", 1, LINES)], numbers)
+    found = causes(Net(masked(-10.0)), candidate, image(LINES))
+    assert proven(found) == ["constant-changed"], found
+
+
+BUFFERS = {
+    "factor": (lambda n, x: torch.tanh(x) * n.scale, (8,)),
+    "summand": (lambda n, x: torch.tanh(x) + n.scale, (8,)),
+    "divisor of rows": (lambda n, x: torch.tanh(x) / n.scale, (5, 1)),
+    "exponent": (lambda n, x: torch.sigmoid(x) ** n.scale, (8,)),
+    "limit": (lambda n, x: torch.maximum(torch.tanh(x), n.scale), (8,)),
+    "threshold": (lambda n, x: x * (x > n.scale), (8,)),
+    "fill": (lambda n, x: torch.where(x > 0, x, n.scale), (8,)),
+    "table that is cut": (lambda n, x: torch.tanh(x) + n.scale[:, : x.shape[1]], (1, 9, 8)),
+    "token in front": (lambda n, x: torch.cat([n.scale.expand(2, 1, 8), torch.tanh(x)], 1), (1, 1, 8)),
+}
+
+
+@pytest.mark.parametrize("name", BUFFERS)
+def test_a_stored_tensor_that_differs_is_named_with_how_far(name):
+    forward, shape = BUFFERS[name]
+    reference = Net(forward, scale=shape)
+    found = causes(reference, edited(reference, scale=lambda old: old.flip(-1) * 1.3 + 0.2), image(LINES))
+    assert proven(found) == ["constant-changed"], found
+    assert "does not hold the values of the reference's scale" in found[0].evidence
+    assert " values differ (relative distance " in found[0].evidence
+
+
+def test_one_value_of_a_buffer():
+    reference = Net(BUFFERS["factor"][0], scale=(8,))
+    stale = edited(reference, scale=lambda old: torch.cat([old[:3], old[3:4] * 3, old[4:]]))
+    found = causes(reference, stale, image(LINES))
+    assert "1 of 8 values differs" in found[0].evidence and "most at [3]" in found[0].evidence
+
+
+def test_two_buffers_that_differ_are_both_found():
+    reference = Net(lambda n, x: torch.tanh((x - n.mean) / n.std), mean=(8,), std=(8,))
+    stale = edited(reference, mean=lambda old: old + 0.5, std=lambda old: old * 2)
+    first, *_ = causes(reference, stale, image(LINES))
+    assert first.id == "constant-changed" and "likewise at 1 other node" in first.evidence
+
+
+def test_a_stale_factor_that_was_folded_into_a_kernel_is_no_normalisation():
+    def spelled(n, x):
+        return torch.relu(torch.nn.functional.conv2d(x, n.k) * n.g.reshape(4, 1, 1))
+
+    reference = Net(spelled, k=(4, 3, 3, 3), g=(4,))
+    stale = torch.tensor([1.5, 0.4, 2.0, 0.7]) * reference.g.data
+    candidate = Net(lambda n, x: torch.relu(torch.nn.functional.conv2d(x, n.k)), k=(4, 3, 3, 3))
+    candidate.k.data = reference.k.data * stale.reshape(4, 1, 1, 1)
+    found = causes(reference, candidate)
+    assert proven(found) == ["constant-changed"], found
+    assert "which is not g: 4 of 4 values differ" in found[0].evidence

@@ -169,15 +169,25 @@ def in_candidates_form(scene: Scene, mine: ConstantOperand, theirs: ConstantOper
     return right.reshape(wrong.shape) if right.size == wrong.size else None
 
 
-def differ(left: Array, right: Array) -> bool:
+def normalises(part: Part, indices: tuple[int, ...]) -> bool:
+    """Whether a normalisation is among these nodes, as one node or spelled out: a factor made of several weights."""
+    made = makers(part)
+    for node in (part.graph.nodes[index] for index in indices):
+        sources = [constant_sources(part, name, made) or () for name in node.inputs if name]
+        if node.kind == "norm" or any(len(found) > 1 for found in sources):
+            return True
+    return False
+
+
+def differ(left: Array, right: Array, within: float = _RTOL) -> bool:
     """Whether two constants are not the same numbers."""
-    return bool(_apart(left, right).any())
+    return bool(_apart(left, right, within).any())
 
 
-def _apart(left: Array, right: Array) -> Array:
+def _apart(left: Array, right: Array, within: float = _RTOL) -> Array:
     import numpy as np
 
-    return ~np.isclose(_real(left), _real(right), rtol=_RTOL, atol=0, equal_nan=True)
+    return ~np.isclose(_real(left), _real(right), rtol=within, atol=0, equal_nan=True)
 
 
 def _real(array: Array) -> Array:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from aligner.diagnosis import likeness
 from aligner.diagnosis.cause import Cause, Claim, Proof
 from aligner.diagnosis.constant_operands import (
     ConstantOperand,
@@ -14,13 +15,16 @@ from aligner.diagnosis.constant_operands import (
     differ,
     how_far,
     in_candidates_form,
+    normalises,
     relation,
     same_tables,
 )
 from aligner.diagnosis.families.elementwise import fitted_constant, is_constant
+from aligner.diagnosis.layers import LayerPair, layer_pairs, output_axis
 from aligner.diagnosis.replay.operation import Operation, Unsupported
 from aligner.diagnosis.scene import Change, Part, Scene
 from aligner.diagnosis.survey import Survey
+from aligner.diagnosis.weight_cause import differing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,6 +35,7 @@ _WRITTEN = 1.1
 """Numbers that stand in both graphs and differ say more than a hypothesis that fits as well."""
 _DERIVED = 0.7
 """Of constants that are computed, a cause that knows by what says more."""
+_FOLDED = 1e-5
 _BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
 
 
@@ -55,6 +60,7 @@ class ConstantChanged(Cause):
             yield _written(scene, [one])
         if len(found) > 1:
             yield _written(scene, found)
+        yield from _folded(scene)
         if scene.gap > 0:
             yield from self._solved(scene)
 
@@ -110,6 +116,53 @@ def _written(scene: Scene, found: list[Differing]) -> Claim:
         written=as_stored and not simple,
     )
     return _where_infinite(scene, change, claim)
+
+
+def _folded(scene: Scene) -> Iterator[Claim]:
+    """A factor of the reference that the candidate holds inside a kernel, with other numbers than the reference's."""
+    for pair in layer_pairs(scene):
+        layer, kernel = pair.reference, pair.candidate.parameters.get("kernel")
+        if layer.raw is None or layer.scale is None or kernel is None or normalises(scene.reference, layer.taken):
+            continue
+        found = _factors(layer.raw, kernel, output_axis(layer.operation, layer.raw) or 0)
+        products = [n for n in (scene.reference.graph.nodes[i] for i in layer.taken) if n.kind in {"mul", "div"}]
+        if found is None or not products or not differ(found, layer.scale, _FOLDED):
+            continue
+        stored = [weight.name for n in products for name in n.inputs if (weight := scene.reference.stored(name))]
+        product = ", ".join(stored) or products[0].name
+        node, right = pair.candidate.node, pair.candidate.bare(_right(pair))
+        yield Claim(
+            f"the kernel of {node.name} holds the reference's times a factor for each output, which is not "
+            f"{product}: {how_far(found, layer.scale)}",
+            f"export again after the last change of {product}: it is folded into {node.name}",
+            "with the reference's factor folded in",
+            scene.prediction(scene.candidate, node, _holding(right)),
+            side=1,
+            weight=_WRITTEN,
+            only_proven=True,
+            node=node.name,
+        )
+
+
+def _holding(right: dict[str, Array]) -> Callable[[Operation], Operation]:
+    return lambda operation: operation.with_parameters(**right)
+
+
+def _right(pair: LayerPair) -> dict[str, Array]:
+    return {role: pair.reference.parameters[role] for role in differing(pair) if role in pair.reference.parameters}
+
+
+def _factors(raw: Array, kernel: Array, axis: int) -> Array | None:
+    """The number for each output that makes one kernel into the other; None where none does."""
+    import numpy as np
+
+    if raw.shape != kernel.shape:
+        return None
+    a, b = (np.moveaxis(each, axis, 0).reshape(each.shape[axis], -1).astype(np.float64) for each in (raw, kernel))
+    if a.shape[1] < 2:
+        return None
+    factors: Array = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
+    return factors if likeness.gap(b, a * factors[:, None]) <= _FOLDED else None
 
 
 def _given(others: dict[int, Operation]) -> Change:

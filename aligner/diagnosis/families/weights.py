@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis import likeness
+from aligner.diagnosis.constant_operands import normalises
 from aligner.diagnosis.layers import LayerPair
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
@@ -115,6 +116,9 @@ class WeightsBatchNormFold(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
         """The candidate's numbers follow from the reference's by another folding."""
+        folded, part = pair.reference.taken, scene.reference
+        if folded and not normalises(part, folded):
+            return None  # a factor of the model's own, whose numbers say nothing about a normalisation
         return misfolded(pair, role)
 
     def weight(self, pair: LayerPair) -> float:
