@@ -6,6 +6,7 @@ import io
 import json
 import re
 from dataclasses import replace
+from html import escape
 from html.parser import HTMLParser
 
 import comparison_factory as factory
@@ -91,6 +92,29 @@ def test_names_are_never_markup():
     assert data["pairs"][0]["candidate"]["name"].startswith(SCRIPT)
     assert "</" not in page.data
     assert "<!--" not in page.data
+
+
+FUSED = ";".join(f'StatefulPartitionedCall/functional_1/block.{at}_bn/"<b>"/FusedBatchNormV3' for at in range(8))
+
+
+def fused():
+    """A first divergence whose tensor carries the names of all that was fused into it, as TFLite's do."""
+    comparison = factory.diverged()
+    first = comparison.pairs[5]
+    first = replace(first, candidate=replace(first.candidate, name=FUSED, node=FUSED))
+    causes = tuple(replace(cause, node=FUSED, evidence=f"{FUSED} ({FUSED}): off") for cause in comparison.causes)
+    pairs = (*comparison.pairs[:5], first, *comparison.pairs[6:])
+    return factory.diverged(pairs=pairs, introduced=(first,), first_divergence=first, causes=causes)
+
+
+def test_names_of_fused_tensors_are_cut_in_the_head_and_whole_in_the_record():
+    text = to_html(fused())
+    head = text[text.index("<header") : text.index("</header>")]
+    words = re.sub(r"<[^>]*>", " ", head).split()
+    assert max(map(len, words)) < 120  # characters of markup count for several
+    assert "<b>&quot;" not in head
+    assert f'title="{escape(FUSED, quote=False).replace(chr(34), "&#34;")}"' in head
+    assert json.loads(Tags(text).data)["pairs"][5]["candidate"]["name"] == FUSED
 
 
 def test_control_and_direction_characters_are_shown():
@@ -181,6 +205,19 @@ def test_says_node_cause_and_cure_without_scrolling(show):
     assert "weights-never-loaded" in header.text
     assert "load the checkpoint" in header.text
     assert header.rect["y"] + header.rect["height"] < 600
+
+
+@requires_browser
+def test_a_long_name_unfolds(show):
+    page = show(fused())
+    header = find(page, "header")
+    assert header.rect["y"] + header.rect["height"] < 600
+    assert FUSED not in header.text
+    assert FUSED in find(page, "#detail").text
+    find(page, "header button.long").click()
+    assert FUSED in header.text
+    find(page, "header button.long").click()
+    assert FUSED not in header.text
 
 
 @requires_browser

@@ -29,11 +29,12 @@ from aligner.report.words import COUNTED, MARKS, label, operation, other_culprit
 
 if TYPE_CHECKING:
     from jinja2 import Environment
+    from markupsafe import Markup
 
 ASSETS = Path(__file__).parent / "assets"
 
-_LONGEST, _HEADLINE = 600, 72
-"""Characters kept of one name, which a model may make of any length, and of the one in the headline."""
+_LONGEST, _HEADLINE = 1200, 72
+"""Characters kept of one name, which a model may make of any length, and of one in the headline and in sentences."""
 
 
 def write_html(comparison: Comparison, target: Path | TextIO) -> None:
@@ -71,7 +72,8 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"shown": shown, "prose": _prose, "number": number, "percent": percent, "shape": shape}
+    environment.filters |= {"shown": shown, "prose": _prose, "brief": _brief, "unfolding": _unfolding}
+    environment.filters |= {"number": number, "percent": percent, "shape": shape}
     return environment
 
 
@@ -83,6 +85,26 @@ def shown(text: str | None) -> str:
 
 def _prose(text: str | None) -> str:
     return visible(sentence((text or "")[: 10 * _LONGEST]))
+
+
+def _brief(text: str | None) -> Markup:
+    """A text whose endless words, the names of fused tensors, lose their middle and show it under the pointer."""
+    return _cut(text, '<span title="{}">{}</span>')
+
+
+def _unfolding(text: str | None) -> Markup:
+    """The same with words that a click unfolds; not for the inside of links."""
+    return _cut(text, '<button type="button" class="long" title="{}">{}</button>')
+
+
+def _cut(text: str | None, form: str) -> Markup:
+    from markupsafe import Markup, escape
+
+    cut = Markup(form)
+    words = (visible(text or "")).split(" ")
+    return Markup(" ").join(
+        escape(word) if len(word) <= _HEADLINE else cut.format(shown(word), shorten(word, _HEADLINE)) for word in words
+    )
 
 
 def _asset(name: str) -> str:

@@ -2,6 +2,12 @@
 (() => {
   const data = JSON.parse(document.getElementById("data").textContent);
   const pairs = data.pairs;
+  document.addEventListener("click", (event) => { // a long name and its short form change places
+    const long = event.target.closest("button.long");
+    if (!long) return;
+    [long.textContent, long.title] = [long.title, long.textContent];
+    long.setAttribute("aria-expanded", String(long.title.length < long.textContent.length));
+  });
   if (!pairs.length) { setUpTheme(() => {}); return; }
   const body = document.querySelector("#pairs tbody");
   const rows = [...body.rows].sort((a, b) => a.dataset.place - b.dataset.place);
@@ -9,6 +15,7 @@
   const detail = document.getElementById("detail");
   const search = document.getElementById("search");
   const culprit = (pair) => pair.verdict === "introduced" || pair.verdict === "nonfinite";
+  const LONGEST = 72;
   let selected = -1;
   let order = pairs.map((_, place) => place);
 
@@ -29,6 +36,17 @@
   const label = (side) => (side.index === null ? side.name : `${side.name} #${side.index}`);
 
   const shorten = (text, most) => (text.length <= most ? text : `${text.slice(0, most / 3)}…${text.slice(-(2 * most) / 3)}`); // as the terminal does
+  function holding(tag, text, className) { // endless words, the names of fused tensors, lose their middle until a click
+    const whole = make(tag, undefined, className);
+    text.split(/( )/).forEach((word) => {
+      if (word.length <= LONGEST) { whole.append(word); return; }
+      const button = make("button", shorten(word, LONGEST), "long");
+      button.type = "button";
+      button.title = word;
+      whole.append(button);
+    });
+    return whole;
+  }
 
   function make(tag, text, className) {
     const element = document.createElement(tag);
@@ -206,8 +224,8 @@
       row.append(make("td", String(at + 1)));
       for (const node of [ours[at], theirs[at]]) {
         const cell = make("td");
-        if (node) cell.append(make("b", node.op), ` ${node.name}`, ...[...node.facts, ...node.weights.map((name) => `weight ${name}`), node.source]
-          .filter(Boolean).map((fact) => make("div", fact, "fact")));
+        if (node) cell.append(make("b", node.op), " ", holding("span", node.name), ...[...node.facts, ...node.weights.map((name) => `weight ${name}`), node.source]
+          .filter(Boolean).map((fact) => holding("div", fact, "fact")));
         row.append(cell);
       }
     }
@@ -267,7 +285,7 @@
   function show(place) {
     const pair = pairs[place];
     const name = pair.reference.scope || pair.reference.node || pair.reference.name;
-    const title = make("h2", `#${place + 1} ${shorten(name, 72)}`);
+    const title = make("h2", `#${place + 1} ${shorten(name, LONGEST)}`);
     title.title = name;
     const verdict = make("p", undefined, pair.verdict);
     verdict.append(make("span", (culprit(pair) ? "→ " : "") + data.words[pair.verdict], "v"),
@@ -275,7 +293,7 @@
     detail.replaceChildren(title, verdict);
     for (const cause of data.causes[place] || []) {
       const facts = make("dl", undefined, "answer");
-      facts.append(make("dt", "why"), make("dd", `${cause.title}: ${cause.evidence}`), make("dt", "what to do"), make("dd", cause.suggestion, "todo"));
+      facts.append(make("dt", "why"), holding("dd", `${cause.title}: ${cause.evidence}`), make("dt", "what to do"), make("dd", cause.suggestion, "todo"));
       detail.append(facts);
     }
     detail.append(...pictures(place), ...region(pair, place), make("h3", "Tensors"), sidesTable(pair), make("h3", "Errors"), errorsTable(pair), floors(pair), ...worst(place));
