@@ -12,6 +12,9 @@ torch = pytest.importorskip("torch")
 
 from cause_models import Net, causes, edited, image, proven  # noqa: E402
 
+from aligner.diagnosis.layers import Layer, LayerPair  # noqa: E402
+from aligner.diagnosis.weight_order import same_somewhere  # noqa: E402
+
 F = torch.nn.functional
 
 
@@ -73,6 +76,16 @@ def test_no_other_fault_of_weights_is_proven_as_this_one(identifier):
     for other, changes in FAULTS.items():
         if other not in {identifier, "weights-changed"} and identifier != "weights-changed":
             assert identifier not in proven(causes(reference, edited(reference, **changes)))[:1], other
+
+
+def test_numbers_off_by_a_rounding_are_in_their_own_places():
+    def pair(right):
+        layers = (Layer(None, None, {"bias": side}) for side in (left, right))
+        return LayerPair(*layers)
+
+    left = np.random.default_rng(0).standard_normal(64)
+    assert same_somewhere(pair(left[::-1]), "bias")
+    assert not same_somewhere(pair(left * (1 + 1.9e-6)), "bias")
 
 
 def evidence_of_change(change):

@@ -29,7 +29,12 @@ from aligner.records.measurement import Measured
 from aligner.records.weight import StoredWeight, WeightMatch
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from aligner.alignment.fingerprint import Fingerprint
+
+    Array = NDArray[np.generic]
 
 MOVES = frozenset({"transposed", "flipped", "permuted"})
 """Words for another order of the same numbers."""
@@ -144,7 +149,7 @@ def _of_layer(scene: Scene, pair: LayerPair, match: WeightMatch) -> Iterator[Mis
     for role in pair.roles:
         for left, right in versions(pair, role):
             sides = [Numbers(left, match.reference.dtype), Numbers(right, match.candidate.dtype)]
-            if not _holds(scene, match.candidate, right):
+            if not _holds(scene, pair, match.candidate, right):
                 continue
             gap = likeness.gap(left, right)
             relation = None if gap <= CAST else relate(*sides, numbers_agree=_agree(sides[0], sides[1]))
@@ -160,14 +165,14 @@ def _of_layer(scene: Scene, pair: LayerPair, match: WeightMatch) -> Iterator[Mis
             break
 
 
-def _holds(scene: Scene, stored: StoredWeight, array: object) -> bool:
-    """Whether a parameter is the stored weight, as its numbers tell: another of the node's may have its size."""
-    import numpy as np
-
+def _holds(scene: Scene, pair: LayerPair, stored: StoredWeight, array: Array) -> bool:
+    """Whether a parameter is the stored weight: the only one of its size, else the one with its numbers."""
     weight = scene.candidate.graph.weights.get(stored.id)
-    if weight is None or prod(weight.shape) != np.size(array):  # type: ignore[arg-type]
+    if weight is None or prod(weight.shape) != array.size:
         return False
-    return _alike(fingerprint_of(weight), fingerprint(np.asarray(array)), ROUNDED)
+    if sum(other.size == array.size for other in pair.candidate.parameters.values()) == 1:
+        return True
+    return _alike(fingerprint_of(weight), fingerprint(array), ROUNDED)
 
 
 def _agree(left: Numbers, right: Numbers) -> bool:

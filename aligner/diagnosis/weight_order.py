@@ -17,13 +17,16 @@ if TYPE_CHECKING:
 _FEWEST = 4
 """Numbers of a row that few bits tell from another row."""
 _LEVELS = 127
+_OUT_OF_PLACE = 10 * likeness.SAME
 _NEARLY = 2.0
 """How often the allowance of rows that a wrong factor has made larger may be exceeded."""
 
 
 def same_somewhere(pair: LayerPair, role: str) -> bool:
-    """Whether both hold exactly the same numbers, wherever."""
-    return any(likeness.same_numbers(*arrays) for arrays in versions(pair, role))
+    """Whether both hold exactly the same numbers in other places; what differs by a rounding stands in its own."""
+    return any(
+        likeness.same_numbers(*arrays) and likeness.gap(*arrays) > _OUT_OF_PLACE for arrays in versions(pair, role)
+    )
 
 
 def moved(pair: LayerPair, role: str, scene: Scene) -> str | None:
