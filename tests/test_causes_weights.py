@@ -12,6 +12,7 @@ torch = pytest.importorskip("torch")
 
 from cause_models import Net, causes, edited, image, proven  # noqa: E402
 
+from aligner.diagnosis.families.weights import told_apart  # noqa: E402
 from aligner.diagnosis.layers import Layer, LayerPair  # noqa: E402
 from aligner.diagnosis.weight_order import same_somewhere  # noqa: E402
 
@@ -86,6 +87,12 @@ def test_numbers_off_by_a_rounding_are_in_their_own_places():
     left = np.random.default_rng(0).standard_normal(64)
     assert same_somewhere(pair(left[::-1]), "bias")
     assert not same_somewhere(pair(left * (1 + 1.9e-6)), "bias")
+
+
+def test_two_numbers_are_told_apart():
+    assert told_apart(0.5, 0.75) == "0.5 → 0.75"
+    assert told_apart(-1.2361, -1.236105) == "-1.2361 → -1.236105"
+    assert told_apart(0.1, 0.1) == "0.1 → 0.1"
 
 
 def evidence_of_change(change):

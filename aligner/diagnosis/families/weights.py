@@ -230,4 +230,12 @@ def _apart(left: Array, right: Array) -> str:
     if alike < _UNRELATED:
         return words  # other numbers altogether: none of them is worse than another
     place = ", ".join(str(int(at)) for at in np.unravel_index(worst, left.shape))
-    return f"{words}, most at [{place}]: {a[worst]:.4g} → {b[worst]:.4g}"
+    return f"{words}, most at [{place}]: {told_apart(float(a[worst]), float(b[worst]))}"
+
+
+def told_apart(left: float, right: float) -> str:
+    """Two numbers with as many digits as it takes to see where they differ, and one more."""
+    for digits in range(3, 17):
+        if f"{left:.{digits}g}" != f"{right:.{digits}g}":
+            return f"{left:.{digits + 1}g} → {right:.{digits + 1}g}"
+    return f"{left:.4g} → {right:.4g}"
