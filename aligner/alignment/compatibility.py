@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from math import prod
+
 from aligner.alignment.skeleton import Skeleton
 from aligner.records.alignment import Sketch
 from aligner.records.graph import Node
@@ -92,13 +94,17 @@ def same_order(reference: Sketch | None, candidate: Sketch | None) -> bool | Non
 
 
 def weight_sizes(skeleton: Skeleton, node: Node) -> tuple[int, ...]:
-    """Element counts of a node's larger weights, sorted: the shape of its parameters up to layout."""
+    """Element counts of a node's larger weights, sorted: the shape of its parameters up to layout.
+
+    Of a stored weight that is split or sliced first, the part counts that the node reads.
+    """
     sizes = []
-    for root in skeleton.weight_roots(node):
-        weight = skeleton.graph.weights.get(root)
-        if weight is not None and len(weight.shape) >= 2:
-            total = 1
-            for dim in weight.shape:
-                total *= dim
-            sizes.append(total)
+    for name in node.inputs:
+        roots = sorted(skeleton.constants.get(name, ()))
+        part = skeleton.size(name) if len(roots) == 1 and name != roots[0] else None
+        for root in roots:
+            weight = skeleton.graph.weights.get(root)
+            if weight is not None and len(weight.shape) >= 2:
+                total = prod(weight.shape)
+                sizes.append(part if part and part < total else total)
     return tuple(sorted(sizes))

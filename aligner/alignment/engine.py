@@ -25,6 +25,8 @@ METHODS = ("auto", "name", "order", "weights", "structure")
 _WHOLE_TABLE = 2_000_000
 """Cells up to which two sequences are compared whole; longer ones from anchor to anchor."""
 _LARGEST_TABLE = 40_000_000
+_LIKE_NEIGHBOURS = 0.2
+"""What operands, and what readers, of the same kinds add to the likeness of two nodes: they decide between equals."""
 
 
 def align(
@@ -175,7 +177,11 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
     size = column(0, 1)[:, None] == column(1, 1)[None, :]
     weights = column(0, 2)[:, None] == column(1, 2)[None, :]
     score: NDArray[np.float32] = (4.0 * kind + 1.0 * family).astype(np.float32)
+    score += _LIKE_NEIGHBOURS * (column(0, 3)[:, None] == column(1, 3)[None, :])
+    score += _LIKE_NEIGHBOURS * (column(0, 4)[:, None] == column(1, 4)[None, :])
+    score *= kind | family
     score *= weights  # parameters of other sizes are other layers
+    score *= _may_answer(matching, left, right)
     score *= np.where(size, 1.0, 0.25).astype(np.float32)
     score[[node.index in matching.node_partner for node in left], :] = 0
     score[:, [node.index in matching.node_source for node in right]] = 0
@@ -186,6 +192,21 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
         if partner is not None and partner.index in place:
             score[i, place[partner.index]] = 12 * matching.node_evidence[partner.index].confidence
     return score
+
+
+def _may_answer(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[np.bool_]:
+    """Where no module speaks against it: a module that both sides name is not answered by a node of another one."""
+    import numpy as np
+
+    known = [{node.scope for node in side.compute} for side in (matching.reference, matching.candidate)]
+    codes: tuple[dict[str | None, int], dict[str | None, int]] = ({}, {})
+    places = [
+        np.array([code.setdefault(node.scope, len(code)) for node in nodes], dtype=np.int64)
+        for code, nodes in zip(codes, (left, right), strict=True)
+    ]
+    fits = [[not provenance.elsewhere(one, other, *known) for other in codes[1]] for one in codes[0]]
+    table: NDArray[np.bool_] = np.array(fits)[np.ix_(*places)]
+    return table
 
 
 def _add_sketches(matching: Matching, left: list[Node], right: list[Node], score: NDArray[np.float32]) -> None:
@@ -203,8 +224,14 @@ def _add_sketches(matching: Matching, left: list[Node], right: list[Node], score
                     score[i, j] += 3
 
 
-def _features(skeleton: Skeleton, node: Node) -> tuple[str, int | None, tuple[int, ...]]:
-    return node.kind, skeleton.size(node.outputs[0]), weight_sizes(skeleton, node)
+def _features(
+    skeleton: Skeleton, node: Node
+) -> tuple[str, int | None, tuple[int, ...], tuple[str, ...], frozenset[str]]:
+    """Kind, output size, weight sizes, and the kinds of the nodes before and after."""
+    before = [skeleton.producer.get(skeleton.root(value)) for value in skeleton.data_inputs(node)]
+    after = {reader.kind for value in node.outputs for reader, _ in skeleton.readers(skeleton.root(value))}
+    kinds = tuple(sorted(maker.kind if maker is not None else "" for maker in before))
+    return node.kind, skeleton.size(node.outputs[0]), weight_sizes(skeleton, node), kinds, frozenset(after)
 
 
 def _pair_in_order(matching: Matching) -> None:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Collection
 
-from aligner.alignment.compatibility import same_family
+from aligner.alignment.compatibility import agree, same_family, same_order
 from aligner.alignment.skeleton import Skeleton
 from aligner.records.graph import Node
 
 _NUMBERED = re.compile(r"^(?:[\w:./]*[._:/])?\d+(?::\d+)?$|^[a-z_]{1,8}[._]?\d*(?:\.\d+)*$|^onnx::", re.IGNORECASE)
 """Names a tool counted up ("x.23", "onnx::Conv_193", "417"): equal ones in two files mean nothing."""
+
+_MOST = 100
+"""Nodes of one kind in one module up to which each is held against each."""
 
 
 def named_nodes(reference: Skeleton, candidate: Skeleton) -> list[tuple[Node, Node]]:
@@ -20,8 +24,50 @@ def named_nodes(reference: Skeleton, candidate: Skeleton) -> list[tuple[Node, No
     for key, nodes in sides[0].items():
         others = sides[1].get(key, [])
         if len(nodes) == len(others):
-            pairs += list(zip(nodes, others, strict=True))
+            pairs += _told_apart(nodes, others, reference, candidate)
     return pairs
+
+
+def _told_apart(
+    nodes: list[Node], others: list[Node], reference: Skeleton, candidate: Skeleton
+) -> list[tuple[Node, Node]]:
+    """One to one: those that alone give the same tensor, the others in order.
+
+    Where a branch leads nowhere on one side the order is another one.
+    """
+    plain = list(zip(nodes, others, strict=True))
+    if len(nodes) > _MOST or all(_gives_the_same(*pair, reference, candidate) for pair in plain):
+        return plain
+    alike = [[_gives_the_same(node, other, reference, candidate) for other in others] for node in nodes]
+    certain = {
+        i: row.index(True)
+        for i, row in enumerate(alike)
+        if row.count(True) == 1 and sum(line[row.index(True)] for line in alike) == 1
+    }
+    taken = set(certain.values())
+    rest = zip(
+        [i for i in range(len(nodes)) if i not in certain],
+        [j for j in range(len(others)) if j not in taken],
+        strict=True,
+    )
+    return [(nodes[i], others[j]) for i, j in sorted([*certain.items(), *rest])]
+
+
+def _gives_the_same(node: Node, other: Node, reference: Skeleton, candidate: Skeleton) -> bool:
+    sketches = reference.sketches.get(node.outputs[0]), candidate.sketches.get(other.outputs[0])
+    return agree(*sketches) is True and same_order(*sketches) is not False
+
+
+def elsewhere(reference: str | None, candidate: str | None, *known: Collection[str | None]) -> bool:
+    """Whether two module paths are of different places, one of them ``known`` to the other side too.
+
+    A part of a module and the whole are one place: what one side inlines the other may not.
+    """
+    if not reference or not candidate or reference == candidate:
+        return False
+    if f"{reference}.".startswith(f"{candidate}.") or f"{candidate}.".startswith(f"{reference}."):
+        return False
+    return reference in known[1] or candidate in known[0]
 
 
 def _by_scope(skeleton: Skeleton) -> dict[tuple[str, str], list[Node]]:

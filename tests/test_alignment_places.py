@@ -1,0 +1,72 @@
+"""Which of several nodes of one kind: by module, by tensor, by neighbours, by the part of a weight that is read."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from graph_factory import GraphBuilder
+
+from aligner.alignment.compatibility import weight_sizes
+from aligner.alignment.engine import align
+from aligner.alignment.provenance import elsewhere, named_nodes
+from aligner.alignment.skeleton import read
+from aligner.records.alignment import Sketch
+
+
+@pytest.mark.parametrize(
+    ("reference", "candidate", "expected"),
+    [
+        ("decoder.attention", "encoder.attention", True),
+        ("decoder.attention", "decoder.attention", False),
+        ("decoder", "decoder.attention", False),
+        ("renamed", "encoder", False),
+        (None, "encoder.attention", False),
+    ],
+)
+def test_a_module_that_both_sides_name_is_a_place(reference, candidate, expected):
+    assert (
+        elsewhere(reference, candidate, {"decoder", "decoder.attention"}, {"decoder", "decoder.attention"}) is expected
+    )
+
+
+def rotated(prefix, lost):
+    """Two factors of one module and their sum; ``lost``: the first one is computed and never read."""
+    builder = GraphBuilder(prefix=prefix)
+    x = builder.input(f"{prefix}x", (2, 5))
+    turned = builder.node("neg", [x], (2, 5))
+    first = builder.node("mul", [x, builder.weight(np.full(5, 2.0))], (2, 5), scope="rotary")
+    second = builder.node("mul", [turned, builder.weight(np.full(5, 3.0))], (2, 5), scope="rotary")
+    y = builder.node("tanh", [second if lost else builder.node("add", [first, second], (2, 5))], (2, 5))
+    sketches = {v: Sketch((2, 5), "float32", 0.1, 1.0, -2.0, 3.0, order=0.1) for v in builder.values}
+    sketches[first] = Sketch((2, 5), "float32", 0.2, 2.0, -4.0, 6.0, order=0.2)
+    sketches[second] = Sketch((2, 5), "float32", -0.3, 3.0, -9.0, 6.0, order=-0.3)
+    return read(builder.graph(y), sketches)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_nodes_of_one_module_answer_by_their_tensors_before_their_order(lost):
+    pairs = named_nodes(rotated("r", lost=False), rotated("c", lost=lost))
+    assert [(one.index, other.index) for one, other in pairs] == [(1, 1), (2, 2)]
+
+
+def test_between_nodes_that_are_alike_the_neighbours_decide():
+    def network(prefix, more):
+        builder = GraphBuilder(prefix=prefix)
+        x = builder.input(f"{prefix}x", (2, 5))
+        value = builder.node("neg", [x], (2, 5))
+        for turn in range(2 if more else 1):
+            factor, shift = (builder.weight(np.random.default_rng([more, turn, i]).normal(size=5)) for i in (0, 1))
+            value = builder.node("add", [builder.node("mul", [value, factor], (2, 5)), shift], (2, 5))
+        return builder.graph(value)
+
+    found = align(network("r", more=False), network("c", more=True), method="order").pairs
+    assert [(pair.reference, pair.candidate) for pair in found][:2] == [("rneg_0", "cneg_0"), ("rmul_1", "cmul_1")]
+
+
+def test_of_a_weight_that_is_split_the_part_that_is_read_counts():
+    builder = GraphBuilder()
+    x, stored = builder.input("x", (2, 4)), builder.weight(np.ones((12, 4)))
+    part = builder.node("slice", [stored], (8, 4))
+    graph = builder.graph(builder.node("matmul", [x, part], (2, 8)), builder.node("matmul", [x, stored], (2, 12)))
+    skeleton = read(graph, {})
+    assert [weight_sizes(skeleton, node) for node in graph.nodes[1:]] == [(32,), (48,)]
