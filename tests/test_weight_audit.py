@@ -433,6 +433,46 @@ def test_a_layout_that_the_operation_defines_is_no_finding(shell, linear):
         assert "changed 1" in outcome.out
 
 
+def flattening(channels, kernel, table):
+    """conv → flatten → product, channels first or last; the table's rows as the reference flattens."""
+    nodes = [models.node("Conv", ["x", "kernel"], ["h"], "conv")]
+    if channels == "last":
+        nodes.append(models.node("Transpose", ["h"], ["t"], "to_last", perm=[0, 2, 3, 1]))
+        table = table.reshape(3, 16, 5).transpose(1, 0, 2).reshape(48, 5)
+    nodes += [
+        models.node("Flatten", ["t" if channels == "last" else "h"], ["f"], "flatten"),
+        models.node("MatMul", ["f", "table"], ["y"], "product"),
+    ]
+    weights = models.weights(kernel=kernel, table=table)
+    return models.model(nodes, [models.value("x", 1, [1, 3, 4, 4])], [models.value("y", 1, [1, 5])], weights)
+
+
+@requires_onnx
+def test_another_flattening_is_undone_and_not_blamed_for_another_fault(tmp_path):
+    import onnx
+
+    from aligner.api.weighing import weigh
+
+    kernel, table = trained(3, 3, 1, 1), trained(48, 5, seed=1)
+    made = {
+        "first": flattening("first", kernel, table),
+        "last": flattening("last", kernel, table),
+        "wrong": flattening("last", kernel[[1, 2, 0]], table),
+        "flat": flattening("first", kernel, table.reshape(3, 16, 5).transpose(1, 0, 2).reshape(48, 5)),
+    }
+    for name, model in made.items():
+        onnx.save(model, tmp_path / f"{name}.onnx")
+    changed = {
+        name: [
+            m.reference.name
+            for m in weigh(tmp_path / "first.onnx", tmp_path / f"{name}.onnx").matches
+            if m.status != "matched"
+        ]
+        for name in made
+    }
+    assert changed == {"first": [], "last": [], "wrong": ["kernel"], "flat": ["table"]}
+
+
 @requires_torch
 @requires_onnx
 def test_kernels_in_another_order_are_found_through_a_fold(tmp_path):

@@ -70,19 +70,25 @@ def _audit(
     moved = misplaced((left.graph, right.graph), alignment, matches)
     if not moved:
         return matches
-    stored = {
-        matches[place].candidate: f"{_name(matches[place])} ({one.words})" for place, one in reversed(moved.items())
-    }
-    told = listing(reversed(stored.values()))
     try:
         fed = fed or feed(sides, inputs, options)
         if same_outputs(sides, alignment):
-            notes.append(f"in another order, and both models compute the same from one input: {told}")
+            notes.append(f"in another order, and both models compute the same from one input: {_told(matches, moved)}")
             return matches
-        notes.append(f"the reference's numbers in an order that the graph does not undo: {told}")
+        moved = {place: one for place, one in moved.items() if not one.flattening} or moved
+        notes.append(f"the reference's numbers in an order that the graph does not undo: {_told(matches, moved)}")
     except AlignerError as error:
+        told = _told(matches, moved)
         notes.append(f"in another order, and whether the graph undoes it could not be tried: {told}; {error.what}")
     return _marked(matches, moved)
+
+
+def _told(matches: Sequence[WeightMatch], moved: Mapping[int, Misplaced]) -> str:
+    """Names and orders, each stored weight once, however many of the reference's went into it."""
+    told: dict[object, str] = {}
+    for place, one in moved.items():
+        told.setdefault(matches[place].candidate, f"{_name(matches[place])} ({one.words})")
+    return listing(told.values())
 
 
 def _with_constants(sides: Sides, alignment: Alignment, computed: Sequence[Collection[str]]) -> tuple[WeightMatch, ...]:

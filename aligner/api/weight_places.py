@@ -54,6 +54,8 @@ class Misplaced:
     relative: float
     correlation: float
     words: str
+    flattening: bool = False
+    """Whether it is what a matrix behind a flattened tensor needs where channels have moved from first to last."""
 
 
 def misplaced(
@@ -159,10 +161,23 @@ def _of_layer(scene: Scene, pair: LayerPair, match: WeightMatch) -> Iterator[Mis
             elif relation.matched:
                 told = moved(pair, role, scene) or " and ".join(words)
                 words = (*(word for word in match.transforms if word.endswith("-folded")), *words)
-                yield Misplaced(words, relation.axes, gap, likeness.correlation(left, right), told)
+                alike, flat = likeness.correlation(left, right), _flattening(left, right)
+                yield Misplaced(words, relation.axes, gap, alike, told, flat)
             else:
                 continue
             break
+
+
+def _flattening(left: Array, right: Array) -> bool:
+    """Whether the columns of a matrix were read as channels × places and are places × channels now, or the reverse."""
+    if left.ndim != 2 or left.shape != right.shape:
+        return False
+    rows, columns = left.shape
+    return any(
+        likeness.gap(left.reshape(rows, size, -1).swapaxes(1, 2).reshape(rows, columns), right) <= CAST
+        for size in range(2, columns // 2 + 1)
+        if columns % size == 0
+    )
 
 
 def _holds(scene: Scene, pair: LayerPair, stored: StoredWeight, array: Array) -> bool:
