@@ -182,3 +182,9 @@ def test_a_stale_factor_that_was_folded_into_a_kernel_is_no_normalisation():
     found = causes(reference, candidate)
     assert proven(found) == ["constant-changed"], found
     assert "which is not g: 4 of 4 values differ" in found[0].evidence
+
+
+def test_a_buffer_stored_in_half_is_called_a_copy():
+    reference = Net(BUFFERS["factor"][0], scale=(8,))
+    found = aligner.compare(reference, edited(reference, scale=lambda old: old.half().float()), image(LINES), rtol=1e-6)
+    assert "a float16 copy of the reference's; 8 of 8 values differ" in found.causes[0].evidence

@@ -24,7 +24,7 @@ from aligner.diagnosis.layers import LayerPair, layer_pairs, output_axis
 from aligner.diagnosis.replay.operation import Operation, Unsupported
 from aligner.diagnosis.scene import Change, Part, Scene
 from aligner.diagnosis.survey import Survey
-from aligner.diagnosis.weight_cause import differing
+from aligner.diagnosis.weight_cause import coarser, differing
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -102,7 +102,7 @@ def _written(scene: Scene, found: list[Differing]) -> Claim:
     for mine, _, right in found:
         others[mine.node.index] = mine.replaced_by(right, others.get(mine.node.index))
     as_stored = all(mine.stored and theirs.stored for mine, theirs, _ in found)
-    simple = any(mine.array.size > 1 and relation(mine.array, right) is not None for mine, _, right in found)
+    simple = any(mine.array.size > 1 and _related(mine.array, right) is not None for mine, _, right in found)
     change = _given(others)
     claim = Claim(
         "; ".join(each[0] for each in words),
@@ -185,13 +185,19 @@ def _words(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: 
             f"with {should} instead of {was}",
         )
     (own, of), (its, named) = _called(scene.candidate, mine), _called(scene.reference, theirs)
-    how = relation(wrong, right)
+    how = _related(wrong, right)
     return (
         f"the constant{own}{of} of {node.name} does not hold the values of the reference's{its or ' constant'}{named}: "
         f"{f'{how}; ' if how else ''}{how_far(wrong, right)}",
         f"export again after the last change of{its or ' the constant'}: {node.name} needs these values",
         "with the reference's values in their place",
     )
+
+
+def _related(wrong: Array, right: Array) -> str | None:
+    """Words for constants that follow from the reference's, a copy in fewer bits among them."""
+    fewer = coarser(right, wrong) if wrong.dtype.kind == right.dtype.kind == "f" else None
+    return relation(wrong, right) or (f"{fewer} the reference's" if fewer else None)
 
 
 def _called(part: Part, operand: ConstantOperand) -> tuple[str, str]:
