@@ -50,17 +50,19 @@ def test_nodes_of_one_module_answer_by_their_tensors_before_their_order(lost):
 
 
 def test_between_nodes_that_are_alike_the_neighbours_decide():
-    def network(prefix, more):
+    """Two products in place of one: the one that the activation reads answers, not the first."""
+
+    def network(prefix, kinds):
         builder = GraphBuilder(prefix=prefix)
-        x = builder.input(f"{prefix}x", (2, 5))
-        value = builder.node("neg", [x], (2, 5))
-        for turn in range(2 if more else 1):
-            factor, shift = (builder.weight(np.random.default_rng([more, turn, i]).normal(size=5)) for i in (0, 1))
-            value = builder.node("add", [builder.node("mul", [value, factor], (2, 5)), shift], (2, 5))
+        value = builder.input(f"{prefix}x", (2, 5))
+        for place, kind in enumerate(kinds):
+            factor = builder.weight(np.random.default_rng([len(kinds), place]).normal(size=5))
+            value = builder.node(kind, [value, factor] if kind == "mul" else [value], (2, 5))
         return builder.graph(value)
 
-    found = align(network("r", more=False), network("c", more=True), method="order").pairs
-    assert [(pair.reference, pair.candidate) for pair in found][:2] == [("rneg_0", "cneg_0"), ("rmul_1", "cmul_1")]
+    graphs = network("r", ["cumsum", "mul", "tanh"]), network("c", ["mul", "sqrt", "mul", "tanh"])
+    found = align(*graphs, method="order").pairs
+    assert [(pair.reference, pair.candidate) for pair in found] == [("rmul_1", "cmul_2"), ("rtanh_2", "ctanh_3")]
 
 
 def test_of_a_weight_that_is_split_the_part_that_is_read_counts():

@@ -50,3 +50,20 @@ def test_an_attribute_of_the_cell_is_named_with_proof(tmp_path: Path, kind, attr
     assert found[0].explained is not None and found[0].explained > 0.9
     others = {"rnn-direction", "gru-reset-after", "rnn-gate-order"} - {identifier}
     assert not others & {f.id for f in found if f.explained is not None}
+
+
+def test_directions_with_each_others_weights_are_named(tmp_path: Path):
+    torch.manual_seed(0)
+    model = torch.nn.GRU(6, 8, bidirectional=True).eval()
+    x, path = np.random.default_rng(0).standard_normal((7, 2, 6)).astype(np.float32), tmp_path / "cell.onnx"
+    torch.onnx.export(model, (torch.from_numpy(x),), str(path), dynamo=False, opset_version=17)
+    file = onnx.load(str(path))
+    node = next(node for node in file.graph.node if node.op_type == "GRU")
+    for stored in file.graph.initializer:
+        if stored.name in node.input[1:4]:
+            turned = np.ascontiguousarray(onnx.numpy_helper.to_array(stored)[::-1])
+            stored.CopyFrom(onnx.numpy_helper.from_array(turned, stored.name))
+    onnx.save(file, str(path))
+    first = aligner.compare(model, path, x).causes[0]
+    assert (first.id, first.node) == ("rnn-direction", node.name)
+    assert first.explained is not None and first.explained > 0.9

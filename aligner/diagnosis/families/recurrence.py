@@ -12,6 +12,8 @@ from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.setting_cause import SettingCause
 from aligner.diagnosis.survey import Survey
 
+_WEIGHTS = ("w", "r", "b", "rb")
+
 
 class RnnGateOrder(Cause):
     """Frameworks order the gates of a cell differently: i f g o, i o f g, r z n, z r n."""
@@ -40,12 +42,29 @@ class RnnGateOrder(Cause):
 
 
 class RnnDirection(SettingCause):
-    """The sequence is read from its end, or the reversed half is not turned back."""
+    """The sequence is read from its end, the reversed half is not turned back, or each has the other's weights."""
 
     id: ClassVar[str] = "rnn-direction"
     prior: ClassVar[float] = 0.95
     kinds: ClassVar[tuple[str, ...]] = ("recurrent",)
     names: ClassVar[tuple[str, ...]] = ("directions",)
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """Settings, then the weights of the two directions exchanged."""
+        yield from super().claims(scene, survey)
+        for part, node, operation in scene.nodes("recurrent"):
+            if scene.gap > 0 and len(operation.settings["directions"]) == 2:
+                turned = {name: operation.parameters[name][::-1] for name in _WEIGHTS if name in operation.parameters}
+                yield Claim(
+                    f"{scene.where} runs forwards with the weights that the reference runs backwards with, and the "
+                    "other way round",
+                    "exchange the two directions in both weights and in the biases",
+                    "with the weights of the two directions exchanged",
+                    scene.replaced(part, node, operation.with_parameters(**turned)),
+                    side=part.side,
+                    only_proven=True,
+                    needed=0.95,
+                )
 
     def others(self, operation: Operation, scene: Scene) -> Iterator[Mapping[str, Any]]:
         """The other direction; both exchanged."""
