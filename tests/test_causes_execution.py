@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from aligner.diagnosis.causes import find_causes
-from aligner.diagnosis.scene import Evidence
+from aligner.diagnosis.part import Evidence
 from aligner.diagnosis.survey import Survey
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.comparison import Errors

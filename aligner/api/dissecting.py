@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from aligner.diagnosis import likeness
 from aligner.diagnosis.layers import Layer, LayerPair, layer_pairs
+from aligner.diagnosis.part import Evidence, Part
 from aligner.diagnosis.replay.operation import Operation, Unsupported
-from aligner.diagnosis.scene import Evidence, Part, Scene
+from aligner.diagnosis.scene import Scene
 from aligner.diff.weight_picture import weight_pictures
 from aligner.records.dissection import Dissection, RegionNode, Setting, WeightComparison, WeightFacts
 from aligner.records.graph import Graph, Node

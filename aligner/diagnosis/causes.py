@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from aligner.diagnosis import families
 from aligner.diagnosis.cause import PROVEN, Cause, Claim, Proof, prove
+from aligner.diagnosis.part import Evidence
 from aligner.diagnosis.replay.operation import Unsupported
-from aligner.diagnosis.scene import Evidence, Scene
+from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.unknown import Unknown
 from aligner.diagnosis.wholes import find_whole

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.diagnosis import likeness
+from aligner.diagnosis.part import Part
 from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Part, Scene
+from aligner.diagnosis.scene import Scene
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node
 

@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aligner.diagnosis.folding import FOLDABLE, Layer
 from aligner.diagnosis.layers import LayerPair, layer_pairs, layers
+from aligner.diagnosis.part import Part
 from aligner.diagnosis.replay.operation import Unsupported
-from aligner.diagnosis.scene import Part, Scene
+from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.setting_cause import UNCOMPARED, alike, in_pieces
 from aligner.diagnosis.tolerance import region_numbers
 from aligner.diagnosis.weight_cause import MATRICES, differing, step_of

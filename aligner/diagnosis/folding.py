@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from aligner.diagnosis.part import Part
 from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Part
 from aligner.records.graph import Node
 
 if TYPE_CHECKING:

@@ -9,8 +9,9 @@ from aligner.diagnosis.folding import Layer as Layer
 from aligner.diagnosis.folding import folded as folded
 from aligner.diagnosis.folding import output_axis as output_axis
 from aligner.diagnosis.folding import scaled as scaled
+from aligner.diagnosis.part import Part
 from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Part, Scene
+from aligner.diagnosis.scene import Scene
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

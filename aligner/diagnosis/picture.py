@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aligner.diagnosis.folding import moved_axis
-from aligner.diagnosis.scene import Part
+from aligner.diagnosis.part import Part
 from aligner.records.graph import Node
 
 _FEWEST, _MOST = 2, 4

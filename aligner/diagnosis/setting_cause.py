@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.part import Part
 from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Part, Scene
+from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from aligner.diagnosis.layers import layer_pairs
+from aligner.diagnosis.part import Part
 from aligner.diagnosis.replay.operation import Unsupported
-from aligner.diagnosis.scene import Part, Scene
+from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.weight_cause import MATRICES, step_of
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured

@@ -21,8 +21,9 @@ from aligner.diagnosis.constant_operands import (
 )
 from aligner.diagnosis.families.elementwise import fitted_constant, is_constant
 from aligner.diagnosis.layers import LayerPair, layer_pairs, output_axis
+from aligner.diagnosis.part import Change, Part
 from aligner.diagnosis.replay.operation import Operation, Unsupported
-from aligner.diagnosis.scene import Change, Part, Scene
+from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.diagnosis.weight_cause import coarser, differing
 

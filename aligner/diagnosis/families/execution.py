@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.part import Part
 from aligner.diagnosis.replay.operation import Unsupported
-from aligner.diagnosis.scene import Part, Scene, in_order
+from aligner.diagnosis.scene import Scene, in_order
 from aligner.diagnosis.survey import Survey
 from aligner.errors import listing
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 
 _SMALL = 2e-5
 _NOISY = 0.02
+_FEW = 2
+"""A single number agrees with another one by chance."""
 
 
 class FusionOrKernel(Cause):
@@ -83,6 +86,37 @@ class PairingSuspect(Cause):
                         only_proven=True,
                         needed=0.999,
                     )
+
+
+class SplitOrder(Cause):
+    """The parts of a split are taken in another order: scale and shift, gate and value, query and key."""
+
+    id: ClassVar[str] = "split-order"
+    prior: ClassVar[float] = 0.95
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """Every other part of the node that the tensor is a part of."""
+        if scene.expected is None or scene.found is None or not scene.gap > 0:
+            return
+        for side, part in enumerate(scene.parts):
+            maker = next((node for node in part.nodes if part.output in node.outputs), None)
+            for place, name in enumerate(maker.outputs if maker is not None else ()):
+                array = part.values.get(name) if name != part.output else None
+                axes = scene.measured.pair.axes if side else None
+                moved = in_order(array, axes, scene.expected.shape) if array is not None else None
+                if maker is None or moved is None or moved.dtype.kind != "f" or moved.size < _FEW:
+                    continue
+                yield Claim(
+                    f"{scene.where} takes another part: what stands here in the {('candidate', 'reference')[side]} is "
+                    f"part {place + 1} of {len(maker.outputs)} of the {('reference', 'candidate')[side]}'s {maker.op}",
+                    "take the parts in the reference's order",
+                    "compared with that part",
+                    _held(moved),
+                    side=side,
+                    node=scene.candidate.nodes[-1].name if scene.candidate.nodes else None,
+                    only_proven=True,
+                    needed=0.999,
+                )
 
 
 def _maker(part: Part, value: str) -> int:

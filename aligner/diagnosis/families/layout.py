@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.diagnosis.cause import Cause, Claim, Proof
 from aligner.diagnosis.layers import layer_pairs
 from aligner.diagnosis.likeness import SAME, gap
-from aligner.diagnosis.scene import Part, Scene
+from aligner.diagnosis.part import Part
+from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node
 

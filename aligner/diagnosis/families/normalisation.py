@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.constant_operands import constant_pairs
 from aligner.diagnosis.default_norm import DEFAULTS, folded_defaults, solved
+from aligner.diagnosis.part import Part, change_node
 from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Part, Scene, change_node, distance
+from aligner.diagnosis.scene import Scene, distance
 from aligner.diagnosis.setting_cause import SettingCause, alike
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node

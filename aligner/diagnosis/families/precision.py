@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim, Proof, largest
 from aligner.diagnosis.likeness import to_half
+from aligner.diagnosis.part import Change, Part
 from aligner.diagnosis.replay.activation import to_bfloat16
-from aligner.diagnosis.scene import Change, Part, Scene, distance, in_order
+from aligner.diagnosis.scene import Scene, distance, in_order
 from aligner.diagnosis.survey import Survey
 
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from typing import ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.families.elementwise import is_constant
-from aligner.diagnosis.scene import Part, Scene
+from aligner.diagnosis.part import Part
+from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node

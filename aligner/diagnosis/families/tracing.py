@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.constant_operands import constant_sources, constants_of, makers, operand_name
+from aligner.diagnosis.part import Change
 from aligner.diagnosis.replay.operation import Operation
-from aligner.diagnosis.scene import Change, Scene, in_order
+from aligner.diagnosis.scene import Scene, in_order
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node
 
