@@ -17,8 +17,9 @@ X = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)
 
 
 def graph(kind: str) -> Graph:
-    node = Node(0, f"the {kind}", kind, kind, ("x",), ("y",))
-    return Graph("onnx", (node,), {"x": Value("x", "x"), "y": Value("y", "y")}, {}, ("x",), ("y",))
+    outputs = ("y", "z") if kind == "split" else ("y",)
+    node = Node(0, f"the {kind}", kind, kind, ("x",), outputs)
+    return Graph("onnx", (node,), {name: Value(name, name) for name in ("x", *outputs)}, {}, ("x",), ("y",))
 
 
 def scene(kind: str, expected, found, noise: float | None = None, extra=None, step: float | None = None):
@@ -61,6 +62,19 @@ def test_another_tensor_of_the_reference_means_a_wrong_pair():
 def test_a_tensor_of_its_own_is_no_wrong_pair():
     other = np.random.default_rng(2).standard_normal(X.shape).astype(np.float32)
     assert "pairing-suspect" not in ids(scene("opaque", np.tanh(X), other))
+
+
+def test_the_other_part_of_a_split_is_another_order():
+    parts = X[:, :20], X[:, 20:]
+    found = scene("split", parts[0], parts[1], extra={"z": parts[1]})
+    assert (found[0].id, found[0].node) == ("split-order", "the split")
+    assert found[0].explained is not None and found[0].explained > 0.99
+    assert "part 2 of 2 of the reference's split" in found[0].evidence
+
+
+def test_what_is_no_part_of_the_split_is_no_other_order():
+    found = scene("split", X[:, :20], X[:, 20:] * 2, extra={"z": X[:, 20:]})
+    assert "split-order" not in ids(found)
 
 
 def test_an_error_of_rounding_size_is_called_rounding():

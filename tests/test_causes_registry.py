@@ -44,6 +44,7 @@ SINGLE = {
     "quantization-expected": ("benign", "what_eight_bits_cost", "more_than_eight_bits_cost"),
     "fusion-or-kernel": ("execution", "kernel_that_does_not_compute", "another_activation_is_no_kernel_fault"),
     "capture-artefact": ("benign", "looking_changes_what_is_seen", "is_no_artefact"),
+    "split-order": ("execution", "other_part_of_a_split", "no_part_of_the_split"),
     "pairing-suspect": ("execution", "means_a_wrong_pair", "is_no_wrong_pair"),
     "ill-conditioned": ("execution", "means_ill_conditioned", "are_not_ill_conditioned"),
     "rounding": ("execution", "is_called_rounding", "is_not_called_rounding"),
@@ -59,8 +60,8 @@ padding-asymmetric padding-mode pool-count-include-pad pool-ceil-mode resize-coo
 conv-stride-dilation-groups transposed-conv-output-padding depth-to-space-order
 norm-epsilon norm-train-mode norm-statistics activation-variant softmax-axis attention-mask attention-scale
 reduce-axis-or-bias division-rounding
-layout-transposition flatten-order concat-order axis-not-remapped spatial-flip broadcast-axis residual-missing
-operand-swapped rnn-gate-order rnn-direction gru-reset-after embedding-offset
+layout-transposition flatten-order concat-order split-order axis-not-remapped spatial-flip broadcast-axis
+residual-missing operand-swapped rnn-gate-order rnn-direction gru-reset-after embedding-offset
 trace-baked-constant trace-baked-branch trace-baked-shape inplace-write-lost
 random-op dropout-active nondeterministic-kernel
 precision-fp16 precision-bf16 precision-overflow precision-double-cast nonfinite-introduced saturation

@@ -100,11 +100,13 @@ class SplitOrder(Cause):
             return
         for side, part in enumerate(scene.parts):
             maker = next((node for node in part.nodes if part.output in node.outputs), None)
-            for place, name in enumerate(maker.outputs if maker is not None else ()):
+            if maker is None:
+                continue
+            axes = scene.measured.pair.axes if side else None
+            for place, name in enumerate(maker.outputs):
                 array = part.values.get(name) if name != part.output else None
-                axes = scene.measured.pair.axes if side else None
                 moved = in_order(array, axes, scene.expected.shape) if array is not None else None
-                if maker is None or moved is None or moved.dtype.kind != "f" or moved.size < _FEW:
+                if moved is None or moved.dtype.kind != "f" or moved.size < _FEW:
                     continue
                 yield Claim(
                     f"{scene.where} takes another part: what stands here in the {('candidate', 'reference')[side]} is "
