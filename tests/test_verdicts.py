@@ -97,6 +97,23 @@ def test_measured_noise_excuses_an_ill_conditioned_node():
     assert verdicts(graph, [measure(graph, values, 0), noisy])[1] == "aligned"
 
 
+def test_noise_that_a_float16_by_accident_makes_excuses_nothing():
+    """A tensor that goes through float16 inside one side's region multiplies the noise that it is measured by."""
+    plain, values = chain(["tanh", "cast", "cast", "tanh", "tanh", "tanh", "tanh"])
+    narrow = replace(plain, values=plain.values | {values[2]: replace(plain.values[values[2]], dtype="float16")})
+    measured = [measure(plain, values, place) for place in range(4)]
+    inside = Region((1, 2), (), (values[1],))
+    pair = replace(measured[3].pair, reference_region=inside, candidate_region=inside)
+    guilty = replace(measure(plain, values, 3, local=1e-3, noise=Noise(5e-4, 1.0)), pair=pair)
+    for graphs, expected in (
+        ((plain, narrow), "introduced"),
+        ((narrow, narrow), "aligned"),
+        ((plain, plain), "aligned"),
+    ):
+        judged = judge(graphs, [*measured[:2], guilty], RULES)
+        assert judged[2].verdict == expected, graphs
+
+
 def test_random_nodes_are_named_not_blamed():
     graph, values = chain(["random", "conv"])
     measured = [

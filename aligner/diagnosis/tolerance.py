@@ -52,7 +52,8 @@ class RegionNumbers:
     quantisation step of what it computes, 0 for floats; ``stepped``: it reads or computes quantised tensors (what half
     a step at its inputs does to its output is measured, not guessed); ``offset`` the largest bias that its sums are
     cancelled by.
-    ``rounded`` tensors are judged by how many elements flip, not by how far.
+    ``rounded`` tensors are judged by how many elements flip, not by how far. ``narrowed``: somewhere inside, the
+    candidate alone goes through a coarser dtype, by accident: the noise that it makes itself of that excuses nothing.
     """
 
     reduction: int
@@ -64,6 +65,7 @@ class RegionNumbers:
     stepped: bool
     offset: float
     rounded: bool
+    narrowed: bool = False
 
 
 def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNumbers:
@@ -82,6 +84,11 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
     if coarsest > _UNITS["float32"]:
         coarsest = min(coarsest, max(declared_unit(graph) for graph in graphs))
     same_dtype = coarsest == min(unit(measured.reference_dtype), unit(measured.candidate_dtype))
+    inside = [
+        max((unit(graph.values[v].dtype) for node in side for v in node.outputs if v in graph.values), default=0.0)
+        for graph, side in zip(graphs, nodes, strict=True)
+    ]
+    narrowed = inside[1] > max(coarsest, inside[0]) and inside[1] > max(declared_unit(graph) for graph in graphs)
     step = max([*_steps(inner), measured.step or 0.0])
     storage = _storage(graphs, measured)
     scaled_as_it_runs = any(node.op == "DynamicQuantizeLinear" for side in nodes for node in side)
@@ -95,6 +102,7 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
         offset=_offset(graphs[1], measured, nodes[1]),
         rounded=not stepped and rounds_to_integers(measured.candidate_dtype, nodes[1]),
         storage=storage,
+        narrowed=narrowed and not stepped,
         quantized=stepped or storage >= _QUANTIZED_UNIT,
     )
 
@@ -212,7 +220,7 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
         limit += 2 * _SUBNORMAL["float16"]
     if numbers.stepped:
         limit += 1.5 * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
-    if measured.noise is not None and not numbers.rounded:
+    if measured.noise is not None and not numbers.rounded and not numbers.narrowed:
         factor = _STEPS_OF_NOISE if numbers.stepped else growth
         limit = max(limit, factor * measured.noise.max_abs)
     return limit
