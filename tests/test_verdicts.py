@@ -83,6 +83,15 @@ def test_what_is_right_alone_and_wrong_within_the_whole_is_introduced():
     assert found.note is not None and "within the whole" in found.note
 
 
+def test_what_is_left_where_numbers_cancel_is_no_contradiction():
+    graph, values = chain(["conv", "sub"])
+    x = np.random.default_rng(0).normal(size=(1, 4, 8, 8)).astype(np.float32) * 1e-7
+    cancelled = replace(measure(graph, values, 2), accumulated=difference(x, x[..., ::-1]), local=difference(x, x))
+    before = [measure(graph, values, 0), measure(graph, values, 1, local=1e-7, accumulated=1e-7)]
+    assert cancelled.accumulated.relative > 1
+    assert verdicts(graph, [*before, cancelled]) == ["aligned"] * 3
+
+
 def test_movement_must_be_exact():
     graph, values = chain(["transpose", "conv"])
     measured = [measure(graph, values, 0), measure(graph, values, 1, local=1e-4), measure(graph, values, 2, local=1e-6)]

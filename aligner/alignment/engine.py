@@ -181,7 +181,9 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
     score += _LIKE_NEIGHBOURS * (column(0, 4)[:, None] == column(1, 4)[None, :])
     score *= kind | family
     score *= weights  # parameters of other sizes are other layers
-    score *= _may_answer(matching, left, right)
+    known = matching.reference.scopes(), matching.candidate.scopes()
+    elsewhere = provenance.conflicting([node.scope for node in left], [node.scope for node in right], known)
+    score *= ~elsewhere  # a module that both sides name answers itself
     score *= np.where(size, 1.0, 0.25).astype(np.float32)
     score[[node.index in matching.node_partner for node in left], :] = 0
     score[:, [node.index in matching.node_source for node in right]] = 0
@@ -192,21 +194,6 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
         if partner is not None and partner.index in place:
             score[i, place[partner.index]] = 12 * matching.node_evidence[partner.index].confidence
     return score
-
-
-def _may_answer(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[np.bool_]:
-    """Where no module speaks against it: a module that both sides name is not answered by a node of another one."""
-    import numpy as np
-
-    known = [{node.scope for node in side.compute} for side in (matching.reference, matching.candidate)]
-    codes: tuple[dict[str | None, int], dict[str | None, int]] = ({}, {})
-    places = [
-        np.array([code.setdefault(node.scope, len(code)) for node in nodes], dtype=np.int64)
-        for code, nodes in zip(codes, (left, right), strict=True)
-    ]
-    fits = [[not provenance.elsewhere(one, other, *known) for other in codes[1]] for one in codes[0]]
-    table: NDArray[np.bool_] = np.array(fits)[np.ix_(*places)]
-    return table
 
 
 def _add_sketches(matching: Matching, left: list[Node], right: list[Node], score: NDArray[np.float32]) -> None:

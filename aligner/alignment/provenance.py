@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from aligner.alignment.compatibility import agree, same_family, same_order
 from aligner.alignment.skeleton import Skeleton
 from aligner.records.graph import Node
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _NUMBERED = re.compile(r"^(?:[\w:./]*[._:/])?\d+(?::\d+)?$|^[a-z_]{1,8}[._]?\d*(?:\.\d+)*$|^onnx::", re.IGNORECASE)
 """Names a tool counted up ("x.23", "onnx::Conv_193", "417"): equal ones in two files mean nothing."""
@@ -58,16 +63,38 @@ def _gives_the_same(node: Node, other: Node, reference: Skeleton, candidate: Ske
     return agree(*sketches) is True and same_order(*sketches) is not False
 
 
-def elsewhere(reference: str | None, candidate: str | None, *known: Collection[str | None]) -> bool:
-    """Whether two module paths are of different places, one of them ``known`` to the other side too.
+def conflicting(
+    left: Sequence[str | None], right: Sequence[str | None], known: tuple[Collection[str], Collection[str]]
+) -> NDArray[np.bool_]:
+    """Which of the left module paths are of other places than which of the right ones.
 
-    A part of a module and the whole are one place: what one side inlines the other may not.
+    One of the two has to be ``known`` to the other side, too. A part of a module and the whole are one place: what one
+    side inlines the other may not.
     """
-    if not reference or not candidate or reference == candidate:
-        return False
-    if f"{reference}.".startswith(f"{candidate}.") or f"{candidate}.".startswith(f"{reference}."):
-        return False
-    return reference in known[1] or candidate in known[0]
+    import numpy as np
+
+    told = np.array([bool(one) for one in left])[:, None] & np.array([bool(one) for one in right])[None, :]
+    shared = (
+        np.array([one in known[1] for one in left])[:, None] | np.array([one in known[0] for one in right])[None, :]
+    )
+    apart: NDArray[np.bool_] = told & shared
+    places: tuple[dict[str, list[int]], dict[str, list[int]]] = (defaultdict(list), defaultdict(list))
+    for side, paths in enumerate((left, right)):
+        for at, path in enumerate(paths):
+            places[side][path or ""].append(at)
+    for path, rows in places[0].items():
+        for whole in _wholes(path):
+            apart[np.ix_(rows, places[1].get(whole, []))] = False
+    for path, columns in places[1].items():
+        for whole in _wholes(path):
+            apart[np.ix_(places[0].get(whole, []), columns)] = False
+    return apart
+
+
+def _wholes(path: str) -> Iterator[str]:
+    """The module and those it is a part of."""
+    parts = path.split(".")
+    return (".".join(parts[:count]) for count in range(len(parts), 0, -1))
 
 
 def _by_scope(skeleton: Skeleton) -> dict[tuple[str, str], list[Node]]:

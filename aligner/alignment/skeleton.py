@@ -6,7 +6,7 @@ order of nodes in a file nor the names of values can change a pairing.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from aligner.records.alignment import Sketch
@@ -56,6 +56,12 @@ class Skeleton:
     _moved: dict[int, str | None] = field(default_factory=dict)
     _roots: dict[str, str] = field(default_factory=dict)
     _members: dict[str, list[str]] = field(default_factory=dict)
+    _scopes: set[str] = field(default_factory=set)
+
+    def scopes(self) -> Collection[str]:
+        """The modules that computing nodes are in."""
+        self._scopes = self._scopes or {node.scope or "" for node in self.compute}
+        return self._scopes
 
     def data_inputs(self, node: Node) -> list[str]:
         """The operands that data flows through, in operand order."""

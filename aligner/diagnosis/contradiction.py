@@ -13,6 +13,8 @@ _OTHER = 0.05
 """… and of what comes of it, from which the two sides compute something else …"""
 _BLOWN_UP = 1e5
 """… if that is more than so many times as much: no sound step of a network makes so much of rounding."""
+_GROWN = 1e3
+"""And so many times as large: where numbers cancel, all that is left may be rounding, and is as small as that."""
 _LEAST = 1e-7
 _JUMPING = frozenset(
     {"compare", "where", "argmax", "topk", "sort", "nms", "gather", "scatter", "embedding", "cast", "quantize"}
@@ -38,6 +40,9 @@ def _words(graph: Graph, item: Measured, by_value: Mapping[str, Measured]) -> st
         return None
     worst = max(_LEAST, *(float("inf") if read is None or read.mismatched else read.relative for read in reads))
     if worst > _EQUAL or (not whole.mismatched and whole.relative <= max(_OTHER, _BLOWN_UP * worst)):
+        return None
+    size = max(_LEAST * read.scale + read.errors.max_abs for read in reads if read is not None)
+    if not whole.mismatched and whole.errors.max_abs <= _GROWN * size:
         return None
     told = "turns non-finite" if whole.mismatched else f"is {whole.relative:.0%} off"
     return f"alone it gives what the reference gives; within the whole it {told}, although what it reads agrees"
