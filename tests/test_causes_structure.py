@@ -207,3 +207,16 @@ def test_an_output_with_its_axes_in_another_order_is_no_match():
     assert found.verdict == "diverged"
     assert found.causes[0].id == "layout-transposition" and found.causes[0].explained == 1.0
     assert aligner.compare(Plain().eval(), Plain().eval(), picture).comparison.verdict == "aligned"
+
+
+def test_numbers_near_zero_do_not_explain_an_error_in_the_hundreds():
+    def attend(turned):
+        def forward(n, x):
+            scores = x @ x.transpose(-1, -2)
+            return torch.softmax((8.0 / scores if turned else scores / 8.0), -1) @ x
+
+        return forward
+
+    found = causes(Net(attend(False)), Net(attend(True)), image((2, 5, 6)) * 0.01)
+    assert proven(found)[:1] == ["operand-swapped"]
+    assert "attention-scale" not in proven(found)

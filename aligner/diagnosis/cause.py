@@ -25,6 +25,9 @@ PROVEN = 0.9
 class Proof:
     """How much of the local error a prediction explains, and the largest errors before and after.
 
+    Where the error is larger than the tensor that is to be predicted, the share is one of that tensor: numbers near
+    zero come a long way from an error in the hundreds, and predict nothing.
+
     Infinite before: the shapes did not fit, and now they do.
     """
 
@@ -90,7 +93,7 @@ def prove(scene: Scene, claim: Claim) -> Proof | None:
     target = scene.target(claim.side)
     if predicted is None or target is None or predicted.shape != target.shape:
         return None
-    explained = 1 - distance(target, predicted) / scene.gap
+    explained = 1 - distance(target, predicted) / min(scene.gap, distance(target, 0 * target) or scene.gap)
     before = math.inf if scene.misfit else largest(scene.computed, scene.expected)
     return Proof(explained, before, largest(target, predicted))
 
