@@ -219,3 +219,40 @@ def test_a_twin_of_eight_bits_is_no_other_entry_of_the_checkpoint():
     found = causes(reference, edited(reference, **dict.fromkeys(("k0", "k1", "k2"), quantized)))
     assert found[0].id == "weights-quantized", [(f.id, f.explained, f.evidence) for f in found]
     assert "weights-wrong-entry" not in [f.id for f in found]
+
+
+def exchanged(net: Net, one: str, other: str) -> Net:
+    left, right = (getattr(net, name).detach().clone() for name in (one, other))
+    return edited(net, **{one: lambda _: right, other: lambda _: left})
+
+
+ALIKE = {**SHAPES, "k2": (8, 8, 3, 3)}
+
+
+def test_two_weights_taken_for_each_other_name_where_the_numbers_belong():
+    reference = Net(chain, **ALIKE)
+    with torch.no_grad():  # as an initialiser draws them
+        for seed, name in enumerate(("k0", "k1", "k2", "w")):
+            getattr(reference, name).copy_(fresh(seed)(getattr(reference, name)))
+    found = causes(reference, exchanged(reference, "k1", "k2"))
+    assert found[0].id == "weights-wrong-entry", [(f.id, f.explained, f.evidence) for f in found]
+    assert "it holds the numbers of the reference's k2, the weight of" in found[0].evidence
+    assert not {"weights-partly-loaded", "weights-prefix-mismatch", "weights-not-loaded"} & {f.id for f in found}
+
+
+def test_a_weight_of_the_same_shape_is_not_taken_for_another():
+    reference = Net(chain, **ALIKE)
+    found = causes(reference, edited(reference, k1=fresh(3)))
+    assert found[0].id == "weights-partly-loaded", [(f.id, f.explained, f.evidence) for f in found]
+
+
+def whole_tensor(old):
+    step = old.abs().max() / 127
+    return torch.round(old / step) * step
+
+
+@pytest.mark.parametrize("place", ["k0", "k2"])
+def test_few_numbers_rounded_to_the_levels_of_one_scale_are_quantized(place):
+    reference = Net(chain, **SHAPES)
+    found = causes(reference, edited(reference, **{place: whole_tensor}))
+    assert found[0].id == "weights-quantized", [(f.id, f.explained, f.evidence) for f in found]

@@ -16,6 +16,12 @@ if TYPE_CHECKING:
 SAME = 2e-6
 _ROUNDED = 1e-5
 _ROWS = 256
+_FEWEST = 6
+"""Numbers that do not all lie on levels by chance."""
+_LEVELS = 127
+_ON_LEVEL = 0.02
+_NEXT_LEVEL = 0.6
+"""Steps; rounding moves half of one."""
 _STRIP = 128
 """Columns."""
 
@@ -163,6 +169,20 @@ def grid_by_channel(array: Array, axis: int = 0) -> bool:
         if float(np.abs(steps - np.rint(steps)).max()) > 0.02:
             return False
     return True
+
+
+def rounded_to_grid(left: Array, right: Array) -> bool:
+    """Whether one is the other rounded to the 255 levels of a single scale; tells of few numbers as well as of many."""
+    import numpy as np
+
+    peak = float(np.abs(right).max(initial=0))
+    if right.size < _FEWEST or not 0 < peak < np.inf or left.shape != right.shape:
+        return False
+    before, steps = (side.astype(np.float64) / (peak / _LEVELS) for side in (left, right))
+    moved = np.abs(before - steps)
+    off_grid = np.abs(before - np.rint(before)) > _ON_LEVEL
+    on_grid = float(np.abs(steps - np.rint(steps)).max()) <= _ON_LEVEL
+    return on_grid and float(moved.max()) <= _NEXT_LEVEL and int(off_grid.sum()) >= _FEWEST
 
 
 def _even(values: Array) -> bool:

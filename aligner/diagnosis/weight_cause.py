@@ -177,17 +177,17 @@ def coarser(left: Array, right: Array) -> str | None:
 
 def eight_bit(pair: LayerPair, role: str, scene: Scene) -> str | None:
     """Words for a copy on a grid of at most 256 levels, declared as one or seen to be one."""
-    arrays = arrays_of(pair, role)
-    if arrays is None or role not in {"kernel", "w", "r", "table"}:
+    if role not in MATRICES:
         return None
-    left, right = arrays
     declared = any(scene.candidate.graph.weights[n].quantization is not None for n in scene.candidate.region.weights)
-    axis = output_axis(pair.candidate.operation, right) or 0
-    if not (declared or likeness.on_grid(right) or likeness.grid_by_channel(right, axis)):
-        return None
-    if likeness.on_grid(left) or likeness.correlation(left, right) < RELATED:
-        return None
-    return f"the {role} is an eight-bit copy, {likeness.gap(left, right):.1%} off"
+    axis = output_axis(pair.candidate.operation, pair.candidate.parameters[role]) or 0
+    for left, right in versions(pair, role):
+        plain = likeness.on_grid(right) or likeness.grid_by_channel(right, axis)
+        if not (declared or plain or likeness.rounded_to_grid(left, right)):
+            continue
+        if not likeness.on_grid(left) and likeness.correlation(left, right) >= RELATED:
+            return f"the {role} is an eight-bit copy, {likeness.gap(left, right):.1%} off"
+    return None
 
 
 VAGUE = 0.85

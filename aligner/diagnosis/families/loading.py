@@ -21,6 +21,7 @@ from aligner.diagnosis.weight_cause import (
     misfolded,
     settled,
 )
+from aligner.diagnosis.weight_elsewhere import elsewhere
 from aligner.diagnosis.weight_order import moved, same_somewhere
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ class _Unloaded(WeightCause):
         """Fresh numbers, in the part of the model that this cause is about."""
         many = self.whole and len(_weighted(survey)[0]) > 2
         words = None if misfolded(pair, role) else _stranger(pair, role, scene, sure=not many)
-        return words if words and self.extent(survey) else None
+        return words if words and self.extent(survey) and not elsewhere(pair, role, scene, survey) else None
 
     def weight(self, pair: LayerPair) -> float:
         """A normalisation of which some vectors were loaded is right but for the others: its own cause names those."""
@@ -172,3 +173,16 @@ class WeightsWrongEntry(WeightCause):
             f"{role} correlates {alike:.3f} with the reference's but differs by {apart:.1%}, as do "
             f"{len(bad)} of {len(bad) + len(good)} layers: the same model trained to another point"
         )
+
+
+class WeightOfAnotherLayer(WeightCause):
+    """Another key of the same checkpoint: two weights of one shape exchanged, or one given to two layers."""
+
+    id: ClassVar[str] = "weights-wrong-entry"
+    prior: ClassVar[float] = 0.94
+    advice: ClassVar[str] = "give each layer its own weight: two of the same shape were taken for each other"
+
+    def describe(self, pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
+        """The very numbers of the reference's, of another place."""
+        other = elsewhere(pair, role, scene, survey)
+        return f"the {role} is not this layer's: it holds the numbers of the reference's {other}" if other else None

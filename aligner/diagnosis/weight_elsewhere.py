@@ -1,0 +1,98 @@
+"""Whether the numbers of a parameter are those of another weight of the reference: two entries exchanged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from aligner.diagnosis import likeness
+from aligner.diagnosis.folding import Layer
+from aligner.diagnosis.layers import LayerPair, folded, layers
+from aligner.diagnosis.part import Part
+from aligner.diagnosis.scene import Scene
+from aligner.diagnosis.survey import Survey
+from aligner.diagnosis.weight_order import moved, same_somewhere
+from aligner.records.graph import Weight
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_FEWEST = 8
+"""Numbers that do not agree by chance."""
+_PLACES = 8
+"""Guilty layers whose numbers are computed or folded, and are therefore worked out to be looked at."""
+_EXTREMES = "extremes"
+"""Under which a weight remembers its smallest and largest number."""
+
+
+def elsewhere(pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str | None:
+    """The reference's weight, and the node it belongs to, whose numbers the candidate holds in this one's place."""
+    import numpy as np
+
+    right = pair.candidate.parameters.get(role)
+    if right is None or right.size < _FEWEST or not float(np.ptp(right)) > 0:
+        return None
+    if same_somewhere(pair, role) or moved(pair, role, scene):
+        return None
+    held = pair.candidate.bare(pair.candidate.parameters)[role]
+    mine = [right] if held is right else [right, held]
+    forms = [(each, _extremes(each)) for each in mine]
+    return _stored(pair, scene, forms) or _worked_out(scene, survey, role, forms)
+
+
+Form = tuple["Array", tuple[float, float]]
+
+
+def _stored(pair: LayerPair, scene: Scene, forms: list[Form]) -> str | None:
+    graph = scene.graphs[0]
+    own = set(pair.reference.node.weights)
+    for name, weight in graph.weights.items():
+        size = math.prod(weight.shape)
+        if name in own or not any(form.size == size for form, _ in forms) or "float" not in weight.dtype:
+            continue
+        if any(_near(_known(weight), ends) and likeness.same_numbers(weight.values(), form) for form, ends in forms):
+            user = next((node for node in graph.nodes if name in node.weights), None)
+            return f"{weight.name}, the weight of {user.name}" if user else weight.name
+    return None
+
+
+def _worked_out(scene: Scene, survey: Survey, role: str, forms: list[Form]) -> str | None:
+    for layer in _guilty_layers(scene, survey):
+        left = layer.parameters.get(role)
+        for theirs in (left, layer.raw if role == "kernel" else None):
+            if theirs is None:
+                continue
+            ends = _extremes(theirs)
+            if any(_near(ends, others) and likeness.same_numbers(theirs, form) for form, others in forms):
+                return f"the {role} of {layer.node.name}"
+    return None
+
+
+def _guilty_layers(scene: Scene, survey: Survey) -> Iterator[Layer]:
+    others = [one for one in survey.guilty if one is not scene.measured and one.pair.reference_region.weights]
+    for item in others[:_PLACES]:
+        part = Part(scene.graphs[0], item, 0, None)
+        found = layers(part)
+        yield from found
+        yield from (one for one in folded(part, found) if one.scale is not None or one.added is not None)
+
+
+def _known(weight: Weight) -> tuple[float, float]:
+    """A weight's smallest and largest number, looked for once."""
+    if _EXTREMES not in weight.memory:
+        weight.memory[_EXTREMES] = _extremes(weight.values())
+    found: tuple[float, float] = weight.memory[_EXTREMES]
+    return found
+
+
+def _extremes(array: Array) -> tuple[float, float]:
+    return (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+
+
+def _near(left: tuple[float, float], right: tuple[float, float]) -> bool:
+    """Whether two weights reach as far, which most that are not the same do not."""
+    within = 1e-5 * max(abs(left[0]), abs(left[1]))
+    return all(abs(a - b) <= within for a, b in zip(left, right, strict=True))
