@@ -57,7 +57,7 @@ weights-permuted weights-changed weights-reduced-precision weights-quantized wei
 weights-shared-edited
 input-channel-order input-scale input-mean-std input-layout input-resize input-dtype output-order output-extra
 padding-asymmetric padding-mode pool-count-include-pad pool-ceil-mode resize-coordinate-mode resize-nearest-rounding
-conv-stride-dilation-groups transposed-conv-output-padding depth-to-space-order
+conv-stride-dilation-groups transposed-conv-output-padding depth-to-space-order slice-bounds
 norm-epsilon norm-train-mode norm-statistics activation-variant softmax-axis attention-mask attention-scale
 reduce-axis-or-bias division-rounding
 layout-transposition flatten-order concat-order split-order axis-not-remapped spatial-flip broadcast-axis

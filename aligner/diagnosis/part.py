@@ -240,7 +240,8 @@ class Part:
                 operation = read(self._call(node, fresh))
                 if node.index in edits:
                     operation = edits[node.index](operation)
-                fresh[node.outputs[0]] = compute(operation)
+                for place, name in enumerate(node.outputs if operation.kind == "split" else node.outputs[:1]):
+                    fresh[name] = compute(operation.with_settings(part=place) if place else operation)
             except Unsupported:
                 if change is not None or node.outputs[0] not in self.values or node.outputs[0] == self.output:
                     raise

@@ -43,8 +43,54 @@ def concatenate(operation: Operation) -> Array:
 
 @reads("slice")
 def read_slice(call: Call) -> Operation:
-    """As ONNX has it: starts, ends, axes and steps are operands; setting places: (axis, start, end, step) of each."""
+    """Setting places: (axis, start, end, step) of each, from operands, attributes or the text in brackets."""
     x = call.need(0)
+    if isinstance(call.attributes.get("index"), str) and len(call.operands) == 1:
+        return _read_index(x, str(call.attributes["index"]))
+    if call.node.op == "aten::slice" and len(call.operands) == 1:
+        given: list[Any] = [call.attributes.get(name, default) for name, default in _SLICE.items()]
+        if not all(isinstance(number, int) for number in given) or given[3] < 1:
+            raise Unsupported(call.node.op)
+        return Operation("slice", {"places": (tuple(given),)}, (x,))
+    return _read_operands(call, x)
+
+
+_SLICE = {"axis": 0, "start": 0, "end": 2**63 - 1, "step": 1}
+
+
+def _read_index(x: Array, text: str) -> Operation:
+    """What stands between brackets: slices of the first axes, or numbers and new axes as well (setting index)."""
+    index: list[Any] = []
+    for part in text.split(", "):
+        try:
+            index.append(_indexed(part.strip()))
+        except ValueError as exc:
+            raise Unsupported(text) from exc
+    if not all(isinstance(item, slice) and (item.step or 1) > 0 for item in index):
+        return Operation("index", {"index": tuple(index)}, (x,))
+    places = tuple(
+        (axis, item.start or 0, 2**63 - 1 if item.stop is None else item.stop, item.step or 1)
+        for axis, item in enumerate(index)
+    )
+    return Operation("slice", {"places": places}, (x,))
+
+
+def _indexed(part: str) -> Any:
+    if part in {"None", "..."}:
+        return None if part == "None" else Ellipsis
+    if ":" not in part:
+        return int(part)
+    return slice(*(int(number) if number else None for number in part.split(":")))
+
+
+@computes("index")
+def pick(operation: Operation) -> Array:
+    """Numpy's own meaning of the brackets."""
+    picked: Array = operation.data[0][operation.settings["index"]]
+    return picked
+
+
+def _read_operands(call: Call, x: Array) -> Operation:
     if call.node.op != "Slice" or len(call.operands) < 3:
         raise Unsupported(call.node.op)
     starts, ends = ([int(number) for number in call.need(place).reshape(-1)] for place in (1, 2))
@@ -64,6 +110,35 @@ def cut(operation: Operation) -> Array:
     for axis, start, end, step in operation.settings["places"]:
         index[axis] = slice(start, end, step)
     return x[tuple(index)]
+
+
+@reads("split")
+def read_split(call: Call) -> Operation:
+    """Parts as long as the first one was seen to be; settings axis, length, drop (without the axis), part."""
+    x, axis = call.need(0), call.attributes.get("axis", call.attributes.get("dim", 0))
+    if not isinstance(axis, int) or call.shape is None or not x.ndim or not x.ndim - len(call.shape) <= 1:
+        raise Unsupported(call.node.op)
+    axis, drop = axis % x.ndim, len(call.shape) < x.ndim
+    length = 1 if drop else call.shape[axis]
+    if not length or math.ceil(x.shape[axis] / length) != len(call.node.outputs):
+        raise Unsupported(call.node.op)
+    return Operation("split", {"axis": axis, "length": length, "drop": drop, "part": 0}, (x,))
+
+
+@computes("split")
+def take_part(operation: Operation) -> Array:
+    """One part of those that the operation makes."""
+    import numpy as np
+
+    settings = operation.settings
+    axis, begin = settings["axis"], settings["part"] * settings["length"]
+    x = operation.data[0]
+    if settings["drop"]:
+        dropped: Array = np.moveaxis(x, axis, 0)[begin]
+        return dropped
+    place: Any = (*(slice(None),) * axis, slice(begin, begin + settings["length"]))
+    part: Array = x[place]
+    return part
 
 
 @reads("transpose")
