@@ -210,6 +210,30 @@ def test_an_output_with_its_axes_in_another_order_is_no_match():
     assert aligner.compare(Plain().eval(), Plain().eval(), picture).comparison.verdict == "aligned"
 
 
+def pooling(kind):
+    return lambda n, x: kind(x, 1) * 2
+
+
+OTHERS = {
+    "add, sub": ("operand-swapped", lambda n, x: F.relu(x) + torch.sin(x), lambda n, x: F.relu(x) - torch.sin(x)),
+    "mul, max": (
+        "operand-swapped",
+        lambda n, x: F.relu(x) * torch.sin(x),
+        lambda n, x: torch.maximum(F.relu(x), torch.sin(x)),
+    ),
+    "softsign": ("activation-variant", lambda n, x: torch.tanh(x) * 2, lambda n, x: F.softsign(x) * 2),
+    "gate": ("activation-variant", lambda n, x: F.silu(x * 2), lambda n, x: (x * 2) * (x * 2)),
+    "pools": ("reduce-axis-or-bias", pooling(F.adaptive_avg_pool2d), pooling(F.adaptive_max_pool2d)),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_another_operation_on_the_same_operands_is_proven(name):
+    identifier, reference, candidate = OTHERS[name]
+    found = causes(Net(reference), Net(candidate))
+    assert proven(found)[:1] == [identifier], [(f.id, f.evidence) for f in found]
+
+
 def test_numbers_near_zero_do_not_explain_an_error_in_the_hundreds():
     def attend(turned):
         def forward(n, x):

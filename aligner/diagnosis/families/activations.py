@@ -29,6 +29,7 @@ _VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("softplus", {"beta": 1.0, "threshold": 20.0}),
     ("softplus", {"beta": 1.0, "threshold": None}),
     ("mish", {}),
+    ("softsign", {}),
     ("elu", {"alpha": 1.0}),
     ("leaky_relu", {"alpha": 0.01}),
     ("leaky_relu", {"alpha": 0.2}),
@@ -50,8 +51,9 @@ class ActivationVariant(SettingCause):
         yield from super().claims(scene, survey)
         if not scene.gap > 0:
             return
-        for part, node, operation in scene.nodes(*sorted(ACTIVATIONS)):
-            for kind, settings in (*_solved(operation, scene, part.side), *_VARIANTS):
+        for part, node, operation in scene.nodes(*sorted(ACTIVATIONS), "activation"):
+            ungated: list[tuple[str, dict[str, Any]]] = [("square", {})] if operation.kind == "silu" else []
+            for kind, settings in (*_solved(operation, scene, part.side), *_VARIANTS, *ungated):
                 other = replace(operation, kind=kind, settings=settings)
                 if kind == operation.kind and settings == operation.settings:
                     continue
@@ -81,7 +83,8 @@ class ActivationVariant(SettingCause):
 
 def _named(kind: str, settings: Mapping[str, Any]) -> str:
     numbers = ", ".join(f"{name} {shown(value)}" for name, value in settings.items() if value is not None)
-    return f"{'no activation' if kind == 'identity' else kind}{f' ({numbers})' if numbers else ''}"
+    word = {"identity": "no activation", "square": "x · x, a gate without its sigmoid,"}.get(kind, kind)
+    return f"{word}{f' ({numbers})' if numbers else ''}"
 
 
 def _solved(operation: Operation, scene: Scene, side: int) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
@@ -24,15 +25,16 @@ _BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
 
 
 class OperandSwapped(Cause):
-    """a − b became b − a; the factors of a product of matrices exchanged; the arms of a choice."""
+    """a − b became b − a, or a + b; the factors of a product of matrices exchanged; the arms of a choice."""
 
     id: ClassVar[str] = "operand-swapped"
     prior: ClassVar[float] = 0.94
 
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
-        """The operands in the other order."""
+        """The other side's operation on the same operands; the operands in the other order."""
         if not scene.gap > 0:
             return
+        yield from _other_operations(scene)
         for part, node, operation in scene.nodes("sub", "div", "pow", "matmul", "where", "binary", "attention"):
             for data in _swaps(operation):
                 yield Claim(
@@ -44,6 +46,34 @@ class OperandSwapped(Cause):
                     only_proven=True,
                     needed=0.98,
                 )
+
+
+def _other_operations(scene: Scene) -> Iterator[Claim]:
+    """An operation of two operands that only one side runs, with one that only the other side runs in its place."""
+    found = [
+        [(node, one) for node in p.of_kind(*_BINARY) if (one := p.operation(node)) is not None] for p in scene.parts
+    ]
+    counts = [Counter(one.kind for _, one in side if one.kind in _EXCHANGED) for side in found]
+    for side in (1, 0):
+        surplus, missing = counts[side] - counts[1 - side], counts[1 - side] - counts[side]
+        for node, operation in found[side]:
+            for kind in missing if operation.kind in surplus and len(operation.data) == _TWO else ():
+                wrong, right = (operation.kind, kind) if side else (kind, operation.kind)
+                yield Claim(
+                    f"{scene.where} computes {wrong} where the reference computes {right}, from the same operands",
+                    f"compute {right}; where the model chooses between the two, a trace keeps one arm of the if",
+                    f"with {right} instead of {wrong}",
+                    scene.replaced(scene.parts[side], node, replace(operation, kind=kind)),
+                    side=side,
+                    only_proven=True,
+                    needed=0.98,
+                    written=True,
+                )
+
+
+_TWO = 2
+_EXCHANGED = frozenset({"add", "sub", "mul", "div", "pow", "maximum", "minimum"})
+"""Not the forms of one division, which are a matter of rounding."""
 
 
 def _swaps(operation: Operation) -> Iterator[tuple[Array, ...]]:
@@ -126,10 +156,10 @@ class ReduceAxis(Cause):
         if not scene.gap > 0:
             return
         yield from self._unbiased(scene)
-        for part, node, operation in scene.nodes("reduce"):
-            settings = operation.settings
-            for words, changed in _reductions(operation):
-                wrong, right = (words, _reduced(settings)) if part.side == 0 else (_reduced(settings), words)
+        for part, node, operation in scene.nodes("reduce", "avg_pool", "max_pool", "cumsum"):
+            own = _reduced(operation)
+            for words, changed in _reductions(operation) if operation.kind == "reduce" else _others(operation):
+                wrong, right = (words, own) if part.side == 0 else (own, words)
                 yield Claim(
                     f"{scene.where} takes the {wrong}, the reference the {right}",
                     f"take the {right}",
@@ -192,7 +222,30 @@ def _averaged(operation: Operation) -> int:
     return math.prod(inner) if set(settings["output_size"]) == {1} else 0
 
 
-def _reduced(settings: Any) -> str:
+_POOLS = {"avg_pool": "max_pool", "adaptive_avg_pool": "adaptive_max_pool"}
+_POOLS |= {other: kind for kind, other in _POOLS.items()}
+
+
+def _others(operation: Operation) -> Iterator[tuple[str, Operation]]:
+    """The other kind of pool; a running sum from the other end, without the element itself, along another axis."""
+    changed: list[Operation] = []
+    if operation.kind in _POOLS:
+        changed.append(replace(operation, kind=_POOLS[operation.kind]))
+    if operation.kind == "cumsum":
+        changed += [operation.with_settings(**{n: not operation.settings[n]}) for n in ("reverse", "exclusive")]
+        axes = range(operation.data[0].ndim)
+        changed += [operation.with_settings(axis=axis) for axis in axes if axis != operation.settings["axis"]]
+    for other in changed:
+        yield _reduced(other), other
+
+
+def _reduced(operation: Operation) -> str:
+    settings = operation.settings
+    if operation.kind in _POOLS:
+        return f"{'mean' if 'avg' in operation.kind else 'largest'} of each window"
+    if operation.kind == "cumsum":
+        ends = [name for name in ("reverse", "exclusive") if settings[name]]
+        return f"{' '.join([*ends, 'running sum'])} along axis {settings['axis']}"
     correction = f" with n − {settings['correction']:g}" if settings["form"] in {"var", "std"} else ""
     return f"{settings['form']} over axes {settings['axes']}{correction}"
 
@@ -208,7 +261,7 @@ def _reductions(operation: Operation) -> Iterator[tuple[str, Operation]]:
     changes += [{"form": form} for form in ("mean", "sum", "max", "min") if form != settings["form"]]
     for change in changes:
         changed = replace(operation, settings={**settings, **change})
-        yield _reduced(changed.settings), changed
+        yield _reduced(changed), changed
 
 
 def _held(array: Array) -> Any:

@@ -67,6 +67,8 @@ def _plain() -> dict[str, Callable[[Array], Array]]:
 
     return {
         "relu": lambda x: np.maximum(x, 0),
+        "softsign": lambda x: x / (1 + np.abs(x)),
+        "isnan": np.isnan,
         "relu6": lambda x: np.clip(x, 0, 6),
         "sigmoid": sigmoid,
         "tanh": np.tanh,
@@ -114,7 +116,7 @@ FUSED: dict[str, Callable[[Any], Any]] = {
 }
 
 ACTIVATIONS = frozenset(
-    "relu relu6 clip leaky_relu elu gelu silu sigmoid tanh hardsigmoid hardswish softplus mish".split()
+    "relu relu6 clip leaky_relu elu gelu silu sigmoid tanh hardsigmoid hardswish softplus softsign mish".split()
 )
 
 
@@ -168,14 +170,14 @@ def _limits(call: Call) -> dict[str, Any]:
 
 
 @computes(*ACTIVATIONS, *"erf exp log sqrt abs neg identity reciprocal rsqrt floor ceil".split())
-@computes(*"trunc round square sin cos".split())
+@computes(*"trunc round square sin cos isnan".split())
 def activate(operation: Operation) -> Array:
     """The function, element by element."""
     x, plain = wide(operation.data[0]), _plain().get(operation.kind)
     return plain(x) if plain is not None else _tuned()[operation.kind](x, operation.settings)
 
 
-@reads("unary")
+@reads("unary", "activation")
 def read_unary(call: Call) -> Operation:
     """Functions of one element that have no kind of their own."""
     if call.word not in _plain():

@@ -224,6 +224,28 @@ _REDUCTIONS = {
 }
 
 
+@reads("cumsum")
+def read_running_sum(call: Call) -> Operation:
+    """Settings axis, reverse, exclusive."""
+    x, axis = call.need(0), call.attributes.get("axis", call.attributes.get("dim"))
+    if call.word != "cumsum" or not isinstance(axis, int):
+        raise Unsupported(call.node.op)
+    ends = {name: bool(call.attributes.get(name, False)) for name in ("reverse", "exclusive")}
+    return Operation("cumsum", {"axis": axis % x.ndim, **ends}, (x,))
+
+
+@computes("cumsum")
+def running_sum(operation: Operation) -> Array:
+    """Sums of all up to each element, from either end, with it or without."""
+    import numpy as np
+
+    x, axis, settings = wide(operation.data[0]), operation.settings["axis"], operation.settings
+    x = np.flip(x, axis) if settings["reverse"] else x
+    total: Array = np.cumsum(x, axis=axis)
+    total = total - x if settings["exclusive"] else total
+    return np.flip(total, axis) if settings["reverse"] else total
+
+
 @reads("reduce")
 def read_reduce(call: Call) -> Operation:
     """Settings form, axes, keep, correction."""
