@@ -234,6 +234,49 @@ def test_another_operation_on_the_same_operands_is_proven(name):
     assert proven(found)[:1] == [identifier], [(f.id, f.evidence) for f in found]
 
 
+def spelled_out(axis, scale):
+    def forward(n, x):
+        scores = (x * scale) @ (x.transpose(-1, -2) * scale)
+        weights = torch.softmax(scores, axis)
+        return torch.where(torch.isnan(weights), torch.zeros(()), weights) @ x
+
+    return forward
+
+
+@pytest.mark.parametrize(
+    ("identifiers", "axis", "scale"),
+    [({"softmax-axis"}, -2, 0.6**0.5), ({"constant-changed", "attention-scale"}, -1, 1.0)],
+)
+def test_attention_of_one_operation_against_one_spelled_out(identifiers, axis, scale):
+    whole = Net(lambda n, x: F.scaled_dot_product_attention(x, x, x, scale=0.6))
+    found = causes(whole, Net(spelled_out(axis, scale)), image((1, 2, 7, 5)))
+    assert set(proven(found)[:1]) <= identifiers, [(f.id, f.evidence) for f in found]
+    assert proven(found)
+
+
+def test_heads_that_share_their_keys():
+    def attend(causal):
+        def forward(n, x):
+            keys = torch.sin(x[:, :2])
+            return F.scaled_dot_product_attention(x, keys, keys, is_causal=causal, enable_gqa=True)
+
+        return forward
+
+    assert proven(causes(Net(attend(True)), Net(attend(False)), image((1, 4, 7, 5))))[:1] == ["attention-mask"]
+
+
+def test_the_gate_and_the_value_of_a_gated_unit_exchanged():
+    def unit(first):
+        def forward(n, x):
+            parts = torch.chunk(x * 2, 2, 1)
+            return parts[first] * torch.sigmoid(parts[1 - first])
+
+        return forward
+
+    found = causes(Net(lambda n, x: F.glu(x * 2, 1)), Net(unit(1)), image((2, 6, 5, 4)))
+    assert proven(found)[:1] == ["split-order"], [(f.id, f.evidence) for f in found]
+
+
 def test_numbers_near_zero_do_not_explain_an_error_in_the_hundreds():
     def attend(turned):
         def forward(n, x):

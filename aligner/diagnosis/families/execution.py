@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
-from aligner.diagnosis.part import Part
+from aligner.diagnosis.part import Change, Part
 from aligner.diagnosis.replay.operation import Unsupported
 from aligner.diagnosis.scene import Scene, in_order
 from aligner.diagnosis.survey import Survey
@@ -95,9 +97,11 @@ class SplitOrder(Cause):
     prior: ClassVar[float] = 0.95
 
     def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
-        """Every other part of the node that the tensor is a part of."""
+        """Every other part of the node that the tensor is a part of; two parts in each other's place further up."""
         if scene.expected is None or scene.found is None or not scene.gap > 0:
             return
+        for part in scene.parts:
+            yield from self._exchanged(scene, part)
         for side, part in enumerate(scene.parts):
             maker = next((node for node in part.nodes if part.output in node.outputs), None)
             if maker is None:
@@ -119,6 +123,28 @@ class SplitOrder(Cause):
                     only_proven=True,
                     needed=0.999,
                 )
+
+    @staticmethod
+    def _exchanged(scene: Scene, part: Part) -> Iterator[Claim]:
+        for node in part.of_kind("split"):
+            for pair in list(combinations(node.outputs, 2))[:_MOST_PAIRS]:
+                left, right = (part.array(name) for name in pair)
+                if left is None or right is None or left.shape != right.shape or part.output in pair:
+                    continue
+                places = " and ".join(str(node.outputs.index(name) + 1) for name in pair)
+                change = Change(arrays={pair[0]: right, pair[1]: left})
+                yield Claim(
+                    f"{scene.where} takes the parts {places} of {len(node.outputs)} in each other's place",
+                    "take the parts in the reference's order",
+                    "with the parts in the reference's order",
+                    partial(scene.predict, part.side, change),
+                    side=part.side,
+                    only_proven=True,
+                    needed=0.98,
+                )
+
+
+_MOST_PAIRS = 15
 
 
 def _maker(part: Part, value: str) -> int:
