@@ -188,3 +188,48 @@ def test_a_buffer_stored_in_half_is_called_a_copy():
     reference = Net(BUFFERS["factor"][0], scale=(8,))
     found = aligner.compare(reference, edited(reference, scale=lambda old: old.half().float()), image(LINES), rtol=1e-6)
     assert "a float16 copy of the reference's; 8 of 8 values differ" in found.causes[0].evidence
+
+
+def tabled(order: tuple[str, str] = ("row", "column"), perm: tuple[int, ...] = (0, 1, 2), bias: float = 0.5):
+    """Positions that are computed from two tables, one of which a dense layer has changed, and added to the input."""
+    from onnx_models import model, node, value, weights
+
+    numbers = np.random.default_rng(3)
+    arrays = {
+        "a": numbers.standard_normal((4, 4)).astype(np.float32),
+        "column": numbers.standard_normal((4, 4)).astype(np.float32),
+        "k": numbers.standard_normal((4, 4)).astype(np.float32),
+        "b": np.full(4, bias, np.float32),
+        "shape": np.array([4, 2, 4]),
+    }
+    nodes = [
+        node("Gemm", ["a", "k", "b"], ["row"]),
+        node("Concat", list(order), ["joined"], axis=1),
+        node("Reshape", ["joined", "shape"], ["cut"]),
+        node("Transpose", ["cut"], ["turned"], perm=list(perm)),
+        node("Relu", ["x"], ["h"]),
+        node("Add", ["h", "turned"], ["y"]),
+    ]
+    return model(nodes, [value("x", 1, (4, 2, 4))], [value("y", 1, (4, 2, 4))], weights(**arrays))
+
+
+@requires_onnx
+@pytest.mark.parametrize(
+    ("identifier", "node", "change"),
+    [
+        ("concat-order", "Concat_1", {"order": ("column", "row")}),
+        ("layout-transposition", "Transpose_3", {"perm": (2, 1, 0)}),
+        ("weights-bias-missing", "Gemm_0", {"bias": 0.0}),
+    ],
+)
+def test_a_computed_constant_is_put_down_to_the_node_that_makes_it_wrong(identifier, node, change):
+    found = aligner.compare(tabled(), tabled(**change), {"x": image((4, 2, 4))}).causes
+    assert found[0].id == identifier, found
+    assert found[0].explained is not None and found[0].node == node
+
+
+@requires_onnx
+def test_a_computed_constant_that_only_differs_names_what_computes_it():
+    found = aligner.compare(tabled(), tabled(bias=0.75), {"x": image((4, 2, 4))}).causes
+    assert found[0].id == "constant-changed", found
+    assert "computed by" in found[0].evidence and " reads b for b" in found[0].evidence

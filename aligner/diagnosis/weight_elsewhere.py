@@ -12,6 +12,7 @@ from aligner.diagnosis.layers import LayerPair, folded, layers
 from aligner.diagnosis.part import Part
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
+from aligner.diagnosis.weight_cause import MATRICES
 from aligner.diagnosis.weight_order import moved, same_somewhere
 from aligner.records.graph import Weight
 
@@ -39,23 +40,27 @@ def elsewhere(pair: LayerPair, role: str, scene: Scene, survey: Survey) -> str |
         return None
     held = pair.candidate.bare(pair.candidate.parameters)[role]
     mine = [right] if held is right else [right, held]
+    if not float(np.ptp(held)) > 0:
+        return None  # what is folded into a bias of zeros is another's, and rightly so
     forms = [(each, _extremes(each)) for each in mine]
-    return _stored(pair, scene, forms) or _worked_out(scene, survey, role, forms)
+    own = {*pair.reference.node.weights, *(scene.reference.region.weights if role not in MATRICES else ())}
+    return _stored(own, scene, forms) or _worked_out(scene, survey, role, forms)
 
 
 Form = tuple["Array", tuple[float, float]]
 
 
-def _stored(pair: LayerPair, scene: Scene, forms: list[Form]) -> str | None:
+def _stored(own: set[str], scene: Scene, forms: list[Form]) -> str | None:
+    """Among the weights of the graph; vectors are often what is left of each other when one lacks a summand."""
     graph = scene.graphs[0]
-    own = set(pair.reference.node.weights)
     for name, weight in graph.weights.items():
         size = math.prod(weight.shape)
         if name in own or not any(form.size == size for form, _ in forms) or "float" not in weight.dtype:
             continue
         if any(_near(_known(weight), ends) and likeness.same_numbers(weight.values(), form) for form, ends in forms):
             user = next((node for node in graph.nodes if name in node.weights), None)
-            return f"{weight.name}, the weight of {user.name}" if user else weight.name
+            if user is not None:
+                return f"{weight.name}, the weight of {user.name}"
     return None
 
 

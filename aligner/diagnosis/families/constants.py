@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis import likeness
 from aligner.diagnosis.cause import Cause, Claim, Proof
+from aligner.diagnosis.constant_maker import wrong_weight
 from aligner.diagnosis.constant_operands import (
     ConstantOperand,
     constant_pairs,
     differ,
     how_far,
     in_candidates_form,
+    makers,
     normalises,
     relation,
     same_tables,
@@ -113,7 +115,7 @@ def _written(scene: Scene, found: list[Differing]) -> Claim:
         side=1,
         weight=_WRITTEN if as_stored else _DERIVED,
         only_proven=not as_stored or len(found) > 1,
-        node=found[0][0].node.name,
+        node=_made_by(scene, *found[0][:2]),
         written=as_stored and not simple,
     )
     return _where_infinite(scene, change, claim)
@@ -187,12 +189,36 @@ def _words(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: 
         )
     (own, of), (its, named) = _called(scene.candidate, mine), _called(scene.reference, theirs)
     how = _related(wrong, right)
+    if not mine.stored:
+        return _computed(scene, mine, theirs, f"{f'{how}; ' if how else ''}{how_far(wrong, right)}")
     return (
         f"the constant{own}{of} of {node.name} does not hold the values of the reference's{its or ' constant'}{named}: "
         f"{f'{how}; ' if how else ''}{how_far(wrong, right)}",
         f"export again after the last change of{its or ' the constant'}: {node.name} needs these values",
         "with the reference's values in their place",
     )
+
+
+def _computed(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, apart: str) -> tuple[str, str, str]:
+    """Likewise of a constant that is computed: the fault may lie anywhere on the way to it."""
+    (own, of), (its, named) = _called(scene.candidate, mine), _called(scene.reference, theirs)
+    maker = makers(scene.candidate).get(mine.name or "")
+    by = maker.name if maker else mine.node.name
+    astray = wrong_weight(scene, mine, theirs)
+    weight = f"; on the way {astray.node.name} reads {astray.name} for {astray.right}" if astray else ""
+    return (
+        f"the constant{own}{of} of {mine.node.name}, computed by {by}, does not hold the values of the "
+        f"reference's{its or ' constant'}{named}: {apart}{weight}",
+        f"compare what {by} is computed from, node by node: {mine.node.name} needs the reference's values",
+        "with the reference's values in their place",
+    )
+
+
+def _made_by(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand) -> str:
+    """The node to open: the one that reads another weight, the one that makes the constant, the one that reads it."""
+    astray = None if mine.stored else wrong_weight(scene, mine, theirs)
+    maker = None if mine.stored else makers(scene.candidate).get(mine.name or "")
+    return (astray.node if astray else maker or mine.node).name
 
 
 def _related(wrong: Array, right: Array) -> str | None:

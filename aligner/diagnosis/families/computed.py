@@ -1,0 +1,118 @@
+"""What goes wrong while a constant is computed: parts joined, axes moved, a bias lost, far from where it shows."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.diagnosis.cause import Cause, Claim
+from aligner.diagnosis.constant_maker import wrong_move, wrong_weight
+from aligner.diagnosis.constant_operands import ConstantOperand, constant_pairs, differ, in_candidates_form
+from aligner.diagnosis.part import change_node
+from aligner.diagnosis.replay.operation import Operation
+from aligner.diagnosis.scene import Scene
+from aligner.diagnosis.survey import Survey
+from aligner.records.graph import Node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_NEEDED = 0.98
+
+
+class _Computed(Cause):
+    """The node that makes a constant wrong; the proof gives what reads it the constant that node should have made."""
+
+    advice: ClassVar[str] = ""
+
+    def claims(self, scene: Scene, survey: Survey) -> Iterator[Claim]:
+        """Each computed constant that differs and that such a node explains."""
+        if scene.expected is None or scene.found is None or not scene.gap > 0:
+            return
+        for mine, theirs in constant_pairs(scene):
+            right = None if mine.stored else in_candidates_form(scene, mine, theirs)
+            if right is None or not differ(mine.array, right):
+                continue
+            told = self.tell(scene, mine, theirs, right)
+            if told is None:
+                continue
+            node, words = told
+            yield Claim(
+                f"{node.name} {words}; the constant that {mine.node.name} reads is made of it",
+                self.advice,
+                "with that put right",
+                _given(scene, mine, right),
+                side=1,
+                only_proven=True,
+                needed=_NEEDED,
+                node=node.name,
+            )
+
+    @abstractmethod
+    def tell(
+        self, scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array
+    ) -> tuple[Node, str] | None:
+        """The node, and what is wrong with it; None where it is not this cause."""
+
+
+def _given(scene: Scene, mine: ConstantOperand, right: Array) -> Callable[[], Array | None]:
+    other = mine.replaced_by(right)
+    return lambda: scene.predict(1, change_node(mine.node, _always(other)))
+
+
+def _always(other: Operation) -> Callable[[Operation], Operation]:
+    return lambda _: other
+
+
+class ComputedConcat(_Computed):
+    """The parts of a constant joined in another order."""
+
+    id: ClassVar[str] = "concat-order"
+    prior: ClassVar[float] = 0.95
+    advice: ClassVar[str] = "pass the parts in the reference's order"
+
+    def tell(
+        self, scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array
+    ) -> tuple[Node, str] | None:
+        """Another order of a few parts gives the reference's numbers."""
+        move = wrong_move(scene.candidate, mine, right)
+        if move is None or move.node.kind != "concat":
+            return None
+        return move.node, f"joins its {len(move.order)} parts in another order; the reference has them as {move.order}"
+
+
+class ComputedTransposed(_Computed):
+    """The axes of a constant exchanged on the way."""
+
+    id: ClassVar[str] = "layout-transposition"
+    prior: ClassVar[float] = 0.92
+    advice: ClassVar[str] = "transpose as the reference does"
+
+    def tell(
+        self, scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array
+    ) -> tuple[Node, str] | None:
+        """Another order of the axes gives the reference's numbers."""
+        move = wrong_move(scene.candidate, mine, right)
+        if move is None or move.node.kind != "transpose":
+            return None
+        return move.node, f"transposes otherwise than the reference, which comes to {move.order}"
+
+
+class ComputedBias(_Computed):
+    """A layer on the way to a constant lacks its bias."""
+
+    id: ClassVar[str] = "weights-bias-missing"
+    prior: ClassVar[float] = 0.94
+    advice: ClassVar[str] = "carry the bias over, once"
+
+    def tell(
+        self, scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array
+    ) -> tuple[Node, str] | None:
+        """All that the constant is made of is the reference's but for a vector of zeros."""
+        found = wrong_weight(scene, mine, theirs)
+        if found is None or not found.zeros:
+            return None
+        return found.node, f"reads {found.name}, which is all zeros; the reference's {found.right} is not"
