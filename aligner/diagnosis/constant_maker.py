@@ -114,7 +114,7 @@ class WrongWeight:
 
 
 def wrong_weight(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand) -> WrongWeight | None:
-    """What two constants are made of, where all is alike but one weight of each, of one size."""
+    """What two constants are made of, where all of the reference's is alike but one weight, and one fits its size."""
     sides = []
     for one, part in ((mine, scene.candidate), (theirs, scene.reference)):
         weights = {name: array for name in one.sources if (array := part.weight(name)) is not None}
@@ -123,11 +123,12 @@ def wrong_weight(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand) -
         [name for name, array in own.items() if not _held(array, list(own.values()), list(other.values()))]
         for own, other in (sides, sides[::-1])
     ]
-    if len(strange[0]) != 1 or len(strange[1]) != 1:
+    fitting = [(a, b) for a in strange[0] for b in strange[1] if sides[0][a].size == sides[1][b].size]
+    if len(fitting) != 1 or len(strange[1]) != 1:
         return None
-    (wrong,), (right,) = strange
+    wrong, right = fitting[0]
     node = next((each for each in scene.candidate.graph.nodes if wrong in each.inputs), None)
-    if node is None or sides[0][wrong].size != sides[1][right].size:
+    if node is None:
         return None
     names = [part.graph.weights[n].name for part, n in ((scene.candidate, wrong), (scene.reference, right))]
     return WrongWeight(node, names[0], names[1], not sides[0][wrong].any() and bool(sides[1][right].any()))
