@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-SAMPLE = 1 << 12
+SAMPLE = 1 << 11
 """Elements looked at."""
 _FREQUENT = 50
 """A value seen that often is counted as it is: zeros after a ReLU tell nothing about the others."""
