@@ -9,7 +9,7 @@ from itertools import permutations
 from typing import TYPE_CHECKING, Any
 
 from aligner.diagnosis import likeness
-from aligner.diagnosis.constant_operands import ConstantOperand, differ, makers
+from aligner.diagnosis.constant_operands import ConstantOperand, differ
 from aligner.diagnosis.part import Part
 from aligner.diagnosis.scene import Scene
 from aligner.records.graph import Node
@@ -40,10 +40,9 @@ def wrong_move(part: Part, operand: ConstantOperand, right: Array) -> Move | Non
     array, name = operand.array, operand.name
     if name is None or array.shape != right.shape or not likeness.same_numbers(right, array):
         return None
-    made = makers(part)
     onward: Onward = lambda y: y.reshape(right.shape)  # noqa: E731 - grows with every node
     for _ in range(_MOST_NODES):
-        node = made.get(name)
+        node = part.makers.get(name)
         if node is None or node.kind not in {"reshape", "transpose", "concat", "identity", "cast"}:
             return None
         for order, other in _others(part, node, array):

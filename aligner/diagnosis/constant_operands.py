@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -55,17 +55,11 @@ class ConstantOperand:
         return operation.with_data(*data)
 
 
-def makers(part: Part) -> Mapping[str, Node]:
-    """The node that makes each value of a side's graph."""
-    return {value: node for node in part.graph.nodes for value in node.outputs}
-
-
-def constant_sources(part: Part, name: str, made: Mapping[str, Node] | None = None) -> tuple[str, ...] | None:
+def constant_sources(part: Part, name: str) -> tuple[str, ...] | None:
     """The weights that a value is computed from; None where its numbers depend on an input, or on chance.
 
     A size of the input counts as constant: it changes no number of a table that is cut to it.
     """
-    made = makers(part) if made is None else made
     names, seen, sources = [name], set[str](), list[str]()
     while names:
         value = names.pop()
@@ -75,7 +69,7 @@ def constant_sources(part: Part, name: str, made: Mapping[str, Node] | None = No
         if value in part.graph.weights:
             sources.append(value)
             continue
-        node = made.get(value)
+        node = part.makers.get(value)
         if node is None or len(seen) > _MOST or (not node.inputs and node.kind != "constant"):
             return None
         if node.kind != "shape":
@@ -93,7 +87,7 @@ def operand_name(part: Part, node: Node, operation: Operation, place: int) -> st
     return names[place] if unmoved and place < len(names) else None
 
 
-def constants_of(part: Part, node: Node, operation: Operation, made: Mapping[str, Node]) -> list[ConstantOperand]:
+def constants_of(part: Part, node: Node, operation: Operation) -> list[ConstantOperand]:
     """The operands of one node that are constants."""
     found = []
     for place, array in enumerate(operation.data):
@@ -102,7 +96,7 @@ def constants_of(part: Part, node: Node, operation: Operation, made: Mapping[str
             if array.size == 1:
                 found.append(ConstantOperand(node, operation, place, None, (), stored=True))
             continue
-        sources = constant_sources(part, name, made)
+        sources = constant_sources(part, name)
         if sources is not None:
             found.append(ConstantOperand(node, operation, place, name, sources, stored=part.constant(name)))
     return found if len(found) < len(operation.data) else []
@@ -113,11 +107,10 @@ Pair = tuple[ConstantOperand, ConstantOperand]
 
 def constant_pairs(scene: Scene) -> Iterator[Pair]:
     """Constants of the candidate with the reference's that answer them."""
-    made = makers(scene.reference), makers(scene.candidate)
     for kind in KINDS:
         both = [
             [
-                constants_of(part, node, operation, made[part.side])
+                constants_of(part, node, operation)
                 for node in part.of_kind(kind)
                 if (operation := part.operation(node)) is not None
             ]
@@ -172,9 +165,8 @@ def in_candidates_form(scene: Scene, mine: ConstantOperand, theirs: ConstantOper
 
 def normalises(part: Part, indices: tuple[int, ...]) -> bool:
     """Whether a normalisation is among these nodes, as one node or spelled out: a factor made of several weights."""
-    made = makers(part)
     for node in (part.graph.nodes[index] for index in indices):
-        sources = [constant_sources(part, name, made) or () for name in node.inputs if name]
+        sources = [constant_sources(part, name) or () for name in node.inputs if name]
         if node.kind == "norm" or any(len(found) > 1 for found in sources):
             return True
     return False

@@ -82,7 +82,8 @@ class Part:
         self._varying: dict[str, bool] = {}
 
     @cached_property
-    def _all(self) -> dict[str, Node]:
+    def makers(self) -> dict[str, Node]:
+        """The node that makes each value of this side's graph."""
         return {value: node for node in self.graph.nodes for value in node.outputs}
 
     @property
@@ -102,7 +103,7 @@ class Part:
         names = [name for node in self.nodes for name in node.inputs]
         while names and len(found) < _MOST_CONSTANT:
             name = names.pop()
-            node = self._all.get(name)
+            node = self.makers.get(name)
             if node is None or name in self.region.inputs or node.index in inside or node.index in found:
                 continue
             found[node.index] = node
@@ -114,7 +115,7 @@ class Part:
         for _ in range(8):
             if name in self.graph.weights:
                 return self.graph.weights[name]
-            node = self._all.get(name)
+            node = self.makers.get(name)
             if node is None or node.kind not in _RECODING or not node.inputs:
                 return None
             name = node.inputs[0]
@@ -145,7 +146,7 @@ class Part:
         stored = self.weight(name)
         if stored is not None:
             return stored
-        node = self._all.get(name)
+        node = self.makers.get(name)
         if node is None or len(node.outputs) != 1 or not node.inputs or name in self._unknown:
             return None
         if node.kind == "dequantize" and (restored := self.stored(name)) is not None and restored.quantization:
@@ -200,7 +201,7 @@ class Part:
                 value = names.pop()
                 if value not in seen and value not in self.graph.weights:
                     seen.add(value)
-                    maker = self._all.get(value)
+                    maker = self.makers.get(value)
                     names += maker.inputs if maker is not None else []
             self._varying[name] = bool(seen & set(self.graph.inputs))
         return self._varying[name]

@@ -20,10 +20,9 @@ _KEEPS = frozenset(
 
 def channel_axis(part: Part, name: str) -> int | None:
     """The axis of a picture's channels in a value; None where the value is no picture, or no longer one."""
-    makers = {value: node for node in part.graph.nodes for value in node.outputs}
     path: list[Node] = []
     while name not in part.graph.inputs:
-        node = makers.get(name)
+        node = part.makers.get(name)
         varying = {value for value in node.inputs if value and part.varies(value)} if node is not None else set()
         if node is None or node.kind not in _KEEPS | _MOVES or len(varying) != 1 or len(path) == _FURTHEST:
             return None

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
-from aligner.diagnosis.constant_operands import makers
 from aligner.diagnosis.families.elementwise import fitted_constant
 from aligner.diagnosis.part import Part
 from aligner.diagnosis.replay.operation import Operation
@@ -88,7 +87,7 @@ def _scales_scores(part: Part, node: Node) -> bool:
     """Whether a softmax reads the product, and what is scaled are scores: a product of matrices lies behind it."""
     if not leads_to_softmax(part.graph, node.outputs):
         return False
-    made, names = makers(part), list(node.inputs)
+    made, names = part.makers, list(node.inputs)
     for _ in range(_STEPS):
         behind = [made[name] for name in names if name in made]
         if any(each.kind in {"matmul", "attention"} for each in behind):

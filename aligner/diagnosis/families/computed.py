@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
 from aligner.diagnosis.constant_maker import wrong_move, wrong_weight
 from aligner.diagnosis.constant_operands import ConstantOperand, constant_pairs, differ, in_candidates_form
-from aligner.diagnosis.part import change_node
-from aligner.diagnosis.replay.operation import Operation
 from aligner.diagnosis.scene import Scene
 from aligner.diagnosis.survey import Survey
 from aligner.records.graph import Node
@@ -44,7 +42,7 @@ class _Computed(Cause):
                 f"{node.name} {words}; the constant that {mine.node.name} reads is made of it",
                 self.advice,
                 "with that put right",
-                _given(scene, mine, right),
+                scene.replaced(scene.candidate, mine.node, mine.replaced_by(right)),
                 side=1,
                 only_proven=True,
                 needed=_NEEDED,
@@ -58,47 +56,40 @@ class _Computed(Cause):
         """The node, and what is wrong with it; None where it is not this cause."""
 
 
-def _given(scene: Scene, mine: ConstantOperand, right: Array) -> Callable[[], Array | None]:
-    other = mine.replaced_by(right)
-    return lambda: scene.predict(1, change_node(mine.node, _always(other)))
+class _Moved(_Computed):
+    """A node that moves numbers in another order; another one gives the reference's."""
+
+    kind: ClassVar[str] = ""
+    words: ClassVar[str] = ""
+
+    def tell(
+        self, scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array
+    ) -> tuple[Node, str] | None:
+        """A node of this kind with another order of its few parts or axes."""
+        move = wrong_move(scene.candidate, mine, right)
+        if move is None or move.node.kind != self.kind:
+            return None
+        return move.node, self.words.format(count=len(move.order), order=move.order)
 
 
-def _always(other: Operation) -> Callable[[Operation], Operation]:
-    return lambda _: other
-
-
-class ComputedConcat(_Computed):
+class ComputedConcat(_Moved):
     """The parts of a constant joined in another order."""
 
     id: ClassVar[str] = "concat-order"
     prior: ClassVar[float] = 0.95
     advice: ClassVar[str] = "pass the parts in the reference's order"
-
-    def tell(
-        self, scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array
-    ) -> tuple[Node, str] | None:
-        """Another order of a few parts gives the reference's numbers."""
-        move = wrong_move(scene.candidate, mine, right)
-        if move is None or move.node.kind != "concat":
-            return None
-        return move.node, f"joins its {len(move.order)} parts in another order; the reference has them as {move.order}"
+    kind: ClassVar[str] = "concat"
+    words: ClassVar[str] = "joins its {count} parts in another order; the reference has them as {order}"
 
 
-class ComputedTransposed(_Computed):
+class ComputedTransposed(_Moved):
     """The axes of a constant exchanged on the way."""
 
     id: ClassVar[str] = "layout-transposition"
     prior: ClassVar[float] = 0.92
     advice: ClassVar[str] = "transpose as the reference does"
-
-    def tell(
-        self, scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: Array
-    ) -> tuple[Node, str] | None:
-        """Another order of the axes gives the reference's numbers."""
-        move = wrong_move(scene.candidate, mine, right)
-        if move is None or move.node.kind != "transpose":
-            return None
-        return move.node, f"transposes otherwise than the reference, which comes to {move.order}"
+    kind: ClassVar[str] = "transpose"
+    words: ClassVar[str] = "transposes otherwise than the reference, which comes to {order}"
 
 
 class ComputedBias(_Computed):

@@ -16,7 +16,6 @@ from aligner.diagnosis.constant_operands import (
     differ,
     how_far,
     in_candidates_form,
-    makers,
     normalises,
     relation,
     same_tables,
@@ -202,7 +201,7 @@ def _words(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, right: 
 def _computed(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, apart: str) -> tuple[str, str, str]:
     """Likewise of a constant that is computed: the fault may lie anywhere on the way to it."""
     (own, of), (its, named) = _called(scene.candidate, mine), _called(scene.reference, theirs)
-    maker = makers(scene.candidate).get(mine.name or "")
+    maker = scene.candidate.makers.get(mine.name or "")
     by = maker.name if maker else mine.node.name
     astray = wrong_weight(scene, mine, theirs)
     weight = f"; on the way {astray.node.name} reads {astray.name} for {astray.right}" if astray else ""
@@ -217,7 +216,7 @@ def _computed(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand, apar
 def _made_by(scene: Scene, mine: ConstantOperand, theirs: ConstantOperand) -> str:
     """The node to open: the one that reads another weight, the one that makes the constant, the one that reads it."""
     astray = None if mine.stored else wrong_weight(scene, mine, theirs)
-    maker = None if mine.stored else makers(scene.candidate).get(mine.name or "")
+    maker = None if mine.stored else scene.candidate.makers.get(mine.name or "")
     return (astray.node if astray else maker or mine.node).name
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.diagnosis.cause import Cause, Claim
-from aligner.diagnosis.constant_operands import constant_sources, constants_of, makers, operand_name
+from aligner.diagnosis.constant_operands import constant_sources, constants_of, operand_name
 from aligner.diagnosis.part import Change
 from aligner.diagnosis.replay.operation import Operation
 from aligner.diagnosis.scene import Scene, in_order
@@ -33,17 +33,16 @@ class TraceBakedConstant(Cause):
         if not scene.gap > 0:
             return
         yield from self._cut_off(scene)
-        made = makers(scene.reference), makers(scene.candidate)
         for node in scene.reference.of_kind(*_BINARY, "where", "matmul", "resize"):
             operation, partner = scene.reference.operation(node), scene.partner(scene.reference, node)
             if operation is None or partner is None or len(operation.data) < 2:
                 continue
-            own = constants_of(scene.reference, node, operation, made[0])
-            if own and len(own) >= len(constants_of(scene.candidate, *partner, made[1])):
+            own = constants_of(scene.reference, node, operation)
+            if own and len(own) >= len(constants_of(scene.candidate, *partner)):
                 continue  # the candidate's constant answers the reference's
             for place, operand in enumerate(operation.data):
                 name = operand_name(scene.reference, node, operation, place)
-                if name is None or constant_sources(scene.reference, name, made[0]) is not None:
+                if name is None or constant_sources(scene.reference, name) is not None:
                     continue
                 frozen = _frozen(scene, *partner, place, operand.size)
                 if frozen is None or (operand.size > 1 and frozen.size != operand.size):
@@ -63,7 +62,6 @@ class TraceBakedConstant(Cause):
 
     def _cut_off(self, scene: Scene) -> Iterator[Claim]:
         """A constant of the candidate that is as large as something the reference reads or computes here."""
-        made = makers(scene.reference)
         for weight in scene.candidate.region.weights:
             baked = scene.candidate.weight(weight)
             if baked is None or baked.size < 2 or baked.dtype.kind != "f":
@@ -73,7 +71,7 @@ class TraceBakedConstant(Cause):
                 array = scene.reference.array(name)
                 if array is None or array.size != baked.size or name == scene.reference.output:
                     continue
-                if constant_sources(scene.reference, name, made) is not None:
+                if constant_sources(scene.reference, name) is not None:
                     continue  # a table that differs is no computation that was lost
                 moved = in_order(baked, None, array.shape)
                 if moved is not None:
