@@ -7,8 +7,8 @@ import pytest
 from marks import requires_onnx
 
 import aligner
-from aligner.diagnosis.replay import moving  # noqa: F401 - registers what it computes
-from aligner.diagnosis.replay.operation import Operation, compute
+from aligner.operations.kernels import moving  # noqa: F401 - registers what it computes
+from aligner.operations.operation import Operation, compute
 
 RNG = np.random.default_rng(3)
 KERNEL = (RNG.standard_normal((6, 4, 3, 3)) / 6).astype(np.float32)

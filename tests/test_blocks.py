@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from aligner.records.blocks import ROW, Workspace, dot, total, weighted
+from aligner.numerics.blocks import ROW, Workspace, dot, total, weighted
 
 
 @pytest.mark.parametrize("size", [1, ROW - 1, ROW, 3 * ROW + 5])

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from aligner.diagnosis.cause import Cause
-from aligner.diagnosis.causes import find_causes  # noqa: F401 - loads every family
-from aligner.diagnosis.whole import WholeCause
+from aligner.causes.cause import Cause
+from aligner.causes.global_cause import WholeCause
+from aligner.causes.search import find_causes  # noqa: F401 - loads every family
 
 HERE = Path(__file__).parent
 

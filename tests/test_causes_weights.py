@@ -12,9 +12,9 @@ torch = pytest.importorskip("torch")
 
 from cause_models import Net, causes, edited, image, proven  # noqa: E402
 
-from aligner.diagnosis.families.weights import told_apart  # noqa: E402
-from aligner.diagnosis.layers import Layer, LayerPair  # noqa: E402
-from aligner.diagnosis.weight_order import same_somewhere  # noqa: E402
+from aligner.causes.families.weights import told_apart  # noqa: E402
+from aligner.causes.weight_order import same_somewhere  # noqa: E402
+from aligner.regions.layers import Layer, LayerPair  # noqa: E402
 
 F = torch.nn.functional
 

@@ -11,7 +11,7 @@ from marks import requires_onnx, requires_torch
 import aligner
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.registry import open_model
-from aligner.diagnosis.ill_conditioned import condition, nearer
+from aligner.judgement.ill_conditioned import condition, nearer
 
 pytestmark = requires_torch
 

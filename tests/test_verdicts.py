@@ -7,10 +7,10 @@ import pytest
 from graph_factory import GraphBuilder
 
 from aligner.capture.saturation import Grids
-from aligner.diagnosis.conclusion import conclude
-from aligner.diagnosis.tolerance import bound, region_numbers, unit
-from aligner.diagnosis.verdicts import Rules, judge
 from aligner.diff.difference import difference
+from aligner.judgement.conclusion import conclude
+from aligner.judgement.tolerance import bound, region_numbers, unit
+from aligner.judgement.verdicts import Rules, judge
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.comparison import Coverage
 from aligner.records.graph import Quantization
@@ -231,7 +231,7 @@ def test_near_the_bound_weights_and_settings_decide(monkeypatch):
     answers = {}
 
     def verdict(score, answer):
-        monkeypatch.setattr("aligner.diagnosis.verdicts.difference_in", lambda *_: answer)
+        monkeypatch.setattr("aligner.judgement.verdicts.difference_in", lambda *_: answer)
         judged = judge(
             (graph, graph), [measure(graph, values, 0), measure(graph, values, 1, local=score * limit)], RULES
         )

@@ -13,7 +13,7 @@ from aligner.alignment.neutral import Revived, revived
 from aligner.alignment.pairs import assemble
 from aligner.alignment.sequence import between_anchors, heaviest_common_subsequence
 from aligner.alignment.skeleton import Skeleton, read
-from aligner.alignment.sketch_shelf import SketchShelf
+from aligner.alignment.sketch_index import SketchShelf
 from aligner.records.alignment import Alignment, Sketch
 from aligner.records.graph import Graph, Node
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aligner.alignment.skeleton import Skeleton
-from aligner.records.blocks import BLOCK, dot, total
+from aligner.numerics.blocks import BLOCK, dot, total
 
 if TYPE_CHECKING:
     import numpy as np

@@ -31,9 +31,9 @@ from aligner.api.result import Result
 from aligner.api.side import OpenSide
 from aligner.api.untouched import Answer, Untouched
 from aligner.capture.profile import Survey, profile
-from aligner.diagnosis.verdicts import doubtful
 from aligner.errors import ComparisonError, RehearsalError
 from aligner.inputs import PreparedFeeds, Preprocessing
+from aligner.judgement.verdicts import doubtful
 from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison

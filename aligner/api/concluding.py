@@ -18,15 +18,15 @@ from aligner.api.options import CompareOptions
 from aligner.api.passes import Passes
 from aligner.api.repetition import disturbed
 from aligner.api.side import OpenSide
-from aligner.diagnosis.conclusion import conclude
-from aligner.diagnosis.doubt import unseen
-from aligner.diagnosis.ill_conditioned import condition
-from aligner.diagnosis.survey import Survey
-from aligner.diagnosis.tolerance import is_coarse, region_numbers
-from aligner.diagnosis.verdicts import Judgement, Rules, judge
-from aligner.diagnosis.wholes import find_whole
+from aligner.causes.context import Survey
+from aligner.causes.global_causes import find_whole
 from aligner.errors import listing
 from aligner.inputs import PreparedFeeds
+from aligner.judgement.borderline import unseen
+from aligner.judgement.conclusion import conclude
+from aligner.judgement.ill_conditioned import condition
+from aligner.judgement.tolerance import is_coarse, region_numbers
+from aligner.judgement.verdicts import Judgement, Rules, judge
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
 from aligner.records.measurement import Measured

@@ -7,15 +7,15 @@ from dataclasses import replace
 from math import prod
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from aligner.diagnosis import likeness
-from aligner.diagnosis.layers import Layer, LayerPair, layer_pairs
-from aligner.diagnosis.part import Evidence, Part
-from aligner.diagnosis.replay.operation import Operation, Unsupported
-from aligner.diagnosis.scene import Scene
 from aligner.diff.weight_picture import weight_pictures
+from aligner.numerics import relations
+from aligner.operations.operation import Operation, Unsupported
 from aligner.records.dissection import Dissection, RegionNode, Setting, WeightComparison, WeightFacts
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
+from aligner.regions.culprit import Culprit
+from aligner.regions.layers import Layer, LayerPair, layer_pairs
+from aligner.regions.region_side import Evidence, RegionSide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -40,30 +40,30 @@ def dissections(
 ) -> tuple[Dissection, ...]:
     """Take apart the first of the culprits, given by their places among the pairs."""
     return tuple(
-        _dissection(place, Scene(graphs, item, evidence.get(item.pair.candidate)))
+        _dissection(place, Culprit(graphs, item, evidence.get(item.pair.candidate)))
         for place, item in list(culprits.items())[:CULPRITS]
     )
 
 
-def _dissection(place: int, scene: Scene) -> Dissection:
-    nodes = [tuple(_region_node(part, node) for node in part.nodes[:NODES]) for part in scene.parts]
+def _dissection(place: int, culprit: Culprit) -> Dissection:
+    nodes = [tuple(_region_node(part, node) for node in part.nodes[:NODES]) for part in culprit.parts]
     return Dissection(
         place,
         nodes[0],
         nodes[1],
-        settings=_without_failure(_settings, scene),
-        weights=_without_failure(_weights, scene),
+        settings=_without_failure(_settings, culprit),
+        weights=_without_failure(_weights, culprit),
     )
 
 
-def _without_failure(find: Callable[[Scene], Iterator[Found]], scene: Scene) -> tuple[Found, ...]:
+def _without_failure(find: Callable[[Culprit], Iterator[Found]], culprit: Culprit) -> tuple[Found, ...]:
     try:
-        return tuple(find(scene))
+        return tuple(find(culprit))
     except _MISFITS:
         return ()
 
 
-def _region_node(part: Part, node: Node) -> RegionNode:
+def _region_node(part: RegionSide, node: Node) -> RegionNode:
     attributes = tuple((name, _text(value)) for name, value in node.attributes.items() if value is not None)
     return RegionNode(
         name=node.name,
@@ -92,17 +92,17 @@ def _text(value: Any) -> str:
     return text if len(text) <= _TEXT else f"{text[:_TEXT]}…"
 
 
-def _settings(scene: Scene) -> Iterator[Setting]:
+def _settings(culprit: Culprit) -> Iterator[Setting]:
     """Of nodes of one kind on both sides, taken in order; of others nothing can be held against anything."""
-    for kind in dict.fromkeys(node.kind for node in scene.reference.nodes):
-        ours, theirs = scene.reference.of_kind(kind), scene.candidate.of_kind(kind)
+    for kind in dict.fromkeys(node.kind for node in culprit.reference.nodes):
+        ours, theirs = culprit.reference.of_kind(kind), culprit.candidate.of_kind(kind)
         if len(ours) == len(theirs):
             for node, other in zip(ours, theirs, strict=True):
-                yield from _of_nodes(scene, node, other)
+                yield from _of_nodes(culprit, node, other)
 
 
-def _of_nodes(scene: Scene, node: Node, other: Node) -> Iterator[Setting]:
-    left, right = scene.reference.operation(node), scene.candidate.operation(other)
+def _of_nodes(culprit: Culprit, node: Node, other: Node) -> Iterator[Setting]:
+    left, right = culprit.reference.operation(node), culprit.candidate.operation(other)
     understood = left is not None and right is not None and left.kind == right.kind
     known = [_said(left), _said(right)] if understood else [dict(node.attributes), dict(other.attributes)]
     for name in dict.fromkeys([*known[0], *known[1]]):
@@ -124,28 +124,28 @@ def _plain(value: Any) -> bool:
     return value is None or isinstance(value, (bool, int, float, str))
 
 
-def _weights(scene: Scene) -> Iterator[WeightComparison]:
+def _weights(culprit: Culprit) -> Iterator[WeightComparison]:
     """Every parameter that both sides have; the one that differs most with its pictures."""
-    places = [(pair, role) for pair in layer_pairs(scene) for role in pair.roles]
-    found = [_weight(scene, pair, role) for pair, role in places]
+    places = [(pair, role) for pair in layer_pairs(culprit) for role in pair.roles]
+    found = [_weight(culprit, pair, role) for pair, role in places]
     differing = [at for at, one in enumerate(found) if one.differs]
     worst = max(differing, key=lambda at: (len(found[at].reference.shape) > 1, found[at].relative or 0), default=-1)
     for at, (one, (pair, role)) in enumerate(zip(found, places, strict=True)):
         yield _drawn(one, pair, role) if at == worst else one
 
 
-def _weight(scene: Scene, pair: LayerPair, role: str) -> WeightComparison:
+def _weight(culprit: Culprit, pair: LayerPair, role: str) -> WeightComparison:
     left, right = _arrays(pair, role)
-    gap = likeness.gap(left, right)
+    gap = relations.gap(left, right)
     return WeightComparison(
         nodes=(pair.reference.node.name, pair.candidate.node.name),
         role=role,
-        reference=_facts(scene.reference, pair.reference, role, left),
-        candidate=_facts(scene.candidate, pair.candidate, role, right),
+        reference=_facts(culprit.reference, pair.reference, role, left),
+        candidate=_facts(culprit.candidate, pair.candidate, role, right),
         max_abs=_largest(left, right),
         relative=gap,
-        correlation=likeness.correlation(left, right) if 1 < left.size <= _LARGEST else None,
-        differs=not gap <= likeness.SAME,
+        correlation=relations.correlation(left, right) if 1 < left.size <= _LARGEST else None,
+        differs=not gap <= relations.SAME,
     )
 
 
@@ -161,7 +161,7 @@ def _largest(left: Array, right: Array) -> float:
         return float(np.abs(right.astype(np.float64) - left.astype(np.float64)).max(initial=0.0))
 
 
-def _facts(part: Part, layer: Layer, role: str, array: Array) -> WeightFacts:
+def _facts(part: RegionSide, layer: Layer, role: str, array: Array) -> WeightFacts:
     import numpy as np
 
     finite = array[np.isfinite(array)]
@@ -169,7 +169,7 @@ def _facts(part: Part, layer: Layer, role: str, array: Array) -> WeightFacts:
     return WeightFacts(_name(part, layer, role, array), tuple(array.shape), *numbers)
 
 
-def _name(part: Part, layer: Layer, role: str, array: Array) -> str:
+def _name(part: RegionSide, layer: Layer, role: str, array: Array) -> str:
     """The stored weight that a parameter comes from, as far as its size tells."""
     fitting = [
         weight.name

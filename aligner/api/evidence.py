@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from aligner.api.passes import Passes
 from aligner.api.side import OpenSide
 from aligner.capture.injection import ReferenceInjection
-from aligner.diagnosis.part import Evidence
-from aligner.diagnosis.scene import in_order
 from aligner.records.alignment import PairedValues
 from aligner.records.axis_order import to_candidate
 from aligner.records.measurement import Measured
+from aligner.regions.culprit import in_order
+from aligner.regions.region_side import Evidence
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -12,8 +12,8 @@ from aligner.api.passes import Passes
 from aligner.api.previewing import previews
 from aligner.api.side import OpenSide
 from aligner.api.weighing import tally
-from aligner.diagnosis.causes import find_causes
-from aligner.diagnosis.survey import Survey
+from aligner.causes.context import Survey
+from aligner.causes.search import find_causes
 from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Pair

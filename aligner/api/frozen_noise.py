@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from aligner.api.injected_run import InjectedRun
 from aligner.api.passes import Passes
 from aligner.api.side import OpenSide
-from aligner.diagnosis.verdicts import Judgement
 from aligner.diff.difference import difference
+from aligner.judgement.verdicts import Judgement
 from aligner.records.axis_order import to_reference
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured

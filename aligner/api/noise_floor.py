@@ -11,9 +11,9 @@ from aligner.api.passes import Passes
 from aligner.api.repetition import unsteady, varying_nodes
 from aligner.api.side import OpenSide
 from aligner.capture.pool import TensorPool
-from aligner.diagnosis.ill_conditioned import nearer
-from aligner.diagnosis.verdicts import Judgement, in_doubt
 from aligner.errors import AlignerError
+from aligner.judgement.ill_conditioned import nearer
+from aligner.judgement.verdicts import Judgement, in_doubt
 from aligner.records import progress
 from aligner.records.comparison import NoiseFloor, Pair
 from aligner.records.measurement import Measured

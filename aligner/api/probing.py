@@ -9,10 +9,10 @@ from typing import Any
 from aligner.adapters.base import OpenOptions
 from aligner.api.opening import open_side
 from aligner.api.side import OpenSide
-from aligner.diagnosis.second_input import Variant, told_apart
-from aligner.diagnosis.written_sizes import written_sizes
 from aligner.errors import AlignerError, InputError, ModelExecutionError
 from aligner.inputs import PreparedFeeds, SideInfo
+from aligner.judgement.second_input import Variant, told_apart
+from aligner.judgement.written_sizes import written_sizes
 from aligner.records import progress
 from aligner.records.comparison import Comparison
 

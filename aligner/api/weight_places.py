@@ -16,17 +16,17 @@ from aligner.alignment.fingerprint import EXACT, ROUNDED, fingerprint, fingerpri
 from aligner.alignment.skeleton import read
 from aligner.alignment.weight_relation import CAST, NARROW, Numbers, relate
 from aligner.api.side import OpenSide
-from aligner.diagnosis import likeness
-from aligner.diagnosis.layers import LayerPair, layer_pairs
-from aligner.diagnosis.replay.operation import Unsupported
-from aligner.diagnosis.scene import Scene
-from aligner.diagnosis.weight_cause import versions
-from aligner.diagnosis.weight_order import moved
+from aligner.causes.weight_cause import versions
+from aligner.causes.weight_order import moved
+from aligner.numerics import relations
+from aligner.operations.operation import Unsupported
 from aligner.records.alignment import Alignment, PairedValues, Region
 from aligner.records.axis_order import to_reference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.records.weight import StoredWeight, WeightMatch
+from aligner.regions.culprit import Culprit
+from aligner.regions.layers import LayerPair, layer_pairs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,10 +110,10 @@ def _look(
     """What the first pair of nodes says that could be read; the whole regions, where folds are, if no node can."""
     for pair in _scenes(alignment, match, readers):
         try:
-            scene = Scene(graphs, Measured(pair, None, None, None, None), None)
-            if any(_BLOCKED in node.op for part in scene.parts for node in part.nodes):
+            culprit = Culprit(graphs, Measured(pair, None, None, None, None), None)
+            if any(_BLOCKED in node.op for part in culprit.parts for node in part.nodes):
                 return None
-            found = [one for layer in layer_pairs(scene) for one in _of_layer(scene, layer, match)]
+            found = [one for layer in layer_pairs(culprit) for one in _of_layer(culprit, layer, match)]
         except _MISFITS:
             continue
         if found:
@@ -145,23 +145,23 @@ def _alone(node: Node, other: Node) -> PairedValues:
     )
 
 
-def _of_layer(scene: Scene, pair: LayerPair, match: WeightMatch) -> Iterator[Misplaced]:
+def _of_layer(culprit: Culprit, pair: LayerPair, match: WeightMatch) -> Iterator[Misplaced]:
     """One answer for each parameter that holds the weight's numbers; without transforms where they are in place."""
     assert match.reference is not None and match.candidate is not None
     for role in pair.roles:
         for left, right in versions(pair, role):
             sides = [Numbers(left, match.reference.dtype), Numbers(right, match.candidate.dtype)]
-            if not _holds(scene, pair, match.candidate, right):
+            if not _holds(culprit, pair, match.candidate, right):
                 continue
-            gap = likeness.gap(left, right)
+            gap = relations.gap(left, right)
             relation = None if gap <= CAST else relate(*sides, numbers_agree=_agree(sides[0], sides[1]))
             words = tuple(word for word in relation.transforms if word in MOVES) if relation is not None else ()
             if relation is None or (relation.matched and not words):
                 yield Misplaced((), None, gap, 1.0, "")
             elif relation.matched:
-                told = moved(pair, role, scene) or " and ".join(words)
+                told = moved(pair, role, culprit) or " and ".join(words)
                 words = (*(word for word in match.transforms if word.endswith("-folded")), *words)
-                alike, flat = likeness.correlation(left, right), _flattening(left, right)
+                alike, flat = relations.correlation(left, right), _flattening(left, right)
                 yield Misplaced(words, relation.axes, gap, alike, told, flat)
             else:
                 continue
@@ -174,15 +174,15 @@ def _flattening(left: Array, right: Array) -> bool:
         return False
     rows, columns = left.shape
     return any(
-        likeness.gap(left.reshape(rows, size, -1).swapaxes(1, 2).reshape(rows, columns), right) <= CAST
+        relations.gap(left.reshape(rows, size, -1).swapaxes(1, 2).reshape(rows, columns), right) <= CAST
         for size in range(2, columns // 2 + 1)
         if columns % size == 0
     )
 
 
-def _holds(scene: Scene, pair: LayerPair, stored: StoredWeight, array: Array) -> bool:
+def _holds(culprit: Culprit, pair: LayerPair, stored: StoredWeight, array: Array) -> bool:
     """Whether a parameter is the stored weight: the only one of its size, else the one with its numbers."""
-    weight = scene.candidate.graph.weights.get(stored.id)
+    weight = culprit.candidate.graph.weights.get(stored.id)
     if weight is None or prod(weight.shape) != array.size:
         return False
     if sum(other.size == array.size for other in pair.candidate.parameters.values()) == 1:
@@ -216,7 +216,7 @@ def same_outputs(sides: tuple[OpenSide, OpenSide], alignment: Alignment) -> bool
             continue
         left = shown[0][pair.reference]
         right = to_reference(shown[1][pair.candidate], pair.axes, left.shape)
-        if right is None or not likeness.gap(left, right) <= allowed:
+        if right is None or not relations.gap(left, right) <= allowed:
             return False
         told = told or bool((left != left.reshape(-1)[:1].reshape((1,) * left.ndim)).any())
     return told

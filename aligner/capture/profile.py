@@ -8,9 +8,9 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aligner.numerics.blocks import BLOCK, dot, total, weighted
+from aligner.numerics.masking import MASKED, MOST_UNMASKED
 from aligner.records.alignment import Sketch
-from aligner.records.blocks import BLOCK, dot, total, weighted
-from aligner.records.masking import MASKED, MOST_UNMASKED
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:

@@ -6,10 +6,10 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from aligner.diff.errors import CANCELLED, SPACE, TINY, ErrorAccumulator, cosine
+from aligner.numerics.blocks import BLOCK, dot
+from aligner.numerics.masking import MASKED
 from aligner.records.alignment import Sketch
-from aligner.records.blocks import BLOCK, dot
 from aligner.records.difference import Difference
-from aligner.records.masking import MASKED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

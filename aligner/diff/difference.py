@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.diff.close import closely
 from aligner.diff.errors import CANCELLED, SPACE, TINY, ErrorAccumulator, cosine
+from aligner.numerics.blocks import BLOCK, dot
+from aligner.numerics.masking import MASKED, MOST_UNMASKED
 from aligner.records.alignment import Sketch
-from aligner.records.blocks import BLOCK, dot
 from aligner.records.difference import Difference, Unmasked
-from aligner.records.masking import MASKED, MOST_UNMASKED
 
 if TYPE_CHECKING:
     import numpy as np

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from aligner.records.blocks import Workspace, total
+from aligner.numerics.blocks import Workspace, total
 from aligner.records.comparison import Errors
 
 if TYPE_CHECKING:

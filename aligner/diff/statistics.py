@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.diff.distinct import estimated_unique
-from aligner.records.blocks import BLOCK, total
+from aligner.numerics.blocks import BLOCK, total
 from aligner.records.comparison import TensorStatistics
 
 if TYPE_CHECKING:

@@ -1,0 +1,145 @@
+"""Which node makes a computed constant unlike the reference's: one that moves numbers, or that reads another weight."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import permutations
+from typing import TYPE_CHECKING, Any
+
+from aligner.causes.constant_operands import ConstantOperand, differ
+from aligner.numerics import relations
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.region_side import RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    Onward = Callable[[Array], Array]
+
+_MOST_NODES = 8
+_MOST_PARTS = 5
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """A node of another setting, with which the constant would be the reference's; ``order`` is that setting."""
+
+    node: Node
+    order: tuple[int, ...]
+
+
+def wrong_move(part: RegionSide, operand: ConstantOperand, right: Array) -> Move | None:
+    """The transposition or concatenation behind an operand whose other order gives the right numbers.
+
+    Only moves lie between the two, so what the node made is read off the operand itself.
+    """
+    array, name = operand.array, operand.name
+    if name is None or array.shape != right.shape or not relations.same_numbers(right, array):
+        return None
+    onward: Onward = lambda y: y.reshape(right.shape)  # noqa: E731 - grows with every node
+    for _ in range(_MOST_NODES):
+        node = part.makers.get(name)
+        if node is None or node.kind not in {"reshape", "transpose", "concat", "identity", "cast"}:
+            return None
+        for order, other in _others(part, node, array):
+            if other.size == right.size and not differ(onward(other), right):
+                return Move(node, order)
+        before = _undone(part, node, array)
+        if before is None:
+            return None
+        onward, array, name = _after(node, array.shape, onward), before, node.inputs[0]
+    return None
+
+
+def _others(part: RegionSide, node: Node, made: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
+    """What a node would have made with every other order of axes or parts."""
+    import numpy as np
+
+    if node.kind == "transpose" and (before := _undone(part, node, made)) is not None and before.ndim <= _MOST_PARTS:
+        for order in permutations(range(before.ndim)):
+            if order != _perm(node):
+                yield order, before.transpose(order)
+    axis = node.attributes.get("axis")
+    if node.kind != "concat" or not isinstance(axis, int) or not 2 <= len(node.inputs) <= _MOST_PARTS:
+        return
+    shapes = [part.shape(name) for name in node.inputs]
+    lengths = [shape[axis] if shape is not None and len(shape) == made.ndim else None for shape in shapes]
+    known = [length or made.shape[axis] // len(lengths) for length in lengths]
+    if sum(known) != made.shape[axis]:
+        return
+    parts = np.split(made, np.cumsum(known)[:-1], axis=axis)
+    for order in permutations(range(len(parts))):
+        if order != tuple(range(len(parts))):
+            yield order, np.concatenate([parts[k] for k in order], axis=axis)
+
+
+def _undone(part: RegionSide, node: Node, made: Array) -> Array | None:
+    """What a node that only moves numbers has read, from what it made; None where that is not known."""
+    if node.kind in {"identity", "cast"}:
+        return made
+    if node.kind == "transpose":
+        perm = _perm(node)
+        return made.transpose(sorted(range(made.ndim), key=perm.__getitem__)) if len(perm) == made.ndim else None
+    shape = part.shape(node.inputs[0]) if node.kind == "reshape" else None
+    if shape is None or None in shape:
+        return None
+    sizes = [int(length or 0) for length in shape]
+    return made.reshape(sizes) if math.prod(sizes) == made.size else None
+
+
+def _after(node: Node, shape: tuple[int, ...], onward: Onward) -> Onward:
+    if node.kind == "transpose":
+        return lambda y: onward(y.transpose(_perm(node)))
+    return lambda y: onward(y.reshape(shape))
+
+
+def _perm(node: Node) -> tuple[int, ...]:
+    perm = node.attributes.get("perm")
+    return tuple(int(axis) for axis in perm) if isinstance(perm, (tuple, list)) else ()  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrongWeight:
+    """The one weight on the way to a constant that the reference does not hold, and the node that reads it."""
+
+    node: Node
+    name: str
+    right: str
+    zeros: bool
+
+
+def wrong_weight(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> WrongWeight | None:
+    """What two constants are made of, where all of the reference's is alike but one weight, and one fits its size."""
+    sides = []
+    for one, part in ((mine, culprit.candidate), (theirs, culprit.reference)):
+        weights = {name: array for name in one.sources if (array := part.weight(name)) is not None}
+        sides.append({name: array for name, array in weights.items() if array.dtype.kind == "f"})
+    strange = [
+        [name for name, array in own.items() if not _held(array, list(own.values()), list(other.values()))]
+        for own, other in (sides, sides[::-1])
+    ]
+    fitting = [(a, b) for a in strange[0] for b in strange[1] if sides[0][a].size == sides[1][b].size]
+    if len(fitting) != 1 or len(strange[1]) != 1:
+        return None
+    wrong, right = fitting[0]
+    node = next((each for each in culprit.candidate.graph.nodes if wrong in each.inputs), None)
+    if node is None:
+        return None
+    names = [part.graph.weights[n].name for part, n in ((culprit.candidate, wrong), (culprit.reference, right))]
+    return WrongWeight(node, names[0], names[1], not sides[0][wrong].any() and bool(sides[1][right].any()))
+
+
+def _held(array: Array, own: list[Array], others: list[Array]) -> bool:
+    """Whether the other side has these numbers, as they are or as a piece of something that only it holds whole."""
+    import numpy as np
+
+    if any(relations.same_numbers(array, each) for each in others):
+        return True
+    if not array.any():
+        whole = {each.size for each in own if not each.any()}
+        return any(each.size not in whole and not each.any() for each in others)
+    return bool(others) and bool(np.isin(array, np.concatenate([each.reshape(-1) for each in others])).all())

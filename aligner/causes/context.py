@@ -1,0 +1,36 @@
+"""What all culprits have in common to look at: the graphs, every measured pair, what adapters said."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from aligner.records.graph import Graph
+from aligner.records.measurement import Measured
+
+if TYPE_CHECKING:
+    from aligner.records.alignment import PairedValues
+
+
+@dataclass(slots=True, eq=False)
+class Survey:
+    """The whole comparison as a cause may need it beside its culprit.
+
+    ``guilty`` are the culprits, upstream first; ``verdicts`` maps every paired candidate value to its verdict;
+    ``notes`` are the sentences of adapters and inputs.
+    """
+
+    graphs: tuple[Graph, Graph]
+    measured: Sequence[Measured]
+    guilty: Sequence[Measured]
+    verdicts: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+    def first(self, measured: Measured) -> bool:
+        """Whether this culprit is the first."""
+        return bool(self.guilty) and self.guilty[0] is measured
+
+    def pair_of(self, candidate: str) -> PairedValues | None:
+        """The pair of a candidate value."""
+        return next((m.pair for m in self.measured if m.pair.candidate == candidate), None)

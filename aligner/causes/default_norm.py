@@ -1,0 +1,98 @@
+"""Batch normalisations that still hold the numbers they were made with, where one of the two sides has folded them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from aligner.numerics import relations
+from aligner.operations.operation import Operation
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.layers import Layer, layer_pairs, output_axis
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+DEFAULTS = {"mean": 0.0, "variance": 1.0, "scale": 1.0, "shift": 0.0}
+_FOLDED = 1e-5
+"""Gap to which rows of a kernel are one row times a number."""
+
+
+def at_their_defaults(operation: Operation) -> set[str]:
+    """The vectors of a normalisation that hold what an initialiser gives them."""
+    if operation.settings["form"] != "batch" or not operation.parameters.keys() >= DEFAULTS.keys():
+        return set()
+    return {name for name, number in DEFAULTS.items() if (operation.parameters[name] == number).all()}
+
+
+def solved(culprit: Culprit) -> Iterator[tuple[Node, str, Operation]]:
+    """The candidate's normalisations with default vectors exchanged for what the reference's folded kernel asks for.
+
+    A kernel and a bias are two numbers for each output: one of variance and scale, and one of mean and shift follow.
+    """
+    for pair in layer_pairs(culprit):
+        norms = [node for node in culprit.candidate.of_kind("norm") if node.index in pair.candidate.taken]
+        operation = culprit.candidate.operation(norms[0]) if len(norms) == 1 == len(pair.candidate.taken) else None
+        if operation is None or pair.reference.raw is not None:
+            continue
+        found = at_their_defaults(operation)
+        factors = _factors(pair.candidate, pair.reference)
+        if factors is None or not found:
+            continue
+        for names in product(("variance", "scale", ""), ("mean", "shift", "")):
+            chosen = [name for name in names if name]
+            if chosen and found >= set(chosen):
+                default = found if len(found) == len(DEFAULTS) else chosen
+                words = ", ".join(f"{name} {DEFAULTS[name]:g}" for name in sorted(default))
+                edited = _with(operation, chosen, factors, pair.candidate, pair.reference)
+                yield norms[0], f"the default {words}", edited
+
+
+def _factors(bare: Layer, folded: Layer) -> Array | None:
+    """What each output's kernel is multiplied by where the normalisation is folded in."""
+    import numpy as np
+
+    raw, kernel = bare.raw, folded.parameters.get("kernel")
+    if raw is None or kernel is None or raw.shape != kernel.shape:
+        return None
+    axis = output_axis(bare.operation, raw) or 0
+    a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1).astype(np.float64) for side in (raw, kernel))
+    factors: Array = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
+    return factors if relations.gap(a * factors[:, None], b) <= _FOLDED and factors.all() else None
+
+
+def _with(operation: Operation, chosen: list[str], factors: Array, bare: Layer, folded: Layer) -> Operation:
+    import numpy as np
+
+    p = {name: operation.parameters[name].astype(np.float64) for name in DEFAULTS}
+    bias, wanted = bare.operation.parameters.get("bias", 0.0), folded.parameters.get("bias", 0.0)
+    epsilon = operation.settings["epsilon"]
+    if "variance" in chosen:
+        p["variance"] = np.square(p["scale"] / factors) - epsilon
+    if "scale" in chosen:
+        p["scale"] = factors * np.sqrt(p["variance"] + epsilon)
+    if "mean" in chosen:
+        p["mean"] = bias - (wanted - p["shift"]) / factors
+    if "shift" in chosen:
+        p["shift"] = wanted - (bias - p["mean"]) * factors
+    return operation.with_parameters(**{name: p[name] for name in chosen})
+
+
+def folded_defaults(culprit: Culprit) -> tuple[float, Array] | None:
+    """Where the reference's next node is a normalisation: its epsilon, and the output with all else at its defaults.
+
+    Such a fold changes next to nothing, so the folded layer answers the bare one.
+    """
+    import numpy as np
+
+    readers = [node for node in culprit.reference.graph.nodes if culprit.reference.output in node.inputs]
+    if culprit.expected is None or len(readers) != 1 or readers[0].kind != "norm":
+        return None
+    epsilon = readers[0].attributes.get("epsilon", 1e-5)
+    if not isinstance(epsilon, (int, float)) or "batch" not in readers[0].op.lower():
+        return None
+    return float(epsilon), (culprit.expected / np.sqrt(1.0 + epsilon)).astype(culprit.expected.dtype)

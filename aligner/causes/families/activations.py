@@ -1,0 +1,165 @@
+"""Activations: another function of that name, another slope, another limit; rounding and division."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.context import Survey
+from aligner.causes.setting_cause import SettingCause, shown
+from aligner.operations.kernels.activation import ACTIVATIONS, FUSED
+from aligner.operations.operation import Operation
+from aligner.regions.culprit import Culprit
+
+_VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
+    ("gelu", {"approximate": "none"}),
+    ("gelu", {"approximate": "tanh"}),
+    ("gelu", {"approximate": "quick"}),
+    ("relu", {}),
+    ("relu6", {}),
+    ("silu", {}),
+    ("sigmoid", {}),
+    ("tanh", {}),
+    ("hardsigmoid", {"alpha": 1 / 6, "beta": 0.5}),
+    ("hardsigmoid", {"alpha": 0.2, "beta": 0.5}),
+    ("hardswish", {"alpha": 1 / 6, "beta": 0.5}),
+    ("softplus", {"beta": 1.0, "threshold": 20.0}),
+    ("softplus", {"beta": 1.0, "threshold": None}),
+    ("mish", {}),
+    ("softsign", {}),
+    ("elu", {"alpha": 1.0}),
+    ("leaky_relu", {"alpha": 0.01}),
+    ("leaky_relu", {"alpha": 0.2}),
+    ("leaky_relu", {"alpha": 0.1}),
+    ("identity", {}),
+)
+
+
+class ActivationVariant(SettingCause):
+    """GELU by tanh or erf, ReLU6, the slope of a leaky ReLU, a hard sigmoid's slope, a fused clip."""
+
+    id: ClassVar[str] = "activation-variant"
+    prior: ClassVar[float] = 0.88
+    kinds: ClassVar[tuple[str, ...]] = tuple(sorted(ACTIVATIONS))
+    names: ClassVar[tuple[str, ...]] = ("alpha", "beta", "approximate", "min", "max", "threshold")
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Settings, then every activation in place of the reference's, then slopes and limits solved for."""
+        yield from super().claims(culprit, survey)
+        if not culprit.gap > 0:
+            return
+        for part, node, operation in culprit.nodes(*sorted(ACTIVATIONS), "activation"):
+            ungated: list[tuple[str, dict[str, Any]]] = [("square", {})] if operation.kind == "silu" else []
+            for kind, settings in (*_solved(operation, culprit, part.side), *_VARIANTS, *ungated):
+                other = replace(operation, kind=kind, settings=settings)
+                if kind == operation.kind and settings == operation.settings:
+                    continue
+                words = _named(kind, settings), _named(operation.kind, operation.settings)
+                wrong, right = words if part.side == 0 else words[::-1]
+                yield Claim(
+                    f"{culprit.where} computes {wrong}, the reference {right}",
+                    f"use {right} in both models",
+                    f"with {right} instead of {wrong}",
+                    culprit.replaced(part, node, other),
+                    side=part.side,
+                    only_proven=True,
+                )
+        for part, node, operation in culprit.nodes("erf"):
+            words = ("an approximation by tanh", "the error function")
+            wrong, right = words if part.side == 0 else words[::-1]
+            yield Claim(
+                f"{culprit.where} computes {wrong}, the reference {right}: GELU's two forms",
+                f"use {right} in both models",
+                f"with {right} instead of {wrong}",
+                culprit.replaced(part, node, operation.with_settings(approximate="tanh")),
+                side=part.side,
+                only_proven=True,
+            )
+        yield from _fused(culprit)
+
+
+def _named(kind: str, settings: Mapping[str, Any]) -> str:
+    numbers = ", ".join(f"{name} {shown(value)}" for name, value in settings.items() if value is not None)
+    word = {"identity": "no activation", "square": "x · x, a gate without its sigmoid,"}.get(kind, kind)
+    return f"{word}{f' ({numbers})' if numbers else ''}"
+
+
+def _solved(operation: Operation, culprit: Culprit, side: int) -> Iterator[tuple[str, dict[str, Any]]]:
+    """The slope below zero and the limits that the other side's numbers show."""
+    import numpy as np
+
+    target, x = culprit.target(side), operation.data[0]
+    if target is None or target.shape != x.shape:
+        return
+    below = x < 0
+    energy = float(np.square(x[below], dtype=np.float64).sum())
+    if 0 < energy < math.inf:
+        alpha = float((target[below].astype(np.float64) * x[below]).sum() / energy)
+        yield "leaky_relu", {"alpha": _round(alpha)}
+    low, high = float(target.min()), float(target.max())
+    inside = (x > low) & (x < high)
+    if inside.any() and np.allclose(target[inside], x[inside], rtol=1e-4, atol=1e-6):
+        cut = [float(x.min()) < low, float(x.max()) > high]
+        yield "clip", {"min": _round(low) if cut[0] else -math.inf, "max": _round(high) if cut[1] else math.inf}
+
+
+def _round(value: float) -> float:
+    return float(f"{value:.6g}")
+
+
+def _fused(culprit: Culprit) -> Iterator[Claim]:
+    """An activation that a layer applies itself, or does not."""
+    for part in culprit.parts:
+        node = part.nodes[-1] if part.nodes else None
+        operation = part.operation(node) if node is not None else None
+        if node is None or operation is None or operation.kind in ACTIVATIONS:
+            continue
+        present = operation.settings.get("fused_activation", "none")
+        for name in FUSED:
+            if name == present:
+                continue
+            wrong, right = (name, present) if part.side == 0 else (present, name)
+            yield Claim(
+                f"{culprit.where} ends in activation {wrong}, the reference's in {right}",
+                f"let {culprit.where} end in activation {right}",
+                f"with activation {right} instead of {wrong}",
+                culprit.replaced(part, node, operation.with_settings(fused_activation=name)),
+                side=part.side,
+                only_proven=True,
+                weight=0.9,
+            )
+
+
+class DivisionRounding(Cause):
+    """Quotients and remainders of negative numbers: floor or truncation, sign of the divisor or of the dividend."""
+
+    id: ClassVar[str] = "division-rounding"
+    prior: ClassVar[float] = 0.9
+
+    _GROUPS = (
+        ("floor_divide", "trunc_divide", "div"),
+        ("remainder", "fmod"),
+        ("floor", "round", "ceil", "trunc"),
+    )
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Every other rounding of the same division."""
+        if not culprit.gap > 0:
+            return
+        for part, node, operation in culprit.nodes("div", "binary", "unary", "cast"):
+            group = next((g for g in self._GROUPS if operation.kind in g), ())
+            for kind in group:
+                if kind == operation.kind or kind == "trunc":
+                    continue
+                wrong, right = (kind, operation.kind) if part.side == 0 else (operation.kind, kind)
+                yield Claim(
+                    f"{culprit.where} rounds as {wrong}, the reference as {right}; they differ for negative numbers",
+                    f"write {right} out explicitly before exporting",
+                    f"with {right} instead of {wrong}",
+                    culprit.replaced(part, node, replace(operation, kind=kind)),
+                    side=part.side,
+                    only_proven=True,
+                )

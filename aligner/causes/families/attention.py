@@ -1,0 +1,153 @@
+"""Attention: masks and scales, as one operation or spelled out around a softmax."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.context import Survey
+from aligner.causes.families.elementwise import fitted_constant
+from aligner.operations.operation import Operation
+from aligner.records.graph import Graph, Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.region_side import RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_STEPS = 5
+_MOVING = frozenset({"add", "where", "mul", "div", "sub", "cast", "identity", "reshape", "transpose"})
+"""What may lie between a product of matrices and the scaling of it."""
+
+
+def leads_to_softmax(graph: Graph, values: tuple[str, ...], steps: int = _STEPS) -> bool:
+    """Whether a softmax reads one of the values within a few elementwise steps."""
+    reached = set(values)
+    for _ in range(steps):
+        readers = [node for node in graph.nodes if reached & set(node.inputs)]
+        if any(node.kind == "softmax" for node in readers):
+            return True
+        reached = {
+            v for n in readers if n.kind in {"add", "where", "mul", "div", "sub", "cast", "identity"} for v in n.outputs
+        }
+        if not reached:
+            return False
+    return False
+
+
+class AttentionMask(Cause):
+    """The mask is ignored, inverted, or only causal on one side."""
+
+    id: ClassVar[str] = "attention-mask"
+    prior: ClassVar[float] = 0.96
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The mask left out or turned around, the causal flag toggled."""
+        if not culprit.gap > 0:
+            return
+        for part, node, operation in culprit.nodes("attention", "add", "where"):
+            if operation.kind != "attention" and not leads_to_softmax(part.graph, node.outputs):
+                continue
+            for words, changed in _masks(operation):
+                yield _claim(culprit, part, node, words, changed, "the mask", "pass the attention mask on unchanged")
+
+
+def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
+    import numpy as np
+
+    if operation.kind == "attention":
+        mask = operation.parameters.get("mask")
+        if mask is not None:
+            rest = {name: array for name, array in operation.parameters.items() if name != "mask"}
+            yield "ignores its mask", replace(operation, parameters=rest)
+            turned = ~mask if mask.dtype.kind == "b" else -mask
+            yield "inverts its mask", operation.with_parameters(mask=turned)
+            if mask.dtype.kind != "b" and np.isin(mask, (0, 1)).all():
+                yield "reads its mask as true and false", operation.with_parameters(mask=mask.astype(bool))
+        yield "toggles the causal mask", operation.with_settings(causal=not operation.settings["causal"])
+    elif operation.kind == "where":
+        condition, left, right = operation.data
+        yield "inverts its mask", operation.with_data(~condition.astype(bool), left, right)
+        for scores in (left, right):
+            if scores.size > 1:
+                yield "ignores its mask", operation.with_data(condition, scores, scores)
+    else:
+        left, right = operation.data
+        yield "ignores its mask", operation.with_data(left, 0 * right)
+        yield "ignores its mask", operation.with_data(0 * left, right)
+        yield "inverts its mask", operation.with_data(left, -right)
+
+
+def _scales_scores(part: RegionSide, node: Node) -> bool:
+    """Whether a softmax reads the product, and what is scaled are scores: a product of matrices lies behind it."""
+    if not leads_to_softmax(part.graph, node.outputs):
+        return False
+    made, names = part.makers, list(node.inputs)
+    for _ in range(_STEPS):
+        behind = [made[name] for name in names if name in made]
+        if any(each.kind in {"matmul", "attention"} for each in behind):
+            return True
+        names = [name for each in behind if each.kind in _MOVING for name in each.inputs]
+    return False
+
+
+def _claim(
+    culprit: Culprit, part: RegionSide, node: Node, words: str, changed: Operation, what: str, advice: str
+) -> Claim:
+    who = "the candidate" if part.side == 0 else "the reference"
+    return Claim(
+        f"{who} {words} at {culprit.where}",
+        advice,
+        f"with {what} as the reference has it",
+        _predict(culprit, part, node, changed),
+        side=part.side,
+        only_proven=True,
+        needed=0.98,
+    )
+
+
+def _predict(culprit: Culprit, part: RegionSide, node: Node, changed: Operation) -> Callable[[], Array | None]:
+    return culprit.replaced(part, node, changed)
+
+
+class AttentionScale(Cause):
+    """The scores are divided by √d twice, not at all, or by something else."""
+
+    id: ClassVar[str] = "attention-scale"
+    prior: ClassVar[float] = 0.9
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Scales of an attention operation; constants and products before a softmax."""
+        if not culprit.gap > 0:
+            return
+        advice = "scale the scores by 1/√(head width), once"
+        for part, node, operation in culprit.nodes("attention"):
+            present, width = operation.settings["scale"], operation.data[0].shape[-1]
+            for scale in (1.0, 1 / width, 1 / math.sqrt(width), width**-0.25, present * present):
+                if not math.isclose(scale, present):
+                    changed = operation.with_settings(scale=scale)
+                    yield _claim(culprit, part, node, f"scales by {scale:.4g}", changed, "the scale", advice)
+        for part, node, operation in culprit.nodes("mul", "div", "matmul"):
+            if not leads_to_softmax(part.graph, node.outputs):
+                continue
+            if operation.kind != "matmul" and not _scales_scores(part, node):
+                continue
+            if operation.kind == "matmul":
+                for width in {operation.data[0].shape[-1]}:
+                    for scale in (math.sqrt(width), 1 / math.sqrt(width)):
+                        changed = operation.with_settings(scale=operation.settings["scale"] * scale)
+                        yield _claim(culprit, part, node, f"scales by {scale:.4g}", changed, "the scale", advice)
+                continue
+            for place in (0, 1):
+                fitted = fitted_constant(culprit, part, node, operation, place)
+                if fitted is not None:
+                    data = list(operation.data)
+                    data[place] = data[place] * 0 + fitted
+                    changed = operation.with_data(*data)
+                    claim = _claim(culprit, part, node, f"scales by {fitted:.4g}", changed, "the scale", advice)
+                    yield replace(claim, written=culprit.partner(part, node) is not None)

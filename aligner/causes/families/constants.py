@@ -1,0 +1,270 @@
+"""Numbers that stand in a graph and are not the reference's: fill values, factors, buffers of a stale export."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim, Proof
+from aligner.causes.constant_maker import wrong_weight
+from aligner.causes.constant_operands import (
+    ConstantOperand,
+    constant_pairs,
+    differ,
+    how_far,
+    in_candidates_form,
+    normalises,
+    relation,
+    same_tables,
+)
+from aligner.causes.context import Survey
+from aligner.causes.families.elementwise import fitted_constant, is_constant
+from aligner.causes.weight_cause import coarser, differing
+from aligner.numerics import relations
+from aligner.operations.operation import Operation, Unsupported
+from aligner.regions.culprit import Culprit
+from aligner.regions.layers import LayerPair, layer_pairs, output_axis
+from aligner.regions.region_side import Change, RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_WRITTEN = 1.1
+"""Numbers that stand in both graphs and differ say more than a hypothesis that fits as well."""
+_DERIVED = 0.7
+"""Of constants that are computed, a cause that knows by what says more."""
+_FOLDED = 1e-5
+_BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
+
+
+class ConstantChanged(Cause):
+    """A number in the graph is not the reference's: two constants merged, one folded wrongly, one lost."""
+
+    id: ClassVar[str] = "constant-changed"
+    prior: ClassVar[float] = 0.8
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The reference's constants in the candidate's nodes; then the factor or offset that the outputs show."""
+        if culprit.expected is None or culprit.found is None:
+            return
+        found = [
+            (mine, theirs, right)
+            for mine, theirs in constant_pairs(culprit)
+            if (right := in_candidates_form(culprit, mine, theirs)) is not None
+            and differ(mine.array, right)
+            and not same_tables(culprit, mine, theirs)
+        ]
+        for one in found:
+            yield _written(culprit, [one])
+        if len(found) > 1:
+            yield _written(culprit, found)
+        yield from _folded(culprit)
+        if culprit.gap > 0:
+            yield from self._solved(culprit)
+
+    def _solved(self, culprit: Culprit) -> Iterator[Claim]:
+        """A constant of either side replaced by the number that fits best."""
+        for part, node, operation in culprit.nodes(*_BINARY):
+            for place in (0, 1):
+                if len(operation.data) != 2 or operation.data[place].size != 1:
+                    continue
+                if not is_constant(part, node, place, operation):
+                    continue
+                value = float(operation.data[place].reshape(()))
+                fitted = fitted_constant(culprit, part, node, operation, place)
+                if fitted is None or math.isclose(fitted, value, rel_tol=1e-6):
+                    continue
+                data = list(operation.data)
+                data[place] = data[place] * 0 + fitted
+                wrong, right = (fitted, value) if part.side == 0 else (value, fitted)
+                yield Claim(
+                    f"{culprit.where} computes with {wrong:.6g} where the reference has {right:.6g}",
+                    f"give {culprit.where} the constant {right:.6g}",
+                    f"with {right:.6g} instead of {wrong:.6g}",
+                    culprit.replaced(part, node, operation.with_data(*data)),
+                    side=part.side,
+                    only_proven=True,
+                    weight=0.9,
+                    needed=0.99,
+                )
+
+
+Differing = tuple[ConstantOperand, ConstantOperand, "Array"]
+"""A constant of the candidate, the reference's that answers it, and that as the candidate would hold it."""
+
+
+def _written(culprit: Culprit, found: list[Differing]) -> Claim:
+    """The claim that each of these constants should be the reference's."""
+    words = [_words(culprit, *one) for one in found]
+    others: dict[int, Operation] = {}
+    for mine, _, right in found:
+        others[mine.node.index] = mine.replaced_by(right, others.get(mine.node.index))
+    as_stored = all(mine.stored and theirs.stored for mine, theirs, _ in found)
+    simple = any(mine.array.size > 1 and _related(mine.array, right) is not None for mine, _, right in found)
+    change = _given(others)
+    claim = Claim(
+        "; ".join(each[0] for each in words),
+        "; ".join(dict.fromkeys(each[1] for each in words)),
+        words[0][2] if len(words) == 1 else "with the reference's values in their places",
+        lambda: culprit.predict(1, change),
+        side=1,
+        weight=_WRITTEN if as_stored else _DERIVED,
+        only_proven=not as_stored or len(found) > 1,
+        node=_made_by(culprit, *found[0][:2]),
+        written=as_stored and not simple,
+    )
+    return _where_infinite(culprit, change, claim)
+
+
+def _folded(culprit: Culprit) -> Iterator[Claim]:
+    """A factor of the reference that the candidate holds inside a kernel, with other numbers than the reference's."""
+    for pair in layer_pairs(culprit):
+        layer, kernel = pair.reference, pair.candidate.parameters.get("kernel")
+        if layer.raw is None or layer.scale is None or kernel is None or normalises(culprit.reference, layer.taken):
+            continue
+        found = _factors(layer.raw, kernel, output_axis(layer.operation, layer.raw) or 0)
+        products = [n for n in (culprit.reference.graph.nodes[i] for i in layer.taken) if n.kind in {"mul", "div"}]
+        if found is None or not products or not differ(found, layer.scale, _FOLDED):
+            continue
+        stored = [weight.name for n in products for name in n.inputs if (weight := culprit.reference.stored(name))]
+        product = ", ".join(stored) or products[0].name
+        node, right = pair.candidate.node, pair.candidate.bare(_right(pair))
+        yield Claim(
+            f"the kernel of {node.name} holds the reference's times a factor for each output, which is not "
+            f"{product}: {how_far(found, layer.scale)}",
+            f"export again after the last change of {product}: it is folded into {node.name}",
+            "with the reference's factor folded in",
+            culprit.prediction(culprit.candidate, node, _holding(right)),
+            side=1,
+            weight=_WRITTEN,
+            only_proven=True,
+            node=node.name,
+        )
+
+
+def _holding(right: dict[str, Array]) -> Callable[[Operation], Operation]:
+    return lambda operation: operation.with_parameters(**right)
+
+
+def _right(pair: LayerPair) -> dict[str, Array]:
+    return {role: pair.reference.parameters[role] for role in differing(pair) if role in pair.reference.parameters}
+
+
+def _factors(raw: Array, kernel: Array, axis: int) -> Array | None:
+    """The number for each output that makes one kernel into the other; None where none does."""
+    import numpy as np
+
+    if raw.shape != kernel.shape:
+        return None
+    a, b = (np.moveaxis(each, axis, 0).reshape(each.shape[axis], -1).astype(np.float64) for each in (raw, kernel))
+    if a.shape[1] < 2:
+        return None
+    factors: Array = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
+    return factors if relations.gap(b, a * factors[:, None]) <= _FOLDED else None
+
+
+def _given(others: dict[int, Operation]) -> Change:
+    return Change(operations={index: _always(other) for index, other in others.items()})
+
+
+def _always(other: Operation) -> Any:
+    return lambda _: other
+
+
+def _words(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand, right: Array) -> tuple[str, str, str]:
+    """Evidence, suggestion and change."""
+    wrong, node = mine.array, mine.node
+    if wrong.size == 1 and right.size == 1:
+        was, should = (f"{float(each.reshape(-1)[0]):.6g}" for each in (wrong, right))
+        what = "fill value" if node.kind == "where" and mine.place else "constant"
+        return (
+            f"the {what} of {node.name} is {was}, the reference's {should}",
+            f"give {node.name} the {what} {should}",
+            f"with {should} instead of {was}",
+        )
+    (own, of), (its, named) = _called(culprit.candidate, mine), _called(culprit.reference, theirs)
+    how = _related(wrong, right)
+    if not mine.stored:
+        return _computed(culprit, mine, theirs, f"{f'{how}; ' if how else ''}{how_far(wrong, right)}")
+    return (
+        f"the constant{own}{of} of {node.name} does not hold the values of the reference's{its or ' constant'}{named}: "
+        f"{f'{how}; ' if how else ''}{how_far(wrong, right)}",
+        f"export again after the last change of{its or ' the constant'}: {node.name} needs these values",
+        "with the reference's values in their place",
+    )
+
+
+def _computed(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand, apart: str) -> tuple[str, str, str]:
+    """Likewise of a constant that is computed: the fault may lie anywhere on the way to it."""
+    (own, of), (its, named) = _called(culprit.candidate, mine), _called(culprit.reference, theirs)
+    maker = culprit.candidate.makers.get(mine.name or "")
+    by = maker.name if maker else mine.node.name
+    astray = wrong_weight(culprit, mine, theirs)
+    weight = f"; on the way {astray.node.name} reads {astray.name} for {astray.right}" if astray else ""
+    return (
+        f"the constant{own}{of} of {mine.node.name}, computed by {by}, does not hold the values of the "
+        f"reference's{its or ' constant'}{named}: {apart}{weight}",
+        f"compare what {by} is computed from, node by node: {mine.node.name} needs the reference's values",
+        "with the reference's values in their place",
+    )
+
+
+def _made_by(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> str:
+    """The node to open: the one that reads another weight, the one that makes the constant, the one that reads it."""
+    astray = None if mine.stored else wrong_weight(culprit, mine, theirs)
+    maker = None if mine.stored else culprit.candidate.makers.get(mine.name or "")
+    return (astray.node if astray else maker or mine.node).name
+
+
+def _related(wrong: Array, right: Array) -> str | None:
+    """Words for constants that follow from the reference's, a copy in fewer bits among them."""
+    fewer = coarser(right, wrong) if wrong.dtype.kind == right.dtype.kind == "f" else None
+    return relation(wrong, right) or (f"{fewer} the reference's" if fewer else None)
+
+
+def _called(part: RegionSide, operand: ConstantOperand) -> tuple[str, str]:
+    """The weights that a constant is made of, after a space, and as what a computed one is read."""
+    weights = [part.graph.weights[name] for name in operand.sources]
+    tables = [weight for weight in weights if "int" not in weight.dtype] or weights
+    names = ", ".join(weight.name for weight in tables[:2])
+    if not names or operand.name is None:
+        return "", ""
+    return f" {names}", "" if operand.stored else f" (as {operand.name})"
+
+
+def _where_infinite(culprit: Culprit, change: Change, claim: Claim) -> Claim:
+    """The claim with a proof that counts elements, where one side alone is infinite and a distance says nothing."""
+    import numpy as np
+
+    expected, found, part = culprit.expected, culprit.found, culprit.candidate
+    if expected is None or found is None or (np.isfinite(expected) == np.isfinite(found)).all():
+        return claim
+    try:
+        again = culprit.in_order(part.replay(Change(operations=dict.fromkeys(change.operations, _unchanged))), 1)
+        changed = culprit.in_order(part.replay(change), 1)
+    except Unsupported:
+        return replace(claim, predict=None)
+    if again is None or changed is None or _unlike(again, found).any():
+        return replace(claim, predict=None)
+    before, after = int(_unlike(found, expected).sum()), int(_unlike(changed, expected).sum())
+    left = (
+        f"{after} of {before} elements that differed are left"
+        if after
+        else f"all {before} elements that differed agree"
+    )
+    text = f"{claim.evidence}; {claim.change} {left}, infinite ones included"
+    return replace(claim, evidence=text, change="", measured=Proof(1 - after / max(before, 1), math.inf, 0.0))
+
+
+def _unlike(left: Array, right: Array) -> Array:
+    import numpy as np
+
+    return ~np.isclose(left.astype(np.float64), right.astype(np.float64), rtol=1e-4, atol=1e-6, equal_nan=True)
+
+
+def _unchanged(operation: Operation) -> Operation:
+    return operation

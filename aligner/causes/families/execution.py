@@ -1,0 +1,193 @@
+"""Neither weights nor settings: kernels, fusions, wrong pairs, rounding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import combinations
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.context import Survey
+from aligner.errors import listing
+from aligner.operations.operation import Unsupported
+from aligner.regions.culprit import Culprit, in_order
+from aligner.regions.region_side import Change, RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_SMALL = 2e-5
+_NOISY = 0.02
+_FEW = 2
+"""A single number agrees with another one by chance."""
+
+
+class FusionOrKernel(Cause):
+    """Recomputed from its own settings and weights, the candidate's node gives what the reference gives."""
+
+    id: ClassVar[str] = "fusion-or-kernel"
+    prior: ClassVar[float] = 0.6
+    general: ClassVar[bool] = True
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The candidate's region computed by plain kernels."""
+        if not culprit.gap > 0 or culprit.measured.step is not None or not culprit.candidate.nodes:
+            return
+        yield Claim(
+            f"{culprit.where}, recomputed from its own settings and weights, gives what the reference gives; the "
+            "runtime's kernel or a fusion does not",
+            "run the candidate with optimisations off (--ort-optimization none) or with another provider",
+            "with plain kernels",
+            self._recomputed(culprit),
+            side=1,
+            only_proven=True,
+            needed=0.99,
+        )
+
+    def _recomputed(self, culprit: Culprit) -> Callable[[], Array | None]:
+        def predict() -> Array | None:
+            try:
+                return culprit.in_order(culprit.candidate.replay(), 1)
+            except Unsupported:
+                return None
+
+        return predict
+
+
+class PairingSuspect(Cause):
+    """The candidate's tensor is another tensor of the reference, or the reference's is another of the candidate's."""
+
+    id: ClassVar[str] = "pairing-suspect"
+    prior: ClassVar[float] = 0.4
+    benign: ClassVar[bool] = True
+    general: ClassVar[bool] = True
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Tensors of the same shape nearby that hold the same numbers."""
+        if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
+            return
+        for side, (owner, other) in enumerate((("reference", "candidate"), ("candidate", "reference"))):
+            part = culprit.parts[side]
+            for name, array in part.values.items():
+                if name == part.output or array.dtype.kind != "f" or name in part.region.inputs:
+                    continue
+                moved = in_order(array, culprit.measured.pair.axes if side else None, culprit.expected.shape)
+                if moved is not None and array.size > 1:
+                    after = [node.name or node.op for node in part.nodes if node.index > _maker(part, name)]
+                    yield Claim(
+                        f"what the {other} gives here is the {owner}'s {name}: what the {owner} does from there on "
+                        f"({listing(after)}) is missing in the {other}, or the two tensors do not "
+                        "belong together",
+                        f"add to the {other} what is missing, or give the right pair with --map",
+                        "compared with that tensor",
+                        _held(moved),
+                        side=side,
+                        only_proven=True,
+                        needed=0.999,
+                    )
+
+
+class SplitOrder(Cause):
+    """The parts of a split are taken in another order: scale and shift, gate and value, query and key."""
+
+    id: ClassVar[str] = "split-order"
+    prior: ClassVar[float] = 0.95
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Every other part of the node that the tensor is a part of; two parts in each other's place further up."""
+        if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
+            return
+        for part in culprit.parts:
+            yield from self._exchanged(culprit, part)
+        for side, part in enumerate(culprit.parts):
+            maker = next((node for node in part.nodes if part.output in node.outputs), None)
+            if maker is None:
+                continue
+            axes = culprit.measured.pair.axes if side else None
+            for place, name in enumerate(maker.outputs):
+                array = part.values.get(name) if name != part.output else None
+                moved = in_order(array, axes, culprit.expected.shape) if array is not None else None
+                if moved is None or moved.dtype.kind != "f" or moved.size < _FEW:
+                    continue
+                yield Claim(
+                    f"{culprit.where} takes another part: what the {('candidate', 'reference')[side]} has here is "
+                    f"part {place + 1} of {len(maker.outputs)} of the {('reference', 'candidate')[side]}'s {maker.op}",
+                    "take the parts in the reference's order",
+                    "compared with that part",
+                    _held(moved),
+                    side=side,
+                    node=culprit.candidate.nodes[-1].name if culprit.candidate.nodes else None,
+                    only_proven=True,
+                    needed=0.999,
+                )
+
+    @staticmethod
+    def _exchanged(culprit: Culprit, part: RegionSide) -> Iterator[Claim]:
+        for node in part.of_kind("split"):
+            for pair in list(combinations(node.outputs, 2))[:_MOST_PAIRS]:
+                left, right = (part.array(name) for name in pair)
+                if left is None or right is None or left.shape != right.shape or part.output in pair:
+                    continue
+                places = " and ".join(str(node.outputs.index(name) + 1) for name in pair)
+                change = Change(arrays={pair[0]: right, pair[1]: left})
+                yield Claim(
+                    f"{culprit.where} takes the parts {places} of {len(node.outputs)} in each other's place",
+                    "take the parts in the reference's order",
+                    "with the parts in the reference's order",
+                    partial(culprit.predict, part.side, change),
+                    side=part.side,
+                    only_proven=True,
+                    needed=0.98,
+                )
+
+
+_MOST_PAIRS = 15
+
+
+def _maker(part: RegionSide, value: str) -> int:
+    """The index of the node that computes a value; −1 for what no node of the region does."""
+    return next((node.index for node in part.nodes if value in node.outputs), -1)
+
+
+def _held(array: Array) -> Callable[[], Array | None]:
+    return lambda: array
+
+
+class IllConditioned(Cause):
+    """Rounding of the inputs alone moves this tensor about as much."""
+
+    id: ClassVar[str] = "ill-conditioned"
+    prior: ClassVar[float] = 0.5
+    benign: ClassVar[bool] = True
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The measured noise against the error."""
+        noise, local = culprit.measured.noise, culprit.measured.local
+        if noise is None or local is None or noise.max_abs < _NOISY * local.errors.max_abs:
+            return
+        yield Claim(
+            f"one rounding unit at the inputs of {culprit.where} moves it by {noise.max_abs:.2g}; the error is "
+            f"{local.errors.max_abs:.2g}",
+            "compute this part in float64 to see which side is closer to the truth",
+        )
+
+
+class Rounding(Cause):
+    """An error of the size that another order of summation makes."""
+
+    id: ClassVar[str] = "rounding"
+    prior: ClassVar[float] = 0.45
+    benign: ClassVar[bool] = True
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Small everywhere."""
+        local = culprit.measured.local
+        if local is not None and 0 < local.errors.max_abs <= _SMALL * max(local.peak, 1e-30) and not local.mismatched:
+            yield Claim(
+                f"the error at {culprit.where} is {local.errors.max_abs:.2g}, {local.errors.max_abs / local.peak:.1g} "
+                "of the largest value: rounding, or a change below float32's resolution",
+                "compare with --tolerance if this much does not matter",
+            )

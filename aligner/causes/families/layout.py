@@ -1,0 +1,350 @@
+"""Elements that are right and stand in the wrong place: transposed, flattened, flipped, joined in another order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim, Proof
+from aligner.causes.context import Survey
+from aligner.numerics.relations import SAME, gap
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.layers import layer_pairs
+from aligner.regions.region_side import RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_LARGEST = 1 << 22
+_EXACTLY = 0.999
+
+
+def _constantly(array: Array | None) -> Callable[[], Array | None]:
+    return lambda: array
+
+
+def moves(array: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
+    """The array with its axes in every other order (axes of length one stay)."""
+    axes = [axis for axis, size in enumerate(array.shape) if size > 1]
+    if not 2 <= len(axes) <= 5:
+        return
+    for order in permutations(axes):
+        perm = list(range(array.ndim))
+        for place, axis in zip(axes, order, strict=True):
+            perm[place] = axis
+        if list(order) != axes:
+            yield tuple(perm), array.transpose(perm)
+
+
+class FlattenOrder(Cause):
+    """Channels, rows and columns flattened in another order before a dense layer."""
+
+    id: ClassVar[str] = "flatten-order"
+    prior: ClassVar[float] = 0.94
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Reshapes that merge axes, and matrices whose columns stand in such an order."""
+        if not culprit.gap > 0:
+            return
+        for part, node, operation in culprit.nodes("reshape"):
+            x = operation.data[0]
+            if len(operation.settings["shape"]) >= x.ndim or x.size > _LARGEST:
+                continue
+            for perm, moved in moves(x):
+                if perm[0] != 0:
+                    continue
+                before = moved.reshape(operation.settings["shape"])
+                if not part.nodes[-1:] or before.shape != tuple(operation.settings["shape"]):
+                    continue
+                yield self._claim(culprit, part, node, culprit.prediction(part, node, _ordered(perm)), perm)
+        yield from self._columns(culprit)
+
+    def _claim(
+        self,
+        culprit: Culprit,
+        part: RegionSide,
+        node: Node,
+        predict: Callable[[], Array | None],
+        perm: tuple[int, ...],
+    ) -> Claim:
+        return Claim(
+            f"{culprit.where} flattens the axes in the order {perm}; the reference flattens them as they stand",
+            "transpose to the reference's layout before the flatten, or permute the dense layer's columns",
+            "with the elements in the reference's order",
+            predict,
+            side=part.side,
+            only_proven=True,
+            needed=0.98,
+            node=node.name if part.side == 1 else None,
+        )
+
+    def _columns(self, culprit: Culprit) -> Iterator[Claim]:
+        """The dense layer after a flatten: its columns reordered as (channels, rows, columns) would be."""
+        for pair in layer_pairs(culprit):
+            if pair.reference.operation.kind != "matmul" or "kernel" not in pair.roles:
+                continue
+            shape = self._before(culprit.reference, pair.reference.node)
+            left, right = pair.reference.parameters["kernel"], pair.candidate.parameters["kernel"]
+            if shape is None or math.prod(shape) != left.shape[1] or left.shape != right.shape:
+                continue
+            for perm, moved in moves(left.reshape(left.shape[0], *shape)):
+                if perm[0] == 0 and gap(moved.reshape(left.shape), right) <= SAME:
+                    edit = pair.candidate.node
+                    yield Claim(
+                        f"the columns of {edit.name} stand in the order {perm[1:]} of {shape}, the flattened axes",
+                        "permute the columns back, or flatten in the order they were made for",
+                        "with the columns in the reference's order",
+                        culprit.prediction(culprit.candidate, edit, lambda o, k=left: o.with_parameters(kernel=k)),  # type: ignore[misc]
+                        side=1,
+                        node=edit.name,
+                    )
+
+    @staticmethod
+    def _before(part: RegionSide, node: Node) -> tuple[int, ...] | None:
+        """The shape that was flattened into a node's input, without the batch."""
+        value = node.inputs[0] if node.inputs else ""
+        for other in part.graph.nodes:
+            if value in other.outputs and other.kind == "reshape" and other.inputs:
+                array = part.array(other.inputs[0])
+                known = part.graph.values.get(other.inputs[0])
+                shape = tuple(array.shape) if array is not None else (known.shape if known else None)
+                if shape and len(shape) > 2 and None not in shape:
+                    return tuple(int(d or 0) for d in shape[1:])
+        return None
+
+
+def _ordered(perm: tuple[int, ...]) -> Callable[[Any], Any]:
+    return lambda operation: operation.with_settings(before=perm)
+
+
+class LayoutTransposition(Cause):
+    """The output is the reference's with two axes exchanged, or a transposition with another order."""
+
+    id: ClassVar[str] = "layout-transposition"
+    prior: ClassVar[float] = 0.92
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Another order of the whole output, of a transposition; the output itself moved; the input moved."""
+        yield from self._whole(culprit)
+        if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
+            return
+        for part, node, operation in culprit.nodes("transpose"):
+            perm = operation.settings["perm"]
+            for other in permutations(range(len(perm))) if len(perm) <= 5 else ():
+                shape = [operation.data[0].shape[a] for a in other]
+                if other != perm and shape == [operation.data[0].shape[a] for a in perm]:
+                    yield self._claim(
+                        culprit,
+                        f"transposes to {other if part.side == 0 else perm}, the reference to "
+                        f"{perm if part.side == 0 else other}",
+                        culprit.replaced(part, node, operation.with_settings(perm=other)),
+                        part.side,
+                    )
+        for perm, moved in moves(culprit.expected):
+            if moved.shape == culprit.expected.shape:
+                yield self._claim(culprit, f"holds the reference's tensor with axes {perm}", _constantly(moved))
+            yield self._claim(
+                culprit,
+                f"holds the reference's elements as if its axes were {perm}: reshaped where it should be transposed",
+                _constantly(moved.reshape(culprit.expected.shape)),
+            )
+        yield from self._inputs(culprit)
+
+    @staticmethod
+    def _whole(culprit: Culprit) -> Iterator[Claim]:
+        """The pair agrees only in another order of axes, and is judged a fault: nobody puts it right again."""
+        error, axes = culprit.measured.accumulated, culprit.measured.pair.axes
+        if axes is None or error is None or error.errors.beyond or culprit.gap > 0:
+            return
+        found, expected = list(culprit.measured.candidate_shape or ()), list(culprit.measured.reference_shape or ())
+        yield Claim(
+            f"{culprit.where} holds the reference's numbers with the axes {list(axes)}: {found} instead of {expected}",
+            "transpose the output back, or remove the transposition that was added",
+            "with the axes in the reference's order",
+            measured=Proof(1.0, math.inf, error.errors.max_abs),
+        )
+
+    def _inputs(self, culprit: Culprit) -> Iterator[Claim]:
+        for name in culprit.reference.region.inputs:
+            array = culprit.reference.array(name)
+            if array is None or array.size > _LARGEST:
+                continue
+            for perm, moved in moves(array):
+                if moved.shape == array.shape:
+                    yield self._claim(
+                        culprit,
+                        f"reads {name} with axes {perm}",
+                        culprit.swapped(culprit.reference, name, moved),
+                    )
+
+    def _claim(self, culprit: Culprit, words: str, predict: Callable[[], Array | None], side: int = 0) -> Claim:
+        return Claim(
+            f"{culprit.where} {words}",
+            "give the transposition here the reference's order, or remove the one that was added",
+            "with the axes in the reference's order",
+            predict,
+            side=side,
+            only_proven=True,
+            needed=0.98,
+        )
+
+
+class SpatialFlip(Cause):
+    """The output is the reference's, mirrored or turned."""
+
+    id: ClassVar[str] = "spatial-flip"
+    prior: ClassVar[float] = 0.9
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Flips along one or two axes, of the output or of what is read."""
+        import numpy as np
+
+        if culprit.expected is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
+            return
+        for axes in _flips(culprit.expected):
+            yield self._claim(culprit, axes, _constantly(np.flip(culprit.expected, axes)), culprit.expected.ndim)
+        for name in culprit.reference.region.inputs:
+            array = culprit.reference.array(name)
+            if array is not None and array.size <= _LARGEST:
+                for axes in _flips(array):
+                    yield self._claim(
+                        culprit,
+                        axes,
+                        culprit.swapped(culprit.reference, name, np.flip(array, axes)),
+                        array.ndim,
+                        f"what it reads ({name})",
+                    )
+
+    def _claim(
+        self,
+        culprit: Culprit,
+        axes: tuple[int, ...],
+        predict: Callable[[], Array | None],
+        rank: int,
+        what: str = "the tensor",
+    ) -> Claim:
+        channels = (rank - 1 if culprit.reference.graph.channels == "last" else 1) if rank in {4, 5} else None
+        mixed = channels in axes
+        return Claim(
+            f"{culprit.where} {'reverses the channels of' if mixed else 'flips'} {what} along axes {axes}",
+            "remove the flip, or apply it on both sides",
+            "with the flip taken back",
+            predict,
+            only_proven=True,
+            needed=0.98,
+            weight=_UNLIKELY if mixed else 1.0,
+        )
+
+
+_UNLIKELY = 0.9
+"""Weight of channels that are reversed: nobody mirrors those, so a cause that says why comes first."""
+
+
+def _flips(array: Array) -> Iterator[tuple[int, ...]]:
+    axes = [axis for axis, size in enumerate(array.shape) if size > 1]
+    for count in (1, 2):
+        yield from combinations(axes[:5], count)
+
+
+class ConcatOrder(Cause):
+    """The parts of a concatenation stand in another order."""
+
+    id: ClassVar[str] = "concat-order"
+    prior: ClassVar[float] = 0.95
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Every other order of up to five parts."""
+        if not culprit.gap > 0:
+            return
+        for part, node, operation in culprit.nodes("concat"):
+            count = len(operation.data)
+            for order in permutations(range(count)) if 2 <= count <= 5 else ():
+                if order == tuple(range(count)):
+                    continue
+                yield Claim(
+                    f"{culprit.where} joins its {count} parts in the order {order}",
+                    "pass the parts in the reference's order",
+                    "with the parts in the reference's order",
+                    culprit.replaced(part, node, operation.with_data(*(operation.data[k] for k in order))),
+                    side=part.side,
+                    only_proven=True,
+                    needed=0.98,
+                )
+
+
+class AxisNotRemapped(Cause):
+    """An axis counted in the other layout: right shape, wrong blocks."""
+
+    id: ClassVar[str] = "axis-not-remapped"
+    prior: ClassVar[float] = 0.91
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Concatenations and lookups along every other axis that gives the shape, reshaped where it does not."""
+        if culprit.expected is None or not culprit.gap > 0:
+            return
+        for part, node, operation in culprit.nodes("concat", "gather"):
+            data = operation.data[0] if operation.kind == "concat" else operation.parameters["table"]
+            for axis in range(data.ndim):
+                if axis != operation.settings["axis"] % data.ndim:
+                    yield Claim(
+                        f"{culprit.where} works along axis {axis}, the reference along {operation.settings['axis']}",
+                        "count the axis in this model's layout",
+                        "with the axis counted in this layout",
+                        culprit.replaced(part, node, operation.with_settings(axis=axis)),
+                        side=part.side,
+                        only_proven=True,
+                        needed=0.98,
+                    )
+
+
+class BroadcastAxis(Cause):
+    """A vector applied along another axis of the same length."""
+
+    id: ClassVar[str] = "broadcast-axis"
+    prior: ClassVar[float] = 0.93
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The smaller operand laid along every axis that it fits."""
+        if not culprit.gap > 0:
+            return
+        for part, node, operation in culprit.nodes("add", "sub", "mul", "div", "binary", "minmax", "prelu"):
+            if operation.kind == "prelu":
+                shape, slope = operation.data[0].shape, operation.parameters["slope"]
+                for axis, size in enumerate(shape):
+                    if size == slope.size and axis != operation.settings["axis"]:
+                        edited = operation.with_settings(axis=axis).with_parameters(slope=slope.reshape(-1))
+                        yield self._claim(culprit, axis, culprit.replaced(part, node, edited), part.side)
+                continue
+            if len(operation.data) != 2:
+                continue
+            small = min((0, 1), key=lambda k, d=operation.data: d[k].size)  # type: ignore[misc]
+            vector, other = operation.data[small], operation.data[1 - small]
+            if vector.size < 2 or max(vector.shape) != vector.size or vector.size == other.size:
+                continue
+            for axis, size in enumerate(other.shape):
+                across = [1] * other.ndim
+                across[axis] = vector.size
+                if size == vector.size and across != [1] * (other.ndim - vector.ndim) + list(vector.shape):
+                    data = [other, other]
+                    data[small] = vector.reshape(across)
+                    data[1 - small] = other
+                    yield self._claim(
+                        culprit, axis, culprit.replaced(part, node, operation.with_data(*data)), part.side
+                    )
+
+    def _claim(self, culprit: Culprit, axis: int, predict: Callable[[], Array | None], side: int) -> Claim:
+        return Claim(
+            f"{culprit.where} applies its vector along {'axis ' + str(axis) if side == 0 else 'another axis'}, "
+            f"the reference along {'another' if side == 0 else 'axis ' + str(axis)}",
+            "reshape the vector to the axis it belongs to ([C, 1, 1] for channels first)",
+            "with the vector along the reference's axis",
+            predict,
+            side=side,
+            only_proven=True,
+            needed=0.98,
+        )

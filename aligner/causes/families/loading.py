@@ -1,0 +1,188 @@
+"""Weights that were not loaded, or loaded from the wrong place."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.context import Survey
+from aligner.causes.weight_cause import (
+    RELATED,
+    VAGUE,
+    WeightCause,
+    arrays_of,
+    coarser,
+    differing,
+    eight_bit,
+    misfolded,
+    settled,
+)
+from aligner.causes.weight_elsewhere import elsewhere
+from aligner.causes.weight_order import moved, same_somewhere
+from aligner.numerics import relations
+from aligner.regions.culprit import Culprit
+from aligner.regions.layers import LayerPair
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_STRANGERS = 0.5
+_FEWEST = 16
+"""Numbers from which a correlation says anything."""
+_ALL = 0.8
+"""Share of the weighted layers from which a fault of weights concerns the whole model."""
+
+
+def _stranger(pair: LayerPair, role: str, culprit: Culprit, *, sure: bool = True) -> str | None:
+    """Words for a parameter that looks drawn by an initialiser and has nothing to do with the reference's.
+
+    Not ``sure``: where every other layer of the model is wrong as well, a correlation that chance explains is enough.
+    """
+    arrays = arrays_of(pair, role)
+    if arrays is None or same_somewhere(pair, role) or moved(pair, role, culprit):
+        return None
+    left, right = arrays
+    alike = relations.correlation(left, right)
+    fresh = relations.looks_initialised(right)
+    by_chance = right.ndim > 1 and right.size >= _FEWEST and abs(alike) < min(_STRANGERS, 3.0 / math.sqrt(right.size))
+    if alike > _STRANGERS or not (fresh or (not sure and by_chance)):
+        return None
+    if role in {"bias", "shift", "mean"} and not right.any() and _zeroed(pair, role, culprit):
+        return None
+    return f"{role} correlates {alike:.2f} with the reference's" + (" and looks freshly initialised" if fresh else "")
+
+
+def _zeroed(pair: LayerPair, role: str, culprit: Culprit) -> bool:
+    """A bias of zeros beside a kernel that is right was dropped, not left unloaded."""
+    return "kernel" in pair.roles and settled(pair, "kernel", culprit) and role == "bias"
+
+
+def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
+    """Scopes or names of the weighted layers that are guilty of strange weights, and of those that are right."""
+    bad: list[str] = []
+    good: list[str] = []
+    guilty = {id(item) for item in survey.guilty}
+    for item in survey.measured:
+        if not item.pair.candidate_region.weights or not item.pair.reference_region.weights:
+            continue
+        indices = item.pair.reference_region.nodes
+        nodes = [survey.graphs[0].nodes[i] for i in indices if survey.graphs[0].nodes[i].weights]
+        names = [node.scope or node.name for node in nodes]
+        kinds = {node.kind for node in nodes}
+        if not kinds & {"conv", "conv_transpose", "matmul", "recurrent", "embedding"}:
+            continue
+        (bad if id(item) in guilty else good).extend(names[:1])
+    return list(dict.fromkeys(bad)), [name for name in dict.fromkeys(good) if name not in bad]
+
+
+class _Unloaded(WeightCause):
+    prior: ClassVar[float] = 0.95
+    whole: ClassVar[bool] = False
+    advice: ClassVar[str] = (
+        "load the checkpoint before exporting, and check what load_state_dict(strict=False) returns: a nested "
+        "checkpoint (params_ema, state_dict …) must be unwrapped and a prefix like 'module.' stripped first"
+    )
+
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+        """Fresh numbers, in the part of the model that this cause is about."""
+        many = self.whole and len(_weighted(survey)[0]) > 2
+        words = None if misfolded(pair, role) else _stranger(pair, role, culprit, sure=not many)
+        return words if words and self.extent(survey) and not elsewhere(pair, role, culprit, survey) else None
+
+    def weight(self, pair: LayerPair) -> float:
+        """A normalisation of which some vectors were loaded is right but for the others: its own cause names those."""
+        partly = pair.candidate.operation.kind == "norm" and len(differing(pair)) < len(pair.roles)
+        return VAGUE if partly else 1.0
+
+    @abstractmethod
+    def extent(self, survey: Survey) -> bool:
+        """Whether as much of the model is unloaded as this cause says."""
+
+
+class WeightsNotLoaded(_Unloaded):
+    """Nothing was loaded: a non-strict load of a nested dict."""
+
+    id: ClassVar[str] = "weights-not-loaded"
+    whole: ClassVar[bool] = True
+
+    def extent(self, survey: Survey) -> bool:
+        """All of it."""
+        bad, good = _weighted(survey)
+        return len(bad) >= _ALL * (len(bad) + len(good))
+
+
+class WeightsPrefixMismatch(_Unloaded):
+    """One sub-tree was not loaded: its keys carry another prefix."""
+
+    id: ClassVar[str] = "weights-prefix-mismatch"
+
+    def extent(self, survey: Survey) -> bool:
+        """Two layers or more, which make up a sub-tree that holds no loaded one."""
+        bad, good = _weighted(survey)
+        if len(bad) >= _ALL * (len(bad) + len(good)) or len(bad) < 2:
+            return False
+        prefix = _common(bad)
+        return bool(prefix) and not any(name.startswith(prefix) for name in good)
+
+
+class WeightsPartlyLoaded(_Unloaded):
+    """Single layers were skipped: their shapes did not fit, or their keys were missing."""
+
+    id: ClassVar[str] = "weights-partly-loaded"
+
+    def extent(self, survey: Survey) -> bool:
+        """Neither the whole nor a sub-tree."""
+        return not WeightsNotLoaded().extent(survey) and not WeightsPrefixMismatch().extent(survey)
+
+
+def _common(names: list[str]) -> str:
+    parts = [name.replace("/", ".").split(".") for name in names]
+    shared = []
+    for level in zip(*parts, strict=False):
+        if len(set(level)) > 1:
+            break
+        shared.append(level[0])
+    return ".".join(shared)
+
+
+class WeightsWrongEntry(WeightCause):
+    """Another entry of the same checkpoint: params instead of params_ema; every layer is a bit off."""
+
+    id: ClassVar[str] = "weights-wrong-entry"
+    prior: ClassVar[float] = 0.9
+    advice: ClassVar[str] = (
+        "the checkpoint holds several sets of weights (params, params_ema …): load the same on both sides"
+    )
+
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+        """Related but different, in most layers."""
+        arrays = arrays_of(pair, role)
+        if arrays is None or role not in {"kernel", "w", "r", "table"} or coarser(*arrays) or misfolded(pair, role):
+            return None
+        if eight_bit(pair, role, culprit) or relations.one_factor(*arrays):
+            return None
+        bad, good = _weighted(survey)
+        alike = relations.correlation(*arrays)
+        if len(bad) < 2 or len(bad) < 0.5 * (len(bad) + len(good)) or alike < RELATED:
+            return None
+        apart = relations.gap(*arrays)
+        return (
+            f"{role} correlates {alike:.3f} with the reference's but differs by {apart:.1%}, as do "
+            f"{len(bad)} of {len(bad) + len(good)} layers: the same model trained to another point"
+        )
+
+
+class WeightOfAnotherLayer(WeightCause):
+    """Another key of the same checkpoint: two weights of one shape exchanged, or one given to two layers."""
+
+    id: ClassVar[str] = "weights-wrong-entry"
+    prior: ClassVar[float] = 0.94
+    advice: ClassVar[str] = "give each layer its own weight: two of the same shape were taken for each other"
+
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+        """The very numbers of the reference's, of another place."""
+        other = elsewhere(pair, role, culprit, survey)
+        return f"the {role} is not this layer's: it holds the numbers of the reference's {other}" if other else None

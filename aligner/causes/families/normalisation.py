@@ -1,0 +1,251 @@
+"""Normalisations: epsilon, statistics, train mode; and softmax."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from itertools import combinations, permutations
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.constant_operands import constant_pairs
+from aligner.causes.context import Survey
+from aligner.causes.default_norm import DEFAULTS, folded_defaults, solved
+from aligner.causes.setting_cause import SettingCause, alike
+from aligner.operations.operation import Operation
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit, distance
+from aligner.regions.region_side import RegionSide, change_node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_USUAL = (1e-3, 1e-5, 1e-6, 1e-12, 1e-4, 1e-8, 1e-7, 1e-2, 0.0, 0.1, 1.0)
+
+
+class NormEpsilon(SettingCause):
+    """Keras adds 1e-3 to the variance, PyTorch 1e-5, others 1e-12."""
+
+    id: ClassVar[str] = "norm-epsilon"
+    prior: ClassVar[float] = 0.9
+    kinds: ClassVar[tuple[str, ...]] = ("norm",)
+    names: ClassVar[tuple[str, ...]] = ("epsilon",)
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """The usual values; what lies between is solved for by ``claims``."""
+        for epsilon in _USUAL:
+            if epsilon != operation.settings["epsilon"]:
+                yield {"epsilon": epsilon}
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The settings, also where a norm is spelled out; then the value that explains most."""
+        yield from super().claims(culprit, survey)
+        yield from _spelled_out(culprit)
+        if culprit.gap > 0:
+            for part, node, operation in culprit.nodes("norm"):
+                epsilon = _solved(culprit, part, node)
+                if epsilon is not None:
+                    pair = (epsilon, operation.settings["epsilon"])
+                    wrong, right = pair if part.side == 0 else pair[::-1]
+                    yield Claim(
+                        f"{culprit.where} behaves as if epsilon were {wrong:.3g}; the reference has {right:.3g}",
+                        f"use epsilon {right:.3g} in both models",
+                        f"with epsilon {right:.3g} instead of {wrong:.3g}",
+                        _epsilon_prediction(culprit, part, node, epsilon),
+                        side=part.side,
+                        only_proven=True,
+                        needed=0.98,
+                    )
+
+
+_LARGEST_EPSILON = 0.1
+
+
+def _spelled_out(culprit: Culprit) -> Iterator[Claim]:
+    """Small numbers added under a root, as norms do that are made of single nodes."""
+    for mine, theirs in constant_pairs(culprit):
+        if mine.node.kind != "add" or mine.array.size != 1 or theirs.array.size != 1:
+            continue
+        wrong, right = (float(one.array.reshape(())) for one in (mine, theirs))
+        node, other = mine.node, theirs.node
+        under = _under_root(culprit.candidate, node) and _under_root(culprit.reference, other)
+        if under and 0 <= min(wrong, right) < max(wrong, right) <= _LARGEST_EPSILON and not alike(wrong, right):
+            yield Claim(
+                f"epsilon {wrong:.6g} in {node.op} {node.name}, {right:.6g} in the reference's {other.op}",
+                f"give {node.name} epsilon {right:.6g}",
+                f"with epsilon {right:.6g} instead of {wrong:.6g}",
+                culprit.replaced(culprit.candidate, node, mine.replaced_by(mine.array * 0 + right)),
+                side=1,
+                node=node.name,
+                only_proven=not mine.stored,
+                written=mine.stored,
+            )
+
+
+def _under_root(part: RegionSide, node: Node) -> bool:
+    """Whether a square root is all that a node's output goes through."""
+    readers = [other for other in part.graph.nodes if set(node.outputs) & set(other.inputs)]
+    return bool(readers) and all(other.kind == "sqrt" or _is_root(part, other) for other in readers)
+
+
+def _is_root(part: RegionSide, node: Node) -> bool:
+    if "rsqrt" in node.op.lower():
+        return True
+    operation = part.operation(node) if node.kind == "pow" else None
+    exponent = operation.data[-1] if operation is not None and len(operation.data) == 2 else None
+    return exponent is not None and exponent.size == 1 and abs(float(exponent.reshape(()))) == 0.5
+
+
+def _epsilon_prediction(culprit: Culprit, part: RegionSide, node: Node, epsilon: float) -> Callable[[], Array | None]:
+    return lambda: _with_epsilon(culprit, part, node, epsilon)
+
+
+def _with_epsilon(culprit: Culprit, part: RegionSide, node: Node, epsilon: float) -> Array | None:
+    return culprit.predict(part.side, change_node(node, lambda o: o.with_settings(epsilon=epsilon)))
+
+
+def _solved(culprit: Culprit, part: RegionSide, node: Node) -> float | None:
+    """The epsilon that leaves the least error, by a golden section over its logarithm; None without a replay."""
+    target = culprit.target(part.side)
+    if target is None or target.size > 1 << 20:
+        return None
+
+    def missing(exponent: float) -> float:
+        predicted = _with_epsilon(culprit, part, node, 10.0**exponent)
+        return float("inf") if predicted is None else distance(predicted, target)
+
+    grid = [(missing(e), e) for e in range(-8, 2)]
+    least, at = min(grid)
+    if least > 0.7 * culprit.gap:
+        return None
+    low, high = at - 1.0, at + 1.0
+    for _ in range(28):
+        a, b = high - 0.618 * (high - low), low + 0.618 * (high - low)
+        low, high = (low, b) if missing(a) < missing(b) else (a, high)
+    return float(10.0 ** ((low + high) / 2))
+
+
+class NormTrainMode(SettingCause):
+    """The batch's own statistics are used instead of the stored ones: eval() was forgotten."""
+
+    id: ClassVar[str] = "norm-train-mode"
+    prior: ClassVar[float] = 0.95
+    kinds: ClassVar[tuple[str, ...]] = ("norm",)
+    names: ClassVar[tuple[str, ...]] = ("training",)
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """The batch's statistics in place of the stored ones, or the other way round."""
+        if operation.settings["form"] == "batch":
+            yield {"training": not operation.settings.get("training")}
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The settings; what to do about it is the same on either side."""
+        for claim in super().claims(culprit, survey):
+            yield replace(
+                claim, suggestion="switch the module to eval mode: model.eval() before it is exported, --eval"
+            )
+
+
+class NormStatistics(Cause):
+    """Mean, variance, scale and shift permuted, misread or taken over other axes."""
+
+    id: ClassVar[str] = "norm-statistics"
+    prior: ClassVar[float] = 0.85
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Other statistics on either side's normalisation; where only one side has folded it, its defaults."""
+        if not culprit.gap > 0:
+            return
+        for part, node, operation in culprit.nodes("norm"):
+            who = culprit.where if part.side == 0 else f"set against {culprit.where}, the reference"
+            for words, edited in _statistics(operation):
+                yield self._claim(f"{who} normalises with {words}", culprit.replaced(part, node, edited), part.side)
+        for node, words, edited in solved(culprit):
+            yield self._claim(f"{node.name} has {words}", culprit.replaced(culprit.candidate, node, edited), 1)
+        defaults = folded_defaults(culprit)
+        if defaults is not None:
+            epsilon, folded = defaults
+            words = (
+                f"{culprit.where} has a normalisation folded in that holds its default numbers, epsilon {epsilon:.3g}"
+            )
+            yield self._claim(words, lambda: folded, 0)
+
+    @staticmethod
+    def _claim(evidence: str, predict: Callable[[], Array | None], side: int) -> Claim:
+        return Claim(
+            evidence,
+            "check which vector is which and that all were loaded, the axes and the groups of this normalisation",
+            "with the reference's statistics",
+            predict,
+            side=side,
+            only_proven=True,
+            needed=0.98,
+        )
+
+
+def _statistics(operation: Operation) -> Iterator[tuple[str, Operation]]:
+    import numpy as np
+
+    parameters, settings = operation.parameters, operation.settings
+    variance = parameters.get("variance")
+    if variance is not None:
+        yield "the variance taken for a deviation", operation.with_parameters(variance=np.square(variance))
+        yield "a deviation taken for the variance", operation.with_parameters(variance=np.sqrt(np.abs(variance)))
+        count = operation.data[0].size // max(variance.size, 1)
+        if count > 1:
+            yield "the unbiased variance", operation.with_parameters(variance=variance * count / (count - 1))
+            yield "the biased variance", operation.with_parameters(variance=variance * (count - 1) / count)
+        yield "each image's own statistics", operation.with_settings(form="instance")
+        yield "the default mean 0", operation.with_parameters(mean=np.zeros_like(parameters["mean"]))
+        yield "the default variance 1", operation.with_parameters(variance=np.ones_like(variance))
+        default = operation.with_parameters(mean=np.zeros_like(parameters["mean"]), variance=np.ones_like(variance))
+        yield "the default statistics, mean 0 and variance 1", default
+        bare = default.with_parameters(**{name: np.full_like(parameters[name], DEFAULTS[name]) for name in parameters})
+        yield "its default numbers, as if it were left out", bare
+        yield "no effect: it is left out", bare.with_settings(epsilon=0.0)
+    if settings["form"] == "layer":
+        yield "the unbiased variance", operation.with_settings(correction=1)
+        yield "the mean left in", operation.with_settings(form="rms")
+    if settings["form"] == "rms":
+        yield "the mean taken out", operation.with_settings(form="layer")
+    if settings["form"] in {"layer", "rms"}:
+        rank = operation.data[0].ndim
+        for size in range(1, rank):
+            for axes in combinations(range(rank), size):
+                fits = [operation.data[0].shape[a] for a in axes] == [
+                    operation.data[0].shape[a] for a in settings["axes"]
+                ]
+                if axes != settings["axes"] and fits:
+                    yield f"axes {axes} instead of {settings['axes']}", operation.with_settings(axes=axes)
+    if settings["form"] == "group":
+        channels = operation.data[0].shape[settings["axis"]]
+        for groups in range(1, channels + 1):
+            if channels % groups == 0 and groups != settings["groups"]:
+                yield f"{groups} groups instead of {settings['groups']}", operation.with_settings(groups=groups)
+    names = [name for name in ("scale", "shift", "mean", "variance") if name in parameters]
+    if len({parameters[name].size for name in names}) == 1 and operation.data[0].size <= 1 << 18:
+        for order in permutations(names):
+            moved = [name for name, other in zip(names, order, strict=True) if name != other]
+            if moved:
+                swapped = {name: parameters[other] for name, other in zip(names, order, strict=True)}
+                yield f"{' and '.join(moved)} in each other's place", operation.with_parameters(**swapped)
+    for name, neutral in (("scale", 1.0), ("shift", 0.0)):
+        if name in parameters:
+            yield f"its {name} left out", operation.with_parameters(**{name: np.full_like(parameters[name], neutral)})
+
+
+class SoftmaxAxis(SettingCause):
+    """Probabilities that add up to one along another axis; a logarithm more or less."""
+
+    id: ClassVar[str] = "softmax-axis"
+    prior: ClassVar[float] = 0.9
+    kinds: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
+    names: ClassVar[tuple[str, ...]] = ()
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """Every other axis."""
+        for axis in range(operation.data[0].ndim):
+            if axis != operation.settings["axis"]:
+                yield {"axis": axis}

@@ -1,0 +1,318 @@
+"""Fewer bits: half precision, overflow, saturation, and what is not a number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim, Proof, largest
+from aligner.causes.context import Survey
+from aligner.numerics.relations import to_half
+from aligner.operations.kernels.activation import to_bfloat16
+from aligner.regions.culprit import Culprit, distance, in_order
+from aligner.regions.region_side import Change, RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+HALF_MAX = 65504.0
+
+
+class _Narrow(Cause):
+    prior: ClassVar[float] = 0.8
+    word: ClassVar[str] = "float16"
+    unit: ClassVar[float] = 2.0**-11
+
+    @staticmethod
+    def narrowed(array: Array) -> Array:
+        """The array in the narrower format."""
+        return to_half(array)
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The reference's output rounded; its inputs and weights rounded as well."""
+        if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.evidence is None:
+            return
+        if culprit.expected.dtype.kind != "f":
+            return
+        declared = self.word in culprit.evidence.found_dtype or any(
+            self.word in str(node.attributes.get("to", node.attributes.get("dtype", "")))
+            for node in culprit.candidate.nodes
+        )
+        gridded = self._on_grid(culprit.found) and not self._on_grid(culprit.expected)
+        if self._on_grid(culprit.expected) and not declared:
+            return
+        words = (
+            f"{culprit.where} computes in {self.word}"
+            if declared
+            else f"every element of {culprit.where} lies on the {self.word} grid"
+            if gridded
+            else f"{culprit.where} behaves as if it computed in {self.word}"
+        )
+        needed = 0.5 if declared or gridded else 0.9
+        for predict in self._predictions(culprit):
+            yield Claim(
+                words,
+                f"keep this node in float32, or compare with a tolerance for {self.word}",
+                "with float32 throughout",
+                predict,
+                only_proven=not (declared or gridded),
+                needed=needed,
+                weight=1.0 if declared or gridded else 0.9,
+            )
+
+    def _on_grid(self, array: Array) -> bool:
+        import numpy as np
+
+        sample = array.reshape(-1)[: 1 << 16].astype(np.float32)
+        sample = sample[np.isfinite(sample)]
+        return bool(sample.size > 3 and np.array_equal(self.narrowed(sample), sample))
+
+    def _predictions(self, culprit: Culprit) -> Iterator[Callable[[], Array | None]]:
+        assert culprit.expected is not None
+        rounded = self.narrowed(culprit.expected)
+        yield lambda: rounded
+        part = culprit.reference
+        inputs = {n: a for n in part.region.inputs if (a := part.array(n)) is not None and a.dtype.kind == "f"}
+        weights = {n: a for n in part.region.weights if (a := part.weight(n)) is not None and a.dtype.kind == "f"}
+        for chosen in (inputs, weights, inputs | weights):
+            change = Change(arrays={name: self.narrowed(array) for name, array in chosen.items()})
+            for last in (False, True):
+                yield self._replayed(culprit, change, last=last)
+
+    def _replayed(self, culprit: Culprit, change: Change, *, last: bool) -> Callable[[], Array | None]:
+        def predict() -> Array | None:
+            if not change.arrays:
+                return None
+            result = culprit.predict(0, change)
+            return self.narrowed(result) if last and result is not None else result
+
+        return predict
+
+
+class PrecisionHalf(_Narrow):
+    """Eleven bits of mantissa."""
+
+    id: ClassVar[str] = "precision-fp16"
+
+
+class PrecisionBfloat(_Narrow):
+    """Eight bits of mantissa."""
+
+    id: ClassVar[str] = "precision-bf16"
+    word: ClassVar[str] = "bfloat16"
+    unit: ClassVar[float] = 2.0**-8
+
+    @staticmethod
+    def narrowed(array: Array) -> Array:
+        """The array on bfloat16's grid."""
+        return to_bfloat16(array)
+
+
+class PrecisionOverflow(Cause):
+    """More than 65504 does not fit into float16: infinity, or zeros after dividing by it."""
+
+    id: ClassVar[str] = "precision-overflow"
+    prior: ClassVar[float] = 0.97
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Where the reference exceeds float16's range, there and only there the candidate is not finite or stuck."""
+        import numpy as np
+
+        if culprit.expected is None or culprit.found is None:
+            return
+        with np.errstate(all="ignore"):
+            beyond = np.isfinite(culprit.expected) & (np.abs(culprit.expected) > HALF_MAX)
+            stuck = (np.abs(culprit.found) >= HALF_MAX) & ~np.isclose(culprit.found, culprit.expected, rtol=1e-2)
+            broken = ~np.isfinite(culprit.found) | stuck
+        inner = [
+            name
+            for name, array in culprit.reference.values.items()
+            if array.dtype.kind == "f" and array.size and name in _names(culprit) and _peak(array) > HALF_MAX
+        ]
+        if beyond.any():
+            agree = float((beyond & broken).sum()) / max(
+                float((beyond | (broken & np.isfinite(culprit.expected))).sum()), 1.0
+            )
+            peak = float(np.abs(culprit.expected[beyond]).max())
+            if broken[beyond].any():
+                yield Claim(
+                    f"the reference reaches {peak:.3g} at {culprit.where}; float16 ends at 65504, and "
+                    f"{float(broken.mean()):.1%} of the candidate's elements are infinite or stuck there",
+                    "compute this node in float32, or scale its input down",
+                    "with float32's range",
+                    measured=Proof(agree, peak, 0.0),
+                )
+        elif inner and "float16" in _dtypes(culprit):
+            yield Claim(
+                f"{inner[0]} exceeds 65504 inside this region, which float16 cannot hold",
+                "compute this node in float32",
+                weight=0.9,
+            )
+
+
+def _names(culprit: Culprit) -> set[str]:
+    return {name for node in culprit.reference.nodes for name in (*node.inputs, *node.outputs)}
+
+
+def _dtypes(culprit: Culprit) -> str:
+    values = culprit.candidate.graph.values
+    read = {name for node in culprit.candidate.nodes for name in (*node.inputs, *node.outputs)}
+    return " ".join(values[name].dtype or "" for name in read if name in values)
+
+
+def _peak(array: Array) -> float:
+    import numpy as np
+
+    finite = array[np.isfinite(array)]
+    return float(np.abs(finite).max()) if finite.size else 0.0
+
+
+class NonfiniteIntroduced(Cause):
+    """NaN or infinity where the reference has numbers: a division by zero, a logarithm or root of what is negative."""
+
+    id: ClassVar[str] = "nonfinite-introduced"
+    prior: ClassVar[float] = 0.85
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Where, how many, and which of the candidate's nodes makes the first."""
+        import numpy as np
+
+        if culprit.expected is None or culprit.found is None or culprit.found.dtype.kind != "f":
+            return
+        fresh = ~np.isfinite(culprit.found) & np.isfinite(culprit.expected)
+        lost = np.isfinite(culprit.found) & ~np.isfinite(culprit.expected)
+        if not fresh.any() and not lost.any():
+            yield from self._swallowed(culprit)
+            return
+        side, bad = ("candidate", fresh) if fresh.any() else ("reference", lost)
+        maker = _maker(culprit, 1 if fresh.any() else 0)
+        found = culprit.found if fresh.any() else culprit.expected
+        kind = "NaN" if np.isnan(found[bad]).any() else "infinity"
+        node = maker or culprit.where
+        yield Claim(
+            f"{kind} appears in the {side} at {node}, in {float(bad.mean()):.1%} of the elements, from finite inputs",
+            "look for a division by zero, a logarithm or root of a negative number, or a row that is masked entirely",
+            weight=1.0,
+            node=maker if fresh.any() else None,
+        )
+
+    def _swallowed(self, culprit: Culprit) -> Iterator[Claim]:
+        """NaN or infinity inside a region, which a limit or an activation makes finite again."""
+        import numpy as np
+
+        if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
+            return
+        inside = [_nonfinite(part) for part in culprit.parts]
+        if (inside[0] is None) == (inside[1] is None):
+            return
+        side = 0 if inside[1] is None else 1
+        node, array = inside[side] or ("", culprit.found)
+        moved = in_order(array, culprit.measured.pair.axes if side else None, culprit.expected.shape)
+        if moved is None:
+            return
+        bad = ~np.isfinite(moved)
+        rest = [np.where(bad, 0, each) for each in (culprit.found, culprit.expected)]
+        left = largest(rest[0], rest[1])
+        proof = Proof(1 - distance(rest[0], rest[1]) / culprit.gap, largest(culprit.found, culprit.expected), left)
+        kind = "NaN" if np.isnan(array).any() else "infinity"
+        yield Claim(
+            f"{kind} appears in the {('reference', 'candidate')[side]} at {node}, in {float(bad.mean()):.1%} of the "
+            "elements, from finite inputs; what follows makes it finite again",
+            "look for a division by zero, or a logarithm or root of a negative number",
+            "with these elements left out",
+            measured=proof,
+            only_proven=True,
+            node=node if side else None,
+        )
+
+
+def _nonfinite(part: RegionSide) -> tuple[str, Array] | None:
+    """The first node of a region that makes something infinite or NaN of what is finite, and what."""
+    import numpy as np
+
+    for node in part.nodes:
+        read = [part.values[name] for name in node.inputs if name in part.values]
+        if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in read):
+            return None
+        for name in node.outputs:
+            array = part.values.get(name)
+            if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+                return node.name, array
+    return None
+
+
+def _maker(culprit: Culprit, side: int) -> str | None:
+    import numpy as np
+
+    part = culprit.parts[side]
+    for node in part.nodes:
+        for name in node.outputs:
+            array = part.values.get(name)
+            if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+                return node.name
+    return None
+
+
+class Saturation(Cause):
+    """Values cut off at a limit that the reference does not have."""
+
+    id: ClassVar[str] = "saturation"
+    prior: ClassVar[float] = 0.82
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The reference clipped to the candidate's range."""
+        import numpy as np
+
+        if (
+            culprit.expected is None
+            or culprit.found is None
+            or not culprit.gap > 0
+            or culprit.measured.step is not None
+        ):
+            return
+        if not np.isfinite(culprit.found).all() or culprit.found.size < 8:
+            return
+        low, high = float(culprit.found.min()), float(culprit.found.max())
+        clipped = np.clip(culprit.expected, low, high)
+        share = float((clipped != culprit.expected).mean())
+        if 0 < share < 0.9 and low < high:
+            yield Claim(
+                f"{culprit.where} cuts off at {low:.4g} and {high:.4g}; {share:.1%} of the reference lie beyond",
+                "remove the limit, or clip the reference as well",
+                "with the reference's range",
+                lambda: clipped,
+                only_proven=True,
+                needed=0.98,
+            )
+
+
+class PrecisionDoubleCast(Cause):
+    """One side computes here in float64: a numpy scalar made the graph wider."""
+
+    id: ClassVar[str] = "precision-double-cast"
+    prior: ClassVar[float] = 0.75
+    benign: ClassVar[bool] = True
+
+    _WORDS = frozenset({"double", "float64"})
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """A cast to float64 on one side only, and an error of float32 rounding."""
+        doubles = [
+            any(
+                "double" in str(n.attributes.get("to", "")) or "float64" in str(n.attributes.get("to", ""))
+                for n in p.nodes
+            )
+            or (culprit.evidence is not None and "64" in (culprit.evidence.dtype, culprit.evidence.found_dtype)[p.side])
+            for p in culprit.parts
+        ]
+        if doubles[0] == doubles[1] or culprit.expected is None or culprit.found is None:
+            return
+        if culprit.expected.dtype.kind == "f" and largest(culprit.found, culprit.expected) <= 1e-5 * _peak(
+            culprit.expected
+        ):
+            yield Claim(
+                f"{'the candidate' if doubles[1] else 'the reference'} computes in float64 at {culprit.where}",
+                "multiply by Python floats instead of numpy scalars",
+            )

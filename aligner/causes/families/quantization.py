@@ -1,0 +1,249 @@
+"""Quantised tensors: scales, zero points, ranges; and what eight bits cost honestly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.context import Survey
+from aligner.causes.weight_cause import WeightCause
+from aligner.causes.weight_order import row_factors
+from aligner.records.alignment import PairedValues
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit, distance, in_order
+from aligner.regions.layers import LayerPair
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_KINDS = ("quantize", "dequantize")
+
+
+def step_of(culprit: Culprit) -> float | None:
+    """The quantisation step of this culprit: declared, or that of the values' grid."""
+    import numpy as np
+
+    if culprit.measured.step is not None:
+        return culprit.measured.step
+    if culprit.found is None or culprit.found.dtype.kind != "f" or not culprit.candidate.of_kind(*_KINDS):
+        return None
+    for node in reversed(culprit.candidate.of_kind("dequantize")):
+        scale = culprit.candidate.array(node.inputs[1]) if len(node.inputs) > 1 else None
+        if scale is not None and scale.size == 1 and node.outputs and node.outputs[0] == culprit.candidate.output:
+            return float(scale.reshape(()))
+    values = np.unique(culprit.found)
+    return float(np.diff(values).min()) if 2 < values.size <= 256 else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Site:
+    """A tensor before and after it was quantised: the culprit's output, or what its region reads.
+
+    ``predict`` says what the output becomes when the reference holds a given array here.
+    """
+
+    name: str
+    step: float
+    expected: Array
+    found: Array
+    predict: Callable[[Array], Callable[[], Array | None]]
+
+
+def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
+    """The output, then every input that the candidate quantises inside the region."""
+    import numpy as np
+
+    step = step_of(culprit)
+    if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
+        return
+    if step is not None and np.isfinite(culprit.found).all() and np.isfinite(culprit.expected).all():
+        yield Site(culprit.where, step, culprit.expected, culprit.found, _held)
+    for node in culprit.candidate.of_kind("dequantize"):
+        origin = _origin(culprit, node)
+        after = culprit.candidate.array(node.outputs[0]) if node.outputs else None
+        scale = culprit.candidate.array(node.inputs[1]) if len(node.inputs) > 1 else None
+        pair = survey.pair_of(origin) if origin else None
+        if origin is None or pair is None or after is None or scale is None or scale.size != 1:
+            continue
+        before = culprit.candidate.array(origin)
+        meant = culprit.reference.array(pair.reference)
+        if before is None or meant is None or before.shape != after.shape:
+            continue
+        yield Site(
+            node.name,
+            float(scale.reshape(())),
+            before,
+            after,
+            lambda array, p=pair, m=meant: _fed(culprit, p, m, array),  # type: ignore[misc]
+        )
+
+
+def _origin(culprit: Culprit, node: Node) -> str | None:
+    """The region's input that a dequantize node restores."""
+    makers = {value: other for other in culprit.candidate.nodes for value in other.outputs}
+    name = node.inputs[0] if node.inputs else ""
+    for _ in range(4):
+        if name in culprit.candidate.region.inputs:
+            return name
+        maker = makers.get(name)
+        if maker is None or maker.kind not in {"quantize", "dequantize", "reshape", "identity"}:
+            return None
+        name = maker.inputs[0]
+    return None
+
+
+def _fed(culprit: Culprit, pair: PairedValues, meant: Array, array: Array) -> Callable[[], Array | None]:
+    moved = in_order(array, pair.axes, meant.shape)
+    return (lambda: None) if moved is None else culprit.swapped(culprit.reference, pair.reference, moved)
+
+
+def _held(array: Array) -> Callable[[], Array | None]:
+    return lambda: array
+
+
+class _Quantized(Cause):
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Only where something is quantised."""
+        for site in sites(culprit, survey):
+            yield from self.quantized(site)
+
+    def quantized(self, site: Site) -> Iterator[Claim]:
+        """The claims for one quantised tensor."""
+        return iter(())
+
+
+class QuantizationScale(_Quantized):
+    """Stored with one scale and read with another."""
+
+    id: ClassVar[str] = "quantization-scale"
+    prior: ClassVar[float] = 0.9
+
+    def quantized(self, site: Site) -> Iterator[Claim]:
+        """The factor between the two sides."""
+        step, expected, found = site.step, site.expected, site.found
+        factor, offset = _line(expected, found)
+        if abs(factor - 1) > 0.02:
+            zero = abs(offset) <= step
+            yield Claim(
+                f"{site.name} holds {factor:.4g} times the reference: stored and read with different scales",
+                "use the same scale for quantising and dequantising, and the one of the tensor's range",
+                f"with the scale {step / factor:.4g} instead of {step:.4g}",
+                site.predict(factor * expected + (0 if zero else offset)),
+                only_proven=True,
+                needed=0.8,
+            )
+
+
+class QuantizationScaleOfWeights(WeightCause):
+    """The stored integers of each output read with a scale that is not theirs."""
+
+    id: ClassVar[str] = "quantization-scale"
+    prior: ClassVar[float] = 0.9
+    advice: ClassVar[str] = "give every output channel of the weight the scale it was quantised with"
+
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+        """Each output's kernel is the reference's times a number of its own."""
+        factors = row_factors(pair, role, culprit)
+        if factors is None:
+            return None
+        return f"the {role}'s outputs are {min(factors):.3g}…{max(factors):.3g} times the reference's: other scales"
+
+
+class QuantizationZeroPoint(_Quantized):
+    """Everything moved by a whole number of steps."""
+
+    id: ClassVar[str] = "quantization-zero-point"
+    prior: ClassVar[float] = 0.92
+
+    def quantized(self, site: Site) -> Iterator[Claim]:
+        """The offset, in steps; the ends of the range cut off."""
+        import numpy as np
+
+        step, expected, found = site.step, site.expected, site.found
+        low, high = found.min(), found.max()
+        inside = (found > low) & (found < high)
+        offset = float(np.median((found - expected)[inside])) if inside.any() else 0.0
+        steps = round(offset / step)
+        moved = np.clip(expected + steps * step, low, high)
+        # what lies beyond the range is cut off whatever the zero point is, and says nothing of it
+        if steps and distance(found, moved) < 0.5 * distance(found, np.clip(expected, low, high)):
+            yield Claim(
+                f"{site.name} lies {steps:+d} steps of {step:.3g} off: another zero point, or int8 read as uint8",
+                "use one zero point for quantising and dequantising",
+                f"with the zero point moved back by {steps}",
+                site.predict(moved),
+                only_proven=True,
+                needed=0.8,
+            )
+        for wrap in (128, 256):
+            turned = expected + wrap * step * np.round((found - expected) / (wrap * step))
+            if steps == 0 and not np.array_equal(turned, expected):
+                yield Claim(
+                    f"{site.name} wraps around by {wrap} steps: int8 read as uint8, or a zero point past the range",
+                    "use one zero point and integer type for quantising and dequantising",
+                    "with the values unwrapped",
+                    site.predict(turned),
+                    only_proven=True,
+                    needed=0.9,
+                    weight=0.8,
+                )
+
+
+class QuantizationCalibration(_Quantized):
+    """The range was measured on other data: flat tops."""
+
+    id: ClassVar[str] = "quantization-calibration"
+    prior: ClassVar[float] = 0.94
+
+    def quantized(self, site: Site) -> Iterator[Claim]:
+        """The reference cut off at the candidate's range; a tensor whose cut part was left aside when it was judged."""
+        import numpy as np
+
+        step, expected, found = site.step, site.expected, site.found
+        low, high = float(found.min()), float(found.max())
+        share = float(((expected > high + 1.5 * step) | (expected < low - 1.5 * step)).mean())
+        if share > 1e-3:
+            yield Claim(
+                f"{share:.1%} of the elements at {site.name} lie outside {low:.4g}…{high:.4g} and are cut off",
+                "calibrate on real inputs, prepared as they will be in use",
+                "with a range that holds them",
+                site.predict(np.clip(expected, low, high)),
+                only_proven=True,
+                needed=0.7,
+            )
+
+
+class QuantizationExpected(_Quantized):
+    """What the declared number of bits costs, and no more."""
+
+    id: ClassVar[str] = "quantization-expected"
+    prior: ClassVar[float] = 0.7
+    benign: ClassVar[bool] = True
+
+    def quantized(self, site: Site) -> Iterator[Claim]:
+        """Every element within two steps of the reference."""
+        import numpy as np
+
+        step, expected, found = site.step, site.expected, site.found
+        worst = float(np.abs(found - expected).max())
+        if worst <= 2 * step:
+            yield Claim(
+                f"every element of {site.name} lies within {worst / step:.1f} quantisation steps of {step:.3g}",
+                "nothing: this is what the declared precision costs",
+            )
+
+
+def _line(expected: Array, found: Array) -> tuple[float, float]:
+    """Slope and offset of found over expected, elements at the ends of the range left out."""
+    import numpy as np
+
+    inside = (found > found.min()) & (found < found.max())
+    x, y = expected[inside].astype(np.float64), found[inside].astype(np.float64)
+    if x.size < 8 or not float(np.ptp(x)):
+        return 1.0, 0.0
+    slope, offset = np.polyfit(x, y, 1)
+    return float(slope), float(offset)

@@ -1,0 +1,128 @@
+"""Sums of which a part never arrives: residual connections that are missing, doubled or frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.context import Survey
+from aligner.causes.families.elementwise import is_constant
+from aligner.records.axis_order import to_candidate
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.region_side import RegionSide
+
+_FUSED = frozenset({"relu", "relu6", "clip", "minmax", "tanh", "identity"})
+"""Activations that a runtime fuses into a sum."""
+_FUSED_AT_MOST = 2
+
+
+class ResidualMissing(Cause):
+    """A sum of which one part never arrives, or arrives twice."""
+
+    id: ClassVar[str] = "residual-missing"
+    prior: ClassVar[float] = 0.93
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Each part of a sum alone, or in the other's place."""
+        if not culprit.gap > 0:
+            return
+        for part, node, operation in culprit.nodes("add", "sub"):
+            if len(operation.data) != 2 or not _both_flow(part, node):
+                continue
+            left, right = operation.data
+            zeros = 0 * right, 0 * left
+            options = [
+                ("leaves out its second operand", (left, zeros[0])),
+                ("leaves out its first operand", (zeros[1], right)),
+                ("adds its first operand twice", (left, left)),
+                ("adds its second operand twice", (right, right)),
+            ]
+            for words, data in options:
+                if data[0].shape == data[1].shape:
+                    yield Claim(
+                        f"{'the candidate' if part.side == 0 else 'the reference'} {words} at {culprit.where}",
+                        "connect the skip connection to this sum",
+                        "with both operands",
+                        culprit.replaced(part, node, operation.with_data(*data)),
+                        side=part.side,
+                        only_proven=True,
+                        needed=0.98,
+                    )
+        yield from self._constant_instead(culprit)
+        yield from self._gone(culprit, survey)
+
+    def _gone(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """A sum that is gone with the activation fused into it: one of its operands takes its place."""
+        part = culprit.reference
+        for node in part.of_kind("add"):
+            end = _end_of_sum(part, node)
+            operands = node.inputs[:2]
+            if end == node.outputs[0] or len(operands) != 2 or not _both_flow(part, node):
+                continue
+            for name, other in (operands, operands[::-1]):
+                array, sum_ = part.array(name), part.array(end)
+                if array is None or sum_ is None or array.shape != sum_.shape:
+                    continue
+                if end == part.output and _added_later(culprit, survey, other):
+                    continue
+                yield Claim(
+                    f"the candidate has no sum before {culprit.where}: {name} stands in its place, and {other} never "
+                    "arrives",
+                    "connect the skip connection, with the activation after the sum",
+                    "with that operand in the place of the sum",
+                    culprit.swapped(part, end, array),
+                    only_proven=True,
+                    needed=0.98,
+                )
+
+    def _constant_instead(self, culprit: Culprit) -> Iterator[Claim]:
+        """A sum of two tensors that answers one of a tensor and a stored vector: what is left of it is a bias."""
+        for node in culprit.candidate.of_kind("add"):
+            operation, partner = culprit.candidate.operation(node), culprit.partner(culprit.candidate, node)
+            if operation is None or partner is None or len(operation.data) != 2 or len(partner[1].data) != 2:
+                continue
+            stored = [place for place in (0, 1) if is_constant(culprit.candidate, node, place, operation)]
+            if len(stored) != 1 or not _both_flow(culprit.reference, partner[0]):
+                continue
+            for part in partner[1].data:
+                moved = to_candidate(part, culprit.measured.pair.axes, operation.data[1 - stored[0]].shape)
+                if moved is None:
+                    continue
+                data = list(operation.data)
+                data[stored[0]] = moved
+                yield Claim(
+                    f"the candidate adds a stored vector at {node.name} where the reference adds a tensor: a part of "
+                    "the sum never arrives",
+                    "connect the skip connection to this sum",
+                    "with the reference's operand in the vector's place",
+                    culprit.replaced(culprit.candidate, node, operation.with_data(*data)),
+                    side=1,
+                    only_proven=True,
+                    needed=0.98,
+                )
+
+
+def _end_of_sum(part: RegionSide, node: Node) -> str:
+    """What activations that a runtime fuses make of a sum, as far as they alone read it."""
+    value = node.outputs[0]
+    for _ in range(_FUSED_AT_MOST):
+        readers = [other for other in part.nodes if value in other.inputs]
+        if len(readers) != 1 or readers[0].kind not in _FUSED or value == part.output:
+            break
+        value = readers[0].outputs[0]
+    return value
+
+
+def _added_later(culprit: Culprit, survey: Survey, name: str) -> bool:
+    """Whether the candidate adds the like of a tensor of the reference to what it gives: the pairing is one off."""
+    graph = culprit.candidate.graph
+    sums = [node for node in graph.nodes if node.kind == "add" and culprit.candidate.output in node.inputs]
+    others = [value for node in sums for value in node.inputs if value != culprit.candidate.output]
+    pairs = [pair for value in others if (pair := survey.pair_of(value)) is not None]
+    return any(pair.reference == name for pair in pairs)
+
+
+def _both_flow(part: RegionSide, node: Node) -> bool:
+    return not any(part.weight(name) is not None for name in node.inputs if name)

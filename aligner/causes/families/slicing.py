@@ -1,0 +1,74 @@
+"""Slices that take other places than the reference's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.context import Survey
+from aligner.operations.operation import Operation
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.region_side import RegionSide
+
+_MOST = 32
+"""Places that are tried along one axis, the nearest first."""
+_A_PART = 0.9
+"""Weight where the slice is off by its own length: one of several parts then, taken in another order."""
+
+
+class SliceBounds(Cause):
+    """A slice begins or ends at another place."""
+
+    id: ClassVar[str] = "slice-bounds"
+    prior: ClassVar[float] = 0.96
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Every other place of each slice along each of its axes, and other lengths where the shapes do not fit."""
+        if not culprit.gap > 0:
+            return
+        for part, node, operation in culprit.nodes("slice"):
+            if operation.kind != "slice":
+                continue
+            for which, (axis, start, end, step) in enumerate(operation.settings["places"]):
+                begin, stop, _ = slice(start, end, step).indices(operation.data[0].shape[axis])
+                for other in _others(begin, stop, operation.data[0].shape[axis], misfit=culprit.misfit):
+                    yield self._claim(culprit, (part, node, operation), which, (begin, stop), other)
+
+    @staticmethod
+    def _claim(
+        culprit: Culprit,
+        at: tuple[RegionSide, Node, Operation],
+        which: int,
+        own: tuple[int, int],
+        other: tuple[int, int],
+    ) -> Claim:
+        part, node, operation = at
+        places = list(operation.settings["places"])
+        axis, step = places[which][0], places[which][3]
+        places[which] = (axis, *other, step)
+        mine, theirs = (f"{a}:{b}" for a, b in ((other, own) if part.side == 0 else (own, other)))
+        whole = own[1] - own[0]
+        return Claim(
+            f"{culprit.where} takes {mine} along axis {axis}, the reference {theirs}",
+            f"slice axis {axis} from {theirs.replace(':', ' to ')}",
+            f"with {theirs} instead of {mine}",
+            culprit.replaced(part, node, operation.with_settings(places=tuple(places))),
+            side=part.side,
+            weight=_A_PART if whole > 1 and (other[0] - own[0]) % whole == 0 else 1.0,
+            only_proven=True,
+            needed=0.98,
+            node=node.name if part.side == 1 else None,
+        )
+
+
+def _others(begin: int, stop: int, size: int, *, misfit: bool) -> Iterator[tuple[int, int]]:
+    """Other places of the same length, the nearest first; where nothing fits, ends that are off by one."""
+    if stop <= begin:
+        return
+    moves = sorted((move for move in range(-begin, size - stop + 1) if move), key=abs)
+    yield from ((begin + move, stop + move) for move in moves[:_MOST])
+    if misfit:
+        ends = ((begin - 1, stop), (begin + 1, stop), (begin, stop - 1), (begin, stop + 1))
+        yield from ((a, b) for a, b in ends if 0 <= a < b <= size)

@@ -1,0 +1,192 @@
+"""Convolutions, pools, resizes and padding that look at other places."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from itertools import product
+from typing import Any, ClassVar
+
+from aligner.causes.cause import Claim
+from aligner.causes.context import Survey
+from aligner.causes.setting_cause import SettingCause, alike
+from aligner.operations.kernels.resizing import COORDINATES, ROUNDINGS
+from aligner.operations.operation import Operation
+from aligner.regions.culprit import Culprit
+
+
+class PaddingAsymmetric(SettingCause):
+    """TensorFlow's SAME puts the odd row at the end, PyTorch pads both ends alike."""
+
+    id: ClassVar[str] = "padding-asymmetric"
+    prior: ClassVar[float] = 0.9
+    kinds: ClassVar[tuple[str, ...]] = ("conv", "conv_transpose", "max_pool", "avg_pool", "pad")
+    names: ClassVar[tuple[str, ...]] = ("pads",)
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Pads that one side keeps in a node of their own make the settings differ and mean nothing: proof decides."""
+        apart = len(list(culprit.reference.of_kind("pad"))) != len(list(culprit.candidate.of_kind("pad")))
+        for claim in super().claims(culprit, survey):
+            yield replace(claim, only_proven=True) if apart else claim
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """The same total split otherwise; one row less or more at an end where the stride hides it."""
+        pads = operation.settings["pads"]
+        splits = []
+        for begin, end in pads:
+            total = begin + end
+            mine = [(b, total - b) for b in range(total + 1)] if total <= 8 else []
+            if max(operation.settings.get("strides", (1,))) > 1:
+                mine += [(begin, end - 1), (begin - 1, end), (begin, end + 1), (begin + 1, end)]
+            splits.append([pair for pair in mine if pair != (begin, end) and min(pair) >= 0])
+        for number in range(max((len(split) for split in splits), default=0)):
+            yield {"pads": tuple(s[number] if number < len(s) else p for s, p in zip(splits, pads, strict=True))}
+        for axis, split in enumerate(splits):
+            for pair in split[:4]:
+                yield {"pads": (*pads[:axis], pair, *pads[axis + 1 :])}
+
+
+class PaddingMode(SettingCause):
+    """The border is made of other numbers: zeros, a reflection, a copy of the edge."""
+
+    id: ClassVar[str] = "padding-mode"
+    prior: ClassVar[float] = 0.7
+    kinds: ClassVar[tuple[str, ...]] = ("pad", "conv", "max_pool")
+    names: ClassVar[tuple[str, ...]] = ("mode", "value")
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """Every other mode; a max pool padded with zeros."""
+        if not any(begin or end for begin, end in operation.settings["pads"]):
+            return
+        if operation.kind == "max_pool":
+            yield {"fill": 0.0}
+            return
+        name = "mode" if operation.kind == "pad" else "padding_mode"
+        present = operation.settings.get(name, "constant")
+        for mode in ("constant", "reflect", "replicate", "circular", "symmetric"):
+            if mode != present:
+                yield {name: mode}
+
+
+class PoolCountIncludePad(SettingCause):
+    """An average over the border divides by the window's size, or by what is inside; or by a number of its own."""
+
+    id: ClassVar[str] = "pool-count-include-pad"
+    prior: ClassVar[float] = 0.9
+    kinds: ClassVar[tuple[str, ...]] = ("avg_pool",)
+    names: ClassVar[tuple[str, ...]] = ("include_pad", "divisor")
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """The opposite."""
+        if operation.settings["divisor"]:
+            yield {"divisor": None}
+        yield {"include_pad": not operation.settings["include_pad"]}
+
+
+class PoolCeilMode(SettingCause):
+    """The last window may hang over the edge."""
+
+    id: ClassVar[str] = "pool-ceil-mode"
+    prior: ClassVar[float] = 0.91
+    kinds: ClassVar[tuple[str, ...]] = ("avg_pool", "max_pool")
+    names: ClassVar[tuple[str, ...]] = ("ceil",)
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """Padding at the end instead of ceil mode: the size is the same, the divisor is not."""
+        if operation.settings["ceil"]:
+            pads = tuple((begin, end + 1) for begin, end in operation.settings["pads"])
+            yield {"ceil": False, "pads": pads}
+            yield {"ceil": False, "pads": pads, "include_pad": True}
+
+
+class ConvolutionSettings(SettingCause):
+    """Stride, dilation, groups or kernel size are not the reference's."""
+
+    id: ClassVar[str] = "conv-stride-dilation-groups"
+    prior: ClassVar[float] = 0.93
+    kinds: ClassVar[tuple[str, ...]] = ("conv", "conv_transpose", "avg_pool", "max_pool")
+    names: ClassVar[tuple[str, ...]] = ("strides", "dilations", "groups", "kernel")
+
+
+class TransposedOutputPadding(SettingCause):
+    """A transposed convolution of the right size that starts at another place."""
+
+    id: ClassVar[str] = "transposed-conv-output-padding"
+    prior: ClassVar[float] = 0.92
+    kinds: ClassVar[tuple[str, ...]] = ("conv_transpose",)
+    names: ClassVar[tuple[str, ...]] = ("output_padding", "pads")
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """Every crop that leaves the same size."""
+        axes = []
+        for (begin, end), extra in zip(operation.settings["pads"], operation.settings["output_padding"], strict=True):
+            axes.append([(b, begin + end - extra - b + x, x) for x in (0, 1) for b in range(begin + end + 1)])
+        for number in range(max(len(axis) for axis in axes)):
+            chosen = [axis[min(number, len(axis) - 1)] for axis in axes]
+            yield {"pads": tuple((b, e) for b, e, _ in chosen), "output_padding": tuple(x for _, _, x in chosen)}
+
+
+class ResizeCoordinateMode(SettingCause):
+    """Which source place a target pixel looks at: half pixels, aligned corners, the given scale or the sizes' ratio."""
+
+    id: ClassVar[str] = "resize-coordinate-mode"
+    prior: ClassVar[float] = 0.9
+    kinds: ClassVar[tuple[str, ...]] = ("resize",)
+    names: ClassVar[tuple[str, ...]] = ("coordinates", "mode", "cubic_a", "antialias")
+
+    def relevant(self, operation: Operation, name: str) -> bool:
+        """The cubic coefficient means something to a cubic only."""
+        return name != "cubic_a" or operation.settings["mode"] == "cubic"
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """Coordinates, scales, then interpolation."""
+        settings = operation.settings
+        scales = [settings["scales"]] + ([None] if settings["scales"] else [])
+        for coordinates, scale in product(COORDINATES, scales):
+            if (coordinates, scale) != (settings["coordinates"], settings["scales"]):
+                changed: dict[str, Any] = {"coordinates": coordinates}
+                yield changed | ({"scales": scale} if scale != settings["scales"] else {})
+        for mode in ("nearest", "linear", "cubic"):
+            if mode != settings["mode"]:
+                yield {"mode": mode}
+                if mode == "nearest":
+                    yield {"mode": mode, "coordinates": "asymmetric"}
+        if settings["mode"] == "cubic":
+            yield {"cubic_a": -0.5 if alike(settings["cubic_a"], -0.75) else -0.75}
+        if settings["mode"] != "nearest":
+            yield {"antialias": not settings["antialias"]}
+
+
+class ResizeNearestRounding(SettingCause):
+    """Which of two neighbours a place between them means."""
+
+    id: ClassVar[str] = "resize-nearest-rounding"
+    prior: ClassVar[float] = 0.91
+    kinds: ClassVar[tuple[str, ...]] = ("resize",)
+    names: ClassVar[tuple[str, ...]] = ("rounding",)
+
+    def relevant(self, operation: Operation, name: str) -> bool:
+        """Only nearest neighbours round."""
+        return bool(operation.settings["mode"] == "nearest")
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """Every other rounding."""
+        if operation.settings["mode"] == "nearest":
+            for rounding in ROUNDINGS:
+                if rounding != operation.settings["rounding"]:
+                    yield {"rounding": rounding}
+            for coordinates, rounding in (("asymmetric", "floor"), ("half_pixel", "round_prefer_ceil")):
+                yield {"coordinates": coordinates, "rounding": rounding}
+
+
+class DepthToSpaceOrder(SettingCause):
+    """Channels become pixels depth first or column first."""
+
+    id: ClassVar[str] = "depth-to-space-order"
+    prior: ClassVar[float] = 0.93
+    kinds: ClassVar[tuple[str, ...]] = ("depth_to_space",)
+    names: ClassVar[tuple[str, ...]] = ("order", "block")
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
+        """The other order."""
+        yield {"order": "DCR" if operation.settings["order"] == "CRD" else "CRD"}

@@ -1,0 +1,26 @@
+"""Causes that concern a whole comparison and no culprit."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from aligner.causes.context import Survey
+from aligner.records.comparison import Finding
+
+
+class WholeCause(ABC):
+    """One such cause; a subclass with an ``id`` is found without being registered anywhere."""
+
+    id: ClassVar[str] = ""
+    registry: ClassVar[list[type[WholeCause]]] = []
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if cls.id:
+            WholeCause.registry.append(cls)
+
+    @abstractmethod
+    def findings(self, survey: Survey) -> Iterator[Finding]:
+        """What is found."""

@@ -1,0 +1,75 @@
+"""What disagrees with itself from run to run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+from aligner.causes.context import Survey
+from aligner.causes.global_cause import WholeCause
+from aligner.records.comparison import Finding
+from aligner.records.graph import Node
+
+_UNSTEADY = re.compile(r"the (reference|candidate) gives other numbers with another seed from (.+) on$")
+"""What a second run of a side is reported to have shown."""
+
+
+def unsteady(survey: Survey) -> Iterator[tuple[int, Node]]:
+    """Side and node of what disagrees with itself from run to run and draws no random numbers."""
+    for note in survey.notes:
+        said = _UNSTEADY.fullmatch(note)
+        side = 0 if said and said[1] == "reference" else 1
+        for node in survey.graphs[side].nodes if said else ():
+            if said and f"{node.name} ({node.op})" in said[2] and node.kind not in {"random", "dropout"}:
+                yield side, node
+
+
+def unsteady_words(side: int, node: Node) -> str:
+    """What is said of such a node."""
+    return (
+        f"{node.name} ({node.op}) gives other numbers from run to run in the {('reference', 'candidate')[side]}, from "
+        "the same input and without drawing any at random"
+    )
+
+
+STEADY = "ask the runtime for deterministic kernels, or compare with the spread of several runs in mind"
+
+
+class NoisyTensors(WholeCause):
+    """Pairs that disagree with themselves from run to run."""
+
+    id: ClassVar[str] = "random-op"
+
+    def findings(self, survey: Survey) -> Iterator[Finding]:
+        """The first pair that is computed from random numbers."""
+        for item in survey.measured:
+            if survey.verdicts.get(item.pair.candidate) != "nondeterministic":
+                continue
+            regions = item.pair.reference_region, item.pair.candidate_region
+            nodes = [g.nodes[i] for g, region in zip(survey.graphs, regions, strict=True) for i in region.nodes]
+            drawn = next((node for node in reversed(nodes) if node.kind in {"random", "dropout"}), None)
+            name = survey.graphs[1].values[item.pair.candidate].name
+            yield Finding(
+                self.id,
+                drawn.name if drawn else name,
+                0.9,
+                f"{name} is computed from random numbers" + (f" that {drawn.name} ({drawn.op}) draws" if drawn else ""),
+                None,
+                "feed the noise as an input, or store it as a constant, on both sides",
+            )
+            return
+
+
+class UnsteadyNodes(WholeCause):
+    """The same where the spread is too small, or stands too early, to make a culprit."""
+
+    id: ClassVar[str] = "nondeterministic-kernel"
+
+    def findings(self, survey: Survey) -> Iterator[Finding]:
+        """The first such node, unless it is a culprit."""
+        regions = [(m.pair.reference_region, m.pair.candidate_region) for m in survey.guilty]
+        for side, node in unsteady(survey):
+            if not any(node.index in pair[side].nodes for pair in regions):
+                yield Finding(self.id, node.name, 0.8, unsteady_words(side, node), None, STEADY)
+                return

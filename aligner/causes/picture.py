@@ -1,0 +1,48 @@
+"""The picture that a model is fed, followed for as long as it is one: scaled, padded and turned, and not yet mixed."""
+
+from __future__ import annotations
+
+from aligner.records.graph import Node
+from aligner.regions.folding import moved_axis
+from aligner.regions.region_side import RegionSide
+
+_FEWEST, _MOST = 2, 4
+"""Channels of what counts as a picture."""
+_FURTHEST = 32
+"""Nodes between the graph's input and a tensor that may still be the picture."""
+_MOVES = frozenset({"transpose", "reshape", "slice"})
+_KEEPS = frozenset(
+    "identity cast quantize dequantize dropout add sub mul div pow sqrt exp log abs neg minmax clip relu tanh sigmoid "
+    "unary norm pad resize max_pool avg_pool gather".split()
+)
+"""Kinds that work on each channel apart, or put whole channels elsewhere."""
+
+
+def channel_axis(part: RegionSide, name: str) -> int | None:
+    """The axis of a picture's channels in a value; None where the value is no picture, or no longer one."""
+    path: list[Node] = []
+    while name not in part.graph.inputs:
+        node = part.makers.get(name)
+        varying = {value for value in node.inputs if value and part.varies(value)} if node is not None else set()
+        if node is None or node.kind not in _KEEPS | _MOVES or len(varying) != 1 or len(path) == _FURTHEST:
+            return None
+        path.append(node)
+        name = varying.pop()
+    shape = part.shape(name)
+    axis = None if shape is None else _declared(shape, part.graph.channels)
+    channels = shape[axis] if shape is not None and axis is not None else None
+    for node in reversed(path):
+        axis = moved_axis(part, node, axis) if node.kind in _MOVES else axis
+        after = part.shape(node.outputs[0])
+        if axis is None or (after is not None and (axis >= len(after) or after[axis] != channels)):
+            return None
+    return axis
+
+
+def _declared(shape: tuple[int | None, ...], channels: str) -> int | None:
+    """Where the channels of an input lie: where the graph has them, else at the other end, as the picture came."""
+    if len(shape) < 3:
+        return None
+    ends = (len(shape) - 1, 1) if channels == "last" else (1, len(shape) - 1)
+    found = [axis for axis in ends if _FEWEST <= (shape[axis] or 0) <= _MOST]
+    return found[0] if found else None

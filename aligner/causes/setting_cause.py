@@ -1,0 +1,151 @@
+"""Causes that lie in one setting: the two sides' nodes do the same thing otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.context import Survey
+from aligner.operations.operation import Operation
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.region_side import RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+class SettingCause(Cause):
+    """Settings that differ are put from one side into the other; where they cannot be compared, other values are tried.
+
+    ``kinds`` are the kinds of operation, ``names`` the settings; ``others`` proposes values to try blindly.
+    """
+
+    kinds: ClassVar[tuple[str, ...]] = ()
+    names: ClassVar[tuple[str, ...]] = ()
+    always_try: ClassVar[bool] = True
+    """Try other values also where both sides say the same: a value may be ignored or misread."""
+
+    def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
+        """Values to try on an operation: settings that replace its own."""
+        return iter(())
+
+    def relevant(self, operation: Operation, name: str) -> bool:  # noqa: ARG002
+        """Whether a setting means anything for this operation."""
+        return True
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002 - the culprit is enough
+        """Differences first, then blind alternatives."""
+        for node in culprit.reference.of_kind(*self._node_kinds()):
+            operation, partner = culprit.reference.operation(node), culprit.partner(culprit.reference, node)
+            if operation is not None and partner is not None and operation.kind == partner[1].kind in self.kinds:
+                yield from self._differences(culprit, (node, operation), partner)
+        if culprit.gap > 0:
+            for part, node, operation in culprit.nodes(*self._node_kinds()):
+                if operation.kind in self.kinds:
+                    yield from self._blind(culprit, part, node, operation)
+
+    def _node_kinds(self) -> tuple[str, ...]:
+        return tuple(kind.removeprefix("adaptive_") for kind in self.kinds)
+
+    def _differences(
+        self, culprit: Culprit, reference: tuple[Node, Operation], candidate: tuple[Node, Operation]
+    ) -> Iterator[Claim]:
+        (node, operation), (other, theirs) = reference, candidate
+        if in_pieces(operation, theirs):
+            return
+        differing = [
+            name
+            for name in self.names
+            if name in operation.settings
+            and name in theirs.settings
+            and self.relevant(operation, name)
+            and not alike(operation.settings[name], theirs.settings[name])
+        ]
+        if not differing:
+            return
+        right = {name: operation.settings[name] for name in differing}
+        wrong = {name: theirs.settings[name] for name in differing}
+        every = {
+            name: value
+            for name, value in operation.settings.items()
+            if name in theirs.settings and name not in UNCOMPARED and not alike(value, theirs.settings[name])
+        }
+        words = f"{_listed(wrong)} in {other.op} {other.name}, {_listed(right)} in the reference's {node.op}"
+        suggestion = f"give {other.name} {_listed(right)}"
+        for settings in (right, every):
+            yield Claim(
+                words,
+                suggestion,
+                f"with {_listed(right)} instead of {_listed(wrong)}",
+                _prediction(culprit, culprit.candidate, other, settings),
+                side=1,
+                node=other.name,
+            )
+            back = {name: theirs.settings[name] for name in settings}
+            yield Claim(
+                words,
+                suggestion,
+                f"with {_listed(right)} instead of {_listed(wrong)}",
+                _prediction(culprit, culprit.reference, node, back),
+                side=0,
+                node=other.name,
+            )
+
+    def _blind(self, culprit: Culprit, part: RegionSide, node: Node, operation: Operation) -> Iterator[Claim]:
+        for settings in self.others(operation, culprit):
+            before = {name: operation.settings.get(name) for name in settings if name in operation.settings}
+            mine, theirs = (settings, before) if part.side == 0 else (before, settings)
+            yield Claim(
+                f"{culprit.where} behaves as if it had {_listed(mine)}; the reference has {_listed(theirs)}",
+                f"make {culprit.where} compute with {_listed(theirs)}",
+                f"with {_listed(theirs)} instead of {_listed(mine)}",
+                _prediction(culprit, part, node, settings),
+                side=part.side,
+                weight=0.9,
+                only_proven=True,
+            )
+
+
+UNCOMPARED = frozenset(
+    {"channels", "axis", "axes", "shape", "scales", "linear", "keep", "directions", "gates", "layout"}
+)
+"""Settings that two layouts of one model spell differently."""
+
+
+def in_pieces(operation: Operation, other: Operation) -> bool:
+    """Whether one of two convolutions works on pieces of the other's image: its settings are for those."""
+    shapes = [one.data[0].shape for one in (operation, other) if one.kind in {"conv", "conv_transpose"} and one.data]
+    return len(shapes) == 2 and bool(shapes[0] and shapes[1]) and shapes[0][0] != shapes[1][0]
+
+
+def _prediction(
+    culprit: Culprit, part: RegionSide, node: Node, settings: Mapping[str, Any]
+) -> Callable[[], Array | None]:
+    return culprit.prediction(part, node, lambda operation: operation.with_settings(**settings))
+
+
+def alike(left: Any, right: Any) -> bool:
+    """Equal, numbers up to a float32 copy of a decimal."""
+    if isinstance(left, tuple) and isinstance(right, tuple):
+        return len(left) == len(right) and all(alike(a, b) for a, b in zip(left, right, strict=True))
+    numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
+    if numbers and (isinstance(left, float) or isinstance(right, float)):
+        return bool(left == right or abs(left - right) <= 1e-3 * max(abs(left), abs(right)))
+    return bool(left == right)
+
+
+def _listed(settings: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in settings.items())
+
+
+def shown(value: Any) -> str:
+    """A setting as a person writes it."""
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(shown(item) for item in value) + ")"
+    return "none" if value is None else str(value)

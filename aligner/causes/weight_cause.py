@@ -1,0 +1,263 @@
+"""What all causes in weights share: which parameters differ, in which simple ways, and the proof."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.context import Survey
+from aligner.numerics import relations
+from aligner.operations.operation import Operation
+from aligner.regions.culprit import Culprit
+from aligner.regions.layers import LayerPair, layer_pairs, output_axis, scaled, with_sorted_gates
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+RELATED = 0.9
+"""Correlation from which two parameters are versions of one."""
+_COARSER = 4e-3
+_STEPS = 0.6
+"""Root mean square of rounding, in steps: 0.29 to the nearest, more where it is learnt from data."""
+_COARSE_BIAS = 2e-3
+_OF_ROUNDING = 0.05
+"""Share of a difference that is left when rounding explains it."""
+MATRICES = frozenset({"kernel", "w", "r", "table"})
+"""Roles of the parameters that are stored in few bits."""
+
+
+class WeightCause(Cause):
+    """Weights that differ; the proof puts the reference's into the candidate's layer."""
+
+    advice: ClassVar[str] = "export from the checkpoint the reference uses"
+
+    @abstractmethod
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+        """What is wrong with this parameter, None when it is not this cause."""
+
+    def weight(self, pair: LayerPair) -> float:  # noqa: ARG002
+        """What scales the prior: less where the words are vague, and a cause that says what was wrong comes first."""
+        return 1.0
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The first parameter of the region that this cause fits."""
+        for pair in layer_pairs(culprit):
+            fitting = {role: self.describe(pair, role, culprit, survey) for role in differing(pair)}
+            words = [text for text in fitting.values() if text]
+            if words:
+                yield self._claim(culprit, pair, words)
+
+    def _claim(self, culprit: Culprit, pair: LayerPair, words: list[str]) -> Claim:
+        right = {role: pair.reference.parameters[role] for role in differing(pair) if role in pair.reference.parameters}
+        right = pair.candidate.bare(right)
+        names = (
+            ", ".join(culprit.candidate.graph.weights[n].name for n in pair.candidate.node.weights[:2]) or "its weight"
+        )
+        node = pair.candidate.node
+        return Claim(
+            f"{node.name} ({names}): {'; '.join(words)}",
+            self.advice,
+            "with the reference's weights in its place",
+            culprit.prediction(culprit.candidate, node, lambda operation: _given(operation, right)),
+            side=1,
+            node=node.name,
+            weight=self.weight(pair),
+        )
+
+
+def _given(operation: Operation, right: dict[str, Array]) -> Operation:
+    """The operation with other parameters; those of cells come with their gates sorted."""
+    if operation.kind == "recurrent":
+        operation = with_sorted_gates(operation)
+    return operation.with_parameters(**right)
+
+
+def differing(pair: LayerPair) -> list[str]:
+    """Roles in which the two layers hold other numbers, a bias that one side lacks among them."""
+    found = [role for role in pair.roles if not same_numbers_in(pair, role)]
+    mine, theirs = pair.reference.parameters, pair.candidate.parameters
+    if "bias" in mine and "bias" not in theirs and mine["bias"].any():
+        found.append("bias")
+    return found
+
+
+def same_numbers_in(pair: LayerPair, role: str) -> bool:
+    left, right = pair.reference.parameters[role], pair.candidate.parameters[role]
+    if left.shape != right.shape:
+        left, right = left.reshape(-1), right.reshape(-1)
+    return relations.gap(left, right) <= relations.SAME
+
+
+def arrays_of(pair: LayerPair, role: str) -> tuple[Array, Array] | None:
+    left, right = pair.reference.parameters.get(role), pair.candidate.parameters.get(role)
+    if left is None or right is None or left.size != right.size:
+        return None
+    return left, right if right.shape == left.shape else right.reshape(left.shape) if left.ndim == 1 else right
+
+
+def versions(pair: LayerPair, role: str) -> list[tuple[Array, Array]]:
+    """A parameter of both sides: with what follows the layer folded in, then as it was before that."""
+    found = [] if (arrays := arrays_of(pair, role)) is None else [arrays]
+    for layer in (pair.reference, pair.candidate):
+        if layer.scale is None and layer.added is None:
+            continue
+        left, right = layer.bare(pair.reference.parameters), layer.bare(pair.candidate.parameters)
+        if role in left and role in right and left[role].shape == right[role].shape:
+            found.append((left[role], right[role]))
+    return found
+
+
+def allowance(pair: LayerPair, role: str, culprit: Culprit) -> float:
+    """The gap between two copies of a parameter that storing one of them in few bits explains."""
+    import numpy as np
+
+    step = step_of(culprit, pair)
+    if step is None:
+        return relations.SAME
+    if role not in MATRICES:
+        return _COARSE_BIAS
+    left = np.asarray(pair.reference.parameters[role], np.float64)
+    steps = np.broadcast_to(step, left.shape) if step.ndim == left.ndim else step.max()
+    return _STEPS * float(np.sqrt(np.mean(np.square(steps)))) / max(float(np.sqrt(np.mean(np.square(left)))), 1e-30)
+
+
+def settled(pair: LayerPair, role: str, culprit: Culprit) -> bool:
+    """Whether both sides hold the same numbers, as far as few bits can hold them."""
+    arrays = arrays_of(pair, role)
+    return arrays is not None and relations.gap(*arrays) <= allowance(pair, role, culprit)
+
+
+def step_of(culprit: Culprit, pair: LayerPair) -> Array | None:
+    """The quantisation step of a pair's matrix, one for each output where there are as many; None for floats."""
+    import numpy as np
+
+    found = None
+    for part, layer in ((culprit.reference, pair.reference), (culprit.candidate, pair.candidate)):
+        weight = part.quantized(layer.node)
+        role = next((name for name in layer.parameters if name in MATRICES), None)
+        if weight is None or weight.quantization is None or role is None:
+            continue
+        matrix = layer.parameters[role]
+        axis = output_axis(layer.operation, matrix)
+        step = np.asarray(weight.quantization.scale, np.float64)
+        across = [1] * matrix.ndim
+        if axis is None or matrix.shape[axis] != step.size:
+            step = step.max(keepdims=True)
+        elif step.size > 1:
+            across[axis] = step.size
+        step = step.reshape(across)
+        if layer.scale is not None and axis is not None:
+            step = scaled(step, np.abs(layer.scale), axis)
+        found = step if found is None or found.ndim != step.ndim else np.maximum(found, step)
+    return found
+
+
+def coarser(left: Array, right: Array) -> str | None:
+    """Words for a lower-precision copy."""
+    import numpy as np
+
+    from aligner.operations.kernels.activation import to_bfloat16
+
+    if relations.gap(left, right) > _COARSER:
+        return None
+    plain = right.astype(np.float32)
+    for word, round_to in (("float16", relations.to_half), ("bfloat16", to_bfloat16)):
+        if np.array_equal(round_to(plain), plain) and relations.gap(left, right) > relations.SAME / 4:
+            return f"a {word} copy of"
+    apart = relations.gap(left, right)
+    for word, round_to in (("float16", relations.to_half), ("bfloat16", to_bfloat16)):
+        if apart > relations.SAME and relations.gap(round_to(left.astype(np.float32)), right) <= _OF_ROUNDING * apart:
+            return f"a {word} copy of"
+    return None
+
+
+def eight_bit(pair: LayerPair, role: str, culprit: Culprit) -> str | None:
+    """Words for a copy on a grid of at most 256 levels, declared as one or seen to be one."""
+    if role not in MATRICES:
+        return None
+    declared = any(
+        culprit.candidate.graph.weights[n].quantization is not None for n in culprit.candidate.region.weights
+    )
+    axis = output_axis(pair.candidate.operation, pair.candidate.parameters[role]) or 0
+    for left, right in versions(pair, role):
+        plain = relations.on_grid(right) or relations.grid_by_channel(right, axis)
+        if not (declared or plain or relations.rounded_to_grid(left, right)):
+            continue
+        if not relations.on_grid(left) and relations.correlation(left, right) >= RELATED:
+            return f"the {role} is an eight-bit copy, {relations.gap(left, right):.1%} off"
+    return None
+
+
+VAGUE = 0.85
+"""Weight of words that say how numbers differ, not why: below a norm's own causes, above numbers of no kind."""
+
+
+def misfolded(pair: LayerPair, role: str) -> str | None:
+    """Words for a normalisation that was folded wrongly, or folded with other numbers than the reference's."""
+    return folded_wrongly(pair, role) or _folded_otherwise(pair, role)
+
+
+def folded_wrongly(pair: LayerPair, role: str) -> str | None:
+    """Words for a folding that is wrong itself: left out, twice, inverted, along another axis."""
+    raw, scale = pair.reference.raw, pair.reference.scale
+    arrays = arrays_of(pair, role)
+    if role != "kernel" or raw is None or scale is None or arrays is None or arrays[1].shape != raw.shape:
+        return None
+    axis = output_axis(pair.reference.operation, raw) or 0
+    options = [
+        ("left out", raw),
+        ("applied twice", scaled(raw, scale * scale, axis)),
+        ("inverted", scaled(raw, 1 / scale, axis)),
+    ]
+    options += [
+        (f"applied along axis {other}", scaled(raw, scale, other))
+        for other in range(raw.ndim)
+        if other != axis and raw.shape[other] == scale.size
+    ]
+    for words, kernel in options:
+        if relations.gap(kernel, arrays[1]) <= 1e-5:
+            return f"the normalisation's scale was {words} when it was folded into the kernel"
+    return None
+
+
+def _folded_otherwise(pair: LayerPair, role: str) -> str | None:
+    """A fold with other statistics: the kernel is right but for a number for each output, or the bias alone is not."""
+    arrays = arrays_of(pair, role)
+    if arrays is None:
+        return None
+    raw = pair.reference.raw
+    if role == "bias" and raw is not None:
+        same = "kernel" in pair.roles and same_numbers_in(pair, "kernel")
+        return "the bias was not folded as the kernel was" if same and arrays[1].any() else None
+    if role != "kernel" or (raw is not None and pair.candidate.raw is not None):
+        return None
+    left, right = arrays
+    factors = _factors(left, right, output_axis(pair.reference.operation, left) or 0)
+    if factors is None:
+        return None
+    if raw is not None:
+        return "each output's kernel is the unfolded one times a number that is not the normalisation's scale"
+    least, most = min(factors), max(factors)
+    return (
+        f"each output's kernel is the reference's times a number of its own, {least:.4g} to {most:.4g}: a norm "
+        "was folded with another epsilon, other statistics or another scale"
+    )
+
+
+def _factors(left: Array, right: Array, axis: int) -> list[float] | None:
+    """What each output's kernel is multiplied by; None where that is not how the two differ, or is one for most."""
+    import numpy as np
+
+    a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1).astype(np.float64) for side in (left, right))
+    if a.shape != b.shape or a.shape[1] < 2 or a.shape[0] < 2:
+        return None
+    factors = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
+    if relations.gap(b, a * factors[:, None]) > 1e-5:
+        return None
+    usual = float(np.median(factors))
+    own = np.abs(factors - usual) > 1e-6 * abs(usual)
+    return [float(factor) for factor in factors] if own.mean() > 0.5 else None

@@ -1,0 +1,103 @@
+"""Whether the numbers of a parameter are those of another weight of the reference: two entries exchanged."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from aligner.causes.context import Survey
+from aligner.causes.weight_cause import MATRICES
+from aligner.causes.weight_order import moved, same_somewhere
+from aligner.numerics import relations
+from aligner.records.graph import Weight
+from aligner.regions.culprit import Culprit
+from aligner.regions.folding import Layer
+from aligner.regions.layers import LayerPair, folded, layers
+from aligner.regions.region_side import RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_FEWEST = 8
+"""Numbers that do not agree by chance."""
+_PLACES = 8
+"""Guilty layers whose numbers are computed or folded, and are therefore worked out to be looked at."""
+_EXTREMES = "extremes"
+"""Under which a weight remembers its smallest and largest number."""
+
+
+def elsewhere(pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    """The reference's weight, and the node it belongs to, whose numbers the candidate holds in this one's place."""
+    import numpy as np
+
+    right = pair.candidate.parameters.get(role)
+    if right is None or right.size < _FEWEST or not float(np.ptp(right)) > 0:
+        return None
+    if same_somewhere(pair, role) or moved(pair, role, culprit):
+        return None
+    held = pair.candidate.bare(pair.candidate.parameters)[role]
+    mine = [right] if held is right else [right, held]
+    if not float(np.ptp(held)) > 0:
+        return None  # what is folded into a bias of zeros is another's, and rightly so
+    forms = [(each, _extremes(each)) for each in mine]
+    own = {*pair.reference.node.weights, *(culprit.reference.region.weights if role not in MATRICES else ())}
+    return _stored(own, culprit, forms) or _worked_out(culprit, survey, role, forms)
+
+
+Form = tuple["Array", tuple[float, float]]
+
+
+def _stored(own: set[str], culprit: Culprit, forms: list[Form]) -> str | None:
+    """Among the weights of the graph; vectors are often what is left of each other when one lacks a summand."""
+    graph = culprit.graphs[0]
+    for name, weight in graph.weights.items():
+        size = math.prod(weight.shape)
+        if name in own or not any(form.size == size for form, _ in forms) or "float" not in weight.dtype:
+            continue
+        if any(_near(_known(weight), ends) and relations.same_numbers(weight.values(), form) for form, ends in forms):
+            user = next((node for node in graph.nodes if name in node.weights), None)
+            if user is not None:
+                return f"{weight.name}, the weight of {user.name}"
+    return None
+
+
+def _worked_out(culprit: Culprit, survey: Survey, role: str, forms: list[Form]) -> str | None:
+    for layer in _guilty_layers(culprit, survey):
+        left = layer.parameters.get(role)
+        for theirs in (left, layer.raw if role == "kernel" else None):
+            if theirs is None:
+                continue
+            ends = _extremes(theirs)
+            if any(_near(ends, others) and relations.same_numbers(theirs, form) for form, others in forms):
+                return f"the {role} of {layer.node.name}"
+    return None
+
+
+def _guilty_layers(culprit: Culprit, survey: Survey) -> Iterator[Layer]:
+    others = [one for one in survey.guilty if one is not culprit.measured and one.pair.reference_region.weights]
+    for item in others[:_PLACES]:
+        part = RegionSide(culprit.graphs[0], item, 0, None)
+        found = layers(part)
+        yield from found
+        yield from (one for one in folded(part, found) if one.scale is not None or one.added is not None)
+
+
+def _known(weight: Weight) -> tuple[float, float]:
+    """A weight's smallest and largest number, looked for once."""
+    if _EXTREMES not in weight.memory:
+        weight.memory[_EXTREMES] = _extremes(weight.values())
+    found: tuple[float, float] = weight.memory[_EXTREMES]
+    return found
+
+
+def _extremes(array: Array) -> tuple[float, float]:
+    return (float(array.min()), float(array.max())) if array.size else (0.0, 0.0)
+
+
+def _near(left: tuple[float, float], right: tuple[float, float]) -> bool:
+    """Whether two weights reach as far, which most that are not the same do not."""
+    within = 1e-5 * max(abs(left[0]), abs(left[1]))
+    return all(abs(a - b) <= within for a, b in zip(left, right, strict=True))

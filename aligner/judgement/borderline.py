@@ -1,0 +1,160 @@
+"""Errors near their bound: rounding or a small fault? Weights and settings, which compare exactly, decide."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from aligner.causes.setting_cause import UNCOMPARED, alike, in_pieces
+from aligner.causes.weight_cause import MATRICES, differing, step_of
+from aligner.judgement.tolerance import region_numbers
+from aligner.operations.operation import Unsupported
+from aligner.records.graph import Graph, Node
+from aligner.records.measurement import Measured
+from aligner.regions.culprit import Culprit
+from aligner.regions.folding import FOLDABLE, Layer
+from aligner.regions.layers import LayerPair, layer_pairs, layers
+from aligner.regions.region_side import RegionSide
+
+LEAST, MOST = 0.5, 4.0
+"""Scores (error over bound) between which an error may be either; honest nodes were never seen above 0.4."""
+_SILENT = frozenset({"constant", "shape", "identity", "dropout", "cast", "reshape", "transpose"})
+"""Kinds without settings or weights that change numbers."""
+_BLOCKED = "nchwc"
+_ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "binary", "unary", "reduce"})
+_OFF_BY_STEPS = 1.0
+"""Root mean square, in steps: rounding to the nearest one leaves 0.29, rounding learnt from data 0.6."""
+_NEARLY_ALL = 0.98
+"""Weights beyond this share of the largest one may have been cut off on purpose."""
+_SECONDS = 2.0
+"""Time after which no further weights are read to look for what does not show."""
+_THREADS = 2
+
+
+def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
+    """What weights or settings the two regions differ in, in words; "" where nothing, None where they cannot tell.
+
+    Only regions of the same operations in the same order can: a decomposed one has other settings and no fault.
+    """
+    culprit = Culprit(graphs, item, None)
+    sides = [[node for node in part.nodes if node.kind not in _SILENT] for part in culprit.parts]
+    if not sides[0] or [node.kind for node in sides[0]] != [node.kind for node in sides[1]]:
+        return None
+    try:
+        told = [_settings(culprit, *nodes) for nodes in zip(*sides, strict=True)]
+        found = [words for words in told if words] or _weights(culprit)
+    except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
+        return None
+    if found:
+        return "; ".join(found)
+    return None if found is None or None in told else ""
+
+
+def unseen(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[str]:
+    """Weights that differ although the tensors agree, in words: this input does not reach them.
+
+    Where one side stores its weights coarser all of them differ, and nothing is said.
+    """
+    started = time.monotonic()
+
+    def look(item: Measured) -> list[str]:
+        if time.monotonic() - started > _SECONDS:
+            return []
+        try:
+            return _weights(Culprit(graphs, item, None)) or []
+        except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
+            return []
+
+    chosen = [
+        item
+        for item in measured
+        if item.local is not None and item.pair.candidate_region.weights and not region_numbers(graphs, item).storage
+    ]
+    with ThreadPoolExecutor(_THREADS, "aligner-weights") as pool:  # most of it is reading files and comparing numbers
+        return [words for found in pool.map(look, chosen) for words in found]
+
+
+def misquantized(graphs: tuple[Graph, Graph], item: Measured) -> str:
+    """What weights stored in few bits lie further from the reference's than their steps explain, in words.
+
+    Few bits excuse an error of a percent and more in what a layer computes, enough to hide another channel's scale.
+    Only where one linear layer stands alone on each side, with nothing beside it that a converter may have folded in.
+    """
+    culprit = Culprit(graphs, item, None)
+    if not any(part.quantized(node) for part in culprit.parts for node in part.nodes):
+        return ""
+    try:
+        pairs = layer_pairs(culprit)
+        sides = [(culprit.reference, pair.reference) for pair in pairs] + [
+            (culprit.candidate, pair.candidate) for pair in pairs
+        ]
+        if len(pairs) != 1 or not all(_alone(part, layer) for part, layer in sides):
+            return ""
+        return _off_its_grid(culprit, pairs[0])
+    except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
+        return ""
+
+
+def _alone(part: RegionSide, layer: Layer) -> bool:
+    """Whether nothing else in the region holds numbers that a converter may have worked into the layer's weights."""
+    known = {layer.node.index, *layer.taken}
+    others = [node for node in part.nodes if node.index not in known]
+    if any(node.kind in FOLDABLE | {"norm", "other"} for node in others):
+        return False
+    arithmetic = [node for node in others if node.kind in _ARITHMETIC]
+    return not any(
+        isinstance(node.attributes.get("other"), (int, float)) or any(part.constant(name) for name in node.inputs)
+        for node in arithmetic
+    )
+
+
+def _off_its_grid(culprit: Culprit, pair: LayerPair) -> str:
+    import numpy as np
+
+    roles = [role for role in pair.roles if role in MATRICES]
+    step = step_of(culprit, pair)
+    if step is None or not roles:
+        return ""
+    left, right = (np.asarray(layer.parameters[roles[0]], np.float64) for layer in (pair.reference, pair.candidate))
+    if left.shape != right.shape:
+        return ""
+    steps = np.broadcast_to(step, right.shape)
+    peaks = np.abs(right).max(axis=tuple(axis for axis in range(right.ndim) if step.shape[axis] == 1), keepdims=True)
+    inside = (np.abs(right) < _NEARLY_ALL * peaks) & (steps > 0)
+    if not inside.any():
+        return ""
+    off = float(np.sqrt(np.mean(np.square((left - right)[inside] / steps[inside]))))
+    if off <= _OFF_BY_STEPS:
+        return ""
+    return f"the weights of {pair.candidate.node.name} are off by {off:.1f} quantisation steps, and not by half a one"
+
+
+def _settings(culprit: Culprit, node: Node, other: Node) -> str | None:
+    mine, theirs = culprit.reference.operation(node), culprit.candidate.operation(other)
+    if mine is None or theirs is None or mine.kind != theirs.kind or in_pieces(mine, theirs):
+        return None
+    wrong = [
+        name
+        for name, value in mine.settings.items()
+        if name in theirs.settings and name not in UNCOMPARED and not alike(value, theirs.settings[name])
+    ]
+    return f"{', '.join(wrong)} of {other.name}" if wrong else ""
+
+
+def _weights(culprit: Culprit) -> list[str] | None:
+    """None where weights are there that do not pair, or that a kernel keeps in blocks of its own."""
+    if any(_BLOCKED in node.op for part in culprit.parts for node in part.nodes):
+        return None
+    counts = [len(layers(part)) for part in culprit.parts]
+    pairs = layer_pairs(culprit)
+    if counts[0] != counts[1] or len(pairs) != counts[0]:
+        return None
+    if not pairs and any(part.weights for part in culprit.parts):
+        return None
+    return [words for pair in pairs if (words := _differing(pair))]
+
+
+def _differing(pair: LayerPair) -> str:
+    roles = differing(pair)
+    return f"{', '.join(roles)} of {pair.candidate.node.name}" if roles else ""

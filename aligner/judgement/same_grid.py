@@ -1,0 +1,75 @@
+"""Pairs that compute in the same few bits on both sides: no format stands between them to explain an error."""
+
+from __future__ import annotations
+
+from aligner.causes.weight_cause import MATRICES, step_of
+from aligner.operations.operation import Unsupported
+from aligner.records.graph import Graph, Node
+from aligner.records.measurement import Measured
+from aligner.regions.culprit import Culprit
+from aligner.regions.layers import layer_pairs
+from aligner.regions.region_side import RegionSide
+
+STEPS = 2.0
+"""Quantisation steps that two kernels for one operation on the same integers may lie apart."""
+_ONE_STEP = 1.01
+
+
+def are_twins(graphs: tuple[Graph, Graph], item: Measured) -> bool:
+    """Whether both regions do the same in the same order on the same grids.
+
+    Weights that were only rounded another way to the same grid make no twins: their errors are those of few bits.
+    """
+    culprit = Culprit(graphs, item, None)
+    left, right = culprit.reference.nodes, culprit.candidate.nodes
+    if not left or [node.kind for node in left] != [node.kind for node in right]:
+        return False
+    if not all(_same_grids(culprit, *nodes) for nodes in zip(left, right, strict=True)):
+        return False
+    try:
+        return not _rounded_otherwise(culprit)
+    except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
+        return False
+
+
+def _same_grids(culprit: Culprit, node: Node, other: Node) -> bool:
+    """Operands may stand in another order: a graph with an added operation renumbers none of its scales."""
+    for mine, theirs in ((node.inputs, other.inputs), (node.outputs, other.outputs)):
+        if len(mine) != len(theirs):
+            return False
+        grids = [
+            [_grid(part, name) for name in names] for part, names in zip(culprit.parts, (mine, theirs), strict=True)
+        ]
+        if grids[0] != grids[1]:
+            return False
+    if node.kind in {"quantize", "dequantize"}:
+        return _constants(culprit.reference, node) == _constants(culprit.candidate, other)
+    return True
+
+
+def _grid(part: RegionSide, name: str) -> object:
+    held = part.graph.weights.get(name) or part.graph.values.get(name)
+    if held is None:
+        return None
+    return held.quantization, "int" in (held.dtype or "")
+
+
+def _constants(part: RegionSide, node: Node) -> list[bytes | None]:
+    """The scale and zero point of a quantising node, as stored."""
+    found = [part.weight(name) if name else None for name in node.inputs[1:3]]
+    return [None if array is None else array.tobytes() for array in found]
+
+
+def _rounded_otherwise(culprit: Culprit) -> bool:
+    import numpy as np
+
+    for pair in layer_pairs(culprit):
+        step = step_of(culprit, pair)
+        for role in pair.roles:
+            left, right = pair.reference.parameters[role], pair.candidate.parameters[role]
+            if step is None or role not in MATRICES or left.shape != right.shape:
+                continue
+            off = np.abs(left.astype(np.float64) - right)
+            if off.any() and bool((off <= _ONE_STEP * step).all()):
+                return True
+    return False

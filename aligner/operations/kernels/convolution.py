@@ -1,0 +1,236 @@
+"""Convolutions and transposed convolutions: one matrix product for each place of the kernel."""
+
+from __future__ import annotations
+
+import math
+from itertools import product
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.operation import (
+    Call,
+    Operation,
+    Unsupported,
+    channels_back,
+    channels_first,
+    computes,
+    reads,
+    wide,
+)
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+LARGEST = 4e10
+"""Multiplications up to which a convolution is recomputed: a few seconds."""
+
+
+@reads("conv")
+def read_convolution(call: Call) -> Operation:
+    """Kernel as [out, in / groups, *spatial]."""
+    word = call.word
+    if "integer" in word or "qlinear" in word or "deform" in word:
+        raise Unsupported(call.node.op)
+    x, kernel = call.need(0), call.need(1)
+    channels = _channels(call)
+    if channels == "last":
+        if "depthwise" in word:
+            kernel = kernel.reshape(kernel.shape[1:]).transpose(2, 0, 1)[:, None]
+        elif word == "conv_3d":
+            kernel = kernel.transpose(4, 3, 0, 1, 2)
+        else:
+            kernel = kernel.transpose(0, 3, 1, 2)
+    return Operation("conv", _settings(call, kernel, x, channels), (x,), _parameters(kernel, call.operand(2)))
+
+
+@reads("conv_transpose")
+def read_transposed(call: Call) -> Operation:
+    """Kernel as [in, out / groups, *spatial]."""
+    if _channels(call) == "last":
+        if call.node.op.upper() != "TRANSPOSE_CONV":
+            raise Unsupported(call.node.op)
+        kernel, x, bias = call.need(1).transpose(3, 0, 1, 2), call.need(2), call.operand(3)
+    else:
+        x, kernel, bias = call.need(0), call.need(1), call.operand(2)
+    settings = _settings(call, kernel, x, _channels(call))
+    rank = kernel.ndim - 2
+    settings["output_padding"] = _each(call.attributes.get("output_padding"), rank, 0)
+    return Operation("conv_transpose", settings, (x,), _parameters(kernel, bias))
+
+
+def _channels(call: Call) -> str:
+    return str(call.attributes.get("channels") or call.channels)
+
+
+def _parameters(kernel: Array, bias: Array | None) -> dict[str, Array]:
+    return {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias.reshape(-1)}
+
+
+def _settings(call: Call, kernel: Array, x: Array, channels: str) -> dict[str, Any]:
+    rank = kernel.ndim - 2
+    attributes = call.attributes
+    groups: Any = attributes.get("groups")
+    inside = channels_first(x, channels).shape[1] if x.ndim == rank + 2 else 0
+    if groups is None:
+        groups = inside // kernel.shape[1] if inside and kernel.shape[1] and call.node.kind == "conv" else 1
+    strides = _each(attributes.get("strides"), rank, 1)
+    dilations = _each(attributes.get("dilations"), rank, 1)
+    pads = attributes.get("pads")
+    if not (isinstance(pads, tuple) and len(pads) == rank and all(isinstance(p, tuple) and len(p) == 2 for p in pads)):
+        automatic = str(attributes.get("auto_pad", "")).upper()
+        if automatic.startswith("SAME") and x.ndim == rank + 2:
+            sizes = channels_first(x, channels).shape[2:]
+            pads = same_pads(sizes, kernel.shape[2:], strides, dilations, upper=automatic != "SAME_LOWER")
+        else:
+            pads = ((0, 0),) * rank
+    return {
+        "strides": strides,
+        "dilations": dilations,
+        "pads": tuple((int(b), int(e)) for b, e in pads),
+        "groups": int(groups),
+        "channels": channels,
+    }
+
+
+def _each(value: Any, rank: int, default: int) -> tuple[int, ...]:
+    if isinstance(value, int):
+        return (value,) * rank
+    if isinstance(value, tuple) and value:
+        return tuple(int(v) for v in value) * (rank if len(value) == 1 and rank > 1 else 1)
+    return (default,) * rank
+
+
+def same_pads(sizes: Any, kernel: Any, strides: Any, dilations: Any, *, upper: bool) -> tuple[tuple[int, int], ...]:
+    """What SAME means for these sizes; the odd one goes to the end when ``upper``."""
+    pads = []
+    for size, length, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
+        total = max((-(-size // stride) - 1) * stride + (length - 1) * dilation + 1 - size, 0)
+        pads.append((total // 2, total - total // 2) if upper else (total - total // 2, total // 2))
+    return tuple(pads)
+
+
+_ALL = slice(None)
+
+
+def _taps(weight: Array, place: Any) -> Array:
+    at: Any = (_ALL, _ALL, _ALL, *place)
+    taps: Array = weight[at]
+    return taps
+
+
+@computes("conv")
+def convolve(operation: Operation) -> Array:
+    """Any rank, groups, dilations; negative padding crops."""
+    import numpy as np
+
+    settings, kernel = operation.settings, wide(operation.parameters["kernel"])
+    x = wide(channels_first(operation.data[0], settings["channels"]))
+    rank, groups = kernel.ndim - 2, settings["groups"]
+    unbatched = x.ndim == rank + 1
+    if unbatched:
+        x = x[None]
+    x = padded(x, settings["pads"], settings.get("padding_mode", "constant"))
+    sizes = [
+        (size - (length - 1) * dilation - 1) // stride + 1
+        for size, length, dilation, stride in zip(
+            x.shape[2:], kernel.shape[2:], settings["dilations"], settings["strides"], strict=True
+        )
+    ]
+    n, c = x.shape[:2]
+    out = kernel.shape[0]
+    if min(sizes) < 1 or c != kernel.shape[1] * groups or out % groups:
+        raise Unsupported("sizes that make no convolution")
+    if n * kernel.size * math.prod(sizes) > LARGEST:
+        raise Unsupported("too large to recompute")
+    result = np.zeros((n, groups, out // groups, math.prod(sizes)), dtype=np.result_type(x, kernel))
+    x = x.reshape(n, groups, c // groups, *x.shape[2:])
+    weight = kernel.reshape(groups, out // groups, c // groups, *kernel.shape[2:])
+    for place in product(*(range(length) for length in kernel.shape[2:])):
+        window: Any = tuple(
+            slice(p * d, p * d + (size - 1) * s + 1, s)
+            for p, d, s, size in zip(place, settings["dilations"], settings["strides"], sizes, strict=True)
+        )
+        window = (_ALL, _ALL, _ALL, *window)
+        part = x[window].reshape(n, groups, c // groups, -1)
+        taps = _taps(weight, place)
+        result += taps[None, :, :, 0, None] * part if c == groups else np.matmul(taps[None], part)
+    result = result.reshape(n, out, *sizes)
+    return _finished(result, operation, unbatched)
+
+
+@computes("conv_transpose")
+def convolve_transposed(operation: Operation) -> Array:
+    """Scatter each input element's kernel, then crop the padding."""
+    import numpy as np
+
+    settings, kernel = operation.settings, wide(operation.parameters["kernel"])
+    x = wide(channels_first(operation.data[0], settings["channels"]))
+    rank, groups = kernel.ndim - 2, settings["groups"]
+    unbatched = x.ndim == rank + 1
+    if unbatched:
+        x = x[None]
+    n, c = x.shape[:2]
+    inner, out = c // groups, kernel.shape[1] * groups
+    if kernel.shape[0] != c:
+        raise Unsupported("sizes that make no convolution")
+    if n * kernel.size * math.prod(x.shape[2:]) > LARGEST:
+        raise Unsupported("too large to recompute")
+    full = [
+        (size - 1) * s + (length - 1) * d + 1 + extra
+        for size, s, length, d, extra in zip(
+            x.shape[2:],
+            settings["strides"],
+            kernel.shape[2:],
+            settings["dilations"],
+            settings["output_padding"],
+            strict=True,
+        )
+    ]
+    result = np.zeros((n, groups, out // groups, *full), dtype=np.result_type(x, kernel))
+    weight = kernel.reshape(groups, inner, out // groups, *kernel.shape[2:])
+    flat = x.reshape(n, groups, inner, -1)
+    for place in product(*(range(length) for length in kernel.shape[2:])):
+        taps = _taps(weight, place).swapaxes(1, 2)
+        part = np.matmul(taps[None], flat).reshape(n, groups, out // groups, *x.shape[2:])
+        window: Any = tuple(
+            slice(p * d, p * d + (size - 1) * s + 1, s)
+            for p, d, s, size in zip(place, settings["dilations"], settings["strides"], x.shape[2:], strict=True)
+        )
+        window = (_ALL, _ALL, _ALL, *window)
+        result[window] += part
+    result = result.reshape(n, out, *full)
+    crop = tuple(slice(b, result.shape[2 + i] - e) for i, (b, e) in enumerate(settings["pads"]))
+    inside: Any = (_ALL, _ALL, *crop)
+    return _finished(result[inside], operation, unbatched)
+
+
+def _finished(result: Array, operation: Operation, unbatched: bool) -> Array:
+    bias = operation.parameters.get("bias")
+    if bias is not None:
+        result = result + bias.reshape(1, -1, *(1,) * (result.ndim - 2))
+    return channels_back(result[0] if unbatched else result, operation.settings["channels"])
+
+
+_NUMPY_MODES = {"replicate": "edge", "edge": "edge", "reflect": "reflect", "circular": "wrap", "wrap": "wrap"}
+_NUMPY_MODES["symmetric"] = "symmetric"
+
+
+def padded(x: Array, pads: Any, mode: str = "constant", value: float = 0.0) -> Array:
+    """Pad the last ``len(pads)`` axes; negative amounts crop."""
+    import numpy as np
+
+    lead = x.ndim - len(pads)
+    crop: Any = (slice(None),) * lead + tuple(
+        slice(max(-b, 0), x.shape[lead + i] - max(-e, 0)) for i, (b, e) in enumerate(pads)
+    )
+    x = x[crop]
+    amounts = [(0, 0)] * lead + [(max(b, 0), max(e, 0)) for b, e in pads]
+    if not any(b or e for b, e in amounts):
+        return x
+    if mode == "constant":
+        result: Array = np.pad(x, amounts, constant_values=value)
+        return result
+    if mode not in _NUMPY_MODES:
+        raise Unsupported(mode)
+    return np.pad(x, amounts, mode=_NUMPY_MODES[mode])  # type: ignore[call-overload,no-any-return]

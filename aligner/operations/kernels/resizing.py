@@ -1,0 +1,170 @@
+"""Resizing: coordinate maps, nearest rounding, linear and cubic kernels, antialiasing; one axis after another."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.operation import Call, Operation, Unsupported, computes, reads, wide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+COORDINATES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
+ROUNDINGS = ("floor", "round_prefer_floor", "round_prefer_ceil", "ceil")
+
+
+@reads("resize")
+def read_resize(call: Call) -> Operation:
+    """Settings mode, coordinates, rounding, cubic_a, antialias, exclude_outside, shape, scales."""
+    x, attributes = call.need(0), call.attributes
+    mode = str(attributes.get("mode", "nearest"))
+    channels = str(attributes.get("channels") or call.channels)
+    if call.shape is None or len(call.shape) != x.ndim or mode == "area":
+        raise Unsupported("a resize of unknown size")
+    settings = {
+        "mode": {"nearest-exact": "nearest", "bilinear": "linear", "bicubic": "cubic"}.get(mode, mode),
+        "coordinates": "half_pixel",
+        "rounding": "floor",
+        "cubic_a": call.number("cubic_coeff_a", default=-0.75),
+        "antialias": bool(attributes.get("antialias", False)),
+        "exclude_outside": bool(attributes.get("exclude_outside", False)),
+        "shape": tuple(call.shape),
+        "scales": None,
+        "channels": channels,
+    }
+    word = call.word
+    if word in {"resize", "upsample"} and "coordinate_transformation_mode" in attributes:
+        settings |= {
+            "coordinates": str(attributes["coordinate_transformation_mode"]),
+            "rounding": str(attributes.get("nearest_mode", "round_prefer_floor")),
+        }
+        scales = attributes.get("scales")
+        if isinstance(scales, tuple) and len(scales) == x.ndim:
+            settings["scales"] = tuple(float(s) for s in scales)
+    elif word.startswith("resize_"):
+        settings |= _tensorflow(attributes)
+    elif word == "upsample" and "scales" in attributes:
+        settings["coordinates"] = "asymmetric"
+    else:
+        settings |= _torch(attributes, mode, x.ndim)
+    return Operation("resize", settings, (x,))
+
+
+def _tensorflow(attributes: Any) -> dict[str, Any]:
+    if attributes.get("align_corners"):
+        return {"coordinates": "align_corners", "rounding": "round_prefer_ceil"}
+    if attributes.get("half_pixel_centers"):
+        return {"coordinates": "half_pixel", "rounding": "round_prefer_ceil"}
+    return {"coordinates": "asymmetric", "rounding": "floor"}
+
+
+def _torch(attributes: Any, mode: str, rank: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if mode == "nearest":
+        found = {"coordinates": "asymmetric", "rounding": "floor"}
+    elif mode == "nearest-exact":
+        found = {"coordinates": "half_pixel", "rounding": "round_prefer_ceil"}
+    elif attributes.get("align_corners"):
+        found = {"coordinates": "align_corners"}
+    factor = attributes.get("scale_factor", attributes.get("scale_factors"))
+    if factor and not attributes.get("recompute_scale_factor"):
+        factors = factor if isinstance(factor, tuple) else (factor,) * (rank - 2)
+        if len(factors) == rank - 2 and all(isinstance(f, (int, float)) for f in factors):
+            found["scales"] = (1.0, 1.0, *(float(f) for f in factors))
+    return found
+
+
+@computes("resize")
+def resize(operation: Operation) -> Array:
+    """Each axis whose size or scale changes is resampled by a small matrix."""
+    import numpy as np
+
+    settings, x = operation.settings, wide(operation.data[0])
+    for axis, wanted in enumerate(settings["shape"]):
+        size = x.shape[axis]
+        scale = settings["scales"][axis] if settings["scales"] else wanted / size
+        if wanted == size and scale == 1:
+            continue
+        if int(wanted) * size > 1 << 24:
+            raise Unsupported("too large to recompute")
+        matrix = _matrix(size, int(wanted), scale, settings).astype(x.dtype)
+        x = np.moveaxis(np.tensordot(matrix, x, axes=(1, axis)), 0, axis)
+    return x
+
+
+def _matrix(size: int, wanted: int, scale: float, settings: Any) -> Array:
+    import numpy as np
+
+    at = _coordinates(size, wanted, scale, settings["coordinates"])
+    matrix = np.zeros((wanted, size))
+    rows = np.arange(wanted)
+    if settings["mode"] == "nearest":
+        matrix[rows, np.clip(_rounded(at, settings["rounding"]), 0, size - 1)] = 1
+        return matrix
+    if settings["mode"] not in {"linear", "cubic"}:
+        raise Unsupported(str(settings["mode"]))
+    support = 1 if settings["mode"] == "linear" else 2
+    stretch = max(1.0, 1 / scale) if settings["antialias"] else 1.0
+    reach = math.ceil(support * stretch)
+    base = np.floor(at).astype(int)
+    weights, places = [], []
+    for offset in range(-reach + 1, reach + 1):
+        place = base + offset
+        weight = _kernel((at - place) / stretch, settings)
+        if settings["exclude_outside"] or settings["antialias"]:
+            weight = np.where((place < 0) | (place >= size), 0.0, weight)
+        weights.append(weight)
+        places.append(np.clip(place, 0, size - 1))
+    total = np.sum(weights, axis=0)
+    for place, weight in zip(places, weights, strict=True):
+        np.add.at(matrix, (rows, place), weight / total)
+    return matrix
+
+
+def _coordinates(size: int, wanted: int, scale: float, mode: str) -> Array:
+    import numpy as np
+
+    i = np.arange(wanted, dtype=np.float64)
+    if mode == "asymmetric":
+        return i / scale
+    if mode == "align_corners":
+        return i * (size - 1) / (wanted - 1) if wanted > 1 else np.zeros(1)
+    if mode == "pytorch_half_pixel" and wanted == 1:
+        return np.zeros(1)
+    if mode == "half_pixel_symmetric":
+        adjustment = wanted / (scale * size)
+        return size / 2 * (1 - adjustment) + (i + 0.5) / scale - 0.5
+    if mode in {"half_pixel", "pytorch_half_pixel"}:
+        return (i + 0.5) / scale - 0.5
+    raise Unsupported(mode)
+
+
+def _rounded(at: Array, rounding: str) -> Array:
+    import numpy as np
+
+    at = np.round(at, 6)  # kernels compute coordinates in float32: 2.9999998 means 3
+    if rounding == "floor":
+        found = np.floor(at)
+    elif rounding == "ceil":
+        found = np.ceil(at)
+    elif rounding == "round_prefer_floor":
+        found = np.ceil(at - 0.5)
+    else:
+        found = np.floor(at + 0.5)
+    return found.astype(int)
+
+
+def _kernel(distance: Array, settings: Any) -> Array:
+    import numpy as np
+
+    x = np.abs(distance)
+    if settings["mode"] == "linear":
+        triangle: Array = np.maximum(1 - x, 0.0)
+        return triangle
+    a = settings["cubic_a"]
+    near = (a + 2) * x**3 - (a + 3) * x**2 + 1
+    far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
+    return np.where(x <= 1, near, np.where(x < 2, far, 0.0))

@@ -1,0 +1,171 @@
+"""One node in words that every framework shares: settings with all defaults filled in, parameters in one layout."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.records.graph import Attribute, Node
+
+    Array = NDArray[Any]
+
+
+class Unsupported(Exception):  # noqa: N818 - a control flow of this package, never shown to users
+    """The node cannot be recomputed here; hypotheses about it stay unproven."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A node with the arrays it reads, None for absent operands; ``constant`` says which of them are weights.
+
+    ``shape`` is that of its first output, where it was seen. ``channels`` is where convolutions have their channels.
+    """
+
+    node: Node
+    operands: Sequence[Array | None]
+    constant: Sequence[bool]
+    channels: str
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def word(self) -> str:
+        """The op in lower case, without namespace, overload, underscores at its ends and version."""
+        name = self.node.op.rsplit("::", 1)[-1].split(".", 1)[0].rsplit(".", 1)[-1]
+        return name.strip("_").lower()
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]:
+        """The node's own."""
+        return self.node.attributes
+
+    def operand(self, place: int) -> Array | None:
+        """The operand at a place, None where there is none."""
+        return self.operands[place] if place < len(self.operands) else None
+
+    def need(self, place: int) -> Array:
+        """The operand at a place; raises Unsupported where there is none."""
+        found = self.operand(place)
+        if found is None:
+            raise Unsupported(f"{self.node.op} without operand {place}")
+        return found
+
+    def number(self, *names: str, default: float) -> float:
+        """The first of these attributes that is a number."""
+        for name in names:
+            value = self.attributes.get(name)
+            if isinstance(value, (int, float)):
+                return float(value)
+        return default
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Operation:
+    """What is computed: ``data`` operands in the model's own layout, ``parameters`` in one shared layout."""
+
+    kind: str
+    settings: Mapping[str, Any]
+    data: tuple[Array, ...]
+    parameters: Mapping[str, Array] = field(default_factory=dict)
+
+    def with_settings(self, **changed: Any) -> Operation:
+        """The same operation under other settings."""
+        return replace(self, settings={**self.settings, **changed})
+
+    def with_parameters(self, **changed: Array) -> Operation:
+        """The same operation with other parameters."""
+        return replace(self, parameters={**self.parameters, **changed})
+
+    def with_data(self, *data: Array) -> Operation:
+        """The same operation on other operands."""
+        return replace(self, data=data)
+
+
+Reader = Callable[[Call], Operation]
+Computer = Callable[[Operation], "Array"]
+
+_READERS: dict[str, Reader] = {}
+_COMPUTERS: dict[str, Computer] = {}
+
+
+def reads(*kinds: str) -> Callable[[Reader], Reader]:
+    """Register a reader for kinds of node."""
+
+    def register(reader: Reader) -> Reader:
+        _READERS.update(dict.fromkeys(kinds, reader))
+        return reader
+
+    return register
+
+
+def computes(*kinds: str) -> Callable[[Computer], Computer]:
+    """Register what computes operations of these kinds."""
+
+    def register(computer: Computer) -> Computer:
+        _COMPUTERS.update(dict.fromkeys(kinds, computer))
+        return computer
+
+    return register
+
+
+def read(call: Call) -> Operation:
+    """The operation of a node; raises Unsupported for a kind or form that is not known here."""
+    reader = _READERS.get(call.node.kind)
+    if reader is None:
+        raise Unsupported(call.node.op)
+    operation = reader(call)
+    fused = call.attributes.get("fused_activation")
+    if fused and fused not in {"none", "NONE"} and "fused_activation" not in operation.settings:
+        operation = operation.with_settings(fused_activation=str(fused).lower())
+    return operation
+
+
+def compute(operation: Operation) -> Array:
+    """Evaluate in the wider of float32 and the operands' own dtype; raises Unsupported where settings make no sense."""
+    import numpy as np
+
+    from aligner.operations.kernels.activation import FUSED
+
+    computer = _COMPUTERS.get(operation.kind)
+    if computer is None:
+        raise Unsupported(operation.kind)
+    try:
+        with np.errstate(all="ignore"):
+            result = computer(operation)
+            fused = operation.settings.get("fused_activation")
+            if fused:
+                if fused not in FUSED:
+                    raise Unsupported(fused)
+                result = FUSED[fused](result)
+    except (ValueError, IndexError, TypeError, ZeroDivisionError, KeyError, OverflowError, MemoryError) as exc:
+        raise Unsupported(f"{operation.kind}: {exc}") from exc
+    return result
+
+
+def wide(array: Array) -> Array:
+    """Float64 for small arrays, float32 for large ones; integers and booleans as they are."""
+    import numpy as np
+
+    if array.dtype.kind != "f":
+        return array
+    return array.astype(np.float64 if array.size <= _SMALL else np.float32, copy=False)
+
+
+_SMALL = 1 << 21
+
+
+def channels_first(array: Array, channels: str) -> Array:
+    """A view with the channel axis second."""
+    import numpy as np
+
+    return np.moveaxis(array, -1, 1) if channels == "last" else array
+
+
+def channels_back(array: Array, channels: str) -> Array:
+    """The reverse of ``channels_first``."""
+    import numpy as np
+
+    return np.moveaxis(array, 1, -1) if channels == "last" else array

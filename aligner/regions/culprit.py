@@ -1,0 +1,192 @@
+"""A culprit's region on both sides: what every cause looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.operation import Operation, Unsupported
+from aligner.records.axis_order import to_reference
+from aligner.records.graph import Graph, Node
+from aligner.records.measurement import Measured
+from aligner.regions.region_side import Change, Evidence, RegionSide, change_node
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+MISFIT = 1e-2
+"""Share of the reference's norm that stands for the error where shapes do not fit and none can be measured."""
+FAITHFUL = 0.05
+"""A replay counts as faithful when it misses the real output by at most this share of the error to be explained."""
+
+
+class Culprit:
+    """One guilty pair: both sides' regions, and the arrays of its local error where they were gathered."""
+
+    def __init__(self, graphs: tuple[Graph, Graph], measured: Measured, evidence: Evidence | None = None) -> None:
+        self.measured, self.evidence, self.graphs = measured, evidence, graphs
+        self.reference = RegionSide(graphs[0], measured, 0, evidence)
+        self.candidate = RegionSide(graphs[1], measured, 1, evidence)
+        self.parts = (self.reference, self.candidate)
+        self._faithful: dict[tuple[int, frozenset[int], frozenset[str]], bool] = {}
+
+    @property
+    def where(self) -> str:
+        """The node a user should open, in the candidate's words."""
+        node = self.candidate.node
+        return node.name if node else self.measured.pair.candidate
+
+    @property
+    def source(self) -> str | None:
+        """The line of the model's own code, where the reference knows it."""
+        node = self.reference.node
+        return node.source if node else None
+
+    @cached_property
+    def expected(self) -> Array | None:
+        """The reference's output."""
+        return self.evidence.expected if self.evidence else None
+
+    @cached_property
+    def found(self) -> Array | None:
+        """The candidate's local output in the reference's order."""
+        return self.evidence.found if self.evidence else None
+
+    @cached_property
+    def computed(self) -> Array | None:
+        """What the candidate computed in the reference's order, in a shape of its own where the two do not fit."""
+        raw = self.candidate.values.get(self.candidate.output)
+        return self.found if self.found is not None or raw is None else self._turned(raw)
+
+    @property
+    def misfit(self) -> bool:
+        """Whether both outputs are known and their shapes do not fit."""
+        return self.expected is not None and self.found is None and self.computed is not None
+
+    @cached_property
+    def gap(self) -> float:
+        """‖candidate − reference‖ over what is finite on both sides; 0 where it was not measured.
+
+        Where the shapes do not fit, a small share of ‖reference‖: only a prediction that comes close proves a thing.
+        """
+        if self.misfit and self.expected is not None:
+            return MISFIT * distance(self.expected, 0 * self.expected)
+        if self.expected is None or self.found is None:
+            return 0.0
+        return distance(self.found, self.expected)
+
+    def _turned(self, array: Array) -> Array:
+        """The candidate's array in the reference's order of axes, whatever its sizes."""
+        axes = self.measured.pair.axes
+        channels = self.graphs[0].channels, self.graphs[1].channels
+        if axes is None and channels[0] != channels[1] and array.ndim in (4, 5):
+            order = list(range(array.ndim))
+            axes = (0, *order[2:], 1) if channels[1] == "last" else (0, order[-1], *order[1:-1])
+        return array if axes is None or len(axes) != array.ndim else array.transpose(_inverse(axes))
+
+    def in_order(self, array: Array, side: int) -> Array | None:
+        """An output of one side's region in the reference's axis order and shape; in its own where nothing fits."""
+        if self.expected is None:
+            return None
+        if self.misfit:
+            return self._turned(array) if side == 1 else array
+        return in_order(array, self.measured.pair.axes if side == 1 else None, self.expected.shape)
+
+    def target(self, side: int) -> Array | None:
+        """What a change of one side's region should reproduce: the other side's output."""
+        return self.computed if side == 0 else self.expected
+
+    def actual(self, side: int) -> Array | None:
+        """What one side's region really computed."""
+        return self.expected if side == 0 else self.computed
+
+    def faithful(self, side: int, change: Change) -> bool:
+        """Whether the replay of what the change reaches, unchanged, gives what that side really computed."""
+        key = side, frozenset(change.operations), frozenset(change.arrays)
+        if key not in self._faithful:
+            part, actual = self.parts[side], self.actual(side)
+            same: dict[str, Any] = {}
+            for name in change.arrays:
+                array = part.array(name)
+                if array is not None:
+                    same[name] = array
+            plain = Change(dict.fromkeys(change.operations, _unchanged), same)
+            self._faithful[key] = False
+            if actual is not None and self.gap > 0 and len(same) == len(change.arrays):
+                try:
+                    again = self.in_order(part.replay(plain), side)
+                except Unsupported:
+                    again = None
+                self._faithful[key] = again is not None and distance(again, actual) <= FAITHFUL * self.gap
+        return self._faithful[key]
+
+    def predict(self, side: int, change: Change) -> Array | None:
+        """One side's output under a change, in the reference's order; None where the replay cannot be trusted."""
+        if not self.faithful(side, change):
+            return None
+        try:
+            return self.in_order(self.parts[side].replay(change), side)
+        except Unsupported:
+            return None
+
+    def prediction(
+        self, part: RegionSide, node: Node, edit: Callable[[Operation], Operation]
+    ) -> Callable[[], Array | None]:
+        """What one side's output becomes when one node computes something else; evaluated when it is asked for."""
+        return lambda: self.predict(part.side, change_node(node, edit))
+
+    def replaced(self, part: RegionSide, node: Node, other: Operation) -> Callable[[], Array | None]:
+        """Likewise for a whole operation in another's place."""
+        return self.prediction(part, node, lambda _: other)
+
+    def swapped(self, part: RegionSide, name: str, array: Array) -> Callable[[], Array | None]:
+        """Likewise when a value or weight of one side holds something else."""
+        return lambda: self.predict(part.side, Change(arrays={name: array}))
+
+    def nodes(self, *kinds: str, constant: bool = False) -> Iterator[tuple[RegionSide, Node, Operation]]:
+        """Nodes of these kinds that are understood: the reference's first; those of ``constant`` operands as well."""
+        for part in self.parts:
+            before = [node for node in part.constant_nodes if node.kind in kinds] if constant else []
+            for node in (*before, *part.of_kind(*kinds)):
+                operation = part.operation(node)
+                if operation is not None:
+                    yield part, node, operation
+
+    def partner(self, part: RegionSide, node: Node) -> tuple[Node, Operation] | None:
+        """The other side's node of the same kind, when it is the only one at that place."""
+        other = self.parts[1 - part.side]
+        mine, theirs = part.of_kind(node.kind), other.of_kind(node.kind)
+        if len(mine) != len(theirs):
+            return None
+        partner = theirs[mine.index(node)]
+        operation = other.operation(partner)
+        return (partner, operation) if operation is not None else None
+
+
+def _inverse(axes: tuple[int, ...]) -> list[int]:
+    return sorted(range(len(axes)), key=axes.__getitem__)
+
+
+def _unchanged(operation: Operation) -> Operation:
+    return operation
+
+
+def distance(left: Array, right: Array) -> float:
+    """Euclidean, float64, over elements finite on both sides; infinite where none is or shapes differ."""
+    import numpy as np
+
+    if left.shape != right.shape:
+        return float("inf")
+    with np.errstate(all="ignore"):
+        delta = left.astype(np.float64) - right.astype(np.float64)
+        finite = np.isfinite(delta)
+        if not finite.all():
+            delta = delta[finite]
+        return float(np.linalg.norm(delta.reshape(-1))) if delta.size else float("inf")
+
+
+in_order = to_reference
+"""An array in the reference's order and shape, None if it does not fit."""

@@ -1,0 +1,230 @@
+"""Normalisations, factors and summands for each channel that follow a linear layer, folded into its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.operation import Operation
+from aligner.records.graph import Node
+from aligner.regions.region_side import RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+FOLDABLE = frozenset({"conv", "conv_transpose", "matmul"})
+_AFFINE = frozenset({"add", "sub", "mul", "div"})
+_COPIES = frozenset({"identity", "dropout", "cast", "quantize", "dequantize"})
+_MOVES = frozenset({"transpose", "reshape", "slice"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Layer:
+    """A node with its parameters in the common layout, and what was folded into them.
+
+    ``scale`` and ``added`` are what the nodes in ``taken`` multiply each output of the node by and then add;
+    ``raw`` is the kernel without.
+    """
+
+    node: Node
+    operation: Operation
+    parameters: dict[str, Array]
+    raw: Array | None = None
+    scale: Array | None = None
+    added: Array | None = None
+    taken: tuple[int, ...] = ()
+
+    def bare(self, parameters: dict[str, Array]) -> dict[str, Array]:
+        """What the node itself has to hold, for these parameters to be what it and all that is folded in amount to."""
+        import numpy as np
+
+        found = dict(parameters)
+        if "bias" in found and self.added is not None:
+            found["bias"] = found["bias"] - self.added
+        if self.scale is None:
+            return found
+        scale = np.where(self.scale == 0, 1.0, self.scale)
+        if "bias" in found:
+            found["bias"] = found["bias"] / scale
+        axis = output_axis(self.operation, self.parameters["kernel"])
+        if "kernel" in found and axis is not None and found["kernel"].shape[axis] == scale.size:
+            found["kernel"] = scaled(found["kernel"], 1 / scale, axis)
+        return found
+
+
+def output_axis(operation: Operation, kernel: Array) -> int | None:
+    """The axis of a kernel along which outputs lie; None for grouped transposed convolutions."""
+    if operation.kind == "conv_transpose":
+        return 1 if operation.settings["groups"] == 1 and kernel.ndim > 1 else None
+    return 0
+
+
+def scaled(kernel: Array, scale: Array, axis: int) -> Array:
+    """A kernel times a vector along one axis."""
+    across = [1] * kernel.ndim
+    across[axis] = scale.size
+    return kernel * scale.reshape(across)
+
+
+@dataclass(frozen=True, slots=True)
+class _End:
+    """Where a layer's output has got to: which layer, and which axis its channels lie along, None if unknown."""
+
+    place: int
+    axis: int | None
+
+
+def folded(part: RegionSide, found: list[Layer]) -> list[Layer]:
+    """The same layers, each with what follows it folded in; only what reads a layer alone can be folded."""
+    result: list[Layer] = []
+    ends: dict[str, _End] = {}
+    by_node = {layer.node.index: layer for layer in found}
+    for node in part.nodes:
+        layer = by_node.get(node.index)
+        end = next((ends[name] for name in node.inputs if name in ends and _only_reader(part, name)), None)
+        if end is not None and layer is not None and layer.operation.kind == "norm":
+            after = _with_norm(result[end.place], layer, node)
+        elif end is not None and node.kind in _AFFINE:
+            after = _with_constant(part, node, result[end.place], end.axis)
+        else:
+            after = None
+        if after is not None and end is not None:
+            result[end.place] = after
+            _carry(ends, node, end)
+        elif layer is not None:
+            result.append(layer)
+            if layer.operation.kind in FOLDABLE and "kernel" in layer.parameters:
+                _carry(ends, node, _End(len(result) - 1, _channel_axis(part, layer)))
+        elif end is not None and (node.kind in _COPIES or _between_batches(node)):
+            _carry(ends, node, end)
+        elif end is not None and node.kind in _MOVES:
+            _carry(ends, node, _End(end.place, moved_axis(part, node, end.axis)))
+    return result
+
+
+def _carry(ends: dict[str, _End], node: Node, end: _End) -> None:
+    """An activation fused into the node ends what can be folded."""
+    if str(node.attributes.get("fused_activation") or "none").lower() == "none" and node.outputs:
+        ends[node.outputs[0]] = end
+
+
+def _between_batches(node: Node) -> bool:
+    """Whether a node joins the pieces that a dilated convolution was cut into: channels stay as they are."""
+    return node.kind == "depth_to_space" and "BATCH" in node.op.upper()
+
+
+def _only_reader(part: RegionSide, name: str) -> bool:
+    readers = [node for node in part.nodes if name in node.inputs and node.kind != "shape"]
+    return len(readers) == 1 and name != part.output
+
+
+def _channel_axis(part: RegionSide, layer: Layer) -> int | None:
+    shape = part.shape(layer.node.outputs[0]) if layer.node.outputs else None
+    if shape is None:
+        return None
+    channels = layer.operation.settings.get("channels", part.graph.channels)
+    last = layer.operation.kind == "matmul" or channels == "last"
+    return len(shape) - 1 if last else min(1, len(shape) - 1)
+
+
+def moved_axis(part: RegionSide, node: Node, axis: int | None) -> int | None:
+    """Where a transposition, a reshape or a slice leaves an axis; None if that cannot be told."""
+    if axis is None:
+        return None
+    perm = node.attributes.get("perm")
+    if node.kind == "transpose":
+        return perm.index(axis) if isinstance(perm, tuple) and axis in perm else None
+    shapes = [part.shape(name) for name in (node.inputs[0], node.outputs[0])]
+    if shapes[0] is None or shapes[1] is None or axis >= len(shapes[0]):
+        return None
+    size = shapes[0][axis]
+    if node.kind == "slice":
+        return axis if len(shapes[0]) == len(shapes[1]) and shapes[1][axis] == size else None
+    once = all(shape is not None and list(shape).count(size) == 1 for shape in shapes)
+    return list(shapes[1]).index(size) if once else None
+
+
+def _with_norm(layer: Layer, norm: Layer, node: Node) -> Layer | None:
+    import numpy as np
+
+    if norm.operation.settings["form"] != "batch" or "mean" not in norm.parameters:
+        return None
+    p = {name: array.astype(np.float64) for name, array in norm.parameters.items()}
+    scale = p.get("scale", 1.0) / np.sqrt(p["variance"] + norm.operation.settings["epsilon"])
+    return with_affine(layer, np.atleast_1d(scale), p.get("shift", 0.0) - p["mean"] * scale, node)
+
+
+def _with_constant(part: RegionSide, node: Node, layer: Layer, axis: int | None) -> Layer | None:
+    """A product or a sum with a constant: one number for each output, or one for all to multiply by."""
+    import numpy as np
+
+    if node.kind in {"sub", "div"} and not (len(node.inputs) > 1 and _constant(part, node.inputs[1]) is not None):
+        return None  # a constant minus the output, or divided by it
+    if node.attributes.get("alpha", 1) != 1:
+        return None
+    given = [array for name in node.inputs if name and (array := _constant(part, name)) is not None]
+    other = node.attributes.get("other")
+    given += [np.asarray(other, np.float64)] if isinstance(other, (int, float)) else []
+    if len(given) != 1 or len(node.inputs) > 2 or not np.isfinite(given[0]).all():
+        return None
+    channels = layer.parameters["kernel"].shape[output_axis(layer.operation, layer.parameters["kernel"]) or 0]
+    vector = _along(part, node, given[0], channels, axis)
+    if vector is None or (vector.size == 1 != channels and node.kind in {"add", "sub"}):
+        return None
+    if node.kind in {"mul", "div"}:
+        return with_affine(layer, vector if node.kind == "mul" else 1 / vector, np.zeros(1), node)
+    return with_affine(layer, None, vector if node.kind == "add" else -vector, node)
+
+
+def _constant(part: RegionSide, name: str) -> Array | None:
+    stored = part.weight(name)
+    return part.array(name) if stored is None and part.constant(name) else stored
+
+
+def _along(part: RegionSide, node: Node, array: Array, channels: int, axis: int | None) -> Array | None:
+    """A constant as one number for each channel, or a single one; None where it is spread along other axes."""
+    import numpy as np
+
+    if array.size == 1:
+        return array.reshape(1).astype(np.float64)
+    shape = part.shape(node.outputs[0]) if node.outputs else None
+    if array.size != channels:
+        return None
+    if axis is not None and shape is not None:
+        lies = max(place for place, dim in enumerate(array.shape) if dim != 1) + len(shape) - array.ndim
+        if lies != axis:
+            return None
+    return array.reshape(-1).astype(np.float64)
+
+
+def with_affine(layer: Layer, scale: Array | None, added: Array, node: Node) -> Layer | None:
+    """A layer whose outputs are multiplied, then added to; None where the sizes do not fit."""
+    import numpy as np
+
+    kernel = layer.parameters["kernel"]
+    axis = output_axis(layer.operation, kernel)
+    if axis is None:
+        return None
+    channels = kernel.shape[axis]
+    if any(np.size(one) not in {1, channels} for one in (1 if scale is None else scale, added)):
+        return None
+    bias = layer.parameters.get("bias")
+    taken = (*layer.taken, node.index)
+    before = np.zeros(channels) if layer.added is None else layer.added
+    if scale is None:
+        bias = added + (0.0 if bias is None else bias) + np.zeros(channels)
+        return replace(layer, parameters=layer.parameters | {"bias": bias}, added=before + added, taken=taken)
+    scale = np.broadcast_to(scale, (channels,)).astype(np.float64)
+    parameters = {"kernel": scaled(kernel.astype(np.float64), scale, axis)}
+    if bias is not None or np.any(added):
+        parameters["bias"] = (0.0 if bias is None else bias) * scale + added
+    return replace(
+        layer,
+        parameters=parameters,
+        raw=kernel if layer.raw is None else layer.raw,
+        scale=scale if layer.scale is None else layer.scale * scale,
+        added=before * scale + added if layer.added is not None or np.any(added) else None,
+        taken=taken,
+    )

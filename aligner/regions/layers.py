@@ -1,0 +1,96 @@
+"""The parametrised layers of a region, batch normalisations folded in where only one side has folded them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.operation import Operation
+from aligner.regions.culprit import Culprit
+from aligner.regions.folding import Layer as Layer
+from aligner.regions.folding import folded as folded
+from aligner.regions.folding import output_axis as output_axis
+from aligner.regions.folding import scaled as scaled
+from aligner.regions.region_side import RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_LAYERS = ("conv", "conv_transpose", "matmul", "norm", "recurrent", "embedding", "gather", "prelu")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LayerPair:
+    """A layer of the reference and the candidate's that answers it."""
+
+    reference: Layer
+    candidate: Layer
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Parameters that both have and that are of one size, kernels first."""
+        mine, theirs = self.reference.parameters, self.candidate.parameters
+        return tuple(name for name in mine if name in theirs and mine[name].size == theirs[name].size)
+
+
+def layers(part: RegionSide) -> list[Layer]:
+    """What the region holds, in order."""
+    found = []
+    for node in part.of_kind(*_LAYERS):
+        operation = part.operation(node)
+        if operation is not None and operation.parameters:
+            operation = with_sorted_gates(operation) if operation.kind == "recurrent" else operation
+            found.append(Layer(node, operation, dict(operation.parameters)))
+    return found
+
+
+def with_sorted_gates(operation: Operation) -> Operation:
+    """The same cell with the rows of its weights in alphabetical order of their gates."""
+    import numpy as np
+
+    gates = operation.settings["gates"]
+    order = [gates.index(gate) for gate in sorted(gates)]
+    moved = {}
+    for name in ("w", "r", "b", "rb"):
+        if name in operation.parameters:
+            parts = np.split(operation.parameters[name], len(gates), axis=1)
+            moved[name] = np.concatenate([parts[k] for k in order], axis=1)
+    return operation.with_parameters(**moved).with_settings(gates="".join(sorted(gates)))
+
+
+def layer_pairs(culprit: Culprit) -> list[LayerPair]:
+    """Layers that answer each other; empty where the two regions cannot be brought into the same form."""
+    left, right = layers(culprit.reference), layers(culprit.candidate)
+    whole = (folded(culprit.reference, left), folded(culprit.candidate, right))
+    if _forms(left) != _forms(right) or (_foldings(whole[0]) != _foldings(whole[1]) and len(whole[0]) == len(whole[1])):
+        left, right = whole
+    if len(left) != len(right):
+        return []
+    pairs = []
+    for one, other in zip(left, right, strict=True):
+        fitted = _fitted(one, other)
+        if fitted is not None:
+            pairs.append(LayerPair(fitted, other))
+    return pairs
+
+
+def _forms(found: list[Layer]) -> list[tuple[str, bool]]:
+    return [(one.operation.kind, "bias" in one.parameters) for one in found]
+
+
+def _foldings(found: list[Layer]) -> list[tuple[bool, bool]]:
+    return [(one.scale is not None, one.added is not None) for one in found]
+
+
+def _fitted(reference: Layer, candidate: Layer) -> Layer | None:
+    """The reference's parameters in the candidate's shapes: a linear layer may have become a 1×1 convolution."""
+    if reference.operation.kind == candidate.operation.kind:
+        return reference
+    kernels = reference.parameters.get("kernel"), candidate.parameters.get("kernel")
+    if kernels[0] is None or kernels[1] is None or kernels[0].size != kernels[1].size:
+        return None
+    if [d for d in kernels[0].shape if d != 1] != [d for d in kernels[1].shape if d != 1]:
+        return None
+    return replace(reference, parameters=reference.parameters | {"kernel": kernels[0].reshape(kernels[1].shape)})

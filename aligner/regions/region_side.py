@@ -1,0 +1,268 @@
+"""One side of a culprit's region: its nodes, what they read, and the means to compute them again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.kernels import (  # noqa: F401 - importing a module registers what it computes
+    activation,
+    arithmetic,
+    attending,
+    convolution,
+    moving,
+    normalising,
+    pooling,
+    recurrence,
+    resizing,
+)
+from aligner.operations.operation import Call, Operation, Unsupported, compute, read
+from aligner.records.graph import Graph, Node, Weight
+from aligner.records.measurement import Measured
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Evidence:
+    """Arrays of one culprit: its output on both sides, and what both regions read and computed.
+
+    ``expected`` is the reference's output; ``found`` the candidate's local output in the reference's axis order, None
+    where the shapes do not fit. ``values`` holds, for each side, arrays by value id in that side's own layout; the
+    candidate's are those of the local run, so its region's inputs are the reference's tensors.
+    """
+
+    expected: Array
+    found: Array | None
+    values: tuple[Mapping[str, Array], Mapping[str, Array]]
+    dtype: str = "float32"
+    found_dtype: str = "float32"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """What a hypothesis alters in a region: operations of some nodes, or arrays of some values and weights."""
+
+    operations: Mapping[int, Callable[[Operation], Operation]] = field(default_factory=dict)
+    arrays: Mapping[str, Array] = field(default_factory=dict)
+
+
+def change_node(node: Node, edit: Callable[[Operation], Operation]) -> Change:
+    """Alter what one node computes."""
+    return Change(operations={node.index: edit})
+
+
+_RECODING = frozenset({"transpose", "cast", "identity", "dequantize", "reshape"})
+
+_MOST_CONSTANT = 64
+"""Nodes before a region's constant operands that are looked at."""
+
+
+class RegionSide:
+    """One side of a culprit: its nodes, and the means to compute them again."""
+
+    def __init__(self, graph: Graph, measured: Measured, side: int, evidence: Evidence | None) -> None:
+        pair = measured.pair
+        region = (pair.reference_region, pair.candidate_region)[side]
+        self.graph, self.side, self.region = graph, side, region
+        self.output = (pair.reference, pair.candidate)[side]
+        self.nodes: tuple[Node, ...] = tuple(graph.nodes[i] for i in region.nodes)
+        self.weights: tuple[Weight, ...] = tuple(
+            graph.weights[name] for name in region.weights if name in graph.weights
+        )
+        self.values: Mapping[str, Array] = evidence.values[side] if evidence else {}
+        self._loaded: dict[str, Array] = {}
+        self._operations: dict[int, Operation | None] = {}
+        self._unknown: set[str] = set()
+        self._varying: dict[str, bool] = {}
+
+    @cached_property
+    def makers(self) -> dict[str, Node]:
+        """The node that makes each value of this side's graph."""
+        return {value: node for node in self.graph.nodes for value in node.outputs}
+
+    @property
+    def node(self) -> Node | None:
+        """The node a user should open: the weightiest of the region, else the last."""
+        for kind in _PRINCIPAL:
+            for node in self.nodes:
+                if node.kind == kind:
+                    return node
+        return self.nodes[-1] if self.nodes else None
+
+    @cached_property
+    def constant_nodes(self) -> tuple[Node, ...]:
+        """What computes the region's constant operands (position embeddings, biases by distance), in order."""
+        found: dict[int, Node] = {}
+        inside = set(self.region.nodes)
+        names = [name for node in self.nodes for name in node.inputs]
+        while names and len(found) < _MOST_CONSTANT:
+            name = names.pop()
+            node = self.makers.get(name)
+            if node is None or name in self.region.inputs or node.index in inside or node.index in found:
+                continue
+            found[node.index] = node
+            names += node.inputs
+        return tuple(found[index] for index in sorted(found))
+
+    def stored(self, name: str) -> Weight | None:
+        """The weight that a value is, or is moved or recoded from."""
+        for _ in range(8):
+            if name in self.graph.weights:
+                return self.graph.weights[name]
+            node = self.makers.get(name)
+            if node is None or node.kind not in _RECODING or not node.inputs:
+                return None
+            name = node.inputs[0]
+        return None
+
+    def quantized(self, node: Node) -> Weight | None:
+        """The matrix stored in few bits that a node reads."""
+        stored = [weight for name in node.inputs if name and (weight := self.stored(name)) is not None]
+        found = [w for w in stored if w.quantization is not None and w.quantization.scale and len(w.shape) > 1]
+        return found[0] if found else None
+
+    def of_kind(self, *kinds: str) -> tuple[Node, ...]:
+        """The region's nodes of these kinds, in order."""
+        return tuple(node for node in self.nodes if node.kind in kinds)
+
+    def weight(self, name: str) -> Array | None:
+        """A stored weight's real numbers, read once."""
+        if name not in self._loaded:
+            if name not in self.graph.weights:
+                return None
+            self._loaded[name] = self.graph.weights[name].values()
+        return self._loaded[name]
+
+    def array(self, name: str) -> Array | None:
+        """What a value held, or a weight holds; constants computed from weights are computed."""
+        if name in self.values:
+            return self.values[name]
+        stored = self.weight(name)
+        if stored is not None:
+            return stored
+        node = self.makers.get(name)
+        if node is None or len(node.outputs) != 1 or not node.inputs or name in self._unknown:
+            return None
+        if node.kind == "dequantize" and (restored := self.stored(name)) is not None and restored.quantization:
+            return self._loaded.setdefault(name, restored.values())  # real numbers already
+        if name not in self._loaded:
+            self._unknown.add(name)  # until it is known: also ends the walk where nodes read each other
+            try:
+                self._loaded[name] = compute(read(self._call(node, {})))
+            except Unsupported:
+                return None
+            self._unknown.discard(name)
+        return self._loaded[name]
+
+    def operation(self, node: Node) -> Operation | None:
+        """The node in neutral words, None where it is not understood."""
+        if node.index not in self._operations:
+            try:
+                self._operations[node.index] = read(self._call(node, self._stand_ins(node)))
+            except (Unsupported, ValueError, IndexError, TypeError):
+                self._operations[node.index] = None
+        return self._operations[node.index]
+
+    def _stand_ins(self, node: Node) -> dict[str, Array]:
+        """Zeros of the declared shapes for what was not seen: enough to read settings and weights, not to compute."""
+        import numpy as np
+
+        if self.values:
+            return {}
+        found: dict[str, Array] = {}
+        for name in node.inputs:
+            value = self.graph.values.get(name) if name else None
+            if value is None or value.shape is None or self.constant(name):
+                continue
+            if node.kind in _PRINCIPAL and not self.varies(name):
+                continue  # parameters that are computed: zeros would be taken for them
+            dtype = np.int64 if "int" in (value.dtype or "") else np.float32
+            found[name] = np.broadcast_to(dtype(0), [dim or 1 for dim in value.shape])
+        return found
+
+    def shape(self, name: str) -> tuple[int | None, ...] | None:
+        """A value's shape as it was seen, else as it is declared."""
+        if name in self.values:
+            return tuple(self.values[name].shape)
+        known = self.graph.values.get(name)
+        return known.shape if known is not None else None
+
+    def varies(self, name: str) -> bool:
+        """Whether a value depends on the model's inputs."""
+        if name not in self._varying:
+            seen, names = set[str](), [name]
+            while names and not seen & set(self.graph.inputs):
+                value = names.pop()
+                if value not in seen and value not in self.graph.weights:
+                    seen.add(value)
+                    maker = self.makers.get(value)
+                    names += maker.inputs if maker is not None else []
+            self._varying[name] = bool(seen & set(self.graph.inputs))
+        return self._varying[name]
+
+    def _call(self, node: Node, fresh: Mapping[str, Array]) -> Call:
+        operands = [(fresh[n] if n in fresh else self.array(n)) if n else None for n in node.inputs]
+        if any(n and o is None for n, o in zip(node.inputs, operands, strict=True)):
+            raise Unsupported(f"{node.op} reads what was not seen")
+        output = node.outputs[0] if node.outputs else ""
+        shape = tuple(self.values[output].shape) if output in self.values else None
+        if shape is None and output in self.graph.values:
+            declared = self.graph.values[output].shape
+            if declared is not None and None not in declared:
+                shape = tuple(int(d or 0) for d in declared)
+        constant = [self.constant(n) for n in node.inputs]
+        return Call(node, operands, constant, self.graph.channels, shape)
+
+    def constant(self, name: str) -> bool:
+        """Whether a value is a stored weight, or one that was only moved or recoded."""
+        return self.stored(name) is not None
+
+    def replay(self, change: Change | None = None) -> Array:
+        """The region's output with something changed: what the change reaches is computed, the rest was seen.
+
+        Without a change every node is computed that can be. Raises Unsupported.
+        """
+        fresh: dict[str, Array] = dict(change.arrays) if change else {}
+        edits = change.operations if change else {}
+        inside = edits.keys() <= set(self.region.nodes)
+        for node in self.nodes if inside else (*self.constant_nodes, *self.nodes):
+            touched = node.index in edits or any(name in fresh for name in node.inputs)
+            if change is not None and not touched:
+                continue
+            if not node.outputs or (change is not None and node.outputs[0] in change.arrays):
+                continue
+            try:
+                operation = read(self._call(node, fresh))
+                if node.index in edits:
+                    operation = edits[node.index](operation)
+                for place, name in enumerate(node.outputs if operation.kind == "split" else node.outputs[:1]):
+                    fresh[name] = compute(operation.with_settings(part=place) if place else operation)
+            except Unsupported:
+                if change is not None or node.outputs[0] not in self.values or node.outputs[0] == self.output:
+                    raise
+        if self.output not in fresh:
+            raise Unsupported("the change does not reach the output")
+        return fresh[self.output]
+
+
+_PRINCIPAL = (
+    "conv",
+    "conv_transpose",
+    "matmul",
+    "recurrent",
+    "attention",
+    "norm",
+    "resize",
+    "max_pool",
+    "avg_pool",
+    "softmax",
+    "depth_to_space",
+    "concat",
+    "pad",
+)
