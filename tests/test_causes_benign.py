@@ -8,7 +8,7 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cause_models import Net, image  # noqa: E402
-from test_causes_execution import X, scene  # noqa: E402
+from test_causes_execution import X, culprit  # noqa: E402
 from torch.overrides import _get_current_function_mode_stack  # noqa: E402
 
 import aligner  # noqa: E402
@@ -89,10 +89,10 @@ STEP = 2 / 255
 
 def test_what_eight_bits_cost():
     grid = (np.rint(np.tanh(X) / STEP) * STEP).astype(np.float32)
-    found = scene("tanh", np.tanh(X), grid, step=STEP)
+    found = culprit("tanh", np.tanh(X), grid, step=STEP)
     assert found[0].id == "quantization-expected", found
 
 
 def test_more_than_eight_bits_cost_is_not_called_expected():
     grid = (np.rint((np.tanh(X) + 0.05 * X) / STEP) * STEP).astype(np.float32)
-    assert "quantization-expected" not in [f.id for f in scene("tanh", np.tanh(X), grid, step=STEP)]
+    assert "quantization-expected" not in [f.id for f in culprit("tanh", np.tanh(X), grid, step=STEP)]

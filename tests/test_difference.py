@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from aligner.capture.profile import sketch
 from aligner.diff.difference import DifferenceAccumulator, difference
 from aligner.diff.statistics import StatisticsAccumulator, statistics
+from aligner.execution.profile import sketch
 from aligner.numerics.blocks import BLOCK
 from aligner.records.axis_order import to_candidate, to_reference
 from aligner.records.tensor import CapturedTensor

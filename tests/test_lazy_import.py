@@ -72,5 +72,5 @@ def test_help_answers_in_a_blink():
 
 
 def test_the_command_wins_over_the_room_of_its_name():
-    program = "import aligner; from aligner.capture import pool; aligner.compare; assert aligner.capture.__call__"
+    program = "import aligner; from aligner.execution import pool; aligner.compare; assert aligner.capture.__call__"
     subprocess.run([sys.executable, "-c", program], check=True)

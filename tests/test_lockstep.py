@@ -9,7 +9,7 @@ import pytest
 from marks import requires_onnx, requires_torch
 
 import aligner
-from aligner.capture.pool import TensorPool
+from aligner.execution.pool import TensorPool
 from aligner.records.alignment import Sketch
 from aligner.records.tensor import CapturedTensor
 
@@ -137,8 +137,8 @@ def test_what_outgrows_the_budget_waits_on_disk():
 
 
 def test_a_full_disk_is_told(monkeypatch):
-    from aligner.capture import scratch
     from aligner.errors import AlignerError
+    from aligner.execution import scratch
 
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
@@ -150,8 +150,8 @@ def test_a_full_disk_is_told(monkeypatch):
 
 
 def test_a_run_pauses_around_huge_tensors(monkeypatch):
-    from aligner.api import lockstep
-    from aligner.capture.profile import Profile
+    from aligner.execution import lockstep
+    from aligner.execution.profile import Profile
 
     monkeypatch.setattr(lockstep, "HUGE", 1000)
     sizes = {"x": 1, "a": 2, "b": 500, "c": 3, "d": 4, "e": 400}

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from graph_factory import GraphBuilder
 
-from aligner.capture.saturation import Grids
 from aligner.diff.difference import difference
+from aligner.execution.saturation import Grids
 from aligner.judgement.conclusion import conclude
 from aligner.judgement.tolerance import bound, region_numbers, unit
 from aligner.judgement.verdicts import Rules, judge

@@ -13,25 +13,25 @@ from aligner.adapters.base import OpenOptions
 from aligner.alignment.engine import align
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import read_mapping, resolve
-from aligner.api import memory
-from aligner.api.clock import Clock
 from aligner.api.concluding import Concluding
-from aligner.api.fed_values import fed_pairs
 from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
-from aligner.api.lockstep import Lockstep, expected_profile
 from aligner.api.notebook_progress import NotebookProgress
 from aligner.api.observer_effect import ObserverEffect
-from aligner.api.opening import Model, open_both, target_name
 from aligner.api.options import CompareOptions, Local, check
-from aligner.api.passes import Passes
 from aligner.api.probing import Targets, probed
-from aligner.api.repetition import disturbed
 from aligner.api.result import Result
-from aligner.api.side import OpenSide
-from aligner.api.untouched import Answer, Untouched
-from aligner.capture.profile import Survey, profile
 from aligner.errors import ComparisonError, RehearsalError
+from aligner.execution import memory
+from aligner.execution.clock import Clock
+from aligner.execution.fed_values import fed_pairs
+from aligner.execution.lockstep import Lockstep, expected_profile
+from aligner.execution.opening import Model, open_both, target_name
+from aligner.execution.passes import Passes
+from aligner.execution.profile import Survey, profile
+from aligner.execution.repetition import disturbed
+from aligner.execution.side import OpenSide
+from aligner.execution.untouched import Answer, Untouched
 from aligner.inputs import PreparedFeeds, Preprocessing
 from aligner.judgement.verdicts import doubtful
 from aligner.records import progress

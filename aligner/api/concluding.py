@@ -8,19 +8,19 @@ from typing import Any
 
 from aligner.alignment.saved_mapping import spelled
 from aligner.api import noise_floor, summary
-from aligner.api.clock import Clock
 from aligner.api.continued import continued
 from aligner.api.explanation import Explanation
 from aligner.api.frozen_noise import frozen_outputs
 from aligner.api.noise_floor import Floor
 from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.options import CompareOptions
-from aligner.api.passes import Passes
-from aligner.api.repetition import disturbed
-from aligner.api.side import OpenSide
 from aligner.causes.context import Survey
 from aligner.causes.global_causes import find_whole
 from aligner.errors import listing
+from aligner.execution.clock import Clock
+from aligner.execution.passes import Passes
+from aligner.execution.repetition import disturbed
+from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
 from aligner.judgement.borderline import unseen
 from aligner.judgement.conclusion import conclude

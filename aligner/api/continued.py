@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aligner.api.side import OpenSide
+from aligner.execution.side import OpenSide
 from aligner.records.alignment import Sketch
 from aligner.records.comparison import Pair
 from aligner.records.measurement import Measured

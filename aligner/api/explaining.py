@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aligner.api.clock import Clock
 from aligner.api.dissecting import dissections
-from aligner.api.evidence import gather
 from aligner.api.explanation import Explanation
-from aligner.api.passes import Passes
-from aligner.api.previewing import previews
-from aligner.api.side import OpenSide
 from aligner.api.weighing import tally
 from aligner.causes.context import Survey
 from aligner.causes.search import find_causes
+from aligner.execution.clock import Clock
+from aligner.execution.evidence import gather
+from aligner.execution.passes import Passes
+from aligner.execution.previewing import previews
+from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Pair

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from aligner.api.lockstep import expected_profile
-from aligner.api.opening import side_info
 from aligner.api.probing import Alter, UnchangedError
-from aligner.api.side import OpenSide
 from aligner.errors import AlignerError, ModelExecutionError
+from aligner.execution.lockstep import expected_profile
+from aligner.execution.opening import side_info
+from aligner.execution.side import OpenSide
 from aligner.inputs import InputItem, PreparedFeeds, Preprocessing, SideInfo, prepare_feeds
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aligner.api.injected_run import InjectedRun
-from aligner.api.passes import Passes
-from aligner.api.side import OpenSide
 from aligner.diff.difference import difference
+from aligner.execution.injected_run import InjectedRun
+from aligner.execution.passes import Passes
+from aligner.execution.side import OpenSide
 from aligner.judgement.verdicts import Judgement
 from aligner.records.axis_order import to_reference
 from aligner.records.difference import Difference

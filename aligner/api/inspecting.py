@@ -7,8 +7,8 @@ from typing import Any
 
 from aligner.adapters.base import OpenOptions
 from aligner.api.given_inputs import input_items
-from aligner.api.opening import open_side, side_info
 from aligner.errors import InputError
+from aligner.execution.opening import open_side, side_info
 from aligner.inputs import Preprocessing, prepare_feeds
 from aligner.records.graph import Graph, Signature
 

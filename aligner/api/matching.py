@@ -13,14 +13,15 @@ from aligner.alignment.engine import METHODS, align
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import read_mapping, resolve
 from aligner.alignment.saved_mapping import spelled
-from aligner.api import memory, summary
-from aligner.api.fed_values import fed_pairs, unfed_pairs
+from aligner.api import summary
 from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
-from aligner.api.opening import open_side
-from aligner.api.side import OpenSide
-from aligner.capture.profile import profile
 from aligner.errors import ComparisonError, InputError
+from aligner.execution import memory
+from aligner.execution.fed_values import fed_pairs, unfed_pairs
+from aligner.execution.opening import open_side
+from aligner.execution.profile import profile
+from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds, Preprocessing
 from aligner.records import progress
 from aligner.records.alignment import Alignment, PairedValues

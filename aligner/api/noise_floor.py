@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from aligner.api.passes import Passes
-from aligner.api.repetition import unsteady, varying_nodes
-from aligner.api.side import OpenSide
-from aligner.capture.pool import TensorPool
 from aligner.errors import AlignerError
+from aligner.execution.passes import Passes
+from aligner.execution.pool import TensorPool
+from aligner.execution.repetition import unsteady, varying_nodes
+from aligner.execution.side import OpenSide
 from aligner.judgement.ill_conditioned import nearer
 from aligner.judgement.verdicts import Judgement, in_doubt
 from aligner.records import progress

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.registry import open_model
-from aligner.api.determinism import seed_everything
-from aligner.api.side import OpenSide
 from aligner.diff.difference import difference
 from aligner.errors import AlignerError
+from aligner.execution.determinism import seed_everything
+from aligner.execution.side import OpenSide
 from aligner.records.axis_order import to_reference
 from aligner.records.comparison import Finding, Pair
 from aligner.records.difference import Difference

@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
-from aligner.api.opening import open_side
-from aligner.api.side import OpenSide
 from aligner.errors import AlignerError, InputError, ModelExecutionError
+from aligner.execution.opening import open_side
+from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds, SideInfo
 from aligner.judgement.second_input import Variant, told_apart
 from aligner.judgement.written_sizes import written_sizes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aligner.api.side import OpenSide
 from aligner.errors import listing
+from aligner.execution.side import OpenSide
 from aligner.judgement.verdicts import Judgement
 from aligner.records.alignment import Alignment, Region
 from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired

@@ -10,12 +10,12 @@ from typing import Any
 from aligner.alignment.engine import align
 from aligner.alignment.fingerprint import Fingerprint, fingerprint
 from aligner.alignment.weight_audit import audit, unfolded
-from aligner.api.fed_values import fed_pairs, unfed_pairs
 from aligner.api.given_inputs import input_items
 from aligner.api.matching import MatchOptions, feed, opened, read_static
-from aligner.api.side import OpenSide
 from aligner.api.weight_places import Misplaced, misplaced, same_outputs
 from aligner.errors import AlignerError, ComparisonError, listing
+from aligner.execution.fed_values import fed_pairs, unfed_pairs
+from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
 from aligner.records import progress
 from aligner.records.alignment import Alignment

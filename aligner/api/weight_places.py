@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 from aligner.alignment.fingerprint import EXACT, ROUNDED, fingerprint, fingerprint_of
 from aligner.alignment.skeleton import read
 from aligner.alignment.weight_relation import CAST, NARROW, Numbers, relate
-from aligner.api.side import OpenSide
 from aligner.causes.weight_cause import versions
 from aligner.causes.weight_order import moved
+from aligner.execution.side import OpenSide
 from aligner.numerics import relations
 from aligner.operations.operation import Unsupported
 from aligner.records.alignment import Alignment, PairedValues, Region

@@ -71,7 +71,7 @@ def cli() -> None:
 def compare(reference: str, candidate: str, **given: Any) -> int:
     """Compare two forms of one model, tensor by tensor."""
     from aligner.api.comparing import CompareOptions, run_comparison
-    from aligner.api.memory import keep_pages
+    from aligner.execution.memory import keep_pages
 
     options = CompareOptions(
         atol=given["atol"],

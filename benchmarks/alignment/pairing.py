@@ -12,7 +12,7 @@ import numpy as np
 
 from aligner.alignment.compatibility import agree
 from aligner.api.matching import MatchOptions, opened, paired
-from aligner.api.passes import Passes
+from aligner.execution.passes import Passes
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.measurement import Measured
 

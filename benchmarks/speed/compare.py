@@ -17,7 +17,7 @@ from benchmarks.speed.stopwatch import timed
 def main():
     """The command line of this module."""
     reference, candidate, file, *rest = sys.argv[1:]
-    from aligner.api.memory import keep_pages
+    from aligner.execution.memory import keep_pages
 
     keep_pages()
     import_frameworks((reference, candidate))

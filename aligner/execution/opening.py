@@ -11,8 +11,8 @@ from threading import Thread
 
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.registry import import_framework, open_model, opens_aside
-from aligner.api.side import OpenSide
 from aligner.errors import AlignerError
+from aligner.execution.side import OpenSide
 from aligner.inputs import SideInfo
 from aligner.records import progress
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aligner.api.side import OpenSide
+from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
 from aligner.records.graph import Graph
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from aligner.capture.pool import TensorPool
+from aligner.execution.pool import TensorPool
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.graph import Quantization
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from aligner.capture.injection import Perturbation
+    from aligner.execution.injection import Perturbation
     from aligner.records.graph import Quantization
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aligner.adapters.stream import ahead, is_huge, leeway
-from aligner.api.determinism import seed_everything
 from aligner.errors import ModelError, ModelExecutionError, listing
+from aligner.execution.determinism import seed_everything
 from aligner.inputs.layouts import shape_text
 from aligner.records import progress
 from aligner.records.comparison import ModelSummary
@@ -20,7 +20,7 @@ from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     from aligner.adapters.base import Feeds, Injection, Session
-    from aligner.capture.profile import Profile
+    from aligner.execution.profile import Profile
 
 
 @dataclass(slots=True)

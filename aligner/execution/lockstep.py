@@ -15,11 +15,11 @@ from contextlib import ExitStack, closing
 from typing import TypeVar
 
 from aligner.adapters.stream import HUGE, Run, ahead, leeway
-from aligner.api.injected_run import InjectedRun, Local
-from aligner.api.passes import Passes
-from aligner.api.side import OpenSide
-from aligner.capture.pool import TensorPool
-from aligner.capture.profile import Profile, Survey
+from aligner.execution.injected_run import InjectedRun, Local
+from aligner.execution.passes import Passes
+from aligner.execution.pool import TensorPool
+from aligner.execution.profile import Profile, Survey
+from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.graph import Graph
@@ -50,7 +50,7 @@ def expected_profile(graph: Graph) -> Profile | None:
 
 
 def _bytes(one: Sketch) -> int:
-    from aligner.capture.injection import numpy_dtype
+    from aligner.execution.injection import numpy_dtype
 
     dtype = numpy_dtype(one.dtype)
     return one.size * (dtype.itemsize if dtype is not None else 4)

@@ -7,16 +7,16 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from aligner.api.side import OpenSide
-from aligner.capture.injection import ReferenceInjection
-from aligner.capture.pool import TensorPool
+from aligner.execution.injection import ReferenceInjection
+from aligner.execution.pool import TensorPool
+from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.alignment import PairedValues
 from aligner.records.axis_order import to_candidate
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from aligner.capture.injection import Perturbation
+    from aligner.execution.injection import Perturbation
 
 Local = tuple[str, CapturedTensor, CapturedTensor]
 """A candidate value, its tensor, the reference's."""

@@ -13,13 +13,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aligner.adapters.stream import Run, ahead, is_huge, leeway
-from aligner.api.injected_run import InjectedRun, Local
-from aligner.api.side import OpenSide
-from aligner.capture.perturbation import rounding_units
-from aligner.capture.pool import TensorPool
-from aligner.capture.saturation import Grids
 from aligner.diff.difference import difference
 from aligner.diff.statistics import EXACT_UNIQUE, statistics, with_estimate
+from aligner.execution.injected_run import InjectedRun, Local
+from aligner.execution.perturbation import rounding_units
+from aligner.execution.pool import TensorPool
+from aligner.execution.saturation import Grids
+from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.axis_order import fits, to_reference
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aligner.capture.injection import Perturbation
+    from aligner.execution.injection import Perturbation
 
     Array = NDArray[np.generic]
 

@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from aligner.api.side import OpenSide
+from aligner.execution.side import OpenSide
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:

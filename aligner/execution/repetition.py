@@ -6,9 +6,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import replace
 
-from aligner.api.side import OpenSide
-from aligner.capture.profile import profile, sketch
 from aligner.errors import listing
+from aligner.execution.profile import profile, sketch
+from aligner.execution.side import OpenSide
 from aligner.records.graph import Node
 from aligner.records.tensor import CapturedTensor
 

@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from aligner.api.passes import Passes
-from aligner.api.side import OpenSide
-from aligner.capture.injection import ReferenceInjection
+from aligner.execution.injection import ReferenceInjection
+from aligner.execution.passes import Passes
+from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
 from aligner.records.axis_order import to_candidate
 from aligner.records.measurement import Measured

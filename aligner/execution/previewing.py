@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from aligner.api.passes import Passes
 from aligner.diff.preview import preview
+from aligner.execution.passes import Passes
 from aligner.records import progress
 from aligner.records.comparison import Pair
 from aligner.records.preview import Preview
