@@ -85,7 +85,8 @@ class Operation:
 
 
 Reader = Callable[[Call], Operation]
-Computer = Callable[[Operation], "Array"]
+Computer = Callable[[Operation], "Array | tuple[Array, ...]"]
+"""Several results where the operation has several."""
 
 _READERS: dict[str, Reader] = {}
 _COMPUTERS: dict[str, Computer] = {}
@@ -124,7 +125,12 @@ def read(call: Call) -> Operation:
 
 
 def compute(operation: Operation) -> Array:
-    """Evaluate in the wider of float32 and the operands' own dtype; raises Unsupported where settings make no sense."""
+    """The first result, in the wider of float32 and the operands' own dtype; raises as ``results`` does."""
+    return results(operation)[0]
+
+
+def results(operation: Operation) -> tuple[Array, ...]:
+    """Every result that is known here, in order; raises Unsupported where settings make no sense."""
     import numpy as np
 
     from aligner.operations.kernels.activation import FUSED
@@ -132,17 +138,16 @@ def compute(operation: Operation) -> Array:
     computer = _COMPUTERS.get(operation.kind)
     if computer is None:
         raise Unsupported(operation.kind)
+    fused = operation.settings.get("fused_activation") or "none"
+    if fused not in FUSED:
+        raise Unsupported(fused)
     try:
         with np.errstate(all="ignore"):
-            result = computer(operation)
-            fused = operation.settings.get("fused_activation")
-            if fused:
-                if fused not in FUSED:
-                    raise Unsupported(fused)
-                result = FUSED[fused](result)
+            found = computer(operation)
+            first, *others = found if isinstance(found, tuple) else (found,)
+            return (FUSED[fused](first), *others)
     except (ValueError, IndexError, TypeError, ZeroDivisionError, KeyError, OverflowError, MemoryError) as exc:
         raise Unsupported(f"{operation.kind}: {exc}") from exc
-    return result
 
 
 def wide(array: Array) -> Array:

@@ -7,18 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.kernels import (  # noqa: F401 - importing a module registers what it computes
-    activation,
-    arithmetic,
-    attending,
-    convolution,
-    moving,
-    normalising,
-    pooling,
-    recurrence,
-    resizing,
-)
-from aligner.operations.operation import Call, Operation, Unsupported, compute, read
+from aligner.operations.operation import Call, Operation, Unsupported, compute, read, results
 from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
 
@@ -241,8 +230,7 @@ class RegionSide:
                 operation = read(self._call(node, fresh))
                 if node.index in edits:
                     operation = edits[node.index](operation)
-                for place, name in enumerate(node.outputs if operation.kind == "split" else node.outputs[:1]):
-                    fresh[name] = compute(operation.with_settings(part=place) if place else operation)
+                fresh.update(zip(node.outputs, results(operation), strict=False))
             except Unsupported:
                 if change is not None or node.outputs[0] not in self.values or node.outputs[0] == self.output:
                     raise

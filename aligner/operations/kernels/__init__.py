@@ -1,1 +1,25 @@
-"""Recompute a node from its neutral kind, settings and parameters, with numpy alone."""
+"""Recompute an operation from its kind, settings and parameters; importing this package registers every kernel."""
+
+from aligner.operations.kernels import (
+    activation,
+    arithmetic,
+    attending,
+    convolution,
+    moving,
+    normalising,
+    pooling,
+    recurrence,
+    resizing,
+)
+
+__all__ = [
+    "activation",
+    "arithmetic",
+    "attending",
+    "convolution",
+    "moving",
+    "normalising",
+    "pooling",
+    "recurrence",
+    "resizing",
+]

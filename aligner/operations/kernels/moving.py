@@ -114,7 +114,7 @@ def cut(operation: Operation) -> Array:
 
 @reads("split")
 def read_split(call: Call) -> Operation:
-    """Parts as long as the first one was seen to be; settings axis, length, drop (without the axis), part."""
+    """Parts as long as the first one was seen to be; settings axis, sizes, drop (without the axis)."""
     x, axis = call.need(0), call.attributes.get("axis", call.attributes.get("dim", 0))
     if not isinstance(axis, int) or call.shape is None or not x.ndim or not x.ndim - len(call.shape) <= 1:
         raise Unsupported(call.node.op)
@@ -122,23 +122,17 @@ def read_split(call: Call) -> Operation:
     length = 1 if drop else call.shape[axis]
     if not length or math.ceil(x.shape[axis] / length) != len(call.node.outputs):
         raise Unsupported(call.node.op)
-    return Operation("split", {"axis": axis, "length": length, "drop": drop, "part": 0}, (x,))
+    return Operation("split", {"axis": axis, "sizes": (length,) * len(call.node.outputs), "drop": drop}, (x,))
 
 
 @computes("split")
-def take_part(operation: Operation) -> Array:
-    """One part of those that the operation makes."""
+def split(operation: Operation) -> tuple[Array, ...]:
+    """Every part in order, the last one as long as what is left."""
     import numpy as np
 
-    settings = operation.settings
-    axis, begin = settings["axis"], settings["part"] * settings["length"]
-    x = operation.data[0]
-    if settings["drop"]:
-        dropped: Array = np.moveaxis(x, axis, 0)[begin]
-        return dropped
-    place: Any = (*(slice(None),) * axis, slice(begin, begin + settings["length"]))
-    part: Array = x[place]
-    return part
+    axis, sizes = operation.settings["axis"], operation.settings["sizes"]
+    parts = np.split(operation.data[0], np.cumsum(sizes)[:-1], axis=axis)
+    return tuple(part.squeeze(axis) for part in parts) if operation.settings["drop"] else tuple(parts)
 
 
 @reads("transpose")
