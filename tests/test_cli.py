@@ -384,10 +384,14 @@ def test_capture_stands_on_either_side(align, tmp_path, model, suffix):
     assert abs(report["first_divergence"]["local"]["max_abs"] - 0.25) < 1e-4
     outcome, report = align.json("compare", "models.py:wrong_narrow", recording)
     assert outcome.code == 1, outcome
+    assert report["first_divergence"]["reference"]["scope"].endswith("narrow")
+    assert abs(report["first_divergence"]["local"]["max_abs"] - 0.25) < 1e-4
+    assert [pair["verdict"] for pair in report["pairs"]].count("introduced") == 1
+    assert any("the candidate is a recording" in note for note in report["notes"])
+    outcome, report = align.json("compare", recording, recording)
+    assert outcome.code == 0
     assert all(pair["local"] is None for pair in report["pairs"])
     assert any("estimate" in note for note in report["notes"])
-    outcome, _ = align.json("compare", recording, recording)
-    assert outcome.code == 0
     assert align("inspect", recording).code == 0
 
 

@@ -49,6 +49,9 @@ class Session(ABC):
 
     framework: ClassVar[str]
     can_inject: ClassVar[bool] = True
+    computes_for_others: bool = False
+    """Whether a session that cannot compute has the model at hand that it was recorded from: injected runs are that
+    model's, so that another recording can be held against its nodes."""
     runs_concurrently: ClassVar[bool] = True
     """Whether a run may begin before another of the same session has ended."""
     reads_statically: ClassVar[bool] = False

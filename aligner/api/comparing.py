@@ -25,6 +25,7 @@ from aligner.errors import ComparisonError, RehearsalError
 from aligner.execution import memory
 from aligner.execution.clock import Clock
 from aligner.execution.fed_values import fed_pairs
+from aligner.execution.injected_run import computing_side
 from aligner.execution.lockstep import Lockstep, expected_profile
 from aligner.execution.opening import Model, open_both, target_name
 from aligner.execution.passes import Passes
@@ -201,7 +202,7 @@ class _Comparing:
         return passes, alignment
 
     def _measures_local(self) -> bool:
-        return self._options.local != "never" and self._candidate.session.can_inject
+        return self._options.local != "never" and computing_side(self._reference, self._candidate) is not None
 
     def _passes(self, alignment: Alignment) -> Passes:
         return Passes(self._reference, self._candidate, alignment.pairs, self._options.atol, self._options.rtol)
@@ -220,7 +221,7 @@ class _Comparing:
         memory.give_back()
         passes = self._passes(alignment)
         session = self._candidate.session
-        local = self._measures_local() and session.runs_concurrently
+        local = self._measures_local() and session.can_inject and session.runs_concurrently
         with self._clock.phase("lockstep"):
             limit = self._options.memory_limit
             budget, sides = memory.keep_budget(limit) // 2, (self._reference, self._candidate)
@@ -295,19 +296,24 @@ class _Comparing:
         return alignment
 
     def _local(self, passes: Passes, measure: Callable[[], None]) -> None:
-        session = self._candidate.session
         if self._options.local == "never":
             self._notes.append("local errors were not measured (--local never): locations are estimates")
             return
-        if not session.can_inject:
+        computing = passes.computing
+        if computing is None:
             if self._options.local == "always":
                 raise ComparisonError(
-                    f"local errors cannot be measured on {self._candidate.path}",
-                    found=f"a {session.framework}, into which nothing can be injected",
-                    hint="compare with the model itself as candidate, or use --local auto",
+                    f"local errors cannot be measured between {self._reference.path} and {self._candidate.path}",
+                    found="two recordings, into which nothing can be injected",
+                    hint="compare with the model itself on one side, name it with --dump-of, or use --local auto",
                 )
-            self._notes.append("nothing can be injected into the candidate: locations are estimates")
+            self._notes.append("neither side is a model that can run: locations are estimates")
             return
+        if computing == 0:
+            self._notes.append(
+                "the candidate is a recording: local errors are what the reference's nodes give for the recorded "
+                "tensors; what was not recorded, the reference computes from the nearest recorded ones"
+            )
         measure()
         graphs = self._reference.graph, self._candidate.graph
         passes.noise(doubtful(graphs, list(passes.measured.values())))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +9,6 @@ from aligner.execution.injection import ReferenceInjection
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
-from aligner.records.axis_order import to_candidate
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import in_order
 from aligner.regions.region_side import Evidence
@@ -30,8 +28,9 @@ _BYTES = 1 << 29
 def gather(reference: OpenSide, candidate: OpenSide, passes: Passes, guilty: Sequence[Measured]) -> dict[str, Evidence]:
     """Candidate value → evidence, for the first culprits that fit into memory; one more run of each side.
 
-    Where nothing can be injected, the candidate's own tensors stand in; they prove something only about culprits whose
-    inputs agree.
+    The side that computes does so on the other's tensors: the candidate on the reference's, or, against a recording,
+    the reference on the recorded ones. Where neither can, both stand with their own, which prove something only about
+    culprits whose inputs agree.
     """
     chosen = _chosen(reference, candidate, guilty)
     if not chosen:
@@ -40,12 +39,15 @@ def gather(reference: OpenSide, candidate: OpenSide, passes: Passes, guilty: Seq
     for item in chosen:
         for side, opened in enumerate((reference, candidate)):
             wanted[side] |= _values(opened, item.pair, side)
-    left = {tensor.value: tensor for tensor in reference.replay(sorted(wanted[0])) if tensor.occurrence == 0}
-    right, handed = _local(candidate, passes, wanted[1])
+    sides, host = (reference, candidate), passes.computing
+    shown = [_own(side, wanted[number]) if number != host else {} for number, side in enumerate(sides)]
+    handed: list[Mapping[str, Array]] = [{}, {}]
+    if host is not None:
+        shown[host], handed[host] = _local(sides, passes, host, wanted[host])
     return {
         item.pair.candidate: evidence
         for item in chosen
-        if (evidence := _evidence(item.pair, left, right, handed)) is not None
+        if (evidence := _evidence(item.pair, (shown[0], shown[1]), handed)) is not None
     }
 
 
@@ -103,25 +105,19 @@ class _Remembering(Mapping[str, "Array"]):
         return value in self._injection
 
 
+def _own(side: OpenSide, wanted: set[str]) -> dict[str, CapturedTensor]:
+    return {tensor.value: tensor for tensor in side.replay(sorted(wanted)) if tensor.occurrence == 0}
+
+
 def _local(
-    candidate: OpenSide, passes: Passes, wanted: set[str]
+    sides: tuple[OpenSide, OpenSide], passes: Passes, host: int, wanted: set[str]
 ) -> tuple[dict[str, CapturedTensor], Mapping[str, Array]]:
-    """What the candidate computes from the reference's tensors, and those tensors as its nodes read them."""
-    if not candidate.session.can_inject:
-        return {tensor.value: tensor for tensor in candidate.replay(sorted(wanted)) if tensor.occurrence == 0}, {}
-    injectable = passes.injectable()
-    pool = passes.pool(Counter(pair.reference for pair in injectable.values()))
-    assert candidate.profile is not None
-    plain = ReferenceInjection(
-        pool,
-        injectable,
-        candidate.profile.sketches,
-        {v: candidate.graph.values[v].quantization for v in injectable if v in candidate.graph.values},
-        lambda array, pair, shape: to_candidate(array, pair.axes, shape),
-    )
-    injection = _Remembering(plain, wanted, candidate)
+    """What a side computes from the other's tensors, and those tensors as its nodes read them."""
+    injected = passes.injected_run(None, ())
+    pool = passes.pool(injected.uses(), 1 - host)
+    injection = _Remembering(injected.injection(pool), wanted, sides[host])
     try:
-        run = candidate.run(sorted(wanted), injection, phase="looking closely at the culprits")
+        run = sides[host].run(sorted(wanted), injection, phase="looking closely at the culprits")
         return {tensor.value: tensor for tensor in run if tensor.occurrence == 0}, injection.handed
     finally:
         pool.close()
@@ -129,21 +125,23 @@ def _local(
 
 def _evidence(
     pair: PairedValues,
-    left: Mapping[str, CapturedTensor],
-    right: Mapping[str, CapturedTensor],
-    handed: Mapping[str, Array],
+    shown: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
+    handed: Sequence[Mapping[str, Array]],
 ) -> Evidence | None:
-    if pair.reference not in left or pair.candidate not in right:
+    if pair.reference not in shown[0] or pair.candidate not in shown[1]:
         return None
-    expected, found = left[pair.reference].real(), right[pair.candidate].real()
-    read = {name: handed[name] for name in pair.candidate_region.inputs if name in handed}
+    expected, found = shown[0][pair.reference], shown[1][pair.candidate]
+    regions = pair.reference_region, pair.candidate_region
+    real = [
+        {name: tensor.real() for name, tensor in tensors.items()}
+        | {name: read[name] for name in region.inputs if name in read}
+        for tensors, read, region in zip(shown, handed, regions, strict=True)
+    ]
+    wanted = expected.real()
     return Evidence(
-        expected=expected,
-        found=in_order(found, pair.axes, expected.shape),
-        values=(
-            {name: tensor.real() for name, tensor in left.items()},
-            {name: tensor.real() for name, tensor in right.items()} | read,
-        ),
-        dtype=left[pair.reference].dtype,
-        found_dtype=right[pair.candidate].dtype,
+        expected=wanted,
+        found=in_order(found.real(), pair.axes, wanted.shape),
+        values=(real[0], real[1]),
+        dtype=expected.dtype,
+        found_dtype=found.dtype,
     )

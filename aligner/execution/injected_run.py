@@ -1,4 +1,4 @@
-"""A run of the candidate in which every paired tensor is replaced by the reference's."""
+"""A run of one side in which every paired tensor is replaced by the other's."""
 
 from __future__ import annotations
 
@@ -12,20 +12,34 @@ from aligner.execution.pool import TensorPool
 from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.alignment import PairedValues
-from aligner.records.axis_order import to_candidate
+from aligner.records.axis_order import to_candidate, to_reference
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from aligner.execution.injection import Perturbation
 
 Local = tuple[str, CapturedTensor, CapturedTensor]
 """A candidate value, its tensor, the reference's."""
 
 
+def computing_side(reference: OpenSide, candidate: OpenSide) -> int | None:
+    """Which side's nodes can be run on the other's tensors: the candidate's (1), the reference's (0), neither's.
+
+    A recording computes nothing; the reference's nodes then say what the recorded ones should have given.
+    """
+    if candidate.session.can_inject:
+        return 1
+    return 0 if reference.session.can_inject or reference.session.computes_for_others else None
+
+
 class InjectedRun:
     """Yields those of the pairs that are shown.
 
-    ``injectable`` and ``shown`` are pairs by candidate value. Iterating runs the reference alongside.
+    ``injectable`` and ``shown`` are pairs by candidate value. Iterating runs both sides: the one that gives tensors,
+    as far as it is asked, and the one that computes with them.
     """
 
     def __init__(
@@ -38,42 +52,72 @@ class InjectedRun:
     ) -> None:
         assert candidate.profile is not None
         seen = candidate.profile.sketches  # a graph also lists what no run shows, such as the body of a loop
-        self._reference, self._candidate, self._sketches = reference, candidate, seen
-        self._injectable, self._perturbation = injectable, perturbation
+        self._sides, self._perturbation = (reference, candidate), perturbation
+        self.computing = computing_side(reference, candidate)
+        self._injectable = {_of(pair, self._host): pair for pair in reversed(list(injectable.values()))}
         self.shown = {value: pair for value, pair in shown.items() if value in seen and pair.note is None}
 
+    @property
+    def _host(self) -> int:
+        return 1 if self.computing is None else self.computing
+
     def uses(self) -> Counter[str]:
-        """How often the run asks for each of the reference's tensors."""
-        return Counter(pair.reference for pairs in (self._injectable, self.shown) for pair in pairs.values())
+        """How often the run asks for each tensor of the side that gives."""
+        giver = 1 - self._host
+        return Counter(_of(pair, giver) for pairs in (self._injectable, self.shown) for pair in pairs.values())
 
     def __iter__(self) -> Iterator[Local]:
         uses = self.uses()
-        pool = TensorPool(self._reference.replay(list(uses)), uses)
+        pool = TensorPool(self._sides[1 - self._host].replay(list(uses)), uses)
         try:
             yield from self.over(pool)
         finally:
             pool.close()
 
-    def over(self, pool: TensorPool) -> Generator[Local]:
-        """The same with the reference's tensors from a pool that others use as well."""
-        values = self._candidate.graph.values
-        injection = ReferenceInjection(
+    def injection(self, pool: TensorPool) -> ReferenceInjection:
+        """What the computing side sees in place of its own tensors."""
+        host = self._sides[self._host]
+        assert host.profile is not None
+        values = host.graph.values
+        return ReferenceInjection(
             pool,
             self._injectable,
-            self._sketches,
+            host.profile.sketches,
             {value: values[value].quantization for value in self._injectable if value in values},
-            lambda array, pair, shape: to_candidate(array, pair.axes, shape),
+            _to_candidate if self._host else _to_reference,
             self._perturbation,
+            giver=1 - self._host,
         )
-        stream = self._candidate.run(list(self.shown), injection, phase="measuring local errors")
+
+    def over(self, pool: TensorPool) -> Generator[Local]:
+        """The same with the given tensors from a pool that others use as well."""
+        host, giver = self._host, 1 - self._host
+        wanted: dict[str, list[str]] = {}
+        for value, pair in self.shown.items():
+            wanted.setdefault(_of(pair, host), []).append(value)
+        stream = self._sides[host].run(list(wanted), self.injection(pool), phase="measuring local errors")
         done = itertools.count()
         for tensor in stream:  # not enumerate, which holds on to what it gave last
-            progress.advance(next(done), len(self.shown))
-            pair = self.shown.get(tensor.value)
-            expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
-            shown = [(tensor.value, tensor, expected)] if expected is not None else []
-            occurrence = tensor.occurrence
-            del tensor, expected  # else they would live until the next ones are there
-            if pair is not None and shown:
-                yield shown.pop()
-                pool.release(pair.reference, occurrence)
+            progress.advance(next(done), len(wanted))
+            shown, occurrence, other = [], tensor.occurrence, None
+            for value in wanted.get(tensor.value, ()):
+                other = pool.get(_of(self.shown[value], giver), occurrence)
+                if other is not None:
+                    shown.append((value, tensor, other) if host else (value, other, tensor))
+            del tensor, other  # else they would live until the next ones are there
+            while shown:
+                source = _of(self.shown[shown[0][0]], giver)
+                yield shown.pop(0)
+                pool.release(source, occurrence)
+
+
+def _of(pair: PairedValues, side: int) -> str:
+    return (pair.reference, pair.candidate)[side]
+
+
+def _to_candidate(array: NDArray[np.generic], pair: PairedValues, shape: tuple[int, ...]) -> NDArray[np.generic] | None:
+    return to_candidate(array, pair.axes, shape)
+
+
+def _to_reference(array: NDArray[np.generic], pair: PairedValues, shape: tuple[int, ...]) -> NDArray[np.generic] | None:
+    return to_reference(array, pair.axes, shape)

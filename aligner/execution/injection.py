@@ -1,4 +1,4 @@
-"""The reference's tensors as the candidate wants them: its axis order, its dtype, its quantisation; fetched lazily."""
+"""One side's tensors as the other wants them: its axis order, its dtype, its quantisation; fetched lazily."""
 
 from __future__ import annotations
 
@@ -19,7 +19,11 @@ if TYPE_CHECKING:
 
 
 class ReferenceInjection(Mapping[str, "Array"]):
-    """Candidate value id → the reference's tensor for it. Reading an entry may run the reference up to it."""
+    """Value id of the side that computes → the other side's tensor for it; reading one may run that side up to it.
+
+    ``pairs`` and ``sketches`` are by value of the side that computes; the pool holds tensors of side ``giver``: the
+    reference (0), unless it is the reference that computes, on what a recording holds.
+    """
 
     def __init__(
         self,
@@ -29,7 +33,10 @@ class ReferenceInjection(Mapping[str, "Array"]):
         quantization: Mapping[str, Quantization | None],
         convert: Convert,
         perturbation: Perturbation | None = None,
+        *,
+        giver: int = 0,
     ) -> None:
+        self._giver = giver
         self._pool = pool
         self._pairs = pairs
         self._sketches = sketches
@@ -41,12 +48,13 @@ class ReferenceInjection(Mapping[str, "Array"]):
         import numpy as np
 
         pair = self._pairs[value]
-        tensor = self._pool.get(pair.reference)
+        source = (pair.reference, pair.candidate)[self._giver]
+        tensor = self._pool.get(source)
         if tensor is None:
             raise KeyError(value)
         sketch = self._sketches[value]
         array = self._convert(tensor.real(), pair, sketch.shape)
-        self._pool.release(pair.reference)
+        self._pool.release(source)
         if array is None:
             raise KeyError(value)
         quantization = self._quantization.get(value)

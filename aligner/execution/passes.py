@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aligner.adapters.stream import Run, ahead, is_huge, leeway
 from aligner.diff.difference import difference
 from aligner.diff.statistics import EXACT_UNIQUE, statistics, with_estimate
-from aligner.execution.injected_run import InjectedRun, Local
+from aligner.execution.injected_run import InjectedRun, Local, computing_side
 from aligner.execution.perturbation import rounding_units
 from aligner.execution.pool import TensorPool
 from aligner.execution.saturation import Grids
@@ -130,6 +130,11 @@ class Passes:
                 candidate_statistics=statistics(found, unique=True),
             )
 
+    @property
+    def computing(self) -> int | None:
+        """Which side's nodes run on the other's tensors; None where neither's can."""
+        return computing_side(self._reference, self._candidate)
+
     def begin_local(self) -> Run[Local] | None:
         """What ``local`` measures, on its way already; None where other runs have to end first."""
         if not (_is_kept(self._reference) and _is_kept(self._candidate) and self._candidate.room):
@@ -142,9 +147,9 @@ class Passes:
     def local(self, run: Iterator[Local] | None = None) -> None:
         """The candidate with every paired tensor replaced by the reference's: what each node does wrong itself.
 
-        ``run`` is one that has begun.
+        Against a recording it is the reference that runs on the recorded tensors. ``run`` is one that has begun.
         """
-        if not self._candidate.session.can_inject:
+        if self.computing is None:
             return
         for value, tensor, expected in run or self.injected_run():
             self.take_local(value, expected, tensor)
@@ -153,7 +158,8 @@ class Passes:
         """Measure what a node does wrong itself, within what both sides' quantisation can hold."""
         reference, left_out = self._grids[1].clipped(expected.real(), found)
         held, beyond = self._grids[0].clipped(found.real(), expected)
-        known = self._known(self._reference, expected) if reference is expected.array else None  # else it was cut off
+        own = self.computing == 1 and reference is expected.array  # else it was cut off, or fed with other tensors
+        known = self._known(self._reference, expected) if own else None
         error = self._difference(self._pairs[value], reference, held, known)
         self.measured[value] = replace(self.measured[value], local=error, saturated=max(left_out, beyond))
 
@@ -162,9 +168,13 @@ class Passes:
         wanted = [item.pair.candidate for item in doubtful]
         if not wanted:
             return
-        plain = {value: tensor.real() for value, tensor, _ in self.injected_run(None, wanted)}
-        for value, tensor, _ in self.injected_run(rounding_units(self._candidate.seed), wanted):
-            moved = difference(plain.pop(value), tensor.real(), atol=self._atol, rtol=self._rtol)
+
+        def computed(found: CapturedTensor, expected: CapturedTensor) -> Array:
+            return (expected if self.computing == 0 else found).real()
+
+        plain = {value: computed(*tensors) for value, *tensors in self.injected_run(None, wanted)}
+        for value, *tensors in self.injected_run(rounding_units(self._candidate.seed), wanted):
+            moved = difference(plain.pop(value), computed(*tensors), atol=self._atol, rtol=self._rtol)
             beside = moved.unmasked.max_abs if moved.unmasked is not None else None
             noise = Noise(moved.errors.max_abs, moved.unequal / max(moved.size, 1), unmasked=beside)
             self.measured[value] = replace(self.measured[value], noise=noise)
@@ -198,7 +208,7 @@ class Passes:
     def injected_run(
         self, perturbation: Perturbation | None = None, wanted: Sequence[str] | None = None
     ) -> InjectedRun:
-        """A run of the candidate on the reference's tensors, of which the wanted pairs are shown."""
+        """A run of one side on the other's tensors, of which the wanted pairs are shown."""
         chosen = {value: self._pairs[value] for value in (self._pairs if wanted is None else wanted)}
         return InjectedRun(self._reference, self._candidate, self.injectable(), chosen, perturbation)
 
@@ -220,9 +230,9 @@ class Passes:
         """Pairs whose tensors both runs showed and that can be laid on each other, by candidate value."""
         return {value: item.pair for value, item in self.measured.items() if item.accumulated is not None}
 
-    def pool(self, uses: Counter[str]) -> TensorPool:
-        """The reference's tensors, each kept for that many uses."""
-        return TensorPool(self._reference.replay(list(uses)), uses)
+    def pool(self, uses: Counter[str], side: int = 0) -> TensorPool:
+        """One side's own tensors, the reference's, each kept for that many uses."""
+        return TensorPool((self._reference, self._candidate)[side].replay(list(uses)), uses)
 
     def revise(self, pairs: Sequence[PairedValues]) -> tuple[list[str], bool]:
         """Go on with other pairs, keeping what was measured of those that stay.

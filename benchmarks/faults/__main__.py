@@ -37,6 +37,7 @@ def main() -> None:
 @click.option("--peers", is_flag=True, help="Ask other tools too, each on the pairs it can take.")
 @click.option("--onnx2tf", metavar="PYTHON", help=f"The Python of an environment with onnx2tf; or {VARIABLE}=PYTHON.")
 @click.option("--page", is_flag=True, help=f"Write the table to docs/{_PAGE.name} too.")
+@click.option("--dumped", is_flag=True, help="Compare with a recording of each candidate in place of the model.")
 @_seed
 @_work
 def run(
@@ -48,13 +49,14 @@ def run(
     peers: bool,
     onnx2tf: str | None,
     page: bool,
+    dumped: bool,
     seed: int,
     work: Path | None,
 ) -> None:
     """Build, compare and score the cases; print the table."""
     _name(onnx2tf)
     cases = [case for case in all_cases(seed, quick=quick) if half in {None, case.half} and _wanted(case, only)]
-    results = _run(cases, work, jobs, seed, peers=peers)
+    results = _run(cases, work, jobs, seed, peers=peers, dumped=dumped)
     if out is not None:
         out.write_text(json.dumps(results, indent=1) + "\n")
     from benchmarks.faults.table import render
@@ -107,7 +109,9 @@ def _wanted(case: Case, only: tuple[str, ...]) -> bool:
     return not only or any(text in case.name for text in only)
 
 
-def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: bool) -> dict[str, Any]:
+def _run(
+    cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: bool, dumped: bool = False
+) -> dict[str, Any]:
     from benchmarks.faults.architectures import halves
     from benchmarks.faults.bench import ask_sample, run_cases, warm_up
     from benchmarks.faults.deployed import makers, missing
@@ -119,7 +123,7 @@ def _run(cases: list[Case], work: Path | None, jobs: int, seed: int, *, peers: b
     records: list[dict[str, Any]] = []
     cases = [case for case in cases if missing(case.form) is None]
     with tempfile.TemporaryDirectory(prefix="faults-") as temporary:
-        for record in run_cases(cases, work or Path(temporary), jobs, peers=peers):
+        for record in run_cases(cases, work or Path(temporary), jobs, peers=peers, dumped=dumped):
             records.append(record)
             mark = "●" if record.get("exact") else record["status"] if record["status"] != "scored" else "○"
             click.echo(f"{len(records)}/{len(cases)} {record['name']} {mark}", err=True)

@@ -47,18 +47,29 @@ def forms_folder(work: Path) -> Path:
 
 
 def run_cases(
-    cases: Sequence[Case], work: Path, jobs: int, timeout: float = TIMEOUT, *, peers: bool = False
+    cases: Sequence[Case],
+    work: Path,
+    jobs: int,
+    timeout: float = TIMEOUT,
+    *,
+    peers: bool = False,
+    dumped: bool = False,
 ) -> Iterator[dict[str, Any]]:
     """One record for each case, in order."""
     if jobs == 1:
-        yield from (run_case(case, work, timeout, peers=peers) for case in cases)
+        yield from (run_case(case, work, timeout, peers=peers, dumped=dumped) for case in cases)
         return
     with ThreadPoolExecutor(jobs) as pool:
-        yield from pool.map(lambda case: run_case(case, work, timeout, peers=peers), cases)
+        yield from pool.map(lambda case: run_case(case, work, timeout, peers=peers, dumped=dumped), cases)
 
 
-def run_case(case: Case, work: Path, timeout: float = TIMEOUT, *, peers: bool = False) -> dict[str, Any]:
-    """Build, compare and score one case; ``peers`` asks other tools too, which may take a minute."""
+def run_case(
+    case: Case, work: Path, timeout: float = TIMEOUT, *, peers: bool = False, dumped: bool = False
+) -> dict[str, Any]:
+    """Build, compare and score one case.
+
+    ``peers`` asks other tools too, which may take a minute; ``dumped`` compares with a recording of the candidate.
+    """
     folder = work / "cases" / case.name
     record: dict[str, Any] = {key: value for key, value in asdict(case).items() if key != "architectures"}
     made = run_apart(build_case, case, work, log=folder / "build.log", timeout=timeout)
@@ -67,7 +78,7 @@ def run_case(case: Case, work: Path, timeout: float = TIMEOUT, *, peers: bool = 
     if made.value is None:
         return record | {"status": "no place"}
     record |= made.value | {"build_seconds": round(made.seconds, 3)}
-    answer = run_apart(compare_case, folder, log=folder / "compare.log", timeout=timeout)
+    answer = run_apart(compare_case, folder, dumped, log=folder / "compare.log", timeout=timeout)
     record |= _answered(answer)
     recipe = run_apart(recipe_case, folder, log=folder / "recipe.log", timeout=timeout)
     record["baselines"] = recipe.value if recipe.status == "ok" else {}
@@ -135,12 +146,14 @@ def build_case(case: Case, work: Path) -> dict[str, Any] | None:
     }
 
 
-def compare_case(folder: Path) -> dict[str, Any]:
-    """In the child: the tool's answer and its score."""
+def compare_case(folder: Path, dumped: bool = False) -> dict[str, Any]:
+    """In the child: the tool's answer and its score; ``dumped``: the candidate is only known by a recording."""
     import aligner
 
     built = Built.read(folder)
     reference, candidate = built.reference.open(), built.candidate.open()
+    if dumped:
+        candidate = _recorded(reference, candidate, built, folder)
     before = peak_megabytes()
     start = time.perf_counter()
     result = aligner.compare(reference, candidate, built.feeds)
@@ -148,6 +161,26 @@ def compare_case(folder: Path) -> dict[str, Any]:
     rms = _rms(built) if built.truth.blame == "nobody" else {}
     measured = {"seconds": round(seconds, 3), "peak_mb": round(after, 1), "grown_mb": round(after - before, 1)}
     return judge(built.truth, result, rms) | measured
+
+
+def _recorded(reference: Any, candidate: Any, built: Built, folder: Path) -> Path:
+    """A recording of the candidate, fed what a comparison of the two would feed it."""
+    from aligner.adapters.base import OpenOptions
+    from aligner.adapters.recording_adapter.adapter import write_recording
+    from aligner.api.given_inputs import input_items
+    from aligner.execution.opening import open_side, side_info
+    from aligner.inputs import prepare_feeds
+
+    sides = [
+        open_side(role, model, OpenOptions(), 0) for role, model in (("reference", reference), ("candidate", candidate))
+    ]
+    fed = prepare_feeds(input_items(built.feeds), *(side_info(side) for side in sides))
+    sides[1].feeds = fed.candidate or {}
+    path = folder / "candidate.npz"
+    write_recording(path, sides[1].graph, sides[1].run(None), runtime=sides[1].session.runtime)
+    for side in sides:
+        side.close()
+    return path
 
 
 def _rms(built: Built) -> dict[str, float]:
