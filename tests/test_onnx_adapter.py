@@ -10,6 +10,7 @@ import pytest
 from marks import requires_onnx
 
 from aligner.adapters.base import OpenOptions
+from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.errors import (
     InputError,
     ModelError,
@@ -178,6 +179,36 @@ def test_other_feeds_take_the_other_branch():
     feeds = {"x": picture(4), "rate": np.array(8000)}
     assert [node.name for node in session.graph(feeds).nodes][1:3] == ["exp", "relu"]
     np.testing.assert_allclose(arrays(session, feeds)["deep"], np.exp(feeds["x"]), rtol=1e-5)
+
+
+def test_a_node_of_a_branch_may_be_called_like_one_outside():
+    taken = make.branch([make.node("Neg", ["x"], ["out"], "same")], "out")
+    other = make.branch([make.node("Abs", ["x"], ["out"], "same")], "out")
+    nodes = [
+        make.node("Exp", ["x"], ["e"], "same"),
+        make.node("If", ["go"], ["b"], "choice", then_branch=taken, else_branch=other),
+        make.node("Mul", ["e", "b"], ["y"], "mul"),
+    ]
+    session = open_model(make.model(nodes, [make.value("x", 1, [4]), make.value("go", 9)], [make.value("y", 1, [4])]))
+    feeds = {"x": picture(4), "go": np.array(True)}
+    assert [node.name for node in session.graph(feeds).nodes] == ["same", "choice/same", "choice", "mul"]
+    np.testing.assert_allclose(arrays(session, feeds)["b"], -feeds["x"])
+
+
+def test_a_piece_that_only_the_optimiser_refuses_is_run_without_it(monkeypatch):
+    session = open_model(make.chain())
+    plain, levels = Engine.session, []
+
+    def refusing(self, model, stubs=None, *, level=None):
+        levels.append(level)
+        if level == "extended":
+            raise ModelFormatError("onnxruntime rejects the model")
+        return plain(self, model, stubs, level=level)
+
+    monkeypatch.setattr(Engine, "session", refusing)
+    feeds = {"x": picture(2, 8)}
+    np.testing.assert_array_equal(arrays(session, feeds)["r0"].shape, (2, 8))
+    assert levels == ["extended", "none"]
 
 
 def test_without_feeds_both_branches_are_listed_and_not_observable():

@@ -361,3 +361,67 @@ def test_strings_and_empty_tensors_pass():
     tensor = opened(builder.build(out)).predict({"words": np.array(["né", "b"], dtype=object)})[0]
     assert tensor.dtype == "string"
     assert tensor.array.tolist() == [["né"], ["b"]]
+
+
+def sparse_matrix(builder, dense, blocks=()):
+    """A float32 matrix with compressed columns of ``dense``; ``blocks``: (rows, columns) of dense 2-D blocks."""
+    schema = builder.schema
+    rows, columns = blocks or (1, 1)
+    outer = dense.reshape(dense.shape[0] // rows, rows, dense.shape[1] // columns, columns).transpose(0, 2, 1, 3)
+    kept = np.argwhere(np.abs(outer).max((2, 3)) > 0)
+    segments = [0, *np.cumsum(np.bincount(kept[:, 0], minlength=outer.shape[0]))]
+    values = outer[tuple(kept.T)].reshape(-1)
+    index = builder.tensor("w", dense.shape, content=values.astype(np.float32))
+    dimensions = [
+        schema.DimensionMetadataT(format=0, denseSize=outer.shape[0]),
+        schema.DimensionMetadataT(
+            format=1,
+            arraySegmentsType=schema.SparseIndexVector.Uint8Vector,
+            arraySegments=schema.Uint8VectorT(values=[int(one) for one in segments]),
+            arrayIndicesType=schema.SparseIndexVector.Int32Vector,
+            arrayIndices=schema.Int32VectorT(values=[int(one) for one in kept[:, 1]]),
+        ),
+    ]
+    dimensions += [schema.DimensionMetadataT(format=0, denseSize=size) for size in blocks]
+    builder.graph.tensors[index].sparsity = schema.SparsityParametersT(
+        traversalOrder=list(range(2 + len(blocks))), blockMap=[0, 1][: len(blocks)], dimMetadata=dimensions
+    )
+    return index
+
+
+@pytest.mark.parametrize("blocks", [(), (4, 2)])
+def test_sparse_constants_are_read_as_the_runtime_reads_them(blocks):
+    dense = np.where(np.arange(64).reshape(8, 8) % 5 < 2, np.arange(64).reshape(8, 8) + 1.0, 0).astype(np.float32)
+    dense[:4, 2:6] = 0
+    builder = ModelBuilder()
+    x = builder.input("x", (8, 8))
+    weight = sparse_matrix(builder, dense, blocks)
+    wide = builder.op("DENSIFY", [weight], [builder.tensor("wide", (8, 8))])
+    y = builder.op("ADD", [x, wide], [builder.tensor("y", (8, 8))], builder.schema.AddOptionsT())
+    session = opened(builder.build(y))
+    stored = session.graph(None).weights
+    assert [np.array_equal(one.load(), dense) for one in stored.values()] == [True]
+    (found,) = session.predict({"x": np.zeros((8, 8), np.float32)})
+    np.testing.assert_array_equal(found.array, dense)
+
+
+def test_a_sparse_constant_that_claims_too_much_is_refused():
+    builder = ModelBuilder()
+    x = builder.input("x", (8, 8))
+    weight = sparse_matrix(builder, np.eye(8, dtype=np.float32))
+    sparsity = builder.graph.tensors[weight].sparsity
+    sparsity.dimMetadata[1].arrayIndices.values[3] = 900
+    wide = builder.op("DENSIFY", [weight], [builder.tensor("wide", (8, 8))])
+    y = builder.op("ADD", [x, wide], [builder.tensor("y", (8, 8))], builder.schema.AddOptionsT())
+    with pytest.raises(ModelFormatError, match="does not hold together"):
+        next(iter(opened(builder.build(y)).graph(None).weights.values())).load()
+
+
+def test_either_of_the_two_64_bit_integers_of_c_can_be_fed():
+    builder = ModelBuilder()
+    x = builder.input("x", (3,), "int64")
+    y = builder.op("ADD", [x, x], [builder.tensor("y", (3,), "int64")], builder.schema.AddOptionsT())
+    session = opened(builder.build(y))
+    for kind in ("l", "q"):
+        (found,) = session.predict({"x": np.arange(3, dtype=kind)})
+        np.testing.assert_array_equal(found.array, [0, 2, 4])

@@ -92,8 +92,10 @@ def _pair_by_name(matching: Matching) -> None:
         a, b = left.producer.get(value), right.producer.get(other_value)
         if a is not None and b is not None and a.kind == b.kind:
             matching.pair_nodes(a, b, Evidence("name", 0.97))
-        if agree(left.sketches.get(value), right.sketches.get(other_value)) is not False or (
-            a is not None and b is not None and a.kind == b.kind and matching.ends_agree(value, other_value)
+        if (
+            agree(left.sketches.get(value), right.sketches.get(other_value)) is not False
+            or (a is not None and b is not None and a.kind == b.kind and matching.ends_agree(value, other_value))
+            or not (left.flows and right.flows)  # a list of tensors says nothing but names
         ):
             matching.pair_roots(left.root(value), right.root(other_value), Evidence("name", 0.97))
 

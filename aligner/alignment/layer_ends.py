@@ -86,4 +86,14 @@ def tail(skeleton: Skeleton, value: str) -> tuple[str, str | None]:
     (reader,) = readers.values()
     affine = {"add", "mul"} if node is not None and node.kind == "norm" else {"add"}
     constant = reader.kind in affine and len(skeleton.data_inputs(reader)) == 1
-    return fused, reader.kind if reader.kind in FUSIBLE or constant else None
+    return fused, reader.kind if _fusible(reader) or constant else None
+
+
+def _fusible(node: Node) -> bool:
+    """Whether a converter may fold a node into the layer before it; a norm over what it reads itself it cannot."""
+    if node.kind != "norm":
+        return node.kind in FUSIBLE
+    word = node.op.rpartition("::")[2].replace("_", "").lower()
+    measured = node.attributes.get("training", node.attributes.get("training_mode")) is True
+    stored = "batchnorm" in word or node.attributes.get("use_input_stats") is False
+    return stored and not measured

@@ -98,6 +98,8 @@ class Matching:
         sizes = self.reference.size(reference), self.candidate.size(candidate)
         if not resized and None not in sizes and sizes[0] != sizes[1]:
             return False
+        if evidence.rule != "map" and self.reference.is_complex(reference) != self.candidate.is_complex(candidate):
+            return False  # of as many numbers one side holds only the real parts, or the imaginary ones
         self.roots[reference] = (candidate, evidence)
         self.root_source[candidate] = reference
         self._values.append((reference, candidate))

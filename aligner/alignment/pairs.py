@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from aligner.alignment.compatibility import agree, same_order
@@ -11,7 +11,7 @@ from aligner.alignment.layout import axes_between, channel_labels, squeezed
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.regions import region
 from aligner.alignment.skeleton import Skeleton
-from aligner.records.alignment import Alignment, PairedValues, Sketch
+from aligner.records.alignment import Alignment, PairedValues, Region, Sketch
 
 LEAST_CONFIDENCE = 0.35
 """Below this a pair is not made: a wrong pair is worse than an unpaired tensor."""
@@ -120,7 +120,7 @@ def _computed_alike(matching: Matching, pair: PairedValues) -> bool:
 
 def _with_regions(matching: Matching, pairs: list[PairedValues]) -> list[PairedValues]:
     paired = {pair.reference for pair in pairs}, {pair.candidate for pair in pairs}
-    return [
+    found = [
         replace(
             pair,
             reference_region=region(matching.reference, pair.reference, paired[0]),
@@ -128,6 +128,16 @@ def _with_regions(matching: Matching, pairs: list[PairedValues]) -> list[PairedV
         )
         for pair in pairs
     ]
+    if matching.candidate.flows or not matching.reference.flows:
+        return found
+    partner = {pair.reference: pair.candidate for pair in pairs}
+    return [replace(pair, candidate_region=_borrowed(pair, partner)) for pair in found]
+
+
+def _borrowed(pair: PairedValues, partner: Mapping[str, str]) -> Region:
+    """What a recorded tensor was computed from, as the model on the other side says."""
+    fed = [partner[value] for value in pair.reference_region.inputs if value in partner]
+    return replace(pair.candidate_region, inputs=tuple(fed))
 
 
 def _sketches(matching: Matching, pair: PairedValues) -> tuple[Sketch | None, Sketch | None]:
@@ -205,9 +215,15 @@ def _reasons(skeleton: Skeleton, paired: set[str]) -> dict[str, str]:
             reasons[value] = "not computed"
         elif value in inside:
             reasons[value] = "fused away"
+        elif producer is not None and len(producer.outputs) > 1 and _unread(skeleton, value):
+            reasons[value] = "not computed"  # one of several outputs, such as the state that a loop leaves behind
         else:
             reasons[value] = "no counterpart"
     return reasons
+
+
+def _unread(skeleton: Skeleton, value: str) -> bool:
+    return value not in skeleton.consumers and value not in skeleton.graph.outputs
 
 
 def _between_pairs(skeleton: Skeleton, paired: set[str]) -> set[str]:

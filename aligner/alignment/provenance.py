@@ -106,7 +106,11 @@ def _by_scope(skeleton: Skeleton) -> dict[tuple[str, str], list[Node]]:
 
 
 def named_values(reference: Skeleton, candidate: Skeleton) -> list[tuple[str, str]]:
-    """Value ids whose names agree word for word and were not merely counted up."""
+    """Value ids whose names agree word for word and were not merely counted up.
+
+    Of a list of tensors without a dataflow every name counts: whoever wrote it took them from the model.
+    """
+    listed = not (reference.flows and candidate.flows)
     names: list[dict[str, list[str]]] = [defaultdict(list), defaultdict(list)]
     for side, skeleton in zip(names, (reference, candidate), strict=True):
         for value in skeleton.graph.values.values():
@@ -116,7 +120,7 @@ def named_values(reference: Skeleton, candidate: Skeleton) -> list[tuple[str, st
     for name, ids in names[0].items():
         others = names[1].get(name, [])
         if len(ids) == len(others) == 1 and (
-            not _NUMBERED.match(name) or _kin(reference, candidate, ids[0], others[0])
+            listed or not _NUMBERED.match(name) or _kin(reference, candidate, ids[0], others[0])
         ):
             pairs.append((ids[0], others[0]))
     return pairs

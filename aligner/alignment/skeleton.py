@@ -58,6 +58,11 @@ class Skeleton:
     _members: dict[str, list[str]] = field(default_factory=dict)
     _scopes: set[str] = field(default_factory=set)
 
+    @property
+    def flows(self) -> bool:
+        """Whether the graph says which tensor is computed from which; a list of recorded tensors does not."""
+        return any(node.inputs for node in self.graph.nodes)
+
     def scopes(self) -> Collection[str]:
         """The modules that computing nodes are in."""
         self._scopes = self._scopes or {node.scope or "" for node in self.compute}
@@ -143,6 +148,10 @@ class Skeleton:
             return sketch.dtype.lower()
         known = self.graph.values.get(value)
         return known.dtype.lower() if known is not None and known.dtype else None
+
+    def is_complex(self, value: str) -> bool:
+        """Whether each element is two numbers."""
+        return "complex" in (self._dtype(value) or "")
 
     def root(self, value: str) -> str:
         """The tensor that a chain of layout-only nodes started from."""

@@ -9,6 +9,7 @@ from aligner.api.explanation import Explanation
 from aligner.api.weighing import tally
 from aligner.causes.context import Survey
 from aligner.causes.search import find_causes
+from aligner.errors import AlignerError
 from aligner.execution.clock import Clock
 from aligner.execution.evidence import gather
 from aligner.execution.passes import Passes
@@ -16,7 +17,7 @@ from aligner.execution.previewing import previews
 from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.alignment import Alignment
-from aligner.records.comparison import Pair
+from aligner.records.comparison import Pair, WeightTally
 from aligner.records.measurement import Measured
 
 
@@ -42,8 +43,16 @@ def explained(
     if alignment is None:
         return Explanation(causes)
     with clock.phase("weigh"):
-        weights = tally(sides, alignment, {w for item in culprits for w in item.pair.candidate_region.weights})
+        weights = _tally(sides, alignment, culprits)
     with clock.phase("draw"):
         parts = dissections(graphs, guilty, evidence)
         pictures = previews(passes, *ends, graphs[0].channels)
     return Explanation(causes, weights, parts, pictures)
+
+
+def _tally(sides: tuple[OpenSide, OpenSide], alignment: Alignment, culprits: Sequence[Measured]) -> WeightTally | None:
+    """What became of the weights; None where a runtime refuses the run that this takes: the comparison stands."""
+    try:
+        return tally(sides, alignment, {w for item in culprits for w in item.pair.candidate_region.weights})
+    except AlignerError:
+        return None

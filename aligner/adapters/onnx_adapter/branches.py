@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -68,6 +68,7 @@ def _round(result: Inlined, known: Mapping[str, bool], taken: list[str]) -> None
     graph = result.model.graph
     names = Counter(defined_names(graph))
     nodes = list(graph.node)
+    titles = {node.name for node in nodes if node.name}
     spliced: list[Any] = []
     for position, node in enumerate(nodes):
         if not _is_if(node) or node.input[0] not in known:
@@ -79,7 +80,9 @@ def _round(result: Inlined, known: Mapping[str, bool], taken: list[str]) -> None
         if branch is None:
             spliced.append(node)
             continue
-        spliced.extend(_splice(result, node, owner, branch_name, branch, names))
+        moved = _splice(result, node, owner, branch_name, branch, names)
+        _retitle(moved, owner, titles)
+        spliced.extend(moved)
         taken.append(f"{owner} ({branch_name.removesuffix('_branch')})")
     copies = [_copied(node) for node in spliced]
     del graph.node[:]
@@ -110,6 +113,15 @@ def _splice(result: Inlined, node: Any, owner: str, branch_name: str, branch: An
             joins.append(helper.make_node("Identity", [inner_output.name], [outer], name=f"{owner}/{outer}"))
             result.joins[outer] = (owner, branch_name)
     return [*branch.node, *joins]
+
+
+def _retitle(nodes: Sequence[Any], owner: str, titles: set[str]) -> None:
+    """Give another name to nodes called like one outside their branch: a graph may use each name once."""
+    for node in nodes:
+        if node.name in titles:
+            node.name = fresh(f"{owner}/{node.name}", titles)
+        if node.name:
+            titles.add(node.name)
 
 
 def _copied(node: Any) -> Any:

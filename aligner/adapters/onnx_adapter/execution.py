@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 from aligner.adapters.onnx_adapter.dtypes import dtype_word, from_ort_value, numpy_dtype, to_ort_value
 from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.adapters.onnx_adapter.names import fresh
-from aligner.adapters.onnx_adapter.program import Program, make_piece
+from aligner.adapters.onnx_adapter.program import Piece, Program, make_piece
 from aligner.adapters.onnx_adapter.segments import Segment, plan_segments
-from aligner.errors import InputError
+from aligner.errors import InputError, ModelFormatError
 from aligner.records.graph import Quantization
 from aligner.records.tensor import CapturedTensor
 
@@ -59,8 +59,15 @@ class Execution:
     def _run(self, segment: Segment, outputs: list[str]) -> list[Any]:
         feeds, renamed = self._feeds(segment)
         piece = make_piece(self._program, segment.positions, outputs, feeds, renamed)
-        session = self._engine.session(piece.model, piece.stubs, level=self._engine.watched)
+        session = self._session(piece)
         return self._engine.run(session, outputs, feeds)
+
+    def _session(self, piece: Piece) -> Any:
+        """A session of a piece; the optimiser may refuse what the runtime takes, above all an If that it folded."""
+        try:
+            return self._engine.session(piece.model, piece.stubs, level=self._engine.watched)
+        except ModelFormatError:
+            return self._engine.session(piece.model, piece.stubs, level="none")
 
     def _feeds(self, segment: Segment) -> tuple[dict[str, Any], dict[str, str]]:
         """What the segment reads from outside, and under which names it reads injected values made inside."""

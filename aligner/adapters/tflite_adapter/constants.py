@@ -9,6 +9,7 @@ import numpy as np
 
 from aligner.adapters.tflite_adapter.flatbuffer import damaged, unpack
 from aligner.adapters.tflite_adapter.schema import Tensor, element_count
+from aligner.adapters.tflite_adapter.sparse import densified
 from aligner.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -35,19 +36,15 @@ def numpy_dtype(word: str) -> np.dtype[np.generic] | None:
 def load_constant(data: bytes, tensor: Tensor) -> Array:
     """A read-only copy of the tensor's content; bfloat16 as float32, strings as an object array.
 
-    Raises ModelFormatError where the content does not fill the shape, UnsupportedModelError for sparse storage.
+    Raises ModelFormatError where the content does not fill the shape.
     """
     if tensor.variable:
         return _initial(tensor)
     begin, end = tensor.content or (0, 0)
     content = data[begin:end]
-    if tensor.sparse:
-        raise UnsupportedModelError(
-            "a constant is stored in sparse form, which is not read",
-            found=f'tensor {tensor.index} "{tensor.name}"',
-            hint="convert the model without sparsity",
-        )
     array = _decode(content, tensor)
+    if tensor.sparse:
+        array = densified(array, tensor)
     if array.size != element_count(tensor.shape):
         raise damaged(f'tensor {tensor.index} "{tensor.name}" has {array.size} elements for the shape {tensor.shape}')
     array = array.reshape(tensor.shape)

@@ -77,7 +77,7 @@ class Runtime:
         interpreter.allocate_tensors()
         for index, array in feeds.items():
             if array.size:
-                interpreter.set_tensor(index, array)
+                interpreter.set_tensor(index, _named_type(array))
         interpreter.invoke()
         return interpreter
 
@@ -120,6 +120,11 @@ class Runtime:
         return ModelExecutionError(
             "TFLite could not run the model", found=found, hint="check the shapes and types of the inputs that were fed"
         )
+
+
+def _named_type(array: Array) -> Array:
+    """The same bytes as the numpy type of that width: C has two types for 64-bit integers, and TFLite knows one."""
+    return array.view(array.dtype.name) if array.dtype.kind in "iu" else array
 
 
 def _taken(interpreter: Any, index: int) -> Array:
