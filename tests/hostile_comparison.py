@@ -17,7 +17,7 @@ EVIL = (
 
 
 def _dissection() -> Dissection:
-    node = RegionNode(EVIL, EVIL, EVIL, EVIL, EVIL, ((EVIL, EVIL),), (EVIL,))
+    node = RegionNode(EVIL, EVIL, EVIL, EVIL, EVIL, {EVIL: EVIL}, (EVIL,))
     facts = WeightFacts(EVIL, (2, 2), 0.0, 1.0, -1.0, 1.0)
     setting = Setting((EVIL, EVIL), EVIL, EVIL, None, True)
     weight = WeightComparison((EVIL, EVIL), EVIL, facts, facts, 1.0, 1.0, 0.0, True)

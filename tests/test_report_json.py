@@ -17,7 +17,7 @@ import pytest
 from aligner.errors import OutputError
 from aligner.records.comparison import Comparison, TensorStatistics
 from aligner.records.graph import Graph, InputSpec, Node, Quantization, Signature, Value, Weight
-from aligner.report import graph_document
+from aligner.report import graph_document, schema
 from aligner.report.document_file import check_writable, write_document
 from aligner.report.frame import COLUMNS, pairs_records
 from aligner.report.json_document import from_document, to_document, write_json
@@ -210,3 +210,29 @@ def test_rows_become_a_frame():
     frame = pandas.DataFrame.from_records(pairs_records(nonfinite()), columns=list(COLUMNS))
     assert frame.loc[0, "local_max_abs"] is None or math.isnan(frame.loc[0, "local_max_abs"])
     assert "accumulated_rmse" in frame.to_csv()
+
+
+def test_the_published_schema_is_that_of_the_records():
+    assert schema.text() == (DOCS / "comparison.schema.json").read_text(encoding="utf-8"), (
+        "python -m aligner.report.schema > docs/comparison.schema.json"
+    )
+
+
+def test_a_report_of_version_0_1_can_be_read():
+    """What the first version wrote; keys and numbers that came later take their defaults."""
+    old = json.loads((Path(__file__).parent / "data" / "comparison_of_0_1.json").read_text(encoding="utf-8"))
+    comparison = from_document(old)
+    assert comparison.verdict == "diverged"
+    assert json_schema.faults(old, SCHEMA) == []
+    again = to_document(comparison)
+    assert {key: again[key] for key in old} == old
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [("verdict", 3), ("reason", None), ("pairs", [1]), ("causes", [{"id": "x"}]), ("coverage", {"reference": "all"})],
+)
+def test_a_key_of_another_type_is_refused(where, value):
+    document = to_document(factory.diverged()) | {where: value}
+    with pytest.raises(OutputError, match=r"does not follow aligner\.comparison/1"):
+        from_document(document)

@@ -64,7 +64,7 @@ def _without_failure(find: Callable[[Culprit], Iterator[Found]], culprit: Culpri
 
 
 def _region_node(part: RegionSide, node: Node) -> RegionNode:
-    attributes = tuple((name, _text(value)) for name, value in node.attributes.items() if value is not None)
+    attributes = {name: _text(value) for name, value in node.attributes.items() if value is not None}
     return RegionNode(
         name=node.name,
         op=node.op,
@@ -104,7 +104,7 @@ def _settings(culprit: Culprit) -> Iterator[Setting]:
 def _of_nodes(culprit: Culprit, node: Node, other: Node) -> Iterator[Setting]:
     left, right = culprit.reference.operation(node), culprit.candidate.operation(other)
     understood = left is not None and right is not None and left.kind == right.kind
-    known = [_said(left), _said(right)] if understood else [dict(node.attributes), dict(other.attributes)]
+    known = [_said(left), _said(right)] if understood else [node.attributes, other.attributes]
     for name in dict.fromkeys([*known[0], *known[1]]):
         pair = [None if side.get(name) is None else _text(side[name]) for side in known]
         both = name in known[0] and name in known[1]  # what one side leaves out may well be a default

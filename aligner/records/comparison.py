@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from aligner.records.dissection import Dissection
+from aligner.records.document_field import FLAT, NOT_WRITTEN, WHEN_SET, statistic
 from aligner.records.preview import Preview
 
 PairVerdict = Literal["aligned", "introduced", "inherited", "nonfinite", "nondeterministic", "incomparable"]
@@ -35,7 +36,7 @@ class TensorStatistics:
     unique_tail: tuple[float, ...] = ()
     nan: int = 0
     inf: int = 0
-    unique_estimated: bool = False
+    unique_estimated: bool = field(default=False, metadata=WHEN_SET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +47,14 @@ class Errors:
     elements with |c − r| > atol + rtol·|r| (numpy's rule); ``worst_index`` points into the reference.
     """
 
-    max_abs: float
-    mean_abs: float
-    sum_abs: float
-    rmse: float
-    max_rel: float
-    cosine: float | None
+    max_abs: float = field(metadata=statistic("max abs"))
+    mean_abs: float = field(metadata=statistic("mean abs", importance=4))
+    sum_abs: float = field(metadata=statistic("sum abs", importance=5))
+    rmse: float = field(metadata=statistic("RMSE", importance=4))
+    max_rel: float = field(metadata=statistic("max rel", importance=3))
+    cosine: float | None = field(metadata=statistic("cosine", digits=6, importance=3))
     worst_index: tuple[int, ...]
-    beyond: float
+    beyond: float = field(metadata=statistic("beyond tol", share=True, importance=2))
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +71,7 @@ class Side:
     source: str | None
     shape: tuple[int, ...] | None
     dtype: str | None
-    statistics: TensorStatistics = field(default_factory=TensorStatistics)
+    statistics: TensorStatistics = field(default_factory=TensorStatistics, metadata=FLAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,14 +110,14 @@ class Pair:
     note: str | None = None
     reference_nodes: tuple[str, ...] = ()
     candidate_nodes: tuple[str, ...] = ()
-    floor: NoiseFloor | None = None
+    floor: NoiseFloor | None = field(default=None, metadata=WHEN_SET)
 
 
 @dataclass(frozen=True, slots=True)
 class Unpaired:
     """A tensor without an answer on the other side, and why: constant, layout-only, fused away, no counterpart."""
 
-    side: Side
+    side: Side = field(metadata=FLAT)
     reason: str
 
 
@@ -208,9 +209,9 @@ class Comparison:
     command: str | None = None
     previews: tuple[Preview, ...] = ()
     dissections: tuple[Dissection, ...] = ()
-    weights: WeightTally | None = None
+    weights: WeightTally | None = field(default=None, metadata=WHEN_SET)
     """None where nobody asked, or where reading them all would take too long."""
-    mapping: tuple[tuple[str, str], ...] = ()
+    mapping: tuple[tuple[str, str], ...] = field(default=(), metadata=NOT_WRITTEN)
     """The pairing as a mapping file spells it (reference, candidate); not part of the JSON report."""
 
     @property

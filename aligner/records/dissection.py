@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from aligner.records.preview import Picture
 
 
 @dataclass(frozen=True, slots=True)
 class RegionNode:
-    """A node as its model spells it; attributes and weights as text: ``("strides", "1, 1")``."""
+    """A node as its model spells it; attributes and weights as text: ``"strides": "1, 1"``."""
 
     name: str
     op: str
     kind: str
     scope: str | None = None
     source: str | None = None
-    attributes: tuple[tuple[str, str], ...] = ()
+    attributes: Mapping[str, str] = field(default_factory=dict)
     weights: tuple[str, ...] = ()
 
 

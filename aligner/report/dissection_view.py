@@ -27,7 +27,7 @@ def _node(node: RegionNode) -> dict[str, Any]:
     return {
         "op": node.op,
         "name": node.name,
-        "facts": [f"{name} = {text}" for name, text in node.attributes],
+        "facts": [f"{name} = {text}" for name, text in node.attributes.items()],
         "weights": list(node.weights),
         "source": node.source or "",
     }

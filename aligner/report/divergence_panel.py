@@ -9,8 +9,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from aligner.records.comparison import Comparison, Errors, Finding, Pair, Side, TensorStatistics
-from aligner.report.numbers import ABSENT, count, index, multiple, number, percent, shape, unique_count
+from aligner.records.comparison import Comparison, Finding, Pair, Side, TensorStatistics
+from aligner.report.error_rows import error_rows
+from aligner.report.numbers import ABSENT, count, multiple, number, percent, shape, unique_count
 from aligner.report.page import LONGEST_NAME, Page
 from aligner.report.words import STYLES
 
@@ -130,7 +131,7 @@ def _unique(numbers: TensorStatistics) -> str:
 def _errors(page: Page, pair: Pair) -> Table:
     grid = _grid()
     title = "accumulated (from the inputs on)"
-    local, accumulated = dict(_error_facts(pair.local)), dict(_error_facts(pair.accumulated))
+    local, accumulated = error_rows(pair.local), error_rows(pair.accumulated)
     if pair.local is None:
         grid.add_row(page.text("error", "bold"), page.text(title, "bold"), page.text("local: not measured", "dim"))
     else:
@@ -143,18 +144,6 @@ def _errors(page: Page, pair: Pair) -> Table:
     for label, fact in _floors(pair):
         grid.add_row(page.text(label, "dim"), page.text(fact), Text())
     return grid
-
-
-def _error_facts(errors: Errors | None) -> Iterator[tuple[str, str]]:
-    if errors is None:
-        return
-    yield "max abs", f"{number(errors.max_abs, 4)} at {index(errors.worst_index)}"
-    yield "mean abs", number(errors.mean_abs, 4)
-    yield "sum abs", number(errors.sum_abs, 4)
-    yield "RMSE", number(errors.rmse, 4)
-    yield "max rel", number(errors.max_rel, 4)
-    yield "cosine", number(errors.cosine, 6)
-    yield "beyond tol", f"{percent(errors.beyond)} of elements"
 
 
 def _floors(pair: Pair) -> Iterator[tuple[str, str]]:

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from rich.console import Console
 
-from aligner.records.comparison import Comparison, Errors, Finding, ModelSummary, Pair, Side
+from aligner.records.comparison import Comparison, Finding, ModelSummary, Pair, Side
+from aligner.report.error_rows import error_rows, listed
 from aligner.report.headline import headline
-from aligner.report.numbers import ABSENT, index, multiple, number, percent, plural, shape
+from aligner.report.numbers import ABSENT, multiple, number, percent, plural, shape
 from aligner.report.page import Page, sentence, shorten, visible
 from aligner.report.words import other_culprits, place
 
@@ -19,6 +20,8 @@ LINES, WIDTH = 30, 112
 _LABEL = 11
 _COLUMN = (WIDTH - _LABEL) // 2
 _NOTES, _OTHERS = 3, 3
+_IMPORTANT = 4
+"""Numbers of an error that are less important are left out."""
 
 Facts = Sequence[tuple[str, str]]
 
@@ -147,10 +150,11 @@ def _columns(label: str, left: str, right: str, rank: int = 0) -> _Line:
 def _errors(pair: Pair) -> Iterator[_Line]:
     local = "local (this node alone)" if pair.local else "local: not measured"
     yield _columns("error", local, "accumulated (from the inputs on)", 1)
-    ours, theirs = _numbers(pair.local), _numbers(pair.accumulated)
-    for label, rank in (("max abs", 0), ("mean abs", 4), ("RMSE", 4), ("max rel", 3), ("cosine", 3), ("beyond tol", 2)):
-        if ours or theirs:
-            yield _columns(label, ours.get(label, ""), theirs.get(label, ""), rank)
+    ours, theirs = (error_rows(errors, importance=_IMPORTANT) for errors in (pair.local, pair.accumulated))
+    for item in listed():
+        label = item["label"]
+        if label in ours or label in theirs:
+            yield _columns(label, ours.get(label, ""), theirs.get(label, ""), item["importance"])
     error = pair.local or pair.accumulated
     floors = [
         f"{label} {number(floor)}" + (f" (max abs is {times})" if times else "")
@@ -160,19 +164,6 @@ def _errors(pair: Pair) -> Iterator[_Line]:
     ]
     if floors:
         yield _Line(_fact("floor", ", ".join(floors)), 1)
-
-
-def _numbers(errors: Errors | None) -> dict[str, str]:
-    if errors is None:
-        return {}
-    return {
-        "max abs": f"{number(errors.max_abs, 4)} at {index(errors.worst_index)}",
-        "mean abs": number(errors.mean_abs, 4),
-        "RMSE": number(errors.rmse, 4),
-        "max rel": number(errors.max_rel, 4),
-        "cosine": number(errors.cosine, 6),
-        "beyond tol": f"{percent(errors.beyond)} of elements",
-    }
 
 
 def _circumstances(comparison: Comparison) -> Iterator[_Line]:

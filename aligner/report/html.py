@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from aligner.records.comparison import Comparison, Finding, Pair, Unpaired
 from aligner.records.dissection import Dissection
+from aligner.report.codec import encode
 from aligner.report.dissection_view import dissection_view
 from aligner.report.document_file import write_text
+from aligner.report.error_rows import listed
 from aligner.report.excerpt import one_line
-from aligner.report.json_document import pair_document, plain
+from aligner.report.json_document import plain
 from aligner.report.numbers import multiple, number, percent, plural, shape
 from aligner.report.page import sentence, shorten, visible
 from aligner.report.pair_table import within
@@ -127,13 +129,14 @@ def _embedded(data: Mapping[str, Any]) -> str:
 def _data(comparison: Comparison) -> dict[str, Any]:
     """What the script needs: pairs as in the JSON report, and where they stand."""
     return {
-        "pairs": [_safe(pair_document(pair)) | {"op": shown(operation(pair))} for pair in comparison.pairs],
+        "pairs": [_safe(encode(pair)) | {"op": shown(operation(pair))} for pair in comparison.pairs],
         "first": position(comparison.pairs, comparison.first_divergence),
         "outputs": [position(comparison.pairs, pair) for pair in comparison.outputs],
         "frameworks": [shown(comparison.reference.framework), shown(comparison.candidate.framework)],
         "words": {name: mark.strip("→? ") for name, mark in MARKS.items()},
         "causes": _causes_by_pair(comparison),
         "previews": {preview.pair: preview_views(preview) for preview in comparison.previews},
+        "statistics": listed(),
         "regions": {item.pair: _region(item) for item in comparison.dissections},
     }
 

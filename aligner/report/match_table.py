@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import fields
-from typing import Any, cast
 
 from rich.console import Console, RenderableType
 
 from aligner.records.comparison import ModelSummary, Unpaired
 from aligner.records.match import Match, MatchedPair
+from aligner.report.codec import Document, encode
 from aligner.report.columns import Column, table
-from aligner.report.json_document import Document, plain, side_document
+from aligner.report.json_document import plain
 from aligner.report.numbers import number, percent, plural, shape
 from aligner.report.page import Page, sentence
 from aligner.report.words import label
@@ -26,28 +25,20 @@ def to_document(match: Match) -> Document:
     reasons = match.reasons()
     return {
         "format": FORMAT,
-        "reference": _record(match.reference),
-        "candidate": _record(match.candidate),
-        "coverage": _record(match.coverage),
+        "reference": encode(match.reference),
+        "candidate": encode(match.candidate),
+        "coverage": encode(match.coverage),
         "lowest_confidence": plain(match.lowest_confidence),
         "observed": match.observed,
-        "pairs": [_pair_document(pair) for pair in match.pairs],
+        "pairs": [encode(pair) for pair in match.pairs],
         "unpaired": {
-            "reference": [side_document(item.side) | {"reason": item.reason} for item in match.unpaired_reference],
-            "candidate": [side_document(item.side) | {"reason": item.reason} for item in match.unpaired_candidate],
+            "reference": [encode(item) for item in match.unpaired_reference],
+            "candidate": [encode(item) for item in match.unpaired_candidate],
         },
         "reasons": {"reference": dict(reasons[0]), "candidate": dict(reasons[1])},
-        "inputs": [_record(fed) for fed in match.inputs],
+        "inputs": [encode(fed) for fed in match.inputs],
         "notes": plain(match.notes),
     }
-
-
-def _record(record: object) -> Document:
-    return {item.name: plain(getattr(record, item.name)) for item in fields(cast(Any, record))}
-
-
-def _pair_document(pair: MatchedPair) -> Document:
-    return _record(pair) | {"reference": side_document(pair.reference), "candidate": side_document(pair.candidate)}
 
 
 def print_match(match: Match, console: Console) -> None:

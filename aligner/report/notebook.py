@@ -11,6 +11,7 @@ from rich.console import Console
 
 from aligner.records.comparison import Comparison, Errors, Pair, Side
 from aligner.report.divergence_panel import divergence_panel
+from aligner.report.error_rows import error_rows, listed
 from aligner.report.html import cause_view, environment, shown, speaks_of
 from aligner.report.numbers import ABSENT, index, multiple, number, percent, shape, unique_count
 from aligner.report.page import Page, shorten
@@ -151,16 +152,6 @@ _SIDE: tuple[tuple[str, Callable[[Side], str]], ...] = (
     ("NaN, inf", lambda side: f"{side.statistics.nan:,}, {side.statistics.inf:,}"),
 )
 
-_ERRORS: tuple[tuple[str, Callable[[Errors], str]], ...] = (
-    ("max abs", lambda errors: number(errors.max_abs, 4)),
-    ("at", lambda errors: index(errors.worst_index)),
-    ("mean abs", lambda errors: number(errors.mean_abs, 4)),
-    ("RMSE", lambda errors: number(errors.rmse, 4)),
-    ("max rel", lambda errors: number(errors.max_rel, 4)),
-    ("cosine", lambda errors: number(errors.cosine, 6)),
-    ("beyond tolerance", lambda errors: percent(errors.beyond)),
-)
-
 
 def _sides(pair: Pair) -> list[tuple[str, str, str]]:
     lines = [(name, shown(read(pair.reference)), shown(read(pair.candidate))) for name, read in _SIDE]
@@ -168,10 +159,9 @@ def _sides(pair: Pair) -> list[tuple[str, str, str]]:
 
 
 def _errors(pair: Pair) -> list[tuple[str, str, str]]:
-    def cell(read: Callable[[Errors], str], errors: Errors | None) -> str:
-        return ABSENT if errors is None else read(errors)
-
-    return [(name, cell(read, pair.local), cell(read, pair.accumulated)) for name, read in _ERRORS]
+    local, accumulated = error_rows(pair.local), error_rows(pair.accumulated)
+    labels = (item["label"] for item in listed())
+    return [(label, local.get(label, ABSENT), accumulated.get(label, ABSENT)) for label in labels]
 
 
 def _floors(pair: Pair) -> list[tuple[str, str]]:

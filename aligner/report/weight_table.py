@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import fields
-from typing import Any, cast
 
 from rich.console import Console, RenderableType
 
 from aligner.records.weight import StoredWeight, WeightAudit, WeightMatch
+from aligner.report.codec import Document, encode
 from aligner.report.columns import Column, table
-from aligner.report.json_document import Document, plain
+from aligner.report.json_document import plain
 from aligner.report.match_table import model_facts
 from aligner.report.numbers import number, shape
 from aligner.report.page import Page, sentence
@@ -24,24 +23,20 @@ def to_document(audit: WeightAudit) -> Document:
     """The audit as JSON's own types."""
     return {
         "format": FORMAT,
-        "reference": _record(audit.reference),
-        "candidate": _record(audit.candidate),
+        "reference": encode(audit.reference),
+        "candidate": encode(audit.candidate),
         "counts": {word: audit.count(word) for word in (*_COUNTED, "extra")} | {"fresh": audit.fresh},  # type: ignore[arg-type]
         "weights": [_match_document(match) for match in audit.matches],
         "notes": plain(audit.notes),
     }
 
 
-def _record(record: object) -> Document:
-    return {item.name: plain(getattr(record, item.name)) for item in fields(cast(Any, record))}
-
-
 def _match_document(match: WeightMatch) -> Document:
     stored = {
-        side: None if weight is None else _record(weight)
+        side: None if weight is None else encode(weight)
         for side, weight in (("reference", match.reference), ("candidate", match.candidate))
     }
-    return _record(match) | stored
+    return encode(match) | stored
 
 
 def print_weights(audit: WeightAudit, console: Console, *, full: bool = False) -> None:

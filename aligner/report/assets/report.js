@@ -175,14 +175,10 @@
   function errorsTable(pair) {
     const columns = [pair.local, pair.accumulated];
     const line = (name, read) => [name, ...columns.map((errors) => (errors === null ? "–" : read(errors)))];
-    const plain = (name, key, digits = 4) => line(name, (errors) => errorNumber(errors, key, digits));
-    return table(["", pair.local ? "local (this node alone)" : "local: not measured", "accumulated (from the inputs on)"], [
-      plain("max abs", "max_abs"),
-      line("at", (errors) => `[${errors.worst_index.join(", ")}]`),
-      plain("mean abs", "mean_abs"), plain("sum abs", "sum_abs"), plain("RMSE", "rmse"), plain("max rel", "max_rel"),
-      plain("cosine", "cosine", 6),
-      line("beyond tol", (errors) => `${percent(errors.beyond)} of elements`),
-    ]);
+    const text = (errors, item) => item.share ? `${percent(errors[item.key])} of elements`
+      : errorNumber(errors, item.key, item.digits) + (item.at ? ` at [${errors[item.at].join(", ")}]` : "");
+    return table(["", pair.local ? "local (this node alone)" : "local: not measured", "accumulated (from the inputs on)"],
+      data.statistics.map((item) => line(item.label, (errors) => text(errors, item))));
   }
 
   function floors(pair) {
