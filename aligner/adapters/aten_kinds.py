@@ -6,6 +6,8 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from aligner.operations.kinds import STRIDED
+
 if TYPE_CHECKING:
     from aligner.records.graph import Attribute
 
@@ -205,7 +207,7 @@ _RENAMED = {"eps": "epsilon", "negative_slope": "alpha", "keepdim": "keepdims", 
 _MODES = {"bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
 _TO_THE_END = (1 << 31) - 1
 """A slice's end from here on is the compilers' word for "to the end"."""
-_LOOSE_AXES = frozenset({"reduce", "reshape"})
+_LOOSE_AXES = ("reduce", "reshape")
 """Kinds whose ``dim`` may be one axis or several: always written as ``axes``."""
 
 
@@ -268,7 +270,7 @@ def _rank(name: str, given: Mapping[str, Any], weight_shape: Sequence[int] | Non
 
 def _special(kind: str, name: str, given: dict[str, Any], weight_shape: Sequence[int] | None) -> dict[str, Attribute]:
     """What takes more than renaming; the arguments that were read are taken out of ``given``."""
-    if kind in ("conv", "conv_transpose", "max_pool", "avg_pool"):
+    if kind in STRIDED:
         return _window(name, given, weight_shape)
     if kind == "pad":
         return _pad(name, given)

@@ -8,23 +8,20 @@ are joined.
 from __future__ import annotations
 
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.kinds import CONVOLUTIONS, MOVES_DATA
 from aligner.records.graph import Node
 
-_MOVING = frozenset(
-    "depth_to_space pad slice reshape transpose identity cast quantize dequantize gather split concat".split()
-)
 _STEPS = 12
-_CONVOLUTIONS = frozenset({"conv", "conv_transpose"})
 
 
 def whole_input(skeleton: Skeleton, node: Node, value: str, other: Skeleton, answer: str) -> str:
     """What was cut into the batch that a convolution reads, where the other side reads it whole; else the value."""
-    if node.kind not in _CONVOLUTIONS or not _more_batches(skeleton, value, other, answer):
+    if node.kind not in CONVOLUTIONS or not _more_batches(skeleton, value, other, answer):
         return value
     name = value
     for _ in range(_STEPS):
         maker = skeleton.producer.get(name)
-        data = skeleton.data_inputs(maker) if maker is not None and maker.kind in _MOVING else []
+        data = skeleton.data_inputs(maker) if maker is not None and maker.kind in MOVES_DATA else []
         if len(data) != 1:
             return value
         name = data[0]
@@ -35,12 +32,12 @@ def whole_input(skeleton: Skeleton, node: Node, value: str, other: Skeleton, ans
 
 def whole_output(skeleton: Skeleton, node: Node, value: str, other: Skeleton, answer: str) -> str:
     """What a convolution's output is joined into again, where the other side computes it whole; else the value."""
-    if node.kind not in _CONVOLUTIONS or not _more_batches(skeleton, value, other, answer):
+    if node.kind not in CONVOLUTIONS or not _more_batches(skeleton, value, other, answer):
         return value
     name = value
     for _ in range(_STEPS):
         readers = skeleton.consumers.get(name, [])
-        if len(readers) != 1 or readers[0].kind not in _MOVING or len(skeleton.data_inputs(readers[0])) != 1:
+        if len(readers) != 1 or readers[0].kind not in MOVES_DATA or len(skeleton.data_inputs(readers[0])) != 1:
             return value
         name = readers[0].outputs[0]
         if _fits(skeleton, name, other, answer):

@@ -8,25 +8,6 @@ from aligner.alignment.skeleton import Skeleton
 from aligner.records.alignment import Sketch
 from aligner.records.graph import Node
 
-_FAMILIES = (
-    {"conv", "conv_transpose", "matmul"},
-    {"relu", "relu6", "clip", "minmax", "leaky_relu", "prelu", "elu", "gelu", "silu"}
-    | {"hardswish", "softplus", "mish", "activation"},
-    {"sigmoid", "tanh", "hardsigmoid"},
-    {"max_pool", "avg_pool", "reduce"},
-    {"add", "sub", "binary"},
-    {"mul", "div", "binary"},
-    {"softmax", "log_softmax"},
-    {"gather", "embedding", "slice", "split"},
-    {"transpose", "reshape", "depth_to_space", "expand", "tile"},
-    {"pow", "mul", "unary"},
-    {"where", "mul", "add"},
-)
-FUSIBLE = frozenset({"norm", "relu", "relu6", "clip", "leaky_relu", "quantize"})
-"""Kinds that a converter folds into the layer before them, with nothing left to see of them."""
-SUNDRY = frozenset({"unary", "binary", "other"})
-"""Kinds that lump operations together which have nothing in common."""
-COMMUTATIVE = frozenset({"add", "mul", "minmax", "binary", "compare"})
 _LONG = {"eq": "equal", "ne": "notequal", "gt": "greater", "lt": "less", "ge": "greaterequal", "le": "lessequal"} | {
     "greaterorequal": "greaterequal",
     "lessorequal": "lessequal",
@@ -39,11 +20,6 @@ SAME_TENSOR = 1e-3
 
 SAME_FEW = 1e-5
 """… and where a handful of elements agrees by chance more easily."""
-
-
-def same_family(reference: str, candidate: str) -> bool:
-    """Whether a converter, or a fault, may have turned one kind into the other."""
-    return reference == candidate or any(reference in family and candidate in family for family in _FAMILIES)
 
 
 def same_word(reference: str, candidate: str) -> bool:

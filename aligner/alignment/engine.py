@@ -7,13 +7,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aligner.alignment import fingerprint, provenance
-from aligner.alignment.compatibility import agree, same_family, weight_sizes
+from aligner.alignment.compatibility import agree, weight_sizes
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.neutral import Revived, revived
 from aligner.alignment.pairs import assemble
 from aligner.alignment.sequence import between_anchors, heaviest_common_subsequence
 from aligner.alignment.skeleton import Skeleton, read
 from aligner.alignment.sketch_index import SketchShelf
+from aligner.operations.kinds import same_family
 from aligner.records.alignment import Alignment, Sketch
 from aligner.records.graph import Graph, Node
 

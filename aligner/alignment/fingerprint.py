@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from aligner.alignment.skeleton import Skeleton
 from aligner.numerics.blocks import BLOCK, dot, total
+from aligner.operations.kinds import LINEAR
 
 if TYPE_CHECKING:
     import numpy as np
@@ -175,7 +176,7 @@ def _folded(skeleton: Skeleton) -> Iterable[Parameter]:
         data = skeleton.data_inputs(node)
         vectors = [weights[name] for name in skeleton.weight_roots(node) if name in weights]
         before = skeleton.producer.get(skeleton.root(data[0])) if len(data) == 1 else None
-        if before is None or before.kind not in {"conv", "conv_transpose", "matmul"} or len(vectors) < 4:
+        if before is None or before.kind not in LINEAR or len(vectors) < 4:
             continue
         roots = [weights[name] for name in skeleton.weight_roots(before) if name in weights]
         if not roots:

@@ -10,10 +10,10 @@ from aligner.alignment.element_order import Order, axes_into, flat, orders, perm
 from aligner.alignment.layout import axes_between, squeezed
 from aligner.alignment.matching import Matching
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.kinds import COPIES
 from aligner.records.axis_order import groups_alike
 
 Labels = tuple[Mapping[str, str], Mapping[str, str]]
-_COPIES = frozenset({"identity", "dropout", "cast", "quantize", "dequantize"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +202,7 @@ def _steps(skeleton: Skeleton, forms: Sequence[str]) -> list[str]:
 
 
 def _renamed_from(skeleton: Skeleton, value: str) -> str:
-    while value in skeleton.producer and skeleton.producer[value].kind in _COPIES:
+    while value in skeleton.producer and skeleton.producer[value].kind in COPIES:
         source = skeleton.moved(skeleton.producer[value])
         if source is None:
             break

@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-from aligner.alignment.compatibility import FUSIBLE
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.kinds import AFFINE, ELEMENTWISE, FUSIBLE, INVERSES, LINEAR
 from aligner.records.graph import Node
 
-_AFFINE = frozenset({"add", "sub", "mul", "div"})
-_ELEMENTWISE = _AFFINE | {"sigmoid", "tanh", "erf", "exp", "clip", "relu6", "hardsigmoid", "softplus", "pow", "neg"}
 _LONGEST_FUNCTION = 6
 _LONGEST_BIAS = 1 << 16
-_LINEAR = frozenset({"conv", "conv_transpose", "matmul"})
 
 
 def biased(skeleton: Skeleton, node: Node) -> bool:
     """Whether a linear node brings its own bias along; zeros in its place are none."""
-    roots = skeleton.weight_roots(node) if node.kind in _LINEAR else []
+    roots = skeleton.weight_roots(node) if node.kind in LINEAR else []
     return len(roots) > 1 and not (len(roots) == 2 and _zeros(skeleton, roots[1]))
 
 
@@ -37,7 +34,7 @@ def adds_bias(skeleton: Skeleton, node: Node) -> bool:
         return False
     data = skeleton.data_inputs(node)
     linear = skeleton.producer.get(skeleton.root(data[0])) if len(data) == 1 else None
-    if linear is None or linear.kind not in _LINEAR or biased(skeleton, linear):
+    if linear is None or linear.kind not in LINEAR or biased(skeleton, linear):
         return False
     return with_bias(skeleton, data[0]) == node.outputs[0] and bool(skeleton.weight_roots(node))
 
@@ -51,7 +48,7 @@ def gates_itself(skeleton: Skeleton, node: Node) -> bool:
 def _computed_from(skeleton: Skeleton, value: str, source: str) -> bool:
     for _ in range(_LONGEST_FUNCTION):
         node = skeleton.producer.get(value)
-        data = skeleton.data_inputs(node) if node is not None and node.kind in _ELEMENTWISE else []
+        data = skeleton.data_inputs(node) if node is not None and node.kind in ELEMENTWISE else []
         if len(data) != 1:
             return False
         value = skeleton.root(data[0])
@@ -60,7 +57,7 @@ def _computed_from(skeleton: Skeleton, value: str, source: str) -> bool:
     return False
 
 
-def with_constant(skeleton: Skeleton, value: str, kinds: frozenset[str] = _AFFINE) -> str:
+def with_constant(skeleton: Skeleton, value: str, kinds: frozenset[str] = AFFINE) -> str:
     """What a value's only reader makes of it with a constant; else the value itself."""
     readers = skeleton.readers(skeleton.root(value))
     if len(readers) == 1 and readers[0][0].kind in kinds:
@@ -84,7 +81,7 @@ def tail(skeleton: Skeleton, value: str) -> tuple[str, str | None]:
     if len(readers) != 1:
         return fused, None
     (reader,) = readers.values()
-    affine = {"add", "mul"} if node is not None and node.kind == "norm" else {"add"}
+    affine = AFFINE - INVERSES if node is not None and node.kind == "norm" else frozenset({"add"})
     constant = reader.kind in affine and len(skeleton.data_inputs(reader)) == 1
     return fused, reader.kind if _fusible(reader) or constant else None
 

@@ -12,14 +12,8 @@ from collections import deque
 from itertools import permutations
 
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.kinds import KEEPS_AXES, SPATIAL
 from aligner.records.graph import Node
-
-_SPATIAL = frozenset({"conv", "conv_transpose", "max_pool", "avg_pool", "resize", "depth_to_space"})
-_KEEPING = frozenset(
-    """add sub mul div pow sqrt exp log abs neg erf minmax unary binary relu relu6 clip leaky_relu prelu elu gelu silu
-    sigmoid tanh hardsigmoid hardswish softplus mish activation softmax log_softmax concat split slice pad cast
-    quantize dequantize identity dropout norm where tile random""".split()
-)
 
 
 def channel_labels(skeleton: Skeleton) -> dict[str, str]:
@@ -33,7 +27,7 @@ def channel_labels(skeleton: Skeleton) -> dict[str, str]:
             queue.append(value)
 
     for node in skeleton.graph.nodes:
-        if node.kind in _SPATIAL:
+        if node.kind in SPATIAL:
             label = str(node.attributes.get("channels") or skeleton.graph.channels)
             for value in (*skeleton.data_inputs(node)[:1], *node.outputs[:1]):
                 mark(value, label)
@@ -49,7 +43,7 @@ def _spread(skeleton: Skeleton, node: Node, value: str, label: str, mark: object
     assert callable(mark)
     values = [*skeleton.data_inputs(node), *node.outputs]
     rank = _rank(skeleton, value)
-    if node.kind in _KEEPING or (
+    if node.kind in KEEPS_AXES or (
         node.kind == "reduce" and node.attributes.get("keepdims", node.attributes.get("keep_dims"))
     ):
         for other in values:

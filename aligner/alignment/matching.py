@@ -13,17 +13,15 @@ from dataclasses import dataclass
 
 from aligner.alignment.batches import whole_input, whole_output
 from aligner.alignment.compatibility import (
-    COMMUTATIVE,
     SAME_TENSOR,
-    SUNDRY,
     agree,
     distance,
-    same_family,
     same_word,
     weight_sizes,
 )
 from aligner.alignment.layer_ends import adds_bias, biased, gates_itself, tail, with_affine, with_bias, with_constant
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.kinds import COMMUTATIVE, SOURCES, SUNDRY, same_family
 from aligner.records.graph import Node
 
 _STEPS_BACK = 3
@@ -241,7 +239,7 @@ class Matching:
         for kind in dict.fromkeys(node.kind for node in left):
             a = [node for node in left if node.kind == kind]
             b = [node for node in right if node.kind == kind]
-            if len(a) != len(b) or kind in {"shape", "constant", "other"}:
+            if len(a) != len(b) or kind in SOURCES | {"other"}:
                 continue
             for one, other in zip(a, b, strict=True):
                 if self._parameters_fit(one, other) and self.outputs_fit(one, other):

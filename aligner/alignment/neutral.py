@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aligner.alignment.compatibility import SUNDRY, agree, same_word, weight_sizes
+from aligner.alignment.compatibility import agree, same_word, weight_sizes
 from aligner.alignment.matching import Matching
-from aligner.alignment.skeleton import UNLESS_CHANGED, Skeleton
+from aligner.alignment.skeleton import Skeleton
+from aligner.operations.kinds import AFFINE, SUNDRY, neutral_element
 from aligner.records.graph import Node
-
-_KIN = ({"add", "sub"}, {"mul", "div"})
 
 Revived = tuple[frozenset[int], frozenset[int]]
 """Node indices of the reference and of the candidate."""
@@ -62,7 +61,7 @@ def _one_operation(reference: Node, candidate: Node) -> bool:
 
 def _neutral(skeleton: Skeleton, root: str) -> set[int]:
     steps = [skeleton.producer[value] for value in skeleton.members(root) if value != root]
-    return {step.index for step in steps if step.kind in UNLESS_CHANGED}
+    return {step.index for step in steps if step.kind in AFFINE}
 
 
 def _standing_for(
@@ -71,7 +70,7 @@ def _standing_for(
     """Neutral nodes of the other side; ``answers`` and ``partners`` lead from this side to the other."""
     found = set[int]()
     for node in skeleton.compute:
-        if node.kind not in UNLESS_CHANGED or len(data := skeleton.data_inputs(node)) != 1:
+        if node.kind not in AFFINE or len(data := skeleton.data_inputs(node)) != 1:
             continue
         answer = answers.get(skeleton.root(data[0]))
         if answer is None or skeleton.root(node.outputs[0]) in answers:
@@ -88,6 +87,6 @@ def _first_neutral(other: Skeleton, node: Node, root: str, readers: set[int | No
             continue
         for value in other.chain(form)[1:]:
             step = other.producer[value]
-            if step.kind in UNLESS_CHANGED and any({step.kind, node.kind} <= kin for kin in _KIN):
+            if step.kind in AFFINE and neutral_element(step.kind) == neutral_element(node.kind):
                 return {step.index}
     return set()

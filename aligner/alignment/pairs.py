@@ -11,6 +11,7 @@ from aligner.alignment.layout import axes_between, channel_labels, squeezed
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.regions import region
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.kinds import SOURCES
 from aligner.records.alignment import Alignment, PairedValues, Region, Sketch
 
 LEAST_CONFIDENCE = 0.35
@@ -207,7 +208,7 @@ def _reasons(skeleton: Skeleton, paired: set[str]) -> dict[str, str]:
         if value in paired:
             continue
         producer = skeleton.producer.get(value)
-        if value in skeleton.constants or (producer is not None and producer.kind in {"constant", "shape"}):
+        if value in skeleton.constants or (producer is not None and producer.kind in SOURCES):
             reasons[value] = "constant"
         elif skeleton.root(value) != value and skeleton.root(value) in roots:
             reasons[value] = "layout-only"

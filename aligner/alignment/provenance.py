@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from aligner.alignment.compatibility import agree, same_family, same_order
+from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.kinds import same_family
 from aligner.records.graph import Node
 
 if TYPE_CHECKING:

@@ -9,28 +9,15 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from aligner.operations.kinds import AFFINE, IMPURE, LAYOUT, LOOKED_UP, PICKED, RESIZES, SOURCES, neutral_element
 from aligner.records.alignment import Sketch
 from aligner.records.graph import Graph, Node
 
-LAYOUT_KINDS = frozenset({"transpose", "reshape", "identity", "dropout", "cast", "quantize", "dequantize"})
-"""One data input, and an output that holds the same elements: the tensor before and after are one thing, moved."""
-
-UNLESS_RESIZED = frozenset({"pad", "slice", "expand", "tile", "resize"})
-"""Kinds that change nothing where the shape stays as it is: padding by zero, a slice of everything."""
-
-UNLESS_CHANGED = frozenset({"add", "sub", "mul", "div"})
-"""Kinds that change nothing with a neutral constant (a mask of zeros, a scale of one), as the run shows."""
-
-_PICKING = frozenset({"gather", "slice"})
-"""Kinds that change nothing where they pick everything, as the run shows."""
-
-_SHIFTING = frozenset({"pad", "slice"})
-"""Kinds that may keep the shape and still move elements: a slice with a step of −1, as much padded as cut off."""
-
-_MAY_MOVE = LAYOUT_KINDS | UNLESS_RESIZED | UNLESS_CHANGED | {"where", "gather"}
+_MAY_MOVE = LAYOUT | RESIZES | AFFINE | LOOKED_UP | {"where"}
+"""Kinds that move or recode, or change nothing where they find nothing to do, as the run shows: a padding by zero, a
+slice or a gather of everything, a mask of zeros, a scale of one, a choice that takes one branch everywhere."""
 
 _LEVELS = 100
-IGNORED_KINDS = frozenset({"constant", "shape"})
 
 
 @dataclass(slots=True)
@@ -109,15 +96,15 @@ class Skeleton:
     def _keeps(self, node: Node, data: str) -> bool:
         """Whether the one tensor a node reads leaves it with the same elements."""
         before, after = self.sketches.get(data), self.sketches.get(node.outputs[0])
-        if node.kind in UNLESS_CHANGED:
+        if node.kind in AFFINE:
             return before is not None and before.finite and before == after and self._neutral(node)
-        if node.kind in _PICKING and _same_elements(before, after):
+        if node.kind in PICKED | LOOKED_UP and _same_elements(before, after):
             return True
-        if node.kind == "gather":
+        if node.kind in LOOKED_UP:
             return False
-        if node.kind in _SHIFTING and _moved_within(before, after):
+        if node.kind in RESIZES and _moved_within(before, after):
             return False
-        if node.kind in UNLESS_RESIZED:
+        if node.kind in RESIZES:
             shape = self.shape(data)
             return shape is not None and shape == self.shape(node.outputs[0])
         if node.kind == "cast" and self._rounds(data, node.outputs[0]):
@@ -128,7 +115,7 @@ class Skeleton:
 
     def _neutral(self, node: Node) -> bool:
         """Whether a constant, where there is one number to ask, is neutral by itself: an epsilon is only too small."""
-        neutral = 0.0 if node.kind in {"add", "sub"} else 1.0
+        neutral = neutral_element(node.kind)
         given = node.attributes.get("other")
         if isinstance(given, (int, float)):
             return float(given) == neutral
@@ -256,7 +243,7 @@ def read(graph: Graph, sketches: Mapping[str, Sketch], computing: frozenset[int]
         node
         for node in graph.nodes
         if node.outputs
-        and node.kind not in IGNORED_KINDS
+        and node.kind not in SOURCES
         and not all(name in skeleton.constants for name in node.outputs)
         and not skeleton.moves(node)
     ]
@@ -267,11 +254,11 @@ def read(graph: Graph, sketches: Mapping[str, Sketch], computing: frozenset[int]
 def _constants(graph: Graph) -> dict[str, frozenset[str]]:
     constants = {name: frozenset({name}) for name in graph.weights}
     for node in graph.nodes:
-        if node.kind in {"random", "control_flow"} or not node.outputs:
+        if node.kind in IMPURE or not node.outputs:
             continue
         inputs = [name for name in node.inputs if name]
         known = bool(inputs) and all(name in constants for name in inputs)
-        if (node.kind in IGNORED_KINDS or known) and not any(name in graph.inputs for name in node.outputs):
+        if (node.kind in SOURCES or known) and not any(name in graph.inputs for name in node.outputs):
             roots = frozenset().union(*(constants.get(name, frozenset()) for name in inputs))
             for name in node.outputs:
                 constants.setdefault(name, roots or frozenset({name}) & frozenset(graph.weights))

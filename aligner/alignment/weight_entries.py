@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from aligner.alignment.fingerprint import Fingerprint, fingerprint, fingerprint_of
 from aligner.alignment.skeleton import Skeleton
 from aligner.alignment.weight_relation import Numbers
+from aligner.operations.kinds import CONFIGURED, LINEAR, PARAMETRIC
 from aligner.records.graph import Node, Weight
 from aligner.records.weight import StoredWeight
 
@@ -19,14 +20,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Wide = NDArray[np.float64]
-
-_SETTINGS = frozenset(
-    """resize pad clip slice split reshape expand tile topk random shape nms cumsum argmax sort constant""".split()
-)
-"""Kinds whose constant operands say how, not what with: no weights."""
-_PRODUCTS = frozenset({"conv", "conv_transpose", "matmul"})
-_HOLDERS = _PRODUCTS | {"norm", "prelu", "recurrent", "embedding", "attention"}
-"""Kinds of layers that have parameters; a single number used by nothing but others is a literal."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +66,7 @@ def entries(skeleton: Skeleton, constants: Mapping[str, Fingerprint]) -> list[En
     users: dict[str, list[Node]] = defaultdict(list)
     for node in skeleton.compute:
         for root in dict.fromkeys(skeleton.weight_roots(node)):
-            if root in skeleton.graph.weights and node.kind not in _SETTINGS:
+            if root in skeleton.graph.weights and node.kind not in CONFIGURED:
                 users[root].append(node)
     scales = _scales(skeleton)
     found = [
@@ -95,7 +88,7 @@ def computed_constants(skeleton: Skeleton) -> dict[str, list[Node]]:
     found: dict[str, list[Node]] = defaultdict(list)
     for node in skeleton.compute:
         for name in dict.fromkeys(node.inputs):
-            if name in skeleton.constants and name not in skeleton.graph.weights and node.kind not in _SETTINGS:
+            if name in skeleton.constants and name not in skeleton.graph.weights and node.kind not in CONFIGURED:
                 found[name].append(node)
     return found
 
@@ -128,7 +121,7 @@ def _counts(weight: Weight, nodes: list[Node], scales: frozenset[tuple[int, floa
     if weight.quantization is not None:
         return True
     if weight.dtype.startswith(("int", "uint")):  # integers beside a float computation are indices, unless multiplied
-        return weight.dtype.endswith("8") and len(weight.shape) > 1 and any(n.kind in _PRODUCTS for n in nodes)
+        return weight.dtype.endswith("8") and len(weight.shape) > 1 and any(n.kind in LINEAR for n in nodes)
     if not weight.dtype.startswith(("float", "bfloat", "double", "half")):
         return False
     if len(weight.shape) < 2 and any(size == prod(weight.shape) for size, _ in scales):
@@ -161,7 +154,8 @@ def _role(skeleton: Skeleton, name: str, nodes: list[Node]) -> tuple[int, int] |
 
 
 def _literal(skeleton: Skeleton, name: str, weight: Weight, nodes: list[Node], print_: Fingerprint | None) -> bool:
-    if any(node.kind in _HOLDERS for node in nodes):
+    """Whether it is a single number, or a mask, that nothing but layers without parameters use."""
+    if any(node.kind in PARAMETRIC for node in nodes):
         producer = skeleton.producer.get(name)
         constant = producer is not None and producer.kind == "constant"
         return constant and (print_ is None or print_.low == print_.high)  # the zero states of a recurrent layer
@@ -263,7 +257,7 @@ def _linear(
     skeleton: Skeleton, node: Node | None, stored: dict[str, Entry], outputs: int
 ) -> tuple[Entry | None, Entry | None]:
     """The kernel and the bias of a linear node with that many outputs."""
-    if node is None or node.kind not in _PRODUCTS:
+    if node is None or node.kind not in LINEAR:
         return None, None
     own = [stored[root] for root in skeleton.weight_roots(node) if root in stored]
     kernels = [entry for entry in own if len(entry.shape) > 1]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from aligner.errors import listing
 from aligner.execution.side import OpenSide
 from aligner.judgement.verdicts import Judgement
+from aligner.operations.kinds import RENAMED
 from aligner.records.alignment import Alignment, Region
 from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired
 from aligner.records.graph import Graph, Node, Value
@@ -14,8 +15,6 @@ from aligner.records.measurement import Measured
 
 _NOT_PAIRABLE = frozenset({"constant", "layout-only", "fused away", "not computed"})
 """Reasons that say a tensor cannot have a partner; the others count against coverage."""
-
-_RENAMING = frozenset({"identity", "dropout"})
 
 
 class SideWriter:
@@ -30,7 +29,7 @@ class SideWriter:
                 self._producer.setdefault(value, node)
         self._renamed: dict[str, list[str]] = {}
         for node in self._graph.nodes:
-            if node.kind in _RENAMING and node.outputs:
+            if node.kind in RENAMED and node.outputs:
                 for value in node.inputs:
                     self._renamed.setdefault(value, []).append(node.outputs[0])
         self._shapes = side.profile.sketches if side.profile is not None else {}
@@ -71,7 +70,7 @@ class SideWriter:
         """Names of what identities and casts make of a value, or made it from: the same tensor to a user."""
         names = []
         node = self._producer.get(value_id)
-        if node is not None and node.kind in _RENAMING and node.inputs:
+        if node is not None and node.kind in RENAMED and node.inputs:
             names.append(self._name(node.inputs[0]))
         names += [self._name(value) for value in self._renamed.get(value_id, ())]
         return tuple(names)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.causes.constant_operands import ConstantOperand, differ
 from aligner.numerics import relations
+from aligner.operations.kinds import MOVES_DATA, RENAMED
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
@@ -43,7 +44,7 @@ def wrong_move(part: RegionSide, operand: ConstantOperand, right: Array) -> Move
     onward: Onward = lambda y: y.reshape(right.shape)  # noqa: E731 - grows with every node
     for _ in range(_MOST_NODES):
         node = part.makers.get(name)
-        if node is None or node.kind not in {"reshape", "transpose", "concat", "identity", "cast"}:
+        if node is None or node.kind not in MOVES_DATA:
             return None
         for order, other in _others(part, node, array):
             if other.size == right.size and not differ(onward(other), right):
@@ -79,7 +80,7 @@ def _others(part: RegionSide, node: Node, made: Array) -> Iterator[tuple[tuple[i
 
 def _undone(part: RegionSide, node: Node, made: Array) -> Array | None:
     """What a node that only moves numbers has read, from what it made; None where that is not known."""
-    if node.kind in {"identity", "cast"}:
+    if node.kind in RENAMED | {"cast"}:
         return made
     if node.kind == "transpose":
         perm = _perm(node)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.numerics import relations
+from aligner.operations.kinds import BINARY, COMBINES, COMMUTATIVE, ordered
 from aligner.operations.operation import Operation
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node
@@ -19,8 +20,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-KINDS = ("add", "sub", "mul", "div", "pow", "minmax", "binary", "where", "compare", "concat")
-_EITHER_WAY = frozenset({"add", "mul", "minmax", "where"})
+_EITHER_WAY = COMMUTATIVE | {"where"}
 """Kinds whose constant may stand at another place on the other side: factors are exchanged, conditions negated."""
 _MOST = 64
 """Nodes that a constant may be computed by; what takes more is taken to depend on the input."""
@@ -83,7 +83,7 @@ def operand_name(part: RegionSide, node: Node, operation: Operation, place: int)
     for name in names:
         if part.array(name) is operation.data[place]:
             return name
-    unmoved = operation.kind not in {"where", "concat"} and len(names) == len(operation.data)
+    unmoved = operation.kind not in COMBINES - BINARY - {"compare"} and len(names) == len(operation.data)
     return names[place] if unmoved and place < len(names) else None
 
 
@@ -107,7 +107,7 @@ Pair = tuple[ConstantOperand, ConstantOperand]
 
 def constant_pairs(culprit: Culprit) -> Iterator[Pair]:
     """Constants of the candidate with the reference's that answer them."""
-    for kind in KINDS:
+    for kind in ordered(COMBINES):
         both = [
             [
                 constants_of(part, node, operation)

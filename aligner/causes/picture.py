@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
+from aligner.operations.kinds import CHANNELS_APART
 from aligner.records.graph import Node
-from aligner.regions.folding import moved_axis
+from aligner.regions.folding import MOVES_AXES, moved_axis
 from aligner.regions.region_side import RegionSide
 
 _FEWEST, _MOST = 2, 4
 """Channels of what counts as a picture."""
 _FURTHEST = 32
 """Nodes between the graph's input and a tensor that may still be the picture."""
-_MOVES = frozenset({"transpose", "reshape", "slice"})
-_KEEPS = frozenset(
-    "identity cast quantize dequantize dropout add sub mul div pow sqrt exp log abs neg minmax clip relu tanh sigmoid "
-    "unary norm pad resize max_pool avg_pool gather".split()
-)
-"""Kinds that work on each channel apart, or put whole channels elsewhere."""
 
 
 def channel_axis(part: RegionSide, name: str) -> int | None:
@@ -24,7 +19,7 @@ def channel_axis(part: RegionSide, name: str) -> int | None:
     while name not in part.graph.inputs:
         node = part.makers.get(name)
         varying = {value for value in node.inputs if value and part.varies(value)} if node is not None else set()
-        if node is None or node.kind not in _KEEPS | _MOVES or len(varying) != 1 or len(path) == _FURTHEST:
+        if node is None or node.kind not in CHANNELS_APART | MOVES_AXES or len(varying) != 1 or len(path) == _FURTHEST:
             return None
         path.append(node)
         name = varying.pop()
@@ -32,7 +27,7 @@ def channel_axis(part: RegionSide, name: str) -> int | None:
     axis = None if shape is None else _declared(shape, part.graph.channels)
     channels = shape[axis] if shape is not None and axis is not None else None
     for node in reversed(path):
-        axis = moved_axis(part, node, axis) if node.kind in _MOVES else axis
+        axis = moved_axis(part, node, axis) if node.kind in MOVES_AXES else axis
         after = part.shape(node.outputs[0])
         if axis is None or (after is not None and (axis >= len(after) or after[axis] != channels)):
             return None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
+from aligner.operations.kinds import CONVOLUTIONS
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
@@ -118,7 +119,7 @@ UNCOMPARED = frozenset(
 
 def in_pieces(operation: Operation, other: Operation) -> bool:
     """Whether one of two convolutions works on pieces of the other's image: its settings are for those."""
-    shapes = [one.data[0].shape for one in (operation, other) if one.kind in {"conv", "conv_transpose"} and one.data]
+    shapes = [one.data[0].shape for one in (operation, other) if one.kind in CONVOLUTIONS and one.data]
     return len(shapes) == 2 and bool(shapes[0] and shapes[1]) and shapes[0][0] != shapes[1][0]
 
 

@@ -20,14 +20,13 @@ from aligner.execution.passes import Passes
 from aligner.execution.pool import TensorPool
 from aligner.execution.profile import Profile, Survey
 from aligner.execution.side import OpenSide
+from aligner.operations.kinds import DRAWS
 from aligner.records import progress
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
 
 T = TypeVar("T")
-_DRAWING = frozenset({"random", "dropout"})
-"""Kinds of nodes that may draw from a generator that both sides share."""
 _REPEATING = frozenset({"loop", "scan", "while", "prim::loop"})
 
 
@@ -97,7 +96,7 @@ class Lockstep:
         self._passes, self._reference, self._candidate = passes, reference, candidate
         expected = (side.profile.sketches.values() for side in (reference, candidate) if side.profile is not None)
         largest = max((_bytes(one) for sketches in expected for one in sketches), default=0)
-        self._in_turns = any(node.kind in _DRAWING for side in (reference, candidate) for node in side.graph.nodes)
+        self._in_turns = any(node.kind in DRAWS for side in (reference, candidate) for node in side.graph.nodes)
         self._budget = budget if strict else max(budget, largest * 3 // 2)
         self._injected: InjectedRun | None = passes.injected_run() if local else None
         self.surveys = Survey(reference.graph.outputs), Survey()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aligner.operations.kinds import VIEWS
 from aligner.records.graph import Graph, Quantization
 from aligner.records.tensor import CapturedTensor
 
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.generic]
 
-_MOVES = frozenset({"reshape", "transpose", "identity"})
-"""Kinds behind which a dequantised tensor still holds the same numbers."""
 _WIDEST = 16
 
 
@@ -45,7 +44,7 @@ class Grids:
 
     def _traced(self, value: str) -> Grid | None:
         node = self._producer.get(value)
-        while node is not None and node.kind in _MOVES and node.inputs:
+        while node is not None and node.kind in VIEWS and node.inputs:
             node = self._producer.get(node.inputs[0])
         stored = self._graph.values.get(node.inputs[0]) if node is not None and node.kind == "dequantize" else None
         if stored is None or stored.quantization is None:

@@ -9,20 +9,19 @@ from concurrent.futures import ThreadPoolExecutor
 from aligner.causes.setting_cause import UNCOMPARED, alike, in_pieces
 from aligner.causes.weight_cause import MATRICES, differing, step_of
 from aligner.judgement.tolerance import region_numbers
+from aligner.operations.kinds import BINARY, PARAMETRIC, SILENT, SUNDRY
 from aligner.operations.operation import Unsupported
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit
-from aligner.regions.folding import FOLDABLE, Layer
+from aligner.regions.folding import Layer
 from aligner.regions.layers import LayerPair, layer_pairs, layers
 from aligner.regions.region_side import RegionSide
 
 LEAST, MOST = 0.5, 4.0
 """Scores (error over bound) between which an error may be either; honest nodes were never seen above 0.4."""
-_SILENT = frozenset({"constant", "shape", "identity", "dropout", "cast", "reshape", "transpose"})
-"""Kinds without settings or weights that change numbers."""
 _BLOCKED = "nchwc"
-_ARITHMETIC = frozenset({"add", "sub", "mul", "div", "pow", "binary", "unary", "reduce"})
+_ARITHMETIC = BINARY | SUNDRY | {"reduce"}
 _OFF_BY_STEPS = 1.0
 """Root mean square, in steps: rounding to the nearest one leaves 0.29, rounding learnt from data 0.6."""
 _NEARLY_ALL = 0.98
@@ -38,7 +37,7 @@ def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
     Only regions of the same operations in the same order can: a decomposed one has other settings and no fault.
     """
     culprit = Culprit(graphs, item, None)
-    sides = [[node for node in part.nodes if node.kind not in _SILENT] for part in culprit.parts]
+    sides = [[node for node in part.nodes if node.kind not in SILENT] for part in culprit.parts]
     if not sides[0] or [node.kind for node in sides[0]] != [node.kind for node in sides[1]]:
         return None
     try:
@@ -100,7 +99,7 @@ def _alone(part: RegionSide, layer: Layer) -> bool:
     """Whether nothing else in the region holds numbers that a converter may have worked into the layer's weights."""
     known = {layer.node.index, *layer.taken}
     others = [node for node in part.nodes if node.index not in known]
-    if any(node.kind in FOLDABLE | {"norm", "other"} for node in others):
+    if any(node.kind in PARAMETRIC | {"other"} for node in others):
         return False
     arithmetic = [node for node in others if node.kind in _ARITHMETIC]
     return not any(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from aligner.operations.kinds import AMPLIFIES
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 
@@ -16,11 +17,6 @@ _BLOWN_UP = 1e5
 _GROWN = 1e3
 """And so many times as large: where numbers cancel, all that is left may be rounding, and is as small as that."""
 _LEAST = 1e-7
-_JUMPING = frozenset(
-    {"compare", "where", "argmax", "topk", "sort", "nms", "gather", "scatter", "embedding", "cast", "quantize"}
-    | {"dequantize", "random", "control_flow", "binary", "other", "opaque", "attention", "recurrent"}
-)
-"""Kinds that may make a large difference of a small one, and those of which nothing is known."""
 _STEPS = ("floor", "ceil", "round", "sign", "trunc", "not", "isnan", "isinf", "inverse", "det")
 
 
@@ -49,4 +45,4 @@ def _words(graph: Graph, item: Measured, by_value: Mapping[str, Measured]) -> st
 
 
 def _jumps(node: Node) -> bool:
-    return node.kind in _JUMPING or (node.kind == "unary" and node.op.lower().rpartition("::")[2] in _STEPS)
+    return node.kind in AMPLIFIES or (node.kind == "unary" and node.op.lower().rpartition("::")[2] in _STEPS)

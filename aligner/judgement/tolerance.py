@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from aligner.operations.kinds import ELEMENTWISE, EXACT, LINEAR, SILENT, SUMS_AXIS, SUMS_PRODUCTS, VIEWS
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
@@ -21,13 +22,8 @@ _UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat
 _SUBNORMAL = {"float16": 2.0**-24}
 """The smallest number above zero, where tensors of a network come near it."""
 _QUANTIZED_UNIT = 2.0**-8
-EXACT_KINDS = frozenset(
-    """transpose reshape identity dropout concat split slice gather pad expand tile relu relu6 max_pool minmax clip
-    depth_to_space embedding""".split()
-)
-"""Kinds whose output elements are copies (or one-sided limits) of input elements."""
-_NOT_COMPUTING = frozenset({"reshape", "transpose", "cast", "identity", "constant", "shape", "dropout"})
-_ELEMENTWISE = frozenset({"add", "sub", "mul", "div", "neg", "where"}) | _NOT_COMPUTING - {"constant", "shape"}
+_ITS_LIKE_ALONE = ELEMENTWISE | VIEWS | {"cast"}
+"""Kinds of which each element comes from one element of each operand."""
 _FLOATS = ("float16", "float32", "float64", "half", "float", "double")
 _AS_A_RULE = 0.2
 _LONGEST_BIAS = 1 << 16
@@ -75,8 +71,11 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
     reduction = max(
         (_reduction(graph, node) for graph, side in zip(graphs, nodes, strict=True) for node in side), default=1
     )
-    kinds = {node.kind for node in nodes[1]} | {
-        str(node.attributes["fused_activation"]) for node in nodes[1] if node.attributes.get("fused_activation")
+    kinds = {node.kind for side in nodes for node in side} | {
+        str(node.attributes["fused_activation"])
+        for side in nodes
+        for node in side
+        if node.attributes.get("fused_activation")
     }
     fed = [graphs[1].values[v] for v in regions[1].inputs if v in graphs[1].values]
     inner = [graphs[1].values[v] for node in nodes[1] for v in node.outputs if v in graphs[1].values]
@@ -95,7 +94,7 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
     stepped = bool(step or _steps(fed)) or scaled_as_it_runs
     return RegionNumbers(
         reduction=reduction,
-        exact=same_dtype and kinds <= EXACT_KINDS | {"none"} and not stepped and not storage,
+        exact=same_dtype and kinds <= EXACT | {"none"} and not stepped and not storage,
         unit=coarsest,
         step=step,
         stepped=stepped,
@@ -124,7 +123,7 @@ def declared_unit(graph: Graph) -> float:
     units = [
         unit(graph.values[value].dtype)
         for node in graph.nodes
-        if node.kind not in _NOT_COMPUTING
+        if node.kind not in SILENT
         for value in node.outputs
         if value in graph.values and (graph.values[value].dtype or "float32").lower().endswith(_FLOATS)
     ]
@@ -152,21 +151,21 @@ def _weight_unit(dtype: str, quantized: bool) -> float:
 def _reduction(graph: Graph, node: Node) -> int:
     """How many products one output element adds up: from the weight where there is one, else the longest axis read."""
     weights = [graph.weights[name].shape for name in node.weights if name in graph.weights]
-    if node.kind in {"conv", "conv_transpose", "matmul", "recurrent"}:
+    if node.kind in SUMS_PRODUCTS:
         if not weights:
             return _longest(graph, node)
         largest = max(weights, key=_size)
         outputs = {dim for value in node.outputs for dim in _known(graph, value) or ()}
         channels = [dim for dim in largest if dim > 1 and dim in outputs]
         return max(1, _size(largest) // min(channels)) if channels else math.isqrt(_size(largest))
-    if node.kind in {"norm", "softmax", "log_softmax", "reduce", "avg_pool", "attention", "cumsum"}:
+    if node.kind in SUMS_AXIS:
         return _longest(graph, node)
     return 1
 
 
 def _offset(graph: Graph, measured: Measured, nodes: Sequence[Node]) -> float:
     """A bias far larger than the output means that a sum as large was cancelled, with the rounding of its own size."""
-    if not any(node.kind in {"conv", "conv_transpose", "matmul"} for node in nodes):
+    if not any(node.kind in LINEAR for node in nodes):
         return 0.0
     vectors = [graph.weights[name] for name in measured.pair.candidate_region.weights if name in graph.weights]
     vectors = [weight for weight in vectors if len(weight.shape) == 1 and 0 < weight.shape[0] <= _LONGEST_BIAS]
@@ -235,7 +234,7 @@ def beside_mask(graphs: tuple[Graph, Graph], measured: Measured, numbers: Region
     if local is None or local.unmasked is None or local.mismatched or numbers.quantized:
         return measured
     nodes = [graphs[1].nodes[index] for index in measured.pair.candidate_region.nodes]
-    if not all(node.kind in _ELEMENTWISE for node in nodes) or local.errors.max_abs > bound(measured, numbers):
+    if not all(node.kind in _ITS_LIKE_ALONE for node in nodes) or local.errors.max_abs > bound(measured, numbers):
         return measured
     return _beside(measured, local, local.unmasked)
 

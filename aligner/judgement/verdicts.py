@@ -18,6 +18,7 @@ from aligner.judgement.tolerance import (
     rounds_to_integers,
     unit,
 )
+from aligner.operations.kinds import VIEWS
 from aligner.records.comparison import PairVerdict
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
@@ -28,7 +29,7 @@ _SATURATED = 1e-3
 """Share of elements outside the quantised range from which a tensor counts as saturated."""
 SATURATES = "the quantised range is too small"
 CUT_BEFORE = "fed with values that the quantised range cuts off"
-_READING = frozenset({"dequantize", "reshape", "transpose", "identity"})
+_READING = VIEWS | {"dequantize"}
 """Kinds that hold no range of their own: what is cut off there was cut off before."""
 _QUANTIZED_RELATIVE = 0.08
 """Relative root-mean-square error that eight-bit weights and activations explain at one node …"""

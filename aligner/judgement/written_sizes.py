@@ -6,10 +6,10 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 
 from aligner.judgement.second_input import Variant
+from aligner.operations.kinds import SIZED
 from aligner.records.comparison import Comparison, Finding, Pair
 from aligner.records.graph import Graph, Node
 
-_SIZED = frozenset({"reshape", "expand", "tile", "slice", "resize", "pad", "split"})
 _LARGEST = 16
 """Elements up to which an integer constant may be a list of sizes."""
 
@@ -60,7 +60,7 @@ def _suspect(graph: Graph, sizes: Collection[int], message: str) -> Node | None:
 
 def _literal(graph: Graph, node: Node) -> tuple[int, ...]:
     """The integers that stand in a node that makes shapes."""
-    if node.kind not in _SIZED:
+    if node.kind not in SIZED:
         return ()
     return tuple(_numbers(graph, node))
 

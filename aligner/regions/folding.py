@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from aligner.operations.kinds import AFFINE, COPIES, INVERSES, LINEAR, MOVED, SCALES, SHIFTS
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.region_side import RegionSide
@@ -14,10 +15,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-FOLDABLE = frozenset({"conv", "conv_transpose", "matmul"})
-_AFFINE = frozenset({"add", "sub", "mul", "div"})
-_COPIES = frozenset({"identity", "dropout", "cast", "quantize", "dequantize"})
-_MOVES = frozenset({"transpose", "reshape", "slice"})
+MOVES_AXES = MOVED | {"slice"}
+"""What ``moved_axis`` follows an axis through."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -86,7 +85,7 @@ def folded(part: RegionSide, found: list[Layer]) -> list[Layer]:
         end = next((ends[name] for name in node.inputs if name in ends and _only_reader(part, name)), None)
         if end is not None and layer is not None and layer.operation.kind == "norm":
             after = _with_norm(result[end.place], layer, node)
-        elif end is not None and node.kind in _AFFINE:
+        elif end is not None and node.kind in AFFINE:
             after = _with_constant(part, node, result[end.place], end.axis)
         else:
             after = None
@@ -95,11 +94,11 @@ def folded(part: RegionSide, found: list[Layer]) -> list[Layer]:
             _carry(ends, node, end)
         elif layer is not None:
             result.append(layer)
-            if layer.operation.kind in FOLDABLE and "kernel" in layer.parameters:
+            if layer.operation.kind in LINEAR and "kernel" in layer.parameters:
                 _carry(ends, node, _End(len(result) - 1, _channel_axis(part, layer)))
-        elif end is not None and (node.kind in _COPIES or _between_batches(node)):
+        elif end is not None and (node.kind in COPIES or _between_batches(node)):
             _carry(ends, node, end)
-        elif end is not None and node.kind in _MOVES:
+        elif end is not None and node.kind in MOVES_AXES:
             _carry(ends, node, _End(end.place, moved_axis(part, node, end.axis)))
     return result
 
@@ -160,7 +159,7 @@ def _with_constant(part: RegionSide, node: Node, layer: Layer, axis: int | None)
     """A product or a sum with a constant: one number for each output, or one for all to multiply by."""
     import numpy as np
 
-    if node.kind in {"sub", "div"} and not (len(node.inputs) > 1 and _constant(part, node.inputs[1]) is not None):
+    if node.kind in INVERSES and not (len(node.inputs) > 1 and _constant(part, node.inputs[1]) is not None):
         return None  # a constant minus the output, or divided by it
     if node.attributes.get("alpha", 1) != 1:
         return None
@@ -171,9 +170,9 @@ def _with_constant(part: RegionSide, node: Node, layer: Layer, axis: int | None)
         return None
     channels = layer.parameters["kernel"].shape[output_axis(layer.operation, layer.parameters["kernel"]) or 0]
     vector = _along(part, node, given[0], channels, axis)
-    if vector is None or (vector.size == 1 != channels and node.kind in {"add", "sub"}):
+    if vector is None or (vector.size == 1 != channels and node.kind in SHIFTS):
         return None
-    if node.kind in {"mul", "div"}:
+    if node.kind in SCALES:
         return with_affine(layer, vector if node.kind == "mul" else 1 / vector, np.zeros(1), node)
     return with_affine(layer, None, vector if node.kind == "add" else -vector, node)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from aligner.operations.kinds import LAYERS
 from aligner.operations.operation import Operation
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer as Layer
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-_LAYERS = ("conv", "conv_transpose", "matmul", "norm", "recurrent", "embedding", "gather", "prelu")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,7 +37,7 @@ class LayerPair:
 def layers(part: RegionSide) -> list[Layer]:
     """What the region holds, in order."""
     found = []
-    for node in part.of_kind(*_LAYERS):
+    for node in part.of_kind(*LAYERS):
         operation = part.operation(node)
         if operation is not None and operation.parameters:
             operation = with_sorted_gates(operation) if operation.kind == "recurrent" else operation

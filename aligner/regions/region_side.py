@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from aligner.operations.kinds import LAYOUT, PRINCIPAL
 from aligner.operations.operation import Call, Operation, Unsupported, compute, read, results
 from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
@@ -46,7 +47,8 @@ def change_node(node: Node, edit: Callable[[Operation], Operation]) -> Change:
     return Change(operations={node.index: edit})
 
 
-_RECODING = frozenset({"transpose", "cast", "identity", "dequantize", "reshape"})
+_RECODING = LAYOUT - {"quantize"}
+"""What a weight may go through and still be the one that is stored."""
 
 _MOST_CONSTANT = 64
 """Nodes before a region's constant operands that are looked at."""
@@ -78,7 +80,7 @@ class RegionSide:
     @property
     def node(self) -> Node | None:
         """The node a user should open: the weightiest of the region, else the last."""
-        for kind in _PRINCIPAL:
+        for kind in PRINCIPAL:
             for node in self.nodes:
                 if node.kind == kind:
                     return node
@@ -169,7 +171,7 @@ class RegionSide:
             value = self.graph.values.get(name) if name else None
             if value is None or value.shape is None or self.constant(name):
                 continue
-            if node.kind in _PRINCIPAL and not self.varies(name):
+            if node.kind in PRINCIPAL and not self.varies(name):
                 continue  # parameters that are computed: zeros would be taken for them
             dtype = np.int64 if "int" in (value.dtype or "") else np.float32
             found[name] = np.broadcast_to(dtype(0), [dim or 1 for dim in value.shape])
@@ -237,20 +239,3 @@ class RegionSide:
         if self.output not in fresh:
             raise Unsupported("the change does not reach the output")
         return fresh[self.output]
-
-
-_PRINCIPAL = (
-    "conv",
-    "conv_transpose",
-    "matmul",
-    "recurrent",
-    "attention",
-    "norm",
-    "resize",
-    "max_pool",
-    "avg_pool",
-    "softmax",
-    "depth_to_space",
-    "concat",
-    "pad",
-)

@@ -10,6 +10,7 @@ from aligner.adapters.base import Session
 from aligner.adapters.onnx_adapter.names import subgraphs
 from aligner.adapters.onnx_adapter.program import Program
 from aligner.errors import ModelExecutionError, UnsupportedModelError
+from aligner.operations.kinds import CONVOLUTIONS
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 
@@ -162,7 +163,7 @@ def _check_cost(graph: Graph) -> None:
         if node.op in _LOOPING and elements > _LONG_LOOP:
             raise _too_slow(f"{node.op} {node.name} makes {elements:,} elements")
         kernels = [graph.weights[name].shape for name in node.weights if name in graph.weights]
-        if node.kind in {"conv", "conv_transpose"}:
+        if node.kind in CONVOLUTIONS:
             products += elements * max((math.prod(shape[1:]) for shape in kernels if len(shape) > 1), default=1)
         elif node.kind == "matmul":
             inner = [graph.values[name].shape for name in node.inputs if name in graph.values]

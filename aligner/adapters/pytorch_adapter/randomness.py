@@ -6,8 +6,6 @@ import threading
 from types import TracebackType
 from typing import Any
 
-DRAWING_KINDS = frozenset({"random", "dropout", "attention", "recurrent", "activation", "leaky_relu"})
-"""Kinds whose calls may draw from torch's default generator."""
 _generator = threading.Lock()
 
 

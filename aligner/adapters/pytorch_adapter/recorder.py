@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any
 from aligner.adapters.aten_kinds import bare_name, is_inplace, kind_of
 from aligner.adapters.pytorch_adapter.arguments import attributes, bind, operands
 from aligner.adapters.pytorch_adapter.hollow import StandIns
-from aligner.adapters.pytorch_adapter.randomness import DRAWING_KINDS, OwnRandomness
+from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
 from aligner.adapters.pytorch_adapter.shared_memory import Tenants, Write, Writes, storage_of, version_of
 from aligner.adapters.pytorch_adapter.source_line import calling_line
 from aligner.adapters.pytorch_adapter.tensors import dtype_word, from_array, substitute, tensors_in, to_array
+from aligner.operations.kinds import MAY_DRAW
 from aligner.records.graph import Node
 
 if TYPE_CHECKING:
@@ -210,7 +211,7 @@ class Recorder:
             raise RuntimeError(f"{name} writes to a tensor that has data")
         ids = {id(tensor): self._identify(tensor) for tensor in given}
         before = {id(tensor): version_of(tensor) for tensor in given}
-        drawing = kind_of(name) in DRAWING_KINDS
+        drawing = kind_of(name) in MAY_DRAW
         try:
             with self._randomness if drawing else nullcontext():
                 result = func(*args, **kwargs)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from aligner.adapters.tflite_adapter.graph import Naming
 from aligner.adapters.tflite_adapter.kinds import kind_of
 from aligner.adapters.tflite_adapter.schema import NO_TENSOR, Operator, Subgraph
+from aligner.operations.kinds import IMPURE
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class Planner:
         known = {index for index in naming.constants if not subgraph.tensors[index].variable}
         for operator in subgraph.operators:
             present = [index for index in operator.inputs if index != NO_TENSOR]
-            fixed = kind_of(operator.op, custom=operator.custom) not in {"random", "control_flow", "opaque"}
+            fixed = kind_of(operator.op, custom=operator.custom) not in IMPURE
             if present and fixed and known.issuperset(present) and not operator.custom:
                 known.update(operator.outputs)
         return Planner(subgraph, naming, frozenset(known - naming.constants - set(subgraph.inputs)))

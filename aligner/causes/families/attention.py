@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import fitted_constant
+from aligner.operations.kinds import AFFINE, LAYOUT, LINEAR
 from aligner.operations.operation import Operation
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
@@ -21,8 +22,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _STEPS = 5
-_MOVING = frozenset({"add", "where", "mul", "div", "sub", "cast", "identity", "reshape", "transpose"})
-"""What may lie between a product of matrices and the scaling of it."""
+_ON_THE_WAY = AFFINE | LAYOUT | {"where"}
+"""What may lie between a product of matrices, the scaling of it and the softmax."""
 
 
 def leads_to_softmax(graph: Graph, values: tuple[str, ...], steps: int = _STEPS) -> bool:
@@ -32,9 +33,7 @@ def leads_to_softmax(graph: Graph, values: tuple[str, ...], steps: int = _STEPS)
         readers = [node for node in graph.nodes if reached & set(node.inputs)]
         if any(node.kind == "softmax" for node in readers):
             return True
-        reached = {
-            v for n in readers if n.kind in {"add", "where", "mul", "div", "sub", "cast", "identity"} for v in n.outputs
-        }
+        reached = {v for n in readers if n.kind in _ON_THE_WAY for v in n.outputs}
         if not reached:
             return False
     return False
@@ -90,9 +89,9 @@ def _scales_scores(part: RegionSide, node: Node) -> bool:
     made, names = part.makers, list(node.inputs)
     for _ in range(_STEPS):
         behind = [made[name] for name in names if name in made]
-        if any(each.kind in {"matmul", "attention"} for each in behind):
+        if any(each.kind in LINEAR | {"attention"} for each in behind):
             return True
-        names = [name for each in behind if each.kind in _MOVING for name in each.inputs]
+        names = [name for each in behind if each.kind in _ON_THE_WAY for name in each.inputs]
     return False
 
 

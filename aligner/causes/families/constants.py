@@ -23,6 +23,7 @@ from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import fitted_constant, is_constant
 from aligner.causes.weight_cause import coarser, differing
 from aligner.numerics import relations
+from aligner.operations.kinds import BINARY, SCALES
 from aligner.operations.operation import Operation, Unsupported
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import LayerPair, layer_pairs, output_axis
@@ -38,7 +39,6 @@ _WRITTEN = 1.1
 _DERIVED = 0.7
 """Of constants that are computed, a cause that knows by what says more."""
 _FOLDED = 1e-5
-_BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
 
 
 class ConstantChanged(Cause):
@@ -68,7 +68,7 @@ class ConstantChanged(Cause):
 
     def _solved(self, culprit: Culprit) -> Iterator[Claim]:
         """A constant of either side replaced by the number that fits best."""
-        for part, node, operation in culprit.nodes(*_BINARY):
+        for part, node, operation in culprit.nodes(*BINARY):
             for place in (0, 1):
                 if len(operation.data) != 2 or operation.data[place].size != 1:
                     continue
@@ -127,7 +127,7 @@ def _folded(culprit: Culprit) -> Iterator[Claim]:
         if layer.raw is None or layer.scale is None or kernel is None or normalises(culprit.reference, layer.taken):
             continue
         found = _factors(layer.raw, kernel, output_axis(layer.operation, layer.raw) or 0)
-        products = [n for n in (culprit.reference.graph.nodes[i] for i in layer.taken) if n.kind in {"mul", "div"}]
+        products = [n for n in (culprit.reference.graph.nodes[i] for i in layer.taken) if n.kind in SCALES]
         if found is None or not products or not differ(found, layer.scale, _FOLDED):
             continue
         stored = [weight.name for n in products for name in n.inputs if (weight := culprit.reference.stored(name))]

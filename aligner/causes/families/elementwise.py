@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
+from aligner.operations.kinds import AFFINE, AVERAGES, BINARY
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-_BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
 
 
 class OperandSwapped(Cause):
@@ -51,7 +50,7 @@ class OperandSwapped(Cause):
 def _other_operations(culprit: Culprit) -> Iterator[Claim]:
     """An operation of two operands that only one side runs, with one that only the other side runs in its place."""
     found = [
-        [(node, one) for node in p.of_kind(*_BINARY) if (one := p.operation(node)) is not None] for p in culprit.parts
+        [(node, one) for node in p.of_kind(*BINARY) if (one := p.operation(node)) is not None] for p in culprit.parts
     ]
     counts = [Counter(one.kind for _, one in side if one.kind in _EXCHANGED) for side in found]
     for side in (1, 0):
@@ -72,7 +71,7 @@ def _other_operations(culprit: Culprit) -> Iterator[Claim]:
 
 
 _TWO = 2
-_EXCHANGED = frozenset({"add", "sub", "mul", "div", "pow", "maximum", "minimum"})
+_EXCHANGED = AFFINE | {"pow", "maximum", "minimum"}
 """Not the forms of one division, which are a matter of rounding."""
 
 
@@ -101,7 +100,7 @@ def fitted_constant(culprit: Culprit, part: RegionSide, node: Node, operation: O
     if len(operation.data) != 2 or operation.data[place].size != 1 or not is_constant(part, node, place, operation):
         return None
     value = float(operation.data[place].reshape(()))
-    if target is None or operation.kind not in {"add", "sub", "mul", "div"}:
+    if target is None or operation.kind not in AFFINE:
         return None
 
     def output(constant: float) -> Array | None:
@@ -202,7 +201,7 @@ def _before(culprit: Culprit) -> list[tuple[str, int]]:
     found = []
     for part in culprit.parts:
         for node in part.graph.nodes:
-            if node.kind not in {"reduce", "avg_pool"} or not set(node.outputs[:1]) & set(part.region.inputs):
+            if node.kind not in AVERAGES or not set(node.outputs[:1]) & set(part.region.inputs):
                 continue
             shapes = [part.graph.values[n].shape for n in (node.inputs[0], node.outputs[0]) if n in part.graph.values]
             sizes = [math.prod(d or 0 for d in shape) for shape in shapes if shape is not None]

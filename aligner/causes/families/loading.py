@@ -21,6 +21,7 @@ from aligner.causes.weight_cause import (
 from aligner.causes.weight_elsewhere import elsewhere
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
+from aligner.operations.kinds import MATRIX_LAYERS
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import LayerPair
 
@@ -72,7 +73,7 @@ def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
         nodes = [survey.graphs[0].nodes[i] for i in indices if survey.graphs[0].nodes[i].weights]
         names = [node.scope or node.name for node in nodes]
         kinds = {node.kind for node in nodes}
-        if not kinds & {"conv", "conv_transpose", "matmul", "recurrent", "embedding"}:
+        if not kinds & MATRIX_LAYERS:
             continue
         (bad if id(item) in guilty else good).extend(names[:1])
     return list(dict.fromkeys(bad)), [name for name in dict.fromkeys(good) if name not in bad]

@@ -10,6 +10,7 @@ from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.weight_cause import WeightCause
 from aligner.causes.weight_order import row_factors
+from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order
@@ -90,7 +91,7 @@ def _origin(culprit: Culprit, node: Node) -> str | None:
         if name in culprit.candidate.region.inputs:
             return name
         maker = makers.get(name)
-        if maker is None or maker.kind not in {"quantize", "dequantize", "reshape", "identity"}:
+        if maker is None or maker.kind not in LAYOUT:
             return None
         name = maker.inputs[0]
     return None

@@ -8,13 +8,14 @@ from typing import ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import is_constant
+from aligner.operations.kinds import ACTIVATIONS, COPIES
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
 
-_FUSED = frozenset({"relu", "relu6", "clip", "minmax", "tanh", "identity"})
-"""Activations that a runtime fuses into a sum."""
+_FUSED = ACTIVATIONS | COPIES | {"minmax"}
+"""What a runtime may fuse into a sum."""
 _FUSED_AT_MOST = 2
 
 

@@ -11,6 +11,7 @@ from aligner.causes.cause import Claim
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import SettingCause, alike
 from aligner.operations.kernels.resizing import COORDINATES, ROUNDINGS
+from aligner.operations.kinds import STRIDED, ordered
 from aligner.operations.operation import Operation
 from aligner.regions.culprit import Culprit
 
@@ -20,7 +21,7 @@ class PaddingAsymmetric(SettingCause):
 
     id: ClassVar[str] = "padding-asymmetric"
     prior: ClassVar[float] = 0.9
-    kinds: ClassVar[tuple[str, ...]] = ("conv", "conv_transpose", "max_pool", "avg_pool", "pad")
+    kinds: ClassVar[tuple[str, ...]] = (*ordered(STRIDED), "pad")
     names: ClassVar[tuple[str, ...]] = ("pads",)
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -104,7 +105,7 @@ class ConvolutionSettings(SettingCause):
 
     id: ClassVar[str] = "conv-stride-dilation-groups"
     prior: ClassVar[float] = 0.93
-    kinds: ClassVar[tuple[str, ...]] = ("conv", "conv_transpose", "avg_pool", "max_pool")
+    kinds: ClassVar[tuple[str, ...]] = ordered(STRIDED)
     names: ClassVar[tuple[str, ...]] = ("strides", "dilations", "groups", "kernel")
 
 

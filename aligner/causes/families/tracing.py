@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_sources, constants_of, operand_name
 from aligner.causes.context import Survey
+from aligner.operations.kinds import ACTIVATIONS, BINARY, ELEMENTWISE, MOVED, PICKED, SILENT
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, in_order
@@ -18,8 +19,7 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_BINARY = ("add", "sub", "mul", "div", "pow", "minmax", "binary")
-_ARITHMETIC = frozenset(_BINARY) | frozenset({"neg", "abs", "exp", "log", "sqrt", "unary", "where", "clip"})
+_ARITHMETIC = ELEMENTWISE - ACTIVATIONS | {"clip"}
 
 
 class TraceBakedConstant(Cause):
@@ -33,7 +33,7 @@ class TraceBakedConstant(Cause):
         if not culprit.gap > 0:
             return
         yield from self._cut_off(culprit)
-        for node in culprit.reference.of_kind(*_BINARY, "where", "matmul", "resize"):
+        for node in culprit.reference.of_kind(*BINARY, "where", "matmul", "resize"):
             operation, partner = culprit.reference.operation(node), culprit.partner(culprit.reference, node)
             if operation is None or partner is None or len(operation.data) < 2:
                 continue
@@ -149,15 +149,12 @@ class InplaceWriteLost(Cause):
 def _writes(culprit: Culprit, side: int) -> int:
     """How many nodes of a whole side write into part of a tensor, directly or through a view."""
     nodes = culprit.graphs[side].nodes
-    views = {value for node in nodes if node.kind in _VIEWS for value in node.outputs}
+    views = {value for node in nodes if node.kind in MOVED | PICKED for value in node.outputs}
     return sum(
         1
         for node in nodes
         if node.kind == "scatter" or (node.op.endswith("_") and node.inputs and node.inputs[0] in views)
     )
-
-
-_VIEWS = frozenset({"slice", "transpose", "reshape", "split"})
 
 
 def _held(array: Array) -> Any:
@@ -174,9 +171,7 @@ class TraceBakedBranch(Cause):
         """The same place in the model, from the same input, by other operations that both do what they say."""
         if culprit.reference.graph.framework not in {"pytorch", "torchscript"} or not culprit.gap > 0:
             return
-        kinds = [
-            {n.kind for n in part.nodes if n.kind not in {"constant", "identity", "cast"}} for part in culprit.parts
-        ]
+        kinds = [{n.kind for n in part.nodes if n.kind not in SILENT} for part in culprit.parts]
         if not kinds[0] or not kinds[1] or kinds[0] & kinds[1] or not (kinds[0] | kinds[1]) <= _ARITHMETIC:
             return
         ran = [", ".join(node.op for node in part.nodes if node.kind != "constant") for part in culprit.parts]

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from aligner.causes.context import Survey
 from aligner.causes.global_cause import WholeCause
+from aligner.operations.kinds import DRAWS
 from aligner.records.comparison import Finding
 from aligner.records.graph import Node
 
@@ -21,7 +22,7 @@ def unsteady(survey: Survey) -> Iterator[tuple[int, Node]]:
         said = _UNSTEADY.fullmatch(note)
         side = 0 if said and said[1] == "reference" else 1
         for node in survey.graphs[side].nodes if said else ():
-            if said and f"{node.name} ({node.op})" in said[2] and node.kind not in {"random", "dropout"}:
+            if said and f"{node.name} ({node.op})" in said[2] and node.kind not in DRAWS:
                 yield side, node
 
 
@@ -48,7 +49,7 @@ class NoisyTensors(WholeCause):
                 continue
             regions = item.pair.reference_region, item.pair.candidate_region
             nodes = [g.nodes[i] for g, region in zip(survey.graphs, regions, strict=True) for i in region.nodes]
-            drawn = next((node for node in reversed(nodes) if node.kind in {"random", "dropout"}), None)
+            drawn = next((node for node in reversed(nodes) if node.kind in DRAWS), None)
             name = survey.graphs[1].values[item.pair.candidate].name
             yield Finding(
                 self.id,

@@ -1,0 +1,83 @@
+"""What a kind means is said in one place: every kind has a row, and no other file types in a set of kinds."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import aligner
+from aligner.operations import kinds
+from aligner.operations.kinds import TRAITS, same_family
+from aligner.records.graph import KINDS
+
+_ROOT = Path(aligner.__file__).parent
+_ALLOWED = ("operations/kinds.py", "operations/kernels/", "records/graph.py")
+"""The table; the words themselves; kernels, which say what they compute and not what a kind means."""
+_LONGEST_TUPLE = 3
+"""A cause names the kinds of its own settings; what is longer has a reason that other files share."""
+
+
+def test_every_kind_has_a_row_and_every_row_a_kind():
+    assert set(TRAITS) == KINDS
+
+
+def _words(node):
+    if isinstance(node, ast.Set | ast.Tuple | ast.List):
+        return [e.value for e in node.elts if isinstance(e, ast.Constant)]
+    is_call = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "split"
+    if is_call and isinstance(node.func.value, ast.Constant):
+        return str(node.func.value.value).split()
+    return []
+
+
+def typed_in(source):
+    """Lines that hold a set of kinds, or a long list of them."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        words = [word for word in _words(node) if isinstance(word, str)]
+        known = sum(word in KINDS for word in words)
+        least = 2 if isinstance(node, ast.Set) else _LONGEST_TUPLE + 1
+        if known >= least and known >= 0.75 * len(words):
+            found.append((node.lineno, words))
+    return found
+
+
+def test_no_set_of_kinds_is_typed_in_elsewhere():
+    found = {
+        f"{path.relative_to(_ROOT)}:{line}": words
+        for path in sorted(_ROOT.rglob("*.py"))
+        if not path.relative_to(_ROOT).as_posix().startswith(_ALLOWED)
+        for line, words in typed_in(path.read_text())
+    }
+    assert not found, "derive these from the traits in operations/kinds.py"
+
+
+@pytest.mark.parametrize(
+    "source", ['{"add", "sub"}', 'frozenset({"conv", "matmul", "norm", "gemm"})', '("conv", "norm", "relu", "pad")']
+)
+def test_a_typed_in_set_is_seen(source):
+    assert typed_in(source)
+
+
+@pytest.mark.parametrize("source", ['{"axis", "shape"}', '("add",)', '{"Conv": "conv", "Add": "add"}'])
+def test_words_of_other_things_are_not(source):
+    assert not typed_in(source)
+
+
+def test_what_the_sets_promise_of_each_other():
+    assert kinds.LAYOUT <= kinds.MOVES_DATA
+    assert kinds.VIEWS <= kinds.EXACT
+    assert kinds.CONVOLUTIONS <= kinds.LINEAR <= kinds.PARAMETRIC
+    assert kinds.CONVOLUTIONS <= kinds.STRIDED <= kinds.SPATIAL
+    assert kinds.AFFINE <= kinds.BINARY <= kinds.ELEMENTWISE <= kinds.KEEPS_AXES
+    assert kinds.DRAWS <= kinds.MAY_DRAW
+    assert not kinds.SUMS_PRODUCTS & kinds.SUMS_AXIS
+    assert not kinds.EXACT & (kinds.SUMS_PRODUCTS | kinds.SUMS_AXIS)
+
+
+def test_families_are_classes_of_what_may_stand_for_each_other():
+    assert same_family("conv", "matmul") and same_family("relu", "clip") and same_family("gather", "slice")
+    assert not same_family("add", "mul") or "choice" in TRAITS["add"].families
+    assert not same_family("conv", "relu") and same_family("unheard", "unheard") and not same_family("unheard", "conv")
