@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from aligner.operations.kinds import LINEAR
 from aligner.operations.operation import Operation, compute
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ def _rule(operation: Operation) -> Rule | None:
 def _applies(operation: Operation) -> bool:
     """Whether there is anything to take apart: a product without a bias is a primitive, and so is an unpadded pool."""
     settings, parameters = operation.settings, operation.parameters
-    if operation.kind in {"matmul", "conv", "conv_transpose"}:
+    if operation.kind in LINEAR:
         padded = operation.kind == "conv" and any(map(any, settings["pads"]))
         return "bias" in parameters or padded or settings.get("scale", 1.0) != 1.0
     if operation.kind == "max_pool":
