@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aligner.errors import InputError, MissingFrameworkError, listing
-from aligner.records.comparison import Comparison, Finding, Pair
+from aligner.records.comparison import Comparison, Coverage, Finding, Pair, Unpaired
 
 if TYPE_CHECKING:
     import pandas
@@ -50,6 +50,32 @@ class Result:
     def pairs(self) -> tuple[Pair, ...]:
         """Every pair, in the candidate's execution order."""
         return self.comparison.pairs
+
+    @property
+    def outputs(self) -> tuple[Pair, ...]:
+        """The models' outputs, held against ``atol`` and ``rtol``."""
+        return self.comparison.outputs
+
+    @property
+    def unpaired(self) -> dict[str, tuple[Unpaired, ...]]:
+        """Tensors of each side ("reference", "candidate") without an answer, and why."""
+        return {"reference": self.comparison.unpaired_reference, "candidate": self.comparison.unpaired_candidate}
+
+    @property
+    def coverage(self) -> Coverage:
+        """Which share of the tensors found its answer."""
+        return self.comparison.coverage
+
+    def to_markdown(self, path: Path | str | None = None) -> str:
+        """The report as GitHub-flavoured Markdown; also written to ``path`` when given.
+
+        Raises OutputError when the file cannot be written.
+        """
+        from aligner.report.markdown import to_markdown, write_markdown
+
+        if path is not None:
+            write_markdown(self.comparison, Path(path))
+        return to_markdown(self.comparison)
 
     def to_json(self, path: Path | str | None = None) -> dict[str, Any]:
         """The ``aligner.comparison/1`` document; also written to ``path`` when given.

@@ -86,7 +86,7 @@ class NoiseFloor:
     nearer: Literal["reference", "candidate", "neither"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Pair:
     """Two tensors that answer each other, and how far apart they are.
 
@@ -112,6 +112,12 @@ class Pair:
     candidate_nodes: tuple[str, ...] = ()
     floor: NoiseFloor | None = field(default=None, metadata=WHEN_SET)
 
+    def __repr__(self) -> str:
+        """Names, verdict and largest errors; the fields hold the rest."""
+        errors = (("local", self.local), ("accumulated", self.accumulated))
+        numbers = ", ".join(f"{name} {each.max_abs:.3g}" for name, each in errors if each is not None)
+        return f"<Pair {self.reference.name!r} → {self.candidate.name!r}: {self.verdict}{numbers and '; ' + numbers}>"
+
 
 @dataclass(frozen=True, slots=True)
 class Unpaired:
@@ -121,7 +127,7 @@ class Unpaired:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Finding:
     """A cause and its evidence; ``explained``: the share of the local error the proof removes, None if unproven."""
 
@@ -131,6 +137,11 @@ class Finding:
     evidence: str
     explained: float | None
     suggestion: str
+
+    def __repr__(self) -> str:
+        """The cause, its node and how much the proof explains."""
+        proof = "unproven" if self.explained is None else f"explains {self.explained:.1%}"
+        return f"<Finding {self.id} at {self.node!r}: {proof}>"
 
 
 @dataclass(frozen=True, slots=True)

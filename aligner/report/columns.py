@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, Literal, TypeVar
@@ -10,6 +11,7 @@ from rich.cells import cell_len
 from rich.table import Table
 from rich.text import Text
 
+from aligner.report.distinct_names import shortened
 from aligner.report.page import Page
 
 Row = TypeVar("Row")
@@ -59,6 +61,9 @@ def table(
         justify: Literal["right", "left"] = "right" if column.right else "left"
         title, width = page.text(column.title), widths[column.title]
         result.add_column(title, justify=justify, no_wrap=not column.wrap, width=width, overflow="fold")
+    for column in kept:
+        if column.flexible and not column.wrap:
+            cells[column.title] = shortened(cells[column.title], widths[column.title], page.ellipsis)
     for place, row in enumerate(rows):
         limits = {column.title: 400 if column.wrap else widths[column.title] for column in kept}
         shown = (page.text(cells[title][place], width=limit) for title, limit in limits.items())
@@ -69,10 +74,14 @@ def table(
 def _shorter(
     page: Page, columns: list[Column[Row]], cells: dict[str, list[str]], rows: Sequence[Row], widths: dict[str, int]
 ) -> bool:
-    """Put the brief words where the long ones do not fit; tell whether any were."""
+    """Put the brief words where the long ones do not fit and the brief ones mean one row; tell whether any were."""
     tight = [column for column in columns if column.brief and _natural(page, column, cells) > widths[column.title]]
     for column in tight:
-        cells[column.title] = [page.plain(column.brief(row)) for row in rows if column.brief]
+        whole = cells[column.title]
+        brief = [page.plain(column.brief(row)) for row in rows if column.brief]
+        meant = {(short, long) for short, long in zip(brief, whole, strict=True)}
+        unclear = {short for short, several in Counter(short for short, _ in meant).items() if several > 1}
+        cells[column.title] = [long if short in unclear else short for short, long in zip(brief, whole, strict=True)]
     return bool(tight)
 
 

@@ -1,0 +1,38 @@
+"""Names in a narrow column: what tells them apart stays."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aligner.report.distinct_names import shortened
+
+LAYERS = [
+    f"/model/layers.{layer}/self_attn/{name}_proj/MatMul_output_0"
+    for layer in range(3)
+    for name in ("q", "k", "v", "o")
+]
+
+
+@pytest.mark.parametrize("width", [10, 18, 22, 30, 40, 80])
+def test_layers_of_a_transformer_stay_apart(width):
+    shown = shortened(LAYERS, width)
+    assert len(set(shown)) == len(LAYERS)
+    assert all(len(text) <= width for text in shown)
+
+
+def test_what_fits_is_left_alone():
+    assert shortened(["a/b", "a/c"], 10) == ["a/b", "a/c"]
+
+
+def test_the_shared_parts_leave_first():
+    names = ["decoder.blocks.0.attention.q", "decoder.blocks.1.attention.q", "decoder.blocks.1.attention.k"]
+    assert shortened(names, 18) == ["…0.attention.q", "…1.attention.q", "…1.attention.k"]
+
+
+@given(st.lists(st.text("ab/._", max_size=60), max_size=8), st.integers(4, 60))
+def test_every_name_fits(names, width):
+    for name, text in zip(names, shortened(names, width), strict=True):
+        assert len(text) <= width
+        assert text == name or len(name) > width
