@@ -21,5 +21,5 @@ def test_records_are_short_in_a_console():
     assert repr(result.first_divergence) == (
         "<Pair 'input.5' → '/lateral/3/Conv_output_0': introduced; local 0.412, accumulated 0.412>"
     )
-    assert repr(result.causes[0]).startswith("<Finding weights-never-loaded at '/lateral/3/Conv': explains 99.9%")
+    assert repr(result.causes[0]).startswith("<Finding weights-never-loaded at '/lateral/3/Conv': explains 0.9")
     assert max(len(line) for line in repr(result).splitlines()) < 400

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aligner.cli.completion import files
 from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
 from aligner.cli.work import check_writable, working
 
@@ -37,8 +38,8 @@ def register(group: click.Group) -> None:
 
 
 @click.command()
-@click.argument("reference")
-@click.argument("candidate")
+@click.argument("reference", shell_complete=files)
+@click.argument("candidate", shell_complete=files)
 @input_options
 @_JSON
 @ALIGN_BY
@@ -73,8 +74,8 @@ def match(reference: str, candidate: str, **given: Any) -> int:
 
 
 @click.command()
-@click.argument("reference")
-@click.argument("candidate")
+@click.argument("reference", shell_complete=files)
+@click.argument("candidate", shell_complete=files)
 @input_options
 @_JSON
 @ALIGN_BY

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from aligner.cli.completion import files
+
 if TYPE_CHECKING:
     from aligner.adapters.base import OpenOptions
     from aligner.inputs import Preprocessing
@@ -73,6 +75,7 @@ _INPUTS = [
         "inputs",
         multiple=True,
         metavar="[NAME=]FILE",
+        shell_complete=files,
         help="Picture, .npy, .npz, .pt, "
         ".safetensors or a number; repeat for several. reference.NAME= and candidate.NAME= feed one side.",
     ),

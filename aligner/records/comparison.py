@@ -140,7 +140,7 @@ class Finding:
 
     def __repr__(self) -> str:
         """The cause, its node and how much the proof explains."""
-        proof = "unproven" if self.explained is None else f"explains {self.explained:.1%}"
+        proof = "unproven" if self.explained is None else f"explains {self.explained:.4g} of the error"
         return f"<Finding {self.id} at {self.node!r}: {proof}>"
 
 
