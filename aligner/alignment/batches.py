@@ -36,7 +36,7 @@ def whole_output(skeleton: Skeleton, node: Node, value: str, other: Skeleton, an
         return value
     name = value
     for _ in range(_STEPS):
-        readers = skeleton.consumers.get(name, [])
+        readers = skeleton.graph.readers(name)
         if len(readers) != 1 or readers[0].kind not in MOVES_DATA or len(skeleton.data_inputs(readers[0])) != 1:
             return value
         name = readers[0].outputs[0]

@@ -138,7 +138,7 @@ def orders(skeleton: Skeleton, members: Sequence[str], start: str, order: Order)
         source = skeleton.moved(node) if node is not None else None
         if node is not None and source in inside and source not in found:
             _note(found, stack, source, _before(skeleton, node, source, found[value]))
-        for reader in skeleton.consumers.get(value, ()):
+        for reader in skeleton.graph.readers(value):
             if skeleton.moved(reader) == value and reader.outputs[0] not in found:
                 _note(found, stack, reader.outputs[0], _after(skeleton, reader, found[value]))
     return found

@@ -34,7 +34,7 @@ def channel_labels(skeleton: Skeleton) -> dict[str, str]:
     while queue:
         value = queue.popleft()
         neighbours = [skeleton.producer[value]] if value in skeleton.producer else []
-        for node in neighbours + skeleton.consumers.get(value, []):
+        for node in (*neighbours, *skeleton.graph.readers(value)):
             _spread(skeleton, node, value, labels[value], mark)
     return labels
 

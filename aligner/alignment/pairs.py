@@ -224,17 +224,9 @@ def _reasons(skeleton: Skeleton, paired: set[str]) -> dict[str, str]:
 
 
 def _unread(skeleton: Skeleton, value: str) -> bool:
-    return value not in skeleton.consumers and value not in skeleton.graph.outputs
+    return not skeleton.graph.readers(value) and value not in skeleton.graph.outputs
 
 
-def _between_pairs(skeleton: Skeleton, paired: set[str]) -> set[str]:
+def _between_pairs(skeleton: Skeleton, paired: set[str]) -> frozenset[str]:
     """Values with a paired tensor somewhere before and somewhere after them: the inside of a region."""
-    after: set[str] = set()
-    for node in reversed(skeleton.graph.nodes):
-        if any(value in paired or value in after for value in node.outputs):
-            after.update(value for value in node.inputs if value)
-    before: set[str] = set(skeleton.graph.inputs) & paired
-    for node in skeleton.graph.nodes:
-        if any(value in paired or value in before for value in node.inputs):
-            before.update(node.outputs)
-    return after & before
+    return skeleton.graph.ancestors(paired) & skeleton.graph.descendants(paired)

@@ -26,8 +26,7 @@ class Skeleton:
 
     graph: Graph
     sketches: Mapping[str, Sketch]
-    producer: dict[str, Node]
-    consumers: dict[str, list[Node]]
+    producer: Mapping[str, Node]
     constants: dict[str, frozenset[str]]
     """Value id → the weights it is computed from, for values that no data reaches; weights map to themselves.
 
@@ -163,7 +162,7 @@ class Skeleton:
             found, stack = dict.fromkeys([root]), [root]
             while stack:
                 value = stack.pop()
-                made = [node.outputs[0] for node in self.consumers.get(value, ()) if self.moved(node) == value]
+                made = [node.outputs[0] for node in self.graph.readers(value) if self.moved(node) == value]
                 stack.extend(name for name in made if name not in found)
                 found.update(dict.fromkeys(made))
             self._members[root] = list(found)
@@ -174,7 +173,7 @@ class Skeleton:
         readers = [
             (node, member)
             for member in self.members(root)
-            for node in self.consumers.get(member, ())
+            for node in self.graph.readers(member)
             if self.moved(node) != member
         ]
         return sorted(readers, key=lambda reader: self.order.get(reader[0].index, 0))
@@ -221,21 +220,12 @@ def read(graph: Graph, sketches: Mapping[str, Sketch], computing: frozenset[int]
 
     ``computing`` are nodes that must not be seen through, whatever they do in this run.
     """
-    producer: dict[str, Node] = {}
-    consumers: dict[str, list[Node]] = {}
-    for node in graph.nodes:
-        for name in node.outputs:
-            producer.setdefault(name, node)
-        for name in dict.fromkeys(node.inputs):
-            if name:
-                consumers.setdefault(name, []).append(node)
     skeleton = Skeleton(
         graph=graph,
         sketches=sketches,
-        producer=producer,
-        consumers=consumers,
+        producer=graph.index.producers,
         constants=_constants(graph),
-        order=_dataflow_order(graph, producer),
+        order=_dataflow_order(graph),
         by_index={node.index: node for node in graph.nodes},
         computing=computing,
     )
@@ -265,7 +255,8 @@ def _constants(graph: Graph) -> dict[str, frozenset[str]]:
     return constants
 
 
-def _dataflow_order(graph: Graph, producer: Mapping[str, Node]) -> dict[int, int]:
+def _dataflow_order(graph: Graph) -> dict[int, int]:
+    producer = graph.index.producers
     order: dict[int, int] = {}
 
     def visit(value: str) -> None:

@@ -10,7 +10,7 @@ from aligner.judgement.verdicts import Judgement
 from aligner.operations.kinds import RENAMED
 from aligner.records.alignment import Alignment, Region
 from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired
-from aligner.records.graph import Graph, Node, Value
+from aligner.records.graph import Graph, Value
 from aligner.records.measurement import Measured
 
 _NOT_PAIRABLE = frozenset({"constant", "layout-only", "fused away", "not computed"})
@@ -23,10 +23,6 @@ class SideWriter:
     def __init__(self, side: OpenSide) -> None:
         self._graph: Graph = side.graph
         self._nodes = {node.index: node.name for node in self._graph.nodes}
-        self._producer: dict[str, Node] = {}
-        for node in self._graph.nodes:
-            for value in node.outputs:
-                self._producer.setdefault(value, node)
         self._renamed: dict[str, list[str]] = {}
         for node in self._graph.nodes:
             if node.kind in RENAMED and node.outputs:
@@ -44,7 +40,7 @@ class SideWriter:
     ) -> Side:
         """The value's place in its model; shape and dtype as at run time where known."""
         value = self._graph.values.get(value_id) or Value(value_id, value_id)
-        node = self._producer.get(value_id)
+        node = self._graph.producer(value_id)
         sketch = self._shapes.get(value_id)
         known = value.shape is not None and None not in value.shape
         declared = tuple(d for d in value.shape or () if d is not None) if known else None
@@ -69,7 +65,7 @@ class SideWriter:
     def layout_aliases(self, value_id: str) -> tuple[str, ...]:
         """Names of what identities and casts make of a value, or made it from: the same tensor to a user."""
         names = []
-        node = self._producer.get(value_id)
+        node = self._graph.producer(value_id)
         if node is not None and node.kind in RENAMED and node.inputs:
             names.append(self._name(node.inputs[0]))
         names += [self._name(value) for value in self._renamed.get(value_id, ())]

@@ -43,7 +43,7 @@ def wrong_move(part: RegionSide, operand: ConstantOperand, right: Array) -> Move
         return None
     onward: Onward = lambda y: y.reshape(right.shape)  # noqa: E731 - grows with every node
     for _ in range(_MOST_NODES):
-        node = part.makers.get(name)
+        node = part.graph.producer(name)
         if node is None or node.kind not in MOVES_DATA:
             return None
         for order, other in _others(part, node, array):
@@ -127,7 +127,7 @@ def wrong_weight(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperan
     if len(fitting) != 1 or len(strange[1]) != 1:
         return None
     wrong, right = fitting[0]
-    node = next((each for each in culprit.candidate.graph.nodes if wrong in each.inputs), None)
+    node = next(iter(culprit.candidate.graph.readers(wrong)), None)
     if node is None:
         return None
     names = [part.graph.weights[n].name for part, n in ((culprit.candidate, wrong), (culprit.reference, right))]

@@ -69,7 +69,7 @@ def constant_sources(part: RegionSide, name: str) -> tuple[str, ...] | None:
         if value in part.graph.weights:
             sources.append(value)
             continue
-        node = part.makers.get(value)
+        node = part.graph.producer(value)
         if node is None or len(seen) > _MOST or (not node.inputs and node.kind != "constant"):
             return None
         if node.kind != "shape":

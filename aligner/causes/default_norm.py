@@ -89,7 +89,7 @@ def folded_defaults(culprit: Culprit) -> tuple[float, Array] | None:
     """
     import numpy as np
 
-    readers = [node for node in culprit.reference.graph.nodes if culprit.reference.output in node.inputs]
+    readers = culprit.reference.graph.readers(culprit.reference.output)
     if culprit.expected is None or len(readers) != 1 or readers[0].kind != "norm":
         return None
     epsilon = readers[0].attributes.get("epsilon", 1e-5)

@@ -17,7 +17,7 @@ def channel_axis(part: RegionSide, name: str) -> int | None:
     """The axis of a picture's channels in a value; None where the value is no picture, or no longer one."""
     path: list[Node] = []
     while name not in part.graph.inputs:
-        node = part.makers.get(name)
+        node = part.graph.producer(name)
         varying = {value for value in node.inputs if value and part.varies(value)} if node is not None else set()
         if node is None or node.kind not in CHANNELS_APART | MOVES_AXES or len(varying) != 1 or len(path) == _FURTHEST:
             return None

@@ -58,7 +58,7 @@ def _stored(own: set[str], culprit: Culprit, forms: list[Form]) -> str | None:
         if name in own or not any(form.size == size for form, _ in forms) or "float" not in weight.dtype:
             continue
         if any(_near(_known(weight), ends) and relations.same_numbers(weight.values(), form) for form, ends in forms):
-            user = next((node for node in graph.nodes if name in node.weights), None)
+            user = next(iter(graph.readers(name)), None)
             if user is not None:
                 return f"{weight.name}, the weight of {user.name}"
     return None

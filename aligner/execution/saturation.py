@@ -31,7 +31,6 @@ class Grids:
 
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
-        self._producer = {value: node for node in graph.nodes for value in node.outputs}
         self._known: dict[str, Grid | None] = {}
 
     def of(self, tensor: CapturedTensor) -> Grid | None:
@@ -43,9 +42,9 @@ class Grids:
         return self._known[tensor.value]
 
     def _traced(self, value: str) -> Grid | None:
-        node = self._producer.get(value)
+        node = self._graph.producer(value)
         while node is not None and node.kind in VIEWS and node.inputs:
-            node = self._producer.get(node.inputs[0])
+            node = self._graph.producer(node.inputs[0])
         stored = self._graph.values.get(node.inputs[0]) if node is not None and node.kind == "dequantize" else None
         if stored is None or stored.quantization is None:
             return None

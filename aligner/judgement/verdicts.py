@@ -364,10 +364,7 @@ def _undoes(item: Measured) -> bool:
 
 def _inherit(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> list[Judgement]:
     """Aligned pairs downstream of a fault whose accumulated error passes the tolerance have inherited it."""
-    tainted = {value for value, judgement in verdicts.items() if _faulty(judgement)}
-    for node in graph.nodes:
-        if any(value in tainted for value in node.inputs):
-            tainted.update(node.outputs)
+    tainted = graph.descendants(value for value, judgement in verdicts.items() if _faulty(judgement))
     judged = []
     for item in measured:
         judgement = verdicts[item.pair.candidate]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
+
+from aligner.records.graph_index import GraphIndex
 
 if TYPE_CHECKING:
     import numpy as np
@@ -128,7 +130,10 @@ class Node:
 
 @dataclass(frozen=True, slots=True)
 class Graph:
-    """A model's dataflow. ``channels`` says where its convolutions expect the channel axis."""
+    """A model's dataflow. ``channels`` says where its convolutions expect the channel axis.
+
+    What it answers of itself is indexed when it is first asked.
+    """
 
     framework: str
     nodes: tuple[Node, ...]
@@ -138,6 +143,39 @@ class Graph:
     outputs: tuple[str, ...]
     channels: Literal["first", "last"] = "first"
     notes: tuple[str, ...] = ()
+    _index: GraphIndex | None = field(default=None, init=False, repr=False, compare=False)
+
+    @property
+    def index(self) -> GraphIndex:
+        """Who makes and who reads each value."""
+        if self._index is None:
+            object.__setattr__(self, "_index", GraphIndex(self.nodes, self.inputs))
+        assert self._index is not None
+        return self._index
+
+    def producer(self, value: str) -> Node | None:
+        """The node that makes a value; None for inputs and weights."""
+        return self.index.producers.get(value)
+
+    def readers(self, value: str) -> Sequence[Node]:
+        """The nodes that read a value or weight, each once, in execution order."""
+        return self.index.readers(value)
+
+    def varies(self, value: str) -> bool:
+        """Whether a value is computed from the graph's inputs."""
+        return value in self.index.varying
+
+    def ancestors(self, values: Iterable[str]) -> frozenset[str]:
+        """The values and weights that these are computed from, themselves included."""
+        return self.index.ancestors(values)
+
+    def descendants(self, values: Iterable[str]) -> frozenset[str]:
+        """The values that are computed from these, themselves included."""
+        return self.index.descendants(values)
+
+    def region(self, entries: Collection[str], exit_: str) -> tuple[Node, ...]:
+        """The nodes that compute one value from the nearest of the entries, in execution order."""
+        return self.index.region(entries, exit_)
 
 
 @dataclass(frozen=True, slots=True)

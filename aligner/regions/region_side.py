@@ -70,12 +70,6 @@ class RegionSide:
         self._loaded: dict[str, Array] = {}
         self._operations: dict[int, Operation | None] = {}
         self._unknown: set[str] = set()
-        self._varying: dict[str, bool] = {}
-
-    @cached_property
-    def makers(self) -> dict[str, Node]:
-        """The node that makes each value of this side's graph."""
-        return {value: node for node in self.graph.nodes for value in node.outputs}
 
     @property
     def node(self) -> Node | None:
@@ -94,7 +88,7 @@ class RegionSide:
         names = [name for node in self.nodes for name in node.inputs]
         while names and len(found) < _MOST_CONSTANT:
             name = names.pop()
-            node = self.makers.get(name)
+            node = self.graph.producer(name)
             if node is None or name in self.region.inputs or node.index in inside or node.index in found:
                 continue
             found[node.index] = node
@@ -106,7 +100,7 @@ class RegionSide:
         for _ in range(8):
             if name in self.graph.weights:
                 return self.graph.weights[name]
-            node = self.makers.get(name)
+            node = self.graph.producer(name)
             if node is None or node.kind not in _RECODING or not node.inputs:
                 return None
             name = node.inputs[0]
@@ -137,7 +131,7 @@ class RegionSide:
         stored = self.weight(name)
         if stored is not None:
             return stored
-        node = self.makers.get(name)
+        node = self.graph.producer(name)
         if node is None or len(node.outputs) != 1 or not node.inputs or name in self._unknown:
             return None
         if node.kind == "dequantize" and (restored := self.stored(name)) is not None and restored.quantization:
@@ -186,16 +180,7 @@ class RegionSide:
 
     def varies(self, name: str) -> bool:
         """Whether a value depends on the model's inputs."""
-        if name not in self._varying:
-            seen, names = set[str](), [name]
-            while names and not seen & set(self.graph.inputs):
-                value = names.pop()
-                if value not in seen and value not in self.graph.weights:
-                    seen.add(value)
-                    maker = self.makers.get(value)
-                    names += maker.inputs if maker is not None else []
-            self._varying[name] = bool(seen & set(self.graph.inputs))
-        return self._varying[name]
+        return self.graph.varies(name)
 
     def _call(self, node: Node, fresh: Mapping[str, Array]) -> Call:
         operands = [(fresh[n] if n in fresh else self.array(n)) if n else None for n in node.inputs]

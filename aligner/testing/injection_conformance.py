@@ -64,13 +64,13 @@ class InjectionConformance(Subject):
             graph = session.graph(self.make_feeds())
             captured = self.capture(session)
             baseline = {tensor.value: tensor.array for tensor in captured}
-            probes = [t for t in _numbers(captured) if _consumers(graph, t.value)]
+            probes = [t for t in _numbers(captured) if graph.readers(t.value)]
             assert probes, "no float or quantised value has a consumer: choose another model for this suite"
             for tensor in probes[:: max(1, -(-len(probes) // _PROBED))]:
                 self._probe(session, graph, tensor, baseline)
 
     def _probe(self, session: Session, graph: Graph, tensor: CapturedTensor, baseline: Mapping[str, Array]) -> None:
-        unseen = {node.name: node for node in _consumers(graph, tensor.value)}
+        unseen = {node.name: node for node in graph.readers(tensor.value)}
         for other in _others(tensor.array):
             run = {t.value: t.array for t in self.capture(session, inject={tensor.value: other})}
             assert tensor.value in run, f"{tensor.value} was injected and not yielded"
@@ -119,10 +119,6 @@ def _numbers(captured: list[CapturedTensor]) -> list[CapturedTensor]:
     """Those whose elements may take any value; indices, shapes and masks may not."""
     once = (tensor for tensor in _computed_once(captured) if tensor.array.size)
     return [tensor for tensor in once if tensor.array.dtype.kind == "f" or tensor.quantization is not None]
-
-
-def _consumers(graph: Graph, value: str) -> list[Node]:
-    return [node for node in graph.nodes if value in node.inputs]
 
 
 def _others(array: Array) -> Iterator[Array]:

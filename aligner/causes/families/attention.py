@@ -30,7 +30,7 @@ def leads_to_softmax(graph: Graph, values: tuple[str, ...], steps: int = _STEPS)
     """Whether a softmax reads one of the values within a few elementwise steps."""
     reached = set(values)
     for _ in range(steps):
-        readers = [node for node in graph.nodes if reached & set(node.inputs)]
+        readers = [node for value in reached for node in graph.readers(value)]
         if any(node.kind == "softmax" for node in readers):
             return True
         reached = {v for n in readers if n.kind in _ON_THE_WAY for v in n.outputs}
@@ -86,9 +86,9 @@ def _scales_scores(part: RegionSide, node: Node) -> bool:
     """Whether a softmax reads the product, and what is scaled are scores: a product of matrices lies behind it."""
     if not leads_to_softmax(part.graph, node.outputs):
         return False
-    made, names = part.makers, list(node.inputs)
+    names = list(node.inputs)
     for _ in range(_STEPS):
-        behind = [made[name] for name in names if name in made]
+        behind = [maker for name in names if (maker := part.graph.producer(name)) is not None]
         if any(each.kind in LINEAR | {"attention"} for each in behind):
             return True
         names = [name for each in behind if each.kind in _ON_THE_WAY for name in each.inputs]

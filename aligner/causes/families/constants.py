@@ -201,7 +201,7 @@ def _words(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand, rig
 def _computed(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand, apart: str) -> tuple[str, str, str]:
     """Likewise of a constant that is computed: the fault may lie anywhere on the way to it."""
     (own, of), (its, named) = _called(culprit.candidate, mine), _called(culprit.reference, theirs)
-    maker = culprit.candidate.makers.get(mine.name or "")
+    maker = culprit.candidate.graph.producer(mine.name or "")
     by = maker.name if maker else mine.node.name
     astray = wrong_weight(culprit, mine, theirs)
     weight = f"; on the way {astray.node.name} reads {astray.name} for {astray.right}" if astray else ""
@@ -216,7 +216,7 @@ def _computed(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand, 
 def _made_by(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> str:
     """The node to open: the one that reads another weight, the one that makes the constant, the one that reads it."""
     astray = None if mine.stored else wrong_weight(culprit, mine, theirs)
-    maker = None if mine.stored else culprit.candidate.makers.get(mine.name or "")
+    maker = None if mine.stored else culprit.candidate.graph.producer(mine.name or "")
     return (astray.node if astray else maker or mine.node).name
 
 

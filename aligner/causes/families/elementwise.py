@@ -200,8 +200,9 @@ def _before(culprit: Culprit) -> list[tuple[str, int]]:
     """What the region reads from a reduction, and how many elements that averages."""
     found = []
     for part in culprit.parts:
-        for node in part.graph.nodes:
-            if node.kind not in AVERAGES or not set(node.outputs[:1]) & set(part.region.inputs):
+        for value in part.region.inputs:
+            node = part.graph.producer(value)
+            if node is None or node.kind not in AVERAGES or value != node.outputs[0]:
                 continue
             shapes = [part.graph.values[n].shape for n in (node.inputs[0], node.outputs[0]) if n in part.graph.values]
             sizes = [math.prod(d or 0 for d in shape) for shape in shapes if shape is not None]

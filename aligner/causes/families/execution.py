@@ -103,7 +103,7 @@ class SplitOrder(Cause):
         for part in culprit.parts:
             yield from self._exchanged(culprit, part)
         for side, part in enumerate(culprit.parts):
-            maker = next((node for node in part.nodes if part.output in node.outputs), None)
+            maker = part.graph.producer(part.output)
             if maker is None:
                 continue
             axes = culprit.measured.pair.axes if side else None

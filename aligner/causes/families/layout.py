@@ -107,15 +107,14 @@ class FlattenOrder(Cause):
     @staticmethod
     def _before(part: RegionSide, node: Node) -> tuple[int, ...] | None:
         """The shape that was flattened into a node's input, without the batch."""
-        value = node.inputs[0] if node.inputs else ""
-        for other in part.graph.nodes:
-            if value in other.outputs and other.kind == "reshape" and other.inputs:
-                array = part.array(other.inputs[0])
-                known = part.graph.values.get(other.inputs[0])
-                shape = tuple(array.shape) if array is not None else (known.shape if known else None)
-                if shape and len(shape) > 2 and None not in shape:
-                    return tuple(int(d or 0) for d in shape[1:])
-        return None
+        maker = part.graph.producer(node.inputs[0]) if node.inputs else None
+        if maker is None or maker.kind != "reshape" or not maker.inputs:
+            return None
+        array, known = part.array(maker.inputs[0]), part.graph.values.get(maker.inputs[0])
+        shape = tuple(array.shape) if array is not None else (known.shape if known else None)
+        if not shape or len(shape) <= 2 or None in shape:
+            return None
+        return tuple(int(d or 0) for d in shape[1:])
 
 
 def _ordered(perm: tuple[int, ...]) -> Callable[[Any], Any]:

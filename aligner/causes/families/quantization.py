@@ -85,12 +85,11 @@ def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
 
 def _origin(culprit: Culprit, node: Node) -> str | None:
     """The region's input that a dequantize node restores."""
-    makers = {value: other for other in culprit.candidate.nodes for value in other.outputs}
     name = node.inputs[0] if node.inputs else ""
     for _ in range(4):
         if name in culprit.candidate.region.inputs:
             return name
-        maker = makers.get(name)
+        maker = culprit.candidate.graph.producer(name)
         if maker is None or maker.kind not in LAYOUT:
             return None
         name = maker.inputs[0]

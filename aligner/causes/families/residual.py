@@ -119,7 +119,7 @@ def _end_of_sum(part: RegionSide, node: Node) -> str:
 def _added_later(culprit: Culprit, survey: Survey, name: str) -> bool:
     """Whether the candidate adds the like of a tensor of the reference to what it gives: the pairing is one off."""
     graph = culprit.candidate.graph
-    sums = [node for node in graph.nodes if node.kind == "add" and culprit.candidate.output in node.inputs]
+    sums = [node for node in graph.readers(culprit.candidate.output) if node.kind == "add"]
     others = [value for node in sums for value in node.inputs if value != culprit.candidate.output]
     pairs = [pair for value in others if (pair := survey.pair_of(value)) is not None]
     return any(pair.reference == name for pair in pairs)

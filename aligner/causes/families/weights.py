@@ -159,7 +159,7 @@ class WeightsBiasMissing(WeightCause):
 def _added_later(pair: LayerPair, bias: Array, culprit: Culprit) -> bool:
     """Whether a node of its own, beyond this region, adds these numbers: the bias is there, the pairing is one off."""
     part = culprit.candidate
-    readers = [n for n in part.graph.nodes if n.kind == "add" and set(pair.candidate.node.outputs) & set(n.inputs)]
+    readers = [n for value in pair.candidate.node.outputs for n in part.graph.readers(value) if n.kind == "add"]
     stored = [array for n in readers for name in n.weights if (array := part.weight(name)) is not None]
     return any(relations.gap(bias.reshape(-1), array.reshape(-1)) <= relations.SAME for array in stored)
 
@@ -189,7 +189,7 @@ class WeightsSharedEdited(WeightCause):
 
 
 def _users(culprit: Culprit, side: int, name: str) -> list[int]:
-    return [node.index for node in culprit.graphs[side].nodes if name in node.weights]
+    return [node.index for node in culprit.graphs[side].readers(name)]
 
 
 class WeightsChanged(WeightCause):
