@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aligner.errors import InputError, MissingFrameworkError, listing
+from aligner.adapters.torch_archive import check_pickled_tensors, within_limits
+from aligner.errors import AlignerError, InputError, MissingFrameworkError, listing
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
     from aligner.inputs.items import Array
 
+_FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "ICO")
+"""Formats that Pillow decodes by itself: others may start programs (EPS starts Ghostscript)."""
+_MOST_PIXELS = 50_000_000
+"""A camera's largest picture. Each pixel takes up to 3 bytes decoded, 3 upright and 12 as floats: 900 MB in all."""
 _READABLE = "aligner reads pictures (png, jpeg, webp, bmp, …), .npy, .npz, .pt/.pth tensors and .safetensors"
 
 
@@ -122,7 +127,8 @@ def _read_torch(path: Path) -> Value | dict[str, Array]:
             f"reading {path} needs torch", found="torch is not installed", hint='pip install "aligner[torch]"'
         ) from error
     try:
-        loaded = torch.load(path, map_location="cpu", weights_only=True)
+        check_pickled_tensors(path)
+        loaded = within_limits(torch.load(path, map_location="cpu", weights_only=True), path)
     except Exception as error:  # torch raises anything from RuntimeError to UnpicklingError
         raise _unreadable(path, error, "save a tensor or a dict of tensors with torch.save") from error
     if isinstance(loaded, torch.Tensor):
@@ -170,11 +176,15 @@ def _read_picture(path: Path) -> Picture:
             hint='pip install "aligner[image]"',
         ) from error
     try:
-        with Image.open(path) as image:
+        Image.init()
+        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+            _check_pixels(image, path)
             image.load()
             return _upright(image)
     except UnidentifiedImageError as error:
         raise InputError(f"cannot read the input {path}", found="not a known picture format", hint=_READABLE) from error
+    except InputError:
+        raise
     except Exception as error:  # a decoder raises anything on a damaged file
         raise _unreadable(path, error, "the picture may be damaged or cut off; save it again") from error
 
@@ -182,13 +192,23 @@ def _read_picture(path: Path) -> Picture:
 def _upright(image: Image) -> Picture:
     from PIL import ImageOps
 
-    frames = getattr(image, "n_frames", 1)
-    upright = ImageOps.exif_transpose(image)
-    return Picture(upright.copy(), f"first of {frames} frames" if frames > 1 else "")
+    animated = bool(getattr(image, "is_animated", False))
+    return Picture(ImageOps.exif_transpose(image), "its first frame" if animated else "")
+
+
+def _check_pixels(image: Image, path: Path) -> None:
+    width, height = image.size
+    if width * height > _MOST_PIXELS:
+        raise InputError(
+            f"the picture {path} is too large",
+            found=f"{width}×{height} pixels, more than {_MOST_PIXELS:,}",
+            hint="give it smaller, near the size that the model takes",
+        )
 
 
 def _unreadable(path: Path, error: Exception, hint: str) -> InputError:
-    lines = str(error).strip().splitlines() or [type(error).__name__]
+    text = error.found or error.what if isinstance(error, AlignerError) else str(error)
+    lines = text.strip().splitlines() or [type(error).__name__]
     return InputError(f"cannot read the input {path}", found=lines[0], hint=hint)
 
 

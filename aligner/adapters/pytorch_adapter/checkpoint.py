@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aligner.adapters.torch_archive import check_pickled_tensors, within_limits
 from aligner.adapters.torch_file import TorchFile, classify
 from aligner.errors import (
     MissingFrameworkError,
@@ -104,9 +105,9 @@ def read_checkpoint(path: Path, *, trust: bool = False) -> Any:
     if file.kind == "safetensors":
         return _read_safetensors(path)
     if file.kind == "torchscript":
-        import torch
+        from aligner.adapters.pytorch_adapter.script_state import script_state
 
-        return _translated(path, lambda: torch.jit.load(str(path), map_location="cpu").state_dict())
+        return script_state(path)
     return _read_pickle(path, file, trust=trust)
 
 
@@ -128,7 +129,10 @@ def _read_pickle(path: Path, file: TorchFile, *, trust: bool) -> Any:
     if not trust and file.kind == "module":
         raise _untrusted(path, file)
     try:
-        return torch.load(path, map_location="cpu", weights_only=not trust)
+        check_pickled_tensors(path)
+        return within_limits(torch.load(path, map_location="cpu", weights_only=not trust), path)
+    except ModelFormatError:
+        raise
     except pickle.UnpicklingError as error:
         if file.classes or "Unsupported" in str(error):
             raise _untrusted(path, file) from error

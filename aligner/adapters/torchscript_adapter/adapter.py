@@ -13,6 +13,7 @@ from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.kept import Kept
 from aligner.adapters.stream import is_huge, stream
 from aligner.adapters.torch_file import classify
+from aligner.adapters.torchscript_adapter.code import check_archive
 from aligner.adapters.torchscript_adapter.errors import load_error, unknown_namespace
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
 from aligner.records.graph import Graph, Signature
@@ -55,7 +56,7 @@ class TorchScriptAdapter(Adapter):
 
         script, name = target, f"the live {type(target).__name__}"
         if isinstance(target, str | Path):
-            script, name = _load(Path(target), options.device), Path(target).name
+            script, name = _load(Path(target), options.device, trust=options.trust), Path(target).name
         if not _callable(script):
             raise UnsupportedModelError(
                 f"{name} has no forward", found=type(script).__name__, hint="save a module that defines forward"
@@ -78,7 +79,7 @@ def _callable(script: Any) -> bool:
     return isinstance(script, torch.jit.ScriptFunction) or script._c._has_method("forward")
 
 
-def _load(path: Path, device: str) -> Any:
+def _load(path: Path, device: str, *, trust: bool) -> Any:
     if not path.is_file():
         raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path")
     file = classify(path)
@@ -88,6 +89,7 @@ def _load(path: Path, device: str) -> Any:
             found=file.detail,
             hint="save the model with torch.jit.save, or download the file again",
         )
+    check_archive(path, trust=trust)
     try:
         return _loaded(path, device)
     except (RuntimeError, ValueError, OSError) as error:
