@@ -1,0 +1,125 @@
+"""``python -m benchmarks.converters run --seeds 0:100``, ``show SEED``, ``shrink SEED``, ``real --data DIR``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks.converters.case import Case, case
+from benchmarks.converters.graph import Graph
+from benchmarks.converters.networks import NETWORKS
+from benchmarks.converters.running import run
+from benchmarks.converters.scoring import Outcome, judge, write
+from benchmarks.converters.shrinking import shrink
+from benchmarks.converters.table import failure, summary
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.converters", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    running = commands.add_parser("run", help="make cases from seeds, compare, score")
+    running.add_argument("--seeds", default="0:20", help="A:B, B not included")
+    running.add_argument("--clean", action="store_true", help="only pairs without a fault")
+    running.add_argument("--faults", action="store_true", help="only pairs with one")
+    running.add_argument("--networks", nargs="*", default=[], choices=[*NETWORKS], metavar="NETWORK")
+    running.add_argument("--json", type=Path, metavar="FILE", help="every outcome, a line each; read again by `table`")
+    for name in ("show", "shrink"):
+        one = commands.add_parser(name, help=f"{name} the case of a seed")
+        one.add_argument("seed", type=int)
+        one.add_argument("--clean", action="store_true", help="the pair without a fault")
+        one.add_argument("--networks", nargs="*", default=[], choices=[*NETWORKS], metavar="NETWORK")
+        one.add_argument("--out", type=Path, help="write ref.onnx, cand.onnx, in.npz and what is wrong there")
+    table = commands.add_parser("table", help="the figures of runs that were kept with --json")
+    table.add_argument("files", nargs="+", type=Path)
+    real = commands.add_parser("real", help="clean pairs of real models and exports: none may be diverged")
+    real.add_argument("--data", type=Path, help="a folder of models, a folder for each")
+    chosen = parser.parse_args(arguments)
+    return {"run": _run, "show": _show, "shrink": _shrink, "table": _table, "real": _real}[chosen.command](chosen)
+
+
+def _run(chosen: argparse.Namespace) -> int:
+    first, _, last = chosen.seeds.partition(":")
+    kinds = (
+        [False]
+        if chosen.clean and not chosen.faults
+        else [True]
+        if chosen.faults and not chosen.clean
+        else [False, True]
+    )
+    outcomes = []
+    for outcome in run(range(int(first), int(last)), kinds=kinds, networks=chosen.networks):
+        outcomes.append(outcome)
+        if chosen.json:
+            with chosen.json.open("a") as file:
+                file.write(json.dumps(outcome.as_dict()) + "\n")
+        if kind := failure(outcome):
+            print(f"{outcome.seed} {outcome.network} {outcome.fault or 'clean'}: {kind}; {_what(outcome)}", flush=True)
+    print(summary(outcomes))
+    return int(any(failure(each) for each in outcomes))
+
+
+def _what(outcome: Outcome) -> str:
+    return "; ".join(
+        [
+            *outcome.violations,
+            *outcome.wrong_pairs[:3],
+            *([f"first {outcome.first}, planted {outcome.detail}"] if outcome.fault else []),
+        ]
+    )
+
+
+def _table(chosen: argparse.Namespace) -> int:
+    rows = [json.loads(line) for path in chosen.files for line in path.read_text().splitlines()]
+    print(summary([Outcome(**row) for row in rows]))
+    return 0
+
+
+def _show(chosen: argparse.Namespace) -> int:
+    made = case(chosen.seed, faulty=not chosen.clean, networks=chosen.networks)
+    if made is None:
+        print("no case: the fault finds no place")
+        return 2
+    _print(made, chosen.out)
+    return 0
+
+
+def _shrink(chosen: argparse.Namespace) -> int:
+    made = case(chosen.seed, faulty=not chosen.clean, networks=chosen.networks)
+    if made is None:
+        print("no case: the fault finds no place")
+        return 2
+    _print(shrink(made), chosen.out)
+    return 0
+
+
+def _print(made: Case, folder: Path | None) -> None:
+    outcome = judge(made)
+    lines = [
+        f"seed {made.recipe.seed}, {made.recipe.network}: {' '.join(made.applied)}",
+        f"{outcome.fault or 'clean'}: {outcome.detail}; {failure(outcome) or 'passes'}: {_what(outcome)}",
+    ]
+    print("\n".join([*lines, "reference", *_nodes(made.reference), "candidate", *_nodes(made.candidate)]))
+    if folder:
+        write(made, folder)
+        (folder / "what.txt").write_text("\n".join(lines) + "\n")
+
+
+def _nodes(graph: Graph) -> list[str]:
+    lines = []
+    for node in graph.ordered():
+        shapes = [graph.shape(name) for name in node.outputs if name in graph.values]
+        read, made = ", ".join(node.inputs), ", ".join(node.outputs)
+        lines.append(f"  {node.name}: {node.op} {read} → {made} {shapes} {node.attributes or ''}")
+    return lines
+
+
+def _real(chosen: argparse.Namespace) -> int:
+    from benchmarks.converters.real import table
+
+    return table(chosen.data)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,85 @@
+"""What must hold for any two models, checked without the engine: by onnxruntime and by how the case was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from benchmarks.converters.case import Case
+from benchmarks.converters.graph import Array, run
+
+MENDED = 1e-4
+"""Outputs agree again, in parts of the peak, once the culprits make what the reference makes.
+
+A tenth of the least effect of a fault that counts (``case.FAULT_SHOWS``), ten times what rewriting may move.
+"""
+
+
+def violations(case: Case, report: Mapping[str, Any], again: Mapping[str, Any] | None = None) -> list[str]:
+    """The properties that a report breaks, in words."""
+    found = []
+    if case.planted is None:
+        if report["verdict"] != "aligned":
+            found.append(f"false alarm: {report['verdict']} on a clean pair")
+    else:
+        if report["verdict"] == "aligned":
+            found.append("false peace: aligned over outputs that differ")
+        elif report["verdict"] == "inconclusive":
+            found.append("nowhere: inconclusive over outputs that differ")
+        elif report["first_divergence"] is None and not report.get("interval"):
+            found.append("nowhere: diverged without a place")
+        elif not report["introduced"]:
+            found.append("nowhere: diverged without a culprit")
+        elif (share := _left_after(case, report)) is not None and share > MENDED:
+            found.append(
+                f"insufficient: with {len(report['introduced'])} culprits mended outputs are off by {share:.1e}"
+            )
+    if again is not None and _gist(report) != _gist(again):
+        found.append("not deterministic")
+    missing = set(case.reference.outputs) - {pair["reference"]["name"] for pair in report["outputs"]}
+    if missing and report["verdict"] == "aligned":
+        found.append(f"outputs not compared: {sorted(missing)}")
+    return found
+
+
+def _gist(report: Mapping[str, Any]) -> tuple[Any, ...]:
+    return (
+        report["verdict"],
+        [pair["candidate"]["name"] for pair in report["introduced"]],
+        [(cause["id"], cause["node"]) for cause in report["causes"]],
+    )
+
+
+def _left_after(case: Case, report: Mapping[str, Any]) -> float | None:
+    """How far outputs stay off where every culprit makes the reference's tensor; None where a tensor does not fit."""
+    graph, inputs = case.candidate.copy(), set(case.candidate.feeds)
+    for pair in report["introduced"]:
+        name, answer = pair["candidate"]["name"], case.reference.values.get(pair["reference"]["name"])
+        if answer is None or name in inputs or name not in case.candidate.values:
+            return None
+        value = _moved(answer, pair["axes"], case.candidate.values[name])
+        if value is None:
+            return None
+        graph.redirect(name, graph.keep(value))
+    try:
+        got, wanted = run(graph), run(case.reference)
+    except Exception:  # noqa: BLE001 - a model that cannot be cut there says nothing
+        return None
+    return max(_apart(wanted[name], got[name]) for name in wanted)
+
+
+def _moved(answer: Array, axes: list[int] | None, like: Array) -> Array | None:
+    """The reference's tensor as the candidate keeps it."""
+    if axes:
+        answer = np.transpose(answer, axes)
+    if answer.shape != like.shape:
+        return answer.reshape(like.shape) if answer.size == like.size and not axes else None
+    return answer
+
+
+def _apart(wanted: Array, got: Array) -> float:
+    if wanted.shape != got.shape or not np.isfinite(got).all():
+        return float("inf")
+    return float(np.abs(got.astype(np.float64) - wanted).max() / max(np.abs(wanted).max(), 1e-30))

@@ -1,0 +1,35 @@
+"""Ways to write the same computation otherwise, as exporters, converters and optimisers do."""
+
+from __future__ import annotations
+
+from benchmarks.converters.rewrites import (
+    activations,
+    convolutions,
+    layout,
+    linear,
+    normalisation,
+    padding,
+    recurrence,
+    spelling,
+    structure,
+    sums,
+    tools,
+)
+from benchmarks.converters.rewrites.registry import REWRITES, apply
+
+TOOLS = tools.TOOLS
+__all__ = [
+    "REWRITES",
+    "TOOLS",
+    "activations",
+    "apply",
+    "convolutions",
+    "layout",
+    "linear",
+    "normalisation",
+    "padding",
+    "recurrence",
+    "spelling",
+    "structure",
+    "sums",
+]

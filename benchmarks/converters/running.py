@@ -1,0 +1,41 @@
+"""Many cases, one after another, each outcome handed out as it is known."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Sequence
+from types import FrameType
+
+from benchmarks.converters.case import case
+from benchmarks.converters.scoring import Outcome, judge
+
+TWICE_EVERY = 8
+"""Every so many seeds are compared twice."""
+LIMIT = 240
+"""Seconds after which a comparison counts as stuck."""
+
+
+def run(seeds: Sequence[int], *, kinds: Sequence[bool], networks: Sequence[str] = ()) -> Iterator[Outcome]:
+    """``kinds``: False for clean cases, True for ones with a fault."""
+    for seed in seeds:
+        for faulty in kinds:
+            outcome = once(seed, faulty=faulty, networks=networks)
+            if outcome is not None:
+                yield outcome
+
+
+def once(seed: int, *, faulty: bool, networks: Sequence[str] = ()) -> Outcome | None:
+    made = case(seed, faulty=faulty, networks=networks)
+    if made is None:
+        return None
+
+    def stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001
+        raise TimeoutError(f"no answer after {LIMIT} s")
+
+    former = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(LIMIT)
+    try:
+        return judge(made, twice=seed % TWICE_EVERY == 0)
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, former)

@@ -1,0 +1,66 @@
+"""Outcomes as a table, and failures by kind."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+
+from benchmarks.converters.scoring import Outcome
+
+
+def failure(outcome: Outcome) -> str | None:
+    """The kind of a failure, None for a pass."""
+    if outcome.violations:
+        return outcome.violations[0].partition(":")[0]
+    if outcome.exact is False:
+        return "located beside" if outcome.near else "located elsewhere"
+    return "wrong pair" if outcome.wrong_pairs else None
+
+
+def summary(outcomes: Sequence[Outcome]) -> str:
+    """The figures of a run, a line for each network and one for all, then failures by kind and by fault."""
+    lines = [
+        "| network | clean pairs | aligned | pairs right | answered | faults | flagged | located | in region | near |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    rows: dict[str, list[Outcome]] = defaultdict(list)
+    for outcome in outcomes:
+        rows[outcome.network].append(outcome)
+    lines += [_row(name, found) for name, found in sorted(rows.items())] + [_row("all", outcomes)]
+    kinds = Counter(kind for outcome in outcomes if (kind := failure(outcome)))
+    lines += ["", *(f"{count:5d}  {kind}" for kind, count in kinds.most_common())]
+    tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for outcome in outcomes:
+        if outcome.fault:
+            tally[outcome.fault][0] += bool(outcome.exact)
+            tally[outcome.fault][1] += 1
+    missed = sorted((right / total, name, right, total) for name, (right, total) in tally.items() if right < total)
+    lines += ["", "faults located less than always: " + ", ".join(f"{name} {r}/{t}" for _, name, r, t in missed)]
+    return "\n".join(lines)
+
+
+def _row(name: str, outcomes: Sequence[Outcome]) -> str:
+    clean = [each for each in outcomes if each.fault is None]
+    faults = [each for each in outcomes if each.fault is not None]
+    flagged = [each.verdict == "diverged" for each in faults]
+    cells = [
+        name,
+        str(len(clean)),
+        _share([each.verdict == "aligned" for each in clean]),
+        _parts(sum(each.right for each in clean), sum(each.pairs for each in clean)),
+        _parts(sum(each.answered for each in clean), sum(each.pairable for each in clean)),
+        str(len(faults)),
+        _share(flagged),
+        _share([bool(each.exact) for each in faults]),
+        _share([bool(each.inside) for each in faults]),
+        _share([bool(each.near) for each in faults]),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _share(rows: Sequence[bool]) -> str:
+    return _parts(sum(rows), len(rows))
+
+
+def _parts(some: int, total: int) -> str:
+    return f"{100 * some / total:.1f}%" if total else "–"

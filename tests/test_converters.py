@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from tests.marks import requires_onnx
+
+pytestmark = requires_onnx
+
+
+def _cases(count, **settings):
+    from benchmarks.converters.case import case
+
+    return [made for seed in range(count) if (made := case(seed, **settings)) is not None]
+
+
+def test_a_case_is_made_from_its_seed_alone():
+    from benchmarks.converters.case import case
+    from benchmarks.converters.graph import to_proto
+
+    first, second = (case(3, faulty=True) for _ in range(2))
+    assert to_proto(first.candidate).SerializeToString() == to_proto(second.candidate).SerializeToString()
+    assert first.planted == second.planted
+
+
+def test_rewritten_graphs_compute_the_same():
+    from benchmarks.converters.case import MEANING_KEPT
+    from benchmarks.converters.graph import run
+
+    for made in _cases(6, faulty=False):
+        wanted, got = run(made.reference), run(made.candidate)
+        for name in wanted:
+            assert np.abs(got[name] - wanted[name]).max() <= 20 * MEANING_KEPT * np.abs(wanted[name]).max()
+
+
+def test_a_planted_fault_shows_and_is_known_by_node_or_by_tensor():
+    from benchmarks.converters.graph import run
+
+    for made in _cases(8, faulty=True):
+        wanted, got = run(made.clean), run(made.candidate)
+        assert any(not np.allclose(got[name], wanted[name], rtol=1e-4) for name in wanted)
+        assert made.planted.nodes or made.planted.tensors
+        assert set(made.planted.nodes) <= {node.name for node in made.candidate.nodes}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_every_rewrite_that_applies_keeps_the_meaning(seed):
+    from benchmarks.converters.graph import run
+    from benchmarks.converters.networks import NETWORKS
+    from benchmarks.converters.rewrites import REWRITES, apply
+
+    tried = 0
+    for network in (NETWORKS["cnn"], NETWORKS["tabular"], NETWORKS["transformer"]):
+        base = network(np.random.default_rng(seed))
+        wanted = run(base)
+        for place, name in enumerate(REWRITES):
+            graph = base.copy()
+            if apply(graph, name, np.random.default_rng([seed, place])):
+                tried += 1
+                for output, array in run(graph).items():
+                    peak = np.abs(wanted[output]).max()
+                    assert np.abs(array - wanted[output]).max() <= 1e-5 * peak, f"{name} in {network.__name__}"
+    assert tried > 60
+
+
+def test_blame_follows_a_node_that_is_written_otherwise():
+    from benchmarks.converters.networks.builder import Builder
+    from benchmarks.converters.rewrites import apply
+
+    build = Builder(np.random.default_rng(0), {"x": np.ones((2, 4), np.float32)}, opset=17)
+    graph = build.finish(build.op("Softmax", build.op("Sigmoid", "x"), axis=-1))
+    guilty = next(node for node in graph.nodes if node.op == "Sigmoid")
+    graph.blamed = {guilty.name}
+    assert apply(graph, "sigmoid_by_tanh", np.random.default_rng(0))
+    kinds = {node.op for node in graph.nodes if node.name in graph.blamed}
+    assert kinds == {"Tanh", "Mul", "Add"}
