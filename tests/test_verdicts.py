@@ -8,7 +8,7 @@ from graph_factory import GraphBuilder
 
 from aligner.diff.difference import difference
 from aligner.execution.saturation import Grids
-from aligner.judgement.conclusion import conclude
+from aligner.judgement.conclusion import WholeFacts, conclude
 from aligner.judgement.tolerance import bound, region_numbers, unit
 from aligner.judgement.verdicts import Rules, judge
 from aligner.records.alignment import PairedValues, Region
@@ -200,7 +200,7 @@ def test_saturation_is_measured_apart():
 
 def test_thin_evidence_is_inconclusive():
     coverage = Coverage(1.0, 1.0, 0, 0)
-    assert conclude([], [], 1, coverage, constant_input=False).verdict == "inconclusive"
+    assert conclude(WholeFacts([], [], 1, coverage, constant_input=False)).verdict == "inconclusive"
 
 
 def test_nodes_that_undo_each_other_are_no_culprits():

@@ -8,30 +8,46 @@ from typing import Any
 
 from aligner.alignment.saved_mapping import spelled
 from aligner.api import noise_floor, summary
-from aligner.api.continued import continued
 from aligner.api.explanation import Explanation
 from aligner.api.frozen_noise import frozen_outputs
 from aligner.api.noise_floor import Floor
 from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.options import CompareOptions
+from aligner.api.output_judging import OutputJudging, held_pairs, interval
 from aligner.causes.context import Survey
 from aligner.causes.global_causes import find_whole
 from aligner.errors import listing
 from aligner.execution.clock import Clock
+from aligner.execution.output_answers import OutputAnswer, output_answers
 from aligner.execution.passes import Passes
 from aligner.execution.repetition import disturbed
 from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
 from aligner.judgement.borderline import unseen
-from aligner.judgement.conclusion import conclude
+from aligner.judgement.conclusion import WholeFacts, conclude
 from aligner.judgement.ill_conditioned import condition
+from aligner.judgement.outputs import Standing
+from aligner.judgement.precision import declares_quantization, stores_coarsely
+from aligner.judgement.rounding_sum import own_bounds
 from aligner.judgement.tolerance import is_coarse, region_numbers
-from aligner.judgement.verdicts import Judgement, Rules, judge
+from aligner.judgement.verdicts import SATURATES, Judgement, Rules, judge
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
 from aligner.records.measurement import Measured
 
 _GUILTY = frozenset({"introduced", "nonfinite"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Judged:
+    """What there is to conclude from; ``judgements`` are in the order of ``measured``."""
+
+    measured: list[Measured]
+    judgements: list[Judgement]
+    floor: Floor | None
+    judging: OutputJudging
+    answers: list[OutputAnswer]
+    standings: list[Standing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +64,26 @@ class Concluding:
     """The reference, where it has only run observed."""
 
     def _floor(
-        self, passes: Passes, measured: list[Measured], judgements: list[Judgement], coarse: bool
+        self, passes: Passes, measured: list[Measured], judgements: list[Judgement], *, doubtful: bool, declared: bool
     ) -> Floor | None:
-        """Both sides from another seed, the reference in float64: asked for, or needed to judge."""
-        outputs, asked = self.sides[1].graph.outputs, self.options.noise_floor
-        if self.options.tolerance is not None or coarse:
+        """Both sides from another seed, the reference in float64: asked for, or needed to judge.
+
+        ``doubtful``: an output breaks the contract by more than the bounds of its nodes; ``declared``: a side is
+        coarser than float32 by intent, so that distances from float64 say nothing.
+        """
+        asked = self.options.noise_floor
+        if self.options.tolerance is not None or declared:
             asked = bool(asked)
         doubted = self.options.noise_floor is not False and any(one.verdict in _GUILTY for one in judgements)
         if doubted and not asked and self.unasked is not None:
             told = disturbed(self.unasked, self.unasked.predict())  # does it answer itself?
             self.notes.extend(told)
             asked = bool(told) or asked
-        if not noise_floor.is_wanted(asked, measured, judgements, outputs):
+        if not noise_floor.is_wanted(asked, measured, judgements, doubtful=doubtful):
             return None
         with self.clock.phase("noise floor"):
             floor = noise_floor.measure(self.sides[0], self.sides[1], passes, measured, judgements)
-            floor.telling = not coarse
+            floor.telling = not declared
         self.notes.extend(floor.notes)
         return floor
 
@@ -75,8 +95,8 @@ class Concluding:
         rule = "rounding bounds by node" if fixed is None else f"fixed {fixed:g} at every node"
         return Tolerance(atol=self.options.atol, rtol=self.options.rtol, rule=rule)
 
-    def _judged(self, passes: Passes) -> tuple[list[Measured], list[Judgement], Floor | None, bool]:
-        """The measurements, a judgement for each, the noise floor if asked for or needed; whether quantised."""
+    def _judged(self, passes: Passes) -> _Judged:
+        """The measurements, a judgement for each, the outputs, the noise floor if asked for or needed."""
         graphs = self.sides[0].graph, self.sides[1].graph
         measured, rules = list(passes.measured.values()), self._rules()
         with self.clock.phase("judge"):
@@ -85,11 +105,27 @@ class Concluding:
             if first is not None:
                 passes.count_unique(first.pair.candidate)
                 measured = list(passes.measured.values())
-        quantized = any(region_numbers(graphs, item).quantized for item in measured)
-        floor = self._floor(passes, measured, judgements, quantized or any(map(is_coarse, graphs)))
+            tolerance = self.options.atol, self.options.rtol
+            answers = output_answers(self.sides, measured, self.observer.kept, tolerance)
+            judging = self._judging(measured, answers)
+        doubtful = any(map(judging.is_open, answers))
+        floor = self._floor(passes, measured, judgements, doubtful=doubtful, declared=judging.declared)
         if floor is not None and (floor.excuses() or floor.unsteady):
             judgements = judge(graphs, measured, replace(rules, unsteady=floor.unsteady), floor.excuses())
-        return measured, judgements, floor, quantized
+        settled = not any(one.verdict in _GUILTY or one.verdict == "nondeterministic" for one in judgements)
+        with self.clock.phase("outputs"):
+            standings = judging.standings(answers, floor, carry=settled)
+        return _Judged(measured, judgements, floor, judging, answers, standings)
+
+    def _judging(self, measured: Sequence[Measured], answers: Sequence[OutputAnswer]) -> OutputJudging:
+        """The nodes' bounds are worked out only where an output breaks the contract."""
+        graphs = self.sides[0].graph, self.sides[1].graph
+        declared = self.options.tolerance is not None or any(
+            is_coarse(graph) or declares_quantization(graph) or stores_coarsely(graph) for graph in graphs
+        )
+        broken = any(one.error is not None and (one.error.errors.beyond or one.error.mismatched) for one in answers)
+        bounds = own_bounds(graphs, measured) if broken and not declared else {}
+        return OutputJudging(self.sides, {item.pair.candidate: item for item in measured}, bounds, declared)
 
     def _explained(
         self,
@@ -112,10 +148,16 @@ class Concluding:
 
         return explained(self.sides, self.clock, passes, survey, guilty, ends, alignment)
 
+    def _interval(self, judged: _Judged) -> tuple[str, str] | None:
+        if not any(one.state == "beyond" for one in judged.standings):
+            return None
+        return interval(judged.measured, judged.judging, judged.floor)
+
     def comparison(self, passes: Passes, alignment: Alignment, fed: PreparedFeeds) -> Comparison:
         """Everything there is to say. The sessions still run: causes are tried on them, pictures drawn from them."""
         graphs = self.sides[0].graph, self.sides[1].graph
-        measured, judgements, floor, quantized = self._judged(passes)
+        judged = self._judged(passes)
+        measured, judgements, floor = judged.measured, judged.judgements, judged.floor
         writers = summary.SideWriter(self.sides[0]), summary.SideWriter(self.sides[1])
         pairs = summary.pairs(writers, measured, judgements)
         if floor is not None:
@@ -123,23 +165,28 @@ class Concluding:
         hidden = self.observer.hidden(measured, pairs, self.target, self.options.candidate_options)
         for effect in hidden:
             pairs[effect.place] = effect.pair
-        for place, pair in continued(self.sides, measured, pairs).items():
-            pairs[place] = pair
         outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
-        self.notes.extend([*summary.unanswered_outputs(graphs, alignment), *summary.shared_nonfinite(outputs)])
+        held = held_pairs(writers, judged.answers, judged.standings)
+        shown = _with_held(outputs, held)
+        self.notes.extend([*summary.unanswered_outputs(graphs, judged.answers), *summary.shared_nonfinite(shown)])
         coverage = summary.coverage(alignment)
         state = condition(pairs, outputs) if floor is not None and floor.telling else None
-        conclusion = conclude(
-            pairs,
-            outputs,
+        facts = WholeFacts(
+            [*pairs, *held],
+            shown,
             missing,
             coverage,
             constant_input=_constant(fed),
             random_input=fed.random,
-            quantized=quantized,
+            quantized=any(region_numbers(graphs, item).quantized for item in measured),
+            saturated=_noted(pairs, SATURATES),
+            drawn=not _noted(pairs, "gives other numbers"),
             condition=state.reason if state is not None else None,
             frozen=frozen_outputs(self.sides[0], self.sides[1], passes, measured, judgements),
+            standings=judged.standings,
+            interval=self._interval(judged),
         )
+        conclusion = conclude(facts)
         if conclusion.verdict == "aligned":
             with self.clock.phase("weigh"):
                 silent = unseen(graphs, _plain(measured, judgements))
@@ -159,8 +206,8 @@ class Concluding:
             causes=_with_hidden(
                 [*why.causes, *([state.finding] if state is not None and state.finding else [])], hidden
             ),
-            outputs=tuple(outputs),
-            pairs=tuple(pairs),
+            outputs=tuple(shown),
+            pairs=(*pairs, *held),
             unpaired_reference=summary.unpaired(writers[0], dict(alignment.unpaired_reference)),
             unpaired_candidate=summary.unpaired(writers[1], dict(alignment.unpaired_candidate)),
             inputs=fed.fed,
@@ -198,3 +245,13 @@ def _outputs(measured: Sequence[Any], pairs: Sequence[Pair], outputs: Sequence[s
     by_value: Mapping[str, Pair] = {item.pair.candidate: pair for item, pair in zip(measured, pairs, strict=True)}
     found = [by_value[value] for value in dict.fromkeys(outputs) if value in by_value]
     return found, len(dict.fromkeys(outputs)) - len(found)
+
+
+def _noted(pairs: Sequence[Pair], words: str) -> frozenset[str]:
+    return frozenset(pair.candidate.name for pair in pairs if (pair.note or "").startswith(words))
+
+
+def _with_held(outputs: Sequence[Pair], held: Sequence[Pair]) -> list[Pair]:
+    """The output pairs, each that was only held against its namesake in the place of what the pairing said of it."""
+    names = {pair.candidate.name for pair in held}
+    return [*(pair for pair in outputs if pair.candidate.name not in names), *held]

@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_SEEN = 1e-3
-"""Error of an output, relative to its largest value, from which the whole is asked for its noise floor unbidden."""
 _AS_FAR = 4.0
 """A node may be that many times as far from float64 as the reference's is and still be no worse than rounding."""
 
@@ -63,20 +61,13 @@ class Floor:
 
 
 def is_wanted(
-    asked: bool | None, measured: Sequence[Measured], judgements: Sequence[Judgement], outputs: Sequence[str]
+    asked: bool | None, measured: Sequence[Measured], judgements: Sequence[Judgement], *, doubtful: bool
 ) -> bool:
-    """Whether to measure: as the user asked, else where the verdict is doubtful."""
+    """Whether to measure: as the user asked, else in doubt; ``doubtful`` says that of the outputs."""
     if asked is not None:
         return asked
     guilty = [pair for pair in zip(measured, judgements, strict=True) if pair[1].verdict in {"introduced", "nonfinite"}]
-    if guilty:
-        return all(in_doubt(*pair) for pair in guilty)
-    return any(item.pair.candidate in outputs and _far(item) for item in measured)
-
-
-def _far(item: Measured) -> bool:
-    error = item.accumulated
-    return error is not None and error.peak > 0 and error.errors.max_abs > _SEEN * error.peak
+    return all(in_doubt(*pair) for pair in guilty) if guilty else doubtful
 
 
 def measure(

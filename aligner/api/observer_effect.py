@@ -52,6 +52,11 @@ class ObserverEffect:
         """Remember a side's untouched outputs."""
         self._untouched[side is self._sides[1]] = {tensor.value: tensor for tensor in outputs}
 
+    @property
+    def kept(self) -> tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]]:
+        """The outputs of both sides as nobody looked at anything else, by value."""
+        return self._untouched[0], self._untouched[1]
+
     def hidden(
         self, measured: Sequence[Measured], pairs: Sequence[Pair], target: object, options: OpenOptions
     ) -> list[Hidden]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from aligner.errors import listing
+from aligner.execution.output_answers import OutputAnswer
 from aligner.execution.side import OpenSide
 from aligner.judgement.verdicts import Judgement
 from aligner.operations.kinds import RENAMED
@@ -119,15 +120,18 @@ def unpaired(side: SideWriter, reasons: dict[str, str]) -> tuple[Unpaired, ...]:
     return tuple(Unpaired(side.side(value), reason) for value, reason in reasons.items() if reason != "constant")
 
 
-def unanswered_outputs(graphs: tuple[Graph, Graph], alignment: Alignment) -> list[str]:
+def unanswered_outputs(graphs: tuple[Graph, Graph], answers: Sequence[OutputAnswer]) -> list[str]:
     """A sentence for each side whose outputs were not all compared."""
-    paired = {pair.reference for pair in alignment.pairs}, {pair.candidate for pair in alignment.pairs}
-    notes = []
-    for role, graph, known in zip(("reference", "candidate"), graphs, paired, strict=True):
-        missing = [graph.values[value].name for value in dict.fromkeys(graph.outputs) if value not in known]
-        if missing:
-            notes.append(f"outputs of the {role} without a counterpart, not compared: {listing(missing)}")
-    return notes
+    used = {answer.candidate for answer in answers}
+    missing = (
+        [answer.reference for answer in answers if answer.candidate is None],
+        [value for value in dict.fromkeys(graphs[1].outputs) if value not in used],
+    )
+    return [
+        f"outputs of the {role} without a counterpart, not compared: {listing(graph.values[v].name for v in values)}"
+        for role, graph, values in zip(("reference", "candidate"), graphs, missing, strict=True)
+        if values
+    ]
 
 
 def shared_nonfinite(outputs: Sequence[Pair]) -> list[str]:

@@ -1,8 +1,10 @@
-"""Move tensors by what rounding could have done to them."""
+"""Move tensors by what rounding could have done to them; the number that stands for "masked" is no result of any."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
+
+from aligner.numerics.masking import MASKED, MOST_UNMASKED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,6 +28,18 @@ def rounding_units(seed: int) -> Perturbation:
         unit = float(np.finfo(array.dtype).eps) / 2
         with np.errstate(all="ignore"):
             moved: NDArray[Any] = array + array * (unit * generator.standard_normal(array.shape, dtype=np.float32))
-        return np.asarray(moved, dtype=array.dtype)
+        return np.asarray(np.where(_is_computed(array), moved, array), dtype=array.dtype)
 
     return perturb
+
+
+def _is_computed(array: NDArray[Any]) -> NDArray[Any] | bool:
+    """Which elements are neither infinite nor a mask's number; True for all."""
+    import numpy as np
+
+    if not array.size or (array.min() > MASKED and np.isfinite(array.max())):
+        return True
+    finite: NDArray[Any] = np.isfinite(array)
+    beside: NDArray[Any] = finite & (array > MASKED)
+    within = float(np.abs(array[beside]).max(initial=0.0)) <= MOST_UNMASKED
+    return beside if within else finite

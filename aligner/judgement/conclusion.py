@@ -1,115 +1,212 @@
-"""What all the pairs say together: aligned, diverged or inconclusive, and one sentence why."""
+"""What all the pairs say together: aligned, diverged or inconclusive, and one sentence why.
+
+The rules stand in order; the first that has an opinion decides, and ``docs/verdicts.md`` is made from them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
-from aligner.judgement.verdicts import SATURATES
+from aligner.judgement.outputs import Standing
+from aligner.judgement.rule import Opinion, Rule, opinions
 from aligner.records.comparison import Coverage, Pair, Verdict
 from aligner.records.difference import Difference
 
 _LARGE = 0.01
 LEAST_COVERAGE = 0.5
 """Share of the candidate's pairable tensors below which silence proves nothing."""
+_Said = tuple[str, str, float | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class WholeFacts:
+    """All that the verdict of a comparison rests on.
+
+    ``outputs`` are the pairs of graph outputs, ``missing_outputs`` counts candidate outputs without a pair,
+    ``standings`` says of each of the reference's outputs how it stands against the contract. ``saturated`` are the
+    guilty pairs that only a quantised range cuts off. ``condition`` is what a comparison with float64 says of all,
+    ``frozen`` the largest error of the outputs with the reference's random numbers on both sides; ``interval`` names
+    the last pair that agrees and the first that does not.
+    """
+
+    pairs: Sequence[Pair]
+    outputs: Sequence[Pair]
+    missing_outputs: int
+    coverage: Coverage
+    constant_input: bool
+    random_input: bool = False
+    quantized: bool = False
+    saturated: frozenset[str] = frozenset()
+    drawn: bool = True
+    condition: str | None = None
+    frozen: Difference | None = None
+    standings: Sequence[Standing] = ()
+    interval: tuple[str, str] | None = None
+
+    @property
+    def introduced(self) -> tuple[Pair, ...]:
+        """The culprits, upstream first."""
+        return tuple(pair for pair in self.pairs if pair.verdict in {"introduced", "nonfinite"})
 
 
 @dataclass(frozen=True, slots=True)
 class Conclusion:
-    """The verdict of the whole, its sentence, and the pairs that introduce error, upstream first."""
+    """The verdict of the whole, its sentence, the pairs that introduce error, upstream first, and the rule."""
 
     verdict: Verdict
     reason: str
     introduced: tuple[Pair, ...]
+    rule: str
+    opinions: tuple[Opinion, ...] = ()
 
 
-def conclude(
-    pairs: Sequence[Pair],
-    outputs: Sequence[Pair],
-    missing_outputs: int,
-    coverage: Coverage,
-    *,
-    constant_input: bool,
-    random_input: bool = False,
-    quantized: bool = False,
-    condition: str | None = None,
-    frozen: Difference | None = None,
-) -> Conclusion:
-    """Judge the whole; ``condition`` is what a comparison with float64 says of it, where there was one,
-    ``frozen`` the largest error of the outputs with the reference's random numbers on both sides.
-
-    ``outputs`` are the pairs of graph outputs; ``missing_outputs`` counts candidate outputs without a pair.
-    """
-    introduced = tuple(pair for pair in pairs if pair.verdict in {"introduced", "nonfinite"})
-    if introduced and random_input and all((pair.note or "").startswith(SATURATES) for pair in introduced):
-        return Conclusion(
-            "inconclusive",
-            f"random input drives {len(introduced)} quantised tensors out of their calibrated ranges, which a real "
-            "input may not; repeat with --input",
-            introduced,
-        )
-    if introduced:
-        first = introduced[0]
-        where = f"{first.candidate.name} ({first.candidate.op})"
-        many = f"; {len(introduced)} tensors introduce error" if len(introduced) > 1 else ""
-        what = "values turn non-finite" if first.verdict == "nonfinite" else "the two sides first diverge"
-        return Conclusion("diverged", f"{what} at {where}{many}", introduced)
-    incomparable = [pair for pair in outputs if pair.verdict == "incomparable"]
-    if incomparable:
-        return Conclusion(
-            "inconclusive", f"output {incomparable[0].candidate.name}: {incomparable[0].note or 'not comparable'}", ()
-        )
-    thin = _random(pairs, frozen) or _thin(pairs, outputs, missing_outputs, coverage, constant_input)
-    if thin:
-        return Conclusion("inconclusive", thin, ())
-    if condition is not None:
-        return Conclusion("aligned", condition, ())
-    return Conclusion("aligned", _aligned(pairs, outputs, "quantisation noise" if quantized else "rounding"), ())
+def conclude(facts: WholeFacts) -> Conclusion:
+    """The first opinion decides."""
+    found = opinions(WHOLE_RULES, facts)
+    first = found[0]
+    guilty = facts.introduced if first.rule in _NAMING else ()
+    return Conclusion(cast(Verdict, first.verdict), first.why, guilty, first.rule, tuple(found))
 
 
-def _random(pairs: Sequence[Pair], frozen: Difference | None) -> str | None:
-    random = [pair for pair in pairs if pair.verdict == "nondeterministic"]
+_NAMING = frozenset({"saturated-by-random-input", "node-introduces-error"})
+
+
+def _saturated(facts: WholeFacts) -> _Said:
+    guilty = facts.introduced
+    if not guilty or not facts.random_input or not all(pair.candidate.name in facts.saturated for pair in guilty):
+        return None
+    why = (
+        f"random input drives {len(guilty)} quantised tensors out of their calibrated ranges, which a real input may "
+        "not; repeat with --input"
+    )
+    return "inconclusive", why, None
+
+
+def _introduced(facts: WholeFacts) -> _Said:
+    if not facts.introduced:
+        return None
+    first = facts.introduced[0]
+    where = f"{first.candidate.name} ({first.candidate.op})"
+    many = f"; {len(facts.introduced)} tensors introduce error" if len(facts.introduced) > 1 else ""
+    what = "values turn non-finite" if first.verdict == "nonfinite" else "the two sides first diverge"
+    return "diverged", f"{what} at {where}{many}", None
+
+
+def _random(facts: WholeFacts) -> _Said:
+    random = [pair for pair in facts.pairs if pair.verdict == "nondeterministic"]
     if not random:
         return None
     where = f"{random[0].reference.name} / {random[0].candidate.name}"
-    far = "" if frozen is None else f", and the outputs agree to {frozen.errors.max_abs:.2g}"
-    drawn = (random[0].note or "").startswith("computed from random")
+    far = "" if facts.frozen is None else f", and the outputs agree to {facts.frozen.errors.max_abs:.2g}"
+    why = (
+        f"{'random' if facts.drawn else 'other'} numbers enter at {where}: the model disagrees with itself from run to "
+        f"run; with the reference's noise put in their place everything after it aligns{far}"
+    )
+    return "inconclusive", why, None
+
+
+def _beyond(facts: WholeFacts) -> _Said:
+    wrong = [one for one in facts.standings if one.state == "beyond"]
+    if not wrong:
+        return None
+    worst = max(wrong, key=lambda one: one.margin)
+    where = "" if facts.interval is None else f"; {facts.interval[0]} still agrees, {facts.interval[1]} does not"
+    what = f"output {worst.name} is off by {worst.error:.2g}, more than rounding explains"
+    why = f"{what}, and no node errs by itself{where}"
+    return "diverged", why, worst.margin
+
+
+def _incomparable(facts: WholeFacts) -> _Said:
+    found = next((pair for pair in facts.outputs if pair.verdict == "incomparable"), None)
+    if found is None:
+        return None
+    return "inconclusive", f"output {found.candidate.name}: {found.note or 'not comparable'}", None
+
+
+def _nothing_paired(facts: WholeFacts) -> _Said:
+    if facts.pairs:
+        return None
+    return "inconclusive", "no tensor of one side could be paired with one of the other; give pairs with --map", None
+
+
+def _no_output(facts: WholeFacts) -> _Said:
+    if facts.outputs:
+        return None
+    them = "it" if facts.missing_outputs == 1 else "them"
+    why = (
+        "no output of the candidate answers one of the reference's, so that nothing final was compared; what was "
+        f"paired before {them} aligns; pair the outputs with --map"
+    )
+    return "inconclusive", why, None
+
+
+def _unanswered(facts: WholeFacts) -> _Said:
+    open_ = [one for one in facts.standings if one.state in {"unanswered", "incomparable"}]
+    if not open_:
+        return None
+    first = open_[0]
+    what = "nothing answers it" if first.state == "unanswered" else f"{first.candidate} cannot be laid on it"
+    many = f" (and {len(open_) - 1} more)" if len(open_) > 1 else ""
+    why = f"output {first.name} of the reference was not compared{many}: {what}; pair it with --map"
+    return "inconclusive", why, None
+
+
+def _unshown(facts: WholeFacts) -> _Said:
+    found = next((one for one in facts.standings if one.state == "unshown"), None)
+    if found is None:
+        return None
+    why = (
+        f"output {found.name} is off by {found.error:.2g}: no node errs by itself, and nothing here can show whether "
+        "rounding grows to that"
+    )
+    return "inconclusive", why, found.margin
+
+
+def _coverage(facts: WholeFacts) -> _Said:
+    if facts.coverage.candidate >= LEAST_COVERAGE:
+        return None
+    why = (
+        f"only {facts.coverage.candidate:.0%} of the candidate's tensors could be paired; what was paired aligns, give "
+        "more pairs with --map"
+    )
+    return "inconclusive", why, None
+
+
+def _constant(facts: WholeFacts) -> _Said:
+    if not facts.constant_input:
+        return None
     return (
-        f"{'random' if drawn else 'other'} numbers enter at {where}: the model disagrees with itself from run to run; "
-        f"with the reference's noise put in their place everything after it aligns{far}"
+        "inconclusive",
+        "the input is constant, which hides channel order and padding; repeat with a real input",
+        None,
     )
 
 
-def _thin(
-    pairs: Sequence[Pair], outputs: Sequence[Pair], missing_outputs: int, coverage: Coverage, constant_input: bool
-) -> str | None:
-    if not pairs:
-        return "no tensor of one side could be paired with one of the other; give pairs with --map"
-    if not outputs:
-        return (
-            "no output of the candidate answers one of the reference's, so that nothing final was compared; "
-            f"what was paired before {'it' if missing_outputs == 1 else 'them'} aligns; pair the outputs with --map"
-        )
-    if coverage.candidate < LEAST_COVERAGE:
-        return (
-            f"only {coverage.candidate:.0%} of the candidate's tensors could be paired; "
-            "what was paired aligns, give more pairs with --map"
-        )
-    if constant_input:
-        return "the input is constant, which hides channel order and padding; repeat with a real input"
-    return None
+def _condition(facts: WholeFacts) -> _Said:
+    return None if facts.condition is None else ("aligned", facts.condition, None)
 
 
-def _aligned(pairs: Sequence[Pair], outputs: Sequence[Pair], noise: str) -> str:
-    worst = max((pair.accumulated.max_abs for pair in outputs if pair.accumulated), default=0.0)
-    beyond = [pair for pair in outputs if pair.accumulated and pair.accumulated.beyond > 0]
-    if beyond:
-        first = next(pair for pair in pairs if pair.accumulated and pair.accumulated.beyond > 0)
-        return (
-            f"no node introduces an error; {noise} passes the tolerance from {first.candidate.name} on and grows to "
-            f"{worst:.2g} at the outputs{_share(beyond)}"
-        )
-    return f"every pair agrees; largest difference of the outputs {worst:.2g}"
+def _grown(facts: WholeFacts) -> _Said:
+    beyond = [pair for pair in facts.outputs if pair.accumulated and pair.accumulated.beyond > 0]
+    if not beyond:
+        return None
+    noise = "quantisation noise" if facts.quantized else "rounding"
+    first = next(pair for pair in facts.pairs if pair.accumulated and pair.accumulated.beyond > 0)
+    why = (
+        f"no node introduces an error; {noise} passes the tolerance from {first.candidate.name} on and grows to "
+        f"{_worst(facts):.2g} at the outputs{_share(beyond)}"
+    )
+    return "aligned", why, None
+
+
+def _agrees(facts: WholeFacts) -> _Said:
+    return "aligned", f"every pair agrees; largest difference of the outputs {_worst(facts):.2g}", None
+
+
+def _worst(facts: WholeFacts) -> float:
+    return max((pair.accumulated.max_abs for pair in facts.outputs if pair.accumulated), default=0.0)
 
 
 def _share(outputs: Sequence[Pair]) -> str:
@@ -122,3 +219,35 @@ def _share(outputs: Sequence[Pair]) -> str:
             shares.append(pair.accumulated.max_abs / peak)
     worst = max(shares, default=0.0)
     return f", {worst:.0%} of the largest value there" if worst >= _LARGE else ""
+
+
+WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
+    Rule(
+        "saturated-by-random-input",
+        "every culprit is a quantised range that made-up numbers leave, which a real input may not",
+        _saturated,
+    ),
+    Rule("node-introduces-error", "a pair is `introduced` or `nonfinite`", _introduced),
+    Rule("random-numbers", "numbers that differ from run to run enter on both sides", _random),
+    Rule("output-incomparable", "an output's pair cannot be compared", _incomparable),
+    Rule(
+        "output-beyond-rounding",
+        "an output breaks the contract, no node is guilty, and rounding is shown not to explain it: the report gives "
+        "the interval, the last pair that agrees and the first that does not",
+        _beyond,
+    ),
+    Rule("nothing-paired", "no tensor has a partner", _nothing_paired),
+    Rule("no-output-compared", "no output of the candidate answers one of the reference's", _no_output),
+    Rule("output-not-compared", "an output of the reference has no answer, or one of another shape", _unanswered),
+    Rule(
+        "output-unexplained",
+        "an output breaks the contract and neither float64 nor rounding carried through the reference can be run",
+        _unshown,
+    ),
+    Rule("low-coverage", "less than half of the candidate's tensors are paired", _coverage),
+    Rule("constant-input", "no input varies", _constant),
+    Rule("as-near-to-float64", "an output breaks the contract, and float64 tells that it is rounding", _condition),
+    Rule("rounding-grows", "an output breaks the contract, and it is shown that rounding explains it", _grown),
+    Rule("all-agree", "none of the above", _agrees),
+)
+"""In order of precedence."""

@@ -13,7 +13,8 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from aligner.operations.kinds import ELEMENTWISE, EXACT, LINEAR, SILENT, SUMS_AXIS, SUMS_PRODUCTS, VIEWS
+from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
+from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LINEAR, SILENT, SUMS_AXIS, SUMS_PRODUCTS, VIEWS
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
@@ -25,7 +26,6 @@ _QUANTIZED_UNIT = 2.0**-8
 _ITS_LIKE_ALONE = ELEMENTWISE | VIEWS | {"cast"}
 """Kinds of which each element comes from one element of each operand."""
 _FLOATS = ("float16", "float32", "float64", "half", "float", "double")
-_AS_A_RULE = 0.2
 _LONGEST_BIAS = 1 << 16
 _STEPS_OF_NOISE = 3.0
 """Quantised regions: how often the change that half a step at every input makes may be exceeded."""
@@ -50,6 +50,8 @@ class RegionNumbers:
     cancelled by.
     ``rounded`` tensors are judged by how many elements flip, not by how far. ``narrowed``: somewhere inside, the
     candidate alone goes through a coarser dtype, by accident: the noise that it makes itself of that excuses nothing.
+    ``contracting`` regions (a softmax, a sigmoid) make no rounding of their inputs larger: what noise at the inputs
+    does to them is not theirs, as the inputs are equal.
     """
 
     reduction: int
@@ -62,6 +64,7 @@ class RegionNumbers:
     offset: float
     rounded: bool
     narrowed: bool = False
+    contracting: bool = False
 
 
 def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNumbers:
@@ -91,7 +94,7 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
     step = max([*_steps(inner), measured.step or 0.0])
     storage = _storage(graphs, measured)
     scaled_as_it_runs = any(node.op == "DynamicQuantizeLinear" for side in nodes for node in side)
-    stepped = bool(step or _steps(fed)) or scaled_as_it_runs
+    stepped = (bool(step or _steps(fed)) or scaled_as_it_runs) and _by_intent(graphs)
     return RegionNumbers(
         reduction=reduction,
         exact=same_dtype and kinds <= EXACT | {"none"} and not stepped and not storage,
@@ -102,8 +105,14 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
         rounded=not stepped and rounds_to_integers(measured.candidate_dtype, nodes[1]),
         storage=storage,
         narrowed=narrowed and not stepped,
+        contracting=kinds <= BOUNDED | EXACT | {"none"} and not stepped,
         quantized=stepped or storage >= _QUANTIZED_UNIT,
     )
+
+
+def _by_intent(graphs: tuple[Graph, Graph]) -> bool:
+    """Whether steps excuse anything: not those of a few tensors that the candidate alone quantises."""
+    return quantizes(graphs[0]) or declares_quantization(graphs[1])
 
 
 def _steps(values: Iterable[Value]) -> list[float]:
@@ -127,7 +136,7 @@ def declared_unit(graph: Graph) -> float:
         for value in node.outputs
         if value in graph.values and (graph.values[value].dtype or "float32").lower().endswith(_FLOATS)
     ]
-    return max((u for u in set(units) if units.count(u) >= _AS_A_RULE * len(units)), default=_UNITS["float32"])
+    return max((u for u in set(units) if units.count(u) >= AS_A_RULE * len(units)), default=_UNITS["float32"])
 
 
 def is_coarse(graph: Graph) -> bool:
@@ -140,6 +149,7 @@ def _storage(graphs: tuple[Graph, Graph], measured: Measured) -> float:
     units = []
     for graph, region in zip(graphs, (measured.pair.reference_region, measured.pair.candidate_region), strict=True):
         stored = [graph.weights[name] for name in region.weights if name in graph.weights]
+        stored = [weight for weight in stored if len(weight.shape) > 1 or "int" not in weight.dtype]  # no zero points
         units.append(max((_weight_unit(w.dtype, w.quantization is not None) for w in stored), default=0.0))
     return max(units) if units[0] != units[1] and max(units) > _UNITS["float32"] else 0.0
 
@@ -219,9 +229,11 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
         limit += 2 * _SUBNORMAL["float16"]
     if numbers.stepped:
         limit += 1.5 * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
-    if measured.noise is not None and not numbers.rounded and not numbers.narrowed:
+    if measured.noise is not None and not (numbers.rounded or numbers.narrowed or numbers.contracting):
         factor = _STEPS_OF_NOISE if numbers.stepped else growth
-        limit = max(limit, factor * measured.noise.max_abs)
+        limit = max(
+            limit, min(factor * measured.noise.max_abs, difference.peak)
+        )  # all of a tensor is no rounding of it
     return limit
 
 

@@ -46,7 +46,9 @@ class KindTraits:
     ``resizes``: sizes are written into it, and where the shape stays as it is it does nothing. ``strided``: it has
     windows, with strides and padding. ``configured``: constants among its operands say how, not what with.
     ``weights``: what its trained parameters are. ``sums``: over its weights, or along an axis. ``activation``: a
-    nonlinearity of one element. ``fuses``: a converter may work it into the node before it, with nothing left to see.
+    nonlinearity of one element. ``bounded``: its output has a fixed range, and rounding inside is a few units of that
+    range however large the inputs are (|x| · exp(−|x|) < 1). ``fuses``: a converter may work it into the node before
+    it, with nothing left to see.
     ``sundry``: the kind lumps operations together which have nothing in common. ``response``: why a small difference
     may become a large one. ``pure``: constants make a constant of it. ``draws``: random numbers, as its purpose or
     somewhere inside. ``principal``: what a user should open first in a region; the table's order is that of weight.
@@ -66,6 +68,7 @@ class KindTraits:
     weights: Weights | None = None
     sums: Sums | None = None
     activation: bool = False
+    bounded: bool = False
     fuses: bool = False
     sundry: bool = False
     response: Response | None = None
@@ -81,6 +84,7 @@ def _elementwise(
     operands: int = 1,
     commutative: bool = False,
     affine: Affine | None = None,
+    bounded: bool = False,
     sundry: bool = False,
     response: Response | None = None,
 ) -> KindTraits:
@@ -92,6 +96,7 @@ def _elementwise(
         affine=affine,
         layout="keeps",
         apart=True,
+        bounded=bounded,
         sundry=sundry,
         response=response,
         families=families,
@@ -101,6 +106,7 @@ def _elementwise(
 def _activation(
     *families: str,
     exact: bool = False,
+    bounded: bool = False,
     fuses: bool = False,
     configured: bool = False,
     weights: Weights | None = None,
@@ -114,6 +120,7 @@ def _activation(
         configured=configured,
         weights=weights,
         activation=True,
+        bounded=bounded,
         fuses=fuses,
         draws=draws,
         families=families,
@@ -159,7 +166,7 @@ _ROWS: dict[str, KindTraits] = {
         "windowed", layout="spatial", apart=True, strided=True, sums="axis", principal=True, families=("pool",)
     ),
     "reduce": KindTraits("summed", configured=True, sums="axis", families=("pool",)),
-    "softmax": KindTraits("summed", layout="keeps", sums="axis", principal=True, families=("softmax",)),
+    "softmax": KindTraits("summed", layout="keeps", sums="axis", bounded=True, principal=True, families=("softmax",)),
     "log_softmax": KindTraits("summed", layout="keeps", sums="axis", principal=True, families=("softmax",)),
     "cumsum": KindTraits("summed", layout="keeps", configured=True, sums="axis"),
     # moved data
@@ -201,7 +208,7 @@ _ROWS: dict[str, KindTraits] = {
     "log": _elementwise(),
     "abs": _elementwise(exact=True),
     "neg": _elementwise(exact=True),
-    "erf": _elementwise(),
+    "erf": _elementwise(bounded=True),
     "unary": _elementwise("power", sundry=True),
     "relu": _activation("rectifier", exact=True, fuses=True),
     "relu6": _activation("rectifier", exact=True, fuses=True),
@@ -215,9 +222,9 @@ _ROWS: dict[str, KindTraits] = {
     "softplus": _activation("rectifier"),
     "mish": _activation("rectifier"),
     "activation": _activation("rectifier", draws="inside"),
-    "sigmoid": _activation("squash"),
-    "tanh": _activation("squash"),
-    "hardsigmoid": _activation("squash"),
+    "sigmoid": _activation("squash", bounded=True),
+    "tanh": _activation("squash", bounded=True),
+    "hardsigmoid": _activation("squash", bounded=True),
     # what is ordered, made, or not known
     "argmax": KindTraits("ranked", configured=True, response="steps"),
     "topk": KindTraits("ranked", configured=True, response="steps"),
@@ -286,6 +293,7 @@ SIZED = RESIZES | {"reshape"}
 AVERAGES = kinds_that(lambda row: row.sums == "axis" and "pool" in row.families)
 """Kinds that give fewer elements than they read, each a sum or a mean of some."""
 ELEMENTWISE = kinds_that(lambda row: row.output == "elementwise")
+BOUNDED = kinds_that(lambda row: row.bounded)
 ACTIVATIONS = kinds_that(lambda row: row.activation)
 AFFINE = kinds_that(lambda row: row.affine is not None)
 SCALES = kinds_that(lambda row: row.affine == "scale")

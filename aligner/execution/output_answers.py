@@ -1,0 +1,132 @@
+"""What answers each of the reference's outputs, whatever the pairing has made of it, and how far apart they are.
+
+A pair of two outputs answers first; what is left is held against the outputs of the candidate that answer nothing, by
+name, by place, or as the only one of its shape.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from aligner.alignment.layout import axes_between
+from aligner.diff.difference import difference
+from aligner.execution.side import OpenSide
+from aligner.records.axis_order import to_reference
+from aligner.records.difference import Difference
+from aligner.records.graph import Graph
+from aligner.records.measurement import Measured
+from aligner.records.tensor import CapturedTensor
+
+
+@dataclass(frozen=True, slots=True)
+class OutputAnswer:
+    """One output of the reference; ``candidate`` is None where nothing answers it.
+
+    ``paired``: the pairing says so, or has compared the same elements elsewhere. ``axes`` as in ``PairedValues``;
+    ``error`` is None where the two cannot be laid on each other.
+    """
+
+    reference: str
+    candidate: str | None
+    paired: bool
+    axes: tuple[int, ...] | None = None
+    error: Difference | None = None
+
+
+def output_answers(
+    sides: tuple[OpenSide, OpenSide],
+    measured: Sequence[Measured],
+    kept: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
+    tolerance: tuple[float, float],
+) -> list[OutputAnswer]:
+    """One answer for each output of the reference, in order; ``kept`` are both sides' untouched outputs."""
+    left, right = (list(dict.fromkeys(side.graph.outputs)) for side in sides)
+    given = set(right)
+    paired = {item.pair.reference: item for item in measured if item.pair.candidate in given}
+    answers = {value: _paired(paired[value]) for value in left if value in paired}
+    used = {answer.candidate for answer in answers.values()}
+    spare = [value for value in right if value not in used]
+    for value in left:
+        if value in answers:
+            continue
+        same = _elsewhere(sides, value, measured, given)
+        answers[value] = same if same is not None else OutputAnswer(value, None, False)
+    for value, other in _by_what_they_are(
+        sides, (left, right), [v for v in left if not _is_answered(answers[v])], spare
+    ):
+        answers[value] = _held(value, other, kept, tolerance)
+    return [answers[value] for value in left]
+
+
+def _is_answered(answer: OutputAnswer) -> bool:
+    return answer.paired or answer.candidate is not None
+
+
+def _paired(item: Measured) -> OutputAnswer:
+    return OutputAnswer(item.pair.reference, item.pair.candidate, True, item.pair.axes, item.accumulated)
+
+
+def _elsewhere(
+    sides: tuple[OpenSide, OpenSide], value: str, measured: Sequence[Measured], given: set[str]
+) -> OutputAnswer | None:
+    """The pair of an output of the candidate that holds the same elements in the same order: a view, a copy."""
+    sketches = sides[0].profile.sketches if sides[0].profile is not None else {}
+    own = sketches.get(value)
+    for item in measured:
+        other = sketches.get(item.pair.reference)
+        if own is not None and other is not None and item.pair.candidate in given and own.same_elements(other):
+            return OutputAnswer(value, item.pair.candidate, True, item.pair.axes, item.accumulated)
+    return None
+
+
+def _by_what_they_are(
+    sides: tuple[OpenSide, OpenSide], outputs: tuple[list[str], list[str]], left: list[str], right: list[str]
+) -> list[tuple[str, str]]:
+    """Outputs without an answer against those that answer nothing: by name, by place, by shape."""
+    level = len(outputs[0]) == len(outputs[1])
+
+    def same_name(value: str, other: str) -> bool:
+        return _name(sides[0].graph, value) == _name(sides[1].graph, other)
+
+    def same_place(value: str, other: str) -> bool:
+        return level and outputs[0].index(value) == outputs[1].index(other)
+
+    def same_shape(value: str, other: str) -> bool:
+        return _shape(sides[0], value) is not None and _shape(sides[0], value) == _shape(sides[1], other)
+
+    found: list[tuple[str, str]] = []
+    for fits in (same_name, same_place, same_shape):
+        for value in list(left):
+            partners = [other for other in right if fits(value, other)]
+            rivals = [other for other in left if partners and fits(other, partners[0])]
+            if len(partners) == 1 and len(rivals) == 1:
+                found.append((value, partners[0]))
+                left.remove(value)
+                right.remove(partners[0])
+    return found
+
+
+def _name(graph: Graph, value: str) -> str:
+    return graph.values[value].name if value in graph.values else value
+
+
+def _shape(side: OpenSide, value: str) -> tuple[int, ...] | None:
+    known = side.profile.sketches.get(value) if side.profile is not None else None
+    return known.shape if known is not None else None
+
+
+def _held(
+    value: str,
+    other: str,
+    kept: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
+    tolerance: tuple[float, float],
+) -> OutputAnswer:
+    if value not in kept[0] or other not in kept[1]:
+        return OutputAnswer(value, other, False)
+    expected, found = kept[0][value].real(), kept[1][other].real()
+    comparable, axes = axes_between(tuple(expected.shape), tuple(found.shape), (None, None))
+    moved = to_reference(found, axes, tuple(expected.shape)) if comparable else None
+    if moved is None:
+        return OutputAnswer(value, other, False)
+    return OutputAnswer(value, other, False, axes, difference(expected, moved, atol=tolerance[0], rtol=tolerance[1]))

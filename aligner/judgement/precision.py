@@ -1,0 +1,38 @@
+"""The precision that a model declares: what it computes in as a rule, not what a few of its tensors go through."""
+
+from __future__ import annotations
+
+from aligner.operations.kinds import RECODED
+from aligner.records.graph import Graph, Weight
+
+AS_A_RULE = 0.2
+"""Share from which something is the rule in a model and no accident."""
+_COARSE = frozenset({"float16", "half", "bfloat16", "int8", "uint8", "int4", "uint4"})
+
+
+def declares_quantization(graph: Graph) -> bool:
+    """Whether matrices or kernels are stored in few bits, or pass a quantising node: what quantisation is done for.
+
+    A quantised tensor in a model whose weights are not is an accident that has to be told.
+    """
+    kernels = {name for name, weight in graph.weights.items() if len(weight.shape) >= 2}
+    stored = any(_few_bits(graph.weights[name]) for name in kernels)
+    return stored or any(node.kind == "quantize" and kernels.intersection(node.inputs) for node in graph.nodes)
+
+
+def quantizes(graph: Graph) -> bool:
+    """Whether anything is quantised at all."""
+    return declares_quantization(graph) or any(node.kind in RECODED - {"cast"} for node in graph.nodes)
+
+
+def stores_coarsely(graph: Graph) -> bool:
+    """Whether as a rule a model stores its matrices and kernels in less than float32."""
+    kernels = [weight for weight in graph.weights.values() if len(weight.shape) >= 2]
+    coarse = [weight for weight in kernels if _few_bits(weight) or weight.dtype.lower() in _COARSE]
+    return bool(coarse) and len(coarse) >= AS_A_RULE * len(kernels)
+
+
+def _few_bits(weight: Weight) -> bool:
+    if weight.quantization is not None:
+        return bool(weight.quantization.scale)
+    return weight.dtype.lower() in {"int8", "uint8", "int4", "uint4"}

@@ -1,0 +1,79 @@
+"""The outputs are judged by themselves: no verdict contradicts them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from marks import requires_onnx
+from onnx_models import model, node, value, weights
+
+import aligner
+
+pytestmark = requires_onnx
+
+X = np.random.default_rng(0).standard_normal((3, 6)).astype(np.float32)
+KERNEL = np.random.default_rng(1).standard_normal((6, 6)).astype(np.float32)
+LEAST = np.finfo(np.float32).min
+
+
+def two_outputs(*, last=True, name="a"):
+    nodes = [node("MatMul", ["x", "w"], ["m"], "mul"), node("ReduceMax", ["m"], ["top"], "top", keepdims=0)]
+    nodes.append(node("LogSoftmax" if last else "Identity", ["m"], [name], "last"))
+    return model(nodes, [value("x", 1, [3, 6])], [value(name, 1, [3, 6]), value("top", 1, [])], weights(w=KERNEL))
+
+
+def masked_attention(axis):
+    """Scores, a causal mask of the least float32, softmax, a product: as exporters write GPT-2."""
+    mask = np.triu(np.full((6, 6), LEAST, np.float32), 1)
+    nodes = [
+        node("MatMul", ["x", "w"], ["m"], "scores"),
+        node("Transpose", ["x"], ["t"], "turned", perm=[1, 0]),
+        node("MatMul", ["t", "m"], ["s"], "square"),
+        node("Add", ["s", "mask"], ["masked"], "masking"),
+        node("Softmax", ["masked"], ["p"], "softmax", axis=axis),
+        node("MatMul", ["p", "w"], ["y"], "mixed"),
+    ]
+    return model(nodes, [value("x", 1, [3, 6])], [value("y", 1, [6, 6])], weights(w=KERNEL, mask=mask))
+
+
+def test_a_softmax_along_another_axis_beside_a_mask_is_no_rounding():
+    result = aligner.compare(masked_attention(-1), masked_attention(-2), X)
+    assert result.verdict == "diverged"
+    assert result.first_divergence.candidate.node == "softmax"
+    softmax = next(pair for pair in result.pairs if pair.candidate.node == "softmax")
+    assert softmax.bound < 1e-4
+
+
+def test_an_output_without_a_partner_is_held_against_its_namesake():
+    result = aligner.compare(two_outputs(), two_outputs(last=False), X)
+    assert result.verdict == "diverged"
+    assert result.first_divergence.candidate.name == "a"
+    assert result.first_divergence.accumulated.beyond > 0.9
+
+
+def test_an_output_that_the_candidate_lacks_is_never_aligned():
+    both, alone = two_outputs(), two_outputs()
+    del alone.graph.output[1]
+    result = aligner.compare(both, alone, X)
+    assert result.verdict == "inconclusive" and result.comparison.exit_code == 3
+    assert "output top of the reference was not compared" in result.comparison.reason
+    assert aligner.compare(alone, both, X).verdict == "aligned"
+
+
+def test_names_of_outputs_may_differ():
+    assert aligner.compare(two_outputs(), two_outputs(name="b"), X).verdict == "aligned"
+
+
+@pytest.mark.parametrize("share", [1e-4, 1e-5])
+def test_what_no_node_explains_and_float64_denies_diverges_with_its_interval(share, monkeypatch):
+    """Were every node excused, the output would still tell."""
+    wrong = two_outputs()
+    kernel = KERNEL * (1 + share * np.random.default_rng(2).standard_normal(KERNEL.shape)).astype(np.float32)
+    wrong.graph.initializer[0].CopyFrom(weights(w=kernel)[0])
+    plain = aligner.compare(two_outputs(), wrong, X)
+    monkeypatch.setattr("aligner.judgement.verdicts.bound", lambda *_: 1.0)
+    monkeypatch.setattr("aligner.judgement.verdicts.difference_in", lambda *_: None)
+    result = aligner.compare(two_outputs(), wrong, X)
+    assert plain.verdict == result.verdict == "diverged"
+    assert not result.comparison.introduced
+    assert "x still agrees, m does not" in result.comparison.reason
