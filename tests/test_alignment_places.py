@@ -10,6 +10,7 @@ from aligner.alignment.compatibility import weight_sizes
 from aligner.alignment.engine import align
 from aligner.alignment.provenance import conflicting, named_nodes
 from aligner.alignment.skeleton import read
+from aligner.alignment.windows import before_padding
 from aligner.records.alignment import Sketch
 
 
@@ -71,3 +72,37 @@ def test_of_a_weight_that_is_split_the_part_that_is_read_counts():
     graph = builder.graph(builder.node("matmul", [x, part], (2, 8)), builder.node("matmul", [x, stored], (2, 12)))
     skeleton = read(graph, {})
     assert [weight_sizes(skeleton, node) for node in graph.nodes[1:]] == [(32,), (48,)]
+
+
+def padded_net(prefix, apart, value=0.0, kind="conv"):
+    """conv → relu → window → relu → conv; ``apart``: the window is padded by a node before it."""
+    rng = np.random.default_rng(1)
+    builder = GraphBuilder(prefix=prefix)
+    kernels = [rng.normal(size=(4, 4, 1, 1)), rng.normal(size=(4, 4, 3, 3)), rng.normal(size=(4, 4, 1, 1))]
+    weights = [builder.weight(kernel) for kernel in kernels]
+    last = builder.input(f"{prefix}x", (1, 4, 8, 8))
+    last = builder.node("conv", [last, weights[0]], (1, 4, 8, 8))
+    last = builder.node("elu", [last], (1, 4, 8, 8))
+    if apart:
+        last = builder.node("pad", [last], (1, 4, 10, 10), value=value, mode="constant")
+    more = [weights[1]] if kind == "conv" else []
+    last = builder.node(kind, [last, *more], (1, 4, 8, 8))
+    last = builder.node("elu", [last], (1, 4, 8, 8))
+    return builder.graph(builder.node("conv", [last, weights[2]], (1, 4, 8, 8)))
+
+
+@pytest.mark.parametrize(("kind", "value"), [("conv", 0.0), ("max_pool", float("-inf"))])
+@pytest.mark.parametrize("inside", ["reference", "candidate"])
+def test_a_window_padded_by_a_node_of_its_own_answers_the_one_that_pads_itself(kind, value, inside):
+    graphs = padded_net("r", inside == "candidate", value, kind), padded_net("c", inside == "reference", value, kind)
+    found = align(*graphs, inputs=[("rx", "cx")])
+    kinds = {(graphs[0].values[p.reference].name[1:].split("_")[0], p.candidate[1:].split("_")[0]) for p in found.pairs}
+    assert all(left == right for left, right in kinds)
+    assert len(found.pairs) == 6
+
+
+def test_a_border_filled_with_something_else_is_not_what_a_window_does():
+    graphs = padded_net("r", False), padded_net("c", True, 1.0)
+    skeleton = read(graphs[1], {})
+    window = next(node for node in graphs[1].nodes if node.kind == "conv" and "cpad_2" in node.inputs)
+    assert before_padding(skeleton, window, "cpad_2") == "cpad_2"

@@ -14,6 +14,7 @@ from aligner.alignment.pairs import assemble
 from aligner.alignment.sequence import between_anchors, heaviest_common_subsequence
 from aligner.alignment.skeleton import Skeleton, read
 from aligner.alignment.sketch_index import SketchShelf
+from aligner.alignment.windows import before_padding, windows_beyond_padding
 from aligner.operations.kinds import same_family
 from aligner.records.alignment import Alignment, Sketch
 from aligner.records.graph import Graph, Node
@@ -218,8 +219,12 @@ def _features(
     skeleton: Skeleton, node: Node
 ) -> tuple[str, int | None, tuple[int, ...], tuple[str, ...], frozenset[str]]:
     """Kind, output size, weight sizes, and the kinds of the nodes before and after."""
-    before = [skeleton.producer.get(skeleton.root(value)) for value in skeleton.data_inputs(node)]
-    after = {reader.kind for value in node.outputs for reader, _ in skeleton.readers(skeleton.root(value))}
+    data = [before_padding(skeleton, node, value) for value in skeleton.data_inputs(node)]
+    before = [skeleton.producer.get(skeleton.root(value)) for value in data]
+    roots = [skeleton.root(value) for value in node.outputs]
+    after = {reader.kind for root in roots for reader, _ in skeleton.readers(root)}
+    beyond = {reader.kind for root in roots for reader in windows_beyond_padding(skeleton, root)}
+    after = after - {"pad"} | beyond if beyond else after
     kinds = tuple(sorted(maker.kind if maker is not None else "" for maker in before))
     return node.kind, skeleton.size(node.outputs[0]), weight_sizes(skeleton, node), kinds, frozenset(after)
 

@@ -21,6 +21,7 @@ from aligner.alignment.compatibility import (
 )
 from aligner.alignment.layer_ends import adds_bias, biased, gates_itself, tail, with_affine, with_bias, with_constant
 from aligner.alignment.skeleton import Skeleton
+from aligner.alignment.windows import before_padding, windows_beyond_padding
 from aligner.operations.kinds import COMMUTATIVE, SOURCES, SUNDRY, same_family
 from aligner.records.graph import Node
 
@@ -48,6 +49,12 @@ def _opposed(reference: Node, candidate: Node) -> bool:
 def _one_step_on(confidence: float) -> float:
     """A step along the dataflow where kinds and parameters fit: each costs a little, a thousand do not cost it all."""
     return confidence if confidence <= _FAR else _FAR + 0.95 * (confidence - _FAR)
+
+
+def _readers(skeleton: Skeleton, root: str) -> list[Node]:
+    """The nodes that read a tensor, also those that it reaches through a padding of their own; each once."""
+    found = [node for node, _ in skeleton.readers(root)]
+    return list({node.index: node for node in (*found, *windows_beyond_padding(skeleton, root))}.values())
 
 
 class Matching:
@@ -118,6 +125,7 @@ class Matching:
             return  # a square root and a reciprocal have the same kind, not the same operand
         confidence = _one_step_on(self.node_evidence[candidate.index].confidence)
         for left, right in self._matched_operands(reference, candidate):
+            left, right = self._unpadded(reference, left, candidate, right)
             left, right = (
                 whole_input(self.reference, reference, left, self.candidate, right),
                 whole_input(self.candidate, candidate, right, self.reference, left),
@@ -127,6 +135,17 @@ class Matching:
                 self.pair_roots(*roots, Evidence("structure", confidence))
             if self.roots.get(roots[0], ("",))[0] == roots[1]:
                 self.forms.setdefault(right, left)
+
+    def _unpadded(self, reference: Node, left: str, candidate: Node, right: str) -> tuple[str, str]:
+        """Operands of two windows; where sizes say so, one that is padded before its window is read through that."""
+        sizes = self.reference.size(left), self.candidate.size(right)
+        if None in sizes or sizes[0] == sizes[1]:
+            return left, right
+        inner = before_padding(self.reference, reference, left), before_padding(self.candidate, candidate, right)
+        for option in ((left, inner[1]), (inner[0], right), inner):
+            if option != (left, right) and self.reference.size(option[0]) == self.candidate.size(option[1]):
+                return option
+        return left, right
 
     def _settled_otherwise(self, left: str, right: str) -> bool:
         """Whether one of two tensors that differ is computed by a node whose partner computes the like of it."""
@@ -231,9 +250,8 @@ class Matching:
         return weight_sizes(self.reference, reference) == weight_sizes(self.candidate, candidate)
 
     def _readers(self, reference: str, candidate: str) -> None:
-        left = [node for node, _ in self.reference.readers(reference) if node.index not in self.node_partner]
-        right = [node for node, _ in self.candidate.readers(candidate) if node.index not in self.node_source]
-        left, right = list({n.index: n for n in left}.values()), list({n.index: n for n in right}.values())
+        left = [node for node in _readers(self.reference, reference) if node.index not in self.node_partner]
+        right = [node for node in _readers(self.candidate, candidate) if node.index not in self.node_source]
         confidence = self.roots[reference][1].confidence
         after = _one_step_on(confidence)
         for kind in dict.fromkeys(node.kind for node in left):
@@ -303,7 +321,8 @@ class Matching:
         left, right = self.reference.data_inputs(reference), self.candidate.data_inputs(candidate)
         if reference.kind != candidate.kind or len(left) != len(right) or not left:
             return False
-        return all(self._paired(a, b) for a, b in zip(left, right, strict=True))
+        both = [self._unpadded(reference, a, candidate, b) for a, b in zip(left, right, strict=True)]
+        return all(self._paired(a, b) for a, b in both)
 
     def _sides(self, reference: Node, candidate: Node) -> tuple[tuple[Skeleton, Node], tuple[Skeleton, Node]]:
         return (self.reference, reference), (self.candidate, candidate)
