@@ -51,23 +51,24 @@ def regrouped(order: Order, shape: Sequence[int]) -> Order | None:
                 missing = 1
             else:
                 return None
-        axes.append(_merged(taken))
+        axes.append(merged(taken))
     return None if steps else tuple(axes)
 
 
 def flat(order: Order) -> tuple[Step, ...]:
     """The order of the elements alone, however they are grouped into axes."""
-    return _merged([step for axis in order for step in axis])
+    return merged([step for axis in order for step in axis])
 
 
-def _merged(steps: Sequence[Step]) -> tuple[Step, ...]:
-    merged: list[Step] = []
+def merged(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """Steps that follow on each other as one."""
+    found: list[Step] = []
     for length, stride in steps:
-        if merged and merged[-1][1] == length * stride:
-            merged[-1] = (merged[-1][0] * length, stride)
+        if found and found[-1][1] == length * stride:
+            found[-1] = (found[-1][0] * length, stride)
         elif length != 1:
-            merged.append((length, stride))
-    return tuple(merged)
+            found.append((length, stride))
+    return tuple(found)
 
 
 def axes_into(reference: Order, candidate: Order) -> tuple[int, ...] | None:
@@ -87,11 +88,11 @@ def axes_into(reference: Order, candidate: Order) -> tuple[int, ...] | None:
 
 
 def _matched(reference: Order, candidate: Order) -> tuple[int, ...] | None:
-    places = {_merged(axis): place for place, axis in enumerate(reference) if axis}
+    places = {merged(axis): place for place, axis in enumerate(reference) if axis}
     spare = [place for place, axis in enumerate(reference) if not axis]
     axes = []
     for axis in candidate:
-        place = places.pop(_merged(axis), None) if axis else (spare.pop(0) if spare else None)
+        place = places.pop(merged(axis), None) if axis else (spare.pop(0) if spare else None)
         if place is None:
             return None
         axes.append(place)
@@ -103,14 +104,14 @@ def _as_fine(coarse: Order, fine: Order) -> Order | None:
     wanted = [axis for axis in fine if axis]
     split: list[tuple[Step, ...]] = []
     for axis in coarse:
-        rest = _merged(axis)
+        rest = merged(axis)
         while rest:
-            part = next((axis for axis in wanted if _starts(rest, _merged(axis))), None)
+            part = next((axis for axis in wanted if _starts(rest, merged(axis))), None)
             if part is None:
                 return None
             split.append(part)
             wanted.remove(part)
-            rest = _without(rest, _merged(part))
+            rest = _without(rest, merged(part))
     return None if wanted else tuple(split + [()] * (len(fine) - len(split)))
 
 

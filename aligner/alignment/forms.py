@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from aligner.alignment.axis_flow import AxisFlow, known_orders
 from aligner.alignment.compatibility import same_order
-from aligner.alignment.element_order import Order, axes_into, flat, orders, permuted, plain, regrouped
-from aligner.alignment.layout import axes_between, squeezed
+from aligner.alignment.element_order import axes_into, flat
+from aligner.alignment.layout import squeezed
 from aligner.alignment.matching import Matching
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import COPIES
 from aligner.records.axis_order import groups_alike
-
-Labels = tuple[Mapping[str, str], Mapping[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,50 +25,18 @@ class PairedForms:
     axes: tuple[int, ...] | None = None
 
 
-def paired_forms(matching: Matching, reference: str, candidate: str, labels: Labels) -> Iterator[PairedForms]:
+def paired_forms(matching: Matching, reference: str, candidate: str, flow: AxisFlow) -> Iterator[PairedForms]:
     """For each form of a paired candidate the reference's: as read, in the same element order, else as shaped."""
     members = matching.reference.members(reference), matching.candidate.members(candidate)
     if len(members[0]) == len(members[1]) == 1:
-        yield PairedForms(reference, candidate)
+        axes = flow.axes.get(candidate)
+        yield PairedForms(reference, candidate, known=axes is not None, axes=axes)
         return
-    known = _known_orders(matching, (reference, candidate), members, labels)
-    forms = _Forms(matching, members, known, (reference, candidate))
+    forms = _Forms(matching, members, flow, (reference, candidate))
     for value in members[1]:
         found = forms.partner(value)
         if found is not None:
             yield found
-
-
-def _known_orders(
-    matching: Matching, roots: tuple[str, str], members: tuple[list[str], list[str]], labels: Labels
-) -> tuple[dict[str, Order], dict[str, Order]]:
-    """Element orders of all forms, both sides' in steps through the reference's root; empty where no form is sure."""
-    left, right = matching.reference, matching.candidate
-    shape = left.shape(roots[0])
-    if shape is None or 0 in shape:
-        return {}, {}
-    known = orders(left, members[0], roots[0], plain(shape))
-    anchors = [roots, *((matching.forms[value], value) for value in members[1] if matching.forms.get(value) in known)]
-    for one, other in anchors:
-        shapes = left.shape(one), right.shape(other)
-        if shapes[0] is None or shapes[1] is None:
-            continue
-        comparable, axes = axes_between(shapes[0], shapes[1], (labels[0].get(one), labels[1].get(other)))
-        if not comparable and not _regrouped_alike(matching, one, other):
-            continue
-        order = regrouped(known[one] if axes is None else permuted(known[one], axes), shapes[1])
-        if order is not None:
-            return known, orders(right, members[1], other, order)
-    return {}, {}
-
-
-def _regrouped_alike(matching: Matching, reference: str, candidate: str) -> bool:
-    """Whether two forms differ in the grouping of their axes alone, as their numbers confirm."""
-    shapes = matching.reference.shape(reference), matching.candidate.shape(candidate)
-    if shapes[0] is None or shapes[1] is None or not groups_alike(shapes[0], shapes[1]):
-        return False
-    sketches = matching.reference.sketches.get(reference), matching.candidate.sketches.get(candidate)
-    return bool(same_order(*sketches))
 
 
 class _Forms:
@@ -79,18 +46,22 @@ class _Forms:
         self,
         matching: Matching,
         members: tuple[list[str], list[str]],
-        known: tuple[dict[str, Order], dict[str, Order]],
+        flow: AxisFlow,
         roots: tuple[str, str],
     ) -> None:
-        self._matching, self._members, self._known, self._roots = matching, members, known, roots
+        self._matching, self._members, self._flow, self._roots = matching, members, flow, roots
+        self._known = flow.known.get(roots[1]) or known_orders(matching, roots, flow.labels)
         self._read = self._as_read()
-        self._flat = [{value: flat(order) for value, order in side.items()} for side in known]
+        self._flat = [{value: flat(order) for value, order in side.items()} for side in self._known]
 
     def partner(self, value: str) -> PairedForms | None:
         """What answers one form of the candidate."""
         read = self._read.get(value)
         if read is not None and self._shaped_alike(read, value):
-            return PairedForms(read, value)
+            meant = self._flow.meant(read, value)
+            return PairedForms(read, value, known=meant is not None, axes=meant)
+        if value == self._roots[1] and value in self._flow.axes:
+            return PairedForms(self._roots[0], value, known=True, axes=self._flow.axes[value])
         if value == self._roots[1] and self._shaped_alike(self._roots[0], value):
             return PairedForms(self._roots[0], value)
         exact = self._exact(value)

@@ -194,7 +194,7 @@ class Matching:
             return [(left[0], right[0])]
         ordered = len(left) == len(right) and reference.kind not in COMMUTATIVE
         pairs, free_left, free_right = [], list(left), list(right)
-        for certain in (self._paired, self._same, *((self._alike,) if not ordered else ())):
+        for certain in (self._paired, self._made_by_partners, self._same, *((self._alike,) if not ordered else ())):
             for a in list(free_left):
                 options = [b for b in free_right if certain(a, b)]
                 rivals = [other for other in free_left if other != a and options and certain(other, options[0])]
@@ -208,6 +208,14 @@ class Matching:
 
     def _paired(self, left: str, right: str) -> bool:
         return self.roots.get(self.reference.root(left), ("",))[0] == self.candidate.root(right)
+
+    def _made_by_partners(self, left: str, right: str) -> bool:
+        """Whether two nodes that are paired already compute them, each as the same of its outputs."""
+        roots = self.reference.root(left), self.candidate.root(right)
+        a, b = self.reference.producer.get(roots[0]), self.candidate.producer.get(roots[1])
+        if a is None or b is None or self.node_partner.get(a.index) is not b:
+            return False
+        return self._position(a, roots[0]) == self._position(b, roots[1])
 
     def _may_pair(self, left: str, right: str) -> bool:
         roots = self.reference.root(left), self.candidate.root(right)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from aligner.alignment.axis_flow import axis_flow
 from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.forms import PairedForms, paired_forms
 from aligner.alignment.layout import axes_between, channel_labels, squeezed
@@ -154,9 +155,10 @@ def _execution_place(skeleton: Skeleton) -> dict[str, int]:
 
 
 def _pairs(matching: Matching, labels: tuple[dict[str, str], dict[str, str]]) -> Iterator[PairedValues]:
+    flow = axis_flow(matching, labels)
     for reference, (candidate, evidence) in matching.roots.items():
         made = [
-            _pair(matching, forms, evidence, labels) for forms in paired_forms(matching, reference, candidate, labels)
+            _pair(matching, forms, evidence, labels) for forms in paired_forms(matching, reference, candidate, flow)
         ]
         found = [pair for pair in made if pair is not None]
         certain = any(pair.note is None for pair in found)

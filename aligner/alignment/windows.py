@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.kinds import STRIDED
 from aligner.records.graph import Node
 
-_WINDOWS = frozenset({"conv", "max_pool", "avg_pool"})
+_WINDOWS = STRIDED - {"conv_transpose"}
 
 
 def before_padding(skeleton: Skeleton, node: Node, value: str) -> str:
