@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import textwrap
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from marks import requires_transformers
 
+import aligner
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.pytorch_adapter.adapter import PyTorchAdapter
 from aligner.errors import (
@@ -437,6 +439,24 @@ def test_compiled_modules_run_eagerly():
     assert list(captured(session, {"input": X})) == ["input", "linear.0"]
 
 
+def _half_as_much_again(module, _inputs):
+    return lambda *arguments: tuple(result * 1.5 for result in module(*arguments))
+
+
+@pytest.mark.parametrize("part", [False, True])
+def test_compiled_code_answers_for_itself(part):
+    """A backend that computes something else is no eager module: its outputs are compared, not the original's."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Linear(4, 4), nn.ReLU()).eval()
+    inner = torch.compile(copy.deepcopy(plain), backend=_half_as_much_again)
+    compiled = nn.Sequential(inner, nn.Identity()) if part else inner
+    result = aligner.compare(plain, compiled, [X])
+    assert result.verdict == "diverged"
+    assert result.outputs[0].accumulated.max_abs > 0.01
+    assert "torch.compile" in result.comparison.candidate.runtime
+    assert aligner.compare(plain, torch.compile(copy.deepcopy(plain), backend="eager"), [X]).verdict == "aligned"
+
+
 def test_a_module_on_both_sides_keeps_two_states():
     module = Stateful()
     one, other = opened(module), opened(module)
@@ -532,6 +552,7 @@ class TestTransformers:
 
 
 FACTORY = """
+import copy
 import torch
 from torch import nn
 from blocks import WIDTH

@@ -63,7 +63,7 @@ class Session(ABC):
     then raises RehearsalError."""
     predicts_aside: ClassVar[bool] = False
     """Whether ``predict`` may run beside any other work: it draws from no generator that others share."""
-    observes_faithfully: ClassVar[bool] = False
+    observes_faithfully: bool = False
     """Whether observed runs compute with the same kernels as ``predict``; elsewhere looking may disable fusions."""
 
     def runs_long(self, held: int) -> bool:

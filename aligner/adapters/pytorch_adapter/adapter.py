@@ -157,12 +157,13 @@ def _open_live(module: Any, options: OpenOptions) -> Session:
     other = _sessions.get(id(module))
     if options.weights is not None or (other is not None and not other.closed):
         module = _copied(module, options)
-    module, notes = _uncompiled(module)
+    compiled, module, notes = _uncompiled(module)
     _check_weights(module)
     notes += _load_weights(module, options) + _mode_notes(module, options)
     first = next((tensor for tensor in (*module.parameters(), *module.buffers())), None)
     device = str(first.device) if first is not None else options.device
-    session = EagerSession(module, device=device, evaluate=options.evaluation_mode is True, notes=notes)
+    evaluate = options.evaluation_mode is True
+    session = EagerSession(module, device=device, evaluate=evaluate, notes=notes, compiled=compiled)
     _sessions[id(given)] = session
     return session
 
@@ -194,7 +195,7 @@ def _open_owned(module: Any, options: OpenOptions, notes: tuple[str, ...]) -> Se
             found=type(module).__name__,
             hint="save it with torch.jit.save and give the file",
         )
-    module, unwrapped = _uncompiled(module)
+    compiled, module, unwrapped = _uncompiled(module)
     _check_weights(module)
     notes += unwrapped + _load_weights(module, options)
     try:
@@ -207,7 +208,7 @@ def _open_owned(module: Any, options: OpenOptions, notes: tuple[str, ...]) -> Se
         ) from error
     if options.evaluation_mode is True:
         module.eval()
-    return EagerSession(module, device=options.device, notes=notes + _mode_notes(module, options))
+    return EagerSession(module, device=options.device, notes=notes + _mode_notes(module, options), compiled=compiled)
 
 
 def _check_weights(module: Any) -> None:
@@ -230,12 +231,24 @@ def _check_weights(module: Any) -> None:
         )
 
 
-def _uncompiled(module: Any) -> tuple[Any, tuple[str, ...]]:
-    """torch.compile hides the calls inside; its original module computes the same."""
+def _uncompiled(module: Any) -> tuple[Any, Any, tuple[str, ...]]:
+    """What compiled code is in a module (None without any), the module whose calls can be seen, and what to say of it.
+
+    torch.compile hides the calls inside. The original module shows them; what compiled code answers is another matter.
+    """
     inner = getattr(module, "_orig_mod", None)
-    if inner is None:
-        return module, ()
-    return inner, ("the module is compiled; its original, uncompiled module was run",)
+    if inner is not None:
+        said = "the module is compiled: its tensors are those of the original module, run eagerly, its outputs its own"
+        return module, inner, (said,)
+    hidden = [name for name, part in module.named_modules() if _compiles(part)]
+    if not hidden:
+        return None, module, ()
+    words = listing(name or type(module).__name__ for name in hidden)
+    return module, module, (f"compiled parts are run eagerly to be seen, and compiled for the outputs: {words}",)
+
+
+def _compiles(part: Any) -> bool:
+    return hasattr(part, "_orig_mod") or getattr(part, "_compiled_call_impl", None) is not None
 
 
 def _load_weights(module: Any, options: OpenOptions) -> tuple[str, ...]:

@@ -53,15 +53,25 @@ class EagerSession(Session):
     """Runs an nn.Module and leaves it as it was found.
 
     ``evaluate`` puts every module into eval mode for the time of each run. A tensor that is several outputs at once is
-    listed once, with all its names.
+    listed once, with all its names. ``compiled`` is the module as it answers outside of this session, where that is
+    code that cannot be looked into.
     """
 
     framework = "pytorch"
     runs_concurrently = False
-    observes_faithfully = True
 
-    def __init__(self, module: Any, *, device: str, evaluate: bool = False, notes: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self,
+        module: Any,
+        *,
+        device: str,
+        evaluate: bool = False,
+        notes: tuple[str, ...] = (),
+        compiled: Any = None,
+    ) -> None:
         self._module = module
+        self._compiled = compiled
+        self.observes_faithfully = compiled is None
         self._device = device
         self._evaluate = evaluate
         self._notes = list(notes)
@@ -75,10 +85,10 @@ class EagerSession(Session):
 
     @property
     def runtime(self) -> str:
-        """ "PyTorch 2.13.0 (cpu, eager)"."""
+        """ "PyTorch 2.13.0 (cpu, eager)"; "… torch.compile" where the outputs are compiled code's."""
         import torch
 
-        return f"PyTorch {torch.__version__} ({self._device}, eager)"
+        return f"PyTorch {torch.__version__} ({self._device}, {'eager' if self._compiled is None else 'torch.compile'})"
 
     @property
     def signature(self) -> Signature:
@@ -130,12 +140,12 @@ class EagerSession(Session):
         return graph, None if found is None else tuple(tensor for tensor in found if tensor.value in computed)
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
-        """Run the module as anyone would, without any instrumentation."""
+        """Run the module as anyone would, without any instrumentation, compiled where it is."""
         ids = self.graph(feeds).outputs
         with self._undisturbed():
             positional, keywords = self._forward.call(self._tensors(feeds))
             try:
-                result = self._module(*positional, **keywords)
+                result = (self._module if self._compiled is None else self._compiled)(*positional, **keywords)
             except Exception as error:
                 raise _execution_error(error, None) from error
             tensors = list({id(tensor): tensor for _, tensor in walk(result)}.values())

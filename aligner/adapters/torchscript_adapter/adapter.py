@@ -121,7 +121,7 @@ class ScriptSession(Session):
     """A TorchScript module or function; each run works on a copy of its state."""
 
     framework: ClassVar[str] = "torchscript"
-    observes_faithfully: ClassVar[bool] = True
+    observes_faithfully = True
 
     def __init__(self, program: Program) -> None:
         self._program = program
