@@ -9,6 +9,7 @@ from typing import Any
 from aligner.adapters.base import OpenOptions
 from aligner.api.given_inputs import input_items
 from aligner.api.notebook_progress import NotebookProgress
+from aligner.execution.determinism import undisturbed
 from aligner.execution.opening import open_side, side_info
 from aligner.inputs import Preprocessing, prepare_feeds
 from aligner.records import progress
@@ -25,6 +26,7 @@ class Recording:
     notes: tuple[str, ...]
 
 
+@undisturbed()
 def capture(
     model: object,
     output: Path | str,

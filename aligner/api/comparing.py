@@ -24,6 +24,7 @@ from aligner.api.result import Result
 from aligner.errors import ComparisonError, RehearsalError
 from aligner.execution import memory
 from aligner.execution.clock import Clock
+from aligner.execution.determinism import undisturbed
 from aligner.execution.fed_values import fed_pairs
 from aligner.execution.injected_run import computing_side
 from aligner.execution.lockstep import Lockstep, expected_profile
@@ -108,6 +109,7 @@ def _path(path: Path | str | None) -> Path | None:
     return None if path is None else Path(path)
 
 
+@undisturbed()
 def run_comparison(reference: object, candidate: object, inputs: Any, options: CompareOptions) -> Comparison:
     """The comparison itself; both sessions are closed when it returns."""
     check(options)

@@ -8,6 +8,7 @@ from typing import Any
 from aligner.adapters.base import OpenOptions
 from aligner.api.given_inputs import input_items
 from aligner.errors import InputError
+from aligner.execution.determinism import undisturbed
 from aligner.execution.opening import open_side, side_info
 from aligner.inputs import Preprocessing, prepare_feeds
 from aligner.records.graph import Graph, Signature
@@ -24,6 +25,7 @@ class Inspection:
     notes: tuple[str, ...] = ()
 
 
+@undisturbed()
 def inspect(
     model: object,
     inputs: Any = None,

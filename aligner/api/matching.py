@@ -18,6 +18,7 @@ from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
 from aligner.errors import ComparisonError, InputError
 from aligner.execution import memory
+from aligner.execution.determinism import undisturbed
 from aligner.execution.fed_values import fed_pairs, unfed_pairs
 from aligner.execution.opening import open_side
 from aligner.execution.profile import profile
@@ -64,15 +65,16 @@ def match(reference: object, candidate: object, inputs: Any = None, *, options: 
 def opened(reference: object, candidate: object, options: MatchOptions) -> Iterator[tuple[OpenSide, OpenSide]]:
     """Both models, closed again when the block ends."""
     sides: list[OpenSide] = []
-    try:
-        sides.append(open_side("reference", reference, options.reference_options, options.seed))
-        sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
-        yield sides[0], sides[1]
-    finally:
-        for side in sides:
-            progress.enter(side.role, "releasing", side.path)
-            side.profile = None
-            side.session.close()
+    with undisturbed():
+        try:
+            sides.append(open_side("reference", reference, options.reference_options, options.seed))
+            sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
+            yield sides[0], sides[1]
+        finally:
+            for side in sides:
+                progress.enter(side.role, "releasing", side.path)
+                side.profile = None
+                side.session.close()
 
 
 def paired(

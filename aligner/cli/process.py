@@ -5,7 +5,6 @@ The parent forks before anything heavy is imported, so it costs a few millisecon
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import sys
@@ -16,6 +15,7 @@ from typing import NoReturn
 from aligner.cli.chatter import collect_in
 from aligner.cli.guard import FAILED, flush_output, guarded, interrupted, say
 from aligner.cli.scratch import Scratch
+from aligner.execution import memory
 from aligner.records import progress
 
 
@@ -66,7 +66,7 @@ def _work(
 
 
 def _prepared(work: Callable[[], int], scratch: Scratch, board: progress.Board, lifeline: int) -> int:
-    gc.disable()  # nothing to find while frameworks are imported; who opens models turns it on again
+    memory.own_process()
     progress.install(board)
     collect_in(scratch.chatter)
     if scratch.folder:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -35,6 +34,8 @@ def available() -> int:
 
 def give_back() -> None:
     """Let the allocator return what was freed; glibc keeps blocks of up to 32 MiB for itself otherwise."""
+    import ctypes
+
     try:
         ctypes.CDLL(None).malloc_trim(0)
     except (OSError, AttributeError, TypeError):
@@ -47,6 +48,8 @@ def keep_pages() -> None:
     For a process of our own, before it has threads: the settings stay. One arena for all threads, else each would keep
     pages of its own.
     """
+    import ctypes
+
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError, TypeError):
@@ -56,11 +59,37 @@ def keep_pages() -> None:
     mallopt(_TRIM_THRESHOLD, 2 * _REUSED)
 
 
+def own_process() -> None:
+    """Say that the process is the command's alone, which may tune what others share: the library by itself does not.
+
+    The garbage collector has nothing to find while frameworks are imported, and goes on once they are.
+    """
+    global _own
+    _own = True
+    gc.disable()
+
+
+def settle() -> None:
+    """Frameworks are imported: in a process of our own, keep the collector from going through them again and again."""
+    if _own:
+        gc.freeze()
+        gc.enable()
+
+
 @contextmanager
 def settled() -> Iterator[None]:
-    """Keep the garbage collector from going through everything that is there already, frameworks above all."""
+    """Keep the garbage collector from going through everything that is there already, frameworks above all.
+
+    Whoever has frozen objects of his own finds them as they were, and nothing else frozen beside them.
+    """
+    if gc.get_freeze_count():
+        yield
+        return
     gc.freeze()
     try:
         yield
     finally:
         gc.unfreeze()
+
+
+_own = False

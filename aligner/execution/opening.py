@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from threading import Thread
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.registry import import_framework, open_model, opens_aside
 from aligner.errors import AlignerError
+from aligner.execution import memory
 from aligner.execution.side import OpenSide
 from aligner.inputs import SideInfo
 from aligner.records import progress
@@ -79,9 +79,9 @@ def _open_aside(model: Model, seed: int, told: Future[OpenSide], ready: bool) ->
 
 
 def _opened_apart(model: Model, seed: int) -> OpenSide:
-    """Open it, the framework out of the garbage collector's way."""
+    """Open it, the framework out of the garbage collector's way where the process is the command's."""
     import_framework(model.target)
-    gc.freeze()
+    memory.settle()
     return _opened(model, seed)
 
 
@@ -95,7 +95,7 @@ def _opened(model: Model, seed: int) -> OpenSide:
     role, target, options = model.role, model.target, model.options
     path = target_name(target)
     session = open_model(target, options)
-    gc.enable()  # the command line leaves it off while frameworks are imported
+    memory.settle()
     return OpenSide(role=role, path=path, session=session, seed=seed)
 
 

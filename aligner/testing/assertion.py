@@ -19,7 +19,6 @@ from aligner.report.numbers import number, percent, plural
 from aligner.report.words import place
 from aligner.testing.contract import Contract, Level, Ruling, rule
 from aligner.testing.evidence import Places, command, save_inputs, write_reports
-from aligner.testing.random_state import undisturbed
 
 
 class NotAlignedError(AssertionError):
@@ -111,8 +110,7 @@ def examined(reference: object, candidate: object, inputs: Any, contract: Contra
     """
     __tracebackhide__ = True
     try:
-        with undisturbed():
-            return _examined(reference, candidate, inputs, contract, places)
+        return _examined(reference, candidate, inputs, contract, places)
     except AlignerError as error:
         if os.environ.get("ALIGNER_DEBUG", "0") not in ("", "0"):
             raise

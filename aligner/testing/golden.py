@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from aligner.errors import AlignerError, ComparisonError
-from aligner.testing.random_state import undisturbed
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _OPENING = ("trust", "evaluation_mode", "provider", "ort_optimization", "device", "memory_limit")
@@ -59,15 +58,14 @@ def record(model: object, inputs: Any, path: Path, options: Mapping[str, Any]) -
     weights = options.get("candidate_weights")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with undisturbed():
-            capture(
-                model,
-                path,
-                inputs,
-                options=OpenOptions(weights=None if weights is None else Path(weights), **opening),
-                preprocessing=options.get("preprocessing"),
-                seed=options.get("seed", 0),
-            )
+        capture(
+            model,
+            path,
+            inputs,
+            options=OpenOptions(weights=None if weights is None else Path(weights), **opening),
+            preprocessing=options.get("preprocessing"),
+            seed=options.get("seed", 0),
+        )
     except AlignerError as error:
         failure: Exception = error
     except OSError as error:

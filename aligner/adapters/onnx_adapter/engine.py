@@ -104,7 +104,6 @@ def make_engine(provider: str | None, level: str | None) -> Engine:
     """Check what the user asked for. Raises ModelError for an unknown provider or level."""
     import onnxruntime as ort
 
-    ort.set_default_logger_severity(_SILENT)
     # Blocked layouts cost more than they gain where each tensor is wanted in the plain one.
     watched = (level or "extended").lower()
     level = (level or "all").lower()

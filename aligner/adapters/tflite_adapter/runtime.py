@@ -183,7 +183,6 @@ def _no_interpreter(found: str) -> MissingFrameworkError:
 
 
 def _tensorflow(flex: tuple[str, ...]) -> Runtime:
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     module = importlib.import_module("tensorflow")
     lite = getattr(module, "lite", None)
     if lite is None:
