@@ -251,7 +251,7 @@ def test_terminals_without_unicode(made, encoding):
     ("change", "words"),
     [
         ({}, "; cause weights-never-loaded (proven)"),
-        ({"explained": None}, "; cause weights-never-loaded (98% sure)"),
+        ({"explained": None}, "; cause weights-never-loaded (suspected)"),
         ({"id": "unknown", "explained": None}, "; cause unknown;"),
     ],
 )

@@ -92,16 +92,15 @@ class ObserverEffect:
         levels = self._levels(item, target, options) if self._sides[1].session.framework == "onnx" else {}
         wrong = [level for level, relative in levels.items() if relative > error.relative / _WORSE]
         since = f"; wrong from graph optimisation level {wrong[0]!r} on" if wrong and len(wrong) < len(levels) else ""
-        return Finding(
-            id="fusion-or-kernel",
+        return Finding.of(
+            identifier="fusion-or-kernel",
             node=pair.candidate.node,
-            confidence=0.9 if since else 0.6,
+            evidence_class="proven" if since else "suspected",
             evidence=(
                 f"output {pair.candidate.name} of the untouched candidate is off by {error.errors.max_abs:.3g}, of the "
                 f"observed one by {item.accumulated.errors.max_abs:.3g}: watching a tensor keeps the runtime from "
                 f"fusing it away{since}"
             ),
-            explained=None,
             suggestion="run with a lower --ort-optimization, or keep the fused nodes apart, and report the kernel",
         )
 

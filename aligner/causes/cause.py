@@ -6,6 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.regions.culprit import Culprit, distance
@@ -17,8 +18,18 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-PROVEN = 0.9
-"""Share of the local error that a hypothesis must explain to count as proven."""
+
+class Basis(IntEnum):
+    """What a claim rests on, the best first: a smaller one leads where two explain an error equally well."""
+
+    WRITTEN = 0
+    """The two values stand in the two models, and one is put in the other's place."""
+    FITTED = 1
+    """Few numbers are solved for."""
+    BLIND = 2
+    """One of several values or moves that were tried."""
+    SUSPICION = 3
+    """Nothing was recomputed, or what was did not explain the error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +54,12 @@ class Claim:
     ``predict`` recomputes one side's output under the hypothesis (``side`` 0: the reference's, which should become the
     candidate's; 1: the candidate's, which should become the reference's); None where nothing can be recomputed.
     ``measured`` is a proof that the cause has made itself, where a distance says nothing (NaN, masks). ``change`` words
-    it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``weight`` scales the cause's prior for what this
-    culprit shows; a claim with ``only_proven`` is dropped when its prediction fails. ``written``: the two values stand
-    in the two graphs, and one is put in the other's place; where that explains all, guesses as good are left out.
+    it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``written``: the two values stand in the two models,
+    and one is put in the other's place; ``borrowed``: one of several values that were tried stands in the other model;
+    ``parameters``: how many numbers were solved for. ``vague``: it says how numbers differ and not why, so that any
+    other explanation as good comes first. ``only_proven``: dropped when its prediction fails, as all is that is not
+    written. ``needed``: share that it must explain, where noise that cannot be recomputed is part of the error; else
+    ``threshold`` says it.
     """
 
     evidence: str
@@ -53,23 +67,54 @@ class Claim:
     change: str = ""
     predict: Callable[[], Array | None] | None = None
     side: int = 0
-    weight: float = 1.0
     only_proven: bool = False
     measured: Proof | None = None
     node: str | None = None
-    needed: float = PROVEN
+    needed: float | None = None
     written: bool = False
+    parameters: int = 0
+    vague: bool = False
+    borrowed: bool = False
+
+    @property
+    def basis(self) -> Basis:
+        """What it rests on once its prediction holds."""
+        if self.predict is None and self.measured is None:
+            return Basis.SUSPICION
+        return Basis.WRITTEN if self.written else Basis.FITTED if self.parameters else Basis.BLIND
+
+    def threshold(self, elements: int, tried: int) -> float:
+        """The share of the error that it must explain to be believed.
+
+        A difference that is written need not explain all. What was searched for must leave next to nothing, and more
+        than the best of ``tried`` unrelated guesses does once in a thousand searches: of n independent numbers, a
+        random direction explains the share e with a probability of about (1 − e)^(n − 1).
+        """
+        if self.needed is not None:
+            return self.needed
+        if self.basis is Basis.WRITTEN:
+            return PROVEN
+        chance: float = (BY_CHANCE / max(tried, 1)) ** (1 / max(elements - 1 - self.parameters, 0.5))
+        return max(SEARCHED, 1 - chance)
+
+
+PROVEN = 0.9
+"""Share of the error that a written difference must explain to be its cause."""
+SEARCHED = 0.98
+"""Likewise for what was found by trying; what is merely related (another activation) explains less."""
+BY_CHANCE = 1e-3
+"""How often a search may come upon an explanation by chance."""
 
 
 class Cause(ABC):
     """One cause at one culprit; a subclass with an ``id`` is found without being registered anywhere."""
 
     id: ClassVar[str] = ""
-    prior: ClassVar[float] = 0.5
-    """How likely it is when it is suspected at all; orders what is equally well proven."""
     benign: ClassVar[bool] = False
     general: ClassVar[bool] = False
     """Says what any more exact cause of the same proof says better."""
+    unspecific: ClassVar[bool] = False
+    """Names a number and no purpose: of two that explain as much with as little, the other one leads."""
     sought: ClassVar[bool] = True
     registry: ClassVar[list[type[Cause]]] = []
 

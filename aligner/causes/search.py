@@ -3,29 +3,31 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import math
 import pkgutil
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from aligner.causes import families
-from aligner.causes.cause import PROVEN, Cause, Claim, Proof, prove
+from aligner.causes.cause import Basis, Cause, Claim, Proof, prove
 from aligner.causes.context import Survey
 from aligner.causes.global_causes import find_whole
 from aligner.causes.unknown import Unknown
 from aligner.operations.operation import Unsupported
-from aligner.records.comparison import Finding
+from aligner.records.comparison import EvidenceClass, Finding
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import Evidence
 
 for _module in pkgutil.iter_modules(families.__path__):
     importlib.import_module(f"{families.__name__}.{_module.name}")
 
+LOG = logging.getLogger("aligner.causes")
+
 _EXAMINED = 64
 """Culprits looked at: their weights are read, so a model with thousands stays a matter of seconds."""
-_SECONDS = 20.0
-"""Time after which no further culprit is examined."""
+_WORK = 1 << 33
+"""Elements recomputed, all predictions together, after which no further culprit is examined: some twenty seconds."""
 _SHOWN = 3
 """Findings kept of one culprit."""
 _BENIGN_AFTER = 1
@@ -33,7 +35,7 @@ _BENIGN_AFTER = 1
 
 @dataclass(frozen=True, slots=True)
 class _Held:
-    """A claim that stands, with its proof if it has one."""
+    """A claim that stands, with its proof if it has one; ``tried`` predictions of its cause were made up to it."""
 
     cause: type[Cause]
     claim: Claim
@@ -41,17 +43,48 @@ class _Held:
     place: int
     node: str
     source: str | None
+    tried: int = 0
+    elements: int = 0
     order: int = 0
     """Place among the claims about one culprit, the best explanation first."""
 
     @property
     def proven(self) -> bool:
-        return self.proof is not None and self.proof.explained >= self.claim.needed
+        """Whether what was recomputed explains the error."""
+        return self.proof is not None and self.proof.explained >= self.claim.threshold(self.elements, self.tried)
 
     @property
-    def confidence(self) -> float:
-        likely = min(0.95, self.cause.prior * self.claim.weight)
-        return 0.9 + 0.09 * likely if self.proven else 0.8 * likely
+    def explained(self) -> float:
+        return self.proof.explained if self.proof is not None else 0.0
+
+    @property
+    def basis(self) -> Basis:
+        return self.claim.basis if self.proven else Basis.SUSPICION
+
+    @property
+    def evidence_class(self) -> EvidenceClass:
+        """A search without free numbers proves where it leaves nothing."""
+        if self.basis is Basis.SUSPICION:
+            return "suspected"
+        exact = self.basis is Basis.BLIND and self.explained >= _NOTHING_LEFT
+        return "proven" if self.basis is Basis.WRITTEN or exact else "fitted"
+
+    @property
+    def bits(self) -> float:
+        """Description length: which of the tried alternatives it is, and half a logarithm of n for each number."""
+        if self.claim.borrowed:
+            return 0.0
+        return math.log2(self.tried + 1) + self.claim.parameters * math.log2(self.elements + 1) / 2
+
+    @property
+    def rank(self) -> tuple[bool, bool, bool, Basis, float, bool]:
+        """Sorts what explains an error equally well, the best first.
+
+        What was searched for is one class: a number that is solved for costs as many bits as alternatives would.
+        """
+        cause, searched = self.cause, self.basis in {Basis.FITTED, Basis.BLIND}
+        basis, bits = (Basis.FITTED, self.bits) if searched else (self.basis, 0.0)
+        return cause.benign, cause.general, self.claim.vague, basis, bits, cause.unspecific
 
 
 def find_causes(survey: Survey, evidence: Mapping[str, Evidence] | None = None) -> list[Finding]:
@@ -61,13 +94,14 @@ def find_causes(survey: Survey, evidence: Mapping[str, Evidence] | None = None) 
     and weights alone, and nothing about it is proven.
     """
     graphs, guilty = survey.graphs, survey.guilty
-    started = time.monotonic()
     held: list[_Held] = []
+    work = 0
     for place, item in enumerate(guilty[:_EXAMINED]):
-        if place and time.monotonic() - started > _SECONDS:
+        if work > _WORK:
             break
         culprit = Culprit(graphs, item, (evidence or {}).get(item.pair.candidate))
         held += _examine(culprit, survey, place) or [_nothing(culprit, survey, place)]
+        work += culprit.work
     whole = find_whole(survey)
     own = _findings(_grouped(held))
     return own + whole if any(one.proven for one in held) else whole + own
@@ -75,34 +109,34 @@ def find_causes(survey: Survey, evidence: Mapping[str, Evidence] | None = None) 
 
 def _examine(culprit: Culprit, survey: Survey, place: int) -> list[_Held]:
     found: list[_Held] = []
-    for kind in sorted(Cause.registry, key=lambda c: -c.prior):
+    for kind in Cause.registry:
         try:
             best = _best_claim(kind, culprit, survey, place)
-        except _MISFITS:
+        except Unsupported:
+            continue
+        except Exception:
+            # a fault of ours: the cause at hand is left out, and the others still may be at work
+            LOG.exception("the cause %s could not be tried at %s", kind.id, culprit.where)
             continue
         if best is not None:
             found.append(best)
     return [replace(one, order=order) for order, one in enumerate(_best(found))]
 
 
-_MISFITS = (Unsupported, ValueError, IndexError, TypeError, ArithmeticError, MemoryError)
-"""What arrays of unforeseen shape raise: the cause at hand is not at work there, and the others still may be."""
-
-
 def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int) -> _Held | None:
     best: _Held | None = None
-    left = _FURTHER
+    left, tried, elements = _FURTHER, 0, culprit.elements
     for claim in kind().claims(culprit, survey):
         proof = prove(culprit, claim)
-        one = _Held(kind, claim, proof, place, claim.node or culprit.where, culprit.source)
-        if proof is not None and not one.proven:
-            one = replace(one, claim=replace(claim, weight=claim.weight * _doubt(proof)))
-        if claim.only_proven and not one.proven:
+        tried += proof is not None
+        one = _Held(kind, claim, proof, place, claim.node or culprit.where, culprit.source, tried, elements)
+        searched = claim.basis in {Basis.FITTED, Basis.BLIND}
+        if (claim.only_proven or searched) and not one.proven:
             continue
         if best is None or _better(one, best):
             best = one
         left -= best.proven
-        if best.proven and (left < 0 or (best.proof is not None and best.proof.explained >= _WHOLLY)):
+        if best.proven and (left < 0 or best.explained >= _WHOLLY):
             break
     return best
 
@@ -113,40 +147,28 @@ _FURTHER = 4
 
 
 def _better(one: _Held, best: _Held) -> bool:
-    if one.proven and best.proven and one.proof is not None and best.proof is not None:
-        return one.proof.explained > best.proof.explained + 1 - _WHOLLY
-    return (one.proven, one.confidence) > (best.proven, best.confidence)
-
-
-def _doubt(proof: Proof) -> float:
-    """A prediction that was made and failed speaks against its claim; one that explains half speaks a little for it."""
-    return 0.3 + 0.6 * max(0.0, proof.explained)
+    if one.proven and best.proven:
+        return one.explained > best.explained + 1 - _WHOLLY
+    return (one.proven, one.explained) > (best.proven, best.explained)
 
 
 def _best(found: list[_Held]) -> list[_Held]:
     """Proven claims first, the better explanation first where it is clearly better."""
-    proven = [one for one in found if one.proven and one.proof is not None]
+    proven = [one for one in found if one.proven]
     if not proven:
-        return sorted(found, key=lambda one: (one.cause.benign, -one.confidence))[:_SHOWN]
-    top = max(one.proof.explained for one in proven if one.proof is not None)
-    close = [one for one in proven if one.proof is not None and one.proof.explained >= _as_good(top)]
-    exact = [one for one in close if not one.cause.general]
-    close = exact or close
-    if any(one.claim.written and one.proof is not None and one.proof.explained >= _NOTHING_LEFT for one in close):
-        close = [one for one in close if one.claim.written or not one.claim.only_proven]
-    close.sort(key=lambda one: (one.cause.benign, -one.cause.prior * one.claim.weight))
-    rest = sorted(
-        (one for one in proven if one not in close and not one.cause.general),
-        key=lambda one: -(one.proof or _NONE).explained,
-    )
+        return sorted(found, key=lambda one: (*one.rank[:4], one.proof is not None, -one.explained))[:_SHOWN]
+    top = max(one.explained for one in proven)
+    close = [one for one in proven if one.explained >= _as_good(top)]
+    close = [one for one in close if not one.cause.general] or close
+    if any(one.basis is Basis.WRITTEN and not one.claim.vague and one.explained >= _NOTHING_LEFT for one in close):
+        close = [one for one in close if one.basis is Basis.WRITTEN]
+    close.sort(key=lambda one: one.rank)
+    rest = sorted((one for one in proven if one not in close and not one.cause.general), key=lambda one: -one.explained)
     return (close + (rest if top < _NOTHING_LEFT else []))[:_SHOWN]
 
 
 _NOTHING_LEFT = 0.999
 """Explained share from which a clearly worse explanation of the same error is no second cause beside it."""
-
-
-_NONE = Proof(0.0, 0.0, 0.0)
 
 
 def _as_good(top: float) -> float:
@@ -172,14 +194,14 @@ def _grouped(held: list[_Held]) -> list[list[_Held]]:
     return ranked
 
 
-def _rank(group: list[_Held]) -> tuple[bool, bool, int, bool, int, float]:
+def _rank(group: list[_Held]) -> tuple[bool, bool, int, bool, int, Basis]:
     best = group[0]
     place = min(one.place for one in group)
     benign = best.cause.benign or best.cause is Unknown
     late = not best.proven or benign
     where = place if best.proven else min(place, _BENIGN_AFTER)
     order = best.order if best.proven else 0
-    return (late, best.cause is Unknown, where, benign, order, -best.confidence)
+    return (late, best.cause is Unknown, where, benign, order, best.basis)
 
 
 def _fall(proof: Proof) -> str:
@@ -209,8 +231,8 @@ def _finding(group: list[_Held]) -> Finding:
         text += f" [{best.source}]"
     if others:
         text += f"; likewise at {others} other node{'s' if others > 1 else ''}"
-    explained = round(best.proof.explained, 6) if best.proof is not None and best.proven else None
-    return Finding(best.cause.id, best.node, round(best.confidence, 3), text, explained, best.claim.suggestion)
+    explained = round(best.explained, 6) if best.proven else None
+    return Finding.of(best.cause.id, best.node, best.evidence_class, text, best.claim.suggestion, explained)
 
 
-__all__ = ["PROVEN", "find_causes"]
+__all__ = ["find_causes"]

@@ -27,8 +27,8 @@ class SettingCause(Cause):
 
     kinds: ClassVar[tuple[str, ...]] = ()
     names: ClassVar[tuple[str, ...]] = ()
-    always_try: ClassVar[bool] = True
-    """Try other values also where both sides say the same: a value may be ignored or misread."""
+    follows: ClassVar[bool] = False
+    """These settings follow from others: where those differ as well, theirs is the cause."""
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
         """Values to try on an operation: settings that replace its own."""
@@ -78,6 +78,7 @@ class SettingCause(Cause):
         words = f"{_listed(wrong)} in {other.op} {other.name}, {_listed(right)} in the reference's {node.op}"
         suggestion = f"give {other.name} {_listed(right)}"
         for settings in (right, every):
+            vague = self.follows and settings is every and len(every) > len(right)
             yield Claim(
                 words,
                 suggestion,
@@ -85,6 +86,8 @@ class SettingCause(Cause):
                 _prediction(culprit, culprit.candidate, other, settings),
                 side=1,
                 node=other.name,
+                written=True,
+                vague=vague,
             )
             back = {name: theirs.settings[name] for name in settings}
             yield Claim(
@@ -94,20 +97,23 @@ class SettingCause(Cause):
                 _prediction(culprit, culprit.reference, node, back),
                 side=0,
                 node=other.name,
+                written=True,
+                vague=vague,
             )
 
     def _blind(self, culprit: Culprit, part: RegionSide, node: Node, operation: Operation) -> Iterator[Claim]:
         for settings in self.others(operation, culprit):
             before = {name: operation.settings.get(name) for name in settings if name in operation.settings}
             mine, theirs = (settings, before) if part.side == 0 else (before, settings)
+            partner = culprit.partner(part, node)
+            there = partner[1].settings if partner is not None and partner[1].kind == operation.kind else {}
             yield Claim(
                 f"{culprit.where} behaves as if it had {_listed(mine)}; the reference has {_listed(theirs)}",
                 f"make {culprit.where} compute with {_listed(theirs)}",
                 f"with {_listed(theirs)} instead of {_listed(mine)}",
                 _prediction(culprit, part, node, settings),
                 side=part.side,
-                weight=0.9,
-                only_proven=True,
+                borrowed=any(name in there and alike(value, there[name]) for name, value in settings.items()),
             )
 
 

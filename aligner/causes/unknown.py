@@ -14,7 +14,6 @@ class Unknown(Cause):
     """Not sought: said of a culprit when every cause has passed."""
 
     id: ClassVar[str] = "unknown"
-    prior: ClassVar[float] = 0.15
     sought: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002 - it looks at nothing else

@@ -39,9 +39,9 @@ class WeightCause(Cause):
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
         """What is wrong with this parameter, None when it is not this cause."""
 
-    def weight(self, pair: LayerPair) -> float:  # noqa: ARG002
-        """What scales the prior: less where the words are vague, and a cause that says what was wrong comes first."""
-        return 1.0
+    def vague(self, pair: LayerPair) -> bool:  # noqa: ARG002
+        """Whether the words say how numbers differ and not why; a cause that says what was wrong comes first."""
+        return False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The first parameter of the region that this cause fits."""
@@ -65,7 +65,8 @@ class WeightCause(Cause):
             culprit.prediction(culprit.candidate, node, lambda operation: _given(operation, right)),
             side=1,
             node=node.name,
-            weight=self.weight(pair),
+            written=True,
+            vague=self.vague(pair),
         )
 
 
@@ -190,10 +191,6 @@ def eight_bit(pair: LayerPair, role: str, culprit: Culprit) -> str | None:
         if not relations.on_grid(left) and relations.correlation(left, right) >= RELATED:
             return f"the {role} is an eight-bit copy, {relations.gap(left, right):.1%} off"
     return None
-
-
-VAGUE = 0.85
-"""Weight of words that say how numbers differ, not why: below a norm's own causes, above numbers of no kind."""
 
 
 def misfolded(pair: LayerPair, role: str) -> str | None:

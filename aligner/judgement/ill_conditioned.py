@@ -52,15 +52,14 @@ def condition(pairs: Sequence[Pair], outputs: Sequence[Pair]) -> Condition | Non
         f"ill-conditioned from {where} on: at output {worst.candidate.name} both sides are equally far from float64, "
         f"{distances}"
     )
-    finding = Finding(
+    finding = Finding.of(
         "ill-conditioned",
         first.candidate.node,
-        0.95,
+        "proven",
         f"{where}: rounding alone moves {_share(first, min(first.floor.reference, first.floor.candidate)):.1%} of its "
         f"largest value on both sides; at output {worst.candidate.name} {distances}"
         if first.floor is not None
         else reason,
-        None,
         "nothing is wrong with the conversion: no float32 run of this network is reproducible on this input; compare "
         "what is decided from the outputs, or run both in float64",
     )

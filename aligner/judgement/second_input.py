@@ -17,7 +17,6 @@ from aligner.records.comparison import Comparison, Errors, Finding, Pair
 
 _GUILTY = frozenset({"introduced", "nonfinite"})
 _INNOCENT = frozenset({"aligned", "inherited"})
-_CONFIDENCE = 0.96
 _NUMBER = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e-?\d+)?(?![\w.])")
 _FROZEN = frozenset({"trace-baked-constant", "trace-baked-branch", "trace-baked-shape", "constant-changed"})
 """What a number that only fits one input looks like from that of the other."""
@@ -87,7 +86,7 @@ def _finding(
     if culprit.reference.source and culprit.reference.source not in text:
         text += f" [{culprit.reference.source}]"
     share = 1.0 if errors[0] is None else 1 - (errors[1] or 0.0) / max(errors[0], 1e-300)
-    return Finding(identifier, node, _CONFIDENCE, text, round(max(share, 0.0), 6), _ADVICE[identifier])
+    return Finding.of(identifier, node, "proven", text, _ADVICE[identifier], round(max(share, 0.0), 6))
 
 
 def _identifier(wrong: Comparison, right: Comparison, variant: Variant) -> str:

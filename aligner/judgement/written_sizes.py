@@ -25,13 +25,13 @@ def written_sizes(
     text = f"the reference runs on a second input ({variant.words}: {words}), the candidate does not: {message.strip()}"
     if node is not None and literal:
         text += f"; {node.name} ({node.op}) has the sizes {literal} written into it"
-    finding = Finding(
+    finding = Finding.of(
         "trace-baked-shape",
         node.name if node else (pair.candidate.node if pair else ""),
-        0.95,
+        "proven",
         text,
-        1.0,
         "export with dynamic axes, and take sizes from x.shape inside the model",
+        1.0,
     )
     wrong = replace(pair, verdict="introduced", note=f"cannot run on {variant.words}") if pair else None
     where = f" at {wrong.candidate.name} ({wrong.candidate.op})" if wrong else ""

@@ -47,7 +47,7 @@ def fits(reference: Shape, axes: Shape | None, candidate: Shape) -> bool:
     if axes is None:
         return groups_alike(reference, candidate)
     split = _split(reference, axes, candidate)
-    if math.prod(split) != math.prod(reference) or not groups_alike(reference, split):
+    if len(split) != len(axes) or math.prod(split) != math.prod(reference) or not groups_alike(reference, split):
         return False
     return groups_alike(tuple(split[axis] for axis in axes), candidate)
 

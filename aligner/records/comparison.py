@@ -16,6 +16,10 @@ from aligner.records.preview import Preview
 PairVerdict = Literal["aligned", "introduced", "inherited", "nonfinite", "nondeterministic", "incomparable"]
 Verdict = Literal["aligned", "diverged", "inconclusive"]
 
+EvidenceClass = Literal["proven", "fitted", "suspected"]
+CONFIDENCE: Mapping[str, float] = {"proven": 1.0, "fitted": 0.8, "suspected": 0.3}
+"""Ranks, not frequencies: times the share of the error that is explained, they sort findings as evidence does."""
+
 EXIT_CODES: Mapping[str, int] = {"aligned": 0, "diverged": 1, "inconclusive": 3}
 """Exit code of each verdict; 2 is kept for "could not compare"."""
 
@@ -129,7 +133,12 @@ class Unpaired:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Finding:
-    """A cause and its evidence; ``explained``: the share of the local error the proof removes, None if unproven."""
+    """A cause and its evidence: ``explained`` is the share of the local error that goes with it, None where not tried.
+
+    ``evidence_class``: proven, where two values that stand in the two models were exchanged, or a change without a free
+    number left nothing of the error; fitted, where numbers were solved for, or something is left; suspected, where
+    nothing was recomputed; None in reports of earlier versions. ``confidence`` follows from these two.
+    """
 
     id: str
     node: str
@@ -137,6 +146,27 @@ class Finding:
     evidence: str
     explained: float | None
     suggestion: str
+    evidence_class: EvidenceClass | None = field(default=None, metadata=WHEN_SET)
+
+    @classmethod
+    def of(
+        cls,
+        identifier: str,
+        node: str,
+        evidence_class: EvidenceClass,
+        evidence: str,
+        suggestion: str,
+        explained: float | None = None,
+    ) -> Finding:
+        """A finding whose confidence follows from its class and from what it explains."""
+        share = 1.0 if explained is None else min(max(explained, 0.0), 1.0)
+        confidence = 0.0 if identifier == "unknown" else CONFIDENCE[evidence_class] * share
+        return cls(identifier, node, round(confidence, 3), evidence, explained, suggestion, evidence_class)
+
+    @property
+    def sure(self) -> EvidenceClass:
+        """The class, in reports without one what they say of it."""
+        return self.evidence_class or ("suspected" if self.explained is None else "proven")
 
     def __repr__(self) -> str:
         """The cause, its node and how much the proof explains."""

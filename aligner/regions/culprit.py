@@ -32,6 +32,8 @@ class Culprit:
         self.candidate = RegionSide(graphs[1], measured, 1, evidence)
         self.parts = (self.reference, self.candidate)
         self._faithful: dict[tuple[int, frozenset[int], frozenset[str]], bool] = {}
+        self.work = 0
+        """Elements recomputed so far."""
 
     @property
     def where(self) -> str:
@@ -123,8 +125,14 @@ class Culprit:
                 self._faithful[key] = again is not None and distance(again, actual) <= FAITHFUL * self.gap
         return self._faithful[key]
 
+    @property
+    def elements(self) -> int:
+        """How many numbers an explanation has to account for."""
+        return self.expected.size if self.expected is not None else 0
+
     def predict(self, side: int, change: Change) -> Array | None:
         """One side's output under a change, in the reference's order; None where the replay cannot be trusted."""
+        self.work += self.elements * max(len(self.parts[side].nodes), 1)
         if not self.faithful(side, change):
             return None
         try:

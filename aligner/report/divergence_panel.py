@@ -11,9 +11,9 @@ from rich.text import Text
 
 from aligner.records.comparison import Comparison, Finding, Pair, Side, TensorStatistics
 from aligner.report.error_rows import error_rows
-from aligner.report.numbers import ABSENT, count, multiple, number, percent, shape, unique_count
+from aligner.report.numbers import ABSENT, count, multiple, number, shape, unique_count
 from aligner.report.page import LONGEST_NAME, Page
-from aligner.report.words import STYLES
+from aligner.report.words import STYLES, how_sure
 
 _LABEL = 10
 _WIDEST = 124
@@ -45,11 +45,6 @@ def divergence_panel(page: Page, comparison: Comparison) -> Panel | None:
 
 def cause_facts(page: Page, cause: Finding) -> Table:
     """A finding in three lines: what, the evidence, what to do."""
-    proof = (
-        f"unproven, confidence {percent(cause.confidence)}"
-        if cause.explained is None
-        else f"proven: explains {percent(cause.explained)} of the local error"
-    )
     what = (
         page.text(cause.id, "bold")
         .append_text(page.text(" at "))
@@ -57,7 +52,7 @@ def cause_facts(page: Page, cause: Finding) -> Table:
     )
     return page.facts(
         [
-            ("cause", what.append_text(page.text(f" — {proof}"))),
+            ("cause", what.append_text(page.text(f" — {how_sure(cause)}"))),
             ("evidence", page.prose(cause.evidence)),
             ("fix", page.prose(cause.suggestion, "bold")),
         ],

@@ -12,9 +12,9 @@ from rich.console import Console
 from aligner.records.comparison import Comparison, Finding, ModelSummary, Pair, Side
 from aligner.report.error_rows import error_rows, listed
 from aligner.report.headline import headline
-from aligner.report.numbers import ABSENT, multiple, number, percent, plural, shape
+from aligner.report.numbers import ABSENT, multiple, number, plural, shape
 from aligner.report.page import Page, sentence, shorten, visible
-from aligner.report.words import other_culprits, place
+from aligner.report.words import how_sure, other_culprits, place
 
 LINES, WIDTH = 30, 112
 _LABEL = 11
@@ -98,9 +98,7 @@ def _causes(causes: Sequence[Finding]) -> Iterator[_Line]:
     if not causes:
         return
     cause = causes[0]
-    proof = f"proven: explains {percent(cause.explained)} of the local error" if cause.explained is not None else ""
-    proof = proof or f"unproven, confidence {percent(cause.confidence)}"
-    yield _Line(_fact("cause", f"{cause.id} at {shorten(cause.node, 48)} — {proof}"))
+    yield _Line(_fact("cause", f"{cause.id} at {shorten(cause.node, 48)} — {how_sure(cause)}"))
     yield from _wrapped("evidence", cause.evidence, 2, 1)
     yield from _wrapped("fix", cause.suggestion, 2)
 

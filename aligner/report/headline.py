@@ -26,8 +26,9 @@ def _because(page: Page, comparison: Comparison) -> Text:
     cause = comparison.causes[0]
     if cause.id == "unknown":
         return page.text("; cause unknown")
-    sure = "proven" if cause.explained is not None else f"{percent(cause.confidence)} sure"
-    return page.text("; cause ").append_text(page.text(cause.id, "bold", _NAME)).append_text(page.text(f" ({sure})"))
+    return (
+        page.text("; cause ").append_text(page.text(cause.id, "bold", _NAME)).append_text(page.text(f" ({cause.sure})"))
+    )
 
 
 def _covered(page: Page, comparison: Comparison) -> Text:

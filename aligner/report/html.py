@@ -27,7 +27,7 @@ from aligner.report.page import sentence, shorten, visible
 from aligner.report.pair_table import within
 from aligner.report.portable import portable
 from aligner.report.preview_view import preview_views
-from aligner.report.words import COUNTED, MARKS, label, operation, other_culprits, place, position, tally
+from aligner.report.words import COUNTED, MARKS, how_sure, label, operation, other_culprits, place, position, tally
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -173,13 +173,7 @@ def _facts(cause: Finding) -> dict[str, str]:
 
 
 def _title(cause: Finding) -> str:
-    return f"{shown(cause.id)} ({_proof(cause)})"
-
-
-def _proof(cause: Finding) -> str:
-    if cause.explained is None:
-        return f"unproven, confidence {percent(cause.confidence)}"
-    return f"proven: explains {percent(cause.explained)} of the local error"
+    return f"{shown(cause.id)} ({how_sure(cause)})"
 
 
 def _place_of(comparison: Comparison, cause: Finding) -> int | None:
@@ -231,7 +225,7 @@ def _times(pair: Pair) -> str | None:
 
 def cause_view(comparison: Comparison, cause: Finding) -> dict[str, Any]:
     """A cause, how far it is proven, and the position of the pair it speaks of."""
-    return {"record": cause, "proof": _proof(cause), "at": _place_of(comparison, cause)}
+    return {"record": cause, "proof": how_sure(cause), "at": _place_of(comparison, cause)}
 
 
 def _row(comparison: Comparison, where: int, pair: Pair) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from aligner.report.page import sentence, shorten, visible
 from aligner.report.pair_table import PairRow, around, rows, within
 from aligner.report.portable import portable
 from aligner.report.selection import EVERYTHING, Selection
-from aligner.report.words import MARKS, label, operation, other_culprits, place, tally
+from aligner.report.words import MARKS, how_sure, label, operation, other_culprits, place, tally
 
 _CULPRITS, _OUTPUTS, _NOTES, _CAUSES = 20, 10, 10, 5
 _SELECTED, _NAME, _PROSE = 100, 120, 2000
@@ -102,12 +102,7 @@ def _size(pair: Pair) -> str:
 
 
 def _cause(cause: Finding) -> Iterator[str]:
-    proof = (
-        f"unproven, confidence {percent(cause.confidence)}"
-        if cause.explained is None
-        else f"proven: explains {percent(cause.explained)} of the local error"
-    )
-    yield f"- **why**: {code(cause.id)} at {code(cause.node)} ({proof}): {prose(cause.evidence)}"
+    yield f"- **why**: {code(cause.id)} at {code(cause.node)} ({how_sure(cause)}): {prose(cause.evidence)}"
     yield f"  - **what to do**: {prose(cause.suggestion)}"
 
 

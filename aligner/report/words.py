@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from aligner.records.comparison import Comparison, Pair, Side
+from aligner.records.comparison import Comparison, Finding, Pair, Side
+from aligner.report.numbers import percent
 
 MARKS = {
     "aligned": "ok",
@@ -36,6 +37,15 @@ COUNTED = {
     "nondeterministic": "random",
     "incomparable": "incomparable",
 }
+
+
+def how_sure(cause: Finding) -> str:
+    """What kind of evidence a cause has, and the share of the error that goes with it."""
+    if cause.id == "unknown":
+        return "nothing that was tried explains it"
+    if cause.explained is None:
+        return cause.sure if cause.sure == "proven" else "suspected: nothing was recomputed that shows it"
+    return f"{cause.sure}: explains {percent(cause.explained)} of the local error"
 
 
 def place(side: Side) -> str:

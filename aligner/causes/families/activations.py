@@ -42,7 +42,6 @@ class ActivationVariant(SettingCause):
     """GELU by tanh or erf, ReLU6, the slope of a leaky ReLU, a hard sigmoid's slope, a fused clip."""
 
     id: ClassVar[str] = "activation-variant"
-    prior: ClassVar[float] = 0.88
     kinds: ClassVar[tuple[str, ...]] = tuple(sorted(ACTIVATIONS))
     names: ClassVar[tuple[str, ...]] = ("alpha", "beta", "approximate", "min", "max", "threshold")
 
@@ -65,7 +64,6 @@ class ActivationVariant(SettingCause):
                     f"with {right} instead of {wrong}",
                     culprit.replaced(part, node, other),
                     side=part.side,
-                    only_proven=True,
                 )
         for part, node, operation in culprit.nodes("erf"):
             words = ("an approximation by tanh", "the error function")
@@ -76,7 +74,6 @@ class ActivationVariant(SettingCause):
                 f"with {right} instead of {wrong}",
                 culprit.replaced(part, node, operation.with_settings(approximate="tanh")),
                 side=part.side,
-                only_proven=True,
             )
         yield from _fused(culprit)
 
@@ -128,8 +125,6 @@ def _fused(culprit: Culprit) -> Iterator[Claim]:
                 f"with activation {right} instead of {wrong}",
                 culprit.replaced(part, node, operation.with_settings(fused_activation=name)),
                 side=part.side,
-                only_proven=True,
-                weight=0.9,
             )
 
 
@@ -137,7 +132,6 @@ class DivisionRounding(Cause):
     """Quotients and remainders of negative numbers: floor or truncation, sign of the divisor or of the dividend."""
 
     id: ClassVar[str] = "division-rounding"
-    prior: ClassVar[float] = 0.9
 
     _GROUPS = (
         ("floor_divide", "trunc_divide", "div"),
@@ -161,5 +155,4 @@ class DivisionRounding(Cause):
                     f"with {right} instead of {wrong}",
                     culprit.replaced(part, node, replace(operation, kind=kind)),
                     side=part.side,
-                    only_proven=True,
                 )

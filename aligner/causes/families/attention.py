@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import fitted_constant
+from aligner.causes.setting_cause import alike
 from aligner.operations.kinds import AFFINE, LAYOUT, LINEAR
 from aligner.operations.operation import Operation
 from aligner.records.graph import Graph, Node
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _STEPS = 5
+_TWO = 2
 _ON_THE_WAY = AFFINE | LAYOUT | {"where"}
 """What may lie between a product of matrices, the scaling of it and the softmax."""
 
@@ -43,7 +45,6 @@ class AttentionMask(Cause):
     """The mask is ignored, inverted, or only causal on one side."""
 
     id: ClassVar[str] = "attention-mask"
-    prior: ClassVar[float] = 0.96
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The mask left out or turned around, the causal flag toggled."""
@@ -105,8 +106,6 @@ def _claim(
         f"with {what} as the reference has it",
         _predict(culprit, part, node, changed),
         side=part.side,
-        only_proven=True,
-        needed=0.98,
     )
 
 
@@ -118,7 +117,6 @@ class AttentionScale(Cause):
     """The scores are divided by √d twice, not at all, or by something else."""
 
     id: ClassVar[str] = "attention-scale"
-    prior: ClassVar[float] = 0.9
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Scales of an attention operation; constants and products before a softmax."""
@@ -149,4 +147,7 @@ class AttentionScale(Cause):
                     data[place] = data[place] * 0 + fitted
                     changed = operation.with_data(*data)
                     claim = _claim(culprit, part, node, f"scales by {fitted:.4g}", changed, "the scale", advice)
-                    yield replace(claim, written=culprit.partner(part, node) is not None)
+                    partner = culprit.partner(part, node)
+                    theirs = partner[1].data if partner is not None and len(partner[1].data) == _TWO else ()
+                    written = any(o.size == 1 and alike(float(o.reshape(())), fitted) for o in theirs)
+                    yield replace(claim, parameters=1, written=written)

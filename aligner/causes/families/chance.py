@@ -16,7 +16,6 @@ class DropoutActive(Cause):
     """Zeros at random and the rest scaled up: the model was exported in train mode."""
 
     id: ClassVar[str] = "dropout-active"
-    prior: ClassVar[float] = 0.97
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """An active dropout taken out of its region; one side's elements zero or a fixed multiple of the other's."""
@@ -82,7 +81,6 @@ class NondeterministicKernel(Cause):
     """A culprit that disagrees with itself: a race, memory that nobody wrote to, state between calls."""
 
     id: ClassVar[str] = "nondeterministic-kernel"
-    prior: ClassVar[float] = 0.9
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Nodes of the region that a second run has shown."""
@@ -95,7 +93,6 @@ class RandomOperation(Cause):
     """The region draws random numbers."""
 
     id: ClassVar[str] = "random-op"
-    prior: ClassVar[float] = 0.85
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """A random operation on either side."""

@@ -44,8 +44,6 @@ class _Computed(Cause):
                 "with that put right",
                 culprit.replaced(culprit.candidate, mine.node, mine.replaced_by(right)),
                 side=1,
-                only_proven=True,
-                needed=_NEEDED,
                 node=node.name,
             )
 
@@ -76,7 +74,6 @@ class ComputedConcat(_Moved):
     """The parts of a constant joined in another order."""
 
     id: ClassVar[str] = "concat-order"
-    prior: ClassVar[float] = 0.95
     advice: ClassVar[str] = "pass the parts in the reference's order"
     kind: ClassVar[str] = "concat"
     words: ClassVar[str] = "joins its {count} parts in another order; the reference has them as {order}"
@@ -86,7 +83,6 @@ class ComputedTransposed(_Moved):
     """The axes of a constant exchanged on the way."""
 
     id: ClassVar[str] = "layout-transposition"
-    prior: ClassVar[float] = 0.92
     advice: ClassVar[str] = "transpose as the reference does"
     kind: ClassVar[str] = "transpose"
     words: ClassVar[str] = "transposes otherwise than the reference, which comes to {order}"
@@ -96,7 +92,6 @@ class ComputedBias(_Computed):
     """A layer on the way to a constant lacks its bias."""
 
     id: ClassVar[str] = "weights-bias-missing"
-    prior: ClassVar[float] = 0.94
     advice: ClassVar[str] = "carry the bias over, once"
 
     def tell(

@@ -34,10 +34,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_WRITTEN = 1.1
-"""Numbers that stand in both graphs and differ say more than a hypothesis that fits as well."""
-_DERIVED = 0.7
-"""Of constants that are computed, a cause that knows by what says more."""
 _FOLDED = 1e-5
 
 
@@ -45,7 +41,7 @@ class ConstantChanged(Cause):
     """A number in the graph is not the reference's: two constants merged, one folded wrongly, one lost."""
 
     id: ClassVar[str] = "constant-changed"
-    prior: ClassVar[float] = 0.8
+    unspecific: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference's constants in the candidate's nodes; then the factor or offset that the outputs show."""
@@ -87,9 +83,8 @@ class ConstantChanged(Cause):
                     f"with {right:.6g} instead of {wrong:.6g}",
                     culprit.replaced(part, node, operation.with_data(*data)),
                     side=part.side,
-                    only_proven=True,
-                    weight=0.9,
-                    needed=0.99,
+                    parameters=1,
+                    vague=True,
                 )
 
 
@@ -112,10 +107,10 @@ def _written(culprit: Culprit, found: list[Differing]) -> Claim:
         words[0][2] if len(words) == 1 else "with the reference's values in their places",
         lambda: culprit.predict(1, change),
         side=1,
-        weight=_WRITTEN if as_stored else _DERIVED,
         only_proven=not as_stored or len(found) > 1,
         node=_made_by(culprit, *found[0][:2]),
         written=as_stored and not simple,
+        vague=not as_stored,
     )
     return _where_infinite(culprit, change, claim)
 
@@ -140,7 +135,7 @@ def _folded(culprit: Culprit) -> Iterator[Claim]:
             "with the reference's factor folded in",
             culprit.prediction(culprit.candidate, node, _holding(right)),
             side=1,
-            weight=_WRITTEN,
+            written=True,
             only_proven=True,
             node=node.name,
         )

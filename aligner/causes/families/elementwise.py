@@ -27,7 +27,6 @@ class OperandSwapped(Cause):
     """a − b became b − a, or a + b; the factors of a product of matrices exchanged; the arms of a choice."""
 
     id: ClassVar[str] = "operand-swapped"
-    prior: ClassVar[float] = 0.94
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The other side's operation on the same operands; the operands in the other order."""
@@ -42,8 +41,6 @@ class OperandSwapped(Cause):
                     "with the operands in the reference's order",
                     culprit.replaced(part, node, operation.with_data(*data)),
                     side=part.side,
-                    only_proven=True,
-                    needed=0.98,
                 )
 
 
@@ -64,9 +61,8 @@ def _other_operations(culprit: Culprit) -> Iterator[Claim]:
                     f"with {right} instead of {wrong}",
                     culprit.replaced(culprit.parts[side], node, replace(operation, kind=kind)),
                     side=side,
-                    only_proven=True,
-                    needed=0.98,
                     written=True,
+                    only_proven=True,
                 )
 
 
@@ -148,7 +144,6 @@ class ReduceAxis(Cause):
     """Means, sums and deviations over other axes, or divided by n instead of n − 1."""
 
     id: ClassVar[str] = "reduce-axis-or-bias"
-    prior: ClassVar[float] = 0.9
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other set of axes, correction and reduction."""
@@ -165,8 +160,6 @@ class ReduceAxis(Cause):
                     f"with the {right}",
                     culprit.replaced(part, node, changed),
                     side=part.side,
-                    only_proven=True,
-                    needed=0.98,
                 )
 
     def _unbiased(self, culprit: Culprit) -> Iterator[Claim]:
@@ -191,8 +184,6 @@ class ReduceAxis(Cause):
                     _held(culprit.expected * factor)
                     if read is None
                     else culprit.swapped(culprit.reference, name, read * factor),
-                    only_proven=True,
-                    needed=0.999,
                 )
 
 

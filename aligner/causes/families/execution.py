@@ -29,7 +29,6 @@ class FusionOrKernel(Cause):
     """Recomputed from its own settings and weights, the candidate's node gives what the reference gives."""
 
     id: ClassVar[str] = "fusion-or-kernel"
-    prior: ClassVar[float] = 0.6
     general: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -43,8 +42,6 @@ class FusionOrKernel(Cause):
             "with plain kernels",
             self._recomputed(culprit),
             side=1,
-            only_proven=True,
-            needed=0.99,
         )
 
     def _recomputed(self, culprit: Culprit) -> Callable[[], Array | None]:
@@ -61,7 +58,6 @@ class PairingSuspect(Cause):
     """The candidate's tensor is another tensor of the reference, or the reference's is another of the candidate's."""
 
     id: ClassVar[str] = "pairing-suspect"
-    prior: ClassVar[float] = 0.4
     benign: ClassVar[bool] = True
     general: ClassVar[bool] = True
 
@@ -85,8 +81,6 @@ class PairingSuspect(Cause):
                         "compared with that tensor",
                         _held(moved),
                         side=side,
-                        only_proven=True,
-                        needed=0.999,
                     )
 
 
@@ -94,7 +88,6 @@ class SplitOrder(Cause):
     """The parts of a split are taken in another order: scale and shift, gate and value, query and key."""
 
     id: ClassVar[str] = "split-order"
-    prior: ClassVar[float] = 0.95
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other part of the node that the tensor is a part of; two parts in each other's place further up."""
@@ -120,8 +113,6 @@ class SplitOrder(Cause):
                     _held(moved),
                     side=side,
                     node=culprit.candidate.nodes[-1].name if culprit.candidate.nodes else None,
-                    only_proven=True,
-                    needed=0.999,
                 )
 
     @staticmethod
@@ -139,8 +130,6 @@ class SplitOrder(Cause):
                     "with the parts in the reference's order",
                     partial(culprit.predict, part.side, change),
                     side=part.side,
-                    only_proven=True,
-                    needed=0.98,
                 )
 
 
@@ -160,7 +149,6 @@ class IllConditioned(Cause):
     """Rounding of the inputs alone moves this tensor about as much."""
 
     id: ClassVar[str] = "ill-conditioned"
-    prior: ClassVar[float] = 0.5
     benign: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -179,7 +167,7 @@ class Rounding(Cause):
     """An error of the size that another order of summation makes."""
 
     id: ClassVar[str] = "rounding"
-    prior: ClassVar[float] = 0.45
+    general: ClassVar[bool] = True
     benign: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-Transformations = Iterator[tuple[str, Callable[[], "Array | None"]]]
-"""Words, and what the candidate would read."""
+Transformations = Iterator[tuple[str, Callable[[], "Array | None"], int]]
+"""Words, what the candidate would read, and how many numbers were solved for to make it."""
 
 _KNOWN = (
     (255.0, 0.0, "0…255 instead of 0…1"),
@@ -39,8 +39,8 @@ class InputCause(Cause):
     """What the reference is fed is transformed, and its first region recomputed where there is one."""
 
     advice: ClassVar[str] = "prepare the candidate's input as the reference's is prepared"
-    inside: ClassVar[float] = 0.85
-    """Weight where the graph inputs agree and a first region behaves as if they did not: a node may do that itself."""
+    vague_inside: ClassVar[bool] = True
+    """Where the graph inputs agree and a first region behaves as if they did not: a node may do that itself."""
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every transformation of every graph input that the region starts from."""
@@ -52,7 +52,7 @@ class InputCause(Cause):
             if array is None or array.dtype.kind not in "fiu" or not self.reaches(culprit, name):
                 continue
             itself, fed = name == culprit.reference.output, name in graph.inputs
-            for words, build in self.transformations(array, culprit, name):
+            for words, build, parameters in self.transformations(array, culprit, name):
                 yield Claim(
                     f"the candidate is fed {words} at input {graph.values[name].name}"
                     if fed
@@ -60,9 +60,8 @@ class InputCause(Cause):
                     self.advice,
                     "with the input prepared as the reference's",
                     _fed(culprit, name, build, itself=itself),
-                    only_proven=True,
-                    needed=0.98,
-                    weight=1.0 if itself else self.inside,
+                    vague=not itself and self.vague_inside,
+                    parameters=parameters,
                     node=graph.values[name].name if itself and fed else culprit.where,
                 )
 
@@ -93,8 +92,7 @@ class InputChannelOrder(InputCause):
     """BGR instead of RGB, in the picture or in the kernel that reads it."""
 
     id: ClassVar[str] = "input-channel-order"
-    prior: ClassVar[float] = 0.98
-    inside: ClassVar[float] = 1.0
+    vague_inside: ClassVar[bool] = False
     advice: ClassVar[str] = (
         "give both sides RGB or both BGR: reorder the picture's channels, or the inputs of the kernel that reads them"
     )
@@ -111,32 +109,30 @@ class InputChannelOrder(InputCause):
         if axis is not None:
             for order in sorted(permutations(range(array.shape[axis])), reverse=True):
                 if order != tuple(range(array.shape[axis])):
-                    yield f"its channels in the order {order}", _held(np.take(array, order, axis=axis))
+                    yield f"its channels in the order {order}", _held(np.take(array, order, axis=axis)), 0
 
 
 class InputScale(InputCause):
     """0…255 instead of 0…1, or the scaling done twice."""
 
     id: ClassVar[str] = "input-scale"
-    prior: ClassVar[float] = 0.97
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """The usual ranges, then the factor and offset that fit."""
         for factor, offset, words in _KNOWN:
-            yield words, _held(array * factor + offset)
+            yield words, _held(array * factor + offset), 0
         fitted = affine(culprit, name, array, None)
         if fitted is not None:
             factor, offset = float(fitted[0][0]), float(fitted[1][0])
             if name != culprit.reference.output and abs(factor - 1) < _NOTABLE and abs(offset) < _NOTABLE:
                 return  # nobody prepares pictures like that, and the graph inputs agree: a node does it
-            yield f"{factor:.6g} · x + {offset:.3g} instead of x", _held(array * factor + offset)
+            yield f"{factor:.6g} · x + {offset:.3g} instead of x", _held(array * factor + offset), 2
 
 
 class InputMeanStd(InputCause):
     """Another mean and deviation for each channel, or none."""
 
     id: ClassVar[str] = "input-mean-std"
-    prior: ClassVar[float] = 0.96
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """A factor and an offset for each channel, as they fit."""
@@ -153,6 +149,7 @@ class InputMeanStd(InputCause):
         yield (
             f"each channel times ({listed[0]}) plus ({listed[1]})",
             _held((array * factors + offsets).astype(array.dtype)),
+            2 * array.shape[axis],
         )
 
 
@@ -165,7 +162,7 @@ def affine(culprit: Culprit, name: str, array: Array, axis: int | None) -> tuple
     import numpy as np
 
     target = culprit.found
-    if target is None or array.size > 1 << 22 or target.size > 1 << 22:
+    if target is None or target.dtype.kind != "f" or max(array.size, target.size) > 1 << 22:
         return None
     parts = []
     count = 1 if axis is None else array.shape[axis]
@@ -185,6 +182,8 @@ def affine(culprit: Culprit, name: str, array: Array, axis: int | None) -> tuple
     matrix = np.stack([(c - base).reshape(-1).astype(np.float64) for c in columns if c is not None], axis=1)
     wanted = (target - base).reshape(-1).astype(np.float64)
     finite = np.isfinite(wanted)
+    if not np.isfinite(matrix).all():
+        return None
     solution, *_ = np.linalg.lstsq(
         matrix.T @ np.where(finite[:, None], matrix, 0), matrix.T @ np.where(finite, wanted, 0), rcond=None
     )
@@ -195,21 +194,19 @@ class InputLayout(InputCause):
     """Reshaped where it should be transposed; rows and columns exchanged."""
 
     id: ClassVar[str] = "input-layout"
-    prior: ClassVar[float] = 0.95
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """Every transposition that fits, and every one reshaped back."""
         for perm, moved in moves(array):
             if moved.shape == array.shape:
-                yield f"its axes in the order {perm}", _held(moved)
-            yield f"its elements as if the axes were {perm}", _held(moved.reshape(array.shape))
+                yield f"its axes in the order {perm}", _held(moved), 0
+            yield f"its elements as if the axes were {perm}", _held(moved.reshape(array.shape)), 0
 
 
 class InputResize(Cause):
     """The same picture, resampled or cropped otherwise."""
 
     id: ClassVar[str] = "input-resize"
-    prior: ClassVar[float] = 0.7
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Related values where the two inputs differ; not proven without the raw picture."""
@@ -231,7 +228,6 @@ class InputDtype(InputCause):
     """Numbers cut to integers on their way in, wrapped around or clipped."""
 
     id: ClassVar[str] = "input-dtype"
-    prior: ClassVar[float] = 0.94
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """Integers of eight bits, wrapped or clipped, and halves."""
@@ -240,7 +236,7 @@ class InputDtype(InputCause):
         for word in ("int8", "uint8"):
             limits = np.iinfo(word)
             wrapped = np.trunc(array).astype(np.int64).astype(word).astype(array.dtype)
-            yield f"{word} numbers, wrapped around", _held(wrapped)
-            yield f"{word} numbers, clipped", _held(np.clip(np.trunc(array), limits.min, limits.max))
-        yield "whole numbers", _held(np.rint(array))
-        yield "whole numbers, cut off", _held(np.trunc(array))
+            yield f"{word} numbers, wrapped around", _held(wrapped), 0
+            yield f"{word} numbers, clipped", _held(np.clip(np.trunc(array), limits.min, limits.max)), 0
+        yield "whole numbers", _held(np.rint(array)), 0
+        yield "whole numbers, cut off", _held(np.trunc(array)), 0

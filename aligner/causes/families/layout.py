@@ -45,7 +45,6 @@ class FlattenOrder(Cause):
     """Channels, rows and columns flattened in another order before a dense layer."""
 
     id: ClassVar[str] = "flatten-order"
-    prior: ClassVar[float] = 0.94
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Reshapes that merge axes, and matrices whose columns stand in such an order."""
@@ -78,8 +77,6 @@ class FlattenOrder(Cause):
             "with the elements in the reference's order",
             predict,
             side=part.side,
-            only_proven=True,
-            needed=0.98,
             node=node.name if part.side == 1 else None,
         )
 
@@ -125,7 +122,6 @@ class LayoutTransposition(Cause):
     """The output is the reference's with two axes exchanged, or a transposition with another order."""
 
     id: ClassVar[str] = "layout-transposition"
-    prior: ClassVar[float] = 0.92
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Another order of the whole output, of a transposition; the output itself moved; the input moved."""
@@ -188,8 +184,6 @@ class LayoutTransposition(Cause):
             "with the axes in the reference's order",
             predict,
             side=side,
-            only_proven=True,
-            needed=0.98,
         )
 
 
@@ -197,7 +191,6 @@ class SpatialFlip(Cause):
     """The output is the reference's, mirrored or turned."""
 
     id: ClassVar[str] = "spatial-flip"
-    prior: ClassVar[float] = 0.9
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Flips along one or two axes, of the output or of what is read."""
@@ -234,14 +227,8 @@ class SpatialFlip(Cause):
             "remove the flip, or apply it on both sides",
             "with the flip taken back",
             predict,
-            only_proven=True,
-            needed=0.98,
-            weight=_UNLIKELY if mixed else 1.0,
+            vague=mixed,  # nobody mirrors those: a cause that says why comes first
         )
-
-
-_UNLIKELY = 0.9
-"""Weight of channels that are reversed: nobody mirrors those, so a cause that says why comes first."""
 
 
 def _flips(array: Array) -> Iterator[tuple[int, ...]]:
@@ -254,7 +241,6 @@ class ConcatOrder(Cause):
     """The parts of a concatenation stand in another order."""
 
     id: ClassVar[str] = "concat-order"
-    prior: ClassVar[float] = 0.95
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other order of up to five parts."""
@@ -271,8 +257,6 @@ class ConcatOrder(Cause):
                     "with the parts in the reference's order",
                     culprit.replaced(part, node, operation.with_data(*(operation.data[k] for k in order))),
                     side=part.side,
-                    only_proven=True,
-                    needed=0.98,
                 )
 
 
@@ -280,7 +264,6 @@ class AxisNotRemapped(Cause):
     """An axis counted in the other layout: right shape, wrong blocks."""
 
     id: ClassVar[str] = "axis-not-remapped"
-    prior: ClassVar[float] = 0.91
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Concatenations and lookups along every other axis that gives the shape, reshaped where it does not."""
@@ -296,8 +279,6 @@ class AxisNotRemapped(Cause):
                         "with the axis counted in this layout",
                         culprit.replaced(part, node, operation.with_settings(axis=axis)),
                         side=part.side,
-                        only_proven=True,
-                        needed=0.98,
                     )
 
 
@@ -305,7 +286,6 @@ class BroadcastAxis(Cause):
     """A vector applied along another axis of the same length."""
 
     id: ClassVar[str] = "broadcast-axis"
-    prior: ClassVar[float] = 0.93
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The smaller operand laid along every axis that it fits."""
@@ -344,6 +324,4 @@ class BroadcastAxis(Cause):
             "with the vector along the reference's axis",
             predict,
             side=side,
-            only_proven=True,
-            needed=0.98,
         )

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.causes.context import Survey
 from aligner.causes.weight_cause import (
     RELATED,
-    VAGUE,
     WeightCause,
     arrays_of,
     coarser,
@@ -80,7 +79,6 @@ def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
 
 
 class _Unloaded(WeightCause):
-    prior: ClassVar[float] = 0.95
     whole: ClassVar[bool] = False
     advice: ClassVar[str] = (
         "load the checkpoint before exporting, and check what load_state_dict(strict=False) returns: a nested "
@@ -93,10 +91,9 @@ class _Unloaded(WeightCause):
         words = None if misfolded(pair, role) else _stranger(pair, role, culprit, sure=not many)
         return words if words and self.extent(survey) and not elsewhere(pair, role, culprit, survey) else None
 
-    def weight(self, pair: LayerPair) -> float:
+    def vague(self, pair: LayerPair) -> bool:
         """A normalisation of which some vectors were loaded is right but for the others: its own cause names those."""
-        partly = pair.candidate.operation.kind == "norm" and len(differing(pair)) < len(pair.roles)
-        return VAGUE if partly else 1.0
+        return pair.candidate.operation.kind == "norm" and len(differing(pair)) < len(pair.roles)
 
     @abstractmethod
     def extent(self, survey: Survey) -> bool:
@@ -153,7 +150,6 @@ class WeightsWrongEntry(WeightCause):
     """Another entry of the same checkpoint: params instead of params_ema; every layer is a bit off."""
 
     id: ClassVar[str] = "weights-wrong-entry"
-    prior: ClassVar[float] = 0.9
     advice: ClassVar[str] = (
         "the checkpoint holds several sets of weights (params, params_ema …): load the same on both sides"
     )
@@ -180,7 +176,6 @@ class WeightOfAnotherLayer(WeightCause):
     """Another key of the same checkpoint: two weights of one shape exchanged, or one given to two layers."""
 
     id: ClassVar[str] = "weights-wrong-entry"
-    prior: ClassVar[float] = 0.94
     advice: ClassVar[str] = "give each layer its own weight: two of the same shape were taken for each other"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:

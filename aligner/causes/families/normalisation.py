@@ -29,7 +29,6 @@ class NormEpsilon(SettingCause):
     """Keras adds 1e-3 to the variance, PyTorch 1e-5, others 1e-12."""
 
     id: ClassVar[str] = "norm-epsilon"
-    prior: ClassVar[float] = 0.9
     kinds: ClassVar[tuple[str, ...]] = ("norm",)
     names: ClassVar[tuple[str, ...]] = ("epsilon",)
 
@@ -55,8 +54,6 @@ class NormEpsilon(SettingCause):
                         f"with epsilon {right:.3g} instead of {wrong:.3g}",
                         _epsilon_prediction(culprit, part, node, epsilon),
                         side=part.side,
-                        only_proven=True,
-                        needed=0.98,
                     )
 
 
@@ -79,7 +76,6 @@ def _spelled_out(culprit: Culprit) -> Iterator[Claim]:
                 culprit.replaced(culprit.candidate, node, mine.replaced_by(mine.array * 0 + right)),
                 side=1,
                 node=node.name,
-                only_proven=not mine.stored,
                 written=mine.stored,
             )
 
@@ -131,7 +127,6 @@ class NormTrainMode(SettingCause):
     """The batch's own statistics are used instead of the stored ones: eval() was forgotten."""
 
     id: ClassVar[str] = "norm-train-mode"
-    prior: ClassVar[float] = 0.95
     kinds: ClassVar[tuple[str, ...]] = ("norm",)
     names: ClassVar[tuple[str, ...]] = ("training",)
 
@@ -152,7 +147,6 @@ class NormStatistics(Cause):
     """Mean, variance, scale and shift permuted, misread or taken over other axes."""
 
     id: ClassVar[str] = "norm-statistics"
-    prior: ClassVar[float] = 0.85
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Other statistics on either side's normalisation; where only one side has folded it, its defaults."""
@@ -180,8 +174,6 @@ class NormStatistics(Cause):
             "with the reference's statistics",
             predict,
             side=side,
-            only_proven=True,
-            needed=0.98,
         )
 
 
@@ -240,7 +232,6 @@ class SoftmaxAxis(SettingCause):
     """Probabilities that add up to one along another axis; a logarithm more or less."""
 
     id: ClassVar[str] = "softmax-axis"
-    prior: ClassVar[float] = 0.9
     kinds: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     names: ClassVar[tuple[str, ...]] = ()
 

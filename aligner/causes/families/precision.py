@@ -21,7 +21,6 @@ HALF_MAX = 65504.0
 
 
 class _Narrow(Cause):
-    prior: ClassVar[float] = 0.8
     word: ClassVar[str] = "float16"
     unit: ClassVar[float] = 2.0**-11
 
@@ -32,6 +31,8 @@ class _Narrow(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference's output rounded; its inputs and weights rounded as well."""
+        import numpy as np
+
         if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.evidence is None:
             return
         if culprit.expected.dtype.kind != "f":
@@ -43,6 +44,7 @@ class _Narrow(Cause):
         gridded = self._on_grid(culprit.found) and not self._on_grid(culprit.expected)
         if self._on_grid(culprit.expected) and not declared:
             return
+        lost = not np.isfinite(culprit.found).all()
         words = (
             f"{culprit.where} computes in {self.word}"
             if declared
@@ -57,9 +59,9 @@ class _Narrow(Cause):
                 f"keep this node in float32, or compare with a tolerance for {self.word}",
                 "with float32 throughout",
                 predict,
-                only_proven=not (declared or gridded),
+                written=declared or gridded,
+                vague=lost,  # infinities are no matter of digits
                 needed=needed,
-                weight=1.0 if declared or gridded else 0.9,
             )
 
     def _on_grid(self, array: Array) -> bool:
@@ -114,7 +116,6 @@ class PrecisionOverflow(Cause):
     """More than 65504 does not fit into float16: infinity, or zeros after dividing by it."""
 
     id: ClassVar[str] = "precision-overflow"
-    prior: ClassVar[float] = 0.97
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Where the reference exceeds float16's range, there and only there the candidate is not finite or stuck."""
@@ -148,7 +149,6 @@ class PrecisionOverflow(Cause):
             yield Claim(
                 f"{inner[0]} exceeds 65504 inside this region, which float16 cannot hold",
                 "compute this node in float32",
-                weight=0.9,
             )
 
 
@@ -173,7 +173,6 @@ class NonfiniteIntroduced(Cause):
     """NaN or infinity where the reference has numbers: a division by zero, a logarithm or root of what is negative."""
 
     id: ClassVar[str] = "nonfinite-introduced"
-    prior: ClassVar[float] = 0.85
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Where, how many, and which of the candidate's nodes makes the first."""
@@ -194,7 +193,6 @@ class NonfiniteIntroduced(Cause):
         yield Claim(
             f"{kind} appears in the {side} at {node}, in {float(bad.mean()):.1%} of the elements, from finite inputs",
             "look for a division by zero, a logarithm or root of a negative number, or a row that is masked entirely",
-            weight=1.0,
             node=maker if fresh.any() else None,
         )
 
@@ -223,7 +221,6 @@ class NonfiniteIntroduced(Cause):
             "look for a division by zero, or a logarithm or root of a negative number",
             "with these elements left out",
             measured=proof,
-            only_proven=True,
             node=node if side else None,
         )
 
@@ -259,7 +256,6 @@ class Saturation(Cause):
     """Values cut off at a limit that the reference does not have."""
 
     id: ClassVar[str] = "saturation"
-    prior: ClassVar[float] = 0.82
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference clipped to the candidate's range."""
@@ -283,8 +279,6 @@ class Saturation(Cause):
                 "remove the limit, or clip the reference as well",
                 "with the reference's range",
                 lambda: clipped,
-                only_proven=True,
-                needed=0.98,
             )
 
 
@@ -292,7 +286,6 @@ class PrecisionDoubleCast(Cause):
     """One side computes here in float64: a numpy scalar made the graph wider."""
 
     id: ClassVar[str] = "precision-double-cast"
-    prior: ClassVar[float] = 0.75
     benign: ClassVar[bool] = True
 
     _WORDS = frozenset({"double", "float64"})

@@ -120,7 +120,6 @@ class QuantizationScale(_Quantized):
     """Stored with one scale and read with another."""
 
     id: ClassVar[str] = "quantization-scale"
-    prior: ClassVar[float] = 0.9
 
     def quantized(self, site: Site) -> Iterator[Claim]:
         """The factor between the two sides."""
@@ -133,7 +132,6 @@ class QuantizationScale(_Quantized):
                 "use the same scale for quantising and dequantising, and the one of the tensor's range",
                 f"with the scale {step / factor:.4g} instead of {step:.4g}",
                 site.predict(factor * expected + (0 if zero else offset)),
-                only_proven=True,
                 needed=0.8,
             )
 
@@ -142,7 +140,6 @@ class QuantizationScaleOfWeights(WeightCause):
     """The stored integers of each output read with a scale that is not theirs."""
 
     id: ClassVar[str] = "quantization-scale"
-    prior: ClassVar[float] = 0.9
     advice: ClassVar[str] = "give every output channel of the weight the scale it was quantised with"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
@@ -157,7 +154,6 @@ class QuantizationZeroPoint(_Quantized):
     """Everything moved by a whole number of steps."""
 
     id: ClassVar[str] = "quantization-zero-point"
-    prior: ClassVar[float] = 0.92
 
     def quantized(self, site: Site) -> Iterator[Claim]:
         """The offset, in steps; the ends of the range cut off."""
@@ -176,7 +172,6 @@ class QuantizationZeroPoint(_Quantized):
                 "use one zero point for quantising and dequantising",
                 f"with the zero point moved back by {steps}",
                 site.predict(moved),
-                only_proven=True,
                 needed=0.8,
             )
         for wrap in (128, 256):
@@ -187,9 +182,7 @@ class QuantizationZeroPoint(_Quantized):
                     "use one zero point and integer type for quantising and dequantising",
                     "with the values unwrapped",
                     site.predict(turned),
-                    only_proven=True,
-                    needed=0.9,
-                    weight=0.8,
+                    vague=True,
                 )
 
 
@@ -197,7 +190,6 @@ class QuantizationCalibration(_Quantized):
     """The range was measured on other data: flat tops."""
 
     id: ClassVar[str] = "quantization-calibration"
-    prior: ClassVar[float] = 0.94
 
     def quantized(self, site: Site) -> Iterator[Claim]:
         """The reference cut off at the candidate's range; a tensor whose cut part was left aside when it was judged."""
@@ -212,7 +204,6 @@ class QuantizationCalibration(_Quantized):
                 "calibrate on real inputs, prepared as they will be in use",
                 "with a range that holds them",
                 site.predict(np.clip(expected, low, high)),
-                only_proven=True,
                 needed=0.7,
             )
 
@@ -221,7 +212,6 @@ class QuantizationExpected(_Quantized):
     """What the declared number of bits costs, and no more."""
 
     id: ClassVar[str] = "quantization-expected"
-    prior: ClassVar[float] = 0.7
     benign: ClassVar[bool] = True
 
     def quantized(self, site: Site) -> Iterator[Claim]:

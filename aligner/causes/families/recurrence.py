@@ -19,7 +19,6 @@ class RnnGateOrder(Cause):
     """Frameworks order the gates of a cell differently: i f g o, i o f g, r z n, z r n."""
 
     id: ClassVar[str] = "rnn-gate-order"
-    prior: ClassVar[float] = 0.96
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every order of the gates."""
@@ -36,8 +35,6 @@ class RnnGateOrder(Cause):
                         "with the gates in the right order",
                         culprit.replaced(part, node, operation.with_settings(gates="".join(order))),
                         side=part.side,
-                        only_proven=True,
-                        needed=0.95,
                     )
 
 
@@ -45,7 +42,6 @@ class RnnDirection(SettingCause):
     """The sequence is read from its end, the reversed half is not turned back, or each has the other's weights."""
 
     id: ClassVar[str] = "rnn-direction"
-    prior: ClassVar[float] = 0.95
     kinds: ClassVar[tuple[str, ...]] = ("recurrent",)
     names: ClassVar[tuple[str, ...]] = ("directions",)
 
@@ -62,8 +58,6 @@ class RnnDirection(SettingCause):
                     "with the weights of the two directions exchanged",
                     culprit.replaced(part, node, operation.with_parameters(**turned)),
                     side=part.side,
-                    only_proven=True,
-                    needed=0.95,
                 )
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
@@ -79,7 +73,6 @@ class GruResetAfter(SettingCause):
     """The reset gate acts before or after the matrix product."""
 
     id: ClassVar[str] = "gru-reset-after"
-    prior: ClassVar[float] = 0.96
     kinds: ClassVar[tuple[str, ...]] = ("recurrent",)
     names: ClassVar[tuple[str, ...]] = ("after",)
 
@@ -97,7 +90,6 @@ class EmbeddingOffset(Cause):
     """Rows looked up one too early or too late: a padding row added or dropped."""
 
     id: ClassVar[str] = "embedding-offset"
-    prior: ClassVar[float] = 0.95
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Indices moved by one or two."""
@@ -112,6 +104,4 @@ class EmbeddingOffset(Cause):
                     "with the rows that the reference looks up",
                     culprit.replaced(part, node, operation.with_data(operation.data[0] + offset)),
                     side=part.side,
-                    only_proven=True,
-                    needed=0.8,
                 )

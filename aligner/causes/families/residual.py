@@ -23,7 +23,6 @@ class ResidualMissing(Cause):
     """A sum of which one part never arrives, or arrives twice."""
 
     id: ClassVar[str] = "residual-missing"
-    prior: ClassVar[float] = 0.93
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Each part of a sum alone, or in the other's place."""
@@ -48,8 +47,6 @@ class ResidualMissing(Cause):
                         "with both operands",
                         culprit.replaced(part, node, operation.with_data(*data)),
                         side=part.side,
-                        only_proven=True,
-                        needed=0.98,
                     )
         yield from self._constant_instead(culprit)
         yield from self._gone(culprit, survey)
@@ -74,8 +71,6 @@ class ResidualMissing(Cause):
                     "connect the skip connection, with the activation after the sum",
                     "with that operand in the place of the sum",
                     culprit.swapped(part, end, array),
-                    only_proven=True,
-                    needed=0.98,
                 )
 
     def _constant_instead(self, culprit: Culprit) -> Iterator[Claim]:
@@ -100,8 +95,6 @@ class ResidualMissing(Cause):
                     "with the reference's operand in the vector's place",
                     culprit.replaced(culprit.candidate, node, operation.with_data(*data)),
                     side=1,
-                    only_proven=True,
-                    needed=0.98,
                 )
 
 

@@ -14,15 +14,12 @@ from aligner.regions.region_side import RegionSide
 
 _MOST = 32
 """Places that are tried along one axis, the nearest first."""
-_A_PART = 0.9
-"""Weight where the slice is off by its own length: one of several parts then, taken in another order."""
 
 
 class SliceBounds(Cause):
     """A slice begins or ends at another place."""
 
     id: ClassVar[str] = "slice-bounds"
-    prior: ClassVar[float] = 0.96
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other place of each slice along each of its axes, and other lengths where the shapes do not fit."""
@@ -56,9 +53,7 @@ class SliceBounds(Cause):
             f"with {theirs} instead of {mine}",
             culprit.replaced(part, node, operation.with_settings(places=tuple(places))),
             side=part.side,
-            weight=_A_PART if whole > 1 and (other[0] - own[0]) % whole == 0 else 1.0,
-            only_proven=True,
-            needed=0.98,
+            vague=whole > 1 and (other[0] - own[0]) % whole == 0,  # one of several parts, taken in another order
             node=node.name if part.side == 1 else None,
         )
 

@@ -20,8 +20,8 @@ class PaddingAsymmetric(SettingCause):
     """TensorFlow's SAME puts the odd row at the end, PyTorch pads both ends alike."""
 
     id: ClassVar[str] = "padding-asymmetric"
-    prior: ClassVar[float] = 0.9
-    kinds: ClassVar[tuple[str, ...]] = (*ordered(STRIDED), "pad")
+    kinds: ClassVar[tuple[str, ...]] = (*ordered(STRIDED - {"conv_transpose"}), "pad")
+    follows: ClassVar[bool] = True
     names: ClassVar[tuple[str, ...]] = ("pads",)
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -51,7 +51,6 @@ class PaddingMode(SettingCause):
     """The border is made of other numbers: zeros, a reflection, a copy of the edge."""
 
     id: ClassVar[str] = "padding-mode"
-    prior: ClassVar[float] = 0.7
     kinds: ClassVar[tuple[str, ...]] = ("pad", "conv", "max_pool")
     names: ClassVar[tuple[str, ...]] = ("mode", "value")
 
@@ -73,7 +72,6 @@ class PoolCountIncludePad(SettingCause):
     """An average over the border divides by the window's size, or by what is inside; or by a number of its own."""
 
     id: ClassVar[str] = "pool-count-include-pad"
-    prior: ClassVar[float] = 0.9
     kinds: ClassVar[tuple[str, ...]] = ("avg_pool",)
     names: ClassVar[tuple[str, ...]] = ("include_pad", "divisor")
 
@@ -88,7 +86,6 @@ class PoolCeilMode(SettingCause):
     """The last window may hang over the edge."""
 
     id: ClassVar[str] = "pool-ceil-mode"
-    prior: ClassVar[float] = 0.91
     kinds: ClassVar[tuple[str, ...]] = ("avg_pool", "max_pool")
     names: ClassVar[tuple[str, ...]] = ("ceil",)
 
@@ -104,7 +101,6 @@ class ConvolutionSettings(SettingCause):
     """Stride, dilation, groups or kernel size are not the reference's."""
 
     id: ClassVar[str] = "conv-stride-dilation-groups"
-    prior: ClassVar[float] = 0.93
     kinds: ClassVar[tuple[str, ...]] = ordered(STRIDED)
     names: ClassVar[tuple[str, ...]] = ("strides", "dilations", "groups", "kernel")
 
@@ -113,7 +109,6 @@ class TransposedOutputPadding(SettingCause):
     """A transposed convolution of the right size that starts at another place."""
 
     id: ClassVar[str] = "transposed-conv-output-padding"
-    prior: ClassVar[float] = 0.92
     kinds: ClassVar[tuple[str, ...]] = ("conv_transpose",)
     names: ClassVar[tuple[str, ...]] = ("output_padding", "pads")
 
@@ -131,9 +126,9 @@ class ResizeCoordinateMode(SettingCause):
     """Which source place a target pixel looks at: half pixels, aligned corners, the given scale or the sizes' ratio."""
 
     id: ClassVar[str] = "resize-coordinate-mode"
-    prior: ClassVar[float] = 0.9
     kinds: ClassVar[tuple[str, ...]] = ("resize",)
     names: ClassVar[tuple[str, ...]] = ("coordinates", "mode", "cubic_a", "antialias")
+    follows: ClassVar[bool] = True
 
     def relevant(self, operation: Operation, name: str) -> bool:
         """The cubic coefficient means something to a cubic only."""
@@ -162,7 +157,6 @@ class ResizeNearestRounding(SettingCause):
     """Which of two neighbours a place between them means."""
 
     id: ClassVar[str] = "resize-nearest-rounding"
-    prior: ClassVar[float] = 0.91
     kinds: ClassVar[tuple[str, ...]] = ("resize",)
     names: ClassVar[tuple[str, ...]] = ("rounding",)
 
@@ -184,7 +178,6 @@ class DepthToSpaceOrder(SettingCause):
     """Channels become pixels depth first or column first."""
 
     id: ClassVar[str] = "depth-to-space-order"
-    prior: ClassVar[float] = 0.93
     kinds: ClassVar[tuple[str, ...]] = ("depth_to_space",)
     names: ClassVar[tuple[str, ...]] = ("order", "block")
 

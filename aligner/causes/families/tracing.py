@@ -26,7 +26,6 @@ class TraceBakedConstant(Cause):
     """What the reference computes from its input stands as a number in the candidate: frozen when it was traced."""
 
     id: ClassVar[str] = "trace-baked-constant"
-    prior: ClassVar[float] = 0.95
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The candidate's constant where the reference computes: an operand, or all that comes before."""
@@ -56,6 +55,7 @@ class TraceBakedConstant(Cause):
                     "with the computed value instead of the constant",
                     culprit.replaced(culprit.reference, node, operation.with_data(*data)),
                     side=0,
+                    written=True,
                     only_proven=True,
                     node=partner[0].name,
                 )
@@ -81,8 +81,8 @@ class TraceBakedConstant(Cause):
                         "keep the computation in the graph: nothing of it may go through numpy or .item() when traced",
                         "with the computed tensor instead of the constant",
                         culprit.swapped(culprit.reference, name, moved),
+                        written=True,
                         only_proven=True,
-                        needed=0.98,
                     )
 
 
@@ -105,7 +105,6 @@ class InplaceWriteLost(Cause):
     """A write through a view never happened: part of the tensor still holds what it held before."""
 
     id: ClassVar[str] = "inplace-write-lost"
-    prior: ClassVar[float] = 0.92
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The candidate's output equals what the reference wrote to, before it did."""
@@ -129,8 +128,6 @@ class InplaceWriteLost(Cause):
                     "write x = torch.where(…) or x = torch.cat(…) instead of assigning through a view",
                     "with the write in place",
                     self._unwritten(culprit, node, before),
-                    only_proven=True,
-                    needed=0.98,
                 )
 
     def _unwritten(self, culprit: Culprit, node: Node, before: Array) -> Any:
@@ -165,7 +162,6 @@ class TraceBakedBranch(Cause):
     """The candidate took the other arm of an if when it was traced, and takes it ever since."""
 
     id: ClassVar[str] = "trace-baked-branch"
-    prior: ClassVar[float] = 0.6
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The same place in the model, from the same input, by other operations that both do what they say."""
@@ -186,7 +182,6 @@ class TraceBakedShape(Cause):
     """A size of the trace input stands in the graph as a number."""
 
     id: ClassVar[str] = "trace-baked-shape"
-    prior: ClassVar[float] = 0.7
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Shapes that do not fit, where the candidate reshapes, slices or expands to constant sizes."""

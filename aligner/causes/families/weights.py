@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.causes.constant_operands import normalises
 from aligner.causes.context import Survey
 from aligner.causes.weight_cause import (
-    VAGUE,
     WeightCause,
     allowance,
     arrays_of,
@@ -40,7 +39,6 @@ class WeightsTransposed(WeightCause):
     """Inputs and outputs of a square matrix or kernel exchanged."""
 
     id: ClassVar[str] = "weights-transposed"
-    prior: ClassVar[float] = 0.93
     advice: ClassVar[str] = "store the weight in the axis order the operation expects"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
@@ -53,8 +51,11 @@ class WeightsPermuted(WeightCause):
     """The same numbers in another order: flipped kernels, shuffled channels or groups, swapped height and width."""
 
     id: ClassVar[str] = "weights-permuted"
-    prior: ClassVar[float] = 0.9
     advice: ClassVar[str] = "store the weight in the order the operation expects"
+
+    def vague(self, pair: LayerPair) -> bool:
+        """That numbers stand elsewhere does not say why: gates, directions or channels in another order do."""
+        return True
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
         """The kernel is the reference's, moved in any other way."""
@@ -82,7 +83,6 @@ class WeightsReducedPrecision(WeightCause):
     """Stored in float16 or bfloat16 and read back."""
 
     id: ClassVar[str] = "weights-reduced-precision"
-    prior: ClassVar[float] = 0.9
     advice: ClassVar[str] = "keep this weight in float32, or accept the loss with a looser tolerance"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
@@ -95,7 +95,6 @@ class WeightsQuantized(WeightCause):
     """Stored in eight bits or fewer."""
 
     id: ClassVar[str] = "weights-quantized"
-    prior: ClassVar[float] = 0.85
     advice: ClassVar[str] = (
         "quantise per channel, leave this layer in float, or accept the loss with a looser tolerance"
     )
@@ -109,7 +108,6 @@ class WeightsBatchNormFold(WeightCause):
     """A batch normalisation folded along the wrong axis, twice, or not at all."""
 
     id: ClassVar[str] = "weights-bn-fold"
-    prior: ClassVar[float] = 0.94
     advice: ClassVar[str] = (
         "fold once, along the output channels: scale = γ / √(variance + ε), kernel · scale, (bias − mean) · scale + β"
     )
@@ -121,21 +119,20 @@ class WeightsBatchNormFold(WeightCause):
             return None  # a factor of the model's own, whose numbers say nothing about a normalisation
         return misfolded(pair, role)
 
-    def weight(self, pair: LayerPair) -> float:
+    def vague(self, pair: LayerPair) -> bool:
         """A folding that is right and was given wrong numbers is the normalisation's fault."""
-        return 1.0 if any(folded_wrongly(pair, role) for role in differing(pair)) else VAGUE
+        return not any(folded_wrongly(pair, role) for role in differing(pair))
 
 
 class WeightsBiasMissing(WeightCause):
     """The bias dropped, doubled or negated; the kernel is right."""
 
     id: ClassVar[str] = "weights-bias-missing"
-    prior: ClassVar[float] = 0.94
     advice: ClassVar[str] = "carry the bias over, once"
 
-    def weight(self, pair: LayerPair) -> float:
+    def vague(self, pair: LayerPair) -> bool:
         """The shift of a normalisation belongs to what it normalises with."""
-        return VAGUE if pair.candidate.operation.kind == "norm" else 1.0
+        return pair.candidate.operation.kind == "norm"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
         """Zeros, nothing, or a multiple of the reference's."""
@@ -168,7 +165,6 @@ class WeightsSharedEdited(WeightCause):
     """A weight that two layers share was changed for one of its uses, or once for each."""
 
     id: ClassVar[str] = "weights-shared-edited"
-    prior: ClassVar[float] = 0.92
     advice: ClassVar[str] = "copy a shared weight before editing it for one of its uses (folding, transposing)"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
@@ -196,7 +192,6 @@ class WeightsChanged(WeightCause):
     """Other numbers, with no simpler word for how."""
 
     id: ClassVar[str] = "weights-changed"
-    prior: ClassVar[float] = 0.6
     general: ClassVar[bool] = True
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:

@@ -51,12 +51,11 @@ class NoisyTensors(WholeCause):
             nodes = [g.nodes[i] for g, region in zip(survey.graphs, regions, strict=True) for i in region.nodes]
             drawn = next((node for node in reversed(nodes) if node.kind in DRAWS), None)
             name = survey.graphs[1].values[item.pair.candidate].name
-            yield Finding(
+            yield Finding.of(
                 self.id,
                 drawn.name if drawn else name,
-                0.9,
+                "proven",
                 f"{name} is computed from random numbers" + (f" that {drawn.name} ({drawn.op}) draws" if drawn else ""),
-                None,
                 "feed the noise as an input, or store it as a constant, on both sides",
             )
             return
@@ -72,5 +71,5 @@ class UnsteadyNodes(WholeCause):
         regions = [(m.pair.reference_region, m.pair.candidate_region) for m in survey.guilty]
         for side, node in unsteady(survey):
             if not any(node.index in pair[side].nodes for pair in regions):
-                yield Finding(self.id, node.name, 0.8, unsteady_words(side, node), None, STEADY)
+                yield Finding.of(self.id, node.name, "proven", unsteady_words(side, node), STEADY)
                 return

@@ -22,13 +22,12 @@ class OutputOrder(WholeCause):
         places = [left.index(partner[value]) for value in right if partner.get(value) in left]
         if len(places) > 1 and places != sorted(places):
             names = [survey.graphs[1].values[value].name for value in right]
-            yield Finding(
+            yield Finding.of(
                 self.id,
                 names[0],
-                0.9,
+                "proven",
                 f"the candidate's outputs {', '.join(names)} are the reference's outputs number "
                 f"{', '.join(str(place + 1) for place in places)}; converters sort outputs by name",
-                None,
                 "bind outputs by name, not by position",
             )
 
@@ -51,13 +50,12 @@ class OutputExtra(WholeCause):
         seen = [value for value in survey.graphs[side].outputs if value in known]
         names = [survey.graphs[side].values[v].name for v in extra or seen[-1:]]
         owner = ("reference", "candidate")[side]
-        yield Finding(
+        yield Finding.of(
             self.id,
             names[0] if names else "",
-            0.9,
+            "proven",
             f"the {owner} has {counts[side]} outputs, the other side {counts[1 - side]}: "
             f"{', '.join(names[:5]) or 'one'} {'has' if len(names) < 2 else 'have'} no counterpart",
-            None,
             "leave training outputs out of the export, and bind outputs by name",
         )
 

@@ -23,11 +23,10 @@ class CaptureArtefact(WholeCause):
                 continue  # it disagrees with itself, watched or not
             if rest.startswith("observing changes output") and role in {"reference", "candidate"}:
                 outputs = survey.graphs[1 if role == "candidate" else 0].outputs
-                yield Finding(
+                yield Finding.of(
                     self.id,
                     outputs[0] if outputs else role,
-                    0.6,
+                    "proven",
                     note,
-                    None,
                     "compare with --ort-optimization none, and look whether the untouched model is wrong at all",
                 )
