@@ -9,7 +9,7 @@ from pathlib import Path
 import command
 import numpy as np
 import pytest
-from marks import requires_image, requires_torch
+from marks import requires_image, requires_onnx, requires_torch
 
 HOSTILE = Path(__file__).parent / "data" / "hostile"
 
@@ -175,3 +175,98 @@ def test_a_picture_of_too_many_pixels(tmp_path):
     Image.new("1", (13_000, 13_000)).save(tmp_path / "bomb.png")
     with pytest.raises(InputError, match="too large"):
         read_file(tmp_path / "bomb.png")
+
+
+# ------------------------------------------------------------------------------------------------------------- ONNX
+
+
+@requires_onnx
+@pytest.mark.parametrize(
+    ("file", "says"),
+    [
+        ("onnx_opset_huge.onnx", "version"),
+        ("onnx_attr_undefined.onnx", "is empty"),
+        ("onnx_attr_reshape.onnx", "cannot reshape"),
+        ("onnx_weight_list.onnx", "holds no tensor"),
+        ("onnx_output_empty_name.onnx", "has no name"),
+        ("fnbomb.onnx", "unfold to more than"),
+    ],
+)
+def test_models_that_contradict_themselves(align, file, says):
+    align.refused("inspect", file, says=(says,))
+    align.refused("capture", file, "-o", "o.npz", says=(says,))
+    align.refused("match", file, file, says=(says,))
+
+
+@requires_onnx
+@pytest.mark.parametrize(
+    "file",
+    [
+        "onnx_weight_data_type.onnx",
+        "onnx_scale_string.onnx",
+        "onnx_node_no_input.onnx",
+        "onnx_input_empty_name.onnx",
+        "onnx_draw_too_big.onnx",
+        "onnx_negative_picture.onnx",
+        "ext_overflow2.onnx",
+    ],
+)
+def test_models_that_only_a_runtime_refuses(align, file):
+    for words in (("inspect", file), ("capture", file, "-o", "o.npz"), ("match", file, file), ("compare", file, file)):
+        outcome = align(*words)
+        assert "bug in aligner" not in outcome.err, outcome
+        assert "Traceback" not in outcome.err, outcome
+
+
+@requires_onnx
+@pytest.mark.parametrize("file", ["ext_cwd_function.onnx", "ext_cwd_sparse.onnx"])
+def test_external_data_is_that_beside_the_model(align, tmp_path, monkeypatch, file):
+    canary, own = np.full(1600, 7, np.float32), np.full(1600, 3, np.float32)
+    folder = tmp_path / "models"
+    folder.mkdir()
+    shutil.copy(HOSTILE / file, folder)
+    (tmp_path / "incwd.bin").write_bytes(canary.tobytes())
+    align.refused("capture", folder / file, "-o", "o.npz", says=("is missing",))
+    align.refused("inspect", folder / file, says=("is missing",))
+    (folder / "incwd.bin").write_bytes(own.tobytes())
+    outcome = align("capture", folder / file, "-o", "o.npz")
+    assert outcome.code == 0, outcome
+    with np.load("o.npz") as recorded:
+        numbers = np.concatenate([recorded[name].ravel() for name in recorded.files if recorded[name].dtype == "f4"])
+    if "function" in file:
+        assert 3 in numbers
+        assert 7 not in numbers
+
+
+@requires_onnx
+@pytest.mark.parametrize("where", ["function", "sparse", "branch", "attribute"])
+@pytest.mark.parametrize("location", ["../w.bin", "/etc/passwd", "a/../../w.bin", "C:\\w.bin"])
+def test_every_tensor_of_a_model_is_kept_inside_its_folder(tmp_path, where, location):
+    import onnx
+    from onnx import TensorProto, helper
+
+    from aligner.adapters.onnx_adapter.file import wrap_onnx
+    from aligner.errors import UntrustedFileError
+
+    tensor = TensorProto(name="w", data_type=1, dims=[2], data_location=TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value=location)
+    constant = helper.make_node("Constant", [], ["c"])
+    attribute = constant.attribute.add(name="value", type=onnx.AttributeProto.TENSOR)
+    model = helper.make_model(helper.make_graph([], "g", [], [helper.make_tensor_value_info("c", 1, [2])]))
+    if where == "sparse":
+        attribute.type, attribute.name = onnx.AttributeProto.SPARSE_TENSOR, "sparse_value"
+        attribute.sparse_tensor.values.CopyFrom(tensor)
+    else:
+        attribute.t.CopyFrom(tensor)
+    if where == "function":
+        function = helper.make_function("my", "F", [], ["c"], [constant], [helper.make_opsetid("", 17)])
+        model.functions.append(function)
+        model.graph.node.append(helper.make_node("F", [], ["c"], domain="my"))
+    elif where == "branch":
+        branch = helper.make_graph([constant], "b", [], [helper.make_tensor_value_info("c", 1, [2])])
+        model.graph.input.append(helper.make_tensor_value_info("x", 9, []))
+        model.graph.node.append(helper.make_node("If", ["x"], ["c"], then_branch=branch, else_branch=branch))
+    else:
+        model.graph.node.append(constant)
+    with pytest.raises(UntrustedFileError):
+        wrap_onnx(model, tmp_path / "m.onnx")

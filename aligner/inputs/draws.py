@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 _SIDE = 224
 _STEPS = 16
 _TOKENS = 10
+_MOST_ELEMENTS = int(np.iinfo(np.intp).max) // 16
+"""Elements of the widest dtype that can have an address."""
 _WORDS = {"zeros": "zeros", "ones": "ones", "range": "0, 1, 2 …", "state": "zeros"}
 
 
@@ -52,7 +55,7 @@ def random_feed(
         if drawn is not None:
             return drawn
     sizes = tuple(size if size is not None else 1 if state or axis == 0 else _STEPS for axis, size in enumerate(shape))
-    _refuse_empty(slot, sizes)
+    _check_sizes(slot, sizes)
     values = _draw(slot, sizes, preprocessing, rng)
     if values is None:
         return None
@@ -76,7 +79,7 @@ def derived_feed(slot: Slot, fed: Sequence[Fed]) -> tuple[tuple[Fed, ...], str] 
         sizes = _like_tokens(merged[1] if merged else None, fed)
     if sizes is None or (len(slot.ends) == 2 and not compatible(slot.ends[0], slot.ends[1])):
         return None
-    _refuse_empty(slot, sizes)
+    _check_sizes(slot, sizes)
     declared = next(filter(None, (fed_dtype(end.spec, None, sole=False) for end in slot.ends)), None)
     array = np.zeros(sizes, declared or (np.float32 if kind == "state" else np.int64))
     if kind == "ones":
@@ -88,12 +91,18 @@ def derived_feed(slot: Slot, fed: Sequence[Fed]) -> tuple[tuple[Fed, ...], str] 
     return feed_array(array, slot, "derived data", layout=merged[0].layout if merged else None), _WORDS[kind]
 
 
-def _refuse_empty(slot: Slot, sizes: tuple[int, ...]) -> None:
+def _check_sizes(slot: Slot, sizes: tuple[int, ...]) -> None:
     if 0 in sizes:
         raise InputError(
             f"input {slot.name} holds nothing: one of its axes has size zero",
             found=", ".join(end.text for end in slot.ends),
             hint="export the model with sizes of at least one, or with open sizes",
+        )
+    if math.prod(sizes) > _MOST_ELEMENTS or min(sizes, default=1) < 0:
+        raise InputError(
+            f"input {slot.name} is declared with sizes that no memory holds",
+            found=", ".join(end.text for end in slot.ends),
+            hint="check the export, or give an input of the size that is meant",
         )
 
 
@@ -119,6 +128,7 @@ def _random_picture(
         return None  # a range that is not one of pictures: features of another kind
     canvas = canvas_of(frames, preprocessing)
     size = (canvas.batch, canvas.height or _SIDE, canvas.width or _SIDE, canvas.channels)
+    _check_sizes(slot, size)
     pixels: Array = rng.uniform(0.0, 255.0, size)
     if any(takes_pixels(frame, preprocessing) for frame in frames):
         pixels = rng.integers(0, 256, size)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.border import reading
 from aligner.adapters.onnx_adapter.branches import Inlined, inline_taken_branches, is_branching
 from aligner.adapters.onnx_adapter.encoded import encoded_values
 from aligner.adapters.onnx_adapter.engine import Engine, check_operators, make_engine
@@ -18,7 +19,7 @@ from aligner.adapters.onnx_adapter.execution import Execution, captured
 from aligner.adapters.onnx_adapter.feeds import check_feeds, digest, input_specs, shapes_of
 from aligner.adapters.onnx_adapter.file import OnnxFile, looks_like_onnx, read_onnx, wrap_onnx
 from aligner.adapters.onnx_adapter.graph import build_graph
-from aligner.adapters.onnx_adapter.program import Program, index_program, make_piece
+from aligner.adapters.onnx_adapter.program import Piece, Program, index_program, make_piece
 from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import infer_types, value_type
 from aligner.errors import AlignerError, InputError, listing
@@ -83,6 +84,7 @@ class OnnxSession(Session):
         self._prepared: tuple[object, _Prepared] | None = None
         self._preparing, self._starting = threading.Lock(), threading.Lock()
         self._started: Any = None
+        self._alive: tuple[Any, ...] = ()
         self._closed = False
         self._inputs = index_program(file, file.skeleton, {}).inputs
 
@@ -115,7 +117,18 @@ class OnnxSession(Session):
                 self._started = self._whole()
 
     def _whole(self) -> Any:
-        return self._engine.session(self._file.path or self._file.original)
+        if not self._file.taken_in:
+            return self._engine.session(self._file.path or self._file.original)
+        piece = self._all(self._file.skeleton, [output.name for output in self._file.skeleton.graph.output])
+        self._alive = piece.keep_alive
+        return self._engine.session(piece.model, piece.stubs)
+
+    def _all(self, model: Any, outputs: list[str]) -> Piece:
+        """The whole model in one piece."""
+        program = index_program(self._file, model, {})
+        piece = make_piece(program, range(len(program.nodes)), outputs, {}, {})
+        piece.model.graph.input.extend(program.inputs.values())
+        return piece
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         fed = check_feeds(self._inputs, feeds)
@@ -156,6 +169,10 @@ class OnnxSession(Session):
 
     def _prepare_anew(self, feeds: Feeds | None, *, branching: bool) -> _Prepared:
         """Inline branches and infer shapes."""
+        with reading(str(self._file)):
+            return self._prepared_for(feeds, branching=branching)
+
+    def _prepared_for(self, feeds: Feeds | None, *, branching: bool) -> _Prepared:
         model = self._file.skeleton
         inlined = Inlined(model)
         if feeds is not None and branching:
@@ -179,9 +196,7 @@ class OnnxSession(Session):
 
     def _ask(self, model: Any, names: list[str]) -> dict[str, tuple[str, list[Any]]]:
         """onnxruntime's types of values that ONNX's own inference does not know."""
-        program = index_program(self._file, model, {})
-        piece = make_piece(program, range(len(program.nodes)), names, {}, {})
-        piece.model.graph.input.extend(program.inputs.values())
+        piece = self._all(model, names)
         try:
             session = self._engine.session(piece.model, piece.stubs, level="none")
         except AlignerError:

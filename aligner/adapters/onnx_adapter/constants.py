@@ -30,7 +30,7 @@ def weights_of(graph: Any, file: OnnxFile) -> Iterator[tuple[str, Weight]]:
         stored = file.tensors.get(tensor.name, tensor) if tensor.data_location else tensor
         yield tensor.name, _weight(tensor.name, stored, file)
     for node in graph.node:
-        if is_constant(node) and node.output:
+        if is_constant(node) and any(node.output[:1]):
             tensor = constant_tensor(node)
             if tensor is not None:
                 yield node.output[0], _weight(node.output[0], tensor, file)

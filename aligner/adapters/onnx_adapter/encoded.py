@@ -19,7 +19,7 @@ def encoded_values(nodes: Iterable[Any]) -> frozenset[str]:
     blocked: set[str] = set()
     integers: set[str] = set()
     for node in nodes:
-        if node.op_type in _SCALED_AS_IT_RUNS or (node.op_type in _PASSING and node.input[0] in integers):
+        if node.op_type in _SCALED_AS_IT_RUNS or (node.op_type in _PASSING and integers.intersection(node.input[:1])):
             integers.update(node.output[:1])
         if node.domain == _BLOCKED and node.op_type == "ReorderOutput":
             continue

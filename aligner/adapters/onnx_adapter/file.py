@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from aligner.adapters.onnx_adapter.dtypes import STRING, from_bits, is_shareable, numpy_dtype, storage_dtype
 from aligner.adapters.onnx_adapter.embedded import OwnFile, read_without_weights
 from aligner.adapters.onnx_adapter.external import REEXPORT, place_of, place_within
-from aligner.adapters.onnx_adapter.names import subgraphs
 from aligner.adapters.onnx_adapter.order import sort_nodes
+from aligner.adapters.onnx_adapter.structure import check_structure, every_tensor, inner_tensors
 from aligner.adapters.onnx_adapter.text import has_broken_text
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
 
@@ -41,6 +41,8 @@ class OnnxFile:
     path: Path | None
     own: OwnFile | None = None
     """The file itself, where large weights were left in it."""
+    taken_in: bool = False
+    """Whether external data was read into ``original``, so that the file must not be opened by its path."""
 
     def __str__(self) -> str:
         return str(self.path) if self.path is not None else "the ModelProto"
@@ -154,12 +156,17 @@ def wrap_onnx(model: Any, path: Path | None, own: OwnFile | None = None) -> Onnx
         raise ModelFormatError(
             f"{path or 'the ModelProto'} is damaged", found="a name in it is not UTF-8 text", hint=REEXPORT
         )
-    for tensor in _every_tensor(model.graph):
+    check_structure(model, str(path or "the ModelProto"))
+    for tensor in every_tensor(model):
         _check_tensor(tensor, path, own)
+    for tensor in inner_tensors(model):
+        if tensor.data_location != _EXTERNAL and _element_count(tensor) <= _SMALL:
+            _inline(tensor)
+    taken_in = path is not None and _take_in(model, path)
     skeleton, tensors = _split(model)
     skeleton = _without_functions(skeleton)
     sort_nodes(skeleton.graph)
-    return OnnxFile(skeleton, tensors, model, path, own)
+    return OnnxFile(skeleton, tensors, model, path, own, taken_in)
 
 
 def _split(model: Any) -> tuple[Any, dict[str, Any]]:
@@ -218,17 +225,17 @@ def _element_count(tensor: Any) -> int:
     return count
 
 
-def _every_tensor(graph: Any) -> Iterator[Any]:
-    yield from graph.initializer
-    for sparse in graph.sparse_initializer:
-        yield from (sparse.values, sparse.indices)
-    for node in graph.node:
-        for attribute in node.attribute:
-            if attribute.HasField("t"):
-                yield attribute.t
-            yield from attribute.tensors
-        for _, inner in subgraphs(node):
-            yield from _every_tensor(inner)
+def _take_in(model: Any, path: Path) -> bool:
+    """Read external data of all but the graph's own initializers; onnxruntime would look in the working directory."""
+    found = [tensor for tensor in inner_tensors(model) if tensor.data_location == _EXTERNAL]
+    for tensor in found:
+        place, offset, length = place_of(tensor, path)
+        with place.open("rb") as file:
+            file.seek(offset)
+            tensor.raw_data = file.read(length)
+        tensor.ClearField("external_data")
+        tensor.ClearField("data_location")
+    return bool(found)
 
 
 def _check_tensor(tensor: Any, model: Path | None, own: OwnFile | None) -> None:
@@ -236,6 +243,8 @@ def _check_tensor(tensor: Any, model: Path | None, own: OwnFile | None) -> None:
         raise ModelFormatError(
             f"tensor {tensor.name!r} has a negative size", found=f"{list(tensor.dims)}", hint=REEXPORT
         )
+    if tensor.data_type == 0:
+        raise ModelFormatError(f"tensor {tensor.name!r} has no type", found="UNDEFINED", hint=REEXPORT)
     if tensor.data_location == _EXTERNAL and (own is None or place_within(tensor) is None):
         place_of(tensor, model)
 

@@ -54,7 +54,9 @@ def index_program(file: OnnxFile, model: Any, types: Mapping[str, ValueType]) ->
         producer={name: position for position, names in enumerate(writes) for name in names},
         initializers=initializers,
         sparse=sparse,
-        constants={node.output[0]: position for position, node in enumerate(nodes) if is_constant(node)},
+        constants={
+            node.output[0]: position for position, node in enumerate(nodes) if is_constant(node) and node.output
+        },
         inputs={
             value.name: value for value in graph.input if value.name not in initializers and value.name not in sparse
         },

@@ -47,7 +47,12 @@ def _around(node: Any, constant: Callable[[str], Array | None]) -> Iterator[tupl
         scale = constant(node.input[scale_at])
         has_zero = len(node.input) > zero_at and bool(node.input[zero_at])
         zero = constant(node.input[zero_at]) if has_zero else None
-        if scale is None or scale.ndim > 1 or (has_zero and zero is None):
+        if (
+            scale is None
+            or scale.dtype.kind not in "fiu"
+            or scale.ndim > 1
+            or (has_zero and (zero is None or zero.dtype.kind not in "fiu"))
+        ):
             continue
         points = tuple(int(item) for item in zero.ravel()) if zero is not None else (0,) * scale.size
         axis = _axis(node) if scale.ndim == 1 and scale.size > 1 else None

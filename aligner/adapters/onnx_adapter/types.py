@@ -38,15 +38,19 @@ class ValueType:
 
 
 def value_type(proto: Any) -> ValueType:
-    """Read a TypeProto; an unset dimension and a symbolic one are both None."""
+    """Read a TypeProto; an unset dimension, a symbolic and a negative one are all None."""
     kind = proto.WhichOneof("value")
     if kind != "tensor_type":
         return ValueType(tensor=kind is None)
     tensor = proto.tensor_type
     shape: Shape | None = None
     if tensor.HasField("shape"):
-        shape = tuple(dim.dim_value if dim.HasField("dim_value") else None for dim in tensor.shape.dim)
+        shape = tuple(_size(dim) for dim in tensor.shape.dim)
     return ValueType(tensor.elem_type, shape)
+
+
+def _size(dim: Any) -> int | None:
+    return dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else None
 
 
 def infer_types(

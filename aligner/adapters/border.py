@@ -1,0 +1,29 @@
+"""Where exceptions that a damaged model provokes become ours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from aligner.errors import AlignerError, ModelFormatError
+
+_OF_CONTENT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
+
+
+@contextmanager
+def reading(title: str) -> Iterator[None]:
+    """Raise ModelFormatError for what goes wrong while a file's content is made into records.
+
+    Formats allow more contradictions than anybody lists: those that are foreseen are told by name before.
+    """
+    try:
+        yield
+    except AlignerError:
+        raise
+    except _OF_CONTENT as error:
+        text = (str(error).splitlines() or [""])[0][:200]
+        raise ModelFormatError(
+            f"{title} contradicts itself",
+            found=f"{type(error).__name__}{': ' if text else ''}{text}",
+            hint="check it with its framework's own tools; where these find no fault, report this message",
+        ) from error
