@@ -222,7 +222,7 @@ def test_unknown_magic(plugins, tmp_path):
         registry.find_adapter(tmp_path / "a.dat")
     _, found, hint = three_parts(caught.value)
     assert found == "first bytes 01 02 68 65 6c 6c 6f (b'\\x01\\x02hello')"
-    assert hint == "what can be read: text: *.text"
+    assert hint.startswith("what can be read: text: *.text. If it holds tensors of a run: write ")
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,10 @@ class OpenOptions:
     provider: str | None = None
     ort_optimization: str | None = None
     device: str = "cpu"
+    dump_of: object | None = None
+    """The model that the target is a dump of: it gives graph, shapes and true names."""
+    dump_layout: str | None = None
+    """How a dump lays out what has channels: "nchw" or "nhwc"; None: as its shapes or its model say."""
     memory_limit: int | None = None
     """Bytes that captured intermediates may occupy at once inside a session; None: no limit set."""
 

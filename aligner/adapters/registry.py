@@ -112,6 +112,12 @@ def _find(target: Target) -> Adapter:
     raise unreadable(target, [(adapter.name, adapter.reads) for adapter in adapters()])
 
 
+def _reader_of_dumps(target: Target) -> Adapter:
+    """The adapter of recordings, whatever else the content could be taken for."""
+    check_target(target)
+    return next(adapter for adapter in adapters() if adapter.name == "recording")
+
+
 def _claims(adapter: Adapter, value: object) -> bool:
     try:
         return adapter.claims(value)
@@ -127,7 +133,7 @@ def open_model(target: object, options: OpenOptions) -> Session:
     Raises what find_adapter raises, MissingFrameworkError, or a ModelError of the adapter.
     """
     parsed = parse_target(target)
-    adapter = _find(parsed)
+    adapter = _find(parsed) if options.dump_of is None else _reader_of_dumps(parsed)
     missing = _missing(adapter.modules)
     if missing:
         raise MissingFrameworkError(

@@ -21,6 +21,12 @@ from aligner.errors import (
 _FACTORY = re.compile(r"(?P<place>.+):(?P<name>[A-Za-z_][\w.]*)")
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
+WHAT_TO_WRITE = (
+    "write a folder of .npy files, one .npz or one .safetensors, each tensor under the model's own name for it; "
+    "or raw float32 files named after the tensors, and --dump-of MODEL for their shapes"
+)
+"""What to do about a dump in a format that nobody knows."""
+
 _MODEL_SUFFIXES = frozenset((".pt", ".pth", ".onnx", ".tflite", ".npz", ".safetensors", ".pt2", ".bin", ".jit", ".ts"))
 
 _FOREIGN = {
@@ -125,7 +131,9 @@ def unreadable(target: Target, readers: Iterable[tuple[str, str]]) -> AlignerErr
             hint=f"{path}:my_function, for a function that takes nothing and returns an nn.Module",
         )
     return ModelFormatError(
-        f"{path} is no model that an adapter recognises", found=f"first bytes {_looks(path, head)}", hint=hint
+        f"{path} is no model that an adapter recognises",
+        found=f"first bytes {_looks(path, head)}",
+        hint=f"{hint}. If it holds tensors of a run: {WHAT_TO_WRITE}",
     )
 
 

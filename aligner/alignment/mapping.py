@@ -27,6 +27,11 @@ def read_mapping(path: Path) -> Mapping:
     return _from_yaml(path, text) if path.suffix.lower() in {".yaml", ".yml"} else _from_csv(path, text)
 
 
+def mapping_pairs(mapping: Mapping | Path | str | None) -> Mapping:
+    """The user's pairs, read where they are in a file."""
+    return read_mapping(Path(mapping)) if isinstance(mapping, str | Path) else mapping or ()
+
+
 def _from_csv(path: Path, text: str) -> Mapping:
     pairs = []
     for number, row in enumerate(csv.reader(text.splitlines()), start=1):

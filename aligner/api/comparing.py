@@ -12,8 +12,9 @@ from typing import Any
 from aligner.adapters.base import OpenOptions
 from aligner.alignment.engine import align
 from aligner.alignment.mapping import Mapping as UserMapping
-from aligner.alignment.mapping import read_mapping, resolve
+from aligner.alignment.mapping import mapping_pairs, resolve
 from aligner.api.concluding import Concluding
+from aligner.api.dumped import check_random, dump_options, lend_models
 from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
 from aligner.api.notebook_progress import NotebookProgress
@@ -65,6 +66,8 @@ def compare(
     memory_limit: int | None = None,
     probe: bool = False,
     noise_floor: bool | None = None,
+    dump_of: object = None,
+    dump_layout: str | None = None,
 ) -> Result:
     """Compare two forms of one model, tensor by tensor.
 
@@ -76,6 +79,9 @@ def compare(
     ``noise_floor`` also runs the reference in float64 and both sides from another seed; None: where the verdict is in
     doubt.
 
+    A side may be what another program dumped of a run (a file or folder): ``dump_of`` is the model that was dumped, or
+    {"reference": …, "candidate": …}, and ``dump_layout``, "nchw" or "nhwc", says how it lies where shapes do not.
+
     Raises AlignerError where the two cannot be compared.
     """
     opening = OpenOptions(
@@ -86,6 +92,8 @@ def compare(
         device=device,
         memory_limit=memory_limit,
     )
+    sides = replace(opening, weights=_path(reference_weights)), replace(opening, weights=_path(candidate_weights))
+    sides = dump_options((reference, candidate), sides, dump_of, dump_layout)
     options = CompareOptions(
         atol=atol,
         rtol=rtol,
@@ -94,8 +102,8 @@ def compare(
         align_by=align_by,
         local=local,
         noise_floor=noise_floor,
-        reference_options=replace(opening, weights=_path(reference_weights)),
-        candidate_options=replace(opening, weights=_path(candidate_weights)),
+        reference_options=sides[0],
+        candidate_options=sides[1],
         preprocessing=preprocessing or Preprocessing(),
         seed=seed,
         memory_limit=memory_limit,
@@ -130,6 +138,7 @@ def _compared(reference: object, candidate: object, inputs: Any, options: Compar
         try:
             with clock.phase("load"):
                 open_both(models, options.seed, sides, ready=options.local != "never")
+                lend_models(sides, mapping_pairs(options.mapping))
             result = _Comparing(sides[0], sides[1], options, clock, candidate).run(inputs)
         finally:
             _release(sides)
@@ -170,6 +179,7 @@ class _Comparing:
         with self._clock.phase("feed"):
             feeding = self._feeding(inputs)
             fed = feeding.prepared()
+            check_random(fed, (self._reference, self._candidate))
             for side in (self._reference, self._candidate):
                 side.session.may_rehearse = self._options.rehearse
                 side.room = memory.keep_budget(self._options.memory_limit) // 2
@@ -281,16 +291,14 @@ class _Comparing:
         progress.enter("", "pairing tensors")
         left, right = self._reference, self._candidate
         assert left.profile is not None and right.profile is not None
-        mapping = self._options.mapping
-        if isinstance(mapping, (str, Path)):
-            mapping = read_mapping(Path(mapping))
+        mapping = mapping_pairs(self._options.mapping)
         alignment = align(
             left.graph,
             right.graph,
             reference_sketches=left.profile.sketches if sketched else None,
             candidate_sketches=right.profile.sketches if sketched else None,
             inputs=fed_pairs(fed, left, right),
-            mapping=resolve(mapping or (), left.graph, right.graph),
+            mapping=resolve(mapping, left.graph, right.graph),
             method=self._options.align_by,
         )
         if sketched:

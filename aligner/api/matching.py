@@ -11,9 +11,10 @@ from typing import Any
 from aligner.adapters.base import OpenOptions
 from aligner.alignment.engine import METHODS, align
 from aligner.alignment.mapping import Mapping as UserMapping
-from aligner.alignment.mapping import read_mapping, resolve
+from aligner.alignment.mapping import mapping_pairs, resolve
 from aligner.alignment.saved_mapping import spelled
 from aligner.api import summary
+from aligner.api.dumped import lend_models
 from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
 from aligner.errors import ComparisonError, InputError
@@ -69,6 +70,7 @@ def opened(reference: object, candidate: object, options: MatchOptions) -> Itera
         try:
             sides.append(open_side("reference", reference, options.reference_options, options.seed))
             sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
+            lend_models(sides, mapping_pairs(options.mapping))
             yield sides[0], sides[1]
         finally:
             for side in sides:
@@ -88,16 +90,13 @@ def paired(
             side.profile = profile(side.run(None), memory.keep_budget(options.memory_limit) // 2)
     progress.enter("", "pairing tensors")
     left, right = sides
-    mapping = options.mapping
-    if isinstance(mapping, (str, Path)):
-        mapping = read_mapping(Path(mapping))
     alignment = align(
         left.graph,
         right.graph,
         reference_sketches=left.profile.sketches if left.profile else None,
         candidate_sketches=right.profile.sketches if right.profile else None,
         inputs=unfed_pairs(left.graph, right.graph) if fed is None else fed_pairs(fed, left, right),
-        mapping=resolve(mapping or (), left.graph, right.graph),
+        mapping=resolve(mapping_pairs(options.mapping), left.graph, right.graph),
         method=options.align_by,
     )
     return alignment, fed

@@ -65,6 +65,17 @@ def cli() -> None:
 )
 @click.option("--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory.")
 @click.option("--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory.")
+@click.option(
+    "--dump-of",
+    multiple=True,
+    metavar="[SIDE=]MODEL",
+    help="The model that a dump (a file or folder of tensors of another program) was made of.",
+)
+@click.option(
+    "--dump-layout",
+    type=click.Choice(["nchw", "nhwc"]),
+    help="How a dump lies. [default: as its shapes or its model say]",
+)
 @SAVE_MAP
 @view_options
 @report_options
@@ -72,8 +83,15 @@ def cli() -> None:
 def compare(reference: str, candidate: str, **given: Any) -> int:
     """Compare two forms of one model, tensor by tensor."""
     from aligner.api.comparing import CompareOptions, run_comparison
+    from aligner.api.dumped import dump_options, parse_dump_of
     from aligner.execution.memory import keep_pages
 
+    sides = dump_options(
+        (reference, candidate),
+        (open_options(given, given["reference_weights"]), open_options(given, given["candidate_weights"])),
+        parse_dump_of(given["dump_of"]),
+        given["dump_layout"],
+    )
     options = CompareOptions(
         atol=given["atol"],
         rtol=given["rtol"],
@@ -82,8 +100,8 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         align_by=given["align_by"],
         local=given["local"],
         noise_floor=given["noise_floor"],
-        reference_options=open_options(given, given["reference_weights"]),
-        candidate_options=open_options(given, given["candidate_weights"]),
+        reference_options=sides[0],
+        candidate_options=sides[1],
         preprocessing=preprocessing(given),
         seed=given["seed"],
         memory_limit=given["memory_limit"],

@@ -133,7 +133,7 @@ def _refusal(path: Path, file: TorchFile) -> ModelError:
             f"{path} holds weights without a model",
             found=file.detail,
             hint=f"name the code that builds the model: my_model.py:build --reference-weights {path} "
-            "(or --candidate-weights)",
+            "(or --candidate-weights); if it holds tensors of a run, say of which model: --dump-of MODEL",
         )
     if file.kind in ("export", "package"):
         word = "torch.export" if file.kind == "export" else "torch.package"

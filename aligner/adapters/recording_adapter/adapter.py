@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import re
-import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.recording_adapter.fed import check_fed
 from aligner.errors import InputError, ModelError, ModelFormatError, ModelNotFoundError, listing
-from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
+from aligner.records.graph import Graph, InputSpec, Signature
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aligner.adapters.base import Feeds, Injection
-    from aligner.adapters.recording_adapter.document import Description
+    from aligner.adapters.dumps.dump import Dump
+    from aligner.adapters.recording_adapter.document import Description, RecordedTensor
     from aligner.adapters.recording_adapter.file import ArrayFile
 
     Array = NDArray[Any]
 
-_SAME_INPUT = 1e-6
-"""Difference up to which a fed array is the recorded one, relative to its largest element."""
 _WEIGHTS = "__weights__/"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")
 
@@ -88,36 +87,40 @@ class RecordingAdapter(Adapter):
     name: ClassVar[str] = "recording"
     extra: ClassVar[str] = ""
     modules: ClassVar[tuple[str, ...]] = ()
-    reads: ClassVar[str] = "*.npz, *.safetensors"
+    reads: ClassVar[str] = "*.npz, *.safetensors, dumps of other tools"
 
     def claims(self, target: object) -> bool:
-        """By suffix, or by content: a zip archive of arrays."""
+        """By suffix, or by content: a zip archive of arrays, a folder or file that a tool dumped tensors into."""
+        from aligner.adapters.dumps import array_file, formats
+
         if not isinstance(target, str | Path):
             return False
         path = Path(target)
-        if path.suffix.lower() in {".npz", ".safetensors"}:
-            return True
-        try:
-            with path.open("rb") as file:
-                if file.read(4) != b"PK\x03\x04":
-                    return False
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-        except (OSError, ValueError, zipfile.BadZipFile, NotImplementedError):
-            return False
-        return bool(names) and all(name.endswith(".npy") for name in names)
+        return path.suffix.lower() in array_file.SUFFIXES or formats.is_dump(path)
 
-    def open(self, target: object, options: OpenOptions) -> RecordingSession:  # noqa: ARG002 - nothing to choose
+    def open(self, target: object, options: OpenOptions) -> Session:
         """Read the description and every array's header; arrays are read when they are replayed."""
-        from aligner.adapters.recording_adapter.document import read_description
-        from aligner.adapters.recording_adapter.file import open_file
+        from aligner.adapters.dumps import array_file, formats
 
         path = Path(str(target))
         if not path.exists():
             raise ModelNotFoundError("there is no such recording", found=str(path), hint="check the path")
-        file = open_file(path)
-        if file.document is None:
-            return RecordingSession(file, _plain(file))
+        if path.is_file() and array_file.recognises(path):
+            from aligner.adapters.recording_adapter.file import open_file
+
+            file = open_file(path)
+            if file.document is None:
+                return _dumped(array_file.ArrayFileDump(file), options)
+            described = self._described(path, file)
+            if options.dump_of is None:
+                return described
+            return _dumped(array_file.RecordedDump(file, described.recorded), options)
+        return _dumped(formats.open_dump(path), options)
+
+    def _described(self, path: Path, file: ArrayFile) -> RecordingSession:
+        from aligner.adapters.recording_adapter.document import read_description
+
+        assert file.document is not None
         described = read_description(file.document, file.read)
         listed = {*described.graph.values, *described.graph.weights}
         unknown = [tensor.value for tensor in described.tensors if tensor.value not in listed]
@@ -133,26 +136,22 @@ class RecordingAdapter(Adapter):
         return RecordingSession(file, described)
 
 
-def _plain(file: ArrayFile) -> Description:
-    """A file of tensors without a description: one node for each, the last one standing for the output."""
-    from aligner.adapters.recording_adapter.document import Description, RecordedTensor
+def _dumped(dump: Dump, options: OpenOptions) -> Session:
+    """A file that says nothing of a graph; the model that it is a dump of may."""
+    from aligner.adapters.dumps.session import DumpSession, Model
+    from aligner.adapters.registry import open_model
 
-    if not file.entries:
-        raise ModelFormatError(f"{file.path} holds no tensors", found="an empty file of tensors", hint="record again")
-    dtypes = {name: "string" if entry.dtype.kind == "U" else entry.dtype.name for name, entry in file.entries.items()}
-    dtypes.update({name: "bfloat16" for name, entry in file.entries.items() if not entry.wide})
-    graph = Graph(
-        framework="recording",
-        nodes=tuple(Node(n, name, "tensor", "opaque", (), (name,)) for n, name in enumerate(file.entries)),
-        values=MappingProxyType(
-            {name: Value(name, name, entry.shape, dtypes[name]) for name, entry in file.entries.items()}
-        ),
-        weights=MappingProxyType({}),
-        inputs=(),
-        outputs=(list(file.entries)[-1],),
-        notes=("The file names tensors and says nothing of a graph: they are taken in the order of the file.",),
-    )
-    return Description(graph, tuple(RecordedTensor(name, name, dtypes[name]) for name in file.entries), None)
+    if not dump.tensors:
+        raise ModelFormatError(f"{dump.path} holds no tensors", found="an empty file of tensors", hint="record again")
+    if options.dump_of is None:
+        return DumpSession(dump, layout=options.dump_layout)
+    session = open_model(options.dump_of, replace(options, dump_of=None, dump_layout=None))
+    return DumpSession(dump, Model(session, model_name(options.dump_of)), options.dump_layout)
+
+
+def model_name(target: object) -> str:
+    """What a model is called in messages of a dump of it."""
+    return Path(target).name if isinstance(target, str | Path) else f"a {type(target).__name__}"
 
 
 class RecordingSession(Session):
@@ -188,6 +187,11 @@ class RecordingSession(Session):
             if value is not None:
                 specs.append(InputSpec(name, value.shape, value.dtype, False, value.quantization))
         return Signature(tuple(specs), self._graph.outputs)
+
+    @property
+    def recorded(self) -> tuple[RecordedTensor, ...]:
+        """What the recording holds, as it describes it."""
+        return self._description.tensors
 
     def recorded_feeds(self) -> Mapping[str, Array]:
         """The arrays that the recorded model was fed, by input name."""
@@ -247,37 +251,4 @@ class RecordingSession(Session):
         self._file.close()
 
     def _check(self, feeds: Feeds) -> None:
-        recorded = self.recorded_feeds()
-        unknown = [name for name in feeds if name not in self._graph.inputs]
-        if unknown:
-            raise InputError(
-                "the recorded model has no such input",
-                found=listing(unknown),
-                hint=f"its inputs are {listing(self._graph.inputs) or 'not recorded'}",
-            )
-        for name, array in feeds.items():
-            if name in recorded and not _same(recorded[name], array):
-                raise InputError(
-                    "the recording was made with another input",
-                    found=f'"{name}": {array.dtype} {array.shape} fed, {recorded[name].dtype} '
-                    f"{recorded[name].shape} with other values recorded",
-                    hint="leave the input out, and both sides are fed what was recorded",
-                )
-
-
-def _same(recorded: Array, fed: Any) -> bool:
-    import numpy as np
-
-    fed = np.asarray(fed)
-    if recorded.shape != fed.shape:
-        return False
-    if recorded.dtype.kind not in "fiubc" or fed.dtype.kind not in "fiubc":
-        return bool(np.array_equal(recorded.astype(object), fed.astype(object)))
-    if recorded.size == 0:
-        return True
-    wide = np.complex128 if "c" in recorded.dtype.kind + fed.dtype.kind else np.float64
-    left, right = recorded.astype(wide), fed.astype(wide)
-    finite = np.isfinite(left) & np.isfinite(right)
-    scale = np.abs(left[finite]).max(initial=0.0)
-    same = np.abs(left[finite] - right[finite]).max(initial=0.0) <= _SAME_INPUT * scale
-    return bool(same and np.array_equal(left[~finite], right[~finite], equal_nan=True))
+        check_fed(self.recorded_feeds(), self._graph.inputs, feeds)

@@ -1,0 +1,83 @@
+"""How a dump lays its tensors out: as its model does, or with the channels where its model has not."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+from aligner.adapters.dumps.dump import DumpedTensor, size_of
+from aligner.records.axis_order import groups_alike
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+Channels = Literal["first", "last"]
+LAYOUTS: dict[str, Channels] = {"nchw": "first", "nhwc": "last"}
+_WITH_CHANNELS = (3, 4, 5)
+"""Ranks that layouts speak of: one, two or three spatial axes."""
+ALIKE = 0.9
+"""Cosine from which two tensors are the same one up to what a fault or few bits change; random ones are near 0."""
+
+
+def moved(shape: Sequence[int], channels: Channels) -> tuple[int, ...]:
+    """The shape with its channel axis where the model's ``channels`` is not."""
+    if len(shape) not in _WITH_CHANNELS:
+        return tuple(shape)
+    return (shape[0], *shape[2:], shape[1]) if channels == "first" else (shape[0], shape[-1], *shape[1:-1])
+
+
+def says(tensor: DumpedTensor, shape: tuple[int, ...], channels: Channels) -> Channels | None:
+    """Where a tensor's own shape says that its channels stand; None where it fits both orders, or neither."""
+    other = moved(shape, channels)
+    if tensor.shape is None or other == shape:
+        return None
+    plain, given = [tuple(n for n in dims if n != 1) for dims in (shape, tensor.shape)]
+    turned = tuple(n for n in other if n != 1)
+    if (given == plain) == (given == turned):
+        return None
+    return channels if given == plain else "last" if channels == "first" else "first"
+
+
+def majority(said: Iterable[Channels | None]) -> Channels | None:
+    """What the tensors that tell say together: a dump has one layout, so one odd tensor changes nothing."""
+    votes = Counter(one for one in said if one is not None)
+    if not votes:
+        return None
+    (first, count), *others = votes.most_common()
+    return first if count > sum(other for _, other in others) else None
+
+
+def laid(array: Array, shape: tuple[int, ...], channels: Channels, dumped: Channels) -> Array:
+    """A dumped tensor in its model's order and shape; as it is where it cannot have been that."""
+    if array.size != size_of(shape):
+        return array
+    other = moved(shape, channels)
+    given = tuple(int(n) for n in array.shape)
+    turned = dumped != channels and len(shape) in _WITH_CHANNELS
+    if turned and other != shape and given == shape and _without_ones(shape) != _without_ones(other):
+        turned = False  # this one says for itself that it lies as the model's
+    if turned and groups_alike(given, other):
+        last = len(shape) - 1
+        back = (0, last, *range(1, last)) if channels == "first" else (0, *range(2, last + 1), 1)
+        turned_back: Array = array.reshape(other).transpose(back)
+        return turned_back
+    return array.reshape(shape) if groups_alike(given, shape) else array
+
+
+def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
+    return tuple(n for n in shape if n != 1)
+
+
+def alike(array: Array, own: Array) -> float:
+    """The cosine of two tensors of one shape."""
+    import numpy as np
+
+    left, right = array.astype(np.float64).ravel(), own.astype(np.float64).ravel()
+    if not (np.isfinite(left).all() and np.isfinite(right).all()):
+        return 0.0
+    left, right = left - left.mean(), right - right.mean()
+    norm = float(np.linalg.norm(left) * np.linalg.norm(right))
+    return float(left @ right) / norm if norm else 0.0

@@ -1,0 +1,73 @@
+"""msprobe's dump.json with its tensors; one of statistics alone is told from it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, inside, looks_like_json, read_json
+from aligner.adapters.dumps.npy_file import npy
+from aligner.errors import ModelFormatError, listing
+
+if TYPE_CHECKING:
+    from aligner.adapters.dumps.dump import Array
+
+_FILE = "dump.json"
+_FORWARD = re.compile(r"(?:\.forward\.(?P<last>\d+)|\.(?P<first>\d+)\.forward)$")
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a dump.json of msprobe, or the folder of one."""
+    file = path / _FILE if path.is_dir() else path
+    return file.is_file() and file.suffix == ".json" and looks_like_json(file, "task", "level", "data")
+
+
+def open_dump(path: Path) -> Dump:
+    """Outputs of the forward pass by module path, in the order of their calls."""
+    file = path / _FILE if path.is_dir() else path
+    document = read_json(file)
+    with damage(file, "its entries"):
+        found = list(_entries(document["data"]))
+        folder = file.parent / "dump_tensor_data"
+        tensors = [_tensor(folder, name, entry) for name, entry in found if entry.get("data_name")]
+    if not tensors:
+        lines = [
+            f"{name} max {entry.get('Max')} min {entry.get('Min')} mean {entry.get('Mean')}" for name, entry in found
+        ]
+        raise ModelFormatError(
+            f"{file} holds statistics and no tensors",
+            found=f'task "{document.get("task")}": {listing(lines)}',
+            hint='dump again with "task": "tensor": no error can be told from statistics',
+        )
+    return LazyDump(file, "msprobe", tensors)
+
+
+def _entries(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(module path, what it gave); a later call of a module has its number behind."""
+    for key, entry in data.items():
+        call = _FORWARD.search(key)
+        if call is None or not isinstance(entry, Mapping):
+            continue
+        number = int(call["last"] or call["first"] or 0)
+        kind, _, rest = key[: call.start()].partition(".")
+        name = rest.rpartition(".")[0] if kind == "Module" else rest
+        outputs = [output for output in entry.get("output") or () if isinstance(output, Mapping)]
+        for place, output in enumerate(outputs):
+            suffix = f".{place}" if len(outputs) > 1 else ""
+            yield (name or kind) + suffix + (f"@{number}" if number else ""), output
+
+
+def _tensor(folder: Path, name: str, entry: Mapping[str, Any]) -> tuple[DumpedTensor, Callable[[], Array]]:
+    file = inside(folder, str(entry["data_name"]))
+    if file.suffix == ".npy":
+        return npy(file, name)
+    shape = tuple(int(size) for size in entry["shape"])
+    return DumpedTensor(name, shape, str(entry["dtype"]).removeprefix("torch.")), lambda: _torch(file)
+
+
+def _torch(file: Path) -> Array:
+    from aligner.adapters.dumps.torch_file import as_array, load
+
+    return as_array(load(file))

@@ -1,0 +1,168 @@
+"""Which tensor of a dump is which value of the model: writers mangle names, so the model's are mangled alike."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from aligner.adapters.dumps.dump import DumpedTensor, size_of
+from aligner.errors import listing
+from aligner.records.graph import Graph, Shape
+
+_FOREIGN = re.compile(r"[^0-9A-Za-z]")
+_RUNS = re.compile(r"[^0-9A-Za-z]+")
+_LONGEST = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class Matched:
+    """``places``: value id → place of its tensor in the dump. The rest is told: by name, and why."""
+
+    places: Mapping[str, int]
+    leftover: tuple[str, ...]
+    ambiguous: tuple[str, ...]
+
+    def notes(self, model: str) -> Iterator[str]:
+        """Sentences for what was not matched."""
+        if self.ambiguous:
+            yield (
+                f"tensors of the dump that several values of {model} could be, once names are mangled, were left out: "
+                f"{listing(self.ambiguous)}; pair them with --map"
+            )
+        if self.leftover:
+            yield f"tensors of the dump that are no value of {model}: {listing(self.leftover)}"
+
+
+def _exactly(name: str) -> str:
+    return name[:_LONGEST]
+
+
+def _mangled(name: str) -> str:
+    """What most writers make of a name: everything foreign to a C identifier becomes "_"."""
+    return _FOREIGN.sub("_", name.removesuffix(":0")[:_LONGEST])
+
+
+def _loosely(name: str) -> str:
+    """What is left when writers also drop, double or join such characters, or change case."""
+    return _RUNS.sub("_", name.removesuffix(":0")[:_LONGEST]).strip("_").lower()
+
+
+_WAYS: tuple[Callable[[str], str], ...] = (_exactly, _mangled, _loosely)
+
+
+def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str] | None = None) -> Matched:
+    """Match by ``told`` (dump's name → model's name), then exactly, then mangled the writers' ways.
+
+    At each step tensors' own names come first, then what a node of that name computes, then what a module of that name
+    gives back. A name that could be several values is theirs whose size alone fits, or nobody's.
+    """
+    places: dict[str, int] = {}
+    open_places = dict(enumerate(tensors))
+    _by_position(tensors, graph, places, open_places)
+    sources = _tensor_names(graph), _node_names(graph), _module_names(graph)
+    for place, tensor in list(open_places.items()):
+        values = sources[0].get((told or {}).get(tensor.name, ""), [])
+        if len(values) == 1 and values[0] not in places:
+            places[values[0]] = place
+            del open_places[place]
+    ambiguous: dict[int, str] = {}
+    for way in _WAYS:
+        for source in sources:
+            _claim(way, source, graph, places, open_places, ambiguous)
+    left = [tensors[place].name for place in open_places if place not in ambiguous]
+    unsure = [tensors[place].name for place in open_places if place in ambiguous]
+    return Matched(dict(sorted(places.items(), key=lambda item: item[1])), tuple(left), tuple(unsure))
+
+
+def _by_position(
+    tensors: Sequence[DumpedTensor], graph: Graph, places: dict[str, int], left: dict[int, DumpedTensor]
+) -> None:
+    """Inputs and outputs that a format numbers instead of naming them."""
+    for role, values in (("input", graph.inputs), ("output", graph.outputs)):
+        for place, tensor in enumerate(tensors):
+            at = tensor.place
+            if tensor.role == role and at is not None and at < len(values) and values[at] in graph.values:
+                places.setdefault(values[at], place)
+                left.pop(place, None)
+
+
+def _claim(
+    way: Callable[[str], str],
+    source: Mapping[str, list[str]],
+    graph: Graph,
+    places: dict[str, int],
+    left: dict[int, DumpedTensor],
+    ambiguous: dict[int, str],
+) -> None:
+    """Give each open tensor the one free value that is called like it."""
+    known: dict[str, set[str]] = defaultdict(set)
+    for name, values in source.items():
+        known[way(name)].update(values)
+    claims: dict[str, list[int]] = defaultdict(list)
+    for place, tensor in left.items():
+        free = [value for value in known.get(way(tensor.name), ()) if value not in places]
+        if len(free) > 1:
+            fitting = [value for value in free if may_hold(tensor, graph.values[value].shape)]
+            free = fitting if len(fitting) == 1 else free
+        if len(free) == 1 and (way is _exactly or may_hold(tensor, graph.values[free[0]].shape)):
+            claims[free[0]].append(place)
+        elif free:
+            ambiguous[place] = tensor.name
+    for value, rivals in claims.items():
+        exact = [place for place in rivals if left[place].name == value] or rivals
+        if len(exact) == 1:
+            places[value] = exact[0]
+            ambiguous.pop(exact[0], None)
+            del left[exact[0]]
+        else:
+            ambiguous.update({place: left[place].name for place in rivals})
+
+
+def may_hold(tensor: DumpedTensor, shape: Shape | None) -> bool:
+    """Whether a tensor may be of that shape, as far as both are known."""
+    if shape is None:
+        return True
+    known = size_of([size for size in shape if size is not None])
+    if tensor.shape is not None:
+        size = size_of(tensor.shape)
+        return size == known if None not in shape else known == 0 or size % max(known, 1) == 0
+    if tensor.nbytes is None:
+        return True
+    return known > 0 and tensor.nbytes % known == 0 if None not in shape else True
+
+
+def _tensor_names(graph: Graph) -> dict[str, list[str]]:
+    names: dict[str, list[str]] = defaultdict(list)
+    for value in graph.values.values():
+        for name in dict.fromkeys((value.id, value.name, *value.aliases)):
+            names[name].append(value.id)
+    return names
+
+
+def _node_names(graph: Graph) -> dict[str, list[str]]:
+    """What a node computes, by the node's name; of several outputs also by their number."""
+    names: dict[str, list[str]] = defaultdict(list)
+    for node in graph.nodes:
+        outputs = [value for value in node.outputs if value in graph.values]
+        if outputs and node.name:
+            names[node.name].append(outputs[0])
+            for number, value in enumerate(node.outputs):
+                if value in graph.values:
+                    names[f"{node.name}:{number}"].append(value)
+                    names[f"{node.name}_output_{number}"].append(value)
+    return names
+
+
+def _module_names(graph: Graph) -> dict[str, list[str]]:
+    """What a module gives back: the last value computed inside it."""
+    last: dict[str, str] = {}
+    for node in graph.nodes:
+        outputs = [value for value in node.outputs if value in graph.values]
+        if not node.scope or not outputs or node.kind in {"constant", "shape"}:
+            continue
+        parts = node.scope.split(".")
+        for count in range(len(parts), 0, -1):
+            last[".".join(parts[:count])] = outputs[0]
+    return {name: [value] for name, value in last.items()}

@@ -1,0 +1,42 @@
+"""A folder of .npy files, one for each tensor; folders in it are parts of the names. Or one such file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from aligner.adapters.dumps.dump import MOST_FILES, Dump, LazyDump
+from aligner.adapters.dumps.npy_file import npy
+from aligner.errors import ModelFormatError
+
+_MAGIC = b"\x93NUMPY"
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a folder with .npy files in it, or in folders of it, or one such file."""
+    if path.is_dir():
+        return bool(_files(path))
+    with path.open("rb") as file:
+        return file.read(len(_MAGIC)) == _MAGIC
+
+
+def open_dump(path: Path) -> Dump:
+    """Tensors named as their files."""
+    if not path.is_dir():
+        return LazyDump(path, "a .npy file", [npy(path, path.stem)])
+    files = _files(path)
+    names = [file.relative_to(path).with_suffix("").as_posix() for file in files]
+    return LazyDump(path, "a folder of .npy files", [npy(file, name) for file, name in zip(files, names, strict=True)])
+
+
+def _files(path: Path) -> list[Path]:
+    found = []
+    for number, entry in enumerate(path.rglob("*.npy")):
+        if number >= MOST_FILES:
+            raise ModelFormatError(
+                f"{path} holds too many files for a dump",
+                found=f"more than {MOST_FILES:,}",
+                hint="name the folder of one run",
+            )
+        if entry.is_file() and not entry.is_symlink():
+            found.append(entry)
+    return sorted(found)

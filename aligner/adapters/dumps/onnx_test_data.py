@@ -1,0 +1,48 @@
+"""An ONNX test data set: input_0.pb, output_0.pb …, numbered as the graph's inputs and outputs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, Role, damage, files_of, several
+
+if TYPE_CHECKING:
+    from aligner.adapters.dumps.dump import Array
+
+_NUMBERED = re.compile(r"(input|output)_(\d{1,4})\.pb")
+_SET = "test_data_set_*"
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is such a folder, or one of a model with its data sets."""
+    return path.is_dir() and (bool(_files(path)) or any(_files(entry) for entry in path.glob(_SET) if entry.is_dir()))
+
+
+def _files(path: Path) -> list[Path]:
+    return [file for file in files_of(path, ".pb") if _NUMBERED.fullmatch(file.name)]
+
+
+def open_dump(path: Path) -> Dump:
+    """Inputs and outputs, by position and by the names that they carry."""
+    if not _files(path):
+        sets = sorted(entry for entry in path.glob(_SET) if entry.is_dir() and _files(entry))
+        if len(sets) != 1:
+            raise several(path, "several data sets", [entry.name for entry in sets], f"name one: {sets[0]}")
+        path = sets[0]
+    return LazyDump(path, "an ONNX test data set", [_tensor(file) for file in _files(path)])
+
+
+def _tensor(file: Path) -> tuple[DumpedTensor, Callable[[], Array]]:
+    from aligner.adapters.dumps.tensor_proto import as_array, dtype_of, parse
+
+    match = _NUMBERED.fullmatch(file.name)
+    assert match is not None
+    role: Role = "input" if match[1] == "input" else "output"
+    with damage(file, "its tensor"):
+        proto = parse(file.read_bytes(), str(file))
+        described = DumpedTensor(proto.name or file.stem, tuple(proto.dims), dtype_of(proto), role, int(match[2]))
+    del proto
+    return described, lambda: as_array(parse(file.read_bytes(), str(file)))

@@ -1,0 +1,88 @@
+"""ONNX Runtime's node inputs and outputs (a build with onnxruntime_DEBUG_NODE_INPUTS_OUTPUTS): files, or SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, files_of
+from aligner.errors import ModelFormatError
+
+if TYPE_CHECKING:
+    from aligner.adapters.dumps.dump import Array
+
+_SQLITE = b"SQLite format 3\x00"
+_MOST = 100_000
+
+
+def recognises(path: Path) -> bool:
+    """Whether it is a folder of .tensorproto files or a database of tensors."""
+    if path.is_dir():
+        return bool(files_of(path, ".tensorproto"))
+    with path.open("rb") as file:
+        if file.read(16) != _SQLITE:
+            return False
+    with closing(_opened(path)) as database:
+        try:
+            names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        except sqlite3.Error:
+            return False
+    return {"Tensors", "Nodes"} <= names
+
+
+def open_dump(path: Path) -> Dump:
+    """The tensors under their true names, which the messages keep."""
+    if path.is_dir():
+        return LazyDump(path, "ONNX Runtime's node outputs", [_file(file) for file in files_of(path, ".tensorproto")])
+    return _database(path)
+
+
+def _file(file: Path) -> tuple[DumpedTensor, Callable[[], Array]]:
+    from aligner.adapters.dumps.tensor_proto import as_array, dtype_of, parse
+
+    with damage(file, "its tensor"):
+        proto = parse(file.read_bytes(), str(file))
+        described = DumpedTensor(proto.name or file.stem, tuple(proto.dims), dtype_of(proto))
+    del proto
+    return described, lambda: as_array(parse(file.read_bytes(), str(file)))
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    try:
+        return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+    except sqlite3.Error as error:
+        raise ModelFormatError(f"{path} cannot be opened", found=str(error), hint="copy the database again") from error
+
+
+def _database(path: Path) -> Dump:
+    from aligner.adapters.dumps.tensor_proto import as_array, dtype_of, parse
+
+    def content(row: int) -> bytes:
+        with closing(_opened(path)) as database:
+            found = database.execute("SELECT Value FROM Tensors WHERE rowid = ?", (row,)).fetchone()
+        return bytes(found[0])
+
+    def read(row: int, name: str) -> Callable[[], Array]:
+        return lambda: as_array(parse(content(row), f'"{name}" of {path}'))
+
+    tensors = []
+    try:
+        with closing(_opened(path)) as database:
+            first = database.execute("SELECT MIN(Step) FROM Tensors").fetchone()[0]
+            rows = database.execute(
+                "SELECT MIN(rowid), Name FROM Tensors WHERE Step = ? AND Value IS NOT NULL GROUP BY Name "
+                "ORDER BY MIN(rowid) LIMIT ?",
+                (first, _MOST),
+            ).fetchall()
+        for row, name in rows:
+            proto = parse(content(row), f'"{name}" of {path}')
+            tensors.append((DumpedTensor(str(name), tuple(proto.dims), dtype_of(proto)), read(row, str(name))))
+            del proto
+    except (sqlite3.Error, TypeError) as error:
+        raise ModelFormatError(
+            f"{path} is no readable trace", found=str(error), hint="copy the database again"
+        ) from error
+    return LazyDump(path, "ONNX Runtime's execution trace", tensors)

@@ -1,0 +1,345 @@
+"""A dump as a side of a comparison: its numbers, and the graph, shapes and true names of the model that it is of."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+
+from aligner.adapters.base import Session
+from aligner.adapters.dumps.dump import Dump, DumpedTensor
+from aligner.adapters.dumps.layout import ALIKE, LAYOUTS, Channels, alike, laid, majority, says
+from aligner.adapters.dumps.names import match, may_hold
+from aligner.adapters.dumps.numbers import numbers, stored_dtype
+from aligner.errors import InputError, ModelFormatError, listing
+from aligner.records.graph import Graph, Node, Signature, Value
+from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.adapters.base import Feeds, Injection
+
+    Array = NDArray[Any]
+
+_ASKED = 8
+"""Tensors by which a model says how a dump that tells no shapes is laid out; each is one vote."""
+_CONSTANT = frozenset({"constant", "shape"})
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """What a dump is of: a session to ask, what to call it, and names of tensors that the user has paired.
+
+    ``stated``: the user said so, and a dump of something else is an error; else it is only tried. ``borrowed`` sessions
+    belong to somebody else.
+    """
+
+    session: Session
+    name: str
+    stated: bool = True
+    borrowed: bool = False
+    pairs: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
+
+
+class DumpSession(Session):
+    """Replays a dump. Without a model it is a list of tensors; what it computes, the model of another side may know."""
+
+    framework = "recording"
+    can_inject: ClassVar[bool] = False
+
+    def __init__(self, dump: Dump, model: Model | None = None, layout: str | None = None) -> None:
+        self._dump, self._model, self._layout = dump, model, layout
+        self._graph: Graph | None = None
+        self._places: dict[str, int] = {}
+        self._channels: Channels | None = None
+        self._notes: tuple[str, ...] = ()
+        self._told(model)
+
+    def _told(self, model: Model | None) -> None:
+        if model is None:
+            return
+        self.framework = f"recording of {model.session.framework}"  # type: ignore[misc]
+        self.computes_for_others = not model.borrowed and model.session.can_inject
+        self.reads_statically = model.session.reads_statically  # type: ignore[misc]
+
+    @property
+    def knows_its_model(self) -> bool:
+        """Whether somebody has said what model this is a dump of."""
+        return self._model is not None
+
+    def try_model(self, session: Session, name: str, pairs: Mapping[str, str]) -> None:
+        """Read the dump as one of a model that another side has opened, as far as the names are its; ``pairs`` help."""
+        self._model = Model(session, name, stated=False, borrowed=True, pairs=pairs)
+        self._told(self._model)
+
+    @property
+    def runtime(self) -> str:
+        """What wrote the dump, and whose names it was read by."""
+        return f"replay of {self._dump.writer}" if self._model else "replay"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was made of the names and the layout."""
+        return (*self._dump.notes, *self._notes)
+
+    @property
+    def signature(self) -> Signature:
+        """The model's inputs; none that is recorded has to be fed again."""
+        if self._model is None:
+            return Signature((), ())
+        signature = self._model.session.signature
+        recorded = self._inputs()
+        return Signature(
+            tuple(replace(spec, required=False) if spec.name in recorded else spec for spec in signature.inputs),
+            signature.outputs,
+        )
+
+    def recorded_feeds(self) -> Mapping[str, Array]:
+        """The arrays that the model was fed there, by input name, in the model's layout."""
+        if self._model is None:
+            return {}
+        specs = {spec.name: spec for spec in self._model.session.signature.inputs}
+        channels = self._guessed()
+        found = {}
+        for name, place in self._inputs().items():
+            value = Value(name, name, specs[name].shape, specs[name].dtype, quantization=specs[name].quantization)
+            tensor, shape = self._dump.tensors[place], _known(value)
+            order = LAYOUTS.get(self._layout or "") or self._channels
+            if order is None and shape is not None and _is_flat(tensor, shape) and laid_differently(shape):
+                continue  # nobody knows yet how it lies, so it is compared as any tensor is, and not fed
+            order = order or (says(tensor, shape, channels) if shape is not None else None) or channels
+            found[name] = self._tensor(place, value, channels, order).array
+        return found
+
+    def _inputs(self) -> dict[str, int]:
+        """The places of the dump's tensors that are inputs of the model."""
+        assert self._model is not None
+        specs = self._model.session.signature.inputs
+        graph = Graph(
+            framework="",
+            nodes=(),
+            values={spec.name: Value(spec.name, spec.name, spec.shape, spec.dtype) for spec in specs},
+            weights={},
+            inputs=tuple(spec.name for spec in specs),
+            outputs=(),
+        )
+        return dict(match(self._dump.tensors, graph).places)
+
+    def _guessed(self) -> Channels:
+        """Where the model keeps channels, before its graph is read."""
+        assert self._model is not None
+        return "last" if self._model.session.framework in {"tflite", "keras"} else "first"
+
+    def _layout_of(self, channels: Channels) -> Channels:
+        return LAYOUTS.get(self._layout or "", self._channels or channels)
+
+    def graph(self, feeds: Feeds | None) -> Graph:
+        """The model's graph with what was recorded; the bare list of tensors where there is no model."""
+        if self._graph is None:
+            self._graph = self._plain() if self._model is None else self._read(self._model, feeds)
+        return self._graph
+
+    def _plain(self) -> Graph:
+        names = [tensor.name for tensor in self._dump.tensors]
+        if len(set(names)) < len(names):
+            names = [f"{name}#{place}" if names.index(name) != place else name for place, name in enumerate(names)]
+        self._places = {name: place for place, name in enumerate(names)}
+        values = {}
+        for name, tensor in zip(names, self._dump.tensors, strict=True):
+            if tensor.shape is None:
+                raise ModelFormatError(
+                    f"{self._dump.path} tells neither shapes nor types of its tensors",
+                    found=f"{self._dump.writer}: {listing(names)}",
+                    hint="say what model it is a dump of: --dump-of MODEL; or add a manifest.json: "
+                    '{"NAME": {"file": "NAME.raw", "dtype": "float32", "shape": [1, 3, 8, 8]}}',
+                )
+            values[name] = Value(name, name, tensor.shape, tensor.dtype, quantization=tensor.quantization)
+        return Graph(
+            framework="recording",
+            nodes=tuple(Node(n, name, "tensor", "opaque", (), (name,)) for n, name in enumerate(names)),
+            values=MappingProxyType(values),
+            weights=MappingProxyType({}),
+            inputs=(),
+            outputs=(names[-1],),
+            notes=(
+                "The file names tensors and says nothing of a graph: they are taken in the order of the file.",
+                *self._dump.notes,
+            ),
+        )
+
+    def _read(self, model: Model, feeds: Feeds | None) -> Graph:
+        graph = model.session.graph(feeds)
+        matched = match(self._dump.tensors, graph, model.pairs)
+        tensors = self._dump.tensors
+        misfits = [v for v, place in matched.places.items() if not may_hold(tensors[place], graph.values[v].shape)]
+        computed = {value for node in graph.nodes if node.kind not in _CONSTANT for value in node.outputs}
+        if 2 * len(misfits) > len(matched.places) or not computed & matched.places.keys():
+            if not model.stated:
+                self._model = None
+                self.framework = "recording"  # type: ignore[misc]
+                return self._plain()
+            raise self._of_another(model, graph, matched.places, misfits)
+        self._places = _in_order(graph, matched.places)
+        self._channels = self._found_layout(graph, model, feeds)
+        self._notes = (*matched.notes(model.name), *self._layout_notes(graph), *self._missing(graph, model))
+        outputs = tuple(value for value in graph.outputs if value in self._places)
+        return replace(graph, values=MappingProxyType(self._values(graph)), outputs=outputs)
+
+    def _of_another(
+        self, model: Model, graph: Graph, places: Mapping[str, int], misfits: list[str]
+    ) -> ModelFormatError:
+        tensors = self._dump.tensors
+        if misfits:
+            found = listing(
+                f"{tensors[places[v]].name} {_spoken(tensors[places[v]])}, in the model {graph.values[v].shape}"
+                for v in misfits
+            )
+            hint = "dump again with the input size of the comparison, or name the model that was dumped"
+        else:
+            names = listing(value.name for value in graph.values.values() if value.id not in graph.weights)
+            found = f"in the dump: {listing(tensor.name for tensor in tensors)}; in the model: {names}"
+            hint = "name the model that was dumped, or pair the tensors with --map and leave --dump-of out"
+        return ModelFormatError(f"{self._dump.path} is no dump of {model.name}", found=found, hint=hint)
+
+    def _values(self, graph: Graph) -> dict[str, Value]:
+        """The model's values, of those that were recorded what was recorded."""
+        values = dict(graph.values)
+        for name, place in self._places.items():
+            tensor, value = self._dump.tensors[place], values[name]
+            dtype = tensor.dtype or stored_dtype(tensor, value)
+            integers = dtype is not None and dtype.startswith(("int", "uint"))
+            quantization = tensor.quantization or (value.quantization if integers else None)
+            aliases = tuple(dict.fromkeys((*value.aliases, tensor.name)))
+            shape = _known(value) or tensor.shape
+            values[name] = replace(
+                value, dtype=dtype or value.dtype, quantization=quantization, aliases=aliases, shape=shape
+            )
+        return values
+
+    def _found_layout(self, graph: Graph, model: Model, feeds: Feeds | None) -> Channels | None:
+        """What the shapes say, else what the model's own tensors say where shapes are not told."""
+        if self._layout is not None:
+            return None
+        shapes = {name: _known(graph.values[name]) for name in self._places}
+        said = majority(
+            says(self._dump.tensors[place], shape, graph.channels)
+            for name, place in self._places.items()
+            if (shape := shapes[name]) is not None
+        )
+        open_ones = [name for name, place in self._places.items() if _is_flat(self._dump.tensors[place], shapes[name])]
+        if said is not None or not open_ones:
+            return said
+        return self._asked(graph, model, feeds, open_ones)
+
+    def _asked(self, graph: Graph, model: Model, feeds: Feeds | None, names: list[str]) -> Channels | None:
+        """Run the model and see in which order the first tensors with channels are its own."""
+        other: Channels = "last" if graph.channels == "first" else "first"
+        telling = [
+            name for name in names if laid_differently(_known(graph.values[name]) or ()) and name not in graph.inputs
+        ][:_ASKED]
+        if not telling or not feeds:
+            return None
+        votes: list[Channels | None] = []
+        for own in model.session.run(feeds, telling):
+            if own.occurrence:
+                continue
+            value = graph.values[own.value]
+            orders: tuple[Channels, Channels] = graph.channels, other
+            scores = [
+                alike(self._tensor(self._places[own.value], value, graph.channels, order).real(), own.real())
+                for order in orders
+            ]
+            votes.append(orders[scores.index(max(scores))] if max(scores) >= ALIKE > min(scores) else None)
+        return majority(votes)
+
+    def _layout_notes(self, graph: Graph) -> Iterator[str]:
+        if self._layout is None and self._channels not in {None, graph.channels}:
+            yield (
+                f"the dump was read with channels {self._channels}, its model has them {graph.channels}: "
+                "so say most of its tensors (--dump-layout tells)"
+            )
+
+    def _missing(self, graph: Graph, model: Model) -> Iterator[str]:
+        lost = [graph.values[v].name if v in graph.values else v for v in graph.outputs if v not in self._places]
+        if lost:
+            yield f"the dump lacks outputs of {model.name}: {listing(lost)}"
+
+    def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
+        """The recorded outputs."""
+        outputs = self.graph(feeds).outputs
+        found = {tensor.value: tensor for tensor in self._replay(frozenset(outputs))}
+        return tuple(found[name] for name in outputs)
+
+    def run(
+        self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
+    ) -> Iterator[CapturedTensor]:
+        """Replay in the model's order; with something to inject, the model itself runs."""
+        graph = self.graph(feeds)
+        if inject and self._model is not None and self.computes_for_others:
+            return self._model.session.run(self._feeds(feeds), observe, inject)
+        if inject:
+            raise InputError(
+                "nothing can be injected into a recording",
+                found=listing(inject),
+                hint="give the model itself to measure local errors",
+            )
+        unknown = sorted(set(observe or ()) - graph.values.keys() - graph.weights.keys())
+        if unknown:
+            raise InputError(
+                "the recording has no such value", found=listing(unknown), hint="align inspect lists its values"
+            )
+        return self._replay(None if observe is None else frozenset(observe))
+
+    def _feeds(self, feeds: Feeds) -> Feeds:
+        return {**cast("Mapping[str, Any]", self.recorded_feeds()), **feeds}
+
+    def _replay(self, wanted: frozenset[str] | None) -> Iterator[CapturedTensor]:
+        graph = self.graph(None)
+        for name, place in self._places.items():
+            if wanted is None or name in wanted:
+                yield self._tensor(place, graph.values[name], graph.channels, self._layout_of(graph.channels))
+
+    def _tensor(self, place: int, value: Value, channels: Channels, dumped: Channels) -> CapturedTensor:
+        tensor = self._dump.tensors[place]
+        shape = _known(value)
+        array, dtype = numbers(tensor, self._dump.read(place), value, self._dump.path)
+        if shape is not None:
+            array = laid(array, shape, channels, dumped)
+        integers = array.dtype.kind in "iu"
+        quantization = tensor.quantization or (value.quantization if integers else None)
+        array.flags.writeable = False
+        return CapturedTensor(value.id, array, dtype, quantization)
+
+    def close(self) -> None:
+        """Release the dump, and the model where it was opened for it."""
+        self._dump.close()
+        if self._model is not None and not self._model.borrowed:
+            self._model.session.close()
+
+
+def _is_flat(tensor: DumpedTensor, shape: tuple[int, ...] | None) -> bool:
+    """Whether a dump keeps the numbers of a tensor and not its axes."""
+    return bool(shape) and (tensor.shape is None or len(tensor.shape) == 1 < len(shape or ()))
+
+
+def laid_differently(shape: tuple[int, ...]) -> bool:
+    """Whether a tensor of that shape has channels and something else to stand before or behind."""
+    return len(shape) in {4, 5} and sum(size > 1 for size in shape[1:]) > 1
+
+
+def _in_order(graph: Graph, places: Mapping[str, int]) -> dict[str, int]:
+    """The recorded values in the order in which the model computes them."""
+    order = [*graph.inputs, *(value for node in graph.nodes for value in node.outputs)]
+    return {value: places[value] for value in dict.fromkeys([*order, *places]) if value in places}
+
+
+def _known(value: Value) -> tuple[int, ...] | None:
+    if value.shape is None or any(size is None for size in value.shape):
+        return None
+    return tuple(size for size in value.shape if size is not None)
+
+
+def _spoken(tensor: DumpedTensor) -> str:
+    return f"{tensor.nbytes} bytes" if tensor.shape is None else str(list(tensor.shape))

@@ -1,0 +1,56 @@
+"""A serialised onnx.TensorProto: its name, shape and numbers; nothing outside of it is read."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.dumps.dump import TEXT_LIMIT
+from aligner.errors import MissingFrameworkError, ModelFormatError
+
+if TYPE_CHECKING:
+    from aligner.adapters.dumps.dump import Array
+
+
+def parse(content: bytes, where: str) -> Any:
+    """The message.
+
+    Raises ModelFormatError where it is none, or says that its numbers lie in another file.
+    """
+    try:
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+        from onnx import TensorProto
+    except ImportError as error:
+        raise MissingFrameworkError(
+            f"{where} cannot be read without onnx", found=str(error), hint='pip install "aligner[onnx]"'
+        ) from error
+    if len(content) > 2 * TEXT_LIMIT:
+        raise ModelFormatError(
+            f"{where} is too large for a message", found=f"{len(content):,} bytes", hint="dump again"
+        )
+    try:
+        proto = TensorProto.FromString(content)
+    except DecodeError as error:
+        raise ModelFormatError(f"{where} is no TensorProto", found=str(error), hint="dump again") from error
+    if proto.data_location == TensorProto.EXTERNAL or proto.external_data:
+        raise ModelFormatError(
+            f"{where} keeps its numbers in another file", found="external data", hint="dump tensors with their data"
+        )
+    return proto
+
+
+def dtype_of(proto: Any) -> str:
+    """The type, in numpy's word or "bfloat16"."""
+    from onnx import TensorProto, helper
+
+    if proto.data_type == TensorProto.BFLOAT16:
+        return "bfloat16"
+    return str(helper.tensor_dtype_to_np_dtype(proto.data_type).name)
+
+
+def as_array(proto: Any) -> Array:
+    """The numbers; types that numpy lacks as float32."""
+    import numpy as np
+    from onnx import numpy_helper
+
+    array: Array = numpy_helper.to_array(proto)
+    return array if array.dtype.kind in "fiubc" else array.astype(np.float32)

@@ -1,0 +1,98 @@
+"""Sides that are dumps: what model each is of, and what has to be known of their input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aligner.errors import ComparisonError, InputError
+
+if TYPE_CHECKING:
+    from aligner.adapters.base import OpenOptions
+    from aligner.execution.side import OpenSide
+    from aligner.inputs import PreparedFeeds
+
+ROLES = ("reference", "candidate")
+
+
+def parse_dump_of(texts: Sequence[str]) -> dict[str, object] | str | None:
+    """What ``--dump-of`` says: a model, or one for each side ("reference=MODEL").
+
+    Raises ComparisonError where it is said twice for one side.
+    """
+    found: dict[str, object] = {}
+    for text in texts:
+        role, equals, model = text.partition("=")
+        side, model = (role, model) if equals and role in ROLES else ("", text)
+        if side in found:
+            raise ComparisonError(
+                f"--dump-of was given twice for {side or 'one side'}",
+                found=f"{found[side]}, {model}",
+                hint="say which side each is for: --dump-of reference=MODEL --dump-of candidate=MODEL",
+            )
+        found[side] = model
+    plain = found.pop("", None)
+    return {role: found.get(role, plain) for role in ROLES} if found else None if plain is None else str(plain)
+
+
+def dump_options(
+    targets: tuple[object, object],
+    options: tuple[OpenOptions, OpenOptions],
+    dump_of: object,
+    layout: str | None,
+) -> tuple[OpenOptions, OpenOptions]:
+    """How both sides are opened, with the model of each that is a dump; a mapping names it for each side.
+
+    Raises ComparisonError where a model was named and no side is a dump.
+    """
+    if dump_of is None and layout is None:
+        return options
+    by_side = dump_of if isinstance(dump_of, Mapping) else None
+    dumps = [_is_dump(target) for target in targets]
+    if not any(dumps):
+        raise ComparisonError(
+            "--dump-of names the model of a dump, and neither side is one",
+            found=" and ".join(str(target) for target in targets),
+            hint="give the file or folder that was dumped as one side",
+        )
+    told: list[OpenOptions] = []
+    for role, option, is_dump in zip(ROLES, options, dumps, strict=True):
+        model = by_side.get(role) if by_side is not None else dump_of
+        told.append(replace(option, dump_of=model, dump_layout=layout) if is_dump else option)
+    return told[0], told[1]
+
+
+def _is_dump(target: object) -> bool:
+    from aligner.adapters.dumps.formats import is_dump
+
+    return isinstance(target, str | Path) and is_dump(Path(target), stated=True)
+
+
+def lend_models(sides: Sequence[OpenSide], pairs: Sequence[tuple[str, str]]) -> None:
+    """Let a dump that says nothing of its model be read as one of the other side's, as far as the names are its.
+
+    ``pairs`` are the user's own: (reference name, candidate name).
+    """
+    from aligner.adapters.dumps.session import DumpSession
+
+    for place, side in enumerate(sides):
+        other = sides[1 - place]
+        if not isinstance(side.session, DumpSession) or side.session.knows_its_model:
+            continue
+        if other.session.can_inject:
+            told = {pair[place]: pair[1 - place] for pair in pairs}
+            side.session.try_model(other.session, Path(other.path).name, told)
+
+
+def check_random(fed: PreparedFeeds, sides: Sequence[OpenSide]) -> None:
+    """Raise InputError where the input was drawn and a side is a dump of a run on another one."""
+    for side in sides:
+        recorded: Any = getattr(side.session, "recorded_feeds", None)
+        if fed.random and callable(recorded) and not recorded():
+            raise InputError(
+                f"the {side.role} {side.path} does not hold the input that it was made with",
+                found="no --input, and no tensor of the dump that is an input of the model",
+                hint="give what was fed there: --input FILE",
+            )

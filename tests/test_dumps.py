@@ -1,0 +1,287 @@
+"""What other programs dumped of a run is a side: names, layouts, formats, and local errors by the live side's nodes."""
+
+from __future__ import annotations
+
+import json
+
+import dump_writers as write
+import numpy as np
+import pytest
+from marks import importable, requires_onnx, requires_safetensors, requires_torch
+
+import aligner
+from aligner.errors import AlignerError, InputError, ModelFormatError
+
+pytestmark = requires_onnx
+GUILTY = "/c2/Conv_output_0"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    import dumped_models
+    import onnx
+
+    path = tmp_path_factory.mktemp("dumps")
+    onnx.save(dumped_models.network(), path / "net.onnx")
+    np.save(path / "x.npy", dumped_models.picture())
+    return path
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Tensors of a right run and of a wrong one, by name."""
+    import dumped_models
+
+    x = dumped_models.picture()
+    return {fault: dumped_models.computed(dumped_models.network(fault), x) for fault in (None, "kernel", "padding")}
+
+
+def without_input(tensors):
+    return {name: array for name, array in tensors.items() if name != "x"}
+
+
+WRITERS = [
+    write.npy_folder,
+    write.npz,
+    pytest.param(write.safetensors, marks=requires_safetensors),
+    pytest.param(write.torch_dict, marks=requires_torch),
+    pytest.param(write.sglang_pass, marks=requires_torch),
+    write.raw_folder,
+    write.raw_folder_nhwc,
+    write.raw_manifest,
+    write.polygraphy,
+    write.polygraphy_old,
+    write.trtexec,
+    write.ort_files,
+    write.ort_database,
+    pytest.param(write.msprobe, marks=requires_torch),
+    pytest.param(write.msprobe_l1, marks=requires_torch),
+    pytest.param(write.transformers_tree, marks=requires_safetensors),
+    write.mnn,
+    write.rknn,
+]
+
+
+@pytest.mark.parametrize("fault", [None, "kernel", "padding"])
+@pytest.mark.parametrize("writer", WRITERS)
+def test_every_format_is_a_side(folder, tmp_path, runs, writer, fault):
+    tensors = runs[fault]
+    if writer in (write.mnn, write.sglang_pass, write.msprobe, write.msprobe_l1, write.transformers_tree):
+        tensors = without_input(tensors)
+    dump = writer(tmp_path / "dump", tensors)
+    result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
+    if fault is None:
+        assert result.verdict == "aligned", result.comparison.reason
+        return
+    assert result.verdict == "diverged"
+    assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
+    after = [pair for pair in result.pairs if pair.candidate.name in {"/act2/Relu_output_0", "y"}]
+    assert [pair.verdict for pair in after] == ["inherited", "inherited"]
+
+
+@pytest.mark.parametrize("writer", [write.npy_folder, write.npz, write.polygraphy, write.raw_manifest])
+def test_the_other_side_tells_the_names_where_nobody_says_what_was_dumped(folder, tmp_path, runs, writer):
+    dump = writer(tmp_path / "dump", runs["kernel"])
+    for sides in ((folder / "net.onnx", dump), (dump, folder / "net.onnx")):
+        result = aligner.compare(*sides, folder / "x.npy")
+        assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
+
+
+def test_a_recorded_input_is_the_input_and_is_checked(folder, tmp_path, runs):
+    dump = write.npy_folder(tmp_path / "dump", runs[None])
+    result = aligner.compare(folder / "net.onnx", dump)
+    assert result.verdict == "aligned"
+    np.save(tmp_path / "other.npy", runs[None]["x"] + 1)
+    with pytest.raises(InputError, match=r"other data|another input"):
+        aligner.compare(folder / "net.onnx", dump, tmp_path / "other.npy")
+    bare = write.npy_folder(tmp_path / "bare", without_input(runs[None]))
+    with pytest.raises(InputError, match="does not hold the input"):
+        aligner.compare(folder / "net.onnx", bare)
+
+
+def test_two_dumps_with_their_models(folder, tmp_path, runs):
+    """The reference's model computes for the reference's dump."""
+    one = write.npy_folder(tmp_path / "one", runs[None])
+    other = write.raw_folder_nhwc(tmp_path / "other", runs["kernel"])
+    result = aligner.compare(one, other, folder / "x.npy", dump_of=folder / "net.onnx", dump_layout=None)
+    assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
+    assert all(pair.local is not None for pair in result.pairs)
+
+
+def test_the_smallest_recorded_frontier(folder, tmp_path, runs):
+    """What was not recorded is computed from what was, and a fault in between is placed at the next recorded tensor."""
+    kept = {
+        name: array
+        for name, array in runs["kernel"].items()
+        if name in {"/act1/Relu_output_0", "/act2/Relu_output_0", "y"}
+    }
+    result = aligner.compare(folder / "net.onnx", write.npz(tmp_path / "dump", kept), folder / "x.npy")
+    assert [pair.candidate.name for pair in result.comparison.introduced] == ["/act2/Relu_output_0"]
+    assert "/c2/Conv" in result.comparison.introduced[0].reference_nodes
+    assert any("nearest recorded" in note for note in result.comparison.notes)
+
+
+def test_flat_tensors_take_the_models_shapes(folder, tmp_path, runs):
+    flat = {name: array.ravel() for name, array in runs["kernel"].items()}
+    result = aligner.compare(folder / "net.onnx", write.npz(tmp_path / "flat", flat), folder / "x.npy")
+    assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
+
+
+@pytest.mark.parametrize("layout", ["nhwc", None])
+def test_a_layout_is_told_or_found(folder, tmp_path, runs, layout):
+    dump = write.raw_folder_nhwc(tmp_path / "dump", runs["kernel"])
+    options = {"dump_of": folder / "net.onnx", "dump_layout": layout}
+    result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", **options)
+    assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
+    assert any("channels last" in note for note in result.comparison.candidate.notes) == (layout is None)
+
+
+def test_a_wrong_layout_is_seen_at_the_input(folder, tmp_path, runs):
+    dump = write.raw_folder_nhwc(tmp_path / "dump", runs[None])
+    text = refused(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx", dump_layout="nchw")
+    assert "recorded with other data" in text
+
+
+def test_onnx_test_data_is_a_dump_of_inputs_and_outputs(folder, tmp_path, runs):
+    for fault, verdict in ((None, "aligned"), ("kernel", "diverged")):
+        dump = write.onnx_test_data(tmp_path / str(fault), runs[fault])
+        assert aligner.compare(folder / "net.onnx", dump).verdict == verdict
+
+
+def test_exported_outputs(folder, tmp_path, runs):
+    dump = write.trtexec_outputs(tmp_path / "out", {"y": runs["kernel"]["y"]})
+    assert aligner.compare(folder / "net.onnx", dump, folder / "x.npy").verdict == "diverged"
+
+
+def test_native_quantised_files(folder, tmp_path, runs):
+    """A manifest's scale and zero point make numbers of integers."""
+    path = write.raw_manifest(tmp_path / "dump", runs["kernel"])
+    manifest = json.loads((path / "manifest.json").read_text())
+    array = runs["kernel"][GUILTY]
+    scale = float(np.abs(array).max() / 127)
+    np.rint(array / scale).astype(np.int8).tofile(path / "native.bin")
+    manifest[GUILTY] = {
+        "file": "native.bin",
+        "dtype": "int8",
+        "shape": list(array.shape),
+        "scale": scale,
+        "zero_point": 0,
+    }
+    (path / "manifest.json").write_text(json.dumps(manifest))
+    result = aligner.compare(folder / "net.onnx", path, folder / "x.npy")
+    assert result.comparison.introduced[0].candidate.name == GUILTY
+
+
+# ------------------------------------------------------------------------------------------------------- bad input
+
+
+def refused(*given, **options):
+    with pytest.raises(AlignerError) as caught:
+        aligner.compare(*given, **options)
+    assert caught.value.found and caught.value.hint
+    return str(caught.value)
+
+
+def test_a_dump_of_another_model(folder, tmp_path, runs):
+    dump = write.npz(tmp_path / "dump", {"left": np.zeros(3, np.float32), "right": np.ones(3, np.float32)})
+    text = refused(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
+    assert "is no dump of net.onnx" in text and "left" in text and "/c1/Conv_output_0" in text
+
+
+def test_a_dump_of_another_input_size(folder, tmp_path, runs):
+    other = {name: np.repeat(array, 2, axis=-1) for name, array in runs[None].items() if name != "x"}
+    text = refused(folder / "net.onnx", write.npz(tmp_path / "d", other), folder / "x.npy", dump_of=folder / "net.onnx")
+    assert "input size" in text
+
+
+def test_half_a_folder_is_told(folder, tmp_path, runs):
+    half = {name: runs[None][name] for name in ("/c1/Conv_output_0", "/act1/Relu_output_0", "/c2/Conv_output_0")}
+    result = aligner.compare(folder / "net.onnx", write.npy_folder(tmp_path / "half", half), folder / "x.npy")
+    assert result.verdict == "inconclusive"
+    assert any("lacks outputs of net.onnx: y" in note for note in result.comparison.candidate.notes)
+
+
+def test_leftovers_and_collisions_are_told(folder, tmp_path, runs):
+    tensors = {**runs[None], "profiler/counter": np.zeros(4, np.float32)}
+    result = aligner.compare(folder / "net.onnx", write.npz(tmp_path / "dump", tensors), folder / "x.npy")
+    assert result.verdict == "aligned"
+    assert any("profiler/counter" in note for note in result.comparison.candidate.notes)
+
+
+def test_nan_everywhere(folder, tmp_path, runs):
+    tensors = {name: np.full_like(array, np.nan) for name, array in runs[None].items() if name != "x"}
+    result = aligner.compare(folder / "net.onnx", write.npz(tmp_path / "dump", tensors), folder / "x.npy")
+    assert result.verdict == "diverged"
+    assert result.comparison.introduced[0].candidate.name == "/c1/Conv_output_0"
+
+
+@requires_torch
+def test_statistics_alone(folder, tmp_path, runs):
+    dump = write.msprobe(tmp_path / "dump", without_input(runs[None]), task="statistics")
+    assert "statistics and no tensors" in refused(folder / "net.onnx", dump, folder / "x.npy")
+
+
+@requires_torch
+def test_nothing_is_unpickled(folder, tmp_path):
+    import torch
+
+    class Evil:
+        def __reduce__(self):
+            return (print, ("executed",))
+
+    torch.save({"a": Evil()}, tmp_path / "evil.pt")
+    text = refused(folder / "net.onnx", tmp_path / "evil.pt", folder / "x.npy", dump_of=folder / "net.onnx")
+    assert "more than tensors" in text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.json", b'{"lst": [[1]], "polygraphy_class": "RunResults"}'),
+        ("a.json", b'{"lst": [["r", [{"outputs": {"y": {"array": "AAAA"}}}]]], "polygraphy_class": "RunResults"}'),
+        ("a.json", b'[{"name": "y", "dimensions": "2x3", "values": [1]}]'),
+        ("a.json", b'{"task": "tensor", "level": "L0", "data": [1]}'),
+        ("a.json", b'{"module_path": "N", "children": [{"outputs": {"value": "../p.safetensors"}}]}'),
+        ("a.npy", b"\x93NUMPY\x01\x00v\x00{"),
+        ("a.npz", b"PK\x03\x04"),
+        ("a.db", b"SQLite format 3\x00" + bytes(100)),
+        ("a.bin", bytes(40)),
+    ],
+)
+def test_damaged_dumps_are_our_error(folder, tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    refused(folder / "net.onnx", tmp_path / name, folder / "x.npy", dump_of=folder / "net.onnx")
+
+
+def test_files_outside_of_the_dump_are_not_read(folder, tmp_path):
+    (tmp_path / "secret.raw").write_bytes(bytes(4))
+    path = tmp_path / "dump"
+    path.mkdir()
+    np.zeros(1, np.float32).tofile(path / "y.raw")
+    (path / "manifest.json").write_text(json.dumps({"y": {"file": "../secret.raw", "dtype": "float32", "shape": [1]}}))
+    assert "secret.raw" in refused(folder / "net.onnx", path, folder / "x.npy")
+
+
+def test_neither_side_is_a_dump(folder):
+    assert "neither side" in refused(folder / "net.onnx", folder / "net.onnx", folder / "x.npy", dump_of="net.onnx")
+
+
+def test_a_folder_of_something_else_says_what_to_write(folder, tmp_path):
+    (tmp_path / "dump").mkdir()
+    (tmp_path / "dump" / "log.txt").write_text("hello world")
+    with pytest.raises(ModelFormatError) as caught:
+        from aligner.adapters.dumps.formats import open_dump
+
+        open_dump(tmp_path / "dump")
+    assert ".npy" in caught.value.hint
+
+
+@pytest.mark.skipif(not importable("polygraphy"), reason="needs polygraphy")
+def test_polygraphys_own_file(folder, tmp_path, runs):
+    from polygraphy.comparator import IterationResult, RunResults
+
+    results = RunResults()
+    results.append(("device", [IterationResult(dict(runs["kernel"]), runner_name="device")]))
+    results.save(str(tmp_path / "results.json"))
+    result = aligner.compare(folder / "net.onnx", tmp_path / "results.json")
+    assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
