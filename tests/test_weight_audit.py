@@ -12,11 +12,11 @@ from graph_factory import GraphBuilder, conv_net, shuffled
 from marks import requires_onnx, requires_torch
 
 from aligner.alignment.engine import align
-from aligner.alignment.fingerprint import fingerprint
 from aligner.alignment.weight_audit import audit, unfolded
-from aligner.alignment.weight_relation import Numbers, relate
+from aligner.parameters.fingerprint import fingerprint
+from aligner.parameters.initialised import looks_initialised
+from aligner.parameters.relation import Numbers, relate
 from aligner.records.graph import Quantization, Weight
-from aligner.records.weight import looks_initialised
 
 
 @pytest.fixture

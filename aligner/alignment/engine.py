@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from aligner.alignment import fingerprint, provenance
+from aligner.alignment import provenance, same_parameters
 from aligner.alignment.compatibility import agree, weight_sizes
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.neutral import Revived, revived
@@ -16,6 +16,7 @@ from aligner.alignment.skeleton import Skeleton, read
 from aligner.alignment.sketch_index import SketchShelf
 from aligner.alignment.windows import before_padding, windows_beyond_padding
 from aligner.operations.kinds import same_family
+from aligner.parameters.fingerprint import EXACT
 from aligner.records.alignment import Alignment, Sketch
 from aligner.records.graph import Graph, Node
 
@@ -103,13 +104,13 @@ def _pair_by_name(matching: Matching) -> None:
 
 
 def _pair_by_weights(matching: Matching) -> None:
-    left, right = fingerprint.parameters(matching.reference), fingerprint.parameters(matching.candidate)
-    for one, other, distance in fingerprint.match(left, right):
+    left, right = same_parameters.parameters(matching.reference), same_parameters.parameters(matching.candidate)
+    for one, other, distance in same_parameters.match(left, right):
         if len(one.users) != len(other.users):
             continue
         for node, partner in zip(one.users, other.users, strict=True):
             if same_family(node.kind, partner.kind):
-                sure = 0.98 if distance <= fingerprint.EXACT else 0.93
+                sure = 0.98 if distance <= EXACT else 0.93
                 matching.pair_nodes(node, partner, Evidence("weights", sure if len(one.users) == 1 else sure - 0.05))
     matching.propagate()
 

@@ -12,13 +12,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
-from aligner.alignment.fingerprint import EXACT, ROUNDED, Fingerprint
 from aligner.alignment.skeleton import read
 from aligner.alignment.weight_entries import Entry, computed_constants, entries
-from aligner.alignment.weight_relation import NARROW, Relation, relate
+from aligner.parameters.fingerprint import EXACT, ROUNDED, Fingerprint
+from aligner.parameters.initialised import looks_initialised
+from aligner.parameters.relation import NARROW, Relation, relate
 from aligner.records.alignment import Alignment
 from aligner.records.graph import Graph
-from aligner.records.weight import WeightMatch, looks_initialised
+from aligner.records.weight import WeightMatch
 
 _RELATED = 0.5
 _PARTS = 8

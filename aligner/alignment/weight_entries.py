@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from aligner.alignment.fingerprint import Fingerprint, fingerprint, fingerprint_of
+from aligner.alignment.folded_layer import LinearLayer, linear_before, norm_affine, normalisation
 from aligner.alignment.skeleton import Skeleton
-from aligner.alignment.weight_relation import Numbers
 from aligner.operations.kinds import CONFIGURED, LINEAR, PARAMETRIC
+from aligner.parameters.fingerprint import Fingerprint, fingerprint, fingerprint_of
+from aligner.parameters.folding import scaled
+from aligner.parameters.relation import Numbers
 from aligner.records.graph import Node, Weight
 from aligner.records.weight import StoredWeight
 
@@ -171,76 +173,83 @@ def _two_valued(weight: Weight) -> bool:
 
 def _folded(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> Iterator[Entry]:
     """What is left of a batch normalisation once it is folded: into the layer before it, or to a scale and a shift."""
-    roots = [root for root in skeleton.weight_roots(node) if root in stored]
-    if node.kind != "norm" or len(roots) != 4:
+    if node.kind != "norm" or norm_affine(skeleton, node) is None:
         return
-    gamma, beta, mean, variance = (stored[root] for root in roots)
-    if len({entry.size for entry in (gamma, beta, mean, variance)}) != 1:
-        return
-    epsilon = node.attributes.get("epsilon")
-    added = float(epsilon) if isinstance(epsilon, (int, float)) else 1e-5
+    roles = _roles(skeleton, node, stored)
 
-    def scale() -> Wide:
-        import numpy as np
-
-        return _vector(gamma) / np.sqrt(np.abs(_vector(variance)) + added)
+    def affine(place: int) -> Wide:
+        found = norm_affine(skeleton, node)
+        assert found is not None
+        return found[place]
 
     def shift(bias: Entry | None = None) -> Wide:
-        before = _vector(bias) if bias is not None else 0.0
-        result: Wide = (before - _vector(mean)) * scale() + _vector(beta)
-        return result
+        before: Wide = affine(1) + (_vector(bias) * affine(0) if bias is not None else 0.0)
+        return before
 
-    yield _derived(scale, (gamma, variance), (node,), skeleton)
-    yield _derived(shift, (beta, mean), (node,), skeleton)
-    data = skeleton.data_inputs(node)
-    before = skeleton.producer.get(skeleton.root(data[0])) if len(data) == 1 else None
-    kernel, bias = _linear(skeleton, before, stored, gamma.size)
-    if before is None or kernel is None:
+    factors = tuple(roles[name] for name in ("scale", "variance") if name in roles)
+    summands = tuple(roles[name] for name in ("shift", "mean") if name in roles)
+    if not factors or not summands:
         return
-    across = _across(before, kernel, gamma.size)
-    if across is None:
+    yield _derived(lambda: affine(0), factors, (node,), skeleton)
+    yield _derived(shift, summands, (node,), skeleton)
+    found = _kernel_before(skeleton, node, stored, affine(0).size)
+    if found is None:
         return
+    layer, kernel, bias, axis = found
+    nodes = layer.node, node
     yield _derived(
-        lambda: _array(kernel).astype("float64") * scale().reshape(across),
-        (kernel, gamma, variance),
-        (before, node),
-        skeleton,
+        lambda: scaled(_array(kernel).astype("float64"), affine(0), axis), (kernel, *factors), nodes, skeleton
     )
-    yield _derived(lambda: shift(bias), (*([bias] if bias is not None else []), beta, mean), (before, node), skeleton)
+    yield _derived(lambda: shift(bias), (*([bias] if bias is not None else []), *summands), nodes, skeleton)
+
+
+def _roles(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> dict[str, Entry]:
+    """The stored vectors of a normalisation by what they are to it."""
+    operation = normalisation(skeleton, node)
+    free = [stored[root] for root in skeleton.weight_roots(node) if root in stored]
+    found: dict[str, Entry] = {}
+    for name, array in operation.parameters.items() if operation is not None else ():
+        same = next((e for e in free if e.size == array.size and (_vector(e) == array.reshape(-1)).all()), None)
+        if same is not None:
+            found[name] = same
+            free.remove(same)
+    return found
 
 
 def _scaled(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> Iterator[Entry]:
     """A kernel times the vector that multiplies what it computes: a normalisation of which a converter left that."""
     roots = [root for root in skeleton.weight_roots(node) if root in stored]
-    data = skeleton.data_inputs(node)
-    if node.kind != "mul" or len(roots) != 1 or len(data) != 1:
+    if node.kind != "mul" or len(roots) != 1 or stored[roots[0]].size == 1:
         return
     scale = stored[roots[0]]
-    before = skeleton.producer.get(skeleton.root(data[0]))
-    kernel, bias = _linear(skeleton, before, stored, scale.size)
-    if before is None or kernel is None or scale.size == 1:
+    found = _kernel_before(skeleton, node, stored, scale.size)
+    if found is None:
         return
-    across = _across(before, kernel, scale.size)
-    if across is None:
-        return
+    layer, kernel, bias, axis = found
     yield _derived(
-        lambda: _array(kernel).astype("float64") * _vector(scale).reshape(across),
+        lambda: scaled(_array(kernel).astype("float64"), _vector(scale), axis),
         (kernel, scale),
-        (before, node),
+        (layer.node, node),
         skeleton,
         "scale-folded",
     )
     if bias is not None:
-        yield _derived(lambda: _vector(bias) * _vector(scale), (bias,), (before, node), skeleton, "scale-folded")
+        nodes = layer.node, node
+        yield _derived(lambda: _vector(bias) * _vector(scale), (bias,), nodes, skeleton, "scale-folded")
 
 
-def _across(node: Node, kernel: Entry, outputs: int) -> list[int] | None:
-    """The shape in which a vector with one number for each output multiplies a kernel."""
-    axis = 1 if node.kind == "conv_transpose" and len(kernel.shape) > 1 else 0
-    axis = axis if kernel.shape[axis] == outputs else len(kernel.shape) - 1
-    if kernel.shape[axis] != outputs:
+def _kernel_before(
+    skeleton: Skeleton, node: Node, stored: dict[str, Entry], outputs: int
+) -> tuple[LinearLayer, Entry, Entry | None, int] | None:
+    """The linear layer before a node that has so many outputs: its kernel, its bias, the kernel's axis of outputs."""
+    layer = linear_before(skeleton, node, outputs)
+    if layer is None:
         return None
-    return [outputs if place == axis else 1 for place in range(len(kernel.shape))]
+    own = [stored[root] for root in skeleton.weight_roots(layer.node) if root in stored]
+    kernel = next((entry for entry in own if len(entry.shape) > 1), None)
+    bias = next((entry for entry in own if len(entry.shape) == 1 and entry.size == outputs), None)
+    axis = layer.axis_of(_array(kernel)) if kernel is not None else None
+    return (layer, kernel, bias, axis) if kernel is not None and axis is not None else None
 
 
 def _vector(entry: Entry) -> Wide:
@@ -251,18 +260,6 @@ def _vector(entry: Entry) -> Wide:
 def _array(entry: Entry) -> NDArray[np.generic]:
     assert entry.load is not None
     return entry.load().array
-
-
-def _linear(
-    skeleton: Skeleton, node: Node | None, stored: dict[str, Entry], outputs: int
-) -> tuple[Entry | None, Entry | None]:
-    """The kernel and the bias of a linear node with that many outputs."""
-    if node is None or node.kind not in LINEAR:
-        return None, None
-    own = [stored[root] for root in skeleton.weight_roots(node) if root in stored]
-    kernels = [entry for entry in own if len(entry.shape) > 1]
-    biases = [entry for entry in own if len(entry.shape) == 1 and entry.size == outputs]
-    return (kernels[0] if kernels else None), (biases[0] if biases else None)
 
 
 def _derived(

@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 from aligner.alignment.engine import align
-from aligner.alignment.fingerprint import Fingerprint, fingerprint
 from aligner.alignment.weight_audit import audit, unfolded
 from aligner.api.given_inputs import input_items
 from aligner.api.matching import MatchOptions, feed, opened, read_static
@@ -17,6 +16,7 @@ from aligner.errors import AlignerError, ComparisonError, listing
 from aligner.execution.fed_values import fed_pairs, unfed_pairs
 from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
+from aligner.parameters.fingerprint import Fingerprint, fingerprint
 from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import WeightTally

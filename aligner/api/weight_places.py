@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
-from aligner.alignment.fingerprint import EXACT, ROUNDED, fingerprint, fingerprint_of
 from aligner.alignment.skeleton import read
-from aligner.alignment.weight_relation import CAST, NARROW, Numbers, relate
 from aligner.causes.weight_cause import versions
 from aligner.causes.weight_order import moved
 from aligner.execution.side import OpenSide
 from aligner.numerics import relations
 from aligner.operations.operation import Unsupported
+from aligner.parameters.fingerprint import EXACT, ROUNDED, fingerprint, fingerprint_of
+from aligner.parameters.relation import CAST, NARROW, Numbers, relate
 from aligner.records.alignment import Alignment, PairedValues, Region
 from aligner.records.axis_order import to_reference
 from aligner.records.graph import Graph, Node
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from aligner.alignment.fingerprint import Fingerprint
+    from aligner.parameters.fingerprint import Fingerprint
 
     Array = NDArray[np.generic]
 

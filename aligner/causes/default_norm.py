@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from aligner.numerics import relations
 from aligner.operations.operation import Operation
+from aligner.parameters.folding import output_axis, output_factors
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.layers import Layer, layer_pairs, output_axis
+from aligner.regions.layers import Layer, layer_pairs
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 DEFAULTS = {"mean": 0.0, "variance": 1.0, "scale": 1.0, "shift": 0.0}
-_FOLDED = 1e-5
-"""Gap to which rows of a kernel are one row times a number."""
 
 
 def at_their_defaults(operation: Operation) -> set[str]:
@@ -54,15 +52,11 @@ def solved(culprit: Culprit) -> Iterator[tuple[Node, str, Operation]]:
 
 def _factors(bare: Layer, folded: Layer) -> Array | None:
     """What each output's kernel is multiplied by where the normalisation is folded in."""
-    import numpy as np
-
     raw, kernel = bare.raw, folded.parameters.get("kernel")
-    if raw is None or kernel is None or raw.shape != kernel.shape:
+    if raw is None or kernel is None:
         return None
-    axis = output_axis(bare.operation, raw) or 0
-    a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1).astype(np.float64) for side in (raw, kernel))
-    factors: Array = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
-    return factors if relations.gap(a * factors[:, None], b) <= _FOLDED and factors.all() else None
+    factors = output_factors(raw, kernel, output_axis(bare.operation, raw) or 0)
+    return factors if factors is not None and factors.all() else None
 
 
 def _with(operation: Operation, chosen: list[str], factors: Array, bare: Layer, folded: Layer) -> Operation:

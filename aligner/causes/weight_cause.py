@@ -10,8 +10,9 @@ from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.numerics import relations
 from aligner.operations.operation import Operation
+from aligner.parameters.folding import output_axis, output_factors, scaled
 from aligner.regions.culprit import Culprit
-from aligner.regions.layers import LayerPair, layer_pairs, output_axis, scaled, with_sorted_gates
+from aligner.regions.layers import LayerPair, layer_pairs, with_sorted_gates
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -249,11 +250,8 @@ def _factors(left: Array, right: Array, axis: int) -> list[float] | None:
     """What each output's kernel is multiplied by; None where that is not how the two differ, or is one for most."""
     import numpy as np
 
-    a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1).astype(np.float64) for side in (left, right))
-    if a.shape != b.shape or a.shape[1] < 2 or a.shape[0] < 2:
-        return None
-    factors = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
-    if relations.gap(b, a * factors[:, None]) > 1e-5:
+    factors = output_factors(left, right, axis)
+    if factors is None or factors.size < 2:
         return None
     usual = float(np.median(factors))
     own = np.abs(factors - usual) > 1e-6 * abs(usual)

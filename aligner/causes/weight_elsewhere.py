@@ -10,6 +10,7 @@ from aligner.causes.context import Survey
 from aligner.causes.weight_cause import MATRICES
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
+from aligner.parameters.remembered import Remembered
 from aligner.records.graph import Weight
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer
@@ -25,8 +26,6 @@ _FEWEST = 8
 """Numbers that do not agree by chance."""
 _PLACES = 8
 """Guilty layers whose numbers are computed or folded, and are therefore worked out to be looked at."""
-_EXTREMES = "extremes"
-"""Under which a weight remembers its smallest and largest number."""
 
 
 def elsewhere(pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
@@ -87,10 +86,10 @@ def _guilty_layers(culprit: Culprit, survey: Survey) -> Iterator[Layer]:
 
 def _known(weight: Weight) -> tuple[float, float]:
     """A weight's smallest and largest number, looked for once."""
-    if _EXTREMES not in weight.memory:
-        weight.memory[_EXTREMES] = _extremes(weight.values())
-    found: tuple[float, float] = weight.memory[_EXTREMES]
-    return found
+    return _extremes_of.of(weight, lambda: _extremes(weight.values()))
+
+
+_extremes_of: Remembered[tuple[float, float]] = Remembered()
 
 
 def _extremes(array: Array) -> tuple[float, float]:

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.causes.weight_cause import MATRICES, allowance, settled, step_of, versions
 from aligner.numerics import relations
+from aligner.parameters.folding import output_axis, output_factors
 from aligner.regions.culprit import Culprit
-from aligner.regions.layers import LayerPair, output_axis
+from aligner.regions.layers import LayerPair
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -61,7 +62,6 @@ def _move(arrays: tuple[Array, Array], role: str, within: float) -> str | None:
 
 def row_factors(pair: LayerPair, role: str, culprit: Culprit) -> list[float] | None:
     """What each output's row in few bits is multiplied by; None where rows differ otherwise, or not at all."""
-    import numpy as np
 
     if step_of(culprit, pair) is None or role not in MATRICES or settled(pair, role, culprit):
         return None
@@ -69,10 +69,8 @@ def row_factors(pair: LayerPair, role: str, culprit: Culprit) -> list[float] | N
     if rows is None:
         return None
     left, right = rows
-    factors = (left * right).sum(axis=1) / np.maximum((left * left).sum(axis=1), 1e-30)
-    if relations.gap(right, left * factors[:, None]) > allowance(pair, role, culprit) * _NEARLY:
-        return None
-    return [float(factor) for factor in factors]
+    factors = output_factors(left, right, 0, within=allowance(pair, role, culprit) * _NEARLY)
+    return None if factors is None else [float(factor) for factor in factors]
 
 
 def _rows(pair: LayerPair, role: str) -> tuple[Array, Array] | None:

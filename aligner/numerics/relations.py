@@ -6,14 +6,13 @@ from collections.abc import Iterator
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from aligner.records.weight import looks_initialised as looks_initialised
-
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
 
 SAME = 2e-6
+"""Relative distance up to which two weights are the same numbers: folding in another order of float32 roundings."""
 _ROUNDED = 1e-5
 _ROWS = 256
 _FEWEST = 6

@@ -84,8 +84,14 @@ class Value:
     aliases: tuple[str, ...] = ()
 
 
+class _Referable:
+    """Lets a record with slots be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
+
+
 @dataclass(frozen=True, slots=True)
-class Weight:
+class Weight(_Referable):
     """A constant stored in the model; ``load()`` returns a read-only array and is called only when needed."""
 
     name: str
@@ -94,8 +100,6 @@ class Weight:
     load: Callable[[], Array] = field(repr=False, compare=False)
     quantization: Quantization | None = None
     index: int | None = None
-    memory: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
-    """What others have worked out from its numbers, so that a weight of gigabytes is read once."""
 
     def values(self) -> Array:
         """The numbers the stored weight stands for: quantised ones are scaled back to float32."""

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kinds import AFFINE, COPIES, INVERSES, LINEAR, MOVED, SCALES, SHIFTS
 from aligner.operations.operation import Operation
+from aligner.parameters.folding import as_affine, output_axis, scaled
 from aligner.records.graph import Node
 from aligner.regions.region_side import RegionSide
 
@@ -51,20 +52,6 @@ class Layer:
         if "kernel" in found and axis is not None and found["kernel"].shape[axis] == scale.size:
             found["kernel"] = scaled(found["kernel"], 1 / scale, axis)
         return found
-
-
-def output_axis(operation: Operation, kernel: Array) -> int | None:
-    """The axis of a kernel along which outputs lie; None for grouped transposed convolutions."""
-    if operation.kind == "conv_transpose":
-        return 1 if operation.settings["groups"] == 1 and kernel.ndim > 1 else None
-    return 0
-
-
-def scaled(kernel: Array, scale: Array, axis: int) -> Array:
-    """A kernel times a vector along one axis."""
-    across = [1] * kernel.ndim
-    across[axis] = scale.size
-    return kernel * scale.reshape(across)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,13 +133,8 @@ def moved_axis(part: RegionSide, node: Node, axis: int | None) -> int | None:
 
 
 def _with_norm(layer: Layer, norm: Layer, node: Node) -> Layer | None:
-    import numpy as np
-
-    if norm.operation.settings["form"] != "batch" or "mean" not in norm.parameters:
-        return None
-    p = {name: array.astype(np.float64) for name, array in norm.parameters.items()}
-    scale = p.get("scale", 1.0) / np.sqrt(p["variance"] + norm.operation.settings["epsilon"])
-    return with_affine(layer, np.atleast_1d(scale), p.get("shift", 0.0) - p["mean"] * scale, node)
+    affine = as_affine(norm.operation)
+    return None if affine is None else with_affine(layer, *affine, node)
 
 
 def _with_constant(part: RegionSide, node: Node, layer: Layer, axis: int | None) -> Layer | None:

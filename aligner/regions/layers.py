@@ -10,8 +10,6 @@ from aligner.operations.operation import Operation
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer as Layer
 from aligner.regions.folding import folded as folded
-from aligner.regions.folding import output_axis as output_axis
-from aligner.regions.folding import scaled as scaled
 from aligner.regions.region_side import RegionSide
 
 if TYPE_CHECKING:

@@ -22,19 +22,17 @@ from aligner.causes.constant_operands import (
 from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import fitted_constant, is_constant
 from aligner.causes.weight_cause import coarser, differing
-from aligner.numerics import relations
 from aligner.operations.kinds import BINARY, SCALES
 from aligner.operations.operation import Operation, Unsupported
+from aligner.parameters.folding import FOLDED, output_axis, output_factors
 from aligner.regions.culprit import Culprit
-from aligner.regions.layers import LayerPair, layer_pairs, output_axis
+from aligner.regions.layers import LayerPair, layer_pairs
 from aligner.regions.region_side import Change, RegionSide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-_FOLDED = 1e-5
 
 
 class ConstantChanged(Cause):
@@ -121,9 +119,9 @@ def _folded(culprit: Culprit) -> Iterator[Claim]:
         layer, kernel = pair.reference, pair.candidate.parameters.get("kernel")
         if layer.raw is None or layer.scale is None or kernel is None or normalises(culprit.reference, layer.taken):
             continue
-        found = _factors(layer.raw, kernel, output_axis(layer.operation, layer.raw) or 0)
+        found = output_factors(layer.raw, kernel, output_axis(layer.operation, layer.raw) or 0)
         products = [n for n in (culprit.reference.graph.nodes[i] for i in layer.taken) if n.kind in SCALES]
-        if found is None or not products or not differ(found, layer.scale, _FOLDED):
+        if found is None or not products or not differ(found, layer.scale, FOLDED):
             continue
         stored = [weight.name for n in products for name in n.inputs if (weight := culprit.reference.stored(name))]
         product = ", ".join(stored) or products[0].name
@@ -147,19 +145,6 @@ def _holding(right: dict[str, Array]) -> Callable[[Operation], Operation]:
 
 def _right(pair: LayerPair) -> dict[str, Array]:
     return {role: pair.reference.parameters[role] for role in differing(pair) if role in pair.reference.parameters}
-
-
-def _factors(raw: Array, kernel: Array, axis: int) -> Array | None:
-    """The number for each output that makes one kernel into the other; None where none does."""
-    import numpy as np
-
-    if raw.shape != kernel.shape:
-        return None
-    a, b = (np.moveaxis(each, axis, 0).reshape(each.shape[axis], -1).astype(np.float64) for each in (raw, kernel))
-    if a.shape[1] < 2:
-        return None
-    factors: Array = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
-    return factors if relations.gap(b, a * factors[:, None]) <= _FOLDED else None
 
 
 def _given(others: dict[int, Operation]) -> Change:

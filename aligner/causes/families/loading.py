@@ -21,6 +21,7 @@ from aligner.causes.weight_elsewhere import elsewhere
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
 from aligner.operations.kinds import MATRIX_LAYERS
+from aligner.parameters.initialised import looks_initialised
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import LayerPair
 
@@ -46,7 +47,7 @@ def _stranger(pair: LayerPair, role: str, culprit: Culprit, *, sure: bool = True
         return None
     left, right = arrays
     alike = relations.correlation(left, right)
-    fresh = relations.looks_initialised(right)
+    fresh = looks_initialised(right)
     by_chance = right.ndim > 1 and right.size >= _FEWEST and abs(alike) < min(_STRANGERS, 3.0 / math.sqrt(right.size))
     if alike > _STRANGERS or not (fresh or (not sure and by_chance)):
         return None

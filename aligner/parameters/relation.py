@@ -11,6 +11,7 @@ from itertools import combinations, permutations
 from math import prod, sqrt
 from typing import TYPE_CHECKING, TypeVar
 
+from aligner.numerics.relations import SAME
 from aligner.records.graph import Quantization
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
     Number = TypeVar("Number", bound=np.generic)
 
-SAME = 2e-6
-"""Relative distance up to which two weights are the same numbers: folding in another order of float32 roundings."""
 CAST = 4e-3
 """… and up to which one is the other in a narrower float type: bfloat16 keeps eight bits."""
 _CORRELATED = 0.99

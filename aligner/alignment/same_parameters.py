@@ -1,0 +1,130 @@
+"""Find the same parameter on both sides when every name differs.
+
+Batch normalisations that one side has folded into the layer before them are folded here too, and compared as a weight
+of their own.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aligner.alignment.folded_layer import linear_before, norm_affine
+from aligner.alignment.skeleton import Skeleton
+from aligner.parameters.fingerprint import EXACT, ROUNDED, SMALLEST, Fingerprint, fingerprint, fingerprint_of
+
+if TYPE_CHECKING:
+    from aligner.records.graph import Node
+
+_FEW = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A weight (or a folded one) and the nodes that use it."""
+
+    name: str
+    fingerprint: Fingerprint
+    users: tuple[Node, ...]
+
+
+def parameters(skeleton: Skeleton) -> list[Parameter]:
+    """Every telling weight of a side that computing nodes use; weights are read one at a time."""
+    users: dict[str, list[Node]] = defaultdict(list)
+    for node in skeleton.compute:
+        for root in dict.fromkeys(skeleton.weight_roots(node)):
+            users[root].append(node)
+    found = []
+    for name, nodes in users.items():
+        weight = skeleton.graph.weights.get(name)
+        if weight is None or _size(weight.shape) < SMALLEST:
+            continue
+        print_ = fingerprint_of(weight)
+        if print_ is not None and print_.telling:
+            found.append(Parameter(name, print_, tuple(nodes)))
+    return found + list(_folded(skeleton))
+
+
+def _size(shape: Iterable[int]) -> int:
+    total = 1
+    for dim in shape:
+        total *= dim
+    return total
+
+
+def _folded(skeleton: Skeleton) -> Iterable[Parameter]:
+    """What a converter that folds batch normalisation would have stored for each layer followed by one."""
+    for node in (node for node in skeleton.compute if node.kind == "norm"):
+        affine = norm_affine(skeleton, node)
+        layer = linear_before(skeleton, node, affine[0].size) if affine is not None else None
+        if layer is None or affine is None:
+            continue
+        print_ = fingerprint(layer.times(affine[0]))
+        if print_ is not None and print_.telling:
+            yield Parameter(f"{layer.node.name} × {node.name}", print_, (layer.node,))
+
+
+def match(reference: list[Parameter], candidate: list[Parameter]) -> list[tuple[Parameter, Parameter, float]]:
+    """Parameters that are the same numbers and whose match is the only one; distance says how same.
+
+    Rounded copies count where most of what has no exact one has a rounded one: a model is stored in lower precision
+    as a whole or nearly so, while among many weights of one size some are alike by chance.
+    """
+    by_size = {size: _Shelf(items) for size, items in _grouped(candidate).items()}
+    taken: dict[str, list[tuple[Parameter, float]]] = defaultdict(list)
+    open_, rounded = 0, 0
+    for parameter in reference:
+        shelf = by_size.get(parameter.fingerprint.size)
+        near = shelf.nearest(parameter.fingerprint) if shelf is not None else None
+        if near is not None:
+            taken[near[0].name].append((parameter, near[1]))
+        if shelf is not None and (near is None or near[1] > EXACT):
+            open_ += 1
+            rounded += near is not None
+    by_name = {parameter.name: parameter for parameter in candidate}
+    matched: list[tuple[Parameter, Parameter, float]] = []
+    for name, claims in taken.items():
+        claims.sort(key=lambda claim: claim[1])
+        if len(claims) == 1 or claims[0][1] < EXACT <= claims[1][1]:
+            matched.append((claims[0][0], by_name[name], claims[0][1]))
+    return [found for found in matched if found[2] <= EXACT or 2 * rounded > open_]
+
+
+def _grouped(items: list[Parameter]) -> dict[int, list[Parameter]]:
+    groups: dict[int, list[Parameter]] = defaultdict(list)
+    for item in items:
+        groups[item.fingerprint.size].append(item)
+    return groups
+
+
+class _Shelf:
+    """Parameters of one size, sorted by their smallest element so that few have to be looked at."""
+
+    def __init__(self, parameters: list[Parameter]) -> None:
+        import numpy as np
+
+        self._parameters = sorted(parameters, key=lambda parameter: parameter.fingerprint.low)
+        prints = [parameter.fingerprint for parameter in self._parameters]
+        self._low = np.array([print_.low for print_ in prints])
+        self._energy = np.array([print_.energy for print_ in prints])
+
+    def nearest(self, wanted: Fingerprint) -> tuple[Parameter, float] | None:
+        """The parameter with the same numbers, and how far off; None where there is none, or several."""
+        import numpy as np
+
+        reach = ROUNDED * max(abs(wanted.low), abs(wanted.high), 1e-300)
+        start, stop = np.searchsorted(self._low, [wanted.low - reach, wanted.low + reach], side="left")
+        near = np.abs(self._energy[start:stop] - wanted.energy) <= 4 * ROUNDED * wanted.energy
+        if int(near.sum()) > _FEW:
+            near &= np.abs(self._energy[start:stop] - wanted.energy) <= 4 * wanted.sums_within * wanted.energy
+        options = [self._parameters[place] for place in np.flatnonzero(near) + start]
+        ranked = sorted(
+            ((other, wanted.distance(other.fingerprint)) for other in options), key=lambda option: option[1]
+        )
+        if not ranked or not (ranked[0][1] <= EXACT or wanted.rounds_to(ranked[0][0].fingerprint)):
+            return None
+        if len(ranked) > 1 and ranked[1][1] <= max(EXACT, 4 * ranked[0][1]):
+            return None  # several equal weights: structure has to tell them apart
+        return ranked[0]

@@ -1,0 +1,127 @@
+"""Numbers of a weight that no transposition, reshape, flip or reordering of its elements changes.
+
+So a match says "the same numbers", not "the same layout". Each stored weight is read for them once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aligner.numerics.blocks import BLOCK, dot, total
+from aligner.parameters.remembered import Remembered
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aligner.records.graph import Weight
+
+EXACT = 1e-6
+"""Relative difference of fingerprints up to which two weights are the same numbers (float32 folding order)."""
+ROUNDED = 2e-3
+"""… and up to which one is a lower-precision copy of the other (float16, bfloat16)."""
+SMALLEST = 4
+"""Elements from which numbers say anything."""
+_ENOUGH = 32
+"""Elements from which rounded copies are looked for: among thousands of short vectors some are alike by chance."""
+_ROUNDED_SUMS = 0.01
+"""Relative difference of a sum by rounding each of its terms, times the root of their number."""
+_TINY = 1e-30
+"""Sums of squares below which float32 may have lost them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """Reordering-invariant numbers of one weight, float64."""
+
+    size: int
+    total: float
+    magnitude: float
+    energy: float
+    low: float
+    high: float
+
+    @property
+    def telling(self) -> bool:
+        """Whether the numbers say anything: constants and tiny vectors match each other everywhere."""
+        return self.size >= SMALLEST and self.high > self.low
+
+    def distance(self, other: Fingerprint) -> float:
+        """Largest relative difference of the invariants; infinite when the sizes differ."""
+        if self.size != other.size:
+            return float("inf")
+        scale = max(self.magnitude, other.magnitude, 1e-300)
+        extent = max(abs(self.low), abs(self.high), 1e-300)
+        return max(
+            abs(self.total - other.total) / scale,
+            abs(self.magnitude - other.magnitude) / scale,
+            abs(self.energy - other.energy) / max(self.energy, other.energy, 1e-300) / 2,
+            abs(self.low - other.low) / extent,
+            abs(self.high - other.high) / extent,
+        )
+
+    @property
+    def sums_within(self) -> float:
+        """Relative difference of sums that rounding every element makes: it averages out over many elements."""
+        return max(EXACT, _ROUNDED_SUMS / math.sqrt(self.size))
+
+    def rounds_to(self, other: Fingerprint) -> bool:
+        """Whether one may be a lower-precision copy of the other; too short ones cannot tell."""
+        if self.size < _ENOUGH or self.distance(other) > ROUNDED:
+            return False
+        scale = max(self.magnitude, other.magnitude, 1e-300)
+        gaps = (
+            abs(self.total - other.total) / scale,
+            abs(self.magnitude - other.magnitude) / scale,
+            abs(self.energy - other.energy) / max(self.energy, other.energy, 1e-300) / 2,
+        )
+        return max(gaps) <= self.sums_within
+
+
+def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
+    """The fingerprint of a numeric array; None where it has no finite numbers or is not numeric."""
+    import numpy as np
+
+    if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
+        return None
+    flat = np.asarray(array).reshape(-1)
+    if flat.size == 0:
+        return None
+    plain, magnitude, energy, low, high = _sums(flat)
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return None
+    return Fingerprint(size=int(flat.size), total=plain, magnitude=magnitude, energy=energy, low=low, high=high)
+
+
+def _sums(flat: NDArray[np.generic]) -> tuple[float, float, float, float, float]:
+    """Sums of the elements, their magnitudes and squares; least and greatest, infinite where a number is not finite."""
+    import numpy as np
+
+    plain = magnitude = energy = 0.0
+    low, high = math.inf, -math.inf
+    for start in range(0, flat.size, BLOCK):
+        values = flat[start : start + BLOCK]
+        if values.dtype != np.float32:
+            values = values.astype(np.float64)
+        least, most = float(values.min()), float(values.max())
+        if not (math.isfinite(least) and math.isfinite(most)):
+            return 0.0, 0.0, 0.0, -math.inf, math.inf
+        squares = dot(values, values)
+        if not _TINY < squares < math.inf:
+            values = values.astype(np.float64)
+            squares = dot(values, values)
+        low, high = min(low, least), max(high, most)
+        plain += total(values)
+        magnitude += total(np.abs(values))
+        energy += squares
+    return plain, magnitude, energy, low, high
+
+
+def fingerprint_of(weight: Weight) -> Fingerprint | None:
+    """The fingerprint of a weight's numbers, worked out once."""
+    return _known.of(weight, lambda: fingerprint(weight.values()))
+
+
+_known: Remembered[Fingerprint | None] = Remembered()

@@ -1,0 +1,52 @@
+"""What a converter makes of a layer and the factors and summands behind it: one kernel and one bias."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.numerics import relations
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+FOLDED = 1e-5
+"""Gap up to which a kernel is another one times a number for each output: folded in float32, in another order."""
+
+
+def output_axis(operation: Operation, kernel: Array) -> int | None:
+    """The axis of a canonical kernel along which outputs lie; None for grouped transposed convolutions."""
+    if operation.kind == "conv_transpose":
+        return 1 if operation.settings["groups"] == 1 and kernel.ndim > 1 else None
+    return 0
+
+
+def scaled(kernel: Array, scale: Array, axis: int) -> Array:
+    """A kernel times a vector along one axis."""
+    across = [1] * kernel.ndim
+    across[axis] = scale.size
+    return kernel * scale.reshape(across)
+
+
+def as_affine(norm: Operation) -> tuple[Array, Array] | None:
+    """The factor and the summand, one for each channel, that a normalisation by stored statistics amounts to."""
+    import numpy as np
+
+    if norm.settings["form"] != "batch" or norm.settings.get("training") or "mean" not in norm.parameters:
+        return None
+    p = {name: array.astype(np.float64).reshape(-1) for name, array in norm.parameters.items()}
+    scale = np.atleast_1d(p.get("scale", 1.0) / np.sqrt(np.abs(p["variance"]) + norm.settings["epsilon"]))
+    return scale, p.get("shift", 0.0) - p["mean"] * scale
+
+
+def output_factors(left: Array, right: Array, axis: int, within: float = FOLDED) -> Array | None:
+    """The number for each output that makes one kernel into the other, by least squares; None where none does."""
+    import numpy as np
+
+    if left.shape != right.shape or not left.size or left.size == left.shape[axis]:
+        return None  # of one number for each output everything is a factor
+    a, b = (np.moveaxis(each, axis, 0).reshape(each.shape[axis], -1).astype(np.float64) for each in (left, right))
+    factors: Array = (a * b).sum(axis=1) / np.maximum((a * a).sum(axis=1), 1e-30)
+    return factors if relations.gap(b, a * factors[:, None]) <= within else None

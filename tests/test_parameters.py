@@ -1,0 +1,114 @@
+"""What a stored weight is: one canonical form, one fold, one factor for each output, one fingerprint read once."""
+
+from __future__ import annotations
+
+import gc
+
+import numpy as np
+import pytest
+
+from aligner.operations.operation import Operation
+from aligner.parameters.canonical import canonical, stored_axis
+from aligner.parameters.fingerprint import fingerprint, fingerprint_of
+from aligner.parameters.folding import as_affine, output_axis, output_factors, scaled
+from aligner.parameters.remembered import Remembered
+from aligner.records.graph import Graph, Node, Value, Weight
+
+RNG = np.random.default_rng(5)
+
+
+def weight(name, array, reads=None):
+    def load():
+        if reads is not None:
+            reads.append(name)
+        return array
+
+    return Weight(name, array.shape, str(array.dtype), load)
+
+
+def graph(kernel, op="Conv", kind="conv", channels="first", **attributes):
+    shape = (1, 4, 8, 8) if channels == "first" else (1, 8, 8, 4)
+    node = Node(0, "layer", op, kind, ("x", "k"), ("y",), ("k",), attributes)
+    values = {"x": Value("x", "x", shape), "y": Value("y", "y", None)}
+    return Graph("toy", (node,), values, {"k": weight("k", kernel)}, ("x",), ("y",), channels)
+
+
+def shape_of(model):
+    return lambda name: model.values[name].shape if name in model.values else None
+
+
+def test_two_layouts_have_one_canonical_form():
+    kernel = RNG.normal(size=(6, 4, 3, 3)).astype(np.float32)
+    plain, last = graph(kernel), graph(kernel.transpose(0, 2, 3, 1), "CONV_2D", channels="last")
+    forms = [canonical(model, model.nodes[0], shape_of(model)) for model in (plain, last)]
+    assert np.array_equal(forms[0].parameters["kernel"], forms[1].parameters["kernel"])
+    assert stored_axis(kernel.transpose(3, 2, 1, 0), kernel, 0) == 3
+    assert stored_axis(kernel.transpose(1, 2, 3, 0)[:, :, :, ::-1], kernel, 0) is None
+
+
+def test_parameters_that_nodes_compute_are_read_too():
+    matrix = RNG.normal(size=(5, 3)).astype(np.float32)
+    nodes = (
+        Node(0, "turn", "Transpose", "transpose", ("w",), ("wt",), ("w",), {"perm": (1, 0)}),
+        Node(1, "product", "MatMul", "matmul", ("x", "wt"), ("y",)),
+    )
+    values = {name: Value(name, name, shape) for name, shape in (("x", (2, 3)), ("wt", (3, 5)), ("y", (2, 5)))}
+    model = Graph("toy", nodes, values, {"w": weight("w", matrix)}, ("x",), ("y",))
+    assert np.array_equal(canonical(model, nodes[1], shape_of(model)).parameters["kernel"], matrix)
+
+
+def test_what_is_not_understood_is_none():
+    model = graph(RNG.normal(size=(6, 4, 3, 3)).astype(np.float32), "ConvInteger")
+    assert canonical(model, model.nodes[0], shape_of(model)) is None
+
+
+def test_a_normalisation_is_a_factor_and_a_summand():
+    scale, shift, mean, variance = (RNG.uniform(0.5, 2, 3) for _ in range(4))
+    norm = Operation(
+        "norm",
+        {"form": "batch", "epsilon": 1e-3},
+        (),
+        {"scale": scale, "shift": shift, "mean": mean, "variance": variance},
+    )
+    x = RNG.normal(size=(10, 3))
+    factor, summand = as_affine(norm)
+    assert np.allclose(x * factor + summand, (x - mean) / np.sqrt(variance + 1e-3) * scale + shift)
+    assert as_affine(norm.with_settings(training=True)) is None
+    assert as_affine(norm.with_settings(form="layer")) is None
+    assert as_affine(Operation("norm", norm.settings, (), {"scale": scale})) is None
+    bare = Operation("norm", norm.settings, (), {"mean": mean, "variance": variance})
+    assert np.allclose(as_affine(bare)[0], 1 / np.sqrt(variance + 1e-3))
+
+
+def test_the_factor_for_each_output_is_found_or_denied():
+    kernel, factors = RNG.normal(size=(4, 3, 2, 2)), RNG.uniform(0.5, 2, 4)
+    assert np.allclose(output_factors(kernel, scaled(kernel, factors, 0), 0), factors)
+    assert output_factors(kernel, kernel[::-1], 0) is None
+    assert output_factors(kernel[:, :1, :1, :1], kernel[:, :1, :1, :1] * 2, 0) is None
+    assert output_factors(kernel, kernel[:, :2], 0) is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "groups", "axis"), [("conv", 2, 0), ("conv_transpose", 1, 1), ("conv_transpose", 2, None)]
+)
+def test_outputs_lie_along_one_axis(kind, groups, axis):
+    assert output_axis(Operation(kind, {"groups": groups}, ()), np.zeros((4, 2, 3, 3))) == axis
+
+
+def test_a_weight_is_read_once_and_forgotten_with_it():
+    reads = []
+    one, other = (weight("w", np.arange(9.0) * k, reads) for k in (1, 2))
+    assert one == other  # all that their records say
+    assert fingerprint_of(one) == fingerprint_of(one) != fingerprint_of(other)
+    assert reads == ["w", "w"]
+    known = Remembered()
+    assert known.of(one, lambda: 1) == known.of(one, lambda: 2) == 1
+    del one, other
+    gc.collect()
+    assert not known._answers
+
+
+def test_a_fingerprint_sees_no_order():
+    array = RNG.normal(size=(4, 6))
+    assert fingerprint(array).distance(fingerprint(array.T[::-1])) < 1e-12
+    assert fingerprint(np.array([np.nan])) is None and fingerprint(np.array(["a"])) is None
