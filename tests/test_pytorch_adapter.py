@@ -457,6 +457,30 @@ def test_compiled_code_answers_for_itself(part):
     assert aligner.compare(plain, torch.compile(copy.deepcopy(plain), backend="eager"), [X]).verdict == "aligned"
 
 
+def test_an_exported_module_is_called_as_it_was_exported():
+    class Sum(nn.Module):
+        def forward(self, x, y=None, *, z):
+            return x - 2 * y + 3 * z
+
+    feeds = {name: np.full(2, value, np.float32) for value, name in enumerate("zyx", 1)}
+    tensors = {name: torch.from_numpy(array) for name, array in feeds.items()}
+    positional = torch.export.export(Sum(), (tensors["x"], tensors["y"]), {"z": tensors["z"]})
+    by_name = torch.export.export(Sum(), (tensors["x"],), {"y": tensors["y"], "z": tensors["z"]})
+    for exported in (positional, by_name):
+        session = opened(exported.module())
+        np.testing.assert_array_equal(session.predict(feeds)[0].array, [2.0, 2.0])
+    random = {name: np.random.default_rng(0).normal(size=2).astype(np.float32) for name in feeds}
+    assert aligner.compare(Sum(), by_name.module(), random).verdict != "diverged"
+
+
+def test_a_positional_only_argument_is_fed():
+    class Half(nn.Module):
+        def forward(self, x, /):
+            return x / 2
+
+    assert opened(Half()).predict({"x": X})[0].array.shape == X.shape
+
+
 def test_a_module_on_both_sides_keeps_two_states():
     module = Stateful()
     one, other = opened(module), opened(module)

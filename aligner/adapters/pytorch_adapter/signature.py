@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.errors import InputError, listing
@@ -29,12 +29,13 @@ _SCALARS = {"int": "int64", "float": "float32", "bool": "bool"}
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One argument of ``forward``; ``scalar`` ones are given as Python numbers."""
+    """One argument of ``forward``; ``scalar`` ones are given as Python numbers, ``placed`` ones without their name."""
 
     spec: InputSpec
     declared: bool
     scalar: bool = False
     variadic: bool = False
+    placed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +84,8 @@ class ForwardSignature:
                 positional.append((int(name.rsplit(".", 1)[1]), tensor))
             elif parameter is not None and parameter.variadic:
                 positional.append((0, tensor))
+            elif parameter is not None and parameter.placed:
+                positional.append((list(self.parameters).index(name), tensor))
             else:
                 keywords[name] = tensor.item() if parameter is not None and parameter.scalar else tensor
         return [tensor for _, tensor in sorted(positional, key=lambda entry: entry[0])], keywords
@@ -103,10 +106,22 @@ def read_signature(module: Any) -> ForwardSignature:
         return ForwardSignature({}, open=True)
     named = [entry for entry in parameters if entry.kind not in (entry.VAR_POSITIONAL, entry.VAR_KEYWORD)]
     found = {entry.name: _read(entry, module) for entry in named}
+    exported = _exported_keywords(module)
+    for entry in named:
+        if entry.kind is entry.POSITIONAL_ONLY or (exported is not None and entry.name not in exported):
+            found[entry.name] = replace(found[entry.name], placed=True)
     for entry in parameters:
         if entry.kind is entry.VAR_POSITIONAL and not named:
             found[entry.name] = Parameter(InputSpec(entry.name), declared=True, variadic=True)
     return ForwardSignature(found, open=any(entry.kind is entry.VAR_KEYWORD for entry in parameters))
+
+
+def _exported_keywords(module: Any) -> frozenset[str] | None:
+    """The arguments that torch.export saw by name, which its module must be given by name; None for other modules."""
+    spec = getattr(module, "_in_spec", None)
+    calls = getattr(spec, "children", None) or getattr(spec, "children_specs", None)  # the latter: torch < 2.10
+    calls = calls() if callable(calls) else calls
+    return frozenset(map(str, calls[1].context or ())) if isinstance(calls, list) and len(calls) == 2 else None
 
 
 def _read(entry: inspect.Parameter, module: Any) -> Parameter:
