@@ -241,25 +241,55 @@ def _product(
     if any(len(some) != 1 for some in products) or any(node.kind not in _POINTWISE for node in others):
         return None
     factors = [side.skeleton.data_inputs(some[0]) for side, some in zip(sides, products, strict=True)]
+    if any(len(some) == 1 for some in factors):
+        return _product_with_weight(flow, [some[0] for some in products], factors, entries)
     if any(len(some) != 2 for some in factors):
         return None
     answers = [_answer(flow, factors[0], form, entries) for form in factors[1]]
     if None in answers or answers[0] == answers[1]:
         return None
-    found: dict[int, int] = {}
+    found: dict[int, int] | None = {}
     for place, form in enumerate(factors[1]):
-        entry, answer = entries[form], answers[place]
-        for axis, other in entry.map.items():
-            kept, inner = (-2, -1) if place == 0 else (-1, -2)
-            origin = (-2, -1) if answer == 0 else (-1, -2)
-            if axis == inner:
-                if other != origin[1]:
-                    return None
-                continue
-            target = origin[0] if other == origin[0] else other
-            if (axis == kept and other != origin[0]) or found.setdefault(axis, target) != target:
-                return None
-    return found if len(set(found.values())) == len(found) else None
+        found = _factor(found, entries[form].map, place, answers[place])
+    return found
+
+
+def _factor(found: dict[int, int] | None, entry: AxisMap, place: int, answer: int | None) -> dict[int, int] | None:
+    """Add what one factor says of the product's axes; None where it contradicts, or is summed along another axis."""
+    kept, inner = (-2, -1) if place == 0 else (-1, -2)
+    origin = (-2, -1) if answer == 0 else (-1, -2)
+    for axis, other in entry.items():
+        if found is None or ((axis == inner) != (other == origin[1])) or ((axis == kept) != (other == origin[0])):
+            return None
+        if axis != inner and found.setdefault(axis, other) != other:
+            return None
+    return found if found is not None and len(set(found.values())) == len(found) else None
+
+
+def _product_with_weight(
+    flow: AxisFlow, products: list[Node], factors: list[list[str]], entries: Mapping[str, _Entry]
+) -> AxisMap | None:
+    """The axes of a product with a stored matrix: (WᵀXᵀ)ᵀ for X·W, the matrix turned if its place is the other one."""
+    import numpy as np
+
+    sides = flow.matching.reference, flow.matching.candidate
+    if any(len(some) != 1 for some in factors) or factors[1][0] not in entries:
+        return None
+    places = [list(node.inputs).index(some[0]) for node, some in zip(products, factors, strict=True)]
+    stored = [
+        side.graph.weights.get(node.inputs[1 - place])
+        for side, node, place in zip(sides, products, places, strict=True)
+    ]
+    if stored[0] is None or stored[1] is None or any(len(node.inputs) != 2 for node in products):
+        return None
+    matrices = [stored[0].values(), stored[1].values()]
+    if matrices[0].ndim != 2:
+        return None
+    expected = matrices[0] if places[0] == places[1] else matrices[0].T
+    if matrices[1].shape != expected.shape or not np.array_equal(matrices[1], expected):
+        return None
+    columns = [-1 if place == 0 else -2 for place in places]
+    return _factor({columns[1]: columns[0]}, entries[factors[1][0]].map, places[1], places[0])
 
 
 def _answer(flow: AxisFlow, factors: list[str], form: str, entries: Mapping[str, _Entry]) -> int | None:

@@ -68,12 +68,20 @@ def _files(data: Path) -> Iterator[Pair]:
         found = [path for path in found if not any(word in str(path.relative_to(data)) for word in OTHER_NUMBERS)]
         if folder.name == "stress":
             continue
-        for one, other in itertools.permutations(found, 2):
+        for one, other in (pair for models in _by_model(found) for pair in itertools.permutations(models, 2)):
             yield Pair(
                 f"{folder.name}: {one.name} ↔ {other.name}",
                 lambda one=one, other=other: (str(one), str(other)),
                 lambda one=one, other=other: _fitting(data / "inputs", one, other),
             )
+
+
+def _by_model(files: list[Path]) -> list[list[Path]]:
+    """Files of one model: those of one name before the first dot, where that makes groups of two and more of all."""
+    named: dict[str, list[Path]] = {}
+    for path in files:
+        named.setdefault(path.name.partition(".")[0], []).append(path)
+    return [*named.values()] if all(len(group) > 1 for group in named.values()) else [files]
 
 
 def _fitting(inputs: Path, *models: Path) -> Any:

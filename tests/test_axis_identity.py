@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import aligner
+from tests.marks import requires_onnx
+
+pytestmark = requires_onnx
+
+
+def _square(build):
+    """Products and a softmax where every axis is five long; ``build(graph, x)`` makes what both sides may spell."""
+    from benchmarks.converters.networks.builder import Builder
+
+    rng = np.random.default_rng(3)
+    builder = Builder(rng, {"x": rng.standard_normal((1, 5, 5)).astype(np.float32)}, opset=17)
+    weight = rng.standard_normal((5, 5)).astype(np.float32)
+    return builder.finish(build(builder, weight))
+
+
+def _compare(tmp_path, reference, candidate):
+    from benchmarks.converters.graph import to_proto
+
+    for name, graph in (("ref", reference), ("cand", candidate)):
+        (tmp_path / f"{name}.onnx").write_bytes(to_proto(graph).SerializeToString())
+    return aligner.compare(str(tmp_path / "ref.onnx"), str(tmp_path / "cand.onnx"), reference.feeds)
+
+
+def _plain(build, weight):
+    scores = build.op("Softmax", build.op("MatMul", "x", build.keep(weight)), axis=-1)
+    return build.op("MatMul", scores, build.op("Tanh", "x"))
+
+
+def _transposed(build, weight, *, mistake=None):
+    """Wᵀ·xᵀ, the softmax along the other axis, and both operands of the last product turned and exchanged."""
+    turned = build.transpose("x", 0, 2, 1)
+    scores = build.op("MatMul", build.keep(weight.T if mistake != "weight" else weight), turned)
+    scores = build.op("Softmax", scores, axis=1 if mistake != "axis" else 2)
+    right = build.transpose(build.op("Tanh", "x"), 0, 2, 1)
+    mixed = build.op("MatMul", right, scores)
+    return build.transpose(mixed, 0, *((2, 1) if mistake != "back" else (1, 2)))
+
+
+def test_what_works_on_the_transpose_and_turns_it_back_is_aligned(tmp_path):
+    result = _compare(tmp_path, _square(_plain), _square(_transposed))
+    assert result.verdict == "aligned"
+    softmax = next(pair for pair in result.pairs if pair.candidate.op == "Softmax")
+    assert softmax.axes == (0, 2, 1)
+
+
+@pytest.mark.parametrize("mistake", ["weight", "axis", "back"])
+def test_a_transpose_that_is_not_taken_as_such_is_a_fault(tmp_path, mistake):
+    result = _compare(tmp_path, _square(_plain), _square(lambda b, w: _transposed(b, w, mistake=mistake)))
+    assert result.verdict == "diverged"
