@@ -71,8 +71,8 @@ def test_what_no_node_explains_and_float64_denies_diverges_with_its_interval(sha
     kernel = KERNEL * (1 + share * np.random.default_rng(2).standard_normal(KERNEL.shape)).astype(np.float32)
     wrong.graph.initializer[0].CopyFrom(weights(w=kernel)[0])
     plain = aligner.compare(two_outputs(), wrong, X)
-    monkeypatch.setattr("aligner.judgement.verdicts.bound", lambda *_: 1.0)
-    monkeypatch.setattr("aligner.judgement.verdicts.difference_in", lambda *_: None)
+    monkeypatch.setattr("aligner.judgement.pair_facts.bound", lambda *_: 1.0)
+    monkeypatch.setattr("aligner.judgement.pair_facts.difference_in", lambda *_: None)
     result = aligner.compare(two_outputs(), wrong, X)
     assert plain.verdict == result.verdict == "diverged"
     assert not result.comparison.introduced

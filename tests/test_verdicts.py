@@ -203,19 +203,6 @@ def test_thin_evidence_is_inconclusive():
     assert conclude(WholeFacts([], [], 1, coverage, constant_input=False)).verdict == "inconclusive"
 
 
-def test_nodes_that_undo_each_other_are_no_culprits():
-    graph, values = chain(["conv", "transpose", "conv"])
-    first = measure(graph, values, 0)
-    scaled = measure(graph, values, 1, local=0.5, accumulated=0.5)
-    passed_on = measure(graph, values, 2, local=0.0, accumulated=0.5)
-    undone = measure(graph, values, 3, local=0.7, accumulated=1e-6)
-    assert verdicts(graph, [first, scaled, passed_on, undone]) == ["aligned"] * 4
-    apart = measure(graph, values, 3, local=0.7, accumulated=0.3)
-    assert verdicts(graph, [first, scaled, passed_on, apart]) == ["aligned", "introduced", "inherited", "introduced"]
-    attenuated = measure(graph, values, 3, local=1e-8, accumulated=1e-6)
-    assert verdicts(graph, [first, scaled, passed_on, attenuated])[1] == "introduced"
-
-
 def test_float16_ends_somewhere_above_zero():
     graph, values = chain(["conv"])
     half = replace(graph, values={k: replace(v, dtype="float16") for k, v in graph.values.items()})
@@ -231,7 +218,7 @@ def test_near_the_bound_weights_and_settings_decide(monkeypatch):
     answers = {}
 
     def verdict(score, answer):
-        monkeypatch.setattr("aligner.judgement.verdicts.difference_in", lambda *_: answer)
+        monkeypatch.setattr("aligner.judgement.pair_facts.difference_in", lambda *_: answer)
         judged = judge(
             (graph, graph), [measure(graph, values, 0), measure(graph, values, 1, local=score * limit)], RULES
         )

@@ -18,19 +18,22 @@ from aligner.causes.context import Survey
 from aligner.causes.global_causes import find_whole
 from aligner.errors import listing
 from aligner.execution.clock import Clock
+from aligner.execution.joint_runs import JointRuns
 from aligner.execution.output_answers import OutputAnswer, output_answers
 from aligner.execution.passes import Passes
 from aligner.execution.repetition import disturbed
 from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
 from aligner.judgement.borderline import unseen
+from aligner.judgement.closed_regions import ClosedRegions
 from aligner.judgement.conclusion import WholeFacts, conclude
 from aligner.judgement.ill_conditioned import condition
 from aligner.judgement.outputs import Standing
+from aligner.judgement.pair_facts import Rules
 from aligner.judgement.precision import declares_quantization, stores_coarsely
 from aligner.judgement.rounding_sum import own_bounds
 from aligner.judgement.tolerance import is_coarse, region_numbers
-from aligner.judgement.verdicts import SATURATES, Judgement, Rules, judge
+from aligner.judgement.verdicts import Judgement, judge
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
 from aligner.records.measurement import Measured
@@ -100,7 +103,9 @@ class Concluding:
         graphs = self.sides[0].graph, self.sides[1].graph
         measured, rules = list(passes.measured.values()), self._rules()
         with self.clock.phase("judge"):
-            judgements = judge(graphs, measured, rules)
+            joint = self._joint(passes, rules)
+            jointly = joint.judge if joint is not None else None
+            judgements = judge(graphs, measured, rules, None, jointly)
             first = next((m for m, j in zip(measured, judgements, strict=True) if j.verdict in _GUILTY), None)
             if first is not None:
                 passes.count_unique(first.pair.candidate)
@@ -111,11 +116,28 @@ class Concluding:
         doubtful = any(map(judging.is_open, answers))
         floor = self._floor(passes, measured, judgements, doubtful=doubtful, declared=judging.declared)
         if floor is not None and (floor.excuses() or floor.unsteady):
-            judgements = judge(graphs, measured, replace(rules, unsteady=floor.unsteady), floor.excuses())
+            rules = replace(rules, unsteady=floor.unsteady)
+            judgements = judge(graphs, measured, rules, floor.excuses(), jointly)
+        if joint is not None:
+            measured = self._settled(passes, joint)
         settled = not any(one.verdict in _GUILTY or one.verdict == "nondeterministic" for one in judgements)
         with self.clock.phase("outputs"):
             standings = judging.standings(answers, floor, carry=settled)
         return _Judged(measured, judgements, floor, judging, answers, standings)
+
+    def _joint(self, passes: Passes, rules: Rules) -> ClosedRegions | None:
+        """What judges regions as one, where the candidate can be run on the reference's tensors."""
+        if self.options.local == "never" or passes.computing != 1:
+            return None
+        return ClosedRegions((self.sides[0].graph, self.sides[1].graph), JointRuns(self.sides, passes), rules)
+
+    def _settled(self, passes: Passes, joint: ClosedRegions) -> list[Measured]:
+        """The measurements, with what the regions left of local errors; their values stay as they are from now on."""
+        self.notes.extend(joint.notes)
+        passes.free = frozenset(joint.free)
+        for value, error in joint.residual.items():
+            passes.measured[value] = replace(passes.measured[value], local=error)
+        return list(passes.measured.values())
 
     def _judging(self, measured: Sequence[Measured], answers: Sequence[OutputAnswer]) -> OutputJudging:
         """The nodes' bounds are worked out only where an output breaks the contract."""
@@ -179,8 +201,6 @@ class Concluding:
             constant_input=_constant(fed),
             random_input=fed.random,
             quantized=any(region_numbers(graphs, item).quantized for item in measured),
-            saturated=_noted(pairs, SATURATES),
-            drawn=not _noted(pairs, "gives other numbers"),
             condition=state.reason if state is not None else None,
             frozen=frozen_outputs(self.sides[0], self.sides[1], passes, measured, judgements),
             standings=judged.standings,
@@ -196,6 +216,8 @@ class Concluding:
         why = self._explained(passes, measured, judgements, (pairs, outputs), diverged)
         return Comparison(
             verdict=conclusion.verdict,
+            rule=conclusion.rule,
+            opinions=conclusion.opinions,
             reason=conclusion.reason,
             reference=self.sides[0].summary(),
             candidate=self.sides[1].summary(),
@@ -245,10 +267,6 @@ def _outputs(measured: Sequence[Any], pairs: Sequence[Pair], outputs: Sequence[s
     by_value: Mapping[str, Pair] = {item.pair.candidate: pair for item, pair in zip(measured, pairs, strict=True)}
     found = [by_value[value] for value in dict.fromkeys(outputs) if value in by_value]
     return found, len(dict.fromkeys(outputs)) - len(found)
-
-
-def _noted(pairs: Sequence[Pair], words: str) -> frozenset[str]:
-    return frozenset(pair.candidate.name for pair in pairs if (pair.note or "").startswith(words))
 
 
 def _with_held(outputs: Sequence[Pair], held: Sequence[Pair]) -> list[Pair]:

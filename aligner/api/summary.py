@@ -9,7 +9,7 @@ from aligner.execution.output_answers import OutputAnswer
 from aligner.execution.side import OpenSide
 from aligner.judgement.verdicts import Judgement
 from aligner.operations.kinds import RENAMED
-from aligner.records.alignment import Alignment, Region
+from aligner.records.alignment import Alignment, PairedValues, Region
 from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired
 from aligner.records.graph import Graph, Value
 from aligner.records.measurement import Measured
@@ -80,12 +80,22 @@ class SideWriter:
 def pairs(
     sides: tuple[SideWriter, SideWriter], measured: Sequence[Measured], judgements: Sequence[Judgement]
 ) -> list[Pair]:
-    """The report's pairs, in order."""
-    return [_pair(sides, item, judgement) for item, judgement in zip(measured, judgements, strict=True)]
+    """The report's pairs, in order; those that were judged as one with others name the nodes of all of them."""
+    known = {item.pair.candidate: item.pair for item in measured}
+    return [
+        _pair(sides, item, judgement, [item.pair, *(known[value] for value in judgement.together if value in known)])
+        for item, judgement in zip(measured, judgements, strict=True)
+    ]
 
 
-def _pair(sides: tuple[SideWriter, SideWriter], item: Measured, judgement: Judgement) -> Pair:
+def _pair(
+    sides: tuple[SideWriter, SideWriter], item: Measured, judgement: Judgement, together: Sequence[PairedValues]
+) -> Pair:
     pair = item.pair
+    regions = (
+        Region(tuple(sorted({node for one in together for node in one.reference_region.nodes}))),
+        Region(tuple(sorted({node for one in together for node in one.candidate_region.nodes}))),
+    )
     return Pair(
         reference=sides[0].side(
             pair.reference,
@@ -110,8 +120,10 @@ def _pair(sides: tuple[SideWriter, SideWriter], item: Measured, judgement: Judge
         noise=item.noise.max_abs if item.noise else None,
         bound=judgement.bound,
         note=judgement.note or pair.note,
-        reference_nodes=sides[0].region_nodes(pair.reference_region),
-        candidate_nodes=sides[1].region_nodes(pair.candidate_region),
+        reference_nodes=sides[0].region_nodes(regions[0]),
+        candidate_nodes=sides[1].region_nodes(regions[1]),
+        verdict_rule=judgement.rule,
+        opinions=judgement.opinions,
     )
 
 

@@ -38,7 +38,8 @@ def computing_side(reference: OpenSide, candidate: OpenSide) -> int | None:
 class InjectedRun:
     """Yields those of the pairs that are shown.
 
-    ``injectable`` and ``shown`` are pairs by candidate value. Iterating runs both sides: the one that gives tensors,
+    ``injectable`` and ``shown`` are pairs by candidate value; ``override`` holds what stands in the place of further
+    values of the side that computes. Iterating runs both sides: the one that gives tensors,
     as far as it is asked, and the one that computes with them.
     """
 
@@ -49,8 +50,10 @@ class InjectedRun:
         injectable: Mapping[str, PairedValues],
         shown: Mapping[str, PairedValues],
         perturbation: Perturbation | None = None,
+        override: Mapping[str, NDArray[np.generic]] | None = None,
     ) -> None:
         assert candidate.profile is not None
+        self._override = dict(override or {})
         seen = candidate.profile.sketches  # a graph also lists what no run shows, such as the body of a loop
         self._sides, self._perturbation = (reference, candidate), perturbation
         self.computing = computing_side(reference, candidate)
@@ -87,6 +90,7 @@ class InjectedRun:
             _to_candidate if self._host else _to_reference,
             self._perturbation,
             giver=1 - self._host,
+            override=self._override,
         )
 
     def over(self, pool: TensorPool) -> Generator[Local]:

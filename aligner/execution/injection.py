@@ -35,7 +35,9 @@ class ReferenceInjection(Mapping[str, "Array"]):
         perturbation: Perturbation | None = None,
         *,
         giver: int = 0,
+        override: Mapping[str, Array] | None = None,
     ) -> None:
+        self._override = dict(override or {})
         self._giver = giver
         self._pool = pool
         self._pairs = pairs
@@ -47,6 +49,8 @@ class ReferenceInjection(Mapping[str, "Array"]):
     def __getitem__(self, value: str) -> Array:
         import numpy as np
 
+        if value in self._override:
+            return np.asarray(self._override[value], order="C")
         pair = self._pairs[value]
         source = (pair.reference, pair.candidate)[self._giver]
         tensor = self._pool.get(source)
@@ -73,13 +77,13 @@ class ReferenceInjection(Mapping[str, "Array"]):
         return np.asarray(array, order="C")
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._pairs)
+        return iter({**self._pairs, **self._override})
 
     def __len__(self) -> int:
-        return len(self._pairs)
+        return len({**self._pairs, **self._override})
 
     def __contains__(self, value: object) -> bool:
-        return value in self._pairs
+        return value in self._pairs or value in self._override
 
 
 def numpy_dtype(name: str) -> np.dtype[np.generic] | None:

@@ -51,6 +51,8 @@ class Passes:
         self._pairs = {pair.candidate: pair for pair in pairs}
         self._atol, self._rtol = atol, rtol
         self._grids = Grids(reference.graph), Grids(candidate.graph)
+        self.free: frozenset[str] = frozenset()
+        """Candidate values of another form than the reference's: never replaced by its tensors."""
         self.measured = {pair.candidate: _unmeasured(reference, candidate, pair) for pair in pairs}
 
     def accumulated(self, wanted: Sequence[str] | None = None) -> None:
@@ -163,6 +165,12 @@ class Passes:
         error = self._difference(self._pairs[value], reference, held, known)
         self.measured[value] = replace(self.measured[value], local=error, saturated=max(left_out, beyond))
 
+    def held(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> Difference | None:
+        """How far a pair's tensors of any run are apart, within what both sides' quantisation can hold."""
+        reference, _ = self._grids[1].clipped(expected.real(), found)
+        held, _ = self._grids[0].clipped(found.real(), expected)
+        return self._difference(self._pairs[value], reference, held, None)
+
     def noise(self, doubtful: Sequence[Measured]) -> None:
         """How far the doubtful pairs move when everything injected moves by one rounding unit."""
         wanted = [item.pair.candidate for item in doubtful]
@@ -220,7 +228,7 @@ class Passes:
         for value, pair in self._pairs.items():
             a, b = left.sketches.get(pair.reference), right.sketches.get(value)
             once = left.occurrences.get(pair.reference) == 1 and right.occurrences.get(value) == 1
-            if a is None or b is None or not once or pair.note:
+            if a is None or b is None or not once or pair.note or value in self.free:
                 continue
             if fits(a.shape, pair.axes, b.shape):
                 found[value] = pair

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import cast
 
 from aligner.judgement.outputs import Standing
-from aligner.judgement.rule import Opinion, Rule, opinions
+from aligner.judgement.rule import Rule, opinions
 from aligner.records.comparison import Coverage, Pair, Verdict
 from aligner.records.difference import Difference
+from aligner.records.opinion import Opinion
 
 _LARGE = 0.01
 LEAST_COVERAGE = 0.5
@@ -25,10 +26,9 @@ class WholeFacts:
     """All that the verdict of a comparison rests on.
 
     ``outputs`` are the pairs of graph outputs, ``missing_outputs`` counts candidate outputs without a pair,
-    ``standings`` says of each of the reference's outputs how it stands against the contract. ``saturated`` are the
-    guilty pairs that only a quantised range cuts off. ``condition`` is what a comparison with float64 says of all,
-    ``frozen`` the largest error of the outputs with the reference's random numbers on both sides; ``interval`` names
-    the last pair that agrees and the first that does not.
+    ``standings`` says of each of the reference's outputs how it stands against the contract. ``condition`` is what a
+    comparison with float64 says of all, ``frozen`` the largest error of the outputs with the reference's random numbers
+    on both sides; ``interval`` names the last pair that agrees and the first that does not.
     """
 
     pairs: Sequence[Pair]
@@ -38,8 +38,6 @@ class WholeFacts:
     constant_input: bool
     random_input: bool = False
     quantized: bool = False
-    saturated: frozenset[str] = frozenset()
-    drawn: bool = True
     condition: str | None = None
     frozen: Difference | None = None
     standings: Sequence[Standing] = ()
@@ -75,7 +73,7 @@ _NAMING = frozenset({"saturated-by-random-input", "node-introduces-error"})
 
 def _saturated(facts: WholeFacts) -> _Said:
     guilty = facts.introduced
-    if not guilty or not facts.random_input or not all(pair.candidate.name in facts.saturated for pair in guilty):
+    if not guilty or not facts.random_input or not all(pair.verdict_rule == "saturates" for pair in guilty):
         return None
     why = (
         f"random input drives {len(guilty)} quantised tensors out of their calibrated ranges, which a real input may "
@@ -101,8 +99,9 @@ def _random(facts: WholeFacts) -> _Said:
     where = f"{random[0].reference.name} / {random[0].candidate.name}"
     far = "" if facts.frozen is None else f", and the outputs agree to {facts.frozen.errors.max_abs:.2g}"
     why = (
-        f"{'random' if facts.drawn else 'other'} numbers enter at {where}: the model disagrees with itself from run to "
-        f"run; with the reference's noise put in their place everything after it aligns{far}"
+        f"{'random' if random[0].verdict_rule == 'random-numbers' else 'other'} numbers enter at {where}: the model "
+        "disagrees with itself from run to run; with the reference's noise put in their place everything after it "
+        f"aligns{far}"
     )
     return "inconclusive", why, None
 

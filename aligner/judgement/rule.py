@@ -6,17 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from aligner.records.opinion import Opinion
+
 Facts = TypeVar("Facts")
-
-
-@dataclass(frozen=True, slots=True)
-class Opinion:
-    """What one rule says; ``margin`` is the error over its limit (1 is the border), None where nothing is measured."""
-
-    verdict: str
-    rule: str
-    why: str
-    margin: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from aligner.judgement.verdicts import SATURATES
 from aligner.records.comparison import Comparison, Errors, Finding, Pair
 
 _GUILTY = frozenset({"introduced", "nonfinite"})
@@ -156,7 +155,7 @@ def _partner(comparison: Comparison, pair: Pair) -> Pair | None:
 
 def _counts(pair: Pair) -> bool:
     """Whether the error says something of the model: made-up numbers may well leave a calibrated range."""
-    return not (pair.note or "").startswith(SATURATES)
+    return pair.verdict_rule != "saturates"
 
 
 def _nodes(pair: Pair) -> tuple[str, ...]:

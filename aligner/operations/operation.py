@@ -114,6 +114,8 @@ def computes(*kinds: str) -> Callable[[Computer], Computer]:
 
 def read(call: Call) -> Operation:
     """The operation of a node; raises Unsupported for a kind or form that is not known here."""
+    from aligner.operations import kernels  # noqa: F401 - registers every reader, whoever asks first
+
     reader = _READERS.get(call.node.kind)
     if reader is None:
         raise Unsupported(call.node.op)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from aligner.records.dissection import Dissection
 from aligner.records.document_field import FLAT, NOT_WRITTEN, WHEN_SET, statistic
+from aligner.records.opinion import Opinion
 from aligner.records.preview import Preview
 
 PairVerdict = Literal["aligned", "introduced", "inherited", "nonfinite", "nondeterministic", "incomparable"]
@@ -99,6 +100,7 @@ class Pair:
     not measured. ``bound`` is the error that rounding alone explains here; ``noise`` a measured rounding floor: the
     reference's distance from float64 (``floor``) where it was measured, else what a rounding unit at every input does
     here. The nodes are those of the region on each side: all that compute this tensor out of the paired ones before it.
+    ``verdict_rule`` names the rule of docs/verdicts.md that decided, ``opinions`` hold what every rule says.
     """
 
     reference: Side
@@ -115,6 +117,8 @@ class Pair:
     reference_nodes: tuple[str, ...] = ()
     candidate_nodes: tuple[str, ...] = ()
     floor: NoiseFloor | None = field(default=None, metadata=WHEN_SET)
+    verdict_rule: str | None = field(default=None, metadata=WHEN_SET)
+    opinions: tuple[Opinion, ...] = field(default=(), metadata=WHEN_SET)
 
     def __repr__(self) -> str:
         """Names, verdict and largest errors; the fields hold the rest."""
@@ -252,6 +256,9 @@ class Comparison:
     dissections: tuple[Dissection, ...] = ()
     weights: WeightTally | None = field(default=None, metadata=WHEN_SET)
     """None where nobody asked, or where reading them all would take too long."""
+    rule: str | None = field(default=None, metadata=WHEN_SET)
+    """The rule of docs/verdicts.md that decided."""
+    opinions: tuple[Opinion, ...] = field(default=(), metadata=WHEN_SET)
     mapping: tuple[tuple[str, str], ...] = field(default=(), metadata=NOT_WRITTEN)
     """The pairing as a mapping file spells it (reference, candidate); not part of the JSON report."""
 

@@ -1,0 +1,234 @@
+"""Pairs that err alone, judged together with what reads them: another way to compute the same, or a fault.
+
+From a pair that errs, grow forward until everything that leaves the region is right when it is entered with the
+reference's tensors: then nothing in it is wrong, whatever its inner tensors are. Faults elsewhere do not matter, as all
+other tensors are the reference's. All closed regions are settled first, and only then is anything blamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from aligner.errors import AlignerError, listing
+from aligner.execution.joint_runs import JointRuns, SpentError
+from aligner.judgement.joint_test import JointTest, Shown
+from aligner.judgement.pair_facts import Rules
+from aligner.judgement.region_walk import RegionWalk
+from aligner.judgement.reordered import is_another_form
+from aligner.judgement.tolerance import region_numbers
+from aligner.judgement.verdicts import Judgement
+from aligner.records.difference import Difference
+from aligner.records.graph import Graph
+from aligner.records.measurement import Measured
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_STEPS = 8
+_LARGEST = 40
+"""A region grows for so many steps, to so many pairs."""
+_ALONE = 3
+"""Steps that it grows on when nothing ahead errs itself: a masked number is forgotten by the softmax."""
+_SEEN = 2.0
+"""How far past its limit an exit must go for a change inside to count as seen there: the limit holds a fault and the
+rounding of the rest, each of which may fill it."""
+_UNDONE = 0.5
+"""Share of its own error that a reader may keep when fed with the candidate's form, to be taken for its other half: an
+error that has nothing to do with the form adds to it and leaves none smaller."""
+_GUILTY = frozenset({"introduced", "nonfinite"})
+_ERRING = frozenset({"beyond-bound", "nonfinite", "shapes-differ"})
+"""Rules that blame a pair for its numbers alone: a setting that differs is a written fact, however little it does."""
+
+
+@dataclass(slots=True)
+class ClosedRegions:
+    """The joint test and what it settles; ``free`` are the values that from now on are left to the candidate.
+
+    ``residual`` holds what is left of the error of values that a settled region flows into.
+    """
+
+    graphs: tuple[Graph, Graph]
+    runs: JointRuns
+    rules: Rules
+    free: set[str] = field(default_factory=set)
+    residual: dict[str, Difference] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    _walk: RegionWalk = field(default_factory=lambda: RegionWalk((), ()))
+    _test: JointTest | None = None
+    _verdicts: dict[str, Judgement] = field(default_factory=dict)
+    _never: frozenset[str] = frozenset()
+
+    def judge(
+        self, measured: Sequence[Measured], verdicts: Mapping[str, Judgement], never: frozenset[str]
+    ) -> dict[str, Judgement]:
+        """New judgements of pairs that err alone and not together; ``never``: those that nothing may excuse."""
+        self._walk = RegionWalk(measured, self.graphs[1].outputs)
+        self.free = self._walk.free
+        self.residual = {}
+        self._test = JointTest(self.graphs, self.runs, self.rules, self._walk.items)
+        self._verdicts, self._never = dict(verdicts), never
+        found: dict[str, Judgement] = {}
+        try:
+            for way in (self._closed, self._half):
+                for item in measured:
+                    if self._eligible(item.pair.candidate):
+                        new = way(item.pair.candidate)
+                        found |= new
+                        self._verdicts |= new
+        except SpentError:
+            self.notes.append(
+                f"regions were judged jointly in {self.runs.runs} runs, and no further: what is left over "
+                "is judged node by node"
+            )
+        except AlignerError as error:
+            self.notes.append(f"regions could not be judged jointly: {error.what} ({error.found})")
+        return found
+
+    def _guilty(self, value: str) -> bool:
+        return value in self._verdicts and self._verdicts[value].verdict in _GUILTY
+
+    def _eligible(self, value: str) -> bool:
+        item, judgement = self._walk.items[value], self._verdicts[value]
+        if judgement.verdict not in _GUILTY or value in self._never or judgement.rule not in _ERRING:
+            return False
+        if item.local is None:  # shapes that do not fit: never injected, so what reads it was fed with it as it is
+            return item.accumulated is None
+        return not region_numbers(self.graphs, item).quantized
+
+    def _run(self, inside: set[str], watched: Sequence[str]) -> Shown:
+        assert self._test is not None
+        return self._test.test(self._walk.reached(inside) | self.free, watched, sorted(inside))
+
+    def _closed(self, start: str) -> dict[str, Judgement]:
+        """Grow forward until everything that leaves the region is right; nothing where that never comes."""
+        inside, alone = {start}, 0
+        for _ in range(_STEPS):
+            exits, last = self._walk.exits(inside), self._walk.outputs(inside)
+            if len(inside) > _LARGEST or not (exits or last):
+                return {}
+            alone = 0 if self._walk.ahead(inside, self._guilty) else alone + 1
+            if alone > _ALONE:  # nothing there could make up for it but what forgets it
+                return {}
+            shown = self._run(inside, exits + last)
+            wrong = [value for value in exits + last if value in shown.exits and not shown.exits[value].within]
+            blind = [value for value in exits if value not in shown.exits]
+            if any(value not in shown.exits for value in last):
+                return {}
+            if not wrong and not blind:
+                return self._same(inside, exits, shown)
+            beside = self._walk.beside(wrong, inside, self._guilty)
+            if not beside and set(wrong) & set(last):
+                return {}
+            inside |= set(beside) or {*wrong, *blind}
+        return {}
+
+    def _same(self, inside: set[str], exits: Sequence[str], shown: Shown) -> dict[str, Judgement]:
+        if self._never & (inside | set(exits)):
+            return {}
+        suspects = {value: shown.arrays.get(value) for value in sorted(inside) if self._guilty(value)}
+        watched = list(exits) or self._walk.outputs(inside)
+        for value, arrays in suspects.items():
+            off = value in shown.exits and not shown.exits[value].within
+            if off and arrays is not None and not self._is_seen(value, arrays, inside, watched):
+                return {}
+        self.free |= inside
+        done = [value for value in exits if self._guilty(value)]
+        found = {value: self._excused(value, "closed-region", inside | set(done)) for value in [*inside, *done]}
+        for value in (*done, *self._walk.outputs(inside)):
+            self.residual[value] = shown.exits[value].error
+        return {value: new for value, new in found.items() if self._guilty(value)}
+
+    def _excused(self, value: str, rule: str, together: set[str]) -> Judgement:
+        names = [self._name(other) for other in sorted(together - {value}, key=self._walk.place.__getitem__)]
+        note = "another way to compute the same" + (f", together with {listing(names)}" if names else "")
+        return self._verdicts[value].overruled("aligned", rule, note)
+
+    def _name(self, value: str) -> str:
+        values = self.graphs[1].values
+        return values[value].name if value in values else value
+
+    def _is_seen(self, value: str, arrays: tuple[Array, Array], inside: set[str], watched: Sequence[str]) -> bool:
+        """Whether as large a change at ``value`` would be seen at an exit; else the test tells nothing of it."""
+        import numpy as np
+
+        assert self._test is not None
+        found, expected = arrays
+        if found.dtype.kind != "f":
+            return True
+        with np.errstate(all="ignore"):
+            apart = found.astype(np.float64) - expected.astype(np.float64)
+        finite = np.isfinite(apart)
+        apart = np.where(finite, apart, 0.0 if not finite.any() else np.abs(apart[finite]).max())
+        generator = np.random.default_rng(0)
+        shuffled = generator.permutation(apart.reshape(-1)) * generator.choice((-1.0, 1.0), apart.size)
+        with np.errstate(all="ignore"):
+            base = np.where(np.isfinite(found), found, expected)
+            changed = (base + shuffled.reshape(found.shape)).astype(found.dtype)
+        free = (self._walk.reached(inside) | self.free) - {value}
+        other = self._test.changed(free, watched, {value: changed})
+        return any(
+            one.error.mismatched or one.error.errors.max_abs > _SEEN * max(one.limit, self._test.matters(one.error))
+            for one in other.exits.values()
+        )
+
+    def _half(self, start: str) -> dict[str, Judgement]:
+        """A fault is in the region. Readers that err less on the candidate's form expect it, and are to blame."""
+        inside = {start}
+        ends: dict[str, Difference] = {}
+        for _ in range(_STEPS):
+            exits, last = self._walk.exits(inside), self._walk.outputs(inside)
+            if len(inside) > _LARGEST or not self._walk.ahead(inside, self._guilty):
+                return {}
+            shown = self._run(inside, exits + last)
+            wrong = [value for value in exits + last if value in shown.exits and not shown.exits[value].within]
+            further = [value for value in exits if value not in shown.exits]
+            if set(wrong) & set(last):
+                return {}
+            for value in wrong:
+                if not self._guilty(value):
+                    further.append(value)
+                elif self._expects(value, start, shown):
+                    ends[value] = shown.exits[value].error
+                else:
+                    beside = self._walk.beside([value], inside, self._guilty)
+                    if not beside:
+                        return {}
+                    further += beside
+            if not further:
+                return self._as_form(start, inside, ends)
+            ends = {value: left for value, left in ends.items() if value not in further}
+            inside |= set(further)
+        return {}
+
+    def _expects(self, value: str, start: str, shown: Shown) -> bool:
+        """Whether a guilty reader errs less on the candidate's form than on the reference's."""
+        own, left = self._walk.items[value].local, shown.exits[value].error
+        if own is None or left.mismatched:
+            return False
+        if left.errors.rmse <= _UNDONE * own.errors.rmse:
+            return True
+        return _is_reformed(start, shown) and not _is_reformed(value, shown)
+
+    def _as_form(self, start: str, inside: set[str], ends: Mapping[str, Difference]) -> dict[str, Judgement]:
+        if not ends or self._never & inside:
+            return {}
+        if all(self._verdicts[value].bound == 0.0 for value in ends):  # what moves data alone is not wrong by a part
+            note = f"undoes what {self._name(start)} differs by"
+            return {value: self._verdicts[value].overruled("aligned", "closed-region", note) for value in ends}
+        self.free |= inside
+        self.residual |= ends
+        names = listing([self._name(value) for value in sorted(ends, key=self._walk.place.__getitem__)])
+        note = f"another form of the tensor, as {names} reads it"
+        found = {v: self._verdicts[v].overruled("aligned", "other-form", note) for v in inside if self._guilty(v)}
+        for value in ends:  # which half of a rewrite is wrong cannot be told: the region names both
+            found[value] = self._verdicts[value].together_with(inside)
+        return found
+
+
+def _is_reformed(value: str, shown: Shown) -> bool:
+    arrays = shown.arrays.get(value)
+    return arrays is not None and is_another_form(*arrays)

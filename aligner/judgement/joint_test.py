@@ -1,0 +1,123 @@
+"""Candidate values judged as one: entered with the reference's tensors, what leaves them is held against its own."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from aligner.diff.difference import difference
+from aligner.execution.joint_runs import JointRuns
+from aligner.judgement.pair_facts import Rules
+from aligner.judgement.tolerance import beside_mask, bound, region_numbers
+from aligner.records.axis_order import to_candidate
+from aligner.records.difference import Difference
+from aligner.records.graph import Graph
+from aligner.records.measurement import Measured, Noise
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_NEAR = 100.0
+"""Past its summed bound by less than that, an exit is asked what rounding at the entries does to it: one run more. It
+decides what is worth a run; an exit that is excused passes the measured noise either way."""
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """What one observed value shows with a region left to the candidate."""
+
+    error: Difference
+    limit: float
+    within: bool
+
+
+@dataclass(slots=True)
+class Shown:
+    """Exits by value; ``arrays``: the candidate's tensor and the reference's laid out like it."""
+
+    exits: dict[str, Exit] = field(default_factory=dict)
+    arrays: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class JointTest:
+    """Runs the test, and holds what leaves a region against the rounding of everything inside, relative errors summed.
+
+    Arrays of the latest test alone are kept.
+    """
+
+    graphs: tuple[Graph, Graph]
+    runs: JointRuns
+    rules: Rules
+    items: Mapping[str, Measured]
+    _key: frozenset[str] = frozenset()
+    _shown: Shown | None = None
+
+    def test(self, free: Collection[str], watched: Sequence[str], kept: Collection[str]) -> Shown:
+        """What leaves ``free``, the values left to the candidate; the tensors of those to be ``kept`` beside it."""
+        key = frozenset(free)
+        known = self._shown
+        if known is None or key != self._key or not {*watched, *kept} <= known.exits.keys() | {*free}:
+            self._key, self._shown = key, self._run(free, [*watched, *kept])
+        assert self._shown is not None
+        return self._shown
+
+    def changed(self, free: Collection[str], watched: Sequence[str], override: Mapping[str, Array]) -> Shown:
+        """The same with other tensors in the place of some values."""
+        shown = Shown()
+        for value, tensor, expected in self.runs.tensors(free, watched, override=override):
+            error = self.runs.difference(value, expected, tensor)
+            if error is not None:
+                shown.exits[value] = self._held(value, free, error, None)
+        return shown
+
+    def _run(self, free: Collection[str], watched: Sequence[str]) -> Shown:
+        shown = Shown()
+        for value, tensor, expected in self.runs.tensors(free, watched):
+            error = self.runs.difference(value, expected, tensor)
+            laid = to_candidate(expected.real(), self.items[value].pair.axes, tuple(tensor.array.shape))
+            if error is not None and laid is not None:
+                shown.exits[value] = self._held(value, free, error, None)
+                shown.arrays[value] = tensor.real(), laid
+        near = [value for value, one in shown.exits.items() if not one.within and _is_near(one)]
+        if near:
+            for value, tensor, _ in self.runs.tensors(free, near, moved=True):
+                change = difference(shown.arrays[value][0], tensor.real())
+                noise = Noise(change.errors.max_abs, 0.0, change.unmasked.max_abs if change.unmasked else None)
+                shown.exits[value] = self._held(value, free, shown.exits[value].error, noise)
+        return shown
+
+    def matters(self, error: Difference) -> float:
+        """The least error that matters to anybody."""
+        if self.rules.fixed is not None:
+            return self.rules.fixed
+        return (self.rules.atol + self.rules.rtol) * min(1.0, error.peak or 1.0)
+
+    def _held(self, value: str, free: Collection[str], error: Difference, noise: Noise | None) -> Exit:
+        item = replace(self.items[value], local=error, noise=noise)
+        numbers = region_numbers(self.graphs, item)
+        reduction, relative = numbers.reduction, 0.0
+        for member in sorted(set(free) - {value}):
+            one = self.items[member]
+            if one.local is None:
+                continue
+            own = region_numbers(self.graphs, one)
+            reduction = max(reduction, own.reduction)
+            relative += bound(replace(one, noise=None), own) / one.local.peak if one.local.peak > 0 else 0.0
+        seen = beside_mask(self.graphs, item, numbers)
+        local = seen.local if seen.local is not None else error
+        limit = bound(replace(seen, noise=None), numbers) + relative * local.peak
+        if noise is not None and limit > 0 and not numbers.rounded:
+            change = seen.noise.max_abs if seen.noise is not None else noise.max_abs
+            limit = max(limit, min((8 + math.sqrt(reduction)) * change, local.peak))
+        limit = self.rules.fixed if self.rules.fixed is not None else limit
+        within = not local.mismatched and local.errors.max_abs <= max(limit, self.matters(local))
+        return Exit(local, limit, within)
+
+
+def _is_near(one: Exit) -> bool:
+    return not one.error.mismatched and 0 < one.error.errors.max_abs <= _NEAR * one.limit

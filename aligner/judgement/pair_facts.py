@@ -1,0 +1,173 @@
+"""What is known of one pair when it is judged."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+from aligner.judgement.borderline import difference_in, misquantized
+from aligner.judgement.same_grid import STEPS, are_twins
+from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers, unit
+from aligner.records.difference import Difference
+from aligner.records.graph import Graph, Node
+from aligner.records.measurement import Measured
+
+SATURATED = 1e-3
+"""Share of elements outside the quantised range from which a tensor counts as saturated."""
+_FLIPPED = 0.01
+"""Share of rounded elements that may flip by one step, beside four times the share that noise flips."""
+_QUANTIZED_RELATIVE = 0.08
+"""Relative root-mean-square error that eight-bit weights and activations explain at one node …"""
+_QUANTIZED_PEAKS = 3.0
+"""… provided that no single element exceeds the bound more than this often."""
+_FLOAT16_MAX = 65504.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """The user's tolerance and whether it is asked for as it stands at every node (``--tolerance``).
+
+    ``unsteady`` holds (side, node index) of what was seen to give other numbers from run to run.
+    """
+
+    atol: float
+    rtol: float
+    fixed: float | None = None
+    unsteady: frozenset[tuple[int, int]] = frozenset()
+
+
+class PairFacts:
+    """A pair, what feeds it, and what rounding explains of it; what costs more is worked out when a rule asks."""
+
+    def __init__(
+        self,
+        graphs: tuple[Graph, Graph],
+        measured: Measured,
+        by_value: Mapping[str, Measured],
+        rules: Rules,
+        *,
+        nearness: str | None = None,
+        turned: tuple[int, ...] | None = None,
+    ) -> None:
+        """``nearness``: that float64 excuses the pair, in words; ``turned``: the order of an output's axes that nothing
+        downstream can put right."""
+        self.graphs, self.rules, self.nearness, self.turned = graphs, rules, nearness, turned
+        self.numbers: RegionNumbers = region_numbers(graphs, measured)
+        self.fixed = rules.fixed is not None
+        self.item = measured if self.fixed else beside_mask(graphs, measured, self.numbers)
+        self.before = [by_value[v] for v in measured.pair.candidate_region.inputs if v in by_value]
+        self.twins, self.limit = False, rules.fixed if rules.fixed is not None else bound(self.item, self.numbers)
+        if not self.fixed:
+            self._as_twins()
+
+    def _as_twins(self) -> None:
+        """Two kernels that compute on the same grids may differ by less."""
+        if self.item.local is None or not self.numbers.stepped:
+            return
+        plain = replace(self.numbers, stepped=False, quantized=False, step=0.0)
+        limit = STEPS * self.numbers.step + bound(replace(self.item, noise=None), plain)
+        if self.item.local.errors.max_abs > limit and are_twins(self.graphs, self.item):
+            self.twins, self.limit = True, min(self.limit, limit)
+
+    @property
+    def difference(self) -> Difference | None:
+        """The local difference; the accumulated one where there is none."""
+        return self.item.local if self.item.local is not None else self.item.accumulated
+
+    @property
+    def local(self) -> Difference | None:
+        """The local difference, unless finiteness itself differs."""
+        local = self.item.local
+        return local if local is not None and not local.mismatched else None
+
+    @property
+    def margin(self) -> float | None:
+        """The error over its limit; None without a limit."""
+        difference = self.difference
+        return difference.errors.max_abs / self.limit if difference is not None and self.limit > 0 else None
+
+    @cached_property
+    def nodes(self) -> tuple[list[Node], list[Node]]:
+        """The nodes of both regions."""
+        regions = self.item.pair.reference_region, self.item.pair.candidate_region
+        left, right = (
+            [graph.nodes[i] for i in region.nodes] for graph, region in zip(self.graphs, regions, strict=True)
+        )
+        return left, right
+
+    @property
+    def unsteady(self) -> bool:
+        """Whether a node of either region gives other numbers from run to run."""
+        regions = self.item.pair.reference_region, self.item.pair.candidate_region
+        return any((side, at) in self.rules.unsteady for side in (0, 1) for at in regions[side].nodes)
+
+    @property
+    def within(self) -> bool:
+        """Whether the local error is within the bound, or too small to matter, or what few bits explain."""
+        return self.in_bound or self.immaterial or self.in_few_bits
+
+    @property
+    def in_bound(self) -> bool:
+        """Whether the local error is within the bound."""
+        return self.local is not None and self.local.errors.max_abs <= self.limit
+
+    @property
+    def immaterial(self) -> bool:
+        """Whether the local error is below the contract for outputs, taken at the tensor's own size."""
+        if self.local is None or self.fixed:
+            return False
+        return self.local.errors.max_abs <= (self.rules.atol + self.rules.rtol) * min(1.0, self.local.peak or 1.0)
+
+    @property
+    def in_few_bits(self) -> bool:
+        """Whether a quantised region is off by no more than eight bits explain."""
+        if self.local is None or self.fixed or not self.numbers.quantized or self.twins:
+            return False
+        return self.local.relative <= _QUANTIZED_RELATIVE and self.local.errors.max_abs <= _QUANTIZED_PEAKS * self.limit
+
+    @property
+    def flips(self) -> bool:
+        """Whether rounded values flip by one step, few enough of them."""
+        if self.local is None or not rounds_to_integers(self.item.candidate_dtype, self.nodes[1]):
+            return False
+        allowed = max(_FLIPPED, 4 * self.item.noise.share if self.item.noise else 0.0)
+        one_step = self.local.errors.max_abs <= 1.001 * (self.item.step or 1.0)
+        return one_step and self.local.unequal <= allowed * self.local.size
+
+    @property
+    def cut_before(self) -> bool:
+        """Whether what feeds the region was cut off by a quantised range."""
+        return any(item.saturated > SATURATED for item in self.before)
+
+    @property
+    def fed_too_large(self) -> bool:
+        """Whether the reference's tensors overflow in the float16 that the candidate is fed with."""
+        return any(_overflows(item) for item in self.before)
+
+    @property
+    def plain(self) -> bool:
+        """Whether floats are judged, by their own bounds."""
+        return not (self.fixed or self.numbers.quantized or self.numbers.rounded)
+
+    @cached_property
+    def differing(self) -> str | None:
+        """Weights and settings that differ, in words; "" where none do, None where that cannot be told."""
+        return difference_in(self.graphs, self.item)
+
+    @cached_property
+    def misquantized(self) -> str:
+        """Weights that lie off their own grid, in words."""
+        return misquantized(self.graphs, self.item)
+
+    @property
+    def fresh(self) -> bool:
+        """Whether everything that feeds the region could be compared."""
+        return all(item.accumulated is not None or item.local is not None for item in self.before)
+
+
+def _overflows(fed: Measured) -> bool:
+    if unit(fed.candidate_dtype) != unit("float16"):
+        return False
+    numbers = fed.reference_statistics
+    return max(abs(numbers.min or 0.0), abs(numbers.max or 0.0)) > _FLOAT16_MAX

@@ -1,0 +1,76 @@
+"""Regions judged as one: rewrites that compute the same are aligned, a fault beside or inside one is found."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from marks import requires_onnx
+
+import aligner
+
+pytestmark = requires_onnx
+
+PAIRS = Path(__file__).parent / "data" / "region_pairs"
+REWRITES = ["channels_permuted_through_tanh", "gemm_then_scale_for_add", "scale_through_leaky_relu"]
+TURNED = ["product_of_transposes_av_square_heads", "square_softmax_transposed"]
+"""Rewrites that the identities of axes tell already."""
+FAULTS = {
+    "concat_order_with_a_fault_after": "op_v6",
+    "epsilon_outside_the_root": "op_out0",
+    "lost_softmax_of_one_of_two_outputs": "op_out0",
+    "one_fake_quantised_tensor": "op_v2",
+    "permuted_channels_with_a_fault_after": "op_v3",
+    "small_fault_under_a_concat_order": "op_out0",
+    "small_fault_under_a_permutation": "op_out0",
+}
+
+
+def compared(name, **options):
+    folder = PAIRS / name
+    return aligner.compare(folder / "ref.onnx", folder / "cand.onnx", dict(np.load(folder / "in.npz")), **options)
+
+
+@pytest.mark.parametrize("name", REWRITES)
+def test_another_way_to_compute_the_same_is_no_fault(name):
+    result = compared(name)
+    assert result.verdict == "aligned"
+    assert any(pair.verdict_rule == "closed-region" for pair in result.pairs)
+
+
+@pytest.mark.parametrize("name", TURNED)
+def test_turned_islands_are_no_faults(name):
+    assert compared(name).verdict == "aligned"
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_beside_a_rewrite_is_found_at_its_node(name):
+    result = compared(name)
+    assert result.verdict == "diverged"
+    assert [pair.candidate.node for pair in result.comparison.introduced] == [FAULTS[name]]
+
+
+def test_an_added_clip_is_in_the_region_that_is_named():
+    result = compared("extra_clip_before_moves")
+    assert result.verdict == "diverged"
+    kinds = {node.partition(".")[0] for node in result.first_divergence.candidate_nodes}
+    assert len(kinds) > 1
+
+
+def test_every_pair_names_the_rule_that_judged_it():
+    result = compared("permuted_channels_with_a_fault_after")
+    assert result.comparison.rule == "node-introduces-error"
+    assert {pair.verdict_rule for pair in result.pairs} >= {"within-bound", "other-form", "beyond-bound"}
+    form = next(pair for pair in result.pairs if pair.verdict_rule == "other-form")
+    assert [opinion.rule for opinion in form.opinions] == ["other-form", "beyond-bound"]
+    document = result.to_json()
+    assert document["rule"] == "node-introduces-error"
+    assert document["first_divergence"]["verdict_rule"] == "beyond-bound"
+    assert document["first_divergence"]["opinions"][0]["margin"] > 1
+
+
+def test_a_wrong_node_between_two_forms_names_the_region_of_both():
+    """Which half of a rewrite is wrong cannot be told from its tensors."""
+    first = compared("permuted_channels_with_a_fault_after").first_divergence
+    assert set(first.candidate_nodes) >= {"op_v1", "op_v3"}
