@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from aligner.adapters.dumps.dump import DumpedTensor, size_of
 from aligner.errors import listing
+from aligner.operations.kinds import SOURCES
 from aligner.records.graph import Graph, Shape
 
 _FOREIGN = re.compile(r"[^0-9A-Za-z]")
@@ -160,7 +161,7 @@ def _module_names(graph: Graph) -> dict[str, list[str]]:
     last: dict[str, str] = {}
     for node in graph.nodes:
         outputs = [value for value in node.outputs if value in graph.values]
-        if not node.scope or not outputs or node.kind in {"constant", "shape"}:
+        if not node.scope or not outputs or node.kind in SOURCES:
             continue
         parts = node.scope.split(".")
         for count in range(len(parts), 0, -1):

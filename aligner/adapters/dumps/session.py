@@ -13,6 +13,7 @@ from aligner.adapters.dumps.layout import ALIKE, LAYOUTS, Channels, alike, laid,
 from aligner.adapters.dumps.names import match, may_hold
 from aligner.adapters.dumps.numbers import numbers, stored_dtype
 from aligner.errors import InputError, ModelFormatError, listing
+from aligner.operations.kinds import SOURCES
 from aligner.records.graph import Graph, Node, Signature, Value
 from aligner.records.tensor import CapturedTensor
 
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _ASKED = 8
 """Tensors by which a model says how a dump that tells no shapes is laid out; each is one vote."""
-_CONSTANT = frozenset({"constant", "shape"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +174,7 @@ class DumpSession(Session):
         matched = match(self._dump.tensors, graph, model.pairs)
         tensors = self._dump.tensors
         misfits = [v for v, place in matched.places.items() if not may_hold(tensors[place], graph.values[v].shape)]
-        computed = {value for node in graph.nodes if node.kind not in _CONSTANT for value in node.outputs}
+        computed = {value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs}
         if 2 * len(misfits) > len(matched.places) or not computed & matched.places.keys():
             if not model.stated:
                 self._model = None
