@@ -146,7 +146,7 @@ def test_everything_comes_back(recorded):
     assert session.framework == "recording of onnx"
     assert session.runtime == "replay of onnxruntime 1.0"
     assert session.notes == ("A note.",)
-    assert not session.can_inject
+    assert not session.capabilities.can_inject
     for one, other in zip(sample_tensors(), session.run({}), strict=True):
         assert (one.value, one.dtype, one.quantization, one.occurrence) == (
             other.value,

@@ -10,7 +10,7 @@ import pytest
 
 import aligner
 from aligner.adapters import base
-from aligner.adapters.base import OpenOptions
+from aligner.adapters.base import FirstLook, OpenOptions
 from aligner.errors import RehearsalError
 
 torch = pytest.importorskip("torch")
@@ -114,10 +114,13 @@ class Placing(torch.nn.Module):
         return x @ self.weight.to(x) + torch.ones(4, device=x.device) + x.to(torch.float64).to(torch.float32)
 
 
+_LONG = FirstLook(expected_bytes=1 << 40)
+
+
 def _graph(module, feeds, expected_bytes):
     session = PyTorchAdapter().open(module.eval(), OpenOptions())
-    session.expected_bytes, session.may_rehearse = expected_bytes, True
-    return session, session.graph(feeds)
+    look = FirstLook(expected_bytes=expected_bytes, may_rehearse=True)
+    return session, session.first_look(feeds, look)[0]
 
 
 @pytest.mark.parametrize(
@@ -131,7 +134,7 @@ def _graph(module, feeds, expected_bytes):
 )
 def test_a_rehearsal_shows_what_a_run_shows(module, feeds):
     session, rehearsed = _graph(module, feeds, 1 << 40)
-    assert session._rehearsed(feeds) is not None
+    assert session._rehearsed(feeds, _LONG) is not None
     before = {name: value.clone() for name, value in module.state_dict().items()}
     _, run = _graph(module, feeds, None)
     assert [node.name for node in rehearsed.nodes] == [node.name for node in run.nodes]
@@ -157,7 +160,7 @@ class Writing(torch.nn.Module):
 def test_a_rehearsal_writes_to_nothing():
     module = Writing()
     session, _ = _graph(module, {"x": np.ones((2, 2), np.float32)}, 1 << 40)
-    assert session._rehearsed({"x": np.ones((2, 2), np.float32)}) is None
+    assert session._rehearsed({"x": np.ones((2, 2), np.float32)}, _LONG) is None
     assert module.count.item() == 0
     stand_ins = StandIns("cpu")
     with pytest.raises(RuntimeError, match="has data"), stand_ins.computing():

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from aligner.errors import UnsupportedModelError
 from aligner.records.graph import Graph, Signature
@@ -48,31 +48,60 @@ class OpenOptions:
     """Bytes that captured intermediates may occupy at once inside a session; None: no limit set."""
 
 
-class Session(ABC):
-    """A loaded model. Runs never see each other: each starts from the state the model was opened with."""
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What may be asked of a session.
 
-    framework: ClassVar[str]
-    can_inject: ClassVar[bool] = True
+    ``can_inject``: a run takes arrays for values. ``computes_for_others``: a session that cannot compute has the model
+    at hand that it was recorded from, and injected runs are that model's. ``runs_concurrently``: a run may begin before
+    another of the same session has ended. ``reads_statically``: ``graph`` reads a file, where others run the model.
+    ``predicts_aside``: ``predict`` may run beside any other work, as it draws from no generator that others share.
+    ``observes_faithfully``: observed runs compute with the kernels of ``predict``; elsewhere looking may end fusions.
+    """
+
+    can_inject: bool = True
     computes_for_others: bool = False
-    """Whether a session that cannot compute has the model at hand that it was recorded from: injected runs are that
-    model's, so that another recording can be held against its nodes."""
-    runs_concurrently: ClassVar[bool] = True
-    """Whether a run may begin before another of the same session has ended."""
-    reads_statically: ClassVar[bool] = False
-    """Whether ``graph`` reads a file, where others run the model."""
-    expected_bytes: int | None = None
-    """Bytes of tensors that a run will show, told by whoever knows another form of the model; None: unknown."""
-    may_rehearse: bool = False
-    """Whether a graph may come from a run without numbers though one with numbers may take another way: its first run
-    then raises RehearsalError."""
-    predicts_aside: ClassVar[bool] = False
-    """Whether ``predict`` may run beside any other work: it draws from no generator that others share."""
+    runs_concurrently: bool = True
+    reads_statically: bool = False
+    predicts_aside: bool = False
     observes_faithfully: bool = False
-    """Whether observed runs compute with the same kernels as ``predict``; elsewhere looking may disable fusions."""
+
+
+@dataclass(frozen=True, slots=True)
+class FirstLook:
+    """What is known when a graph is read that takes a run, and what that run may be.
+
+    ``room``: bytes of tensors that it may keep. ``expected_bytes``: what a run will show, told by whoever knows another
+    form of the model. ``may_rehearse``: the graph may come from a run without numbers though one with numbers may take
+    another way; that one then raises RehearsalError.
+    """
+
+    room: int = 0
+    expected_bytes: int | None = None
+    may_rehearse: bool = False
 
     def runs_long(self, held: int) -> bool:
         """Whether a run is so long that one without numbers, for the shapes, pays; ``held``: weights and inputs."""
         return held >= _LARGE if self.expected_bytes is None else self.expected_bytes >= _LONG_RUN
+
+
+class Session(ABC):
+    """A loaded model: what it declares, its graph, and two ways to run it.
+
+    Runs never see each other: each starts from the state the model was opened with. What only some can do besides are
+    protocols that are looked for: ``LooksFirst``, ``Widens``, ``Prepares``.
+    """
+
+    framework: ClassVar[str]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What may be asked of it; a class attribute or a property of this name says otherwise.
+
+        Sessions written for aligner 0.1 say so by attributes of their own: ``can_inject = False``.
+        """
+        own = {one.name: getattr(self, one.name) for one in fields(Capabilities) if hasattr(self, one.name)}
+        return Capabilities(**own)
 
     @property
     @abstractmethod
@@ -96,17 +125,6 @@ class Session(ABC):
         Raises InputError when feeds are needed and absent.
         """
 
-    def first_run(self, feeds: Feeds, room: int) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
-        """The dataflow; where it takes a run to read it, also what ``run(feeds)`` yields.
-
-        None where it took no run, and where that would be more than ``room`` bytes.
-        """
-        del room
-        return self.graph(feeds), None
-
-    def get_ready(self) -> None:  # noqa: B027 - most need nothing
-        """Do what ``predict`` will need and no input changes; called at most once, beside other work."""
-
     @abstractmethod
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         """Run the untouched model, without any instrumentation, and return its outputs in order.
@@ -125,20 +143,50 @@ class Session(ABC):
         their memory any more, though views of one tensor may share it.
         """
 
-    def in_float64(self) -> Session:
-        """The same model computing in float64: same value ids, same feeds; this session is left as it is.
-
-        Its runs raise ModelExecutionError where something in the model insists on another dtype. The caller closes it.
-        Raises UnsupportedModelError where there is no such model.
-        """
-        raise UnsupportedModelError(
-            f"a {self.framework} model cannot be run in float64",
-            found=self.runtime,
-            hint="take the model that it was made from as the reference",
-        )
-
     def close(self) -> None:  # noqa: B027 - most runtimes have nothing to release
         """Release the runtime; the session is not used afterwards."""
+
+
+@runtime_checkable
+class LooksFirst(Protocol):
+    """A session whose graph comes from a run, which may show its tensors as well."""
+
+    def first_look(self, feeds: Feeds, look: FirstLook) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
+        """The dataflow, and what ``run(feeds)`` yields.
+
+        None where it took no run with numbers, and where that would be more than ``look.room`` bytes.
+        """
+
+
+@runtime_checkable
+class Widens(Protocol):
+    """A session whose model can compute in float64."""
+
+    def in_float64(self) -> Session:
+        """The same model in float64: same value ids, same feeds; this session is left as it is. The caller closes it.
+
+        Its runs raise ModelExecutionError where something in the model insists on another dtype. Raises
+        UnsupportedModelError where this model has no such form.
+        """
+
+
+@runtime_checkable
+class Prepares(Protocol):
+    """A session that can get ready before its inputs are known."""
+
+    def get_ready(self) -> None:
+        """Do what ``predict`` will need and no input changes; called at most once, beside other work."""
+
+
+def widened(session: Session) -> Session:
+    """The session's model in float64. Raises UnsupportedModelError where there is none."""
+    if isinstance(session, Widens):
+        return session.in_float64()
+    raise UnsupportedModelError(
+        f"a {session.framework} model cannot be run in float64",
+        found=session.runtime,
+        hint="take the model that it was made from as the reference",
+    )
 
 
 class Adapter(ABC):

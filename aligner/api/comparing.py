@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aligner.adapters.base import OpenOptions
+from aligner.adapters.base import FirstLook, OpenOptions
 from aligner.alignment.engine import align
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import mapping_pairs, resolve
@@ -181,8 +181,8 @@ class _Comparing:
             fed = feeding.prepared()
             check_random(fed, (self._reference, self._candidate))
             for side in (self._reference, self._candidate):
-                side.session.may_rehearse = self._options.rehearse
-                side.room = memory.keep_budget(self._options.memory_limit) // 2
+                room = memory.keep_budget(self._options.memory_limit) // 2
+                side.look = FirstLook(room, may_rehearse=self._options.rehearse)
         with self._clock.phase("observe"), Untouched() as untouched:
             if self._options.local != "never":  # else it depends on their size whether they run
                 untouched.begin((self._reference, self._candidate))
@@ -232,8 +232,8 @@ class _Comparing:
             alignment = self._align(fed, sketched=False)
         memory.give_back()
         passes = self._passes(alignment)
-        session = self._candidate.session
-        local = self._measures_local() and session.can_inject and session.runs_concurrently
+        able = self._candidate.session.capabilities
+        local = self._measures_local() and able.can_inject and able.runs_concurrently
         with self._clock.phase("lockstep"):
             limit = self._options.memory_limit
             budget, sides = memory.keep_budget(limit) // 2, (self._reference, self._candidate)
@@ -271,7 +271,7 @@ class _Comparing:
         budget = memory.keep_budget(self._options.memory_limit) // 2
         answers: dict[str, Answer] = {}
         for side in (self._reference, self._candidate):
-            faithful = side is self._reference and side.session.observes_faithfully
+            faithful = side is self._reference and side.session.capabilities.observes_faithfully
             if large and self._options.local == "never" and not faithful:
                 self._notes.append(
                     f"{side.role}: models of this size are only run observed where local errors are not wanted: what "

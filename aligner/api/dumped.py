@@ -81,7 +81,7 @@ def lend_models(sides: Sequence[OpenSide], pairs: Sequence[tuple[str, str]]) -> 
         other = sides[1 - place]
         if not isinstance(side.session, DumpSession) or side.session.knows_its_model:
             continue
-        if other.session.can_inject:
+        if other.session.capabilities.can_inject:
             told = {pair[place]: pair[1 - place] for pair in pairs}
             side.session.try_model(other.session, Path(other.path).name, told)
 

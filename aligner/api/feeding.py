@@ -41,8 +41,8 @@ class Feeding:
         """
         turned: list[str] = []
         expected: int | None = None
-        for side in sorted(self.sides, key=lambda side: not side.session.reads_statically):
-            side.session.expected_bytes = expected
+        for side in sorted(self.sides, key=lambda side: not side.session.capabilities.reads_statically):
+            side.look = replace(side.look, expected_bytes=expected)
             try:
                 side.read(side.feeds)
             except ModelExecutionError as error:
@@ -50,7 +50,7 @@ class Feeding:
                     raise
                 fed = self._tried(side, turned, error)
                 turned.append(side.role)
-            profile = expected_profile(side.graph) if side.session.reads_statically else None
+            profile = expected_profile(side.graph) if side.session.capabilities.reads_statically else None
             expected = profile.size if profile is not None else expected
         return replace(fed, notes=(*fed.notes, *(self._note(side) for side in self.sides if side.role in turned)))
 

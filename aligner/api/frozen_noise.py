@@ -23,7 +23,7 @@ def frozen_outputs(
 ) -> Difference | None:
     """The largest difference of the outputs when only what is random is the reference's; None where that is unknown."""
     random = {m.pair.candidate for m, j in zip(measured, judgements, strict=True) if j.verdict == "nondeterministic"}
-    if not random or not candidate.session.can_inject:
+    if not random or not candidate.session.capabilities.can_inject:
         return None
     frozen = {value: pair for value, pair in passes.injectable().items() if value in random}
     outputs = {m.pair.candidate: m.pair for m in measured if m.pair.candidate in set(candidate.graph.outputs) - random}

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.base import widened
 from aligner.errors import AlignerError
 from aligner.execution.passes import Passes
 from aligner.execution.pool import TensorPool
@@ -84,7 +85,7 @@ def measure(
         floor.notes += unsteady(side, found)
     floor.unsteady = frozenset((side, node.index) for side in (0, 1) for node in random[side])
     try:
-        wide = reference.session.in_float64()
+        wide = widened(reference.session)
     except AlignerError as error:
         floor.notes.append(f"no float64 to compare with: {error.what} ({error.found})")
         return floor

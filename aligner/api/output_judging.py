@@ -47,7 +47,7 @@ class OutputJudging:
 
     @property
     def _moves_reference(self) -> bool:
-        return self.sides[0].session.can_inject
+        return self.sides[0].session.capabilities.can_inject
 
     def _carried(self, answers: Sequence[OutputAnswer]) -> dict[str, float]:
         """On the reference, where tensors can be put into it; else on the candidate."""

@@ -19,7 +19,7 @@ def carried_rounding(side: OpenSide, bounds: Mapping[str, float], outputs: Seque
     import numpy as np
 
     moving = [value for value, limit in bounds.items() if limit > 0]
-    if not moving or not side.session.can_inject:
+    if not moving or not side.session.capabilities.can_inject:
         return {}
     chosen = [moving[place] for place in np.linspace(0, len(moving) - 1, min(PLACES, len(moving))).astype(int)]
     plain = {tensor.value: tensor.real() for tensor in side.replay(list(outputs)) if tensor.occurrence == 0}

@@ -30,9 +30,10 @@ def computing_side(reference: OpenSide, candidate: OpenSide) -> int | None:
 
     A recording computes nothing; the reference's nodes then say what the recorded ones should have given.
     """
-    if candidate.session.can_inject:
+    if candidate.session.capabilities.can_inject:
         return 1
-    return 0 if reference.session.can_inject or reference.session.computes_for_others else None
+    able = reference.session.capabilities
+    return 0 if able.can_inject or able.computes_for_others else None
 
 
 class InjectedRun:

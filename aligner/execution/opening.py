@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
-from aligner.adapters.base import OpenOptions
+from aligner.adapters.base import OpenOptions, Prepares
 from aligner.adapters.registry import import_framework, open_model, opens_aside
 from aligner.errors import AlignerError
 from aligner.execution import memory
@@ -74,7 +74,7 @@ def _open_aside(model: Model, seed: int, told: Future[OpenSide], ready: bool) ->
         told.set_exception(error)
         return
     told.set_result(side)
-    if ready:
+    if ready and isinstance(side.session, Prepares):
         side.session.get_ready()
 
 

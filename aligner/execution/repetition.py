@@ -19,7 +19,7 @@ _DISTURBED = 1e-4
 def varying_nodes(side: OpenSide) -> list[Node]:
     """The nodes whose results another seed changes although all that they read stays as it was, in order."""
     assert side.profile is not None
-    if not side.session.can_inject:  # a recording repeats itself
+    if not side.session.capabilities.can_inject:  # a recording repeats itself
         return []
     other = replace(side, seed=side.seed + 1)
     again = profile(other.run(None, phase="running with another seed"), 0).sketches

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from aligner.adapters.base import FirstLook, LooksFirst
 from aligner.adapters.stream import ahead, is_huge, leeway
 from aligner.errors import ModelError, ModelExecutionError, listing
 from aligner.execution.determinism import seed_everything
@@ -32,8 +33,8 @@ class OpenSide:
     session: Session
     seed: int = 0
     feeds: Feeds = field(default_factory=dict)
-    room: int = 0
-    """Bytes of tensors that reading the graph may keep, where that takes a run."""
+    look: FirstLook = field(default_factory=FirstLook)
+    """What reading the graph may be, where that takes a run."""
     _shown: tuple[CapturedTensor, ...] | None = None
     _graph: Graph | None = None
     profile: Profile | None = None
@@ -59,9 +60,9 @@ class OpenSide:
         progress.enter(self.role, "reading the graph", self.path)
         seed_everything(self.seed)
         with self._named():
-            if feeds is None or not self.room:
+            if feeds is None or not isinstance(self.session, LooksFirst):
                 return self.session.graph(feeds)
-            graph, self._shown = self.session.first_run(feeds, self.room)
+            graph, self._shown = self.session.first_look(feeds, self.look)
             return graph
 
     def first_look(self) -> Iterator[CapturedTensor]:
@@ -70,7 +71,7 @@ class OpenSide:
         self.forget()
         if shown is not None:
             return iter(shown)
-        room = leeway(self.room)
+        room = leeway(self.look.room)
         return ahead(self.run(None), room, lambda tensor: tensor.array.nbytes, is_huge) if room else self.run(None)
 
     def forget(self) -> None:

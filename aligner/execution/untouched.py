@@ -26,7 +26,7 @@ class Untouched:
     def begin(self, sides: Sequence[OpenSide]) -> None:
         """Start the runs that can go on by themselves, in that order."""
         for side in sides:
-            if side.session.predicts_aside:
+            if side.session.capabilities.predicts_aside:
                 self._begun[side.role] = side.feeds, self._thread.submit(side.predict)
 
     def of(self, side: OpenSide) -> Answer:

@@ -43,7 +43,7 @@ class LazyInjection(Mapping[str, "Array"]):
 
 
 class InjectionConformance(Subject):
-    """Skipped for sessions with ``can_inject = False``."""
+    """Skipped for sessions with ``can_inject=False`` among their capabilities."""
 
     def test_injecting_what_was_computed_changes_nothing(self) -> None:
         """Every value's own array, all in one run: the run of local errors, of a model against itself."""
@@ -104,7 +104,7 @@ class InjectionConformance(Subject):
 
 
 def _skip_unless_injectable(session: Session) -> None:
-    if not session.can_inject:
+    if not session.capabilities.can_inject:
         import pytest
 
         pytest.skip("this session cannot inject")

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, cast
 
-from aligner.adapters.base import Session
+from aligner.adapters.base import Capabilities, Session
 from aligner.adapters.dumps.dump import Dump, DumpedTensor
 from aligner.adapters.dumps.layout import ALIKE, LAYOUTS, Channels, alike, laid, majority, says
 from aligner.adapters.dumps.names import match, may_hold
@@ -47,7 +47,6 @@ class DumpSession(Session):
     """Replays a dump. Without a model it is a list of tensors; what it computes, the model of another side may know."""
 
     framework = "recording"
-    can_inject: ClassVar[bool] = False
 
     def __init__(self, dump: Dump, model: Model | None = None, layout: str | None = None) -> None:
         self._dump, self._model, self._layout = dump, model, layout
@@ -61,8 +60,18 @@ class DumpSession(Session):
         if model is None:
             return
         self.framework = f"recording of {model.session.framework}"  # type: ignore[misc]
-        self.computes_for_others = not model.borrowed and model.session.can_inject
-        self.reads_statically = model.session.reads_statically  # type: ignore[misc]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What its model can do for it."""
+        if self._model is None:
+            return Capabilities(can_inject=False)
+        of = self._model.session.capabilities
+        return Capabilities(
+            can_inject=False,
+            computes_for_others=not self._model.borrowed and of.can_inject,
+            reads_statically=of.reads_statically,
+        )
 
     @property
     def knows_its_model(self) -> bool:
@@ -277,7 +286,7 @@ class DumpSession(Session):
     ) -> Iterator[CapturedTensor]:
         """Replay in the model's order; with something to inject, the model itself runs."""
         graph = self.graph(feeds)
-        if inject and self._model is not None and self.computes_for_others:
+        if inject and self._model is not None and self.capabilities.computes_for_others:
             return self._model.session.run(self._feeds(feeds), observe, inject)
         if inject:
             raise InputError(

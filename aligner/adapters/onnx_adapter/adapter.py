@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.base import Adapter, Capabilities, OpenOptions, Session
 from aligner.adapters.border import reading
 from aligner.adapters.onnx_adapter.branches import Inlined, inline_taken_branches, is_branching
 from aligner.adapters.onnx_adapter.encoded import encoded_values
@@ -76,8 +76,7 @@ class OnnxSession(Session):
     """
 
     framework: ClassVar[str] = "onnx"
-    reads_statically: ClassVar[bool] = True
-    predicts_aside: ClassVar[bool] = True
+    capabilities = Capabilities(reads_statically=True, predicts_aside=True)
 
     def __init__(self, file: OnnxFile, engine: Engine, memory_limit: int | None = None) -> None:
         self._file, self._engine, self._memory_limit = file, engine, memory_limit

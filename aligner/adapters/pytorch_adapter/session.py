@@ -11,7 +11,7 @@ from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.base import Session
+from aligner.adapters.base import Capabilities, FirstLook, Session
 from aligner.adapters.kept import Kept
 from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.module_state import ModuleState, plain_tensors
@@ -58,7 +58,6 @@ class EagerSession(Session):
     """
 
     framework = "pytorch"
-    runs_concurrently = False
 
     def __init__(
         self,
@@ -71,7 +70,6 @@ class EagerSession(Session):
     ) -> None:
         self._module = module
         self._compiled = compiled
-        self.observes_faithfully = compiled is None
         self._device = device
         self._evaluate = evaluate
         self._notes = list(notes)
@@ -82,6 +80,11 @@ class EagerSession(Session):
         self._graphs: dict[str, tuple[Graph, _Memory]] = {}
         self._output_names: tuple[str, ...] = ()
         self._closed = False
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Runs share the module; what is compiled computes otherwise where it is looked into."""
+        return Capabilities(runs_concurrently=False, observes_faithfully=self._compiled is None)
 
     @property
     def runtime(self) -> str:
@@ -126,15 +129,15 @@ class EagerSession(Session):
             )
         return self._observed(feeds)[0]
 
-    def first_run(self, feeds: Feeds, room: int) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
+    def first_look(self, feeds: Feeds, look: FirstLook) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
         """The graph comes from running the module, of a large one without numbers."""
         kept: list[Kept] = []
 
         def tap() -> Tap:
-            kept[:] = [Kept(room)]
+            kept[:] = [Kept(look.room)]
             return lambda value, tensor: kept[0].take(CapturedTensor(value, to_array(tensor), dtype_word(tensor)))
 
-        graph, _ = self._observed(feeds, tap if room else None)
+        graph, _ = self._observed(feeds, tap if look.room else None, look)
         found = kept[0].tensors() if kept else None
         computed = self._computed(graph)
         return graph, None if found is None else tuple(tensor for tensor in found if tensor.value in computed)
@@ -186,13 +189,15 @@ class EagerSession(Session):
         if way is not None and (missing := next(way, None)) is not None:
             raise _another_way(self._module, missing[0])
 
-    def _observed(self, feeds: Feeds, watch: Callable[[], Tap] | None = None) -> tuple[Graph, _Memory]:
+    def _observed(
+        self, feeds: Feeds, watch: Callable[[], Tap] | None = None, look: FirstLook | None = None
+    ) -> tuple[Graph, _Memory]:
         """The graph for these feeds, and what becomes of the values' memory; ``watch`` makes the tap of each run."""
         tap = watch or (lambda: _blind)
         self._forward.check(feeds)
         key = _digest(feeds)
         if key not in self._graphs:
-            rehearsed = self._rehearsed(feeds) if self.may_rehearse else None
+            rehearsed = self._rehearsed(feeds, look) if look is not None and look.may_rehearse else None
             recorder, result = rehearsed or self._execute(feeds, tap(), OwnRandomness(), describe=True)
             if recorder.untracked:
                 older = _living_tensors()
@@ -204,7 +209,7 @@ class EagerSession(Session):
             self._graphs = {key: (self._build(recorder, list(feeds), result), memory)}
         return self._graphs[key]
 
-    def _rehearsed(self, feeds: Feeds) -> tuple[Recorder, list[tuple[str, str]]] | None:
+    def _rehearsed(self, feeds: Feeds, look: FirstLook) -> tuple[Recorder, list[tuple[str, str]]] | None:
         """Observe a run that computes shapes alone; None where numbers decide the way, or where it is not worth it.
 
         Stand-ins take the place of the inputs and of what is computed; the weights stay real, so nothing may write to
@@ -212,7 +217,7 @@ class EagerSession(Session):
         """
         held = sum(tensor.nbytes for tensor in self._weights.values())
         learning = not self._evaluate and any(part.training for part in self._module.modules())
-        if learning or not self.runs_long(held + sum(array.nbytes for array in feeds.values())):
+        if learning or not look.runs_long(held + sum(array.nbytes for array in feeds.values())):
             return None
         try:
             recorder, result = self._execute(feeds, _blind, OwnRandomness(), describe=True, shapes_alone=True)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.base import Adapter, Capabilities, OpenOptions, Session
 from aligner.adapters.recording_adapter.fed import check_fed
 from aligner.errors import InputError, ModelError, ModelFormatError, ModelNotFoundError, listing
 from aligner.records.graph import Graph, InputSpec, Signature
@@ -158,7 +158,7 @@ class RecordingSession(Session):
     """Replays what was recorded; it cannot compute, so nothing can be injected."""
 
     framework = "recording"
-    can_inject: ClassVar[bool] = False
+    capabilities = Capabilities(can_inject=False)
 
     def __init__(self, file: ArrayFile, description: Description) -> None:
         self._file = file

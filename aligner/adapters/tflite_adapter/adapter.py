@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.base import Adapter, Capabilities, OpenOptions, Session
 from aligner.adapters.tflite_adapter.schema import MAGIC, read_model
 from aligner.errors import AlignerError, InputError, ModelFormatError, ModelNotFoundError, listing
 from aligner.records.tensor import CapturedTensor
@@ -78,7 +78,7 @@ class TFLiteSession(Session):
     """One file; every run uses interpreters of its own, so states and reused buffers never leak."""
 
     framework: ClassVar[str] = "tflite"
-    reads_statically: ClassVar[bool] = True
+    capabilities = Capabilities(reads_statically=True)
 
     def __init__(self, model: Model, options: OpenOptions) -> None:
         from aligner.adapters.tflite_adapter.graph import name_tensors

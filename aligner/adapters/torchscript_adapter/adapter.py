@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.base import Adapter, Capabilities, FirstLook, OpenOptions, Session
 from aligner.adapters.kept import Kept
 from aligner.adapters.stream import is_huge, stream
 from aligner.adapters.torch_file import classify
@@ -121,7 +121,7 @@ class ScriptSession(Session):
     """A TorchScript module or function; each run works on a copy of its state."""
 
     framework: ClassVar[str] = "torchscript"
-    observes_faithfully = True
+    capabilities = Capabilities(observes_faithfully=True)
 
     def __init__(self, program: Program) -> None:
         self._program = program
@@ -155,20 +155,20 @@ class ScriptSession(Session):
 
         Outputs in lists that grow as the model runs are known only where feeds are given.
         """
-        return self._program.graph.graph if feeds is None else self.first_run(feeds, 0)[0]
+        return self._program.graph.graph if feeds is None else self.first_look(feeds, FirstLook())[0]
 
-    def first_run(self, feeds: Feeds, room: int) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
+    def first_look(self, feeds: Feeds, look: FirstLook) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
         """Shapes come from a run, of a large model from one without numbers."""
         from aligner.adapters.torchscript_adapter.graph import as_it_ran
         from aligner.adapters.torchscript_adapter.outputs import with_outputs
         from aligner.adapters.torchscript_adapter.run import Capture, Trace
 
         script, program = self._program.graph, self._program
-        trace, kept = Trace(script), Kept(room)
-        outputs = program.rehearse(feeds, trace) if self.runs_long(program.held(feeds)) else None
+        trace, kept = Trace(script), Kept(look.room)
+        outputs = program.rehearse(feeds, trace) if look.runs_long(program.held(feeds)) else None
         if outputs is None:
             random = program.random()
-            capture = Capture(script, kept.take, wanted=None, inject={}, random=random) if room else None
+            capture = Capture(script, kept.take, wanted=None, inject={}, random=random) if look.room else None
             trace = Trace(script, capture)
             outputs = program.observe(feeds, trace, random)
             if capture is not None:
