@@ -22,6 +22,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 _SHOWN = 5
+_LONGEST = 400
+"""Characters of a name that a message shows."""
 
 
 class AlignerError(Exception):
@@ -98,7 +100,7 @@ class CrashError(AlignerError):
 
 def listing(names: Iterable[object]) -> str:
     """Join at most five names and say how many were left out."""
-    every = [str(name) for name in names]
+    every = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in map(str, names)]
     shown = ", ".join(every[:_SHOWN])
     rest = len(every) - _SHOWN
     return f"{shown} and {rest} more ({len(every)} in all)" if rest > 0 else shown

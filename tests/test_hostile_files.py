@@ -9,7 +9,7 @@ from pathlib import Path
 import command
 import numpy as np
 import pytest
-from marks import requires_image, requires_onnx, requires_torch
+from marks import requires_image, requires_onnx, requires_tflite, requires_torch
 
 HOSTILE = Path(__file__).parent / "data" / "hostile"
 
@@ -270,3 +270,152 @@ def test_every_tensor_of_a_model_is_kept_inside_its_folder(tmp_path, where, loca
         model.graph.node.append(constant)
     with pytest.raises(UntrustedFileError):
         wrap_onnx(model, tmp_path / "m.onnx")
+
+
+# --------------------------------------------------------------------------------------------- TFLite and recordings
+
+
+@requires_tflite
+def test_tables_that_share_their_bytes(align):
+    align.refused("inspect", "alias_small.tflite", says=("share their bytes",))
+
+
+@requires_tflite
+def test_a_tensor_that_nothing_makes(align):
+    align.refused("capture", "tflite_keyerror.tflite", "-o", "o.npz", says=("before anything makes it",))
+
+
+@requires_onnx
+def test_arrays_that_are_none(align):
+    align.refused("capture", "hostile_names.onnx", "-i", "npz_member.npz", "-o", "o.npz")
+    align.refused("compare", "recording_bad_entry.npz", "recording_bad_entry.npz", says=("which is not there",))
+
+
+def test_arrays_that_are_larger_than_what_is_free(tmp_path, monkeypatch):
+    from aligner.adapters.recording_adapter import file as recording
+    from aligner.errors import InputError, ModelFormatError
+    from aligner.inputs import files
+
+    np.savez_compressed(tmp_path / "zeros.npz", x=np.zeros(1 << 20, np.uint8))
+    monkeypatch.setattr(files, "available", lambda: 1 << 19)
+    monkeypatch.setattr(recording, "available", lambda: 1 << 19)
+    with pytest.raises(InputError, match="do not fit into memory"):
+        files.read_file(tmp_path / "zeros.npz")
+    with pytest.raises(ModelFormatError, match="no readable file"):
+        recording.open_file(tmp_path / "zeros.npz").read("x")
+
+
+# -------------------------------------------------------------------------------------------- mappings and reports
+
+
+@pytest.mark.parametrize("file", ["laughs.yaml", "merge.yaml", "deep.yaml"])
+def test_mappings_that_unfold(file):
+    from aligner.alignment.mapping import read_mapping
+    from aligner.errors import MappingError
+
+    with pytest.raises(MappingError, match="is not YAML"):
+        read_mapping(HOSTILE / file)
+
+
+def test_words_of_a_mapping_are_names(tmp_path):
+    from aligner.alignment.mapping import read_mapping
+
+    (tmp_path / "map.yaml").write_text("yes: 1\n2020-99-99: 1.50\nnull: ~\n")
+    assert read_mapping(tmp_path / "map.yaml") == [("yes", "1"), ("2020-99-99", "1.50"), ("null", "~")]
+
+
+def test_a_saved_mapping_is_no_formula(tmp_path):
+    from aligner.alignment.mapping import read_mapping
+    from aligner.alignment.saved_mapping import mapping_text
+
+    pairs = [("=cmd|' /C calc'!A0", "a"), ("'=x", "-1"), ("'plain", "@y"), ("b", "c")]
+    path = tmp_path / "map.csv"
+    path.write_text(mapping_text(pairs))
+    assert read_mapping(path) == pairs
+    assert not any(
+        cell.startswith(("=", "-", "@")) for line in path.read_text().splitlines() for cell in line.split(",")
+    )
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_what_never_ends_is_not_read(align, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "huge.json").touch()
+    os.truncate(tmp_path / "huge.json", 1 << 33)
+    for path in ("fifo", "/dev/zero", "huge.json", "."):
+        align.refused("report", path)
+        align.refused("match", "hostile_names.onnx", "hostile_names.onnx", "--map", path)
+
+
+FACES = ["", "--html o.html", "--csv o.csv", "--markdown o.md", "--junit o.xml", "--sarif o.json", "--timing"]
+
+
+@pytest.mark.parametrize("file", sorted(path.name for path in HOSTILE.glob("report_*.json")))
+def test_forged_reports(align, file):
+    for face in FACES:
+        outcome = align("report", file, *face.split())
+        assert "bug in aligner" not in outcome.err, outcome
+        assert "Traceback" not in outcome.err, outcome
+        assert outcome.code in (1, 2), outcome
+    if Path("o.csv").exists():
+        text = Path("o.csv").read_text()
+        assert "\x1b" not in text
+        assert "=cmd" not in [cell[:4] for line in text.splitlines() for cell in line.split(",")]
+
+
+# ---------------------------------------------------------------------------------------------- terminal and outputs
+
+
+@requires_onnx
+def test_no_name_moves_the_cursor(align):
+    for words in (
+        ("capture", "hostile_names.onnx", "-o", "o.npz"),
+        ("inspect", "hostile_names.onnx"),
+        ("capture", "hostile_names.onnx", "-i", "rec_escape_keys.npz", "-o", "p\x1b[31m\u202e.npz"),
+        ("match", "hostile_names.onnx", "hostile_names.onnx"),
+    ):
+        outcome = align(*words)
+        shown = outcome.out + outcome.err
+        assert not set(shown) & {"\x1b", "\x07", "\u202e", "\x9b"}, outcome
+
+
+@requires_onnx
+@pytest.mark.parametrize(
+    "words",
+    [
+        "compare a.onnx b.onnx --json a.onnx",
+        "compare a.onnx b.onnx --html b.onnx",
+        "compare a.onnx b.onnx --save-map ./a.onnx",
+        "compare a.onnx b.onnx --csv link.onnx",
+        "compare a.onnx b.onnx --csv one --html one",
+        "compare a.onnx b.onnx --model-explorer x.json --csv x.accumulated.json",
+        "compare a.onnx b.onnx -i x=x3.npy --sarif x3.npy",
+        "capture a.onnx -o a.onnx",
+        "inspect a.onnx --json a.onnx",
+        "report a.onnx --csv a.onnx",
+        "match a.onnx b.onnx --save-map b.onnx",
+        "weights a.onnx b.onnx --json b.onnx",
+        "inspect factory.py:build --json factory.py",
+    ],
+)
+def test_outputs_take_no_inputs_place(align, tmp_path, words):
+    for name in ("a.onnx", "b.onnx"):
+        shutil.copy(HOSTILE / "hostile_names.onnx", tmp_path / name)
+    (tmp_path / "link.onnx").symlink_to("a.onnx")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    align.refused(*words.split())
+    assert before == {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+
+@requires_onnx
+def test_a_loop_of_links_is_no_target(align, tmp_path):
+    (tmp_path / "loop").symlink_to("loop")
+    align.refused("compare", "hostile_names.onnx", "hostile_names.onnx", "--json", "loop")
+
+
+@requires_onnx
+@pytest.mark.parametrize("words", ["--seed -1", "--tolerance inf", "--atol nan", "--rtol -1"])
+def test_numbers_that_mean_nothing(align, words):
+    outcome = align("compare", "hostile_names.onnx", "hostile_names.onnx", *words.split())
+    assert outcome.code == 2
+    assert words.split()[0] in outcome.err

@@ -7,7 +7,7 @@ import io
 from collections import Counter
 from collections.abc import Iterable
 
-from aligner.alignment.mapping import Mapping, names_of
+from aligner.alignment.mapping import Mapping, is_formula, names_of
 from aligner.records.alignment import PairedValues
 from aligner.records.graph import Graph
 
@@ -38,10 +38,15 @@ class _Speller:
         return name if readable and self._carriers[name] == 1 and self._found.get(name) == value_id else value_id
 
 
+def _safe(name: str) -> str:
+    """With an apostrophe in front of what a spreadsheet would run; ``read_mapping`` takes it off."""
+    return f"'{name}" if is_formula(name) else name
+
+
 def mapping_text(mapping: Mapping) -> str:
     """CSV with a header; ``read_mapping`` reads it."""
     target = io.StringIO()
     writer = csv.writer(target, lineterminator="\n")
     writer.writerow(("reference", "candidate"))
-    writer.writerows(mapping)
+    writer.writerows(map(_safe, pair) for pair in mapping)
     return target.getvalue()

@@ -13,8 +13,9 @@ import click
 from aligner import __version__
 from aligner.cli.completion import completion, files
 from aligner.cli.graph_commands import SAVE_MAP, register, save_map
-from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
+from aligner.cli.options import Tolerance, input_options, open_options, preprocessing, runtime_options
 from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted
+from aligner.cli.targets import FileCommand
 from aligner.cli.view_options import view_options
 from aligner.cli.work import check_writable, working
 
@@ -34,14 +35,14 @@ def cli() -> None:
     """
 
 
-@cli.command(epilog=_MODELS)
+@cli.command(cls=FileCommand, epilog=_MODELS)
 @click.argument("reference", shell_complete=files)
 @click.argument("candidate", shell_complete=files)
 @input_options
 @click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
-@click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of the outputs.")
-@click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of the outputs.")
-@click.option("--tolerance", type=float, help="One fixed tolerance at every node, in place of rounding bounds.")
+@click.option("--atol", type=Tolerance(), default=1e-5, show_default=True, help="Absolute tolerance of the outputs.")
+@click.option("--rtol", type=Tolerance(), default=1e-5, show_default=True, help="Relative tolerance of the outputs.")
+@click.option("--tolerance", type=Tolerance(), help="One fixed tolerance at every node, in place of rounding bounds.")
 @click.option("--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs that override pairing.")
 @click.option(
     "--align-by",
@@ -119,7 +120,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         return work.report(comparison, given)
 
 
-@cli.command(epilog=_MODELS, short_help="List every node of a model.")
+@cli.command(cls=FileCommand, epilog=_MODELS, short_help="List every node of a model.")
 @click.argument("model", shell_complete=files)
 @input_options
 @click.option("--json", "json_file", metavar="FILE", help="Write the graph as JSON; - for standard output alone.")
@@ -152,7 +153,7 @@ def inspect(model: str, **given: Any) -> int:
     return 0
 
 
-@cli.command(epilog=_MODELS, short_help="Record every tensor of one run.")
+@cli.command(cls=FileCommand, epilog=_MODELS, short_help="Record every tensor of one run.")
 @click.argument("model", shell_complete=files)
 @input_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="run.npz or run.safetensors")
@@ -177,7 +178,7 @@ def capture(model: str, output: Path, **given: Any) -> int:
     return 0
 
 
-@cli.command(short_help="Make any report from a JSON one.")
+@cli.command(cls=FileCommand, short_help="Make any report from a JSON one.")
 @click.argument("run", metavar="RUN.JSON", type=click.Path(path_type=Path))
 @view_options
 @report_options
@@ -192,7 +193,7 @@ def report(run: Path, **given: Any) -> int:
     return 0
 
 
-@cli.command(short_help="Find a real bug in seconds.")
+@cli.command(cls=FileCommand, short_help="Find a real bug in seconds.")
 @click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
 @view_options
 @report_options

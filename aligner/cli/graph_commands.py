@@ -9,6 +9,7 @@ import click
 
 from aligner.cli.completion import files
 from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
+from aligner.cli.targets import FileCommand
 from aligner.cli.work import check_writable, working
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def register(group: click.Group) -> None:
     group.add_command(weights)
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("reference", shell_complete=files)
 @click.argument("candidate", shell_complete=files)
 @input_options
@@ -73,7 +74,7 @@ def match(reference: str, candidate: str, **given: Any) -> int:
     return 0
 
 
-@click.command()
+@click.command(cls=FileCommand)
 @click.argument("reference", shell_complete=files)
 @click.argument("candidate", shell_complete=files)
 @input_options

@@ -48,6 +48,21 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer 
         return numbers[0], numbers[-1]
 
 
+class Tolerance(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
+    """A size of error: a finite number, not negative."""
+
+    name = "number"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            number = -1.0
+        if not 0 <= number < float("inf"):
+            self.fail(f"{value!r} is not a finite number from 0 on", param, ctx)
+        return number
+
+
 _SHIFTS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
@@ -86,7 +101,9 @@ _INPUTS = [
     click.option("--color", type=click.Choice(["rgb", "bgr"]), help="Channel order to feed. [default: rgb]"),
     click.option("--layout", type=click.Choice(["nchw", "nhwc"]), help="Layout of the data given."),
     click.option("--dtype", help="Feed this dtype instead of the declared one."),
-    click.option("--seed", type=int, default=0, show_default=True, help="Seeds every random number of a run."),
+    click.option(
+        "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seeds every random number of a run."
+    ),
 ]
 
 _RUNTIME = [

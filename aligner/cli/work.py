@@ -52,7 +52,10 @@ class working:  # noqa: N801 - used as a function: with _working(...) as work
 
     def print(self, text: str) -> None:
         """Plain text to standard output."""
-        self.console.print(text, markup=False, highlight=False)
+        from aligner.report.page import visible
+
+        lines = (visible(line) for line in text.split("\n"))
+        self.console.print("\n".join(lines), markup=False, highlight=False)
 
     def notes(self, notes: tuple[str, ...]) -> None:
         """One line for each note."""

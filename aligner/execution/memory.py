@@ -5,12 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+
+from aligner.records.free_memory import available
 
 _SHARE = 4
 _MOST = 1 << 30
 """Bytes beyond which keeping tensors gains little: in lockstep they need not be kept."""
-_FALLBACK = 2 << 30
 _REUSED = 128 << 20
 """Bytes up to which a tensor's pages are worth keeping for the next one."""
 _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
@@ -19,17 +19,6 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 def keep_budget(limit: int | None) -> int:
     """Bytes of tensors that may be kept: the user's limit, else a quarter of what is free and at most 1 GiB."""
     return limit if limit is not None else min(_MOST, available() // _SHARE)
-
-
-def available() -> int:
-    """Free memory in bytes, as Linux tells it; 2 GiB where it cannot be told."""
-    try:
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    except (OSError, ValueError, IndexError):
-        pass
-    return _FALLBACK
 
 
 def give_back() -> None:

@@ -11,6 +11,7 @@ import numpy as np
 
 from aligner.adapters.torch_archive import check_pickled_tensors, within_limits
 from aligner.errors import AlignerError, InputError, MissingFrameworkError, listing
+from aligner.records.free_memory import available
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -80,11 +81,13 @@ def plain_array(value: Any, source: str) -> Array:
     return checked(array, source)
 
 
-def checked(array: Array, source: str) -> Array:
+def checked(array: Any, source: str) -> Array:
     """The array in native byte order, if a model can be fed with it.
 
     Raises InputError for no elements, NaN, infinity, and types that are no numbers, truth values or strings.
     """
+    if not isinstance(array, np.ndarray):  # a member of an archive that does not begin like an array
+        raise InputError(f"{source} is no array", found=type(array).__name__, hint="save it with numpy.savez")
     if array.dtype.kind == "U":
         return array.astype(object)
     if array.dtype.kind not in "biufcOS" or (array.dtype.kind == "O" and not _all_text(array)):
@@ -111,12 +114,29 @@ def _read_numpy(path: Path) -> Value | dict[str, Array]:
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded:
+                _check_members(loaded, path)
                 loaded = {name: loaded[name] for name in loaded.files}
+    except InputError:
+        raise
     except Exception as error:  # a damaged file shows as anything from ValueError to zlib.error
         raise _unreadable(path, error, "save it with numpy.save or numpy.savez, without objects") from error
     if isinstance(loaded, dict):
         return {name: checked(array, f"{path.name}[{name}]") for name, array in loaded.items()}
     return checked(loaded, path.name)
+
+
+def _check_members(archive: Any, path: Path) -> None:
+    """Refuse what is no array, and arrays that say they are larger than what is free."""
+    foreign = [info.filename for info in archive.zip.infolist() if not info.filename.endswith(".npy")]
+    if foreign:
+        raise InputError(f"{path} holds more than arrays", found=listing(foreign), hint="save it with numpy.savez")
+    declared, free = sum(info.file_size for info in archive.zip.infolist()), available()
+    if declared > free:
+        raise InputError(
+            f"the arrays of {path} do not fit into memory",
+            found=f"{declared:,} bytes once decompressed, {free:,} are free",
+            hint="give the arrays that the model needs alone",
+        )
 
 
 def _read_torch(path: Path) -> Value | dict[str, Array]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import math
+import sys
 import zlib
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
@@ -38,7 +39,12 @@ def decode(record: type[Record], document: Mapping[str, Any]) -> Record:
 
     Raises KeyError, TypeError or ValueError where the document lacks what the record must have, or holds another type.
     """
-    made: Record = _converter().structure(document, record)
+    try:
+        made: Record = _converter().structure(document, record)
+    except (KeyError, TypeError, ValueError):
+        raise
+    except Exception as error:  # cattrs has errors of its own
+        raise ValueError(str(error)) from error
     return made
 
 
@@ -64,6 +70,8 @@ def _float(value: Any, _: object) -> float:
         return math.nan
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise TypeError(f"{value!r} is no number")
+    if isinstance(value, int) and abs(value) > sys.float_info.max:
+        raise ValueError("a number beyond all that can be measured")
     return value  # an integer stays one, as it was written
 
 

@@ -41,7 +41,7 @@ def _cell(value: Any, column: str) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return (" " if "unique" in column else "x").join(str(item) for item in value)
+        return _cell((" " if "unique" in column else "x").join(str(item) for item in value), column) if value else ""
     if isinstance(value, str):
         text = visible(value)
         return f"'{text}" if text.startswith(_FORMULA) else text

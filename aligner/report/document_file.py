@@ -11,6 +11,7 @@ from typing import Any, TextIO
 
 from aligner.errors import OutputError
 from aligner.records import progress
+from aligner.report.page import visible
 
 
 def write_document(document: Mapping[str, Any], target: Path | TextIO) -> None:
@@ -35,12 +36,14 @@ def write_text(text: str, target: Path | TextIO) -> None:
     """Write a text as it is, UTF-8 in a file, in the same way as ``write_document``."""
     if not isinstance(target, Path):
         encoding = getattr(target, "encoding", None) or "utf-8"
+        if getattr(target, "isatty", bool)():
+            text = "\n".join(visible(line) for line in text.split("\n"))
         target.write(text.encode(encoding, "backslashreplace").decode(encoding))
         target.flush()
         return
     try:
         _write_file(text.encode("utf-8", "backslashreplace"), target)
-    except (OSError, ValueError) as exc:  # ValueError: a NUL in the path
+    except (OSError, ValueError, RuntimeError) as exc:  # a NUL in the path; a loop of links
         raise OutputError(
             f"cannot write {target}",
             found=getattr(exc, "strerror", None) or str(exc),

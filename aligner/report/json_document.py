@@ -15,6 +15,7 @@ from typing import Any, TextIO
 
 from aligner.errors import OutputError
 from aligner.records.comparison import EXIT_CODES, Comparison, Pair
+from aligner.records.regular_file import read_regular
 from aligner.report.codec import Document, decode, encode
 from aligner.report.document_file import write_document
 
@@ -71,12 +72,16 @@ def read_json(path: Path) -> Comparison:
     """
     hint = "give a file written with: align compare … --json FILE"
     try:
-        document = json.loads(path.read_bytes())
+        document = json.loads(read_regular(path), parse_constant=_refuse_constant)
     except OSError as exc:
         raise OutputError(f"cannot read {path}", found=exc.strerror or str(exc), hint=hint) from exc
     except (ValueError, RecursionError) as exc:
         raise OutputError(f"{path} holds no JSON", found=str(exc)[:200], hint=hint) from exc
     return from_document(document)
+
+
+def _refuse_constant(word: str) -> Any:
+    raise ValueError(f"{word}, which JSON does not have")
 
 
 def from_document(document: Mapping[str, Any]) -> Comparison:

@@ -31,8 +31,12 @@ def write_node_data(comparison: Comparison, target: Path | TextIO) -> None:
     """
     write_document(to_node_data(comparison, "local"), target)
     if isinstance(target, Path):
-        beside = target.with_name(f"{target.stem}.accumulated{target.suffix}")
-        write_document(to_node_data(comparison, "accumulated"), beside)
+        write_document(to_node_data(comparison, "accumulated"), beside(target))
+
+
+def beside(target: Path) -> Path:
+    """The second file."""
+    return target.with_name(f"{target.stem}.accumulated{target.suffix}")
 
 
 def to_node_data(comparison: Comparison, which: str) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
@@ -17,6 +18,7 @@ from aligner.report.words import label, operation, place, position
 
 SCHEMA = "https://json.schemastore.org/sarif-2.1.0.json"
 
+_LINE = re.compile("0*[1-9][0-9]{0,8}")
 _RULES = {
     "introduced": "A node errs by itself, whatever it is fed.",
     "nonfinite": "A node makes NaN or infinity where the reference has numbers.",
@@ -71,7 +73,7 @@ def _causes(comparison: Comparison, pair: Pair) -> list[Finding]:
 
 def _location(comparison: Comparison, pair: Pair) -> dict[str, Any]:
     file, colon, line = (pair.reference.source or pair.candidate.source or "").rpartition(":")
-    known = bool(colon and line.isdigit() and int(line) > 0)
+    known = bool(colon and _LINE.fullmatch(line))
     physical: dict[str, Any] = {"artifactLocation": {"uri": _uri(file if known else comparison.candidate.path)}}
     if known:
         physical["region"] = {"startLine": int(line)}

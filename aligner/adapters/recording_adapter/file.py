@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aligner.errors import ModelFormatError
+from aligner.records.free_memory import available
+from aligner.records.regular_file import LARGEST_TEXT
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -94,7 +96,11 @@ class ArrayFile(ABC):
 
         Raises ModelFormatError where the file has changed or is damaged.
         """
-        entry = self.entries[name]
+        entry = self.entries.get(name)
+        if entry is None:
+            raise damaged_file(self.path, f'its description names "{name}", which is not there')
+        if entry.nbytes > available():
+            raise damaged_file(self.path, f'"{name}" takes {entry.nbytes:,} bytes, more than are free')
         content = self._guarded(name)
         if len(content) != entry.nbytes:
             raise damaged_file(self.path, f'"{name}" ends early')
@@ -154,6 +160,8 @@ class _NpzFile(ArrayFile):
                 raise damaged_file(path, f"a zip archive of {len(archive.infolist())} files, none of them an array")
         document = found.pop(DOCUMENT, None)
         self.entries = found
+        if document is not None and document.nbytes > LARGEST_TEXT:
+            raise damaged_file(path, f"its description alone takes {document.nbytes:,} bytes")
         if document is not None:
             self.entries = {DOCUMENT: document}
             text = self.read(DOCUMENT).tolist()
@@ -179,8 +187,8 @@ class _NpzFile(ArrayFile):
         if self._archive is None:  # kept open: its directory is long
             self._archive = zipfile.ZipFile(self.path)
         with self._archive.open(f"{name}.npy") as file:
-            file.read(self.entries[name].start)
-            return file.read()
+            file.seek(self.entries[name].start)
+            return file.read(self.entries[name].nbytes + 1)
 
     def close(self) -> None:
         if self._archive is not None:

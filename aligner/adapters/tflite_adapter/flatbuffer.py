@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from aligner.errors import ModelFormatError
 
 _WIDEST_OFFSET = 0xFFFFFFFF
 _ALIGNMENT = 16
+_READ_TIMES = 16
+"""How often each byte may be read: writers share equal vectors, and our readers ask for some fields again."""
 
 
 def damaged(what: str) -> ModelFormatError:
@@ -37,17 +39,36 @@ class Vector:
     length: int
 
 
+@dataclass(slots=True, eq=False)
+class Reading:
+    """How much was read of a file: offsets that lead many readers to one place could ask for work without end."""
+
+    most: int
+    count: int = 0
+    options: dict[tuple[int, int], Any] = field(default_factory=dict)
+    """What was made of an operator's options, by their kind and place."""
+
+    def add(self, size: int) -> None:
+        """Count bytes. Raises ModelFormatError beyond ``most``."""
+        self.count += size
+        if self.count > self.most:
+            raise damaged(
+                "its tables and vectors share their bytes so often that they stand for far more than it holds"
+            )
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table at an absolute position; fields are named by their number in the schema."""
 
     data: bytes
     position: int
+    reading: Reading = field(compare=False, repr=False)
 
     @staticmethod
     def root(data: bytes) -> Table:
         """The table that the file's first offset leads to."""
-        return Table(data, unpack(data, "I", 0))
+        return Table(data, unpack(data, "I", 0), Reading(_READ_TIMES * len(data)))
 
     def field(self, number: int) -> int:
         """The absolute position of a field, 0 where it is absent."""
@@ -73,7 +94,7 @@ class Table:
         place = self.field(number)
         if not place:
             return None
-        child = Table(self.data, place + unpack(self.data, "I", place))
+        child = Table(self.data, place + unpack(self.data, "I", place), self.reading)
         child.field(0)
         return child
 
@@ -86,6 +107,7 @@ class Table:
         length = unpack(self.data, "I", start)
         if start + 4 + length * itemsize > len(self.data):
             raise damaged(f"a vector of {length} elements at byte {start} reaches past byte {len(self.data)}")
+        self.reading.add(length * itemsize)
         return Vector(start + 4, length)
 
     def numbers(self, number: int, layout: str) -> tuple[Any, ...]:
@@ -108,7 +130,7 @@ class Table:
         if vector is None:
             return []
         places = range(vector.position, vector.position + 4 * vector.length, 4)
-        return [Table(self.data, place + unpack(self.data, "I", place)) for place in places]
+        return [Table(self.data, place + unpack(self.data, "I", place), self.reading) for place in places]
 
 
 class Appender:

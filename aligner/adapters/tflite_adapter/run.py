@@ -15,7 +15,7 @@ from aligner.adapters.tflite_adapter.patch import Cut, Patcher
 from aligner.adapters.tflite_adapter.plan import Planner, Segment
 from aligner.adapters.tflite_adapter.runtime import Runtime, owned
 from aligner.adapters.tflite_adapter.schema import Model, Tensor, element_count
-from aligner.errors import InputError
+from aligner.errors import InputError, ModelFormatError
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -149,6 +149,12 @@ class Walk:
         return self.runtime.execute(content, fed, cut.outputs, operator_names=names, delegates=delegates)
 
     def _replacement(self, index: int, replaced: Replacements) -> Array:
+        if index not in replaced:
+            raise ModelFormatError(
+                f'the tensor "{self.naming.ids[index]}" is read before anything makes it',
+                found="operators in an order that contradicts what they read",
+                hint="convert the model again",
+            )
         tensor, array = self.model.main.tensors[index], replaced[index]()
         _check_fit(self.naming.ids[index], tensor, array)
         return array

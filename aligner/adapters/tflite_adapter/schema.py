@@ -245,9 +245,14 @@ def _read_operator(index: int, table: Table, codes: list[tuple[str, bool]]) -> O
         inputs=table.numbers(1, "i"),
         outputs=table.numbers(2, "i"),
         options=MappingProxyType(_read_options(index, table)),
-        custom_options=table.data[begin : begin + size],
+        custom_options=_bytes(table, begin, size),
         table=table,
     )
+
+
+def _bytes(table: Table, begin: int, size: int) -> bytes:
+    table.reading.add(size)
+    return table.data[begin : begin + size]
 
 
 def _read_options(index: int, table: Table) -> dict[str, Any]:
@@ -258,12 +263,16 @@ def _read_options(index: int, table: Table) -> dict[str, Any]:
         create = getattr(schema(), creator, None)
         if options is None or create is None:
             continue
+        known = table.reading.options.get((kind, options.position))
+        if known is not None:
+            return dict(known)
         raw = importlib.import_module("flatbuffers.table").Table(table.data, options.position)
         try:
             unpacked = create(kind, raw)
         except Exception as error:  # the generated code fails in many ways
             raise damaged(f"the options of operator {index} cannot be read ({error})") from error
         if unpacked is not None:
+            table.reading.options[kind, options.position] = dict(vars(unpacked))
             return dict(vars(unpacked))
     return {}
 
