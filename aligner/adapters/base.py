@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
-from aligner.errors import UnsupportedModelError
+from aligner.errors import InputError, UnsupportedModelError, listing
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 
@@ -189,6 +190,27 @@ def widened(session: Session) -> Session:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Instrumented:
+    """A model that shows its inside wherever it runs: the names it shows, and sentences on how to run it."""
+
+    shown: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+
+def chosen(names: Sequence[str], patterns: Sequence[str], path: object) -> list[str]:
+    """The names that a pattern ("*conv*") or another name asks for, all of them without any; each pattern finds one.
+
+    Raises InputError for a pattern that finds none.
+    """
+    lost = [pattern for pattern in patterns if not any(fnmatchcase(name, pattern) for name in names)]
+    if lost:
+        raise InputError(
+            f"{path} has no tensor of that name", found=listing(lost), hint="align inspect MODEL lists the names"
+        )
+    return [name for name in names if not patterns or any(fnmatchcase(name, pattern) for pattern in patterns)]
+
+
 class Adapter(ABC):
     """The door to one framework; constructing it imports nothing."""
 
@@ -216,3 +238,15 @@ class Adapter(ABC):
 
         Raises ModelError or one of its kinds; foreign exceptions are translated here.
         """
+
+    def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
+        """Write the model to ``output`` with inner tensors among its outputs; ``observe`` are patterns of names.
+
+        Raises UnsupportedModelError where the format has no such form.
+        """
+        del output, observe
+        raise UnsupportedModelError(
+            f"{target} cannot be written with its intermediates visible",
+            found=f"a model of the {self.name} adapter",
+            hint="instrument the ONNX, TFLite or TorchScript file that runs on the device",
+        )

@@ -35,11 +35,16 @@ def capture(
     options: OpenOptions | None = None,
     preprocessing: Preprocessing | None = None,
     seed: int = 0,
+    format: str | None = None,
 ) -> Recording:
     """Run a model once and write every intermediate tensor with the graph to ``output`` (.npz or .safetensors).
 
+    ``format`` writes for others what they read, without the graph: "npy" (a folder), "polygraphy" (JSON),
+    "onnx-test-data" (a folder of inputs and outputs).
+
     Raises ModelError, InputError, or OutputError when the file cannot be written; nothing half-written stays.
     """
+    from aligner.adapters.dumps.writers import write_dump
     from aligner.adapters.recording_adapter.adapter import write_recording
 
     side = open_side("model", model, options or OpenOptions(), seed)
@@ -59,7 +64,10 @@ def capture(
 
         notes = (*fed.notes, *fed.warnings, *side.session.notes)
         with NotebookProgress():
-            write_recording(path, graph, counted(), runtime=side.session.runtime, release=side.close)
+            if format is None:
+                write_recording(path, graph, counted(), runtime=side.session.runtime, release=side.close)
+            else:
+                write_dump(path, format, graph, counted(), dict(fed.reference), release=side.close)
         return Recording(path, count, fed.fed, notes)
     finally:
         side.close()

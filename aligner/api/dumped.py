@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.target import parse_target
 from aligner.errors import ComparisonError, InputError
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def dump_options(
         return options
     by_side = dump_of if isinstance(dump_of, Mapping) else None
     dumps = [_is_dump(target) for target in targets]
-    if not any(dumps):
+    if not any(dumps) and not any(_is_missing(target) for target in targets):
         raise ComparisonError(
             "--dump-of names the model of a dump, and neither side is one",
             found=" and ".join(str(target) for target in targets),
@@ -62,6 +63,12 @@ def dump_options(
         model = by_side.get(role) if by_side is not None else dump_of
         told.append(replace(option, dump_of=model, dump_layout=layout) if is_dump else option)
     return told[0], told[1]
+
+
+def _is_missing(target: object) -> bool:
+    """A file that is not there has a message of its own."""
+    parsed = parse_target(target)
+    return parsed.path is not None and not parsed.path.exists()
 
 
 def _is_dump(target: object) -> bool:

@@ -157,6 +157,12 @@ def inspect(model: str, **given: Any) -> int:
 @click.argument("model", shell_complete=files)
 @input_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="run.npz or run.safetensors")
+@click.option(
+    "--format",
+    "dump_format",
+    type=click.Choice(["npy", "polygraphy", "onnx-test-data"]),
+    help="Write what other tools read instead: a folder of .npy, Polygraphy's JSON, inputs and outputs as .pb.",
+)
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint to load into a factory's module.")
 @runtime_options
 def capture(model: str, output: Path, **given: Any) -> int:
@@ -171,11 +177,17 @@ def capture(model: str, output: Path, **given: Any) -> int:
             options=open_options(given, given["weights"]),
             preprocessing=preprocessing(given),
             seed=given["seed"],
+            format=given["dump_format"],
         )
-        size = found.path.stat().st_size
+        size = _size(found.path)
         work.print(f"wrote {found.tensors} tensors to {found.path} ({size / 1e6:.1f} MB)")
         work.notes((*(f"fed {fed.name}: {fed.reference}" for fed in found.inputs), *found.notes))
     return 0
+
+
+def _size(path: Path) -> int:
+    """Bytes of a file, or of all files in a folder."""
+    return sum(file.stat().st_size for file in (path.rglob("*") if path.is_dir() else [path]) if file.is_file())
 
 
 @cli.command(cls=FileCommand, short_help="Make any report from a JSON one.")

@@ -34,6 +34,7 @@ _JSON = click.option("--json", "json_file", metavar="FILE", help="Write JSON; - 
 
 def register(group: click.Group) -> None:
     """Add the commands to the group."""
+    group.add_command(instrument)
     group.add_command(match)
     group.add_command(weights)
 
@@ -126,3 +127,31 @@ def _options(given: dict[str, Any]) -> MatchOptions:
         seed=given["seed"],
         memory_limit=given["memory_limit"],
     )
+
+
+@click.command(cls=FileCommand, short_help="Write a model that shows its inside.")
+@click.argument("model", shell_complete=files)
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write, in the model's own format.")
+@click.option("--observe", multiple=True, metavar="NAME", help='A tensor to show, or "*conv*". [default: all]')
+@click.option(
+    "--recorder",
+    type=click.Path(path_type=Path),
+    metavar="FOLDER",
+    help="Also copy the C++ and JS recorders here.",
+)
+@click.option("--verbose", is_flag=True, help="Let the frameworks' own messages through.")
+def instrument(model: str, output: Path | None, observe: tuple[str, ...], recorder: Path | None, verbose: bool) -> int:
+    """Write a model that gives its inner tensors back, to run on a device: ONNX, TFLite or TorchScript.
+
+    What it gives there, saved in any format that compare reads, is a side: align compare REF DUMP --dump-of MODEL.
+    """
+    from aligner.api.instrumenting import instrument as instrument_model
+    from aligner.api.instrumenting import write_recorders
+
+    target = output or Path(f"{Path(model).stem}.tapped{Path(model).suffix}")
+    with working(verbose) as work:
+        found = instrument_model(model, target, observe)
+        work.print(f"wrote {target}, which shows {len(found.shown)} inner tensors")
+        copied = [f"recorder: {path}" for path in write_recorders(recorder)] if recorder is not None else []
+        work.notes((*found.notes, *copied))
+    return 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aligner.adapters.dumps.dump import MOST_FILES, Dump, LazyDump
+from aligner.adapters.dumps.dump import MOST_FILES, Dump, LazyDump, read_json
 from aligner.adapters.dumps.npy_file import npy
 from aligner.errors import ModelFormatError
 
@@ -24,8 +24,19 @@ def open_dump(path: Path) -> Dump:
     if not path.is_dir():
         return LazyDump(path, "a .npy file", [npy(path, path.stem)])
     files = _files(path)
-    names = [file.relative_to(path).with_suffix("").as_posix() for file in files]
-    return LazyDump(path, "a folder of .npy files", [npy(file, name) for file, name in zip(files, names, strict=True)])
+    index = _index(path)
+    places = [file.relative_to(path) for file in files]
+    names = [index.get(place.as_posix(), place.with_suffix("").as_posix()) for place in places]
+    kept = [(file, name) for file, name in zip(files, names, strict=True) if "@" not in name]
+    return LazyDump(path, "a folder of .npy files", [npy(file, name) for file, name in kept])
+
+
+def _index(path: Path) -> dict[str, str]:
+    """File → true name, where align capture wrote the folder; a later turn of a loop has "@" in its name."""
+    if not (path / "index.json").is_file():
+        return {}
+    found = read_json(path / "index.json")
+    return {str(file): str(name) for file, name in found.items()} if isinstance(found, dict) else {}
 
 
 def _files(path: Path) -> list[Path]:

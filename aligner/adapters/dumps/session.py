@@ -180,7 +180,9 @@ class DumpSession(Session):
 
     def _read(self, model: Model, feeds: Feeds | None) -> Graph:
         graph = model.session.graph(feeds)
-        matched = match(self._dump.tensors, graph, model.pairs)
+        specs = model.session.signature.inputs
+        fed = {s.name: v for s, v in zip(specs, graph.inputs, strict=True)} if len(specs) == len(graph.inputs) else {}
+        matched = match(self._dump.tensors, graph, {**fed, **model.pairs})
         tensors = self._dump.tensors
         misfits = [v for v, place in matched.places.items() if not may_hold(tensors[place], graph.values[v].shape)]
         computed = {value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs}

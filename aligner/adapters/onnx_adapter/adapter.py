@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.adapters.base import Adapter, Capabilities, OpenOptions, Session
+from aligner.adapters.base import Adapter, Capabilities, Instrumented, OpenOptions, Session
 from aligner.adapters.border import reading
 from aligner.adapters.onnx_adapter.branches import Inlined, inline_taken_branches, is_branching
 from aligner.adapters.onnx_adapter.encoded import encoded_values
@@ -57,6 +57,12 @@ class OnnxAdapter(Adapter):
         file = read_onnx(target) if isinstance(target, Path) else wrap_onnx(target, None)
         check_operators(file.skeleton, str(file))
         return OnnxSession(file, engine, options.memory_limit)
+
+    def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
+        """Write the model with inner tensors among its outputs."""
+        from aligner.adapters.onnx_adapter.instrument import instrument
+
+        return instrument(Path(str(target)), output, observe)
 
 
 @dataclass(frozen=True, slots=True)

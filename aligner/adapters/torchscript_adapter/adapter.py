@@ -5,11 +5,11 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.adapters.base import Adapter, Capabilities, FirstLook, OpenOptions, Session
+from aligner.adapters.base import Adapter, Capabilities, FirstLook, Instrumented, OpenOptions, Session
 from aligner.adapters.kept import Kept
 from aligner.adapters.stream import is_huge, stream
 from aligner.adapters.torch_file import classify
@@ -56,12 +56,18 @@ class TorchScriptAdapter(Adapter):
 
         script, name = target, f"the live {type(target).__name__}"
         if isinstance(target, str | Path):
-            script, name = _load(Path(target), options.device, trust=options.trust), Path(target).name
+            script, name = load_script(Path(target), options.device, trust=options.trust), Path(target).name
         if not _callable(script):
             raise UnsupportedModelError(
                 f"{name} has no forward", found=type(script).__name__, hint="save a module that defines forward"
             )
         return ScriptSession(Program(script, name, device=options.device, evaluation=bool(options.evaluation_mode)))
+
+    def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
+        """Write the model with inner tensors among its outputs."""
+        from aligner.adapters.torchscript_adapter.instrument import instrument
+
+        return instrument(Path(str(target)), output, observe)
 
 
 def _is_archive(path: Path) -> bool:
@@ -79,7 +85,11 @@ def _callable(script: Any) -> bool:
     return isinstance(script, torch.jit.ScriptFunction) or script._c._has_method("forward")
 
 
-def _load(path: Path, device: str, *, trust: bool) -> Any:
+def load_script(path: Path, device: str = "cpu", *, trust: bool = False) -> Any:
+    """The script module or function of an archive.
+
+    Raises ModelNotFoundError, ModelFormatError, UntrustedFileError or UnsupportedModelError.
+    """
     if not path.is_file():
         raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path")
     file = classify(path)

@@ -1,0 +1,54 @@
+"""instrument(): a model file that shows its intermediates wherever it runs."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+
+from aligner.adapters.base import Instrumented
+from aligner.adapters.registry import find_adapter
+from aligner.errors import OutputError
+from aligner.records import progress
+
+RECORDERS = ("aligner_record.hpp", "aligner_record.mjs")
+"""What programs on the other side record with: one C++ header, one JavaScript module."""
+
+
+def instrument(model: Path | str, output: Path | str, observe: Sequence[str] = ()) -> Instrumented:
+    """Write ``model`` to ``output`` with its inner tensors among its outputs.
+
+    ``observe`` are names or patterns ("*conv*"); none: everything that can be shown. Raises AlignerError where the
+    format cannot, a pattern finds nothing, or the file cannot be written.
+    """
+    target = Path(output)
+    if target.resolve() == Path(model).resolve():
+        raise OutputError(f"cannot write {target}", found="the model itself", hint="name another file")
+    progress.enter("model", "instrumenting", str(model))
+    try:
+        return find_adapter(model).instrument(model, target, tuple(observe))
+    except OSError as error:
+        raise OutputError(
+            f"cannot write {target}",
+            found=error.strerror or str(error),
+            hint="name a file in an existing folder that you may write to, with enough free space",
+        ) from error
+
+
+def write_recorders(folder: Path) -> list[Path]:
+    """Copy the recorders into a folder, for a program on the other side to use.
+
+    Raises OutputError where they cannot be written.
+    """
+    written = []
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in RECORDERS:
+            with resources.as_file(resources.files("aligner.recorders") / name) as source:
+                written.append(Path(shutil.copyfile(source, folder / name)))
+    except OSError as error:
+        raise OutputError(
+            f"cannot write the recorders into {folder}", found=error.strerror or str(error), hint="name another folder"
+        ) from error
+    return written
