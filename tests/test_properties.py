@@ -10,13 +10,7 @@ pytestmark = requires_onnx
 SEEDS = range(2000, 2012)
 
 
-def _seeds(**open_defects):
-    """The sample; what is known to fail is told with its mechanism, until that is mended."""
-    marks = {int(seed.lstrip("s")): pytest.mark.xfail(reason=why, strict=False) for seed, why in open_defects.items()}
-    return [pytest.param(seed, marks=marks.get(seed, ())) for seed in SEEDS]
-
-
-@pytest.mark.parametrize("seed", _seeds(s2007="an erf written as a polynomial is paired step by step"))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_rewritten_model_is_aligned(seed):
     from benchmarks.converters.running import once
 
@@ -25,7 +19,7 @@ def test_a_rewritten_model_is_aligned(seed):
     assert outcome.verdict == "aligned"
 
 
-@pytest.mark.parametrize("seed", _seeds(s2009="one fake-quantised tensor is excused to 2 % of its peak"))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_a_fault_that_shows_is_flagged_somewhere_and_its_culprits_suffice(seed):
     from benchmarks.converters.running import once
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from aligner.alignment.saved_mapping import spelled
 from aligner.api import noise_floor, summary
+from aligner.api.certifying import Certifying
 from aligner.api.explanation import Explanation
 from aligner.api.frozen_noise import frozen_outputs
 from aligner.api.noise_floor import Floor
@@ -26,7 +27,7 @@ from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
 from aligner.judgement.borderline import unseen
 from aligner.judgement.closed_regions import ClosedRegions
-from aligner.judgement.conclusion import WholeFacts, conclude
+from aligner.judgement.conclusion import Conclusion, WholeFacts, conclude
 from aligner.judgement.ill_conditioned import condition
 from aligner.judgement.outputs import Standing
 from aligner.judgement.pair_facts import Rules
@@ -35,6 +36,7 @@ from aligner.judgement.rounding_sum import own_bounds
 from aligner.judgement.tolerance import is_coarse, region_numbers
 from aligner.judgement.verdicts import Judgement, judge
 from aligner.records.alignment import Alignment
+from aligner.records.certificate import Certificate
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
 from aligner.records.measurement import Measured
 
@@ -175,6 +177,19 @@ class Concluding:
             return None
         return interval(judged.measured, judged.judging, judged.floor)
 
+    def _certificate(
+        self, passes: Passes, judged: _Judged, conclusion: Conclusion, interval: tuple[str, str] | None
+    ) -> Certificate:
+        guilty = [
+            item.pair.candidate
+            for item, one in zip(judged.measured, judged.judgements, strict=True)
+            if one.verdict in _GUILTY
+        ]
+        certifying = Certifying(self.sides, passes, judged.judging, judged.answers)
+        with self.clock.phase("certify"):
+            culprits = guilty if conclusion.verdict == "diverged" else []
+            return certifying.certificate(culprits, judged.standings, judged.floor, interval)
+
     def comparison(self, passes: Passes, alignment: Alignment, fed: PreparedFeeds) -> Comparison:
         """Everything there is to say. The sessions still run: causes are tried on them, pictures drawn from them."""
         graphs = self.sides[0].graph, self.sides[1].graph
@@ -217,6 +232,7 @@ class Concluding:
         return Comparison(
             verdict=conclusion.verdict,
             rule=conclusion.rule,
+            certificate=self._certificate(passes, judged, conclusion, facts.interval),
             opinions=conclusion.opinions,
             reason=conclusion.reason,
             reference=self.sides[0].summary(),

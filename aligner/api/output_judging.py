@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aligner.api.noise_floor import Floor
 from aligner.api.summary import SideWriter
@@ -30,7 +30,9 @@ class OutputJudging:
         """How every output stands; ``carry``: where nothing else explains an error, rounding is carried to it."""
         facts = [self._facts(answer, floor) for answer in answers]
         found = [standing(one) for one in facts]
-        if not carry or not any(one.state in {"beyond", "unshown"} for one in found):
+        if not carry:  # somebody is guilty already: nobody asks whether it could be rounding
+            return [replace(one, state="beyond") if one.state == "unshown" else one for one in found]
+        if not any(one.state in {"beyond", "unshown"} for one in found):
             return found
         carried = self._carried(answers)
         again = [

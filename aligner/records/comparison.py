@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from aligner.records.certificate import Certificate
 from aligner.records.dissection import Dissection
 from aligner.records.document_field import FLAT, NOT_WRITTEN, WHEN_SET, statistic
 from aligner.records.opinion import Opinion
@@ -258,6 +259,8 @@ class Comparison:
     """None where nobody asked, or where reading them all would take too long."""
     rule: str | None = field(default=None, metadata=WHEN_SET)
     """The rule of docs/verdicts.md that decided."""
+    certificate: Certificate | None = field(default=None, metadata=WHEN_SET)
+    """What the verdict rests on."""
     opinions: tuple[Opinion, ...] = field(default=(), metadata=WHEN_SET)
     mapping: tuple[tuple[str, str], ...] = field(default=(), metadata=NOT_WRITTEN)
     """The pairing as a mapping file spells it (reference, candidate); not part of the JSON report."""

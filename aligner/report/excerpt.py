@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from aligner.records.comparison import Comparison, Finding, ModelSummary, Pair, Side
+from aligner.report.certificate_words import certificate_lines
 from aligner.report.error_rows import error_rows, listed
 from aligner.report.headline import headline
 from aligner.report.numbers import ABSENT, multiple, number, plural, shape
@@ -45,6 +46,7 @@ def excerpt(comparison: Comparison, *, title: str | None = None, before: Facts =
         *_models(comparison),
         *_causes(comparison.causes),
         *_divergence(comparison),
+        *_judged(comparison),
         *_circumstances(comparison),
         *(_Line(_fact(label, text)) for label, text in after),
     ]
@@ -92,6 +94,13 @@ def _model(summary: ModelSummary) -> str:
     if summary.framework.lower() not in known.lower():
         known = f"{summary.framework}, {known}"
     return f"{shorten(summary.path, WIDTH // 2)} — {known}, {plural(summary.nodes, 'node')}"
+
+
+def _judged(comparison: Comparison) -> Iterator[_Line]:
+    if comparison.rule:
+        yield _Line(_fact("rule", comparison.rule), 2)
+    for line in certificate_lines(comparison):
+        yield from _wrapped("certified", line, 2, 1)
 
 
 def _causes(causes: Sequence[Finding]) -> Iterator[_Line]:

@@ -55,7 +55,12 @@ def _diverged(page: Page, comparison: Comparison) -> Text:
 def _aligned(page: Page, comparison: Comparison) -> Text:
     agreeing = sum(pair.verdict == "aligned" for pair in comparison.pairs)
     many = _pairs(comparison) if agreeing == len(comparison.pairs) else f"{agreeing:,} of {_pairs(comparison)}"
-    return page.text(f" — {many} {'agrees' if agreeing == 1 else 'agree'} within rounding")
+    line = page.text(f" — {many} {'agrees' if agreeing == 1 else 'agree'} within rounding")
+    beyond = sum(1 for pair in comparison.outputs if pair.accumulated is not None and pair.accumulated.beyond)
+    if not beyond:
+        return line
+    outputs = plural(len(comparison.outputs), "output")
+    return line.append_text(page.text(f", {beyond:,} of {outputs} beyond --atol by rounding", "bold"))
 
 
 def _inconclusive(page: Page, comparison: Comparison) -> Text:

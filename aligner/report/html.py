@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from aligner.records.comparison import Comparison, Finding, Pair, Unpaired
 from aligner.records.dissection import Dissection
+from aligner.report.certificate_words import certificate_lines, floor_words
 from aligner.report.codec import encode
 from aligner.report.dissection_view import dissection_view
 from aligner.report.document_file import write_text
@@ -205,6 +206,9 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "rows": [_row(comparison, where, pair) for where, pair in enumerate(comparison.pairs)],
         "verdicts": list(_verdicts(comparison)),
         "tally": tally(comparison.pairs),
+        "certificate": comparison.certificate,
+        "certified": certificate_lines(comparison),
+        "floor": floor_words(comparison.certificate) if comparison.certificate is not None else "",
         "outputs": [_output(comparison, pair) for pair in comparison.outputs],
         "unpaired": [
             (side, _grouped(items), plural(len(items), "tensor"))

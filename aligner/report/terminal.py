@@ -11,6 +11,7 @@ from rich.console import Console, RenderableType
 from aligner.errors import listing
 from aligner.records.comparison import Comparison, FedInput, ModelSummary, Unpaired, WeightTally
 from aligner.report import half_blocks
+from aligner.report.certificate_words import certificate_lines
 from aligner.report.divergence_panel import cause_facts, divergence_panel
 from aligner.report.headline import headline
 from aligner.report.numbers import number, plural
@@ -189,6 +190,8 @@ def _print_circumstances(page: Page, comparison: Comparison, full: bool) -> None
             "fed", _cut(page, [line for fed in comparison.inputs for line in _fed(fed)], None if full else _FED)
         ),
         *_labelled("notes", _cut(page, [*map(sentence, _notes(comparison))], None if full else _NOTES)),
+        *_labelled("certified", [page.prose(line) for line in certificate_lines(comparison)]),
+        *_labelled("rule", [page.text(comparison.rule)] if full and comparison.rule else []),
         *_labelled("paired", _paired(page, comparison)),
         *_labelled("unpaired", _unpaired(page, comparison, full)),
         *_labelled("weights", [page.prose(_weights(comparison.weights))] if full and comparison.weights else []),

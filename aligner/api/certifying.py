@@ -1,0 +1,107 @@
+"""The certificate of a verdict: the culprits' tensors replaced by the reference's, all at once and but for one."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from aligner.api.noise_floor import Floor
+from aligner.api.output_judging import OutputJudging
+from aligner.errors import AlignerError
+from aligner.execution.injected_run import InjectedRun
+from aligner.execution.output_answers import OutputAnswer
+from aligner.execution.passes import Passes
+from aligner.execution.side import OpenSide
+from aligner.judgement.outputs import Standing
+from aligner.judgement.rounding_sum import rounding_sum
+from aligner.records.certificate import Certificate, CulpritEffect, OutputStanding
+from aligner.records.difference import Difference
+
+_ONE_BY_ONE = 4
+"""Culprits that are also left as they are while the others are replaced, the first ones: a run each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Certifying:
+    """Runs one comparison's candidate with some tensors replaced."""
+
+    sides: tuple[OpenSide, OpenSide]
+    passes: Passes
+    judging: OutputJudging
+    answers: Sequence[OutputAnswer]
+
+    def certificate(
+        self,
+        culprits: Sequence[str],
+        standings: Sequence[Standing],
+        floor: Floor | None,
+        interval: tuple[str, str] | None,
+    ) -> Certificate:
+        """For culprits by candidate value, in order; without one the outputs as they stand."""
+        errors = {answer.candidate: _error(answer.error) for answer in self.answers if answer.error is not None}
+        worst = max(errors, key=lambda value: errors[value], default=None)
+        known = floor.floors.get(worst) if floor is not None and worst is not None else None
+        plain = Certificate(
+            before=errors[worst] if errors else None,
+            outputs=tuple(map(_standing, standings)),
+            floor=None if known is None else (known.reference, known.candidate),
+            interval=interval or (),
+        )
+        injectable = self.passes.injectable() if culprits and self.passes.computing == 1 else {}
+        if not culprits or not set(culprits) <= set(injectable):
+            return plain
+        try:
+            return self._run(plain, culprits)
+        except AlignerError:
+            return plain
+
+    def _run(self, plain: Certificate, culprits: Sequence[str]) -> Certificate:
+        after, sufficient = self._replaced(culprits)
+        effects = []
+        for value in culprits:
+            if len(culprits) == 1:
+                effects.append(CulpritEffect(self._name(value), plain.before, self._breaks()))
+            elif len(effects) < _ONE_BY_ONE:
+                error, kept = self._replaced([other for other in culprits if other != value])
+                effects.append(CulpritEffect(self._name(value), error, None if kept is None else not kept))
+            else:
+                effects.append(CulpritEffect(self._name(value)))
+        return Certificate(plain.before, after, sufficient, tuple(effects), plain.outputs, plain.floor, plain.interval)
+
+    def _breaks(self) -> bool:
+        return any(a.error is not None and bool(a.error.errors.beyond or a.error.mismatched) for a in self.answers)
+
+    def _name(self, value: str) -> str:
+        values = self.sides[1].graph.values
+        return values[value].name if value in values else value
+
+    def _replaced(self, values: Collection[str]) -> tuple[float | None, bool | None]:
+        """The largest error of the paired outputs with these values the reference's, and whether it is no more than
+        the contract, or rounding that no node makes larger, allows."""
+        injectable = self.passes.injectable()
+        outputs = {
+            answer.candidate: self.passes.measured[answer.candidate].pair
+            for answer in self.answers
+            if answer.paired and answer.candidate is not None and answer.candidate in self.passes.measured
+        }
+        run = InjectedRun(*self.sides, {value: injectable[value] for value in values}, outputs)
+        worst, kept = None, True
+        for value, tensor, expected in run:
+            error = self.passes.held(value, expected, tensor)
+            if error is None:
+                continue
+            worst = max(worst or 0.0, _error(error))
+            rounding = rounding_sum(self.judging.measured, self.judging.bounds, value) * error.peak
+            kept = kept and (not error.errors.beyond or _error(error) <= rounding) and not error.mismatched
+        return worst, None if worst is None else kept
+
+
+def _error(error: Difference | None) -> float:
+    return 0.0 if error is None else float("inf") if error.mismatched else error.errors.max_abs
+
+
+def _standing(one: Standing) -> OutputStanding:
+    measured = one.state not in {"unanswered", "incomparable"}
+    return OutputStanding(
+        one.name, one.candidate, one.state, one.error if measured else None, one.margin if measured else None
+    )
