@@ -16,6 +16,7 @@ HERE = Path(__file__).parent
 TABLES = {
     "settings": ("CASES", "test_a_model_with_the_fault_names_it_with_proof", "test_its_neighbours_fault_is_not"),
     "structure": ("CASES", "test_a_model_with_the_fault_names_it", "test_no_other_fault_is_taken_for_it"),
+    "operations": ("CASES", "test_a_model_with_the_fault_names_it", "test_no_other_fault_is_taken_for_it"),
     "weights": ("FAULTS", "test_weights_that_are_wrong_are_named", "test_no_other_fault_of_weights_is_proven"),
     "inputs": ("FAULTS", "test_a_first_layer_that_reads_something_else", "test_another_fault_of_inputs_is_not"),
     "quantization": ("FAULTS", "test_a_quantisation_that_is_wrong_is_named", "test_another_fault_of_quantisation_is"),
@@ -45,7 +46,6 @@ SINGLE = {
     "fusion-or-kernel": ("execution", "kernel_that_does_not_compute", "another_activation_is_no_kernel_fault"),
     "capture-artefact": ("benign", "looking_changes_what_is_seen", "is_no_artefact"),
     "split-order": ("execution", "other_part_of_a_split", "no_part_of_the_split"),
-    "pairing-suspect": ("execution", "means_a_wrong_pair", "is_no_wrong_pair"),
     "ill-conditioned": ("execution", "means_ill_conditioned", "are_not_ill_conditioned"),
     "rounding": ("execution", "is_called_rounding", "is_not_called_rounding"),
 }
@@ -62,11 +62,12 @@ norm-epsilon norm-train-mode norm-statistics activation-variant softmax-axis att
 reduce-axis-or-bias division-rounding
 layout-transposition flatten-order concat-order split-order axis-not-remapped spatial-flip broadcast-axis
 residual-missing operand-swapped rnn-gate-order rnn-direction gru-reset-after embedding-offset
+setting-changed operation-changed operation-extra operation-missing operation-order axis-split
 trace-baked-constant trace-baked-branch trace-baked-shape inplace-write-lost
 random-op dropout-active nondeterministic-kernel
 precision-fp16 precision-bf16 precision-overflow precision-double-cast nonfinite-introduced saturation
 quantization-scale quantization-zero-point quantization-calibration quantization-expected constant-changed
-fusion-or-kernel capture-artefact pairing-suspect ill-conditioned rounding
+fusion-or-kernel capture-artefact ill-conditioned rounding
 """.split()
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.regions.culprit import Culprit, distance
+from aligner.regions.culprit import Culprit
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -130,6 +130,8 @@ class Cause(ABC):
 
 def prove(culprit: Culprit, claim: Claim) -> Proof | None:
     """Hold a claim's prediction against what the other side really computed."""
+    import numpy as np
+
     if claim.measured is not None:
         return claim.measured
     if claim.predict is None or culprit.expected is None or culprit.computed is None or not culprit.gap > 0:
@@ -138,7 +140,8 @@ def prove(culprit: Culprit, claim: Claim) -> Proof | None:
     target = culprit.target(claim.side)
     if predicted is None or target is None or predicted.shape != target.shape:
         return None
-    explained = 1 - distance(target, predicted) / min(culprit.gap, distance(target, 0 * target) or culprit.gap)
+    size = culprit.apart(target, np.where(np.isfinite(target), 0 * target, target))
+    explained = 1 - culprit.apart(target, predicted) / min(culprit.gap, size or culprit.gap)
     before = math.inf if culprit.misfit else largest(culprit.computed, culprit.expected)
     return Proof(explained, before, largest(target, predicted))
 

@@ -84,7 +84,7 @@ class _Held:
         """
         cause, searched = self.cause, self.basis in {Basis.FITTED, Basis.BLIND}
         basis, bits = (Basis.FITTED, self.bits) if searched else (self.basis, 0.0)
-        return cause.benign, cause.general, self.claim.vague, basis, bits, cause.unspecific
+        return cause.benign, self.claim.vague, cause.general, basis, bits, cause.unspecific
 
 
 def find_causes(survey: Survey, evidence: Mapping[str, Evidence] | None = None) -> list[Finding]:
@@ -131,7 +131,7 @@ def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int)
         tried += proof is not None
         one = _Held(kind, claim, proof, place, claim.node or culprit.where, culprit.source, tried, elements)
         searched = claim.basis in {Basis.FITTED, Basis.BLIND}
-        if (claim.only_proven or searched) and not one.proven:
+        if (claim.only_proven or searched or (kind.general and proof is not None)) and not one.proven:
             continue
         if best is None or _better(one, best):
             best = one
@@ -159,9 +159,15 @@ def _best(found: list[_Held]) -> list[_Held]:
         return sorted(found, key=lambda one: (*one.rank[:4], one.proof is not None, -one.explained))[:_SHOWN]
     top = max(one.explained for one in proven)
     close = [one for one in proven if one.explained >= _as_good(top)]
-    close = [one for one in close if not one.cause.general] or close
-    if any(one.basis is Basis.WRITTEN and not one.claim.vague and one.explained >= _NOTHING_LEFT for one in close):
+    exact = [one for one in close if not (one.cause.general or one.claim.vague)]
+    if exact:
+        close = [one for one in close if not one.cause.general]
+    if any(one.basis is Basis.WRITTEN and one.explained >= _NOTHING_LEFT for one in exact):
         close = [one for one in close if one.basis is Basis.WRITTEN]
+    if any(one.basis is Basis.WRITTEN and not one.cause.unspecific for one in exact):
+        close = [one for one in close if not (one.cause.unspecific and one.claim.written)]
+    if any(one.basis is Basis.WRITTEN and not one.claim.vague and one.explained >= _NOTHING_LEFT for one in close):
+        close = [one for one in close if not (one.cause.unspecific and one.basis is Basis.FITTED)]
     close.sort(key=lambda one: one.rank)
     rest = sorted((one for one in proven if one not in close and not one.cause.general), key=lambda one: -one.explained)
     return (close + (rest if top < _NOTHING_LEFT else []))[:_SHOWN]
@@ -205,6 +211,8 @@ def _rank(group: list[_Held]) -> tuple[bool, bool, int, bool, int, Basis]:
 
 
 def _fall(proof: Proof) -> str:
+    if proof.before == proof.after == 0:
+        return "all agree that were infinite or not a number on one side alone"
     if math.isinf(proof.before):
         return f"the shapes agree and the error is {proof.after:.2g}"
     return f"the local error falls from {proof.before:.2g} to {proof.after:.2g}"

@@ -75,14 +75,14 @@ class SettingCause(Cause):
             for name, value in operation.settings.items()
             if name in theirs.settings and name not in UNCOMPARED and not alike(value, theirs.settings[name])
         }
-        words = f"{_listed(wrong)} in {other.op} {other.name}, {_listed(right)} in the reference's {node.op}"
-        suggestion = f"give {other.name} {_listed(right)}"
+        words = f"{listed(wrong)} in {other.op} {other.name}, {listed(right)} in the reference's {node.op}"
+        suggestion = f"give {other.name} {listed(right)}"
         for settings in (right, every):
             vague = self.follows and settings is every and len(every) > len(right)
             yield Claim(
                 words,
                 suggestion,
-                f"with {_listed(right)} instead of {_listed(wrong)}",
+                f"with {listed(right)} instead of {listed(wrong)}",
                 _prediction(culprit, culprit.candidate, other, settings),
                 side=1,
                 node=other.name,
@@ -93,7 +93,7 @@ class SettingCause(Cause):
             yield Claim(
                 words,
                 suggestion,
-                f"with {_listed(right)} instead of {_listed(wrong)}",
+                f"with {listed(right)} instead of {listed(wrong)}",
                 _prediction(culprit, culprit.reference, node, back),
                 side=0,
                 node=other.name,
@@ -108,9 +108,9 @@ class SettingCause(Cause):
             partner = culprit.partner(part, node)
             there = partner[1].settings if partner is not None and partner[1].kind == operation.kind else {}
             yield Claim(
-                f"{culprit.where} behaves as if it had {_listed(mine)}; the reference has {_listed(theirs)}",
-                f"make {culprit.where} compute with {_listed(theirs)}",
-                f"with {_listed(theirs)} instead of {_listed(mine)}",
+                f"{culprit.where} behaves as if it had {listed(mine)}; the reference has {listed(theirs)}",
+                f"make {culprit.where} compute with {listed(theirs)}",
+                f"with {listed(theirs)} instead of {listed(mine)}",
                 _prediction(culprit, part, node, settings),
                 side=part.side,
                 borrowed=any(name in there and alike(value, there[name]) for name, value in settings.items()),
@@ -139,13 +139,16 @@ def alike(left: Any, right: Any) -> bool:
     """Equal, numbers up to a float32 copy of a decimal."""
     if isinstance(left, tuple) and isinstance(right, tuple):
         return len(left) == len(right) and all(alike(a, b) for a, b in zip(left, right, strict=True))
+    if hasattr(left, "shape") or hasattr(right, "shape"):
+        return left is right
     numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
     if numbers and (isinstance(left, float) or isinstance(right, float)):
         return bool(left == right or abs(left - right) <= 1e-3 * max(abs(left), abs(right)))
     return bool(left == right)
 
 
-def _listed(settings: Mapping[str, Any]) -> str:
+def listed(settings: Mapping[str, Any]) -> str:
+    """Settings in words."""
     return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in settings.items())
 
 

@@ -69,16 +69,25 @@ class Culprit:
         return self.expected is not None and self.found is None and self.computed is not None
 
     @cached_property
+    def limit(self) -> float:
+        """The largest finite magnitude of both outputs: what an element counts that is infinite on one side alone."""
+        return max((peak(array) for array in (self.expected, self.computed) if array is not None), default=0.0)
+
+    def apart(self, left: Array, right: Array) -> float:
+        """Their distance, in this culprit's measure of what is not finite."""
+        return distance(left, right, self.limit)
+
+    @cached_property
     def gap(self) -> float:
-        """‖candidate − reference‖ over what is finite on both sides; 0 where it was not measured.
+        """‖candidate − reference‖, infinite on one side alone counted as the largest number; 0 where not measured.
 
         Where the shapes do not fit, a small share of ‖reference‖: only a prediction that comes close proves a thing.
         """
         if self.misfit and self.expected is not None:
-            return MISFIT * distance(self.expected, 0 * self.expected)
+            return MISFIT * self.apart(self.expected, 0 * self.expected)
         if self.expected is None or self.found is None:
             return 0.0
-        return distance(self.found, self.expected)
+        return self.apart(self.found, self.expected)
 
     def _turned(self, array: Array) -> Array:
         """The candidate's array in the reference's order of axes, whatever its sizes."""
@@ -122,7 +131,7 @@ class Culprit:
                     again = self.in_order(part.replay(plain), side)
                 except Unsupported:
                     again = None
-                self._faithful[key] = again is not None and distance(again, actual) <= FAITHFUL * self.gap
+                self._faithful[key] = again is not None and self.apart(again, actual) <= FAITHFUL * self.gap
         return self._faithful[key]
 
     @property
@@ -182,18 +191,33 @@ def _unchanged(operation: Operation) -> Operation:
     return operation
 
 
-def distance(left: Array, right: Array) -> float:
-    """Euclidean, float64, over elements finite on both sides; infinite where none is or shapes differ."""
+def distance(left: Array, right: Array, limit: float | None = None) -> float:
+    """Euclidean, float64; infinite where shapes differ.
+
+    An element that is infinite or NaN on one side alone, or otherwise so, counts ``limit``: the largest finite
+    magnitude of the two where none is given.
+    """
     import numpy as np
 
     if left.shape != right.shape:
         return float("inf")
     with np.errstate(all="ignore"):
-        delta = left.astype(np.float64) - right.astype(np.float64)
+        a, b = left.astype(np.float64), right.astype(np.float64)
+        delta = a - b
         finite = np.isfinite(delta)
         if not finite.all():
-            delta = delta[finite]
-        return float(np.linalg.norm(delta.reshape(-1))) if delta.size else float("inf")
+            alike = (a == b) | (np.isnan(a) & np.isnan(b))
+            far = max(peak(left), peak(right), 1.0) if limit is None else max(limit, 1.0)
+            delta = np.where(finite, delta, np.where(alike, 0.0, far))
+        return float(np.linalg.norm(delta.reshape(-1)))
+
+
+def peak(array: Array) -> float:
+    """The largest finite magnitude."""
+    import numpy as np
+
+    finite = array[np.isfinite(array)] if array.dtype.kind in "fc" else array
+    return float(np.abs(finite).max(initial=0)) if array.dtype.kind in "fciu" else float(array.any())
 
 
 in_order = to_reference

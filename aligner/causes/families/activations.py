@@ -11,6 +11,7 @@ from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import SettingCause, shown
 from aligner.operations.kernels.activation import ACTIVATIONS, FUSED
+from aligner.operations.kinds import ELEMENTWISE
 from aligner.operations.operation import Operation
 from aligner.regions.culprit import Culprit
 
@@ -34,7 +35,6 @@ _VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("leaky_relu", {"alpha": 0.01}),
     ("leaky_relu", {"alpha": 0.2}),
     ("leaky_relu", {"alpha": 0.1}),
-    ("identity", {}),
 )
 
 
@@ -50,12 +50,16 @@ class ActivationVariant(SettingCause):
         yield from super().claims(culprit, survey)
         if not culprit.gap > 0:
             return
+        spelled = {one.kind for n in culprit.reference.nodes if (one := culprit.reference.operation(n)) is not None}
+        in_pieces = any(n.kind in ELEMENTWISE for n in culprit.reference.nodes) and not spelled & ACTIVATIONS
         for part, node, operation in culprit.nodes(*sorted(ACTIVATIONS), "activation"):
             ungated: list[tuple[str, dict[str, Any]]] = [("square", {})] if operation.kind == "silu" else []
             for kind, settings in (*_solved(operation, culprit, part.side), *_VARIANTS, *ungated):
                 other = replace(operation, kind=kind, settings=settings)
                 if kind == operation.kind and settings == operation.settings:
                     continue
+                if part.side == 1 and not in_pieces and kind not in spelled:
+                    continue  # the reference computes no such thing
                 words = _named(kind, settings), _named(operation.kind, operation.settings)
                 wrong, right = words if part.side == 0 else words[::-1]
                 yield Claim(

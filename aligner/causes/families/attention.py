@@ -8,9 +8,11 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
+from aligner.causes.constant_operands import constant_pairs, in_candidates_form
 from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import fitted_constant
 from aligner.causes.setting_cause import alike
+from aligner.numerics.masking import MASKED
 from aligner.operations.kinds import AFFINE, LAYOUT, LINEAR
 from aligner.operations.operation import Operation
 from aligner.records.graph import Graph, Node
@@ -47,14 +49,65 @@ class AttentionMask(Cause):
     id: ClassVar[str] = "attention-mask"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
-        """The mask left out or turned around, the causal flag toggled."""
+        """Masks that hide other places; the mask left out or turned around, the causal flag toggled."""
         if not culprit.gap > 0:
             return
+        yield from _other_places(culprit)
         for part, node, operation in culprit.nodes("attention", "add", "where"):
             if operation.kind != "attention" and not leads_to_softmax(part.graph, node.outputs):
                 continue
+            lacking = len(culprit.parts[1 - part.side].of_kind(node.kind)) < len(part.of_kind(node.kind))
             for words, changed in _masks(operation):
-                yield _claim(culprit, part, node, words, changed, "the mask", "pass the attention mask on unchanged")
+                claim = _claim(culprit, part, node, words, changed, "the mask", "pass the attention mask on unchanged")
+                missing = lacking and words == _IGNORES
+                told = claim.evidence.replace(_IGNORES, "applies no mask") if missing else claim.evidence
+                yield replace(claim, evidence=told, written=missing, only_proven=True)
+
+
+_IGNORES = "ignores its mask"
+
+
+def _other_places(culprit: Culprit) -> Iterator[Claim]:
+    """A mask of the candidate in which other places are hidden than in the reference's."""
+    for mine, theirs in constant_pairs(culprit):
+        right = in_candidates_form(culprit, mine, theirs)
+        if right is None or not leads_to_softmax(culprit.candidate.graph, mine.node.outputs):
+            continue
+        hidden = _hidden(mine.array), _hidden(right)
+        if hidden[0].shape != hidden[1].shape or (hidden[0] == hidden[1]).all():
+            continue
+        if not (hidden[0].any() and hidden[1].any()):
+            continue
+        node = mine.node
+        yield Claim(
+            f"the mask at {node.name} hides {_places(hidden[0])}; the reference's hides {_places(hidden[1])}",
+            f"give {node.name} a mask that hides {_places(hidden[1])}",
+            "with the reference's mask",
+            culprit.replaced(culprit.candidate, node, mine.replaced_by(right)),
+            side=1,
+            node=node.name,
+            written=True,
+            only_proven=True,
+        )
+
+
+def _hidden(mask: Array) -> Array:
+    """Where a mask hides: true, or a number far below all scores."""
+    hidden: Array = mask if mask.dtype.kind == "b" else mask <= MASKED
+    return hidden
+
+
+def _places(hidden: Array) -> str:
+    """How many places, and from which diagonal on where a mask is causal."""
+    import numpy as np
+
+    count = f"{int(hidden.sum())} of {hidden.size} places"
+    if hidden.ndim < _TWO or not hidden.any():
+        return count
+    plane = hidden.reshape(-1, *hidden.shape[-2:])[0]
+    first = int(np.argmax(plane[0])) if plane[0].any() else plane.shape[1]
+    causal = (hidden == np.triu(np.ones_like(plane), first)).all()
+    return f"{count}, what lies {first} or more after each" if causal else count
 
 
 def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
@@ -64,7 +117,7 @@ def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
         mask = operation.parameters.get("mask")
         if mask is not None:
             rest = {name: array for name, array in operation.parameters.items() if name != "mask"}
-            yield "ignores its mask", replace(operation, parameters=rest)
+            yield _IGNORES, replace(operation, parameters=rest)
             turned = ~mask if mask.dtype.kind == "b" else -mask
             yield "inverts its mask", operation.with_parameters(mask=turned)
             if mask.dtype.kind != "b" and np.isin(mask, (0, 1)).all():
@@ -75,11 +128,11 @@ def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
         yield "inverts its mask", operation.with_data(~condition.astype(bool), left, right)
         for scores in (left, right):
             if scores.size > 1:
-                yield "ignores its mask", operation.with_data(condition, scores, scores)
+                yield _IGNORES, operation.with_data(condition, scores, scores)
     else:
         left, right = operation.data
-        yield "ignores its mask", operation.with_data(left, 0 * right)
-        yield "ignores its mask", operation.with_data(0 * left, right)
+        yield _IGNORES, operation.with_data(left, np.zeros_like(right))
+        yield _IGNORES, operation.with_data(np.zeros_like(left), right)
         yield "inverts its mask", operation.with_data(left, -right)
 
 

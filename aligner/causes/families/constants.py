@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.causes.cause import Cause, Claim, Proof
+from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_maker import wrong_weight
 from aligner.causes.constant_operands import (
     ConstantOperand,
@@ -23,7 +22,7 @@ from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import fitted_constant, is_constant
 from aligner.causes.weight_cause import coarser, differing
 from aligner.operations.kinds import BINARY, SCALES
-from aligner.operations.operation import Operation, Unsupported
+from aligner.operations.operation import Operation
 from aligner.parameters.folding import FOLDED, output_axis, output_factors
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import LayerPair, layer_pairs
@@ -99,7 +98,7 @@ def _written(culprit: Culprit, found: list[Differing]) -> Claim:
     as_stored = all(mine.stored and theirs.stored for mine, theirs, _ in found)
     simple = any(mine.array.size > 1 and _related(mine.array, right) is not None for mine, _, right in found)
     change = _given(others)
-    claim = Claim(
+    return Claim(
         "; ".join(each[0] for each in words),
         "; ".join(dict.fromkeys(each[1] for each in words)),
         words[0][2] if len(words) == 1 else "with the reference's values in their places",
@@ -110,7 +109,6 @@ def _written(culprit: Culprit, found: list[Differing]) -> Claim:
         written=as_stored and not simple,
         vague=not as_stored,
     )
-    return _where_infinite(culprit, change, claim)
 
 
 def _folded(culprit: Culprit) -> Iterator[Claim]:
@@ -214,37 +212,3 @@ def _called(part: RegionSide, operand: ConstantOperand) -> tuple[str, str]:
     if not names or operand.name is None:
         return "", ""
     return f" {names}", "" if operand.stored else f" (as {operand.name})"
-
-
-def _where_infinite(culprit: Culprit, change: Change, claim: Claim) -> Claim:
-    """The claim with a proof that counts elements, where one side alone is infinite and a distance says nothing."""
-    import numpy as np
-
-    expected, found, part = culprit.expected, culprit.found, culprit.candidate
-    if expected is None or found is None or (np.isfinite(expected) == np.isfinite(found)).all():
-        return claim
-    try:
-        again = culprit.in_order(part.replay(Change(operations=dict.fromkeys(change.operations, _unchanged))), 1)
-        changed = culprit.in_order(part.replay(change), 1)
-    except Unsupported:
-        return replace(claim, predict=None)
-    if again is None or changed is None or _unlike(again, found).any():
-        return replace(claim, predict=None)
-    before, after = int(_unlike(found, expected).sum()), int(_unlike(changed, expected).sum())
-    left = (
-        f"{after} of {before} elements that differed are left"
-        if after
-        else f"all {before} elements that differed agree"
-    )
-    text = f"{claim.evidence}; {claim.change} {left}, infinite ones included"
-    return replace(claim, evidence=text, change="", measured=Proof(1 - after / max(before, 1), math.inf, 0.0))
-
-
-def _unlike(left: Array, right: Array) -> Array:
-    import numpy as np
-
-    return ~np.isclose(left.astype(np.float64), right.astype(np.float64), rtol=1e-4, atol=1e-6, equal_nan=True)
-
-
-def _unchanged(operation: Operation) -> Operation:
-    return operation

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
-from aligner.errors import listing
 from aligner.operations.operation import Unsupported
 from aligner.regions.culprit import Culprit, in_order
 from aligner.regions.region_side import Change, RegionSide
@@ -52,36 +51,6 @@ class FusionOrKernel(Cause):
                 return None
 
         return predict
-
-
-class PairingSuspect(Cause):
-    """The candidate's tensor is another tensor of the reference, or the reference's is another of the candidate's."""
-
-    id: ClassVar[str] = "pairing-suspect"
-    benign: ClassVar[bool] = True
-    general: ClassVar[bool] = True
-
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
-        """Tensors of the same shape nearby that hold the same numbers."""
-        if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
-            return
-        for side, (owner, other) in enumerate((("reference", "candidate"), ("candidate", "reference"))):
-            part = culprit.parts[side]
-            for name, array in part.values.items():
-                if name == part.output or array.dtype.kind != "f" or name in part.region.inputs:
-                    continue
-                moved = in_order(array, culprit.measured.pair.axes if side else None, culprit.expected.shape)
-                if moved is not None and array.size > 1:
-                    after = [node.name or node.op for node in part.nodes if node.index > _maker(part, name)]
-                    yield Claim(
-                        f"what the {other} gives here is the {owner}'s {name}: what the {owner} does from there on "
-                        f"({listing(after)}) is missing in the {other}, or the two tensors do not "
-                        "belong together",
-                        f"add to the {other} what is missing, or give the right pair with --map",
-                        "compared with that tensor",
-                        _held(moved),
-                        side=side,
-                    )
 
 
 class SplitOrder(Cause):
@@ -134,11 +103,6 @@ class SplitOrder(Cause):
 
 
 _MOST_PAIRS = 15
-
-
-def _maker(part: RegionSide, value: str) -> int:
-    """The index of the node that computes a value; −1 for what no node of the region does."""
-    return next((node.index for node in part.nodes if value in node.outputs), -1)
 
 
 def _held(array: Array) -> Callable[[], Array | None]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.causes.cause import Cause, Claim, Proof
 from aligner.causes.context import Survey
 from aligner.numerics.relations import SAME, gap
+from aligner.operations.kinds import ELEMENTWISE, LAYOUT, PARAMETRIC, SOURCES
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import layer_pairs
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 _LARGEST = 1 << 22
 _EXACTLY = 0.999
+_JOINS_NOTHING = PARAMETRIC | ELEMENTWISE | LAYOUT | SOURCES
 
 
 def _constantly(array: Array | None) -> Callable[[], Array | None]:
@@ -247,6 +249,8 @@ class ConcatOrder(Cause):
         if not culprit.gap > 0:
             return
         for part, node, operation in culprit.nodes("concat"):
+            if all(other.kind in _JOINS_NOTHING for other in culprit.parts[1 - part.side].nodes):
+                continue  # nothing stands there to have another order
             count = len(operation.data)
             for order in permutations(range(count)) if 2 <= count <= 5 else ():
                 if order == tuple(range(count)):

@@ -9,7 +9,8 @@ from aligner.causes.cause import Cause, Claim, Proof, largest
 from aligner.causes.context import Survey
 from aligner.numerics.relations import to_half
 from aligner.operations.kernels.activation import to_bfloat16
-from aligner.regions.culprit import Culprit, distance, in_order
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit, distance, in_order, peak
 from aligner.regions.region_side import Change, RegionSide
 
 if TYPE_CHECKING:
@@ -136,14 +137,15 @@ class PrecisionOverflow(Cause):
             agree = float((beyond & broken).sum()) / max(
                 float((beyond | (broken & np.isfinite(culprit.expected))).sum()), 1.0
             )
-            peak = float(np.abs(culprit.expected[beyond]).max())
+            top = float(np.abs(culprit.expected[beyond]).max())
             if broken[beyond].any():
                 yield Claim(
-                    f"the reference reaches {peak:.3g} at {culprit.where}; float16 ends at 65504, and "
+                    f"the reference reaches {top:.3g} at {culprit.where}; float16 ends at 65504, and "
                     f"{float(broken.mean()):.1%} of the candidate's elements are infinite or stuck there",
                     "compute this node in float32, or scale its input down",
                     "with float32's range",
-                    measured=Proof(agree, peak, 0.0),
+                    measured=Proof(agree, top, 0.0),
+                    written=True,
                 )
         elif inner and "float16" in _dtypes(culprit):
             yield Claim(
@@ -173,6 +175,7 @@ class NonfiniteIntroduced(Cause):
     """NaN or infinity where the reference has numbers: a division by zero, a logarithm or root of what is negative."""
 
     id: ClassVar[str] = "nonfinite-introduced"
+    general: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Where, how many, and which of the candidate's nodes makes the first."""
@@ -189,11 +192,17 @@ class NonfiniteIntroduced(Cause):
         maker = _maker(culprit, 1 if fresh.any() else 0)
         found = culprit.found if fresh.any() else culprit.expected
         kind = "NaN" if np.isnan(found[bad]).any() else "infinity"
-        node = maker or culprit.where
+        why, advice = _why(culprit.parts[1 if fresh.any() else 0], maker)
+        rest = [np.where(bad, 0, each) for each in (culprit.found, culprit.expected)]
+        share = 1 - culprit.apart(rest[0], rest[1]) / culprit.gap if culprit.gap > 0 else 0.0
         yield Claim(
-            f"{kind} appears in the {side} at {node}, in {float(bad.mean()):.1%} of the elements, from finite inputs",
-            "look for a division by zero, a logarithm or root of a negative number, or a row that is masked entirely",
-            node=maker if fresh.any() else None,
+            f"{kind} appears in the {side} at {maker.name if maker else culprit.where}, in {float(bad.mean()):.1%} of "
+            f"the elements{why}",
+            advice,
+            "with these elements left out",
+            measured=Proof(share, largest(culprit.found, culprit.expected), largest(rest[0], rest[1])),
+            written=True,
+            node=maker.name if maker and fresh.any() else None,
         )
 
     def _swallowed(self, culprit: Culprit) -> Iterator[Claim]:
@@ -206,7 +215,11 @@ class NonfiniteIntroduced(Cause):
         if (inside[0] is None) == (inside[1] is None):
             return
         side = 0 if inside[1] is None else 1
-        node, array = inside[side] or ("", culprit.found)
+        seen = inside[side]
+        if seen is None:
+            return
+        node, array = seen
+        why, advice = _why(culprit.parts[side], node)
         moved = in_order(array, culprit.measured.pair.axes if side else None, culprit.expected.shape)
         if moved is None:
             return
@@ -216,16 +229,17 @@ class NonfiniteIntroduced(Cause):
         proof = Proof(1 - distance(rest[0], rest[1]) / culprit.gap, largest(culprit.found, culprit.expected), left)
         kind = "NaN" if np.isnan(array).any() else "infinity"
         yield Claim(
-            f"{kind} appears in the {('reference', 'candidate')[side]} at {node}, in {float(bad.mean()):.1%} of the "
-            "elements, from finite inputs; what follows makes it finite again",
-            "look for a division by zero, or a logarithm or root of a negative number",
+            f"{kind} appears in the {('reference', 'candidate')[side]} at {node.name}, in {float(bad.mean()):.1%} of "
+            f"the elements{why}; what follows makes it finite again",
+            advice,
             "with these elements left out",
             measured=proof,
-            node=node if side else None,
+            written=True,
+            node=node.name if side else None,
         )
 
 
-def _nonfinite(part: RegionSide) -> tuple[str, Array] | None:
+def _nonfinite(part: RegionSide) -> tuple[Node, Array] | None:
     """The first node of a region that makes something infinite or NaN of what is finite, and what."""
     import numpy as np
 
@@ -236,11 +250,11 @@ def _nonfinite(part: RegionSide) -> tuple[str, Array] | None:
         for name in node.outputs:
             array = part.values.get(name)
             if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
-                return node.name, array
+                return node, array
     return None
 
 
-def _maker(culprit: Culprit, side: int) -> str | None:
+def _maker(culprit: Culprit, side: int) -> Node | None:
     import numpy as np
 
     part = culprit.parts[side]
@@ -248,8 +262,39 @@ def _maker(culprit: Culprit, side: int) -> str | None:
         for name in node.outputs:
             array = part.values.get(name)
             if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
-                return node.name
+                return node
     return None
+
+
+def _why(part: RegionSide, node: Node | None) -> tuple[str, str]:
+    """What an operation did to make something infinite or NaN, in words, and what to do about it."""
+    import numpy as np
+
+    general = "look for a division by zero, a logarithm or root of a negative number, or a row that is masked entirely"
+    operation = part.operation(node) if node is not None else None
+    if node is None or operation is None or not operation.data:
+        return "", general
+    x, *others = operation.data
+    negative, zero = int((x < 0).sum()), int((x == 0).sum())
+    if operation.kind in _OF_POSITIVES and (negative or zero):
+        what = f"{negative} negative numbers and {zero} zeros" if zero else f"{negative} negative numbers"
+        return f": {node.op} of {what}", f"keep what {node.name} reads above zero (clamp, abs, an epsilon)"
+    divisor = others[0] if operation.kind == "div" and others else x if operation.kind == "reciprocal" else None
+    if divisor is not None and (divisor == 0).any():
+        what = "0 / 0" if operation.kind == "div" and ((x == 0) & (divisor == 0)).any() else "a division by zero"
+        return f": {what} in {node.name}", f"keep the divisor of {node.name} from zero (an epsilon, a clamp)"
+    if operation.kind == "softmax" and np.isneginf(x.max(axis=operation.settings["axis"])).any():
+        return f": rows that are masked entirely reach {node.name}", "leave at least one place of every row unmasked"
+    if operation.kind in {"add", "sub"} and any(np.isinf(array).any() for array in operation.data):
+        return f": infinities meet in {node.name}", "mask with a large finite number, −∞ − −∞ is not a number"
+    if all(np.isfinite(array).all() for array in operation.data if array.dtype.kind == "f"):
+        return f": {node.op} overflows, from finite numbers up to {max(peak(a) for a in operation.data):.3g}", (
+            f"scale down what {node.name} reads, or compute it in more bits"
+        )
+    return "", general
+
+
+_OF_POSITIVES = frozenset({"log", "log2", "log10", "sqrt", "rsqrt", "pow"})
 
 
 class Saturation(Cause):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
@@ -10,7 +10,7 @@ from aligner.causes.context import Survey
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import RegionSide
+from aligner.regions.region_side import Change, RegionSide
 
 _MOST = 32
 """Places that are tried along one axis, the nearest first."""
@@ -22,9 +22,10 @@ class SliceBounds(Cause):
     id: ClassVar[str] = "slice-bounds"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
-        """Every other place of each slice along each of its axes, and other lengths where the shapes do not fit."""
+        """The reference's places in the candidate's slices; then every other place of each slice along each axis."""
         if not culprit.gap > 0:
             return
+        yield from _written(culprit)
         for part, node, operation in culprit.nodes("slice"):
             if operation.kind != "slice":
                 continue
@@ -56,6 +57,50 @@ class SliceBounds(Cause):
             vague=whole > 1 and (other[0] - own[0]) % whole == 0,  # one of several parts, taken in another order
             node=node.name if part.side == 1 else None,
         )
+
+
+def _written(culprit: Culprit) -> Iterator[Claim]:
+    """The slices of a region in a row, one axis each or several at once: the candidate's, where the reference's are."""
+    cuts = [
+        [(node, one) for _, node, one in culprit.nodes("slice") if _ is part and one.kind == "slice"]
+        for part in culprit.parts
+    ]
+    both = [{place[0]: place for _, one in found for place in one.settings["places"]} for found in cuts]
+    differing = [axis for axis, place in both[1].items() if axis in both[0] and both[0][axis] != place]
+    if not differing or culprit.measured.pair.axes is not None:
+        return
+    edits, named = {}, None
+    for node, operation in cuts[1]:
+        places = tuple(both[0].get(place[0], place) for place in operation.settings["places"])
+        if places != operation.settings["places"]:
+            edits[node.index] = _taking(places)
+            named = named or node
+    mine, theirs = (", ".join(f"{_bounds(of[axis])} along axis {axis}" for axis in differing) for of in both[::-1])
+    yield Claim(
+        f"{named.name if named else culprit.where} takes {mine}, the reference {theirs}",
+        f"slice {theirs}",
+        f"with {theirs} instead of {mine}",
+        lambda: culprit.predict(1, Change(edits)),
+        side=1,
+        node=named.name if named else None,
+        written=True,
+        only_proven=True,
+    )
+
+
+def _taking(places: tuple[tuple[int, ...], ...]) -> Callable[[Operation], Operation]:
+    return lambda operation: operation.with_settings(places=places)
+
+
+def _bounds(place: tuple[int, ...]) -> str:
+    """A place as Python writes it."""
+    _, start, end, step = place
+    stop = "" if end is None or end >= _WHOLE else str(end)
+    return f"{start or 0}:{stop}" + (f":{step}" if step != 1 else "")
+
+
+_WHOLE = 1 << 31
+"""Ends beyond any axis: what exporters write for none."""
 
 
 def _others(begin: int, stop: int, size: int, *, misfit: bool) -> Iterator[tuple[int, int]]:

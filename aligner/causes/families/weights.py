@@ -194,6 +194,10 @@ class WeightsChanged(WeightCause):
     id: ClassVar[str] = "weights-changed"
     general: ClassVar[bool] = True
 
+    def vague(self, pair: LayerPair) -> bool:
+        """By definition."""
+        return True
+
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
         """Whatever differs."""
         arrays = arrays_of(pair, role)

@@ -1,0 +1,248 @@
+"""Operations that only one side runs: exchanged for another one, left out, added, applied twice."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.context import Survey
+from aligner.errors import listing
+from aligner.operations.kinds import BINARY, ELEMENTWISE, PARAMETRIC, SOURCES
+from aligner.operations.operation import Operation, Unsupported, compute
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit, in_order
+from aligner.regions.region_side import RegionSide
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_LONGEST = 16
+"""Operations in a row that are left out together."""
+_LEFT = SOURCES | {"quantize", "dequantize"}
+"""Kinds that are not left out: fewer bits are no fault, and what makes them one has causes of its own."""
+_ALL = 0.999
+"""Share of the error that must go where which operations are too many is not seen from their kinds."""
+
+
+class OperationChanged(Cause):
+    """Another operation on the same operands: square for abs, log for log2, selu for elu."""
+
+    id: ClassVar[str] = "operation-changed"
+    general: ClassVar[bool] = True
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Each operation that only one side runs, in the place of each that only the other side runs."""
+        alone = [_alone(culprit, side) for side in (0, 1)]
+        for side in (1, 0):
+            for node, own in alone[side]:
+                for other, theirs in alone[1 - side]:
+                    data = _operands(own, theirs)
+                    if data is None or own.kind == theirs.kind or {node.kind, other.kind} & PARAMETRIC:
+                        continue
+                    if {node.kind, other.kind} <= BINARY and len(set(map(id, data))) > 1:
+                        continue  # sums and products have a cause of their own
+                    yield _exchanged(culprit, side, node, other, replace(theirs, data=data))
+
+
+def _alone(culprit: Culprit, side: int) -> list[tuple[Node, Operation]]:
+    """Nodes of one side whose kind of operation stands there more often than on the other side."""
+    found = [
+        [(node, one) for node in part.nodes if (one := part.operation(node)) is not None] for part in culprit.parts
+    ]
+    counts = [Counter(one.kind for _, one in nodes) for nodes in found]
+    surplus = counts[side] - counts[1 - side]
+    return [(node, one) for node, one in found[side] if one.kind in surplus]
+
+
+def _operands(own: Operation, theirs: Operation) -> tuple[Array, ...] | None:
+    """What the other operation reads in this one's place: the same; a tensor twice, as a square does, or once."""
+    if len(own.data) == len(theirs.data):
+        return own.data
+    if len(own.data) == 1 and all(array is theirs.data[0] for array in theirs.data):
+        return own.data * len(theirs.data)
+    return own.data[:1] if len(theirs.data) == 1 and all(array is own.data[0] for array in own.data) else None
+
+
+def _exchanged(culprit: Culprit, side: int, node: Node, partner: Node, there: Operation) -> Claim:
+    wrong, right = (node.op, partner.op) if side else (partner.op, node.op)
+    named = node if side else partner
+    return Claim(
+        f"{named.name} computes {wrong} where the reference computes {right}, from the same operands",
+        f"compute {right} in {named.name}; where the model chooses between the two, a trace keeps one arm of the if",
+        f"with {right} instead of {wrong}",
+        culprit.replaced(culprit.parts[side], node, there),
+        side=side,
+        node=named.name,
+        written=True,
+        only_proven=True,
+    )
+
+
+class OperationOrder(Cause):
+    """Two operations in the other order: epsilon added outside the root instead of inside, a scale after a shift."""
+
+    id: ClassVar[str] = "operation-order"
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Every two elementwise operations in a row, exchanged."""
+        if not culprit.gap > 0 or any(+_surplus(culprit, side) for side in (0, 1)):
+            return
+        for part in culprit.parts:
+            for node in part.nodes:
+                for later in part.nodes:
+                    if node.outputs[0] in later.inputs and {node.kind, later.kind} <= ELEMENTWISE:
+                        wrong, right = (later, node) if part.side == 0 else (node, later)
+                        yield Claim(
+                            f"{culprit.where} applies {wrong.op} before {right.op}, the reference {right.op} first",
+                            f"apply {right.op} before {wrong.op}",
+                            f"with {right.op} first",
+                            _reversed(culprit, part, node, later),
+                            side=part.side,
+                        )
+
+
+def _reversed(culprit: Culprit, part: RegionSide, node: Node, later: Node) -> Callable[[], Array | None]:
+    def predict() -> Array | None:
+        first, second = part.operation(node), part.operation(later)
+        read = [name for name in node.inputs if name and part.graph.varies(name)]
+        start = part.array(read[0]) if len(read) == 1 else None
+        middle = part.array(node.outputs[0])
+        if first is None or second is None or start is None or middle is None:
+            return None
+        try:
+            moved = compute(_on(second, middle, start))
+            return culprit.swapped(part, later.outputs[0], compute(_on(first, start, moved)))()
+        except Unsupported:
+            return None
+
+    return predict
+
+
+def _on(operation: Operation, old: Array, new: Array) -> Operation:
+    """The operation on another tensor in the place of one that it reads."""
+    return operation.with_data(*(new if array is old else array for array in operation.data))
+
+
+class _Lopsided(Cause):
+    """What one side alone does is left out there, and the other side's tensor comes out."""
+
+    side: ClassVar[int]
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Operations of a kind that stands more often on this side, alone and in a row; then all up to the end."""
+        if not culprit.gap > 0:
+            return
+        part = culprit.parts[self.side]
+        surplus = _surplus(culprit, self.side)
+        for node in part.nodes:
+            for left_out, before in _rows(part, node, surplus):
+                yield self._claim(culprit, left_out, part.array(before), written=True)
+        for name, array in part.values.items():
+            later = _after(part, name)
+            if later and array.dtype.kind == "f" and array.size > 1:
+                yield self._claim(culprit, later, array, written=False)
+
+    def _claim(self, culprit: Culprit, nodes: list[Node], before: Array | None, *, written: bool) -> Claim:
+        part, other = culprit.parts[self.side], culprit.parts[1 - self.side]
+        names = listing([f"{node.op} {node.name}" for node in nodes])
+        twice = written and len(nodes) == 1 and bool(other.of_kind(nodes[0].kind))
+        who, whom = ("reference", "candidate") if self.side == 0 else ("candidate", "reference")
+        words = f"{nodes[0].op} once more than the {whom} ({names})" if twice else f"{names}, the {whom} does not"
+        end = nodes[-1].outputs[0]
+        return Claim(
+            f"the {who} applies {words}",
+            self.advice(names),
+            "without it" if len(nodes) == 1 else "without them",
+            _put(culprit, part, end, before),
+            side=self.side,
+            node=nodes[0].name if self.side else None,
+            written=written,
+            only_proven=True,
+            needed=_ALL,
+            vague=not written,
+        )
+
+    def advice(self, names: str) -> str:
+        """What to do about it."""
+        raise NotImplementedError
+
+
+class OperationExtra(_Lopsided):
+    """The candidate does something that the reference does not: a limit, a rounding, an activation applied twice."""
+
+    id: ClassVar[str] = "operation-extra"
+    general: ClassVar[bool] = True
+    unspecific: ClassVar[bool] = True
+    side: ClassVar[int] = 1
+
+    def advice(self, names: str) -> str:
+        """Remove it."""
+        return f"remove {names} from the candidate, or add it to the reference"
+
+
+class OperationMissing(_Lopsided):
+    """The reference does something that the candidate does not: an operation was lost on the way, or left out."""
+
+    id: ClassVar[str] = "operation-missing"
+    general: ClassVar[bool] = True
+    unspecific: ClassVar[bool] = True
+    side: ClassVar[int] = 0
+
+    def advice(self, names: str) -> str:
+        """Add it."""
+        return f"add what {names} does to the candidate, or leave it out of the reference"
+
+
+def _surplus(culprit: Culprit, side: int) -> Counter[str]:
+    counts = [Counter(node.kind for node in part.nodes if node.kind not in _LEFT) for part in culprit.parts]
+    return counts[side] - counts[1 - side]
+
+
+def _rows(part: RegionSide, node: Node, surplus: Counter[str]) -> Iterator[tuple[list[Node], str]]:
+    """Operations of surplus kinds in a row that end in a node, and the value before each row."""
+    row: list[Node] = []
+    left = surplus.copy()
+    while node.kind in left and left[node.kind] > 0 and len(row) < _LONGEST:
+        flowing = [name for name in node.inputs if name and part.graph.varies(name)]
+        if len(flowing) != 1:
+            return
+        left[node.kind] -= 1
+        row.insert(0, node)
+        yield list(row), flowing[0]
+        maker = part.graph.producer(flowing[0])
+        if maker is None or maker.index not in part.region.nodes:
+            return
+        node = maker
+
+
+def _after(part: RegionSide, name: str) -> list[Node]:
+    """The nodes between a value that a node of the region makes and the region's output, that output's maker last."""
+    maker = part.graph.producer(name)
+    if name == part.output or maker is None or maker.index not in part.region.nodes:
+        return []
+    reached, found = {name}, []
+    for node in part.nodes:
+        if reached & set(node.inputs):
+            reached |= set(node.outputs)
+            found.append(node)
+    return found if part.output in reached and found[-1].outputs[:1] == (part.output,) else []
+
+
+def _put(culprit: Culprit, part: RegionSide, name: str, array: Array | None) -> Callable[[], Array | None]:
+    """What becomes of the output when a value holds what stood before it."""
+
+    def predict() -> Array | None:
+        if array is None:
+            return None
+        if name != part.output:
+            return culprit.swapped(part, name, array)()
+        axes = culprit.measured.pair.axes if part.side else None
+        target = culprit.target(part.side)
+        return None if target is None else in_order(array, axes, target.shape)
+
+    return predict

@@ -1,0 +1,105 @@
+"""Settings that differ where no cause of its own says what that means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from aligner.causes.cause import Cause, Claim
+from aligner.causes.context import Survey
+from aligner.causes.setting_cause import UNCOMPARED, alike, in_pieces, listed
+from aligner.operations.operation import Operation
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.region_side import Change
+
+_BY_PLACE = frozenset({"axis", "axes", "shape"})
+"""Settings that count axes: one layout counts them alike."""
+_PLAIN = (bool, int, float, str, tuple, type(None))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Difference:
+    """Two nodes that answer each other, and the settings in which they differ: the reference's and the candidate's."""
+
+    reference: Node
+    candidate: Node
+    right: dict[str, Any]
+    wrong: dict[str, Any]
+
+
+class SettingChanged(Cause):
+    """A setting of a node is not the reference's: put from one side into the other, the tensors agree."""
+
+    id: ClassVar[str] = "setting-changed"
+    general: ClassVar[bool] = True
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Each pair of nodes alone, then all of them: sizes and orders of axes go together."""
+        found = list(_differences(culprit))
+        for one in found:
+            yield from _claims(culprit, [one])
+        if len(found) > 1:
+            yield from _claims(culprit, found)
+
+
+def _differences(culprit: Culprit) -> Iterator[_Difference]:
+    for node in culprit.reference.nodes:
+        operation, partner = culprit.reference.operation(node), culprit.partner(culprit.reference, node)
+        if operation is None or partner is None:
+            continue
+        other, theirs = partner
+        if operation.kind != theirs.kind or in_pieces(operation, theirs):
+            continue
+        names = _differing(culprit, operation, theirs)
+        if names:
+            right, wrong = ({name: one.settings[name] for name in names} for one in (operation, theirs))
+            yield _Difference(node, other, right, wrong)
+
+
+def _differing(culprit: Culprit, operation: Operation, theirs: Operation) -> list[str]:
+    axes = culprit.measured.pair.axes
+    same_layout = (axes is None or axes == tuple(sorted(axes))) and len({g.channels for g in culprit.graphs}) == 1
+    left_out = UNCOMPARED - _BY_PLACE if same_layout else UNCOMPARED
+    return [
+        name
+        for name, value in operation.settings.items()
+        if name in theirs.settings
+        and name not in left_out
+        and isinstance(value, _PLAIN)
+        and not alike(value, theirs.settings[name])
+    ]
+
+
+def _claims(culprit: Culprit, found: list[_Difference]) -> Iterator[Claim]:
+    """The reference's settings in the candidate's nodes; the other way round, where those cannot be replayed."""
+    first = found[0]
+    words = [
+        f"{one.candidate.op} {one.candidate.name} has {listed(one.wrong)}, the reference's {one.reference.op} "
+        f"{listed(one.right)}"
+        for one in found
+    ]
+    right = " and ".join(f"{one.candidate.name} {listed(one.right)}" for one in found)
+    change = f"with {listed(first.right)} instead of {listed(first.wrong)}" if len(found) == 1 else "with all of these"
+    for side in (1, 0):
+        edits = {
+            (one.candidate if side else one.reference).index: _with(one.right if side else one.wrong) for one in found
+        }
+        yield Claim(
+            "; ".join(words),
+            f"give {right}",
+            change,
+            _prediction(culprit, side, Change(edits)),
+            side=side,
+            node=first.candidate.name,
+            written=True,
+        )
+
+
+def _prediction(culprit: Culprit, side: int, change: Change) -> Any:
+    return lambda: culprit.predict(side, change)
+
+
+def _with(settings: dict[str, Any]) -> Any:
+    return lambda operation: operation.with_settings(**settings)

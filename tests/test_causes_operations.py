@@ -1,0 +1,121 @@
+"""Causes that lie in what only one side does: an operation exchanged, lost, added, in another order, set otherwise."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch")
+
+from cause_models import Net, causes, image, proven  # noqa: E402
+
+F = torch.nn.functional
+SQUARE = image((2, 8, 6, 6))
+TOKENS = image((2, 6, 8))
+
+
+@dataclass(frozen=True)
+class Case:
+    reference: Callable
+    candidate: Callable
+    x: np.ndarray = field(default_factory=lambda: SQUARE)
+    shapes: dict = field(default_factory=lambda: {"k": (8, 8, 1, 1)})
+
+    def run(self):
+        return causes(Net(self.reference, **self.shapes), Net(self.candidate, **self.shapes), self.x)
+
+
+def then(step):
+    """A step between two convolutions, as a converter meets it."""
+    return lambda n, x: F.conv2d(step(F.conv2d(x, n.k)), n.k)
+
+
+def shuffled(groups):
+    return lambda x: x.reshape(2, groups, 8 // groups, 6, 6).transpose(1, 2).reshape(2, 8, 6, 6) * 2
+
+
+def root(inside):
+    def normalised(x):
+        square = x.pow(2).mean(1, keepdim=True)
+        return x / (torch.sqrt(square + 0.05) if inside else torch.sqrt(square) + 0.05)
+
+    return normalised
+
+
+def heads(count):
+    def attend(n, x):
+        q, k, v = ((x @ w).view(2, 6, count, -1).transpose(1, 2) for w in (n.q, n.k, n.v))
+        return (torch.softmax(q @ k.transpose(-1, -2), -1) @ v).transpose(1, 2).reshape(2, 6, 8)
+
+    return attend
+
+
+CASES = {
+    "setting-changed": Case(lambda n, x: x[:, :, 2].sin(), lambda n, x: x[:, :, 4].sin()),
+    "operation-changed": Case(then(lambda x: x * x), then(torch.abs)),
+    "operation-extra": Case(then(torch.sigmoid), then(lambda x: torch.sigmoid(torch.sigmoid(x)))),
+    "operation-missing": Case(then(lambda x: torch.tanh(x) * 0.5), then(lambda x: x * 0.5)),
+    "operation-order": Case(then(root(inside=True)), then(root(inside=False))),
+    "axis-split": Case(then(shuffled(2)), then(shuffled(4))),
+}
+
+
+@pytest.mark.parametrize("identifier", CASES)
+def test_a_model_with_the_fault_names_it(identifier):
+    first, *_ = CASES[identifier].run()
+    assert (first.id, first.evidence_class) == (identifier, "proven"), first.evidence
+    assert first.explained > 0.999
+
+
+@pytest.mark.parametrize("identifier", CASES)
+def test_no_other_fault_is_taken_for_it(identifier):
+    for other, case in CASES.items():
+        if other != identifier:
+            assert identifier not in proven(case.run())[:1]
+
+
+def test_another_number_of_heads_is_told_though_no_shape_fits():
+    weights = dict.fromkeys("qkv", (8, 8))
+    first, *_ = Case(heads(2), heads(4), TOKENS, weights).run()
+    assert (first.id, first.evidence_class) == ("axis-split", "proven"), first.evidence
+    assert "2 × 4" in first.suggestion
+
+
+@pytest.mark.parametrize(
+    ("step", "name"),
+    [(lambda x: x.clamp(max=0.3), "clamp"), (torch.round, "round"), (lambda x: x.int().float(), "int")],
+    ids=["a limit", "a rounding", "a cast"],
+)
+def test_what_only_the_candidate_does_is_named_with_its_node(step, name):
+    first, *_ = Case(then(torch.relu), then(lambda x: step(torch.relu(x)))).run()
+    assert first.explained > 0.999
+    assert name in first.node or first.id == "saturation", first.evidence
+
+
+def test_no_cause_names_what_neither_model_has():
+    found = CASES["operation-extra"].run()
+    assert not any("relu" in one.evidence + one.suggestion for one in found)
+
+
+def causal(value, diagonal):
+    def attend(n, x):
+        scores = (x @ n.q) @ (x @ n.k).transpose(-1, -2)
+        mask = torch.triu(torch.full((6, 6), value), diagonal) if value else 0.0
+        return torch.softmax(scores + mask if value else scores, -1) @ x
+
+    return attend
+
+
+@pytest.mark.parametrize("value", [-1e4, float("-inf")])
+@pytest.mark.parametrize(
+    ("candidate", "words"), [((None, 1), "the candidate applies no mask"), ((..., 2), "hides 10 of 36 places")]
+)
+def test_a_causal_mask_that_is_missing_or_shifted(value, candidate, words):
+    weights = dict.fromkeys("qk", (8, 8))
+    depth, diagonal = candidate
+    first, *_ = Case(causal(value, 1), causal(value if depth is ... else depth, diagonal), TOKENS, weights).run()
+    assert (first.id, first.evidence_class) == ("attention-mask", "proven"), first
+    assert words in first.evidence
