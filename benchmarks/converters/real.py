@@ -94,7 +94,8 @@ def _fitting(inputs: Path, *models: Path) -> Any:
             signature = aligner.inspect(str(path)).signature
         except Exception:  # noqa: BLE001 - a model that does not say what it takes
             continue
-        sizes |= {tuple(sorted(each.shape or ())) for each in signature.inputs}
+        shapes = [each.shape or () for each in signature.inputs]
+        sizes |= {tuple(sorted(shape)) for shape in shapes if None not in shape}
     for path in sorted(inputs.glob("*.npy")):
         if tuple(sorted(np.load(path, mmap_mode="r").shape)) in sizes:
             return str(path)
