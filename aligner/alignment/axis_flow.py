@@ -18,7 +18,7 @@ from aligner.alignment.layout import axes_between
 from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Reading, reading
 from aligner.alignment.skeleton import Skeleton
-from aligner.operations.kinds import COPIES, ELEMENTWISE, STRIDED, SUMS_AXIS
+from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, STRIDED, SUMS_AXIS
 from aligner.records.axis_order import groups_alike
 from aligner.records.graph import Node
 
@@ -130,18 +130,31 @@ def _follow(flow: AxisFlow, root: str) -> None:
     )
     entries = _entries(flow, *sides)
     moved = {name: entry for name, entry in entries.items() if entry.moves}
-    if moved:
-        found = _through(flow, sides, entries)
-        rank = flow._rank(reference, root)
-        axes = _axes(found, rank) if found is not None and rank is not None else None
-        if axes is None or not _fits(matching, reference, root, axes) or _unread(flow, sides, moved):
+    if moved or any(axis != other for entry in entries.values() for axis, other in entry.map.items()):
+        axes = _carried(flow, reference, sides, entries)
+        if moved and (axes is None or _unread(flow, sides, moved)):
             flow.refuted |= {move for entry in moved.values() for move in entry.moves}
             return
-        if found != _as_read(matching, reference, root, flow.labels):
+        if axes is not None and axes != _told_by_shape(flow, reference, root):
             flow.axes[root] = axes
             flow._moves[root] = frozenset().union(*(entry.moves for entry in moved.values()))
     _know(flow, reference, root)
     _check_outputs(flow, reference, root)
+
+
+def _carried(
+    flow: AxisFlow, reference: str, sides: tuple[Reading, Reading], entries: Mapping[str, _Entry]
+) -> tuple[int, ...] | None:
+    """The axes that a region gives its tensor; None where they do not follow, or its shape is another."""
+    root = flow.matching.roots[reference][0]
+    found, rank = _through(flow, sides, entries), flow._rank(reference, root)
+    axes = _axes(found, rank) if found is not None and rank is not None else None
+    return axes if axes is not None and _fits(flow.matching, reference, root, axes) else None
+
+
+def _told_by_shape(flow: AxisFlow, reference: str, root: str) -> tuple[int, ...] | None:
+    rank, read = flow._rank(reference, root), _as_read(flow.matching, reference, root, flow.labels)
+    return _axes(read, rank) if read is not None and rank is not None else None
 
 
 def _unread(flow: AxisFlow, sides: tuple[Reading, Reading], moved: Mapping[str, _Entry]) -> bool:
@@ -214,9 +227,10 @@ def _axes_used(side: Reading, node: Node, rank: int | None) -> set[int] | None:
             channels = str(node.attributes.get("channels") or side.skeleton.graph.channels)
             return {-1 if channels == "last" else 1 - rank}
         return _last_axes(node, rank)
-    if node.kind not in _ALONG_AXES:
+    if node.kind not in _ALONG_AXES | ALONG_AN_AXIS:
         return None
-    axes = node.attributes.get("axes", node.attributes.get("axis", node.attributes.get("dim", -1)))
+    unsaid = None if node.kind in ALONG_AN_AXIS else -1
+    axes = node.attributes.get("axes", node.attributes.get("axis", node.attributes.get("dim", unsaid)))
     given = axes if isinstance(axes, tuple) else (axes,)
     if not all(isinstance(axis, int) for axis in given):
         return None

@@ -93,7 +93,7 @@ def _pair_by_name(matching: Matching) -> None:
             matching.pair_nodes(node, other, Evidence("name", 0.97))
     for value, other_value in provenance.named_values(left, right):
         a, b = left.producer.get(value), right.producer.get(other_value)
-        if a is not None and b is not None and a.kind == b.kind:
+        if a is not None and b is not None and a.kind == b.kind and not (left.moves(a) or right.moves(b)):
             matching.pair_nodes(a, b, Evidence("name", 0.97))
         if (
             agree(left.sketches.get(value), right.sketches.get(other_value)) is not False

@@ -312,6 +312,10 @@ CONVOLUTIONS = kinds_that(lambda row: row.output == "product" and row.strided)
 STRIDED = kinds_that(lambda row: row.strided)
 SPATIAL = kinds_that(lambda row: row.layout == "spatial")
 KEEPS_AXES = kinds_that(lambda row: row.layout == "keeps")
+ALONG_AN_AXIS = kinds_that(
+    lambda row: row.layout == "keeps" and (row.output == "picked" or (row.output == "placed" and not row.resizes))
+)
+"""Kinds that take tensors apart, or put them together, along axes that they name."""
 CHANNELS_APART = kinds_that(lambda row: row.apart)
 """Kinds that work on each channel apart, or put whole channels elsewhere."""
 SUMS_PRODUCTS = kinds_that(lambda row: row.sums == "products")

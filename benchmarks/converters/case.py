@@ -91,6 +91,7 @@ def _steps(rng: np.random.Generator, count: int, *, tools: float) -> tuple[Step,
 def build(made: Recipe) -> Case | None:
     """The case of a recipe; None if its fault finds no place or does not show."""
     base = NETWORKS[made.network](np.random.default_rng([made.seed, 5]))
+    base.origins = {name: name for name in base.values}
     reference, left = rewritten(base, made.reference)
     clean, right = rewritten(base, made.candidate)
     case = Case(made, reference, clean.copy(), clean, applied=[*left, "|", *right])
@@ -111,6 +112,8 @@ def rewritten(graph: Graph, steps: Sequence[Step]) -> tuple[Graph, list[str]]:
             if not apply(made, step.name, rng):
                 continue
         if made is not None and _kept(graph, made):
+            if step.name in TOOLS:
+                made.origins = {name: graph.origins[name] for name in made.values if name in graph.origins}
             graph = made
             applied.append(step.name)
     return graph, applied

@@ -41,6 +41,8 @@ class Graph:
     constants: dict[str, Array] = field(default_factory=dict)
     opset: int = 17
     blamed: set[str] = field(default_factory=set)
+    origins: dict[str, str] = field(default_factory=dict)
+    """Tensors that were there before any rewrite, by their name now: what they were called then."""
     _count: itertools.count[int] = field(default_factory=lambda: itertools.count(1))
     _values: dict[str, Array] | None = None
 
@@ -159,6 +161,7 @@ class Graph:
     def copy(self) -> Graph:
         nodes = [Node(n.op, [*n.inputs], [*n.outputs], {**n.attributes}, n.name, n.domain) for n in self.nodes]
         made = Graph(dict(self.feeds), [*self.outputs], nodes, dict(self.constants), self.opset, {*self.blamed})
+        made.origins = dict(self.origins)
         made._count = itertools.count(next(self._count))
         made._values = self._values
         return made

@@ -86,6 +86,7 @@ def rename(graph: Graph, rng: np.random.Generator) -> bool:
     start = int(rng.integers(100, 900))
     new = {name: f"t{start + place}" for place, name in enumerate(dict.fromkeys(names)) if name not in kept}
     ordered = graph.ordered()
+    graph.origins = {new.get(name, name): origin for name, origin in graph.origins.items()}
     graph.constants = {new.get(name, name): array for name, array in graph.constants.items()}
     for place, node in enumerate(ordered):
         node.inputs = [new.get(name, name) for name in node.inputs]
