@@ -18,7 +18,7 @@ X = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)
 
 def graph(kind: str) -> Graph:
     outputs = ("y", "z") if kind == "split" else ("y",)
-    node = Node(0, f"the {kind}", kind, kind, ("x",), outputs)
+    node = Node(0, f"the {kind}", {"tanh": "Tanh"}.get(kind, kind), kind, ("x",), outputs)
     return Graph("onnx", (node,), {name: Value(name, name) for name in ("x", *outputs)}, {}, ("x",), ("y",))
 
 

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
 
 from aligner.errors import InputError, UnsupportedModelError, listing
+from aligner.operations.operation import Operation, Unsupported
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from aligner.operations.call import Call
 
     Array = NDArray[np.generic]
     Feeds = Mapping[str, Array]
@@ -231,6 +234,14 @@ class Adapter(ABC):
     @abstractmethod
     def claims(self, target: object) -> bool:
         """Whether this adapter would open the target: by magic bytes, suffix or type; imports no framework."""
+
+    def translate(self, call: Call) -> Operation:
+        """What a node of this framework computes, in words that all frameworks share.
+
+        Operand order, attribute names, weight layouts and defaults of the framework end here. Raises Unsupported for
+        every node or form that is not known: it is then compared, but not recomputed.
+        """
+        raise Unsupported(call.node.op)
 
     @abstractmethod
     def open(self, target: object, options: OpenOptions) -> Session:

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.target import Target, check_target, parse_target, unreadable
 from aligner.errors import AlignerError, MissingFrameworkError, ModelError
+from aligner.operations.call import Call, Translation
+from aligner.operations.operation import Operation
 
 _GROUP = "aligner.adapters"
 
@@ -167,6 +169,24 @@ def open_model(target: object, options: OpenOptions) -> Session:
             found=f"{type(error).__name__}: {error}",
             hint="check that the file is whole and was written for this framework",
         ) from error
+
+
+def translator(framework: str) -> Translation:
+    """What translates the nodes of a graph into operations: the adapter of its framework, live or recorded.
+
+    Where there is none, no node is known.
+    """
+    translate = next((adapter.translate for adapter in adapters() if adapter.name == framework), None)
+
+    def known(call: Call) -> Operation:
+        if translate is None:
+            raise call.unknown()
+        try:
+            return translate(call)
+        except (ValueError, IndexError, TypeError, KeyError, ArithmeticError) as exc:
+            raise call.unknown(f"a form that is not known: {exc}") from exc
+
+    return known
 
 
 def import_framework(target: object) -> None:

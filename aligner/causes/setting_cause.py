@@ -118,7 +118,7 @@ class SettingCause(Cause):
 
 
 UNCOMPARED = frozenset(
-    {"channels", "axis", "axes", "shape", "scales", "linear", "keep", "directions", "gates", "layout"}
+    {"channels", "axis", "axes", "shape", "scales", "linear", "keep", "directions", "gates", "layout", "range"}
 )
 """Settings that two layouts of one model spell differently."""
 

@@ -79,6 +79,8 @@ Rule = Callable[[_Tape, Operation], "Array"]
 
 
 def _rule(operation: Operation) -> Rule | None:
+    if operation.settings.get("range") is not None:
+        return _saturated
     if operation.settings.get("fused_activation", "none") not in {None, "none"}:
         return _fused
     rule = _RULES.get(operation.kind)
@@ -96,6 +98,11 @@ def _applies(operation: Operation) -> bool:
     if operation.kind == "norm":
         return settings["form"] in _NORMS and (settings["form"] != "batch" or _frozen(operation))
     return True
+
+
+def _saturated(tape: _Tape, operation: Operation) -> Array:
+    low, high = operation.settings["range"]
+    return tape("stored", "clip", tape.run(operation.with_settings(range=None), "result"), min=low, max=high)
 
 
 def _fused(tape: _Tape, operation: Operation) -> Array:

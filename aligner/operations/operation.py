@@ -2,64 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from aligner.records.graph import Attribute, Node
-
     Array = NDArray[Any]
 
 
 class Unsupported(Exception):  # noqa: N818 - a control flow of this package, never shown to users
     """The node cannot be recomputed here; hypotheses about it stay unproven."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Call:
-    """A node with the arrays it reads, None for absent operands; ``constant`` says which of them are weights.
-
-    ``shape`` is that of its first output, where it was seen. ``channels`` is where convolutions have their channels.
-    """
-
-    node: Node
-    operands: Sequence[Array | None]
-    constant: Sequence[bool]
-    channels: str
-    shape: tuple[int, ...] | None = None
-
-    @property
-    def word(self) -> str:
-        """The op in lower case, without namespace, overload, underscores at its ends and version."""
-        name = self.node.op.rsplit("::", 1)[-1].split(".", 1)[0].rsplit(".", 1)[-1]
-        return name.strip("_").lower()
-
-    @property
-    def attributes(self) -> Mapping[str, Attribute]:
-        """The node's own."""
-        return self.node.attributes
-
-    def operand(self, place: int) -> Array | None:
-        """The operand at a place, None where there is none."""
-        return self.operands[place] if place < len(self.operands) else None
-
-    def need(self, place: int) -> Array:
-        """The operand at a place; raises Unsupported where there is none."""
-        found = self.operand(place)
-        if found is None:
-            raise Unsupported(f"{self.node.op} without operand {place}")
-        return found
-
-    def number(self, *names: str, default: float) -> float:
-        """The first of these attributes that is a number."""
-        for name in names:
-            value = self.attributes.get(name)
-            if isinstance(value, (int, float)):
-                return float(value)
-        return default
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,22 +38,10 @@ class Operation:
         return replace(self, data=data)
 
 
-Reader = Callable[[Call], Operation]
 Computer = Callable[[Operation], "Array | tuple[Array, ...]"]
 """Several results where the operation has several."""
 
-_READERS: dict[str, Reader] = {}
 _COMPUTERS: dict[str, Computer] = {}
-
-
-def reads(*kinds: str) -> Callable[[Reader], Reader]:
-    """Register a reader for kinds of node."""
-
-    def register(reader: Reader) -> Reader:
-        _READERS.update(dict.fromkeys(kinds, reader))
-        return reader
-
-    return register
 
 
 def computes(*kinds: str) -> Callable[[Computer], Computer]:
@@ -110,20 +52,6 @@ def computes(*kinds: str) -> Callable[[Computer], Computer]:
         return computer
 
     return register
-
-
-def read(call: Call) -> Operation:
-    """The operation of a node; raises Unsupported for a kind or form that is not known here."""
-    from aligner.operations import kernels  # noqa: F401 - registers every reader, whoever asks first
-
-    reader = _READERS.get(call.node.kind)
-    if reader is None:
-        raise Unsupported(call.node.op)
-    operation = reader(call)
-    fused = call.attributes.get("fused_activation")
-    if fused and fused not in {"none", "NONE"} and "fused_activation" not in operation.settings:
-        operation = operation.with_settings(fused_activation=str(fused).lower())
-    return operation
 
 
 def compute(operation: Operation) -> Array:
@@ -147,7 +75,8 @@ def results(operation: Operation) -> tuple[Array, ...]:
         with np.errstate(all="ignore"):
             found = computer(operation)
             first, *others = found if isinstance(found, tuple) else (found,)
-            return (FUSED[fused](first), *others)
+            first, limits = FUSED[fused](first), operation.settings.get("range")
+            return (first if limits is None else np.clip(first, *limits), *others)
     except (ValueError, IndexError, TypeError, ZeroDivisionError, KeyError, OverflowError, MemoryError) as exc:
         raise Unsupported(f"{operation.kind}: {exc}") from exc
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import aligner.operations.kernels  # noqa: F401 - registers what reads and computes each kind
+from aligner.adapters.registry import translator
 from aligner.numerics import relations
-from aligner.operations.operation import Call, Operation, Unsupported, compute, read
+from aligner.operations.call import call_of
+from aligner.operations.operation import Operation, Unsupported, compute
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
     ShapeOf = Callable[[str], "tuple[int, ...] | None"]
 
-_MISREAD = (Unsupported, ValueError, IndexError, TypeError, ArithmeticError)
 _DEEPEST = 16
 """Nodes between a stored weight and the layer that reads it."""
 
@@ -29,17 +29,16 @@ def canonical(graph: Graph, node: Node, shape_of: ShapeOf) -> Operation | None:
     """
     import numpy as np
 
-    operands: list[Array | None] = []
-    constant: list[bool] = []
-    for name in node.inputs:
-        held = _constant(graph, name, shape_of, _DEEPEST) if name else None
-        constant.append(held is not None)
-        zeros = np.broadcast_to(np.float32(0), shape_of(name) or (1, 1)) if name and held is None else None
-        operands.append(held if held is not None else zeros)
+    held = {name: _constant(graph, name, shape_of, _DEEPEST) for name in node.inputs if name}
+
+    def array(name: str) -> Array:
+        found = held[name]
+        return np.broadcast_to(np.float32(0), shape_of(name) or (1, 1)) if found is None else found
+
     try:
-        shape = shape_of(node.outputs[0]) if node.outputs else None
-        return read(Call(node, operands, constant, graph.channels, shape))
-    except _MISREAD:
+        call = call_of(graph, node, array, lambda name: held[name] is not None, shape_of)
+        return translator(graph.framework)(call)
+    except Unsupported:
         return None
 
 
@@ -52,13 +51,10 @@ def _constant(graph: Graph, name: str, shape_of: ShapeOf, depth: int) -> Array |
         return None
     if node.kind == "dequantize" and (stored := graph.weights.get(node.inputs[0])) is not None and stored.quantization:
         return stored.values()
-    operands = [_constant(graph, each, shape_of, depth - 1) if each else None for each in node.inputs]
-    if any(each and operand is None for each, operand in zip(node.inputs, operands, strict=True)):
-        return None
     try:
-        constant = [bool(each) for each in node.inputs]
-        return compute(read(Call(node, operands, constant, graph.channels, shape_of(name))))
-    except _MISREAD:
+        call = call_of(graph, node, lambda each: _constant(graph, each, shape_of, depth - 1), bool, shape_of)
+        return compute(translator(graph.framework)(call))
+    except Unsupported:
         return None
 
 

@@ -7,8 +7,10 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.registry import translator
+from aligner.operations.call import call_of
 from aligner.operations.kinds import LAYOUT, PRINCIPAL
-from aligner.operations.operation import Call, Operation, Unsupported, compute, read, results
+from aligner.operations.operation import Operation, Unsupported, compute, results
 from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
 
@@ -67,6 +69,7 @@ class RegionSide:
             graph.weights[name] for name in region.weights if name in graph.weights
         )
         self.values: Mapping[str, Array] = evidence.values[side] if evidence else {}
+        self._translate = translator(graph.framework)
         self._loaded: dict[str, Array] = {}
         self._operations: dict[int, Operation | None] = {}
         self._unknown: set[str] = set()
@@ -139,7 +142,7 @@ class RegionSide:
         if name not in self._loaded:
             self._unknown.add(name)  # until it is known: also ends the walk where nodes read each other
             try:
-                self._loaded[name] = compute(read(self._call(node, {})))
+                self._loaded[name] = compute(self._read(node, {}))
             except Unsupported:
                 return None
             self._unknown.discard(name)
@@ -149,8 +152,8 @@ class RegionSide:
         """The node in neutral words, None where it is not understood."""
         if node.index not in self._operations:
             try:
-                self._operations[node.index] = read(self._call(node, self._stand_ins(node)))
-            except (Unsupported, ValueError, IndexError, TypeError):
+                self._operations[node.index] = self._read(node, self._stand_ins(node))
+            except Unsupported:
                 self._operations[node.index] = None
         return self._operations[node.index]
 
@@ -182,18 +185,10 @@ class RegionSide:
         """Whether a value depends on the model's inputs."""
         return self.graph.varies(name)
 
-    def _call(self, node: Node, fresh: Mapping[str, Array]) -> Call:
-        operands = [(fresh[n] if n in fresh else self.array(n)) if n else None for n in node.inputs]
-        if any(n and o is None for n, o in zip(node.inputs, operands, strict=True)):
-            raise Unsupported(f"{node.op} reads what was not seen")
-        output = node.outputs[0] if node.outputs else ""
-        shape = tuple(self.values[output].shape) if output in self.values else None
-        if shape is None and output in self.graph.values:
-            declared = self.graph.values[output].shape
-            if declared is not None and None not in declared:
-                shape = tuple(int(d or 0) for d in declared)
-        constant = [self.constant(n) for n in node.inputs]
-        return Call(node, operands, constant, self.graph.channels, shape)
+    def _read(self, node: Node, fresh: Mapping[str, Array]) -> Operation:
+        return self._translate(
+            call_of(self.graph, node, lambda n: fresh[n] if n in fresh else self.array(n), self.constant, self.shape)
+        )
 
     def constant(self, name: str) -> bool:
         """Whether a value is a stored weight, or one that was only moved or recoded."""
@@ -214,7 +209,7 @@ class RegionSide:
             if not node.outputs or (change is not None and node.outputs[0] in change.arrays):
                 continue
             try:
-                operation = read(self._call(node, fresh))
+                operation = self._read(node, fresh)
                 if node.index in edits:
                     operation = edits[node.index](operation)
                 fresh.update(zip(node.outputs, results(operation), strict=False))

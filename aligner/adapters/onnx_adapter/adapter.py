@@ -23,6 +23,8 @@ from aligner.adapters.onnx_adapter.program import Piece, Program, index_program,
 from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import infer_types, value_type
 from aligner.errors import AlignerError, InputError, listing
+from aligner.operations.call import Call
+from aligner.operations.operation import Operation
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 
@@ -40,6 +42,12 @@ class OnnxAdapter(Adapter):
     modules: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     reads: ClassVar[str] = "*.onnx, onnx.ModelProto"
     opens_aside: ClassVar[bool] = True
+
+    def translate(self, call: Call) -> Operation:
+        """ONNX's words, and onnxruntime's own."""
+        from aligner.adapters.onnx_adapter.translation import translate
+
+        return translate(call)
 
     def claims(self, target: object) -> bool:
         if isinstance(target, Path):

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from aligner.adapters.base import Feeds, Injection
     from aligner.adapters.tflite_adapter.runtime import Runtime
     from aligner.adapters.tflite_adapter.schema import Model
+    from aligner.operations.call import Call
+    from aligner.operations.operation import Operation
     from aligner.records.graph import Graph, Shape, Signature
 
     Array = NDArray[Any]
@@ -39,6 +41,12 @@ class TFLiteAdapter(Adapter):
     extra: ClassVar[str] = "tflite"
     modules: ClassVar[tuple[str, ...]] = _needed_modules()
     reads: ClassVar[str] = "*.tflite"
+
+    def translate(self, call: Call) -> Operation:
+        """TFLite's builtin operators."""
+        from aligner.adapters.tflite_adapter.translation import translate
+
+        return translate(call)
 
     def claims(self, target: object) -> bool:
         """By suffix, or by the letters TFL3 at bytes 4 to 8."""

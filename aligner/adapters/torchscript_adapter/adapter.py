@@ -16,6 +16,8 @@ from aligner.adapters.torch_file import classify
 from aligner.adapters.torchscript_adapter.code import check_archive
 from aligner.adapters.torchscript_adapter.errors import load_error, unknown_namespace
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
+from aligner.operations.call import Call
+from aligner.operations.operation import Operation
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 
@@ -36,6 +38,12 @@ class TorchScriptAdapter(Adapter):
     extra: ClassVar[str] = "torch"
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "*.pt, *.pth, *.ts, *.jit (TorchScript archives), torch.jit.ScriptModule"
+
+    def translate(self, call: Call) -> Operation:
+        """PyTorch's own operators."""
+        from aligner.adapters.aten_translation import translate
+
+        return translate(call)
 
     def claims(self, target: object) -> bool:
         """Whether it is a TorchScript archive by content, or a live script object."""

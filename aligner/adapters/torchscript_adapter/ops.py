@@ -69,8 +69,11 @@ def attributes_of(node: Any, known: Callable[[Any], Any], weight_shape: Sequence
     import torch
 
     arguments: dict[str, Any] = {}
+    computed: list[str] = []
     for name, value in zip(schema_of(node).arguments, node.inputs(), strict=False):
         constant = known(value)
+        if constant is UNKNOWN and value.type().kind() in _NUMBERS:
+            computed.append(name)
         if constant is UNKNOWN or constant is Ellipsis or constant is None or isinstance(constant, torch.Tensor):
             continue
         if name in _EXECUTION_ONLY:
@@ -83,7 +86,11 @@ def attributes_of(node: Any, known: Callable[[Any], Any], weight_shape: Sequence
     transposed = arguments.pop("transposed", False)
     if not transposed and node.kind() == "aten::_convolution":
         arguments.pop("output_padding", None)
-    return normalise_attributes(node.kind(), arguments, weight_shape)
+    found = normalise_attributes(node.kind(), arguments, weight_shape)
+    return found | {"computed": tuple(computed)} if computed else found
+
+
+_NUMBERS = frozenset({"IntType", "FloatType", "BoolType", "NumberType"})
 
 
 def kind_of_node(node: Any, known: Callable[[Any], Any]) -> str:

@@ -5,11 +5,17 @@ from aligner.operations.kernels import (
     arithmetic,
     attending,
     convolution,
+    making,
     moving,
     normalising,
+    picking,
     pooling,
+    products,
     recurrence,
+    reductions,
     resizing,
+    sampling,
+    spectral,
 )
 
 __all__ = [
@@ -17,9 +23,15 @@ __all__ = [
     "arithmetic",
     "attending",
     "convolution",
+    "making",
     "moving",
     "normalising",
+    "picking",
     "pooling",
+    "products",
     "recurrence",
+    "reductions",
     "resizing",
+    "sampling",
+    "spectral",
 ]

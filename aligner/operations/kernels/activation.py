@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Call, Operation, Unsupported, computes, reads, wide
+from aligner.operations.operation import Operation, Unsupported, computes, wide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -87,6 +87,30 @@ def _plain() -> dict[str, Callable[[Array], Array]]:
         "square": np.square,
         "sin": np.sin,
         "cos": np.cos,
+        "tan": np.tan,
+        "asin": np.arcsin,
+        "acos": np.arccos,
+        "atan": np.arctan,
+        "sinh": np.sinh,
+        "cosh": np.cosh,
+        "asinh": np.arcsinh,
+        "acosh": np.arccosh,
+        "atanh": np.arctanh,
+        "expm1": np.expm1,
+        "exp2": np.exp2,
+        "log1p": np.log1p,
+        "log2": np.log2,
+        "log10": np.log10,
+        "sign": np.sign,
+        "cbrt": np.cbrt,
+        "frac": lambda x: x - np.trunc(x),
+        "erfc": lambda x: 1 - erf(x),
+        "isinf": np.isinf,
+        "isfinite": np.isfinite,
+        "not": np.logical_not,
+        "bitwise_not": np.invert,
+        "log_sigmoid": lambda x: -np.logaddexp(0.0, -x),
+        "tanhshrink": lambda x: x - np.tanh(x),
         "identity": lambda x: x,
     }
 
@@ -101,6 +125,11 @@ def _tuned() -> dict[str, Callable[[Array, Any], Array]]:
         "gelu": _gelu,
         "erf": _erf,
         "silu": lambda x, s: x * sigmoid(s.get("alpha", 1.0) * x),
+        "celu": lambda x, s: np.maximum(x, 0) + np.minimum(0, s["alpha"] * np.expm1(np.minimum(x, 0) / s["alpha"])),
+        "selu": lambda x, s: s["scale"] * np.where(x > 0, x, s["alpha"] * np.expm1(np.minimum(x, 0))),
+        "threshold": lambda x, s: np.where(x > s["threshold"], x, s["value"]),
+        "shrink": lambda x, s: np.where(np.abs(x) > s["lambd"], x - np.sign(x) * s["bias"], 0.0),
+        "isinf_signed": lambda x, s: (s["positive"] & np.isposinf(x)) | (s["negative"] & np.isneginf(x)),
         "hardsigmoid": lambda x, s: np.clip(s["alpha"] * x + s["beta"], 0, 1),
         "hardswish": lambda x, s: x * np.clip(s["alpha"] * x + s["beta"], 0, 1),
         "softplus": _softplus,
@@ -116,73 +145,23 @@ FUSED: dict[str, Callable[[Any], Any]] = {
 }
 
 ACTIVATIONS = frozenset(
-    "relu relu6 clip leaky_relu elu gelu silu sigmoid tanh hardsigmoid hardswish softplus softsign mish".split()
+    """relu relu6 clip leaky_relu elu celu selu gelu silu sigmoid tanh hardsigmoid hardswish softplus softsign
+    mish""".split()
 )
+"""Kinds of operation that models use for their nonlinearity."""
+FUNCTIONS = frozenset(
+    """erf exp log sqrt abs neg identity reciprocal rsqrt floor ceil trunc round square sin cos isnan tan asin acos atan
+    sinh cosh asinh acosh atanh expm1 exp2 log1p log2 log10 sign cbrt frac erfc isinf isfinite not bitwise_not
+    log_sigmoid tanhshrink threshold shrink isinf_signed""".split()
+)
+"""Other functions of one element."""
 
 
-@reads(*ACTIVATIONS, "erf", "exp", "log", "sqrt", "abs", "neg", "identity", "dropout", "cast")
-def read_activation(call: Call) -> Operation:
-    """The function's name is the kind; settings hold its constants."""
-    kind, x = call.node.kind, call.need(0)
-    if kind == "dropout":
-        if call.attributes.get("training") or call.attributes.get("training_mode"):
-            raise Unsupported("random")
-        return Operation("identity", {}, (x,))
-    if kind == "cast":
-        return Operation("cast", {"to": str(call.attributes.get("to", call.attributes.get("dtype", "")))}, (x,))
-    return Operation(kind, _settings(call, kind), (x,))
-
-
-def _settings(call: Call, kind: str) -> dict[str, Any]:
-    word = call.word
-    if kind == "leaky_relu":
-        return {"alpha": call.number("alpha", default=0.01)}
-    if kind == "elu":
-        return {"alpha": call.number("alpha", default=1.0)}
-    if kind == "gelu":
-        given = call.attributes.get("approximate")
-        tanh = given in {"tanh", True} or word in {"fastgelu"}
-        return {"approximate": "quick" if "quick" in word else "tanh" if tanh else "none"}
-    if kind in {"hardsigmoid", "hardswish"}:
-        slope = 0.2 if kind == "hardsigmoid" and word == "hardsigmoid" and "alpha" in call.attributes else 1 / 6
-        return {"alpha": call.number("alpha", default=slope), "beta": call.number("beta", default=0.5)}
-    if kind == "softplus":
-        torch = "beta" in call.attributes or "threshold" in call.attributes
-        threshold = call.number("threshold", default=20.0) if torch else None
-        return {"beta": call.number("beta", default=1.0), "threshold": threshold}
-    if kind == "clip":
-        return _limits(call)
-    return {}
-
-
-def _limits(call: Call) -> dict[str, Any]:
-    word = call.word
-    low, high = call.number("min", default=-math.inf), call.number("max", default=math.inf)
-    if word == "hardtanh" or "n1_to_1" in word:
-        low, high = call.number("min", default=-1.0), call.number("max", default=1.0)
-    elif word == "relu_0_to_1":
-        low, high = 0.0, 1.0
-    for place, name in ((1, "low"), (2, "high")):
-        given = call.operand(place)
-        if given is not None and given.size == 1 and len(call.operands) > place:
-            low, high = (float(given.reshape(())), high) if name == "low" else (low, float(given.reshape(())))
-    return {"min": low, "max": high}
-
-
-@computes(*ACTIVATIONS, *"erf exp log sqrt abs neg identity reciprocal rsqrt floor ceil".split())
-@computes(*"trunc round square sin cos isnan".split())
+@computes(*ACTIVATIONS, *FUNCTIONS)
 def activate(operation: Operation) -> Array:
     """The function, element by element."""
     x, plain = wide(operation.data[0]), _plain().get(operation.kind)
     return plain(x) if plain is not None else _tuned()[operation.kind](x, operation.settings)
-
-
-@reads("unary", "activation")
-def read_unary(call: Call) -> Operation:
-    """Functions of one element that have no kind of their own."""
-    if call.word not in _plain():
-        raise Unsupported(call.node.op)
-    return Operation(call.word, {}, (call.need(0),))
 
 
 @computes("cast")
@@ -211,24 +190,54 @@ def to_bfloat16(x: Array) -> Array:
     return result
 
 
-@reads("prelu")
-def read_prelu(call: Call) -> Operation:
-    """Slope broadcast along the channels, as PyTorch and ONNX place it."""
-    x, slope = call.need(0), call.need(1)
-    axis = x.ndim - 1 if call.channels == "last" else min(1, x.ndim - 1)
-    return Operation("prelu", {"axis": axis}, (x,), {"slope": slope})
-
-
 @computes("prelu")
 def prelu(operation: Operation) -> Array:
-    """x where positive, slope · x elsewhere."""
+    """x where positive, slope · x elsewhere; a flat slope lies along the axis, another one broadcasts."""
     import numpy as np
 
     x, slope, axis = wide(operation.data[0]), operation.parameters["slope"], operation.settings["axis"]
-    if slope.size > 1 and (slope.ndim <= 1 or slope.size == x.shape[axis]):
+    if slope.size > 1 and slope.ndim <= 1:
         across = [1] * x.ndim
         across[axis] = slope.size
         slope = slope.reshape(across)
     elif slope.size == 1:
         slope = slope.reshape(())
     return np.where(x >= 0, x, x * slope)
+
+
+@computes("glu")
+def gated(operation: Operation) -> Array:
+    """The first half along an axis, times the sigmoid of the second."""
+    import numpy as np
+
+    first, second = np.split(wide(operation.data[0]), 2, axis=operation.settings["axis"])
+    return first * sigmoid(second)
+
+
+@computes("quantize")
+def quantize(operation: Operation) -> Array:
+    """On the grid of scale and zero point, as real numbers, or as the stored ones where ``stored``."""
+    import numpy as np
+
+    settings, parameters, x = operation.settings, operation.parameters, operation.data[0].astype(np.float64)
+    scale, zero = (_across(parameters[name].astype(np.float64), x, settings["axis"]) for name in ("scale", "zero"))
+    stored: Array = np.clip(np.rint(x / scale) + zero, *settings["limits"])
+    return stored if settings["stored"] else (stored - zero) * scale
+
+
+@computes("dequantize")
+def dequantize(operation: Operation) -> Array:
+    """scale · (x − zero point)."""
+    import numpy as np
+
+    settings, parameters, x = operation.settings, operation.parameters, operation.data[0].astype(np.float64)
+    scale, zero = (_across(parameters[name].astype(np.float64), x, settings["axis"]) for name in ("scale", "zero"))
+    return (x - zero) * scale
+
+
+def _across(vector: Array, x: Array, axis: int | None) -> Array:
+    if vector.size == 1 or axis is None:
+        return vector.reshape(())
+    shape = [1] * x.ndim
+    shape[axis] = vector.size
+    return vector.reshape(shape)

@@ -6,16 +6,7 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import (
-    Call,
-    Operation,
-    Unsupported,
-    channels_back,
-    channels_first,
-    computes,
-    reads,
-    wide,
-)
+from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes, wide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,90 +15,6 @@ if TYPE_CHECKING:
 
 LARGEST = 4e10
 """Multiplications up to which a convolution is recomputed: a few seconds."""
-
-
-@reads("conv")
-def read_convolution(call: Call) -> Operation:
-    """Kernel as [out, in / groups, *spatial]."""
-    word = call.word
-    if "integer" in word or "qlinear" in word or "deform" in word:
-        raise Unsupported(call.node.op)
-    x, kernel = call.need(0), call.need(1)
-    channels = _channels(call)
-    if channels == "last":
-        if "depthwise" in word:
-            kernel = kernel.reshape(kernel.shape[1:]).transpose(2, 0, 1)[:, None]
-        elif word == "conv_3d":
-            kernel = kernel.transpose(4, 3, 0, 1, 2)
-        else:
-            kernel = kernel.transpose(0, 3, 1, 2)
-    return Operation("conv", _settings(call, kernel, x, channels), (x,), _parameters(kernel, call.operand(2)))
-
-
-@reads("conv_transpose")
-def read_transposed(call: Call) -> Operation:
-    """Kernel as [in, out / groups, *spatial]."""
-    if _channels(call) == "last":
-        if call.node.op.upper() != "TRANSPOSE_CONV":
-            raise Unsupported(call.node.op)
-        kernel, x, bias = call.need(1).transpose(3, 0, 1, 2), call.need(2), call.operand(3)
-    else:
-        x, kernel, bias = call.need(0), call.need(1), call.operand(2)
-    settings = _settings(call, kernel, x, _channels(call))
-    rank = kernel.ndim - 2
-    settings["output_padding"] = _each(call.attributes.get("output_padding"), rank, 0)
-    return Operation("conv_transpose", settings, (x,), _parameters(kernel, bias))
-
-
-def _channels(call: Call) -> str:
-    return str(call.attributes.get("channels") or call.channels)
-
-
-def _parameters(kernel: Array, bias: Array | None) -> dict[str, Array]:
-    return {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias.reshape(-1)}
-
-
-def _settings(call: Call, kernel: Array, x: Array, channels: str) -> dict[str, Any]:
-    rank = kernel.ndim - 2
-    attributes = call.attributes
-    groups: Any = attributes.get("groups")
-    inside = channels_first(x, channels).shape[1] if x.ndim == rank + 2 else 0
-    if groups is None:
-        groups = inside // kernel.shape[1] if inside and kernel.shape[1] and call.node.kind == "conv" else 1
-    strides = _each(attributes.get("strides"), rank, 1)
-    dilations = _each(attributes.get("dilations"), rank, 1)
-    pads = attributes.get("pads")
-    if not (isinstance(pads, tuple) and len(pads) == rank and all(isinstance(p, tuple) and len(p) == 2 for p in pads)):
-        automatic = str(attributes.get("auto_pad", "")).upper()
-        if automatic.startswith("SAME") and x.ndim == rank + 2:
-            sizes = channels_first(x, channels).shape[2:]
-            pads = same_pads(sizes, kernel.shape[2:], strides, dilations, upper=automatic != "SAME_LOWER")
-        else:
-            pads = ((0, 0),) * rank
-    return {
-        "strides": strides,
-        "dilations": dilations,
-        "pads": tuple((int(b), int(e)) for b, e in pads),
-        "groups": int(groups),
-        "channels": channels,
-    }
-
-
-def _each(value: Any, rank: int, default: int) -> tuple[int, ...]:
-    if isinstance(value, int):
-        return (value,) * rank
-    if isinstance(value, tuple) and value:
-        return tuple(int(v) for v in value) * (rank if len(value) == 1 and rank > 1 else 1)
-    return (default,) * rank
-
-
-def same_pads(sizes: Any, kernel: Any, strides: Any, dilations: Any, *, upper: bool) -> tuple[tuple[int, int], ...]:
-    """What SAME means for these sizes; the odd one goes to the end when ``upper``."""
-    pads = []
-    for size, length, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
-        total = max((-(-size // stride) - 1) * stride + (length - 1) * dilation + 1 - size, 0)
-        pads.append((total // 2, total - total // 2) if upper else (total - total // 2, total // 2))
-    return tuple(pads)
 
 
 _ALL = slice(None)

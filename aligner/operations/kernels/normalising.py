@@ -4,52 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Call, Operation, Unsupported, computes, reads, wide
+from aligner.operations.operation import Operation, channels_back, channels_first, computes, wide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-_NAMES = ("scale", "shift", "mean", "variance")
-
-
-@reads("norm")
-def read_norm(call: Call) -> Operation:
-    """Settings form, epsilon, axes or groups, axis (of the channels), training."""
-    word, attributes, x = call.word.replace("_", ""), call.attributes, call.need(0)
-    channels = str(attributes.get("channels") or call.channels)
-    axis = x.ndim - 1 if channels == "last" else min(1, x.ndim - 1)
-    settings: dict[str, Any] = {"epsilon": call.number("epsilon", default=1e-5), "axis": axis}
-    vectors = [call.operand(place) for place in range(1, 5)]
-    if "batchnorm" in word:
-        settings |= {"form": "batch", "training": bool(attributes.get("training", attributes.get("training_mode")))}
-    elif "instance" in word:
-        settings |= {"form": "instance"}
-        if len(vectors) == 4 and vectors[2] is not None and not attributes.get("use_input_stats", True):
-            settings |= {"form": "batch", "training": False}
-        else:
-            vectors = vectors[:2]
-    elif "group" in word:
-        settings |= {"form": "group", "groups": int(call.number("groups", "num_groups", default=1))}
-        vectors = vectors[:2]
-    elif "layer" in word or "rms" in word:
-        settings |= {"form": "rms" if "rms" in word or "simplified" in word else "layer", "axes": _axes(call, x)}
-        vectors = vectors[:2]
-        if "skip" in word:
-            raise Unsupported(call.node.op)
-    else:
-        raise Unsupported(call.node.op)
-    parameters = {name: v for name, v in zip(_NAMES, vectors, strict=False) if v is not None}
-    return Operation("norm", settings, (x,), parameters)
-
-
-def _axes(call: Call, x: Array) -> tuple[int, ...]:
-    axes = call.attributes.get("axes")
-    if isinstance(axes, tuple) and axes:
-        return tuple(int(a) % x.ndim for a in axes)
-    axis = call.attributes.get("axis", -1)
-    return tuple(range(int(axis) % x.ndim, x.ndim)) if isinstance(axis, int) else (x.ndim - 1,)
 
 
 @computes("norm")
@@ -60,6 +20,8 @@ def normalise(operation: Operation) -> Array:
     settings, parameters = operation.settings, operation.parameters
     x = operation.data[0].astype(np.float64)
     form, axis = settings["form"], settings["axis"]
+    if form == "length":
+        return _by_length(operation, x)
     across = [1] * x.ndim
     across[axis] = x.shape[axis]
     if form == "layer" or form == "rms":
@@ -103,18 +65,6 @@ def _affine(result: Array, parameters: Any, across: list[int]) -> Array:
     return result
 
 
-@reads("softmax", "log_softmax")
-def read_softmax(call: Call) -> Operation:
-    """Setting axis, counted from the front."""
-    x = call.need(0)
-    axis = call.attributes.get("axis", -1)
-    if isinstance(axis, tuple):
-        axis = axis[0] if len(axis) == 1 else None
-    if not isinstance(axis, int):
-        raise Unsupported(call.node.op)
-    return Operation(call.node.kind, {"axis": axis % x.ndim, "beta": call.number("beta", default=1.0)}, (x,))
-
-
 @computes("softmax", "log_softmax")
 def softmax(operation: Operation) -> Array:
     """exp(βx) / Σ exp(βx), shifted by the largest."""
@@ -125,3 +75,31 @@ def softmax(operation: Operation) -> Array:
     total = np.exp(shifted).sum(axis=axis, keepdims=True)
     result: Array = np.exp(shifted) / total if operation.kind == "softmax" else shifted - np.log(total)
     return result
+
+
+def _by_length(operation: Operation, x: Array) -> Array:
+    """x over its ``order``-norm along the axes, which is ``epsilon`` at least (its square where ``squared``)."""
+    import numpy as np
+
+    settings = operation.settings
+    if settings["order"] == 1:
+        length = np.abs(x).sum(axis=settings["axes"], keepdims=True)
+    else:
+        length = np.square(x).sum(axis=settings["axes"], keepdims=True)
+        length = np.sqrt(np.maximum(length, settings["epsilon"]) if settings["squared"] else length)
+    smallest = 0.0 if settings["squared"] else settings["epsilon"]
+    found: Array = np.divide(x, np.maximum(length, smallest), out=np.zeros_like(x), where=length > 0)
+    return found
+
+
+@computes("response_norm")
+def local_response_norm(operation: Operation) -> Array:
+    """x / (bias + alpha · Σ x²)^beta, summed over (before, after) neighbours among the channels."""
+    import numpy as np
+
+    settings = operation.settings
+    x = channels_first(operation.data[0].astype(np.float64), settings["channels"])
+    before, after = settings["neighbours"]
+    squares = np.pad(np.square(x), [(0, 0), (before, after)] + [(0, 0)] * (x.ndim - 2))
+    total = sum(squares[:, k : k + x.shape[1]] for k in range(before + after + 1))
+    return channels_back(x / (settings["bias"] + settings["alpha"] * total) ** settings["beta"], settings["channels"])

@@ -6,17 +6,7 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.kernels.convolution import _each, same_pads
-from aligner.operations.operation import (
-    Call,
-    Operation,
-    Unsupported,
-    channels_back,
-    channels_first,
-    computes,
-    reads,
-    wide,
-)
+from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes, wide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -24,72 +14,15 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-@reads("max_pool", "avg_pool")
-def read_pool(call: Call) -> Operation:
-    """Settings kernel, strides, pads, dilations, ceil, include_pad, divisor; or output_size of an adaptive pool."""
-    x, word, attributes = call.need(0), call.word, call.attributes
-    channels = str(attributes.get("channels") or call.channels)
-    if "lp" in word or "fractional" in word or "qlinear" in word:
-        raise Unsupported(call.node.op)
-    if "global" in word or "adaptive" in word:
-        size = attributes.get("output_size", 1) if "adaptive" in word else 1
-        if not isinstance(size, (int, tuple)) and call.shape is not None:
-            size = channels_first_shape(call.shape, channels)[2:]
-        rank = x.ndim - 2
-        sizes = size if isinstance(size, tuple) else (size,) * rank
-        inner = channels_first(x, channels).shape[2:]
-        given = tuple(n if isinstance(n, int) else m for n, m in zip(sizes, inner, strict=False))
-        return Operation(f"adaptive_{call.node.kind}", {"output_size": given, "channels": channels}, (x,))
-    return Operation(call.node.kind, _settings(call, x, channels), (x,))
-
-
-def channels_first_shape(shape: tuple[int, ...], channels: str) -> tuple[int, ...]:
-    """A shape with its channel axis second."""
-    return (shape[0], shape[-1], *shape[1:-1]) if channels == "last" else shape
-
-
-def _settings(call: Call, x: Array, channels: str) -> dict[str, Any]:
-    attributes, digits = call.attributes, [int(c) for c in call.word if c in "123"]
-    kernel: Any = attributes.get("kernel", attributes.get("argument_1"))
-    rank = len(kernel) if isinstance(kernel, tuple) and len(kernel) > 1 else (digits[0] if digits else x.ndim - 2)
-    kernel = _each(kernel, rank, 0)
-    if not all(kernel):
-        raise Unsupported("a pool without a kernel")
-    default = kernel if "torch" in call.node.op or call.word.endswith("d") else (1,) * rank
-    strides = attributes.get("strides", attributes.get("argument_2"))
-    strides = _each(strides, rank, 1) if strides else default
-    dilations = _each(attributes.get("dilations", attributes.get("argument_4")), rank, 1)
-    pads: Any = attributes.get("pads")
-    bound = attributes.get("argument_3")
-    if isinstance(bound, (int, tuple)) and not isinstance(bound, bool):
-        pads = tuple((p, p) for p in _each(bound, rank, 0))
-    if not isinstance(pads, tuple) or len(pads) != rank:
-        automatic = str(attributes.get("auto_pad", attributes.get("padding", ""))).upper()
-        sizes = channels_first(x, channels).shape[2:]
-        pads = (
-            same_pads(sizes, kernel, strides, dilations, upper=automatic != "SAME_LOWER")
-            if automatic.startswith("SAME")
-            else ((0, 0),) * rank
-        )
-    return {
-        "kernel": kernel,
-        "strides": strides,
-        "pads": tuple((int(b), int(e)) for b, e in pads),
-        "dilations": dilations,
-        "ceil": bool(attributes.get("ceil_mode", attributes.get("argument_5", False))),
-        "include_pad": bool(attributes.get("count_include_pad", False)),
-        "divisor": attributes.get("divisor_override") or None,
-        "channels": channels,
-    }
-
-
-@computes("max_pool", "avg_pool")
+@computes("max_pool", "avg_pool", "length_pool")
 def pool(operation: Operation) -> Array:
     """A window that would start in the padding at the end is dropped, as PyTorch and ONNX do in ceil mode."""
     import numpy as np
 
     settings, average = operation.settings, operation.kind == "avg_pool"
     x = wide(channels_first(operation.data[0], settings["channels"]))
+    order = settings.get("order")
+    x = x if order is None else np.abs(x) ** order
     rank = len(settings["kernel"])
     lead = x.ndim - rank
     sizes = tuple(_size(x.shape[lead + i], settings, i) for i in range(rank))
@@ -104,7 +37,8 @@ def pool(operation: Operation) -> Array:
     amounts = [(0, 0)] * lead
     for i, (begin, end) in enumerate(settings["pads"]):
         amounts.append((begin, max(end, reach[i] - begin - x.shape[lead + i])))
-    fill = settings.get("fill", 0.0 if average else -np.inf)
+    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
+    fill = settings.get("fill", lowest if operation.kind == "max_pool" else 0.0)
     source = np.pad(x, amounts, constant_values=fill)
     result: Array | None = None
     counted: Array | float = 0.0
@@ -120,11 +54,14 @@ def pool(operation: Operation) -> Array:
             assert mask is not None
             counted = counted + mask[window]
             result = part.copy() if result is None else result + part
+        elif result is None:
+            result = part.copy()
         else:
-            result = part.copy() if result is None else np.maximum(result, part)
+            result = np.maximum(result, part) if order is None else result + part
     assert result is not None
     if average:
         result = result / (settings["divisor"] or counted)
+    result = result if order is None else result ** (1 / order)
     return channels_back(result, settings["channels"])
 
 

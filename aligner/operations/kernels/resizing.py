@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Call, Operation, Unsupported, computes, reads, wide
+from aligner.operations.operation import Operation, Unsupported, computes, wide
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,67 +14,6 @@ if TYPE_CHECKING:
 
 COORDINATES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
 ROUNDINGS = ("floor", "round_prefer_floor", "round_prefer_ceil", "ceil")
-
-
-@reads("resize")
-def read_resize(call: Call) -> Operation:
-    """Settings mode, coordinates, rounding, cubic_a, antialias, exclude_outside, shape, scales."""
-    x, attributes = call.need(0), call.attributes
-    mode = str(attributes.get("mode", "nearest"))
-    channels = str(attributes.get("channels") or call.channels)
-    if call.shape is None or len(call.shape) != x.ndim or mode == "area":
-        raise Unsupported("a resize of unknown size")
-    settings = {
-        "mode": {"nearest-exact": "nearest", "bilinear": "linear", "bicubic": "cubic"}.get(mode, mode),
-        "coordinates": "half_pixel",
-        "rounding": "floor",
-        "cubic_a": call.number("cubic_coeff_a", default=-0.75),
-        "antialias": bool(attributes.get("antialias", False)),
-        "exclude_outside": bool(attributes.get("exclude_outside", False)),
-        "shape": tuple(call.shape),
-        "scales": None,
-        "channels": channels,
-    }
-    word = call.word
-    if word in {"resize", "upsample"} and "coordinate_transformation_mode" in attributes:
-        settings |= {
-            "coordinates": str(attributes["coordinate_transformation_mode"]),
-            "rounding": str(attributes.get("nearest_mode", "round_prefer_floor")),
-        }
-        scales = attributes.get("scales")
-        if isinstance(scales, tuple) and len(scales) == x.ndim:
-            settings["scales"] = tuple(float(s) for s in scales)
-    elif word.startswith("resize_"):
-        settings |= _tensorflow(attributes)
-    elif word == "upsample" and "scales" in attributes:
-        settings["coordinates"] = "asymmetric"
-    else:
-        settings |= _torch(attributes, mode, x.ndim)
-    return Operation("resize", settings, (x,))
-
-
-def _tensorflow(attributes: Any) -> dict[str, Any]:
-    if attributes.get("align_corners"):
-        return {"coordinates": "align_corners", "rounding": "round_prefer_ceil"}
-    if attributes.get("half_pixel_centers"):
-        return {"coordinates": "half_pixel", "rounding": "round_prefer_ceil"}
-    return {"coordinates": "asymmetric", "rounding": "floor"}
-
-
-def _torch(attributes: Any, mode: str, rank: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if mode == "nearest":
-        found = {"coordinates": "asymmetric", "rounding": "floor"}
-    elif mode == "nearest-exact":
-        found = {"coordinates": "half_pixel", "rounding": "round_prefer_ceil"}
-    elif attributes.get("align_corners"):
-        found = {"coordinates": "align_corners"}
-    factor = attributes.get("scale_factor", attributes.get("scale_factors"))
-    if factor and not attributes.get("recompute_scale_factor"):
-        factors = factor if isinstance(factor, tuple) else (factor,) * (rank - 2)
-        if len(factors) == rank - 2 and all(isinstance(f, (int, float)) for f in factors):
-            found["scales"] = (1.0, 1.0, *(float(f) for f in factors))
-    return found
 
 
 @computes("resize")
@@ -114,7 +53,7 @@ def _matrix(size: int, wanted: int, scale: float, settings: Any) -> Array:
     for offset in range(-reach + 1, reach + 1):
         place = base + offset
         weight = _kernel((at - place) / stretch, settings)
-        if settings["exclude_outside"] or settings["antialias"]:
+        if settings["exclude_outside"]:
             weight = np.where((place < 0) | (place >= size), 0.0, weight)
         weights.append(weight)
         places.append(np.clip(place, 0, size - 1))

@@ -1,0 +1,59 @@
+"""PyTorch's operators as operations, as eager modules and TorchScript say them."""
+
+from __future__ import annotations
+
+import re
+
+from aligner.adapters.aten_translation import (
+    activation,
+    arithmetic,
+    attention,
+    convolution,
+    making,
+    moving,
+    normalisation,
+    picking,
+    product,
+    recurrence,
+    reduction,
+    resizing,
+)
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+_VOCABULARY: Vocabulary = {
+    **activation.WORDS,
+    **arithmetic.WORDS,
+    **attention.WORDS,
+    **convolution.WORDS,
+    **making.WORDS,
+    **moving.WORDS,
+    **normalisation.WORDS,
+    **picking.WORDS,
+    **product.WORDS,
+    **recurrence.WORDS,
+    **reduction.WORDS,
+    **resizing.WORDS,
+}
+_NAMESPACES = frozenset({"aten", "prim"})
+_DUNDER = re.compile(r"(?:__)?([ri]?)(add|sub|mul|matmul|truediv|div|floordiv|mod|pow|and|or|xor|lshift|rshift)(?:__)?")
+
+
+def word_of(op: str) -> str:
+    """ "conv2d" of "aten::conv2d.padding", "add" of "add_" and "__iadd__", "rsub" of "__rsub__"; "" of foreign ops."""
+    namespace, _, name = op.rpartition("::")
+    if namespace and namespace not in _NAMESPACES:
+        return ""
+    name = name.split(".", 1)[0]
+    dunder = _DUNDER.fullmatch(name)
+    if dunder:
+        return ("r" if dunder.group(1) == "r" else "") + dunder.group(2)
+    return name.strip("_")
+
+
+def translate(call: Call) -> Operation:
+    """The operation of a node; raises Unsupported for what is not known here."""
+    found = _VOCABULARY.get(word_of(call.node.op))
+    if found is None or call.node.kind == "opaque":
+        raise call.unknown()
+    return found(call)

@@ -1,0 +1,176 @@
+"""Activations and other functions of one element."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+_SAME = (
+    "relu relu6 sigmoid tanh mish softsign erf exp log sqrt abs neg reciprocal rsqrt floor ceil trunc sign sin cos tan "
+    "asin acos atan sinh cosh asinh acosh atanh expm1 exp2 log1p log2 log10 frac erfc isnan isinf isfinite square "
+    "tanhshrink bitwise_not real imag angle"
+).split()
+_OTHERS = {
+    "absolute": "abs",
+    "negative": "neg",
+    "fix": "trunc",
+    "sgn": "sign",
+    "arcsin": "asin",
+    "arccos": "acos",
+    "arctan": "atan",
+    "expit": "sigmoid",
+    "logical_not": "not",
+    "logsigmoid": "log_sigmoid",
+    "log_sigmoid": "log_sigmoid",
+    "view_as_real": "complex_pairs",
+    "view_as_complex": "pairs_complex",
+    "conj": "conjugate",
+    "conj_physical": "conjugate",
+    **dict.fromkeys(
+        (
+            "identity clone detach contiguous alias cpu requires_grad lift_fresh lift_fresh_copy lift to_dense data "
+            "resolve_conj resolve_neg positive dropout feature_dropout dropout1d dropout2d dropout3d alpha_dropout "
+            "feature_alpha_dropout native_dropout"
+        ).split(),
+        "identity",
+    ),
+}
+_NAMED = {**{word: word for word in _SAME}, **_OTHERS}
+
+
+def _named(kind: str) -> Any:
+    def translate(call: Call) -> Operation:
+        if call.node.kind == "dropout" and (call.flag("training") or call.flag("train")):
+            raise call.unknown("random")
+        return Operation(kind, {}, (call.need(0),))
+
+    return translate
+
+
+def _with(kind: str, **defaults: float) -> Any:
+    """A function with constants: those that were given, else PyTorch's defaults."""
+
+    def translate(call: Call) -> Operation:
+        return Operation(kind, {n: call.number(n, default=v) for n, v in defaults.items()}, (call.need(0),))
+
+    return translate
+
+
+def _elu(call: Call) -> Operation:
+    if call.number("scale", default=1.0) != 1.0 or call.number("input_scale", default=1.0) != 1.0:
+        raise call.unknown("scaled")
+    return Operation("elu", {"alpha": call.number("alpha", default=1.0)}, (call.need(0),))
+
+
+def _selu(call: Call) -> Operation:
+    return Operation("selu", {"alpha": 1.6732632423543772, "scale": 1.0507009873554805}, (call.need(0),))
+
+
+def _gelu(call: Call) -> Operation:
+    tanh = call.attributes.get("approximate") in {"tanh", True}
+    return Operation("gelu", {"approximate": "tanh" if tanh else "none"}, (call.need(0),))
+
+
+def _sixth(kind: str) -> Any:
+    return lambda call: Operation(kind, {"alpha": 1 / 6, "beta": 0.5}, (call.need(0),))
+
+
+def _clip(call: Call) -> Operation:
+    """Limits may be numbers or tensors; an operand that follows a number is the other limit."""
+    from aligner.adapters.aten_kinds import bare_name
+
+    word, tensors = bare_name(call.node.op), call.given[1:]
+    standard = (-1.0, 1.0) if word == "hardtanh" else (-math.inf, math.inf)
+    low, high = call.number("min", default=standard[0]), call.number("max", default=standard[1])
+    if any(tensor.size != 1 for tensor in tensors):
+        raise call.unknown("limits of several numbers")
+    if tensors and ("max" in word or "min" in call.attributes):
+        high = float(tensors[0].reshape(()))
+    elif tensors:
+        low = float(tensors[0].reshape(()))
+    if len(tensors) > 1:
+        high = float(tensors[1].reshape(()))
+    return Operation("clip", {"min": low, "max": high}, (call.need(0),))
+
+
+def _prelu(call: Call) -> Operation:
+    """One slope for each channel, which comes second."""
+    x = call.need(0)
+    return Operation("prelu", {"axis": min(1, x.ndim - 1)}, (x,), {"slope": call.need(1)})
+
+
+def _round(call: Call) -> Operation:
+    if call.integer("decimals", default=0):
+        raise call.unknown("decimals")
+    return Operation("round", {}, (call.need(0),))
+
+
+def _shrink(kind: str) -> Any:
+    def translate(call: Call) -> Operation:
+        number = call.number("lambd", default=0.5)
+        settings = {"lambd": number, "bias": number if kind == "soft" else 0.0}
+        return Operation("shrink", settings, (call.need(0),))
+
+    return translate
+
+
+def _glu(call: Call) -> Operation:
+    x = call.need(0)
+    return Operation("glu", {"axis": call.integer("axis", default=-1) % x.ndim}, (x,))
+
+
+_DTYPES = {
+    "float": "float32",
+    "half": "float16",
+    "double": "float64",
+    "long": "int64",
+    "int": "int32",
+    "short": "int16",
+    "byte": "uint8",
+    "char": "int8",
+    "bool": "bool",
+    "bfloat16": "bfloat16",
+}
+
+
+def _cast(call: Call) -> Operation:
+    """What the result was seen to be, else what the call says."""
+    from aligner.adapters.aten_kinds import bare_name
+
+    said = call.dtype() or str(call.attributes.get("dtype") or _DTYPES.get(bare_name(call.node.op), ""))
+    word = said.removeprefix("torch.")
+    if not word:
+        raise call.unknown("an unknown dtype")
+    return Operation("cast", {"to": _DTYPES.get(word, word)}, (call.need(0),))
+
+
+WORDS: Vocabulary = {
+    **{word: _named(kind) for word, kind in _NAMED.items()},
+    "leaky_relu": _with("leaky_relu", alpha=0.01),
+    "elu": _elu,
+    "celu": _with("celu", alpha=1.0),
+    "selu": _selu,
+    "gelu": _gelu,
+    "silu": _with("silu", alpha=1.0),
+    "swish": _with("silu", alpha=1.0),
+    "hardsigmoid": _sixth("hardsigmoid"),
+    "hardswish": _sixth("hardswish"),
+    "softplus": _with("softplus", beta=1.0, threshold=20.0),
+    **dict.fromkeys("clamp clip clamp_min clamp_max hardtanh".split(), _clip),
+    "prelu": _prelu,
+    "round": _round,
+    "threshold": _with("threshold", threshold=0.0, value=0.0),
+    "hardshrink": _shrink("hard"),
+    "softshrink": _shrink("soft"),
+    "glu": _glu,
+    **dict.fromkeys("to type type_as float double half bfloat16 int long short byte char bool".split(), _cast),
+}

@@ -1,0 +1,161 @@
+"""Operations of two tensors, and comparisons; a number among the arguments counts as one."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+_SCALARS = ("other", "exponent", "value", "argument_1", "self", "input")
+
+
+def operands(call: Call) -> tuple[Array, Array]:
+    """Two operands in order."""
+    import numpy as np
+
+    data = call.given
+    if len(data) == 1:
+        attributes = call.attributes
+        name = next((n for n in _SCALARS if isinstance(attributes.get(n), (int, float))), None)
+        if name is None:
+            raise call.unknown("one operand")
+        number: Any = attributes[name]
+        integer = data[0].dtype.kind in "iu" and isinstance(number, int)
+        data.append(np.asarray(number, dtype=data[0].dtype if integer else np.float64))
+        if name in {"self", "input"}:
+            data.reverse()
+    if len(data) != 2:
+        raise call.unknown(f"{len(data)} operands")
+    return data[0], data[1]
+
+
+_NAMED = {
+    "mul": "mul",
+    "multiply": "mul",
+    "pow": "pow",
+    "float_power": "pow",
+    "maximum": "maximum",
+    "minimum": "minimum",
+    "floor_divide": "floor_divide",
+    "floordiv": "floor_divide",
+    "remainder": "remainder",
+    "mod": "remainder",
+    "fmod": "fmod",
+    "atan2": "atan2",
+    "arctan2": "atan2",
+    "hypot": "hypot",
+    "logaddexp": "logaddexp",
+    "copysign": "copysign",
+    "xlogy": "xlogy",
+    "logical_and": "logical_and",
+    "logical_or": "logical_or",
+    "logical_xor": "logical_xor",
+    "bitwise_and": "bitwise_and",
+    "bitwise_or": "bitwise_or",
+    "bitwise_xor": "bitwise_xor",
+    "and": "bitwise_and",
+    "or": "bitwise_or",
+    "xor": "bitwise_xor",
+    "lshift": "shift_left",
+    "bitwise_left_shift": "shift_left",
+    "rshift": "shift_right",
+    "bitwise_right_shift": "shift_right",
+}
+
+
+def _named(kind: str, *, turned: bool = False) -> Any:
+    def translate(call: Call) -> Operation:
+        left, right = operands(call)
+        return Operation(kind, {}, (right, left) if turned else (left, right))
+
+    return translate
+
+
+def _sum(kind: str, *, turned: bool = False) -> Any:
+    """self ± alpha · other, or the other way round."""
+
+    def translate(call: Call) -> Operation:
+        left, right = operands(call)
+        left, right = (right, left) if turned else (left, right)
+        alpha = call.number("alpha", default=1.0)
+        if alpha != 1:
+            factor = int(alpha) if alpha == int(alpha) and right.dtype.kind in "iu" else alpha
+            right = right * factor
+        return Operation(kind, {}, (left, right))
+
+    return translate
+
+
+def _div(*, turned: bool = False) -> Any:
+    def translate(call: Call) -> Operation:
+        left, right = operands(call)
+        kind = {"floor": "floor_divide", "trunc": "trunc_divide"}.get(call.text("rounding_mode", ""), "div")
+        return Operation(kind, {}, (right, left) if turned else (left, right))
+
+    return translate
+
+
+def _joined(kind: str, first: str, second: str) -> Any:
+    """x + value · a ∘ b: operands x, a, b."""
+
+    def translate(call: Call) -> Operation:
+        from aligner.operations.operation import compute
+
+        x, a, b = call.need(0), call.need(1), call.need(2)
+        inner = compute(Operation(second, {}, (a, b))) * call.number("value", default=1.0)
+        return Operation(first, {}, (x, inner))
+
+    del kind
+    return translate
+
+
+def _lerp(call: Call) -> Operation:
+    start, end = call.need(0), call.need(1)
+    weight: Any = call.operand(2) if call.operand(2) is not None else call.number("weight", default=0.5)
+    return Operation("add", {}, (start, (end - start) * weight))
+
+
+_COMPARED = {
+    "gt": "greater",
+    "greater": "greater",
+    "ge": "greater_equal",
+    "greater_equal": "greater_equal",
+    "lt": "less",
+    "less": "less",
+    "le": "less_equal",
+    "less_equal": "less_equal",
+    "eq": "equal",
+    "ne": "not_equal",
+    "not_equal": "not_equal",
+}
+
+
+def _compare(form: str) -> Any:
+    return lambda call: Operation("compare", {"form": form}, operands(call))
+
+
+WORDS: Vocabulary = {
+    **{word: _named(kind) for word, kind in _NAMED.items()},
+    **{word: _compare(form) for word, form in _COMPARED.items()},
+    "add": _sum("add"),
+    "sub": _sum("sub"),
+    "subtract": _sum("sub"),
+    "rsub": _sum("sub", turned=True),
+    "radd": _sum("add"),
+    "rmul": _named("mul"),
+    **dict.fromkeys(("div", "divide", "true_divide", "truediv"), _div()),
+    **dict.fromkeys(("rdiv", "rtruediv"), _div(turned=True)),
+    "rpow": _named("pow", turned=True),
+    "rfloordiv": _named("floor_divide", turned=True),
+    "rmod": _named("remainder", turned=True),
+    "addcmul": _joined("addcmul", "add", "mul"),
+    "addcdiv": _joined("addcdiv", "add", "div"),
+    "lerp": _lerp,
+}

@@ -1,0 +1,47 @@
+"""Tensors made from little, and Fourier transforms."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+def _like(value: float) -> Any:
+    return lambda call: Operation("fill", {"shape": call.need_shape(), "value": value}, ())
+
+
+def _transform(form: str, rank: int | None) -> Any:
+    """``rank``: 1 for one axis, 2 for the last two, None for any."""
+
+    def translate(call: Call) -> Operation:
+        x, said = call.need(0), call.attributes.get("axis", call.attributes.get("axes", call.attributes.get("dim")))
+        default = (-1,) if rank == 1 else (-2, -1) if rank == 2 else tuple(range(x.ndim))
+        axes = (said,) if isinstance(said, int) else said if isinstance(said, tuple) else default
+        lengths = call.attributes.get("n", call.attributes.get("s"))
+        settings = {
+            "form": form,
+            "lengths": (lengths,) if isinstance(lengths, int) else lengths,
+            "axes": axes,
+            "norm": str(call.attributes.get("norm") or "backward"),
+            "pairs": False,
+            "complex_input": False,
+        }
+        return Operation("fft", settings, (x,))
+
+    return translate
+
+
+WORDS: Vocabulary = {
+    "zeros_like": _like(0.0),
+    "ones_like": _like(1.0),
+    **{f"fft_{form}": _transform(form, 1) for form in ("fft", "ifft", "rfft", "irfft")},
+    **{f"fft_{form}2": _transform(form, 2) for form in ("fft", "ifft", "rfft", "irfft")},
+    **{f"fft_{form}n": _transform(form, None) for form in ("fft", "ifft", "rfft", "irfft")},
+}

@@ -1,0 +1,218 @@
+"""What moves whole tensors; results of views have the shapes that were seen."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+def _axis(call: Call, default: int | None = None) -> int:
+    return call.integer("axis", "dim", default=default)
+
+
+def _concat(call: Call) -> Operation:
+    data = tuple(operand for operand in call.given if operand.ndim != 1 or operand.size)  # an empty list of old
+    if not data:
+        raise call.unknown("nothing to join")
+    return Operation("concat", {"axis": _axis(call, 0) % data[0].ndim}, data)
+
+
+def _stack(call: Call) -> Operation:
+    data = tuple(call.given)
+    return Operation("stack", {"axis": _axis(call, 0) % (data[0].ndim + 1)}, data)
+
+
+def _along(axis: int) -> Any:
+    """hstack, vstack: along an axis, for tensors that have it."""
+
+    def translate(call: Call) -> Operation:
+        data = tuple(call.given)
+        if any(operand.ndim <= axis for operand in data):
+            raise call.unknown("tensors of few axes")
+        return Operation("concat", {"axis": axis}, data)
+
+    return translate
+
+
+def _reshape(call: Call) -> Operation:
+    if call.attributes.get("dtype") is not None:
+        raise call.unknown("a view of other bits")
+    return Operation("reshape", {"shape": call.need_shape(), "before": None}, (call.need(0),))
+
+
+def _expand(call: Call) -> Operation:
+    return Operation("expand", {"shape": call.need_shape()}, (call.need(0),))
+
+
+def _permuted(call: Call) -> Operation:
+    x, perm = call.need(0), call.numbers("perm")
+    if perm is None or len(perm) != x.ndim:
+        raise call.unknown("an unknown order")
+    return Operation("transpose", {"perm": tuple(int(axis) % x.ndim for axis in perm)}, (x,))
+
+
+def _exchanged(call: Call) -> Operation:
+    """Two axes in each other's place."""
+    x = call.need(0)
+    if call.numbers("perm") is not None:
+        return _permuted(call)
+    axes = [call.attributes.get(name) for name in ("dim0", "dim1")]
+    if not all(isinstance(axis, int) for axis in axes):
+        axes = [call.attributes.get(name) for name in ("axis0", "axis1")]
+    perm = list(range(x.ndim))
+    first, second = (int(axis) % x.ndim for axis in axes)  # type: ignore[arg-type]
+    perm[first], perm[second] = perm[second], perm[first]
+    return Operation("transpose", {"perm": tuple(perm)}, (x,))
+
+
+def _last_two(call: Call) -> Operation:
+    x = call.need(0)
+    if call.numbers("perm") is not None:
+        return _permuted(call)
+    perm = list(range(x.ndim))
+    perm[-2:] = perm[:-3:-1]
+    return Operation("transpose", {"perm": tuple(perm)}, (x,))
+
+
+def _reversed(call: Call) -> Operation:
+    x = call.need(0)
+    return Operation("transpose", {"perm": tuple(reversed(range(x.ndim)))}, (x,))
+
+
+def _moved(call: Call) -> Operation:
+    """movedim(source, destination): the others keep their order."""
+    x, source, target = call.need(0), call.numbers("source"), call.numbers("destination")
+    if source is None or target is None:
+        raise call.unknown("unknown axes")
+    left = [axis for axis in range(x.ndim) if axis not in {int(s) % x.ndim for s in source}]
+    perm = [-1] * x.ndim
+    for one, other in zip(source, target, strict=True):
+        perm[int(other) % x.ndim] = int(one) % x.ndim
+    rest = iter(left)
+    return Operation("transpose", {"perm": tuple(axis if axis >= 0 else next(rest) for axis in perm)}, (x,))
+
+
+def _repeat(call: Call) -> Operation:
+    repeats = call.numbers("repeats") or call.numbers("dims")
+    if repeats is None:
+        raise call.unknown("unknown repeats")
+    return Operation("tile", {"repeats": tuple(int(count) for count in repeats)}, (call.need(0),))
+
+
+def _interleaved(call: Call) -> Operation:
+    axis, repeats = call.attributes.get("axis", call.attributes.get("dim")), call.attributes.get("repeats")
+    if not isinstance(repeats, int):
+        given = call.integers(1)
+        if given is None:
+            raise call.unknown("unknown repeats")
+        repeats = given if len(given) > 1 else given[0]  # type: ignore[assignment]
+    return Operation("repeat", {"repeats": repeats, "axis": axis if isinstance(axis, int) else None}, (call.need(0),))
+
+
+def _flip(call: Call) -> Operation:
+    x, axes = call.need(0), call.numbers("dims")
+    if axes is None:
+        raise call.unknown("unknown axes")
+    return Operation("flip", {"axes": tuple(int(axis) % x.ndim for axis in axes)}, (x,))
+
+
+def _roll(call: Call) -> Operation:
+    shifts, axes = call.numbers("shifts"), call.numbers("dims")
+    if shifts is None or not axes or len(shifts) != len(axes):
+        raise call.unknown("a roll of the flattened tensor")
+    return Operation("roll", {"shifts": shifts, "axes": axes}, (call.need(0),))
+
+
+def _pad(call: Call) -> Operation:
+    """Amounts for the last axes, which come with their places already turned round."""
+    x, said = call.need(0), call.attributes.get("pads")
+    if not isinstance(said, tuple) or not all(isinstance(p, tuple) and len(p) == 2 for p in said):
+        raise call.unknown("padding of unknown amount")
+    if any(not isinstance(amount, int) for pair in said for amount in pair):
+        raise call.unknown("padding of unknown amount")
+    pads = ((0, 0),) * (x.ndim - len(said)) + said
+    settings = {"pads": pads, "mode": call.text("mode", "constant"), "value": call.number("value", default=0.0)}
+    return Operation("pad", settings, (x,))
+
+
+def _split(call: Call) -> Operation:
+    """Parts of a given length, or of given lengths; what the results were seen to be where the call is mute."""
+    x = call.need(0)
+    axis, outputs = _axis(call, 0) % max(x.ndim, 1), len(call.node.outputs)
+    sizes = []
+    for place in range(outputs):
+        shape = call.shape_of(place)
+        if shape is None or len(shape) != x.ndim:
+            raise call.unknown("parts of unknown size")
+        sizes.append(shape[axis])
+    if sum(sizes) != x.shape[axis]:
+        raise call.unknown("parts that were not seen")
+    return Operation("split", {"axis": axis, "sizes": tuple(sizes), "drop": False}, (x,))
+
+
+def _unbind(call: Call) -> Operation:
+    x = call.need(0)
+    axis = _axis(call, 0) % x.ndim
+    if x.shape[axis] != len(call.node.outputs):
+        raise call.unknown("parts that were not seen")
+    return Operation("split", {"axis": axis, "sizes": (1,) * x.shape[axis], "drop": True}, (x,))
+
+
+def _shuffle(*, inverse: bool) -> Any:
+    """A channel's number reads (channel, row, column)."""
+
+    def translate(call: Call) -> Operation:
+        block = call.integer("downscale_factor" if inverse else "upscale_factor", "upscale_factor")
+        x = call.need(0)
+        if x.ndim != _RANK:
+            raise call.unknown("other than four axes")
+        settings = {"block": block, "order": "CRD", "inverse": inverse, "channels": "first"}
+        return Operation("depth_to_space", settings, (x,))
+
+    return translate
+
+
+_RANK = 4
+_VIEWS = (
+    "reshape view flatten unflatten squeeze unsqueeze ravel view_as reshape_as unsafe_view atleast_1d atleast_2d "
+    "atleast_3d"
+).split()
+
+WORDS: Vocabulary = {
+    **dict.fromkeys("cat concat concatenate".split(), _concat),
+    "stack": _stack,
+    "hstack": _along(1),
+    "vstack": _along(0),
+    **dict.fromkeys(_VIEWS, _reshape),
+    **dict.fromkeys("expand expand_as broadcast_to".split(), _expand),
+    "permute": _permuted,
+    **dict.fromkeys("transpose swapaxes swapdims".split(), _exchanged),
+    **dict.fromkeys("mT adjoint".split(), _last_two),
+    **dict.fromkeys("t T numpy_T".split(), _reversed),
+    **dict.fromkeys("movedim moveaxis".split(), _moved),
+    **dict.fromkeys("repeat tile".split(), _repeat),
+    "repeat_interleave": _interleaved,
+    "flip": _flip,
+    "roll": _roll,
+    **dict.fromkeys(
+        (
+            "pad constant_pad_nd reflection_pad1d reflection_pad2d reflection_pad3d replication_pad1d "
+            "replication_pad2d replication_pad3d"
+        ).split(),
+        _pad,
+    ),
+    **dict.fromkeys(
+        "chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes".split(), _split
+    ),
+    "unbind": _unbind,
+    "iter": _unbind,
+    "pixel_shuffle": _shuffle(inverse=False),
+    "pixel_unshuffle": _shuffle(inverse=True),
+}

@@ -1,0 +1,224 @@
+"""What picks and places elements."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+_OPEN = 2**63 - 1
+
+
+def _get_item(call: Call) -> Operation:
+    """What stands between brackets; "tensor" stands for the next operand: whole numbers, or true and false."""
+    x, text = call.need(0), call.attributes.get("index")
+    if not isinstance(text, str):
+        raise call.unknown("an unknown index")
+    tensors = iter(call.given[1:])
+    index = [_indexed(call, part.strip(), tensors) for part in text.split(", ")]
+    if all(isinstance(item, slice) and (item.step or 1) > 0 for item in index):
+        places = tuple(
+            (axis, item.start or 0, _OPEN if item.stop is None else item.stop, item.step or 1)
+            for axis, item in enumerate(index)
+        )
+        return Operation("slice", {"places": places}, (x,))
+    lookup = [place for place, item in enumerate(index) if hasattr(item, "dtype")]
+    others = [item for place, item in enumerate(index) if place not in lookup]
+    if len(lookup) == 1 and all(item == slice(None) for item in others) and index[lookup[0]].dtype.kind in "iu":
+        return Operation("lookup", {"axis": lookup[0]}, (index[lookup[0]],), {"table": x})
+    return Operation("index", {"index": tuple(index)}, (x,))
+
+
+def _indexed(call: Call, part: str, tensors: Any) -> Any:
+    if part in {"None", "..."}:
+        return None if part == "None" else Ellipsis
+    if part == "tensor":
+        return next(tensors)
+    try:
+        return slice(*(int(number) if number else None for number in part.split(":"))) if ":" in part else int(part)
+    except ValueError as exc:
+        raise call.unknown(part) from exc
+
+
+def _known(call: Call, *names: str) -> None:
+    """Refuse arguments that only a run could tell."""
+    computed = call.attributes.get("computed")
+    if isinstance(computed, tuple) and set(names) & set(computed):
+        raise call.unknown("bounds that the model computes")
+
+
+def _slice(call: Call) -> Operation:
+    _known(call, "dim", "start", "end", "step")
+    x = call.need(0)
+    axis = call.integer("axis", "dim", default=0) % x.ndim
+    place = (
+        axis,
+        call.integer("start", default=0),
+        call.integer("end", default=_OPEN),
+        call.integer("step", default=1),
+    )
+    return Operation("slice", {"places": (place,)}, (x,))
+
+
+def _select(call: Call) -> Operation:
+    _known(call, "dim", "index")
+    x = call.need(0)
+    axis = call.integer("axis", "dim") % x.ndim
+    return Operation("index", {"index": (*(slice(None),) * axis, call.integer("index"))}, (x,))
+
+
+def _narrow(call: Call) -> Operation:
+    _known(call, "dim", "start", "length")
+    x, start = call.need(0), call.integer("start")
+    place = (call.integer("axis", "dim") % x.ndim, start, start + call.integer("length"), 1)
+    return Operation("slice", {"places": (place,)}, (x,))
+
+
+def _index_select(call: Call) -> Operation:
+    x = call.need(0)
+    axis = call.integer("axis", "dim") % x.ndim
+    return Operation("lookup", {"axis": axis}, (call.need(1),), {"table": x})
+
+
+def _embedding(call: Call) -> Operation:
+    """F.embedding takes (indices, table), the operator (table, indices): indices are whole numbers."""
+    first, second = call.need(0), call.need(1)
+    if first.dtype.kind in "iu" and second.dtype.kind not in "iu":
+        first, second = second, first
+    return Operation("lookup", {"axis": 0}, (second,), {"table": first})
+
+
+def _gather(call: Call) -> Operation:
+    """One element for each index, along an axis."""
+    x = call.need(0)
+    return Operation("gather_elements", {"axis": call.integer("axis", "dim") % x.ndim}, (x, call.need(1)))
+
+
+def _take_along(call: Call) -> Operation:
+    import numpy as np
+
+    x, indices = call.need(0), call.need(1)
+    axis = call.integer("axis", "dim") % x.ndim
+    shape = [b if axis == k else max(a, b) for k, (a, b) in enumerate(zip(x.shape, indices.shape, strict=True))]
+    return Operation("gather_elements", {"axis": axis}, (x, np.broadcast_to(indices, shape)))
+
+
+def _scatter(reduction: str) -> Any:
+    """Operands x, indices, source; or a number for all."""
+
+    def translate(call: Call) -> Operation:
+        import numpy as np
+
+        x, indices, source = call.need(0), call.need(1), call.operand(2)
+        said = str(call.attributes.get("reduce", ""))
+        if said or (source is None and not isinstance(call.attributes.get("value"), (int, float))):
+            raise call.unknown("reduced in a way of its own")
+        updates = np.asarray(call.attributes["value"], x.dtype) if source is None else source
+        settings = {"axis": call.integer("axis", "dim") % x.ndim, "reduction": reduction}
+        return Operation("scatter_elements", settings, (x, indices, updates))
+
+    return translate
+
+
+def _where(call: Call) -> Operation:
+    import numpy as np
+
+    data = call.given
+    if len(data) == 1:
+        raise call.unknown("places")
+    for place, names in ((1, ("self", "input")), (2, ("other",))):
+        if len(data) < 3 and any(isinstance(call.attributes.get(name), (int, float)) for name in names):
+            data.insert(place, np.asarray(call.number(*names, default=0.0)))
+    if len(data) != 3:
+        raise call.unknown(f"{len(data)} operands")
+    return Operation("where", {}, (data[0], data[1], data[2]))
+
+
+def _masked_fill(call: Call) -> Operation:
+    """masked_fill(x, mask, value)."""
+    import numpy as np
+
+    value = call.operand(2)
+    if value is None:
+        value = np.asarray(call.number("value", default=0.0))
+    return Operation("where", {}, (call.need(1), value, call.need(0)))
+
+
+def _triangle(*, upper: bool) -> Any:
+    def translate(call: Call) -> Operation:
+        settings = {"upper": upper, "diagonal": call.integer("diagonal", default=0)}
+        return Operation("triangle", settings, (call.need(0),))
+
+    return translate
+
+
+def _arg_max(*, largest: bool) -> Any:
+    def translate(call: Call) -> Operation:
+        x, axis = call.need(0), call.attributes.get("axis", call.attributes.get("dim"))
+        settings = {
+            "largest": largest,
+            "axis": axis % x.ndim if isinstance(axis, int) else None,
+            "keep": call.flag("keepdims"),
+            "last": False,
+        }
+        return Operation("argmax", settings, (x,))
+
+    return translate
+
+
+def _top_k(call: Call) -> Operation:
+    x = call.need(0)
+    settings = {
+        "axis": call.integer("axis", "dim", default=-1) % x.ndim,
+        "largest": call.flag("largest", default=True),
+        "count": call.integer("k"),
+    }
+    return Operation("sort", settings, (x,))
+
+
+def _sort(call: Call) -> Operation:
+    x = call.need(0)
+    settings = {
+        "axis": call.integer("axis", "dim", default=-1) % max(x.ndim, 1),
+        "largest": call.flag("descending"),
+        "count": None,
+    }
+    return Operation("sort", settings, (x,))
+
+
+def _one_hot(call: Call) -> Operation:
+    import numpy as np
+
+    indices = call.need(0)
+    settings = {"depth": call.need_shape()[-1], "axis": indices.ndim, "wrap": False}
+    return Operation("one_hot", settings, (indices, np.ones((), np.int64), np.zeros((), np.int64)))
+
+
+WORDS: Vocabulary = {
+    **dict.fromkeys(("getitem", "index"), _get_item),
+    "slice": _slice,
+    "select": _select,
+    "narrow": _narrow,
+    "index_select": _index_select,
+    "embedding": _embedding,
+    "gather": _gather,
+    "take_along_dim": _take_along,
+    "scatter": _scatter("none"),
+    "scatter_add": _scatter("add"),
+    "where": _where,
+    "masked_fill": _masked_fill,
+    "tril": _triangle(upper=False),
+    "triu": _triangle(upper=True),
+    "argmax": _arg_max(largest=True),
+    "argmin": _arg_max(largest=False),
+    "topk": _top_k,
+    "sort": _sort,
+    "one_hot": _one_hot,
+}

@@ -1,0 +1,81 @@
+"""Resizing, and sampling at a grid."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+_MODES = {"nearest-exact": "nearest", "nearest_exact": "nearest"}
+
+
+def _resize(call: Call) -> Operation:
+    x, mode, shape = call.need(0), call.text("mode", "nearest"), call.need_shape()
+    if mode == "area" or len(shape) != x.ndim:
+        raise call.unknown(mode)
+    antialias = call.flag("antialias") or "_aa" in call.node.op
+    settings = {
+        "mode": _MODES.get(mode, mode),
+        "coordinates": "half_pixel",
+        "rounding": "floor",
+        "cubic_a": -0.5 if antialias else -0.75,
+        "antialias": antialias,
+        "exclude_outside": antialias,
+        "shape": shape,
+        "scales": None,
+        "channels": "first",
+    }
+    return Operation("resize", settings | _coordinates(call, mode, x.ndim), (x,))
+
+
+def _coordinates(call: Call, mode: str, rank: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    if mode == "nearest":
+        found = {"coordinates": "asymmetric", "rounding": "floor"}
+    elif mode in {"nearest-exact", "nearest_exact"}:
+        found = {"coordinates": "half_pixel", "rounding": "round_prefer_ceil"}
+    elif call.flag("align_corners"):
+        found = {"coordinates": "align_corners"}
+    factor = call.attributes.get("scale_factor", call.attributes.get("scale_factors"))
+    if factor and not call.flag("recompute_scale_factor"):
+        factors = factor if isinstance(factor, tuple) else (factor,) * (rank - 2)
+        if len(factors) == rank - 2 and all(isinstance(f, (int, float)) for f in factors):
+            found["scales"] = (1.0, 1.0, *(float(f) for f in factors))
+    return found
+
+
+_SAMPLED = ("linear", "nearest", "cubic")
+_PADDED = ("zeros", "border", "reflection")
+
+
+def _grid_sample(call: Call) -> Operation:
+    """Modes are words of F.grid_sample, numbers of the operator behind it."""
+    mode = call.attributes.get("mode", call.attributes.get("interpolation_mode", 0))
+    padding = call.attributes.get("padding_mode", 0)
+    word = _SAMPLED[mode] if isinstance(mode, int) else str(mode)
+    settings = {
+        "mode": {"bilinear": "linear", "bicubic": "cubic"}.get(word, word),
+        "padding": _PADDED[padding] if isinstance(padding, int) else str(padding),
+        "align_corners": call.flag("align_corners"),
+        "channels": "first",
+    }
+    return Operation("grid_sample", settings, (call.need(0), call.need(1)))
+
+
+_RESIZED = (
+    "interpolate upsample upsample_nearest upsample_bilinear upsample_nearest1d upsample_nearest2d upsample_nearest3d "
+    "upsample_linear1d upsample_bilinear2d upsample_trilinear3d upsample_bicubic2d upsample_nearest_exact1d "
+    "upsample_nearest_exact2d upsample_bilinear2d_aa upsample_bicubic2d_aa"
+).split()
+
+WORDS: Vocabulary = {
+    **dict.fromkeys(_RESIZED, _resize),
+    **dict.fromkeys("grid_sample grid_sampler grid_sampler_2d grid_sampler_3d".split(), _grid_sample),
+}

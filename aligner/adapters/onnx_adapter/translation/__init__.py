@@ -1,0 +1,43 @@
+"""ONNX's operators, and onnxruntime's own, as operations."""
+
+from __future__ import annotations
+
+from aligner.adapters.onnx_adapter.translation import (
+    activation,
+    arithmetic,
+    attention,
+    convolution,
+    making,
+    moving,
+    normalisation,
+    picking,
+    product,
+    quantization,
+    recurrence,
+    resizing,
+)
+from aligner.operations.call import Call, Vocabulary, with_fused_activation
+from aligner.operations.operation import Operation
+
+_VOCABULARY: Vocabulary = {
+    **activation.WORDS,
+    **arithmetic.WORDS,
+    **attention.WORDS,
+    **convolution.WORDS,
+    **making.WORDS,
+    **moving.WORDS,
+    **normalisation.WORDS,
+    **picking.WORDS,
+    **product.WORDS,
+    **quantization.WORDS,
+    **recurrence.WORDS,
+    **resizing.WORDS,
+}
+
+
+def translate(call: Call) -> Operation:
+    """The operation of a node; raises Unsupported for what is not known here."""
+    found = _VOCABULARY.get(call.node.op)
+    if found is None:
+        raise call.unknown()
+    return with_fused_activation(found(call), call)

@@ -1,0 +1,72 @@
+"""Attention as one operation, heads on an axis of their own."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+def _apart(x: Array, heads: int) -> Array:
+    """[batch, length, heads · width] as [batch, heads, length, width]."""
+    import numpy as np
+
+    return np.moveaxis(x.reshape(*x.shape[:2], heads, -1), 2, 1)
+
+
+def _shared(x: Array, heads: int) -> Array:
+    """Keys and values that several heads share, repeated for each of them."""
+    import numpy as np
+
+    return np.repeat(x, heads // x.shape[1], axis=1) if x.shape[1] != heads else x
+
+
+def _attention(call: Call) -> Operation:
+    """Operands Q, K, V, mask, past key, past value; rank 3 has its heads side by side."""
+    query, key, value, mask = call.need(0), call.need(1), call.need(2), call.operand(3)
+    if call.operand(4) is not None or call.operand(6) is not None or call.number("softcap", default=0.0):
+        raise call.unknown("past keys, or scores that are capped")
+    merged = query.ndim == 3
+    if merged:
+        heads, fewer = call.integer("q_num_heads"), call.integer("kv_num_heads")
+        query, key, value = _apart(query, heads), _apart(key, fewer), _apart(value, fewer)
+    key, value = _shared(key, query.shape[1]), _shared(value, query.shape[1])
+    settings = {
+        "scale": call.number("scale", default=1 / math.sqrt(query.shape[-1])),
+        "causal": call.flag("is_causal"),
+        "merged": merged,
+    }
+    return Operation("attention", settings, (query, key, value), {} if mask is None else {"mask": mask})
+
+
+def _multi_head(call: Call) -> Operation:
+    """onnxruntime's: query, key, value, bias, key_padding_mask, attention_bias, past key, past value."""
+    query, key, value, bias = call.need(0), call.operand(1), call.operand(2), call.operand(3)
+    if key is None or value is None or any(call.operand(place) is not None for place in (4, 6, 7)):
+        raise call.unknown("packed operands, masks of lengths, or past keys")
+    if query.ndim != 3:
+        raise call.unknown("packed operands")
+    heads, added = call.integer("num_heads"), call.operand(5)
+    if bias is not None:
+        ends = query.shape[-1], query.shape[-1] + (key.shape[-1] if key.ndim == 3 else key.shape[1] * key.shape[-1])
+        query = query + bias[: ends[0]]
+        if key.ndim == 3:
+            key, value = key + bias[ends[0] : ends[1]], value + bias[ends[1] :]
+    query = _apart(query, heads)
+    key, value = (x if x.ndim == 4 else _apart(x, heads) for x in (key, value))
+    settings = {
+        "scale": call.number("scale", default=0.0) or 1 / math.sqrt(query.shape[-1]),
+        "causal": call.flag("unidirectional"),
+        "merged": True,
+    }
+    return Operation("attention", settings, (query, key, value), {} if added is None else {"mask": added})
+
+
+WORDS: Vocabulary = {"Attention": _attention, "com.microsoft::MultiHeadAttention": _multi_head}

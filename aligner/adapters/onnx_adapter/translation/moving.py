@@ -1,0 +1,95 @@
+"""What moves whole tensors: shapes are those that were seen, where the node leaves them to be worked out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary, pairs_of
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+def _concat(call: Call) -> Operation:
+    data = tuple(call.given)
+    if not data:
+        raise call.unknown("nothing to join")
+    return Operation("concat", {"axis": call.integer("axis", default=1) % data[0].ndim}, data)
+
+
+def _transpose(call: Call) -> Operation:
+    x, perm = call.need(0), call.numbers("perm")
+    axes = tuple(reversed(range(x.ndim))) if perm is None else tuple(int(p) % x.ndim for p in perm)
+    return Operation("transpose", {"perm": axes}, (x,))
+
+
+def _reshape(call: Call) -> Operation:
+    return Operation("reshape", {"shape": call.need_shape(), "before": None}, (call.need(0),))
+
+
+def _expand(call: Call) -> Operation:
+    return Operation("expand", {"shape": call.need_shape()}, (call.need(0),))
+
+
+def _tile(call: Call) -> Operation:
+    return Operation("tile", {"repeats": call.need_integers(1)}, (call.need(0),))
+
+
+def _pad(call: Call) -> Operation:
+    """Amounts, value and axes in operands, or (before version 11) in attributes."""
+    x, mode = call.need(0), call.text("mode", "constant")
+    axes = call.integers(3) or tuple(range(x.ndim))
+    if call.operand(1) is not None:
+        flat = call.need_integers(1)
+        pads = tuple(zip(flat[: len(axes)], flat[len(axes) :], strict=True))
+    else:
+        found = pairs_of(call.attributes.get("pads"), x.ndim)
+        if found is None:
+            raise call.unknown("padding of unknown amount")
+        pads = found
+    every = [(0, 0)] * x.ndim
+    for axis, pair in zip(axes, pads, strict=True):
+        every[axis % x.ndim] = pair
+    given = call.operand(2)
+    value = given.reshape(-1)[0].item() if given is not None and given.size else call.number("value", default=0.0)
+    settings = {"pads": tuple(every), "mode": _PADDING.get(mode, mode), "value": value}
+    return Operation("pad", settings, (x,))
+
+
+_PADDING = {"edge": "replicate", "wrap": "circular"}
+
+
+def _split(call: Call) -> Operation:
+    x = call.need(0)
+    axis = call.integer("axis", default=0) % x.ndim
+    given = call.integers(1) or call.numbers("split")
+    if given:
+        sizes = tuple(int(size) for size in given)
+    else:
+        count = len(call.node.outputs)
+        whole = -(-x.shape[axis] // count)
+        sizes = (*(whole,) * (count - 1), x.shape[axis] - whole * (count - 1))
+    return Operation("split", {"axis": axis, "sizes": sizes, "drop": False}, (x,))
+
+
+def _depth_to_space(call: Call) -> Operation:
+    inverse = call.node.op == "SpaceToDepth"
+    order = "DCR" if inverse else call.text("mode", "DCR").upper()
+    settings = {"block": call.integer("blocksize"), "order": order, "inverse": inverse, "channels": "first"}
+    return Operation("depth_to_space", settings, (call.need(0),))
+
+
+WORDS: Vocabulary = {
+    "Concat": _concat,
+    "Transpose": _transpose,
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
+    "Expand": _expand,
+    "Tile": _tile,
+    "Pad": _pad,
+    "Split": _split,
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _depth_to_space,
+}

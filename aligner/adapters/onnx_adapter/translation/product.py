@@ -1,0 +1,83 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+def _matmul(call: Call) -> Operation:
+    return product(call, call.need(0), call.need(1), turned=False)
+
+
+def product(
+    call: Call, left: Array, right: Array, *, turned: bool, scale: float = 1.0, bias: Array | None = None
+) -> Operation:
+    """x · kernelᵀ + bias with a kernel [out, in] where the second factor is a stored matrix, else left · right."""
+    settings = {"scale": scale, "linear": False}
+    parameters = {} if bias is None else {"bias": bias}
+    if right.ndim == 2 and call.is_constant(1):
+        return Operation("matmul", settings, (left,), parameters | {"kernel": right if turned else right.T})
+    return Operation("matmul", settings, (left, right.swapaxes(-1, -2) if turned else right), parameters)
+
+
+def _gemm(call: Call) -> Operation:
+    left = call.need(0).swapaxes(-1, -2) if call.flag("transA") else call.need(0)
+    bias = call.operand(2)
+    if bias is not None:
+        bias = bias * call.number("beta", default=1.0)
+        bias = bias.reshape(-1) if bias.ndim == 2 and bias.shape[0] == 1 else bias
+    scale = call.number("alpha", default=1.0)
+    return product(call, left, call.need(1), turned=call.flag("transB"), scale=scale, bias=bias)
+
+
+def _fused(call: Call) -> Operation:
+    if call.flag("transBatchA") or call.flag("transBatchB"):
+        raise call.unknown("transposed batches")
+    left, right = call.need(0), call.need(1)
+    left = left.swapaxes(-1, -2) if call.flag("transA") and left.ndim > 1 else left
+    scale, turned = call.number("alpha", default=1.0), call.flag("transB") and right.ndim > 1
+    return product(call, left, right, turned=turned, scale=scale)
+
+
+def _integers(call: Call) -> Operation:
+    """Stored numbers less their zero points; no parameters, for these are not the numbers that a model learnt."""
+    import numpy as np
+
+    left, right = (operand.astype(np.float64) for operand in (call.need(0), call.need(1)))
+    if any(getattr(value, "quantization", None) is not None for value in call.inputs[:2]):
+        raise call.unknown("real numbers where stored ones are multiplied")
+    for place, axis in ((2, -2), (3, -1)):
+        zero = call.operand(place)
+        if zero is None:
+            continue
+        across = (
+            np.expand_dims(zero.astype(np.float64), -1 if axis == -2 else -2) if zero.size > 1 else zero.reshape(())
+        )
+        if place == 2:
+            left = left - across
+        else:
+            right = right - across
+    return Operation("matmul", {"scale": 1.0, "linear": False}, (left, right))
+
+
+def _einsum(call: Call) -> Operation:
+    return Operation("einsum", {"equation": str(call.attributes.get("equation", ""))}, tuple(call.given))
+
+
+WORDS: Vocabulary = {
+    "MatMul": _matmul,
+    "Gemm": _gemm,
+    "com.microsoft::FusedGemm": _gemm,
+    "com.microsoft::FusedMatMul": _fused,
+    "com.microsoft::TransposeMatMul": _fused,
+    "MatMulInteger": _integers,
+    "Einsum": _einsum,
+}

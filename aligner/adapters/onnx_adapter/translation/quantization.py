@@ -1,0 +1,49 @@
+"""Quantized operators: a tensor whose scale is known arrives, and leaves, as the real numbers it stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535)}
+
+
+def _is_real(call: Call, place: int) -> bool:
+    value = call.inputs[place] if place < len(call.inputs) else None
+    return value is not None and value.quantization is not None and bool(value.quantization.scale)
+
+
+def _grid(call: Call, scale: Array, zero: Array | None) -> tuple[dict[str, Any], dict[str, Array]]:
+    import numpy as np
+
+    axis = call.integer("axis", default=1) % max(call.need(0).ndim, 1) if scale.size > 1 else None
+    if scale.ndim > 1 or call.attributes.get("block_size"):
+        raise call.unknown("scales in blocks")
+    return {"axis": axis}, {"scale": scale, "zero": np.zeros_like(scale) if zero is None else zero}
+
+
+def _quantize(call: Call) -> Operation:
+    settings, parameters = _grid(call, call.need(1), call.operand(2))
+    dtype = call.dtype() or (str(parameters["zero"].dtype) if call.operand(2) is not None else "uint8")
+    if dtype not in _LIMITS:
+        raise call.unknown(dtype)
+    stored = call.quantization() is None
+    return Operation("quantize", settings | {"limits": _LIMITS[dtype], "stored": stored}, (call.need(0),), parameters)
+
+
+def _dequantize(call: Call) -> Operation:
+    if _is_real(call, 0):
+        return Operation("identity", {}, (call.need(0),))
+    settings, parameters = _grid(call, call.need(1), call.operand(2))
+    return Operation("dequantize", settings, (call.need(0),), parameters)
+
+
+WORDS: Vocabulary = {"QuantizeLinear": _quantize, "DequantizeLinear": _dequantize}

@@ -1,0 +1,41 @@
+"""TFLite's operators as operations; everything has its channels last."""
+
+from __future__ import annotations
+
+from aligner.adapters.tflite_adapter.translation import (
+    activation,
+    arithmetic,
+    convolution,
+    making,
+    moving,
+    normalisation,
+    picking,
+    product,
+    recurrence,
+    resizing,
+)
+from aligner.operations.call import Call, Vocabulary, with_fused_activation, with_range
+from aligner.operations.operation import Operation
+
+_VOCABULARY: Vocabulary = {
+    **activation.WORDS,
+    **arithmetic.WORDS,
+    **convolution.WORDS,
+    **making.WORDS,
+    **moving.WORDS,
+    **normalisation.WORDS,
+    **picking.WORDS,
+    **product.WORDS,
+    **recurrence.WORDS,
+    **resizing.WORDS,
+}
+
+
+def translate(call: Call) -> Operation:
+    """The operation of a node; raises Unsupported for what is not known here."""
+    found = _VOCABULARY.get(call.node.op)
+    if found is None:
+        raise call.unknown()
+    operation = with_range(found(call), call)
+    # the activation of a cell works inside it
+    return operation if operation.kind == "recurrent" else with_fused_activation(operation, call)

@@ -1,0 +1,105 @@
+"""Activations and other functions of one element; a quantized tensor is the real numbers it stands for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+_NAMED = {
+    "RELU": "relu",
+    "RELU6": "relu6",
+    "LOGISTIC": "sigmoid",
+    "TANH": "tanh",
+    "ABS": "abs",
+    "NEG": "neg",
+    "EXP": "exp",
+    "LOG": "log",
+    "SQRT": "sqrt",
+    "RSQRT": "rsqrt",
+    "SQUARE": "square",
+    "FLOOR": "floor",
+    "CEIL": "ceil",
+    "ROUND": "round",
+    "SIN": "sin",
+    "COS": "cos",
+    "SIGN": "sign",
+    "LOGICAL_NOT": "not",
+    "REAL": "real",
+    "IMAG": "imag",
+    "COMPLEX_ABS": "abs",
+    "DEQUANTIZE": "identity",
+    "DENSIFY": "identity",
+}
+
+
+def _named(call: Call) -> Operation:
+    return Operation(_NAMED[call.node.op], {}, (call.need(0),))
+
+
+def _between(low: float, high: float) -> Any:
+    return lambda call: Operation("clip", {"min": low, "max": high}, (call.need(0),))
+
+
+def _leaky(call: Call) -> Operation:
+    return Operation("leaky_relu", {"alpha": call.number("alpha", default=0.0)}, (call.need(0),))
+
+
+def _elu(call: Call) -> Operation:
+    return Operation("elu", {"alpha": 1.0}, (call.need(0),))
+
+
+def _hard_swish(call: Call) -> Operation:
+    return Operation("hardswish", {"alpha": 1 / 6, "beta": 0.5}, (call.need(0),))
+
+
+def _gelu(call: Call) -> Operation:
+    return Operation("gelu", {"approximate": "tanh" if call.flag("approximate") else "none"}, (call.need(0),))
+
+
+def _prelu(call: Call) -> Operation:
+    """The slope broadcasts; as a rule it has one number for each channel."""
+    x, slope = call.need(0), call.need(1)
+    long = [x.ndim - slope.ndim + axis for axis, size in enumerate(slope.shape) if size != 1]
+    return Operation("prelu", {"axis": long[0] if len(long) == 1 else x.ndim - 1}, (x,), {"slope": slope})
+
+
+def _cast(call: Call) -> Operation:
+    if not call.dtype():
+        raise call.unknown("an unknown dtype")
+    return Operation("cast", {"to": call.dtype()}, (call.need(0),))
+
+
+_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+
+
+def _quantize(call: Call) -> Operation:
+    import numpy as np
+
+    grid = call.quantization()
+    if grid is None or call.dtype() not in _LIMITS or len(grid.scale) != 1:
+        raise call.unknown("an unknown grid")
+    settings = {"axis": None, "limits": _LIMITS[call.dtype()], "stored": False}
+    parameters = {"scale": np.asarray(grid.scale), "zero": np.asarray(grid.zero_point)}
+    return Operation("quantize", settings, (call.need(0),), parameters)
+
+
+WORDS: Vocabulary = {
+    **dict.fromkeys(_NAMED, _named),
+    "RELU_N1_TO_1": _between(-1.0, 1.0),
+    "RELU_0_TO_1": _between(0.0, 1.0),
+    "LEAKY_RELU": _leaky,
+    "ELU": _elu,
+    "HARD_SWISH": _hard_swish,
+    "GELU": _gelu,
+    "PRELU": _prelu,
+    "CAST": _cast,
+    "QUANTIZE": _quantize,
+}

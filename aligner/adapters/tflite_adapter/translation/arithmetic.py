@@ -1,0 +1,100 @@
+"""Operations of two tensors, comparisons, reductions, running sums."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+_BINARY = {
+    "ADD": "add",
+    "SUB": "sub",
+    "MUL": "mul",
+    "POW": "pow",
+    "MAXIMUM": "maximum",
+    "MINIMUM": "minimum",
+    "FLOOR_DIV": "floor_divide",
+    "FLOOR_MOD": "remainder",
+    "SQUARED_DIFFERENCE": "squared_difference",
+    "ATAN2": "atan2",
+    "LOGICAL_AND": "logical_and",
+    "LOGICAL_OR": "logical_or",
+    "BITWISE_XOR": "bitwise_xor",
+    "RIGHT_SHIFT": "shift_right",
+}
+
+
+def _binary(call: Call) -> Operation:
+    return Operation(_BINARY[call.node.op], {}, (call.need(0), call.need(1)))
+
+
+def _div(call: Call) -> Operation:
+    whole = all(operand.dtype.kind in "iu" for operand in call.given)
+    return Operation("trunc_divide" if whole else "div", {}, (call.need(0), call.need(1)))
+
+
+def _add_all(call: Call) -> Operation:
+    data = call.given
+    if len(data) == 1:
+        return Operation("identity", {}, (data[0],))
+    return Operation("add", {}, (sum(data[1:-1], start=data[0]), data[-1]))
+
+
+_COMPARED = {
+    "GREATER": "greater",
+    "GREATER_EQUAL": "greater_equal",
+    "LESS": "less",
+    "LESS_EQUAL": "less_equal",
+    "EQUAL": "equal",
+    "NOT_EQUAL": "not_equal",
+}
+
+
+def _compare(call: Call) -> Operation:
+    return Operation("compare", {"form": _COMPARED[call.node.op]}, (call.need(0), call.need(1)))
+
+
+_REDUCTIONS = {
+    "MEAN": "mean",
+    "SUM": "sum",
+    "REDUCE_PROD": "prod",
+    "REDUCE_MAX": "max",
+    "REDUCE_MIN": "min",
+    "REDUCE_ANY": "any",
+    "REDUCE_ALL": "all",
+}
+
+
+def _reduce(call: Call) -> Operation:
+    x = call.need(0)
+    axes = tuple(sorted({axis % x.ndim for axis in call.need_integers(1)}))
+    settings = {
+        "form": _REDUCTIONS[call.node.op],
+        "axes": axes,
+        "keep": call.flag("keep_dims"),
+        "correction": 1.0,
+    }
+    return Operation("reduce", settings, (x,))
+
+
+def _running(call: Call) -> Operation:
+    x = call.need(0)
+    settings = {name: call.flag(name) for name in ("reverse", "exclusive")}
+    return Operation("cumsum", {"axis": call.need_integers(1)[0] % x.ndim, **settings}, (x,))
+
+
+WORDS: Vocabulary = {
+    **dict.fromkeys(_BINARY, _binary),
+    **dict.fromkeys(_COMPARED, _compare),
+    **dict.fromkeys(_REDUCTIONS, _reduce),
+    "DIV": _div,
+    "ADD_N": _add_all,
+    "CUMSUM": _running,
+}

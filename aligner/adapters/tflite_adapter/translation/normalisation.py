@@ -1,0 +1,42 @@
+"""Normalisations and softmax, along the last axis."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+def _softmax(call: Call) -> Operation:
+    x, beta = call.need(0), call.number("beta", default=1.0)
+    kind = "softmax" if call.node.op == "SOFTMAX" else "log_softmax"
+    return Operation(kind, {"axis": x.ndim - 1, "beta": beta if kind == "softmax" else 1.0}, (x,))
+
+
+def _length(call: Call) -> Operation:
+    """The kernels divide by a length of 1e-6 at least."""
+    x = call.need(0)
+    last = x.ndim - 1
+    settings = {"form": "length", "order": 2, "axes": (last,), "epsilon": 1e-12, "squared": True, "axis": last}
+    return Operation("norm", settings, (x,))
+
+
+def _response(call: Call) -> Operation:
+    radius = call.integer("radius")
+    settings = {"neighbours": (radius, radius), "channels": "last"}
+    numbers = {name: call.number(name, default=1.0) for name in ("alpha", "beta", "bias")}
+    return Operation("response_norm", settings | numbers, (call.need(0),))
+
+
+WORDS: Vocabulary = {
+    "SOFTMAX": _softmax,
+    "LOG_SOFTMAX": _softmax,
+    "L2_NORMALIZATION": _length,
+    "LOCAL_RESPONSE_NORMALIZATION": _response,
+}

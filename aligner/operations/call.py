@@ -1,0 +1,210 @@
+"""A node with the arrays it reads: what an adapter translates into an operation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.operation import Operation, Unsupported
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.records.graph import Attribute, Graph, Node, Quantization, Shape, Value, Weight
+
+    Array = NDArray[Any]
+
+Translation = Callable[["Call"], Operation]
+"""What makes an operation of a node; raises Unsupported for what it does not know."""
+Vocabulary = Mapping[str, Translation]
+"""A framework's word → its translation."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Call:
+    """A node with the arrays it reads, None for absent operands; ``constant`` says which of them are weights.
+
+    Quantized operands arrive as the real numbers they stand for. ``inputs`` and ``outputs`` are what the graph says of
+    the operands and results, shapes as they were seen. ``channels`` is where convolutions have their channels.
+    """
+
+    node: Node
+    operands: Sequence[Array | None]
+    constant: Sequence[bool]
+    channels: str
+    inputs: Sequence[Value | Weight | None] = ()
+    outputs: Sequence[Value | None] = ()
+
+    @property
+    def attributes(self) -> Mapping[str, Attribute]:
+        """The node's own."""
+        return self.node.attributes
+
+    @property
+    def given(self) -> list[Array]:
+        """The operands that are there, in order."""
+        return [operand for operand in self.operands if operand is not None]
+
+    @property
+    def shape(self) -> tuple[int, ...] | None:
+        """The first result's shape; None where it is not known."""
+        return self.shape_of(0)
+
+    def shape_of(self, place: int) -> tuple[int, ...] | None:
+        """A result's shape; None where it is not known."""
+        value = self.outputs[place] if place < len(self.outputs) else None
+        if value is None or value.shape is None:
+            return None
+        known = tuple(size for size in value.shape if size is not None)
+        return known if len(known) == len(value.shape) else None
+
+    def need_shape(self, place: int = 0) -> tuple[int, ...]:
+        """A result's shape; raises Unsupported where it is not known."""
+        found = self.shape_of(place)
+        if found is None:
+            raise self.unknown("a result of unknown shape")
+        return found
+
+    def dtype(self, place: int = 0) -> str:
+        """A result's dtype in the framework's word, "" where it is not known."""
+        value = self.outputs[place] if place < len(self.outputs) else None
+        return (value.dtype or "") if value is not None else ""
+
+    def quantization(self, place: int = 0) -> Quantization | None:
+        """How a result's stored integers are meant."""
+        value = self.outputs[place] if place < len(self.outputs) else None
+        return value.quantization if value is not None else None
+
+    def unknown(self, why: str = "") -> Unsupported:
+        """The error to raise for a form that is not known."""
+        return Unsupported(f"{self.node.op}: {why}" if why else self.node.op)
+
+    def operand(self, place: int) -> Array | None:
+        """The operand at a place, None where there is none."""
+        return self.operands[place] if place < len(self.operands) else None
+
+    def need(self, place: int) -> Array:
+        """The operand at a place; raises Unsupported where there is none."""
+        found = self.operand(place)
+        if found is None:
+            raise self.unknown(f"no operand {place}")
+        return found
+
+    def is_constant(self, place: int) -> bool:
+        """Whether the operand at a place is a weight."""
+        return place < len(self.constant) and self.constant[place]
+
+    def number(self, *names: str, default: float) -> float:
+        """The first of these attributes that is a number."""
+        for name in names:
+            value = self.attributes.get(name)
+            if isinstance(value, (int, float)):
+                return float(value)
+        return default
+
+    def integer(self, *names: str, default: int | None = None) -> int:
+        """The first of these attributes that is a whole number; raises Unsupported where there is none."""
+        for name in names:
+            value = self.attributes.get(name)
+            if isinstance(value, int):
+                return int(value)
+        if default is None:
+            raise self.unknown(f"no {names[0]}")
+        return default
+
+    def text(self, name: str, default: str) -> str:
+        """An attribute in lower case."""
+        return str(self.attributes.get(name, default)).lower()
+
+    def flag(self, name: str, *, default: bool = False) -> bool:
+        """An attribute that is true or false."""
+        return bool(self.attributes.get(name, default))
+
+    def numbers(self, name: str) -> tuple[Any, ...] | None:
+        """An attribute of several numbers; a single one counts as a tuple of one."""
+        value = self.attributes.get(name)
+        if isinstance(value, tuple):
+            return value
+        return (value,) if isinstance(value, (int, float)) and not isinstance(value, bool) else None
+
+    def integers(self, place: int) -> tuple[int, ...] | None:
+        """The whole numbers that an operand holds."""
+        found = self.operand(place)
+        return None if found is None else tuple(int(number) for number in found.reshape(-1))
+
+    def need_integers(self, place: int) -> tuple[int, ...]:
+        """The whole numbers that an operand holds; raises Unsupported where there is none."""
+        return tuple(int(number) for number in self.need(place).reshape(-1))
+
+
+def call_of(
+    graph: Graph,
+    node: Node,
+    array: Callable[[str], Array | None],
+    constant: Callable[[str], bool],
+    shape: Callable[[str], Shape | None],
+) -> Call:
+    """A node of a graph: what its operands held, which of them are weights, and the shapes seen of its results.
+
+    Raises Unsupported where an operand was not seen.
+    """
+    operands = [array(name) if name else None for name in node.inputs]
+    if any(name and operand is None for name, operand in zip(node.inputs, operands, strict=True)):
+        raise Unsupported(f"{node.op} reads what was not seen")
+    return Call(
+        node,
+        operands,
+        [bool(name) and constant(name) for name in node.inputs],
+        str(node.attributes.get("channels") or graph.channels),
+        [graph.values.get(name) or graph.weights.get(name) for name in node.inputs],
+        [_as_seen(graph.values.get(name), shape(name)) for name in node.outputs],
+    )
+
+
+def _as_seen(value: Value | None, shape: Shape | None) -> Value | None:
+    return value if value is None or shape is None else replace(value, shape=shape)
+
+
+def spread(value: Any, rank: int, default: int) -> tuple[int, ...]:
+    """One number for each spatial axis: 2 → (2, 2); the default where nothing is said."""
+    if isinstance(value, int):
+        return (int(value),) * rank
+    if isinstance(value, tuple) and value:
+        return tuple(int(v) for v in value) * (rank if len(value) == 1 and rank > 1 else 1)
+    return (default,) * rank
+
+
+def pairs_of(value: Any, rank: int) -> tuple[tuple[int, int], ...] | None:
+    """Explicit (begin, end) for each axis, None where that is not what is said."""
+    if isinstance(value, tuple) and len(value) == rank and all(isinstance(p, tuple) and len(p) == 2 for p in value):
+        return tuple((int(begin), int(end)) for begin, end in value)
+    return None
+
+
+def same_pads(sizes: Any, kernel: Any, strides: Any, dilations: Any, *, upper: bool) -> tuple[tuple[int, int], ...]:
+    """What SAME means for these sizes; the odd one goes to the end when ``upper``."""
+    pads = []
+    for size, length, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
+        total = max((-(-size // stride) - 1) * stride + (length - 1) * dilation + 1 - size, 0)
+        pads.append((total // 2, total - total // 2) if upper else (total - total // 2, total // 2))
+    return tuple(pads)
+
+
+def with_range(operation: Operation, call: Call) -> Operation:
+    """The operation with the limits of the grid that its result is stored on, as real numbers."""
+    grid = call.quantization()
+    stored = _STORED.get(call.dtype())
+    if grid is None or stored is None or len(grid.scale) != 1:
+        return operation
+    zero = grid.zero_point[0] if grid.zero_point else 0
+    return operation.with_settings(range=tuple((limit - zero) * grid.scale[0] for limit in stored))
+
+
+_STORED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+
+
+def with_fused_activation(operation: Operation, call: Call) -> Operation:
+    """The operation with the activation that is written into its node."""
+    fused = call.text("fused_activation", "none")
+    return operation if fused == "none" else operation.with_settings(fused_activation=fused)

@@ -1,0 +1,46 @@
+"""Tensors made from little: filled ones, ranges, shapes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.operation import Operation, computes
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+@computes("fill")
+def fill(operation: Operation) -> Array:
+    """One value in every place."""
+    import numpy as np
+
+    return np.full(operation.settings["shape"], operation.settings["value"])
+
+
+@computes("range")
+def count_up(operation: Operation) -> Array:
+    """From a start, up to a limit that is left out, by steps."""
+    import numpy as np
+
+    start, limit, step = (operand.reshape(()) for operand in operation.data)
+    return np.asarray(np.arange(start.item(), limit.item(), step.item()))
+
+
+@computes("shape")
+def shape(operation: Operation) -> Array:
+    """The sizes of some axes."""
+    import numpy as np
+
+    begin, end = operation.settings["begin"], operation.settings["end"]
+    return np.asarray(operation.data[0].shape[begin:end], np.int64)
+
+
+@computes("size")
+def size(operation: Operation) -> Array:
+    """How many elements there are."""
+    import numpy as np
+
+    return np.asarray(operation.data[0].size, np.int64)
