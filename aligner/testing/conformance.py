@@ -6,9 +6,12 @@ from aligner.testing.capture_conformance import CaptureConformance
 from aligner.testing.graph_conformance import GraphConformance
 from aligner.testing.injection_conformance import InjectionConformance
 from aligner.testing.input_conformance import InputConformance
+from aligner.testing.operation_conformance import OperationConformance
 
 
-class AdapterConformance(GraphConformance, CaptureConformance, InjectionConformance, InputConformance):
+class AdapterConformance(
+    GraphConformance, CaptureConformance, InjectionConformance, InputConformance, OperationConformance
+):
     """Subclass it in a test module; the subclass says how a session is made and what it is fed.
 
     ::

@@ -71,7 +71,7 @@ def _selu(call: Call) -> Operation:
 
 
 def _clip(call: Call) -> Operation:
-    if call.node.kind in {"relu", "relu6"}:
+    if call.node.kind != "clip":
         return Operation(call.node.kind, {}, (call.need(0),))
     limits = []
     for place, name, default in ((1, "min", -math.inf), (2, "max", math.inf)):
