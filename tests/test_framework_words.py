@@ -16,7 +16,6 @@ FRAMEWORKS = frozenset({"onnx", "pytorch", "torchscript", "torch", "tflite", "te
 
 EXCEPTIONS: dict[str, str] = {
     "alignment/element_order.py": "the transposition of a matrix that no attribute describes",
-    "alignment/provenance.py": "names of one framework's two graphs are comparable",
     "api/observer_effect.py": "optimisation levels are one runtime's",
     "api/probing.py": "a recording cannot be probed",
     "api/weight_places.py": "blocked kernels of one runtime",
