@@ -11,6 +11,7 @@ from aligner.alignment.compatibility import agree, weight_sizes
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.neutral import Revived, revived
 from aligner.alignment.pairs import assemble
+from aligner.alignment.second_look import SecondLook
 from aligner.alignment.sequence import between_anchors, heaviest_common_subsequence
 from aligner.alignment.skeleton import Skeleton, read
 from aligner.alignment.sketch_index import SketchShelf
@@ -41,11 +42,13 @@ def align(
     inputs: Sequence[tuple[str, str]] = (),
     mapping: Sequence[tuple[str, str]] = (),
     method: str = "auto",
+    second: SecondLook | None = None,
 ) -> Alignment:
     """Decide which value of the reference answers which of the candidate.
 
     ``inputs`` are graph inputs known to hold the same data; ``mapping`` holds (reference id, candidate id) pairs of the
     user's own, which nothing overrides. Sketches, where there are any, confirm pairs and find what structure cannot.
+    ``second`` is what a run of the candidate on the reference's tensors has shown of an earlier alignment.
     """
 
     def matched(computing: Revived) -> Matching:
@@ -53,7 +56,7 @@ def align(
             read(reference, reference_sketches or {}, computing[0]),
             read(candidate, candidate_sketches or {}, computing[1]),
         )
-        return _matched(Matching(*skeletons), inputs, mapping, method)
+        return _matched(Matching(*skeletons, second or SecondLook()), inputs, mapping, method)
 
     matching = matched((frozenset(), frozenset()))
     neutral = revived(matching)
@@ -67,6 +70,8 @@ def _matched(
         matching.pair_roots(*pair, Evidence("map", 1.0), resized=True)
     for pair in inputs:
         matching.pair_roots(*pair, Evidence("input", 1.0))
+    for pair in matching.second.found:
+        matching.pair_roots(*pair, Evidence("values", 0.9))
     if method == "order":
         _pair_in_order(matching)
         return matching

@@ -9,6 +9,7 @@ a region finds no partner. One tensor has at most one partner; a pairing once ma
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aligner.alignment.batches import whole_input, whole_output
@@ -20,9 +21,11 @@ from aligner.alignment.compatibility import (
     weight_sizes,
 )
 from aligner.alignment.layer_ends import adds_bias, biased, gates_itself, tail, with_affine, with_bias, with_constant
+from aligner.alignment.second_look import SecondLook
 from aligner.alignment.skeleton import Skeleton
 from aligner.alignment.windows import before_padding, windows_beyond_padding
 from aligner.operations.kinds import COMMUTATIVE, SOURCES, SUNDRY, same_family
+from aligner.records.alignment import Sketch
 from aligner.records.graph import Node
 
 _STEPS_BACK = 3
@@ -60,9 +63,10 @@ def _readers(skeleton: Skeleton, root: str) -> list[Node]:
 class Matching:
     """Node pairs, tensor pairs (roots of layout-only chains) and the forms that paired nodes read."""
 
-    def __init__(self, reference: Skeleton, candidate: Skeleton) -> None:
+    def __init__(self, reference: Skeleton, candidate: Skeleton, second: SecondLook | None = None) -> None:
         self.reference = reference
         self.candidate = candidate
+        self.second = second or SecondLook()
         self.node_partner: dict[int, Node] = {}
         self.node_source: dict[int, Node] = {}
         self.node_evidence: dict[int, Evidence] = {}
@@ -98,7 +102,7 @@ class Matching:
 
     def pair_roots(self, reference: str, candidate: str, evidence: Evidence, *, resized: bool = False) -> bool:
         """Pair two tensors of equal size unless either has a partner; ``resized`` lets sizes differ."""
-        if reference in self.roots or candidate in self.root_source:
+        if reference in self.roots or candidate in self.root_source or (reference, candidate) in self.second.dropped:
             return False
         sizes = self.reference.size(reference), self.candidate.size(candidate)
         if not resized and None not in sizes and sizes[0] != sizes[1]:
@@ -173,7 +177,17 @@ class Matching:
         return left, right
 
     def _distance(self, left: str, right: str) -> float | None:
-        return distance(self.reference.sketches.get(left), self.candidate.sketches.get(right))
+        found = [distance(self.reference.sketches.get(left), seen.get(right)) for seen in self._seen()]
+        return min((one for one in found if one is not None), default=None)
+
+    def _seen(self) -> tuple[Mapping[str, Sketch], ...]:
+        """The candidate's tensors as it computes them by itself, and on the reference's where that was looked at."""
+        return (self.candidate.sketches, self.second.sketches) if self.second.sketches else (self.candidate.sketches,)
+
+    def same(self, left: str, right: str) -> bool | None:
+        """Whether two tensors look like the same one, in whichever run; None where sketches cannot tell."""
+        found = [agree(self.reference.sketches.get(left), seen.get(right)) for seen in self._seen()]
+        return True if True in found else found[0]
 
     @staticmethod
     def _upstream(skeleton: Skeleton, value: str) -> list[str]:
@@ -222,7 +236,7 @@ class Matching:
         return (roots[0] not in self.roots and roots[1] not in self.root_source) or self._paired(left, right)
 
     def _same(self, left: str, right: str) -> bool:
-        return bool(agree(self.reference.sketches.get(left), self.candidate.sketches.get(right)))
+        return bool(self.same(left, right))
 
     def _alike(self, left: str, right: str) -> bool:
         sizes = self.reference.size(left), self.candidate.size(right)
@@ -294,7 +308,7 @@ class Matching:
                     self._pair_outputs(left, right, evidence, resized=self._fed_alike(reference, candidate))
 
     def _pair_outputs(self, left: str, right: str, evidence: Evidence, *, resized: bool) -> None:
-        same = agree(self.reference.sketches.get(left), self.candidate.sketches.get(right))
+        same = self.same(left, right)
         if same is not True:
             left, right = self._with_affine(left, right)
         folded = self._folded(left, right) if same is False else None

@@ -28,6 +28,7 @@ def assemble(matching: Matching) -> Alignment:
     """Pairs in the candidate's execution order, and the reason of every value without one."""
     labels = channel_labels(matching.reference), channel_labels(matching.candidate)
     pairs = [pair for pair in _pairs(matching, labels) if pair.confidence >= LEAST_CONFIDENCE]
+    pairs += _inserted(matching, pairs, labels)
     pairs += _outputs_left(matching, pairs, labels)
     place = _execution_place(matching.candidate)
     pairs.sort(key=lambda pair: place.get(pair.candidate, -1))
@@ -39,6 +40,19 @@ def assemble(matching: Matching) -> Alignment:
     for pair in healed:
         reasons[1][pair.candidate] = SUSPECT
     return Alignment(pairs=tuple(pairs), unpaired_reference=reasons[0], unpaired_candidate=reasons[1])
+
+
+def _inserted(
+    matching: Matching, pairs: list[PairedValues], labels: tuple[dict[str, str], dict[str, str]]
+) -> Iterator[PairedValues]:
+    """What a node that the candidate alone has makes of a paired tensor: it answers the same one."""
+    paired = {pair.candidate for pair in pairs}
+    for reference, candidate in matching.second.inserted:
+        if candidate in paired:
+            continue
+        pair = _pair(matching, PairedForms(reference, candidate), Evidence("inserted", 0.9), labels)
+        if pair is not None:
+            yield replace(pair, rule="inserted")
 
 
 def _outputs_left(

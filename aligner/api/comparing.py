@@ -13,6 +13,7 @@ from aligner.adapters.base import FirstLook, OpenOptions
 from aligner.alignment.engine import align
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import mapping_pairs, resolve
+from aligner.alignment.second_look import SecondLook
 from aligner.api.concluding import Concluding
 from aligner.api.dumped import check_random, dump_options, lend_models
 from aligner.api.feeding import Feeding
@@ -22,6 +23,7 @@ from aligner.api.observer_effect import ObserverEffect
 from aligner.api.options import CompareOptions, Local, check
 from aligner.api.probing import Targets, probed
 from aligner.api.result import Result
+from aligner.api.second_look import second_look
 from aligner.errors import ComparisonError, RehearsalError
 from aligner.execution import memory
 from aligner.execution.clock import Clock
@@ -211,7 +213,26 @@ class _Comparing:
                 passes.accumulated()
             with self._clock.phase("local"):
                 self._local(passes, lambda: passes.local(begun))
-        return passes, alignment
+        return passes, self._again(passes, alignment, fed)
+
+    def _again(self, passes: Passes, alignment: Alignment, fed: PreparedFeeds) -> Alignment:
+        """The pairs after further looks at the candidate's tensors on the reference's."""
+        if not self._measures_local() or passes.computing != 1 or self._options.align_by != "auto":
+            return alignment
+        with self._clock.phase("second look"):
+            return second_look(
+                (self._reference, self._candidate),
+                passes,
+                alignment,
+                lambda seen: self._align(fed, second=seen),
+                lambda again: self._measure_again(passes, again),
+            )
+
+    def _measure_again(self, passes: Passes, alignment: Alignment) -> None:
+        missing, others = passes.revise(alignment.pairs)
+        passes.accumulated(missing)
+        if missing or others:
+            self._local(passes, passes.local)
 
     def _measures_local(self) -> bool:
         return self._options.local != "never" and computing_side(self._reference, self._candidate) is not None
@@ -251,7 +272,7 @@ class _Comparing:
         with self._clock.phase("local"):
             done = local and as_expected and not others
             self._local(passes, (lambda: None) if done else passes.local)
-        return passes, alignment
+        return passes, self._again(passes, alignment, fed)
 
     def _watch_observer(self, side: OpenSide, untouched: Sequence[CapturedTensor]) -> None:
         self._observer.keep(side, untouched)
@@ -287,7 +308,7 @@ class _Comparing:
                 self._watch_observer(side, answers.get(side.role, survey.kept))
         return answers
 
-    def _align(self, fed: PreparedFeeds, *, sketched: bool = True) -> Alignment:
+    def _align(self, fed: PreparedFeeds, *, sketched: bool = True, second: SecondLook | None = None) -> Alignment:
         progress.enter("", "pairing tensors")
         left, right = self._reference, self._candidate
         assert left.profile is not None and right.profile is not None
@@ -300,8 +321,9 @@ class _Comparing:
             inputs=fed_pairs(fed, left, right),
             mapping=resolve(mapping, left.graph, right.graph),
             method=self._options.align_by,
+            second=second,
         )
-        if sketched:
+        if sketched and second is None:
             self._notes += alignment.notes
         return alignment
 

@@ -8,7 +8,7 @@ would see each other's hooks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -160,12 +160,19 @@ class Passes:
 
     def take_local(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> None:
         """Measure what a node does wrong itself, within what both sides' quantisation can hold."""
+        error, saturated = self._local(value, expected, found)
+        self.measured[value] = replace(self.measured[value], local=error, saturated=saturated)
+
+    def local_difference(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> Difference | None:
+        """How far a pair's tensors are apart within what both sides' quantisation can hold."""
+        return self._local(value, expected, found)[0]
+
+    def _local(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> tuple[Difference | None, float]:
         reference, left_out = self._grids[1].clipped(expected.real(), found)
         held, beyond = self._grids[0].clipped(found.real(), expected)
         own = self.computing == 1 and reference is expected.array  # else it was cut off, or fed with other tensors
         known = self._known(self._reference, expected) if own else None
-        error = self._difference(self._pairs[value], reference, held, known)
-        self.measured[value] = replace(self.measured[value], local=error, saturated=max(left_out, beyond))
+        return self._difference(self._pairs[value], reference, held, known), max(left_out, beyond)
 
     def held(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> Difference | None:
         """How far a pair's tensors of any run are apart, within what both sides' quantisation can hold."""
@@ -215,12 +222,21 @@ class Passes:
             pool.release(pair.reference, tensor.occurrence)
         pool.close()
 
+    @property
+    def reference(self) -> OpenSide:
+        """The side whose tensors are right."""
+        return self._reference
+
     def injected_run(
-        self, perturbation: Perturbation | None = None, wanted: Sequence[str] | None = None
+        self,
+        perturbation: Perturbation | None = None,
+        wanted: Sequence[str] | None = None,
+        injectable: Mapping[str, PairedValues] | None = None,
     ) -> InjectedRun:
-        """A run of one side on the other's tensors, of which the wanted pairs are shown."""
+        """A run of one side on the other's tensors, of which the wanted pairs are shown; ``injectable``: on these."""
         chosen = {value: self._pairs[value] for value in (self._pairs if wanted is None else wanted)}
-        return InjectedRun(self._reference, self._candidate, self.injectable(), chosen, perturbation)
+        given = self.injectable() if injectable is None else injectable
+        return InjectedRun(self._reference, self._candidate, given, chosen, perturbation)
 
     def injectable(self) -> dict[str, PairedValues]:
         """Pairs whose reference tensor can stand in for the candidate's: one occurrence, shapes that convert."""

@@ -1,0 +1,86 @@
+"""Pairs found again from the tensors of the injected run, until nothing new comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from aligner.alignment.second_look import SecondLook, before, same_values
+from aligner.api.narrowing import narrowed
+from aligner.execution.look import look
+from aligner.execution.passes import Passes
+from aligner.execution.side import OpenSide
+from aligner.judgement.wrong_pairs import between, suspects, with_forms, wrong_pairs
+from aligner.records.alignment import Alignment
+from aligner.records.graph import Graph
+
+_ROUNDS = 4
+"""Looks at most: each drops or finds something, and what a fourth one finds was never worth a fifth."""
+
+Sides = tuple[OpenSide, OpenSide]
+Align = Callable[[SecondLook], Alignment]
+Measure = Callable[[Alignment], None]
+
+
+def second_look(sides: Sides, passes: Passes, alignment: Alignment, align: Align, measure: Measure) -> Alignment:
+    """Drop the pairs that the injected run contradicts, and pair what holds the same numbers there.
+
+    ``align`` pairs again with what has been seen; ``measure`` brings ``passes`` up to date with it.
+    """
+    known = SecondLook()
+    for _ in range(_ROUNDS):
+        again = _seen(sides, passes, alignment, known)
+        if again is None:
+            break
+        known = again
+        alignment = align(known)
+        measure(alignment)
+    closer = narrowed(sides, passes, known)
+    if closer is not None:
+        alignment = align(closer)
+        measure(alignment)
+    return alignment
+
+
+def _seen(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLook) -> SecondLook | None:
+    """What a further look adds to what is known; None where it adds nothing."""
+    graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
+    injectable = passes.injectable()
+    suspected = {value: item for value, item in suspects(graphs, measured).items() if value in injectable}
+    if not suspected:
+        return None
+    partner = {item.pair.candidate: item.pair.reference for item in measured}
+    wrong: set[str] = set()
+    for left_out in (with_forms(graphs, measured, suspected), between(graphs, measured, suspected)):
+        seen = look(sides[1], passes, left_out)
+        wrong = wrong_pairs(graphs, measured, seen.differences, suspected, left_out)
+        if wrong:
+            break
+    if wrong != set(left_out):
+        seen = look(sides[1], passes, wrong)
+    assert sides[0].profile is not None and sides[1].profile is not None
+    sketches = sides[0].profile.sketches, sides[1].profile.sketches
+    doubted = {(partner[value], value) for value in suspected}
+    elsewhere = same_values(graphs, sketches, seen.sketches, alignment, known.dropped | doubted, set(partner))
+    for reference, candidate in elsewhere:
+        wrong |= {value for value in suspected if partner[value] == reference and value != candidate}
+    dropped = known.dropped | {(partner[value], value) for value in wrong}
+    new = same_values(graphs, sketches, seen.sketches, alignment, dropped)
+    inserted = _inserted(graphs[1], new, {partner[value]: value for value in wrong & set(suspected)})
+    if dropped == known.dropped and set(new) <= set(known.found):
+        return None
+    found = [pair for pair in known.found if pair not in dropped]
+    return SecondLook(
+        seen.sketches,
+        tuple(dict.fromkeys([*found, *new])),
+        dropped,
+        tuple(dict.fromkeys([*known.inserted, *inserted])),
+    )
+
+
+def _inserted(candidate: Graph, new: list[tuple[str, str]], wrong: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Dropped pairs whose reference's tensor stands before them on the candidate's side: a node was put between."""
+    return [
+        (reference, wrong[reference])
+        for reference, value in new
+        if reference in wrong and value in before(candidate, wrong[reference])
+    ]

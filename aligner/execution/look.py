@@ -1,0 +1,78 @@
+"""The candidate run once more on the reference's tensors: with some pairs left out, or with one more."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aligner.execution.passes import Passes
+from aligner.execution.pool import TensorPool
+from aligner.execution.profile import sketch
+from aligner.execution.side import OpenSide
+from aligner.records.alignment import PairedValues, Sketch
+from aligner.records.axis_order import fits
+from aligner.records.difference import Difference
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    Axes = Iterable[tuple[int, ...] | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Sketches of all tensors of the candidate, and by pair (candidate value) how far it is from the reference's."""
+
+    sketches: Mapping[str, Sketch]
+    differences: Mapping[str, Difference]
+
+
+def look(candidate: OpenSide, passes: Passes, without: Collection[str]) -> Look:
+    """Run the candidate on the reference's tensors, those pairs left out, and look at every tensor."""
+    assert candidate.profile is not None
+    pairs = {value: pair for value, pair in passes.injectable().items() if value not in without}
+    run = passes.injected_run(injectable=pairs)
+    uses = run.uses()
+    pool = TensorPool(passes.reference.replay(list(uses)), uses)
+    sketches: dict[str, Sketch] = {}
+    differences: dict[str, Difference] = {}
+    try:
+        wanted = [value for value in candidate.profile.sketches if candidate.profile.occurrences.get(value) == 1]
+        for tensor in candidate.run(wanted, run.injection(pool), phase="looking again"):
+            sketches[tensor.value] = sketch(tensor)
+            pair = run.shown.get(tensor.value)
+            expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
+            if pair is None or expected is None:
+                continue
+            found = passes.local_difference(tensor.value, expected, tensor)
+            pool.release(pair.reference, tensor.occurrence)
+            if found is not None:
+                differences[tensor.value] = found
+    finally:
+        pool.close()
+    return Look(sketches, differences)
+
+
+def trial(passes: Passes, value: str, instead: PairedValues, without: Collection[str]) -> Difference | None:
+    """How far one pair is from the reference where another of its tensors stands in for one of the candidate's."""
+    pairs = {name: pair for name, pair in passes.injectable().items() if name not in without}
+    pairs[instead.candidate] = instead
+    run = passes.injected_run(wanted=[value], injectable=pairs)
+    for name, found, expected in run:
+        if name == value:
+            return passes.local_difference(value, expected, found)
+    return None
+
+
+def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, axes: Axes) -> PairedValues | None:
+    """A pair that lets a tensor of the reference stand in for one of the candidate, in the first order that fits."""
+    assert passes.reference.profile is not None and candidate.profile is not None
+    left, right = passes.reference.profile, candidate.profile
+    one, other = left.sketches.get(reference), right.sketches.get(value)
+    if one is None or other is None or left.occurrences.get(reference) != 1 or right.occurrences.get(value) != 1:
+        return None
+    for order in axes:
+        if fits(one.shape, order, other.shape):
+            return PairedValues(reference, value, "inserted", 1.0, order)
+    return None

@@ -1,0 +1,108 @@
+"""Pairs found again from the injected run, and where in a region the error is made."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_models as make
+import pytest
+from marks import requires_onnx
+
+import aligner
+
+pytestmark = requires_onnx
+SIZE = 8
+
+
+def compared(reference, candidate, shape=(5, SIZE)):
+    x = np.random.default_rng(2).standard_normal(shape).astype(np.float32)
+    return aligner.compare(reference, candidate, {"x": x}).to_json()
+
+
+def net(nodes, output="y", shape=(5, SIZE), **more):
+    rng = np.random.default_rng(1)
+    stored = {name: rng.standard_normal((SIZE, SIZE)).astype(np.float32) for name in ("w", "v", "u")}
+    stored |= {"b": rng.standard_normal(SIZE).astype(np.float32)} | more
+    used = {name for node in nodes for name in node.input}
+    kept = {name: array for name, array in stored.items() if name in used}
+    return make.model(nodes, [make.value("x", 1, shape)], [make.value(output, 1, shape)], make.weights(**kept))
+
+
+def number(value):
+    return np.float32(value)
+
+
+def test_a_chain_of_two_wrong_pairs_is_dropped():
+    reference = net(
+        [
+            make.node("MatMul", ["x", "w"], ["m"]),
+            make.node("Add", ["m", "b"], ["a"]),
+            make.node("Tanh", ["a"], ["t"]),
+            make.node("MatMul", ["t", "v"], ["y"]),
+        ]
+    )
+    candidate = net(
+        [
+            make.node("Gemm", ["x", "w", "b"], ["g"]),
+            make.node("Mul", ["g", "two"], ["d"]),
+            make.node("Sigmoid", ["d"], ["s"]),
+            make.node("Mul", ["s", "two"], ["e"]),
+            make.node("Sub", ["e", "one"], ["f"]),
+            make.node("MatMul", ["f", "v"], ["y"]),
+        ],
+        two=number(2),
+        one=number(1),
+    )
+    report = compared(reference, candidate)
+    assert report["verdict"] == "aligned"
+    pairs = {(pair["reference"]["name"], pair["candidate"]["name"]) for pair in report["pairs"]}
+    assert {("a", "g"), ("t", "f"), ("y", "y")} <= pairs
+    assert ("a", "d") not in pairs and ("m", "g") not in pairs
+
+
+def layers(between=(), *, residual=True, activation=True):
+    """x·w → (+ x) → relu → ·v → relu → ·u; ``between``: nodes from "r" to "n", which the second product reads."""
+    nodes = [make.node("MatMul", ["x", "w"], ["m"], "first")]
+    nodes += [make.node("Add", ["m", "x"], ["a"], "sum")] if residual else []
+    last = "a" if residual else "m"
+    nodes += [make.node("Relu", [last], ["r"], "active")] if activation else []
+    last = "r" if activation else last
+    nodes += [*between]
+    nodes += [
+        make.node("MatMul", ["n" if between else last, "v"], ["k"], "second"),
+        make.node("Relu", ["k"], ["q"], "more"),
+        make.node("MatMul", ["q", "u"], ["y"], "last"),
+    ]
+    return nodes
+
+
+INSERTED = {
+    "Clip": [make.node("Clip", ["r", "zero", "one"], ["n"], "put")],
+    "offset": [make.node("Add", ["r", "tenth"], ["n"], "put")],
+    "cast": [
+        make.node("Cast", ["r"], ["h"], "down", to=10),
+        make.node("Cast", ["h"], ["n"], "put", to=1),
+    ],
+    "nan": [
+        make.node("Sub", ["r", "one"], ["l"], "less"),
+        make.node("Sqrt", ["l"], ["n"], "put"),
+    ],
+}
+
+
+@pytest.mark.parametrize("what", sorted(INSERTED))
+def test_an_inserted_node_is_named_itself(what):
+    constants = {"zero": number(0), "one": number(1), "tenth": number(0.1)}
+    report = compared(net(layers()), net(layers(INSERTED[what]), **constants))
+    first = report["first_divergence"]
+    assert report["verdict"] == "diverged"
+    guilty = "down" if what == "cast" else "put"  # float16 loses what the second cast cannot give back
+    assert (first["reference"]["name"], first["candidate"]["node"]) == ("r", guilty)
+    assert what == "cast" or len(report["introduced"]) == 1
+
+
+@pytest.mark.parametrize(("lost", "place"), [("residual", "a"), ("activation", "r")])
+def test_a_lost_node_is_named_at_its_place(lost, place):
+    report = compared(net(layers()), net(layers(**{lost: False})))
+    assert report["verdict"] == "diverged"
+    assert report["first_divergence"]["reference"]["name"] == place
+    assert len(report["introduced"]) == 1
