@@ -32,6 +32,7 @@ from aligner.execution.fed_values import fed_pairs
 from aligner.execution.injected_run import computing_side
 from aligner.execution.lockstep import Lockstep, expected_profile
 from aligner.execution.opening import Model, open_both, target_name
+from aligner.execution.own_process import in_own_process
 from aligner.execution.passes import Passes
 from aligner.execution.profile import Survey, profile
 from aligner.execution.repetition import disturbed
@@ -70,6 +71,7 @@ def compare(
     noise_floor: bool | None = None,
     dump_of: object = None,
     dump_layout: str | None = None,
+    isolated: bool = False,
 ) -> Result:
     """Compare two forms of one model, tensor by tensor.
 
@@ -83,6 +85,9 @@ def compare(
 
     A side may be what another program dumped of a run (a file or folder): ``dump_of`` is the model that was dumped, or
     {"reference": …, "candidate": …}, and ``dump_layout``, "nchw" or "nhwc", says how it lies where shapes do not.
+
+    ``isolated`` compares in a process of its own: where a runtime dies of a model, that process does, and CrashError
+    says at which node. Models and inputs must be such that they can be handed over: files, or what pickle takes.
 
     Raises AlignerError where the two cannot be compared.
     """
@@ -112,6 +117,8 @@ def compare(
         probe=probe,
     )
     with NotebookProgress():
+        if isolated:
+            return Result(in_own_process(run_comparison, reference, candidate, inputs, options))
         return Result(run_comparison(reference, candidate, inputs, options))
 
 

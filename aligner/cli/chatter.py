@@ -15,8 +15,6 @@ from typing import TextIO
 _ENVIRONMENT = {"TF_CPP_MIN_LOG_LEVEL": "3", "GLOG_minloglevel": "3", "TOKENIZERS_PARALLELISM": "false"}
 """Read by native code while it is imported; what the user has set wins."""
 
-_TAIL_BYTES = 16 * 1024
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Terminal:
@@ -142,21 +140,3 @@ def _close(stream: TextIO, original: TextIO | None) -> None:
         stream.close()
     else:
         stream.flush()
-
-
-def tail(path: Path, count: int = 6) -> list[str]:
-    """Return the last lines of what was swallowed, without blank ones and control characters."""
-    try:
-        with path.open("rb") as file:
-            file.seek(0, os.SEEK_END)
-            file.seek(max(0, file.tell() - _TAIL_BYTES))
-            text = file.read().decode("utf-8", "replace")
-    except OSError:
-        return []
-    lines = [printable(line).rstrip() for line in text.replace("\r", "\n").split("\n")]
-    return [line[:300] for line in lines if line.strip()][-count:]
-
-
-def printable(text: str) -> str:
-    """Replace control characters, which could move the cursor or recolour the terminal; keep line ends."""
-    return "".join(char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -9,8 +9,9 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from aligner.cli.chatter import debugging, printable
+from aligner.cli.chatter import debugging
 from aligner.errors import AlignerError
+from aligner.execution.last_words import printable
 
 FAILED = 2
 """Exit code of "could not compare"; 0, 1 and 3 are verdicts."""

@@ -118,7 +118,7 @@ def _command(argv: Sequence[str] | None) -> int:
     except SystemExit as error:
         if sys.stdout is not stdout:  # click wraps the stream and exits with 1, our "diverged", when a pipe is closed
             raise BrokenPipeError from error
-        from aligner.cli.crash import left_error
+        from aligner.execution.crash import left_error
 
         raise left_error(error.code, progress.current()) from error  # no command of ours leaves so: a model did
     return result if isinstance(result, int) else 0

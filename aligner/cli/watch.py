@@ -9,10 +9,10 @@ import time
 from types import FrameType
 from typing import Any
 
-from aligner.cli.crash import crash_error, left_error
 from aligner.cli.guard import FAILED, interrupted, say
 from aligner.cli.scratch import Scratch
 from aligner.errors import AlignerError
+from aligner.execution.crash import crash_error, left_error
 from aligner.records.progress import Board
 
 HELD_BACK = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))

@@ -6,6 +6,7 @@ import mmap
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 _SLOT = 4096
 _PARTIALS = 2 * _SLOT + 16
@@ -26,13 +27,13 @@ class Mark:
 
 
 class Board:
-    """Anonymous memory shared with a forked child; what the child wrote last outlives it.
+    """Memory shared with a child, a forked one or any that opens the same ``file``; what it wrote last outlives it.
 
     A mark goes into the slot that is not current, then one byte makes it current: death in mid-write loses nothing.
     """
 
-    def __init__(self) -> None:
-        self._memory = mmap.mmap(-1, _SIZE)
+    def __init__(self, file: Path | None = None) -> None:
+        self._memory = mmap.mmap(-1, _SIZE) if file is None else _shared(file)
         self._lock = threading.Lock()
 
     def write(self, mark: Mark) -> None:
@@ -79,6 +80,12 @@ class Board:
         used = int.from_bytes(self._memory[8:12], "little")
         data = self._memory[_PARTIALS : _PARTIALS + used]
         return tuple(part.decode("utf-8", "surrogateescape") for part in data.split(b"\0") if part)
+
+
+def _shared(file: Path) -> mmap.mmap:
+    with file.open("a+b") as opened:
+        opened.truncate(_SIZE)
+        return mmap.mmap(opened.fileno(), _SIZE)
 
 
 Listener = Callable[[Mark], None]

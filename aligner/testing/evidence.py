@@ -151,8 +151,8 @@ def _options(given: Mapping[str, Any]) -> list[str] | None:
     """The command line's words for options of ``compare``; None where one cannot be written there."""
     words: list[str] = []
     for name, value in given.items():
-        if value is None or (name, value) == ("trust", False):
-            continue
+        if value is None or name == "isolated" or (name, value) == ("trust", False):
+            continue  # the command is isolated as it is
         if name == "preprocessing":
             words += _preprocessing(value)
         elif name in ("trust", "evaluation_mode"):

@@ -6,8 +6,8 @@ import re
 import signal
 from pathlib import Path
 
-from aligner.cli.chatter import tail
 from aligner.errors import CrashError
+from aligner.execution.last_words import tail
 from aligner.records.progress import Mark
 
 _MEANING = {

@@ -1,0 +1,91 @@
+"""A comparison in a process of its own: its result is the same, and a runtime that dies takes nobody along."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import aligner
+from aligner.errors import ComparisonError, CrashError, ModelNotFoundError
+from aligner.execution.own_process import in_own_process
+from aligner.testing import assert_aligned
+
+torch = pytest.importorskip("torch")
+
+_MODELS = """
+import os, signal
+import torch
+
+class Net(torch.nn.Module):
+    def __init__(self, end=None):
+        super().__init__()
+        torch.manual_seed(3)
+        self.layer, self.end = torch.nn.Linear(4, 3), end
+
+    def forward(self, x):
+        if self.end is not None:
+            self.end()
+        return self.layer(x)
+
+def good():
+    return Net().eval()
+
+def dying():
+    return Net(lambda: os.kill(os.getpid(), signal.SIGSEGV)).eval()
+
+def leaving():
+    return Net(lambda: os._exit(0)).eval()
+"""
+
+
+@pytest.fixture
+def models(tmp_path):
+    file = tmp_path / "models.py"
+    file.write_text(_MODELS)
+    return lambda name: f"{file}:{name}"
+
+
+X = np.linspace(-1, 1, 8, dtype=np.float32).reshape(2, 4)
+
+
+def test_the_result_is_the_same(models):
+    pair = models("good"), models("good")
+    alone, here = aligner.compare(*pair, X, isolated=True), aligner.compare(*pair, X)
+    assert alone.verdict == here.verdict == "aligned"
+    assert alone.comparison.pairs == here.comparison.pairs
+
+
+def test_live_modules_are_handed_over():
+    module = torch.nn.Linear(4, 3)
+    assert aligner.compare(module, module, X, isolated=True).verdict == "aligned"
+
+
+def test_a_death_is_an_error_that_says_where(models):
+    with pytest.raises(CrashError) as caught:
+        aligner.compare(models("good"), models("dying"), X, isolated=True)
+    assert "SIGSEGV" in caught.value.what and "candidate" in caught.value.what
+    assert "models.py" in caught.value.found
+
+
+def test_leaving_is_no_verdict(models):
+    with pytest.raises(CrashError, match="told to exit"):
+        assert_aligned(models("good"), models("leaving"), X, isolated=True)
+
+
+def test_errors_come_as_they_are(models, tmp_path):
+    with pytest.raises(ModelNotFoundError) as caught:
+        aligner.compare(models("good"), tmp_path / "nowhere.onnx", X, isolated=True)
+    assert caught.value.hint
+
+
+def test_what_cannot_be_handed_over_is_said():
+    module = torch.nn.Linear(4, 3)
+    module.hook = lambda: None
+    with pytest.raises(ComparisonError, match="handed"):
+        aligner.compare(module, module, X, isolated=True)
+
+
+def test_any_function_of_a_module_can_be_run_so():
+    assert in_own_process(divmod, 7, 3) == (2, 1)
+    with pytest.raises(ZeroDivisionError):
+        in_own_process(divmod, 7, 0)
