@@ -116,6 +116,10 @@ class Cause(ABC):
     unspecific: ClassVar[bool] = False
     """Names a number and no purpose: of two that explain as much with as little, the other one leads."""
     sought: ClassVar[bool] = True
+    shown: ClassVar[str] = (
+        "The region is computed again under each hypothesis, and held against what the other side computed."
+    )
+    """How it comes to be believed, in a sentence."""
     registry: ClassVar[list[type[Cause]]] = []
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -14,6 +14,7 @@ class WholeCause(ABC):
     """One such cause; a subclass with an ``id`` is found without being registered anywhere."""
 
     id: ClassVar[str] = ""
+    shown: ClassVar[str] = "Seen in the comparison as a whole."
     registry: ClassVar[list[type[WholeCause]]] = []
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

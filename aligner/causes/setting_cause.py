@@ -27,6 +27,10 @@ class SettingCause(Cause):
 
     kinds: ClassVar[tuple[str, ...]] = ()
     names: ClassVar[tuple[str, ...]] = ()
+    shown: ClassVar[str] = (
+        "The reference's settings are put into the candidate's node, or the candidate's into the reference's; where "
+        "both say the same, other values are tried."
+    )
     follows: ClassVar[bool] = False
     """These settings follow from others: where those differ as well, theirs is the cause."""
 

@@ -35,6 +35,7 @@ class WeightCause(Cause):
     """Weights that differ; the proof puts the reference's into the candidate's layer."""
 
     advice: ClassVar[str] = "export from the checkpoint the reference uses"
+    shown: ClassVar[str] = "The reference's weights are put into the candidate's layer."
 
     @abstractmethod
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:

@@ -12,6 +12,7 @@ import click
 
 from aligner import __version__
 from aligner.cli.completion import completion, files
+from aligner.cli.explain import explain
 from aligner.cli.graph_commands import SAVE_MAP, register, save_map
 from aligner.cli.options import Tolerance, input_options, open_options, preprocessing, runtime_options
 from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted
@@ -261,3 +262,4 @@ def adapters() -> int:
 
 register(cli)
 cli.add_command(completion)
+cli.add_command(explain)

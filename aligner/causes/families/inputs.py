@@ -39,6 +39,7 @@ class InputCause(Cause):
     """What the reference is fed is transformed, and its first region recomputed where there is one."""
 
     advice: ClassVar[str] = "prepare the candidate's input as the reference's is prepared"
+    shown: ClassVar[str] = "The first region is computed again from the input, prepared otherwise."
     vague_inside: ClassVar[bool] = True
     """Where the graph inputs agree and a first region behaves as if they did not: a node may do that itself."""
 

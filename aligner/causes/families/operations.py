@@ -132,6 +132,7 @@ class _Lopsided(Cause):
     """What one side alone does is left out there, and the other side's tensor comes out."""
 
     side: ClassVar[int]
+    shown: ClassVar[str] = "The operation is left out on the side that has it, and the other side's tensor comes out."
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Operations of a kind that stands more often on this side, alone and in a row; then all up to the end."""
