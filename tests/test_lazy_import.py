@@ -47,8 +47,8 @@ def test_importing_the_package_loads_nothing_heavy():
     assert (done.returncode, done.stdout.strip()) == (0, "[]"), done.stderr
 
 
-def test_importing_the_package_takes_less_than_100_ms():
-    code = "import time; start = time.perf_counter(); import aligner; print(time.perf_counter() - start)"
+def test_importing_the_package_takes_less_than_100_ms_of_the_processor():
+    code = "import time; start = time.process_time(); import aligner; print(time.process_time() - start)"
     assert min(float(python(code).stdout) for _ in range(3)) < 0.1
 
 
