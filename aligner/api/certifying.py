@@ -18,7 +18,8 @@ from aligner.records.certificate import Certificate, CulpritEffect, OutputStandi
 from aligner.records.difference import Difference
 
 _ONE_BY_ONE = 4
-"""Culprits that are also left as they are while the others are replaced, the first ones: a run each."""
+"""Culprits that are also left as they are while the others are replaced, the first that no other one hides: a run
+each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +59,30 @@ class Certifying:
     def _run(self, plain: Certificate, culprits: Sequence[str]) -> Certificate:
         after, sufficient = self._replaced(culprits)
         effects = []
+        left = _ONE_BY_ONE
         for value in culprits:
-            if len(culprits) == 1:
+            others = [other for other in culprits if other != value]
+            if not others:
                 effects.append(CulpritEffect(self._name(value), plain.before, self._breaks()))
-            elif len(effects) < _ONE_BY_ONE:
-                error, kept = self._replaced([other for other in culprits if other != value])
+            elif left and self._shows(value, others):
+                left -= 1
+                error, kept = self._replaced(others)
                 effects.append(CulpritEffect(self._name(value), error, None if kept is None else not kept))
             else:
                 effects.append(CulpritEffect(self._name(value)))
         return Certificate(plain.before, after, sufficient, tuple(effects), plain.outputs, plain.floor, plain.interval)
+
+    def _shows(self, value: str, others: Collection[str]) -> bool:
+        """Whether a way leads from a culprit to an output that passes no other one, whose tensor would hide it."""
+        graph, stack, seen = self.sides[1].graph, [value], {value, *others}
+        while stack:
+            one = stack.pop()
+            if one in graph.outputs:
+                return True
+            for node in graph.readers(one):
+                stack += [output for output in node.outputs if output not in seen]
+                seen.update(node.outputs)
+        return False
 
     def _breaks(self) -> bool:
         return any(a.error is not None and bool(a.error.errors.beyond or a.error.mismatched) for a in self.answers)

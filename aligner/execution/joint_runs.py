@@ -68,11 +68,26 @@ class JointRuns:
         if self.runs >= MOST_RUNS or self.seen + size > MOST_BYTES:
             raise SpentError
         self.runs, self.seen = self.runs + 1, self.seen + size
-        left = set(free) | set(override or ())
-        entries = {value: pair for value, pair in self.injectable.items() if value not in left}
+        entries = self._entries(set(free) | set(override or ()), shown)
         pairs = {value: self.passes.measured[value].pair for value in dict.fromkeys(shown)}
         noise = rounding_units(self.sides[1].seed) if moved else None
         return iter(InjectedRun(*self.sides, entries, pairs, noise, override))
+
+    def _entries(self, left: Collection[str], shown: Collection[str]) -> dict[str, PairedValues]:
+        """The nearest pairs before the shown values that hold the reference's tensors: what else would is not read."""
+        found: dict[str, PairedValues] = {}
+        stack, seen = list(shown), set[str]()
+        while stack:
+            item = self.passes.measured.get(stack.pop())
+            for value in item.pair.candidate_region.inputs if item is not None else ():
+                if value in seen:
+                    continue
+                seen.add(value)
+                if value in self.injectable and value not in left:
+                    found[value] = self.injectable[value]
+                else:
+                    stack.append(value)
+        return found
 
     def _size(self, value: str) -> int:
         sketch = self.sides[1].profile.sketches.get(value) if self.sides[1].profile is not None else None

@@ -33,6 +33,9 @@ _LARGEST = 40
 """A region grows for so many steps, to so many pairs."""
 _ALONE = 3
 """Steps that it grows on when nothing ahead errs itself: a masked number is forgotten by the softmax."""
+_PATIENCE = 4
+"""Starts in a row that come to nothing, after which those further down are left to what they are by themselves: the
+comparison has diverged before them, whatever they are."""
 _SEEN = 2.0
 """How far past its limit an exit must go for a change inside to count as seen there: the limit holds a fault and the
 rounding of the rest, each of which may fill it."""
@@ -74,11 +77,13 @@ class ClosedRegions:
         found: dict[str, Judgement] = {}
         try:
             for way in (self._closed, self._half):
+                vain = 0
                 for item in measured:
-                    if self._eligible(item.pair.candidate):
+                    if vain < _PATIENCE and self._eligible(item.pair.candidate):
                         new = way(item.pair.candidate)
                         found |= new
                         self._verdicts |= new
+                        vain = 0 if new else vain + 1
         except SpentError:
             self.notes.append(
                 f"regions were judged jointly in {self.runs.runs} runs, and no further: what is left over "
@@ -99,9 +104,10 @@ class ClosedRegions:
             return item.accumulated is None
         return not region_numbers(self.graphs, item).quantized
 
-    def _run(self, inside: set[str], watched: Sequence[str]) -> Shown:
+    def _run(self, inside: set[str], watched: Sequence[str], kept: Sequence[str] = ()) -> Shown:
+        """The test of a region; ``kept``: values of its inside that are shown as well."""
         assert self._test is not None
-        return self._test.test(self._walk.reached(inside) | self.free, watched, sorted(inside))
+        return self._test.test(self._walk.reached(inside) | self.free, watched, kept)
 
     def _closed(self, start: str) -> dict[str, Judgement]:
         """Grow forward until everything that leaves the region is right; nothing where that never comes."""
@@ -119,16 +125,17 @@ class ClosedRegions:
             if any(value not in shown.exits for value in last):
                 return {}
             if not wrong and not blind:
-                return self._same(inside, exits, shown)
+                return self._same(inside, exits, last)
             beside = self._walk.beside(wrong, inside, self._guilty)
             if not beside and set(wrong) & set(last):
                 return {}
             inside |= set(beside) or {*wrong, *blind}
         return {}
 
-    def _same(self, inside: set[str], exits: Sequence[str], shown: Shown) -> dict[str, Judgement]:
+    def _same(self, inside: set[str], exits: Sequence[str], last: Sequence[str]) -> dict[str, Judgement]:
         if self._never & (inside | set(exits)):
             return {}
+        shown = self._run(inside, [*exits, *last], [value for value in sorted(inside) if self._guilty(value)])
         suspects = {value: shown.arrays.get(value) for value in sorted(inside) if self._guilty(value)}
         watched = list(exits) or self._walk.outputs(inside)
         for value, arrays in suspects.items():
@@ -183,7 +190,7 @@ class ClosedRegions:
             exits, last = self._walk.exits(inside), self._walk.outputs(inside)
             if len(inside) > _LARGEST or not self._walk.ahead(inside, self._guilty):
                 return {}
-            shown = self._run(inside, exits + last)
+            shown = self._run(inside, exits + last, [start])
             wrong = [value for value in exits + last if value in shown.exits and not shown.exits[value].within]
             further = [value for value in exits if value not in shown.exits]
             if set(wrong) & set(last):

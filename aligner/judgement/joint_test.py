@@ -55,14 +55,17 @@ class JointTest:
     rules: Rules
     items: Mapping[str, Measured]
     _key: frozenset[str] = frozenset()
+    _wanted: set[str] = field(default_factory=set)
     _shown: Shown | None = None
+    _members: dict[str, tuple[int, float]] = field(default_factory=dict)
 
     def test(self, free: Collection[str], watched: Sequence[str], kept: Collection[str]) -> Shown:
         """What leaves ``free``, the values left to the candidate; the tensors of those to be ``kept`` beside it."""
         key = frozenset(free)
         known = self._shown
-        if known is None or key != self._key or not {*watched, *kept} <= known.exits.keys() | {*free}:
-            self._key, self._shown = key, self._run(free, [*watched, *kept])
+        wanted = {*watched, *kept}
+        if known is None or key != self._key or not wanted <= self._wanted:
+            self._key, self._wanted, self._shown = key, wanted, self._run(free, [*watched, *kept])
         assert self._shown is not None
         return self._shown
 
@@ -91,6 +94,15 @@ class JointTest:
                 shown.exits[value] = self._held(value, free, shown.exits[value].error, noise)
         return shown
 
+    def _own(self, value: str) -> tuple[int, float]:
+        """A member's reduction length, and its own rounding bound relative to its largest value."""
+        if value not in self._members:
+            item = self.items[value]
+            numbers = region_numbers(self.graphs, item)
+            peak = item.local.peak if item.local is not None else 0.0
+            self._members[value] = numbers.reduction, bound(replace(item, noise=None), numbers) / peak if peak else 0.0
+        return self._members[value]
+
     def matters(self, error: Difference) -> float:
         """The least error that matters to anybody."""
         if self.rules.fixed is not None:
@@ -100,14 +112,9 @@ class JointTest:
     def _held(self, value: str, free: Collection[str], error: Difference, noise: Noise | None) -> Exit:
         item = replace(self.items[value], local=error, noise=noise)
         numbers = region_numbers(self.graphs, item)
-        reduction, relative = numbers.reduction, 0.0
-        for member in sorted(set(free) - {value}):
-            one = self.items[member]
-            if one.local is None:
-                continue
-            own = region_numbers(self.graphs, one)
-            reduction = max(reduction, own.reduction)
-            relative += bound(replace(one, noise=None), own) / one.local.peak if one.local.peak > 0 else 0.0
+        members = [self._own(member) for member in sorted(set(free) - {value})]
+        reduction = max([numbers.reduction, *(one[0] for one in members)])
+        relative = sum(one[1] for one in members)
         seen = beside_mask(self.graphs, item, numbers)
         local = seen.local if seen.local is not None else error
         limit = bound(replace(seen, noise=None), numbers) + relative * local.peak
