@@ -10,6 +10,7 @@ from pathlib import Path
 from benchmarks.converters.case import Case, case
 from benchmarks.converters.graph import Graph
 from benchmarks.converters.networks import NETWORKS
+from benchmarks.converters.networks.exported import EXPORTS
 from benchmarks.converters.running import run
 from benchmarks.converters.scoring import Outcome, judge, write
 from benchmarks.converters.shrinking import shrink
@@ -18,24 +19,30 @@ from benchmarks.converters.table import failure, summary
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.converters", description=__doc__)
+    names = [*NETWORKS, *EXPORTS, "exports"]
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="make cases from seeds, compare, score")
     running.add_argument("--seeds", default="0:20", help="A:B, B not included")
     running.add_argument("--clean", action="store_true", help="only pairs without a fault")
     running.add_argument("--faults", action="store_true", help="only pairs with one")
-    running.add_argument("--networks", nargs="*", default=[], choices=[*NETWORKS], metavar="NETWORK")
+    running.add_argument("--networks", nargs="*", default=[], choices=names, metavar="NETWORK")
+    running.add_argument(
+        "--torch", default="", choices=["eager", "trace"], help="of exports: hold them against the module they are from"
+    )
     running.add_argument("--json", type=Path, metavar="FILE", help="every outcome, a line each; read again by `table`")
     for name in ("show", "shrink"):
         one = commands.add_parser(name, help=f"{name} the case of a seed")
         one.add_argument("seed", type=int)
         one.add_argument("--clean", action="store_true", help="the pair without a fault")
-        one.add_argument("--networks", nargs="*", default=[], choices=[*NETWORKS], metavar="NETWORK")
+        one.add_argument("--networks", nargs="*", default=[], choices=names, metavar="NETWORK")
         one.add_argument("--out", type=Path, help="write ref.onnx, cand.onnx, in.npz and what is wrong there")
     table = commands.add_parser("table", help="the figures of runs that were kept with --json")
     table.add_argument("files", nargs="+", type=Path)
     real = commands.add_parser("real", help="clean pairs of real models and exports: none may be diverged")
     real.add_argument("--data", type=Path, help="a folder of models, a folder for each")
     chosen = parser.parse_args(arguments)
+    if "exports" in getattr(chosen, "networks", ()):
+        chosen.networks = [*EXPORTS]
     return {"run": _run, "show": _show, "shrink": _shrink, "table": _table, "real": _real}[chosen.command](chosen)
 
 
@@ -49,7 +56,7 @@ def _run(chosen: argparse.Namespace) -> int:
         else [False, True]
     )
     outcomes = []
-    for outcome in run(range(int(first), int(last)), kinds=kinds, networks=chosen.networks):
+    for outcome in run(range(int(first), int(last)), kinds=kinds, networks=chosen.networks, torch=chosen.torch):
         outcomes.append(outcome)
         if chosen.json:
             with chosen.json.open("a") as file:

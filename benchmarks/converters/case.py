@@ -10,6 +10,7 @@ import numpy as np
 from benchmarks.converters.faults import FAULTS, Planted
 from benchmarks.converters.graph import Array, Graph, run
 from benchmarks.converters.networks import NETWORKS
+from benchmarks.converters.networks.exported import EXPORTS
 from benchmarks.converters.rewrites import REWRITES, TOOLS, apply
 from benchmarks.converters.rewrites.tools import through_tool
 
@@ -38,6 +39,8 @@ class Recipe:
     reference: tuple[Step, ...] = ()
     candidate: tuple[Step, ...] = ()
     fault: Step | None = None
+    torch: str = ""
+    """The form of PyTorch that is the reference in place of the export: eager, trace."""
     after: tuple[Step, ...] = ()
     """Rewrites of the candidate after the fault was planted."""
 
@@ -55,10 +58,11 @@ class Case:
     applied: Sequence[str] = ()
 
 
-def case(seed: int, *, faulty: bool, networks: Sequence[str] = ()) -> Case | None:
+def case(seed: int, *, faulty: bool, networks: Sequence[str] = (), torch: str = "") -> Case | None:
     """The case of a seed; a fault that finds no place gives way to another, a few times."""
     for attempt in range(8 if faulty else 1):
-        made = build(recipe(seed, faulty=faulty, networks=networks, attempt=attempt))
+        drawn = recipe(seed, faulty=faulty, networks=networks, attempt=attempt)
+        made = build(replace(drawn, torch=torch, reference=()) if torch else drawn)
         if made is not None:
             return made
     return None
@@ -90,7 +94,7 @@ def _steps(rng: np.random.Generator, count: int, *, tools: float) -> tuple[Step,
 
 def build(made: Recipe) -> Case | None:
     """The case of a recipe; None if its fault finds no place or does not show."""
-    base = NETWORKS[made.network](np.random.default_rng([made.seed, 5]))
+    base = (NETWORKS | EXPORTS)[made.network](np.random.default_rng([made.seed, 5]))
     base.origins = {name: name for name in base.values}
     reference, left = rewritten(base, made.reference)
     clean, right = rewritten(base, made.candidate)

@@ -15,17 +15,19 @@ LIMIT = 240
 """Seconds after which a comparison counts as stuck."""
 
 
-def run(seeds: Sequence[int], *, kinds: Sequence[bool], networks: Sequence[str] = ()) -> Iterator[Outcome]:
+def run(
+    seeds: Sequence[int], *, kinds: Sequence[bool], networks: Sequence[str] = (), torch: str = ""
+) -> Iterator[Outcome]:
     """``kinds``: False for clean cases, True for ones with a fault."""
     for seed in seeds:
         for faulty in kinds:
-            outcome = once(seed, faulty=faulty, networks=networks)
+            outcome = once(seed, faulty=faulty, networks=networks, torch=torch)
             if outcome is not None:
                 yield outcome
 
 
-def once(seed: int, *, faulty: bool, networks: Sequence[str] = ()) -> Outcome | None:
-    made = case(seed, faulty=faulty, networks=networks)
+def once(seed: int, *, faulty: bool, networks: Sequence[str] = (), torch: str = "") -> Outcome | None:
+    made = case(seed, faulty=faulty, networks=networks, torch=torch)
     if made is None:
         return None
 

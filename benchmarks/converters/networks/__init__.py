@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 import numpy as np
 
 from benchmarks.converters.graph import Graph
 from benchmarks.converters.networks import attention, convolutional, detection, pixels, recurrent, tabular
 
-NETWORKS: Mapping[str, Callable[[np.random.Generator], Graph]] = {
+NETWORKS: dict[str, Callable[[np.random.Generator], Graph]] = {
     "cnn": convolutional.cnn,
     "mobile": convolutional.mobile,
     "convnext": convolutional.convnext,
