@@ -471,3 +471,49 @@ def test_the_parent_stays_thin():
     done = subprocess.run([sys.executable, "-S", "-c", code], capture_output=True, text=True, check=True)
     loaded = {name.partition(".")[0] for name in json.loads(done.stdout)}
     assert not loaded & {"numpy", "click", "rich", "torch", "onnx", "ctypes", "tempfile", "subprocess", "asyncio"}
+
+
+def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
+    process = start(WAITING, tmp_path)
+    wait_for(tmp_path / "ready")
+    (left,) = (tmp_path / "scratch").iterdir()
+    (left / "something").write_text("of a framework's")
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate(timeout=4)
+    assert left.exists()
+    assert run("def work(): return 0", tmp_path)[0] == 0
+    assert not left.exists()
+
+
+def test_a_run_beside_it_keeps_its_folder(tmp_path):
+    process = start(WAITING, tmp_path)
+    wait_for(tmp_path / "ready")
+    (folder,) = (tmp_path / "scratch").iterdir()
+    start("def work(): return 0", tmp_path).communicate(timeout=20)
+    assert folder.exists()
+    process.terminate()
+    process.communicate(timeout=10)
+
+
+def test_a_reader_who_has_seen_enough_does_not_change_the_verdict(tmp_path):
+    code = """
+    from aligner.cli.guard import decided
+    def work():
+        decided(1)
+        for _ in range(99999): print('line')
+        return 1
+    """
+    script = PRELUDE + textwrap.dedent(code) + "\nsys.exit(supervise(work))\n"
+    (tmp_path / "script.py").write_text(script)
+    command = f"{sys.executable} {tmp_path / 'script.py'} | head -1; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20)
+    assert (done.stdout, done.stderr) == ("line\n1\n", "")
+
+
+def test_a_shell_that_asks_for_completions(tmp_path):
+    environment = {**os.environ, "_ALIGN_COMPLETE": "bash_source"}
+    words = [sys.executable, "-c", "from aligner.cli.process import main; raise SystemExit(main())"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=20, env=environment)
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert "complete" in done.stdout

@@ -155,7 +155,7 @@ def open_model(target: object, options: OpenOptions) -> Session:
         if _names(parsed, error):
             raise
         raise type(error)(f"{parsed}: {error.what}", found=error.found, hint=error.hint) from error
-    except AlignerError:
+    except (AlignerError, MemoryError):
         raise
     except ImportError as error:
         raise MissingFrameworkError(

@@ -252,11 +252,15 @@ def _without_folder(comparison: Comparison, names: dict[str, str]) -> Comparison
 def adapters() -> int:
     """Show which frameworks are installed, which are missing, and how to get them."""
     from aligner.adapters.registry import adapter_status, broken
+    from aligner.execution.confinement import support
     from aligner.report.adapter_table import print_adapters
 
     with working(verbose=False) as work:
         print_adapters(adapter_status(), work.console)
         work.notes(tuple(str(fault) for fault in broken()))
+        work.print("\nwhat the working process of a command is left with:")
+        for line in support():
+            work.print(f"  {line}")
     return 0
 
 

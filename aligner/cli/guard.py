@@ -19,8 +19,20 @@ FAILED = 2
 _PACKAGE = Path(__file__).parent.parent
 
 
+_verdict: int | None = None
+
+
+def decided(code: int) -> int:
+    """Keep the exit code of a verdict: a reader who closes the pipe before the report's end does not change it."""
+    global _verdict
+    _verdict = code
+    return code
+
+
 def guarded(work: Callable[[], int]) -> int:
     """Run the work and return its exit code; whatever it raises is told on standard error."""
+    global _verdict
+    _verdict = None
     try:
         return work()
     except SystemExit as leaving:
@@ -29,6 +41,8 @@ def guarded(work: Callable[[], int]) -> int:
         say(interrupted("by Ctrl-C"))
     except BrokenPipeError:  # the reader of a pipe has seen enough
         discard_output()
+        if _verdict is not None:
+            return _verdict
     except AlignerError as error:
         say(error)
         return error.exit_code
@@ -72,7 +86,7 @@ def flush_output(code: int) -> int:
             sys.stdout.flush()
     except BrokenPipeError:
         discard_output()
-        code = FAILED
+        code = code if _verdict is not None else FAILED
     except (OSError, ValueError) as error:
         discard_output()
         say(AlignerError("cannot write to standard output", found=str(error), hint="free space, or write to a file"))

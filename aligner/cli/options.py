@@ -121,6 +121,12 @@ _RUNTIME = [
         type=Bytes(),
         help="Memory for captured tensors: 500M, 2G. [default: a quarter of what is free]",
     ),
+    click.option(
+        "--process-memory", type=Bytes(), help="Memory that the working process may take. [default: what is free]"
+    ),
+    click.option(
+        "--timeout", type=click.FloatRange(min=0), help="Seconds after which it is ended; 0: never. [default: 3600]"
+    ),
     click.option("--verbose", is_flag=True, help="Let the frameworks' own messages through."),
 ]
 

@@ -18,10 +18,24 @@ from aligner.cli.scratch import Scratch
 from aligner.execution import memory
 from aligner.records import progress
 
+_HELD_BACK = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+"""Signals that wait until both processes have their handlers."""
+_scratch: Path | None = None
+"""The folder of a working process of our own."""
+_COMPLETING = "_ALIGN_COMPLETE"
+"""Set by a shell that asks for completions."""
+
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line (``sys.argv`` by default) and return its exit code."""
-    return supervise(lambda: _command(argv))
+    try:
+        code = supervise(lambda: _command(argv))
+    except KeyboardInterrupt:  # before anybody watched
+        say(interrupted("by Ctrl-C"))
+        code = FAILED
+    if argv is None and hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)  # the exit code stands; the interpreter may end in peace
+    return code
 
 
 def supervise(work: Callable[[], int]) -> int:
@@ -32,13 +46,13 @@ def supervise(work: Callable[[], int]) -> int:
     """
     if not hasattr(os, "fork") or os.environ.get("ALIGNER_NO_FORK", "0") not in ("", "0"):
         return flush_output(guarded(work))
-    from aligner.cli.watch import HELD_BACK, Watch
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    from aligner.cli.watch import Watch
 
     scratch, board = Scratch(), progress.Board()
     watch = Watch(scratch, board)
     flush_output(0)
     reading, writing = os.pipe()  # never written to: its end tells the child that the parent is gone
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
     pid = os.fork()
     if pid == 0:
         os.close(writing)
@@ -69,6 +83,8 @@ def _prepared(work: Callable[[], int], scratch: Scratch, board: progress.Board, 
     memory.own_process()
     progress.install(board)
     collect_in(scratch.chatter)
+    global _scratch
+    _scratch = scratch.folder or Path(os.devnull)
     if scratch.folder:
         os.environ["TMPDIR"] = str(scratch.folder)  # whatever a framework leaves there is swept up with the folder
         _record_stack(scratch.stack)
@@ -105,7 +121,9 @@ def _command(argv: Sequence[str] | None) -> int:
     import click
 
     from aligner.cli.commands import cli
+    from aligner.cli.targets import confine_in
 
+    confine_in(_scratch)
     stdout = sys.stdout
     try:
         words = sys.argv[1:] if argv is None else list(argv)
@@ -118,6 +136,8 @@ def _command(argv: Sequence[str] | None) -> int:
     except SystemExit as error:
         if sys.stdout is not stdout:  # click wraps the stream and exits with 1, our "diverged", when a pipe is closed
             raise BrokenPipeError from error
+        if _COMPLETING in os.environ:  # click answers the shell and leaves by itself
+            return FAILED if error.code else 0
         from aligner.execution.crash import left_error
 
         raise left_error(error.code, progress.current()) from error  # no command of ours leaves so: a model did

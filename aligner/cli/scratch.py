@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
+_LOCK = "lock"
+_NAME = re.compile(r"aligner-[0-9]+-[0-9a-f]{12}")
+
 
 class Scratch:
-    """A private folder; ``folder`` is None where none can be made, and then nothing is recorded."""
+    """A private folder; ``folder`` is None where none can be made, and then nothing is recorded.
+
+    A lock in it is held as long as a process of the run lives; folders of runs that were killed are swept up by the
+    next one.
+    """
 
     def __init__(self) -> None:
         self.folder = _make_folder()
+        self._lock = _locked(self.folder / _LOCK) if self.folder else None
+        if self.folder:
+            _sweep_dead(self.folder)
 
     @property
     def chatter(self) -> Path:
@@ -31,12 +42,58 @@ class Scratch:
             return
         _unlink(self.chatter)
         _unlink(self.stack)
+        _unlink(self.folder / _LOCK)
         try:
             self.folder.rmdir()
         except OSError:
             import shutil  # only where a framework left something
 
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _locked(path: Path) -> int | None:
+    """A descriptor that holds the file's lock, for this process and its children; None where another has it."""
+    try:
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (ImportError, OSError):
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _sweep_dead(own: Path) -> None:
+    """Delete what runs of this user left that were killed with all their processes."""
+    try:
+        found = [entry for entry in os.scandir(own.parent) if _NAME.fullmatch(entry.name) and entry.name != own.name]
+    except OSError:
+        return
+    for entry in found:
+        folder = Path(entry.path)
+        try:
+            mine = entry.is_dir(follow_symlinks=False) and entry.stat(follow_symlinks=False).st_uid == os.getuid()
+        except (OSError, AttributeError):
+            continue
+        if mine and not _is_alive(int(entry.name.split("-")[1])) and (lock := _locked(folder / _LOCK)) is not None:
+            import shutil
+
+            shutil.rmtree(folder, ignore_errors=True)
+            os.close(lock)
+
+
+def _is_alive(process: int) -> bool:
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
 
 
 def _unlink(path: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from aligner.errors import OutputError
+
+if TYPE_CHECKING:
+    from aligner.execution.confinement import Bounds
 
 _OUTPUTS = {
     "json_file": "--json",
@@ -26,12 +30,71 @@ _OUTPUTS = {
 """Parameters that name a file to be written; every other one that names a file is read."""
 
 
+_DEFAULT_SECONDS = 3600.0
+_MODELS = ("reference", "candidate", "model", "dump_of")
+_ALONE = frozenset((".pt", ".pth", ".ts", ".jit", ".torchscript", ".tflite", ".npz", ".npy", ".safetensors", ".json"))
+"""Files that never refer to others beside them."""
+_child: Path | None = None
+
+
 class FileCommand(click.Command):
-    """A command that looks at its files before it works."""
+    """A command that looks at its files before it works, and gives up all others where it has a process of its own."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        seconds = ctx.params.pop("timeout", None)
+        memory = ctx.params.pop("process_memory", None)
         check_targets(ctx.params)
+        if _child is not None:
+            from aligner.execution.confinement import confine
+
+            confine(bounds(ctx.params, _child, _DEFAULT_SECONDS if seconds is None else seconds, memory))
         return super().invoke(ctx)
+
+
+def confine_in(scratch: Path | None) -> None:
+    """Confine the command's files from now on: this process is its own, and its scratch folder that one."""
+    global _child
+    _child = scratch
+
+
+def bounds(given: Mapping[str, Any], scratch: Path, seconds: float, memory: int | None) -> Bounds:
+    """What the command needs: its inputs, the folders of its outputs, and no network.
+
+    A factory is the user's own code, and a trusted file runs as such: these may need any file and the network.
+    """
+    from aligner.adapters.target import parse_target
+    from aligner.execution.confinement import Bounds
+    from aligner.records.free_memory import available
+
+    named = [word for name in _MODELS for word in _words(given.get(name))]
+    trusted = bool(given.get("trust")) or any(parse_target(word).factory for word in named)
+    reads = list(_inputs(given))
+    reads += [folder for path in reads if path.suffix.lower() not in _ALONE for folder in _around(path)]
+    reads += [Path(word) for word in named if Path(word).is_dir()]
+    writes = [scratch, *(_resolved(path).parent for _, path in _outputs(given))]
+    if os.environ.get("GITHUB_STEP_SUMMARY"):
+        writes.append(Path(os.environ["GITHUB_STEP_SUMMARY"]).parent)
+    on_processor = given.get("device") in (None, "cpu") and (given.get("provider") or "cpu").lower().startswith("cpu")
+    return Bounds(
+        reads=tuple(reads),
+        lists=tuple({Path(word).parent for word in named}),
+        writes=tuple(writes),
+        files=not trusted,
+        network=not trusted,
+        memory=memory or (available() if on_processor else None),
+        seconds=seconds or None,
+    )
+
+
+def _words(value: Any) -> Iterator[str]:
+    for item in value if isinstance(value, tuple) else (value,):
+        if isinstance(item, (str, Path)):
+            yield str(item).split("=", 1)[-1] if str(item).startswith(("reference=", "candidate=")) else str(item)
+
+
+def _around(path: Path) -> tuple[Path, Path]:
+    """The folders in which a model's external data may lie: beside a link, and beside the file itself."""
+    return path.parent, path.resolve().parent
 
 
 def check_targets(given: Mapping[str, Any]) -> None:

@@ -15,8 +15,7 @@ from aligner.errors import AlignerError
 from aligner.execution.crash import crash_error, left_error
 from aligner.records.progress import Board
 
-HELD_BACK = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
-"""Signals that wait until both processes have their handlers."""
+PASSED_ON = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
 
 _SAME = 0.3
 """Seconds within which two signals are one: ``timeout`` sends it to the process and to its group."""
@@ -38,7 +37,7 @@ class Watch:
     def over(self, pid: int, mask: set[int | signal.Signals]) -> int:
         """Wait for the child, sweep up behind it, and return the exit code; ``mask`` is restored."""
         self._pid = pid
-        before = {number: self._handle(number) for number in (*HELD_BACK, signal.SIGALRM)}
+        before = {number: self._handle(number) for number in (*PASSED_ON, signal.SIGALRM)}
         child_handling = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, it would lose the exit status
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         try:

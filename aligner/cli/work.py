@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aligner.cli.guard import decided
 from aligner.cli.report_options import to_stdout, write_reports
 from aligner.cli.view_options import selection
 
@@ -70,6 +71,7 @@ class working:  # noqa: N801 - used as a function: with _working(...) as work
     def report(self, comparison: Comparison, given: dict[str, Any], *, printed: bool = True) -> int:
         """Print the terminal report and write the others; the exit code."""
         json_file = given.get("json_file")
+        decided(comparison.exit_code)
         if json_file:
             from aligner.report.json_document import write_json
 

@@ -43,6 +43,12 @@ _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function
 def crash_error(number: int, mark: Mark, *, chatter: Path, stack: Path) -> CrashError:
     """Describe the death by signal ``number``; ``stack`` is what faulthandler wrote, ``chatter`` the last output."""
     name = signal_name(number)
+    if name == "SIGALRM":
+        return CrashError(
+            f"the time limit was reached while {_activity(mark)}",
+            found=_traces(mark, "the model, or the comparison, was still at work", chatter),
+            hint="raise it with --timeout SECONDS (0: no limit; 3600 where nothing is said), or try a smaller input",
+        )
     meaning = f", {_MEANING[name]}" if name in _MEANING else ""
     return CrashError(
         f"the working process died ({name}{meaning}) while {_activity(mark)}",
