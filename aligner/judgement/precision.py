@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aligner.operations.kinds import RECODED
+from aligner.operations.kinds import QUANTIZES
 from aligner.records.graph import Graph, Weight
 
 AS_A_RULE = 0.2
@@ -22,7 +22,7 @@ def declares_quantization(graph: Graph) -> bool:
 
 def quantizes(graph: Graph) -> bool:
     """Whether anything is quantised at all."""
-    return declares_quantization(graph) or any(node.kind in RECODED - {"cast"} for node in graph.nodes)
+    return declares_quantization(graph) or any(node.kind in QUANTIZES for node in graph.nodes)
 
 
 def stores_coarsely(graph: Graph) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aligner.causes.weight_cause import MATRICES, step_of
-from aligner.operations.kinds import RECODED
+from aligner.operations.kinds import QUANTIZES
 from aligner.operations.operation import Unsupported
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
@@ -43,7 +43,7 @@ def _same_grids(culprit: Culprit, node: Node, other: Node) -> bool:
         ]
         if grids[0] != grids[1]:
             return False
-    if node.kind in RECODED - {"cast"}:
+    if node.kind in QUANTIZES:
         return _constants(culprit.reference, node) == _constants(culprit.candidate, other)
     return True
 

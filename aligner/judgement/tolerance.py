@@ -12,9 +12,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
 from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LINEAR, SILENT, SUMS_AXIS, SUMS_PRODUCTS, VIEWS
+from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
@@ -33,6 +35,7 @@ _SMALLEST = 32 * _UNITS["float32"]
 """Relative error of honest elementwise kernels: a few units for exp, erf and tanh approximations."""
 
 
+@lru_cache(maxsize=64)
 def unit(dtype: str | None) -> float:
     """Half a unit in the last place of 1.0; a quantised dtype counts as eight bits, anything exact as float32."""
     plain = (dtype or "float32").removeprefix("torch.").lower()
@@ -186,9 +189,14 @@ def _offset(graph: Graph, measured: Measured, nodes: Sequence[Node]) -> float:
 def _magnitude(weight: Weight) -> float:
     import numpy as np
 
-    values = np.asarray(weight.values(), dtype=np.float64)
-    largest = float(np.abs(values).max())
-    return largest if math.isfinite(largest) else 0.0
+    def largest() -> float:
+        found = float(np.abs(np.asarray(weight.values(), dtype=np.float64)).max())
+        return found if math.isfinite(found) else 0.0
+
+    return _magnitudes.of(weight, largest)
+
+
+_magnitudes: Remembered[float] = Remembered()
 
 
 def _longest(graph: Graph, node: Node) -> int:

@@ -268,6 +268,7 @@ def neutral_element(kind: str) -> float | None:
 SOURCES = kinds_that(lambda row: row.output == "made" and row.pure)
 """Constants and shapes: they hold no data of the run's own."""
 RECODED = kinds_that(lambda row: row.output == "recoded")
+QUANTIZES = RECODED - {"cast"}
 MOVED = kinds_that(lambda row: row.output == "moved")
 RENAMED = kinds_that(lambda row: row.output == "same")
 VIEWS = MOVED | RENAMED

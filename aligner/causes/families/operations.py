@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.errors import listing
-from aligner.operations.kinds import BINARY, ELEMENTWISE, PARAMETRIC, SOURCES
+from aligner.operations.kinds import BINARY, ELEMENTWISE, PARAMETRIC, QUANTIZES, SOURCES
 from aligner.operations.operation import Operation, Unsupported, compute
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, in_order
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 _LONGEST = 16
 """Operations in a row that are left out together."""
-_LEFT = SOURCES | {"quantize", "dequantize"}
+_LEFT = SOURCES | QUANTIZES
 """Kinds that are not left out: fewer bits are no fault, and what makes them one has causes of its own."""
 _ALL = 0.999
 """Share of the error that must go where which operations are too many is not seen from their kinds."""

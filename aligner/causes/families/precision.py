@@ -9,6 +9,7 @@ from aligner.causes.cause import Cause, Claim, Proof, largest
 from aligner.causes.context import Survey
 from aligner.numerics.relations import to_half
 from aligner.operations.kernels.activation import to_bfloat16
+from aligner.operations.kinds import SHIFTS
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order, peak
 from aligner.regions.region_side import Change, RegionSide
@@ -285,7 +286,7 @@ def _why(part: RegionSide, node: Node | None) -> tuple[str, str]:
         return f": {what} in {node.name}", f"keep the divisor of {node.name} from zero (an epsilon, a clamp)"
     if operation.kind == "softmax" and np.isneginf(x.max(axis=operation.settings["axis"])).any():
         return f": rows that are masked entirely reach {node.name}", "leave at least one place of every row unmasked"
-    if operation.kind in {"add", "sub"} and any(np.isinf(array).any() for array in operation.data):
+    if operation.kind in SHIFTS and any(np.isinf(array).any() for array in operation.data):
         return f": infinities meet in {node.name}", "mask with a large finite number, −∞ − −∞ is not a number"
     if all(np.isfinite(array).all() for array in operation.data if array.dtype.kind == "f"):
         return f": {node.op} overflows, from finite numbers up to {max(peak(a) for a in operation.data):.3g}", (
