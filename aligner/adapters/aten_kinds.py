@@ -12,7 +12,10 @@ if TYPE_CHECKING:
     from aligner.records.graph import Attribute
 
 _WORDS: dict[str, str] = {
-    "conv": "conv1d conv2d conv3d convolution conv_tbc thnn_conv2d slow_conv2d conv1d_relu conv2d_relu conv3d_relu",
+    "conv": (
+        "conv1d conv2d conv3d convolution convolution_mode conv_tbc thnn_conv2d slow_conv2d conv1d_relu conv2d_relu "
+        "conv3d_relu"
+    ),
     "conv_transpose": "conv_transpose1d conv_transpose2d conv_transpose3d",
     "matmul": (
         "matmul mm bmm mv dot vdot inner addmm addmv addbmm baddbmm linear bilinear einsum tensordot outer "

@@ -29,6 +29,7 @@ _OTHERS = {
     "arctan": "atan",
     "expit": "sigmoid",
     "logical_not": "not",
+    "invert": "bitwise_not",
     "logsigmoid": "log_sigmoid",
     "log_sigmoid": "log_sigmoid",
     "view_as_real": "complex_pairs",

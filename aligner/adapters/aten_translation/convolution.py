@@ -103,7 +103,7 @@ def _adaptive(kind: str, rank: int) -> Any:
 
 
 WORDS: Vocabulary = {
-    **dict.fromkeys("conv1d conv2d conv3d convolution".split(), _conv),
+    **dict.fromkeys("conv1d conv2d conv3d convolution convolution_mode".split(), _conv),
     **dict.fromkeys("conv_transpose1d conv_transpose2d conv_transpose3d".split(), _transposed),
     **{f"max_pool{rank}d": _pool("max_pool", rank) for rank in (1, 2, 3)},
     **{f"max_pool{rank}d_with_indices": _pool("max_pool", rank) for rank in (1, 2, 3)},

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.aten_kinds import bare_name, is_inplace, kind_of, normalise_attributes, plain
-from aligner.adapters.pytorch_adapter.tensors import tensors_in
+from aligner.adapters.pytorch_adapter.tensors import tensors_in, walk
 
 if TYPE_CHECKING:
     from aligner.records.graph import Attribute
@@ -44,7 +44,7 @@ def operands(bound: dict[str, Any]) -> list[Any]:
         if value is None and name in _OPTIONAL_OPERANDS:
             found.append(None)
         else:
-            found.extend(tensors_in(value))
+            found.extend(tensor for _, tensor in walk(value))  # the same one may stand twice
     while found and found[-1] is None:
         found.pop()
     return found

@@ -278,12 +278,21 @@ class Reader:
         draft.view = schema.views
         weight = self.weights.shape(operands[1]) if len(operands) > 1 else None
         draft.attributes = attributes_of(node, self.names.known, weight)
+        if node.kind() in ("aten::index", "aten::index_put", "aten::index_put_"):
+            draft.attributes |= self._brackets(inputs[1])
         self._produced(outputs, draft)
         if operands and self.numbers.issuperset(operands):
             self.numbers.update(draft.outputs)
             draft.kind = "constant"
         if schema.writes is not None:
             self.names.written(inputs[schema.writes], draft)
+
+    def _brackets(self, indices: Any) -> dict[str, str]:
+        """The index as eager modules say it: "tensor" where one stands, ":" for an axis that is left whole."""
+        items = self.names.ref(indices)
+        if not isinstance(items, Items) or not items.exact:
+            return {}
+        return {"index": ", ".join(":" if element is None else "tensor" for element in items.elements)}
 
     def _operands(self, inputs: Sequence[Any], optional: frozenset[int]) -> list[str]:
         operands: list[str] = []
