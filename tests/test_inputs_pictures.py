@@ -173,3 +173,21 @@ def test_truncated_files(tmp_path):
 def test_missing_files_and_directories(tmp_path):
     assert "no such input file" in refused([item(tmp_path / "no.png")], side(NCHW)).what
     assert "directory" in refused([item(tmp_path)], side(NCHW)).what
+
+
+def test_a_side_of_no_declared_dtype_gets_the_pixels_of_an_integer_side(tmp_path):
+    picture(tmp_path / "p.png")
+    undeclared, integer = side(InputSpec("input", None, None)), side(InputSpec("input", (1, 3, 8, 6), "uint8"))
+    fed = feeds([item(tmp_path / "p.png")], undeclared, integer)
+    assert fed.reference["input"].dtype == np.uint8
+    assert np.array_equal(fed.reference["input"], fed.candidate["input"])
+    assert "does not say which numbers it takes" in " ".join(fed.notes)
+
+
+@pytest.mark.parametrize("said", [{"scaled": ("reference",)}, {"dtype": "float32"}, {"scale": 1.0}])
+def test_a_side_that_refuses_pixels_or_is_said_to_gets_real_values(tmp_path, said):
+    picture(tmp_path / "p.png")
+    undeclared, integer = side(InputSpec("input", None, None)), side(InputSpec("input", (1, 3, 8, 6), "uint8"))
+    fed = feeds([item(tmp_path / "p.png")], undeclared, integer, **said)
+    assert fed.reference["input"].dtype == np.float32 and fed.reference["input"].max() <= 1
+    assert fed.candidate["input"].dtype == np.uint8

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import cast
 
 from aligner.api.probing import Alter, UnchangedError
 from aligner.errors import AlignerError, ModelExecutionError
@@ -11,6 +12,7 @@ from aligner.execution.lockstep import expected_profile
 from aligner.execution.opening import side_info
 from aligner.execution.side import OpenSide
 from aligner.inputs import InputItem, PreparedFeeds, Preprocessing, SideInfo, prepare_feeds
+from aligner.inputs.items import Role
 
 
 @dataclass(slots=True)
@@ -23,10 +25,14 @@ class Feeding:
     seed: int
     alter: Alter | None = None
 
-    def prepared(self, *turned: str) -> PreparedFeeds:
-        """Hand both sides their feeds; the roles that are ``turned`` have their channels where convention has not."""
+    def prepared(self, *turned: str, scaled: Sequence[Role] = ()) -> PreparedFeeds:
+        """Hand both sides their feeds; the roles that are ``turned`` have their channels where convention has not.
+
+        Those that are ``scaled`` get real values where they might take the pixels of an integer side opposite.
+        """
+        preprocessing = replace(self.preprocessing, scaled=tuple(scaled))
         infos = [_turned(side_info(side)) if side.role in turned else side_info(side) for side in self.sides]
-        fed = prepare_feeds(self.items, infos[0], infos[1], self.preprocessing, self.seed)
+        fed = prepare_feeds(self.items, infos[0], infos[1], preprocessing, self.seed)
         if self.alter is not None:
             fed = self.alter(fed, infos[0], infos[1])
         self.sides[0].feeds, self.sides[1].feeds = fed.reference, fed.candidate or {}
@@ -40,33 +46,45 @@ class Feeding:
         the data lie.
         """
         turned: list[str] = []
+        scaled: list[Role] = []
         expected: int | None = None
         for side in sorted(self.sides, key=lambda side: not side.session.capabilities.reads_statically):
             side.look = replace(side.look, expected_bytes=expected)
             try:
                 side.read(side.feeds)
             except ModelExecutionError as error:
-                if all(spec.shape is not None for spec in side.session.signature.inputs):
-                    raise
-                fed = self._tried(side, turned, error)
-                turned.append(side.role)
+                fed = self._tried(side, turned, scaled, error)
             profile = expected_profile(side.graph) if side.session.capabilities.reads_statically else None
             expected = profile.size if profile is not None else expected
         return replace(fed, notes=(*fed.notes, *(self._note(side) for side in self.sides if side.role in turned)))
 
-    def _tried(self, side: OpenSide, turned: Sequence[str], error: ModelExecutionError) -> PreparedFeeds:
-        before = {name: array.shape for name, array in side.feeds.items()}
-        if self.preprocessing.layout is not None or not self.items:
-            raise error
-        try:
-            fed = self.prepared(*turned, side.role)
-            if {name: array.shape for name, array in side.feeds.items()} == before:
-                raise error
-            side.read(side.feeds)
-        except (AlignerError, UnchangedError):
-            self.prepared(*turned)  # whoever alters the feeds keeps what was last made of them
-            raise error from None
-        return fed
+    def _tried(
+        self, side: OpenSide, turned: list[str], scaled: list[Role], error: ModelExecutionError
+    ) -> PreparedFeeds:
+        """The other order of channels, real values in the place of pixels, both; what works is kept in the lists."""
+        inputs, role = side.session.signature.inputs, cast("Role", side.role)
+        may_turn = self.preprocessing.layout is None and any(spec.shape is None for spec in inputs)
+        may_scale = any(spec.dtype is None for spec in inputs)
+        tries: list[tuple[list[Role], list[Role]]] = (
+            [([role], []), ([], [role]), ([role], [role])] if self.items else []
+        )
+        seen = [_told(side)]
+        for turn, scale in tries:
+            if (turn and not may_turn) or (scale and not may_scale):
+                continue
+            try:
+                fed = self.prepared(*turned, *turn, scaled=[*scaled, *scale])
+                if _told(side) in seen:
+                    continue
+                seen.append(_told(side))
+                side.read(side.feeds)
+            except (AlignerError, UnchangedError):
+                continue
+            turned += turn
+            scaled += scale
+            return fed
+        self.prepared(*turned, scaled=scaled)  # whoever alters the feeds keeps what was last made of them
+        raise error
 
     @staticmethod
     def _note(side: OpenSide) -> str:
@@ -75,6 +93,11 @@ class Feeding:
             f"the {side.role} does not say where its channels stand, and fails when they are not {kept}; it was fed "
             f"with channels {kept} (--layout says how your arrays lie)"
         )
+
+
+def _told(side: OpenSide) -> dict[str, tuple[tuple[int, ...], str]]:
+    """What a side is fed, by shape and dtype."""
+    return {name: (array.shape, array.dtype.name) for name, array in side.feeds.items()}
 
 
 def _turned(info: SideInfo) -> SideInfo:

@@ -35,7 +35,9 @@ class Preprocessing:
     scaling, one value or one for each channel in the order fed, so that ``scale=255, mean=(127,), std=(128,)`` gives
     (pixel − 127) / 128. ``size`` is (height, width). ``layout`` says how the user's arrays are laid out; for a picture,
     which has no layout of its own, it decides where a model's shape does not. ``dtype`` is fed in place of the declared
-    one. Arrays are fed as they are: ``size``, ``mean``, ``std``, ``scale`` and ``color`` concern pictures only.
+    one. ``scaled``: sides that declare no dtype and have refused the pixels that an integer side opposite takes; they
+    are fed real values. Arrays are fed as they are: ``size``, ``mean``, ``std``, ``scale`` and ``color`` concern
+    pictures only.
     """
 
     size: tuple[int, int] | None = None
@@ -45,6 +47,7 @@ class Preprocessing:
     color: Literal["rgb", "bgr"] | None = None
     layout: Literal["nchw", "nhwc"] | None = None
     dtype: str | None = None
+    scaled: tuple[Role, ...] = ()
 
     def __post_init__(self) -> None:
         numbers = [*(self.mean or ()), *(self.std or ()), 0.0 if self.scale is None else self.scale]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ from aligner.inputs.layouts import (
     spatial_axes,
 )
 from aligner.inputs.slots import End, Slot
+from aligner.records.graph import InputSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -46,6 +48,8 @@ class Frame:
     channels: int | None = None
     height: int | None = None
     width: int | None = None
+    alone: bool = True
+    """Whether --dtype speaks of this end: not where it declares a dtype and the end opposite does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,10 +91,30 @@ def frames_of(slot: Slot, preprocessing: Preprocessing) -> tuple[Frame, ...] | N
     if len(frames) < len(found):
         return None
     declared = [frame.rank for frame in frames if frame.end.spec.shape is not None]
-    return tuple(
+    frames = [
         frame if frame.end.spec.shape is not None or not declared else replace(frame, rank=declared[0])
         for frame in frames
-    )
+    ]
+    return tuple(_of_the_others_dtype(frame, frames, preprocessing) for frame in frames)
+
+
+def _of_the_others_dtype(frame: Frame, frames: Sequence[Frame], preprocessing: Preprocessing) -> Frame:
+    """An end that declares no dtype is fed the very pixels that an integer end opposite is fed.
+
+    Not where it has refused them (``scaled``); ``--dtype`` speaks of such an end alone.
+    """
+    spec = frame.end.spec
+    integers = [other.end.spec.dtype for other in frames if other is not frame and _holds_pixels(other.end.spec)]
+    if spec.dtype is not None or not integers:
+        silent = any(other.end.spec.dtype is None for other in frames if other is not frame)
+        return replace(frame, alone=not silent)
+    if preprocessing.dtype is not None or preprocessing.rescales or frame.end.role in preprocessing.scaled:
+        return frame
+    return replace(frame, end=replace(frame.end, spec=replace(spec, dtype=integers[0])))
+
+
+def _holds_pixels(spec: InputSpec) -> bool:
+    return spec.quantization is None and spec.dtype is not None and "int" in spec.dtype
 
 
 def canvas_of(frames: tuple[Frame, ...], preprocessing: Preprocessing) -> Canvas:
@@ -152,6 +176,12 @@ def range_notes(slot: Slot, preprocessing: Preprocessing) -> list[str]:
     """What the user should know of the range that was chosen for a picture."""
     frames = frames_of(slot, preprocessing) or ()
     notes = []
+    undeclared = [end.role for end in slot.ends if end.spec.dtype is None]
+    if len(frames) > len(undeclared) > 0 and all(takes_pixels(frame, preprocessing) for frame in frames):
+        notes.append(
+            f"input {slot.name}: the {undeclared[0]} does not say which numbers it takes and is fed the same pixels "
+            "0..255 as the other side (--dtype float32, --scale, --mean or --std feed it real values)"
+        )
     if {takes_pixels(frame, preprocessing) for frame in frames} == {True, False}:
         notes.append(
             f"input {slot.name}: the integer side is fed pixels 0..255, the float side scaled values (0..1 "
@@ -169,7 +199,7 @@ def range_notes(slot: Slot, preprocessing: Preprocessing) -> list[str]:
 
 def takes_pixels(frame: Frame, preprocessing: Preprocessing) -> bool:
     """Whether the end is fed the bytes themselves: an integer input that declares no quantisation."""
-    dtype = fed_dtype(frame.end.spec, preprocessing.dtype, sole=frame.end.sole)
+    dtype = fed_dtype(frame.end.spec, preprocessing.dtype, sole=frame.end.sole and frame.alone)
     return dtype is not None and dtype.kind in "iu" and frame.end.spec.quantization is None
 
 
@@ -183,7 +213,7 @@ def _feed_frame(
     remarks: list[str],
 ) -> Fed:
     end = frame.end
-    dtype = fed_dtype(end.spec, preprocessing.dtype, sole=end.sole) or np.dtype(np.float32)
+    dtype = fed_dtype(end.spec, preprocessing.dtype, sole=end.sole and frame.alone) or np.dtype(np.float32)
     if takes_pixels(frame, preprocessing):
         made, span, remarks = cast(np.rint(pixels), dtype, end, None, source), "0..255", list(remarks)
         if preprocessing.rescales:
