@@ -234,3 +234,9 @@ def test_an_epsilon_too_small_to_show_is_an_operation_all_the_same(number, moves
     graph = builder.graph(total)
     same = Sketch((1, 4, 6), "float32", 1.0, 1.5, 0.5, 3.0)
     assert read(graph, {x: same, total: same}).moves(graph.nodes[0]) is moves
+
+
+def test_of_what_computes_the_inside_of_a_region_is_not_answered():
+    found = align(conv_net("r"), conv_net("c", folded=True), inputs=[("rx", "cx")])
+    assert found.computing == (3 * 3 + 2, 2 * 3 + 2)
+    assert found.answered == (2 * 3 + 2, 2 * 3 + 2)

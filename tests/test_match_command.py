@@ -127,7 +127,14 @@ def test_a_live_module_is_run_to_be_read(shell, tmp_path):
     torch.onnx.export(net, (torch.rand(2, 6),), str(tmp_path / "net.onnx"), dynamo=False)
     np.save(tmp_path / "x.npy", np.random.default_rng(1).standard_normal((2, 6)).astype(np.float32))
     _, document = shell.json("match", "net.py:build", "net.onnx", "--input", "x.npy")
-    assert document["coverage"] == {"reference": 1.0, "candidate": 1.0, "paired": 4, "unpaired": 0}
+    assert document["coverage"] == {
+        "reference": 1.0,
+        "candidate": 1.0,
+        "paired": 4,
+        "unpaired": 0,
+        "computing_reference": 1.0,
+        "computing_candidate": 1.0,
+    }
 
 
 @requires_onnx

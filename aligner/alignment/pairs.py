@@ -12,7 +12,7 @@ from aligner.alignment.layout import axes_between, channel_labels, squeezed
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.regions import region
 from aligner.alignment.skeleton import Skeleton
-from aligner.operations.kinds import SOURCES
+from aligner.operations.kinds import MOVES_DATA, SOURCES
 from aligner.records.alignment import Alignment, PairedValues, Region, Sketch
 
 LEAST_CONFIDENCE = 0.35
@@ -39,7 +39,30 @@ def assemble(matching: Matching) -> Alignment:
     ]
     for pair in healed:
         reasons[1][pair.candidate] = SUSPECT
-    return Alignment(pairs=tuple(pairs), unpaired_reference=reasons[0], unpaired_candidate=reasons[1])
+    counts = [
+        _answered(skeleton, {getattr(pair, side) for pair in pairs})
+        for skeleton, side in ((matching.reference, "reference"), (matching.candidate, "candidate"))
+    ]
+    return Alignment(
+        pairs=tuple(pairs),
+        unpaired_reference=reasons[0],
+        unpaired_candidate=reasons[1],
+        computing=(counts[0][0], counts[1][0]),
+        answered=(counts[0][1], counts[1][1]),
+    )
+
+
+def _answered(skeleton: Skeleton, paired: set[str]) -> tuple[int, int]:
+    """How many tensors are computed and not only moved, and how many of those are paired in some form."""
+    roots = {skeleton.root(value) for value in paired}
+    computed = [
+        value
+        for node in skeleton.compute
+        if node.kind not in MOVES_DATA
+        for value in node.outputs
+        if value and _observed(skeleton, value) and not (len(node.outputs) > 1 and _unread(skeleton, value))
+    ]
+    return len(computed), sum(1 for value in computed if skeleton.root(value) in roots)
 
 
 def _inserted(

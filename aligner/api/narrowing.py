@@ -25,7 +25,7 @@ from aligner.records.measurement import Measured
 _CULPRITS = 4
 """The first culprits are narrowed down; those behind them mostly are of the same making."""
 _TRIALS = 24
-"""Runs for each; a region has few tensors of one size on both sides."""
+"""Runs for all of them together; a region has few tensors of one size on both sides."""
 
 Sides = tuple[OpenSide, OpenSide]
 
@@ -44,9 +44,9 @@ def narrowed(sides: Sides, passes: Passes, known: SecondLook) -> SecondLook | No
     graphs = sides[0].graph, sides[1].graph
     measured = list(passes.measured.values())
     partner = {item.pair.candidate: item.pair.reference for item in measured}
-    added = known
+    added, left = known, iter(range(_TRIALS))
     for item in list(suspects(graphs, measured).values())[:_CULPRITS]:
-        place = _place(sides, passes, item, partner)
+        place = _place(sides, passes, item, partner, left)
         if place is None:
             continue
         pair = (place.pair.reference, place.pair.candidate)
@@ -59,16 +59,14 @@ def narrowed(sides: Sides, passes: Passes, known: SecondLook) -> SecondLook | No
     return None if added == known else added
 
 
-def _place(sides: Sides, passes: Passes, item: Measured, partner: dict[str, str]) -> _Place | None:
+def _place(sides: Sides, passes: Passes, item: Measured, partner: dict[str, str], left: Iterator[int]) -> _Place | None:
     graphs = sides[0].graph, sides[1].graph
     orders = [item.pair.axes, *(one.pair.axes for one in _entries(passes, item)), None]
-    tried = 0
     for reference, value, entry in _options(graphs, item, partner):
         pair = stands_in(passes, sides[1], reference, value, orders)
         if pair is None:
             continue
-        tried += 1
-        if tried > _TRIALS:
+        if next(left, None) is None:
             return None
         forms = with_forms(graphs, list(passes.measured.values()), {value})
         found = trial(passes, item.pair.candidate, pair, forms)

@@ -16,6 +16,11 @@ from aligner.records.graph import Graph
 _ROUNDS = 4
 """Looks at most: each drops or finds something, and what a fourth one finds was never worth a fifth."""
 
+_FEW = 32
+_MOST = 0.5
+"""Share of the pairs that may be left out of a run, or so few: with more it is no run on the reference's tensors."""
+_SETTLED = frozenset({"constant", "layout-only", "not computed"})
+
 Sides = tuple[OpenSide, OpenSide]
 Align = Callable[[SecondLook], Alignment]
 Measure = Callable[[Alignment], None]
@@ -51,12 +56,15 @@ def _seen(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLook)
     partner = {item.pair.candidate: item.pair.reference for item in measured}
     wrong: set[str] = set()
     for left_out in (with_forms(graphs, measured, suspected), between(graphs, measured, suspected)):
+        if len(left_out) > max(_FEW, _MOST * len(measured)):
+            continue  # errors are the rule here, and nothing stands out
         seen = look(sides[1], passes, left_out)
         wrong = wrong_pairs(graphs, measured, seen.differences, suspected, left_out)
         if wrong:
             break
-    if wrong != set(left_out):
-        seen = look(sides[1], passes, wrong)
+    if not wrong and not _open(alignment):
+        return None
+    seen = look(sides[1], passes, wrong)
     assert sides[0].profile is not None and sides[1].profile is not None
     sketches = sides[0].profile.sketches, sides[1].profile.sketches
     doubted = {(partner[value], value) for value in suspected}
@@ -75,6 +83,12 @@ def _seen(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLook)
         dropped,
         tuple(dict.fromkeys([*known.inserted, *inserted])),
     )
+
+
+def _open(alignment: Alignment) -> bool:
+    """Whether both sides have tensors that could still be paired."""
+    sides = alignment.unpaired_reference, alignment.unpaired_candidate
+    return all(any(reason not in _SETTLED for reason in side.values()) for side in sides)
 
 
 def _inserted(candidate: Graph, new: list[tuple[str, str]], wrong: Mapping[str, str]) -> list[tuple[str, str]]:

@@ -157,11 +157,14 @@ def shared_nonfinite(outputs: Sequence[Pair]) -> list[str]:
 
 
 def coverage(alignment: Alignment) -> Coverage:
-    """Shares of the pairable tensors that are paired, on each side."""
+    """Shares of the pairable tensors that are paired, on each side, and of all that compute something."""
     missing = [
         sum(1 for reason in reasons.values() if reason not in _NOT_PAIRABLE)
         for reasons in (alignment.unpaired_reference, alignment.unpaired_candidate)
     ]
     paired = len({pair.reference for pair in alignment.pairs}), len(alignment.pairs)
     shares = [count / (count + left) if count + left else 0.0 for count, left in zip(paired, missing, strict=True)]
-    return Coverage(reference=shares[0], candidate=shares[1], paired=len(alignment.pairs), unpaired=sum(missing))
+    computing = [
+        found / count if count else None for found, count in zip(alignment.answered, alignment.computing, strict=True)
+    ]
+    return Coverage(shares[0], shares[1], len(alignment.pairs), sum(missing), *computing)

@@ -83,3 +83,7 @@ class Alignment:
     unpaired_reference: Mapping[str, str] = field(default_factory=dict)
     unpaired_candidate: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    computing: tuple[int, int] = (0, 0)
+    """Tensors that nodes of the reference, and of the candidate, compute and do not only move …"""
+    answered: tuple[int, int] = (0, 0)
+    """… and how many of them have a partner: what lies inside a region has none."""

@@ -192,12 +192,18 @@ class ModelSummary:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Shares and counts of pairable tensors that found their answer."""
+    """Shares and counts of pairable tensors that found their answer.
+
+    ``computing_reference`` and ``computing_candidate`` are the shares of all tensors that nodes compute and do not only
+    move, those inside a region counted as not answered; None in reports that do not say.
+    """
 
     reference: float
     candidate: float
     paired: int
     unpaired: int
+    computing_reference: float | None = field(default=None, metadata=WHEN_SET)
+    computing_candidate: float | None = field(default=None, metadata=WHEN_SET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,6 +73,10 @@ def _facts(page: Page, match: Match) -> list[tuple[str, RenderableType]]:
     found = model_facts(page, match.reference, match.candidate)
     rules = Counter(pair.rule for pair in match.pairs)
     found.append(("paired by", page.prose(", ".join(f"{many:,} {rule}" for rule, many in rules.most_common()))))
+    shares = match.coverage.computing_reference, match.coverage.computing_candidate
+    if shares[0] is not None and shares[1] is not None:
+        words = f"{percent(shares[0])} / {percent(shares[1])} of the tensors that compute something, insides included"
+        found.append(("answered", page.prose(words)))
     unpaired = [
         f"{side} {len(items):,}: {_reasons(items)}"
         for side, items in (("reference", match.unpaired_reference), ("candidate", match.unpaired_candidate))
