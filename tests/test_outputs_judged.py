@@ -77,3 +77,19 @@ def test_what_no_node_explains_and_float64_denies_diverges_with_its_interval(sha
     assert plain.verdict == result.verdict == "diverged"
     assert not result.comparison.introduced
     assert "x still agrees, m does not" in result.comparison.reason
+
+
+def test_with_a_level_the_contract_alone_decides():
+    from aligner.api.comparing import CompareOptions, run_comparison
+
+    kernel = (KERNEL * (1 + 1e-4)).astype(np.float32)
+    other = two_outputs()
+    other.graph.initializer[0].CopyFrom(weights(w=kernel)[0])
+
+    def verdict(level, atol):
+        made = run_comparison(two_outputs(), other, X, CompareOptions(level=level, atol=atol, rtol=0.0))
+        return made.verdict, made.rule, bool(made.introduced)
+
+    assert verdict("local", 0.1) == ("diverged", "node-introduces-error", True)
+    assert verdict("outputs", 0.1) == verdict("layers", 0.1) == ("aligned", "contract-kept", False)
+    assert verdict("outputs", 1e-6) == verdict("layers", 1e-6) == ("diverged", "contract-broken", True)

@@ -220,6 +220,7 @@ class Concluding:
             frozen=frozen_outputs(self.sides[0], self.sides[1], passes, measured, judgements),
             standings=judged.standings,
             interval=self._interval(judged),
+            level=self.options.level,
         )
         conclusion = conclude(facts)
         if conclusion.verdict == "aligned":

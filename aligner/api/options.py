@@ -12,6 +12,7 @@ from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.api.probing import Alter
 from aligner.errors import ComparisonError
 from aligner.inputs import Preprocessing
+from aligner.judgement.conclusion import Level
 
 Local = Literal["auto", "always", "never"]
 
@@ -26,6 +27,8 @@ class CompareOptions:
     mapping: UserMapping | Path | str | None = None
     align_by: str = "auto"
     local: Local = "auto"
+    level: Level = "local"
+    """What decides: the contract for "outputs" or all "layers", or what each node does by itself."""
     noise_floor: bool | None = None
     reference_options: OpenOptions = field(default_factory=OpenOptions)
     candidate_options: OpenOptions = field(default_factory=OpenOptions)

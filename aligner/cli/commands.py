@@ -59,6 +59,13 @@ def cli() -> None:
     show_default=True,
     help="Whether each node is also run on the reference's tensors.",
 )
+@click.option(
+    "--level",
+    type=click.Choice(["outputs", "layers", "local"]),
+    default="local",
+    show_default=True,
+    help="What decides: --atol and --rtol for outputs or all layers, or what each node does by itself.",
+)
 @click.option("--probe", is_flag=True, help="Compare on further inputs made from the given one, too.")
 @click.option(
     "--noise-floor/--no-noise-floor",
@@ -101,6 +108,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         mapping=given["mapping"],
         align_by=given["align_by"],
         local=given["local"],
+        level=given["level"],
         noise_floor=given["noise_floor"],
         reference_options=sides[0],
         candidate_options=sides[1],

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import cast
+from typing import Literal, cast
 
 from aligner.judgement.outputs import Standing
 from aligner.judgement.rule import Rule, opinions
@@ -18,6 +18,7 @@ from aligner.records.opinion import Opinion
 _LARGE = 0.01
 LEAST_COVERAGE = 0.5
 """Share of the candidate's pairable tensors below which silence proves nothing."""
+Level = Literal["outputs", "layers", "local"]
 _Said = tuple[str, str, float | None] | None
 
 
@@ -29,6 +30,7 @@ class WholeFacts:
     ``standings`` says of each of the reference's outputs how it stands against the contract. ``condition`` is what a
     comparison with float64 says of all, ``frozen`` the largest error of the outputs with the reference's random numbers
     on both sides; ``interval`` names the last pair that agrees and the first that does not.
+    ``level`` says what decides: the contract for "outputs" or all "layers", or what each node does by itself.
     """
 
     pairs: Sequence[Pair]
@@ -42,6 +44,7 @@ class WholeFacts:
     frozen: Difference | None = None
     standings: Sequence[Standing] = ()
     interval: tuple[str, str] | None = None
+    level: Level = "local"
 
     @property
     def introduced(self) -> tuple[Pair, ...]:
@@ -62,13 +65,13 @@ class Conclusion:
 
 def conclude(facts: WholeFacts) -> Conclusion:
     """The first opinion decides."""
-    found = opinions(WHOLE_RULES, facts)
+    found = opinions(WHOLE_RULES if facts.level == "local" else CONTRACT_RULES, facts)
     first = found[0]
     guilty = facts.introduced if first.rule in _NAMING else ()
     return Conclusion(cast(Verdict, first.verdict), first.why, guilty, first.rule, tuple(found))
 
 
-_NAMING = frozenset({"saturated-by-random-input", "node-introduces-error"})
+_NAMING = frozenset({"saturated-by-random-input", "node-introduces-error", "contract-broken"})
 
 
 def _saturated(facts: WholeFacts) -> _Said:
@@ -250,3 +253,40 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
     Rule("all-agree", "none of the above", _agrees),
 )
 """In order of precedence."""
+
+
+def _broken(facts: WholeFacts) -> _Said:
+    pairs = facts.outputs if facts.level == "outputs" else facts.pairs
+    wrong = [pair for pair in pairs if pair.accumulated is not None and pair.accumulated.beyond > 0]
+    wrong += [pair for pair in facts.outputs if pair.verdict == "nonfinite" and pair not in wrong]
+    if not wrong:
+        return None
+    worst = max(wrong, key=lambda pair: pair.accumulated.max_abs if pair.accumulated else 0.0)
+    error = (
+        "" if worst.accumulated is None else f", worst {worst.candidate.name}, off by {worst.accumulated.max_abs:.2g}"
+    )
+    what = "outputs" if facts.level == "outputs" else "pairs"
+    return "diverged", f"{len(wrong)} of {len(pairs)} {what} break the contract of --atol and --rtol{error}", None
+
+
+def _kept(facts: WholeFacts) -> _Said:
+    what = "output" if facts.level == "outputs" else "pair"
+    return (
+        "aligned",
+        f"every {what} keeps the contract of --atol and --rtol; largest difference {_worst(facts):.2g}",
+        None,
+    )
+
+
+def _rule(name: str) -> Rule[WholeFacts]:
+    return next(rule for rule in WHOLE_RULES if rule.id == name)
+
+
+CONTRACT_RULES: tuple[Rule[WholeFacts], ...] = (
+    _rule("random-numbers"),
+    _rule("output-incomparable"),
+    Rule("contract-broken", "an output (with `--level layers` any pair) is beyond `--atol` and `--rtol`", _broken),
+    *map(_rule, ("nothing-paired", "no-output-compared", "output-not-compared", "constant-input")),
+    Rule("contract-kept", "none of the above", _kept),
+)
+"""With ``--level outputs`` and ``--level layers``, in order of precedence."""

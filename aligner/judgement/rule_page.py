@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from aligner.judgement.conclusion import WHOLE_RULES
+from aligner.judgement.conclusion import CONTRACT_RULES, WHOLE_RULES
 from aligner.judgement.pair_rules import PAIR_RULES
 from aligner.judgement.verdicts import GRAPH_RULES
 
@@ -35,6 +35,10 @@ wrong pair in the middle. The limit of what leaves it is the summed rounding of 
 the difference inside must be seen there, or the region is not excused. Where the fault is in such a region, the node
 that errs less on the candidate's form than on the reference's is named, with the nodes of the whole region.
 """
+_CONTRACT = """
+With `--level outputs`, or `--level layers`, the contract of `--atol` and `--rtol` alone decides, whatever rounding or
+few bits explain; the nodes are still judged, and named where it is broken:
+"""
 _WHOLE = """
 ## The comparison
 """
@@ -44,7 +48,8 @@ def page() -> str:
     """The text of the page."""
     pairs = _list((rule.id, rule.doc) for rule in PAIR_RULES)
     graph, whole = _list(GRAPH_RULES.items()), _list((rule.id, rule.doc) for rule in WHOLE_RULES)
-    return f"{_INTRODUCTION}\n{pairs}{_GRAPH}\n{graph}{_REGIONS}{_WHOLE}\n{whole}"
+    contract = _list((rule.id, rule.doc) for rule in CONTRACT_RULES)
+    return f"{_INTRODUCTION}\n{pairs}{_GRAPH}\n{graph}{_REGIONS}{_WHOLE}\n{whole}{_CONTRACT}\n{contract}"
 
 
 def _list(rules: Iterable[tuple[str, str]]) -> str:

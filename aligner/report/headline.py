@@ -60,7 +60,7 @@ def _aligned(page: Page, comparison: Comparison) -> Text:
     if not beyond:
         return line
     outputs = plural(len(comparison.outputs), "output")
-    return line.append_text(page.text(f", {beyond:,} of {outputs} beyond --atol by rounding", "bold"))
+    return line.append_text(page.text(f", but {beyond:,} of {outputs} beyond --atol", "bold"))
 
 
 def _inconclusive(page: Page, comparison: Comparison) -> Text:
