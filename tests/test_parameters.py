@@ -7,6 +7,8 @@ import gc
 import numpy as np
 import pytest
 
+from aligner.adapters import registry
+from aligner.alignment.weight_audit import audit
 from aligner.operations.operation import Operation
 from aligner.parameters.canonical import canonical, stored_axis
 from aligner.parameters.fingerprint import fingerprint, fingerprint_of
@@ -30,7 +32,8 @@ def graph(kernel, op="Conv", kind="conv", channels="first", **attributes):
     shape = (1, 4, 8, 8) if channels == "first" else (1, 8, 8, 4)
     node = Node(0, "layer", op, kind, ("x", "k"), ("y",), ("k",), attributes)
     values = {"x": Value("x", "x", shape), "y": Value("y", "y", None)}
-    return Graph("toy", (node,), values, {"k": weight("k", kernel)}, ("x",), ("y",), channels)
+    framework = "onnx" if channels == "first" else "tflite"
+    return Graph(framework, (node,), values, {"k": weight("k", kernel)}, ("x",), ("y",), channels)
 
 
 def shape_of(model):
@@ -53,8 +56,51 @@ def test_parameters_that_nodes_compute_are_read_too():
         Node(1, "product", "MatMul", "matmul", ("x", "wt"), ("y",)),
     )
     values = {name: Value(name, name, shape) for name, shape in (("x", (2, 3)), ("wt", (3, 5)), ("y", (2, 5)))}
-    model = Graph("toy", nodes, values, {"w": weight("w", matrix)}, ("x",), ("y",))
+    model = Graph("onnx", nodes, values, {"w": weight("w", matrix)}, ("x",), ("y",))
     assert np.array_equal(canonical(model, nodes[1], shape_of(model)).parameters["kernel"], matrix)
+
+
+class LastAdapter:
+    """A framework that keeps its kernels [height, width, in, out]."""
+
+    name = "hwio"
+
+    @staticmethod
+    def translate(call):
+        """Convolutions and normalisations by stored statistics."""
+        if call.node.kind == "norm":
+            names = ("scale", "shift", "mean", "variance")
+            vectors = {name: call.need(place) for place, name in enumerate(names, 1)}
+            return Operation("norm", {"form": "batch", "epsilon": 1e-5, "axis": 3}, (call.need(0),), vectors)
+        return Operation("conv", {"groups": 1}, (call.need(0),), {"kernel": call.need(1).transpose(3, 2, 0, 1)})
+
+
+@pytest.mark.parametrize("layout", [(0, 1, 2, 3), (2, 3, 1, 0)], ids=["first", "last"])
+def test_a_fold_is_found_whatever_the_layout(monkeypatch, layout):
+    """Kernels of 3 × 3 × 3 × 3, which say nothing of what lies along which axis."""
+    known = registry.adapters()
+    monkeypatch.setattr(registry, "adapters", lambda: (*known, LastAdapter()))
+    kernel, vectors = RNG.normal(size=(3, 3, 3, 3)), [RNG.uniform(0.5, 2, 3) for _ in range(4)]
+    scale = vectors[0] / np.sqrt(vectors[3] + 1e-5)
+    plain = layout == (0, 1, 2, 3)
+    names = ("k", "gamma", "beta", "mean", "variance")
+    nodes = (
+        Node(0, "conv", "Conv", "conv", ("x", "k"), ("h",), ("k",)),
+        Node(1, "norm", "BatchNormalization", "norm", ("h", *names[1:]), ("y",), names[1:], {"epsilon": 1e-5}),
+    )
+    values = {name: Value(name, name, (1, 3, 3, 3)) for name in ("x", "h", "y")}
+    weights = {
+        name: weight(name, array) for name, array in zip(names, (kernel.transpose(layout), *vectors), strict=True)
+    }
+    framework, channels = ("onnx", "first") if plain else ("hwio", "last")
+    whole = Graph(framework, nodes, values, weights, ("x",), ("y",), channels)
+    folded = [kernel * scale[:, None, None, None], vectors[1] - vectors[2] * scale]
+    node = Node(0, "both", "Conv", "conv", ("x", "k", "b"), ("y",), ("k", "b"))
+    stored = {name: weight(name, array) for name, array in zip("kb", folded, strict=True)}
+    one = Graph("onnx", (node,), {name: values[name] for name in "xy"}, stored, ("x",), ("y",))
+    matches = audit(whole, one)
+    assert {match.status for match in matches} == {"matched"} and len(matches) == 5
+    assert all("BN-folded" in match.transforms for match in matches)
 
 
 def test_what_is_not_understood_is_none():
