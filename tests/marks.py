@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 
 import pytest
 
@@ -26,3 +28,10 @@ requires_tf2onnx = _requires("tf2onnx", importable("tf2onnx"))
 requires_image = _requires("pillow", importable("PIL"))
 requires_pandas = _requires("pandas", importable("pandas"))
 requires_safetensors = _requires("safetensors", importable("safetensors"))
+requires_compiler = _requires("g++", shutil.which("g++") is not None)
+requires_node = _requires("node", shutil.which("node") is not None)
+requires_onnxruntime_node = _requires(
+    "node, and a node_modules with onnxruntime-node (npm install --ignore-scripts) named by ALIGNER_NODE_MODULES",
+    shutil.which("node") is not None and bool(os.environ.get("ALIGNER_NODE_MODULES")),
+)
+requires_polygraphy = _requires("polygraphy", importable("polygraphy"))

@@ -7,7 +7,7 @@ import json
 import dump_writers as write
 import numpy as np
 import pytest
-from marks import importable, requires_onnx, requires_safetensors, requires_torch
+from marks import requires_onnx, requires_polygraphy, requires_safetensors, requires_torch
 
 import aligner
 from aligner.errors import AlignerError, InputError, ModelFormatError
@@ -276,7 +276,7 @@ def test_a_folder_of_something_else_says_what_to_write(folder, tmp_path):
     assert ".npy" in caught.value.hint
 
 
-@pytest.mark.skipif(not importable("polygraphy"), reason="needs polygraphy")
+@requires_polygraphy
 def test_polygraphys_own_file(folder, tmp_path, runs):
     from polygraphy.comparator import IterationResult, RunResults
 

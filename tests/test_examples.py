@@ -27,7 +27,12 @@ NEEDS = {
     "08_fp16_overflow": [marks.requires_torch],
     "09_int8_twin": [marks.requires_torch, marks.requires_onnx],
     "10_simplified": [marks.requires_torch, marks.requires_onnx],
-}
+    "11_libtorch_cpp": [marks.requires_torch, marks.requires_image, marks.requires_compiler, pytest.mark.slow],
+    "12_onnxruntime_node": [
+        marks.requires_torch, marks.requires_onnx, marks.requires_image, marks.requires_onnxruntime_node
+    ],
+    "13_polygraphy": [marks.requires_torch, marks.requires_onnx, marks.requires_polygraphy],
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -95,6 +100,7 @@ ALIGNED = [
     case("08_fp16_overflow", 1, 1e-2),
     case("09_int8_twin", 0, 1e-2),
     case("10_simplified", 0, 1e-6),
+    case("11_libtorch_cpp", 1, 1e-4),
 ]
 """Example, which of its commands, and how far apart the outputs may be."""
 
@@ -117,6 +123,9 @@ GUILTY = [
     case("08_fp16_overflow", 0, "blocks.1", "aten::matmul network.blocks.1"),
     case("09_int8_twin", 1, "/block1/Relu", "/block1/Relu_output_0_QuantizeLinear"),
     case("10_simplified", 1, "/Div_1", "/Div_1"),
+    case("11_libtorch_cpp", 0, "x.", "x."),
+    case("12_onnxruntime_node", 0, "aten::_convolution body", "/body/Conv"),
+    case("13_polygraphy", 0, "aten::_convolution head", "/head/Conv"),
 ]  # fmt: skip
 """Example, which of its commands, what the guilty node is called on either side."""
 
@@ -139,6 +148,9 @@ CAUSES = [
     case("08_fp16_overflow", 0, {"precision-overflow"}),
     case("09_int8_twin", 1, {"quantization-calibration"}),
     case("10_simplified", 1, {"constant-changed"}),
+    case("11_libtorch_cpp", 0, {"input-channel-order"}),
+    case("12_onnxruntime_node", 0, {"padding-mode"}),
+    case("13_polygraphy", 0, {"weights-bias-missing"}),
 ]
 """Example, which of its commands, the causes of which one must be among the first three findings."""
 

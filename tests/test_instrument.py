@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from marks import requires_onnx, requires_tflite, requires_torch
+from marks import requires_compiler, requires_node, requires_onnx, requires_tflite, requires_torch
 
 import aligner
 from aligner.api.instrumenting import instrument, write_recorders
@@ -137,10 +136,6 @@ def test_a_torchscript_archive_gives_back_named_tensors(tmp_path, form):
 # -------------------------------------------------------------------------------------------------------- recorders
 
 
-def compiler():
-    return shutil.which("g++") or shutil.which("clang++") or shutil.which("c++")
-
-
 PROGRAM = r"""
 #include "aligner_record.hpp"
 int main() {
@@ -158,11 +153,11 @@ int main() {
 """
 
 
-@pytest.mark.skipif(compiler() is None, reason="needs a C++ compiler")
+@requires_compiler
 def test_the_header_records_from_cpp(tmp_path):
     write_recorders(tmp_path)
     (tmp_path / "main.cpp").write_text(PROGRAM)
-    command = [compiler(), "-std=c++11", "-Wall", "-Wextra", "-Werror", "main.cpp", "-o", "main"]
+    command = ["g++", "-std=c++11", "-Wall", "-Wextra", "-Werror", "main.cpp", "-o", "main"]
     subprocess.run(command, cwd=tmp_path, check=True, timeout=120)
     subprocess.run(["./main"], cwd=tmp_path, check=True, timeout=60)
     check(tmp_path / "run.safetensors")
@@ -183,7 +178,7 @@ writeFileSync("run.safetensors", recorder.bytes());
 """
 
 
-@pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
+@requires_node
 def test_the_module_records_from_javascript(tmp_path):
     write_recorders(tmp_path)
     (tmp_path / "main.mjs").write_text(SCRIPT)

@@ -152,8 +152,8 @@ def alike(left: Any, right: Any) -> bool:
 
 
 def listed(settings: Mapping[str, Any]) -> str:
-    """Settings in words."""
-    return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in settings.items())
+    """Settings in words; what an operation leaves unsaid is its default."""
+    return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in settings.items()) or "the default"
 
 
 def shown(value: Any) -> str:

@@ -132,10 +132,11 @@ def _evidence(
         return None
     expected, found = shown[0][pair.reference], shown[1][pair.candidate]
     regions = pair.reference_region, pair.candidate_region
+    outputs = pair.reference, pair.candidate  # of a graph's input also what the region starts from: it stays its own
     real = [
         {name: tensor.real() for name, tensor in tensors.items()}
-        | {name: read[name] for name in region.inputs if name in read}
-        for tensors, read, region in zip(shown, handed, regions, strict=True)
+        | {name: read[name] for name in region.inputs if name in read and name != output}
+        for tensors, read, region, output in zip(shown, handed, regions, outputs, strict=True)
     ]
     wanted = expected.real()
     return Evidence(

@@ -164,10 +164,12 @@ def _check_recording(assignment: Assignment, gifts: list[Given], feds: list[Fed]
             f"{common.source} was not fed to input {assignment.slot.name}: recordings bring their own data"
         )
     elif len(feds) == 2 and found_correspondence(feds[0], feds[1]) is None:
+        other = "candidate" if recorded[0].side == "reference" else "reference"
         raise InputError(
             f"the {recorded[0].side} was recorded with other data than {common.source}",
             found="; ".join(f"{fed.end.role} {fed.text}" for fed in feds),
-            hint="leave that --input out: the recording brings its own data; or record again with this one",
+            hint="leave that --input out: the recording brings its own data; or record again with this one; or feed it "
+            f"to the other side alone, to compare what was fed: --input {other}.{assignment.slot.name}={common.source}",
         )
 
 

@@ -222,7 +222,8 @@ class DumpSession(Session):
             dtype = tensor.dtype or stored_dtype(tensor, value)
             integers = dtype is not None and dtype.startswith(("int", "uint"))
             quantization = tensor.quantization or (value.quantization if integers else None)
-            aliases = tuple(dict.fromkeys((*value.aliases, tensor.name)))
+            known = (value.id, value.name, *value.aliases)
+            aliases = value.aliases if tensor.name in known else (*value.aliases, tensor.name)
             shape = _known(value) or tensor.shape
             values[name] = replace(
                 value, dtype=dtype or value.dtype, quantization=quantization, aliases=aliases, shape=shape
