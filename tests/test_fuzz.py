@@ -1,0 +1,44 @@
+"""A short run of ``python -m benchmarks.fuzz``: nothing that is read ends otherwise than with an answer."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+from marks import requires_image, requires_onnx, requires_safetensors, requires_tflite, requires_torch
+
+pytestmark = [
+    requires_image,
+    requires_onnx,
+    requires_safetensors,
+    requires_tflite,
+    requires_torch,
+    pytest.mark.skipif(sys.platform != "linux", reason="cases run in forked processes"),
+]
+
+
+def test_whole_files_are_read_and_changed_ones_answered():
+    import subprocess
+
+    code = """
+from benchmarks.fuzz.running import BAD, file_case, in_child
+from benchmarks.fuzz.subjects import subjects
+from dataclasses import replace
+for name, subject in subjects().items():
+    whole = replace(subject, mutators=(lambda data, random: data,))
+    found = file_case(whole, name)
+    assert found == "read" or name in ("tensor", "mapping yaml"), (name, found)
+    for number in range(2):
+        found = file_case(subject, f"test {name}:{number}")
+        assert found.split(" ")[0] not in BAD, (name, number, found)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_command_lines_are_answered(tmp_path):
+    import subprocess
+
+    words = [sys.executable, "-m", "benchmarks.fuzz", "--only", "nothing", "--commands", "1000:1012"]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
