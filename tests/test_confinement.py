@@ -126,3 +126,15 @@ def test_adapters_say_what_is_confined(folder):
     assert "working process" in outcome.out
     assert "files: " in outcome.out
     assert "network: " in outcome.out
+
+
+@requires_torch
+def test_nothing_asks_for_the_network(folder):
+    (folder / "factory.py").write_text("from torch import nn\ndef build(): return nn.Linear(3, 3)\n")
+    refusing = (
+        "import socket\ndef refuse(*_, **__): raise AssertionError('a socket')\nsocket.socket.__init__ = refuse\n"
+    )
+    words = ("compare", "factory.py:build", "factory.py:build", "-i", "x3.npy")
+    outcome = command.run(folder, *words, code=refusing + command.CODE)
+    assert outcome.code in (0, 1), outcome
+    assert "socket" not in outcome.out + outcome.err

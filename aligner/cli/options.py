@@ -107,7 +107,9 @@ _INPUTS = [
 ]
 
 _RUNTIME = [
-    click.option("--trust", is_flag=True, help="Allow files that execute code when loaded (pickled modules)."),
+    click.option(
+        "--trust", is_flag=True, help="Allow files that execute code: pickled modules, scripts that reach for files."
+    ),
     click.option("--eval/--as-is", "evaluation_mode", default=None, help="Switch modules to eval mode, or leave them."),
     click.option("--provider", help="ONNX Runtime execution provider: cpu, cuda, …"),
     click.option(
