@@ -93,3 +93,28 @@ def test_with_a_level_the_contract_alone_decides():
     assert verdict("local", 0.1) == ("diverged", "node-introduces-error", True)
     assert verdict("outputs", 0.1) == verdict("layers", 0.1) == ("aligned", "contract-kept", False)
     assert verdict("outputs", 1e-6) == verdict("layers", 1e-6) == ("diverged", "contract-broken", True)
+
+
+def test_random_numbers_of_the_candidate_alone_are_its_fault():
+    plain = model(
+        [node("MatMul", ["x", "w"], ["m"], "mul"), node("Relu", ["m"], ["y"], "end")],
+        [value("x", 1, [3, 6])],
+        [value("y", 1, [3, 6])],
+        weights(w=KERNEL),
+    )
+    noisy = model(
+        [
+            node("MatMul", ["x", "w"], ["m"], "mul"),
+            node("RandomNormalLike", ["m"], ["r"], "draw"),
+            node("Add", ["m", "r"], ["n"], "noise"),
+            node("Relu", ["n"], ["y"], "end"),
+        ],
+        [value("x", 1, [3, 6])],
+        [value("y", 1, [3, 6])],
+        weights(w=KERNEL),
+    )
+    result = aligner.compare(plain, noisy, X)
+    assert result.verdict == "diverged"
+    assert result.first_divergence.verdict_rule == "random-in-candidate"
+    assert "draw" in result.first_divergence.candidate_nodes
+    assert aligner.compare(noisy, noisy, X).verdict != "diverged"

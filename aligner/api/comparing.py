@@ -43,6 +43,7 @@ from aligner.judgement.verdicts import doubtful
 from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison
+from aligner.records.observation import Observations
 from aligner.records.tensor import CapturedTensor
 
 
@@ -183,6 +184,7 @@ class _Comparing:
         self._options, self._clock = options, clock
         self._notes: list[str] = []
         self._observer = ObserverEffect(reference, candidate)
+        self._observations = Observations()
 
     def run(self, inputs: Any) -> Comparison:
         with self._clock.phase("feed"):
@@ -203,7 +205,14 @@ class _Comparing:
         sides = self._reference, self._candidate
         unasked = None if large or self._reference.role in answers else self._reference
         writing = Concluding(
-            sides, self._options, self._clock, self._observer, self._notes, self._candidate_target, unasked
+            sides,
+            self._options,
+            self._clock,
+            self._observer,
+            self._notes,
+            self._candidate_target,
+            self._observations,
+            unasked,
         )
         return writing.comparison(passes, alignment, fed)
 
@@ -283,7 +292,9 @@ class _Comparing:
 
     def _watch_observer(self, side: OpenSide, untouched: Sequence[CapturedTensor]) -> None:
         self._observer.keep(side, untouched)
-        self._notes += disturbed(side, untouched)
+        seen = disturbed(side, untouched)
+        self._observations.add(seen)
+        self._notes += seen.notes
 
     def _feeding(self, inputs: Any) -> Feeding:
         given, options = input_items(inputs), self._options

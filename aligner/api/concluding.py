@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aligner.alignment.saved_mapping import spelled
@@ -39,6 +39,7 @@ from aligner.records.alignment import Alignment
 from aligner.records.certificate import Certificate
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
 from aligner.records.measurement import Measured
+from aligner.records.observation import Observations, UnsteadyNode
 
 _GUILTY = frozenset({"introduced", "nonfinite"})
 
@@ -65,6 +66,7 @@ class Concluding:
     observer: ObserverEffect
     notes: list[str]
     target: object
+    observations: Observations = field(default_factory=Observations)
     unasked: OpenSide | None = None
     """The reference, where it has only run observed."""
 
@@ -82,13 +84,15 @@ class Concluding:
         doubted = self.options.noise_floor is not False and any(one.verdict in _GUILTY for one in judgements)
         if doubted and not asked and self.unasked is not None:
             told = disturbed(self.unasked, self.unasked.predict())  # does it answer itself?
-            self.notes.extend(told)
-            asked = bool(told) or asked
+            self.observations.add(told)
+            self.notes.extend(told.notes)
+            asked = bool(told.notes) or asked
         if not noise_floor.is_wanted(asked, measured, judgements, doubtful=doubtful):
             return None
         with self.clock.phase("noise floor"):
             floor = noise_floor.measure(self.sides[0], self.sides[1], passes, measured, judgements)
             floor.telling = not declared
+            self.observations.add(Observations([UnsteadyNode(*place) for place in sorted(floor.unsteady)]))
         self.notes.extend(floor.notes)
         return floor
 
@@ -160,11 +164,10 @@ class Concluding:
         alignment: Alignment | None,
     ) -> Explanation:
         """Why; with an ``alignment`` also what is told of a comparison that diverged."""
-        graphs, sessions = (self.sides[0].graph, self.sides[1].graph), [side.session for side in self.sides]
+        graphs = self.sides[0].graph, self.sides[1].graph
         guilty = {place: item for place, item in enumerate(measured) if judgements[place].verdict in _GUILTY}
         verdicts = {m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)}
-        notes = [*self.notes, *sessions[0].notes, *sessions[1].notes]
-        survey = Survey(graphs, measured, list(guilty.values()), verdicts, notes)
+        survey = Survey(graphs, measured, list(guilty.values()), verdicts, self.observations)
         if not guilty and alignment is None:
             with self.clock.phase("diagnose"):
                 return Explanation(find_whole(survey))

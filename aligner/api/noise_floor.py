@@ -82,7 +82,7 @@ def measure(
     floor = Floor()
     random = varying_nodes(reference), varying_nodes(candidate)
     for side, found in zip((reference, candidate), random, strict=True):
-        floor.notes += unsteady(side, found)
+        floor.notes += unsteady(side, found).notes
     floor.unsteady = frozenset((side, node.index) for side in (0, 1) for node in random[side])
     try:
         wide = widened(reference.session)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
+from aligner.records.observation import Observations
 
 if TYPE_CHECKING:
     from aligner.records.alignment import PairedValues
@@ -18,14 +19,14 @@ class Survey:
     """The whole comparison as a cause may need it beside its culprit.
 
     ``guilty`` are the culprits, upstream first; ``verdicts`` maps every paired candidate value to its verdict;
-    ``notes`` are the sentences of adapters and inputs.
+    ``observations`` are what running a side more than once has shown.
     """
 
     graphs: tuple[Graph, Graph]
     measured: Sequence[Measured]
     guilty: Sequence[Measured]
     verdicts: Mapping[str, str] = field(default_factory=dict)
-    notes: Sequence[str] = ()
+    observations: Observations = field(default_factory=Observations)
 
     def first(self, measured: Measured) -> bool:
         """Whether this culprit is the first."""

@@ -10,6 +10,7 @@ from aligner.errors import listing
 from aligner.execution.profile import profile, sketch
 from aligner.execution.side import OpenSide
 from aligner.records.graph import Node
+from aligner.records.observation import Observations, ObservedDifference, UnsteadyNode
 from aligner.records.tensor import CapturedTensor
 
 _DISTURBED = 1e-4
@@ -32,15 +33,22 @@ def varying_nodes(side: OpenSide) -> list[Node]:
     ]
 
 
-def unsteady(side: OpenSide, found: list[Node] | None = None) -> list[str]:
-    """A sentence where a side disagrees with itself; the causes look for it."""
+def unsteady(side: OpenSide, found: list[Node] | None = None) -> Observations:
+    """Where a side disagrees with itself."""
     nodes = varying_nodes(side) if found is None else found
     names = listing(f"{node.name} ({node.op})" for node in nodes)
-    return [f"the {side.role} gives other numbers with another seed from {names} on"] if nodes else []
+    return Observations(
+        [UnsteadyNode(_place(side), node.index) for node in nodes],
+        notes=[f"the {side.role} gives other numbers with another seed from {names} on"] if nodes else [],
+    )
 
 
-def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> list[str]:
-    """Sentences where the untouched run's outputs differ from the observed run's by more than rounding."""
+def _place(side: OpenSide) -> int:
+    return 1 if side.role == "candidate" else 0
+
+
+def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observations:
+    """Where the untouched run's outputs differ from the observed run's by more than rounding."""
     assert side.profile is not None
     for tensor in untouched:
         seen = side.profile.sketches.get(tensor.value)
@@ -56,8 +64,10 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> list[str]:
                 f"{side.role}: observing changes output {name} (mean {plain.mean:.6g} untouched, {seen.mean:.6g} "
                 "observed): a fused kernel or state between calls may be the culprit; try --ort-optimization none"
             )
-            return [note, *unsteady(side)]
-    return []
+            seen_so = Observations(changed=[ObservedDifference(_place(side), tensor.value, note)], notes=[note])
+            seen_so.add(unsteady(side))
+            return seen_so
+    return Observations()
 
 
 def _differ(one: object, other: object) -> bool:

@@ -9,6 +9,7 @@ from functools import cached_property
 from aligner.judgement.borderline import difference_in, misquantized
 from aligner.judgement.same_grid import STEPS, are_twins
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers, unit
+from aligner.operations.kinds import MAY_DRAW
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
@@ -102,6 +103,16 @@ class PairFacts:
         regions = self.item.pair.reference_region, self.item.pair.candidate_region
         return any((side, at) in self.rules.unsteady for side in (0, 1) for at in regions[side].nodes)
 
+    def is_unsteady(self, side: int, node: Node) -> bool:
+        """Whether a node was seen to give other numbers from run to run."""
+        return (side, node.index) in self.rules.unsteady
+
+    @property
+    def reference_varies(self) -> bool:
+        """Whether anything of the reference is random, or was seen to change from run to run."""
+        unsteady = any(side == 0 for side, _ in self.rules.unsteady)
+        return unsteady or any(node.kind in MAY_DRAW for node in self.graphs[0].nodes if _draws(node))
+
     @property
     def within(self) -> bool:
         """Whether the local error is within the bound, or too small to matter, or what few bits explain."""
@@ -164,6 +175,11 @@ class PairFacts:
     def fresh(self) -> bool:
         """Whether everything that feeds the region could be compared."""
         return all(item.accumulated is not None or item.local is not None for item in self.before)
+
+
+def _draws(node: Node) -> bool:
+    """Whether a node that may draw random numbers does: dropout in training, a random operation always."""
+    return node.kind == "random" or bool(node.attributes.get("training") or node.attributes.get("training_mode"))
 
 
 def _overflows(fed: Measured) -> bool:

@@ -47,6 +47,14 @@ def _random(facts: PairFacts) -> _Said:
     return "nondeterministic", "computed from random numbers", None
 
 
+def _random_alone(facts: PairFacts) -> _Said:
+    drawn = next((node for node in facts.nodes[1] if node.kind == "random" or facts.is_unsteady(1, node)), None)
+    if facts.difference is None or not facts.difference.unequal or drawn is None or facts.reference_varies:
+        return None
+    why = f"{drawn.name} ({drawn.op}) gives other numbers from run to run, and nothing of the reference does"
+    return "introduced", why, None
+
+
 def _unsteady(facts: PairFacts) -> _Said:
     if facts.difference is None or not facts.difference.unequal or not facts.unsteady:
         return None
@@ -169,6 +177,11 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
         "shapes-differ",
         "the shapes do not fit: `introduced` where what feeds the region does, else `incomparable`",
         _shapes,
+    ),
+    Rule(
+        "random-in-candidate",
+        "the candidate's region gives other numbers from run to run, the reference never",
+        _random_alone,
     ),
     Rule("random-numbers", "the region draws random numbers, and the two sides differ", _random),
     Rule("unsteady", "the region gives other numbers from run to run, and the two sides differ", _unsteady),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import ClassVar
 
@@ -12,18 +11,13 @@ from aligner.operations.kinds import DRAWS
 from aligner.records.comparison import Finding
 from aligner.records.graph import Node
 
-_UNSTEADY = re.compile(r"the (reference|candidate) gives other numbers with another seed from (.+) on$")
-"""What a second run of a side is reported to have shown."""
-
 
 def unsteady(survey: Survey) -> Iterator[tuple[int, Node]]:
     """Side and node of what disagrees with itself from run to run and draws no random numbers."""
-    for note in survey.notes:
-        said = _UNSTEADY.fullmatch(note)
-        side = 0 if said and said[1] == "reference" else 1
-        for node in survey.graphs[side].nodes if said else ():
-            if said and f"{node.name} ({node.op})" in said[2] and node.kind not in DRAWS:
-                yield side, node
+    for seen in survey.observations.unsteady:
+        node = survey.graphs[seen.side].nodes[seen.index]
+        if node.kind not in DRAWS:
+            yield seen.side, node
 
 
 def unsteady_words(side: int, node: Node) -> str:

@@ -17,16 +17,13 @@ class CaptureArtefact(WholeCause):
 
     def findings(self, survey: Survey) -> Iterator[Finding]:
         """What the untouched run said."""
-        for note in survey.notes:
-            role, _, rest = note.partition(": ")
-            if any(other.startswith(f"the {role} gives other numbers") for other in survey.notes):
-                continue  # it disagrees with itself, watched or not
-            if rest.startswith("observing changes output") and role in {"reference", "candidate"}:
-                outputs = survey.graphs[1 if role == "candidate" else 0].outputs
+        restless = {seen.side for seen in survey.observations.unsteady}
+        for changed in survey.observations.changed:
+            if changed.side not in restless:  # else it disagrees with itself, watched or not
                 yield Finding.of(
                     self.id,
-                    outputs[0] if outputs else role,
+                    changed.output,
                     "proven",
-                    note,
+                    changed.words,
                     "compare with --ort-optimization none, and look whether the untouched model is wrong at all",
                 )
