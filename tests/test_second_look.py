@@ -106,3 +106,31 @@ def test_a_lost_node_is_named_at_its_place(lost, place):
     assert report["verdict"] == "diverged"
     assert report["first_divergence"]["reference"]["name"] == place
     assert len(report["introduced"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("fault", "node", "primitive"),
+    [("scale", "scaled", "scaled"), ("offset", "more", "one_more"), ("half", "half", "half")],
+)
+def test_the_node_of_a_written_out_function_is_named_within(fault, node, primitive):
+    plain = make.model(
+        [make.node("Gelu", ["x"], ["g"], "gelu"), make.node("MatMul", ["g", "w"], ["y"])],
+        [make.value("x", 1, (5, SIZE))],
+        [make.value("y", 1, (5, SIZE))],
+        make.weights(w=np.eye(SIZE, dtype=np.float32)),
+        opset=20,
+    )
+    constants = {"scale": number(np.sqrt(2.0)), "offset": number(1.0), "half": number(0.5)}
+    constants[fault] = constants[fault] * number(1.1)
+    written = [
+        make.node("Mul", ["x", "half"], ["h"], "half"),
+        make.node("Div", ["x", "scale"], ["d"], "scaled"),
+        make.node("Erf", ["d"], ["e"], "erf"),
+        make.node("Add", ["e", "offset"], ["o"], "more"),
+        make.node("Mul", ["h", "o"], ["g"], "gated"),
+        make.node("MatMul", ["g", "w"], ["y"]),
+    ]
+    report = compared(plain, net(written, w=np.eye(SIZE, dtype=np.float32), **constants))
+    assert report["verdict"] == "diverged"
+    assert report["first_divergence"]["reference"]["name"] == "g"
+    assert report["first_divergence"]["within"] == {"node": node, "primitive": primitive}

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from aligner.alignment.second_look import SecondLook, before, same_values
 from aligner.api.narrowing import narrowed
+from aligner.api.within import locate_within
 from aligner.execution.look import look
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
@@ -43,6 +44,7 @@ def second_look(sides: Sides, passes: Passes, alignment: Alignment, align: Align
     if closer is not None:
         alignment = align(closer)
         measure(alignment)
+    locate_within(sides, passes)
     return alignment
 
 

@@ -10,7 +10,7 @@ from aligner.execution.side import OpenSide
 from aligner.judgement.verdicts import Judgement
 from aligner.operations.kinds import RENAMED
 from aligner.records.alignment import Alignment, PairedValues, Region
-from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired
+from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired, Within
 from aligner.records.graph import Graph, Value
 from aligner.records.measurement import Measured
 
@@ -122,6 +122,7 @@ def _pair(
         note=judgement.note or pair.note,
         reference_nodes=sides[0].region_nodes(regions[0]),
         candidate_nodes=sides[1].region_nodes(regions[1]),
+        within=Within(*pair.within) if pair.within is not None else None,
         verdict_rule=judgement.rule,
         opinions=judgement.opinions,
     )

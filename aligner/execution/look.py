@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,10 @@ from aligner.records.difference import Difference
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
     Axes = Iterable[tuple[int, ...] | None]
 
 
@@ -76,3 +80,38 @@ def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, a
         if fits(one.shape, order, other.shape):
             return PairedValues(reference, value, "inserted", 1.0, order)
     return None
+
+
+def trial_of(candidate: OpenSide, passes: Passes, value: str, place: str, array: Array) -> Difference | None:
+    """How far one pair is from the reference where an array of the candidate's own layout stands in for a tensor."""
+    run = passes.injected_run(wanted=[value])
+    uses = run.uses()
+    pool = TensorPool(passes.reference.replay(list(uses)), uses)
+    try:
+        for tensor in candidate.run([value], _Instead(run.injection(pool), place, array), phase="trying a tensor"):
+            pair = run.shown.get(tensor.value)
+            expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
+            if expected is not None:
+                return passes.local_difference(value, expected, tensor)
+    finally:
+        pool.close()
+    return None
+
+
+class _Instead(Mapping[str, "Array"]):
+    """An injection with one more array."""
+
+    def __init__(self, plain: Mapping[str, Array], place: str, array: Array) -> None:
+        self._plain, self._place, self._array = plain, place, array
+
+    def __getitem__(self, value: str) -> Array:
+        return self._array if value == self._place else self._plain[value]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**dict.fromkeys(self._plain), self._place: None})
+
+    def __len__(self) -> int:
+        return len(self._plain) + (self._place not in self._plain)
+
+    def __contains__(self, value: object) -> bool:
+        return value == self._place or value in self._plain

@@ -29,11 +29,12 @@ def excess(graphs: Graphs, item: Measured, difference: Difference | None) -> flo
         return float("inf")
     if not difference.errors.max_abs:
         return 0.0
-    limit = _limit(graphs, item, difference)
-    return difference.errors.max_abs / limit if limit else float("inf")
+    allowed = limit(graphs, item, difference)
+    return difference.errors.max_abs / allowed if allowed else float("inf")
 
 
-def _limit(graphs: Graphs, item: Measured, difference: Difference) -> float:
+def limit(graphs: Graphs, item: Measured, difference: Difference) -> float:
+    """The error that rounding explains at a pair, for tensors as large as those of a difference."""
     seen = replace(item, local=difference)
     return bound(seen, region_numbers(graphs, seen))
 
@@ -132,14 +133,14 @@ def _agrees(graphs: Graphs, item: Measured, difference: Difference | None, allow
         return False
     if not difference.errors.max_abs:
         return True
-    share = allowed + _limit(graphs, item, difference) / max(difference.peak, _TINY)
+    share = allowed + limit(graphs, item, difference) / max(difference.peak, _TINY)
     return difference.errors.max_abs <= MOST * share * max(difference.peak, _TINY)
 
 
 def _share(graphs: Graphs, item: Measured) -> float:
     if item.local is None:
         return 0.0
-    return _limit(graphs, item, item.local) / max(item.local.peak, _TINY)
+    return limit(graphs, item, item.local) / max(item.local.peak, _TINY)
 
 
 def _readers(measured: Sequence[Measured]) -> dict[str, list[Measured]]:

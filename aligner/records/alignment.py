@@ -73,6 +73,8 @@ class PairedValues:
     candidate_aliases: tuple[str, ...] = ()
     reference_region: Region = Region()
     candidate_region: Region = Region()
+    within: tuple[str, str] | None = None
+    """(node of the candidate's region that errs, the primitive of the reference's node that it should have made)."""
 
 
 @dataclass(frozen=True, slots=True)

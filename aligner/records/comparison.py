@@ -92,6 +92,17 @@ class NoiseFloor:
     nearer: Literal["reference", "candidate", "neither"]
 
 
+@dataclass(frozen=True, slots=True)
+class Within:
+    """Where inside a pair's region the error is made: the candidate's ``node``, and what it should have made.
+
+    ``primitive`` names one of the simpler operations that the reference's fused node is made of ("erf", "variance").
+    """
+
+    node: str
+    primitive: str
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class Pair:
     """Two tensors that answer each other, and how far apart they are.
@@ -118,6 +129,7 @@ class Pair:
     reference_nodes: tuple[str, ...] = ()
     candidate_nodes: tuple[str, ...] = ()
     floor: NoiseFloor | None = field(default=None, metadata=WHEN_SET)
+    within: Within | None = field(default=None, metadata=WHEN_SET)
     verdict_rule: str | None = field(default=None, metadata=WHEN_SET)
     opinions: tuple[Opinion, ...] = field(default=(), metadata=WHEN_SET)
 

@@ -1,0 +1,125 @@
+"""Which node of a written-out region errs, where the reference computes the whole in one node.
+
+The inside of the reference's node is replayed on its own operands, and believed only if the replay ends in what the
+runtime showed. Each of these virtual tensors is tried in the place of a tensor of the candidate's region: where the
+region's end comes out right, everything behind that place is right.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.registry import translator
+from aligner.execution.injection import numpy_dtype
+from aligner.execution.look import trial_of
+from aligner.execution.passes import Passes
+from aligner.execution.side import OpenSide
+from aligner.judgement.borderline import MOST
+from aligner.judgement.wrong_pairs import excess, limit, suspects
+from aligner.operations.call import call_of
+from aligner.operations.kinds import LAYOUT
+from aligner.operations.lowering import Primitive, lower
+from aligner.operations.operation import Unsupported
+from aligner.records.axis_order import fits, to_candidate
+from aligner.records.graph import Node
+from aligner.records.measurement import Measured
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_CULPRITS = 2
+_TRIALS = 24
+"""Runs for all of them together."""
+
+Sides = tuple[OpenSide, OpenSide]
+
+
+def locate_within(sides: Sides, passes: Passes) -> None:
+    """Note at the first culprits which of their nodes errs."""
+    graphs = sides[0].graph, sides[1].graph
+    left = iter(range(_TRIALS))
+    for item in list(suspects(graphs, list(passes.measured.values())).values())[:_CULPRITS]:
+        value = item.pair.candidate
+        if item.step is not None or len(item.pair.candidate_region.nodes) < 2 or value not in passes.injectable():
+            continue
+        found = _found(sides, passes, item, left)
+        if found is not None:
+            passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
+
+
+def _found(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> tuple[str, str] | None:
+    """(candidate's node, primitive): the earliest place from which on everything is right."""
+    graphs, profile = (sides[0].graph, sides[1].graph), sides[1].profile
+    steps = _virtual(sides, item)
+    for index in item.pair.candidate_region.nodes if steps and profile is not None else ():
+        node = graphs[1].nodes[index]
+        for value in node.outputs:
+            seen = profile.sketches.get(value) if profile is not None else None
+            if seen is None or value == item.pair.candidate or node.kind in LAYOUT:
+                continue
+            for step in steps:
+                array = _laid(step.value, item, seen.shape, seen.dtype)
+                if array is None:
+                    continue
+                if next(left, None) is None:
+                    return None
+                difference = trial_of(sides[1], passes, item.pair.candidate, value, array)
+                if excess(graphs, item, difference) <= MOST:
+                    return node.name, step.name
+    return None
+
+
+def _laid(array: Array, item: Measured, shape: tuple[int, ...], dtype: str) -> Array | None:
+    """A virtual tensor as the candidate would hold it; None where it does not fit."""
+    target = numpy_dtype(dtype)
+    if target is None or target.kind != "f" or array.size < _FEW:
+        return None
+    for axes in (item.pair.axes, None):
+        if (axes is None or len(axes) == array.ndim) and fits(array.shape, axes, shape):
+            moved = to_candidate(array, axes, shape)
+            return None if moved is None else moved.astype(target)
+    return None
+
+
+_FEW = 2
+"""Numbers alone are constants of a formula, not tensors."""
+
+
+def _virtual(sides: Sides, item: Measured) -> tuple[Primitive, ...]:
+    """The inside of the reference's only node; nothing where the replay does not end in what the runtime showed."""
+    import numpy as np
+
+    graph, side = sides[0].graph, sides[0]
+    nodes = [node for index in item.pair.reference_region.nodes if (node := graph.nodes[index]).kind not in LAYOUT]
+    if len(nodes) != 1 or item.local is None:
+        return ()
+    arrays = _operands(side, nodes[0])
+    shown = arrays.get(nodes[0].outputs[0])
+    try:
+        call = call_of(graph, nodes[0], arrays.get, graph.weights.__contains__, lambda name: _shape(arrays.get(name)))
+        steps = lower(translator(graph.framework)(call))
+    except Unsupported:
+        return ()
+    if shown is None or len(steps) < 2 or steps[-1].value.shape != shown.shape:
+        return ()
+    apart = float(np.abs(steps[-1].value - shown).max(initial=0.0))
+    return steps[:-1] if apart <= limit((graph, sides[1].graph), item, item.local) else ()
+
+
+def _shape(array: Array | None) -> tuple[int, ...] | None:
+    return None if array is None else tuple(array.shape)
+
+
+def _operands(side: OpenSide, node: Node) -> dict[str, Array]:
+    """What a node read and gave, weights included."""
+    weights = side.graph.weights
+    found: dict[str, Array] = {name: weights[name].values() for name in node.inputs if name in weights}
+    wanted = [name for name in (*node.inputs, *node.outputs[:1]) if name and name not in weights]
+    for tensor in side.replay(wanted):
+        if tensor.occurrence == 0:
+            found[tensor.value] = tensor.real()
+    return found
