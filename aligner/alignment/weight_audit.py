@@ -79,10 +79,13 @@ class _Audit:
         self.sides = tuple(sorted(side, key=lambda entry: (entry.made != "", entry.place)) for side in (left, right))
         self.taken: tuple[set[str], set[str]] = (set(), set())
         self.matches: list[WeightMatch] = []
+        self._free: dict[int, tuple[Entry, ...]] = {}
 
-    def free(self, side: int) -> list[Entry]:
+    def free(self, side: int) -> tuple[Entry, ...]:
         """What has no partner yet; a folded entry is free while the weight it ends in is."""
-        return [entry for entry in self.sides[side] if self.is_free(side, entry)]
+        if side not in self._free:
+            self._free[side] = tuple(entry for entry in self.sides[side] if self.is_free(side, entry))
+        return self._free[side]
 
     def is_free(self, side: int, entry: Entry) -> bool:
         """Whether no weight of the entry is taken; what a run computed may share all but the first."""
@@ -199,9 +202,10 @@ class _Audit:
         self._record(rule, left, right, relation)
 
     def _take(self, left: Iterable[Entry], right: Iterable[Entry]) -> None:
-        for taken, side in zip(self.taken, (left, right), strict=True):
-            for entry in side:
-                taken.update(entry.ids)
+        for side, these in enumerate((left, right)):
+            for entry in these:
+                self.taken[side].update(entry.ids)
+                self._free.pop(side, None)
 
     def _record(self, rule: str, left: Entry, right: Entry, relation: Relation, *, again: bool = False) -> None:
         known = {match.reference.id for match in self.matches if match.reference}
