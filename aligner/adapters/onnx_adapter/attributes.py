@@ -185,8 +185,8 @@ def _shapes(node: Any, operands: Operands) -> tuple[Shape | None, ...]:
 
 
 def _absolute_axes(node: Any, found: dict[str, Attribute], operands: Operands) -> None:
-    """Count axes from the front where the rank is known; Unsqueeze counts in its output."""
-    name = node.output[0] if node.op_type == "Unsqueeze" and node.output else next(iter(node.input), "")
+    """Count axes from the front where the rank is known; what makes new axes counts in its output."""
+    name = node.output[0] if node.op_type in ("Unsqueeze", "OneHot") and node.output else next(iter(node.input), "")
     shape = operands.shape(name) if name else None
     if shape is None:
         return
