@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import command
@@ -419,3 +420,25 @@ def test_numbers_that_mean_nothing(align, words):
     outcome = align("compare", "hostile_names.onnx", "hostile_names.onnx", *words.split())
     assert outcome.code == 2
     assert words.split()[0] in outcome.err
+
+
+# -------------------------------------------------------------------------------------------- names that are no text
+
+
+@requires_onnx
+@requires_torch
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are bytes")
+def test_names_that_are_no_text(align, tmp_path):
+    shutil.copy(HOSTILE / "hostile_names.onnx", tmp_path / "x\udcff.onnx")
+    align.refused("compare", "x\udcff.onnx", "hostile_names.onnx", says=("no UTF-8 text", "rename"))
+    import torch
+
+    torch.jit.save(torch.jit.trace(torch.nn.ReLU(), torch.ones(3)), tmp_path / "plain.pt")
+    shutil.copy(tmp_path / "plain.pt", tmp_path / "y\udcff.pt")
+    outcome = align("compare", "y\udcff.pt", "plain.pt", "-i", "x3.npy")
+    assert outcome.code in (0, 3), outcome  # an input of ones proves little
+
+
+@requires_torch
+def test_a_script_is_no_input(align):
+    align.refused("capture", "factory.py:build", "-i", "ts_loop_forward.pt", "-o", "o.npz", says=("is a model",))

@@ -102,6 +102,15 @@ def check_target(target: Target) -> None:
         _check_content(path, size, head)
 
 
+def is_unicode(path: Path) -> bool:
+    """Whether a file's name is text; native runtimes are handed names as UTF-8."""
+    try:
+        os.fspath(path).encode("utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
 def first_bytes(path: Path, count: int = 64) -> bytes:
     """Return the beginning of a file, by which its format is recognised."""
     with path.open("rb") as file:

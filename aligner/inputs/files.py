@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aligner.adapters.torch_archive import check_pickled_tensors, within_limits
+from aligner.adapters.torch_file import classify
 from aligner.errors import AlignerError, InputError, MissingFrameworkError, listing
 from aligner.records.free_memory import available
 
@@ -147,8 +148,16 @@ def _read_torch(path: Path) -> Value | dict[str, Array]:
             f"reading {path} needs torch", found="torch is not installed", hint='pip install "aligner[torch]"'
         ) from error
     try:
+        if classify(path).kind == "torchscript":
+            raise InputError(
+                f"{path} is a model, not an input",
+                found="a TorchScript archive",
+                hint="save a tensor or a dict of tensors with torch.save",
+            )
         check_pickled_tensors(path)
         loaded = within_limits(torch.load(path, map_location="cpu", weights_only=True), path)
+    except InputError:
+        raise
     except Exception as error:  # torch raises anything from RuntimeError to UnpicklingError
         raise _unreadable(path, error, "save a tensor or a dict of tensors with torch.save") from error
     if isinstance(loaded, torch.Tensor):

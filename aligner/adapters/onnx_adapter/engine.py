@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner.adapters.onnx_adapter.names import op_word
+from aligner.adapters.target import is_unicode
 from aligner.errors import (
     InputError,
     ModelError,
@@ -75,6 +76,12 @@ class Engine:
             options.add_session_config_entry("session.disable_prepacking", "1")
         if stubs:
             options.add_external_initializers(list(stubs), list(stubs.values()))
+        if isinstance(model, Path) and not is_unicode(model):
+            raise ModelError(
+                "onnxruntime cannot open a file whose name is no UTF-8 text",
+                found=repr(model.name),
+                hint="rename the file, or link to it under another name",
+            )
         providers = list(dict.fromkeys((self.provider, "CPUExecutionProvider")))
         try:
             source = str(model) if isinstance(model, Path) else model.SerializeToString()

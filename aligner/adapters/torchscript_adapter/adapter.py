@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.adapters.base import Adapter, Capabilities, FirstLook, Instrumented, OpenOptions, Session
 from aligner.adapters.kept import Kept
 from aligner.adapters.stream import is_huge, stream
+from aligner.adapters.target import is_unicode
 from aligner.adapters.torch_file import classify
 from aligner.adapters.torchscript_adapter.code import check_archive
 from aligner.adapters.torchscript_adapter.errors import load_error, unknown_namespace
@@ -132,7 +133,8 @@ def _loaded(path: Path, device: str) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch would rather we exported anew
-        return torch.jit.load(path, map_location=device)
+        with path.open("rb") as file:  # by its name where native code can spell that: it maps the file then
+            return torch.jit.load(path if is_unicode(path) else file, map_location=device)
 
 
 class ScriptSession(Session):
