@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
-from aligner.operations.kinds import CONVOLUTIONS
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
+from aligner.regions.settings import UNCOMPARED, alike, in_pieces
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -121,34 +121,10 @@ class SettingCause(Cause):
             )
 
 
-UNCOMPARED = frozenset(
-    {"channels", "axis", "axes", "shape", "scales", "linear", "keep", "directions", "gates", "layout", "range"}
-)
-"""Settings that two layouts of one model spell differently."""
-
-
-def in_pieces(operation: Operation, other: Operation) -> bool:
-    """Whether one of two convolutions works on pieces of the other's image: its settings are for those."""
-    shapes = [one.data[0].shape for one in (operation, other) if one.kind in CONVOLUTIONS and one.data]
-    return len(shapes) == 2 and bool(shapes[0] and shapes[1]) and shapes[0][0] != shapes[1][0]
-
-
 def _prediction(
     culprit: Culprit, part: RegionSide, node: Node, settings: Mapping[str, Any]
 ) -> Callable[[], Array | None]:
     return culprit.prediction(part, node, lambda operation: operation.with_settings(**settings))
-
-
-def alike(left: Any, right: Any) -> bool:
-    """Equal, numbers up to a float32 copy of a decimal."""
-    if isinstance(left, tuple) and isinstance(right, tuple):
-        return len(left) == len(right) and all(alike(a, b) for a, b in zip(left, right, strict=True))
-    if hasattr(left, "shape") or hasattr(right, "shape"):
-        return left is right
-    numbers = isinstance(left, (int, float)) and isinstance(right, (int, float))
-    if numbers and (isinstance(left, float) or isinstance(right, float)):
-        return bool(left == right or abs(left - right) <= 1e-3 * max(abs(left), abs(right)))
-    return bool(left == right)
 
 
 def listed(settings: Mapping[str, Any]) -> str:

@@ -12,6 +12,7 @@ from aligner.numerics import relations
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import output_axis, output_factors, scaled
 from aligner.regions.culprit import Culprit
+from aligner.regions.layer_numbers import MATRICES, differing, same_numbers_in, step_of
 from aligner.regions.layers import LayerPair, layer_pairs, with_sorted_gates
 
 if TYPE_CHECKING:
@@ -27,8 +28,6 @@ _STEPS = 0.6
 _COARSE_BIAS = 2e-3
 _OF_ROUNDING = 0.05
 """Share of a difference that is left when rounding explains it."""
-MATRICES = frozenset({"kernel", "w", "r", "table"})
-"""Roles of the parameters that are stored in few bits."""
 
 
 class WeightCause(Cause):
@@ -79,22 +78,6 @@ def _given(operation: Operation, right: dict[str, Array]) -> Operation:
     return operation.with_parameters(**right)
 
 
-def differing(pair: LayerPair) -> list[str]:
-    """Roles in which the two layers hold other numbers, a bias that one side lacks among them."""
-    found = [role for role in pair.roles if not same_numbers_in(pair, role)]
-    mine, theirs = pair.reference.parameters, pair.candidate.parameters
-    if "bias" in mine and "bias" not in theirs and mine["bias"].any():
-        found.append("bias")
-    return found
-
-
-def same_numbers_in(pair: LayerPair, role: str) -> bool:
-    left, right = pair.reference.parameters[role], pair.candidate.parameters[role]
-    if left.shape != right.shape:
-        left, right = left.reshape(-1), right.reshape(-1)
-    return relations.gap(left, right) <= relations.SAME
-
-
 def arrays_of(pair: LayerPair, role: str) -> tuple[Array, Array] | None:
     left, right = pair.reference.parameters.get(role), pair.candidate.parameters.get(role)
     if left is None or right is None or left.size != right.size:
@@ -132,31 +115,6 @@ def settled(pair: LayerPair, role: str, culprit: Culprit) -> bool:
     """Whether both sides hold the same numbers, as far as few bits can hold them."""
     arrays = arrays_of(pair, role)
     return arrays is not None and relations.gap(*arrays) <= allowance(pair, role, culprit)
-
-
-def step_of(culprit: Culprit, pair: LayerPair) -> Array | None:
-    """The quantisation step of a pair's matrix, one for each output where there are as many; None for floats."""
-    import numpy as np
-
-    found = None
-    for part, layer in ((culprit.reference, pair.reference), (culprit.candidate, pair.candidate)):
-        weight = part.quantized(layer.node)
-        role = next((name for name in layer.parameters if name in MATRICES), None)
-        if weight is None or weight.quantization is None or role is None:
-            continue
-        matrix = layer.parameters[role]
-        axis = output_axis(layer.operation, matrix)
-        step = np.asarray(weight.quantization.scale, np.float64)
-        across = [1] * matrix.ndim
-        if axis is None or matrix.shape[axis] != step.size:
-            step = step.max(keepdims=True)
-        elif step.size > 1:
-            across[axis] = step.size
-        step = step.reshape(across)
-        if layer.scale is not None and axis is not None:
-            step = scaled(step, np.abs(layer.scale), axis)
-        found = step if found is None or found.ndim != step.ndim else np.maximum(found, step)
-    return found
 
 
 def coarser(left: Array, right: Array) -> str | None:

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from aligner.causes.context import Survey
-from aligner.causes.weight_cause import MATRICES
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
 from aligner.parameters.remembered import Remembered
 from aligner.records.graph import Weight
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer
+from aligner.regions.layer_numbers import MATRICES
 from aligner.regions.layers import LayerPair, folded, layers
 from aligner.regions.region_side import RegionSide
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.causes.weight_cause import MATRICES, allowance, settled, step_of, versions
+from aligner.causes.weight_cause import allowance, settled, versions
 from aligner.numerics import relations
 from aligner.parameters.folding import output_axis, output_factors
 from aligner.regions.culprit import Culprit
+from aligner.regions.layer_numbers import MATRICES, step_of
 from aligner.regions.layers import LayerPair
 
 if TYPE_CHECKING:

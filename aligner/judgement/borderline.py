@@ -6,8 +6,6 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from aligner.causes.setting_cause import UNCOMPARED, alike, in_pieces
-from aligner.causes.weight_cause import MATRICES, differing, step_of
 from aligner.judgement.tolerance import region_numbers
 from aligner.operations.kinds import BINARY, PARAMETRIC, SILENT, SUNDRY
 from aligner.operations.operation import Unsupported
@@ -15,8 +13,10 @@ from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer
+from aligner.regions.layer_numbers import MATRICES, differing, step_of
 from aligner.regions.layers import LayerPair, layer_pairs, layers
 from aligner.regions.region_side import RegionSide
+from aligner.regions.settings import UNCOMPARED, alike, in_pieces
 
 LEAST, MOST = 0.5, 4.0
 """Scores (error over bound) between which an error may be either; honest nodes were never seen above 0.4."""

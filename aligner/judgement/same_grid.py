@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from aligner.causes.weight_cause import MATRICES, step_of
 from aligner.operations.kinds import QUANTIZES
 from aligner.operations.operation import Unsupported
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit
+from aligner.regions.layer_numbers import MATRICES, step_of
 from aligner.regions.layers import layer_pairs
 from aligner.regions.region_side import RegionSide
 

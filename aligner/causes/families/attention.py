@@ -11,13 +11,13 @@ from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_pairs, in_candidates_form
 from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import fitted_constant
-from aligner.causes.setting_cause import alike
 from aligner.numerics.masking import MASKED
 from aligner.operations.kinds import AFFINE, LAYOUT, LINEAR
 from aligner.operations.operation import Operation
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
+from aligner.regions.settings import alike
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -20,11 +20,12 @@ from aligner.causes.constant_operands import (
 )
 from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import fitted_constant, is_constant
-from aligner.causes.weight_cause import coarser, differing
+from aligner.causes.weight_cause import coarser
 from aligner.operations.kinds import BINARY, SCALES
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import FOLDED, output_axis, output_factors
 from aligner.regions.culprit import Culprit
+from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair, layer_pairs
 from aligner.regions.region_side import Change, RegionSide
 

@@ -7,22 +7,14 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.context import Survey
-from aligner.causes.weight_cause import (
-    RELATED,
-    WeightCause,
-    arrays_of,
-    coarser,
-    differing,
-    eight_bit,
-    misfolded,
-    settled,
-)
+from aligner.causes.weight_cause import RELATED, WeightCause, arrays_of, coarser, eight_bit, misfolded, settled
 from aligner.causes.weight_elsewhere import elsewhere
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
 from aligner.operations.kinds import MATRIX_LAYERS
 from aligner.parameters.initialised import looks_initialised
 from aligner.regions.culprit import Culprit
+from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair
 
 if TYPE_CHECKING:

@@ -11,11 +11,12 @@ from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_pairs
 from aligner.causes.context import Survey
 from aligner.causes.default_norm import DEFAULTS, folded_defaults, solved
-from aligner.causes.setting_cause import SettingCause, alike
+from aligner.causes.setting_cause import SettingCause
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance
 from aligner.regions.region_side import RegionSide, change_node
+from aligner.regions.settings import alike
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -8,11 +8,12 @@ from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
-from aligner.causes.setting_cause import UNCOMPARED, alike, in_pieces, listed
+from aligner.causes.setting_cause import listed
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import Change
+from aligner.regions.settings import UNCOMPARED, alike, in_pieces
 
 _BY_PLACE = frozenset({"axis", "axes", "shape"})
 """Settings that count axes: one layout counts them alike."""

@@ -9,11 +9,12 @@ from typing import Any, ClassVar
 
 from aligner.causes.cause import Claim
 from aligner.causes.context import Survey
-from aligner.causes.setting_cause import SettingCause, alike
+from aligner.causes.setting_cause import SettingCause
 from aligner.operations.kernels.resizing import COORDINATES, ROUNDINGS
 from aligner.operations.kinds import STRIDED, ordered
 from aligner.operations.operation import Operation
 from aligner.regions.culprit import Culprit
+from aligner.regions.settings import alike
 
 
 class PaddingAsymmetric(SettingCause):

@@ -11,7 +11,6 @@ from aligner.causes.weight_cause import (
     allowance,
     arrays_of,
     coarser,
-    differing,
     eight_bit,
     folded_wrongly,
     misfolded,
@@ -21,6 +20,7 @@ from aligner.causes.weight_cause import (
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
 from aligner.regions.culprit import Culprit
+from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair
 
 if TYPE_CHECKING:

@@ -1,0 +1,60 @@
+"""The numbers of two layers that answer each other: in which roles they differ, and on which grid they lie."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.numerics import relations
+from aligner.parameters.folding import output_axis, scaled
+from aligner.regions.culprit import Culprit
+from aligner.regions.layers import LayerPair
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+MATRICES = frozenset({"kernel", "w", "r", "table"})
+"""Roles of the parameters that are stored in few bits."""
+
+
+def differing(pair: LayerPair) -> list[str]:
+    """Roles in which the two layers hold other numbers, a bias that one side lacks among them."""
+    found = [role for role in pair.roles if not same_numbers_in(pair, role)]
+    mine, theirs = pair.reference.parameters, pair.candidate.parameters
+    if "bias" in mine and "bias" not in theirs and mine["bias"].any():
+        found.append("bias")
+    return found
+
+
+def same_numbers_in(pair: LayerPair, role: str) -> bool:
+    """Whether one parameter holds the same numbers on both sides, in whatever shape."""
+    left, right = pair.reference.parameters[role], pair.candidate.parameters[role]
+    if left.shape != right.shape:
+        left, right = left.reshape(-1), right.reshape(-1)
+    return relations.gap(left, right) <= relations.SAME
+
+
+def step_of(culprit: Culprit, pair: LayerPair) -> Array | None:
+    """The quantisation step of a pair's matrix, one for each output where there are as many; None for floats."""
+    import numpy as np
+
+    found = None
+    for part, layer in ((culprit.reference, pair.reference), (culprit.candidate, pair.candidate)):
+        weight = part.quantized(layer.node)
+        role = next((name for name in layer.parameters if name in MATRICES), None)
+        if weight is None or weight.quantization is None or role is None:
+            continue
+        matrix = layer.parameters[role]
+        axis = output_axis(layer.operation, matrix)
+        step = np.asarray(weight.quantization.scale, np.float64)
+        across = [1] * matrix.ndim
+        if axis is None or matrix.shape[axis] != step.size:
+            step = step.max(keepdims=True)
+        elif step.size > 1:
+            across[axis] = step.size
+        step = step.reshape(across)
+        if layer.scale is not None and axis is not None:
+            step = scaled(step, np.abs(layer.scale), axis)
+        found = step if found is None or found.ndim != step.ndim else np.maximum(found, step)
+    return found
