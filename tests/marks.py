@@ -35,3 +35,4 @@ requires_onnxruntime_node = _requires(
     shutil.which("node") is not None and bool(os.environ.get("ALIGNER_NODE_MODULES")),
 )
 requires_polygraphy = _requires("polygraphy", importable("polygraphy"))
+requires_executorch = _requires("executorch", importable("executorch"))

@@ -7,7 +7,7 @@ import json
 import dump_writers as write
 import numpy as np
 import pytest
-from marks import requires_onnx, requires_polygraphy, requires_safetensors, requires_torch
+from marks import requires_executorch, requires_onnx, requires_polygraphy, requires_safetensors, requires_torch
 
 import aligner
 from aligner.errors import AlignerError, InputError, ModelFormatError
@@ -208,6 +208,22 @@ def test_leftovers_and_collisions_are_told(folder, tmp_path, runs):
     assert any("profiler/counter" in note for note in result.comparison.candidate.notes)
 
 
+def test_colliding_names_are_nobodys():
+    """Two values that become one name when mangled: their sizes decide, else both are left out and told."""
+    from aligner.adapters.dumps.dump import DumpedTensor
+    from aligner.adapters.dumps.names import match
+    from aligner.records.graph import Graph, Node, Value
+
+    shapes = {"a/b": (2,), "a.b": (2,), "c/d": (3,), "c.d": (4,)}
+    values = {name: Value(name, name, shape) for name, shape in shapes.items()}
+    nodes = tuple(Node(n, f"n{n}", "Relu", "relu", (), (name,)) for n, name in enumerate(values))
+    graph = Graph("onnx", nodes, values, {}, (), ())
+    found = match([DumpedTensor("a_b", (2,)), DumpedTensor("c_d", (4,)), DumpedTensor("e", (1,))], graph)
+    assert dict(found.places) == {"c.d": 1}
+    assert (found.ambiguous, found.leftover) == (("a_b",), ("e",))
+    assert any("a_b" in note and "--map" in note for note in found.notes("net.onnx"))
+
+
 def test_nan_everywhere(folder, tmp_path, runs):
     tensors = {name: np.full_like(array, np.nan) for name, array in runs[None].items() if name != "x"}
     result = aligner.compare(folder / "net.onnx", write.npz(tmp_path / "dump", tensors), folder / "x.npy")
@@ -285,3 +301,32 @@ def test_polygraphys_own_file(folder, tmp_path, runs):
     results.save(str(tmp_path / "results.json"))
     result = aligner.compare(folder / "net.onnx", tmp_path / "results.json")
     assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
+
+
+@requires_torch
+@requires_executorch
+def test_executorchs_own_etdump(tmp_path):
+    """A bias that the exported program lost, seen by what the runtime wrote."""
+    import copy
+
+    import torch
+    from executorch.devtools import generate_etrecord
+    from executorch.exir import to_edge
+    from executorch.extension.pybindings.portable_lib import _load_for_executorch_from_buffer
+    from torch import nn
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(80, 2)).eval()
+    x = torch.rand(1, 3, 8, 8)
+    wrong = copy.deepcopy(network)
+    nn.init.zeros_(wrong[2].bias)
+    edge = to_edge(torch.export.export(wrong, (x,)))
+    again = copy.deepcopy(edge)
+    made = edge.to_executorch()
+    generate_etrecord(str(tmp_path / "etrecord.bin"), again, made)
+    program = _load_for_executorch_from_buffer(made.buffer, enable_etdump=True, debug_buffer_size=1 << 20)
+    program.forward([x])
+    program.write_etdump_result_to_file(str(tmp_path / "x.etdp"), str(tmp_path / "debug_buffer.bin"))
+    result = aligner.compare(network, tmp_path, x)
+    assert result.verdict == "diverged"
+    assert [pair.candidate.scope for pair in result.comparison.introduced] == ["2"]

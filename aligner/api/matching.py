@@ -57,6 +57,7 @@ def match(reference: object, candidate: object, inputs: Any = None, *, options: 
             f"there is no alignment method {options.align_by!r}", hint=f"use one of {', '.join(METHODS)}"
         )
     with opened(reference, candidate, options) as sides:
+        lend_models(sides, mapping_pairs(options.mapping))
         alignment, fed = paired(sides, inputs, options)
         progress.enter("", "reporting")
         return _record(sides, alignment, fed)
@@ -70,7 +71,6 @@ def opened(reference: object, candidate: object, options: MatchOptions) -> Itera
         try:
             sides.append(open_side("reference", reference, options.reference_options, options.seed))
             sides.append(open_side("candidate", candidate, options.candidate_options, options.seed))
-            lend_models(sides, mapping_pairs(options.mapping))
             yield sides[0], sides[1]
         finally:
             for side in sides:

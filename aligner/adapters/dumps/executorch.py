@@ -25,7 +25,8 @@ def _etdump(path: Path) -> Path | None:
     files = files_of(path, ".etdp", ".etdump") if path.is_dir() else [path]
     for file in files:
         with file.open("rb") as opened:
-            if opened.read(8)[4:] == _MAGIC:
+            head = opened.read(12)
+            if _MAGIC in (head[4:8], head[8:12]):  # a flatbuffer, mostly with its size before it
                 return file
     return None
 
@@ -50,7 +51,7 @@ def open_dump(path: Path) -> Dump:
 def _tensors(etdump: Path, buffer: Path, record: Path | None) -> list[tuple[DumpedTensor, Callable[[], Array]]]:
     try:
         import torch
-        from executorch.devtools import Inspector  # type: ignore[import-not-found]
+        from executorch.devtools import Inspector  # type: ignore[import-not-found,import-untyped]
     except ImportError as error:
         raise MissingFrameworkError(
             f"{etdump} cannot be read without ExecuTorch", found=str(error), hint="pip install executorch"
@@ -58,7 +59,7 @@ def _tensors(etdump: Path, buffer: Path, record: Path | None) -> list[tuple[Dump
     inspector = Inspector(
         etdump_path=str(etdump), debug_buffer_path=str(buffer), etrecord=str(record) if record else None
     )
-    found: list[tuple[DumpedTensor, Callable[[], Array]]] = []
+    events = []
     seen = set()
     for block in inspector.event_blocks:
         for event in block.events:
@@ -67,10 +68,26 @@ def _tensors(etdump: Path, buffer: Path, record: Path | None) -> list[tuple[Dump
             if not data or (key is not None and key in seen):
                 continue  # each instruction is logged twice, as a call and as an operator
             seen.add(key)
-            tensor = data[-1]
-            described = DumpedTensor(str(event.name), tuple(tensor.shape), str(tensor.dtype).removeprefix("torch."))
-            found.append((described, _reader(tensor)))
+            events.append((event, data[-1]))
+    last = {module: place for place, (event, _) in enumerate(events) if (module := _module(event))}
+    found: list[tuple[DumpedTensor, Callable[[], Array]]] = []
+    for place, (event, tensor) in enumerate(events):
+        module = _module(event)
+        name = module if module and last[module] == place else _operator(event)
+        dtype = str(tensor.dtype).removeprefix("torch.")
+        found.append((DumpedTensor(name, tuple(tensor.shape), dtype), _reader(tensor)))
     return found
+
+
+def _module(event: Any) -> str:
+    """The innermost module that an instruction came from, which an etrecord tells; its last one gives what it gives."""
+    paths = [str(path) for modules in (event.module_hierarchy or {}).values() for path, _ in modules.values()]
+    return paths[-1] if paths else ""
+
+
+def _operator(event: Any) -> str:
+    """The name of an instruction in the exported graph, else what the runtime calls it."""
+    return str(next(iter(event.stack_traces or {}), event.name)).rstrip("_")
 
 
 def _reader(tensor: Any) -> Callable[[], Array]:
