@@ -27,7 +27,6 @@ EXCEPTIONS: dict[str, str] = {
     "judgement/borderline.py": "blocked kernels of one runtime",
     "judgement/contradiction.py": "steps that no kind of their own names",
     "judgement/tolerance.py": "scales computed as the model runs; rounding",
-    "regions/folding.py": "pieces of a batch",
 }
 """Files that still look, and at what; the list only shrinks."""
 

@@ -83,7 +83,7 @@ def folded(part: RegionSide, found: list[Layer]) -> list[Layer]:
             result.append(layer)
             if layer.operation.kind in LINEAR and "kernel" in layer.parameters:
                 _carry(ends, node, _End(len(result) - 1, _channel_axis(part, layer)))
-        elif end is not None and (node.kind in COPIES or _between_batches(node)):
+        elif end is not None and (node.kind in COPIES or _between_batches(part, node)):
             _carry(ends, node, end)
         elif end is not None and node.kind in MOVES_AXES:
             _carry(ends, node, _End(end.place, moved_axis(part, node, end.axis)))
@@ -96,9 +96,10 @@ def _carry(ends: dict[str, _End], node: Node, end: _End) -> None:
         ends[node.outputs[0]] = end
 
 
-def _between_batches(node: Node) -> bool:
+def _between_batches(part: RegionSide, node: Node) -> bool:
     """Whether a node joins the pieces that a dilated convolution was cut into: channels stay as they are."""
-    return node.kind == "depth_to_space" and "BATCH" in node.op.upper()
+    operation = part.operation(node) if node.kind == "depth_to_space" else None
+    return operation is not None and operation.kind in {"space_to_batch", "batch_to_space"}
 
 
 def _only_reader(part: RegionSide, name: str) -> bool:
