@@ -27,7 +27,7 @@ from dataclasses import replace
 for name, subject in subjects().items():
     whole = replace(subject, mutators=(lambda data, random: data,))
     found = file_case(whole, name)
-    assert found == "read" or name in ("tensor", "mapping yaml"), (name, found)
+    assert found == "read", (name, found)
     for number in range(2):
         found = file_case(subject, f"test {name}:{number}")
         assert found.split(" ")[0] not in BAD, (name, number, found)

@@ -33,14 +33,12 @@ def subjects() -> dict[str, Subject]:
         "torchscript": Subject(".pt", script, (by.bytes_changed, by.members_changed, by.members_changed), _inspect),
         "checkpoint": Subject(".pth", checkpoint, (by.bytes_changed, by.members_changed), _checkpoint_read),
         "script as checkpoint": Subject(".pt", script, (by.bytes_changed, by.members_changed), _checkpoint_read),
-        "tensor": Subject(".pt", checkpoint, (by.bytes_changed, by.members_changed), _input),
+        "tensor": Subject(".pt", _tensors(), (by.bytes_changed, by.members_changed), _input),
         "npy": Subject(".npy", arrays["npy"], (by.bytes_changed,), _input),
         "npz": Subject(".npz", arrays["npz"], (by.bytes_changed, by.members_changed), _input),
         "recording": Subject(".npz", arrays["npz"], (by.bytes_changed, by.members_changed), _inspect),
         "safetensors": Subject(".safetensors", arrays["safetensors"], (by.bytes_changed,), _input),
-        "mapping yaml": Subject(
-            ".yaml", b"conv1: conv_1\nrelu: Relu\n- [a, b]\n", (by.bytes_changed, by.text_changed), _mapping
-        ),
+        "mapping yaml": Subject(".yaml", b"conv1: conv_1\nrelu: Relu\n", (by.bytes_changed, by.text_changed), _mapping),
         "mapping csv": Subject(
             ".csv", b'reference,candidate\na, b\n"c",d\n', (by.bytes_changed, by.text_changed), _mapping
         ),
@@ -154,6 +152,14 @@ def _checkpoint() -> bytes:
 
     target = io.BytesIO()
     torch.save({"state_dict": {"weight": torch.ones(2, 3), "bias": torch.ones(2)[:1]}, "epoch": 3}, target)
+    return target.getvalue()
+
+
+def _tensors() -> bytes:
+    import torch
+
+    target = io.BytesIO()
+    torch.save({"x": torch.ones(2, 3), "y": torch.ones(1).expand(4)}, target)
     return target.getvalue()
 
 
