@@ -175,6 +175,7 @@ def test_missing_files_and_directories(tmp_path):
     assert "directory" in refused([item(tmp_path)], side(NCHW)).what
 
 
+@requires_image
 def test_a_side_of_no_declared_dtype_gets_the_pixels_of_an_integer_side(tmp_path):
     picture(tmp_path / "p.png")
     undeclared, integer = side(InputSpec("input", None, None)), side(InputSpec("input", (1, 3, 8, 6), "uint8"))
@@ -184,6 +185,7 @@ def test_a_side_of_no_declared_dtype_gets_the_pixels_of_an_integer_side(tmp_path
     assert "does not say which numbers it takes" in " ".join(fed.notes)
 
 
+@requires_image
 @pytest.mark.parametrize("said", [{"scaled": ("reference",)}, {"dtype": "float32"}, {"scale": 1.0}])
 def test_a_side_that_refuses_pixels_or_is_said_to_gets_real_values(tmp_path, said):
     picture(tmp_path / "p.png")

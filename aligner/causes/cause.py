@@ -116,6 +116,8 @@ class Cause(ABC):
     unspecific: ClassVar[bool] = False
     """Names a number and no purpose: of two that explain as much with as little, the other one leads."""
     sought: ClassVar[bool] = True
+    covers_weights: ClassVar[bool] = False
+    """Concerns the weights of the whole model: proven at one layer, it covers what is suspected at others."""
     shown: ClassVar[str] = (
         "The region is computed again under each hypothesis, and held against what the other side computed."
     )

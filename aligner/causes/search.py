@@ -45,6 +45,8 @@ class _Held:
     source: str | None
     tried: int = 0
     elements: int = 0
+    weighted: bool = False
+    """Whether the culprit's region reads weights."""
     order: int = 0
     """Place among the claims about one culprit, the best explanation first."""
 
@@ -103,7 +105,7 @@ def find_causes(survey: Survey, evidence: Mapping[str, Evidence] | None = None) 
         held += _examine(culprit, survey, place) or [_nothing(culprit, survey, place)]
         work += culprit.work
     whole = find_whole(survey)
-    own = _findings(_grouped(held))
+    own = _findings(_grouped(_covered(held)))
     return own + whole if any(one.proven for one in held) else whole + own
 
 
@@ -126,10 +128,11 @@ def _examine(culprit: Culprit, survey: Survey, place: int) -> list[_Held]:
 def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int) -> _Held | None:
     best: _Held | None = None
     left, tried, elements = _FURTHER, 0, culprit.elements
+    weighted = bool(culprit.candidate.region.weights)
     for claim in kind().claims(culprit, survey):
         proof = prove(culprit, claim)
         tried += proof is not None
-        one = _Held(kind, claim, proof, place, claim.node or culprit.where, culprit.source, tried, elements)
+        one = _Held(kind, claim, proof, place, claim.node or culprit.where, culprit.source, tried, elements, weighted)
         searched = claim.basis in {Basis.FITTED, Basis.BLIND}
         if (claim.only_proven or searched or (kind.general and proof is not None)) and not one.proven:
             continue
@@ -184,7 +187,19 @@ def _as_good(top: float) -> float:
 
 def _nothing(culprit: Culprit, survey: Survey, place: int) -> _Held:
     claim = next(Unknown().claims(culprit, survey))
-    return _Held(Unknown, claim, None, place, culprit.where, culprit.source)
+    weighted = bool(culprit.candidate.region.weights)
+    return _Held(Unknown, claim, None, place, culprit.where, culprit.source, weighted=weighted)
+
+
+def _covered(held: list[_Held]) -> list[_Held]:
+    """What is said of single layers is one finding with a proven cause that concerns the weights of the whole model."""
+    whole = next((one for one in held if one.proven and one.cause.covers_weights), None)
+    if whole is None:
+        return held
+    return [
+        replace(one, cause=whole.cause) if one.weighted and not one.proven and not one.cause.benign else one
+        for one in held
+    ]
 
 
 def _grouped(held: list[_Held]) -> list[list[_Held]]:

@@ -97,6 +97,7 @@ class WeightsNotLoaded(_Unloaded):
     """Nothing was loaded: a non-strict load of a nested dict."""
 
     id: ClassVar[str] = "weights-not-loaded"
+    covers_weights: ClassVar[bool] = True
     whole: ClassVar[bool] = True
 
     def extent(self, survey: Survey) -> bool:
