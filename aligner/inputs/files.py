@@ -130,7 +130,9 @@ def _check_members(archive: Any, path: Path) -> None:
     """Refuse what is no array, and arrays that say they are larger than what is free."""
     foreign = [info.filename for info in archive.zip.infolist() if not info.filename.endswith(".npy")]
     if foreign:
-        raise InputError(f"{path} holds more than arrays", found=listing(foreign), hint="save it with numpy.savez")
+        raise InputError(
+            f"{path} holds more than arrays", found=listing(map(repr, foreign)), hint="save it with numpy.savez"
+        )
     declared, free = sum(info.file_size for info in archive.zip.infolist()), available()
     if declared > free:
         raise InputError(
