@@ -17,7 +17,7 @@ from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
 from aligner.judgement.wrong_pairs import excess, suspects, with_forms
-from aligner.operations.kinds import LAYOUT
+from aligner.operations.kinds import COMBINES, LAYOUT
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
@@ -87,10 +87,17 @@ def _options(graphs: tuple[Graph, Graph], item: Measured, partner: dict[str, str
         if value not in partner or any(node.index not in regions[1].nodes for node in graphs[1].readers(value)):
             continue  # others read it, and they want what it is
         value = _origin(graphs[1], value, partner)
-        if value in partner:
-            yield from ((reference, value, True) for reference in inner[0])
+        if value in partner and value not in graphs[1].inputs:
+            yield from ((reference, value, True) for reference in inner[0] if not _of_a_constant(graphs[0], reference))
+    starts = [name for name in regions[0].inputs if name not in graphs[0].inputs]
     for value in inner[1]:
-        yield from ((reference, value, False) for reference in (*regions[0].inputs, *inner[0]))
+        yield from ((reference, value, False) for reference in (*starts, *inner[0]))
+
+
+def _of_a_constant(graph: Graph, value: str) -> bool:
+    """Whether a node combines a tensor with a constant: a lost bias or factor is told with what it belongs to."""
+    node = graph.producer(value)
+    return node is not None and node.kind in COMBINES and len([name for name in node.inputs if graph.varies(name)]) < 2
 
 
 def _origin(graph: Graph, value: str, partner: dict[str, str]) -> str:

@@ -74,7 +74,13 @@ def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, a
     assert passes.reference.profile is not None and candidate.profile is not None
     left, right = passes.reference.profile, candidate.profile
     one, other = left.sketches.get(reference), right.sketches.get(value)
-    if one is None or other is None or left.occurrences.get(reference) != 1 or right.occurrences.get(value) != 1:
+    if (
+        one is None
+        or other is None
+        or "float" not in other.dtype
+        or left.occurrences.get(reference) != 1
+        or right.occurrences.get(value) != 1
+    ):
         return None
     for order in axes:
         if fits(one.shape, order, other.shape):
