@@ -222,9 +222,10 @@ def _rows(part: RegionSide, node: Node, surplus: Counter[str]) -> Iterator[tuple
 
 
 def _after(part: RegionSide, name: str) -> list[Node]:
-    """The nodes between a value that a node of the region makes and the region's output, that output's maker last."""
+    """The nodes between a value that the region reads or makes and its output, that output's maker last."""
     maker = part.graph.producer(name)
-    if name == part.output or maker is None or maker.index not in part.region.nodes:
+    made = maker is not None and maker.index in part.region.nodes
+    if name == part.output or not (made or name in part.region.inputs):
         return []
     reached, found = {name}, []
     for node in part.nodes:
