@@ -70,6 +70,11 @@ def classify(path: Path) -> TorchFile:
     return TorchFile("unknown", f"first bytes {head[:8]!r}")
 
 
+def is_program(path: Path) -> bool:
+    """Whether a file is a TorchScript archive: a model, where tensors are wanted. Raises OSError."""
+    return classify(path).kind == "torchscript"
+
+
 def _zip_archive(file: IO[bytes]) -> TorchFile:
     try:
         with zipfile.ZipFile(file) as archive:

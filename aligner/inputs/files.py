@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aligner.adapters.torch_archive import check_pickled_tensors, within_limits
-from aligner.adapters.torch_file import classify
+from aligner.adapters.torch_file import is_program
 from aligner.errors import AlignerError, InputError, MissingFrameworkError, listing
 from aligner.records.free_memory import available
 
@@ -150,7 +150,7 @@ def _read_torch(path: Path) -> Value | dict[str, Array]:
             f"reading {path} needs torch", found="torch is not installed", hint='pip install "aligner[torch]"'
         ) from error
     try:
-        if classify(path).kind == "torchscript":
+        if is_program(path):
             raise InputError(
                 f"{path} is a model, not an input",
                 found="a TorchScript archive",

@@ -41,7 +41,8 @@ def _cell(value: Any, column: str) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, tuple):
-        return _cell((" " if "unique" in column else "x").join(str(item) for item in value), column) if value else ""
+        text = (" " if "unique" in column else "x").join(str(item) for item in value)
+        return text if all(isinstance(item, (int, float)) for item in value) else _cell(text, column)
     if isinstance(value, str):
         text = visible(value)
         return f"'{text}" if text.startswith(_FORMULA) else text
