@@ -357,7 +357,7 @@ def test_forged_reports(align, file):
         outcome = align("report", file, *face.split())
         assert "bug in aligner" not in outcome.err, outcome
         assert "Traceback" not in outcome.err, outcome
-        assert outcome.code in (1, 2), outcome
+        assert outcome.code in (0, 2), outcome  # a report that can be read is shown
     if Path("o.csv").exists():
         text = Path("o.csv").read_text()
         assert "\x1b" not in text
