@@ -576,7 +576,6 @@ class TestTransformers:
 
 
 FACTORY = """
-import copy
 import torch
 from torch import nn
 from blocks import WIDTH
