@@ -44,6 +44,14 @@ def size(n, x):
     return F.relu(F.interpolate(conv(n, x), size=(int(x.shape[2]) * 2, int(x.shape[3]) * 2)))
 
 
+def padding(n, x):
+    return F.relu(F.pad(conv(n, x), (0, 40 - int(x.shape[3]), 0, 40 - int(x.shape[2]))))
+
+
+def pooled(n, x):
+    return F.relu(F.avg_pool2d(conv(n, x), int(x.shape[2]) // 2))
+
+
 def sound(n, x):
     return F.linear(F.relu(conv(n, x)).mean((2, 3)), n.w)
 
@@ -62,6 +70,8 @@ CASES = {
     "a batch": ("trace-baked-shape", batch),
     "a loop over the batch": ("trace-baked-shape", loop_over_samples),
     "a size": ("trace-baked-shape", size),
+    "a padding": ("trace-baked-shape", padding),
+    "a window": ("trace-baked-shape", pooled),
 }
 
 
@@ -92,4 +102,11 @@ def test_a_sound_trace_says_the_same_on_every_input(tmp_path):
 def test_another_fault_stays_what_it_is():
     reference, candidate = Net(sound, **SHAPES), Net(lambda n, x: sound(n, x) * 1.1, **SHAPES)
     result = aligner.compare(reference, candidate, X, probe=True)
+    assert not any(finding.id.startswith("trace-") for finding in result.causes), result.causes
+
+
+def test_a_rounding_of_sizes_that_the_first_input_does_not_show_was_not_traced_in():
+    nets = [Net(lambda n, x, up=up: F.max_pool2d(conv(n, x), 3, 3, ceil_mode=up), **SHAPES) for up in (True, False)]
+    result = aligner.compare(*nets, X[:, :, :6, :6].copy(), probe=True)
+    assert "second input" in result.comparison.reason
     assert not any(finding.id.startswith("trace-") for finding in result.causes), result.causes

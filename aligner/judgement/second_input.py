@@ -38,7 +38,7 @@ def told_apart(first: Comparison, second: Comparison, variant: Variant) -> Compa
     fresh = [pair for pair in second.introduced if _counts(pair)]
     if not first.introduced:
         return _only_second(first, second, fresh[0], variant) if second.verdict == "diverged" and fresh else None
-    vanished = _vanished(first, second)
+    vanished = _vanished(first, second, variant)
     if vanished is not None:
         finding = _finding(first, second, vanished, variant, given=True)
         return replace(first, causes=(finding, *(c for c in first.causes if c.node != finding.node)))
@@ -55,7 +55,7 @@ def told_apart(first: Comparison, second: Comparison, variant: Variant) -> Compa
 def _only_second(first: Comparison, second: Comparison, culprit: Pair, variant: Variant) -> Comparison:
     known = [c for c in second.causes if c.node in _nodes(culprit) and c.explained is not None and c.id not in _BENIGN]
     causes: Sequence[Finding] = second.causes
-    if not known or _traced_in(known[0], culprit, _partner(first, culprit)):
+    if not known or _traced_in(known[0], culprit, _partner(first, culprit), variant):
         finding = _finding(second, first, culprit, variant, given=False, known=known[0] if known else None)
         causes = (finding, *(cause for cause in second.causes if cause.node != finding.node))
     where = f"{culprit.candidate.name} ({culprit.candidate.op})"
@@ -133,33 +133,36 @@ def _say_other_numbers(cause: Finding, other: Finding) -> bool:
     )
 
 
-def _vanished(first: Comparison, second: Comparison) -> Pair | None:
+def _vanished(first: Comparison, second: Comparison, variant: Variant) -> Pair | None:
     """The given input's first divergence, when the second does not show it and nothing else has been proven of it."""
     culprit = first.introduced[0]
     partner = _partner(second, culprit)
     if not _counts(culprit) or partner is None or partner.verdict not in _INNOCENT:
         return None
     proven = [c for c in first.causes if c.node in _nodes(culprit) and c.explained is not None]
-    return None if proven and not _traced_in(proven[0], culprit, partner) else culprit
+    return None if proven and not _traced_in(proven[0], culprit, partner, variant) else culprit
 
 
-def _traced_in(known: Finding, wrong: Pair, right: Pair | None) -> bool:
+def _traced_in(known: Finding, wrong: Pair, right: Pair | None, variant: Variant) -> bool:
     """Whether a proven cause says how the two sides differ where tracing says why."""
-    return known.id in _FROZEN or (right is not None and _size_stayed(wrong, right))
+    return known.id in _FROZEN or (right is not None and _size_stayed(wrong, right, variant))
 
 
-def _size_stayed(wrong: Pair, right: Pair) -> bool:
-    """Whether, of two sides that had one shape, one follows the input's size where the other keeps its own.
+def _size_stayed(wrong: Pair, right: Pair, variant: Variant) -> bool:
+    """Whether, of two sides that had one shape, one follows the input along an axis where the other keeps its size.
 
-    A setting that rounds sizes (ceil_mode) makes both follow, one further than the other.
+    A setting that rounds sizes (ceil_mode) sets them one apart and is no trace; the number of samples is never rounded.
     """
     shapes = [side.shape for pair in (right, wrong) for side in (pair.reference, pair.candidate)]
     if any(shape is None for shape in shapes) or len({len(shape or ()) for shape in shapes}) > 1:
         return False
     was, was_found, now, found = (shape or () for shape in shapes)
     order = right.axes or tuple(range(len(was)))
-    other = [axis for axis, own in enumerate(order) if now[own] != found[axis]]
-    return bool(other) and all((now[order[a]] == was[order[a]]) != (found[a] == was_found[a]) for a in other)
+    rounded = 0 if variant.change == "batch" else 1
+    return any(
+        abs(now[own] - found[axis]) > rounded and (now[own] == was[own]) != (found[axis] == was_found[axis])
+        for axis, own in enumerate(order)
+    )
 
 
 def _was_right(comparison: Comparison, pair: Pair) -> bool:
