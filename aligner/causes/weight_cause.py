@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.causes.cause import Cause, Claim
+from aligner.causes.cause import PROVEN, Cause, Claim, prove
 from aligner.causes.context import Survey
 from aligner.numerics import relations
 from aligner.operations.operation import Operation
@@ -48,27 +48,40 @@ class WeightCause(Cause):
         """The first parameter of the region that this cause fits."""
         for pair in layer_pairs(culprit):
             fitting = {role: self.describe(pair, role, culprit, survey) for role in differing(pair)}
-            words = [text for text in fitting.values() if text]
+            words = {role: text for role, text in fitting.items() if text}
             if words:
                 yield self._claim(culprit, pair, words)
 
-    def _claim(self, culprit: Culprit, pair: LayerPair, words: list[str]) -> Claim:
-        right = {role: pair.reference.parameters[role] for role in differing(pair) if role in pair.reference.parameters}
-        right = pair.candidate.bare(right)
+    def _claim(self, culprit: Culprit, pair: LayerPair, words: dict[str, str]) -> Claim:
+        wrong = [role for role in differing(pair) if role in pair.reference.parameters]
         names = (
             ", ".join(culprit.candidate.graph.weights[n].name for n in pair.candidate.node.weights[:2]) or "its weight"
         )
-        node = pair.candidate.node
+        # all are put right at once, for one mistake may be behind them; that tells nothing of these where others do
+        idle = _suffices(culprit, pair, [role for role in wrong if role not in words])
         return Claim(
-            f"{node.name} ({names}): {'; '.join(words)}",
+            f"{pair.candidate.node.name} ({names}): {'; '.join(words.values())}",
             self.advice,
             "with the reference's weights in its place",
-            culprit.prediction(culprit.candidate, node, lambda operation: _given(operation, right)),
+            _put_right(culprit, pair, wrong),
             side=1,
-            node=node.name,
-            written=True,
-            vague=self.vague(pair),
+            node=pair.candidate.node.name,
+            written=not idle,
+            vague=idle or self.vague(pair),
         )
+
+
+def _put_right(culprit: Culprit, pair: LayerPair, roles: list[str]) -> Callable[[], Array | None]:
+    right = pair.candidate.bare({role: pair.reference.parameters[role] for role in roles})
+    return culprit.prediction(culprit.candidate, pair.candidate.node, lambda operation: _given(operation, right))
+
+
+def _suffices(culprit: Culprit, pair: LayerPair, roles: list[str]) -> bool:
+    """Whether the error is gone when these parameters alone are the reference's."""
+    if not roles:
+        return False
+    proof = prove(culprit, Claim("", "", predict=_put_right(culprit, pair, roles), side=1))
+    return proof is not None and proof.explained >= PROVEN
 
 
 def _given(operation: Operation, right: dict[str, Array]) -> Operation:
