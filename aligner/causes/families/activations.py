@@ -89,7 +89,10 @@ def _named(kind: str, settings: Mapping[str, Any]) -> str:
 
 
 def _solved(operation: Operation, culprit: Culprit, side: int) -> Iterator[tuple[str, dict[str, Any]]]:
-    """The slope below zero and the limits that the other side's numbers show."""
+    """The slope below zero and the limits that the other side's numbers show.
+
+    Not those of the identity: an activation that leaves everything as it is is no other one, it is missing.
+    """
     import numpy as np
 
     target, x = culprit.target(side), operation.data[0]
@@ -99,12 +102,14 @@ def _solved(operation: Operation, culprit: Culprit, side: int) -> Iterator[tuple
     energy = float(np.square(x[below], dtype=np.float64).sum())
     if 0 < energy < math.inf:
         alpha = float((target[below].astype(np.float64) * x[below]).sum() / energy)
-        yield "leaky_relu", {"alpha": _round(alpha)}
+        if _round(alpha) != 1:
+            yield "leaky_relu", {"alpha": _round(alpha)}
     low, high = float(target.min()), float(target.max())
     inside = (x > low) & (x < high)
     if inside.any() and np.allclose(target[inside], x[inside], rtol=1e-4, atol=1e-6):
         cut = [float(x.min()) < low, float(x.max()) > high]
-        yield "clip", {"min": _round(low) if cut[0] else -math.inf, "max": _round(high) if cut[1] else math.inf}
+        if any(cut):
+            yield "clip", {"min": _round(low) if cut[0] else -math.inf, "max": _round(high) if cut[1] else math.inf}
 
 
 def _round(value: float) -> float:
@@ -112,7 +117,9 @@ def _round(value: float) -> float:
 
 
 def _fused(culprit: Culprit) -> Iterator[Claim]:
-    """An activation that a layer applies itself, or does not."""
+    """An activation that a layer applies itself, or does not; where none can, activations are nodes."""
+    if not any("fused_activation" in part.nodes[-1].attributes for part in culprit.parts if part.nodes):
+        return
     for part in culprit.parts:
         node = part.nodes[-1] if part.nodes else None
         operation = part.operation(node) if node is not None else None
