@@ -145,7 +145,7 @@ class _Lopsided(Cause):
                 yield self._claim(culprit, left_out, part.array(before), written=True)
         for name, array in part.values.items():
             later = _after(part, name)
-            if any(node.kind not in _LEFT for node in later) and array.dtype.kind == "f" and array.size > 1:
+            if any(node.kind in surplus for node in later) and array.dtype.kind == "f" and array.size > 1:
                 yield self._claim(culprit, later, array, written=False)
 
     def _claim(self, culprit: Culprit, nodes: list[Node], before: Array | None, *, written: bool) -> Claim:
