@@ -145,7 +145,10 @@ class _Lopsided(Cause):
                 yield self._claim(culprit, left_out, part.array(before), written=True)
         for name, array in part.values.items():
             later = _after(part, name)
-            if any(node.kind in surplus for node in later) and array.dtype.kind == "f" and array.size > 1:
+            alone = [node for node in later if node.kind in surplus]
+            if self.side == 1 and _is_expected(culprit, survey, name):  # the other side does nothing beyond it
+                alone = [node for node in later if node.kind not in _LEFT]
+            if alone and array.dtype.kind == "f" and array.size > 1:
                 yield self._claim(culprit, later, array, written=False)
 
     def _claim(self, culprit: Culprit, nodes: list[Node], before: Array | None, *, written: bool) -> Claim:
@@ -219,6 +222,12 @@ def _rows(part: RegionSide, node: Node, surplus: Counter[str]) -> Iterator[tuple
         if maker is None or maker.index not in part.region.nodes:
             return
         node = maker
+
+
+def _is_expected(culprit: Culprit, survey: Survey, name: str) -> bool:
+    """Whether a value of the candidate answers the very tensor that its region should leave with."""
+    pair = survey.pair_of(name)
+    return pair is not None and pair.reference == culprit.measured.pair.reference
 
 
 def _after(part: RegionSide, name: str) -> list[Node]:
