@@ -46,7 +46,7 @@ def inspect(
         graph = _graph(side, bool(items), preprocessing, seed)
         return Inspection(side.path, side.session.runtime, graph, side.session.signature, side.session.notes)
     finally:
-        side.session.close()
+        side.close()
 
 
 def _graph(side: Any, fed: bool, preprocessing: Preprocessing | None, seed: int) -> Graph:

@@ -50,8 +50,8 @@ def check(options: CompareOptions) -> None:
             f"there is no alignment method {options.align_by!r}", hint=f"use one of {', '.join(METHODS)}"
         )
     for name, value in (("atol", options.atol), ("rtol", options.rtol), ("tolerance", options.tolerance)):
-        if value is not None and not value >= 0:
-            raise ComparisonError(f"{name} must be a number ≥ 0", found=str(value), hint="1e-5 is the default")
+        if value is not None and not 0 <= value < float("inf"):
+            raise ComparisonError(f"{name} must be a finite number ≥ 0", found=str(value), hint="1e-5 is the default")
     if options.memory_limit is not None and options.memory_limit < 0:
         raise ComparisonError(
             "memory_limit must be a number of bytes ≥ 0", found=str(options.memory_limit), hint="500 << 20 is 500 MiB"

@@ -14,7 +14,7 @@ from aligner import __version__
 from aligner.cli.completion import completion, files
 from aligner.cli.explain import explain
 from aligner.cli.graph_commands import SAVE_MAP, register, save_map
-from aligner.cli.options import Tolerance, input_options, open_options, preprocessing, runtime_options
+from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
 from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted
 from aligner.cli.targets import FileCommand
 from aligner.cli.view_options import view_options
@@ -41,9 +41,9 @@ def cli() -> None:
 @click.argument("candidate", shell_complete=files)
 @input_options
 @click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
-@click.option("--atol", type=Tolerance(), default=1e-5, show_default=True, help="Absolute tolerance of the outputs.")
-@click.option("--rtol", type=Tolerance(), default=1e-5, show_default=True, help="Relative tolerance of the outputs.")
-@click.option("--tolerance", type=Tolerance(), help="One fixed tolerance at every node, in place of rounding bounds.")
+@click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of the outputs.")
+@click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of the outputs.")
+@click.option("--tolerance", type=float, help="One fixed tolerance at every node, in place of rounding bounds.")
 @click.option("--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs that override pairing.")
 @click.option(
     "--align-by",

@@ -48,21 +48,6 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer 
         return numbers[0], numbers[-1]
 
 
-class Tolerance(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
-    """A size of error: a finite number, not negative."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        try:
-            number = float(value)
-        except (TypeError, ValueError):
-            number = -1.0
-        if not 0 <= number < float("inf"):
-            self.fail(f"{value!r} is not a finite number from 0 on", param, ctx)
-        return number
-
-
 _SHIFTS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 

@@ -65,6 +65,13 @@ def settle() -> None:
         gc.enable()
 
 
+def collect() -> None:
+    """Let go of everything that nothing needs any more, of what ``settle`` set aside too."""
+    if _own:
+        gc.unfreeze()
+    gc.collect()
+
+
 @contextmanager
 def settled() -> Iterator[None]:
     """Keep the garbage collector from going through everything that is there already, frameworks above all.

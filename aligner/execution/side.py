@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 from aligner.adapters.base import FirstLook, LooksFirst
 from aligner.adapters.stream import ahead, is_huge, leeway
 from aligner.errors import ModelError, ModelExecutionError, listing
+from aligner.execution import memory
 from aligner.execution.determinism import seed_everything
 from aligner.inputs.layouts import shape_text
 from aligner.records import progress
@@ -142,7 +142,7 @@ class OpenSide:
         self.profile = self._graph = None
         self.session.close()
         del self.session
-        gc.collect()
+        memory.collect()
 
     def summary(self) -> ModelSummary:
         """What the report says of the model."""
