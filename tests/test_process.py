@@ -221,7 +221,7 @@ def test_interrupt(tmp_path, whole_group):
         os.killpg(process.pid, signal.SIGINT)
     else:
         process.send_signal(signal.SIGINT)
-    out, err = process.communicate(timeout=4)
+    out, err = process.communicate(timeout=30)
     assert (process.returncode, out) == (2, "")
     assert err == "error: interrupted\nfound: stopped by Ctrl-C before the work was done\nnext: run it again\n"
     assert list((tmp_path / "scratch").iterdir()) == []
@@ -242,7 +242,7 @@ def test_cleaning_up_is_not_interrupted_by_the_same_ctrl_c(tmp_path):
     )
     wait_for(tmp_path / "ready")
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=4)
+    process.communicate(timeout=30)
     assert process.returncode == 2
     assert (tmp_path / "clean").exists()
 
@@ -264,7 +264,7 @@ def test_a_second_interrupt_kills(tmp_path):
     time.sleep(0.5)
     assert process.poll() is None
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=3)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 2
     assert err.startswith("error: interrupted\n")
 
@@ -274,7 +274,7 @@ def test_a_deaf_child_is_killed_in_the_end(tmp_path):
     process = start(DEAF, tmp_path)
     wait_for(tmp_path / "ready")
     process.send_signal(signal.SIGTERM)
-    _, err = process.communicate(timeout=10)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 2
     assert "stopped by SIGTERM before the work was done" in err
 
@@ -283,7 +283,7 @@ def test_terminate(tmp_path):
     process = start(WAITING, tmp_path)
     wait_for(tmp_path / "ready")
     process.terminate()
-    _, err = process.communicate(timeout=4)
+    _, err = process.communicate(timeout=30)
     assert process.returncode == 2
     assert err.startswith("error: interrupted\nfound: stopped by SIGTERM")
     assert list((tmp_path / "scratch").iterdir()) == []
@@ -293,7 +293,7 @@ def test_the_child_does_not_outlive_a_killed_parent(tmp_path):
     process = start(WAITING, tmp_path)
     wait_for(tmp_path / "ready")
     process.kill()
-    process.communicate(timeout=4)  # would hang while a child holds the pipes
+    process.communicate(timeout=30)  # would hang while a child holds the pipes
     assert list((tmp_path / "scratch").iterdir()) == []
 
 
@@ -302,7 +302,7 @@ def test_an_ignored_interrupt_stays_ignored(tmp_path):
     process = start(script, tmp_path)
     wait_for(tmp_path / "ready")
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=4)
+    process.communicate(timeout=30)
     assert process.returncode == 0
 
 
@@ -479,7 +479,7 @@ def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
     (left,) = (tmp_path / "scratch").iterdir()
     (left / "something").write_text("of a framework's")
     os.killpg(process.pid, signal.SIGKILL)
-    process.communicate(timeout=4)
+    process.communicate(timeout=30)
     assert left.exists()
     assert run("def work(): return 0", tmp_path)[0] == 0
     assert not left.exists()
@@ -492,7 +492,7 @@ def test_a_run_beside_it_keeps_its_folder(tmp_path):
     start("def work(): return 0", tmp_path).communicate(timeout=20)
     assert folder.exists()
     process.terminate()
-    process.communicate(timeout=10)
+    process.communicate(timeout=30)
 
 
 def test_a_reader_who_has_seen_enough_does_not_change_the_verdict(tmp_path):
