@@ -19,6 +19,7 @@ from aligner.records.dissection import Dissection
 from aligner.report.certificate_words import certificate_lines, floor_words
 from aligner.report.codec import encode
 from aligner.report.dissection_view import dissection_view
+from aligner.report.distinct_names import shortened
 from aligner.report.document_file import write_text
 from aligner.report.error_rows import listed
 from aligner.report.excerpt import one_line
@@ -28,7 +29,18 @@ from aligner.report.page import sentence, shorten, visible
 from aligner.report.pair_table import within
 from aligner.report.portable import portable
 from aligner.report.preview_view import preview_views
-from aligner.report.words import COUNTED, MARKS, how_sure, label, operation, other_culprits, place, position, tally
+from aligner.report.words import (
+    COUNTED,
+    MARKS,
+    brief,
+    how_sure,
+    label,
+    operation,
+    other_culprits,
+    place,
+    position,
+    tally,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -36,8 +48,8 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parent / "assets"
 
-_LONGEST, _HEADLINE = 1200, 72
-"""Characters kept of one name, which a model may make of any length, and of one in the headline and in sentences."""
+_LONGEST, _HEADLINE, _NAME = 1200, 72, 34
+"""Characters kept of one name, which a model may make of any length, of one in sentences, and of one in the table."""
 
 
 def write_html(comparison: Comparison, target: Path | TextIO) -> None:
@@ -165,7 +177,8 @@ def _causes_by_pair(comparison: Comparison) -> dict[int, list[dict[str, Any]]]:
     for cause in comparison.causes:
         where = _place_of(comparison, cause)
         if where is not None:
-            found.setdefault(where, []).append({"title": _title(cause), **_safe(plain(_facts(cause)))})
+            facts = {"title": _title(cause), "headline": cause is comparison.causes[0]}
+            found.setdefault(where, []).append(facts | _safe(plain(_facts(cause))))
     return found
 
 
@@ -203,7 +216,8 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "first_times": None if first is None else _times(first),
         "others": len(other_culprits(comparison)),
         "causes": [cause_view(comparison, cause) for cause in comparison.causes],
-        "rows": [_row(comparison, where, pair) for where, pair in enumerate(comparison.pairs)],
+        "pictures": _first_pictures(comparison, first),
+        "rows": list(_rows(comparison)),
         "verdicts": list(_verdicts(comparison)),
         "tally": tally(comparison.pairs),
         "certificate": comparison.certificate,
@@ -232,16 +246,27 @@ def cause_view(comparison: Comparison, cause: Finding) -> dict[str, Any]:
     return {"record": cause, "proof": how_sure(cause), "at": _place_of(comparison, cause)}
 
 
-def _row(comparison: Comparison, where: int, pair: Pair) -> dict[str, Any]:
-    return {
-        "pair": pair,
-        "place": where,
-        "first": position([pair], comparison.first_divergence) == 0 and pair is comparison.first_divergence,
-        "mark": MARKS[pair.verdict].strip(),
-        "op": operation(pair),
-        "names": (label(pair.reference), label(pair.candidate)),
-        "source": pair.reference.source or pair.candidate.source or "",
-    }
+def _first_pictures(comparison: Comparison, first: Pair | None) -> list[dict[str, Any]]:
+    """Reference, candidate and difference of the first divergence, to be seen before anything is read."""
+    where = position(comparison.pairs, first)
+    preview = next((preview for preview in comparison.previews if preview.pair == where), None)
+    strips = [] if preview is None else preview_views(preview)["strips"]
+    return [picture for picture in strips[0] if not picture.get("wide")] if strips else []
+
+
+def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
+    sides = ([pair.reference for pair in comparison.pairs], [pair.candidate for pair in comparison.pairs])
+    cut = [shortened([shown(brief(side)) for side in column], _NAME) for column in sides]
+    for where, pair in enumerate(comparison.pairs):
+        yield {
+            "pair": pair,
+            "place": where,
+            "first": pair is comparison.first_divergence,
+            "mark": MARKS[pair.verdict].strip(),
+            "op": operation(pair),
+            "names": [(label(side[where]), short[where]) for side, short in zip(sides, cut, strict=True)],
+            "source": pair.reference.source or pair.candidate.source or "",
+        }
 
 
 def _verdicts(comparison: Comparison) -> Iterator[tuple[str, str, int]]:

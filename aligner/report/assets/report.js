@@ -267,7 +267,8 @@
     const preview = data.previews && data.previews[place];
     if (!preview) return [];
     const made = [make("h3", `Pictures, ${preview.error === "local" ? "fed with the reference's tensors" : "from the inputs on"}`)];
-    made.push(...preview.strips.map(sideBySide));
+    const above = place === data.first && document.querySelector(".headline img"); // the first strip stands there
+    made.push(...preview.strips.slice(above ? 1 : 0).map(sideBySide));
     if (preview.tiles) made.push(make("p", preview.tiles, "faint"));
     return made;
   }
@@ -288,6 +289,7 @@
       ` ${pair.op}${place === data.first ? ", the first divergence" : ""}${data.outputs.includes(place) ? ", an output" : ""}`);
     detail.replaceChildren(title, verdict);
     for (const cause of data.causes[place] || []) {
+      if (cause.headline && place === data.first) continue; // it stands above, word for word
       const facts = make("dl", undefined, "answer");
       facts.append(make("dt", "why"), holding("dd", `${cause.title}: ${cause.evidence}`), make("dt", "what to do"), make("dd", cause.suggestion, "todo"));
       detail.append(facts);
@@ -381,13 +383,15 @@
   function series(name, options = {}) {
     return {
       label: name, stroke: colour(name), width: 1.5, spanGaps: false, points: { show: pairs.length < 60, size: 4 }, fill: name === "local" ? `${colour(name)}55` : undefined,
-      value: (_, __, ___, at) => (at === null || at === undefined ? "–" : exact(name, at)), ...options,
+      value: (_, __, ___, at) => (at === null || at === undefined ? MEANING[name] : exact(name, at)), ...options,
     };
   }
   function exact(name, at) {
     const value = SERIES[name][at];
     return value === null && pairs[at][name] && typeof pairs[at][name] === "object" ? "not finite" : number(value, 3);
   }
+
+  const MEANING = { accumulated: "from the inputs on", local: "this node alone", bound: "what rounding explains", noise: "one rounding unit, carried through" }; // until the pointer asks for a number
 
   const many = (name) => SERIES[name].filter((value) => value > 0).length;
   const STYLE = () => ({
@@ -413,9 +417,9 @@
       scales: { x: { time: false, range: (_, low, high) => [low - 0.5, high + 0.5] }, y: { distr: 3, range: () => [floor, ceiling] } },
       axes: [{ ...axis, incrs: [1, 2, 5].flatMap((step) => [step, 10 * step, 100 * step, 1000 * step, 10000 * step]).sort((a, b) => a - b) }, { ...axis, size: 62, splits: decades, filter: (_, ticks) => ticks, values: (_, ticks) => ticks.map((tick) => tick.toExponential(0).replace("e+", "e")) }],
       series: [
-        { label: "pair", value: (_, __, ___, at) => (at === null || at === undefined ? "–" : `#${at + 1} ${pairs[at].reference.scope || label(pairs[at].candidate)} (${pairs[at].op})`.slice(0, 90)) },
+        { label: "pair", value: (_, __, ___, at) => (at === null || at === undefined ? "point at the chart" : `#${at + 1} ${pairs[at].reference.scope || label(pairs[at].candidate)} (${pairs[at].op})`.slice(0, 90)) },
         ...names.map((name) => series(name, STYLE()[name])),
-        { label: "introduced", stroke: colour("red"), paths: () => null, points: { show: true, size: 9, fill: colour("red") }, value: (_, value, ___, at) => (at !== null && at !== undefined && culprit(pairs[at]) ? "yes" : "–") },
+        { label: "introduced", stroke: colour("red"), paths: () => null, points: { show: true, size: 9, fill: colour("red") }, value: (_, value, ___, at) => (at === null || at === undefined ? "errs by itself" : culprit(pairs[at]) ? "yes" : "no") },
       ],
       cursor: { focus: { prox: 20 }, y: false },
       hooks: { draw: [marks] },
