@@ -33,3 +33,11 @@ def test_each_thread_has_working_space_of_its_own():
     thread.start()
     thread.join()
     assert space.room("sums", 3, np.float32).base is mine.base and not np.shares_memory(mine, theirs[0])
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("size", [100, 3 * ROW + 5])
+def test_a_mask_of_the_lowest_numbers_is_summed_without_a_word(size):
+    masked = np.full(size, np.finfo(np.float32).min)
+    assert total(masked) == pytest.approx(float(masked.astype(float).sum()))
+    assert dot(masked, masked) == np.inf

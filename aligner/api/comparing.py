@@ -39,6 +39,7 @@ from aligner.execution.repetition import disturbed
 from aligner.execution.side import OpenSide
 from aligner.execution.untouched import Answer, Untouched
 from aligner.inputs import PreparedFeeds, Preprocessing
+from aligner.judgement.conclusion import Level
 from aligner.judgement.verdicts import doubtful
 from aligner.records import progress
 from aligner.records.alignment import Alignment
@@ -58,6 +59,7 @@ def compare(
     mapping: UserMapping | Path | str | None = None,
     align_by: str = "auto",
     local: Local = "auto",
+    level: Level = "local",
     reference_weights: Path | str | None = None,
     candidate_weights: Path | str | None = None,
     trust: bool = False,
@@ -79,7 +81,8 @@ def compare(
     ``reference`` and ``candidate`` are paths, "file.py:factory" strings or live modules. ``inputs`` is a dict from
     input name to array or path, a single array or path, or a list of them in order; None feeds seeded random numbers.
     ``atol`` and ``rtol`` are the contract for outputs, |c − r| ≤ atol + rtol·|r|; ``tolerance`` replaces the rounding
-    bounds of the nodes by one fixed number. ``mapping`` (a file, or pairs of names) overrides the pairing. ``probe``
+    bounds of the nodes by one fixed number. ``level`` says what decides: that contract, for "outputs" or all "layers",
+    or what each node does by itself ("local"). ``mapping`` (a file, or pairs of names) overrides the pairing. ``probe``
     compares on further inputs made from the given one (other values, one sample more, another size) as well.
     ``noise_floor`` also runs the reference in float64 and both sides from another seed; None: where the verdict is in
     doubt.
@@ -109,6 +112,7 @@ def compare(
         mapping=mapping,
         align_by=align_by,
         local=local,
+        level=level,
         noise_floor=noise_floor,
         reference_options=sides[0],
         candidate_options=sides[1],

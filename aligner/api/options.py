@@ -12,7 +12,7 @@ from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.api.probing import Alter
 from aligner.errors import ComparisonError
 from aligner.inputs import Preprocessing
-from aligner.judgement.conclusion import Level
+from aligner.judgement.conclusion import LEVELS, Level
 
 Local = Literal["auto", "always", "never"]
 
@@ -44,7 +44,7 @@ class CompareOptions:
 
 
 def check(options: CompareOptions) -> None:
-    """Raise ComparisonError for a method or a tolerance that does not exist."""
+    """Raise ComparisonError for a method, a level or a tolerance that does not exist."""
     if options.align_by not in METHODS:
         raise ComparisonError(
             f"there is no alignment method {options.align_by!r}", hint=f"use one of {', '.join(METHODS)}"
@@ -52,6 +52,8 @@ def check(options: CompareOptions) -> None:
     for name, value in (("atol", options.atol), ("rtol", options.rtol), ("tolerance", options.tolerance)):
         if value is not None and not 0 <= value < float("inf"):
             raise ComparisonError(f"{name} must be a finite number ≥ 0", found=str(value), hint="1e-5 is the default")
+    if options.level not in LEVELS:
+        raise ComparisonError(f"there is no level {options.level!r}", hint=f"use one of {', '.join(LEVELS)}")
     if options.memory_limit is not None and options.memory_limit < 0:
         raise ComparisonError(
             "memory_limit must be a number of bytes ≥ 0", found=str(options.memory_limit), hint="500 << 20 is 500 MiB"

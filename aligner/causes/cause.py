@@ -146,7 +146,7 @@ def prove(culprit: Culprit, claim: Claim) -> Proof | None:
     target = culprit.target(claim.side)
     if predicted is None or target is None or predicted.shape != target.shape:
         return None
-    size = culprit.apart(target, np.where(np.isfinite(target), 0 * target, target))
+    size = culprit.apart(target, np.where(np.isfinite(target), target.dtype.type(0), target))
     explained = 1 - culprit.apart(target, predicted) / min(culprit.gap, size or culprit.gap)
     before = math.inf if culprit.misfit else largest(culprit.computed, culprit.expected)
     return Proof(explained, before, largest(target, predicted))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal, cast, get_args
 
 from aligner.judgement.outputs import Standing
 from aligner.judgement.rule import Rule, opinions
@@ -19,6 +19,7 @@ _LARGE = 0.01
 LEAST_COVERAGE = 0.5
 """Share of the candidate's pairable tensors below which silence proves nothing."""
 Level = Literal["outputs", "layers", "local"]
+LEVELS: tuple[str, ...] = get_args(Level)
 _Said = tuple[str, str, float | None] | None
 
 

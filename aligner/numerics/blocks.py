@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +19,31 @@ _SHORT = 1 << 11
 
 
 def dot(left: NDArray[Any], right: NDArray[Any]) -> float:
-    """The inner product of two flat, contiguous arrays of one float dtype."""
+    """The inner product of two flat, contiguous arrays of one float dtype; infinite where it outgrows that."""
     import numpy as np
 
     whole = left.size - left.size % ROW
-    total = float(left[whole:] @ right[whole:])
-    if whole:
-        rows = left[:whole].reshape(-1, 1, ROW), right[:whole].reshape(-1, ROW, 1)
-        total += float(np.matmul(*rows).sum(dtype=np.float64))
+    with np.errstate(all="ignore"):
+        total = float(left[whole:] @ right[whole:])
+        if whole:
+            rows = left[:whole].reshape(-1, 1, ROW), right[:whole].reshape(-1, ROW, 1)
+            total += float(np.matmul(*rows).sum(dtype=np.float64))
     return total
 
 
 def total(array: NDArray[Any]) -> float:
-    """The sum of a flat, contiguous array."""
-    return weighted(array, _ones(_SHORT, array.dtype.char)) if array.dtype.char in "fd" else float(array.sum())
+    """The sum of a flat, contiguous array; one that float32 cannot hold (a mask of −3.4·10³⁸) is summed in float64."""
+    if array.dtype.char not in "fd":
+        return float(array.sum())
+    found = weighted(array, _ones(_SHORT, array.dtype.char))
+    return found if math.isfinite(found) else _wide(array)
+
+
+def _wide(array: NDArray[Any]) -> float:
+    import numpy as np
+
+    with np.errstate(all="ignore"):
+        return float(array.sum(dtype=np.float64))
 
 
 def weighted(array: NDArray[Any], weights: NDArray[Any], rows: NDArray[Any] | None = None) -> float:
@@ -39,12 +51,15 @@ def weighted(array: NDArray[Any], weights: NDArray[Any], rows: NDArray[Any] | No
 
     ``weights``: one for each of a row's elements, in the array's dtype.
     """
+    import numpy as np
+
     whole = array.size - array.size % weights.size
-    sums = array[:whole].reshape(-1, weights.size) @ weights
-    rest = array[whole:] @ weights[: array.size - whole]
-    if rows is None:
-        return float(sums.sum(dtype="float64")) + float(rest)
-    return float(sums @ rows[: sums.size]) + float(rest) * float(rows[sums.size])
+    with np.errstate(all="ignore"):
+        sums = array[:whole].reshape(-1, weights.size) @ weights
+        rest = array[whole:] @ weights[: array.size - whole]
+        if rows is None:
+            return float(sums.sum(dtype="float64")) + float(rest)
+        return float(sums @ rows[: sums.size]) + float(rest) * float(rows[sums.size])
 
 
 class Workspace(threading.local):

@@ -142,7 +142,9 @@ def _examined(reference: object, candidate: object, inputs: Any, contract: Contr
 def _compared(
     reference: object, candidate: object, inputs: Any, contract: Contract, options: Mapping[str, Any]
 ) -> tuple[Comparison, Ruling]:
-    result = compare(reference, candidate, inputs, atol=contract.atol, rtol=contract.rtol, **options)
+    result = compare(
+        reference, candidate, inputs, atol=contract.atol, rtol=contract.rtol, level=contract.level, **options
+    )
     return result.comparison, rule(result.comparison, contract)
 
 
@@ -150,10 +152,9 @@ def _title(comparison: Comparison, ruling: Ruling) -> str | None:
     """None where the verdict's own line says it."""
     if ruling.doubt and comparison.verdict != "inconclusive":
         return f"INCONCLUSIVE — {ruling.doubt}"
-    if comparison.verdict != "aligned":
-        return None
     pair = worst(ruling.breaches)
-    assert pair is not None
+    if comparison.verdict == "inconclusive" or comparison.introduced or pair is None:
+        return None
     coverage = f"coverage {percent(comparison.coverage.reference)} / {percent(comparison.coverage.candidate)}"
     return (
         f"BEYOND TOLERANCE at {place(pair.reference)} — candidate {pair.candidate.name}: max abs {_max_abs(pair)}; "

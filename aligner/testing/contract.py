@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from types import MappingProxyType
-from typing import Any, Literal, get_args
+from typing import Any
 
 from aligner.errors import ComparisonError, listing
+from aligner.judgement.conclusion import LEVELS, Level
 from aligner.records.comparison import Comparison, Pair
 from aligner.report.excerpt import beyond
-
-Level = Literal["outputs", "layers", "local"]
-LEVELS: tuple[str, ...] = get_args(Level)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +53,7 @@ def _compare_keywords() -> set[str]:
     from aligner.api import compare
 
     parameters = inspect.signature(compare).parameters.values()
-    return {item.name for item in parameters if item.kind is item.KEYWORD_ONLY} - {"atol", "rtol"}
+    return {item.name for item in parameters if item.kind is item.KEYWORD_ONLY} - {"atol", "rtol", "level"}
 
 
 @dataclass(frozen=True, slots=True)

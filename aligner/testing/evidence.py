@@ -122,8 +122,8 @@ def command(reference: object, candidate: object, saved: SavedInputs, contract: 
     models = [_word(model) for model in (reference, candidate)]
     if None in models or saved.words is None or words is None:
         return places.rerun
-    tolerances = ["--atol", f"{contract.atol:g}", "--rtol", f"{contract.rtol:g}"]
-    return shlex.join(["align", "compare", *map(str, models), *saved.words, *tolerances, *words])
+    asked = ["--atol", f"{contract.atol:g}", "--rtol", f"{contract.rtol:g}", "--level", contract.level]
+    return shlex.join(["align", "compare", *map(str, models), *saved.words, *asked, *words])
 
 
 def _word(model: object) -> str | None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner.api import Result
+from aligner.records.comparison import Comparison, Pair
 from aligner.report.excerpt import worst
 from aligner.report.numbers import percent, plural
 from aligner.report.words import place
@@ -88,7 +89,7 @@ class AssertAligned:
 def entry(outcome: Outcome) -> Entry:
     """What the end of a session says of one comparison."""
     comparison = outcome.result.comparison
-    first, output = comparison.first_divergence, worst(comparison.outputs)
+    first, output = comparison.first_divergence or _inside(comparison), worst(comparison.outputs)
     max_abs = None if output is None or output.accumulated is None else output.accumulated.max_abs
     where = "" if first is None else f"{place(first.reference)} — {first.candidate.name} ({first.candidate.op})"
     shares = comparison.coverage
@@ -102,6 +103,11 @@ def entry(outcome: Outcome) -> Entry:
         f"{percent(shares.candidate)}",
         "files": [text for _, text in outcome.files],
     }
+
+
+def _inside(comparison: Comparison) -> Pair | None:
+    """The first pair that errs by itself, where the contract is kept all the same."""
+    return next((pair for pair in comparison.pairs if pair.verdict in {"introduced", "nonfinite"}), None)
 
 
 def slug(text: str, most: int) -> str:
