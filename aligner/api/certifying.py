@@ -14,6 +14,7 @@ from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.outputs import Standing
 from aligner.judgement.rounding_sum import rounding_sum
+from aligner.records.alignment import PairedValues
 from aligner.records.certificate import Certificate, CulpritEffect, OutputStanding
 from aligner.records.difference import Difference
 
@@ -94,14 +95,14 @@ class Certifying:
     def _replaced(self, values: Collection[str]) -> tuple[float | None, bool | None]:
         """The largest error of the paired outputs with these values the reference's, and whether it is no more than
         the contract, or rounding that no node makes larger, allows."""
-        injectable = self.passes.injectable()
+        injectable = self._held_by(values)
         outputs = {
             answer.candidate: self.passes.measured[answer.candidate].pair
             for answer in self.answers
             if answer.paired and answer.candidate is not None and answer.candidate in self.passes.measured
         }
-        run = InjectedRun(*self.sides, {value: injectable[value] for value in values}, outputs)
-        worst, kept = None, True
+        worst, kept = (0.0 if outputs.keys() & injectable.keys() else None), True
+        run = InjectedRun(*self.sides, injectable, {v: p for v, p in outputs.items() if v not in injectable})
         for value, tensor, expected in run:
             error = self.passes.held(value, expected, tensor)
             if error is None:
@@ -110,6 +111,15 @@ class Certifying:
             rounding = rounding_sum(self.judging.measured, self.judging.bounds, value) * error.peak
             kept = kept and (not error.errors.beyond or _error(error) <= rounding) and not error.mismatched
         return worst, None if worst is None else kept
+
+    def _held_by(self, values: Collection[str]) -> dict[str, PairedValues]:
+        """Pairs to replace for these values: they and the other forms of the same tensors.
+
+        A tensor that is stored in few bits cannot hold the reference's numbers; what it is dequantised to can.
+        """
+        injectable = self.passes.injectable()
+        tensors = {injectable[value].reference for value in values}
+        return {value: pair for value, pair in injectable.items() if pair.reference in tensors}
 
 
 def _error(error: Difference | None) -> float:

@@ -13,11 +13,12 @@ from typing import Any, NoReturn
 
 from aligner.api import Result, compare
 from aligner.errors import AlignerError
+from aligner.judgement.conclusion import Level
 from aligner.records.comparison import Comparison
 from aligner.report.excerpt import excerpt, one_line, worst
 from aligner.report.numbers import number, percent, plural
 from aligner.report.words import place
-from aligner.testing.contract import Contract, Level, Ruling, rule
+from aligner.testing.contract import Contract, Ruling, rule
 from aligner.testing.evidence import Places, command, save_inputs, write_reports
 
 
