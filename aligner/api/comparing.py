@@ -15,7 +15,7 @@ from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import mapping_pairs, resolve
 from aligner.alignment.second_look import SecondLook
 from aligner.api.concluding import Concluding
-from aligner.api.dumped import check_random, dump_options, lend_models
+from aligner.api.dumped import check_input, check_random, dump_options, lend_models
 from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
 from aligner.api.notebook_progress import NotebookProgress
@@ -202,6 +202,7 @@ class _Comparing:
             if self._options.local != "never":  # else it depends on their size whether they run
                 untouched.begin((self._reference, self._candidate))
             fed = feeding.settled(fed)
+            self._notes += check_input((self._reference, self._candidate))
             self._notes += [*fed.notes, *fed.warnings]
             large = self._outgrows_memory()
             answers = self._observe(untouched, large=large)

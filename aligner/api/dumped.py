@@ -103,3 +103,29 @@ def check_random(fed: PreparedFeeds, sides: Sequence[OpenSide]) -> None:
                 found="no --input, and no tensor of the dump that is an input of the model",
                 hint="give what was fed there: --input FILE",
             )
+
+
+def check_input(sides: Sequence[OpenSide]) -> list[str]:
+    """Sentences where the first tensors of a dump may have been computed from another input than the given.
+
+    Raises InputError where they were.
+    """
+    from aligner.adapters.dumps.session import DumpSession
+
+    notes = []
+    for side in sides:
+        found = side.session.other_input(side.feeds) if isinstance(side.session, DumpSession) else None
+        if found is None:
+            continue
+        if found.proven:
+            raise InputError(
+                f"the {side.role} {side.path} was made from another input",
+                found=f"its first tensors are what an input {found.name} gives that has little in common with the one "
+                "given; everything after them is computed from them as it should be",
+                hint="give what was fed there (--input FILE), or dump the input too: it is used as the input then",
+            )
+        notes.append(
+            f"{side.role}: nothing but the first recorded tensors differs from what the model gives: if the device was "
+            f"fed another {found.name} than the one given, that is why (dump the input too, and it is compared)"
+        )
+    return notes

@@ -82,9 +82,11 @@ def found_correspondence(reference: Fed, candidate: Fed) -> Correspondence | Non
     step = max(
         [0.0, *(fed.end.spec.quantization.scale[0] for fed in (reference, candidate) if fed.end.spec.quantization)]
     )
+    floats = [fed.array.dtype for fed in (reference, candidate) if fed.array.dtype.kind == "f"]
+    rtol = max([1e-6, *(float(np.finfo(dtype).eps) for dtype in floats)])  # type: ignore[type-var]
     for axes in (tuple(range(ours.ndim)), *moves(ours.ndim)):
         moved = ours.transpose(axes)
-        if moved.shape == theirs.shape and np.allclose(moved, theirs, rtol=1e-6, atol=0.51 * step):
+        if moved.shape == theirs.shape and np.allclose(moved, theirs, rtol=rtol, atol=0.51 * step):
             return reference.end.spec.name, candidate.end.spec.name, between(tuple(range(ours.ndim)), axes)
     return None
 

@@ -15,7 +15,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 
 from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
-from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LINEAR, SILENT, SUMS_AXIS, SUMS_PRODUCTS, VIEWS
+from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LINEAR, SILENT, VIEWS
+from aligner.operations.reduction import reduction_length
 from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.graph import Graph, Node, Value, Weight
@@ -75,7 +76,7 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
     regions = measured.pair.reference_region, measured.pair.candidate_region
     nodes = [[graph.nodes[i] for i in region.nodes] for graph, region in zip(graphs, regions, strict=True)]
     reduction = max(
-        (_reduction(graph, node) for graph, side in zip(graphs, nodes, strict=True) for node in side), default=1
+        (reduction_length(graph, node) for graph, side in zip(graphs, nodes, strict=True) for node in side), default=1
     )
     kinds = {node.kind for side in nodes for node in side} | {
         str(node.attributes["fused_activation"])
@@ -161,21 +162,6 @@ def _weight_unit(dtype: str, quantized: bool) -> float:
     return _QUANTIZED_UNIT if quantized or dtype.lower() in {"int8", "uint8", "int4", "uint4"} else unit(dtype)
 
 
-def _reduction(graph: Graph, node: Node) -> int:
-    """How many products one output element adds up: from the weight where there is one, else the longest axis read."""
-    weights = [graph.weights[name].shape for name in node.weights if name in graph.weights]
-    if node.kind in SUMS_PRODUCTS:
-        if not weights:
-            return _longest(graph, node)
-        largest = max(weights, key=_size)
-        outputs = {dim for value in node.outputs for dim in _known(graph, value) or ()}
-        channels = [dim for dim in largest if dim > 1 and dim in outputs]
-        return max(1, _size(largest) // min(channels)) if channels else math.isqrt(_size(largest))
-    if node.kind in SUMS_AXIS:
-        return _longest(graph, node)
-    return 1
-
-
 def _offset(graph: Graph, measured: Measured, nodes: Sequence[Node]) -> float:
     """A bias far larger than the output means that a sum as large was cancelled, with the rounding of its own size."""
     if not any(node.kind in LINEAR for node in nodes):
@@ -197,30 +183,6 @@ def _magnitude(weight: Weight) -> float:
 
 
 _magnitudes: Remembered[float] = Remembered()
-
-
-def _longest(graph: Graph, node: Node) -> int:
-    total = 1
-    for value in node.inputs:
-        shape = _known(graph, value)
-        if shape:
-            spatial = _size(shape[2:]) if len(shape) >= 4 else 1
-            total = max(total, spatial, *shape)
-    return total
-
-
-def _known(graph: Graph, value: str) -> tuple[int, ...] | None:
-    found = graph.values.get(value)
-    if found is None or found.shape is None:
-        return None
-    return tuple(dim for dim in found.shape if dim is not None)
-
-
-def _size(shape: Iterable[int]) -> int:
-    total = 1
-    for dim in shape:
-        total *= dim
-    return total
 
 
 def bound(measured: Measured, numbers: RegionNumbers) -> float:

@@ -54,6 +54,8 @@ def laid(array: Array, shape: tuple[int, ...], channels: Channels, dumped: Chann
     """A dumped tensor in its model's order and shape; as it is where it cannot have been that."""
     if array.size != size_of(shape):
         return array
+    if array.size == 1:
+        return array.reshape(shape)
     other = moved(shape, channels)
     given = tuple(int(n) for n in array.shape)
     turned = dumped != channels and len(shape) in _WITH_CHANNELS
@@ -71,7 +73,7 @@ def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
     return tuple(n for n in shape if n != 1)
 
 
-def alike(array: Array, own: Array) -> float:
+def centred_cosine(array: Array, own: Array) -> float:
     """The cosine of two tensors of one shape."""
     import numpy as np
 

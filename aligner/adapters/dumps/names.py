@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from aligner.adapters.dumps.dump import DumpedTensor, size_of
+from aligner.adapters.dumps.fused_names import fused_names
 from aligner.errors import listing
 from aligner.operations.kinds import SOURCES
 from aligner.records.graph import Graph, Shape
@@ -72,6 +73,7 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
     for way in _WAYS:
         for source in sources:
             _claim(way, source, graph, places, open_places, ambiguous)
+    _claim(_loosely, fused_names(tensors, open_places, graph, sources), graph, places, open_places, ambiguous)
     left = [tensors[place].name for place in open_places if place not in ambiguous]
     unsure = [tensors[place].name for place in open_places if place in ambiguous]
     return Matched(dict(sorted(places.items(), key=lambda item: item[1])), tuple(left), tuple(unsure))

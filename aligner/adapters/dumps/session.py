@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from aligner.adapters.base import Capabilities, Session
 from aligner.adapters.dumps.dump import Dump, DumpedTensor
-from aligner.adapters.dumps.layout import ALIKE, LAYOUTS, Channels, alike, laid, majority, says
+from aligner.adapters.dumps.layout import ALIKE, LAYOUTS, Channels, centred_cosine, laid, majority, says
 from aligner.adapters.dumps.names import match, may_hold
 from aligner.adapters.dumps.numbers import numbers, stored_dtype
+from aligner.adapters.dumps.other_input import OtherInput, other_input
+from aligner.adapters.dumps.own_model import OwnModel, as_stored
 from aligner.errors import InputError, ModelFormatError, listing
 from aligner.operations.kinds import SOURCES
 from aligner.records.graph import Graph, Node, Signature, Value
@@ -54,6 +57,7 @@ class DumpSession(Session):
         self._places: dict[str, int] = {}
         self._channels: Channels | None = None
         self._notes: tuple[str, ...] = ()
+        self._own: OwnModel | None = None
         self._told(model)
 
     def _told(self, model: Model | None) -> None:
@@ -68,7 +72,7 @@ class DumpSession(Session):
             return Capabilities(can_inject=False)
         of = self._model.session.capabilities
         return Capabilities(
-            can_inject=False,
+            can_inject=self._own is not None,
             computes_for_others=not self._model.borrowed and of.can_inject,
             reads_statically=of.reads_statically,
         )
@@ -134,7 +138,13 @@ class DumpSession(Session):
             inputs=tuple(spec.name for spec in specs),
             outputs=(),
         )
-        return dict(match(self._dump.tensors, graph).places)
+        places = match(self._dump.tensors, graph).places
+        return {name: place for name, place in places.items() if self._can_read(place, graph.values[name])}
+
+    def _can_read(self, place: int, value: Value) -> bool:
+        """Whether the dump's own words, or the model's, say what its bytes are."""
+        tensor = self._dump.tensors[place]
+        return tensor.shape is not None or stored_dtype(tensor, value) is not None
 
     def _guessed(self) -> Channels:
         """Where the model keeps channels, before its graph is read."""
@@ -196,7 +206,38 @@ class DumpSession(Session):
         self._channels = self._found_layout(graph, model, feeds)
         self._notes = (*matched.notes(model.name), *self._layout_notes(graph), *self._missing(graph, model))
         outputs = tuple(value for value in graph.outputs if value in self._places)
-        return replace(graph, values=MappingProxyType(self._values(graph)), outputs=outputs)
+        read = replace(graph, values=MappingProxyType(self._values(graph)), outputs=outputs)
+        self._own = self._run_here(model, graph, read, feeds)
+        return read
+
+    def _run_here(self, model: Model, own: Graph, read: Graph, feeds: Feeds | None) -> OwnModel | None:
+        """The model that the user named, where it runs and the recorded tensors can stand in the place of its own."""
+        if not feeds or not model.stated or model.borrowed or not model.session.capabilities.can_inject:
+            return None
+        found = OwnModel(model.session, own, self._feeds(feeds), self._recorded(read))
+        if not found.fits:
+            return None
+        self._notes = (*self._notes, *found.notes(own, model.name))
+        return found
+
+    def other_input(self, feeds: Feeds) -> OtherInput | None:
+        """The input that the dump was made from, where it holds none and that given cannot have been it."""
+        graph = self.graph(feeds)
+        if self._model is None or self._inputs() or not self._model.session.capabilities.can_inject:
+            return None
+        own = self._own
+        if own is None:
+            model = self._model.session
+            own = OwnModel(model, model.graph(feeds), self._feeds(feeds), self._recorded(graph))
+        return other_input(own) if own.fits else None
+
+    def _recorded(self, graph: Graph) -> dict[str, Callable[[], CapturedTensor]]:
+        order = self._layout_of(graph.channels)
+        return {
+            name: partial(self._tensor, place, graph.values[name], graph.channels, order)
+            for name, place in self._places.items()
+            if name not in graph.inputs
+        }
 
     def _of_another(
         self, model: Model, graph: Graph, places: Mapping[str, int], misfits: list[str]
@@ -260,7 +301,7 @@ class DumpSession(Session):
             value = graph.values[own.value]
             orders: tuple[Channels, Channels] = graph.channels, other
             scores = [
-                alike(self._tensor(self._places[own.value], value, graph.channels, order).real(), own.real())
+                centred_cosine(self._tensor(self._places[own.value], value, graph.channels, order).real(), own.real())
                 for order in orders
             ]
             votes.append(orders[scores.index(max(scores))] if max(scores) >= ALIKE > min(scores) else None)
@@ -289,6 +330,8 @@ class DumpSession(Session):
     ) -> Iterator[CapturedTensor]:
         """Replay in the model's order; with something to inject, the model itself runs."""
         graph = self.graph(feeds)
+        if inject and self._own is not None:
+            return self._own.run(self._feeds(feeds), graph.values.keys() if observe is None else observe, inject)
         if inject and self._model is not None and self.capabilities.computes_for_others:
             return self._model.session.run(self._feeds(feeds), observe, inject)
         if inject:
@@ -305,10 +348,17 @@ class DumpSession(Session):
         return self._replay(None if observe is None else frozenset(observe))
 
     def _feeds(self, feeds: Feeds) -> Feeds:
-        return {**cast("Mapping[str, Any]", self.recorded_feeds()), **feeds}
+        """What the model is fed: what was recorded, else what is given, each in the type that it takes."""
+        assert self._model is not None
+        fed = {**cast("Mapping[str, Any]", self.recorded_feeds()), **feeds}
+        specs = {spec.name: spec for spec in self._model.session.signature.inputs}
+        return {name: as_stored(array, specs.get(name)) for name, array in fed.items()}
 
     def _replay(self, wanted: frozenset[str] | None) -> Iterator[CapturedTensor]:
         graph = self.graph(None)
+        if self._own is not None:
+            yield from self._own.replay(wanted)
+            return
         for name, place in self._places.items():
             if wanted is None or name in wanted:
                 yield self._tensor(place, graph.values[name], graph.channels, self._layout_of(graph.channels))

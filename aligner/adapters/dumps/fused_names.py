@@ -1,0 +1,75 @@
+"""Names that a fusing engine makes of several nodes': "conv1 + relu1", "PWN(/act/Relu)", whatever stands between."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+
+from aligner.adapters.dumps.dump import DumpedTensor
+from aligner.records.graph import Graph
+
+_TOKENS = re.compile(r"[0-9A-Za-z]+")
+_WRAPPER = re.compile(r"\b(?:PWN|ForeignNode)\b", re.IGNORECASE)
+"""What TensorRT writes around the names of pointwise and compiled nodes."""
+_MOST_TOKENS = 400
+_MOST_PARTS = 32
+
+Tokens = tuple[str, ...]
+
+
+def fused_names(
+    tensors: Sequence[DumpedTensor],
+    open_places: Collection[int],
+    graph: Graph,
+    sources: Iterable[Mapping[str, list[str]]],
+) -> dict[str, list[str]]:
+    """The name of each open tensor that is several known names in a row → the value that leaves those nodes.
+
+    All the others must lead to that one; a name that can be read in two ways is nobody's.
+    """
+    known = _known(sources)
+    longest = max(map(len, known), default=0)
+    found: dict[str, list[str]] = {}
+    for place in open_places:
+        name = tensors[place].name
+        tokens = tokens_of(_WRAPPER.sub("", name))
+        if len(tokens) > _MOST_TOKENS:
+            continue
+        leaving = {value for parts in _split(tokens, known, longest) if (value := _leaves(graph, parts)) is not None}
+        if len(leaving) == 1:
+            found[name] = [*leaving]
+    return found
+
+
+def tokens_of(name: str) -> Tokens:
+    """A name without what writers drop, double or change."""
+    return tuple(token.lower() for token in _TOKENS.findall(name.removesuffix(":0")))
+
+
+def _known(sources: Iterable[Mapping[str, list[str]]]) -> dict[Tokens, str]:
+    """Names that stand for one value each."""
+    found: dict[Tokens, set[str]] = {}
+    for source in sources:
+        for name, values in source.items():
+            if len(values) == 1 and (tokens := tokens_of(name)):
+                found.setdefault(tokens, set()).add(values[0])
+    return {tokens: next(iter(values)) for tokens, values in found.items() if len(values) == 1}
+
+
+def _split(tokens: Tokens, known: Mapping[Tokens, str], longest: int) -> list[list[str]]:
+    """Every way, up to a few, of reading the tokens as two or more known names in a row."""
+    ways: list[list[list[str]]] = [[[]]]
+    for end in range(1, len(tokens) + 1):
+        here: list[list[str]] = []
+        for start in range(max(0, end - longest), end):
+            value = known.get(tokens[start:end])
+            if value is not None:
+                here += [[*parts, value] for parts in ways[start] if len(parts) < _MOST_PARTS]
+        ways.append(here[:_MOST_PARTS])
+    return [parts for parts in ways[-1] if len(set(parts)) > 1]
+
+
+def _leaves(graph: Graph, parts: Sequence[str]) -> str | None:
+    """The one of the values that all the others lead to; None where there is none."""
+    wanted = set(parts)
+    return next((value for value in reversed(parts) if wanted <= graph.ancestors([value])), None)

@@ -1,0 +1,225 @@
+"""The model that a dump is of, run here as the device ran it: what it computes from recorded tensors, and what the
+device did otherwise, node by node."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from aligner.errors import AlignerError, listing
+from aligner.operations.reduction import reduction_length
+from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.adapters.base import Feeds, Injection, Session
+    from aligner.records.graph import Graph, InputSpec, Value
+
+    Array = NDArray[Any]
+
+_UNITS = {"float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8}
+_UNIT = 2.0**-24
+_MOST_CHAINED = 16
+"""Deviating nodes inside of what one run leaves free; each takes a run of its own."""
+
+
+class OwnModel:
+    """A device as the sum of its model and its *deviations*: what a recorded tensor has beyond what the model's nodes
+    give for the nearest recorded tensors before it, where that is more than rounding.
+
+    Fed other tensors, the device is taken to deviate by the same amount, so that all that can be asked of a model that
+    runs can be asked of it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        graph: Graph,
+        feeds: Feeds,
+        recorded: Mapping[str, Callable[[], CapturedTensor]],
+    ) -> None:
+        self.session, self.graph, self.feeds = session, graph, feeds
+        self.recorded = dict(recorded)
+        self.deviations: dict[str, Array] = {}
+        self.first: frozenset[str] = frozenset()
+        """Recorded values on the way to which something of the graph's inputs is read."""
+        try:
+            self.fits = self._compare()
+        except AlignerError:  # a tensor of another shape or kind than the model's
+            self.fits = False
+
+    def _compare(self) -> bool:
+        """Find what the device did otherwise; False where a recorded tensor cannot stand in the model's place."""
+        computed = [value for value in self.recorded if self.graph.producer(value) is not None]
+        repeated = set()
+        for tensor in self.session.run(self.feeds, computed, _Given(_Real(self.recorded), self.graph)):
+            if tensor.occurrence:
+                repeated.add(tensor.value)
+                continue
+            found = self.recorded[tensor.value]()
+            if found.array.shape != tensor.array.shape:
+                return False
+            beyond = self._beyond(tensor, found)
+            if beyond is not None:
+                self.deviations[tensor.value] = beyond
+        for value in repeated:  # what one file can only hold once is left to the model
+            self.recorded.pop(value)
+            self.deviations.pop(value, None)
+        self.first = frozenset(value for value in computed if self._reads_inputs(value))
+        return True
+
+    def _beyond(self, tensor: CapturedTensor, found: CapturedTensor) -> Array | None:
+        import numpy as np
+
+        own, there = tensor.real(), found.real()
+        if own.dtype.kind not in "fiub":
+            return None
+        with np.errstate(all="ignore"):
+            apart = there.astype(np.float64) - own.astype(np.float64)
+        peak = float(np.abs(own, dtype=np.float64).max(initial=0.0, where=np.isfinite(own)))
+        limit = self._rounding(tensor.value, found.dtype) * peak + _step(found)
+        same = (there == own) | (np.isnan(there) & np.isnan(own)) if own.dtype.kind == "f" else there == own
+        if bool((same | (np.abs(apart) <= limit)).all()):
+            return None
+        return apart.astype(np.float32) if own.dtype.kind == "f" and own.dtype.itemsize <= 4 else apart
+
+    def _rounding(self, value: str, dtype: str) -> float:
+        """u·(8 + √K): what rounding a sum of K products does to it, in the coarser of float32 and the dump's type."""
+        region = self.graph.region(self.recorded.keys(), value)
+        longest = max((reduction_length(self.graph, node) for node in region), default=1)
+        unit = max(_UNITS.get(dtype.removeprefix("torch."), _UNIT), _UNIT)
+        return unit * (8 + math.sqrt(longest)) * max(1, len(region))
+
+    def _reads_inputs(self, value: str) -> bool:
+        region = self.graph.region(self.recorded.keys(), value)
+        return any(name in self.graph.inputs for node in region if node.kind != "shape" for name in node.inputs)
+
+    def notes(self, graph: Graph, model: str) -> Iterator[str]:
+        """Sentences on what the dump has to do with its model."""
+        if not self.deviations:
+            yield f"{model}, run here, gives every recorded tensor from the ones recorded before it"
+        else:
+            names = listing(graph.values[value].name for value in self.deviations)
+            yield f"recorded tensors that {model}, run here, does not give from the ones recorded before them: {names}"
+
+    def replay(self, wanted: Collection[str] | None) -> Iterator[CapturedTensor]:
+        """What was recorded, and of the rest what the model computes from it, in the model's order."""
+        for tensor in self.session.run(self.feeds, wanted, _Given(_Real(self.recorded), self.graph)):
+            recorded = self.recorded.get(tensor.value)
+            yield tensor if recorded is None else recorded()
+
+    def run(self, feeds: Feeds, observe: Collection[str], inject: Injection) -> Iterator[CapturedTensor]:
+        """The model with tensors put into it, deviating as the device does."""
+        given, inside = _Given(inject, self.graph), self._inside(observe, inject)
+        given.keep = bool(inside)
+        for value in inside:
+            for tensor in self.session.run(feeds, [value], given):
+                given.fixed[value] = self._deviated(tensor).array
+        for tensor in self.session.run(feeds, observe, given):
+            yield self._deviated(tensor) if tensor.value in self.deviations and not tensor.occurrence else tensor
+
+    def _inside(self, observe: Collection[str], inject: Injection) -> list[str]:
+        """The deviating values that what is observed depends on, in order, where nothing is put into their place."""
+        met: set[str] = set()
+        stack = list(observe)
+        while stack:
+            maker = self.graph.producer(stack.pop())
+            for value in maker.inputs if maker is not None else ():
+                if value not in met and value not in inject:
+                    met.add(value)
+                    stack.append(value)
+        return [value for value in self.deviations if value in met][:_MOST_CHAINED]
+
+    def _deviated(self, tensor: CapturedTensor) -> CapturedTensor:
+        """What the device would have given; where its deviation is no number, what it gave."""
+        import numpy as np
+
+        deviation = self.deviations[tensor.value]
+        own, there = tensor.real(), self.recorded[tensor.value]()
+        if deviation.shape != own.shape:
+            return there
+        with np.errstate(all="ignore"):
+            moved = own.astype(np.float64) + deviation
+        array = np.where(np.isfinite(deviation), moved, there.real())
+        quantization = tensor.quantization
+        if quantization is not None and quantization.scale and tensor.array.dtype.kind in "iu":
+            array = quantization.quantize(array, tensor.array.dtype)
+        elif tensor.array.dtype.kind in "iu":
+            array = np.rint(array)
+        array = array.astype(tensor.array.dtype)
+        array.flags.writeable = False
+        return replace(tensor, array=array)
+
+
+def _step(found: CapturedTensor) -> float:
+    quantization = found.quantization
+    return 1.5 * max(quantization.scale) if quantization is not None and quantization.scale else 0.0
+
+
+class _Real(Mapping[str, "Array"]):
+    """Recorded tensors, each read when the run reaches it."""
+
+    def __init__(self, recorded: Mapping[str, Callable[[], CapturedTensor]]) -> None:
+        self.recorded = recorded
+
+    def __getitem__(self, value: str) -> Array:
+        array: Array = self.recorded[value]().real()
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.recorded)
+
+    def __len__(self) -> int:
+        return len(self.recorded)
+
+
+class _Given(Mapping[str, "Array"]):
+    """Tensors as the model stores them; ``keep``: several runs read them, so what was read once is kept."""
+
+    def __init__(self, inject: Injection, graph: Graph) -> None:
+        self._inject, self.graph, self.keep = inject, graph, False
+        self.fixed: dict[str, Array] = {}
+
+    def __getitem__(self, value: str) -> Array:
+        if value in self.fixed:
+            return self.fixed[value]
+        array = as_stored(self._inject[value], self.graph.values.get(value))
+        if self.keep:
+            self.fixed[value] = array
+        return array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter({**dict.fromkeys(self._inject), **self.fixed})
+
+    def __len__(self) -> int:
+        return len({*self._inject, *self.fixed})
+
+    def __contains__(self, value: object) -> bool:
+        return value in self.fixed or value in self._inject
+
+
+def as_stored(array: Any, value: Value | InputSpec | None) -> Array:
+    """A tensor in the type that the model has for it."""
+    import numpy as np
+
+    array = np.asarray(array)
+    if array.dtype.kind not in "fiub":
+        plain: Array = array
+        return plain
+    try:
+        target = (
+            np.dtype((value.dtype or array.dtype.name).removeprefix("torch.")) if value is not None else array.dtype
+        )
+    except TypeError:
+        target = np.dtype(np.float32) if value is not None and value.dtype == "bfloat16" else array.dtype
+    if array.dtype == target:
+        return np.asarray(array, order="C")
+    quantization = value.quantization if value is not None else None
+    if quantization is not None and quantization.scale and target.kind in "iu" and array.dtype.kind == "f":
+        return quantization.quantize(array, target)
+    with np.errstate(all="ignore"):
+        rounded = np.rint(array) if target.kind in "iu" and array.dtype.kind == "f" else array
+        return np.asarray(rounded.astype(target), order="C")

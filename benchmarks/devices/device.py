@@ -1,0 +1,72 @@
+"""A device as a dump shows it: how it names, fuses, lays out, rounds, leaves out and writes."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+Names = Literal["true", "mangled", "bare", "nodes"]
+Precision = Literal["float32", "float16"]
+
+WRITERS = ("npy", "npz", "safetensors", "raw", "manifest", "polygraphy", "trtexec")
+_NAMES: tuple[Names, ...] = ("true", "mangled", "bare", "nodes")
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """``names``: the model's, foreign characters as "_", without what leads, or the nodes' in place of the tensors'.
+
+    ``fused``: what follows a convolution or product is one tensor with it, "a + b". ``last``: channels stand last.
+    ``batched``: False where an axis of one sample is left out. ``share`` of the tensors is dumped; ``fed``: the input
+    too. ``told``: the user names the model.
+    """
+
+    names: Names = "true"
+    fused: bool = False
+    last: bool = False
+    batched: bool = True
+    precision: Precision = "float32"
+    share: float = 1.0
+    fed: bool = True
+    writer: str = "npz"
+    told: bool = True
+
+    def as_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def spoken(self) -> str:
+        """The device in a word or two for each of its ways."""
+        words = [
+            self.writer,
+            self.names,
+            "fused" if self.fused else "",
+            "last" if self.last else "",
+            "" if self.batched else "no batch",
+            "" if self.precision == "float32" else self.precision,
+            "" if self.share == 1 else f"{self.share:.0%}",
+            "" if self.fed else "no input",
+            "" if self.told else "not told",
+        ]
+        return ", ".join(word for word in words if word)
+
+
+def drawn(rng: np.random.Generator, *, may_guess: bool) -> Device:
+    """A device of a seed; ``may_guess``: the other side has the names, so the model may go without saying."""
+
+    def often(share: float) -> bool:
+        return bool(rng.random() < share)
+
+    names = _NAMES[int(rng.integers(len(_NAMES)))]
+    return Device(
+        names=names,
+        fused=often(0.4),
+        last=often(0.4),
+        batched=not often(0.3),
+        precision="float16" if often(0.2) else "float32",
+        share=float(rng.choice([1.0, 0.5, 0.25])) if often(0.5) else 1.0,
+        fed=not often(0.4),
+        writer=WRITERS[int(rng.integers(len(WRITERS)))],
+        told=not (may_guess and often(0.3)),
+    )

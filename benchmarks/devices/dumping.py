@@ -1,0 +1,131 @@
+"""What a device would have dumped of a run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from benchmarks.devices.device import Device
+from benchmarks.devices.writers import write
+
+if TYPE_CHECKING:
+    from aligner.records.graph import Graph, Node
+
+    Array = np.ndarray[Any, np.dtype[Any]]
+
+_FOREIGN = re.compile(r"[^0-9A-Za-z]")
+_HEADS = frozenset({"conv", "conv_transpose", "matmul"})
+_FOLLOWERS = frozenset({"norm", "relu", "relu6", "clip", "leaky_relu", "sigmoid", "silu", "hardswish", "add"})
+_MOST_FUSED = 3
+_PICTURE = 4
+_IN_SPACE = frozenset({"conv", "conv_transpose", "max_pool", "avg_pool", "resize"})
+_IN_PLACE = _FOLLOWERS | {
+    "sub",
+    "mul",
+    "div",
+    "elu",
+    "gelu",
+    "tanh",
+    "hardsigmoid",
+    "concat",
+    "pad",
+    "dropout",
+    "identity",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Dumped:
+    """Where the dump lies, and the values of the model that it holds."""
+
+    path: Path
+    values: frozenset[str]
+
+
+def dump(folder: Path, graph: Graph, tensors: Mapping[str, Array], device: Device, rng: np.random.Generator) -> Dumped:
+    """Write the tensors of a run, by value, as the device would."""
+    chains = _chains(graph, tensors) if device.fused else {}
+    inner = {value for chain in chains.values() for node in chain[:-1] for value in node.outputs}
+    kept = [value for value in tensors if value not in inner and _wanted(value, graph, device, rng)]
+    spatial = _spatial(graph) if device.last and graph.channels == "first" else frozenset()
+    named: dict[str, Array] = {}
+    values = set()
+    for value in kept:
+        name = _name(value, graph, chains.get(value), device)
+        if name in named:
+            continue  # a file of that name is there already, and a writer that numbers them would be guessing
+        named[name] = _laid(tensors[value], device, last=device.last and value in spatial)
+        values.add(value)
+    return Dumped(write(folder, device.writer, named), frozenset(values))
+
+
+def _wanted(value: str, graph: Graph, device: Device, rng: np.random.Generator) -> bool:
+    if value in graph.inputs:
+        return device.fed
+    return value in graph.outputs or device.share == 1 or bool(rng.random() < device.share)
+
+
+def _chains(graph: Graph, tensors: Mapping[str, Array]) -> dict[str, list[Node]]:
+    """The last value of each fused chain → its nodes."""
+    found: dict[str, list[Node]] = {}
+    taken: set[int] = set()
+    for head in graph.nodes:
+        if head.kind not in _HEADS or head.index in taken:
+            continue
+        chain = [head]
+        while len(chain) < _MOST_FUSED:
+            value = chain[-1].outputs[0]
+            readers = graph.readers(value)
+            if len(readers) != 1 or value in graph.outputs or readers[0].kind not in _FOLLOWERS:
+                break
+            if len(readers[0].outputs) != 1 or readers[0].outputs[0] not in tensors:
+                break
+            chain.append(readers[0])
+        if len(chain) > 1 and not taken & {node.index for node in chain}:
+            taken |= {node.index for node in chain}
+            found[chain[-1].outputs[0]] = chain
+    return found
+
+
+def _name(value: str, graph: Graph, chain: list[Node] | None, device: Device) -> str:
+    if chain is not None:
+        name = " + ".join(node.name for node in chain)
+    else:
+        name = graph.values[value].name
+        maker = graph.producer(value)
+        if device.names == "nodes" and maker is not None and maker.name and maker.outputs[0] == value:
+            name = maker.name
+    if device.names == "mangled":
+        return _FOREIGN.sub("_", name)
+    return name.lstrip("/") if device.names == "bare" else name
+
+
+def _spatial(graph: Graph) -> frozenset[str]:
+    """What a device that keeps channels last turns: pictures, and what is computed of them place by place."""
+    found = {value for value in graph.inputs if _rank(graph, value) == _PICTURE}
+    for node in graph.nodes:
+        read = [value for value in node.inputs if _rank(graph, value) == _PICTURE and value in graph.values]
+        if node.kind in _IN_SPACE or (node.kind in _IN_PLACE and read and found.issuperset(read)):
+            found.update(value for value in node.outputs if _rank(graph, value) == _PICTURE)
+    return frozenset(found)
+
+
+def _rank(graph: Graph, value: str) -> int | None:
+    shape = graph.values[value].shape if value in graph.values else None
+    return None if shape is None else len(shape)
+
+
+def _laid(array: Array, device: Device, *, last: bool) -> Array:
+    if device.precision == "float16" and array.dtype == np.float32:
+        with np.errstate(over="ignore"):
+            array = array.astype(np.float16)
+    if last:
+        array = array.transpose(0, 2, 3, 1)
+    if not device.batched and array.ndim > 1 and array.shape[0] == 1:
+        array = array[0]
+    return np.asarray(array, order="C")

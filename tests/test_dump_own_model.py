@@ -1,0 +1,151 @@
+"""The model that a dump is of computes for it: as it ran there, with what the device did otherwise."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from marks import requires_onnx
+
+import aligner
+from aligner.errors import InputError
+
+pytestmark = requires_onnx
+GUILTY = "/c2/Conv_output_0"
+FEW = ("/act1/Relu_output_0", "/act2/Relu_output_0", "y")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    import dumped_models
+    import onnx
+
+    path = tmp_path_factory.mktemp("own")
+    for fault in (None, "kernel", "padding"):
+        onnx.save(dumped_models.network(fault), path / f"{fault or 'net'}.onnx")
+    np.save(path / "x.npy", dumped_models.picture())
+    return path
+
+
+def dumped(path, fault=None, x=None, kept=None, rename=str):
+    import dumped_models
+
+    tensors = dumped_models.computed(dumped_models.network(fault), dumped_models.picture() if x is None else x)
+    del tensors["x"]
+    np.savez(path, **{rename(n).lstrip("/"): a for n, a in tensors.items() if kept is None or n in kept})
+    return path
+
+
+@pytest.mark.parametrize("fault", ["kernel", "padding"])
+def test_what_was_not_recorded_is_computed_by_the_model_that_ran(folder, tmp_path, fault):
+    """Exact though the guilty tensor is not in the dump: the faulty model is at hand."""
+    dump = dumped(tmp_path / "few.npz", fault, kept=FEW)
+    result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / f"{fault}.onnx")
+    assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
+    assert any("gives every recorded tensor" in note for note in result.comparison.candidate.notes)
+
+
+@pytest.mark.parametrize("fault", ["kernel", "padding"])
+def test_a_fault_of_the_device_alone(folder, tmp_path, fault):
+    """The model is right, and run here it says which recorded tensor it does not give."""
+    dump = dumped(tmp_path / "dump.npz", fault)
+    result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
+    assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
+    assert any(f"before them: {GUILTY}" in note for note in result.comparison.candidate.notes)
+    assert result.comparison.certificate is not None
+
+
+def test_a_deviation_is_carried_to_other_tensors(folder, tmp_path):
+    from aligner.adapters.base import OpenOptions
+    from aligner.adapters.registry import open_model
+
+    dump = dumped(tmp_path / "dump.npz", "kernel")
+    session = open_model(dump, OpenOptions(dump_of=folder / "net.onnx"))
+    feeds = {"x": np.load(folder / "x.npy")}
+    graph = session.graph(feeds)
+    assert session.capabilities.can_inject
+    recorded = {tensor.value: tensor.array for tensor in session.run(feeds)}
+    before = "/act1/Relu_output_0"
+    for factor in (1, 2):
+        inject = {before: factor * recorded[before]}
+        found = {tensor.value: tensor.array for tensor in session.run(feeds, [GUILTY, "y"], inject)}
+        assert (np.abs(found[GUILTY] - recorded[GUILTY]).max() < 1e-5) == (factor == 1)
+        assert (np.abs(found["y"] - recorded["y"]).max() < 1e-5) == (factor == 1)
+    assert graph.outputs == ("y",)
+    session.close()
+
+
+@pytest.mark.parametrize(
+    ("name", "answers"),
+    [
+        ("/c2/Conv + /act2/Relu", FEW[1]),
+        ("/c2/Conv + PWN(/act2/Relu)", FEW[1]),
+        ("c2_Conv___act2_Relu", FEW[1]),
+        ("/c1/Conv||/c2/Conv", GUILTY),
+        ("Reformatting CopyNode for /c2/Conv", None),
+        ("/c2/Conv + /nothing/Relu", None),
+    ],
+)
+def test_names_of_fused_nodes(folder, name, answers):
+    from aligner.adapters.base import OpenOptions
+    from aligner.adapters.dumps.dump import DumpedTensor
+    from aligner.adapters.dumps.names import match
+    from aligner.adapters.registry import open_model
+
+    session = open_model(folder / "net.onnx", OpenOptions())
+    found = match([DumpedTensor(name)], session.graph(None))
+    assert [*found.places] == ([answers] if answers else [])
+    session.close()
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_a_dump_of_another_input_is_recognised(folder, tmp_path, told):
+    other = np.random.default_rng(99).random((1, 3, 8, 10), dtype=np.float32)
+    dump = dumped(tmp_path / "dump.npz", x=other)
+    options = {"dump_of": folder / "net.onnx"} if told else {}
+    with pytest.raises(InputError, match="made from another input"):
+        aligner.compare(folder / "net.onnx", dump, folder / "x.npy", **options)
+
+
+def first_node(kind):
+    """The network with a fault in its first node."""
+    import dumped_models
+    from onnx import numpy_helper
+
+    made = dumped_models.network()
+    weight, bias = (next(w for w in made.graph.initializer if w.name == name) for name in ("c1.w", "c1.b"))
+    array = numpy_helper.to_array(weight)
+    if kind == "flip":
+        weight.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array[:, :, ::-1]), "c1.w"))
+    elif kind == "bias":
+        bias.CopyFrom(numpy_helper.from_array(np.zeros(6, np.float32), "c1.b"))
+    else:
+        pads = next(entry for entry in made.graph.node[0].attribute if entry.name == "pads")
+        pads.ints[:] = [0, 0, 2, 2]
+    return made
+
+
+@pytest.mark.parametrize("kind", ["flip", "bias", "padding"])
+def test_a_wrong_first_node_is_no_other_input(folder, tmp_path, kind):
+    import dumped_models
+
+    tensors = dumped_models.computed(first_node(kind), dumped_models.picture())
+    del tensors["x"]
+    np.savez(tmp_path / "dump.npz", **{name.lstrip("/"): array for name, array in tensors.items()})
+    result = aligner.compare(folder / "net.onnx", tmp_path / "dump.npz", folder / "x.npy", dump_of=folder / "net.onnx")
+    assert [pair.candidate.name for pair in result.comparison.introduced] == ["/c1/Conv_output_0"]
+
+
+def test_where_the_input_cannot_be_told_the_report_says_so(folder, tmp_path):
+    other = np.random.default_rng(99).random((1, 3, 8, 10), dtype=np.float32)
+    dump = dumped(tmp_path / "dump.npz", x=other, kept=FEW)
+    result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
+    assert any("fed another x than the one given" in note for note in result.comparison.notes)
+
+
+def test_an_input_in_fewer_bits_is_the_same(folder, tmp_path):
+    import dumped_models
+
+    tensors = dumped_models.computed(dumped_models.network(), dumped_models.picture())
+    np.savez(tmp_path / "half.npz", **{name.lstrip("/"): array.astype(np.float16) for name, array in tensors.items()})
+    result = aligner.compare(folder / "net.onnx", tmp_path / "half.npz", folder / "x.npy", dump_of=folder / "net.onnx")
+    assert result.verdict == "aligned"
