@@ -100,7 +100,7 @@ class CrashError(AlignerError):
 
 def listing(names: Iterable[object]) -> str:
     """Join at most five names and say how many were left out."""
-    every = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in map(str, names)]
+    every = [name if len(name) <= _LONGEST else f"{name[:_LONGEST]}…" for name in (str(one) or "''" for one in names)]
     shown = ", ".join(every[:_SHOWN])
     rest = len(every) - _SHOWN
     return f"{shown} and {rest} more ({len(every)} in all)" if rest > 0 else shown

@@ -240,6 +240,32 @@ def test_external_data_is_that_beside_the_model(align, tmp_path, monkeypatch, fi
 
 
 @requires_onnx
+def test_onnxruntime_is_given_no_place_of_external_data(tmp_path, monkeypatch):
+    """It would open the file a second time, by its name."""
+    import onnxruntime
+    from onnx import TensorProto, helper, load, save_model
+
+    weight = helper.make_tensor("w", TensorProto.FLOAT, [600], np.arange(600, dtype=np.float32).tobytes(), raw=True)
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("Add", ["x", "w"], ["y"])], "g", [value("x", 1, [600])], [value("y", 1, None)], [weight]
+    )
+    graph.output.append(value("w", 1, [600]))
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    save_model(model, tmp_path / "m.onnx", save_as_external_data=True, location="w.bin", size_threshold=0)
+    assert load(tmp_path / "m.onnx", load_external_data=False).graph.initializer[0].external_data
+    seen, real = [], onnxruntime.InferenceSession
+    monkeypatch.setattr(
+        onnxruntime, "InferenceSession", lambda model, *a, **k: seen.append(model) or real(model, *a, **k)
+    )
+    from aligner.api.comparing import compare
+
+    assert compare(tmp_path / "m.onnx", tmp_path / "m.onnx").verdict == "aligned"
+    assert seen
+    assert not any(isinstance(given, str) or b"w.bin" in given for given in seen)
+
+
+@requires_onnx
 @pytest.mark.parametrize("where", ["function", "sparse", "branch", "attribute"])
 @pytest.mark.parametrize("location", ["../w.bin", "/etc/passwd", "a/../../w.bin", "C:\\w.bin"])
 def test_every_tensor_of_a_model_is_kept_inside_its_folder(tmp_path, where, location):
@@ -304,6 +330,65 @@ def test_arrays_that_are_larger_than_what_is_free(tmp_path, monkeypatch):
         files.read_file(tmp_path / "zeros.npz")
     with pytest.raises(ModelFormatError, match="no readable file"):
         recording.open_file(tmp_path / "zeros.npz").read("x")
+
+
+@pytest.mark.parametrize("header", ["{'descr': '<f4',\n", "{" * 100, "'", "{'descr': '|V0', 'shape': (9,)}"])
+def test_headers_of_arrays_that_are_none(tmp_path, header):
+    """numpy parses a header as Python's literals, and says so in the words of Python's tokenizer."""
+    import zipfile
+
+    from aligner.adapters.dumps.formats import open_dump
+    from aligner.adapters.recording_adapter.file import open_file
+    from aligner.errors import InputError, ModelFormatError
+    from aligner.inputs.files import read_file
+
+    data = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header.encode() + bytes(8)
+    (tmp_path / "dump").mkdir()
+    (tmp_path / "dump" / "x.npy").write_bytes(data)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("x.npy", data)
+    with pytest.raises(ModelFormatError):
+        open_dump(tmp_path / "dump")
+    with pytest.raises(ModelFormatError):
+        open_file(tmp_path / "x.npz")
+    with pytest.raises(InputError):
+        read_file(tmp_path / "dump" / "x.npy")
+
+
+def test_a_dump_that_leads_out_of_its_folder_or_nowhere(tmp_path):
+    import json
+
+    from aligner.adapters.dumps.formats import open_dump
+    from aligner.errors import ModelFormatError
+
+    (tmp_path / "secret").write_bytes(bytes(4))
+    folder = tmp_path / "dump"
+    folder.mkdir()
+    (folder / "manifest.json").write_text(json.dumps({"y": {"file": "y.bin", "dtype": "float32", "shape": [1]}}))
+    for place in ("../secret", "y.bin"):
+        (folder / "y.bin").symlink_to(place)
+        with pytest.raises(ModelFormatError, match=r"lacks a file|no dump"):
+            open_dump(folder)
+        (folder / "y.bin").unlink()
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        "CREATE VIEW Tensors AS WITH RECURSIVE n(Step) AS (SELECT 0 UNION ALL SELECT 0 FROM n) SELECT * FROM n",
+        "CREATE TABLE Tensors(Step INT, Name TEXT, Value BLOB AS (zeroblob(1000000000)))",
+    ],
+)
+def test_a_database_that_computes(tmp_path, tensors):
+    import sqlite3
+
+    from aligner.adapters.dumps.formats import is_dump
+
+    with sqlite3.connect(tmp_path / "trace.db") as database:
+        database.execute(tensors)
+        database.execute("CREATE TABLE Nodes(Name TEXT)")
+    database.close()
+    assert not is_dump(tmp_path / "trace.db")
 
 
 # -------------------------------------------------------------------------------------------- mappings and reports
@@ -406,6 +491,18 @@ def test_outputs_take_no_inputs_place(align, tmp_path, words):
     before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
     align.refused(*words.split())
     assert before == {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+
+
+@requires_onnx
+def test_outputs_that_are_not_named(align, tmp_path):
+    """The default name of an output, and a folder that is made for it, are among what may be written."""
+    for words in (("instrument", "hostile_names.onnx"), ("instrument", "hostile_names.onnx", "--recorder", "a/b")):
+        outcome = command.run(tmp_path, *words)
+        assert outcome.code == 0, outcome
+    assert (tmp_path / "hostile_names.tapped.onnx").exists()
+    assert (tmp_path / "a" / "b" / "aligner_record.hpp").exists()
+    shutil.copy("hostile_names.onnx", "same.tapped.onnx")
+    align.refused("instrument", "hostile_names.onnx", "-o", "./hostile_names.onnx")
 
 
 @requires_onnx

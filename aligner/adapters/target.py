@@ -102,6 +102,11 @@ def check_target(target: Target) -> None:
         _check_content(path, size, head)
 
 
+def real_path(path: Path) -> Path:
+    """Where a path leads, links followed; a loop of links leads nowhere, to a file that is not there."""
+    return Path(os.path.realpath(path))
+
+
 def is_unicode(path: Path) -> bool:
     """Whether a file's name is text; native runtimes are handed names as UTF-8."""
     try:

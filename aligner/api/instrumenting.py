@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 
 from aligner.adapters.base import Instrumented
 from aligner.adapters.registry import find_adapter
+from aligner.adapters.target import real_path
 from aligner.errors import OutputError
 from aligner.records import progress
 
@@ -23,17 +27,33 @@ def instrument(model: Path | str, output: Path | str, observe: Sequence[str] = (
     format cannot, a pattern finds nothing, or the file cannot be written.
     """
     target = Path(output)
-    if target.resolve() == Path(model).resolve():
+    if real_path(target) == real_path(Path(model)):
         raise OutputError(f"cannot write {target}", found="the model itself", hint="name another file")
     progress.enter("model", "instrumenting", str(model))
     try:
-        return find_adapter(model).instrument(model, target, tuple(observe))
+        with _whole(target) as partial:
+            return find_adapter(model).instrument(model, partial, tuple(observe))
     except OSError as error:
         raise OutputError(
             f"cannot write {target}",
             found=error.strerror or str(error),
             hint="name a file in an existing folder that you may write to, with enough free space",
         ) from error
+
+
+@contextmanager
+def _whole(target: Path) -> Iterator[Path]:
+    """A file beside the target, which takes its place when the block ends well."""
+    final = real_path(target)
+    if final.is_dir():
+        raise IsADirectoryError(errno.EISDIR, "it is a folder")
+    partial = final.with_name(f".{final.stem[:200]}.{os.getpid()}.part{final.suffix}")
+    progress.unfinished(str(partial))
+    try:
+        yield partial
+        partial.replace(final)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def write_recorders(folder: Path) -> list[Path]:

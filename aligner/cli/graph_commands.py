@@ -129,9 +129,20 @@ def _options(given: dict[str, Any]) -> MatchOptions:
     )
 
 
+def _tapped(ctx: click.Context, _: click.Parameter, output: Path | None) -> Path:
+    model = Path(ctx.params.get("model") or "model")
+    return output or Path(f"{model.stem}.tapped{model.suffix}")
+
+
 @click.command(cls=FileCommand, short_help="Write a model that shows its inside.")
 @click.argument("model", shell_complete=files)
-@click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write, in the model's own format.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    callback=_tapped,
+    help="The file to write, in the model's own format. [default: MODEL.tapped.…, here]",
+)
 @click.option("--observe", multiple=True, metavar="NAME", help='A tensor to show, or "*conv*". [default: all]')
 @click.option(
     "--recorder",
@@ -140,7 +151,7 @@ def _options(given: dict[str, Any]) -> MatchOptions:
     help="Also copy the C++ and JS recorders here.",
 )
 @click.option("--verbose", is_flag=True, help="Let the frameworks' own messages through.")
-def instrument(model: str, output: Path | None, observe: tuple[str, ...], recorder: Path | None, verbose: bool) -> int:
+def instrument(model: str, output: Path, observe: tuple[str, ...], recorder: Path | None, verbose: bool) -> int:
     """Write a model that gives its inner tensors back, to run on a device: ONNX, TFLite or TorchScript.
 
     What it gives there, saved in any format that compare reads, is a side: align compare REF DUMP --dump-of MODEL.
@@ -148,10 +159,9 @@ def instrument(model: str, output: Path | None, observe: tuple[str, ...], record
     from aligner.api.instrumenting import instrument as instrument_model
     from aligner.api.instrumenting import write_recorders
 
-    target = output or Path(f"{Path(model).stem}.tapped{Path(model).suffix}")
     with working(verbose) as work:
-        found = instrument_model(model, target, observe)
-        work.print(f"wrote {target}, which shows {len(found.shown)} inner tensors")
+        found = instrument_model(model, output, observe)
+        work.print(f"wrote {output}, which shows {len(found.shown)} inner tensors")
         copied = [f"recorder: {path}" for path in write_recorders(recorder)] if recorder is not None else []
         work.notes((*found.notes, *copied))
     return 0

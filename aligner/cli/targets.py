@@ -26,8 +26,9 @@ _OUTPUTS = {
     "junit_file": "--junit",
     "sarif_file": "--sarif",
     "model_explorer_file": "--model-explorer",
+    "recorder": "--recorder",
 }
-"""Parameters that name a file to be written; every other one that names a file is read."""
+"""Parameters that name a file or folder to be written; every other one that names a file is read."""
 
 
 _DEFAULT_SECONDS = 3600.0
@@ -51,6 +52,11 @@ class FileCommand(click.Command):
         return super().invoke(ctx)
 
 
+def outputs_of() -> frozenset[str]:
+    """Parameters that name a file to be written."""
+    return frozenset(_OUTPUTS)
+
+
 def confine_in(scratch: Path | None) -> None:
     """Confine the command's files from now on: this process is its own, and its scratch folder that one."""
     global _child
@@ -71,7 +77,7 @@ def bounds(given: Mapping[str, Any], scratch: Path, seconds: float, memory: int 
     reads = list(_inputs(given))
     reads += [folder for path in reads if path.suffix.lower() not in _ALONE for folder in _around(path)]
     reads += [Path(word) for word in named if Path(word).is_dir()]
-    writes = [scratch, *(_resolved(path).parent for _, path in _outputs(given))]
+    writes = [scratch, *(_standing(_resolved(path).parent) for _, path in _outputs(given))]
     if os.environ.get("GITHUB_STEP_SUMMARY"):
         writes.append(Path(os.environ["GITHUB_STEP_SUMMARY"]).parent)
     on_processor = given.get("device") in (None, "cpu") and (given.get("provider") or "cpu").lower().startswith("cpu")
@@ -84,6 +90,11 @@ def bounds(given: Mapping[str, Any], scratch: Path, seconds: float, memory: int 
         memory=memory or (available() if on_processor else None),
         seconds=seconds or None,
     )
+
+
+def _standing(folder: Path) -> Path:
+    """The folder, or the nearest one around it that is there."""
+    return next((place for place in (folder, *folder.parents) if place.is_dir()), folder)
 
 
 def _words(value: Any) -> Iterator[str]:

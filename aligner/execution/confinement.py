@@ -170,7 +170,7 @@ def _confine_files(libc: ctypes.CDLL, bounds: Bounds) -> None:
 def _installed() -> list[Path]:
     """Python, its packages, and the system's libraries; the working directory only where this package lies in it."""
     here = Path.cwd()
-    listed = [Path(entry).resolve() for entry in sys.path if entry]
+    listed = [Path(os.path.realpath(entry)) for entry in sys.path if entry]
     own = Path(__file__).resolve().parents[1]
     packages = [path for path in listed if path != here or own.parent == here]
     libraries = [Path(entry) for entry in os.environ.get("LD_LIBRARY_PATH", "").split(":") if entry]

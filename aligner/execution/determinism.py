@@ -24,9 +24,10 @@ def seed_everything(seed: int) -> None:
         numpy.random.seed(seed % (1 << 32))
     torch = sys.modules.get("torch")
     if torch is not None:
-        torch.default_generator.manual_seed(seed)
+        held = seed % (1 << 63)
+        torch.default_generator.manual_seed(held)
         for device in _devices(torch):
-            getattr(device, "manual_seed_all", device.manual_seed)(seed)
+            getattr(device, "manual_seed_all", device.manual_seed)(held)
 
 
 @contextmanager

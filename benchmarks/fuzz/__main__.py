@@ -1,16 +1,19 @@
-"""``python -m benchmarks.fuzz --seeds 0:50 [--only WORD] [--commands N] [--keep FOLDER]``: a table of outcomes."""
+"""``python -m benchmarks.fuzz --seeds 0:50 [--only WORD] [--commands A:B] [--keep FOLDER]``: a table of outcomes."""
 
 from __future__ import annotations
 
 import argparse
+import shlex
 import sys
 import tempfile
 from collections import Counter
+from functools import partial
 from pathlib import Path
+from random import Random
 
 from benchmarks.fuzz.commands import command_lines, write_files
-from benchmarks.fuzz.running import BAD, command_case, file_case
-from benchmarks.fuzz.subjects import subjects
+from benchmarks.fuzz.running import BAD, command_case, file_cases, warm
+from benchmarks.fuzz.subjects import FolderSubject, Subject, subjects
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -20,32 +23,49 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--commands", default="0:0", help="A:B: command lines")
     parser.add_argument("--keep", type=Path, help="where files are kept that show a defect")
     chosen = parser.parse_args(arguments)
-    rows: dict[str, Counter[str]] = {}
-    defects: Counter[str] = Counter()
-
-    def count(group: str, seed: object, outcome: str) -> None:
-        word = outcome.split(" ")[0]
-        rows.setdefault(group, Counter())[word if word != "exit" else outcome] += 1
-        if word in BAD:
-            defects[f"{group}: {outcome}"] += 1
-            print(f"{group} {seed}: {outcome}", file=sys.stderr, flush=True)
-
-    for name, subject in subjects().items():
+    table = Table()
+    seeds, commands = _range(chosen.seeds), _range(chosen.commands)
+    for name, subject in subjects().items() if seeds else ():
         if chosen.only in name:
-            for number in _range(chosen.seeds):
-                count(name, number, file_case(subject, f"{name}:{number}", chosen.keep))
+            warm(partial(_read_whole, subject.kept_whole()))
+            for seed, outcome in file_cases(subject, [f"{name}:{number}" for number in seeds], chosen.keep):
+                table.count(name, seed, outcome)
+    if commands:
+        warm(lambda: command_case(["compare", "a.onnx", "b.onnx", "-i", "x.npy"], write_files))
+    for number in commands:
+        words = command_lines(number)
+        table.count(f"align {words[0]}", f"{number}: {shlex.join(words)}", command_case(words, write_files))
+    table.print()
+    return 1 if table.defects else 0
+
+
+class Table:
+    """Outcomes by group; a defect is told as it comes."""
+
+    def __init__(self) -> None:
+        self._rows: dict[str, Counter[str]] = {}
+        self.defects: Counter[str] = Counter()
+
+    def count(self, group: str, case: str, outcome: str) -> None:
+        """One case more."""
+        word = outcome.split(" ")[0]
+        self._rows.setdefault(group, Counter())[word if word != "exit" else outcome] += 1
+        if word in BAD:
+            self.defects[f"{group}: {outcome}"] += 1
+            print(f"{case}: {outcome}", file=sys.stderr, flush=True)
+
+    def print(self) -> None:
+        """The table, a row for each group."""
+        for group, counts in sorted(self._rows.items()):
+            words = ", ".join(f"{number} {word}" for word, number in sorted(counts.items()))
+            print(f"{group:40} {sum(counts.values()):6}  {words}")
+        total = sum(sum(counts.values()) for counts in self._rows.values())
+        print(f"{total} cases, {sum(self.defects.values())} defects of {len(self.defects)} kinds")
+
+
+def _read_whole(subject: Subject | FolderSubject) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        write_files(Path(folder))
-        for number in _range(chosen.commands):
-            words = command_lines(number)
-            with tempfile.TemporaryDirectory() as place:
-                write_files(Path(place))
-                count("commands", " ".join(words), command_case(words, Path(place)))
-    for group, counts in rows.items():
-        print(f"{group:24} {sum(counts.values()):6}  " + ", ".join(f"{n} {word}" for word, n in sorted(counts.items())))
-    total = sum(sum(counts.values()) for counts in rows.values())
-    print(f"{total} cases, {sum(defects.values())} defects of {len(defects)} kinds")
-    return 1 if defects else 0
+        subject.read(subject.write(Path(folder), Random(0)))
 
 
 def _range(text: str) -> range:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 from random import Random
+
+import click
 
 _VALUES = (
     "",
     "-",
     "-1",
     "0",
+    "1",
     "1e400",
     "nan",
     "inf",
@@ -22,10 +26,13 @@ _VALUES = (
     "x=y",
     "=",
     ":",
+    "*",
     "9" * 40,
 )
 _TARGETS = (
     "o.x",
+    "o.npz",
+    "o.json",
     "a.onnx",
     "b.onnx",
     "x.npy",
@@ -33,22 +40,25 @@ _TARGETS = (
     "no/where",
     ".",
     "",
+    "-",
     "r.json",
     "map.csv",
+    "dump",
     "/dev/null",
     "\x1b",
 )
-_WRITES = ("--json", "--html", "--csv", "--markdown", "--junit", "--sarif", "--model-explorer", "--save-map")
-_TAKES = (
-    *("--size", "--mean", "--std", "--scale", "--color", "--layout", "--dtype", "--seed", "--provider", "--device"),
-    *("--ort-optimization", "--memory-limit", "--timeout", "--process-memory", "--atol", "--rtol", "--tolerance"),
-    *("--map", "--align-by", "--local", "--filter", "--sort", "--reference-weights", "--candidate-weights", "-i"),
+_FILES = (
+    *("a.onnx", "b.onnx", "x.npy", "r.json", "map.csv", "rec.npz", "dump", "missing.onnx", ".", "", "a.onnx:f"),
+    *("x=a.onnx", "x=x.npy", "reference.x=x.npy", "candidate=a.onnx", "x=[[1]]", "1.5"),
 )
-_FILES = ("a.onnx", "b.onnx", "x.npy", "r.json", "map.csv", "missing.onnx", ".", "", "a.onnx:f", "x=a.onnx")
+_USUAL = {"report": ("r.json",), "explain": ("weight_layout", "nothing"), "completion": ("bash", "tcsh")}
+_MODELS = ("a.onnx", "b.onnx", "a.onnx", "b.onnx", "rec.npz", "dump")
+_LEFT_OUT = frozenset(("help", "timeout", "process_memory"))
+"""Options of the whole, and those of bounds that these cases have already."""
 
 
 def write_files(folder: Path) -> None:
-    """Two models, an input, a report, a mapping."""
+    """Two models, an input, a report, a mapping, a recording, a dump."""
     import numpy as np
 
     from benchmarks.fuzz.subjects import _onnx, _report
@@ -58,23 +68,46 @@ def write_files(folder: Path) -> None:
         _CACHE["b.onnx"] = _CACHE["a.onnx"]
     for name, content in _CACHE.items():
         (folder / name).write_bytes(content)
-    np.save(folder / "x.npy", np.ones((1, 3, 8, 8), np.float32))
+    x = np.ones((1, 3, 8, 8), np.float32)
+    np.save(folder / "x.npy", x)
+    np.savez(folder / "rec.npz", x=x, y=np.ones((1, 2, 8, 8), np.float32))
+    (folder / "dump").mkdir()
+    np.save(folder / "dump" / "y.npy", np.ones((1, 2, 8, 8), np.float32))
     (folder / "tmp").mkdir(exist_ok=True)
 
 
 _CACHE: dict[str, bytes] = {}
 
 
+@cache
+def _commands() -> dict[str, click.Command]:
+    from aligner.cli.commands import cli
+
+    return {name: command for name, command in sorted(cli.commands.items()) if name != "demo"}
+
+
 def command_lines(seed: int) -> list[str]:
-    """One command with a few options."""
+    """One command with a few options, of those that there are."""
+    from aligner.cli.targets import outputs_of
+
     random = Random(f"command:{seed}")
-    command = random.choice(("compare", "compare", "compare", "match", "weights", "inspect", "capture", "report"))
-    models = {"compare": 2, "match": 2, "weights": 2}.get(command, 1)
-    usual = ("r.json",) if command == "report" else ("a.onnx", "b.onnx")
-    words = [command, *(random.choice((*usual, *usual, *usual, *_FILES)) for _ in range(models))]
-    for _ in range(random.choice((0, 1, 1, 2, 3))):
-        if random.random() < 0.5:
-            words += [random.choice(_WRITES), random.choice(_TARGETS)]
-        else:
-            words += [random.choice(_TAKES), random.choice((*_VALUES, *_FILES))]
-    return words + (["-o", random.choice(_TARGETS)] if command == "capture" else [])
+    name = random.choice((*_commands(), *("compare",) * 9))
+    command = _commands()[name]
+    words = [name]
+    arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
+    options = [one for one in command.params if isinstance(one, click.Option) and one.name not in _LEFT_OUT]
+    words += [random.choice((*_USUAL.get(name, _MODELS) * 3, *_FILES)) for _ in arguments]
+    chosen = random.sample(options, min(len(options), random.choice((0, 1, 1, 2, 3))))
+    for option in chosen + [option for option in options if option.required and option not in chosen]:
+        words += _given(option, option.name in outputs_of(), random)
+    return words
+
+
+def _given(option: click.Option, written: bool, random: Random) -> list[str]:
+    flag = random.choice((*option.opts, *option.secondary_opts))
+    if option.is_flag:
+        return [flag]
+    if written:
+        return [flag, random.choice(_TARGETS)]
+    choices = tuple(option.type.choices) if isinstance(option.type, click.Choice) else ()
+    return [flag, random.choice((*choices, *choices, *_VALUES, *_FILES))]

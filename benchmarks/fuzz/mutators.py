@@ -17,6 +17,11 @@ ODD_VALUES = (*ODD_NUMBERS, *ODD_TEXTS, None, True, [], {}, [[[]]], 1e308, -0.0,
 Mutator = Callable[[bytes, Random], bytes]
 
 
+def nothing_changed(data: bytes, _: Random) -> bytes:
+    """The file as it ought to be."""
+    return data
+
+
 def bytes_changed(data: bytes, random: Random) -> bytes:
     """Bits flipped, a run zeroed, cut, doubled or moved, a word made extreme."""
     changed = bytearray(data)
@@ -127,6 +132,8 @@ def _change_field(message, field, value, several: bool, random: Random) -> None:
             value.add().CopyFrom(value[place])
         else:
             value[place] = _odd(value[place], random)
+    elif field.enum_type is not None:
+        setattr(message, field.name, random.choice(list(field.enum_type.values_by_number)))
     elif not hasattr(value, "ListFields"):
         setattr(message, field.name, _odd(value, random))
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 from benchmarks.fuzz import mutators as by
+from benchmarks.fuzz.dumps import dumped_model, dumps
 
 _DATA = Path(__file__).resolve().parents[2] / "tests" / "data"
 
@@ -22,12 +24,64 @@ class Subject:
     mutators: tuple[by.Mutator, ...]
     read: Callable[[Path], Any]
 
+    def write(self, folder: Path, random: Random) -> Path:
+        """The file, changed."""
+        path = folder / f"case{self.suffix}"
+        path.write_bytes(random.choice(self.mutators)(self.whole, random))
+        return path
 
-def subjects() -> dict[str, Subject]:
+    def kept_whole(self) -> Subject:
+        """The same, not changed."""
+        return replace(self, mutators=(by.nothing_changed,))
+
+
+@dataclass(frozen=True)
+class FolderSubject:
+    """A dump of several files, by their paths in it."""
+
+    files: dict[str, bytes]
+    read: Callable[[Path], Any]
+    changes: int = 1
+    suffix: str = ""
+
+    def write(self, folder: Path, random: Random) -> Path:
+        """The folder; one of its files is changed, gone, doubled under another name, or a link that leads out."""
+        path = folder / "case"
+        files = dict(self.files)
+        kind = random.randrange(8) if self.changes else 8
+        chosen = random.choice(list(files))
+        if kind == 0:
+            del files[chosen]
+        elif kind == 1:
+            files[str(Path(chosen).with_name(random.choice(("x", "0", "a" * 200, "=y", "a\x1bb"))))] = files[chosen]
+        elif kind < 7:
+            files[chosen] = _by_suffix(chosen, random)(files[chosen], random)
+        for name, data in files.items():
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
+            (path / name).write_bytes(data)
+        if kind == 7:
+            (path / chosen).unlink()
+            (path / chosen).symlink_to(random.choice(("/etc/passwd", "/dev/zero", "../..", chosen)))
+        return path
+
+    def kept_whole(self) -> FolderSubject:
+        """The same, not changed."""
+        return replace(self, changes=0)
+
+
+def _by_suffix(name: str, random: Random) -> by.Mutator:
+    if name.endswith(".json"):
+        return random.choice((by.bytes_changed, by.tree_changed, by.tree_changed))
+    if name.endswith(".pt"):
+        return random.choice((by.bytes_changed, by.members_changed))
+    return by.bytes_changed
+
+
+def subjects() -> dict[str, Subject | FolderSubject]:
     """Every format read, by a word for it."""
     onnx, script = _onnx(), _script()
     arrays, checkpoint = _arrays(), _checkpoint()
-    made = {
+    made: dict[str, Subject | FolderSubject] = {
         "onnx": Subject(".onnx", onnx, (by.bytes_changed, by.proto_changed, by.proto_changed), _inspect),
         "onnx run": Subject(".onnx", onnx, (by.proto_changed,), _capture),
         "torchscript": Subject(".pt", script, (by.bytes_changed, by.members_changed, by.members_changed), _inspect),
@@ -51,7 +105,34 @@ def subjects() -> dict[str, Subject]:
     for name in ("tiny_conv_float", "tiny_conv_int8"):
         whole = (_DATA / f"{name}.tflite").read_bytes()
         made[f"tflite {name}"] = Subject(".tflite", whole, (by.bytes_changed, by.words_changed), _inspect)
+    for name, whole in dumps().items():
+        for verb, read in (("dump", _dump), ("dump compared", _dump_compared)):
+            if isinstance(whole, dict):
+                made[f"{verb} {name}"] = FolderSubject(whole, read)
+            else:
+                suffix = Path(name).suffix
+                mutators = (by.bytes_changed, by.tree_changed) if suffix == ".json" else (by.bytes_changed,)
+                made[f"{verb} {name}"] = Subject(suffix, whole, mutators, read)
     return made
+
+
+def _dump(path: Path) -> Any:
+    """Every tensor of it."""
+    from aligner.adapters.dumps.formats import open_dump
+
+    dump = open_dump(path)
+    try:
+        return [dump.read(place).shape for place in range(len(dump.tensors))]
+    finally:
+        dump.close()
+
+
+def _dump_compared(path: Path) -> Any:
+    from aligner.api.comparing import compare
+
+    model = path.with_name("model.onnx")
+    model.write_bytes(dumped_model())
+    return compare(model, path, dump_of=model)
 
 
 def _inspect(path: Path) -> Any:

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from aligner.errors import ModelFormatError, listing
+from aligner.adapters.target import real_path
+from aligner.errors import AlignerError, ModelFormatError, listing
 from aligner.records.graph import Quantization
 
 if TYPE_CHECKING:
@@ -104,10 +105,12 @@ class LazyDump(Dump):
 
 @contextmanager
 def damage(path: Path, what: str) -> Iterator[None]:
-    """Translate what reading a damaged file raises."""
+    """Translate what reading a damaged file raises: anything, from OSError to tokenize's own error of a header."""
     try:
         yield
-    except (OSError, ValueError, EOFError, KeyError, TypeError, IndexError, AttributeError, MemoryError) as error:
+    except AlignerError:
+        raise
+    except Exception as error:
         raise ModelFormatError(
             f"{path} cannot be read as the dump that it looks like",
             found=f"{what}: {getattr(error, 'strerror', None) or error or type(error).__name__}",
@@ -167,8 +170,8 @@ def inside(folder: Path, name: str) -> Path:
 
     Raises ModelFormatError where it does not.
     """
-    path = (folder / name).resolve()
-    if not path.is_relative_to(folder.resolve()) or not path.is_file():
+    path = real_path(folder / name)
+    if not path.is_relative_to(real_path(folder)) or not path.is_file():
         raise ModelFormatError(
             f"{folder} lacks a file that its dump names", found=name, hint="copy the whole folder, or dump again"
         )

@@ -27,10 +27,18 @@ def recognises(path: Path) -> bool:
             return False
     with closing(_opened(path)) as database:
         try:
-            names = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            return all(_is_plain(database, table) for table in ("Tensors", "Nodes"))
         except sqlite3.Error:
             return False
-    return {"Tensors", "Nodes"} <= names
+
+
+def _is_plain(database: sqlite3.Connection, table: str) -> bool:
+    """Whether rows of a table are what the file holds: views, virtual tables and generated columns are programs."""
+    stored = database.execute(
+        "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ? AND rootpage > 0", (table,)
+    ).fetchone()
+    columns = database.execute("SELECT hidden FROM pragma_table_xinfo(?)", (table,)).fetchall()
+    return stored is not None and not any(hidden for (hidden,) in columns)
 
 
 def open_dump(path: Path) -> Dump:
@@ -52,7 +60,7 @@ def _file(file: Path) -> tuple[DumpedTensor, Callable[[], Array]]:
 
 def _opened(path: Path) -> sqlite3.Connection:
     try:
-        return sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro&immutable=1", uri=True)
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
     except sqlite3.Error as error:
         raise ModelFormatError(f"{path} cannot be opened", found=str(error), hint="copy the database again") from error
 

@@ -130,7 +130,7 @@ class OnnxSession(Session):
                 self._started = self._whole()
 
     def _whole(self) -> Any:
-        if not self._file.taken_in:
+        if not self._file.external:
             return self._engine.session(self._file.path or self._file.original)
         piece = self._all(self._file.skeleton, [output.name for output in self._file.skeleton.graph.output])
         self._alive = piece.keep_alive

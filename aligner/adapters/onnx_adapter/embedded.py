@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-HERE = "aligner:the model's own file"
-"""What stands for the location of external data."""
+HERE = f"the model's own file {os.urandom(8).hex()}"
+"""What stands for the location of external data; no file can name it."""
 
 LARGE = 1 << 16
 """Bytes from which on a weight stays in the file."""

@@ -6,6 +6,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from aligner.adapters.onnx_adapter.embedded import HERE
+from aligner.adapters.target import real_path
 from aligner.errors import ModelFormatError, UntrustedFileError
 
 REEXPORT = "export or download the model again; the copy may have been cut off"
@@ -60,10 +61,10 @@ def place_of(tensor: Any, model: Path | None) -> tuple[Path, int, int]:
 def _inside(name: str, location: str, model: Path) -> Path:
     windows = PureWindowsPath(location)
     outside = not location or windows.is_absolute() or bool(windows.drive) or location.startswith("/")
-    path = model.parent / location
     # A model behind a symlink may have its data beside the link or beside the file itself.
-    folders = (model.parent.resolve(), model.resolve().parent)
-    if outside or ".." in windows.parts or not any(path.resolve().is_relative_to(folder) for folder in folders):
+    folders = (real_path(model.parent), real_path(model).parent)
+    path = real_path(model.parent / location)
+    if outside or ".." in windows.parts or not any(path.is_relative_to(folder) for folder in folders):
         raise UntrustedFileError(
             f"tensor {name!r} points outside the model's folder",
             found=f"external data location {location!r}",

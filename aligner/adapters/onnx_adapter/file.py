@@ -41,14 +41,20 @@ class OnnxFile:
     path: Path | None
     own: OwnFile | None = None
     """The file itself, where large weights were left in it."""
-    taken_in: bool = False
-    """Whether external data was read into ``original``, so that the file must not be opened by its path."""
+    external: bool = False
+    """Whether tensors lie in other files, which a runtime that is given the path would open by itself."""
 
     def __str__(self) -> str:
         return str(self.path) if self.path is not None else "the ModelProto"
 
     def stored(self, tensor: Any) -> Array:
         """The tensor's bits as an array of its ``storage_dtype``; external data is mapped, not read."""
+        try:
+            return self._stored(tensor)
+        except ValueError as error:  # sizes whose product no array has
+            raise _unreadable(tensor, error) from error
+
+    def _stored(self, tensor: Any) -> Array:
         import numpy as np
 
         dtype = storage_dtype(tensor.data_type)
@@ -162,11 +168,15 @@ def wrap_onnx(model: Any, path: Path | None, own: OwnFile | None = None) -> Onnx
     for tensor in inner_tensors(model):
         if tensor.data_location != _EXTERNAL and _element_count(tensor) <= _SMALL:
             _inline(tensor)
-    taken_in = path is not None and _take_in(model, path)
+    external = path is not None and any(
+        tensor.data_location == _EXTERNAL and place_within(tensor) is None for tensor in every_tensor(model)
+    )
+    if external:
+        _take_in(model, path)
     skeleton, tensors = _split(model)
     skeleton = _without_functions(skeleton)
     sort_nodes(skeleton.graph)
-    return OnnxFile(skeleton, tensors, model, path, own, taken_in)
+    return OnnxFile(skeleton, tensors, model, path, own, external)
 
 
 def _split(model: Any) -> tuple[Any, dict[str, Any]]:
@@ -225,17 +235,17 @@ def _element_count(tensor: Any) -> int:
     return count
 
 
-def _take_in(model: Any, path: Path) -> bool:
+def _take_in(model: Any, path: Path | None) -> None:
     """Read external data of all but the graph's own initializers; onnxruntime would look in the working directory."""
-    found = [tensor for tensor in inner_tensors(model) if tensor.data_location == _EXTERNAL]
-    for tensor in found:
+    for tensor in inner_tensors(model):
+        if tensor.data_location != _EXTERNAL:
+            continue
         place, offset, length = place_of(tensor, path)
         with place.open("rb") as file:
             file.seek(offset)
             tensor.raw_data = file.read(length)
         tensor.ClearField("external_data")
         tensor.ClearField("data_location")
-    return bool(found)
 
 
 def _check_tensor(tensor: Any, model: Path | None, own: OwnFile | None) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import Instrumented, chosen
+from aligner.adapters.target import real_path
 from aligner.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def instrument(path: Path, output: Path, observe: Sequence[str]) -> Instrumented
         raise UnsupportedModelError(
             f"{path} keeps weights in files beside it, which the instrumented model has to find too",
             found=f"an output in {output.parent or '.'}",
-            hint=f"write it into the same folder: -o {path.parent / output.name}",
+            hint=f"write it into the same folder: -o {path.with_name(f'{path.stem}.tapped{path.suffix}')}",
         )
     before = [value.name for value in model.graph.output]
     names = [name for node in model.graph.node for name in node.output if name and name not in before]
@@ -52,7 +53,7 @@ def instrument(path: Path, output: Path, observe: Sequence[str]) -> Instrumented
 
 
 def _same(path: Path, output: Path) -> bool:
-    return path.resolve().parent == output.resolve().parent
+    return real_path(path).parent == real_path(output).parent
 
 
 def _types(file: Any) -> dict[str, ValueType]:

@@ -93,7 +93,8 @@ def make_piece(
     model.functions.extend(program.model.functions)
     graph = model.graph
     graph.name = program.model.graph.name or "graph"
-    needed: dict[str, None] = {}
+    outputs = list(outputs)
+    needed = dict.fromkeys(name for name in outputs if name in program.initializers or name in program.sparse)
     for position in positions:
         needed |= dict.fromkeys(name for name in program.reads[position] if name not in renamed)
     inside = set(positions)

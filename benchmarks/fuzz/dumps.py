@@ -1,0 +1,46 @@
+"""Dumps of one small run, as each tool writes them."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import tempfile
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+_TESTS = Path(__file__).resolve().parents[2] / "tests"
+_WRITERS = (
+    *("npy_folder", "npz", "safetensors", "torch_dict", "sglang_pass", "raw_folder", "raw_manifest", "polygraphy"),
+    *("polygraphy_old", "trtexec", "trtexec_outputs", "onnx_test_data", "ort_files", "ort_database", "msprobe"),
+    *("transformers_tree", "mnn", "rknn"),
+)
+
+
+def _of_tests(name: str) -> ModuleType:
+    if str(_TESTS) not in sys.path:
+        sys.path.append(str(_TESTS))
+    return importlib.import_module(name)
+
+
+@cache
+def dumped_model() -> bytes:
+    """What was dumped, as ONNX."""
+    model: bytes = _of_tests("dumped_models").network().SerializeToString()
+    return model
+
+
+def dumps() -> dict[str, bytes | dict[str, bytes]]:
+    """Writer and suffix → the file, or the files of the folder."""
+    models, writers = _of_tests("dumped_models"), _of_tests("dump_writers")
+    tensors = models.computed(models.network(), models.picture())
+    found: dict[str, bytes | dict[str, bytes]] = {}
+    for name in _WRITERS:
+        with tempfile.TemporaryDirectory() as folder:
+            written = getattr(writers, name)(Path(folder) / "dump", tensors)
+            if written.is_file():
+                found[f"{name}{written.suffix}"] = written.read_bytes()
+            else:
+                files = (path for path in written.rglob("*") if path.is_file())
+                found[name] = {str(path.relative_to(written)): path.read_bytes() for path in files}
+    return found
