@@ -21,14 +21,13 @@ def test_whole_files_are_read_and_changed_ones_answered():
     import subprocess
 
     code = """
-from benchmarks.fuzz.running import BAD, file_case, in_child
+from benchmarks.fuzz.running import BAD, file_cases
 from benchmarks.fuzz.subjects import subjects
 for name, subject in subjects().items():
-    found = file_case(subject.kept_whole(), name)
+    ((_, found),) = file_cases(subject.kept_whole(), [name])
     assert found == "read", (name, found)
-    for number in range(2):
-        found = file_case(subject, f"test {name}:{number}")
-        assert found.split(" ")[0] not in BAD, (name, number, found)
+    for seed, found in file_cases(subject, [f"test {name}:{number}" for number in range(2)]):
+        assert found.split(" ")[0] not in BAD, (seed, found)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -8,6 +8,7 @@ import tempfile
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 _TESTS = Path(__file__).resolve().parents[2] / "tests"
 _WRITERS = (
@@ -15,6 +16,9 @@ _WRITERS = (
     *("polygraphy_old", "trtexec", "trtexec_outputs", "onnx_test_data", "ort_files", "ort_database", "msprobe"),
     *("transformers_tree", "mnn", "rknn"),
 )
+
+_WITHOUT_INPUTS = frozenset(("mnn", "sglang_pass", "msprobe", "transformers_tree"))
+"""Tools that write what operators and modules give, and no more."""
 
 
 def _of_tests(name: str) -> ModuleType:
@@ -30,6 +34,11 @@ def dumped_model() -> bytes:
     return model
 
 
+def dumped_input() -> Any:
+    """What it was fed."""
+    return _of_tests("dumped_models").picture()
+
+
 def dumps() -> dict[str, bytes | dict[str, bytes]]:
     """Writer and suffix → the file, or the files of the folder."""
     models, writers = _of_tests("dumped_models"), _of_tests("dump_writers")
@@ -37,7 +46,8 @@ def dumps() -> dict[str, bytes | dict[str, bytes]]:
     found: dict[str, bytes | dict[str, bytes]] = {}
     for name in _WRITERS:
         with tempfile.TemporaryDirectory() as folder:
-            written = getattr(writers, name)(Path(folder) / "dump", tensors)
+            inner = {one: array for one, array in tensors.items() if one != "x" or name not in _WITHOUT_INPUTS}
+            written = getattr(writers, name)(Path(folder) / "dump", inner)
             if written.is_file():
                 found[f"{name}{written.suffix}"] = written.read_bytes()
             else:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any
 
 from benchmarks.fuzz import mutators as by
-from benchmarks.fuzz.dumps import dumped_model, dumps
+from benchmarks.fuzz.dumps import dumped_input, dumped_model, dumps
 
 _DATA = Path(__file__).resolve().parents[2] / "tests" / "data"
 
@@ -132,7 +132,7 @@ def _dump_compared(path: Path) -> Any:
 
     model = path.with_name("model.onnx")
     model.write_bytes(dumped_model())
-    return compare(model, path, dump_of=model)
+    return compare(model, path, dumped_input(), dump_of=model)
 
 
 def _inspect(path: Path) -> Any:
