@@ -134,3 +134,93 @@ def test_the_node_of_a_written_out_function_is_named_within(fault, node, primiti
     assert report["verdict"] == "diverged"
     assert report["first_divergence"]["reference"]["name"] == "g"
     assert report["first_divergence"]["within"] == {"node": node, "primitive": primitive}
+
+
+def sigmoid(between=()):
+    """A sigmoid written out, with nodes between its exponential ("e") and its sum, which reads the last of them."""
+    end = between[-1].output[0] if between else "e"
+    return [
+        make.node("Neg", ["x"], ["n"], "negated"),
+        make.node("Exp", ["n"], ["e"], "exponential"),
+        *between,
+        make.node("Add", [end, "one"], ["s"], "sum"),
+        make.node("Reciprocal", ["s"], ["g"], "reciprocal"),
+        make.node("MatMul", ["g", "w"], ["y"]),
+    ]
+
+
+EXTRA = {
+    "clip": ([make.node("Clip", ["e", "low", "high"], ["c"], "put")], {"put"}),
+    "rounded": (
+        [
+            make.node("Mul", ["e", "four"], ["c"], "up"),
+            make.node("Round", ["c"], ["d"], "put"),
+            make.node("Div", ["d", "four"], ["f"], "down"),
+        ],
+        {"up", "put", "down"},
+    ),
+    "cast": (
+        [make.node("Cast", ["e"], ["c"], "there", to=7), make.node("Cast", ["c"], ["d"], "back", to=1)],
+        {"there", "back"},
+    ),
+    "twice": ([make.node("Exp", ["e"], ["c"], "again")], {"again"}),
+}
+
+
+@pytest.mark.parametrize("what", sorted(EXTRA))
+def test_an_extra_node_inside_another_spelling_is_named_within(what):
+    plain = net([make.node("Sigmoid", ["x"], ["g"], "sigmoid"), make.node("MatMul", ["g", "w"], ["y"])])
+    between, guilty = EXTRA[what]
+    constants = {"one": number(1), "four": number(4), "low": number(0.5), "high": number(2)}
+    report = compared(plain, net(sigmoid(between), **constants))
+    within = report["first_divergence"]["within"]
+    assert report["verdict"] == "diverged"
+    assert (within["node"] in guilty, within["primitive"]) == (True, "extra")
+
+
+def test_a_lost_node_is_named_though_several_read_what_it_should_have_made():
+    lost = [
+        make.node("MatMul", ["x", "w"], ["m"], "first"),
+        make.node("Sigmoid", ["m"], ["s"], "gate"),
+        make.node("Mul", ["m", "s"], ["p"], "gated"),
+        make.node("MatMul", ["p", "v"], ["y"], "last"),
+    ]
+    kept = [lost[0], make.node("Mul", ["m", "b"], ["k"], "scaled"), make.node("Sigmoid", ["k"], ["s"], "gate")]
+    kept += [make.node("Mul", ["k", "s"], ["p"], "gated"), lost[3]]
+    report = compared(net(kept), net(lost))
+    assert report["verdict"] == "diverged"
+    assert report["first_divergence"]["reference"]["name"] == "k"
+    assert len(report["introduced"]) == 1
+
+
+def test_a_node_lost_before_one_of_several_readers_is_named_within():
+    def block(normalised):
+        return [
+            make.node("MatMul", ["x", "w"], ["m"], "first"),
+            *([make.node("LayerNormalization", ["m", "b"], ["n"], "norm")] if normalised else []),
+            make.node("MatMul", ["n" if normalised else "m", "v"], ["k"], "second"),
+            make.node("Add", ["k", "m"], ["a"], "sum"),
+            make.node("MatMul", ["a", "u"], ["y"], "last"),
+        ]
+
+    report = compared(net(block(True)), net(block(False)))
+    first = report["first_divergence"]
+    assert report["verdict"] == "diverged"
+    assert first["candidate"]["node"] == "second"
+    assert first["within"] == {"node": "second", "primitive": "missing", "reference_node": "norm"}
+    assert len(report["introduced"]) == 1
+
+
+def test_a_tensor_that_holds_the_numbers_of_another_is_not_taken_for_a_third():
+    def norm(deviation):
+        nodes = [make.node("ReduceMean", ["x", "axes"], ["m"], "mean")]
+        nodes += [make.node("Sub", ["x", "m"], ["c"], "centred")]
+        if deviation:
+            nodes += [make.node("Mul", ["c", "c"], ["q"], "squares"), make.node("ReduceMean", ["q", "axes"], ["r"])]
+            nodes += [make.node("Sqrt", ["r"], ["s"], "deviation")]
+        nodes += [make.node("Div", ["c", "s" if deviation else "m"], ["n"], "normalised")]
+        return [*nodes, make.node("MatMul", ["n", "w"], ["y"], "last")]
+
+    axes = np.array([1])
+    report = compared(net(norm(True), axes=axes), net(norm(False), axes=axes))
+    assert report["first_divergence"]["candidate"]["node"] == "normalised"

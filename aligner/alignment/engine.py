@@ -81,6 +81,8 @@ def _matched(
         if method != "structure":
             _pair_by_weights(matching)
         _pair_outputs(matching)
+        matching.outputs_of_paired_nodes(sure=True)
+        matching.propagate()
         _pair_by_sequence(matching)
         matching.propagate()
     matching.outputs_of_paired_nodes()

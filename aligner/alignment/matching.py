@@ -23,6 +23,7 @@ from aligner.alignment.compatibility import (
 from aligner.alignment.layer_ends import adds_bias, biased, gates_itself, tail, with_affine, with_bias, with_constant
 from aligner.alignment.second_look import SecondLook
 from aligner.alignment.skeleton import Skeleton
+from aligner.alignment.twins import GIVEN, twins
 from aligner.alignment.windows import before_padding, windows_beyond_padding
 from aligner.operations.kinds import COMMUTATIVE, SOURCES, SUNDRY, same_family
 from aligner.records.alignment import Sketch
@@ -30,6 +31,7 @@ from aligner.records.graph import Node
 
 _STEPS_BACK = 3
 _CLEARLY_NEARER = 100.0
+_OWN = frozenset({"name", "weights"})
 _FAR = 0.5
 """The confidence that a walk of any length keeps."""
 _ROUNDING = 1e-6
@@ -67,6 +69,7 @@ class Matching:
         self.reference = reference
         self.candidate = candidate
         self.second = second or SecondLook()
+        self.twins = twins(reference, candidate, self.second.found)
         self.node_partner: dict[int, Node] = {}
         self.node_source: dict[int, Node] = {}
         self.node_evidence: dict[int, Evidence] = {}
@@ -104,6 +107,8 @@ class Matching:
         """Pair two tensors of equal size unless either has a partner; ``resized`` lets sizes differ."""
         if reference in self.roots or candidate in self.root_source or (reference, candidate) in self.second.dropped:
             return False
+        if evidence.rule not in GIVEN and not self.twins.allow(reference, candidate):
+            return False  # one of them holds the very numbers of a third
         sizes = self.reference.size(reference), self.candidate.size(candidate)
         if not resized and None not in sizes and sizes[0] != sizes[1]:
             return False
@@ -290,12 +295,18 @@ class Matching:
             return False
         return self.reference.size(reference.outputs[0]) == self.candidate.size(candidate.outputs[0])
 
-    def outputs_of_paired_nodes(self) -> None:
-        """Pair what paired nodes compute, where no reader has settled it: ends of branches, unmatched readers."""
+    def outputs_of_paired_nodes(self, *, sure: bool = False) -> None:
+        """Pair what paired nodes compute, where no reader has settled it: ends of branches, unmatched readers.
+
+        ``sure``: of nodes with names or weights of their own alone, behind which neither side could fuse anything that
+        the other does not.
+        """
         for candidate_index, reference in list(self.node_source.items()):
             candidate = self.node_partner[reference.index]
             assert candidate.index == candidate_index
             evidence = self.node_evidence[candidate_index]
+            if sure and not (evidence.rule in _OWN and self._end_alike(reference, candidate)):
+                continue
             own = [biased(side, node) for side, node in self._sides(reference, candidate)]
             for left, right in zip(reference.outputs, candidate.outputs, strict=False):
                 if left and right and same_family(reference.kind, candidate.kind):
@@ -306,6 +317,12 @@ class Matching:
                     left = left if not own[1] or own[0] else with_bias(self.reference, left)
                     right = right if not own[0] or own[1] else with_bias(self.candidate, right)
                     self._pair_outputs(left, right, evidence, resized=self._fed_alike(reference, candidate))
+
+    def _end_alike(self, reference: Node, candidate: Node) -> bool:
+        """Whether two nodes of one kind have one output each, and what follows says nothing of a fusion."""
+        if reference.kind != candidate.kind or len(reference.outputs) != 1 or len(candidate.outputs) != 1:
+            return False
+        return self.ends_agree(reference.outputs[0], candidate.outputs[0])
 
     def _pair_outputs(self, left: str, right: str, evidence: Evidence, *, resized: bool) -> None:
         same = self.same(left, right)

@@ -3,13 +3,14 @@
 If the reference's tensor, put in the place of one of the candidate's, makes the end of the region right, everything
 behind that place is right and answers the reference: the error is made before it. So a node that only the candidate
 has (a clip, noise, a cast) is found between the tensor that it reads and the tensor that it should have left alone; and
-of a node that it lacks, the tensor that should have gone through it.
+of a node that it lacks, the tensor that should have gone through it. All that read such a tensor must be right with the
+other one, for they all read what has gone through the lost node.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from aligner.alignment.second_look import SecondLook
 from aligner.execution.look import stands_in, trial
@@ -17,101 +18,164 @@ from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
 from aligner.judgement.wrong_pairs import excess, suspects, with_forms
-from aligner.operations.kinds import COMBINES, LAYOUT
+from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 
 _CULPRITS = 4
 """The first culprits are narrowed down; those behind them mostly are of the same making."""
-_TRIALS = 24
-"""Runs for all of them together; a region has few tensors of one size on both sides."""
 
 Sides = tuple[OpenSide, OpenSide]
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A tensor of the candidate in whose place one of the reference's makes the region right."""
+    """A tensor of the candidate in whose place one of the reference's makes its readers right."""
 
     pair: PairedValues
     entry: bool
     """The candidate's tensor has a partner of its own: a node is missing behind it."""
+    right: frozenset[str]
+    """Pairs (candidate values) that agree then …"""
+    wrong: frozenset[str] = frozenset()
+    """… and those that do not, though everything that reads them does: they do not answer each other."""
 
 
-def narrowed(sides: Sides, passes: Passes, known: SecondLook) -> SecondLook | None:
-    """What is known with the places of errors within their regions; None where nothing can be said more exactly."""
-    graphs = sides[0].graph, sides[1].graph
-    measured = list(passes.measured.values())
-    partner = {item.pair.candidate: item.pair.reference for item in measured}
-    added, left = known, iter(range(_TRIALS))
-    for item in list(suspects(graphs, measured).values())[:_CULPRITS]:
-        place = _place(sides, passes, item, partner, left)
-        if place is None:
-            continue
+@dataclass(slots=True)
+class Narrowing:
+    """Tries tensors in each other's place, a limited number of times in all."""
+
+    sides: Sides
+    passes: Passes
+    runs: int
+    missing: dict[str, tuple[str, str, str | None]] = field(default_factory=dict)
+    """Pairs (candidate values) whose region lacks a node of the reference, though others want what it reads as it is:
+    (the node that reads it, "missing", the reference's node)."""
+    _measured: list[Measured] = field(default_factory=list)
+    _partner: dict[str, str] = field(default_factory=dict)
+
+    def narrowed(self, known: SecondLook) -> SecondLook | None:
+        """What is known with the places of errors in their regions; None where nothing can be said more exactly."""
+        self._measured = list(self.passes.measured.values())
+        self._partner = {item.pair.candidate: item.pair.reference for item in self._measured}
+        added, explained = known, set[str]()
+        for value, item in list(suspects(self._graphs, self._measured).items())[:_CULPRITS]:
+            place = self._place(item) if value not in explained else None
+            if place is not None:
+                explained |= place.right | place.wrong
+                added = self._with(added, place)
+        return None if added == known else added
+
+    @property
+    def _graphs(self) -> tuple[Graph, Graph]:
+        return self.sides[0].graph, self.sides[1].graph
+
+    def _with(self, known: SecondLook, place: _Place) -> SecondLook:
         pair = (place.pair.reference, place.pair.candidate)
-        if place.entry:
-            dropped = (partner[pair[1]], pair[1])
-            found = tuple(one for one in added.found if one != dropped)
-            added = replace(added, dropped=added.dropped | {dropped}, found=(*found, pair))
-        else:
-            added = replace(added, inserted=(*added.inserted, pair))
-    return None if added == known else added
+        if not place.entry:
+            return replace(known, inserted=tuple(dict.fromkeys((*known.inserted, pair))))
+        gone = {(self._partner[value], value) for value in (pair[1], *place.wrong) if value in self._partner}
+        found = [one for one in known.found if one not in gone]
+        return replace(known, dropped=known.dropped | gone, found=tuple(dict.fromkeys((*found, pair))))
 
+    def _place(self, item: Measured) -> _Place | None:
+        orders = [item.pair.axes, *(one.pair.axes for one in self._entries(item)), None]
+        for reference, value, entry in self._options(item):
+            pair = stands_in(self.passes, self.sides[1], reference, value, orders)
+            if pair is None:
+                continue
+            place = self._lost(pair, item) if entry else self._inserted(pair, item)
+            if place is not None:
+                return place
+            if self.runs <= 0 or item.pair.candidate in self.missing:
+                return None
+        return None
 
-def _place(sides: Sides, passes: Passes, item: Measured, partner: dict[str, str], left: Iterator[int]) -> _Place | None:
-    graphs = sides[0].graph, sides[1].graph
-    orders = [item.pair.axes, *(one.pair.axes for one in _entries(passes, item)), None]
-    for reference, value, entry in _options(graphs, item, partner):
-        pair = stands_in(passes, sides[1], reference, value, orders)
-        if pair is None:
-            continue
-        if next(left, None) is None:
+    def _inserted(self, pair: PairedValues, item: Measured) -> _Place | None:
+        right, _ = self._tried(pair, [item])
+        return _Place(pair, False, frozenset(right)) if right else None
+
+    def _lost(self, pair: PairedValues, item: Measured) -> _Place | None:
+        """Whether all that read a tensor are right with another; of those that are not, whether their pair is wrong."""
+        readers = self._readers({pair.candidate})
+        right, wrong = self._tried(pair, readers)
+        if not right:
             return None
-        forms = with_forms(graphs, list(passes.measured.values()), {value})
-        found = trial(passes, item.pair.candidate, pair, forms)
-        if excess(graphs, item, found) <= MOST:
-            return _Place(pair, entry)
-    return None
+        behind = [reader for reader in self._readers(wrong) if reader.pair.candidate not in right | wrong]
+        if wrong and wrong <= suspects(self._graphs, self._measured).keys():
+            healed, open_ = self._tried(pair, behind, wrong)
+            if healed and not open_:
+                return _Place(pair, True, frozenset(right | healed), frozenset(wrong))
+        if not wrong:
+            return _Place(pair, True, frozenset(right))
+        if item.pair.candidate in right:
+            self._is_missing(pair, item)
+        return None
+
+    def _is_missing(self, pair: PairedValues, item: Measured) -> None:
+        nodes = [self._graphs[1].nodes[index] for index in item.pair.candidate_region.nodes]
+        forms = with_forms(self._graphs, self._measured, {pair.candidate})
+        reading = next((node for node in nodes if not forms.isdisjoint(node.inputs)), None)
+        lost = self._graphs[0].producer(pair.reference)
+        if reading is not None and lost is not None:
+            self.missing[item.pair.candidate] = reading.name, "missing", lost.name
+
+    def _tried(
+        self, pair: PairedValues, readers: Sequence[Measured], without: set[str] | None = None
+    ) -> tuple[set[str], set[str]]:
+        """Which of some pairs agree, and which do not, where another tensor stands in."""
+        if not readers:
+            return set(), set()
+        self.runs -= 1
+        forms = with_forms(self._graphs, self._measured, {pair.candidate, *(without or ())})
+        wanted = [item.pair.candidate for item in readers]
+        found = trial(self.passes, wanted, pair, forms)
+        right = {
+            item.pair.candidate
+            for item in readers
+            if excess(self._graphs, item, found.get(item.pair.candidate)) <= MOST
+        }
+        return right, set(wanted) - right
+
+    def _readers(self, values: set[str]) -> list[Measured]:
+        """The pairs whose regions start from these tensors, or from moved forms of them."""
+        forms = with_forms(self._graphs, self._measured, values)
+        return [
+            item
+            for item in self._measured
+            if item.pair.candidate not in forms and not forms.isdisjoint(item.pair.candidate_region.inputs)
+        ]
+
+    def _entries(self, item: Measured) -> Iterator[Measured]:
+        measured = self.passes.measured
+        return (measured[value] for value in item.pair.candidate_region.inputs if value in measured)
+
+    def _options(self, item: Measured) -> Iterator[tuple[str, str, bool]]:
+        """(reference, candidate, whether that has a partner): the earliest place of the candidate first."""
+        graphs = self._graphs
+        regions = item.pair.reference_region, item.pair.candidate_region
+        ends = item.pair.reference, item.pair.candidate
+        inner = [_inside(graph, region, end) for graph, region, end in zip(graphs, regions, ends, strict=True)]
+        for entry in regions[1].inputs:
+            for value in _origins(graphs[1], entry, self._partner):
+                if value not in graphs[1].inputs:
+                    yield from ((reference, value, True) for reference in inner[0])
+        starts = [name for name in regions[0].inputs if name not in graphs[0].inputs]
+        for value in inner[1]:
+            yield from ((reference, value, False) for reference in (*starts, *inner[0]))
 
 
-def _entries(passes: Passes, item: Measured) -> Iterator[Measured]:
-    return (passes.measured[value] for value in item.pair.candidate_region.inputs if value in passes.measured)
-
-
-def _options(graphs: tuple[Graph, Graph], item: Measured, partner: dict[str, str]) -> Iterator[tuple[str, str, bool]]:
-    """(reference, candidate, whether that has a partner): the earliest place of the candidate first."""
-    regions = item.pair.reference_region, item.pair.candidate_region
-    inner = [_inside(graph, region, end) for graph, region, end in zip(graphs, regions, _ends(item), strict=True)]
-    for value in regions[1].inputs:
-        if value not in partner or any(node.index not in regions[1].nodes for node in graphs[1].readers(value)):
-            continue  # others read it, and they want what it is
-        value = _origin(graphs[1], value, partner)
-        if value in partner and value not in graphs[1].inputs:
-            yield from ((reference, value, True) for reference in inner[0] if not _of_a_constant(graphs[0], reference))
-    starts = [name for name in regions[0].inputs if name not in graphs[0].inputs]
-    for value in inner[1]:
-        yield from ((reference, value, False) for reference in (*starts, *inner[0]))
-
-
-def _of_a_constant(graph: Graph, value: str) -> bool:
-    """Whether a node combines a tensor with a constant: a lost bias or factor is told with what it belongs to."""
-    node = graph.producer(value)
-    return node is not None and node.kind in COMBINES and len([name for name in node.inputs if graph.varies(name)]) < 2
-
-
-def _origin(graph: Graph, value: str, partner: dict[str, str]) -> str:
-    """What a moved form was moved from, as long as nothing else reads it."""
+def _origins(graph: Graph, value: str, partner: dict[str, str]) -> list[str]:
+    """A paired tensor after what it was moved from, the farthest first."""
+    found = [value] if value in partner else []
     while (node := graph.producer(value)) is not None and node.kind in LAYOUT:
         source = next((name for name in node.inputs if name in partner), None)
-        if source is None or len(graph.readers(source)) > 1:
+        if source is None:
             break
         value = source
-    return value
-
-
-def _ends(item: Measured) -> tuple[str, str]:
-    return item.pair.reference, item.pair.candidate
+        found.insert(0, value)
+    return found
 
 
 def _inside(graph: Graph, region: Region, end: str) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from aligner.alignment.second_look import SecondLook, before, same_values
-from aligner.api.narrowing import narrowed
+from aligner.api.narrowing import Narrowing
 from aligner.api.within import locate_within
 from aligner.execution.look import look
 from aligner.execution.passes import Passes
@@ -14,8 +14,11 @@ from aligner.judgement.wrong_pairs import between, suspects, with_forms, wrong_p
 from aligner.records.alignment import Alignment
 from aligner.records.graph import Graph
 
-_ROUNDS = 4
-"""Looks at most: each drops or finds something, and what a fourth one finds was never worth a fifth."""
+_ROUNDS = 6
+"""Looks at most: each drops, finds or narrows down something, and most find nothing after the third."""
+
+_TRIALS = 32
+"""Runs with one tensor in another's place, for all regions together: each has few tensors of one size on both sides."""
 
 _FEW = 32
 _MOST = 0.5
@@ -32,19 +35,15 @@ def second_look(sides: Sides, passes: Passes, alignment: Alignment, align: Align
 
     ``align`` pairs again with what has been seen; ``measure`` brings ``passes`` up to date with it.
     """
-    known = SecondLook()
+    known, narrowing = SecondLook(), Narrowing(sides, passes, _TRIALS)
     for _ in range(_ROUNDS):
-        again = _seen(sides, passes, alignment, known)
+        again = _seen(sides, passes, alignment, known) or narrowing.narrowed(known)
         if again is None:
             break
         known = again
         alignment = align(known)
         measure(alignment)
-    closer = narrowed(sides, passes, known)
-    if closer is not None:
-        alignment = align(closer)
-        measure(alignment)
-    locate_within(sides, passes)
+    locate_within(sides, passes, narrowing.missing)
     return alignment
 
 

@@ -1,29 +1,32 @@
-"""Which node of a written-out region errs, where the reference computes the whole in one node.
+"""Which node of a region errs, where its inside has no partners on the other side.
 
-The inside of the reference's node is replayed on its own operands, and believed only if the replay ends in what the
-runtime showed. Each of these virtual tensors is tried in the place of a tensor of the candidate's region: where the
-region's end comes out right, everything behind that place is right.
+Where the reference computes the whole in one node, the inside of that node is replayed on its own operands, and
+believed if the replay ends in what the runtime showed. Each of these virtual tensors is tried in the place of a tensor
+of the candidate's region: where the region's end comes out right, everything behind that place is right.
+
+Where that tells nothing, the candidate's own nodes are stepped over, one or a few in a row, the tensor before standing
+for the tensor after: a region that is right without a node has one too many, however it is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.registry import translator
 from aligner.execution.injection import numpy_dtype
-from aligner.execution.look import trial_of
+from aligner.execution.look import shown, trial_of
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
 from aligner.judgement.wrong_pairs import excess, limit, suspects
 from aligner.operations.call import call_of
-from aligner.operations.kinds import LAYOUT
+from aligner.operations.kinds import LAYOUT, VIEWS
 from aligner.operations.lowering import Primitive, lower
 from aligner.operations.operation import Unsupported
 from aligner.records.axis_order import fits, to_candidate
-from aligner.records.graph import Node
+from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 
 if TYPE_CHECKING:
@@ -33,25 +36,75 @@ if TYPE_CHECKING:
 
 _CULPRITS = 2
 _TRIALS = 24
-"""Runs for all of them together."""
+"""Runs for all of them together, of either kind."""
+_IN_A_ROW = 3
+"""Nodes that are stepped over together: scale, round, scale back; quantize, dequantize; cast there and back."""
+_LARGE = 1 << 28
+"""Bytes of a region's tensors from which on they are not kept for this."""
 
 Sides = tuple[OpenSide, OpenSide]
+Found = tuple[str, str, str | None]
 
 
-def locate_within(sides: Sides, passes: Passes) -> None:
-    """Note at the first culprits which of their nodes errs."""
+def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) -> None:
+    """Note at the first culprits which of their nodes errs; ``missing``: what is known of pairs that lack a node."""
     graphs = sides[0].graph, sides[1].graph
-    left = iter(range(_TRIALS))
+    trials = iter(range(_TRIALS)), iter(range(_TRIALS))
     for item in list(suspects(graphs, list(passes.measured.values())).values())[:_CULPRITS]:
-        value = item.pair.candidate
-        if item.step is not None or len(item.pair.candidate_region.nodes) < 2 or value not in passes.injectable():
-            continue
-        found = _found(sides, passes, item, left)
+        value, found = item.pair.candidate, missing.get(item.pair.candidate)
+        if found is None:
+            if item.step is not None or len(item.pair.candidate_region.nodes) < 2 or value not in passes.injectable():
+                continue
+            found = _found(sides, passes, item, trials[0]) or _extra(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
 
 
-def _found(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> tuple[str, str] | None:
+def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
+    """A node without which the region is right; of several, as of one that stands there twice, the last."""
+    graphs, end = (sides[0].graph, sides[1].graph), item.pair.candidate
+    inner = [name for index in item.pair.candidate_region.nodes for name in graphs[1].nodes[index].outputs if name]
+    profile = sides[1].profile
+    if profile is None or sum(_bytes(sides[1], name) for name in inner) > _LARGE:
+        return None
+    arrays = shown(sides[1], passes, inner)
+    for steps in range(1, _IN_A_ROW + 1):
+        for index in reversed(item.pair.candidate_region.nodes):
+            for value in graphs[1].nodes[index].outputs:
+                before = _before(graphs[1], arrays, value, steps) if value != end else None
+                if before is None:
+                    continue
+                if next(left, None) is None:
+                    return None
+                difference = trial_of(passes, end, value, arrays[before[0]])
+                if excess(graphs, item, difference) <= MOST:
+                    return before[1], "extra", None
+    return None
+
+
+def _bytes(side: OpenSide, value: str) -> int:
+    seen = side.profile.sketches.get(value) if side.profile is not None else None
+    return 8 * seen.size if seen is not None else 0
+
+
+def _before(graph: Graph, arrays: Mapping[str, Array], value: str, steps: int) -> tuple[str, str] | None:
+    """The tensor that so many nodes turn into this one of its shape and dtype, and the last of them that computes."""
+    after, name, node = arrays.get(value), value, None
+    if after is None or after.dtype.kind != "f" or after.size < _FEW:
+        return None
+    for step in range(steps):
+        maker = graph.producer(name)
+        data = [read for read in maker.inputs if read in arrays] if maker is not None else []
+        if maker is None or len(data) != 1 or (step == 0 and maker.kind in VIEWS):
+            return None
+        node = node or maker.name
+        name = data[0]
+    before = arrays[name]
+    alike = (before.shape, before.dtype) == (after.shape, after.dtype)
+    return (name, node) if alike and node is not None else None
+
+
+def _found(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
     """(candidate's node, primitive): the earliest place from which on everything is right."""
     graphs, profile = (sides[0].graph, sides[1].graph), sides[1].profile
     steps = _virtual(sides, item)
@@ -67,9 +120,9 @@ def _found(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) ->
                     continue
                 if next(left, None) is None:
                     return None
-                difference = trial_of(sides[1], passes, item.pair.candidate, value, array)
+                difference = trial_of(passes, item.pair.candidate, value, array)
                 if excess(graphs, item, difference) <= MOST:
-                    return node.name, step.name
+                    return node.name, step.name, None
     return None
 
 
@@ -98,15 +151,15 @@ def _virtual(sides: Sides, item: Measured) -> tuple[Primitive, ...]:
     if len(nodes) != 1 or item.local is None:
         return ()
     arrays = _operands(side, nodes[0])
-    shown = arrays.get(nodes[0].outputs[0])
+    seen = arrays.get(nodes[0].outputs[0])
     try:
         call = call_of(graph, nodes[0], arrays.get, graph.weights.__contains__, lambda name: _shape(arrays.get(name)))
         steps = lower(translator(graph.framework)(call))
     except Unsupported:
         return ()
-    if shown is None or len(steps) < 2 or steps[-1].value.shape != shown.shape:
+    if seen is None or len(steps) < 2 or steps[-1].value.shape != seen.shape:
         return ()
-    apart = float(np.abs(steps[-1].value - shown).max(initial=0.0))
+    apart = float(np.abs(steps[-1].value - seen).max(initial=0.0))
     return steps[:-1] if apart <= limit((graph, sides[1].graph), item, item.local) else ()
 
 

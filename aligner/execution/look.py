@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -58,15 +58,18 @@ def look(candidate: OpenSide, passes: Passes, without: Collection[str]) -> Look:
     return Look(sketches, differences)
 
 
-def trial(passes: Passes, value: str, instead: PairedValues, without: Collection[str]) -> Difference | None:
-    """How far one pair is from the reference where another of its tensors stands in for one of the candidate's."""
+def trial(
+    passes: Passes, wanted: Sequence[str], instead: PairedValues, without: Collection[str]
+) -> dict[str, Difference]:
+    """How far pairs are from the reference where another of its tensors stands in for one of the candidate's."""
     pairs = {name: pair for name, pair in passes.injectable().items() if name not in without}
     pairs[instead.candidate] = instead
-    run = passes.injected_run(wanted=[value], injectable=pairs)
-    for name, found, expected in run:
-        if name == value:
-            return passes.local_difference(value, expected, found)
-    return None
+    found: dict[str, Difference] = {}
+    for name, tensor, expected in passes.injected_run(wanted=wanted, injectable=pairs):
+        error = passes.local_difference(name, expected, tensor) if name not in found else None
+        if error is not None:
+            found[name] = error
+    return found
 
 
 def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, axes: Axes) -> PairedValues | None:
@@ -88,36 +91,20 @@ def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, a
     return None
 
 
-def trial_of(candidate: OpenSide, passes: Passes, value: str, place: str, array: Array) -> Difference | None:
+def trial_of(passes: Passes, value: str, place: str, array: Array) -> Difference | None:
     """How far one pair is from the reference where an array of the candidate's own layout stands in for a tensor."""
-    run = passes.injected_run(wanted=[value])
-    uses = run.uses()
-    pool = TensorPool(passes.reference.replay(list(uses)), uses)
-    try:
-        for tensor in candidate.run([value], _Instead(run.injection(pool), place, array), phase="trying a tensor"):
-            pair = run.shown.get(tensor.value)
-            expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
-            if expected is not None:
-                return passes.local_difference(value, expected, tensor)
-    finally:
-        pool.close()
+    for name, tensor, expected in passes.injected_run(wanted=[value], override={place: array}):
+        if name == value:
+            return passes.local_difference(value, expected, tensor)
     return None
 
 
-class _Instead(Mapping[str, "Array"]):
-    """An injection with one more array."""
-
-    def __init__(self, plain: Mapping[str, Array], place: str, array: Array) -> None:
-        self._plain, self._place, self._array = plain, place, array
-
-    def __getitem__(self, value: str) -> Array:
-        return self._array if value == self._place else self._plain[value]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({**dict.fromkeys(self._plain), self._place: None})
-
-    def __len__(self) -> int:
-        return len(self._plain) + (self._place not in self._plain)
-
-    def __contains__(self, value: object) -> bool:
-        return value == self._place or value in self._plain
+def shown(candidate: OpenSide, passes: Passes, values: Collection[str]) -> dict[str, Array]:
+    """Tensors that the candidate computes on the reference's, pairs or not."""
+    run = passes.injected_run(wanted=[])
+    pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
+    try:
+        tensors = candidate.run(list(values), run.injection(pool), phase="looking inside")
+        return {tensor.value: tensor.array for tensor in tensors if tensor.occurrence == 0}
+    finally:
+        pool.close()

@@ -232,11 +232,15 @@ class Passes:
         perturbation: Perturbation | None = None,
         wanted: Sequence[str] | None = None,
         injectable: Mapping[str, PairedValues] | None = None,
+        override: Mapping[str, Array] | None = None,
     ) -> InjectedRun:
-        """A run of one side on the other's tensors, of which the wanted pairs are shown; ``injectable``: on these."""
+        """A run of one side on the other's tensors, of which the wanted pairs are shown; ``injectable``: on these.
+
+        ``override`` holds what stands in the place of further values of the side that computes.
+        """
         chosen = {value: self._pairs[value] for value in (self._pairs if wanted is None else wanted)}
         given = self.injectable() if injectable is None else injectable
-        return InjectedRun(self._reference, self._candidate, given, chosen, perturbation)
+        return InjectedRun(self._reference, self._candidate, given, chosen, perturbation, override)
 
     def injectable(self) -> dict[str, PairedValues]:
         """Pairs whose reference tensor can stand in for the candidate's: one occurrence, shapes that convert."""

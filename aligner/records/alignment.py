@@ -73,8 +73,8 @@ class PairedValues:
     candidate_aliases: tuple[str, ...] = ()
     reference_region: Region = Region()
     candidate_region: Region = Region()
-    within: tuple[str, str] | None = None
-    """(node of the candidate's region that errs, the primitive of the reference's node that it should have made)."""
+    within: tuple[str, str, str | None] | None = None
+    """(node of the candidate's region that errs, what it should have made, the reference's node that makes that)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,11 +96,14 @@ class NoiseFloor:
 class Within:
     """Where inside a pair's region the error is made: the candidate's ``node``, and what it should have made.
 
-    ``primitive`` names one of the simpler operations that the reference's fused node is made of ("erf", "variance").
+    ``primitive`` names one of the simpler operations that the reference's fused node is made of ("erf", "variance");
+    "extra": without the node the region is right; "missing": what the node reads should have gone through
+    ``reference_node``, which nothing of the candidate answers.
     """
 
     node: str
     primitive: str
+    reference_node: str | None = field(default=None, metadata=WHEN_SET)
 
 
 @dataclass(frozen=True, slots=True, repr=False)

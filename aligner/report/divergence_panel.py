@@ -85,7 +85,8 @@ def _sides(page: Page, comparison: Comparison, pair: Pair) -> Table:
             sides = (page.text(facts[label] or ABSENT, style, _LONGEST) for facts in (ours, theirs))
             grid.add_row(page.text(label, "dim"), *sides)
     if pair.within is not None:
-        cells = page.text(pair.within.primitive), page.text(pair.within.node, "bold", _LONGEST)
+        lost = f" ({pair.within.reference_node})" if pair.within.reference_node else ""
+        cells = page.text(f"{pair.within.primitive}{lost}"), page.text(pair.within.node, "bold", _LONGEST)
         grid.add_row(page.text("within", "dim"), *cells)
     return grid
 

@@ -195,8 +195,9 @@ def _location(case: Case, report: Mapping[str, Any], made: Outcome) -> None:
     by_reference = first["reference"]["name"] in answers
     if case.recipe.torch:
         by_reference = any(_like(first["reference"], case.reference.values[name]) for name in answers)
-    made.exact = node in guilty or by_reference
     makers = {maker.name for name in answers if (maker := case.reference.producer(name))}
+    inner = first.get("within") or {}
+    made.exact = node in guilty or by_reference or inner.get("node") in guilty or inner.get("reference_node") in makers
     made.inside = made.exact or bool(
         guilty & set(first.get("candidate_nodes") or ()) or makers & set(first.get("reference_nodes") or ())
     )

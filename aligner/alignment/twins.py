@@ -1,0 +1,62 @@
+"""Tensors that hold the same numbers as exactly one of the other side: no third one answers them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from aligner.alignment.compatibility import SAME_FEW, agree, same_order
+from aligner.alignment.skeleton import Skeleton
+from aligner.alignment.sketch_index import SketchShelf
+from aligner.operations.kinds import same_family
+
+GIVEN = frozenset({"map", "input"})
+"""Rules that ask no numbers."""
+_FEW = 4
+"""Elements below which tensors agree by chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Twins:
+    """``partner`` by reference root, ``source`` by candidate root."""
+
+    partner: dict[str, str]
+    source: dict[str, str]
+
+    def allow(self, reference: str, candidate: str) -> bool:
+        """Whether neither of two tensors has another twin."""
+        return (
+            self.partner.get(reference, candidate) == candidate and self.source.get(candidate, reference) == reference
+        )
+
+
+def twins(reference: Skeleton, candidate: Skeleton, known: Collection[tuple[str, str]] = ()) -> Twins:
+    """Twins to rounding that nodes of one family compute, where no other tensor of either side is even near.
+
+    ``known`` pairs are settled otherwise.
+    """
+    settled = {value for pair in known for value in pair}
+    shelves = [
+        SketchShelf(
+            (side.sketches[value], value)
+            for node in side.compute
+            for value in node.outputs
+            if value in side.sketches and side.sketches[value].size >= _FEW
+        )
+        for side in (reference, candidate)
+    ]
+    found: dict[str, str] = {}
+    for node in reference.compute:
+        for value in node.outputs:
+            one = reference.sketches.get(value)
+            if one is None or value in settled or one.size < _FEW or len([*shelves[0].like(one)]) != 1:
+                continue
+            same = [*shelves[1].like(one)]
+            if len(same) != 1 or same[0] in settled:
+                continue
+            other = candidate.sketches[same[0]]
+            if not agree(one, other, within=SAME_FEW) or (one.shape == other.shape and not same_order(one, other)):
+                continue
+            if same_family(node.kind, candidate.producer[same[0]].kind):  # x · 1/√x holds what √x does, and is not it
+                found[value] = same[0]
+    return Twins(found, {other: value for value, other in found.items()})
