@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import LINEAR
 from aligner.operations.operation import Operation
+from aligner.operations.settings import BatchNorm
 from aligner.parameters.canonical import canonical, stored_axis
 from aligner.parameters.folding import as_affine, output_axis, scaled
 
@@ -87,7 +88,7 @@ def normalisation(skeleton: Skeleton, node: Node) -> Operation | None:
     if len(vectors) != len(stored) or len(vectors) != len(_VECTORS) or len({vector.size for vector in vectors}) != 1:
         return None
     epsilon = node.attributes.get("epsilon")
-    settings = {"form": "batch", "epsilon": float(epsilon) if isinstance(epsilon, (int, float)) else 1e-5}
+    settings = BatchNorm(epsilon=float(epsilon) if isinstance(epsilon, (int, float)) else 1e-5, axis=0)
     return Operation("norm", settings, (), dict(zip(_VECTORS, vectors, strict=True)))
 
 

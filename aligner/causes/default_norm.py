@@ -7,6 +7,7 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Norm
 from aligner.parameters.folding import output_axis, output_factors
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
@@ -22,7 +23,7 @@ DEFAULTS = {"mean": 0.0, "variance": 1.0, "scale": 1.0, "shift": 0.0}
 
 def at_their_defaults(operation: Operation) -> set[str]:
     """The vectors of a normalisation that hold what an initialiser gives them."""
-    if operation.settings["form"] != "batch" or not operation.parameters.keys() >= DEFAULTS.keys():
+    if operation.read(Norm).form != "batch" or not operation.parameters.keys() >= DEFAULTS.keys():
         return set()
     return {name for name, number in DEFAULTS.items() if (operation.parameters[name] == number).all()}
 
@@ -64,7 +65,7 @@ def _with(operation: Operation, chosen: list[str], factors: Array, bare: Layer, 
 
     p = {name: operation.parameters[name].astype(np.float64) for name in DEFAULTS}
     bias, wanted = bare.operation.parameters.get("bias", 0.0), folded.parameters.get("bias", 0.0)
-    epsilon = operation.settings["epsilon"]
+    epsilon = operation.read(Norm).epsilon
     if "variance" in chosen:
         p["variance"] = np.square(p["scale"] / factors) - epsilon
     if "scale" in chosen:

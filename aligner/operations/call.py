@@ -166,29 +166,15 @@ def _as_seen(value: Value | None, shape: Shape | None) -> Value | None:
     return value if value is None or shape is None else replace(value, shape=shape)
 
 
-def spread(value: Any, rank: int, default: int) -> tuple[int, ...]:
-    """One number for each spatial axis: 2 → (2, 2); the default where nothing is said."""
-    if isinstance(value, int):
-        return (int(value),) * rank
-    if isinstance(value, tuple) and value:
-        return tuple(int(v) for v in value) * (rank if len(value) == 1 and rank > 1 else 1)
-    return (default,) * rank
+def layer_parameters(kernel: Array, bias: Array | None) -> dict[str, Array]:
+    """A kernel in the canonical layout, and a number for each output where there is one."""
+    return {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias.reshape(-1)}
 
 
-def pairs_of(value: Any, rank: int) -> tuple[tuple[int, int], ...] | None:
-    """Explicit (begin, end) for each axis, None where that is not what is said."""
-    if isinstance(value, tuple) and len(value) == rank and all(isinstance(p, tuple) and len(p) == 2 for p in value):
-        return tuple((int(begin), int(end)) for begin, end in value)
-    return None
-
-
-def same_pads(sizes: Any, kernel: Any, strides: Any, dilations: Any, *, upper: bool) -> tuple[tuple[int, int], ...]:
-    """What SAME means for these sizes; the odd one goes to the end when ``upper``."""
-    pads = []
-    for size, length, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
-        total = max((-(-size // stride) - 1) * stride + (length - 1) * dilation + 1 - size, 0)
-        pads.append((total // 2, total - total // 2) if upper else (total - total // 2, total // 2))
-    return tuple(pads)
+def norm_parameters(*arrays: Array | None) -> dict[str, Array]:
+    """Scale, shift, mean and variance, those that are there."""
+    names = ("scale", "shift", "mean", "variance")
+    return {name: array for name, array in zip(names, arrays, strict=False) if array is not None}
 
 
 def with_range(operation: Operation, call: Call) -> Operation:

@@ -3,17 +3,43 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.kinds import LINEAR
 from aligner.operations.operation import Operation, compute
+from aligner.operations.settings import (
+    Approximated,
+    Attention,
+    BatchNorm,
+    Clip,
+    Convolution,
+    HardSigmoid,
+    InstanceNorm,
+    LayerNorm,
+    Norm,
+    Pad,
+    Pool,
+    Product,
+    Reduce,
+    Reshape,
+    RmsNorm,
+    Settings,
+    Softmax,
+    Softplus,
+    Swish,
+    Transpose,
+    TransposedConvolution,
+    Windowed,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+    Axes = tuple[int, ...]
+
+_NOTHING = Settings()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,8 +76,8 @@ class _Tape:
         self.steps: list[Primitive] = []
         self._names: set[str] = set()
 
-    def __call__(self, name: str, kind: str, *data: Array, **settings: Any) -> Array:
-        return self.run(Operation(kind, settings, data), name)
+    def __call__(self, name: str, kind: str, *data: Array, by: Settings = _NOTHING) -> Array:
+        return self.run(Operation(kind, by, data), name)
 
     def run(self, operation: Operation, name: str) -> Array:
         """Add what an operation lowers to; its last primitive bears the name, those before it stand below it."""
@@ -79,9 +105,10 @@ Rule = Callable[[_Tape, Operation], "Array"]
 
 
 def _rule(operation: Operation) -> Rule | None:
-    if operation.settings.get("range") is not None:
+    settings = operation.read(Settings)
+    if settings.range is not None:
         return _saturated
-    if operation.settings.get("fused_activation", "none") not in {None, "none"}:
+    if settings.fused_activation != "none":
         return _fused
     rule = _RULES.get(operation.kind)
     return rule if rule is not None and _applies(operation) else None
@@ -89,60 +116,64 @@ def _rule(operation: Operation) -> Rule | None:
 
 def _applies(operation: Operation) -> bool:
     """Whether there is anything to take apart: a product without a bias is a primitive, and so is an unpadded pool."""
-    settings, parameters = operation.settings, operation.parameters
-    if operation.kind in LINEAR:
-        padded = operation.kind == "conv" and any(map(any, settings["pads"]))
-        return "bias" in parameters or padded or settings.get("scale", 1.0) != 1.0
-    if operation.kind == "max_pool":
-        return any(map(any, settings["pads"])) and not settings["ceil"]
-    if operation.kind == "norm":
-        return settings["form"] in _NORMS and (settings["form"] != "batch" or _frozen(operation))
+    settings = operation.settings
+    if isinstance(settings, (Convolution, TransposedConvolution, Product)):
+        padded = isinstance(settings, Convolution) and any(map(any, settings.pads))
+        scaled = isinstance(settings, Product) and settings.scale != 1.0
+        return "bias" in operation.parameters or padded or scaled
+    if isinstance(settings, Pool):
+        return any(map(any, settings.pads)) and not settings.ceil
+    if isinstance(settings, Norm):
+        return settings.form in _NORMS and (not isinstance(settings, BatchNorm) or _frozen(operation, settings))
     return True
 
 
 def _saturated(tape: _Tape, operation: Operation) -> Array:
-    low, high = operation.settings["range"]
-    return tape("stored", "clip", tape.run(operation.with_settings(range=None), "result"), min=low, max=high)
+    low, high = operation.read(Settings).range or (-math.inf, math.inf)
+    inner = tape.run(operation.with_settings(range=None), "result")
+    return tape("stored", "clip", inner, by=Clip(min=low, max=high))
 
 
 def _fused(tape: _Tape, operation: Operation) -> Array:
     before = tape.run(operation.with_settings(fused_activation="none"), "result")
-    kind = _FUSED_KINDS[operation.settings["fused_activation"]]
-    return tape("activation", kind, before, **({"min": -1.0, "max": 1.0} if kind == "clip" else {}))
+    kind = _FUSED_KINDS[operation.read(Settings).fused_activation]
+    return tape("activation", kind, before, by=Clip(min=-1.0, max=1.0) if kind == "clip" else _NOTHING)
 
 
 _FUSED_KINDS = {"relu": "relu", "relu6": "relu6", "relu_n1_to_1": "clip", "tanh": "tanh"}
 
 
 def _matmul(tape: _Tape, operation: Operation) -> Array:
-    settings, rest, bias = operation.settings, dict(operation.parameters), operation.parameters.get("bias")
+    settings, rest, bias = operation.read(Product), dict(operation.parameters), operation.parameters.get("bias")
     rest.pop("bias", None)
-    bare = Operation("matmul", {**settings, "scale": 1.0}, operation.data, rest)
-    result = tape.run(bare, "product")
-    if settings["scale"] != 1.0:
-        result = tape("scaled", "mul", result, _number(settings["scale"]))
+    result = tape.run(Operation("matmul", replace(settings, scale=1.0), operation.data, rest), "product")
+    if settings.scale != 1.0:
+        result = tape("scaled", "mul", result, _number(settings.scale))
     return result if bias is None else tape("biased", "add", result, bias)
 
 
 def _convolution(tape: _Tape, operation: Operation) -> Array:
-    settings, rest, bias = dict(operation.settings), dict(operation.parameters), operation.parameters.get("bias")
+    settings, rest, bias = operation.read(Windowed), dict(operation.parameters), operation.parameters.get("bias")
     rest.pop("bias", None)
     data = operation.data[0]
-    if operation.kind == "conv" and any(map(any, settings["pads"])):
-        mode = settings.pop("padding_mode", "constant")
-        pads = _every_axis(data, settings["pads"], settings["channels"])
-        data = tape("padded", "pad", data, pads=pads, mode=mode, value=0.0)
-        settings["pads"] = tuple((0, 0) for _ in settings["pads"])
+    if isinstance(settings, Convolution) and any(map(any, settings.pads)):
+        pads = _every_axis(data, settings.pads, settings.channels)
+        data = tape("padded", "pad", data, by=Pad(pads=pads, mode=settings.padding_mode))
+        settings = replace(settings, pads=_unpadded(settings), padding_mode="constant")
     result = tape.run(Operation(operation.kind, settings, (data,), rest), "product")
     return result if bias is None else tape("biased", "add", result, _along(bias, settings))
 
 
 def _pool(tape: _Tape, operation: Operation) -> Array:
-    settings, data = operation.settings, operation.data[0]
-    pads = _every_axis(data, settings["pads"], settings["channels"])
-    padded = tape("padded", "pad", data, pads=pads, mode="constant", value=-math.inf)
-    bare = operation.with_data(padded).with_settings(pads=tuple((0, 0) for _ in settings["pads"]))
-    return tape.run(bare, "pooled")
+    settings, data = operation.read(Pool), operation.data[0]
+    border = -math.inf if settings.fill is None else settings.fill
+    pads = _every_axis(data, settings.pads, settings.channels)
+    padded = tape("padded", "pad", data, by=Pad(pads=pads, value=border))
+    return tape.run(replace(operation, data=(padded,), settings=replace(settings, pads=_unpadded(settings))), "pooled")
+
+
+def _unpadded(settings: Windowed) -> tuple[tuple[int, int], ...]:
+    return tuple((0, 0) for _ in settings.pads)
 
 
 def _every_axis(data: Array, pads: Any, channels: str) -> tuple[tuple[int, int], ...]:
@@ -151,57 +182,57 @@ def _every_axis(data: Array, pads: Any, channels: str) -> tuple[tuple[int, int],
     return none * (lead - 1) + tuple(pads) + none if channels == "last" else none * lead + tuple(pads)
 
 
-def _along(vector: Array, settings: Mapping[str, Any]) -> Array:
+def _along(vector: Array, settings: Windowed) -> Array:
     """One number for each channel, shaped to be added to a convolution's result."""
-    after = 0 if settings["channels"] == "last" else len(settings["strides"])
+    after = 0 if settings.channels == "last" else len(settings.strides)
     return vector.reshape(-1, *(1,) * after)
 
 
-def _frozen(operation: Operation) -> bool:
-    return not operation.settings.get("training") and "mean" in operation.parameters
+def _frozen(operation: Operation, settings: BatchNorm) -> bool:
+    return not settings.training and "mean" in operation.parameters
 
 
 def _norm(tape: _Tape, operation: Operation) -> Array:
-    return _NORMS[operation.settings["form"]](tape, operation)
+    return _NORMS[operation.read(Norm).form](tape, operation)
 
 
 def _batch_norm(tape: _Tape, operation: Operation) -> Array:
     import numpy as np
 
     p = {name: array.astype(np.float64) for name, array in operation.parameters.items()}
-    across = [1] * operation.data[0].ndim
-    across[operation.settings["axis"]] = -1
-    scale = p.get("scale", 1.0) / np.sqrt(p["variance"] + operation.settings["epsilon"])
+    settings, across = operation.read(BatchNorm), [1] * operation.data[0].ndim
+    across[settings.axis] = -1
+    scale = p.get("scale", 1.0) / np.sqrt(p["variance"] + settings.epsilon)
     scaled = tape("scaled", "mul", operation.data[0], scale.reshape(across))
     return tape("shifted", "add", scaled, (p.get("shift", 0.0) - p["mean"] * scale).reshape(across))
 
 
 def _layer_norm(tape: _Tape, operation: Operation) -> Array:
-    axes = operation.settings["axes"]
+    axes = operation.read(LayerNorm).axes
     return _centred(tape, operation, operation.data[0], axes, axes)
 
 
 def _instance_norm(tape: _Tape, operation: Operation) -> Array:
-    x, channel = operation.data[0], operation.settings["axis"]
+    x, channel = operation.data[0], operation.read(InstanceNorm).axis
     axes = tuple(axis for axis in range(x.ndim) if axis not in {0, channel})
     return _centred(tape, operation, x, axes, (channel,))
 
 
 def _rms_norm(tape: _Tape, operation: Operation) -> Array:
-    axes = operation.settings["axes"]
+    axes = operation.read(RmsNorm).axes
     return _divided(tape, operation, (operation.data[0], operation.data[0]), axes, axes)
 
 
-def _centred(tape: _Tape, operation: Operation, x: Array, axes: Any, affine: Any) -> Array:
-    mean = tape("mean", "reduce", x, form="mean", axes=axes, keep=True, correction=0.0)
+def _centred(tape: _Tape, operation: Operation, x: Array, axes: Axes, affine: Axes) -> Array:
+    mean = tape("mean", "reduce", x, by=Reduce(form="mean", axes=axes, keep=True))
     return _divided(tape, operation, (x, tape("centred", "sub", x, mean)), axes, affine)
 
 
-def _divided(tape: _Tape, operation: Operation, sides: tuple[Array, Array], axes: Any, affine: Any) -> Array:
+def _divided(tape: _Tape, operation: Operation, sides: tuple[Array, Array], axes: Axes, affine: Axes) -> Array:
     """(x − mean) over the root of its mean square, times scale plus shift along the axes ``affine``."""
     squares = tape("squares", "square", sides[1])
-    variance = tape("variance", "reduce", squares, form="mean", axes=axes, keep=True, correction=0.0)
-    offset = tape("offset", "add", variance, _number(operation.settings["epsilon"]))
+    variance = tape("variance", "reduce", squares, by=Reduce(form="mean", axes=axes, keep=True))
+    offset = tape("offset", "add", variance, _number(operation.read(Norm).epsilon))
     result = tape("normalised", "div", sides[1], tape("deviation", "sqrt", offset))
     across = [result.shape[axis] if axis in affine else 1 for axis in range(result.ndim)]
     for name, role, kind in (("scaled", "scale", "mul"), ("shifted", "shift", "add")):
@@ -221,50 +252,56 @@ _NORMS: dict[str, Rule] = {
 
 def _softmax(tape: _Tape, operation: Operation) -> Array:
     exponentials = _exponentials(tape, operation)
-    return tape("quotient", "div", exponentials, _total(tape, exponentials, operation.settings["axis"]))
+    return tape("quotient", "div", exponentials, _total(tape, exponentials, operation.read(Softmax).axis))
 
 
 def _log_softmax(tape: _Tape, operation: Operation) -> Array:
     exponentials = _exponentials(tape, operation)
     shifted = tape.steps[-2].value
-    total = _total(tape, exponentials, operation.settings["axis"])
+    total = _total(tape, exponentials, operation.read(Softmax).axis)
     return tape("difference", "sub", shifted, tape("logarithm", "log", total))
 
 
 def _exponentials(tape: _Tape, operation: Operation) -> Array:
-    x = operation.data[0]
-    if operation.settings.get("beta", 1.0) != 1.0:
-        x = tape("scaled", "mul", x, _number(operation.settings["beta"]))
-    largest = tape("largest", "reduce", x, form="max", axes=(operation.settings["axis"],), keep=True, correction=0.0)
+    x, settings = operation.data[0], operation.read(Softmax)
+    if settings.beta != 1.0:
+        x = tape("scaled", "mul", x, _number(settings.beta))
+    largest = tape("largest", "reduce", x, by=Reduce(form="max", axes=(settings.axis,), keep=True))
     return tape("exponentials", "exp", tape("shifted", "sub", x, largest))
 
 
 def _total(tape: _Tape, exponentials: Array, axis: int) -> Array:
-    return tape("total", "reduce", exponentials, form="sum", axes=(axis,), keep=True, correction=0.0)
+    return tape("total", "reduce", exponentials, by=Reduce(form="sum", axes=(axis,), keep=True))
 
 
 def _attention(tape: _Tape, operation: Operation) -> Array:
     import numpy as np
 
-    query, key, value = operation.data
-    plain = {"scale": 1.0, "linear": False}
-    scores = tape("scores", "matmul", query, key.swapaxes(-1, -2), **plain)
-    scores = tape("scaled", "mul", scores, _number(operation.settings["scale"]))
+    settings, (query, key, value) = operation.read(Attention), operation.data
+    scores = tape("scores", "matmul", query, key.swapaxes(-1, -2))
+    scores = tape("scaled", "mul", scores, _number(settings.scale))
+    if settings.softcap is not None:
+        cap = _number(settings.softcap)
+        scores = tape("capped", "mul", tape("tanh", "tanh", tape("uncapped", "div", scores, cap)), cap)
     mask = operation.parameters.get("mask")
     if mask is not None:
         if mask.dtype.kind == "b":
             scores = tape("masked", "where", mask, scores, _number(-math.inf))
         else:
             scores = tape("masked", "add", scores, mask)
-    if operation.settings["causal"]:
+    if settings.causal:
         below = np.tri(*scores.shape[-2:]).astype(bool)
         scores = tape("causal", "where", below, scores, _number(-math.inf))
-    weights = tape("softmax", "softmax", scores, axis=scores.ndim - 1, beta=1.0)
-    return tape("mixed", "matmul", weights, value, **plain)
+    weights = tape("softmax", "softmax", scores, by=Softmax(axis=scores.ndim - 1))
+    mixed = tape("mixed", "matmul", weights, value)
+    if not settings.merged:
+        return mixed
+    apart = tape("turned", "transpose", mixed, by=Transpose(perm=(0, 2, 1, 3)))
+    return tape("merged", "reshape", apart, by=Reshape(shape=(*apart.shape[:2], apart.shape[2] * apart.shape[3])))
 
 
 def _gelu(tape: _Tape, operation: Operation) -> Array:
-    x, form = operation.data[0], operation.settings["approximate"]
+    x, form = operation.data[0], operation.read(Approximated).approximate
     if form == "quick":
         gate = tape("sigmoid", "sigmoid", tape("scaled", "mul", x, _number(1.702)))
         return tape("gated", "mul", x, gate)
@@ -279,28 +316,28 @@ def _gelu(tape: _Tape, operation: Operation) -> Array:
 
 
 def _silu(tape: _Tape, operation: Operation) -> Array:
-    x, alpha = operation.data[0], operation.settings.get("alpha", 1.0)
+    x, alpha = operation.data[0], operation.read(Swish).alpha
     scaled = x if alpha == 1.0 else tape("scaled", "mul", x, _number(alpha))
     return tape("gated", "mul", x, tape("sigmoid", "sigmoid", scaled))
 
 
 def _hardsigmoid(tape: _Tape, operation: Operation) -> Array:
     """max(0, min(1, αx + β)); with α a sixth, the whole numbers that frameworks write instead: relu6(x + 6β) / 6."""
-    x, settings = operation.data[0], operation.settings
-    if abs(settings["alpha"] - 1 / 6) < 1e-6:
-        inner = tape("offset", "add", x, _number(6 * settings["beta"]))
+    x, settings = operation.data[0], operation.read(HardSigmoid)
+    if abs(settings.alpha - 1 / 6) < 1e-6:
+        inner = tape("offset", "add", x, _number(6 * settings.beta))
         return tape("sixth", "div", tape("clipped", "relu6", inner), _number(6.0))
-    inner = tape("offset", "add", tape("scaled", "mul", x, _number(settings["alpha"])), _number(settings["beta"]))
-    return tape("clipped", "clip", inner, min=0.0, max=1.0)
+    inner = tape("offset", "add", tape("scaled", "mul", x, _number(settings.alpha)), _number(settings.beta))
+    return tape("clipped", "clip", inner, by=Clip(min=0.0, max=1.0))
 
 
 def _hardswish(tape: _Tape, operation: Operation) -> Array:
     x = operation.data[0]
-    return tape("gated", "mul", x, tape("hardsigmoid", "hardsigmoid", x, **operation.settings))
+    return tape("gated", "mul", x, tape("hardsigmoid", "hardsigmoid", x, by=operation.read(HardSigmoid)))
 
 
 def _mish(tape: _Tape, operation: Operation) -> Array:
-    soft = tape("softplus", "softplus", operation.data[0], beta=1.0, threshold=None)
+    soft = tape("softplus", "softplus", operation.data[0], by=Softplus())
     return tape("gated", "mul", operation.data[0], tape("tanh", "tanh", soft))
 
 

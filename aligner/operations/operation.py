@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from aligner.operations.settings import Settings, family_of, settings_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+
+S = TypeVar("S", bound=Settings)
 
 
 class Unsupported(Exception):  # noqa: N818 - a control flow of this package, never shown to users
@@ -18,12 +22,34 @@ class Unsupported(Exception):  # noqa: N818 - a control flow of this package, ne
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Operation:
-    """What is computed: ``data`` operands in the model's own layout, ``parameters`` in one shared layout."""
+    """What is computed: ``data`` operands in the model's own layout, ``parameters`` in one shared layout.
+
+    Settings may be given as any mapping; they are kept as the record of the kind's family. Raises Unsupported for a
+    setting that the family does not know, and for one that it needs and does not get.
+    """
 
     kind: str
     settings: Mapping[str, Any]
     data: tuple[Array, ...]
     parameters: Mapping[str, Array] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Make a record of the settings."""
+        try:
+            object.__setattr__(self, "settings", settings_of(self.kind, self.settings))
+        except TypeError as exc:
+            raise Unsupported(f"{self.kind}: {exc}") from exc
+
+    def read(self, family: type[S]) -> S:
+        """The settings, typed; raises Unsupported where the kind is of another family."""
+        if not isinstance(self.settings, family):
+            raise Unsupported(f"{self.kind} has no settings of {family.__name__}")
+        return self.settings
+
+    @property
+    def fused_activation(self) -> str:
+        """The activation that the node applies to its result, "none" where there is none."""
+        return self.read(Settings).fused_activation
 
     def with_settings(self, **changed: Any) -> Operation:
         """The same operation under other settings."""
@@ -40,15 +66,30 @@ class Operation:
 
 Computer = Callable[[Operation], "Array | tuple[Array, ...]"]
 """Several results where the operation has several."""
+Configured = Callable[[Operation, S], "Array | tuple[Array, ...]"]
+"""The same, told by settings of one family."""
 
 _COMPUTERS: dict[str, Computer] = {}
 
 
 def computes(*kinds: str) -> Callable[[Computer], Computer]:
-    """Register what computes operations of these kinds."""
+    """Register what computes operations of these kinds, which are told nothing."""
 
     def register(computer: Computer) -> Computer:
         _COMPUTERS.update(dict.fromkeys(kinds, computer))
+        return computer
+
+    return register
+
+
+def computes_by(family: type[S], *kinds: str) -> Callable[[Configured[S]], Configured[S]]:
+    """Register what computes operations of these kinds by their settings, which are of one family."""
+    strange = [kind for kind in kinds if not issubclass(family_of(kind), family)]
+    if strange:
+        raise TypeError(f"settings of {', '.join(strange)} are no {family.__name__}")
+
+    def register(computer: Configured[S]) -> Configured[S]:
+        _COMPUTERS.update(dict.fromkeys(kinds, lambda operation: computer(operation, operation.read(family))))
         return computer
 
     return register
@@ -68,14 +109,15 @@ def results(operation: Operation) -> tuple[Array, ...]:
     computer = _COMPUTERS.get(operation.kind)
     if computer is None:
         raise Unsupported(operation.kind)
-    fused = operation.settings.get("fused_activation") or "none"
+    settings = operation.read(Settings)
+    fused = settings.fused_activation
     if fused not in FUSED:
         raise Unsupported(fused)
     try:
         with np.errstate(all="ignore"):
             found = computer(operation)
             first, *others = found if isinstance(found, tuple) else (found,)
-            first, limits = FUSED[fused](first), operation.settings.get("range")
+            first, limits = FUSED[fused](first), settings.range
             return (first if limits is None else np.clip(first, *limits), *others)
     except (ValueError, IndexError, TypeError, ZeroDivisionError, KeyError, OverflowError, MemoryError) as exc:
         raise Unsupported(f"{operation.kind}: {exc}") from exc

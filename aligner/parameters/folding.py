@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.numerics import relations
+from aligner.operations.layouts import axis_of
 from aligner.operations.operation import Operation
+from aligner.operations.settings import BatchNorm, TransposedConvolution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,9 +20,9 @@ FOLDED = 1e-5
 
 def output_axis(operation: Operation, kernel: Array) -> int | None:
     """The axis of a canonical kernel along which outputs lie; None for grouped transposed convolutions."""
-    if operation.kind == "conv_transpose":
-        return 1 if operation.settings["groups"] == 1 and kernel.ndim > 1 else None
-    return 0
+    settings, axis = operation.settings, axis_of(operation.kind, "kernel", "out") or 0
+    grouped = isinstance(settings, TransposedConvolution) and settings.groups != 1
+    return None if grouped or axis >= kernel.ndim else axis
 
 
 def scaled(kernel: Array, scale: Array, axis: int) -> Array:
@@ -34,10 +36,11 @@ def as_affine(norm: Operation) -> tuple[Array, Array] | None:
     """The factor and the summand, one for each channel, that a normalisation by stored statistics amounts to."""
     import numpy as np
 
-    if norm.settings["form"] != "batch" or norm.settings.get("training") or "mean" not in norm.parameters:
+    settings = norm.settings
+    if not isinstance(settings, BatchNorm) or settings.training or "mean" not in norm.parameters:
         return None
     p = {name: array.astype(np.float64).reshape(-1) for name, array in norm.parameters.items()}
-    scale = np.atleast_1d(p.get("scale", 1.0) / np.sqrt(np.abs(p["variance"]) + norm.settings["epsilon"]))
+    scale = np.atleast_1d(p.get("scale", 1.0) / np.sqrt(np.abs(p["variance"]) + settings.epsilon))
     return scale, p.get("shift", 0.0) - p["mean"] * scale
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kinds import AFFINE, COPIES, INVERSES, LINEAR, MOVED, SCALES, SHIFTS
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Windowed
 from aligner.parameters.folding import as_affine, output_axis, scaled
 from aligner.records.graph import Node
 from aligner.regions.region_side import RegionSide
@@ -111,7 +112,8 @@ def _channel_axis(part: RegionSide, layer: Layer) -> int | None:
     shape = part.shape(layer.node.outputs[0]) if layer.node.outputs else None
     if shape is None:
         return None
-    channels = layer.operation.settings.get("channels", part.graph.channels)
+    settings = layer.operation.settings
+    channels = settings.channels if isinstance(settings, Windowed) else part.graph.channels
     last = layer.operation.kind == "matmul" or channels == "last"
     return len(shape) - 1 if last else min(1, len(shape) - 1)
 

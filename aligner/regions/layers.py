@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kinds import LAYERS
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Recurrent
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer as Layer
 from aligner.regions.folding import folded as folded
@@ -47,7 +48,7 @@ def with_sorted_gates(operation: Operation) -> Operation:
     """The same cell with the rows of its weights in alphabetical order of their gates."""
     import numpy as np
 
-    gates = operation.settings["gates"]
+    gates = operation.read(Recurrent).gates
     order = [gates.index(gate) for gate in sorted(gates)]
     moved = {}
     for name in ("w", "r", "b", "rb"):

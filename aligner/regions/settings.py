@@ -7,9 +7,7 @@ from typing import Any
 from aligner.operations.kinds import CONVOLUTIONS
 from aligner.operations.operation import Operation
 
-UNCOMPARED = frozenset(
-    {"channels", "axis", "axes", "shape", "scales", "linear", "keep", "directions", "gates", "layout", "range"}
-)
+UNCOMPARED = frozenset("channels axis axes shape scales linear merged keep directions gates layout range".split())
 """Settings that two layouts of one model spell differently."""
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Along, Approximated, Cast, Clip, Selu, Shrink, Slope
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -69,16 +70,16 @@ def _with(kind: str, **defaults: float) -> Any:
 def _elu(call: Call) -> Operation:
     if call.number("scale", default=1.0) != 1.0 or call.number("input_scale", default=1.0) != 1.0:
         raise call.unknown("scaled")
-    return Operation("elu", {"alpha": call.number("alpha", default=1.0)}, (call.need(0),))
+    return Operation("elu", Slope(alpha=call.number("alpha", default=1.0)), (call.need(0),))
 
 
 def _selu(call: Call) -> Operation:
-    return Operation("selu", {"alpha": 1.6732632423543772, "scale": 1.0507009873554805}, (call.need(0),))
+    return Operation("selu", Selu(alpha=1.6732632423543772, scale=1.0507009873554805), (call.need(0),))
 
 
 def _gelu(call: Call) -> Operation:
     tanh = call.attributes.get("approximate") in {"tanh", True}
-    return Operation("gelu", {"approximate": "tanh" if tanh else "none"}, (call.need(0),))
+    return Operation("gelu", Approximated(approximate="tanh" if tanh else "none"), (call.need(0),))
 
 
 def _sixth(kind: str) -> Any:
@@ -100,13 +101,13 @@ def _clip(call: Call) -> Operation:
         low = float(tensors[0].reshape(()))
     if len(tensors) > 1:
         high = float(tensors[1].reshape(()))
-    return Operation("clip", {"min": low, "max": high}, (call.need(0),))
+    return Operation("clip", Clip(min=low, max=high), (call.need(0),))
 
 
 def _prelu(call: Call) -> Operation:
     """One slope for each channel, which comes second."""
     x = call.need(0)
-    return Operation("prelu", {"axis": min(1, x.ndim - 1)}, (x,), {"slope": call.need(1)})
+    return Operation("prelu", Along(axis=min(1, x.ndim - 1)), (x,), {"slope": call.need(1)})
 
 
 def _round(call: Call) -> Operation:
@@ -118,7 +119,7 @@ def _round(call: Call) -> Operation:
 def _shrink(kind: str) -> Any:
     def translate(call: Call) -> Operation:
         number = call.number("lambd", default=0.5)
-        settings = {"lambd": number, "bias": number if kind == "soft" else 0.0}
+        settings = Shrink(lambd=number, bias=number if kind == "soft" else 0.0)
         return Operation("shrink", settings, (call.need(0),))
 
     return translate
@@ -126,7 +127,7 @@ def _shrink(kind: str) -> Any:
 
 def _glu(call: Call) -> Operation:
     x = call.need(0)
-    return Operation("glu", {"axis": call.integer("axis", default=-1) % x.ndim}, (x,))
+    return Operation("glu", Along(axis=call.integer("axis", default=-1) % x.ndim), (x,))
 
 
 _DTYPES = {
@@ -151,7 +152,7 @@ def _cast(call: Call) -> Operation:
     word = said.removeprefix("torch.")
     if not word:
         raise call.unknown("an unknown dtype")
-    return Operation("cast", {"to": _DTYPES.get(word, word)}, (call.need(0),))
+    return Operation("cast", Cast(to=_DTYPES.get(word, word)), (call.need(0),))
 
 
 WORDS: Vocabulary = {

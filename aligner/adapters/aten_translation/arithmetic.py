@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Compare
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -138,7 +139,7 @@ _COMPARED = {
 
 
 def _compare(form: str) -> Any:
-    return lambda call: Operation("compare", {"form": form}, operands(call))
+    return lambda call: Operation("compare", Compare(form=form), operands(call))
 
 
 WORDS: Vocabulary = {

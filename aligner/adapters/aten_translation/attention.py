@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Attention
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -27,7 +28,7 @@ def _attention(call: Call) -> Operation:
     if query.shape[:-2] != key.shape[:-2]:
         raise call.unknown("grouped queries")
     scale, mask = call.number("scale", default=1 / math.sqrt(query.shape[-1])), call.operand(3)
-    settings = {"scale": scale, "causal": call.flag("is_causal")}
+    settings = Attention(scale=scale, causal=call.flag("is_causal"))
     return Operation("attention", settings, (query, key, value), {} if mask is None else {"mask": mask})
 
 

@@ -4,49 +4,56 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.call import Call, Vocabulary, pairs_of, same_pads, spread
+from aligner.operations.call import Call, Vocabulary, layer_parameters
 from aligner.operations.operation import Operation
+from aligner.operations.settings import AdaptivePool, Convolution, Pool, TransposedConvolution
+from aligner.operations.window import Window, pairs_of, spread, window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+    Pairs = tuple[tuple[int, int], ...]
 
 
-def _window(call: Call, x: Array, kernel: tuple[int, ...]) -> dict[str, Any]:
-    rank = len(kernel)
-    strides, dilations = (spread(call.attributes.get(name), rank, 1) for name in ("strides", "dilations"))
-    said = call.attributes.get("pads")
-    pads = pairs_of(said, rank)
+def _window(call: Call, x: Array, kernel: tuple[int, ...]) -> tuple[Window, Pairs]:
+    rank, said = len(kernel), call.attributes.get("pads")
+    found = window_of(call, x.shape[-rank:], kernel, call.text("auto_pad", ""))
+    pads = found.pads
     if pads is None and isinstance(said, tuple) and len(said) == 1:
         pads = pairs_of(said * rank, rank)
-    if pads is None and call.text("auto_pad", "").startswith("same"):
-        pads = same_pads(x.shape[-rank:], kernel, strides, dilations, upper=True)
     if pads is None:
         raise call.unknown("padding of unknown amount")
-    return {"strides": strides, "dilations": dilations, "pads": pads, "channels": "first"}
-
-
-def _parameters(kernel: Array, bias: Array | None) -> dict[str, Array]:
-    return {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias.reshape(-1)}
+    return found, pads
 
 
 def _conv(call: Call) -> Operation:
     if call.node.kind == "conv_transpose":
         return _transposed(call)
     x, kernel = call.need(0), call.need(1)
-    settings = _window(call, x, kernel.shape[2:]) | {"groups": call.integer("groups", default=1)}
-    return Operation("conv", settings, (x,), _parameters(kernel, call.operand(2)))
+    window, pads = _window(call, x, kernel.shape[2:])
+    settings = Convolution(
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=pads,
+        groups=call.integer("groups", default=1),
+        channels="first",
+    )
+    return Operation("conv", settings, (x,), layer_parameters(kernel, call.operand(2)))
 
 
 def _transposed(call: Call) -> Operation:
     x, kernel = call.need(0), call.need(1)
-    extra = spread(call.attributes.get("output_padding"), kernel.ndim - 2, 0)
-    settings = _window(call, x, kernel.shape[2:]) | {
-        "groups": call.integer("groups", default=1),
-        "output_padding": extra,
-    }
-    return Operation("conv_transpose", settings, (x,), _parameters(kernel, call.operand(2)))
+    window, pads = _window(call, x, kernel.shape[2:])
+    settings = TransposedConvolution(
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=pads,
+        groups=call.integer("groups", default=1),
+        output_padding=spread(call.attributes.get("output_padding"), kernel.ndim - 2, 0),
+        channels="first",
+    )
+    return Operation("conv_transpose", settings, (x,), layer_parameters(kernel, call.operand(2)))
 
 
 def _pool(kind: str, rank: int) -> Any:
@@ -58,26 +65,22 @@ def _pool(kind: str, rank: int) -> Any:
         if not all(kernel):
             raise call.unknown("a pool without a kernel")
         said = {name: call.attributes.get(f"argument_{place}") for place, name in enumerate(_PLACES[kind], start=2)}
-        window = {
-            "strides": spread(call.attributes.get("strides") or said["strides"], rank, 0),
-            "dilations": spread(call.attributes.get("dilations") or said.get("dilations"), rank, 1),
-        }
-        if not all(window["strides"]):
-            window["strides"] = kernel
+        strides = spread(call.attributes.get("strides") or said["strides"], rank, 0)
         pads = pairs_of(call.attributes.get("pads"), rank)
         if isinstance(said["pads"], (int, tuple)) and not isinstance(said["pads"], bool):
             pads = tuple((pad, pad) for pad in spread(said["pads"], rank, 0))
         ceil = call.attributes.get("ceil_mode", said["ceil_mode"])
-        settings = {
-            "kernel": kernel,
-            "strides": window["strides"],
-            "pads": pads or ((0, 0),) * rank,
-            "dilations": window["dilations"],
-            "ceil": bool(ceil),
-            "include_pad": call.flag("count_include_pad", default=kind == "avg_pool"),
-            "divisor": call.attributes.get("divisor_override") or None,
-            "channels": "first",
-        }
+        divisor = call.attributes.get("divisor_override")
+        settings = Pool(
+            kernel=kernel,
+            strides=strides if all(strides) else kernel,
+            pads=pads or ((0, 0),) * rank,
+            dilations=spread(call.attributes.get("dilations") or said.get("dilations"), rank, 1),
+            ceil=bool(ceil),
+            include_pad=call.flag("count_include_pad", default=kind == "avg_pool"),
+            divisor=divisor if isinstance(divisor, int) and divisor else None,
+            channels="first",
+        )
         return Operation(kind, settings, (x,))
 
     return translate
@@ -97,7 +100,7 @@ def _adaptive(kind: str, rank: int) -> Any:
             size = call.need_shape()[-rank:]
         sizes = size if isinstance(size, tuple) else (size,) * rank
         given = tuple(n if isinstance(n, int) else m for n, m in zip(sizes, x.shape[-rank:], strict=True))
-        return Operation(f"adaptive_{kind}", {"output_size": given, "channels": "first"}, (x,))
+        return Operation(f"adaptive_{kind}", AdaptivePool(output_size=given, channels="first"), (x,))
 
     return translate
 

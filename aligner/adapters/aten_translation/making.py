@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Fft, Fill
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _like(value: float) -> Any:
-    return lambda call: Operation("fill", {"shape": call.need_shape(), "value": value}, ())
+    return lambda call: Operation("fill", Fill(shape=call.need_shape(), value=value), ())
 
 
 def _transform(form: str, rank: int | None) -> Any:
@@ -24,15 +25,15 @@ def _transform(form: str, rank: int | None) -> Any:
         x, said = call.need(0), call.attributes.get("axis", call.attributes.get("axes", call.attributes.get("dim")))
         default = (-1,) if rank == 1 else (-2, -1) if rank == 2 else tuple(range(x.ndim))
         axes = (said,) if isinstance(said, int) else said if isinstance(said, tuple) else default
-        lengths = call.attributes.get("n", call.attributes.get("s"))
-        settings = {
-            "form": form,
-            "lengths": (lengths,) if isinstance(lengths, int) else lengths,
-            "axes": axes,
-            "norm": str(call.attributes.get("norm") or "backward"),
-            "pairs": False,
-            "complex_input": False,
-        }
+        lengths = call.numbers("n") or call.numbers("s")
+        settings = Fft(
+            form=form,
+            lengths=lengths,
+            axes=axes,
+            norm=str(call.attributes.get("norm") or "backward"),
+            pairs=False,
+            complex_input=False,
+        )
         return Operation("fft", settings, (x,))
 
     return translate

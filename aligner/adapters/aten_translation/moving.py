@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Along, Blocks, Flip, Pad, Repeat, Reshape, Roll, Shaped, Split, Tile, Transpose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,12 +22,12 @@ def _concat(call: Call) -> Operation:
     data = tuple(operand for operand in call.given if operand.ndim != 1 or operand.size)  # an empty list of old
     if not data:
         raise call.unknown("nothing to join")
-    return Operation("concat", {"axis": _axis(call, 0) % data[0].ndim}, data)
+    return Operation("concat", Along(axis=_axis(call, 0) % data[0].ndim), data)
 
 
 def _stack(call: Call) -> Operation:
     data = tuple(call.given)
-    return Operation("stack", {"axis": _axis(call, 0) % (data[0].ndim + 1)}, data)
+    return Operation("stack", Along(axis=_axis(call, 0) % (data[0].ndim + 1)), data)
 
 
 def _along(axis: int) -> Any:
@@ -36,7 +37,7 @@ def _along(axis: int) -> Any:
         data = tuple(call.given)
         if any(operand.ndim <= axis for operand in data):
             raise call.unknown("tensors of few axes")
-        return Operation("concat", {"axis": axis}, data)
+        return Operation("concat", Along(axis=axis), data)
 
     return translate
 
@@ -44,18 +45,18 @@ def _along(axis: int) -> Any:
 def _reshape(call: Call) -> Operation:
     if call.attributes.get("dtype") is not None:
         raise call.unknown("a view of other bits")
-    return Operation("reshape", {"shape": call.need_shape(), "before": None}, (call.need(0),))
+    return Operation("reshape", Reshape(shape=call.need_shape(), before=None), (call.need(0),))
 
 
 def _expand(call: Call) -> Operation:
-    return Operation("expand", {"shape": call.need_shape()}, (call.need(0),))
+    return Operation("expand", Shaped(shape=call.need_shape()), (call.need(0),))
 
 
 def _permuted(call: Call) -> Operation:
     x, perm = call.need(0), call.numbers("perm")
     if perm is None or len(perm) != x.ndim:
         raise call.unknown("an unknown order")
-    return Operation("transpose", {"perm": tuple(int(axis) % x.ndim for axis in perm)}, (x,))
+    return Operation("transpose", Transpose(perm=tuple(int(axis) % x.ndim for axis in perm)), (x,))
 
 
 def _exchanged(call: Call) -> Operation:
@@ -69,7 +70,7 @@ def _exchanged(call: Call) -> Operation:
     perm = list(range(x.ndim))
     first, second = (int(axis) % x.ndim for axis in axes)  # type: ignore[arg-type]
     perm[first], perm[second] = perm[second], perm[first]
-    return Operation("transpose", {"perm": tuple(perm)}, (x,))
+    return Operation("transpose", Transpose(perm=tuple(perm)), (x,))
 
 
 def _last_two(call: Call) -> Operation:
@@ -78,12 +79,12 @@ def _last_two(call: Call) -> Operation:
         return _permuted(call)
     perm = list(range(x.ndim))
     perm[-2:] = perm[:-3:-1]
-    return Operation("transpose", {"perm": tuple(perm)}, (x,))
+    return Operation("transpose", Transpose(perm=tuple(perm)), (x,))
 
 
 def _reversed(call: Call) -> Operation:
     x = call.need(0)
-    return Operation("transpose", {"perm": tuple(reversed(range(x.ndim)))}, (x,))
+    return Operation("transpose", Transpose(perm=tuple(reversed(range(x.ndim)))), (x,))
 
 
 def _moved(call: Call) -> Operation:
@@ -96,14 +97,14 @@ def _moved(call: Call) -> Operation:
     for one, other in zip(source, target, strict=True):
         perm[int(other) % x.ndim] = int(one) % x.ndim
     rest = iter(left)
-    return Operation("transpose", {"perm": tuple(axis if axis >= 0 else next(rest) for axis in perm)}, (x,))
+    return Operation("transpose", Transpose(perm=tuple(axis if axis >= 0 else next(rest) for axis in perm)), (x,))
 
 
 def _repeat(call: Call) -> Operation:
     repeats = call.numbers("repeats") or call.numbers("dims")
     if repeats is None:
         raise call.unknown("unknown repeats")
-    return Operation("tile", {"repeats": tuple(int(count) for count in repeats)}, (call.need(0),))
+    return Operation("tile", Tile(repeats=tuple(int(count) for count in repeats)), (call.need(0),))
 
 
 def _interleaved(call: Call) -> Operation:
@@ -113,21 +114,21 @@ def _interleaved(call: Call) -> Operation:
         if given is None:
             raise call.unknown("unknown repeats")
         repeats = given if len(given) > 1 else given[0]  # type: ignore[assignment]
-    return Operation("repeat", {"repeats": repeats, "axis": axis if isinstance(axis, int) else None}, (call.need(0),))
+    return Operation("repeat", Repeat(repeats=repeats, axis=axis if isinstance(axis, int) else None), (call.need(0),))
 
 
 def _flip(call: Call) -> Operation:
     x, axes = call.need(0), call.numbers("dims")
     if axes is None:
         raise call.unknown("unknown axes")
-    return Operation("flip", {"axes": tuple(int(axis) % x.ndim for axis in axes)}, (x,))
+    return Operation("flip", Flip(axes=tuple(int(axis) % x.ndim for axis in axes)), (x,))
 
 
 def _roll(call: Call) -> Operation:
     shifts, axes = call.numbers("shifts"), call.numbers("dims")
     if shifts is None or not axes or len(shifts) != len(axes):
         raise call.unknown("a roll of the flattened tensor")
-    return Operation("roll", {"shifts": shifts, "axes": axes}, (call.need(0),))
+    return Operation("roll", Roll(shifts=shifts, axes=axes), (call.need(0),))
 
 
 def _pad(call: Call) -> Operation:
@@ -138,7 +139,7 @@ def _pad(call: Call) -> Operation:
     if any(not isinstance(amount, int) for pair in said for amount in pair):
         raise call.unknown("padding of unknown amount")
     pads = ((0, 0),) * (x.ndim - len(said)) + said
-    settings = {"pads": pads, "mode": call.text("mode", "constant"), "value": call.number("value", default=0.0)}
+    settings = Pad(pads=pads, mode=call.text("mode", "constant"), value=call.number("value", default=0.0))
     return Operation("pad", settings, (x,))
 
 
@@ -154,7 +155,7 @@ def _split(call: Call) -> Operation:
         sizes.append(shape[axis])
     if sum(sizes) != x.shape[axis]:
         raise call.unknown("parts that were not seen")
-    return Operation("split", {"axis": axis, "sizes": tuple(sizes), "drop": False}, (x,))
+    return Operation("split", Split(axis=axis, sizes=tuple(sizes), drop=False), (x,))
 
 
 def _unbind(call: Call) -> Operation:
@@ -162,7 +163,7 @@ def _unbind(call: Call) -> Operation:
     axis = _axis(call, 0) % x.ndim
     if x.shape[axis] != len(call.node.outputs):
         raise call.unknown("parts that were not seen")
-    return Operation("split", {"axis": axis, "sizes": (1,) * x.shape[axis], "drop": True}, (x,))
+    return Operation("split", Split(axis=axis, sizes=(1,) * x.shape[axis], drop=True), (x,))
 
 
 def _shuffle(*, inverse: bool) -> Any:
@@ -173,7 +174,7 @@ def _shuffle(*, inverse: bool) -> Any:
         x = call.need(0)
         if x.ndim != _RANK:
             raise call.unknown("other than four axes")
-        settings = {"block": block, "order": "CRD", "inverse": inverse, "channels": "first"}
+        settings = Blocks(block=block, order="CRD", inverse=inverse, channels="first")
         return Operation("depth_to_space", settings, (x,))
 
     return translate

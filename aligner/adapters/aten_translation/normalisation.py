@@ -4,8 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import Call, Vocabulary, norm_parameters
 from aligner.operations.operation import Operation
+from aligner.operations.settings import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    LengthNorm,
+    ResponseNorm,
+    RmsNorm,
+    Softmax,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,35 +23,33 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-def _named(*arrays: Array | None) -> dict[str, Array]:
-    names = ("scale", "shift", "mean", "variance")
-    return {name: array for name, array in zip(names, arrays, strict=False) if array is not None}
+def _epsilon(call: Call, default: float = 1e-5) -> float:
+    return call.number("epsilon", default=default)
 
 
-def _epsilon(call: Call, default: float = 1e-5) -> dict[str, Any]:
-    return {"epsilon": call.number("epsilon", default=default), "axis": min(1, call.need(0).ndim - 1)}
+def _channels(call: Call) -> int:
+    return min(1, call.need(0).ndim - 1)
 
 
-def _batch(call: Call) -> Operation:
+def _batch(call: Call, *, training: bool | None = None) -> Operation:
     """F.batch_norm names mean and variance before weight and bias; the graph lists weight and bias first."""
-    x = call.need(0)
-    vectors = [call.operand(place) for place in range(1, 5)]
-    settings = _epsilon(call) | {"form": "batch", "training": call.flag("training")}
-    return Operation("norm", settings, (x,), _named(*vectors))
+    own = call.flag("training") if training is None else training
+    settings = BatchNorm(epsilon=_epsilon(call), axis=_channels(call), training=own)
+    return Operation("norm", settings, (call.need(0),), norm_parameters(*map(call.operand, range(1, 5))))
 
 
 def _instance(call: Call) -> Operation:
     """With its own statistics, unless it was told to take those that it was given."""
-    vectors = [call.operand(place) for place in range(1, 5)]
-    if vectors[2] is not None and not call.flag("use_input_stats", default=True):
-        settings = _epsilon(call) | {"form": "batch", "training": False}
-        return Operation("norm", settings, (call.need(0),), _named(*vectors))
-    return Operation("norm", _epsilon(call) | {"form": "instance"}, (call.need(0),), _named(*vectors[:2]))
+    if call.operand(3) is not None and not call.flag("use_input_stats", default=True):
+        return _batch(call, training=False)
+    settings = InstanceNorm(epsilon=_epsilon(call), axis=_channels(call))
+    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
 
 
 def _group(call: Call) -> Operation:
-    settings = _epsilon(call) | {"form": "group", "groups": call.integer("groups", "num_groups")}
-    return Operation("norm", settings, (call.need(0),), _named(call.operand(1), call.operand(2)))
+    groups = call.integer("groups", "num_groups")
+    settings = GroupNorm(epsilon=_epsilon(call), axis=_channels(call), groups=groups)
+    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
 
 
 def _axes(call: Call) -> tuple[int, ...]:
@@ -52,8 +60,8 @@ def _axes(call: Call) -> tuple[int, ...]:
 
 
 def _layer(call: Call) -> Operation:
-    settings = _epsilon(call) | {"form": "layer", "axes": _axes(call)}
-    return Operation("norm", settings, (call.need(0),), _named(call.operand(1), call.operand(2)))
+    settings = LayerNorm(epsilon=_epsilon(call), axis=_channels(call), axes=_axes(call))
+    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
 
 
 def _rms(call: Call) -> Operation:
@@ -62,8 +70,8 @@ def _rms(call: Call) -> Operation:
 
     dtype = call.need(0).dtype
     default = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
-    settings = _epsilon(call, default) | {"form": "rms", "axes": _axes(call)}
-    return Operation("norm", settings, (call.need(0),), _named(call.operand(1)))
+    settings = RmsNorm(epsilon=_epsilon(call, default), axis=_channels(call), axes=_axes(call))
+    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1)))
 
 
 def _length(call: Call) -> Operation:
@@ -73,19 +81,19 @@ def _length(call: Call) -> Operation:
         raise call.unknown("an order other than 1 and 2")
     said = call.attributes.get("axis", call.attributes.get("dim", 1))
     axes = tuple(int(axis) % x.ndim for axis in (said if isinstance(said, tuple) else (said,)))  # type: ignore[arg-type]
-    settings = {"form": "length", "order": int(order), "axes": axes, "squared": False, "axis": axes[0]}
-    return Operation("norm", settings | {"epsilon": call.number("epsilon", default=1e-12)}, (x,))
+    settings = LengthNorm(epsilon=_epsilon(call, 1e-12), axis=axes[0], axes=axes, order=int(order))
+    return Operation("norm", settings, (x,))
 
 
 def _response(call: Call) -> Operation:
     size = call.integer("size")
-    settings = {
-        "neighbours": (size // 2, (size - 1) // 2),
-        "alpha": call.number("alpha", default=1e-4) / size,
-        "beta": call.number("beta", default=0.75),
-        "bias": call.number("k", default=1.0),
-        "channels": "first",
-    }
+    settings = ResponseNorm(
+        neighbours=(size // 2, (size - 1) // 2),
+        alpha=call.number("alpha", default=1e-4) / size,
+        beta=call.number("beta", default=0.75),
+        bias=call.number("k", default=1.0),
+        channels="first",
+    )
     return Operation("response_norm", settings, (call.need(0),))
 
 
@@ -93,14 +101,14 @@ def _softmax(kind: str) -> Any:
     def translate(call: Call) -> Operation:
         x = call.need(0)
         axis = call.integer("axis", "dim")
-        return Operation(kind, {"axis": axis % max(x.ndim, 1), "beta": 1.0}, (x,))
+        return Operation(kind, Softmax(axis=axis % max(x.ndim, 1)), (x,))
 
     return translate
 
 
 def _softmin(call: Call) -> Operation:
     x = call.need(0)
-    return Operation("softmax", {"axis": call.integer("axis", "dim") % x.ndim, "beta": -1.0}, (x,))
+    return Operation("softmax", Softmax(axis=call.integer("axis", "dim") % x.ndim, beta=-1.0), (x,))
 
 
 WORDS: Vocabulary = {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Along, ArgMax, Index, OneHot, ScatterElements, Slice, Sort, Triangle
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,12 +29,12 @@ def _get_item(call: Call) -> Operation:
             (axis, item.start or 0, _OPEN if item.stop is None else item.stop, item.step or 1)
             for axis, item in enumerate(index)
         )
-        return Operation("slice", {"places": places}, (x,))
+        return Operation("slice", Slice(places=places), (x,))
     lookup = [place for place, item in enumerate(index) if hasattr(item, "dtype")]
     others = [item for place, item in enumerate(index) if place not in lookup]
     if len(lookup) == 1 and all(item == slice(None) for item in others) and index[lookup[0]].dtype.kind in "iu":
-        return Operation("lookup", {"axis": lookup[0]}, (index[lookup[0]],), {"table": x})
-    return Operation("index", {"index": tuple(index)}, (x,))
+        return Operation("lookup", Along(axis=lookup[0]), (index[lookup[0]],), {"table": x})
+    return Operation("index", Index(index=tuple(index)), (x,))
 
 
 def _indexed(call: Call, part: str, tensors: Any) -> Any:
@@ -64,27 +65,27 @@ def _slice(call: Call) -> Operation:
         call.integer("end", default=_OPEN),
         call.integer("step", default=1),
     )
-    return Operation("slice", {"places": (place,)}, (x,))
+    return Operation("slice", Slice(places=(place,)), (x,))
 
 
 def _select(call: Call) -> Operation:
     _known(call, "dim", "index")
     x = call.need(0)
     axis = call.integer("axis", "dim") % x.ndim
-    return Operation("index", {"index": (*(slice(None),) * axis, call.integer("index"))}, (x,))
+    return Operation("index", Index(index=(*(slice(None),) * axis, call.integer("index"))), (x,))
 
 
 def _narrow(call: Call) -> Operation:
     _known(call, "dim", "start", "length")
     x, start = call.need(0), call.integer("start")
     place = (call.integer("axis", "dim") % x.ndim, start, start + call.integer("length"), 1)
-    return Operation("slice", {"places": (place,)}, (x,))
+    return Operation("slice", Slice(places=(place,)), (x,))
 
 
 def _index_select(call: Call) -> Operation:
     x = call.need(0)
     axis = call.integer("axis", "dim") % x.ndim
-    return Operation("lookup", {"axis": axis}, (call.need(1),), {"table": x})
+    return Operation("lookup", Along(axis=axis), (call.need(1),), {"table": x})
 
 
 def _embedding(call: Call) -> Operation:
@@ -92,13 +93,13 @@ def _embedding(call: Call) -> Operation:
     first, second = call.need(0), call.need(1)
     if first.dtype.kind in "iu" and second.dtype.kind not in "iu":
         first, second = second, first
-    return Operation("lookup", {"axis": 0}, (second,), {"table": first})
+    return Operation("lookup", Along(axis=0), (second,), {"table": first})
 
 
 def _gather(call: Call) -> Operation:
     """One element for each index, along an axis."""
     x = call.need(0)
-    return Operation("gather_elements", {"axis": call.integer("axis", "dim") % x.ndim}, (x, call.need(1)))
+    return Operation("gather_elements", Along(axis=call.integer("axis", "dim") % x.ndim), (x, call.need(1)))
 
 
 def _take_along(call: Call) -> Operation:
@@ -107,7 +108,7 @@ def _take_along(call: Call) -> Operation:
     x, indices = call.need(0), call.need(1)
     axis = call.integer("axis", "dim") % x.ndim
     shape = [b if axis == k else max(a, b) for k, (a, b) in enumerate(zip(x.shape, indices.shape, strict=True))]
-    return Operation("gather_elements", {"axis": axis}, (x, np.broadcast_to(indices, shape)))
+    return Operation("gather_elements", Along(axis=axis), (x, np.broadcast_to(indices, shape)))
 
 
 def _scatter(reduction: str) -> Any:
@@ -121,7 +122,7 @@ def _scatter(reduction: str) -> Any:
         if said or (source is None and not isinstance(call.attributes.get("value"), (int, float))):
             raise call.unknown("reduced in a way of its own")
         updates = np.asarray(call.attributes["value"], x.dtype) if source is None else source
-        settings = {"axis": call.integer("axis", "dim") % x.ndim, "reduction": reduction}
+        settings = ScatterElements(axis=call.integer("axis", "dim") % x.ndim, reduction=reduction)
         return Operation("scatter_elements", settings, (x, indices, updates))
 
     return translate
@@ -153,7 +154,7 @@ def _masked_fill(call: Call) -> Operation:
 
 def _triangle(*, upper: bool) -> Any:
     def translate(call: Call) -> Operation:
-        settings = {"upper": upper, "diagonal": call.integer("diagonal", default=0)}
+        settings = Triangle(upper=upper, diagonal=call.integer("diagonal", default=0))
         return Operation("triangle", settings, (call.need(0),))
 
     return translate
@@ -162,12 +163,12 @@ def _triangle(*, upper: bool) -> Any:
 def _arg_max(*, largest: bool) -> Any:
     def translate(call: Call) -> Operation:
         x, axis = call.need(0), call.attributes.get("axis", call.attributes.get("dim"))
-        settings = {
-            "largest": largest,
-            "axis": axis % x.ndim if isinstance(axis, int) else None,
-            "keep": call.flag("keepdims"),
-            "last": False,
-        }
+        settings = ArgMax(
+            largest=largest,
+            axis=axis % x.ndim if isinstance(axis, int) else None,
+            keep=call.flag("keepdims"),
+            last=False,
+        )
         return Operation("argmax", settings, (x,))
 
     return translate
@@ -175,21 +176,21 @@ def _arg_max(*, largest: bool) -> Any:
 
 def _top_k(call: Call) -> Operation:
     x = call.need(0)
-    settings = {
-        "axis": call.integer("axis", "dim", default=-1) % x.ndim,
-        "largest": call.flag("largest", default=True),
-        "count": call.integer("k"),
-    }
+    settings = Sort(
+        axis=call.integer("axis", "dim", default=-1) % x.ndim,
+        largest=call.flag("largest", default=True),
+        count=call.integer("k"),
+    )
     return Operation("sort", settings, (x,))
 
 
 def _sort(call: Call) -> Operation:
     x = call.need(0)
-    settings = {
-        "axis": call.integer("axis", "dim", default=-1) % max(x.ndim, 1),
-        "largest": call.flag("descending"),
-        "count": None,
-    }
+    settings = Sort(
+        axis=call.integer("axis", "dim", default=-1) % max(x.ndim, 1),
+        largest=call.flag("descending"),
+        count=None,
+    )
     return Operation("sort", settings, (x,))
 
 
@@ -197,7 +198,7 @@ def _one_hot(call: Call) -> Operation:
     import numpy as np
 
     indices = call.need(0)
-    settings = {"depth": call.need_shape()[-1], "axis": indices.ndim, "wrap": False}
+    settings = OneHot(depth=call.need_shape()[-1], axis=indices.ndim, wrap=False)
     return Operation("one_hot", settings, (indices, np.ones((), np.int64), np.zeros((), np.int64)))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Einsum, Product
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def _product(
     call: Call, left: Array, right: Array, place: int, *, scale: float = 1.0, bias: Array | None = None
 ) -> Operation:
-    settings = {"scale": scale, "linear": False}
+    settings = Product(scale=scale, linear=False)
     parameters = {} if bias is None else {"bias": bias}
     if right.ndim == 2 and call.is_constant(place):
         return Operation("matmul", settings, (left,), parameters | {"kernel": right.T})
@@ -28,7 +29,7 @@ def _linear(call: Call) -> Operation:
     if kernel.ndim != 2:
         raise call.unknown("a weight of another rank")
     parameters = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias}
-    return Operation("matmul", {"scale": 1.0, "linear": True}, (call.need(0),), parameters)
+    return Operation("matmul", Product(scale=1.0, linear=True), (call.need(0),), parameters)
 
 
 def _matmul(call: Call) -> Operation:
@@ -47,14 +48,14 @@ def _added(call: Call) -> Operation:
 
 
 def _outer(call: Call) -> Operation:
-    return Operation("einsum", {"equation": "i,j->ij"}, (call.need(0), call.need(1)))
+    return Operation("einsum", Einsum(equation="i,j->ij"), (call.need(0), call.need(1)))
 
 
 def _einsum(call: Call) -> Operation:
     equation = call.attributes.get("equation", call.attributes.get("argument_0"))
     if not isinstance(equation, str):
         raise call.unknown("an unknown equation")
-    return Operation("einsum", {"equation": equation.replace(" ", "")}, tuple(call.given))
+    return Operation("einsum", Einsum(equation=equation.replace(" ", "")), tuple(call.given))
 
 
 WORDS: Vocabulary = {

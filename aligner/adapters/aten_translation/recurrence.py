@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Recurrent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,14 +34,14 @@ def _recurrent(word: str) -> Any:
         if call.integer("num_layers", default=1) != 1 or len(arrays) != each * directions:
             raise call.unknown("several layers")
         stacked = [np.stack([arrays[d * each + k] for d in range(directions)]) for k in range(each)]
-        settings = {
-            "cell": word.removeprefix("rnn_"),
-            "gates": _GATES[word],
-            "directions": ("forward", "reverse")[:directions],
-            "after": True,
-            "batch_first": call.flag("batch_first"),
-            "layout": "joined",
-        }
+        settings = Recurrent(
+            cell=word.removeprefix("rnn_"),
+            gates=_GATES[word],
+            directions=("forward", "reverse")[:directions],
+            after=True,
+            batch_first=call.flag("batch_first"),
+            layout="joined",
+        )
         parameters = dict(zip(("w", "r", "b", "rb"), stacked, strict=False))
         parameters |= dict(zip(("h", "c"), states, strict=False))
         return Operation("recurrent", settings, (x,), parameters)

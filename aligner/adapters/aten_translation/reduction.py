@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Cumulate, Reduce, RunningSum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,12 +22,12 @@ def _axes(call: Call, x: Array) -> tuple[int, ...]:
     return tuple(sorted(given)) or tuple(range(x.ndim))
 
 
-def _settings(call: Call, form: str, correction: float = 1.0) -> dict[str, Any]:
+def _settings(call: Call, form: str, correction: float = 1.0, *, with_mean: bool = False) -> Reduce:
     x, shape = call.need(0), call.shape
     keep = call.flag("keepdims")
     if shape is not None:
         keep = len(shape) == x.ndim and x.ndim > 0
-    return {"form": form, "axes": _axes(call, x), "keep": keep, "correction": correction}
+    return Reduce(form=form, axes=_axes(call, x), keep=keep, correction=correction, with_mean=with_mean)
 
 
 def _reduce(form: str) -> Any:
@@ -40,8 +41,7 @@ def _spread(form: str, *, with_mean: bool = False) -> Any:
         correction = call.number("correction", default=1.0)
         if call.attributes.get("unbiased") is False:
             correction = 0.0
-        settings = _settings(call, form, correction)
-        return Operation("reduce", settings | ({"with_mean": True} if with_mean else {}), (call.need(0),))
+        return Operation("reduce", _settings(call, form, correction, with_mean=with_mean), (call.need(0),))
 
     return translate
 
@@ -68,15 +68,14 @@ def _extreme(form: str) -> Any:
 
 def _running(call: Call) -> Operation:
     x = call.need(0)
-    settings = {"axis": call.integer("axis", "dim") % max(x.ndim, 1), "reverse": False, "exclusive": False}
+    settings = RunningSum(axis=call.integer("axis", "dim") % max(x.ndim, 1), reverse=False, exclusive=False)
     return Operation("cumsum", settings, (x,))
 
 
 def _cumulate(form: str) -> Any:
     def translate(call: Call) -> Operation:
         x = call.need(0)
-        settings = {"axis": call.integer("axis", "dim") % max(x.ndim, 1), "reverse": False, "exclusive": False}
-        return Operation("cumulate", settings | {"form": form}, (x,))
+        return Operation("cumulate", Cumulate(axis=call.integer("axis", "dim") % max(x.ndim, 1), form=form), (x,))
 
     return translate
 

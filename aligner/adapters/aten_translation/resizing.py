@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import GridSample, Resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,34 +22,39 @@ def _resize(call: Call) -> Operation:
     if mode == "area" or len(shape) != x.ndim:
         raise call.unknown(mode)
     antialias = call.flag("antialias") or "_aa" in call.node.op
-    settings = {
-        "mode": _MODES.get(mode, mode),
-        "coordinates": "half_pixel",
-        "rounding": "floor",
-        "cubic_a": -0.5 if antialias else -0.75,
-        "antialias": antialias,
-        "exclude_outside": antialias,
-        "shape": shape,
-        "scales": None,
-        "channels": "first",
-    }
-    return Operation("resize", settings | _coordinates(call, mode, x.ndim), (x,))
+    coordinates, rounding = _coordinates(call, mode)
+    settings = Resize(
+        mode=_MODES.get(mode, mode),
+        coordinates=coordinates,
+        rounding=rounding,
+        cubic_a=-0.5 if antialias else -0.75,
+        antialias=antialias,
+        exclude_outside=antialias,
+        shape=shape,
+        scales=_scales(call, x.ndim),
+        channels="first",
+    )
+    return Operation("resize", settings, (x,))
 
 
-def _coordinates(call: Call, mode: str, rank: int) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _coordinates(call: Call, mode: str) -> tuple[str, str]:
+    """Coordinates, and the rounding that goes with them."""
     if mode == "nearest":
-        found = {"coordinates": "asymmetric", "rounding": "floor"}
-    elif mode in {"nearest-exact", "nearest_exact"}:
-        found = {"coordinates": "half_pixel", "rounding": "round_prefer_ceil"}
-    elif call.flag("align_corners"):
-        found = {"coordinates": "align_corners"}
+        return "asymmetric", "floor"
+    if mode in _MODES:
+        return "half_pixel", "round_prefer_ceil"
+    return "align_corners" if call.flag("align_corners") else "half_pixel", "floor"
+
+
+def _scales(call: Call, rank: int) -> tuple[float, ...] | None:
+    """The factor of every axis, where factors are given and kept."""
     factor = call.attributes.get("scale_factor", call.attributes.get("scale_factors"))
-    if factor and not call.flag("recompute_scale_factor"):
-        factors = factor if isinstance(factor, tuple) else (factor,) * (rank - 2)
-        if len(factors) == rank - 2 and all(isinstance(f, (int, float)) for f in factors):
-            found["scales"] = (1.0, 1.0, *(float(f) for f in factors))
-    return found
+    if not factor or call.flag("recompute_scale_factor"):
+        return None
+    factors = factor if isinstance(factor, tuple) else (factor,) * (rank - 2)
+    if len(factors) != rank - 2 or not all(isinstance(f, (int, float)) for f in factors):
+        return None
+    return (1.0, 1.0, *(float(f) for f in factors))
 
 
 _SAMPLED = ("linear", "nearest", "cubic")
@@ -60,12 +66,12 @@ def _grid_sample(call: Call) -> Operation:
     mode = call.attributes.get("mode", call.attributes.get("interpolation_mode", 0))
     padding = call.attributes.get("padding_mode", 0)
     word = _SAMPLED[mode] if isinstance(mode, int) else str(mode)
-    settings = {
-        "mode": {"bilinear": "linear", "bicubic": "cubic"}.get(word, word),
-        "padding": _PADDED[padding] if isinstance(padding, int) else str(padding),
-        "align_corners": call.flag("align_corners"),
-        "channels": "first",
-    }
+    settings = GridSample(
+        mode={"bilinear": "linear", "bicubic": "cubic"}.get(word, word),
+        padding=_PADDED[padding] if isinstance(padding, int) else str(padding),
+        align_corners=call.flag("align_corners"),
+        channels="first",
+    )
     return Operation("grid_sample", settings, (call.need(0), call.need(1)))
 
 

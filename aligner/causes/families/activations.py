@@ -56,7 +56,7 @@ class ActivationVariant(SettingCause):
             ungated: list[tuple[str, dict[str, Any]]] = [("square", {})] if operation.kind == "silu" else []
             for kind, settings in (*_solved(operation, culprit, part.side), *_VARIANTS, *ungated):
                 other = replace(operation, kind=kind, settings=settings)
-                if kind == operation.kind and settings == operation.settings:
+                if kind == operation.kind and other.settings == operation.settings:
                     continue
                 if part.side == 1 and not in_pieces and kind not in spelled:
                     continue  # the reference computes no such thing
@@ -125,7 +125,7 @@ def _fused(culprit: Culprit) -> Iterator[Claim]:
         operation = part.operation(node) if node is not None else None
         if node is None or operation is None or operation.kind in ACTIVATIONS:
             continue
-        present = operation.settings.get("fused_activation", "none")
+        present = operation.fused_activation
         for name in FUSED:
             if name == present:
                 continue

@@ -14,6 +14,7 @@ from aligner.causes.families.elementwise import fitted_constant
 from aligner.numerics.masking import MASKED
 from aligner.operations.kinds import AFFINE, LAYOUT, LINEAR
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Attention, Product
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
@@ -122,7 +123,7 @@ def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
             yield "inverts its mask", operation.with_parameters(mask=turned)
             if mask.dtype.kind != "b" and np.isin(mask, (0, 1)).all():
                 yield "reads its mask as true and false", operation.with_parameters(mask=mask.astype(bool))
-        yield "toggles the causal mask", operation.with_settings(causal=not operation.settings["causal"])
+        yield "toggles the causal mask", operation.with_settings(causal=not operation.read(Attention).causal)
     elif operation.kind == "where":
         condition, left, right = operation.data
         yield "inverts its mask", operation.with_data(~condition.astype(bool), left, right)
@@ -177,7 +178,7 @@ class AttentionScale(Cause):
             return
         advice = "scale the scores by 1/√(head width), once"
         for part, node, operation in culprit.nodes("attention"):
-            present, width = operation.settings["scale"], operation.data[0].shape[-1]
+            present, width = operation.read(Attention).scale, operation.data[0].shape[-1]
             for scale in (1.0, 1 / width, 1 / math.sqrt(width), width**-0.25, present * present):
                 if not math.isclose(scale, present):
                     changed = operation.with_settings(scale=scale)
@@ -190,7 +191,7 @@ class AttentionScale(Cause):
             if operation.kind == "matmul":
                 for width in {operation.data[0].shape[-1]}:
                     for scale in (math.sqrt(width), 1 / math.sqrt(width)):
-                        changed = operation.with_settings(scale=operation.settings["scale"] * scale)
+                        changed = operation.with_settings(scale=operation.read(Product).scale * scale)
                         yield _claim(culprit, part, node, f"scales by {scale:.4g}", changed, "the scale", advice)
                 continue
             for place in (0, 1):

@@ -13,6 +13,7 @@ from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.operations.kinds import AFFINE, AVERAGES, BINARY
 from aligner.operations.operation import Operation
+from aligner.operations.settings import AdaptivePool, Pool, Reduce, RunningSum
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
@@ -205,12 +206,13 @@ def _before(culprit: Culprit) -> list[tuple[str, int]]:
 def _averaged(operation: Operation) -> int:
     """How many elements each output averages; 0 where that differs or is not known."""
     x, settings = operation.data[0], operation.settings
-    if operation.kind == "reduce":
-        return math.prod(x.shape[a] for a in settings["axes"])
-    if operation.kind == "avg_pool":
-        return int(math.prod(settings["kernel"]))
-    inner = x.shape[1:-1] if settings["channels"] == "last" else x.shape[2:]
-    return math.prod(inner) if set(settings["output_size"]) == {1} else 0
+    if isinstance(settings, Reduce):
+        return math.prod(x.shape[a] for a in settings.axes)
+    if isinstance(settings, Pool):
+        return math.prod(settings.kernel)
+    adaptive = operation.read(AdaptivePool)
+    inner = x.shape[1:-1] if adaptive.channels == "last" else x.shape[2:]
+    return math.prod(inner) if set(adaptive.output_size) == {1} else 0
 
 
 _POOLS = {"avg_pool": "max_pool", "adaptive_avg_pool": "adaptive_max_pool"}
@@ -222,10 +224,11 @@ def _others(operation: Operation) -> Iterator[tuple[str, Operation]]:
     changed: list[Operation] = []
     if operation.kind in _POOLS:
         changed.append(replace(operation, kind=_POOLS[operation.kind]))
-    if operation.kind == "cumsum":
-        changed += [operation.with_settings(**{n: not operation.settings[n]}) for n in ("reverse", "exclusive")]
+    if isinstance(settings := operation.settings, RunningSum):
+        changed.append(operation.with_settings(reverse=not settings.reverse))
+        changed.append(operation.with_settings(exclusive=not settings.exclusive))
         axes = range(operation.data[0].ndim)
-        changed += [operation.with_settings(axis=axis) for axis in axes if axis != operation.settings["axis"]]
+        changed += [operation.with_settings(axis=axis) for axis in axes if axis != settings.axis]
     for other in changed:
         yield _reduced(other), other
 
@@ -234,24 +237,25 @@ def _reduced(operation: Operation) -> str:
     settings = operation.settings
     if operation.kind in _POOLS:
         return f"{'mean' if 'avg' in operation.kind else 'largest'} of each window"
-    if operation.kind == "cumsum":
-        ends = [name for name in ("reverse", "exclusive") if settings[name]]
-        return f"{' '.join([*ends, 'running sum'])} along axis {settings['axis']}"
-    correction = f" with n − {settings['correction']:g}" if settings["form"] in {"var", "std"} else ""
-    return f"{settings['form']} over axes {settings['axes']}{correction}"
+    if isinstance(settings, RunningSum):
+        ends = ["reverse"] * settings.reverse + ["exclusive"] * settings.exclusive
+        return f"{' '.join([*ends, 'running sum'])} along axis {settings.axis}"
+    reduction = operation.read(Reduce)
+    correction = f" with n − {reduction.correction:g}" if reduction.form in {"var", "std"} else ""
+    return f"{reduction.form} over axes {reduction.axes}{correction}"
 
 
 def _reductions(operation: Operation) -> Iterator[tuple[str, Operation]]:
-    rank, settings = operation.data[0].ndim, operation.settings
+    rank, settings = operation.data[0].ndim, operation.read(Reduce)
     changes: list[dict[str, Any]] = []
-    if settings["form"] in {"var", "std"}:
-        changes.append({"correction": 0.0 if settings["correction"] else 1.0})
-        changes.append({"form": "std" if settings["form"] == "var" else "var"})
+    if settings.form in {"var", "std"}:
+        changes.append({"correction": 0.0 if settings.correction else 1.0})
+        changes.append({"form": "std" if settings.form == "var" else "var"})
     for size in range(1, rank + 1):
-        changes += [{"axes": axes} for axes in combinations(range(rank), size) if axes != settings["axes"]]
-    changes += [{"form": form} for form in ("mean", "sum", "max", "min") if form != settings["form"]]
+        changes += [{"axes": axes} for axes in combinations(range(rank), size) if axes != settings.axes]
+    changes += [{"form": form} for form in ("mean", "sum", "max", "min") if form != settings.form]
     for change in changes:
-        changed = replace(operation, settings={**settings, **change})
+        changed = operation.with_settings(**change)
         yield _reduced(changed), changed
 
 

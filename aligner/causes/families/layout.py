@@ -11,6 +11,7 @@ from aligner.causes.cause import Cause, Claim, Proof
 from aligner.causes.context import Survey
 from aligner.numerics.relations import SAME, gap
 from aligner.operations.kinds import ELEMENTWISE, LAYOUT, PARAMETRIC, SOURCES
+from aligner.operations.settings import Along, Reshape, Transpose
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import layer_pairs
@@ -53,14 +54,14 @@ class FlattenOrder(Cause):
         if not culprit.gap > 0:
             return
         for part, node, operation in culprit.nodes("reshape"):
-            x = operation.data[0]
-            if len(operation.settings["shape"]) >= x.ndim or x.size > _LARGEST:
+            x, settings = operation.data[0], operation.settings
+            if not isinstance(settings, Reshape) or len(settings.shape) >= x.ndim or x.size > _LARGEST:
                 continue
             for perm, moved in moves(x):
                 if perm[0] != 0:
                     continue
-                before = moved.reshape(operation.settings["shape"])
-                if not part.nodes[-1:] or before.shape != tuple(operation.settings["shape"]):
+                before = moved.reshape(settings.shape)
+                if not part.nodes[-1:] or before.shape != tuple(settings.shape):
                     continue
                 yield self._claim(culprit, part, node, culprit.prediction(part, node, _ordered(perm)), perm)
         yield from self._columns(culprit)
@@ -131,7 +132,7 @@ class LayoutTransposition(Cause):
         if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
             return
         for part, node, operation in culprit.nodes("transpose"):
-            perm = operation.settings["perm"]
+            perm = operation.read(Transpose).perm
             for other in permutations(range(len(perm))) if len(perm) <= 5 else ():
                 shape = [operation.data[0].shape[a] for a in other]
                 if other != perm and shape == [operation.data[0].shape[a] for a in perm]:
@@ -276,9 +277,10 @@ class AxisNotRemapped(Cause):
         for part, node, operation in culprit.nodes("concat", "gather"):
             data = operation.data[0] if operation.kind == "concat" else operation.parameters["table"]
             for axis in range(data.ndim):
-                if axis != operation.settings["axis"] % data.ndim:
+                own = operation.read(Along).axis
+                if axis != own % data.ndim:
                     yield Claim(
-                        f"{culprit.where} works along axis {axis}, the reference along {operation.settings['axis']}",
+                        f"{culprit.where} works along axis {axis}, the reference along {own}",
                         "count the axis in this model's layout",
                         "with the axis counted in this layout",
                         culprit.replaced(part, node, operation.with_settings(axis=axis)),
@@ -299,7 +301,7 @@ class BroadcastAxis(Cause):
             if operation.kind == "prelu":
                 shape, slope = operation.data[0].shape, operation.parameters["slope"]
                 for axis, size in enumerate(shape):
-                    if size == slope.size and axis != operation.settings["axis"]:
+                    if size == slope.size and axis != operation.read(Along).axis:
                         edited = operation.with_settings(axis=axis).with_parameters(slope=slope.reshape(-1))
                         yield self._claim(culprit, axis, culprit.replaced(part, node, edited), part.side)
                 continue

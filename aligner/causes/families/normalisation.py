@@ -13,6 +13,7 @@ from aligner.causes.context import Survey
 from aligner.causes.default_norm import DEFAULTS, folded_defaults, solved
 from aligner.causes.setting_cause import SettingCause
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Along, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance
 from aligner.regions.region_side import RegionSide, change_node
@@ -36,7 +37,7 @@ class NormEpsilon(SettingCause):
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """The usual values; what lies between is solved for by ``claims``."""
         for epsilon in _USUAL:
-            if epsilon != operation.settings["epsilon"]:
+            if epsilon != operation.read(Norm).epsilon:
                 yield {"epsilon": epsilon}
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -47,7 +48,7 @@ class NormEpsilon(SettingCause):
             for part, node, operation in culprit.nodes("norm"):
                 epsilon = _solved(culprit, part, node)
                 if epsilon is not None:
-                    pair = (epsilon, operation.settings["epsilon"])
+                    pair = (epsilon, operation.read(Norm).epsilon)
                     wrong, right = pair if part.side == 0 else pair[::-1]
                     yield Claim(
                         f"{culprit.where} behaves as if epsilon were {wrong:.3g}; the reference has {right:.3g}",
@@ -133,8 +134,8 @@ class NormTrainMode(SettingCause):
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """The batch's statistics in place of the stored ones, or the other way round."""
-        if operation.settings["form"] == "batch":
-            yield {"training": not operation.settings.get("training")}
+        if isinstance(operation.settings, BatchNorm):
+            yield {"training": not operation.settings.training}
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The settings; what to do about it is the same on either side."""
@@ -181,7 +182,7 @@ class NormStatistics(Cause):
 def _statistics(operation: Operation) -> Iterator[tuple[str, Operation]]:
     import numpy as np
 
-    parameters, settings = operation.parameters, operation.settings
+    parameters, settings = operation.parameters, operation.read(Norm)
     variance = parameters.get("variance")
     if variance is not None:
         yield "the variance taken for a deviation", operation.with_parameters(variance=np.square(variance))
@@ -190,7 +191,10 @@ def _statistics(operation: Operation) -> Iterator[tuple[str, Operation]]:
         if count > 1:
             yield "the unbiased variance", operation.with_parameters(variance=variance * count / (count - 1))
             yield "the biased variance", operation.with_parameters(variance=variance * (count - 1) / count)
-        yield "each image's own statistics", operation.with_settings(form="instance")
+        yield (
+            "each image's own statistics",
+            replace(operation, settings=InstanceNorm(epsilon=settings.epsilon, axis=settings.axis)),
+        )
         yield "the default mean 0", operation.with_parameters(mean=np.zeros_like(parameters["mean"]))
         yield "the default variance 1", operation.with_parameters(variance=np.ones_like(variance))
         default = operation.with_parameters(mean=np.zeros_like(parameters["mean"]), variance=np.ones_like(variance))
@@ -198,25 +202,24 @@ def _statistics(operation: Operation) -> Iterator[tuple[str, Operation]]:
         bare = default.with_parameters(**{name: np.full_like(parameters[name], DEFAULTS[name]) for name in parameters})
         yield "its default numbers, as if it were left out", bare
         yield "no effect: it is left out", bare.with_settings(epsilon=0.0)
-    if settings["form"] == "layer":
-        yield "the unbiased variance", operation.with_settings(correction=1)
-        yield "the mean left in", operation.with_settings(form="rms")
-    if settings["form"] == "rms":
-        yield "the mean taken out", operation.with_settings(form="layer")
-    if settings["form"] in {"layer", "rms"}:
-        rank = operation.data[0].ndim
-        for size in range(1, rank):
-            for axes in combinations(range(rank), size):
-                fits = [operation.data[0].shape[a] for a in axes] == [
-                    operation.data[0].shape[a] for a in settings["axes"]
-                ]
-                if axes != settings["axes"] and fits:
-                    yield f"axes {axes} instead of {settings['axes']}", operation.with_settings(axes=axes)
-    if settings["form"] == "group":
-        channels = operation.data[0].shape[settings["axis"]]
+    if isinstance(settings, LayerNorm):
+        yield "the unbiased variance", operation.with_settings(correction=1.0)
+        rms = RmsNorm(epsilon=settings.epsilon, axis=settings.axis, axes=settings.axes)
+        yield "the mean left in", replace(operation, settings=rms)
+    if isinstance(settings, RmsNorm):
+        layer = LayerNorm(epsilon=settings.epsilon, axis=settings.axis, axes=settings.axes)
+        yield "the mean taken out", replace(operation, settings=layer)
+    if isinstance(settings, (LayerNorm, RmsNorm)):
+        shape = operation.data[0].shape
+        for size in range(1, len(shape)):
+            for axes in combinations(range(len(shape)), size):
+                if axes != settings.axes and [shape[a] for a in axes] == [shape[a] for a in settings.axes]:
+                    yield f"axes {axes} instead of {settings.axes}", operation.with_settings(axes=axes)
+    if isinstance(settings, GroupNorm):
+        channels = operation.data[0].shape[settings.axis]
         for groups in range(1, channels + 1):
-            if channels % groups == 0 and groups != settings["groups"]:
-                yield f"{groups} groups instead of {settings['groups']}", operation.with_settings(groups=groups)
+            if channels % groups == 0 and groups != settings.groups:
+                yield f"{groups} groups instead of {settings.groups}", operation.with_settings(groups=groups)
     names = [name for name in ("scale", "shift", "mean", "variance") if name in parameters]
     if len({parameters[name].size for name in names}) == 1 and operation.data[0].size <= 1 << 18:
         for order in permutations(names):
@@ -239,5 +242,5 @@ class SoftmaxAxis(SettingCause):
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """Every other axis."""
         for axis in range(operation.data[0].ndim):
-            if axis != operation.settings["axis"]:
+            if axis != operation.read(Along).axis:
                 yield {"axis": axis}

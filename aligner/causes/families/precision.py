@@ -10,6 +10,7 @@ from aligner.causes.context import Survey
 from aligner.numerics.relations import to_half
 from aligner.operations.kernels.activation import to_bfloat16
 from aligner.operations.kinds import SHIFTS
+from aligner.operations.settings import Softmax
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order, peak
 from aligner.regions.region_side import Change, RegionSide
@@ -284,7 +285,7 @@ def _why(part: RegionSide, node: Node | None) -> tuple[str, str]:
     if divisor is not None and (divisor == 0).any():
         what = "0 / 0" if operation.kind == "div" and ((x == 0) & (divisor == 0)).any() else "a division by zero"
         return f": {what} in {node.name}", f"keep the divisor of {node.name} from zero (an epsilon, a clamp)"
-    if operation.kind == "softmax" and np.isneginf(x.max(axis=operation.settings["axis"])).any():
+    if operation.kind == "softmax" and np.isneginf(x.max(axis=operation.read(Softmax).axis)).any():
         return f": rows that are masked entirely reach {node.name}", "leave at least one place of every row unmasked"
     if operation.kind in SHIFTS and any(np.isinf(array).any() for array in operation.data):
         return f": infinities meet in {node.name}", "mask with a large finite number, −∞ − −∞ is not a number"

@@ -10,6 +10,7 @@ from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import SettingCause
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Recurrent
 from aligner.regions.culprit import Culprit
 
 _WEIGHTS = ("w", "r", "b", "rb")
@@ -25,7 +26,7 @@ class RnnGateOrder(Cause):
         if not culprit.gap > 0:
             return
         for part, node, operation in culprit.nodes("recurrent"):
-            gates = operation.settings["gates"]
+            gates = operation.read(Recurrent).gates
             for order in permutations(gates):
                 if "".join(order) != gates:
                     yield Claim(
@@ -49,7 +50,7 @@ class RnnDirection(SettingCause):
         """Settings, then the weights of the two directions exchanged."""
         yield from super().claims(culprit, survey)
         for part, node, operation in culprit.nodes("recurrent"):
-            if culprit.gap > 0 and len(operation.settings["directions"]) == 2:
+            if culprit.gap > 0 and len(operation.read(Recurrent).directions) == 2:
                 turned = {name: operation.parameters[name][::-1] for name in _WEIGHTS if name in operation.parameters}
                 yield Claim(
                     f"{culprit.where} runs forwards with the weights that the reference runs backwards with, and the "
@@ -62,7 +63,7 @@ class RnnDirection(SettingCause):
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """The other direction; both exchanged."""
-        directions = operation.settings["directions"]
+        directions = operation.read(Recurrent).directions
         yield {"directions": ("reverse",) if directions == ("forward",) else ("forward",) * len(directions)}
         if len(directions) == 2:
             yield {"directions": directions[::-1]}
@@ -78,12 +79,13 @@ class GruResetAfter(SettingCause):
 
     def relevant(self, operation: Operation, name: str) -> bool:
         """An LSTM has no reset gate."""
-        return bool(operation.settings["cell"] == "gru")
+        return operation.read(Recurrent).cell == "gru"
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """The other place."""
-        if operation.settings["cell"] == "gru":
-            yield {"after": not operation.settings["after"]}
+        settings = operation.read(Recurrent)
+        if settings.cell == "gru":
+            yield {"after": not settings.after}
 
 
 class EmbeddingOffset(Cause):

@@ -8,6 +8,7 @@ from typing import ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Slice
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import Change, RegionSide
@@ -27,9 +28,9 @@ class SliceBounds(Cause):
             return
         yield from _written(culprit)
         for part, node, operation in culprit.nodes("slice"):
-            if operation.kind != "slice":
+            if not isinstance(operation.settings, Slice):
                 continue
-            for which, (axis, start, end, step) in enumerate(operation.settings["places"]):
+            for which, (axis, start, end, step) in enumerate(operation.settings.places):
                 begin, stop, _ = slice(start, end, step).indices(operation.data[0].shape[axis])
                 for other in _others(begin, stop, operation.data[0].shape[axis], misfit=culprit.misfit):
                     yield self._claim(culprit, (part, node, operation), which, (begin, stop), other)
@@ -43,7 +44,7 @@ class SliceBounds(Cause):
         other: tuple[int, int],
     ) -> Claim:
         part, node, operation = at
-        places = list(operation.settings["places"])
+        places = list(operation.read(Slice).places)
         axis, step = places[which][0], places[which][3]
         places[which] = (axis, *other, step)
         mine, theirs = (f"{a}:{b}" for a, b in ((other, own) if part.side == 0 else (own, other)))
@@ -65,14 +66,15 @@ def _written(culprit: Culprit) -> Iterator[Claim]:
         [(node, one) for _, node, one in culprit.nodes("slice") if _ is part and one.kind == "slice"]
         for part in culprit.parts
     ]
-    both = [{place[0]: place for _, one in found for place in one.settings["places"]} for found in cuts]
+    both = [{place[0]: place for _, one in found for place in one.read(Slice).places} for found in cuts]
     differing = [axis for axis, place in both[1].items() if axis in both[0] and both[0][axis] != place]
     if not differing or culprit.measured.pair.axes is not None:
         return
     edits, named = {}, None
     for node, operation in cuts[1]:
-        places = tuple(both[0].get(place[0], place) for place in operation.settings["places"])
-        if places != operation.settings["places"]:
+        own = operation.read(Slice).places
+        places = tuple(both[0].get(place[0], place) for place in own)
+        if places != own:
             edits[node.index] = _taking(places)
             named = named or node
     mine, theirs = (", ".join(f"{_bounds(of[axis])} along axis {axis}" for axis in differing) for of in both[::-1])

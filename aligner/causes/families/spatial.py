@@ -13,6 +13,7 @@ from aligner.causes.setting_cause import SettingCause
 from aligner.operations.kernels.resizing import COORDINATES, ROUNDINGS
 from aligner.operations.kinds import STRIDED, ordered
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Blocks, Convolution, Pad, Pool, Resize, TransposedConvolution, Windowed
 from aligner.regions.culprit import Culprit
 from aligner.regions.settings import alike
 
@@ -33,12 +34,13 @@ class PaddingAsymmetric(SettingCause):
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """The same total split otherwise; one row less or more at an end where the stride hides it."""
-        pads = operation.settings["pads"]
-        splits = []
+        windowed, splits = operation.settings, []
+        pads = windowed.pads if isinstance(windowed, Windowed) else operation.read(Pad).pads
+        strided = isinstance(windowed, Windowed) and max(windowed.strides) > 1
         for begin, end in pads:
             total = begin + end
             mine = [(b, total - b) for b in range(total + 1)] if total <= 8 else []
-            if max(operation.settings.get("strides", (1,))) > 1:
+            if strided:
                 mine += [(begin, end - 1), (begin - 1, end), (begin, end + 1), (begin + 1, end)]
             splits.append([pair for pair in mine if pair != (begin, end) and min(pair) >= 0])
         for number in range(max((len(split) for split in splits), default=0)):
@@ -57,13 +59,14 @@ class PaddingMode(SettingCause):
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """Every other mode; a max pool padded with zeros."""
-        if not any(begin or end for begin, end in operation.settings["pads"]):
+        settings = operation.settings
+        if not isinstance(settings, (Convolution, Pad, Pool)) or not any(map(any, settings.pads)):
             return
-        if operation.kind == "max_pool":
+        if isinstance(settings, Pool):
             yield {"fill": 0.0}
             return
-        name = "mode" if operation.kind == "pad" else "padding_mode"
-        present = operation.settings.get(name, "constant")
+        name = "mode" if isinstance(settings, Pad) else "padding_mode"
+        present = settings.mode if isinstance(settings, Pad) else settings.padding_mode
         for mode in ("constant", "reflect", "replicate", "circular", "symmetric"):
             if mode != present:
                 yield {name: mode}
@@ -78,9 +81,10 @@ class PoolCountIncludePad(SettingCause):
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """The opposite."""
-        if operation.settings["divisor"]:
+        settings = operation.read(Pool)
+        if settings.divisor:
             yield {"divisor": None}
-        yield {"include_pad": not operation.settings["include_pad"]}
+        yield {"include_pad": not settings.include_pad}
 
 
 class PoolCeilMode(SettingCause):
@@ -92,8 +96,9 @@ class PoolCeilMode(SettingCause):
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """Padding at the end instead of ceil mode: the size is the same, the divisor is not."""
-        if operation.settings["ceil"]:
-            pads = tuple((begin, end + 1) for begin, end in operation.settings["pads"])
+        settings = operation.read(Pool)
+        if settings.ceil:
+            pads = tuple((begin, end + 1) for begin, end in settings.pads)
             yield {"ceil": False, "pads": pads}
             yield {"ceil": False, "pads": pads, "include_pad": True}
 
@@ -115,8 +120,8 @@ class TransposedOutputPadding(SettingCause):
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """Every crop that leaves the same size."""
-        axes = []
-        for (begin, end), extra in zip(operation.settings["pads"], operation.settings["output_padding"], strict=True):
+        axes, settings = [], operation.read(TransposedConvolution)
+        for (begin, end), extra in zip(settings.pads, settings.output_padding, strict=True):
             axes.append([(b, begin + end - extra - b + x, x) for x in (0, 1) for b in range(begin + end + 1)])
         for number in range(max(len(axis) for axis in axes)):
             chosen = [axis[min(number, len(axis) - 1)] for axis in axes]
@@ -133,25 +138,25 @@ class ResizeCoordinateMode(SettingCause):
 
     def relevant(self, operation: Operation, name: str) -> bool:
         """The cubic coefficient means something to a cubic only."""
-        return name != "cubic_a" or operation.settings["mode"] == "cubic"
+        return name != "cubic_a" or operation.read(Resize).mode == "cubic"
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """Coordinates, scales, then interpolation."""
-        settings = operation.settings
-        scales = [settings["scales"]] + ([None] if settings["scales"] else [])
+        settings = operation.read(Resize)
+        scales = [settings.scales] + ([None] if settings.scales else [])
         for coordinates, scale in product(COORDINATES, scales):
-            if (coordinates, scale) != (settings["coordinates"], settings["scales"]):
+            if (coordinates, scale) != (settings.coordinates, settings.scales):
                 changed: dict[str, Any] = {"coordinates": coordinates}
-                yield changed | ({"scales": scale} if scale != settings["scales"] else {})
+                yield changed | ({"scales": scale} if scale != settings.scales else {})
         for mode in ("nearest", "linear", "cubic"):
-            if mode != settings["mode"]:
+            if mode != settings.mode:
                 yield {"mode": mode}
                 if mode == "nearest":
                     yield {"mode": mode, "coordinates": "asymmetric"}
-        if settings["mode"] == "cubic":
-            yield {"cubic_a": -0.5 if alike(settings["cubic_a"], -0.75) else -0.75}
-        if settings["mode"] != "nearest":
-            yield {"antialias": not settings["antialias"]}
+        if settings.mode == "cubic":
+            yield {"cubic_a": -0.5 if alike(settings.cubic_a, -0.75) else -0.75}
+        if settings.mode != "nearest":
+            yield {"antialias": not settings.antialias}
 
 
 class ResizeNearestRounding(SettingCause):
@@ -163,13 +168,13 @@ class ResizeNearestRounding(SettingCause):
 
     def relevant(self, operation: Operation, name: str) -> bool:
         """Only nearest neighbours round."""
-        return bool(operation.settings["mode"] == "nearest")
+        return operation.read(Resize).mode == "nearest"
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """Every other rounding."""
-        if operation.settings["mode"] == "nearest":
+        if operation.read(Resize).mode == "nearest":
             for rounding in ROUNDINGS:
-                if rounding != operation.settings["rounding"]:
+                if rounding != operation.read(Resize).rounding:
                     yield {"rounding": rounding}
             for coordinates, rounding in (("asymmetric", "floor"), ("half_pixel", "round_prefer_ceil")):
                 yield {"coordinates": coordinates, "rounding": rounding}
@@ -184,4 +189,4 @@ class DepthToSpaceOrder(SettingCause):
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """The other order."""
-        yield {"order": "DCR" if operation.settings["order"] == "CRD" else "CRD"}
+        yield {"order": "DCR" if operation.read(Blocks).order == "CRD" else "CRD"}

@@ -9,6 +9,7 @@ from typing import ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Reshape
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import Change
 
@@ -28,7 +29,9 @@ class AxisSplit(Cause):
         for part in culprit.parts:
             splits: dict[tuple[int, int], dict[int, tuple[int, ...]]] = {}
             for _, node, operation in (each for each in culprit.nodes("reshape") if each[0] is part):
-                shape = operation.settings["shape"]
+                if not isinstance(operation.settings, Reshape):
+                    continue
+                shape = operation.settings.shape
                 place = _split(operation.data[0].shape, shape)
                 if place is not None:
                     splits.setdefault((shape[place], shape[place + 1]), {})[node.index] = shape

@@ -19,6 +19,7 @@ from aligner.causes.weight_cause import (
 )
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
+from aligner.operations.settings import Recurrent
 from aligner.regions.culprit import Culprit
 from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair
@@ -70,7 +71,7 @@ class WeightsPermuted(WeightCause):
 def _by_gates(pair: LayerPair, role: str) -> bool:
     """Whether the rows are only moved a whole gate at a time."""
     left, right = pair.reference.parameters[role], pair.candidate.parameters[role]
-    gates = len(pair.candidate.operation.settings["gates"])
+    gates = len(pair.candidate.operation.read(Recurrent).gates)
     order = relations.permutation(left, right, 1)
     if order is None:
         return False

@@ -6,7 +6,23 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, Unsupported, computes, wide
+from aligner.operations.operation import Operation, Unsupported, computes, computes_by, wide
+from aligner.operations.settings import (
+    Along,
+    Approximated,
+    Cast,
+    Clip,
+    Dequantize,
+    HardSigmoid,
+    Infinite,
+    Quantize,
+    Selu,
+    Shrink,
+    Slope,
+    Softplus,
+    Swish,
+    Threshold,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -31,35 +47,6 @@ def erf(x: Array) -> Array:
     grid = np.linspace(-6.0, 6.0, 1 << 17)
     table = np.vectorize(math.erf, otypes=[np.float64])(grid)
     return np.interp(x, grid, table)
-
-
-def _gelu(x: Array, s: Any) -> Array:
-    import numpy as np
-
-    if s["approximate"] == "quick":
-        return x * sigmoid(1.702 * x)
-    tanh = s["approximate"] == "tanh"
-    part: Array = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)) if tanh else erf(x / math.sqrt(2))
-    result: Array = 0.5 * x * (1 + part)
-    return result
-
-
-def _erf(x: Array, s: Any) -> Array:
-    """The error function, or the cubic in a tangent by which GELU approximates it."""
-    import numpy as np
-
-    if s.get("approximate") != "tanh":
-        return erf(x)
-    wide_x = x * math.sqrt(2)
-    found: Array = np.tanh(math.sqrt(2 / math.pi) * (wide_x + 0.044715 * wide_x**3))
-    return found
-
-
-def _softplus(x: Array, s: Any) -> Array:
-    import numpy as np
-
-    soft = np.logaddexp(0.0, s["beta"] * x) / s["beta"]
-    return np.where(x * s["beta"] > s["threshold"], x, soft) if s["threshold"] is not None else soft
 
 
 def _plain() -> dict[str, Callable[[Array], Array]]:
@@ -115,27 +102,6 @@ def _plain() -> dict[str, Callable[[Array], Array]]:
     }
 
 
-def _tuned() -> dict[str, Callable[[Array, Any], Array]]:
-    import numpy as np
-
-    return {
-        "clip": lambda x, s: np.clip(x, s["min"], s["max"]),
-        "leaky_relu": lambda x, s: np.where(x >= 0, x, x * s["alpha"]),
-        "elu": lambda x, s: np.where(x > 0, x, s["alpha"] * np.expm1(np.minimum(x, 0))),
-        "gelu": _gelu,
-        "erf": _erf,
-        "silu": lambda x, s: x * sigmoid(s.get("alpha", 1.0) * x),
-        "celu": lambda x, s: np.maximum(x, 0) + np.minimum(0, s["alpha"] * np.expm1(np.minimum(x, 0) / s["alpha"])),
-        "selu": lambda x, s: s["scale"] * np.where(x > 0, x, s["alpha"] * np.expm1(np.minimum(x, 0))),
-        "threshold": lambda x, s: np.where(x > s["threshold"], x, s["value"]),
-        "shrink": lambda x, s: np.where(np.abs(x) > s["lambd"], x - np.sign(x) * s["bias"], 0.0),
-        "isinf_signed": lambda x, s: (s["positive"] & np.isposinf(x)) | (s["negative"] & np.isneginf(x)),
-        "hardsigmoid": lambda x, s: np.clip(s["alpha"] * x + s["beta"], 0, 1),
-        "hardswish": lambda x, s: x * np.clip(s["alpha"] * x + s["beta"], 0, 1),
-        "softplus": _softplus,
-    }
-
-
 FUSED: dict[str, Callable[[Any], Any]] = {
     "relu": lambda x: x.clip(0),
     "relu6": lambda x: x.clip(0, 6),
@@ -144,32 +110,129 @@ FUSED: dict[str, Callable[[Any], Any]] = {
     "none": lambda x: x,
 }
 
-ACTIVATIONS = frozenset(
-    """relu relu6 clip leaky_relu elu celu selu gelu silu sigmoid tanh hardsigmoid hardswish softplus softsign
-    mish""".split()
-)
+PLAIN = frozenset("relu relu6 sigmoid tanh softsign mish".split())
+ACTIVATIONS = PLAIN | set("clip leaky_relu elu celu selu gelu silu hardsigmoid hardswish softplus".split())
 """Kinds of operation that models use for their nonlinearity."""
 FUNCTIONS = frozenset(
-    """erf exp log sqrt abs neg identity reciprocal rsqrt floor ceil trunc round square sin cos isnan tan asin acos atan
+    """exp log sqrt abs neg identity reciprocal rsqrt floor ceil trunc round square sin cos isnan tan asin acos atan
     sinh cosh asinh acosh atanh expm1 exp2 log1p log2 log10 sign cbrt frac erfc isinf isfinite not bitwise_not
-    log_sigmoid tanhshrink threshold shrink isinf_signed""".split()
+    log_sigmoid tanhshrink""".split()
 )
-"""Other functions of one element."""
+"""Other functions of one element that are told nothing."""
 
 
-@computes(*ACTIVATIONS, *FUNCTIONS)
+@computes(*PLAIN, *FUNCTIONS)
 def activate(operation: Operation) -> Array:
     """The function, element by element."""
-    x, plain = wide(operation.data[0]), _plain().get(operation.kind)
-    return plain(x) if plain is not None else _tuned()[operation.kind](x, operation.settings)
+    return _plain()[operation.kind](wide(operation.data[0]))
 
 
-@computes("cast")
-def cast(operation: Operation) -> Array:
+@computes_by(Clip, "clip")
+def clip(operation: Operation, settings: Clip) -> Array:
+    """Between two limits."""
+    import numpy as np
+
+    return np.clip(wide(operation.data[0]), settings.min, settings.max)
+
+
+@computes_by(Slope, "leaky_relu", "elu", "celu")
+def bend(operation: Operation, settings: Slope) -> Array:
+    """x where positive; below a straight line, α (eˣ − 1), or α (e^(x/α) − 1)."""
+    import numpy as np
+
+    x, alpha = wide(operation.data[0]), settings.alpha
+    if operation.kind == "leaky_relu":
+        return np.where(x >= 0, x, x * alpha)
+    width = alpha if operation.kind == "celu" else 1.0
+    return np.where(x > 0, x, alpha * np.expm1(np.minimum(x, 0) / width))
+
+
+@computes_by(Selu, "selu")
+def scaled_bend(operation: Operation, settings: Selu) -> Array:
+    """scale · elu."""
+    import numpy as np
+
+    x = wide(operation.data[0])
+    found: Array = settings.scale * np.where(x > 0, x, settings.alpha * np.expm1(np.minimum(x, 0)))
+    return found
+
+
+@computes_by(Approximated, "gelu", "erf")
+def gaussian(operation: Operation, settings: Approximated) -> Array:
+    """x · Φ(x), or erf(x); exactly, or by the cubic in a tangent, or by a sigmoid, that stand for them."""
+    import numpy as np
+
+    x = wide(operation.data[0])
+    if operation.kind == "gelu" and settings.approximate == "quick":
+        found: Array = x * sigmoid(1.702 * x)
+        return found
+    x = x * math.sqrt(2) if operation.kind == "erf" else x
+    tanh = settings.approximate == "tanh"
+    part: Array = np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)) if tanh else erf(x / math.sqrt(2))
+    return part if operation.kind == "erf" else 0.5 * x * (1 + part)
+
+
+@computes_by(Swish, "silu")
+def swish(operation: Operation, settings: Swish) -> Array:
+    """x · sigmoid(αx)."""
+    x = wide(operation.data[0])
+    return x * sigmoid(settings.alpha * x)
+
+
+@computes_by(HardSigmoid, "hardsigmoid", "hardswish")
+def hard_sigmoid(operation: Operation, settings: HardSigmoid) -> Array:
+    """max(0, min(1, αx + β)), times x for a hard swish."""
+    import numpy as np
+
+    x = wide(operation.data[0])
+    gate: Array = np.clip(settings.alpha * x + settings.beta, 0, 1)
+    return x * gate if operation.kind == "hardswish" else gate
+
+
+@computes_by(Softplus, "softplus")
+def softplus(operation: Operation, settings: Softplus) -> Array:
+    """log(1 + e^βx) / β."""
+    import numpy as np
+
+    x = wide(operation.data[0])
+    soft: Array = np.logaddexp(0.0, settings.beta * x) / settings.beta
+    return soft if settings.threshold is None else np.where(x * settings.beta > settings.threshold, x, soft)
+
+
+@computes_by(Threshold, "threshold")
+def above(operation: Operation, settings: Threshold) -> Array:
+    """x above the threshold, else a value."""
+    import numpy as np
+
+    x = wide(operation.data[0])
+    return np.where(x > settings.threshold, x, settings.value)
+
+
+@computes_by(Shrink, "shrink")
+def shrink(operation: Operation, settings: Shrink) -> Array:
+    """0 near 0, else x moved towards it."""
+    import numpy as np
+
+    x = wide(operation.data[0])
+    return np.where(np.abs(x) > settings.lambd, x - np.sign(x) * settings.bias, 0.0)
+
+
+@computes_by(Infinite, "isinf_signed")
+def infinite(operation: Operation, settings: Infinite) -> Array:
+    """Infinities of the signs that count."""
+    import numpy as np
+
+    x = operation.data[0]
+    found: Array = (settings.positive & np.isposinf(x)) | (settings.negative & np.isneginf(x))
+    return found
+
+
+@computes_by(Cast, "cast")
+def cast(operation: Operation, settings: Cast) -> Array:
     """Only what changes numbers: narrower floats round, integers truncate."""
     import numpy as np
 
-    word = operation.settings["to"].removeprefix("torch.")
+    word = settings.to.removeprefix("torch.")
     names = {"float": "float32", "half": "float16", "double": "float64", "long": "int64", "int": "int32"}
     x = operation.data[0]
     if word == "bfloat16":
@@ -190,12 +253,12 @@ def to_bfloat16(x: Array) -> Array:
     return result
 
 
-@computes("prelu")
-def prelu(operation: Operation) -> Array:
+@computes_by(Along, "prelu")
+def prelu(operation: Operation, settings: Along) -> Array:
     """x where positive, slope · x elsewhere; a flat slope lies along the axis, another one broadcasts."""
     import numpy as np
 
-    x, slope, axis = wide(operation.data[0]), operation.parameters["slope"], operation.settings["axis"]
+    x, slope, axis = wide(operation.data[0]), operation.parameters["slope"], settings.axis
     if slope.size > 1 and slope.ndim <= 1:
         across = [1] * x.ndim
         across[axis] = slope.size
@@ -205,33 +268,33 @@ def prelu(operation: Operation) -> Array:
     return np.where(x >= 0, x, x * slope)
 
 
-@computes("glu")
-def gated(operation: Operation) -> Array:
+@computes_by(Along, "glu")
+def gated(operation: Operation, settings: Along) -> Array:
     """The first half along an axis, times the sigmoid of the second."""
     import numpy as np
 
-    first, second = np.split(wide(operation.data[0]), 2, axis=operation.settings["axis"])
+    first, second = np.split(wide(operation.data[0]), 2, axis=settings.axis)
     return first * sigmoid(second)
 
 
-@computes("quantize")
-def quantize(operation: Operation) -> Array:
+@computes_by(Quantize, "quantize")
+def quantize(operation: Operation, settings: Quantize) -> Array:
     """On the grid of scale and zero point, as real numbers, or as the stored ones where ``stored``."""
     import numpy as np
 
-    settings, parameters, x = operation.settings, operation.parameters, operation.data[0].astype(np.float64)
-    scale, zero = (_across(parameters[name].astype(np.float64), x, settings["axis"]) for name in ("scale", "zero"))
-    stored: Array = np.clip(np.rint(x / scale) + zero, *settings["limits"])
-    return stored if settings["stored"] else (stored - zero) * scale
+    parameters, x = operation.parameters, operation.data[0].astype(np.float64)
+    scale, zero = (_across(parameters[name].astype(np.float64), x, settings.axis) for name in ("scale", "zero"))
+    stored: Array = np.clip(np.rint(x / scale) + zero, *settings.limits)
+    return stored if settings.stored else (stored - zero) * scale
 
 
-@computes("dequantize")
-def dequantize(operation: Operation) -> Array:
+@computes_by(Dequantize, "dequantize")
+def dequantize(operation: Operation, settings: Dequantize) -> Array:
     """scale · (x − zero point)."""
     import numpy as np
 
-    settings, parameters, x = operation.settings, operation.parameters, operation.data[0].astype(np.float64)
-    scale, zero = (_across(parameters[name].astype(np.float64), x, settings["axis"]) for name in ("scale", "zero"))
+    parameters, x = operation.parameters, operation.data[0].astype(np.float64)
+    scale, zero = (_across(parameters[name].astype(np.float64), x, settings.axis) for name in ("scale", "zero"))
     return (x - zero) * scale
 
 

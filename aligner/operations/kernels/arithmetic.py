@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, computes, wide
+from aligner.operations.operation import Operation, computes, computes_by, wide
+from aligner.operations.settings import Compare
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,13 +61,13 @@ def combine(operation: Operation) -> Array:
     return _binary()[operation.kind](left, right)
 
 
-@computes("compare")
-def compare(operation: Operation) -> Array:
+@computes_by(Compare, "compare")
+def compare(operation: Operation, settings: Compare) -> Array:
     """True and false. A number that is written out is as wide as what it is compared with."""
     import numpy as np
 
     left, right = operation.data
     if right.size == 1 and left.dtype.kind == "f":
         right = right.astype(left.dtype)
-    result: Array = getattr(np, operation.settings["form"])(left, right)
+    result: Array = getattr(np, settings.form)(left, right)
     return result

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, computes, wide
+from aligner.operations.operation import Operation, computes_by, wide
+from aligner.operations.settings import Attention
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -12,21 +13,23 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-@computes("attention")
-def attend(operation: Operation) -> Array:
+@computes_by(Attention, "attention")
+def attend(operation: Operation, settings: Attention) -> Array:
     """softmax(scale · Q·Kᵀ + mask) · V; ``merged`` lays the heads [batch, heads, length, width] side by side."""
     import numpy as np
 
     query, key, value = (wide(a) for a in operation.data)
-    logits = query @ key.swapaxes(-1, -2) * operation.settings["scale"]
+    logits = query @ key.swapaxes(-1, -2) * settings.scale
+    if settings.softcap is not None:
+        logits = settings.softcap * np.tanh(logits / settings.softcap)
     mask = operation.parameters.get("mask")
     if mask is not None:
         logits = np.where(mask, logits, -np.inf) if mask.dtype.kind == "b" else logits + mask
-    if operation.settings["causal"]:
+    if settings.causal:
         logits = np.where(np.tri(*logits.shape[-2:]).astype(bool), logits, -np.inf)
     weights = np.exp(logits - logits.max(axis=-1, keepdims=True))
     result: Array = weights / weights.sum(axis=-1, keepdims=True) @ value
-    if operation.settings.get("merged"):
+    if settings.merged:
         result = np.moveaxis(result, 1, 2)
         result = result.reshape(*result.shape[:2], -1)
     return result

@@ -6,7 +6,8 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes, wide
+from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes_by, wide
+from aligner.operations.settings import Convolution, TransposedConvolution
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,22 +27,22 @@ def _taps(weight: Array, place: Any) -> Array:
     return taps
 
 
-@computes("conv")
-def convolve(operation: Operation) -> Array:
+@computes_by(Convolution, "conv")
+def convolve(operation: Operation, settings: Convolution) -> Array:
     """Any rank, groups, dilations; negative padding crops."""
     import numpy as np
 
-    settings, kernel = operation.settings, wide(operation.parameters["kernel"])
-    x = wide(channels_first(operation.data[0], settings["channels"]))
-    rank, groups = kernel.ndim - 2, settings["groups"]
+    kernel = wide(operation.parameters["kernel"])
+    x = wide(channels_first(operation.data[0], settings.channels))
+    rank, groups = kernel.ndim - 2, settings.groups
     unbatched = x.ndim == rank + 1
     if unbatched:
         x = x[None]
-    x = padded(x, settings["pads"], settings.get("padding_mode", "constant"))
+    x = padded(x, settings.pads, settings.padding_mode)
     sizes = [
         (size - (length - 1) * dilation - 1) // stride + 1
         for size, length, dilation, stride in zip(
-            x.shape[2:], kernel.shape[2:], settings["dilations"], settings["strides"], strict=True
+            x.shape[2:], kernel.shape[2:], settings.dilations, settings.strides, strict=True
         )
     ]
     n, c = x.shape[:2]
@@ -56,24 +57,24 @@ def convolve(operation: Operation) -> Array:
     for place in product(*(range(length) for length in kernel.shape[2:])):
         window: Any = tuple(
             slice(p * d, p * d + (size - 1) * s + 1, s)
-            for p, d, s, size in zip(place, settings["dilations"], settings["strides"], sizes, strict=True)
+            for p, d, s, size in zip(place, settings.dilations, settings.strides, sizes, strict=True)
         )
         window = (_ALL, _ALL, _ALL, *window)
         part = x[window].reshape(n, groups, c // groups, -1)
         taps = _taps(weight, place)
         result += taps[None, :, :, 0, None] * part if c == groups else np.matmul(taps[None], part)
     result = result.reshape(n, out, *sizes)
-    return _finished(result, operation, unbatched)
+    return _finished(result, operation, settings.channels, unbatched=unbatched)
 
 
-@computes("conv_transpose")
-def convolve_transposed(operation: Operation) -> Array:
+@computes_by(TransposedConvolution, "conv_transpose")
+def convolve_transposed(operation: Operation, settings: TransposedConvolution) -> Array:
     """Scatter each input element's kernel, then crop the padding."""
     import numpy as np
 
-    settings, kernel = operation.settings, wide(operation.parameters["kernel"])
-    x = wide(channels_first(operation.data[0], settings["channels"]))
-    rank, groups = kernel.ndim - 2, settings["groups"]
+    kernel = wide(operation.parameters["kernel"])
+    x = wide(channels_first(operation.data[0], settings.channels))
+    rank, groups = kernel.ndim - 2, settings.groups
     unbatched = x.ndim == rank + 1
     if unbatched:
         x = x[None]
@@ -87,10 +88,10 @@ def convolve_transposed(operation: Operation) -> Array:
         (size - 1) * s + (length - 1) * d + 1 + extra
         for size, s, length, d, extra in zip(
             x.shape[2:],
-            settings["strides"],
+            settings.strides,
             kernel.shape[2:],
-            settings["dilations"],
-            settings["output_padding"],
+            settings.dilations,
+            settings.output_padding,
             strict=True,
         )
     ]
@@ -102,21 +103,21 @@ def convolve_transposed(operation: Operation) -> Array:
         part = np.matmul(taps[None], flat).reshape(n, groups, out // groups, *x.shape[2:])
         window: Any = tuple(
             slice(p * d, p * d + (size - 1) * s + 1, s)
-            for p, d, s, size in zip(place, settings["dilations"], settings["strides"], x.shape[2:], strict=True)
+            for p, d, s, size in zip(place, settings.dilations, settings.strides, x.shape[2:], strict=True)
         )
         window = (_ALL, _ALL, _ALL, *window)
         result[window] += part
     result = result.reshape(n, out, *full)
-    crop = tuple(slice(b, result.shape[2 + i] - e) for i, (b, e) in enumerate(settings["pads"]))
+    crop = tuple(slice(b, result.shape[2 + i] - e) for i, (b, e) in enumerate(settings.pads))
     inside: Any = (_ALL, _ALL, *crop)
-    return _finished(result[inside], operation, unbatched)
+    return _finished(result[inside], operation, settings.channels, unbatched=unbatched)
 
 
-def _finished(result: Array, operation: Operation, unbatched: bool) -> Array:
+def _finished(result: Array, operation: Operation, channels: str, *, unbatched: bool) -> Array:
     bias = operation.parameters.get("bias")
     if bias is not None:
         result = result + bias.reshape(1, -1, *(1,) * (result.ndim - 2))
-    return channels_back(result[0] if unbatched else result, operation.settings["channels"])
+    return channels_back(result[0] if unbatched else result, channels)
 
 
 _NUMPY_MODES = {"replicate": "edge", "edge": "edge", "reflect": "reflect", "circular": "wrap", "wrap": "wrap"}

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, computes
+from aligner.operations.operation import Operation, computes, computes_by
+from aligner.operations.settings import Fill, ShapeOf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -12,12 +13,12 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-@computes("fill")
-def fill(operation: Operation) -> Array:
+@computes_by(Fill, "fill")
+def fill(_: Operation, settings: Fill) -> Array:
     """One value in every place."""
     import numpy as np
 
-    return np.full(operation.settings["shape"], operation.settings["value"])
+    return np.full(settings.shape, settings.value)
 
 
 @computes("range")
@@ -29,12 +30,12 @@ def count_up(operation: Operation) -> Array:
     return np.asarray(np.arange(start.item(), limit.item(), step.item()))
 
 
-@computes("shape")
-def shape(operation: Operation) -> Array:
+@computes_by(ShapeOf, "shape")
+def shape(operation: Operation, settings: ShapeOf) -> Array:
     """The sizes of some axes."""
     import numpy as np
 
-    begin, end = operation.settings["begin"], operation.settings["end"]
+    begin, end = settings.begin, settings.end
     return np.asarray(operation.data[0].shape[begin:end], np.int64)
 
 

@@ -6,7 +6,21 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kernels.convolution import padded
-from aligner.operations.operation import Operation, channels_back, channels_first, computes, wide
+from aligner.operations.operation import Operation, channels_back, channels_first, computes_by, wide
+from aligner.operations.settings import (
+    Along,
+    BatchBlocks,
+    Blocks,
+    Flip,
+    Pad,
+    Repeat,
+    Reshape,
+    Roll,
+    Shaped,
+    Split,
+    Tile,
+    Transpose,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,122 +28,120 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-@computes("concat")
-def concatenate(operation: Operation) -> Array:
+@computes_by(Along, "concat")
+def concatenate(operation: Operation, settings: Along) -> Array:
     """Along one axis."""
     import numpy as np
 
-    return np.concatenate(operation.data, axis=operation.settings["axis"])
+    return np.concatenate(operation.data, axis=settings.axis)
 
 
-@computes("stack")
-def stack(operation: Operation) -> Array:
+@computes_by(Along, "stack")
+def stack(operation: Operation, settings: Along) -> Array:
     """Along a new axis."""
     import numpy as np
 
-    return np.stack(operation.data, axis=operation.settings["axis"])
+    return np.stack(operation.data, axis=settings.axis)
 
 
-@computes("transpose")
-def transpose(operation: Operation) -> Array:
+@computes_by(Transpose, "transpose")
+def transpose(operation: Operation, settings: Transpose) -> Array:
     """Axes in another order."""
-    moved: Array = operation.data[0].transpose(operation.settings["perm"])
+    moved: Array = operation.data[0].transpose(settings.perm)
     return moved
 
 
-@computes("reshape")
-def reshape(operation: Operation) -> Array:
+@computes_by(Reshape, "reshape")
+def reshape(operation: Operation, settings: Reshape) -> Array:
     """The same elements in other axes; ``before`` is an axis order applied first, for hypotheses."""
     x = operation.data[0]
-    if operation.settings["before"] is not None:
-        x = x.transpose(operation.settings["before"])
-    result: Array = x.reshape(operation.settings["shape"])
+    if settings.before is not None:
+        x = x.transpose(settings.before)
+    result: Array = x.reshape(settings.shape)
     return result
 
 
-@computes("expand")
-def expand(operation: Operation) -> Array:
+@computes_by(Shaped, "expand")
+def expand(operation: Operation, settings: Shaped) -> Array:
     """Broadcast to a shape."""
     import numpy as np
 
-    return np.broadcast_to(wide(operation.data[0]), operation.settings["shape"])
+    return np.broadcast_to(wide(operation.data[0]), settings.shape)
 
 
-@computes("tile")
-def tile(operation: Operation) -> Array:
+@computes_by(Tile, "tile")
+def tile(operation: Operation, settings: Tile) -> Array:
     """The whole tensor again and again along each axis; a longer list of repeats makes new axes in front."""
     import numpy as np
 
-    return np.tile(operation.data[0], operation.settings["repeats"])
+    return np.tile(operation.data[0], settings.repeats)
 
 
-@computes("repeat")
-def repeat(operation: Operation) -> Array:
+@computes_by(Repeat, "repeat")
+def repeat(operation: Operation, settings: Repeat) -> Array:
     """Each element again and again along one axis, of the flattened tensor where that is None."""
     import numpy as np
 
-    return np.repeat(operation.data[0], operation.settings["repeats"], axis=operation.settings["axis"])
+    return np.repeat(operation.data[0], settings.repeats, axis=settings.axis)
 
 
-@computes("flip")
-def flip(operation: Operation) -> Array:
+@computes_by(Flip, "flip")
+def flip(operation: Operation, settings: Flip) -> Array:
     """Backwards along some axes."""
     import numpy as np
 
-    return np.flip(operation.data[0], axis=operation.settings["axes"])
+    return np.flip(operation.data[0], axis=settings.axes)
 
 
-@computes("roll")
-def roll(operation: Operation) -> Array:
+@computes_by(Roll, "roll")
+def roll(operation: Operation, settings: Roll) -> Array:
     """Shifted in a circle along some axes."""
     import numpy as np
 
-    return np.roll(operation.data[0], operation.settings["shifts"], axis=operation.settings["axes"])
+    return np.roll(operation.data[0], settings.shifts, axis=settings.axes)
 
 
-@computes("pad")
-def pad(operation: Operation) -> Array:
+@computes_by(Pad, "pad")
+def pad(operation: Operation, settings: Pad) -> Array:
     """All axes at once."""
-    settings = operation.settings
-    return padded(operation.data[0], settings["pads"], settings["mode"], settings["value"])
+    return padded(operation.data[0], settings.pads, settings.mode, settings.value)
 
 
-@computes("split")
-def split(operation: Operation) -> tuple[Array, ...]:
+@computes_by(Split, "split")
+def split(operation: Operation, settings: Split) -> tuple[Array, ...]:
     """Every part in order, the last one as long as what is left."""
     import numpy as np
 
-    axis, sizes = operation.settings["axis"], operation.settings["sizes"]
+    axis, sizes = settings.axis, settings.sizes
     parts = np.split(operation.data[0], np.cumsum(sizes)[:-1], axis=axis)
-    return tuple(part.squeeze(axis) for part in parts) if operation.settings["drop"] else tuple(parts)
+    return tuple(part.squeeze(axis) for part in parts) if settings.drop else tuple(parts)
 
 
-@computes("depth_to_space")
-def depth_to_space(operation: Operation) -> Array:
+@computes_by(Blocks, "depth_to_space")
+def depth_to_space(operation: Operation, settings: Blocks) -> Array:
     """Rank 4; CRD reads a channel's number as (channel, row, column) of the block, DCR as (row, column, channel)."""
-    settings = operation.settings
-    x, b = channels_first(operation.data[0], settings["channels"]), settings["block"]
+    x, b = channels_first(operation.data[0], settings.channels), settings.block
     n, c, h, w = x.shape
-    if settings["inverse"]:
+    if settings.inverse:
         parts = x.reshape(n, c, h // b, b, w // b, b)
-        order = (0, 1, 3, 5, 2, 4) if settings["order"] == "CRD" else (0, 3, 5, 1, 2, 4)
-        return channels_back(parts.transpose(order).reshape(n, c * b * b, h // b, w // b), settings["channels"])
-    if settings["order"] == "CRD":
+        order = (0, 1, 3, 5, 2, 4) if settings.order == "CRD" else (0, 3, 5, 1, 2, 4)
+        return channels_back(parts.transpose(order).reshape(n, c * b * b, h // b, w // b), settings.channels)
+    if settings.order == "CRD":
         parts = x.reshape(n, c // (b * b), b, b, h, w).transpose(0, 1, 4, 2, 5, 3)
     else:
         parts = x.reshape(n, b, b, c // (b * b), h, w).transpose(0, 3, 4, 1, 5, 2)
-    return channels_back(parts.reshape(n, c // (b * b), h * b, w * b), settings["channels"])
+    return channels_back(parts.reshape(n, c // (b * b), h * b, w * b), settings.channels)
 
 
-@computes("space_to_batch")
-def space_to_batch(operation: Operation) -> Array:
+@computes_by(BatchBlocks, "space_to_batch")
+def space_to_batch(operation: Operation, settings: BatchBlocks) -> Array:
     """Pad, cut every axis into steps of the block, and put the places within a block before the batch."""
     import numpy as np
 
-    x, block = wide(operation.data[0]), operation.settings["block"]
+    x, block = wide(operation.data[0]), settings.block
     n, rank = x.shape[0], len(block)
     rest = x.shape[rank + 1 :]
-    x = np.pad(x, [(0, 0), *operation.settings["amounts"], *((0, 0) for _ in rest)])
+    x = np.pad(x, [(0, 0), *settings.amounts, *((0, 0) for _ in rest)])
     steps = [size // b for size, b in zip(x.shape[1 : rank + 1], block, strict=True)]
     cut = [size for step, b in zip(steps, block, strict=True) for size in (step, b)]
     places, outer = [2 + 2 * k for k in range(rank)], [1 + 2 * k for k in range(rank)]
@@ -138,17 +150,17 @@ def space_to_batch(operation: Operation) -> Array:
     return result
 
 
-@computes("batch_to_space")
-def batch_to_space(operation: Operation) -> Array:
+@computes_by(BatchBlocks, "batch_to_space")
+def batch_to_space(operation: Operation, settings: BatchBlocks) -> Array:
     """The reverse, with crops for paddings."""
-    x, block = wide(operation.data[0]), operation.settings["block"]
+    x, block = wide(operation.data[0]), settings.block
     rank, n = len(block), x.shape[0] // math.prod(block)
     steps, rest = x.shape[1 : rank + 1], x.shape[rank + 1 :]
     order = [rank, *(axis for k in range(rank) for axis in (rank + 1 + k, k))]
     order += range(2 * rank + 1, 2 * rank + 1 + len(rest))
     joined = [step * b for step, b in zip(steps, block, strict=True)]
     whole = x.reshape(*block, n, *steps, *rest).transpose(order).reshape(n, *joined, *rest)
-    inside = [slice(b, size - e) for (b, e), size in zip(operation.settings["amounts"], joined, strict=True)]
+    inside = [slice(b, size - e) for (b, e), size in zip(settings.amounts, joined, strict=True)]
     place: Any = (slice(None), *inside)
     result: Array = whole[place]
     return result

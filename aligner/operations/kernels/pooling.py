@@ -6,7 +6,8 @@ import math
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes, wide
+from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes_by, wide
+from aligner.operations.settings import AdaptivePool, LengthPool, Pool
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,16 +15,16 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-@computes("max_pool", "avg_pool", "length_pool")
-def pool(operation: Operation) -> Array:
+@computes_by(Pool, "max_pool", "avg_pool", "length_pool")
+def pool(operation: Operation, settings: Pool) -> Array:
     """A window that would start in the padding at the end is dropped, as PyTorch and ONNX do in ceil mode."""
     import numpy as np
 
-    settings, average = operation.settings, operation.kind == "avg_pool"
-    x = wide(channels_first(operation.data[0], settings["channels"]))
-    order = settings.get("order")
+    average = operation.kind == "avg_pool"
+    x = wide(channels_first(operation.data[0], settings.channels))
+    order = settings.order if isinstance(settings, LengthPool) else None
     x = x if order is None else np.abs(x) ** order
-    rank = len(settings["kernel"])
+    rank = len(settings.kernel)
     lead = x.ndim - rank
     sizes = tuple(_size(x.shape[lead + i], settings, i) for i in range(rank))
     if min(sizes) < 1:
@@ -31,22 +32,24 @@ def pool(operation: Operation) -> Array:
     reach = [
         (size - 1) * stride + (length - 1) * dilation + 1
         for size, stride, length, dilation in zip(
-            sizes, settings["strides"], settings["kernel"], settings["dilations"], strict=True
+            sizes, settings.strides, settings.kernel, settings.dilations, strict=True
         )
     ]
     amounts = [(0, 0)] * lead
-    for i, (begin, end) in enumerate(settings["pads"]):
+    for i, (begin, end) in enumerate(settings.pads):
         amounts.append((begin, max(end, reach[i] - begin - x.shape[lead + i])))
     lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    fill = settings.get("fill", lowest if operation.kind == "max_pool" else 0.0)
+    fill = settings.fill
+    if fill is None:
+        fill = lowest if operation.kind == "max_pool" else 0.0
     source = np.pad(x, amounts, constant_values=fill)
     result: Array | None = None
     counted: Array | float = 0.0
     mask = _counted(x.shape[lead:], settings, amounts[lead:]) if average else None
-    for place in product(*(range(length) for length in settings["kernel"])):
+    for place in product(*(range(length) for length in settings.kernel)):
         window: Any = tuple(
             slice(p * d, p * d + (size - 1) * s + 1, s)
-            for p, d, s, size in zip(place, settings["dilations"], settings["strides"], sizes, strict=True)
+            for p, d, s, size in zip(place, settings.dilations, settings.strides, sizes, strict=True)
         )
         at: Any = (..., *window)
         part = source[at]
@@ -60,41 +63,40 @@ def pool(operation: Operation) -> Array:
             result = np.maximum(result, part) if order is None else result + part
     assert result is not None
     if average:
-        result = result / (settings["divisor"] or counted)
+        result = result / (settings.divisor or counted)
     result = result if order is None else result ** (1 / order)
-    return channels_back(result, settings["channels"])
+    return channels_back(result, settings.channels)
 
 
-def _size(size: int, settings: Any, axis: int) -> int:
-    begin, end = settings["pads"][axis]
-    stride = settings["strides"][axis]
-    span = size + begin + end - (settings["kernel"][axis] - 1) * settings["dilations"][axis] - 1
-    count = (-(-span // stride) if settings["ceil"] else span // stride) + 1
-    if settings["ceil"] and (count - 1) * stride >= size + begin:
+def _size(size: int, settings: Pool, axis: int) -> int:
+    begin, end = settings.pads[axis]
+    stride = settings.strides[axis]
+    span = size + begin + end - (settings.kernel[axis] - 1) * settings.dilations[axis] - 1
+    count = (-(-span // stride) if settings.ceil else span // stride) + 1
+    if settings.ceil and (count - 1) * stride >= size + begin:
         count -= 1
     return int(count)
 
 
-def _counted(sizes: tuple[int, ...], settings: Any, amounts: Any) -> Array:
+def _counted(sizes: tuple[int, ...], settings: Pool, amounts: Any) -> Array:
     """1 where an element counts towards the divisor: inside, and in the declared padding if that is included."""
     import numpy as np
 
     inside = np.ones(sizes)
-    if settings["include_pad"]:
-        inside = np.pad(inside, settings["pads"], constant_values=1.0)
-        extra = [(0, max(have - end, 0)) for (_, have), (_, end) in zip(amounts, settings["pads"], strict=True)]
+    if settings.include_pad:
+        inside = np.pad(inside, settings.pads, constant_values=1.0)
+        extra = [(0, max(have - end, 0)) for (_, have), (_, end) in zip(amounts, settings.pads, strict=True)]
         return np.pad(inside, extra)
     return np.pad(inside, amounts)
 
 
-@computes("adaptive_max_pool", "adaptive_avg_pool")
-def adaptive_pool(operation: Operation) -> Array:
+@computes_by(AdaptivePool, "adaptive_max_pool", "adaptive_avg_pool")
+def adaptive_pool(operation: Operation, settings: AdaptivePool) -> Array:
     """Windows floor(i·n / m) … ceil((i + 1)·n / m)."""
     import numpy as np
 
-    settings = operation.settings
-    x = wide(channels_first(operation.data[0], settings["channels"]))
-    wanted = settings["output_size"]
+    x = wide(channels_first(operation.data[0], settings.channels))
+    wanted = settings.output_size
     lead = x.ndim - len(wanted)
     for axis, count in enumerate(wanted, start=lead):
         size = x.shape[axis]
@@ -103,4 +105,4 @@ def adaptive_pool(operation: Operation) -> Array:
             window = np.take(x, range(i * size // count, math.ceil((i + 1) * size / count)), axis=axis)
             parts.append(window.mean(axis=axis) if "avg" in operation.kind else window.max(axis=axis))
         x = np.stack(parts, axis=axis)
-    return channels_back(x, settings["channels"])
+    return channels_back(x, settings.channels)

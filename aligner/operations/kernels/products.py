@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, computes, wide
+from aligner.operations.operation import Operation, computes_by, wide
+from aligner.operations.settings import Einsum, Product
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -12,21 +13,21 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-@computes("matmul")
-def multiply(operation: Operation) -> Array:
+@computes_by(Product, "matmul")
+def multiply(operation: Operation, settings: Product) -> Array:
     """x · kernelᵀ + bias with a kernel [out, in], else left · right with numpy's broadcasting."""
     left = wide(operation.data[0])
     right = wide(operation.parameters["kernel"]).T if "kernel" in operation.parameters else wide(operation.data[1])
-    result = left @ right * operation.settings["scale"]
+    result = left @ right * settings.scale
     bias = operation.parameters.get("bias")
     summed: Array = result if bias is None else result + bias
     return summed
 
 
-@computes("einsum")
-def sum_of_products(operation: Operation) -> Array:
+@computes_by(Einsum, "einsum")
+def sum_of_products(operation: Operation, settings: Einsum) -> Array:
     """numpy's einsum of the equation."""
     import numpy as np
 
     data = [wide(operand) for operand in operation.data]
-    return np.asarray(np.einsum(operation.settings["equation"], *data, optimize=True))
+    return np.asarray(np.einsum(settings.equation, *data, optimize=True))

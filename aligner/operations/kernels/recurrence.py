@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kernels.activation import sigmoid
-from aligner.operations.operation import Operation, computes
+from aligner.operations.operation import Operation, computes_by
+from aligner.operations.settings import Recurrent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,8 +14,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-@computes("recurrent")
-def recur(operation: Operation) -> tuple[Array, ...]:
+@computes_by(Recurrent, "recurrent")
+def recur(operation: Operation, settings: Recurrent) -> tuple[Array, ...]:
     """Hidden states of all steps, then the last hidden state and the last cell state [directions, batch, hidden].
 
     Parameters w, r [directions, gates·hidden, in], b, rb in the order of setting ``gates``, states h and c. ``layout``:
@@ -23,27 +24,27 @@ def recur(operation: Operation) -> tuple[Array, ...]:
     """
     import numpy as np
 
-    settings, parameters = operation.settings, operation.parameters
+    parameters = operation.parameters
     x = operation.data[0].astype(np.float64)
     unbatched = x.ndim == 2
     if unbatched:
         x = x[:, None]
-    elif settings["batch_first"]:
+    elif settings.batch_first:
         x = x.swapaxes(0, 1)
-    runs = [_one(x, d, settings, parameters) for d in range(len(settings["directions"]))]
+    runs = [_one(x, d, settings, parameters) for d in range(len(settings.directions))]
     outputs, states = [run[0] for run in runs], np.stack([run[1] for run in runs], axis=1)
-    if settings["layout"] == "apart":
+    if settings.layout == "apart":
         apart = np.stack(outputs, axis=1)  # [time, directions, batch, hidden]
-        if settings["batch_first"]:
+        if settings.batch_first:
             return apart.transpose(2, 0, 1, 3), states[0].swapaxes(0, 1), states[1].swapaxes(0, 1)
         return apart, states[0], states[1]
     joined = np.concatenate(outputs, axis=-1)
     if unbatched:
         return joined[:, 0], states[0][:, 0], states[1][:, 0]
-    return joined.swapaxes(0, 1) if settings["batch_first"] else joined, states[0], states[1]
+    return joined.swapaxes(0, 1) if settings.batch_first else joined, states[0], states[1]
 
 
-def _one(x: Array, d: int, settings: Any, parameters: Any) -> tuple[Array, Array]:
+def _one(x: Array, d: int, settings: Recurrent, parameters: Any) -> tuple[Array, Array]:
     import numpy as np
 
     w, r = (parameters[name][d].astype(np.float64) for name in ("w", "r"))
@@ -55,7 +56,7 @@ def _one(x: Array, d: int, settings: Any, parameters: Any) -> tuple[Array, Array
         if name in parameters:
             state[k] = parameters[name].reshape(-1, x.shape[1], hidden)[d]
     steps = list(range(x.shape[0]))
-    reverse = settings["directions"][d] == "reverse"
+    reverse = settings.directions[d] == "reverse"
     result = np.empty((x.shape[0], x.shape[1], hidden))
     for t in reversed(steps) if reverse else steps:
         state = _step(x[t], state, (w, r, b, rb), settings)
@@ -63,25 +64,25 @@ def _one(x: Array, d: int, settings: Any, parameters: Any) -> tuple[Array, Array
     return result, state
 
 
-def _step(x: Array, state: Array, weights: Any, settings: Any) -> Array:
+def _step(x: Array, state: Array, weights: Any, settings: Recurrent) -> Array:
     import numpy as np
 
     w, r, b, rb = weights
-    gates = settings["gates"]
+    gates = settings.gates
     h, c = state
     count = len(gates)
     fed, kept = np.split(x @ w.T + b, count, axis=1), np.split(h @ r.T + rb, count, axis=1)
     given = {name: (fed[k], kept[k], k) for k, name in enumerate(gates)}
-    if settings["cell"] in {"tanh", "relu"}:
+    if settings.cell in {"tanh", "relu"}:
         total = given["n"][0] + given["n"][1]
-        return np.stack([np.tanh(total) if settings["cell"] == "tanh" else np.maximum(total, 0), c])
-    if settings["cell"] == "lstm":
+        return np.stack([np.tanh(total) if settings.cell == "tanh" else np.maximum(total, 0), c])
+    if settings.cell == "lstm":
         i, f, o = (sigmoid(given[name][0] + given[name][1]) for name in "ifo")
         c = f * c + i * np.tanh(given["g"][0] + given["g"][1])
         return np.stack([o * np.tanh(c), c])
     reset, update = (sigmoid(given[name][0] + given[name][1]) for name in "rz")
     fed_n, kept_n, k = given["n"]
-    if settings["after"]:
+    if settings.after:
         new = np.tanh(fed_n + reset * kept_n)
     else:
         size = h.shape[1]

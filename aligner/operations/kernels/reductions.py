@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, computes, wide
+from aligner.operations.operation import Operation, computes_by, wide
+from aligner.operations.settings import Cumulate, Reduce, RunningSum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -12,48 +13,48 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-@computes("cumsum")
-def running_sum(operation: Operation) -> Array:
+@computes_by(RunningSum, "cumsum")
+def running_sum(operation: Operation, settings: RunningSum) -> Array:
     """Sums of all up to each element, from either end, with it or without."""
     import numpy as np
 
-    x, axis, settings = wide(operation.data[0]), operation.settings["axis"], operation.settings
-    x = np.flip(x, axis) if settings["reverse"] else x
+    x, axis = wide(operation.data[0]), settings.axis
+    x = np.flip(x, axis) if settings.reverse else x
     total: Array = np.cumsum(x, axis=axis)
-    total = total - x if settings["exclusive"] else total
-    return np.flip(total, axis) if settings["reverse"] else total
+    total = total - x if settings.exclusive else total
+    return np.flip(total, axis) if settings.reverse else total
 
 
-@computes("cumulate")
-def running(operation: Operation) -> Array:
+@computes_by(Cumulate, "cumulate")
+def running(operation: Operation, settings: Cumulate) -> Array:
     """Running products, largest and smallest: ``form`` is numpy's word for the function of two."""
     import numpy as np
 
-    x, axis, settings = wide(operation.data[0]), operation.settings["axis"], operation.settings
-    x = np.flip(x, axis) if settings["reverse"] else x
-    found: Array = getattr(np, settings["form"]).accumulate(x, axis=axis)
-    if settings["exclusive"]:
+    x, axis = wide(operation.data[0]), settings.axis
+    x = np.flip(x, axis) if settings.reverse else x
+    found: Array = getattr(np, settings.form).accumulate(x, axis=axis)
+    if settings.exclusive:
         found = np.roll(found, 1, axis)
         np.moveaxis(found, axis, 0)[0] = 1
-    return np.flip(found, axis) if settings["reverse"] else found
+    return np.flip(found, axis) if settings.reverse else found
 
 
-@computes("reduce")
-def reduce(operation: Operation) -> Array | tuple[Array, ...]:
+@computes_by(Reduce, "reduce")
+def reduce(operation: Operation, settings: Reduce) -> Array | tuple[Array, ...]:
     """Sums in float64; ``with_mean`` answers the mean beside a variance or deviation."""
     import numpy as np
 
-    settings, x = operation.settings, operation.data[0]
+    x = operation.data[0]
     if x.dtype.kind == "f":
         x = x.astype(np.float64)
-    axes, keep, form = settings["axes"], settings["keep"], settings["form"]
+    axes, keep, form = settings.axes, settings.keep, settings.form
     if form in {"var", "std"}:
         count = int(np.prod([x.shape[a] for a in axes]))
         mean = x.mean(axis=axes, keepdims=True)
         variance = np.square(np.abs(x - mean)).sum(axis=axes, keepdims=keep)
-        variance = variance / max(count - settings["correction"], 1e-30)
+        variance = variance / max(count - settings.correction, 1e-30)
         found = np.asarray(variance if form == "var" else np.sqrt(variance))
-        return (found, x.mean(axis=axes, keepdims=keep)) if settings.get("with_mean") else found
+        return (found, x.mean(axis=axes, keepdims=keep)) if settings.with_mean else found
     return np.asarray(_FORMS[form](x, axes, keep) if form in _FORMS else getattr(x, form)(axis=axes, keepdims=keep))
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, Unsupported, computes, wide
+from aligner.operations.operation import Operation, Unsupported, computes_by, wide
+from aligner.operations.settings import Resize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,15 +17,15 @@ COORDINATES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel"
 ROUNDINGS = ("floor", "round_prefer_floor", "round_prefer_ceil", "ceil")
 
 
-@computes("resize")
-def resize(operation: Operation) -> Array:
+@computes_by(Resize, "resize")
+def resize(operation: Operation, settings: Resize) -> Array:
     """Each axis whose size or scale changes is resampled by a small matrix."""
     import numpy as np
 
-    settings, x = operation.settings, wide(operation.data[0])
-    for axis, wanted in enumerate(settings["shape"]):
+    x = wide(operation.data[0])
+    for axis, wanted in enumerate(settings.shape):
         size = x.shape[axis]
-        scale = settings["scales"][axis] if settings["scales"] else wanted / size
+        scale = settings.scales[axis] if settings.scales else wanted / size
         if wanted == size and scale == 1:
             continue
         if int(wanted) * size > 1 << 24:
@@ -34,26 +35,26 @@ def resize(operation: Operation) -> Array:
     return x
 
 
-def _matrix(size: int, wanted: int, scale: float, settings: Any) -> Array:
+def _matrix(size: int, wanted: int, scale: float, settings: Resize) -> Array:
     import numpy as np
 
-    at = _coordinates(size, wanted, scale, settings["coordinates"])
+    at = _coordinates(size, wanted, scale, settings.coordinates)
     matrix = np.zeros((wanted, size))
     rows = np.arange(wanted)
-    if settings["mode"] == "nearest":
-        matrix[rows, np.clip(_rounded(at, settings["rounding"]), 0, size - 1)] = 1
+    if settings.mode == "nearest":
+        matrix[rows, np.clip(_rounded(at, settings.rounding), 0, size - 1)] = 1
         return matrix
-    if settings["mode"] not in {"linear", "cubic"}:
-        raise Unsupported(str(settings["mode"]))
-    support = 1 if settings["mode"] == "linear" else 2
-    stretch = max(1.0, 1 / scale) if settings["antialias"] else 1.0
+    if settings.mode not in {"linear", "cubic"}:
+        raise Unsupported(str(settings.mode))
+    support = 1 if settings.mode == "linear" else 2
+    stretch = max(1.0, 1 / scale) if settings.antialias else 1.0
     reach = math.ceil(support * stretch)
     base = np.floor(at).astype(int)
     weights, places = [], []
     for offset in range(-reach + 1, reach + 1):
         place = base + offset
         weight = _kernel((at - place) / stretch, settings)
-        if settings["exclude_outside"]:
+        if settings.exclude_outside:
             weight = np.where((place < 0) | (place >= size), 0.0, weight)
         weights.append(weight)
         places.append(np.clip(place, 0, size - 1))
@@ -96,14 +97,14 @@ def _rounded(at: Array, rounding: str) -> Array:
     return found.astype(int)
 
 
-def _kernel(distance: Array, settings: Any) -> Array:
+def _kernel(distance: Array, settings: Resize) -> Array:
     import numpy as np
 
     x = np.abs(distance)
-    if settings["mode"] == "linear":
+    if settings.mode == "linear":
         triangle: Array = np.maximum(1 - x, 0.0)
         return triangle
-    a = settings["cubic_a"]
+    a = settings.cubic_a
     near = (a + 2) * x**3 - (a + 3) * x**2 + 1
     far = a * x**3 - 5 * a * x**2 + 8 * a * x - 4 * a
     return np.where(x <= 1, near, np.where(x < 2, far, 0.0))

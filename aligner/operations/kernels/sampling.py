@@ -5,7 +5,8 @@ from __future__ import annotations
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes, wide
+from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes_by, wide
+from aligner.operations.settings import GridSample
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,42 +14,41 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-@computes("grid_sample")
-def sample(operation: Operation) -> Array:
+@computes_by(GridSample, "grid_sample")
+def sample(operation: Operation, settings: GridSample) -> Array:
     """x [N, C, *spatial] at grid [N, *out, rank], whose last axis counts from the last spatial axis, in −1 … 1.
 
     Settings mode (nearest, linear, cubic), padding (zeros, border, reflection), align_corners. ONNX, GridSample.
     """
     import numpy as np
 
-    settings = operation.settings
-    x, grid = wide(channels_first(operation.data[0], settings["channels"])), wide(operation.data[1])
+    x, grid = wide(channels_first(operation.data[0], settings.channels)), wide(operation.data[1])
     rank = x.ndim - 2
     sizes = x.shape[2:]
     places = [_unnormalised(grid[..., rank - 1 - axis], sizes[axis], settings) for axis in range(rank)]
-    if settings["mode"] != "cubic":  # a cubic kernel pads each of the places it reads
+    if settings.mode != "cubic":  # a cubic kernel pads each of the places it reads
         places = [_inside(place, size, settings) for place, size in zip(places, sizes, strict=True)]
-    taps = [_taps(place, settings["mode"]) for place in places]
+    taps = [_taps(place, settings.mode) for place in places]
     result = np.zeros((x.shape[0], x.shape[1], *grid.shape[1:-1]), dtype=np.result_type(x, grid))
     for choice in product(*taps):
         weight = np.prod([weight for _, weight in choice], axis=0)
         result += weight[:, None] * _read(x, [place for place, _ in choice], settings)
-    return channels_back(result, settings["channels"])
+    return channels_back(result, settings.channels)
 
 
-def _unnormalised(place: Array, size: int, settings: Any) -> Array:
-    found: Array = (place + 1) / 2 * (size - 1) if settings["align_corners"] else ((place + 1) * size - 1) / 2
+def _unnormalised(place: Array, size: int, settings: GridSample) -> Array:
+    found: Array = (place + 1) / 2 * (size - 1) if settings.align_corners else ((place + 1) * size - 1) / 2
     return found
 
 
-def _inside(place: Array, size: int, settings: Any) -> Array:
+def _inside(place: Array, size: int, settings: GridSample) -> Array:
     """Places outside moved to the border or mirrored; with zeros they stay where they are."""
     import numpy as np
 
-    if settings["padding"] == "border":
+    if settings.padding == "border":
         return np.clip(place, 0, size - 1)
-    if settings["padding"] == "reflection":
-        low, high = (0.0, size - 1.0) if settings["align_corners"] else (-0.5, size - 0.5)
+    if settings.padding == "reflection":
+        low, high = (0.0, size - 1.0) if settings.align_corners else (-0.5, size - 0.5)
         if high <= low:
             return np.zeros_like(place)
         distance = np.abs(place - low) % (2 * (high - low))
@@ -84,12 +84,12 @@ def _far(distance: Array) -> Array:
     return ((_A * distance - 5 * _A) * distance + 8 * _A) * distance - 4 * _A
 
 
-def _read(x: Array, places: list[Array], settings: Any) -> Array:
+def _read(x: Array, places: list[Array], settings: GridSample) -> Array:
     """x at whole places; what lies outside is 0, or what the padding says."""
     import numpy as np
 
     sizes = x.shape[2:]
-    if settings["mode"] == "cubic":
+    if settings.mode == "cubic":
         places = [_inside(place, size, settings) for place, size in zip(places, sizes, strict=True)]
     outside = np.any([(p < 0) | (p > size - 1) for p, size in zip(places, sizes, strict=True)], axis=0)
     whole = [np.clip(place, 0, size - 1).astype(np.int64) for place, size in zip(places, sizes, strict=True)]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, computes
+from aligner.operations.operation import Operation, computes, computes_by
+from aligner.operations.settings import Fft
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -12,24 +13,24 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-@computes("fft")
-def transform(operation: Operation) -> Array:
+@computes_by(Fft, "fft")
+def transform(operation: Operation, settings: Fft) -> Array:
     """``form``: fft, ifft, rfft (real to half a spectrum), irfft (back); lengths and axes as numpy means them.
 
     ``pairs`` says that complex numbers are written as a last axis of two.
     """
     import numpy as np
 
-    settings, x = operation.settings, operation.data[0]
-    if settings["pairs"] and settings["complex_input"]:
+    x = operation.data[0]
+    if settings.pairs and settings.complex_input:
         x = x[..., 0] + 1j * x[..., 1]
-    elif settings["pairs"]:
+    elif settings.pairs:
         x = x[..., 0]
-    function = getattr(np.fft, {"fft": "fftn", "ifft": "ifftn", "rfft": "rfftn", "irfft": "irfftn"}[settings["form"]])
-    found = function(x, s=settings["lengths"], axes=settings["axes"], norm=settings["norm"])
-    if settings["pairs"] and np.iscomplexobj(found):
+    function = getattr(np.fft, {"fft": "fftn", "ifft": "ifftn", "rfft": "rfftn", "irfft": "irfftn"}[settings.form])
+    found = function(x, s=settings.lengths, axes=settings.axes, norm=settings.norm)
+    if settings.pairs and np.iscomplexobj(found):
         return np.stack([found.real, found.imag], axis=-1)
-    if settings["pairs"]:
+    if settings.pairs:
         return np.asarray(found[..., None])
     return np.asarray(found)
 

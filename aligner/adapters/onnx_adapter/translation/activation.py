@@ -7,6 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import (
+    Along,
+    Approximated,
+    Cast,
+    Clip,
+    Infinite,
+    Selu,
+    Shrink,
+    Softplus,
+    Swish,
+    Threshold,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -66,7 +78,7 @@ def _with(kind: str, **defaults: float) -> Any:
 def _selu(call: Call) -> Operation:
     alpha = call.number("alpha", default=1.67326319217681884765625)
     return Operation(
-        "selu", {"alpha": alpha, "scale": call.number("gamma", default=1.05070102214813232421875)}, (call.need(0),)
+        "selu", Selu(alpha=alpha, scale=call.number("gamma", default=1.05070102214813232421875)), (call.need(0),)
     )
 
 
@@ -79,7 +91,7 @@ def _clip(call: Call) -> Operation:
         limits.append(
             float(given.reshape(())) if given is not None and given.size == 1 else call.number(name, default=default)
         )
-    return Operation("clip", {"min": limits[0], "max": limits[1]}, (call.need(0),))
+    return Operation("clip", Clip(min=limits[0], max=limits[1]), (call.need(0),))
 
 
 def _gelu(call: Call) -> Operation:
@@ -87,27 +99,27 @@ def _gelu(call: Call) -> Operation:
     if word in {"BiasGelu", "FastGelu"} and call.operand(1) is not None:
         x = x + call.need(1)
     tanh = word == "FastGelu" or call.text("approximate", "none") == "tanh"
-    return Operation("gelu", {"approximate": "tanh" if tanh else "none"}, (x,))
+    return Operation("gelu", Approximated(approximate="tanh" if tanh else "none"), (x,))
 
 
 def _quick_gelu(call: Call) -> Operation:
     alpha = call.number("alpha", default=1.702)
     if abs(alpha - 1.702) < 1e-6:
-        return Operation("gelu", {"approximate": "quick"}, (call.need(0),))
-    return Operation("silu", {"alpha": alpha}, (call.need(0),))
+        return Operation("gelu", Approximated(approximate="quick"), (call.need(0),))
+    return Operation("silu", Swish(alpha=alpha), (call.need(0),))
 
 
 def _softplus(call: Call) -> Operation:
-    return Operation("softplus", {"beta": 1.0, "threshold": None}, (call.need(0),))
+    return Operation("softplus", Softplus(beta=1.0, threshold=None), (call.need(0),))
 
 
 def _shrink(call: Call) -> Operation:
-    settings = {"lambd": call.number("lambd", default=0.5), "bias": call.number("bias", default=0.0)}
+    settings = Shrink(lambd=call.number("lambd", default=0.5), bias=call.number("bias", default=0.0))
     return Operation("shrink", settings, (call.need(0),))
 
 
 def _thresholded(call: Call) -> Operation:
-    settings = {"threshold": call.number("alpha", default=1.0), "value": 0.0}
+    settings = Threshold(threshold=call.number("alpha", default=1.0), value=0.0)
     return Operation("threshold", settings, (call.need(0),))
 
 
@@ -117,14 +129,14 @@ def _prelu(call: Call) -> Operation:
     long = [x.ndim - slope.ndim + axis for axis, size in enumerate(slope.shape) if size != 1]
     if slope.ndim == 1 and slope.size > 1:
         slope = slope.reshape(*(1,) * (x.ndim - 1), -1)
-    return Operation("prelu", {"axis": long[0] if len(long) == 1 else min(1, x.ndim - 1)}, (x,), {"slope": slope})
+    return Operation("prelu", Along(axis=long[0] if len(long) == 1 else min(1, x.ndim - 1)), (x,), {"slope": slope})
 
 
 def _cast(call: Call) -> Operation:
     to = call.attributes.get("to") or call.dtype()
     if not to:
         raise call.unknown("an unknown dtype")
-    return Operation("cast", {"to": str(to)}, (call.need(0),))
+    return Operation("cast", Cast(to=str(to)), (call.need(0),))
 
 
 def _dropout(call: Call) -> Operation:
@@ -135,8 +147,8 @@ def _dropout(call: Call) -> Operation:
 
 
 def _is_inf(call: Call) -> Operation:
-    settings = {name: bool(call.attributes.get(f"detect_{name}", 1)) for name in ("positive", "negative")}
-    return Operation("isinf_signed", settings, (call.need(0),))
+    positive, negative = (call.flag(f"detect_{sign}", default=True) for sign in ("positive", "negative"))
+    return Operation("isinf_signed", Infinite(positive=positive, negative=negative), (call.need(0),))
 
 
 WORDS: Vocabulary = {

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Compare, Reduce, RunningSum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -83,7 +84,7 @@ _COMPARED = {
 
 
 def _compare(call: Call) -> Operation:
-    return Operation("compare", {"form": _COMPARED[call.node.op]}, (call.need(0), call.need(1)))
+    return Operation("compare", Compare(form=_COMPARED[call.node.op]), (call.need(0), call.need(1)))
 
 
 _REDUCTIONS = {
@@ -110,16 +111,16 @@ def _reduce(call: Call) -> Operation:
     return Operation("reduce", _reduction(call, axes, keep=call.flag("keepdims", default=True)), (x,))
 
 
-def _reduction(call: Call, axes: tuple[int, ...], *, keep: bool) -> dict[str, Any]:
-    return {"form": _REDUCTIONS[call.node.op], "axes": axes, "keep": keep, "correction": 1.0}
+def _reduction(call: Call, axes: tuple[int, ...], *, keep: bool) -> Reduce:
+    return Reduce(form=_REDUCTIONS[call.node.op], axes=axes, keep=keep, correction=1.0)
 
 
 def _running(call: Call) -> Operation:
     x, given = call.need(0), call.integers(1)
     axis = given[0] if given else call.integer("axis")
-    settings = {"axis": axis % x.ndim, **{name: call.flag(name) for name in ("reverse", "exclusive")}}
+    settings = RunningSum(axis=axis % x.ndim, reverse=call.flag("reverse"), exclusive=call.flag("exclusive"))
     if call.node.op == "CumProd":
-        return Operation("cumulate", settings | {"form": "multiply"}, (x,))
+        return Operation("cumulate", {**settings, "form": "multiply"}, (x,))
     return Operation("cumsum", settings, (x,))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Attention
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,11 +39,11 @@ def _attention(call: Call) -> Operation:
         heads, fewer = call.integer("q_num_heads"), call.integer("kv_num_heads")
         query, key, value = _apart(query, heads), _apart(key, fewer), _apart(value, fewer)
     key, value = _shared(key, query.shape[1]), _shared(value, query.shape[1])
-    settings = {
-        "scale": call.number("scale", default=1 / math.sqrt(query.shape[-1])),
-        "causal": call.flag("is_causal"),
-        "merged": merged,
-    }
+    settings = Attention(
+        scale=call.number("scale", default=1 / math.sqrt(query.shape[-1])),
+        causal=call.flag("is_causal"),
+        merged=merged,
+    )
     return Operation("attention", settings, (query, key, value), {} if mask is None else {"mask": mask})
 
 
@@ -61,11 +62,11 @@ def _multi_head(call: Call) -> Operation:
             key, value = key + bias[ends[0] : ends[1]], value + bias[ends[1] :]
     query = _apart(query, heads)
     key, value = (x if x.ndim == 4 else _apart(x, heads) for x in (key, value))
-    settings = {
-        "scale": call.number("scale", default=0.0) or 1 / math.sqrt(query.shape[-1]),
-        "causal": call.flag("unidirectional"),
-        "merged": True,
-    }
+    settings = Attention(
+        scale=call.number("scale", default=0.0) or 1 / math.sqrt(query.shape[-1]),
+        causal=call.flag("unidirectional"),
+        merged=True,
+    )
     return Operation("attention", settings, (query, key, value), {} if added is None else {"mask": added})
 
 

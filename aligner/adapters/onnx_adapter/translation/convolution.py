@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.call import Call, Vocabulary, pairs_of, same_pads, spread
+from aligner.operations.call import Call, Vocabulary, layer_parameters
 from aligner.operations.operation import Operation
+from aligner.operations.settings import AdaptivePool, Convolution, Pool, Reduce, TransposedConvolution
+from aligner.operations.window import Window, spread, window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
+    Pairs = tuple[tuple[int, int], ...]
 
 
 def _conv(call: Call) -> Operation:
@@ -21,42 +24,47 @@ def _conv(call: Call) -> Operation:
 
 def conv(call: Call, x: Array, kernel: Array, bias: Array | None) -> Operation:
     """A convolution of a kernel in ONNX's order, which is the common one."""
-    settings = _window(call, x, kernel.shape[2:])
-    settings |= {"groups": call.integer("groups", default=1), "channels": "first"}
-    parameters = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias.reshape(-1)}
-    return Operation("conv", settings, (x,), parameters)
+    window = _window(call, x, kernel.shape[2:])
+    settings = Convolution(
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=window.padding,
+        groups=call.integer("groups", default=1),
+        channels="first",
+    )
+    return Operation("conv", settings, (x,), layer_parameters(kernel, bias))
 
 
-def _window(call: Call, x: Array, kernel: tuple[int, ...]) -> dict[str, Any]:
-    rank = len(kernel)
-    strides, dilations = (spread(call.attributes.get(name), rank, 1) for name in ("strides", "dilations"))
-    pads = pairs_of(call.attributes.get("pads"), rank)
+def _window(call: Call, x: Array, kernel: tuple[int, ...]) -> Window:
     automatic = call.text("auto_pad", "notset")
-    if pads is None and automatic.startswith("same"):
-        pads = same_pads(x.shape[2:], kernel, strides, dilations, upper=automatic == "same_upper")
-    elif pads is None and (call.attributes.get("pads") or automatic not in {"notset", "valid"}):
+    found = window_of(call, x.shape[2:], kernel, automatic)
+    if found.pads is None and (call.attributes.get("pads") or automatic not in {"notset", "valid"}):
         raise call.unknown("padding of unknown amount")
-    return {"strides": strides, "dilations": dilations, "pads": pads or ((0, 0),) * rank}
+    return found
 
 
 def _conv_transpose(call: Call) -> Operation:
-    x, kernel, bias = call.need(0), call.need(1), call.operand(2)
-    settings, rank = _window(call, x, kernel.shape[2:]), kernel.ndim - 2
-    extra = spread(call.attributes.get("output_padding"), rank, 0)
+    x, kernel, rank = call.need(0), call.need(1), call.need(1).ndim - 2
+    window, extra = _window(call, x, kernel.shape[2:]), spread(call.attributes.get("output_padding"), rank, 0)
+    pads = window.padding
     if call.attributes.get("auto_pad") or call.attributes.get("output_shape"):
-        settings["pads"] = _cropping(call, x, kernel.shape[2:], settings, extra)
-    settings |= {"groups": call.integer("groups", default=1), "channels": "first", "output_padding": extra}
-    parameters = {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias.reshape(-1)}
-    return Operation("conv_transpose", settings, (x,), parameters)
+        pads = _cropping(call, x, kernel.shape[2:], window, extra)
+    settings = TransposedConvolution(
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=pads,
+        groups=call.integer("groups", default=1),
+        output_padding=extra,
+        channels="first",
+    )
+    return Operation("conv_transpose", settings, (x,), layer_parameters(kernel, call.operand(2)))
 
 
-def _cropping(call: Call, x: Array, kernel: tuple[int, ...], settings: dict[str, Any], extra: tuple[int, ...]) -> Any:
+def _cropping(call: Call, x: Array, kernel: tuple[int, ...], window: Window, extra: tuple[int, ...]) -> Pairs:
     """What is cropped, so that the result has the shape it was seen to have."""
     pads, automatic = [], call.text("auto_pad", "notset")
-    window = zip(
-        x.shape[2:], kernel, settings["strides"], settings["dilations"], extra, call.need_shape()[2:], strict=True
-    )
-    for size, length, stride, dilation, more, wanted in window:
+    axes = zip(x.shape[2:], kernel, window.strides, window.dilations, extra, call.need_shape()[2:], strict=True)
+    for size, length, stride, dilation, more, wanted in axes:
         total = stride * (size - 1) + more + (length - 1) * dilation + 1 - wanted
         if total < 0:
             raise call.unknown("a result longer than the kernel reaches")
@@ -70,23 +78,25 @@ def _pool(call: Call) -> Operation:
     kernel = spread(call.attributes.get("kernel"), x.ndim - 2, 0)
     if not all(kernel):
         raise call.unknown("a pool without a kernel")
-    settings = {
-        "kernel": kernel,
-        **_window(call, x, kernel),
-        "ceil": call.flag("ceil_mode"),
-        "include_pad": call.flag("count_include_pad"),
-        "divisor": None,
-        "channels": "first",
-    }
+    window = _window(call, x, kernel)
+    settings = Pool(
+        kernel=kernel,
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=window.padding,
+        ceil=call.flag("ceil_mode"),
+        include_pad=call.flag("count_include_pad"),
+        channels="first",
+    )
     if call.node.op == "LpPool":
-        return Operation("length_pool", settings | {"order": call.integer("p", default=2)}, (x,))
+        return Operation("length_pool", {**settings, "order": call.integer("p", default=2)}, (x,))
     return Operation("max_pool" if call.node.op == "MaxPool" else "avg_pool", settings, (x,))
 
 
 def _global_pool(call: Call) -> Operation:
     x = call.need(0)
     kind = "adaptive_max_pool" if call.node.op == "GlobalMaxPool" else "adaptive_avg_pool"
-    return Operation(kind, {"output_size": (1,) * (x.ndim - 2), "channels": "first"}, (x,))
+    return Operation(kind, AdaptivePool(output_size=(1,) * (x.ndim - 2), channels="first"), (x,))
 
 
 def _global_length(call: Call) -> Operation:
@@ -94,7 +104,7 @@ def _global_length(call: Call) -> Operation:
     if call.integer("p", default=2) not in {1, 2}:
         raise call.unknown("an order other than 1 and 2")
     form = "l1" if call.integer("p", default=2) == 1 else "l2"
-    return Operation("reduce", {"form": form, "axes": tuple(range(2, x.ndim)), "keep": True, "correction": 1.0}, (x,))
+    return Operation("reduce", Reduce(form=form, axes=tuple(range(2, x.ndim)), keep=True, correction=1.0), (x,))
 
 
 WORDS: Vocabulary = {

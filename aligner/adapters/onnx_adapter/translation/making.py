@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Fft, Fill, ShapeOf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
 def _fill(call: Call) -> Operation:
     value = call.numbers("value")
-    return Operation("fill", {"shape": call.need_integers(0), "value": value[0] if value else 0.0}, ())
+    return Operation("fill", Fill(shape=call.need_integers(0), value=value[0] if value else 0.0), ())
 
 
 def _range(call: Call) -> Operation:
@@ -24,7 +25,7 @@ def _range(call: Call) -> Operation:
 
 def _shape(call: Call) -> Operation:
     end = call.attributes.get("end")
-    settings = {"begin": call.integer("start", default=0), "end": end if isinstance(end, int) else None}
+    settings = ShapeOf(begin=call.integer("start", default=0), end=end if isinstance(end, int) else None)
     return Operation("shape", settings, (call.need(0),))
 
 
@@ -39,14 +40,14 @@ def _transform(call: Call) -> Operation:
     form = "ifft" if call.flag("inverse") else "rfft" if call.flag("onesided") else "fft"
     if call.flag("inverse") and call.flag("onesided"):
         form = "irfft"
-    settings = {
-        "form": form,
-        "lengths": length[:1] if length else None,
-        "axes": (along,),
-        "norm": "backward",
-        "pairs": True,
-        "complex_input": x.shape[-1] == 2,
-    }
+    settings = Fft(
+        form=form,
+        lengths=length[:1] if length else None,
+        axes=(along,),
+        norm="backward",
+        pairs=True,
+        complex_input=x.shape[-1] == 2,
+    )
     return Operation("fft", settings, (x,))
 
 

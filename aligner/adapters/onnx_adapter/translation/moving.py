@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.call import Call, Vocabulary, pairs_of
+from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Along, Blocks, Pad, Reshape, Shaped, Split, Tile, Transpose
+from aligner.operations.window import pairs_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,25 +19,25 @@ def _concat(call: Call) -> Operation:
     data = tuple(call.given)
     if not data:
         raise call.unknown("nothing to join")
-    return Operation("concat", {"axis": call.integer("axis", default=1) % data[0].ndim}, data)
+    return Operation("concat", Along(axis=call.integer("axis", default=1) % data[0].ndim), data)
 
 
 def _transpose(call: Call) -> Operation:
     x, perm = call.need(0), call.numbers("perm")
     axes = tuple(reversed(range(x.ndim))) if perm is None else tuple(int(p) % x.ndim for p in perm)
-    return Operation("transpose", {"perm": axes}, (x,))
+    return Operation("transpose", Transpose(perm=axes), (x,))
 
 
 def _reshape(call: Call) -> Operation:
-    return Operation("reshape", {"shape": call.need_shape(), "before": None}, (call.need(0),))
+    return Operation("reshape", Reshape(shape=call.need_shape(), before=None), (call.need(0),))
 
 
 def _expand(call: Call) -> Operation:
-    return Operation("expand", {"shape": call.need_shape()}, (call.need(0),))
+    return Operation("expand", Shaped(shape=call.need_shape()), (call.need(0),))
 
 
 def _tile(call: Call) -> Operation:
-    return Operation("tile", {"repeats": call.need_integers(1)}, (call.need(0),))
+    return Operation("tile", Tile(repeats=call.need_integers(1)), (call.need(0),))
 
 
 def _pad(call: Call) -> Operation:
@@ -55,7 +57,7 @@ def _pad(call: Call) -> Operation:
         every[axis % x.ndim] = pair
     given = call.operand(2)
     value = given.reshape(-1)[0].item() if given is not None and given.size else call.number("value", default=0.0)
-    settings = {"pads": tuple(every), "mode": _PADDING.get(mode, mode), "value": value}
+    settings = Pad(pads=tuple(every), mode=_PADDING.get(mode, mode), value=value)
     return Operation("pad", settings, (x,))
 
 
@@ -72,13 +74,13 @@ def _split(call: Call) -> Operation:
         count = len(call.node.outputs)
         whole = -(-x.shape[axis] // count)
         sizes = (*(whole,) * (count - 1), x.shape[axis] - whole * (count - 1))
-    return Operation("split", {"axis": axis, "sizes": sizes, "drop": False}, (x,))
+    return Operation("split", Split(axis=axis, sizes=sizes, drop=False), (x,))
 
 
 def _depth_to_space(call: Call) -> Operation:
     inverse = call.node.op == "SpaceToDepth"
     order = "DCR" if inverse else call.text("mode", "DCR").upper()
-    settings = {"block": call.integer("blocksize"), "order": order, "inverse": inverse, "channels": "first"}
+    settings = Blocks(block=call.integer("blocksize"), order=order, inverse=inverse, channels="first")
     return Operation("depth_to_space", settings, (call.need(0),))
 
 

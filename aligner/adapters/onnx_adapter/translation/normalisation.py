@@ -4,8 +4,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import Call, Vocabulary, norm_parameters
 from aligner.operations.operation import Operation
+from aligner.operations.settings import (
+    BatchNorm,
+    GroupNorm,
+    InstanceNorm,
+    LayerNorm,
+    LengthNorm,
+    OneHot,
+    Reduce,
+    ResponseNorm,
+    RmsNorm,
+    Softmax,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,24 +25,22 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-def _named(*arrays: Array | None) -> dict[str, Array]:
-    names = ("scale", "shift", "mean", "variance")
-    return {name: array for name, array in zip(names, arrays, strict=False) if array is not None}
+def _epsilon(call: Call, default: float = 1e-5) -> float:
+    return call.number("epsilon", default=default)
 
 
-def _epsilon(call: Call, default: float = 1e-5) -> dict[str, Any]:
-    return {"epsilon": call.number("epsilon", default=default), "axis": min(1, call.need(0).ndim - 1)}
+def _channels(call: Call) -> int:
+    return min(1, call.need(0).ndim - 1)
 
 
 def _batch(call: Call) -> Operation:
-    training = call.flag("training_mode")
-    settings = _epsilon(call) | {"form": "batch", "training": training}
-    return Operation("norm", settings, (call.need(0),), _named(*(call.operand(place) for place in range(1, 5))))
+    settings = BatchNorm(epsilon=_epsilon(call), axis=_channels(call), training=call.flag("training_mode"))
+    return Operation("norm", settings, (call.need(0),), norm_parameters(*map(call.operand, range(1, 5))))
 
 
 def _instance(call: Call) -> Operation:
-    settings = _epsilon(call) | {"form": "instance"}
-    return Operation("norm", settings, (call.need(0),), _named(call.operand(1), call.operand(2)))
+    settings = InstanceNorm(epsilon=_epsilon(call), axis=_channels(call))
+    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
 
 
 def _group(call: Call) -> Operation:
@@ -41,38 +51,48 @@ def _group(call: Call) -> Operation:
     vectors = [call.need(1), call.need(2)]
     if vectors[0].size != x.shape[1]:
         vectors = [np.repeat(vector, x.shape[1] // groups) for vector in vectors]
-    return Operation("norm", _epsilon(call) | {"form": "group", "groups": groups}, (x,), _named(*vectors))
+    settings = GroupNorm(epsilon=_epsilon(call), axis=_channels(call), groups=groups)
+    return Operation("norm", settings, (x,), norm_parameters(*vectors))
 
 
-def _last_axes(call: Call, form: str) -> dict[str, Any]:
+def _last_axes(call: Call) -> tuple[int, ...]:
     rank = call.need(0).ndim
-    axis = call.integer("axis", default=-1) % rank
-    return _epsilon(call) | {"form": form, "axes": tuple(range(axis, rank))}
+    return tuple(range(call.integer("axis", default=-1) % rank, rank))
+
+
+def _layer_norm(call: Call, epsilon: float) -> LayerNorm:
+    return LayerNorm(epsilon=_epsilon(call, epsilon), axis=_channels(call), axes=_last_axes(call))
+
+
+def _rms_norm(call: Call, epsilon: float) -> RmsNorm:
+    return RmsNorm(epsilon=_epsilon(call, epsilon), axis=_channels(call), axes=_last_axes(call))
 
 
 def _layer(call: Call) -> Operation:
-    parameters = _named(call.operand(1), call.operand(2))
-    return Operation("norm", _last_axes(call, "layer"), (call.need(0),), parameters)
+    parameters = norm_parameters(call.operand(1), call.operand(2))
+    return Operation("norm", _layer_norm(call, 1e-5), (call.need(0),), parameters)
 
 
 def _rms(call: Call) -> Operation:
-    return Operation("norm", _last_axes(call, "rms"), (call.need(0),), _named(call.operand(1)))
+    return Operation("norm", _rms_norm(call, 1e-5), (call.need(0),), norm_parameters(call.operand(1)))
+
+
+def _with_skipped(call: Call, place: int) -> Array:
+    """The sum of two tensors, and of a bias where there is one."""
+    bias = call.operand(place)
+    total: Array = call.need(0) + call.need(1) + (0 if bias is None else bias)
+    return total
 
 
 def _skip_layer(call: Call) -> Operation:
     """Of the sum of two tensors: input, skip, gamma, beta, bias."""
-    bias = call.operand(4)
-    total = call.need(0) + call.need(1) + (0 if bias is None else bias)
-    settings = _last_axes(call, "layer") | {"epsilon": call.number("epsilon", default=1e-12)}
-    return Operation("norm", settings, (total,), _named(call.operand(2), call.operand(3)))
+    parameters = norm_parameters(call.operand(2), call.operand(3))
+    return Operation("norm", _layer_norm(call, 1e-12), (_with_skipped(call, 4),), parameters)
 
 
 def _skip_rms(call: Call) -> Operation:
     """Of the sum of two tensors: input, skip, gamma, bias."""
-    bias = call.operand(3)
-    total = call.need(0) + call.need(1) + (0 if bias is None else bias)
-    settings = _last_axes(call, "rms") | {"epsilon": call.number("epsilon", default=1e-12)}
-    return Operation("norm", settings, (total,), _named(call.operand(2)))
+    return Operation("norm", _rms_norm(call, 1e-12), (_with_skipped(call, 3),), norm_parameters(call.operand(2)))
 
 
 def _mean_variance(call: Call) -> Operation:
@@ -81,9 +101,10 @@ def _mean_variance(call: Call) -> Operation:
 
     x = call.need(0)
     axes = tuple(sorted(int(axis) % x.ndim for axis in call.numbers("axes") or (0, 2, 3)))
-    deviation = {"form": "std", "axes": axes, "keep": True, "correction": 0.0}
-    centred = x - compute(Operation("reduce", deviation | {"form": "mean"}, (x,)))
-    return Operation("div", {}, (centred, compute(Operation("reduce", deviation, (x,))) + 1e-9))
+    mean, deviation = (
+        compute(Operation("reduce", Reduce(form=form, axes=axes, keep=True), (x,))) for form in ("mean", "std")
+    )
+    return Operation("div", {}, (x - mean, deviation + 1e-9))
 
 
 def _length(call: Call) -> Operation:
@@ -91,19 +112,19 @@ def _length(call: Call) -> Operation:
     if order not in {1, 2}:
         raise call.unknown("an order other than 1 and 2")
     axis = call.integer("axis", default=-1) % x.ndim
-    settings = {"form": "length", "order": order, "axes": (axis,), "epsilon": 0.0, "squared": False, "axis": axis}
+    settings = LengthNorm(order=order, axes=(axis,), epsilon=0.0, squared=False, axis=axis)
     return Operation("norm", settings, (x,))
 
 
 def _response(call: Call) -> Operation:
     size = call.integer("size")
-    settings = {
-        "neighbours": ((size - 1) // 2, size // 2),
-        "alpha": call.number("alpha", default=1e-4) / size,
-        "beta": call.number("beta", default=0.75),
-        "bias": call.number("bias", default=1.0),
-        "channels": "first",
-    }
+    settings = ResponseNorm(
+        neighbours=((size - 1) // 2, size // 2),
+        alpha=call.number("alpha", default=1e-4) / size,
+        beta=call.number("beta", default=0.75),
+        bias=call.number("bias", default=1.0),
+        channels="first",
+    )
     return Operation("response_norm", settings, (call.need(0),))
 
 
@@ -113,7 +134,7 @@ def _softmax(call: Call) -> Operation:
     axis = call.integer("axis", default=-1) % max(x.ndim, 1)
     if call.flag("flattened") and axis != x.ndim - 1 and any(size != 1 for size in x.shape[axis + 1 :]):
         raise call.unknown("several axes at once")
-    return Operation(kind, {"axis": axis, "beta": 1.0}, (x,))
+    return Operation(kind, Softmax(axis=axis), (x,))
 
 
 def _hardmax(call: Call) -> Operation:
@@ -123,7 +144,7 @@ def _hardmax(call: Call) -> Operation:
     axis = call.integer("axis", default=-1) % x.ndim
     if call.flag("flattened") and axis != x.ndim - 1:
         raise call.unknown("several axes at once")
-    settings = {"depth": x.shape[axis], "axis": axis, "wrap": False}
+    settings = OneHot(depth=x.shape[axis], axis=axis, wrap=False)
     return Operation("one_hot", settings, (x.argmax(axis=axis), np.ones(()), np.zeros(())))
 
 

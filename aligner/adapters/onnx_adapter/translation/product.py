@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Einsum, Product
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,7 +22,7 @@ def product(
     call: Call, left: Array, right: Array, *, turned: bool, scale: float = 1.0, bias: Array | None = None
 ) -> Operation:
     """x · kernelᵀ + bias with a kernel [out, in] where the second factor is a stored matrix, else left · right."""
-    settings = {"scale": scale, "linear": False}
+    settings = Product(scale=scale, linear=False)
     parameters = {} if bias is None else {"bias": bias}
     if right.ndim == 2 and call.is_constant(1):
         return Operation("matmul", settings, (left,), parameters | {"kernel": right if turned else right.T})
@@ -65,11 +66,11 @@ def _integers(call: Call) -> Operation:
             left = left - across
         else:
             right = right - across
-    return Operation("matmul", {"scale": 1.0, "linear": False}, (left, right))
+    return Operation("matmul", Product(scale=1.0, linear=False), (left, right))
 
 
 def _einsum(call: Call) -> Operation:
-    return Operation("einsum", {"equation": str(call.attributes.get("equation", ""))}, tuple(call.given))
+    return Operation("einsum", Einsum(equation=str(call.attributes.get("equation", ""))), tuple(call.given))
 
 
 WORDS: Vocabulary = {

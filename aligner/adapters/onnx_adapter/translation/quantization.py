@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Dequantize, Quantize
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -21,29 +22,29 @@ def _is_real(call: Call, place: int) -> bool:
     return value is not None and value.quantization is not None and bool(value.quantization.scale)
 
 
-def _grid(call: Call, scale: Array, zero: Array | None) -> tuple[dict[str, Any], dict[str, Array]]:
+def _grid(call: Call, scale: Array, zero: Array | None) -> tuple[int | None, dict[str, Array]]:
     import numpy as np
 
     axis = call.integer("axis", default=1) % max(call.need(0).ndim, 1) if scale.size > 1 else None
     if scale.ndim > 1 or call.attributes.get("block_size"):
         raise call.unknown("scales in blocks")
-    return {"axis": axis}, {"scale": scale, "zero": np.zeros_like(scale) if zero is None else zero}
+    return axis, {"scale": scale, "zero": np.zeros_like(scale) if zero is None else zero}
 
 
 def _quantize(call: Call) -> Operation:
-    settings, parameters = _grid(call, call.need(1), call.operand(2))
+    axis, parameters = _grid(call, call.need(1), call.operand(2))
     dtype = call.dtype() or (str(parameters["zero"].dtype) if call.operand(2) is not None else "uint8")
     if dtype not in _LIMITS:
         raise call.unknown(dtype)
     stored = call.quantization() is None
-    return Operation("quantize", settings | {"limits": _LIMITS[dtype], "stored": stored}, (call.need(0),), parameters)
+    return Operation("quantize", Quantize(axis=axis, limits=_LIMITS[dtype], stored=stored), (call.need(0),), parameters)
 
 
 def _dequantize(call: Call) -> Operation:
     if _is_real(call, 0):
         return Operation("identity", {}, (call.need(0),))
-    settings, parameters = _grid(call, call.need(1), call.operand(2))
-    return Operation("dequantize", settings, (call.need(0),), parameters)
+    axis, parameters = _grid(call, call.need(1), call.operand(2))
+    return Operation("dequantize", Dequantize(axis=axis), (call.need(0),), parameters)
 
 
 WORDS: Vocabulary = {"QuantizeLinear": _quantize, "DequantizeLinear": _dequantize}

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Recurrent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -38,14 +39,14 @@ def _recurrent(call: Call) -> Operation:
         raise call.unknown("peepholes, clipping or coupled gates")
     if lengths is not None and (lengths != steps).any():
         raise call.unknown("sequences of several lengths")
-    settings = {
-        "cell": _cell(call, len(directions)),
-        "gates": _GATES[word],
-        "directions": directions,
-        "after": call.flag("linear_before_reset"),
-        "batch_first": first,
-        "layout": "apart",
-    }
+    settings = Recurrent(
+        cell=_cell(call, len(directions)),
+        gates=_GATES[word],
+        directions=directions,
+        after=call.flag("linear_before_reset"),
+        batch_first=first,
+        layout="apart",
+    )
     return Operation("recurrent", settings, (x,), parameters)
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Along, Approximated, Cast, Clip, HardSigmoid, Quantize, Slope
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,36 +46,36 @@ def _named(call: Call) -> Operation:
 
 
 def _between(low: float, high: float) -> Any:
-    return lambda call: Operation("clip", {"min": low, "max": high}, (call.need(0),))
+    return lambda call: Operation("clip", Clip(min=low, max=high), (call.need(0),))
 
 
 def _leaky(call: Call) -> Operation:
-    return Operation("leaky_relu", {"alpha": call.number("alpha", default=0.0)}, (call.need(0),))
+    return Operation("leaky_relu", Slope(alpha=call.number("alpha", default=0.0)), (call.need(0),))
 
 
 def _elu(call: Call) -> Operation:
-    return Operation("elu", {"alpha": 1.0}, (call.need(0),))
+    return Operation("elu", Slope(alpha=1.0), (call.need(0),))
 
 
 def _hard_swish(call: Call) -> Operation:
-    return Operation("hardswish", {"alpha": 1 / 6, "beta": 0.5}, (call.need(0),))
+    return Operation("hardswish", HardSigmoid(alpha=1 / 6, beta=0.5), (call.need(0),))
 
 
 def _gelu(call: Call) -> Operation:
-    return Operation("gelu", {"approximate": "tanh" if call.flag("approximate") else "none"}, (call.need(0),))
+    return Operation("gelu", Approximated(approximate="tanh" if call.flag("approximate") else "none"), (call.need(0),))
 
 
 def _prelu(call: Call) -> Operation:
     """The slope broadcasts; as a rule it has one number for each channel."""
     x, slope = call.need(0), call.need(1)
     long = [x.ndim - slope.ndim + axis for axis, size in enumerate(slope.shape) if size != 1]
-    return Operation("prelu", {"axis": long[0] if len(long) == 1 else x.ndim - 1}, (x,), {"slope": slope})
+    return Operation("prelu", Along(axis=long[0] if len(long) == 1 else x.ndim - 1), (x,), {"slope": slope})
 
 
 def _cast(call: Call) -> Operation:
     if not call.dtype():
         raise call.unknown("an unknown dtype")
-    return Operation("cast", {"to": call.dtype()}, (call.need(0),))
+    return Operation("cast", Cast(to=call.dtype()), (call.need(0),))
 
 
 _LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
@@ -86,7 +87,7 @@ def _quantize(call: Call) -> Operation:
     grid = call.quantization()
     if grid is None or call.dtype() not in _LIMITS or len(grid.scale) != 1:
         raise call.unknown("an unknown grid")
-    settings = {"axis": None, "limits": _LIMITS[call.dtype()], "stored": False}
+    settings = Quantize(axis=None, limits=_LIMITS[call.dtype()], stored=False)
     parameters = {"scale": np.asarray(grid.scale), "zero": np.asarray(grid.zero_point)}
     return Operation("quantize", settings, (call.need(0),), parameters)
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Compare, Reduce, RunningSum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -58,7 +59,7 @@ _COMPARED = {
 
 
 def _compare(call: Call) -> Operation:
-    return Operation("compare", {"form": _COMPARED[call.node.op]}, (call.need(0), call.need(1)))
+    return Operation("compare", Compare(form=_COMPARED[call.node.op]), (call.need(0), call.need(1)))
 
 
 _REDUCTIONS = {
@@ -75,19 +76,20 @@ _REDUCTIONS = {
 def _reduce(call: Call) -> Operation:
     x = call.need(0)
     axes = tuple(sorted({axis % x.ndim for axis in call.need_integers(1)}))
-    settings = {
-        "form": _REDUCTIONS[call.node.op],
-        "axes": axes,
-        "keep": call.flag("keep_dims"),
-        "correction": 1.0,
-    }
+    settings = Reduce(
+        form=_REDUCTIONS[call.node.op],
+        axes=axes,
+        keep=call.flag("keep_dims"),
+        correction=1.0,
+    )
     return Operation("reduce", settings, (x,))
 
 
 def _running(call: Call) -> Operation:
     x = call.need(0)
-    settings = {name: call.flag(name) for name in ("reverse", "exclusive")}
-    return Operation("cumsum", {"axis": call.need_integers(1)[0] % x.ndim, **settings}, (x,))
+    axis = call.need_integers(1)[0] % x.ndim
+    settings = RunningSum(axis=axis, reverse=call.flag("reverse"), exclusive=call.flag("exclusive"))
+    return Operation("cumsum", settings, (x,))
 
 
 WORDS: Vocabulary = {

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.call import Call, Vocabulary, pairs_of, same_pads, spread
+from aligner.operations.call import Call, Vocabulary, layer_parameters
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Convolution, Pool, TransposedConvolution
+from aligner.operations.window import Window, spread, window_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -13,25 +16,22 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-def _window(call: Call, sizes: tuple[int, ...], kernel: tuple[int, ...]) -> dict[str, Any]:
-    """Strides, dilations and padding; ``sizes`` are those of the tensor that SAME speaks of."""
-    rank = len(kernel)
-    strides, dilations = (spread(call.attributes.get(name), rank, 1) for name in ("strides", "dilations"))
-    pads = pairs_of(call.attributes.get("pads"), rank)
-    if pads is None and call.text("padding", "") == "same":
-        pads = same_pads(sizes, kernel, strides, dilations, upper=True)
-    return {"strides": strides, "dilations": dilations, "pads": pads or ((0, 0),) * rank, "channels": "last"}
-
-
-def _parameters(kernel: Array, bias: Array | None) -> dict[str, Array]:
-    return {"kernel": kernel} if bias is None else {"kernel": kernel, "bias": bias.reshape(-1)}
+def _window(call: Call, sizes: Sequence[int], kernel: tuple[int, ...]) -> Window:
+    """``sizes`` are those of the tensor that SAME speaks of."""
+    return window_of(call, sizes, kernel, call.text("padding", ""))
 
 
 def _conv(call: Call, kernel: Array) -> Operation:
     x = call.need(0)
-    groups = max(x.shape[-1] // kernel.shape[1], 1)
-    settings = _window(call, x.shape[1:-1], kernel.shape[2:]) | {"groups": groups}
-    return Operation("conv", settings, (x,), _parameters(kernel, call.operand(2)))
+    window = _window(call, x.shape[1:-1], kernel.shape[2:])
+    settings = Convolution(
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=window.padding,
+        groups=max(x.shape[-1] // kernel.shape[1], 1),
+        channels="last",
+    )
+    return Operation("conv", settings, (x,), layer_parameters(kernel, call.operand(2)))
 
 
 def _conv_2d(call: Call) -> Operation:
@@ -53,17 +53,23 @@ def _transpose_conv(call: Call) -> Operation:
     """Operands shape of the result, filters [out, height, width, in], input, bias."""
     kernel, x = call.need(1).transpose(3, 0, 1, 2), call.need(2)
     shape = call.integers(0) or call.need_shape()
-    settings = _window(call, shape[1:-1], kernel.shape[2:])
+    window = _window(call, shape[1:-1], kernel.shape[2:])
     reached = [
         (size - 1) * stride + length
-        for size, stride, length in zip(x.shape[1:-1], settings["strides"], kernel.shape[2:], strict=True)
+        for size, stride, length in zip(x.shape[1:-1], window.strides, kernel.shape[2:], strict=True)
     ]
-    cropped = [full - begin - end for full, (begin, end) in zip(reached, settings["pads"], strict=True)]
+    cropped = [full - begin - end for full, (begin, end) in zip(reached, window.padding, strict=True)]
     extra = tuple(wanted - found for wanted, found in zip(shape[1:-1], cropped, strict=True))
     if min(extra) < 0:
         raise call.unknown("a result shorter than its padding leaves")
-    settings |= {"groups": 1, "output_padding": extra}
-    return Operation("conv_transpose", settings, (x,), _parameters(kernel, call.operand(3)))
+    settings = TransposedConvolution(
+        strides=window.strides,
+        dilations=window.dilations,
+        pads=window.padding,
+        output_padding=extra,
+        channels="last",
+    )
+    return Operation("conv_transpose", settings, (x,), layer_parameters(kernel, call.operand(3)))
 
 
 def _pool(call: Call) -> Operation:
@@ -71,12 +77,10 @@ def _pool(call: Call) -> Operation:
     kernel = spread(call.attributes.get("kernel"), x.ndim - 2, 0)
     if not all(kernel):
         raise call.unknown("a pool without a kernel")
-    settings = _window(call, x.shape[1:-1], kernel) | {
-        "kernel": kernel,
-        "ceil": False,
-        "include_pad": False,
-        "divisor": None,
-    }
+    window = _window(call, x.shape[1:-1], kernel)
+    settings = Pool(
+        kernel=kernel, strides=window.strides, dilations=window.dilations, pads=window.padding, channels="last"
+    )
     return Operation("max_pool" if call.node.op == "MAX_POOL_2D" else "avg_pool", settings, (x,))
 
 

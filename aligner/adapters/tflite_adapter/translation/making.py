@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Fft, Fill, ShapeOf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -14,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def _fill(call: Call) -> Operation:
-    return Operation("fill", {"shape": call.need_integers(0), "value": call.need(1).reshape(-1)[0].item()}, ())
+    return Operation("fill", Fill(shape=call.need_integers(0), value=call.need(1).reshape(-1)[0].item()), ())
 
 
 def _zeros_like(call: Call) -> Operation:
-    return Operation("fill", {"shape": call.need(0).shape, "value": 0}, ())
+    return Operation("fill", Fill(shape=call.need(0).shape, value=0), ())
 
 
 def _range(call: Call) -> Operation:
@@ -26,20 +27,20 @@ def _range(call: Call) -> Operation:
 
 
 def _shape(call: Call) -> Operation:
-    return Operation("shape", {"begin": 0, "end": None}, (call.need(0),))
+    return Operation("shape", ShapeOf(begin=0, end=None), (call.need(0),))
 
 
 def _real_spectrum(call: Call) -> Operation:
     """Half the spectrum of the last two axes, cut or filled up to the lengths of an operand."""
     x = call.need(0)
-    settings = {
-        "form": "rfft",
-        "lengths": call.need_integers(1),
-        "axes": (x.ndim - 2, x.ndim - 1),
-        "norm": "backward",
-        "pairs": False,
-        "complex_input": False,
-    }
+    settings = Fft(
+        form="rfft",
+        lengths=call.need_integers(1),
+        axes=(x.ndim - 2, x.ndim - 1),
+        norm="backward",
+        pairs=False,
+        complex_input=False,
+    )
     return Operation("fft", settings, (x,))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Along, BatchBlocks, Blocks, Flip, Pad, Reshape, Shaped, Split, Tile, Transpose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -17,25 +18,25 @@ def _concat(call: Call) -> Operation:
     data = tuple(call.given)
     if not data:
         raise call.unknown("nothing to join")
-    return Operation("concat", {"axis": call.integer("axis", default=0) % data[0].ndim}, data)
+    return Operation("concat", Along(axis=call.integer("axis", default=0) % data[0].ndim), data)
 
 
 def _pack(call: Call) -> Operation:
     data = tuple(call.given)
-    return Operation("stack", {"axis": call.integer("axis", default=0) % (data[0].ndim + 1)}, data)
+    return Operation("stack", Along(axis=call.integer("axis", default=0) % (data[0].ndim + 1)), data)
 
 
 def _unpack(call: Call) -> Operation:
     x = call.need(0)
     axis = call.integer("axis", default=0) % x.ndim
-    return Operation("split", {"axis": axis, "sizes": (1,) * x.shape[axis], "drop": True}, (x,))
+    return Operation("split", Split(axis=axis, sizes=(1,) * x.shape[axis], drop=True), (x,))
 
 
 def _split(call: Call) -> Operation:
     """Operands axis, input: equal parts."""
     x, count = call.need(1), len(call.node.outputs)
     axis = call.need_integers(0)[0] % x.ndim
-    return Operation("split", {"axis": axis, "sizes": (x.shape[axis] // count,) * count, "drop": False}, (x,))
+    return Operation("split", Split(axis=axis, sizes=(x.shape[axis] // count,) * count, drop=False), (x,))
 
 
 def _split_sizes(call: Call) -> Operation:
@@ -44,29 +45,29 @@ def _split_sizes(call: Call) -> Operation:
     axis = call.need_integers(2)[0] % x.ndim
     rest = x.shape[axis] - sum(size for size in sizes if size >= 0)
     sizes = tuple(rest if size < 0 else size for size in sizes)
-    return Operation("split", {"axis": axis, "sizes": sizes, "drop": False}, (x,))
+    return Operation("split", Split(axis=axis, sizes=sizes, drop=False), (x,))
 
 
 def _transpose(call: Call) -> Operation:
     x = call.need(0)
-    return Operation("transpose", {"perm": tuple(axis % x.ndim for axis in call.need_integers(1))}, (x,))
+    return Operation("transpose", Transpose(perm=tuple(axis % x.ndim for axis in call.need_integers(1))), (x,))
 
 
 def _reshape(call: Call) -> Operation:
-    return Operation("reshape", {"shape": call.need_shape(), "before": None}, (call.need(0),))
+    return Operation("reshape", Reshape(shape=call.need_shape(), before=None), (call.need(0),))
 
 
 def _broadcast(call: Call) -> Operation:
-    return Operation("expand", {"shape": call.need_shape()}, (call.need(0),))
+    return Operation("expand", Shaped(shape=call.need_shape()), (call.need(0),))
 
 
 def _tile(call: Call) -> Operation:
-    return Operation("tile", {"repeats": call.need_integers(1)}, (call.need(0),))
+    return Operation("tile", Tile(repeats=call.need_integers(1)), (call.need(0),))
 
 
 def _reverse(call: Call) -> Operation:
     x = call.need(0)
-    return Operation("flip", {"axes": tuple(axis % x.ndim for axis in call.need_integers(1))}, (x,))
+    return Operation("flip", Flip(axes=tuple(axis % x.ndim for axis in call.need_integers(1))), (x,))
 
 
 def _pad(call: Call) -> Operation:
@@ -78,23 +79,19 @@ def _pad(call: Call) -> Operation:
             raise call.unknown("mirrored in an unknown way")
     pads = tuple((int(begin), int(end)) for begin, end in call.need(1))
     filled = value.reshape(-1)[0].item() if value is not None else 0.0
-    return Operation("pad", {"pads": pads, "mode": mode, "value": filled}, (call.need(0),))
+    return Operation("pad", Pad(pads=pads, mode=mode, value=filled), (call.need(0),))
 
 
 def _depth_to_space(call: Call) -> Operation:
     inverse = call.node.op == "SPACE_TO_DEPTH"
-    settings = {"block": call.integer("block_size"), "order": "DCR", "inverse": inverse, "channels": "last"}
+    settings = Blocks(block=call.integer("block_size"), order="DCR", inverse=inverse, channels="last")
     return Operation("depth_to_space", settings, (call.need(0),))
 
 
 def _batches(call: Call) -> Operation:
     """Operands input, block, amounts [axes, 2]: paddings, or crops on the way back."""
     block, amounts = call.need_integers(1), call.need(2)
-    settings = {
-        "block": block,
-        "amounts": tuple((int(begin), int(end)) for begin, end in amounts),
-        "axes": tuple(range(1, len(block) + 1)),
-    }
+    settings = BatchBlocks(block=block, amounts=tuple((int(begin), int(end)) for begin, end in amounts))
     kind = "batch_to_space" if call.node.op == "BATCH_TO_SPACE_ND" else "space_to_batch"
     return Operation(kind, settings, (call.need(0),))
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import LengthNorm, ResponseNorm, Softmax
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,22 +17,22 @@ if TYPE_CHECKING:
 def _softmax(call: Call) -> Operation:
     x, beta = call.need(0), call.number("beta", default=1.0)
     kind = "softmax" if call.node.op == "SOFTMAX" else "log_softmax"
-    return Operation(kind, {"axis": x.ndim - 1, "beta": beta if kind == "softmax" else 1.0}, (x,))
+    return Operation(kind, Softmax(axis=x.ndim - 1, beta=beta if kind == "softmax" else 1.0), (x,))
 
 
 def _length(call: Call) -> Operation:
     """The kernels divide by a length of 1e-6 at least."""
     x = call.need(0)
     last = x.ndim - 1
-    settings = {"form": "length", "order": 2, "axes": (last,), "epsilon": 1e-12, "squared": True, "axis": last}
+    settings = LengthNorm(order=2, axes=(last,), epsilon=1e-12, squared=True, axis=last)
     return Operation("norm", settings, (x,))
 
 
 def _response(call: Call) -> Operation:
     radius = call.integer("radius")
-    settings = {"neighbours": (radius, radius), "channels": "last"}
-    numbers = {name: call.number(name, default=1.0) for name in ("alpha", "beta", "bias")}
-    return Operation("response_norm", settings | numbers, (call.need(0),))
+    alpha, beta, bias = (call.number(name, default=1.0) for name in ("alpha", "beta", "bias"))
+    settings = ResponseNorm(neighbours=(radius, radius), alpha=alpha, beta=beta, bias=bias, channels="last")
+    return Operation("response_norm", settings, (call.need(0),))
 
 
 WORDS: Vocabulary = {

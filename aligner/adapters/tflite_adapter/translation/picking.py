@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Along, ArgMax, GatherNd, Index, NonZero, OneHot, ScatterNd, Slice, Sort
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -20,7 +21,7 @@ def _slice(call: Call) -> Operation:
         (axis, begin, x.shape[axis] if size < 0 else begin + size, 1)
         for axis, (begin, size) in enumerate(zip(begins, sizes, strict=True))
     )
-    return Operation("slice", {"places": places}, (x,))
+    return Operation("slice", Slice(places=places), (x,))
 
 
 def _strided_slice(call: Call) -> Operation:
@@ -46,8 +47,8 @@ def _strided_slice(call: Call) -> Operation:
         places = tuple(
             (axis, s.start or 0, 2**63 - 1 if s.stop is None else s.stop, s.step) for axis, s in enumerate(index)
         )
-        return Operation("slice", {"places": places}, (x,))
-    return Operation("index", {"index": tuple(index)}, (x,))
+        return Operation("slice", Slice(places=places), (x,))
+    return Operation("index", Index(index=tuple(index)), (x,))
 
 
 def _gather(call: Call) -> Operation:
@@ -55,17 +56,17 @@ def _gather(call: Call) -> Operation:
         raise call.unknown("batches")
     table = call.need(0)
     return Operation(
-        "lookup", {"axis": call.integer("axis", default=0) % table.ndim}, (call.need(1),), {"table": table}
+        "lookup", Along(axis=call.integer("axis", default=0) % table.ndim), (call.need(1),), {"table": table}
     )
 
 
 def _embedding(call: Call) -> Operation:
     """Operands indices, table."""
-    return Operation("lookup", {"axis": 0}, (call.need(0),), {"table": call.need(1)})
+    return Operation("lookup", Along(axis=0), (call.need(0),), {"table": call.need(1)})
 
 
 def _gather_nd(call: Call) -> Operation:
-    return Operation("gather_nd", {"batch": 0}, (call.need(0), call.need(1)))
+    return Operation("gather_nd", GatherNd(batch=0), (call.need(0), call.need(1)))
 
 
 def _scatter_nd(call: Call) -> Operation:
@@ -74,7 +75,7 @@ def _scatter_nd(call: Call) -> Operation:
 
     updates = call.need(1)
     empty = np.zeros(call.need_integers(2), updates.dtype)
-    return Operation("scatter_nd", {"reduction": "add"}, (empty, call.need(0), updates))
+    return Operation("scatter_nd", ScatterNd(reduction="add"), (empty, call.need(0), updates))
 
 
 def _update(call: Call) -> Operation:
@@ -86,7 +87,7 @@ def _update(call: Call) -> Operation:
     places = np.stack(
         np.meshgrid(*(b + np.arange(m) for b, m in zip(begins, update.shape, strict=True)), indexing="ij"), -1
     )
-    return Operation("scatter_nd", {"reduction": "none"}, (x, places, update))
+    return Operation("scatter_nd", ScatterNd(reduction="none"), (x, places, update))
 
 
 def _select(call: Call) -> Operation:
@@ -98,28 +99,28 @@ def _select(call: Call) -> Operation:
 
 
 def _where(call: Call) -> Operation:
-    return Operation("nonzero", {"turned": False}, (call.need(0),))
+    return Operation("nonzero", NonZero(turned=False), (call.need(0),))
 
 
 def _arg_max(call: Call) -> Operation:
     x = call.need(0)
-    settings = {"largest": call.node.op == "ARG_MAX", "keep": False, "last": False}
-    return Operation("argmax", {"axis": call.need_integers(1)[0] % x.ndim, **settings}, (x,))
+    settings = ArgMax(axis=call.need_integers(1)[0] % x.ndim, largest=call.node.op == "ARG_MAX", keep=False)
+    return Operation("argmax", settings, (x,))
 
 
 def _top_k(call: Call) -> Operation:
     x = call.need(0)
-    return Operation("sort", {"axis": x.ndim - 1, "largest": True, "count": call.need_integers(1)[0]}, (x,))
+    return Operation("sort", Sort(axis=x.ndim - 1, largest=True, count=call.need_integers(1)[0]), (x,))
 
 
 def _one_hot(call: Call) -> Operation:
     """Operands indices, depth, on, off."""
     indices = call.need(0)
-    settings = {
-        "depth": call.need_integers(1)[0],
-        "axis": call.integer("axis", default=-1) % (indices.ndim + 1),
-        "wrap": False,
-    }
+    settings = OneHot(
+        depth=call.need_integers(1)[0],
+        axis=call.integer("axis", default=-1) % (indices.ndim + 1),
+        wrap=False,
+    )
     return Operation("one_hot", settings, (indices, call.need(2), call.need(3)))
 
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
+from aligner.operations.settings import Recurrent
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,14 +31,14 @@ def _lstm(call: Call) -> Operation:
         state = call.operand(place)
         if state is not None and state.any():
             parameters[name] = state[None]
-    settings = {
-        "cell": "lstm",
-        "gates": "ifgo",
-        "directions": ("forward",),
-        "after": True,
-        "batch_first": not call.flag("time_major"),
-        "layout": "joined",
-    }
+    settings = Recurrent(
+        cell="lstm",
+        gates="ifgo",
+        directions=("forward",),
+        after=True,
+        batch_first=not call.flag("time_major"),
+        layout="joined",
+    )
     return Operation("recurrent", settings, (call.need(0),), parameters)
 
 
