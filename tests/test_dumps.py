@@ -269,6 +269,26 @@ def test_damaged_dumps_are_our_error(folder, tmp_path, name, content):
     refused(folder / "net.onnx", tmp_path / name, folder / "x.npy", dump_of=folder / "net.onnx")
 
 
+def test_a_text_of_too_few_numbers(folder, tmp_path, runs):
+    """The tensors that tell the layout are read before anybody has looked at their sizes."""
+    dump = write.mnn(tmp_path / "dump", without_input(runs[None]))
+    file = dump / "c1_Conv.txt"
+    file.write_text("\n".join(file.read_text().split("\n")[:100]))
+    result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
+    assert "/c1/Conv_output_0" not in {pair.candidate.name for pair in result.pairs if pair.verdict == "agrees"}
+
+
+@requires_onnx
+def test_a_tensor_whose_name_is_no_text(tmp_path, runs):
+    from aligner.adapters.dumps.formats import open_dump
+
+    dump = write.ort_files(tmp_path / "dump", {"/c1/Conv_output_0": runs[None]["/c1/Conv_output_0"]})
+    (file,) = dump.iterdir()
+    file.write_bytes(file.read_bytes().replace(b"/c1/Conv", b"/c1/\xff\xfenv"))
+    with pytest.raises(ModelFormatError, match="not UTF-8"):
+        open_dump(dump)
+
+
 def test_files_outside_of_the_dump_are_not_read(folder, tmp_path):
     (tmp_path / "secret.raw").write_bytes(bytes(4))
     path = tmp_path / "dump"

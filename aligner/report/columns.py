@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
 from rich.cells import cell_len
-from rich.table import Table
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.segment import Segment
+from rich.style import Style
 from rich.text import Text
 
 from aligner.report.distinct_names import shortened
 from aligner.report.page import Page
 
 Row = TypeVar("Row")
+_GAP = 2
+"""Cells between two columns."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,7 @@ def table(
     style: Callable[[Row], str] = lambda _: "",
     *,
     indent: int = 0,
-) -> Table:
+) -> Table[Row]:
     """A table that fits the page; a column that is empty in every row is left out."""
     cells = {
         column.title: [page.plain(column.cell(row), 400 if column.flexible else column.most) for row in rows]
@@ -56,19 +60,53 @@ def table(
     widths = _widths(page, kept, cells, width)
     if _shorter(page, kept, cells, rows, widths):
         widths = _widths(page, kept, cells, width)
-    result = Table(box=page.ruled, show_edge=False, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
-    for column in kept:
-        justify: Literal["right", "left"] = "right" if column.right else "left"
-        title, width = page.text(column.title), widths[column.title]
-        result.add_column(title, justify=justify, no_wrap=not column.wrap, width=width, overflow="fold")
     for column in kept:
         if column.flexible and not column.wrap:
             cells[column.title] = shortened(cells[column.title], widths[column.title], page.ellipsis)
-    for place, row in enumerate(rows):
-        limits = {column.title: 400 if column.wrap else widths[column.title] for column in kept}
-        shown = (page.text(cells[title][place], width=limit) for title, limit in limits.items())
-        result.add_row(*(Text.assemble(text, style=style(row)) for text in shown))
-    return result
+    limits = {column.title: 400 if column.wrap else widths[column.title] for column in kept}
+    shown = {title: [page.plain(cell, limit) for cell in cells[title]] for title, limit in limits.items()}
+    return Table(page, kept, widths, shown, [style(row) for row in rows])
+
+
+@dataclass(frozen=True, slots=True)
+class Table(Generic[Row]):
+    """Rows whose cells were made to fit: laid out line by line, which costs a tenth of what rich's own table does."""
+
+    page: Page
+    columns: Sequence[Column[Row]]
+    widths: Mapping[str, int]
+    cells: Mapping[str, Sequence[str]]
+    """By title, one for each row; only those of a column that wraps may be wider than it."""
+    styles: Sequence[str]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """The header, a line under it, the rows."""
+        titles = {column.title: self.page.plain(column.title) for column in self.columns}
+        yield from self._row(console, titles, console.get_style("bold"))
+        rule = "-" if self.page.ascii else "─"
+        yield Segment((rule * _GAP).join(rule * self.widths[column.title] for column in self.columns))
+        yield Segment.line()
+        for place, style in enumerate(self.styles):
+            row = {title: cells[place] for title, cells in self.cells.items()}
+            yield from self._row(console, row, console.get_style(style))
+
+    def _row(self, console: Console, row: Mapping[str, str], style: Style) -> Iterator[Segment]:
+        lines = [self._lines(console, column, row[column.title]) for column in self.columns]
+        for number in range(max(map(len, lines))):
+            for place, (column, parts) in enumerate(zip(self.columns, lines, strict=True)):
+                text = parts[number] if number < len(parts) else ""
+                room = " " * (self.widths[column.title] - cell_len(text))
+                gap = " " * _GAP if place else ""
+                yield Segment(gap + room if column.right else gap)
+                yield Segment(text, style)
+                yield Segment("" if column.right else room)
+            yield Segment.line()
+
+    def _lines(self, console: Console, column: Column[Row], cell: str) -> list[str]:
+        width = self.widths[column.title]
+        if cell_len(cell) <= width:
+            return [cell]
+        return [line.plain.rstrip() for line in Text(cell, overflow="fold").wrap(console, width)]
 
 
 def _shorter(
@@ -103,7 +141,7 @@ def _kept(page: Page, columns: Sequence[Column[Row]], cells: dict[str, list[str]
 
 
 def _gaps(columns: Sequence[Column[Row]]) -> int:
-    return 2 * len(columns)
+    return _GAP * len(columns)
 
 
 def _widths(page: Page, columns: Sequence[Column[Row]], cells: dict[str, list[str]], width: int) -> dict[str, int]:
@@ -116,4 +154,7 @@ def _widths(page: Page, columns: Sequence[Column[Row]], cells: dict[str, list[st
         share = max(left // (len(flexible) - place), 4)
         widths[column.title] = min(natural[column.title], share)
         left -= widths[column.title]
+    excess = sum(widths.values()) + _GAP * (len(widths) - 1) - width
+    for _ in range(excess):  # nothing is left that could leave
+        widths[max(widths, key=widths.__getitem__)] -= 1
     return widths

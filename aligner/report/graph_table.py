@@ -31,8 +31,8 @@ def print_graph(graph: Graph, signature: Signature, console: Console, *, path: s
         rows = [NodeRow(graph, node) for node in graph.nodes]
         shown = table(page, _columns(graph), rows)
         page.print(shown)
-        titles = {str(column.header) for column in shown.columns}
-        hidden = [c.title for c in _columns(graph) if page.plain(c.title) not in titles and any(map(c.cell, rows))]
+        titles = {column.title for column in shown.columns}
+        hidden = [c.title for c in _columns(graph) if c.title not in titles and any(map(c.cell, rows))]
         if hidden:
             page.print(page.text(f"no room for {', '.join(hidden)}: a wider terminal, or --json FILE", "dim"))
 

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rich.table import Table
-
 from aligner.records.comparison import Comparison, Errors, Pair, Side
-from aligner.report.columns import Column, table
+from aligner.report.columns import Column, Table, table
 from aligner.report.numbers import ABSENT, multiple, number, percent, shape, unique_count
 from aligner.report.page import Page
 from aligner.report.words import MARKS, STYLES, brief, label, operation, position
@@ -41,13 +39,13 @@ def around(every: Sequence[PairRow], comparison: Comparison) -> list[PairRow]:
     return [] if centre is None else list(every[max(centre - BEFORE, 0) : centre + AFTER + 1])
 
 
-def pair_table(page: Page, shown: Sequence[PairRow]) -> Table:
+def pair_table(page: Page, shown: Sequence[PairRow]) -> Table[PairRow]:
     """Names, errors and verdicts of pairs; fits any width."""
     unmeasured = () if measured(shown) else ("local", "bound")
     return table(page, [column for column in _COLUMNS if column.title not in unmeasured], shown, _style)
 
 
-def culprit_table(page: Page, shown: Sequence[PairRow]) -> Table:
+def culprit_table(page: Page, shown: Sequence[PairRow]) -> Table[PairRow]:
     """Pairs that err by themselves, with how far beyond their bound they are."""
     unmeasured = ("accumulated",) if measured(shown) else ("local", "bound", "times")
     return table(page, [column for column in _CULPRITS if column.title not in unmeasured], shown, _style)
@@ -58,7 +56,7 @@ def measured(shown: Sequence[PairRow]) -> bool:
     return any(row.pair.local is not None for row in shown)
 
 
-def output_table(page: Page, outputs: Sequence[Pair]) -> Table:
+def output_table(page: Page, outputs: Sequence[Pair]) -> Table[PairRow]:
     """Each output's error against the user's tolerance."""
     return table(page, _OUTPUTS, [PairRow(pair) for pair in outputs], _output_style)
 

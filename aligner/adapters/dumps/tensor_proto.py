@@ -35,7 +35,17 @@ def parse(content: bytes, where: str) -> Any:
         raise ModelFormatError(
             f"{where} keeps its numbers in another file", found="external data", hint="dump tensors with their data"
         )
+    if not _has_text(proto):
+        raise ModelFormatError(f"{where} is damaged", found="its name is not UTF-8 text", hint="dump again")
     return proto
+
+
+def _has_text(proto: Any) -> bool:
+    """Whether the name is text; protobuf hands out bytes, or raises, where it is not UTF-8."""
+    try:
+        return isinstance(proto.name, str)
+    except UnicodeDecodeError:
+        return False
 
 
 def dtype_of(proto: Any) -> str:
