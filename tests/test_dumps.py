@@ -350,3 +350,43 @@ def test_executorchs_own_etdump(tmp_path):
     result = aligner.compare(network, tmp_path, x)
     assert result.verdict == "diverged"
     assert [pair.candidate.scope for pair in result.comparison.introduced] == ["2"]
+
+
+# ---------------------------------------------------------------------------------- what tools save as inputs of a run
+
+
+def polygraphy_inputs(path, x):
+    array = {"array": write.base64.b64encode(write.npy_bytes(x)).decode(), "polygraphy_class": "ndarray"}
+    (path / "inputs.json").write_text(json.dumps([{"x": array}]))
+    return path / "inputs.json"
+
+
+def onnx_data_set(path, x, name="x"):
+    from onnx import numpy_helper
+
+    (path / "test_data_set_0").mkdir()
+    for kind, called in (("input", name), ("output", "y")):
+        content = numpy_helper.from_array(x, called).SerializeToString()
+        (path / "test_data_set_0" / f"{kind}_0.pb").write_bytes(content)
+    return path
+
+
+@pytest.mark.parametrize("way", ["polygraphy", "set", "file", "unnamed", "npy"])
+def test_inputs_that_tools_saved(folder, tmp_path, runs, way):
+    x = runs[None]["x"]
+    given = tmp_path
+    if way == "polygraphy":
+        given = polygraphy_inputs(tmp_path, x)
+    elif way == "npy":
+        np.save(tmp_path / "x.npy", x)
+    else:
+        given = onnx_data_set(tmp_path, x, "" if way == "unnamed" else "x")
+        given = given / "test_data_set_0" / "input_0.pb" if way == "file" else given
+    dump = write.npz(tmp_path / "dump", without_input(runs["kernel"]))
+    result = aligner.compare(folder / "net.onnx", dump, given, dump_of=folder / "net.onnx")
+    assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
+
+
+def test_json_that_is_no_input(folder, tmp_path):
+    (tmp_path / "labels.json").write_text('{"cat": 1}')
+    assert "cannot read the input" in refused(folder / "net.onnx", folder / "net.onnx", tmp_path / "labels.json")

@@ -100,8 +100,8 @@ def _is_plain(value: Any) -> bool:
 
 
 def _by_position(givens: list[Given], source: str, slots: Sequence[Slot]) -> list[Given]:
-    """A single array, and those numpy.savez numbered, need no names."""
-    if len(givens) == 1 or (givens and all(re.fullmatch(r"arr_\d+", given.name or "") for given in givens)):
+    """A single array, and those that numpy.savez or an ONNX test data set numbered, need no names."""
+    if len(givens) == 1 or (givens and all(re.fullmatch(r"(arr|input)_\d+", given.name or "") for given in givens)):
         return [replace(given, name=None) for given in givens]
     raise InputError(
         f"no array in {source} is named like an input",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aligner.adapters.dumps import formats, npy_folder, onnx_test_data
 from aligner.adapters.torch_archive import check_pickled_tensors, within_limits
 from aligner.adapters.torch_file import is_program
 from aligner.errors import AlignerError, InputError, MissingFrameworkError, listing
@@ -23,7 +24,10 @@ _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000
 """Formats that Pillow decodes by itself: others may start programs (EPS starts Ghostscript)."""
 _MOST_PIXELS = 50_000_000
 """A camera's largest picture. Each pixel takes up to 3 bytes decoded, 3 upright and 12 as floats: 900 MB in all."""
-_READABLE = "aligner reads pictures (png, jpeg, webp, bmp, …), .npy, .npz, .pt/.pth tensors and .safetensors"
+_READABLE = (
+    "aligner reads pictures (png, jpeg, webp, bmp, …), .npy, .npz, .pt/.pth tensors, .safetensors, "
+    "inputs saved by Polygraphy (.json), ONNX test data (.pb, or its folder), folders of .npy"
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -52,6 +56,8 @@ def read_value(value: Any, source: str) -> Value | dict[str, Array]:
 def read_file(path: Path) -> Value | dict[str, Array]:
     """Read a file by its suffix, or as a picture when the suffix says nothing."""
     if path.is_dir():
+        if onnx_test_data.recognises(path) or npy_folder.recognises(path):
+            return _read_dumped(path)
         raise InputError(
             f"the input {path} is a directory",
             found=f"{sum(1 for _ in path.iterdir())} entries in it",
@@ -64,6 +70,7 @@ def read_file(path: Path) -> Value | dict[str, Array]:
         raise InputError(f"no such input file: {path}", found=str(error), hint="check the path") from error
     readers = {".npy": _read_numpy, ".npz": _read_numpy, ".safetensors": _read_safetensors}
     readers |= dict.fromkeys((".pt", ".pth"), _read_torch)
+    readers |= dict.fromkeys((".json", ".pb"), _read_dumped)
     return readers.get(path.suffix.lower(), _read_picture)(path)
 
 
@@ -191,6 +198,20 @@ def _read_safetensors(path: Path) -> Value | dict[str, Array]:
     except Exception as error:
         raise _unreadable(path, error, "save float32 tensors with safetensors") from error
     return {name: checked(_float32_of_bfloat16(array), f"{path.name}[{name}]") for name, array in tensors.items()}
+
+
+def _read_dumped(path: Path) -> dict[str, Array]:
+    """What tools save as the inputs of a run: Polygraphy's JSON, an ONNX test data set or one tensor of it, .npy files.
+
+    Tensors that are known to be outputs are left out.
+    """
+    try:
+        dump = formats.open_dump(path)
+        given = [place for place, tensor in enumerate(dump.tensors) if tensor.role != "output"]
+        arrays = {dump.tensors[place].name: dump.read(place) for place in given}
+    except AlignerError as error:
+        raise _unreadable(path, error, _READABLE) from error
+    return {name: checked(np.array(array), f"{path.name}[{name}]") for name, array in arrays.items()}
 
 
 def _float32_of_bfloat16(array: Array) -> Array:

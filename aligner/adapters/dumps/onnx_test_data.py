@@ -17,7 +17,9 @@ _SET = "test_data_set_*"
 
 
 def recognises(path: Path) -> bool:
-    """Whether it is such a folder, or one of a model with its data sets."""
+    """Whether it is such a folder or a file of one, or the folder of a model with its data sets."""
+    if _NUMBERED.fullmatch(path.name) and path.is_file():
+        return True
     return path.is_dir() and (bool(_files(path)) or any(_files(entry) for entry in path.glob(_SET) if entry.is_dir()))
 
 
@@ -27,12 +29,15 @@ def _files(path: Path) -> list[Path]:
 
 def open_dump(path: Path) -> Dump:
     """Inputs and outputs, by position and by the names that they carry."""
+    if path.is_file():
+        return LazyDump(path, "a tensor of an ONNX test data set", [_tensor(path)])
     if not _files(path):
         sets = sorted(entry for entry in path.glob(_SET) if entry.is_dir() and _files(entry))
         if len(sets) != 1:
             raise several(path, "several data sets", [entry.name for entry in sets], f"name one: {sets[0]}")
         path = sets[0]
-    return LazyDump(path, "an ONNX test data set", [_tensor(file) for file in _files(path)])
+    files = sorted(_files(path), key=lambda file: (file.name.partition("_")[0], len(file.name), file.name))
+    return LazyDump(path, "an ONNX test data set", [_tensor(file) for file in files])
 
 
 def _tensor(file: Path) -> tuple[DumpedTensor, Callable[[], Array]]:

@@ -19,6 +19,7 @@ from aligner.adapters.onnx_adapter.execution import Execution, captured
 from aligner.adapters.onnx_adapter.feeds import check_feeds, digest, input_specs, shapes_of
 from aligner.adapters.onnx_adapter.file import OnnxFile, looks_like_onnx, read_onnx, wrap_onnx
 from aligner.adapters.onnx_adapter.graph import build_graph
+from aligner.adapters.onnx_adapter.instrument import as_it_was, instrument
 from aligner.adapters.onnx_adapter.program import Piece, Program, index_program, make_piece
 from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import infer_types, value_type
@@ -62,14 +63,12 @@ class OnnxAdapter(Adapter):
 
     def open(self, target: object, options: OpenOptions) -> Session:
         engine = make_engine(options.provider, options.ort_optimization)
-        file = read_onnx(target) if isinstance(target, Path) else wrap_onnx(target, None)
+        file = as_it_was(read_onnx(target) if isinstance(target, Path) else wrap_onnx(target, None))
         check_operators(file.skeleton, str(file))
         return OnnxSession(file, engine, options.memory_limit)
 
     def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
         """Write the model with inner tensors among its outputs."""
-        from aligner.adapters.onnx_adapter.instrument import instrument
-
         return instrument(Path(str(target)), output, observe)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from aligner.adapters.target import real_path
 from aligner.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
+    from aligner.adapters.onnx_adapter.file import OnnxFile
     from aligner.adapters.onnx_adapter.types import ValueType
 
 METADATA = "aligner.outputs"
@@ -50,6 +52,25 @@ def instrument(path: Path, output: Path, observe: Sequence[str]) -> Instrumented
         "fusing runtimes may compute promoted tensors by other kernels than unseen ones",
     )
     return Instrumented(tuple(shown), notes)
+
+
+def as_it_was(file: OnnxFile) -> OnnxFile:
+    """An instrumented file as the model that it shows: its first outputs alone are the model's."""
+    written = {entry.key: entry.value for entry in file.skeleton.metadata_props}.get(METADATA)
+    if written is None:
+        return file
+    try:
+        before = json.loads(written)
+    except ValueError:
+        return file
+    names = [value.name for value in file.skeleton.graph.output]
+    if not isinstance(before, list) or not before or names[: len(before)] != before:
+        return file
+    file = replace(file, skeleton=type(file.skeleton).FromString(file.skeleton.SerializeToString()))
+    graph = file.skeleton.graph
+    graph.value_info.extend(value for value in graph.output[len(before) :] if value.HasField("type"))
+    del graph.output[len(before) :]
+    return file
 
 
 def _same(path: Path, output: Path) -> bool:

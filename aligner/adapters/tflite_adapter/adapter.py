@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Adapter, Capabilities, Instrumented, OpenOptions, Session
+from aligner.adapters.tflite_adapter.instrument import as_it_was, instrument
 from aligner.adapters.tflite_adapter.schema import MAGIC, read_model
 from aligner.errors import AlignerError, InputError, ModelFormatError, ModelNotFoundError, listing
 from aligner.records.tensor import CapturedTensor
@@ -65,12 +66,10 @@ class TFLiteAdapter(Adapter):
 
     def open(self, target: object, options: OpenOptions) -> TFLiteSession:
         """Read and check the whole file; the interpreter is started by the runs."""
-        return TFLiteSession(read_model(_content(target)), options)
+        return TFLiteSession(as_it_was(read_model(_content(target))), options)
 
     def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
         """Write the model with inner tensors among its outputs."""
-        from aligner.adapters.tflite_adapter.instrument import instrument
-
         return instrument(Path(str(target)), output, observe)
 
 

@@ -16,6 +16,7 @@ from aligner.adapters.target import is_unicode
 from aligner.adapters.torch_file import classify
 from aligner.adapters.torchscript_adapter.code import check_archive
 from aligner.adapters.torchscript_adapter.errors import load_error, unknown_namespace
+from aligner.adapters.torchscript_adapter.instrument import MARK, as_it_was, instrument
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
 from aligner.operations.call import Call
 from aligner.operations.operation import Operation
@@ -74,8 +75,6 @@ class TorchScriptAdapter(Adapter):
 
     def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
         """Write the model with inner tensors among its outputs."""
-        from aligner.adapters.torchscript_adapter.instrument import instrument
-
         return instrument(Path(str(target)), output, observe)
 
 
@@ -133,8 +132,10 @@ def _loaded(path: Path, device: str) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # torch would rather we exported anew
+        marks = {MARK: ""}
         with path.open("rb") as file:  # by its name where native code can spell that: it maps the file then
-            return torch.jit.load(path if is_unicode(path) else file, map_location=device)
+            script = torch.jit.load(path if is_unicode(path) else file, map_location=device, _extra_files=marks)
+    return as_it_was(script) if marks[MARK] else script
 
 
 class ScriptSession(Session):
