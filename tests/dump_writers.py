@@ -129,6 +129,28 @@ def trtexec(path, tensors):
     return path
 
 
+def trtexec_summary(path, tensors):
+    """--saveAllDebugTensors=summary: numbers of each tensor, and no file."""
+    path.mkdir()
+    entries = [
+        {
+            "name": name,
+            "shape": list(array.shape),
+            "type": "FLOAT",
+            "statistics": {
+                "min": float(array.min()),
+                "max": float(array.max()),
+                "avg": float(array.mean()),
+                "elements": array.size,
+            },
+            "files": {"assigned": f"{number:04d}_{mangled(name)}"},
+        }
+        for number, (name, array) in enumerate(tensors.items())
+    ]
+    (path / "tensor_summary.json").write_text(json.dumps({"metadata": {"engine_name": "e"}, "tensors": entries}))
+    return path
+
+
 def trtexec_outputs(path, tensors):
     entries = [
         {"name": n, "dimensions": "x".join(map(str, a.shape)), "values": [float(f"{v:.8g}") for v in a.ravel()]}
@@ -188,7 +210,12 @@ def msprobe(path, tensors, task="tensor", level="L0"):
         key = f"Module.{module}.Conv2d." + ("forward.0" if level == "L0" else "0.forward")
         file = f"{key}.output.0.pt"
         entry = {"type": "torch.Tensor", "dtype": "torch.float32", "shape": list(array.shape)}
-        entry |= {"Max": float(array.max()), "Min": float(array.min()), "Mean": float(array.mean()), "Norm": 1.0}
+        entry |= {
+            "Max": float(array.max()),
+            "Min": float(array.min()),
+            "Mean": float(array.mean()),
+            "Norm": float(np.linalg.norm(array)),
+        }
         if task == "tensor":
             torch.save(torch.tensor(array), folder / "dump_tensor_data" / file)
             entry["data_name"] = file

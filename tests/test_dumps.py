@@ -231,10 +231,32 @@ def test_nan_everywhere(folder, tmp_path, runs):
     assert result.comparison.introduced[0].candidate.name == "/c1/Conv_output_0"
 
 
-@requires_torch
-def test_statistics_alone(folder, tmp_path, runs):
-    dump = write.msprobe(tmp_path / "dump", without_input(runs[None]), task="statistics")
-    assert "statistics and no tensors" in refused(folder / "net.onnx", dump, folder / "x.npy")
+@pytest.mark.parametrize("writer", [pytest.param("msprobe", marks=requires_torch), "trtexec"])
+@pytest.mark.parametrize("fault", [None, "kernel"])
+@pytest.mark.parametrize("told", [True, False])
+def test_statistics_alone(folder, tmp_path, runs, writer, fault, told):
+    """They prove a difference where no run within the contract has an output's, and never that all is well."""
+    tensors = without_input(runs[fault])
+    how = {"msprobe": write.msprobe, "trtexec": write.trtexec_summary}[writer]
+    dump = how(tmp_path / "dump", tensors, **({"task": "statistics"} if writer == "msprobe" else {}))
+    if told:
+        result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
+    else:
+        result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy")
+    if fault is None:
+        assert result.verdict == "inconclusive" and "no proof of equal tensors" in result.comparison.reason
+        assert not result.comparison.introduced
+        return
+    assert result.verdict == "diverged", result.comparison.reason
+    assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
+    assert any("estimates" in note for note in result.comparison.notes)
+    assert result.to_json()["verdict"] == "diverged"
+
+
+def test_statistics_of_both_sides(folder, tmp_path, runs):
+    dumps = [write.trtexec_summary(tmp_path / name, without_input(runs[None])) for name in ("one", "other")]
+    text = refused(*dumps, folder / "x.npy", dump_of=folder / "net.onnx")
+    assert "two dumps of statistics" in text
 
 
 @requires_torch

@@ -24,6 +24,7 @@ from aligner.api.options import CompareOptions, Local, check
 from aligner.api.probing import Targets, probed
 from aligner.api.result import Result
 from aligner.api.second_look import second_look
+from aligner.api.statistics_only import StatisticsComparison, known_by_statistics
 from aligner.errors import ComparisonError, RehearsalError
 from aligner.execution import memory
 from aligner.execution.clock import Clock
@@ -204,6 +205,9 @@ class _Comparing:
             fed = feeding.settled(fed)
             self._notes += check_input((self._reference, self._candidate))
             self._notes += [*fed.notes, *fed.warnings]
+            told = known_by_statistics((self._reference, self._candidate))
+            if told is not None:
+                return self._by_statistics(fed, told)
             large = self._outgrows_memory()
             answers = self._observe(untouched, large=large)
         passes, alignment = self._sweep(fed, answers) if large else self._measured(fed)
@@ -220,6 +224,18 @@ class _Comparing:
             unasked,
         )
         return writing.comparison(passes, alignment, fed)
+
+    def _by_statistics(self, fed: PreparedFeeds, told: int) -> Comparison:
+        sides = self._reference, self._candidate
+        alignment = align(
+            sides[0].graph,
+            sides[1].graph,
+            inputs=fed_pairs(fed, *sides),
+            mapping=resolve(mapping_pairs(self._options.mapping), sides[0].graph, sides[1].graph),
+            method=self._options.align_by,
+        )
+        notes = [*self._notes, *alignment.notes]
+        return StatisticsComparison(sides, told, self._options, self._clock).comparison(alignment, fed, notes)
 
     def _measured(self, fed: PreparedFeeds) -> tuple[Passes, Alignment]:
         """Pairs and errors from tensors that were kept."""

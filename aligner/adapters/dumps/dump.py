@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +30,23 @@ _HEADER = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
+class KnownStatistics:
+    """What a tool says of a tensor in its place; None where it does not."""
+
+    max: float | None = None
+    min: float | None = None
+    mean: float | None = None
+    norm: float | None = None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any], *words: str) -> KnownStatistics | None:
+        """From a JSON object, by the tool's words for max, min, mean and norm; None where none is a number."""
+        found = [entry.get(word) if word else None for word in (*words, "", "", "")[:4]]
+        numbers = [float(one) if isinstance(one, int | float) and math.isfinite(one) else None for one in found]
+        return cls(*numbers) if any(one is not None for one in numbers) else None
+
+
+@dataclass(frozen=True, slots=True)
 class DumpedTensor:
     """One tensor of a dump. ``shape`` and ``dtype`` are None where the format does not tell them.
 
@@ -44,6 +61,8 @@ class DumpedTensor:
     place: int | None = None
     quantization: Quantization | None = None
     nbytes: int | None = None
+    statistics: KnownStatistics | None = None
+    """Given where there is nothing else."""
 
 
 class Dump(ABC):
@@ -116,6 +135,11 @@ def damage(path: Path, what: str) -> Iterator[None]:
             found=f"{what}: {getattr(error, 'strerror', None) or error or type(error).__name__}",
             hint="dump again, or copy it again",
         ) from error
+
+
+def no_numbers() -> Any:
+    """The reader of a tensor that is known by statistics alone."""
+    raise ValueError("the dump holds its statistics and no numbers")
 
 
 def read_json(path: Path) -> Any:

@@ -1,4 +1,4 @@
-"""msprobe's dump.json with its tensors; one of statistics alone is told from it."""
+"""msprobe's dump.json with its tensors, or with statistics alone."""
 
 from __future__ import annotations
 
@@ -7,7 +7,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, inside, looks_like_json, read_json
+from aligner.adapters.dumps.dump import (
+    Dump,
+    DumpedTensor,
+    KnownStatistics,
+    LazyDump,
+    damage,
+    inside,
+    looks_like_json,
+    no_numbers,
+    read_json,
+)
 from aligner.adapters.dumps.npy_file import npy
 from aligner.errors import ModelFormatError, listing
 
@@ -33,15 +43,23 @@ def open_dump(path: Path) -> Dump:
         folder = file.parent / "dump_tensor_data"
         tensors = [_tensor(folder, name, entry) for name, entry in found if entry.get("data_name")]
     if not tensors:
-        lines = [
-            f"{name} max {entry.get('Max')} min {entry.get('Min')} mean {entry.get('Mean')}" for name, entry in found
-        ]
+        tensors = [known for name, entry in found if (known := _statistics(name, entry)) is not None]
+    if not tensors:
         raise ModelFormatError(
-            f"{file} holds statistics and no tensors",
-            found=f'task "{document.get("task")}": {listing(lines)}',
-            hint='dump again with "task": "tensor": no error can be told from statistics',
+            f"{file} holds no tensors and no statistics of any",
+            found=f'task "{document.get("task")}": {listing(name for name, _ in found)}',
+            hint='dump again with "task": "tensor"',
         )
     return LazyDump(file, "msprobe", tensors)
+
+
+def _statistics(name: str, entry: Mapping[str, Any]) -> tuple[DumpedTensor, Callable[[], Array]] | None:
+    known = KnownStatistics.of(entry, "Max", "Min", "Mean", "Norm")
+    if known is None:
+        return None
+    shape = tuple(int(size) for size in entry.get("shape") or ())
+    dtype = str(entry.get("dtype", "float32")).removeprefix("torch.")
+    return DumpedTensor(name, shape, dtype, statistics=known), no_numbers
 
 
 def _entries(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from aligner.adapters.base import Capabilities, Session
-from aligner.adapters.dumps.dump import Dump, DumpedTensor
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, KnownStatistics
 from aligner.adapters.dumps.layout import ALIKE, LAYOUTS, Channels, centred_cosine, laid, majority, says
 from aligner.adapters.dumps.names import match, may_hold
 from aligner.adapters.dumps.numbers import numbers, stored_dtype
@@ -82,6 +82,12 @@ class DumpSession(Session):
         """Whether somebody has said what model this is a dump of."""
         return self._model is not None
 
+    @property
+    def statistics(self) -> dict[str, KnownStatistics]:
+        """What is known of each value where the dump holds statistics and no tensors; empty for all others."""
+        known = {name: self._dump.tensors[place].statistics for name, place in self._places.items()}
+        return {name: one for name, one in known.items() if one is not None}
+
     def try_model(self, session: Session, name: str, pairs: Mapping[str, str]) -> None:
         """Read the dump as one of a model that another side has opened, as far as the names are its; ``pairs`` help."""
         self._model = Model(session, name, stated=False, borrowed=True, pairs=pairs)
@@ -144,7 +150,7 @@ class DumpSession(Session):
     def _can_read(self, place: int, value: Value) -> bool:
         """Whether the dump's own words, or the model's, say what its bytes are."""
         tensor = self._dump.tensors[place]
-        return tensor.shape is not None or stored_dtype(tensor, value) is not None
+        return tensor.statistics is None and (tensor.shape is not None or stored_dtype(tensor, value) is not None)
 
     def _guessed(self) -> Channels:
         """Where the model keeps channels, before its graph is read."""
@@ -212,7 +218,13 @@ class DumpSession(Session):
 
     def _run_here(self, model: Model, own: Graph, read: Graph, feeds: Feeds | None) -> OwnModel | None:
         """The model that the user named, where it runs and the recorded tensors can stand in the place of its own."""
-        if not feeds or not model.stated or model.borrowed or not model.session.capabilities.can_inject:
+        if (
+            not feeds
+            or self.statistics
+            or not model.stated
+            or model.borrowed
+            or not model.session.capabilities.can_inject
+        ):
             return None
         found = OwnModel(model.session, own, self._feeds(feeds), self._recorded(read))
         if not found.fits:
@@ -223,7 +235,7 @@ class DumpSession(Session):
     def other_input(self, feeds: Feeds) -> OtherInput | None:
         """The input that the dump was made from, where it holds none and that given cannot have been it."""
         graph = self.graph(feeds)
-        if self._model is None or self._inputs() or not self._model.session.capabilities.can_inject:
+        if self._model is None or self.statistics or self._inputs() or not self._model.session.capabilities.can_inject:
             return None
         own = self._own
         if own is None:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, inside, looks_like_json, read_json
+from aligner.adapters.dumps.dump import (
+    Dump,
+    DumpedTensor,
+    KnownStatistics,
+    LazyDump,
+    damage,
+    inside,
+    looks_like_json,
+    no_numbers,
+    read_json,
+)
 from aligner.adapters.dumps.npy_file import npy
 from aligner.errors import ModelFormatError, listing
 
@@ -33,25 +43,33 @@ def open_dump(path: Path) -> Dump:
     folder = path if path.is_dir() else path.parent
     document = read_json(folder / _SUMMARY)
     with damage(folder / _SUMMARY, "its tensors"):
-        tensors, seen, again, textual = [], set(), [], []
+        tensors, known, seen, again = [], [], set(), []
         for entry in document["tensors"]:
             name, file = str(entry["name"]), entry.get("files", {}).get("numpy")
             if name in seen:
                 again.append(name)  # a further iteration
-            elif file is None:
-                textual.append(name)
-            else:
-                seen.add(name)
+                continue
+            seen.add(name)
+            if file is not None:
                 tensor, read = npy(inside(folder, Path(str(file)).name), name)
                 tensors.append((_with_dtype(tensor, str(entry.get("type", ""))), read))
+            elif (statistics := KnownStatistics.of(entry.get("statistics", {}), "max", "min", "avg")) is not None:
+                known.append((_summarised(entry, statistics), no_numbers))
+    tensors = tensors or known
     if not tensors:
         raise ModelFormatError(
             f"{folder} holds no tensors that can be read",
-            found=f"statistics alone of {listing(textual)}" if textual else "an empty summary",
+            found=f"an entry each of {listing(seen)}" if seen else "an empty summary",
             hint="run trtexec with --saveAllDebugTensors=numpy,summary",
         )
     notes = [f"the first iteration was read of {len(again)} later ones"] if again else []
     return LazyDump(folder, "trtexec's debug tensors", tensors, notes)
+
+
+def _summarised(entry: Mapping[str, Any], statistics: KnownStatistics) -> DumpedTensor:
+    shape = tuple(int(size) for size in entry["shape"])
+    dtype = _TYPES.get(str(entry.get("type", "")).lower(), "float32")
+    return DumpedTensor(str(entry["name"]), shape, dtype, statistics=statistics)
 
 
 def _with_dtype(tensor: DumpedTensor, word: str) -> DumpedTensor:
