@@ -173,7 +173,7 @@ class Concluding:
                 return Explanation(find_whole(survey))
         from aligner.api.explaining import explained
 
-        return explained(self.sides, self.clock, passes, survey, guilty, ends, alignment)
+        return explained(self.sides, self.clock, passes, survey, guilty, ends, alignment, self.options.told)
 
     def _interval(self, judged: _Judged) -> tuple[str, str] | None:
         if not any(one.state == "beyond" for one in judged.standings):

@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from aligner.api.dissecting import dissections
 from aligner.api.explanation import Explanation
+from aligner.api.options import Told
 from aligner.api.weighing import tally
 from aligner.causes.context import Survey
-from aligner.causes.search import find_causes
+from aligner.causes.search import Examined, find_causes
 from aligner.errors import AlignerError
 from aligner.execution.clock import Clock
 from aligner.execution.evidence import gather
@@ -29,6 +30,7 @@ def explained(
     guilty: Mapping[int, Measured],
     ends: tuple[Sequence[Pair], Sequence[Pair]],
     alignment: Alignment | None,
+    told: Told | None = None,
 ) -> Explanation:
     """Causes of the culprits, given by their places among the pairs; without an ``alignment`` nothing else.
 
@@ -39,7 +41,10 @@ def explained(
         progress.enter("", "looking for causes")
         culprits = list(guilty.values())
         evidence = gather(*sides, passes, culprits) if culprits else {}
-        causes = find_causes(survey, evidence)
+        examined: list[Examined] = []
+        causes = find_causes(survey, evidence, examined)
+        if told is not None:
+            told(survey, examined, causes)
     if alignment is None:
         return Explanation(causes)
     with clock.phase("weigh"):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aligner.adapters.base import OpenOptions
 from aligner.alignment.engine import METHODS
@@ -14,6 +15,12 @@ from aligner.errors import ComparisonError
 from aligner.inputs import Preprocessing
 from aligner.judgement.conclusion import LEVELS, Level
 
+if TYPE_CHECKING:
+    from aligner.causes.context import Survey
+    from aligner.causes.search import Examined
+    from aligner.records.comparison import Finding
+
+Told = Callable[["Survey", "list[Examined]", "list[Finding]"], None]
 Local = Literal["auto", "always", "never"]
 
 
@@ -39,6 +46,8 @@ class CompareOptions:
     probe: bool = False
     alter: Alter | None = None
     """Changes the feeds before anything runs on them."""
+    told: Told | None = None
+    """Is told what the causes of a divergence rest on, while both models still run."""
     rehearse: bool = True
     """Large models may tell their shapes by a run without numbers."""
 

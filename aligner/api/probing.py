@@ -47,6 +47,11 @@ class _Alteration:
         return changed
 
 
+def other_values() -> Alter:
+    """Changes the numbers that are fed, neither sizes nor kinds; raises UnchangedError where it cannot."""
+    return _Alteration(_VARIANTS[0])
+
+
 @dataclass(frozen=True, slots=True)
 class Targets:
     """What was compared: both models, and how each is opened."""

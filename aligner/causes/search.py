@@ -6,7 +6,7 @@ import importlib
 import logging
 import math
 import pkgutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aligner.causes import families
@@ -89,11 +89,21 @@ class _Held:
         return cause.benign, self.claim.vague, cause.general, basis, bits, cause.unspecific
 
 
-def find_causes(survey: Survey, evidence: Mapping[str, Evidence] | None = None) -> list[Finding]:
+@dataclass(frozen=True, slots=True, eq=False)
+class Examined:
+    """One culprit, and what was proven of it, the best explanation first."""
+
+    culprit: Culprit
+    proven: tuple[Claim, ...]
+
+
+def find_causes(
+    survey: Survey, evidence: Mapping[str, Evidence] | None = None, examined: list[Examined] | None = None
+) -> list[Finding]:
     """Findings about the guilty pairs of the survey, best first.
 
     ``evidence`` maps candidate values to the arrays of their local error; a culprit without is judged by its settings
-    and weights alone, and nothing about it is proven.
+    and weights alone, and nothing about it is proven. ``examined`` is filled with what the findings rest on.
     """
     graphs, guilty = survey.graphs, survey.guilty
     held: list[_Held] = []
@@ -102,7 +112,11 @@ def find_causes(survey: Survey, evidence: Mapping[str, Evidence] | None = None) 
         if work > _WORK:
             break
         culprit = Culprit(graphs, item, (evidence or {}).get(item.pair.candidate))
-        held += _examine(culprit, survey, place) or [_nothing(culprit, survey, place)]
+        found = _examine(culprit, survey, place)
+        best = [replace(one, order=order) for order, one in enumerate(_best(found))]
+        held += best or [_nothing(culprit, survey, place)]
+        if examined is not None:
+            examined.append(_examined(culprit, [*_best(found), *sorted(found, key=lambda one: -one.explained)]))
         work += culprit.work
     whole = find_whole(survey)
     own = _findings(_grouped(_covered(held)))
@@ -110,6 +124,7 @@ def find_causes(survey: Survey, evidence: Mapping[str, Evidence] | None = None) 
 
 
 def _examine(culprit: Culprit, survey: Survey, place: int) -> list[_Held]:
+    """What each cause has to say, if anything."""
     found: list[_Held] = []
     for kind in Cause.registry:
         try:
@@ -122,7 +137,12 @@ def _examine(culprit: Culprit, survey: Survey, place: int) -> list[_Held]:
             continue
         if best is not None:
             found.append(best)
-    return [replace(one, order=order) for order, one in enumerate(_best(found))]
+    return found
+
+
+def _examined(culprit: Culprit, ranked: Sequence[_Held]) -> Examined:
+    claims = [one.claim for one in ranked if one.proven and not one.cause.benign]
+    return Examined(culprit, tuple(claim for place, claim in enumerate(claims) if claim not in claims[:place]))
 
 
 def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int) -> _Held | None:
@@ -258,4 +278,4 @@ def _finding(group: list[_Held]) -> Finding:
     return Finding.of(best.cause.id, best.node, best.evidence_class, text, best.claim.suggestion, explained)
 
 
-__all__ = ["find_causes"]
+__all__ = ["Examined", "find_causes"]

@@ -13,6 +13,7 @@ import click
 from aligner import __version__
 from aligner.cli.completion import completion, files
 from aligner.cli.explain import explain
+from aligner.cli.fix import fix
 from aligner.cli.graph_commands import SAVE_MAP, register, save_map
 from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
 from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted
@@ -275,3 +276,4 @@ def adapters() -> int:
 register(cli)
 cli.add_command(completion)
 cli.add_command(explain)
+cli.add_command(fix)

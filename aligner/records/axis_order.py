@@ -26,7 +26,7 @@ def to_candidate(reference: Array, axes: Shape | None, shape: Shape) -> Array | 
         return None
     if axes is None:
         return reference.reshape(shape)
-    moved: Array = reference.reshape(_split(reference.shape, axes, shape)).transpose(axes).reshape(shape)
+    moved: Array = reference.reshape(split_axes(reference.shape, axes, shape)).transpose(axes).reshape(shape)
     return moved
 
 
@@ -36,7 +36,7 @@ def to_reference(candidate: Array, axes: Shape | None, shape: Shape) -> Array | 
         return None
     if axes is None:
         return candidate.reshape(shape)
-    split = _split(shape, axes, candidate.shape)
+    split = split_axes(shape, axes, candidate.shape)
     back = sorted(range(len(axes)), key=axes.__getitem__)
     moved: Array = candidate.reshape([split[axis] for axis in axes]).transpose(back).reshape(shape)
     return moved
@@ -46,7 +46,7 @@ def fits(reference: Shape, axes: Shape | None, candidate: Shape) -> bool:
     """Whether the two shapes are one up to that order of axes, their grouping, and axes of length one."""
     if axes is None:
         return groups_alike(reference, candidate)
-    split = _split(reference, axes, candidate)
+    split = split_axes(reference, axes, candidate)
     if len(split) != len(axes) or math.prod(split) != math.prod(reference) or not groups_alike(reference, split):
         return False
     return groups_alike(tuple(split[axis] for axis in axes), candidate)
@@ -58,7 +58,7 @@ def groups_alike(shape: Shape, other: Shape) -> bool:
     return math.prod(shape) == math.prod(other) and (ends <= other_ends or other_ends <= ends)
 
 
-def _split(reference: Shape, axes: Shape, candidate: Shape) -> Shape:
+def split_axes(reference: Shape, axes: Shape, candidate: Shape) -> Shape:
     """The reference's shape with its axes as fine as ``axes`` speaks of them."""
     if len(axes) == len(reference):
         moved = tuple(reference[axis] for axis in axes)

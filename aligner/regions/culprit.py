@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -149,19 +150,17 @@ class Culprit:
         except Unsupported:
             return None
 
-    def prediction(
-        self, part: RegionSide, node: Node, edit: Callable[[Operation], Operation]
-    ) -> Callable[[], Array | None]:
+    def prediction(self, part: RegionSide, node: Node, edit: Callable[[Operation], Operation]) -> Counterfactual:
         """What one side's output becomes when one node computes something else; evaluated when it is asked for."""
-        return lambda: self.predict(part.side, change_node(node, edit))
+        return Counterfactual(self, part.side, change_node(node, edit))
 
-    def replaced(self, part: RegionSide, node: Node, other: Operation) -> Callable[[], Array | None]:
+    def replaced(self, part: RegionSide, node: Node, other: Operation) -> Counterfactual:
         """Likewise for a whole operation in another's place."""
         return self.prediction(part, node, lambda _: other)
 
-    def swapped(self, part: RegionSide, name: str, array: Array) -> Callable[[], Array | None]:
+    def swapped(self, part: RegionSide, name: str, array: Array) -> Counterfactual:
         """Likewise when a value or weight of one side holds something else."""
-        return lambda: self.predict(part.side, Change(arrays={name: array}))
+        return Counterfactual(self, part.side, Change(arrays={name: array}))
 
     def nodes(self, *kinds: str, constant: bool = False) -> Iterator[tuple[RegionSide, Node, Operation]]:
         """Nodes of these kinds that are understood: the reference's first; those of ``constant`` operands as well."""
@@ -181,6 +180,18 @@ class Culprit:
         partner = theirs[mine.index(node)]
         operation = other.operation(partner)
         return (partner, operation) if operation is not None else None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Counterfactual:
+    """One side of a region with something changed: called, its output; what was changed can be read off it."""
+
+    culprit: Culprit
+    side: int
+    change: Change
+
+    def __call__(self) -> Array | None:
+        return self.culprit.predict(self.side, self.change)
 
 
 def _inverse(axes: tuple[int, ...]) -> list[int]:

@@ -31,6 +31,7 @@ from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     from aligner.adapters.base import Array, Feeds, Injection
+    from aligner.adapters.rewriting import Edit
 
 _SUFFIXES = (".onnx", ".ort")
 
@@ -70,6 +71,12 @@ class OnnxAdapter(Adapter):
     def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
         """Write the model with inner tensors among its outputs."""
         return instrument(Path(str(target)), output, observe)
+
+    def rewrite(self, target: Path, edits: Sequence[Edit], output: Path) -> tuple[str, ...]:
+        """Write the file with some computations replaced."""
+        from aligner.adapters.onnx_adapter.rewriting import rewrite
+
+        return rewrite(target, edits, output)
 
 
 @dataclass(frozen=True, slots=True)

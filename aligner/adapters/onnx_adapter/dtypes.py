@@ -66,6 +66,11 @@ def dtype_word(element_type: int) -> str | None:
     return _WORDS.get(element_type)
 
 
+def element_of(word: str) -> int | None:
+    """The element type of a dtype's word; None for one that is not known."""
+    return next((number for number, ours in _WORDS.items() if ours == word), None)
+
+
 def element_type_of(ort_type: str) -> int | None:
     """The element type that onnxruntime means by "tensor(float)"; None where it is no tensor."""
     if not ort_type.startswith("tensor("):

@@ -24,7 +24,7 @@ from aligner.causes.weight_cause import coarser
 from aligner.operations.kinds import BINARY, SCALES
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import FOLDED, output_axis, output_factors
-from aligner.regions.culprit import Culprit
+from aligner.regions.culprit import Counterfactual, Culprit
 from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair, layer_pairs
 from aligner.regions.region_side import Change, RegionSide
@@ -103,7 +103,7 @@ def _written(culprit: Culprit, found: list[Differing]) -> Claim:
         "; ".join(each[0] for each in words),
         "; ".join(dict.fromkeys(each[1] for each in words)),
         words[0][2] if len(words) == 1 else "with the reference's values in their places",
-        lambda: culprit.predict(1, change),
+        Counterfactual(culprit, 1, change),
         side=1,
         only_proven=not as_stored or len(found) > 1,
         node=_made_by(culprit, *found[0][:2]),

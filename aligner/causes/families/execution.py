@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from functools import partial
 from itertools import combinations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.operations.operation import Unsupported
-from aligner.regions.culprit import Culprit, in_order
+from aligner.regions.culprit import Counterfactual, Culprit, in_order
 from aligner.regions.region_side import Change, RegionSide
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ class SplitOrder(Cause):
                     f"{culprit.where} takes the parts {places} of {len(node.outputs)} in each other's place",
                     "take the parts in the reference's order",
                     "with the parts in the reference's order",
-                    partial(culprit.predict, part.side, change),
+                    Counterfactual(culprit, part.side, change),
                     side=part.side,
                 )
 

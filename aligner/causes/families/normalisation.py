@@ -15,8 +15,8 @@ from aligner.causes.setting_cause import SettingCause
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm
 from aligner.records.graph import Node
-from aligner.regions.culprit import Culprit, distance
-from aligner.regions.region_side import RegionSide, change_node
+from aligner.regions.culprit import Counterfactual, Culprit, distance
+from aligner.regions.region_side import RegionSide
 from aligner.regions.settings import alike
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class NormEpsilon(SettingCause):
                         f"{culprit.where} behaves as if epsilon were {wrong:.3g}; the reference has {right:.3g}",
                         f"use epsilon {right:.3g} in both models",
                         f"with epsilon {right:.3g} instead of {wrong:.3g}",
-                        _epsilon_prediction(culprit, part, node, epsilon),
+                        _with_epsilon(culprit, part, node, epsilon),
                         side=part.side,
                     )
 
@@ -96,12 +96,8 @@ def _is_root(part: RegionSide, node: Node) -> bool:
     return exponent is not None and exponent.size == 1 and abs(float(exponent.reshape(()))) == 0.5
 
 
-def _epsilon_prediction(culprit: Culprit, part: RegionSide, node: Node, epsilon: float) -> Callable[[], Array | None]:
-    return lambda: _with_epsilon(culprit, part, node, epsilon)
-
-
-def _with_epsilon(culprit: Culprit, part: RegionSide, node: Node, epsilon: float) -> Array | None:
-    return culprit.predict(part.side, change_node(node, lambda o: o.with_settings(epsilon=epsilon)))
+def _with_epsilon(culprit: Culprit, part: RegionSide, node: Node, epsilon: float) -> Counterfactual:
+    return culprit.prediction(part, node, lambda operation: operation.with_settings(epsilon=epsilon))
 
 
 def _solved(culprit: Culprit, part: RegionSide, node: Node) -> float | None:
@@ -111,7 +107,7 @@ def _solved(culprit: Culprit, part: RegionSide, node: Node) -> float | None:
         return None
 
     def missing(exponent: float) -> float:
-        predicted = _with_epsilon(culprit, part, node, 10.0**exponent)
+        predicted = _with_epsilon(culprit, part, node, 10.0**exponent)()
         return float("inf") if predicted is None else distance(predicted, target)
 
     grid = [(missing(e), e) for e in range(-8, 2)]

@@ -11,7 +11,7 @@ from aligner.causes.context import Survey
 from aligner.causes.setting_cause import listed
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
-from aligner.regions.culprit import Culprit
+from aligner.regions.culprit import Counterfactual, Culprit
 from aligner.regions.region_side import Change
 from aligner.regions.settings import UNCOMPARED, alike, in_pieces
 
@@ -91,15 +91,11 @@ def _claims(culprit: Culprit, found: list[_Difference]) -> Iterator[Claim]:
             "; ".join(words),
             f"give {right}",
             change,
-            _prediction(culprit, side, Change(edits)),
+            Counterfactual(culprit, side, Change(edits)),
             side=side,
             node=first.candidate.name,
             written=True,
         )
-
-
-def _prediction(culprit: Culprit, side: int, change: Change) -> Any:
-    return lambda: culprit.predict(side, change)
 
 
 def _with(settings: dict[str, Any]) -> Any:

@@ -10,7 +10,7 @@ from aligner.causes.context import Survey
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Slice
 from aligner.records.graph import Node
-from aligner.regions.culprit import Culprit
+from aligner.regions.culprit import Counterfactual, Culprit
 from aligner.regions.region_side import Change, RegionSide
 
 _MOST = 32
@@ -82,7 +82,7 @@ def _written(culprit: Culprit) -> Iterator[Claim]:
         f"{named.name if named else culprit.where} takes {mine}, the reference {theirs}",
         f"slice {theirs}",
         f"with {theirs} instead of {mine}",
-        lambda: culprit.predict(1, Change(edits)),
+        Counterfactual(culprit, 1, Change(edits)),
         side=1,
         node=named.name if named else None,
         written=True,

@@ -10,7 +10,7 @@ from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Reshape
-from aligner.regions.culprit import Culprit
+from aligner.regions.culprit import Counterfactual, Culprit
 from aligner.regions.region_side import Change
 
 _MOST = 24
@@ -51,7 +51,7 @@ class AxisSplit(Cause):
             f"{node} works with {words} split into {wrong[0]} × {wrong[1]}, the reference with {right[0]} × {right[1]}",
             f"split {words} into {right[0]} × {right[1]}: the number of heads or groups is another",
             f"with {right[0]} × {right[1]} instead of {wrong[0]} × {wrong[1]}",
-            lambda: culprit.predict(side, Change(edits)),
+            Counterfactual(culprit, side, Change(edits)),
             side=side,
             node=node,
         )

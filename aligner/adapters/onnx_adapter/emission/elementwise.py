@@ -1,0 +1,210 @@
+"""Functions of one element, and operations of two tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from aligner.adapters.onnx_adapter.emission.writer import Emitter, Writer
+from aligner.adapters.rewriting import Step
+from aligner.operations.operation import Unsupported
+
+_FUNCTIONS = {
+    "relu": "Relu",
+    "sigmoid": "Sigmoid",
+    "tanh": "Tanh",
+    "softsign": "Softsign",
+    "erf": "Erf",
+    "exp": "Exp",
+    "log": "Log",
+    "sqrt": "Sqrt",
+    "abs": "Abs",
+    "neg": "Neg",
+    "identity": "Identity",
+    "reciprocal": "Reciprocal",
+    "floor": "Floor",
+    "ceil": "Ceil",
+    "round": "Round",
+    "sign": "Sign",
+    "sin": "Sin",
+    "cos": "Cos",
+    "tan": "Tan",
+    "asin": "Asin",
+    "acos": "Acos",
+    "atan": "Atan",
+    "sinh": "Sinh",
+    "cosh": "Cosh",
+    "asinh": "Asinh",
+    "acosh": "Acosh",
+    "atanh": "Atanh",
+    "not": "Not",
+    "isnan": "IsNaN",
+    "isinf": "IsInf",
+}
+_BINARY = {
+    "add": "Add",
+    "sub": "Sub",
+    "mul": "Mul",
+    "div": "Div",
+    "pow": "Pow",
+    "maximum": "Max",
+    "minimum": "Min",
+    "logical_and": "And",
+    "logical_or": "Or",
+    "logical_xor": "Xor",
+}
+_COMPARED = {
+    "greater": "Greater",
+    "greater_equal": "GreaterOrEqual",
+    "less": "Less",
+    "less_equal": "LessOrEqual",
+    "equal": "Equal",
+}
+
+
+def _function(w: Writer, step: Step) -> str:
+    if step.operation.settings.get("approximate") == "tanh":
+        raise Unsupported("an approximated error function")
+    return w(_FUNCTIONS[step.operation.kind], w.operand(step.data[0]))
+
+
+def _binary(w: Writer, step: Step) -> str:
+    return w(_BINARY[step.operation.kind], *map(w.operand, step.data))
+
+
+def _compare(w: Writer, step: Step) -> str:
+    form = step.operation.settings["form"]
+    if form == "not_equal":
+        return w("Not", w("Equal", *map(w.operand, step.data)))
+    return w(_COMPARED[form], *map(w.operand, step.data))
+
+
+def _where(w: Writer, step: Step) -> str:
+    from onnx import TensorProto
+
+    condition = w.operand(step.data[0])
+    if step.operation.data[0].dtype.kind != "b":
+        condition = w("Cast", condition, to=TensorProto.BOOL)
+    return w("Where", condition, w.operand(step.data[1]), w.operand(step.data[2]))
+
+
+def clip(w: Writer, x: str, low: float, high: float) -> str:
+    """Limits, either of which may be infinite."""
+    w.need(11, "Clip with limits as operands")
+    limits = [w.number(limit) if math.isfinite(limit) else "" for limit in (low, high)]
+    return w("Clip", x, *limits)
+
+
+def _clip(w: Writer, step: Step) -> str:
+    settings = step.operation.settings
+    return clip(w, w.operand(step.data[0]), settings["min"], settings["max"])
+
+
+def fused(w: Writer, x: str, activation: str) -> str:
+    """The activation that a node applies itself."""
+    limits = {"relu6": (0.0, 6.0), "relu_n1_to_1": (-1.0, 1.0)}
+    if activation in limits:
+        return clip(w, x, *limits[activation])
+    return x if activation == "none" else w({"relu": "Relu", "tanh": "Tanh"}[activation], x)
+
+
+def _gelu(w: Writer, step: Step) -> str:
+    x, form = w.operand(step.data[0]), step.operation.settings["approximate"]
+    if form == "quick":
+        return w("Mul", x, w("Sigmoid", w("Mul", x, w.number(1.702))))
+    if w.opset >= 20:
+        return w("Gelu", x, approximate=form)
+    if form == "tanh":
+        cubic = w("Add", x, w("Mul", w("Mul", x, w("Mul", x, x)), w.number(0.044715)))
+        part = w("Tanh", w("Mul", cubic, w.number(math.sqrt(2 / math.pi))))
+    else:
+        part = w("Erf", w("Div", x, w.number(math.sqrt(2))))
+    return w("Mul", w("Mul", x, w("Add", part, w.number(1.0))), w.number(0.5))
+
+
+def _silu(w: Writer, step: Step) -> str:
+    x, alpha = w.operand(step.data[0]), step.operation.settings.get("alpha", 1.0)
+    return w("Mul", x, w("Sigmoid", x if alpha == 1 else w("Mul", x, w.number(alpha))))
+
+
+def _mish(w: Writer, step: Step) -> str:
+    x = w.operand(step.data[0])
+    return w("Mish", x) if w.opset >= 18 else w("Mul", x, w("Tanh", w("Softplus", x)))
+
+
+def _softplus(w: Writer, step: Step) -> str:
+    x, beta = w.operand(step.data[0]), step.operation.settings["beta"]
+    return w("Softplus", x) if beta == 1 else w("Div", w("Softplus", w("Mul", x, w.number(beta))), w.number(beta))
+
+
+def _hardswish(w: Writer, step: Step) -> str:
+    x, settings = w.operand(step.data[0]), step.operation.settings
+    if w.opset >= 14 and math.isclose(settings["alpha"], 1 / 6, rel_tol=1e-6) and settings["beta"] == 0.5:
+        return w("HardSwish", x)
+    return w("Mul", x, w("HardSigmoid", x, alpha=settings["alpha"], beta=settings["beta"]))
+
+
+def _tuned(op: str, **names: str) -> Emitter:
+    def emit(w: Writer, step: Step) -> str:
+        settings = step.operation.settings
+        return w(op, w.operand(step.data[0]), **{word: settings[name] for word, name in names.items()})
+
+    return emit
+
+
+def _composed(build: Any) -> Emitter:
+    return lambda w, step: build(w, w.operand(step.data[0]))
+
+
+def _cast(w: Writer, step: Step) -> str:
+    from aligner.adapters.onnx_adapter.dtypes import element_of
+
+    word = str(step.operation.settings["to"]).removeprefix("torch.")
+    names = {"float": "float32", "half": "float16", "double": "float64", "long": "int64", "int": "int32"}
+    element = element_of(names.get(word, word))
+    if element is None:
+        raise Unsupported(word)
+    return w("Cast", w.operand(step.data[0]), to=element)
+
+
+def _prelu(w: Writer, step: Step) -> str:
+    x, slope = step.operation.data[0], step.parameters["slope"]
+    if isinstance(slope, str):
+        return w("PRelu", w.operand(step.data[0]), slope)
+    if slope.size > 1 and slope.ndim <= 1:
+        slope = slope.reshape([slope.size, *(1,) * (x.ndim - 1 - step.operation.settings["axis"])])
+    return w("PRelu", w.operand(step.data[0]), w.constant(slope if slope.size > 1 else slope.reshape(1)))
+
+
+EMITTERS: dict[str, Emitter] = {
+    **dict.fromkeys(_FUNCTIONS, _function),
+    **dict.fromkeys(_BINARY, _binary),
+    "compare": _compare,
+    "where": _where,
+    "clip": _clip,
+    "relu6": _composed(lambda w, x: clip(w, x, 0.0, 6.0)),
+    "gelu": _gelu,
+    "silu": _silu,
+    "mish": _mish,
+    "softplus": _softplus,
+    "hardswish": _hardswish,
+    "hardsigmoid": _tuned("HardSigmoid", alpha="alpha", beta="beta"),
+    "leaky_relu": _tuned("LeakyRelu", alpha="alpha"),
+    "elu": _tuned("Elu", alpha="alpha"),
+    "celu": _tuned("Celu", alpha="alpha"),
+    "selu": _tuned("Selu", alpha="alpha", gamma="scale"),
+    "shrink": _tuned("Shrink", lambd="lambd", bias="bias"),
+    "square": _composed(lambda w, x: w("Mul", x, x)),
+    "rsqrt": _composed(lambda w, x: w("Reciprocal", w("Sqrt", x))),
+    "expm1": _composed(lambda w, x: w("Sub", w("Exp", x), w.number(1.0))),
+    "exp2": _composed(lambda w, x: w("Pow", w.number(2.0), x)),
+    "log1p": _composed(lambda w, x: w("Log", w("Add", x, w.number(1.0)))),
+    "log2": _composed(lambda w, x: w("Div", w("Log", x), w.number(math.log(2)))),
+    "log10": _composed(lambda w, x: w("Div", w("Log", x), w.number(math.log(10)))),
+    "trunc": _composed(lambda w, x: w("Mul", w("Sign", x), w("Floor", w("Abs", x)))),
+    "log_sigmoid": _composed(lambda w, x: w("Neg", w("Softplus", w("Neg", x)))),
+    "tanhshrink": _composed(lambda w, x: w("Sub", x, w("Tanh", x))),
+    "squared_difference": lambda w, step: (lambda d: w("Mul", d, d))(w("Sub", *map(w.operand, step.data))),
+    "cast": _cast,
+    "prelu": _prelu,
+}

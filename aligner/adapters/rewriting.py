@@ -1,0 +1,75 @@
+"""What an adapter may offer besides reading: to write its file again with some computations replaced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+
+from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+Operand = "str | Array"
+"""A value of the model or an earlier step's result, by name; or numbers to be stored."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """One operation with the names of what it reads and makes.
+
+    ``data`` and ``parameters`` stand for those of the operation, whose own arrays say shapes alone. ``results`` name
+    what it makes, in order; "" for what nobody reads.
+    """
+
+    operation: Operation
+    data: tuple[str | Array, ...]
+    results: tuple[str, ...]
+    parameters: Mapping[str, str | Array] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Recompute:
+    """Values of the model computed by these steps from now on; they keep their names, and so do their readers.
+
+    ``values`` maps each of them to the step result that it becomes. ``dtype``: what is computed in, which results are
+    cast to and operands from where theirs is another; None: the value's own. What nobody reads any more goes.
+    """
+
+    values: Mapping[str, str]
+    steps: tuple[Step, ...]
+    dtype: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Restore:
+    """Other numbers in a stored weight, in its own shape; real ones where it is stored quantised."""
+
+    weight: str
+    array: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Reorder:
+    """The model's outputs in another order: the places, in the order in which they are now, of all or of some."""
+
+    places: tuple[int, ...]
+
+
+Edit = Recompute | Restore | Reorder
+
+
+@runtime_checkable
+class Rewrites(Protocol):
+    """An adapter that can write a file of its own again, edited."""
+
+    def rewrite(self, target: Path, edits: Sequence[Edit], output: Path) -> tuple[str, ...]:
+        """Write ``target`` with these edits to ``output``; what has changed, a line each, "- " before and "+ " after.
+
+        The original is left as it is. Raises Unsupported where an edit cannot be written in this format; nothing is
+        written then.
+        """

@@ -1,0 +1,50 @@
+"""The counterfactual that proved a cause, as edits of the candidate's file."""
+
+from __future__ import annotations
+
+from aligner.adapters.rewriting import Edit, Recompute, Restore
+from aligner.causes.cause import Claim
+from aligner.operations.operation import Unsupported
+from aligner.regions.culprit import Counterfactual, Culprit
+from aligner.regions.region_side import RegionSide
+from aligner.repair.naming import Naming
+from aligner.repair.patch import Patch
+
+
+def patch_of(culprit: Culprit, claim: Claim) -> Patch | None:
+    """What the claim changed in the candidate, as a patch; None where it changed the reference, or cannot be named."""
+    changed = claim.predict
+    if not isinstance(changed, Counterfactual) or changed.side != 1:
+        return None
+    part, edits = culprit.candidate, list[Edit]()
+    try:
+        for index, edit in changed.change.operations.items():
+            node = part.graph.nodes[index]
+            operation = part.operation(node)
+            if operation is None:
+                return None
+            made = [f"{name}/result" if name else "" for name in node.outputs]
+            steps = Naming(part, str).steps(node, edit(operation), made)
+            values = {name: result for name, result in zip(node.outputs, made, strict=True) if name}
+            edits.append(Recompute(values, tuple(steps)))
+        edits += [_held(part, name, changed) for name in changed.change.arrays]
+    except Unsupported:
+        return None
+    words = claim.change or claim.suggestion
+    return Patch(culprit.measured.pair.candidate, claim.node or culprit.where, words, tuple(edits)) if edits else None
+
+
+def _held(part: RegionSide, name: str, changed: Counterfactual) -> Edit:
+    """Another value or weight in the place of one."""
+    array = changed.change.arrays[name]
+    weight = part.graph.weights.get(name)
+    if weight is not None:
+        if weight.quantization is not None and weight.quantization.scale and array.dtype.kind == "f":
+            import numpy as np
+
+            array = weight.quantization.quantize(array, np.dtype(weight.dtype))
+        return Restore(name, array)
+    other = next((value for value, held in part.values.items() if held is array and value != name), None)
+    if other is None:
+        raise Unsupported("numbers that nothing computes")
+    return Recompute({name: other}, ())

@@ -1,0 +1,168 @@
+"""The reference's region in the candidate's place: its operations, on the candidate's tensors that answer its own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.rewriting import Recompute, Step
+from aligner.causes.context import Survey
+from aligner.numerics.relations import to_half
+from aligner.operations.kernels.activation import to_bfloat16
+from aligner.operations.operation import Operation, Unsupported
+from aligner.records.alignment import PairedValues
+from aligner.records.axis_order import split_axes
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.region_side import RegionSide
+from aligner.repair.naming import Naming
+from aligner.repair.patch import Patch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_WIDTHS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
+"""Digits of a float's significand."""
+_HELD = 0.5
+"""Share of the error from which on storing the right tensor as the candidate does loses as much as was wrong."""
+
+
+def transplant(culprit: Culprit, survey: Survey) -> Patch | None:
+    """The patch; None where an operation of the region is not known, or a tensor that it reads has no answer."""
+    try:
+        return _Transplant(culprit, survey).patch()
+    except Unsupported:
+        return None
+
+
+class _Transplant:
+    def __init__(self, culprit: Culprit, survey: Survey) -> None:
+        self._culprit, self._part = culprit, culprit.reference
+        self._pairs = _by_reference(survey)
+        self._own = {output for node in _needed(self._part) for output in node.outputs}
+        self._steps: list[Step] = []
+        self._entered: dict[str, str] = {}
+
+    def patch(self) -> Patch:
+        pair, naming = self._culprit.measured.pair, Naming(self._part, self._called)
+        if self._part.output not in self._own:
+            raise Unsupported("a region that computes nothing")
+        self._check_held()
+        for node in _needed(self._part):
+            operation = self._part.operation(node)
+            if operation is None:
+                raise Unsupported(node.op)
+            steps = naming.steps(node, operation, [_new(name) for name in node.outputs])
+            self._steps += steps
+        result = self._left(_new(self._part.output), pair)
+        values = {pair.candidate: result}
+        edit = Recompute(values, tuple(self._steps), self._dtype())
+        names = ", ".join(f"{node.op} {node.name}" for node in _needed(self._part))
+        return Patch(pair.candidate, self._culprit.where, f"computed as the reference computes it: {names}", (edit,))
+
+    def _check_held(self) -> None:
+        """Raise Unsupported where the candidate's own type cannot hold the right tensor: what reads it is to blame."""
+        expected, word = self._culprit.expected, self._culprit.measured.candidate_dtype
+        if expected is None or word not in {"float16", "bfloat16"}:
+            return
+        stored = to_half(expected) if word == "float16" else to_bfloat16(expected)
+        if self._culprit.apart(expected, stored) > _HELD * self._culprit.gap:
+            raise Unsupported(f"{word} cannot hold it")
+
+    def _dtype(self) -> str | None:
+        """The reference's, so that nothing is lost in between."""
+        found = self._culprit.measured.reference_dtype or ""
+        return found if found in _WIDTHS else None
+
+    def _called(self, value: str) -> str:
+        if value in self._own:
+            return _new(value)
+        if value not in self._entered:
+            pair = self._pairs.get(value)
+            if pair is None:
+                raise Unsupported(f"{value} has no answer")
+            self._entered[value] = self._entry(value, pair)
+        return self._entered[value]
+
+    def _entry(self, value: str, pair: PairedValues) -> str:
+        """The candidate's tensor in the reference's order of axes and shape."""
+        theirs = self._part.array(value)
+        mine = self._culprit.candidate.shape(pair.candidate)
+        if theirs is None or mine is None or None in mine:
+            raise Unsupported(f"{value} was not seen")
+        shape = tuple(int(size or 0) for size in mine)
+        name = pair.candidate
+        axes = pair.axes
+        if axes is not None:
+            split = split_axes(theirs.shape, axes, shape)
+            name = self._reshaped(name, shape, tuple(split[axis] for axis in axes))
+            back = sorted(range(len(axes)), key=axes.__getitem__)
+            name = self._transposed(name, tuple(split[axis] for axis in axes), tuple(back))
+            shape = split
+        return self._reshaped(name, shape, theirs.shape)
+
+    def _left(self, name: str, pair: PairedValues) -> str:
+        """The result in the candidate's order of axes and shape."""
+        expected, computed = self._culprit.expected, self._culprit.candidate.array(pair.candidate)
+        if expected is None:
+            raise Unsupported("the output was not seen")
+        shape = expected.shape
+        if pair.axes is None:
+            wanted = computed.shape if computed is not None and computed.size == expected.size else shape
+            return self._reshaped(name, shape, wanted)
+        if computed is None or computed.size != expected.size:
+            if len(pair.axes) != len(shape):
+                raise Unsupported("axes that do not fit")
+            return self._transposed(name, shape, pair.axes)
+        split = split_axes(shape, pair.axes, computed.shape)
+        name = self._transposed(self._reshaped(name, shape, split), split, pair.axes)
+        return self._reshaped(name, tuple(split[axis] for axis in pair.axes), computed.shape)
+
+    def _reshaped(self, name: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
+        if shape == wanted:
+            return name
+        return self._moved(name, Operation("reshape", {"shape": wanted, "before": None}, (_empty(shape),)))
+
+    def _transposed(self, name: str, shape: tuple[int, ...], perm: tuple[int, ...]) -> str:
+        if perm == tuple(sorted(perm)):
+            return name
+        return self._moved(name, Operation("transpose", {"perm": perm}, (_empty(shape),)))
+
+    def _moved(self, name: str, operation: Operation) -> str:
+        made = f"{name}/moved{len(self._steps)}"
+        self._steps.append(Step(operation, (name,), (made,)))
+        return made
+
+
+def _needed(part: RegionSide) -> list[Node]:
+    """The region's nodes that its output depends on and that an input of the model reaches, in order."""
+    wanted, found = {part.output}, list[Node]()
+    for node in reversed(part.nodes):
+        if wanted & set(node.outputs) and any(part.varies(name) for name in node.inputs if name):
+            found.append(node)
+            wanted |= set(node.inputs)
+    return found[::-1]
+
+
+def _by_reference(survey: Survey) -> dict[str, PairedValues]:
+    """The candidate's tensor for each of the reference's: of several the widest, for what is narrow has lost digits."""
+    found: dict[str, PairedValues] = {}
+    widths: dict[str, int] = {}
+    for measured in survey.measured:
+        width = _WIDTHS.get(measured.candidate_dtype or "", 0)
+        for value in (measured.pair.reference, *measured.pair.reference_aliases):
+            if width > widths.get(value, -1):
+                found[value], widths[value] = measured.pair, width
+    return found
+
+
+def _new(value: str) -> str:
+    return f"{value}/reference" if value else ""
+
+
+def _empty(shape: tuple[int, ...]) -> Array:
+    """An array that says its shape and holds nothing."""
+    import numpy as np
+
+    return np.broadcast_to(np.float32(0), shape)

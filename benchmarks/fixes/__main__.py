@@ -1,0 +1,122 @@
+"""``python -m benchmarks.fixes``: plant the fault bench's faults, let ``fix`` put the file right, count."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from benchmarks.faults.cases import Case, all_cases
+
+_GROUPS = frozenset({"fault", "module", "outputs", "double"})
+_NO_EDIT = frozenset({"random-op"})
+"""Faults that no edit undoes: noise that the reference does not draw alike."""
+
+
+@click.command()
+@click.option("--only", multiple=True, metavar="TEXT", help="Cases whose name holds this text; may be repeated.")
+@click.option("--half", type=click.Choice(["open", "held"]), help="One half of the architectures alone.")
+@click.option("--suffix", default=".onnx", show_default=True, help="Candidates of this form.")
+@click.option("--seed", default=0, show_default=True, help="The bench's seed.")
+@click.option("--work", type=click.Path(path_type=Path), help="Keep built files here; a temporary folder if not.")
+@click.option("--out", type=click.Path(path_type=Path), help="Write the results as JSON.")
+def main(only: tuple[str, ...], half: str | None, suffix: str, seed: int, work: Path | None, out: Path | None) -> None:
+    """Build the cases, fix them, print how many came out right."""
+    from benchmarks.faults.bench import warm_up
+    from benchmarks.faults.deployed import missing
+
+    warm_up()
+    cases = [case for case in all_cases(seed) if case.group in _GROUPS and half in {None, case.half}]
+    cases = [case for case in cases if not only or any(text in case.name for text in only)]
+    records = []
+    with tempfile.TemporaryDirectory(prefix="fixes-") as temporary:
+        for case in cases:
+            if missing(case.form) is None and (record := _run(case, work or Path(temporary), suffix)) is not None:
+                records.append(record)
+                click.echo(f"{record['name']:45} {_words(record)}", err=True)
+    if out is not None:
+        out.write_text(json.dumps(records, indent=1) + "\n")
+    click.echo(_summary(records))
+
+
+def _run(case: Case, work: Path, suffix: str) -> dict[str, Any] | None:
+    from benchmarks.faults.bench import build_case
+    from benchmarks.faults.process import run_apart
+
+    folder = work / "cases" / case.name
+    if not (folder / "case.json").exists():
+        made = run_apart(build_case, case, work, log=folder / "build.log", timeout=300)
+        if made.status != "ok" or made.value is None:
+            return None
+    answer = run_apart(fix_case, folder, suffix, log=folder / "fix.log", timeout=600)
+    if answer.status == "ok" and answer.value is None:
+        return None
+    found = answer.value if answer.status == "ok" else {"status": answer.status, "error": str(answer.value)[-300:]}
+    return {"name": case.name, "kind": case.kind, "editable": case.kind not in _NO_EDIT, **found}
+
+
+def fix_case(folder: Path, suffix: str) -> dict[str, Any] | None:
+    """In the child: fix, and hold what was written against the reference without the tool's help."""
+    import warnings
+
+    import aligner
+    from aligner.api.fixing import fix
+    from aligner.errors import AlignerError
+    from benchmarks.faults.built import Built
+
+    warnings.simplefilter("ignore")
+    built = Built.read(folder)
+    if built.candidate.file is None or not built.candidate.file.endswith(suffix):
+        return None
+    written = folder / f"fixed{suffix}"
+    written.unlink(missing_ok=True)
+    start = time.perf_counter()
+    try:
+        found = fix(built.reference.open(), built.candidate.file, built.feeds, output=written)
+    except AlignerError as error:
+        return {"status": "refused", "error": f"{error.what}; {error.found}", "seconds": _since(start)}
+    record = {
+        "status": "written" if written.exists() else "not written",
+        "before": found.before,
+        "after": found.after,
+        "errors": found.errors,
+        "rounds": found.rounds,
+        "patches": [(patch.node, patch.words, patch.lines) for patch in found.patches],
+        "left": [(one.node, one.why) for one in found.left],
+        "seconds": _since(start),
+    }
+    if written.exists():
+        record["verified"] = aligner.compare(built.reference.open(), str(written), built.feeds).verdict
+    return record
+
+
+def _since(start: float) -> float:
+    return round(time.perf_counter() - start, 2)
+
+
+def _words(record: dict[str, Any]) -> str:
+    more = record.get("error") or "; ".join(words[:60] for _, words, _ in record.get("patches", ()))
+    return f"{record['status']} {record.get('verified', '')} {record.get('seconds', '')} {more[:140]}"
+
+
+def _summary(records: list[dict[str, Any]]) -> str:
+    guilty = [one for one in records if one["editable"] and one.get("before") != "aligned"]
+    right = [one for one in guilty if one.get("verified") == "aligned"]
+    wrong = [one["name"] for one in records if one["status"] == "written" and one.get("verified") != "aligned"]
+    left = [one["name"] for one in guilty if one not in right]
+    share = f"{len(right) / len(guilty):.0%}" if guilty else "none"
+    return "\n".join(
+        [
+            f"{len(right)} of {len(guilty)} faulty files put right ({share})",
+            f"written and not aligned: {', '.join(wrong) or 'none'}",
+            f"left: {', '.join(left) or 'none'}",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""A candidate's file put right: each fault undone, the original kept, nothing written that is not right."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.command import run
+from tests.fixable_models import FAULTS, build
+from tests.marks import requires_onnx
+
+pytestmark = requires_onnx
+
+
+def _feeds() -> dict[str, Any]:
+    return {"x": np.random.default_rng(3).standard_normal((1, 3, 16, 16)).astype("f4")}
+
+
+def _outputs(path: Path) -> list[Any]:
+    import onnxruntime
+
+    return onnxruntime.InferenceSession(str(path)).run(None, _feeds())
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_undone(fault: str, tmp_path: Path) -> None:
+    from aligner.api.fixing import fix
+
+    right, wrong = build(tmp_path / "right.onnx"), build(tmp_path / "wrong.onnx", FAULTS[fault])
+    before = wrong.read_bytes()
+    found = fix(right, wrong, _feeds(), output=tmp_path / "fixed.onnx")
+    assert (found.before, found.after, found.exit_code) == ("diverged", "aligned", 0)
+    for one, other in zip(_outputs(right), _outputs(tmp_path / "fixed.onnx"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5, rtol=1e-5)
+    assert wrong.read_bytes() == before
+    assert all(patch.lines for patch in found.patches)
+
+
+def test_several_faults_at_once(tmp_path: Path) -> None:
+    from aligner.api.fixing import fix
+
+    def every(model: Any) -> None:
+        for name in ("pads", "constant", "bias", "epsilon"):
+            FAULTS[name](model)
+
+    right, wrong = build(tmp_path / "right.onnx"), build(tmp_path / "wrong.onnx", every)
+    found = fix(right, wrong, _feeds(), output=tmp_path / "fixed.onnx")
+    assert found.after == "aligned"
+    assert {"first", "scaled", "dense", "norm"} <= {patch.node for patch in found.patches}
+
+
+def test_dry_run_writes_nothing(tmp_path: Path) -> None:
+    from aligner.api.fixing import fix
+
+    right, wrong = build(tmp_path / "right.onnx"), build(tmp_path / "wrong.onnx", FAULTS["pads"])
+    found = fix(right, wrong, _feeds())
+    assert (found.after, found.written, found.dry_run) == ("aligned", None, True)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["right.onnx", "wrong.onnx"]
+
+
+def test_nothing_to_fix(tmp_path: Path) -> None:
+    from aligner.api.fixing import fix
+
+    right, same = build(tmp_path / "right.onnx"), build(tmp_path / "same.onnx")
+    found = fix(right, same, _feeds(), output=tmp_path / "fixed.onnx")
+    assert (found.before, found.written, found.exit_code) == ("aligned", None, 0)
+    assert not (tmp_path / "fixed.onnx").exists()
+
+
+def test_unproven_is_refused(tmp_path: Path) -> None:
+    from aligner.api.fixing import fix
+    from aligner.errors import ComparisonError
+
+    def two_at_one_place(model: Any) -> None:
+        FAULTS["pads"](model)
+        FAULTS["kernel changed"](model)
+
+    right, wrong = build(tmp_path / "right.onnx"), build(tmp_path / "wrong.onnx", two_at_one_place)
+    (tmp_path / "text.onnx").write_text("no model")
+    with pytest.raises(Exception, match=r"no valid ONNX|cannot be read|no complete ONNX"):
+        fix(right, tmp_path / "text.onnx", _feeds(), output=tmp_path / "fixed.onnx")
+    with pytest.raises(ComparisonError, match="no cause was proven"):
+        fix(right, wrong, _feeds(), output=tmp_path / "fixed.onnx")
+    assert not (tmp_path / "fixed.onnx").exists()
+
+
+@pytest.mark.parametrize("name", ["wrong.onnx", "nowhere/fixed.onnx", "folder"])
+def test_place_that_cannot_be_written(name: str, tmp_path: Path) -> None:
+    from aligner.api.fixing import fix
+    from aligner.errors import OutputError
+
+    right, wrong = build(tmp_path / "right.onnx"), build(tmp_path / "wrong.onnx", FAULTS["pads"])
+    (tmp_path / "folder").mkdir()
+    before = wrong.read_bytes()
+    with pytest.raises(OutputError, match="cannot write"):
+        fix(right, wrong, _feeds(), output=tmp_path / name)
+    assert wrong.read_bytes() == before
+
+
+def test_command_from_a_report(tmp_path: Path) -> None:
+    build(tmp_path / "right.onnx")
+    build(tmp_path / "wrong.onnx", FAULTS["alpha"])
+    np.save(tmp_path / "x.npy", _feeds()["x"])
+    compared = run(tmp_path, "compare", "right.onnx", "wrong.onnx", "--input", "x.npy", "--json", "run.json")
+    assert compared.code == 1
+    told = run(tmp_path, "fix", "run.json", "--dry-run", "--json", "-")
+    document = json.loads(told.out)
+    assert (told.code, document["after"], document["written"]) == (0, "aligned", None)
+    fixed = run(tmp_path, "fix", "run.json", "-o", "fixed.onnx")
+    assert fixed.code == 0 and "FIXED" in fixed.out and "alpha" in fixed.out
+    assert run(tmp_path, "compare", "right.onnx", "fixed.onnx", "--input", "x.npy", "--quiet").code == 0
+    build(tmp_path / "wrong.onnx", FAULTS["pads"])
+    changed = run(tmp_path, "fix", "run.json", "-o", "again.onnx")
+    assert changed.code == 2 and "not of these files as they are now" in changed.err
+    same = run(tmp_path, "fix", "run.json", "-o", "wrong.onnx")
+    assert same.code == 2 and "would overwrite what is read" in same.err
+    assert not (tmp_path / "again.onnx").exists()
+
+
+def test_report_that_says_too_little(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{}")
+    told = run(tmp_path, "fix", "run.json", "--dry-run")
+    assert told.code == 2 and "Traceback" not in told.err
+    assert run(tmp_path, "fix", "run.json").code == 2
