@@ -66,7 +66,7 @@ def _conv_transpose(w: Writer, step: Step) -> str:
 def _pool(w: Writer, step: Step) -> str:
     settings, x = step.operation.settings, step.operation.data[0]
     average = step.operation.kind == "avg_pool"
-    if settings.get("divisor") or "fill" in settings or x.ndim != len(settings["kernel"]) + 2:
+    if settings["divisor"] or settings["fill"] is not None or x.ndim != len(settings["kernel"]) + 2:
         raise Unsupported("a divisor or a padding of its own, or no batch")
     if average and any(dilation != 1 for dilation in settings["dilations"]):
         w.need(19, "a dilated average")

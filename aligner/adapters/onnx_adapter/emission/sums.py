@@ -205,6 +205,9 @@ def _attention(w: Writer, step: Step) -> str:
     names, rank = [w.operand(part) for part in step.data], query.ndim
     turned = w.transpose(names[1], [*range(rank - 2), rank - 1, rank - 2])
     scores = w("Mul", w("MatMul", names[0], turned), w.number(settings["scale"]))
+    if settings["softcap"]:
+        capped = w("Tanh", w("Div", scores, w.number(settings["softcap"])))
+        scores = w("Mul", capped, w.number(settings["softcap"]))
     mask = step.operation.parameters.get("mask")
     lowest = w.number(float(np.finfo(np.float32).min)) if mask is not None or settings["causal"] else ""
     if mask is not None:
