@@ -138,3 +138,16 @@ def test_nothing_asks_for_the_network(folder):
     outcome = command.run(folder, *words, code=refusing + command.CODE)
     assert outcome.code in (0, 1), outcome
     assert "socket" not in outcome.out + outcome.err
+
+
+def test_other_machines_are_not_asked_for(no_other_machine):
+    """What holds for every test: an address beyond this machine is refused, and told."""
+    import socket
+
+    for host in ("192.0.2.1", "example.invalid"):
+        with pytest.raises(OSError, match="another machine"):
+            socket.create_connection((host, 9), timeout=1)
+    assert len(no_other_machine) >= 2
+    no_other_machine.clear()
+    with socket.create_server(("127.0.0.1", 0)) as server, socket.create_connection(server.getsockname()):
+        pass
