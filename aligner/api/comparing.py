@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -143,20 +143,8 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
 
 
 def _compared(reference: object, candidate: object, inputs: Any, options: CompareOptions) -> Comparison:
-    clock = Clock()
-    sides: list[OpenSide] = []
-    models = (
-        Model("reference", reference, options.reference_options),
-        Model("candidate", candidate, options.candidate_options),
-    )
-    with memory.settled():
-        try:
-            with clock.phase("load"):
-                open_both(models, options.seed, sides, ready=options.local != "never")
-                lend_models(sides, mapping_pairs(options.mapping))
-            result = _Comparing(sides[0], sides[1], options, clock, candidate).run(inputs)
-        finally:
-            _release(sides)
+    with memory.settled(), OpenModels(reference, candidate, options) as models:
+        result = models.compare(inputs)
     if options.probe:
         targets = Targets(reference, candidate, (options.reference_options, options.candidate_options), options.seed)
         plain = replace(options, probe=False)
@@ -165,6 +153,48 @@ def _compared(reference: object, candidate: object, inputs: Any, options: Compar
         )
     progress.enter("", "reporting")
     return result
+
+
+class OpenModels:
+    """Two models held open, to be compared on one input after another; closed when the context is left."""
+
+    def __init__(self, reference: object, candidate: object, options: CompareOptions) -> None:
+        self._targets, self._options = (reference, candidate), options
+        self._sides: list[OpenSide] = []
+        self._clock = Clock()
+        self._last: _Comparing | None = None
+
+    def __enter__(self) -> OpenModels:
+        reference, candidate = self._targets
+        options = self._options
+        models = (
+            Model("reference", reference, options.reference_options),
+            Model("candidate", candidate, options.candidate_options),
+        )
+        try:
+            with self._clock.phase("load"):
+                open_both(models, options.seed, self._sides, ready=options.local != "never")
+                lend_models(self._sides, mapping_pairs(options.mapping))
+        except BaseException:
+            _release(self._sides)
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._last = None
+        _release(self._sides)
+
+    def compare(self, inputs: Any) -> Comparison:
+        """The comparison on these inputs; the first one's timing holds the loading too."""
+        reference, candidate = self._sides
+        clock, self._clock = self._clock, Clock()
+        self._last = _Comparing(reference, candidate, self._options, clock, self._targets[1])
+        return self._last.run(inputs)
+
+    def outputs(self) -> Iterator[tuple[str, Any, Any]]:
+        """The paired outputs of the last comparison: candidate's name, both tensors in the reference's order."""
+        if self._last is not None:
+            yield from self._last.outputs()
 
 
 def _release(sides: list[OpenSide]) -> None:
@@ -190,6 +220,13 @@ class _Comparing:
         self._notes: list[str] = []
         self._observer = ObserverEffect(reference, candidate)
         self._observations = Observations()
+        self._done: Passes | None = None
+
+    def outputs(self) -> Iterator[tuple[str, Any, Any]]:
+        """The paired outputs as both models computed them, by the candidate's names."""
+        assert self._done is not None
+        wanted = [value for value in dict.fromkeys(self._candidate.graph.outputs) if value in self._done.computed()]
+        yield from self._done.tensors(wanted, local=False)
 
     def run(self, inputs: Any) -> Comparison:
         with self._clock.phase("feed"):
@@ -211,6 +248,7 @@ class _Comparing:
             large = self._outgrows_memory()
             answers = self._observe(untouched, large=large)
         passes, alignment = self._sweep(fed, answers) if large else self._measured(fed)
+        self._done = passes
         sides = self._reference, self._candidate
         unasked = None if large or self._reference.role in answers else self._reference
         writing = Concluding(

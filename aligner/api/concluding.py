@@ -166,6 +166,8 @@ class Concluding:
         """Why; with an ``alignment`` also what is told of a comparison that diverged."""
         graphs = self.sides[0].graph, self.sides[1].graph
         guilty = {place: item for place, item in enumerate(measured) if judgements[place].verdict in _GUILTY}
+        if not self.options.explain:
+            return Explanation([])
         verdicts = {m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)}
         survey = Survey(graphs, measured, list(guilty.values()), verdicts, self.observations)
         if not guilty and alignment is None:

@@ -6,5 +6,6 @@ from aligner.api.capturing import capture
 from aligner.api.comparing import compare
 from aligner.api.inspecting import inspect
 from aligner.api.result import Result
+from aligner.api.sweeping import sweep
 
-__all__ = ["Result", "capture", "compare", "inspect"]
+__all__ = ["Result", "capture", "compare", "inspect", "sweep"]

@@ -44,6 +44,8 @@ class CompareOptions:
     memory_limit: int | None = None
     command: str | None = None
     probe: bool = False
+    explain: bool = True
+    """Whether causes are looked for."""
     alter: Alter | None = None
     """Changes the feeds before anything runs on them."""
     told: Told | None = None

@@ -57,5 +57,6 @@ class ProgressBar:
             self._task = self._progress.add_task("")
             self._progress.start()
         assert self._task is not None
-        what = " ".join(part for part in (mark.phase, mark.side) if part)
+        over = f"{progress.over()}:" if progress.over() else ""
+        what = " ".join(part for part in (over, mark.phase, mark.side) if part)
         self._progress.update(self._task, description=what, total=mark.total or None, completed=mark.done)

@@ -27,12 +27,13 @@ _OUTPUTS = {
     "sarif_file": "--sarif",
     "model_explorer_file": "--model-explorer",
     "recorder": "--recorder",
+    "worst_folder": "--worst",
 }
 """Parameters that name a file or folder to be written; every other one that names a file is read."""
 
 
 _DEFAULT_SECONDS = 3600.0
-_MODELS = ("reference", "candidate", "model", "dump_of")
+_MODELS = ("reference", "candidate", "model", "dump_of", "dataset")
 _ALONE = frozenset((".pt", ".pth", ".ts", ".jit", ".torchscript", ".tflite", ".npz", ".npy", ".safetensors", ".json"))
 """Files that never refer to others beside them."""
 _child: Path | None = None

@@ -92,6 +92,7 @@ Listener = Callable[[Mark], None]
 
 _board: Board | None = None
 _current = Mark()
+_headline = ""
 _listeners: list[Listener] = []
 
 
@@ -114,6 +115,17 @@ def current() -> Mark:
 def enter(side: str, phase: str, detail: str = "") -> None:
     """Say what starts now: ``enter("candidate", "running", "model.onnx")``; the side may be empty."""
     _publish(Mark(side, phase, detail))
+
+
+def headline(words: str) -> None:
+    """Say what the phases belong to, from now on: "12 of 400 samples, 3.1 a second"."""
+    global _headline
+    _headline = words
+
+
+def over() -> str:
+    """Return the headline said last."""
+    return _headline
 
 
 def advance(done: int, total: int, node: str = "") -> None:

@@ -63,21 +63,22 @@ def write_html(comparison: Comparison, target: Path | TextIO) -> None:
 def to_html(comparison: Comparison) -> str:
     """The page as text; absolute paths are shortened."""
     comparison = portable(comparison)
-    scripts = [_asset("uPlot.iife.min.js"), _asset("report.js")]
+    scripts = [asset("uPlot.iife.min.js"), asset("report.js")]
     return (
         environment()
         .get_template("report.html.j2")
         .render(
             **_context(comparison),
-            styles=[_asset("uPlot.min.css"), _asset("report.css")],
+            styles=[asset("uPlot.min.css"), asset("report.css")],
             scripts=scripts,
-            policy=_policy(scripts),
-            data=_embedded(_data(comparison)),
+            policy=policy(scripts),
+            data=embedded(_data(comparison)),
         )
     )
 
 
 def environment() -> Environment:
+    """Templates that escape whatever they are given."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -122,18 +123,19 @@ def _cut(text: str | None, form: str) -> Markup:
     )
 
 
-def _asset(name: str) -> str:
+def asset(name: str) -> str:
+    """The text of a file that comes with the package."""
     return (ASSETS / name).read_text(encoding="utf-8")
 
 
-def _policy(scripts: Sequence[str]) -> str:
+def policy(scripts: Sequence[str]) -> str:
     """Content-Security-Policy: nothing from anywhere, and only these scripts."""
     digests = (base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts)
     allowed = " ".join(f"'sha256-{digest}'" for digest in digests)
     return f"default-src 'none'; style-src 'unsafe-inline'; img-src data:; script-src {allowed}"
 
 
-def _embedded(data: Mapping[str, Any]) -> str:
+def embedded(data: Mapping[str, Any]) -> str:
     """JSON that is safe inside a script element: no character that HTML could read as markup."""
     text = json.dumps(data, separators=(",", ":"), allow_nan=False)
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")

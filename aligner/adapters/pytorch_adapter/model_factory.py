@@ -33,6 +33,25 @@ def build_module(target: str) -> Any:
 
     Raises ModelNotFoundError, ModelFormatError, or ModelError when the code raises.
     """
+    with _named(target) as found:
+        return _call(found, target)
+
+
+def call_named(target: str) -> Any:
+    """What the user's own callable returns, whatever it is; the name is of the same form.
+
+    Raises ModelNotFoundError, ModelFormatError, or ModelError when the code raises.
+    """
+    with _named(target) as found:
+        try:
+            return found()
+        except (Exception, SystemExit) as error:
+            raise _raised(target, "calling", error) from error
+
+
+@contextlib.contextmanager
+def _named(target: str) -> Iterator[Any]:
+    """The object that a name means, its neighbours importable."""
     match = _FORM.fullmatch(target)
     if match is None:
         raise ModelNotFoundError(
@@ -44,8 +63,7 @@ def build_module(target: str) -> Any:
     is_file = place.endswith(".py")
     folder = Path(place).absolute().parent if is_file else Path.cwd()
     with _importable(folder, own=is_file):
-        found = _attribute(_load_file(Path(place)) if is_file else _load_package(place), name, target)
-        return _call(found, target)
+        yield _attribute(_load_file(Path(place)) if is_file else _load_package(place), name, target)
 
 
 @contextlib.contextmanager

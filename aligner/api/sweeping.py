@@ -1,0 +1,257 @@
+"""sweep(): two models over a set of inputs, opened once; what remains of each input is a few numbers."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
+from typing import TYPE_CHECKING, Any
+
+from aligner.api.comparing import OpenModels
+from aligner.api.options import CompareOptions, check
+from aligner.errors import AlignerError, ComparisonError, InputError
+from aligner.execution.determinism import undisturbed
+from aligner.execution.own_process import in_own_process
+from aligner.inputs.samples import Sample, samples_of
+from aligner.records.comparison import Comparison, ModelSummary, Pair, Tolerance
+from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+_TOP = 5
+Listener = Callable[[Sweep], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Which samples of a set are gone through: those with index ≡ ``number`` (mod ``of``)."""
+
+    number: int = 0
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.number < self.of:
+            raise ComparisonError(
+                f"there is no part {self.number + 1} of {self.of}", hint="parts are counted from 1: --shard 1/4"
+            )
+
+    def holds(self, index: int) -> bool:
+        """Whether the sample is in this part."""
+        return index % self.of == self.number
+
+
+@dataclass(frozen=True, slots=True)
+class SweepOptions:
+    """``compare`` holds for every sample. ``done``: what was gone through before. ``told`` hears of every sample."""
+
+    compare: CompareOptions = field(default_factory=CompareOptions)
+    skip_bad: bool = False
+    part: Part = field(default_factory=Part)
+    total: int | None = None
+    done: Sweep | None = None
+    told: Listener | None = None
+
+
+def sweep(
+    reference: object,
+    candidate: object,
+    samples: Any,
+    *,
+    skip_bad: bool = False,
+    **options: Any,
+) -> Sweep:
+    """Compare two forms of one model on many inputs.
+
+    ``samples`` is a pattern ("val/*.png"), a folder, a list of paths in a .txt file, or anything that yields what
+    ``compare`` takes as inputs. ``options`` are the fields of ``CompareOptions`` (atol, rtol, level, local, …).
+
+    Raises InputError at the first sample that cannot be read unless ``skip_bad``, AlignerError where the models cannot
+    be compared.
+    """
+    return run_sweep(reference, candidate, samples, SweepOptions(CompareOptions(**options), skip_bad))
+
+
+def in_processes(models: tuple[object, object], samples: Sequence[Sample], options: SweepOptions, jobs: int) -> Sweep:
+    """The same sweep by several processes, each with its share of the samples; ``told`` hears of whole shares."""
+    part = options.part
+    shares = [Part(part.number + part.of * number, part.of * jobs) for number in range(jobs)]
+    alone = replace(options, told=None, done=None)
+    known = _indices(options.done)
+    left = [sample for sample in samples if sample.index not in known]
+    shares = [share for share in shares if any(share.holds(sample.index) for sample in left)]
+    with ThreadPoolExecutor(jobs) as pool:
+        parts = [
+            pool.submit(in_own_process, run_sweep, models[0], models[1], left, replace(alone, part=share))
+            for share in shares
+        ]
+        done = [*([options.done] if options.done else []), *(one.result() for one in parts)]
+    return reduce(add, done)
+
+
+@undisturbed()
+def run_sweep(reference: object, candidate: object, samples: Any, options: SweepOptions) -> Sweep:
+    """The sweep itself; each sample is judged by itself, whatever came before it."""
+    plain = replace(options.compare, explain=False, probe=False, rehearse=False)
+    check(plain)
+    going = _Going(reference, candidate, options)
+    return going.through(going.left(samples_of(samples)), plain)
+
+
+def _indices(sweep: Sweep | None) -> Collection[int]:
+    if sweep is None:
+        return set()
+    return {one.index for one in sweep.samples} | {one.index for one in sweep.skipped}
+
+
+class _Going:
+    """One process's way through the samples."""
+
+    def __init__(self, reference: object, candidate: object, options: SweepOptions) -> None:
+        self._models, self._options = (reference, candidate), options
+        self._sweep = options.done
+
+    def left(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """Those of this part that were not gone through before."""
+        for sample in self._read(samples):
+            if self._options.part.holds(sample.index) and sample.index not in self._known():
+                yield sample
+
+    def _known(self) -> Collection[int]:
+        return _indices(self._sweep)
+
+    def _read(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """The samples; what a dataset of the user's own raises says after which one."""
+        last = "before the first sample"
+        try:
+            for sample in samples:
+                yield sample
+                last = f"after {sample.name}"
+        except AlignerError:
+            raise
+        except Exception as error:
+            raise InputError(
+                "the set of inputs ended with an error",
+                found=f"{type(error).__name__}: {error}, {last}",
+                hint="mend the dataset, or give files",
+            ) from error
+
+    def through(self, samples: Iterator[Sample], options: CompareOptions) -> Sweep:
+        """Compare on each sample and add it up."""
+        with OpenModels(*self._models, options) as models:
+            for sample in samples:
+                self._add(self._one(models, sample))
+        if self._sweep is None:
+            raise InputError("there are no inputs to go through", found="the set is empty", hint="name at least one")
+        return self._sweep
+
+    def _one(self, models: OpenModels, sample: Sample) -> Sweep:
+        try:
+            comparison = models.compare(sample.inputs)
+        except InputError as error:
+            if not self._options.skip_bad:
+                raise type(error)(f"{sample.name}: {error.what}", found=error.found, hint=error.hint) from error
+            return self._skipped(sample, error)
+        except AlignerError as error:
+            raise type(error)(f"{sample.name}: {error.what}", found=error.found, hint=error.hint) from error
+        agreements = tuple(_agreement(*output) for output in models.outputs())
+        return _summary(comparison, sample, agreements, self._options.total or 0)
+
+    def _skipped(self, sample: Sample, error: InputError) -> Sweep:
+        why = f"{error.what}: {error.found}" if error.found else error.what
+        nobody = ModelSummary("", "", "", 0)
+        limits = Tolerance(self._options.compare.atol, self._options.compare.rtol, "")
+        skipped = (SkippedSample(sample.index, sample.name, why),)
+        return Sweep(nobody, nobody, limits, self._options.total or 0, skipped=skipped)
+
+    def _add(self, part: Sweep) -> None:
+        self._sweep = part if self._sweep is None else self._sweep + part
+        if self._options.told is not None:
+            self._options.told(self._sweep)
+
+
+def _summary(comparison: Comparison, sample: Sample, agreements: tuple[Agreement, ...], total: int) -> Sweep:
+    first = comparison.first_divergence
+    errors = [pair.accumulated.max_abs for pair in comparison.outputs if pair.accumulated is not None]
+    result = SampleResult(
+        sample.index,
+        sample.name,
+        comparison.verdict,
+        comparison.reason,
+        max(errors, default=None),
+        first.candidate.node if first is not None else None,
+        agreements,
+    )
+    nodes = tuple(_node(place, pair, sample.index) for place, pair in enumerate(comparison.pairs))
+    return Sweep(
+        replace(comparison.reference, notes=()),  # what is said of one input is not said of the set
+        replace(comparison.candidate, notes=()),
+        comparison.tolerance,
+        total,
+        samples=(result,),
+        nodes=nodes,
+    )
+
+
+def _node(place: int, pair: Pair, sample: int) -> NodeErrors:
+    errors = pair.local or pair.accumulated
+    found = [] if errors is None else [errors.max_abs]
+    return NodeErrors(
+        pair.reference.name,
+        pair.candidate.name,
+        pair.candidate.op,
+        place,
+        distribution(found),
+        introduced=int(pair.verdict in ("introduced", "nonfinite")),
+        worst=max(found, default=0.0),
+        worst_sample=sample,
+    )
+
+
+def _agreement(name: str, reference: Array, candidate: Array) -> Agreement:
+    """How far a user of the output would see a difference: its largest elements, its angle, its noise."""
+    import numpy as np
+
+    left, right = np.asarray(reference, np.float64), np.asarray(candidate, np.float64)
+    if not left.size or not (np.isfinite(left).all() and np.isfinite(right).all()):
+        return Agreement(name)
+    lengths = float(np.linalg.norm(left)) * float(np.linalg.norm(right))
+    cosine = float(np.vdot(left, right)) / lengths if lengths else None
+    spread, error = float(np.ptp(left)), float(np.sqrt(np.mean((left - right) ** 2)))
+    psnr = 20 * float(np.log10(spread / error)) if spread and error else None
+    if left.ndim < 2 or left.shape[-1] < 2:
+        return Agreement(name, cosine=cosine, psnr=psnr)
+    rows, others = left.reshape(-1, left.shape[-1]), right.reshape(-1, left.shape[-1])
+    same = float(np.mean(rows.argmax(-1) == others.argmax(-1)))
+    return Agreement(name, same, _same_top(rows, others), cosine, psnr)
+
+
+def _same_top(rows: Array, others: Array) -> float | None:
+    import numpy as np
+
+    if rows.shape[-1] <= _TOP:
+        return None
+    best, second = (np.argpartition(one, -_TOP, axis=-1)[:, -_TOP:] for one in (rows, others))
+    shared = [len(np.intersect1d(a, b)) / _TOP for a, b in zip(best, second, strict=True)]
+    return float(np.mean(shared))
+
+
+class Pace:
+    """How fast a sweep goes, for whoever waits."""
+
+    def __init__(self, total: int, done: int = 0) -> None:
+        self._total, self._before, self._start = total, done, time.monotonic()
+
+    def words(self, done: int) -> str:
+        """ "12 of 400, 3.1 a second, 2 min left"."""
+        rate = (done - self._before) / max(time.monotonic() - self._start, 1e-9)
+        left = (self._total - done) / rate if rate else 0.0
+        size = f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} min" if left < 7200 else f"{left / 3600:.0f} h"
+        pace = f"{rate:.1f} a second" if rate >= 1 else f"{1 / rate:.1f} s each" if rate else "…"
+        return f"{done} of {self._total} samples, {pace}, {size} left"

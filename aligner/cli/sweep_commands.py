@@ -1,0 +1,283 @@
+"""Two models over many inputs: ``align sweep``, and ``align merge`` for parts that ran elsewhere."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from aligner.cli.completion import files
+from aligner.cli.guard import decided
+from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
+from aligner.cli.targets import FileCommand
+from aligner.cli.work import check_writable, working
+
+if TYPE_CHECKING:
+    from aligner.api.sweeping import Part, SweepOptions
+    from aligner.inputs.samples import Sample
+    from aligner.records.sweep import Sweep
+
+_EVERY = 5.0
+"""Seconds between two times that the work so far is written."""
+
+
+def _found(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> tuple[Path, ...]:
+    """Files by pattern, folder or list, found before anything runs."""
+    from aligner.inputs.samples import sample_files
+
+    return tuple(sample_files(words)) if words else ()
+
+
+class Shard(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
+    """A part of the set: "3/8" is the third of eight; "slurm" takes it from the job array."""
+
+    name = "i/n"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[int, int]:
+        if isinstance(value, tuple):
+            return value
+        text = str(value)
+        if text == "slurm":
+            task, first = os.environ.get("SLURM_ARRAY_TASK_ID", ""), os.environ.get("SLURM_ARRAY_TASK_MIN", "0")
+            many = os.environ.get("SLURM_ARRAY_TASK_COUNT", "")
+            if not (task.isdigit() and many.isdigit()):
+                self.fail("this is no task of a Slurm array: SLURM_ARRAY_TASK_ID and _COUNT are not set", param, ctx)
+            text = f"{int(task) - int(first) + 1}/{many}"
+        part, slash, of = text.partition("/")
+        if not (slash and part.isdigit() and of.isdigit() and 1 <= int(part) <= int(of)):
+            self.fail(f"{text!r} is no part such as 1/4, counted from 1", param, ctx)
+        return int(part) - 1, int(of)
+
+
+@click.command(cls=FileCommand, short_help="Compare two models on many inputs.")
+@click.argument("reference", shell_complete=files)
+@click.argument("candidate", shell_complete=files)
+@click.option(
+    "--inputs",
+    "samples",
+    callback=_found,
+    multiple=True,
+    metavar="PATTERN|FOLDER|LIST.txt",
+    help="The set: a pattern in quotes ('val/*.png'), a folder, a list of paths; repeat for several.",
+)
+@click.option("--dataset", metavar="FILE.py:FACTORY", help="Your own code, whose factory yields the inputs.")
+@click.option("--skip-bad", is_flag=True, help="Leave out inputs that cannot be read, and list them.")
+@click.option("--shard", type=Shard(), default=(0, 1), help="Go through one part of the set: 1/4, or slurm.")
+@click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side.")
+@click.option("--resume", is_flag=True, help="Go on with what --json FILE holds already.")
+@click.option("--json", "json_file", metavar="FILE", help="Write JSON, now and then while it runs; - for stdout alone.")
+@click.option("--html", "html_file", metavar="FILE", help="Write one HTML page that opens offline.")
+@click.option("--worst", "worst_folder", metavar="FOLDER", help="Compare the three worst samples in full, into pages.")
+@click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of the outputs.")
+@click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of the outputs.")
+@click.option(
+    "--level",
+    type=click.Choice(["outputs", "layers", "local"]),
+    default="local",
+    show_default=True,
+    help="What decides: --atol and --rtol for outputs or all layers, or what each node does by itself.",
+)
+@click.option(
+    "--local", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True, help="As in compare."
+)
+@click.option("--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory.")
+@click.option("--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory.")
+@click.option("--full", is_flag=True, help="Show every sample and every node.")
+@input_options
+@runtime_options
+def sweep(reference: str, candidate: str, **given: Any) -> int:
+    """Compare two forms of one model on many inputs: which samples break, which nodes err, how often.
+
+    The models are opened once. The answer is the same for any --shard and --jobs.
+    """
+    from aligner.api.comparing import CompareOptions
+    from aligner.api.sweeping import Part, SweepOptions
+
+    check_writable(given["json_file"])
+    check_writable(given["html_file"])
+    samples = _samples(given)
+    options = SweepOptions(
+        CompareOptions(
+            atol=given["atol"],
+            rtol=given["rtol"],
+            level=given["level"],
+            local=given["local"],
+            reference_options=open_options(given, given["reference_weights"]),
+            candidate_options=open_options(given, given["candidate_weights"]),
+            preprocessing=preprocessing(given),
+            seed=given["seed"],
+            memory_limit=given["memory_limit"],
+        ),
+        given["skip_bad"],
+        Part(*given["shard"]),
+        total=len(samples),
+        done=_done(given),
+    )
+    with working(given["verbose"]) as work:
+        found = _gone_through((reference, candidate), samples, options, given)
+        decided(found.exit_code)
+        if given["json_file"]:
+            from aligner.report.sweep_document import write_sweep
+
+            write_sweep(found, work.target(given["json_file"]))
+        pages = _worst((reference, candidate), samples, found, options, given)
+        _shown(found, given, work)
+        for page in pages:
+            work.print(f"wrote {page}")
+    return found.exit_code
+
+
+@click.command(cls=FileCommand, short_help="Add up the parts of a sweep.")
+@click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
+@click.option("--html", "html_file", metavar="FILE", help="Write one HTML page that opens offline.")
+@click.option("--full", is_flag=True, help="Show every sample and every node.")
+def merge(parts: tuple[Path, ...], **given: Any) -> int:
+    """Add up the parts of one sweep, made with --shard; one part alone is shown as it is."""
+    from aligner.report.sweep_document import merged, write_sweep
+
+    check_writable(given["json_file"])
+    check_writable(given["html_file"])
+    found = merged(parts)
+    decided(found.exit_code)
+    with working(verbose=False) as work:
+        if given["json_file"]:
+            write_sweep(found, work.target(given["json_file"]))
+        _shown(found, given, work)
+    return found.exit_code
+
+
+def _shown(found: Sweep, given: dict[str, Any], work: working) -> None:
+    if given["html_file"]:
+        from aligner.report.sweep_page import write_sweep_html
+
+        write_sweep_html(found, work.target(given["html_file"]))
+    if "-" not in (given["json_file"], given["html_file"]):
+        from aligner.report.sweep_table import print_sweep
+
+        print_sweep(found, work.console, full=given["full"])
+
+
+def _samples(given: dict[str, Any]) -> list[Sample]:
+    """The set, in its order; what --input feeds is fed with each."""
+    from aligner.errors import InputError
+    from aligner.inputs.samples import Sample, dataset, samples_of
+
+    if given["dataset"] and given["samples"]:
+        raise InputError("the set is given twice", found="--inputs and --dataset", hint="give one of them")
+    if given["dataset"]:
+        return list(dataset(given["dataset"]))
+    paths = given["samples"]
+    if not paths:
+        raise InputError("there are no inputs to go through", found="no --inputs", hint="--inputs 'val/*.png'")
+    if not given["inputs"]:
+        return list(samples_of(paths))
+    return [Sample(index, str(path), [*given["inputs"], str(path)]) for index, path in enumerate(paths)]
+
+
+def _done(given: dict[str, Any]) -> Sweep | None:
+    from aligner.errors import OutputError
+    from aligner.report.sweep_document import read_sweep
+
+    if not given["resume"]:
+        return None
+    if not given["json_file"] or given["json_file"] == "-":
+        raise OutputError("--resume needs --json FILE", found="no file to go on with", hint="name the same file")
+    path = Path(given["json_file"])
+    return read_sweep(path) if path.exists() else None
+
+
+def _gone_through(
+    models: tuple[str, str], samples: Sequence[Sample], options: SweepOptions, given: dict[str, Any]
+) -> Sweep:
+    from dataclasses import replace
+
+    from aligner.api.sweeping import in_processes, run_sweep
+
+    if options.done is not None:
+        _check_resumed(options.done, models, samples, options)
+    if given["jobs"] > 1:
+        return in_processes(models, samples, options, given["jobs"])
+    keeping = _Keeping(given["json_file"], options, len(samples))
+    try:
+        return run_sweep(*models, samples, replace(options, told=keeping))
+    except BaseException:  # Ctrl-C above all: --resume goes on from here
+        keeping.write()
+        raise
+
+
+def _check_resumed(done: Sweep, models: tuple[str, str], samples: Sequence[Sample], options: SweepOptions) -> None:
+    from aligner.errors import OutputError
+
+    names = {sample.index: sample.name for sample in samples}
+    limits = options.compare.atol, options.compare.rtol
+    gone = {one.index: one.name for one in done.samples} | {one.index: one.name for one in done.skipped}
+    moved = [index for index, name in gone.items() if names.get(index) != name]
+    paths = done.reference.path, done.candidate.path
+    if (
+        moved
+        or done.total != len(samples)
+        or (done.tolerance.atol, done.tolerance.rtol) != limits
+        or (done.samples and paths != models)
+    ):
+        found = f"sample {moved[0]} was {gone[moved[0]]}" if moved else "other models, tolerances or samples"
+        raise OutputError("what --json FILE holds is of another sweep", found=found, hint="name another file")
+
+
+class _Keeping:
+    """Writes the work so far now and then, so that a process that dies loses seconds; tells how fast it goes."""
+
+    def __init__(self, json_file: str | None, options: SweepOptions, total: int) -> None:
+        from aligner.api.sweeping import Pace
+
+        self._target = None if json_file in (None, "-") else Path(json_file or "")
+        part: Part = options.part
+        before = options.done
+        self._pace = Pace(len(range(part.number, total, part.of)), _many(before) if before is not None else 0)
+        self._written = time.monotonic()
+        self._sofar: Sweep | None = None
+
+    def __call__(self, sweep: Sweep) -> None:
+        from aligner.records import progress
+
+        progress.headline(self._pace.words(_many(sweep)))
+        self._sofar = sweep
+        if time.monotonic() - self._written > _EVERY:
+            self.write()
+
+    def write(self) -> None:
+        """Write what there is, where a file was named."""
+        if self._target is None or self._sofar is None:
+            return
+        from aligner.report.sweep_document import write_sweep
+
+        write_sweep(self._sofar, self._target)
+        self._written = time.monotonic()
+
+
+def _many(sweep: Sweep) -> int:
+    return len(sweep.samples) + len(sweep.skipped)
+
+
+def _worst(
+    models: tuple[str, str], samples: Sequence[Sample], found: Sweep, options: SweepOptions, given: dict[str, Any]
+) -> list[Path]:
+    """Pages of the worst samples, each compared in full."""
+    if not given["worst_folder"]:
+        return []
+    from aligner.api.comparing import run_comparison
+    from aligner.report.html import write_html
+
+    folder = Path(given["worst_folder"])
+    folder.mkdir(parents=True, exist_ok=True)
+    by_index = {sample.index: sample for sample in samples}
+    pages = []
+    for sample in found.breaking[:3]:
+        page = folder / f"sample_{sample.index}.html"
+        write_html(run_comparison(*models, by_index[sample.index].inputs, options.compare), page)
+        pages.append(page)
+    return pages

@@ -1,0 +1,105 @@
+"""A set of inputs: files by pattern, folder or list, or what a dataset of the user's own yields; imports no numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+from aligner.errors import InputError
+from aligner.inputs.items import InputItem
+
+_FORMS = "give a pattern in quotes ('val/*.png'), a folder, or a .txt file with a path on each line"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One input of a set: its place, what it is called, what both models are fed."""
+
+    index: int
+    name: str
+    inputs: Any
+
+    @classmethod
+    def of_file(cls, index: int, path: Path) -> Sample:
+        """A picture or an array for the only input, or a container of arrays by input name."""
+        return cls(index, str(path), [InputItem(None, None, path)])
+
+
+def sample_files(words: Sequence[str]) -> list[Path]:
+    """The files that patterns, folders and lists name: each word's in order of names, a list's in its own order.
+
+    Raises InputError where a word names nothing, or a list a file that is not there.
+    """
+    files = [path for word in words for path in _files(word)]
+    if not files:
+        raise InputError("there are no inputs to go through", found="nothing was named", hint=_FORMS)
+    return files
+
+
+def dataset(target: str) -> Iterator[Sample]:
+    """What a factory of the user's own yields ("file.py:samples" or "package.module:samples").
+
+    Raises InputError where there is no such factory, or it yields nothing one could go through.
+    """
+    from aligner.adapters.pytorch_adapter.model_factory import call_named
+
+    made = call_named(target)
+    if not isinstance(made, Iterable):
+        raise InputError(f"{target} gives no set of inputs", found=type(made).__name__, hint="return a list, or yield")
+    yield from samples_of(made)
+
+
+def _files(word: str) -> list[Path]:
+    path = Path(word).expanduser()
+    if path.is_dir():
+        found = sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
+        if not found:
+            raise InputError(f"the folder {word} holds no files", found="nothing to feed", hint=_FORMS)
+        return found
+    if path.suffix.lower() == ".txt" and path.is_file():
+        return list(_listed(path))
+    if path.is_file():
+        return [path]
+    fixed = Path(*takewhile(lambda part: not set(part) & set("*?["), path.parts))
+    pattern = path.relative_to(fixed)
+    found = sorted(one for one in fixed.glob(str(pattern)) if one.is_file()) if pattern.parts else []
+    if not found:
+        raise InputError(f"no file is meant by {word}", found="the pattern fits nothing", hint=_FORMS)
+    return found
+
+
+def _listed(path: Path) -> Iterator[Path]:
+    """The files that a list names, relative to its own folder; empty lines and those after # are left out."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"the list {path} cannot be read", found=str(error), hint=_FORMS) from error
+    named = [(number, line.strip()) for number, line in enumerate(lines, 1)]
+    named = [(number, line) for number, line in named if line and not line.startswith("#")]
+    if not named:
+        raise InputError(f"the list {path} is empty", found="no line names a file", hint=_FORMS)
+    for number, line in named:
+        file = path.parent / Path(line).expanduser()
+        if not file.is_file():
+            raise InputError(
+                f"the list {path} names a file that is not there",
+                found=f"line {number}: {line}",
+                hint="paths are relative to the list's own folder",
+            )
+        yield file
+
+
+def samples_of(given: Any) -> Iterator[Sample]:
+    """What a Python caller gives: words or paths of files, or anything that yields inputs, one after another."""
+    if isinstance(given, (str, Path)):
+        given = sample_files([str(given)])
+    for index, item in enumerate(given):
+        if isinstance(item, Sample):
+            yield item
+        elif isinstance(item, (str, Path)):
+            yield Sample.of_file(index, Path(item))
+        else:
+            yield Sample(index, f"sample {index}", item)

@@ -1,0 +1,196 @@
+"""Many inputs: which samples break, the same answer for any split, what is bad is told."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+np = pytest.importorskip("numpy")
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from aligner.api.sweeping import Part, SweepOptions, in_processes, run_sweep, sweep  # noqa: E402
+from aligner.errors import AlignerError, InputError, OutputError  # noqa: E402
+from aligner.inputs.samples import sample_files, samples_of  # noqa: E402
+from aligner.records.sweep import distribution  # noqa: E402
+from aligner.report.sweep_document import merged, read_sweep, to_document, write_sweep  # noqa: E402
+from aligner.report.sweep_page import to_html  # noqa: E402
+
+
+class Limited(torch.nn.Module):
+    """The limit is only reached by large inputs."""
+
+    def __init__(self, limit):
+        super().__init__()
+        torch.manual_seed(0)
+        self.conv, self.head, self.limit = torch.nn.Conv2d(3, 4, 3), torch.nn.Linear(4, 8), limit
+
+    def forward(self, x):
+        return self.head(torch.clamp(self.conv(x), 0, self.limit).mean((2, 3)))
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two models that differ on samples 0 and 4 of eight."""
+    folder = tmp_path_factory.mktemp("sweep")
+    x = torch.zeros(1, 3, 8, 8)
+    torch.jit.trace(Limited(6.0).eval(), x).save(folder / "reference.pt")
+    torch.onnx.export(Limited(2.0).eval(), (x,), folder / "candidate.onnx", dynamo=False, input_names=["x"])
+    (folder / "val").mkdir()
+    rng = np.random.default_rng(0)
+    for index in range(8):
+        size = 0.2 if index % 4 else 5
+        np.save(folder / "val" / f"{index}.npy", (size * rng.standard_normal((1, 3, 8, 8))).astype(np.float32))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def models(folder):
+    return str(folder / "reference.pt"), str(folder / "candidate.onnx")
+
+
+@pytest.fixture(scope="module")
+def samples(folder):
+    return list(samples_of(str(folder / "val" / "*.npy")))
+
+
+@pytest.fixture(scope="module")
+def whole(models, samples):
+    return run_sweep(*models, samples, SweepOptions(total=8))
+
+
+def test_the_samples_that_break_are_named(whole):
+    assert (whole.verdict, whole.stability, whole.exit_code) == ("diverged", "sample-dependent", 1)
+    assert {one.index for one in whole.breaking} == {0, 4}
+    assert {one.first for one in whole.breaking} == {"/Clip"}
+    guilty = [node for node in whole.nodes if node.introduced]
+    assert [(node.op, node.introduced) for node in guilty] == [("Clip", 2)]
+    assert guilty[0].worst_sample in (0, 4)
+    assert guilty[0].errors.count == 8
+    assert all(sample.agreements[0].same_top is not None for sample in whole.samples)
+
+
+@pytest.mark.parametrize("parts", [2, 3])
+def test_any_split_adds_up_to_the_same(models, samples, whole, tmp_path, parts):
+    files = []
+    for number in range(parts):
+        part = run_sweep(*models, samples, SweepOptions(total=8, part=Part(number, parts)))
+        files.append(tmp_path / f"{number}.json")
+        write_sweep(part, files[-1])
+    assert to_document(merged(files[::-1])) == to_document(whole)
+    with pytest.raises(OutputError, match="add up"):
+        merged([files[0], files[0]])
+
+
+def test_processes_give_the_same(models, samples, whole):
+    assert to_document(in_processes(models, samples, SweepOptions(total=8), 2)) == to_document(whole)
+
+
+def test_it_goes_on_where_it_was_left(models, samples, whole):
+    seen = []
+
+    def told(sofar):
+        seen.append(sofar)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_sweep(*models, samples, SweepOptions(total=8, told=told))
+    assert len(seen[-1].samples) == 3
+    rest = []
+    found = run_sweep(*models, samples, SweepOptions(total=8, done=seen[-1], told=rest.append))
+    assert len(rest) == 5
+    assert to_document(found) == to_document(whole)
+
+
+def test_what_cannot_be_read_is_named_or_skipped(models, folder, tmp_path):
+    good, bad = folder / "val" / "1.npy", tmp_path / "bad.npy"
+    bad.write_bytes(b"no array")
+    with pytest.raises(InputError, match=r"bad\.npy"):
+        sweep(*models, [good, bad])
+    found = sweep(*models, [bad, good], skip_bad=True)
+    assert [one.index for one in found.skipped] == [0]
+    assert found.verdict == "aligned"
+    assert found.reference.framework == "torchscript"
+
+
+def test_a_dataset_that_raises_is_told(models):
+    def broken():
+        yield np.zeros((1, 3, 8, 8), np.float32)
+        raise ValueError("no more")
+
+    with pytest.raises(InputError, match="ended with an error") as told:
+        sweep(*models, broken())
+    assert "after sample 0" in told.value.found
+
+
+@pytest.mark.parametrize("word", ["*.none", "list.txt", "empty"])
+def test_a_set_that_is_none(tmp_path, word):
+    (tmp_path / "list.txt").write_text("missing.npy\n")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError):
+        sample_files([str(tmp_path / word)])
+
+
+def test_a_list_is_relative_to_itself_and_keeps_its_order(folder, tmp_path):
+    listed = folder / "list.txt"
+    listed.write_text("# chosen\nval/3.npy\n\nval/1.npy\n")
+    assert [path.name for path in sample_files([str(listed)])] == ["3.npy", "1.npy"]
+    listed.unlink()
+
+
+def test_other_sweeps_are_not_added(whole, tmp_path):
+    write_sweep(whole, tmp_path / "one.json")
+    document = json.loads((tmp_path / "one.json").read_text())
+    (tmp_path / "other.json").write_text(json.dumps(document | {"total": 9}))
+    with pytest.raises(OutputError, match="another sweep"):
+        merged([tmp_path / "one.json", tmp_path / "other.json"])
+    (tmp_path / "no.json").write_text("[]")
+    with pytest.raises(OutputError, match="no sweep"):
+        read_sweep(tmp_path / "no.json")
+
+
+def test_the_page_escapes_names(whole):
+    page = to_html(whole)
+    assert "sample-dependent" in page
+    assert "/Clip" in page
+
+
+def test_quantiles_are_within_one_percent():
+    numbers = [float(number) for number in np.random.default_rng(0).lognormal(0, 4, 999)]
+    exact = np.sort(numbers)
+    found = distribution(numbers)
+    for share in (0.1, 0.5, 0.9, 0.99):
+        assert found.quantile(share) == pytest.approx(exact[int(share * 998)], rel=0.0101)
+    assert distribution([0.0, 0.0, float("nan")]).quantile(0.5) == 0.0
+
+
+@pytest.mark.slow
+def test_the_command(folder):
+    def align(*words):
+        return subprocess.run(
+            [sys.executable, "-m", "aligner", *words], cwd=folder, capture_output=True, text=True, timeout=300
+        )
+
+    command = ["sweep", "reference.pt", "candidate.onnx", "--inputs", "val/*.npy"]
+    found = align(*command, "--json", "run.json", "--html", "run.html", "--worst", "worst", "--jobs", "2")
+    assert found.returncode == 1, found.stderr
+    assert "DIVERGED on 2 of 8 samples, sample-dependent" in found.stdout
+    assert {path.name for path in (folder / "worst").iterdir()} == {"sample_0.html", "sample_4.html"}
+    assert align("merge", "run.json").returncode == 1
+    refused = align("sweep", "reference.pt", "candidate.onnx", "--inputs", "val/*.png")
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    assert "the pattern fits nothing" in refused.stderr
+    other = align("sweep", "reference.pt", "candidate.onnx", "--inputs", "val/1.npy", "--resume", "--json", "run.json")
+    assert other.returncode == 2
+    assert "another sweep" in other.stderr
+
+
+def test_a_part_that_does_not_exist():
+    with pytest.raises(AlignerError, match="no part"):
+        Part(2, 2)
