@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,10 @@ requires_pandas = _requires("pandas", importable("pandas"))
 requires_safetensors = _requires("safetensors", importable("safetensors"))
 requires_compiler = _requires("g++", shutil.which("g++") is not None)
 requires_node = _requires("node", shutil.which("node") is not None)
+requires_onnxruntime_web = _requires(
+    "a node_modules with onnxruntime-web (npm install --ignore-scripts) named by ALIGNER_NODE_MODULES",
+    (Path(os.environ.get("ALIGNER_NODE_MODULES", "")) / "onnxruntime-web").is_dir(),
+)
 requires_onnxruntime_node = _requires(
     "node, and a node_modules with onnxruntime-node (npm install --ignore-scripts) named by ALIGNER_NODE_MODULES",
     shutil.which("node") is not None and bool(os.environ.get("ALIGNER_NODE_MODULES")),

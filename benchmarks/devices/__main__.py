@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from benchmarks.devices.device import GROUPS
 from benchmarks.devices.table import line, render
 
 
@@ -22,9 +23,18 @@ def main() -> None:
 @click.option("--devices", default=2, show_default=True, help="Devices drawn for each case, besides a plain dump.")
 @click.option("--seed", default=0, show_default=True)
 @click.option("--only", multiple=True, metavar="CASE", help="This case of the fault bench; may be repeated.")
+@click.option("--groups", multiple=True, default=GROUPS, type=click.Choice(GROUPS), help="What cases are drawn from.")
 @click.option("--json", "out", type=click.Path(path_type=Path), help="Every record, a line each.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keep what is built here.")
-def run(count: int, devices: int, seed: int, only: tuple[str, ...], out: Path | None, work: Path | None) -> None:
+def run(
+    count: int,
+    devices: int,
+    seed: int,
+    only: tuple[str, ...],
+    groups: tuple[str, ...],
+    out: Path | None,
+    work: Path | None,
+) -> None:
     """Build, run, dump, compare, score."""
     from benchmarks.devices.running import chosen
     from benchmarks.devices.running import run as run_all
@@ -33,7 +43,7 @@ def run(count: int, devices: int, seed: int, only: tuple[str, ...], out: Path | 
     warm_up()
     records: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory(prefix="devices-") as temporary:
-        for record in run_all(chosen(seed, count, only), work or Path(temporary), seed, devices):
+        for record in run_all(chosen(seed, count, only, groups), work or Path(temporary), seed, devices):
             records.append(record)
             click.echo(line(record))
             if out is not None:

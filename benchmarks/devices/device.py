@@ -10,6 +10,8 @@ import numpy as np
 Names = Literal["true", "mangled", "bare", "nodes"]
 Precision = Literal["float32", "float16"]
 
+GROUPS = ("fault", "module", "clean", "double")
+"""Groups of the fault bench whose faults lie in nodes."""
 WRITERS = ("npy", "npz", "safetensors", "raw", "manifest", "polygraphy", "trtexec")
 _NAMES: tuple[Names, ...] = ("true", "mangled", "bare", "nodes")
 
@@ -20,7 +22,7 @@ class Device:
 
     ``fused``: what follows a convolution or product is one tensor with it, "a + b". ``last``: channels stand last.
     ``batched``: False where an axis of one sample is left out. ``share`` of the tensors is dumped; ``fed``: the input
-    too. ``told``: the user names the model.
+    too. ``told``: the user names the model; ``right``: the one without the fault, which is the device's own then.
     """
 
     names: Names = "true"
@@ -32,6 +34,7 @@ class Device:
     fed: bool = True
     writer: str = "npz"
     told: bool = True
+    right: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -48,17 +51,22 @@ class Device:
             "" if self.share == 1 else f"{self.share:.0%}",
             "" if self.fed else "no input",
             "" if self.told else "not told",
+            "right model" if self.right else "",
         ]
         return ", ".join(word for word in words if word)
 
 
-def drawn(rng: np.random.Generator, *, may_guess: bool) -> Device:
-    """A device of a seed; ``may_guess``: the other side has the names, so the model may go without saying."""
+def drawn(rng: np.random.Generator, *, may_guess: bool, may_err: bool = False) -> Device:
+    """A device of a seed; ``may_guess``: the other side has the names, so the model may go without saying.
+
+    ``may_err``: the model without its fault is there, so that the fault may be the device's.
+    """
 
     def often(share: float) -> bool:
         return bool(rng.random() < share)
 
     names = _NAMES[int(rng.integers(len(_NAMES)))]
+    told = not (may_guess and often(0.3))
     return Device(
         names=names,
         fused=often(0.4),
@@ -68,5 +76,6 @@ def drawn(rng: np.random.Generator, *, may_guess: bool) -> Device:
         share=float(rng.choice([1.0, 0.5, 0.25])) if often(0.5) else 1.0,
         fed=not often(0.4),
         writer=WRITERS[int(rng.integers(len(WRITERS)))],
-        told=not (may_guess and often(0.3)),
+        told=told,
+        right=told and may_err and often(0.5),
     )

@@ -12,22 +12,22 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.devices.device import Device, drawn
+from benchmarks.devices.device import GROUPS, Device, drawn
 from benchmarks.devices.dumping import Dumped, dump
-from benchmarks.faults.bench import build_case
+from benchmarks.faults.bench import build_case, forms_folder
 from benchmarks.faults.built import Built
 from benchmarks.faults.cases import Case, all_cases
+from benchmarks.faults.forms import FORMS
 from benchmarks.faults.process import run_apart
 from benchmarks.faults.scoring import judge
 from benchmarks.faults.truth import Truth
 
 TIMEOUT = 240.0
-_GROUPS = ("fault", "module", "clean", "double")
 
 
-def chosen(seed: int, count: int, only: Sequence[str] = ()) -> list[Case]:
+def chosen(seed: int, count: int, only: Sequence[str] = (), groups: Sequence[str] = GROUPS) -> list[Case]:
     """Cases whose fault, if any, lies in a node; ``count`` of them as the seed draws."""
-    able = [case for case in all_cases(0) if case.group in _GROUPS]
+    able = [case for case in all_cases(0) if case.group in groups]
     if only:
         return [case for case in able if case.name in only]
     order = np.random.default_rng([seed, 5]).permutation(len(able))
@@ -46,7 +46,8 @@ def run(cases: Sequence[Case], work: Path, seed: int, devices: int) -> Iterator[
         rng = np.random.default_rng([seed, zlib.crc32(case.name.encode())])
         built = Built.read(folder)
         may_guess = built.reference.form == built.candidate.form and case.group != "module"
-        drawn_ones = [drawn(rng, may_guess=may_guess) for _ in range(devices)]
+        may_err = _unspoilt(built, work) is not None
+        drawn_ones = [drawn(rng, may_guess=may_guess, may_err=may_err) for _ in range(devices)]
         record = {"name": case.name, "group": case.group, "form": built.candidate.form, "status": "scored"}
         answers = []
         for device in [None, Device(), *drawn_ones]:
@@ -55,6 +56,17 @@ def run(cases: Sequence[Case], work: Path, seed: int, devices: int) -> Iterator[
             found = answer.value if answer.status == "ok" else {"error": str(answer.value)[-2000:]}
             answers.append({"device": device and device.as_dict(), **found})
         yield record | {"answers": answers}
+
+
+def _unspoilt(built: Built, work: Path) -> str | None:
+    """The candidate's form as it was before a fault was planted in the file."""
+    from benchmarks.faults.forms import build_form
+
+    if built.case.group not in {"fault", "double"} or not str(built.candidate.file).endswith("candidate.onnx"):
+        return None
+    if built.candidate.form not in FORMS:
+        return None
+    return str(build_form(built.architecture, built.candidate.form, forms_folder(work), built.case.seed))
 
 
 def compare(folder: Path, device: Device | None, seed: list[int]) -> dict[str, Any]:
@@ -70,7 +82,8 @@ def compare(folder: Path, device: Device | None, seed: list[int]) -> dict[str, A
     where = folder / "dump"
     shutil.rmtree(where, ignore_errors=True)
     dumped = dump(where, graph, tensors, device, np.random.default_rng(seed))
-    told = {"dump_of": built.candidate.open()} if device.told else {}
+    model = _unspoilt(built, folder.parents[1]) if device.right else built.candidate.open()
+    told = {"dump_of": model} if device.told else {}
     result = aligner.compare(reference, dumped.path, built.feeds, **told)
     return _judged(seen(built.truth, graph, dumped), result, start)
 

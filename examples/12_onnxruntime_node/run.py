@@ -36,8 +36,8 @@ class Network(nn.Module):
         return self.head(features.mean((2, 3))).softmax(-1)
 
 
-def build(folder: Path) -> None:
-    """Write both forms and run the exported one in Node; ALIGNER_NODE_MODULES may name one with onnxruntime-node."""
+def write(folder: Path) -> None:
+    """Write both forms, the instrumented file, and what the programs need."""
     networks = []
     for pad in ("zeros", "replicate"):
         torch.manual_seed(0)
@@ -47,8 +47,14 @@ def build(folder: Path) -> None:
     torch.onnx.export(networks[1], (example,), folder / "network.onnx", input_names=["image"], dynamo=False)
     instrument(folder / "network.onnx", folder / "tapped.onnx")
     write_recorders(folder)
-    shutil.copy(HERE / "main.mjs", folder)
+    for name in ("main.mjs", "page.html"):
+        shutil.copy(HERE / name, folder)
     (folder / "face.rgb").write_bytes(Image.open(IMAGE).convert("RGB").resize((SIZE, SIZE)).tobytes())
+
+
+def build(folder: Path) -> None:
+    """Run the exported form in Node; ALIGNER_NODE_MODULES may name a folder with onnxruntime-node in it."""
+    write(folder)
     modules = os.environ.get("ALIGNER_NODE_MODULES")
     if modules:
         (folder / "node_modules").symlink_to(modules)

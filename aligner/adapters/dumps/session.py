@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from aligner.adapters.base import Capabilities, Session
-from aligner.adapters.dumps.dump import Dump, DumpedTensor, KnownStatistics
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, KnownStatistics, size_of
 from aligner.adapters.dumps.layout import ALIKE, LAYOUTS, Channels, centred_cosine, laid, majority, says
 from aligner.adapters.dumps.names import match, may_hold
 from aligner.adapters.dumps.numbers import numbers, stored_dtype
@@ -124,7 +124,8 @@ class DumpSession(Session):
         found = {}
         for name, place in self._inputs().items():
             value = Value(name, name, specs[name].shape, specs[name].dtype, quantization=specs[name].quantization)
-            tensor, shape = self._dump.tensors[place], _known(value)
+            tensor = self._dump.tensors[place]
+            shape = _known(value, tensor)
             order = LAYOUTS.get(self._layout or "") or self._channels
             if order is None and shape is not None and _is_flat(tensor, shape) and laid_differently(shape):
                 continue  # nobody knows yet how it lies, so it is compared as any tensor is, and not fed
@@ -277,7 +278,7 @@ class DumpSession(Session):
             quantization = tensor.quantization or (value.quantization if integers else None)
             known = (value.id, value.name, *value.aliases)
             aliases = value.aliases if tensor.name in known else (*value.aliases, tensor.name)
-            shape = _known(value) or tensor.shape
+            shape = _known(value, tensor) or tensor.shape
             values[name] = replace(
                 value, dtype=dtype or value.dtype, quantization=quantization, aliases=aliases, shape=shape
             )
@@ -287,7 +288,7 @@ class DumpSession(Session):
         """What the shapes say, else what the model's own tensors say where shapes are not told."""
         if self._layout is not None:
             return None
-        shapes = {name: _known(graph.values[name]) for name in self._places}
+        shapes = {n: _known(graph.values[n], self._dump.tensors[place]) for n, place in self._places.items()}
         said = majority(
             says(self._dump.tensors[place], shape, graph.channels)
             for name, place in self._places.items()
@@ -377,7 +378,7 @@ class DumpSession(Session):
 
     def _tensor(self, place: int, value: Value, channels: Channels, dumped: Channels) -> CapturedTensor:
         tensor = self._dump.tensors[place]
-        shape = _known(value)
+        shape = _known(value, tensor)
         array, dtype = numbers(tensor, self._dump.read(place), value, self._dump.path)
         if shape is not None:
             array = laid(array, shape, channels, dumped)
@@ -409,10 +410,17 @@ def _in_order(graph: Graph, places: Mapping[str, int]) -> dict[str, int]:
     return {value: places[value] for value in dict.fromkeys([*order, *places]) if value in places}
 
 
-def _known(value: Value) -> tuple[int, ...] | None:
-    if value.shape is None or any(size is None for size in value.shape):
+def _known(value: Value, tensor: DumpedTensor | None = None) -> tuple[int, ...] | None:
+    """The value's shape; one size that the model leaves open is what the dumped numbers make of it."""
+    if value.shape is None:
         return None
-    return tuple(size for size in value.shape if size is not None)
+    sizes = [size for size in value.shape if size is not None]
+    if len(sizes) == len(value.shape):
+        return tuple(sizes)
+    if tensor is None or tensor.shape is None or len(sizes) + 1 < len(value.shape) or 0 in sizes:
+        return None
+    count, rest = divmod(size_of(tensor.shape), size_of(sizes))
+    return None if rest else tuple(count if size is None else size for size in value.shape)
 
 
 def _spoken(tensor: DumpedTensor) -> str:
