@@ -145,13 +145,17 @@ class DumpSession(Session):
             inputs=tuple(spec.name for spec in specs),
             outputs=(),
         )
-        places = match(self._dump.tensors, graph).places
-        return {name: place for name, place in places.items() if self._can_read(place, graph.values[name])}
+        tensors = self._dump.tensors
+        return {
+            name: place
+            for name, place in match(tensors, graph).places.items()
+            if tensors[place].statistics is None and self._can_read(place, graph.values[name])
+        }
 
     def _can_read(self, place: int, value: Value) -> bool:
         """Whether the dump's own words, or the model's, say what its bytes are."""
         tensor = self._dump.tensors[place]
-        return tensor.statistics is None and (tensor.shape is not None or stored_dtype(tensor, value) is not None)
+        return tensor.shape is not None or stored_dtype(tensor, value) is not None
 
     def _guessed(self) -> Channels:
         """Where the model keeps channels, before its graph is read."""
@@ -196,6 +200,7 @@ class DumpSession(Session):
         )
 
     def _read(self, model: Model, feeds: Feeds | None) -> Graph:
+        feeds = None if feeds is None else self._feeds(feeds)
         graph = model.session.graph(feeds)
         specs = model.session.signature.inputs
         fed = {s.name: v for s, v in zip(specs, graph.inputs, strict=True)} if len(specs) == len(graph.inputs) else {}
@@ -209,9 +214,13 @@ class DumpSession(Session):
                 self.framework = "recording"  # type: ignore[misc]
                 return self._plain()
             raise self._of_another(model, graph, matched.places, misfits)
-        self._places = _in_order(graph, matched.places)
+        readable = {v: place for v, place in matched.places.items() if self._can_read(place, graph.values[v])}
+        self._places = _in_order(graph, readable)
         self._channels = self._found_layout(graph, model, feeds)
         self._notes = (*matched.notes(model.name), *self._layout_notes(graph), *self._missing(graph, model))
+        if len(readable) < len(matched.places):
+            shapeless = listing(graph.values[value].name for value in matched.places if value not in readable)
+            self._notes += (f"neither the dump nor {model.name} tells the shape of: {shapeless}; left out",)
         outputs = tuple(value for value in graph.outputs if value in self._places)
         read = replace(graph, values=MappingProxyType(self._values(graph)), outputs=outputs)
         self._own = self._run_here(model, graph, read, feeds)
@@ -227,7 +236,7 @@ class DumpSession(Session):
             or not model.session.capabilities.can_inject
         ):
             return None
-        found = OwnModel(model.session, own, self._feeds(feeds), self._recorded(read))
+        found = OwnModel(model.session, own, feeds, self._recorded(read))
         if not found.fits:
             return None
         self._notes = (*self._notes, *found.notes(own, model.name))
@@ -241,7 +250,8 @@ class DumpSession(Session):
         own = self._own
         if own is None:
             model = self._model.session
-            own = OwnModel(model, model.graph(feeds), self._feeds(feeds), self._recorded(graph))
+            fed = self._feeds(feeds)
+            own = OwnModel(model, model.graph(fed), fed, self._recorded(graph))
         return other_input(own) if own.fits else None
 
     def _recorded(self, graph: Graph) -> dict[str, Callable[[], CapturedTensor]]:
