@@ -63,6 +63,29 @@ class Reorder:
 Edit = Recompute | Restore | Reorder
 
 
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """A part of a model as a file of its own, and how its runtime runs it.
+
+    ``script`` is Python that imports the runtime and nothing else beside numpy (``np``), reads the list ``inputs`` of
+    arrays and leaves the result in ``got`` and the runtime's name and version in ``runtime``.
+    """
+
+    file: str
+    script: str
+
+
+@runtime_checkable
+class Extracts(Protocol):
+    """An adapter that can write a part of a file of its own."""
+
+    def extract(self, target: Path, inputs: Mapping[str, Array], output: str, folder: Path) -> Extracted:
+        """Write what computes one value from others, fed ``inputs``, into a folder.
+
+        Raises Unsupported where that part cannot stand alone.
+        """
+
+
 @runtime_checkable
 class Rewrites(Protocol):
     """An adapter that can write a file of its own again, edited."""

@@ -17,6 +17,7 @@ from aligner.cli.fix import fix
 from aligner.cli.graph_commands import SAVE_MAP, register, save_map
 from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
 from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted
+from aligner.cli.repro import repro
 from aligner.cli.sweep_commands import merge, sweep
 from aligner.cli.targets import FileCommand
 from aligner.cli.view_options import view_options
@@ -278,5 +279,6 @@ register(cli)
 cli.add_command(completion)
 cli.add_command(explain)
 cli.add_command(fix)
+cli.add_command(repro)
 cli.add_command(sweep)
 cli.add_command(merge)

@@ -31,7 +31,7 @@ from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     from aligner.adapters.base import Array, Feeds, Injection
-    from aligner.adapters.rewriting import Edit
+    from aligner.adapters.rewriting import Edit, Extracted
 
 _SUFFIXES = (".onnx", ".ort")
 
@@ -71,6 +71,12 @@ class OnnxAdapter(Adapter):
     def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
         """Write the model with inner tensors among its outputs."""
         return instrument(Path(str(target)), output, observe)
+
+    def extract(self, target: Path, inputs: Mapping[str, Array], output: str, folder: Path) -> Extracted:
+        """Write what computes one value from others as a model of its own."""
+        from aligner.adapters.onnx_adapter.extraction import extract
+
+        return extract(target, inputs, output, folder)
 
     def rewrite(self, target: Path, edits: Sequence[Edit], output: Path) -> tuple[str, ...]:
         """Write the file with some computations replaced."""

@@ -43,7 +43,9 @@ def _differences(old: Any, new: Any, values: Mapping[str, Any]) -> list[str]:
     mine, theirs = _attributes(old), _attributes(new)
     lines = []
     for name in dict.fromkeys((*mine, *theirs)):
-        if mine.get(name) == theirs.get(name) or (name not in mine and _says_nothing(name, theirs[name])):
+        if mine.get(name) == theirs.get(name):
+            continue
+        if (name in mine) != (name in theirs) and _says_nothing(name, mine.get(name, theirs.get(name))):
             continue
         lines += [f"{sign} {title}: {name} {of[name]}" for sign, of in (("-", mine), ("+", theirs)) if name in of]
     for place in range(max(len(old.input), len(new.input))):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aligner.adapters.base import Feeds, Injection
+    from aligner.adapters.rewriting import Extracted
     from aligner.adapters.tflite_adapter.runtime import Runtime
     from aligner.adapters.tflite_adapter.schema import Model
     from aligner.operations.call import Call
@@ -67,6 +68,12 @@ class TFLiteAdapter(Adapter):
     def open(self, target: object, options: OpenOptions) -> TFLiteSession:
         """Read and check the whole file; the interpreter is started by the runs."""
         return TFLiteSession(as_it_was(read_model(_content(target))), options)
+
+    def extract(self, target: Path, inputs: Mapping[str, Array], output: str, folder: Path) -> Extracted:
+        """Write what computes one value from others as a model of its own."""
+        from aligner.adapters.tflite_adapter.extraction import extract
+
+        return extract(target, inputs, output, folder)
 
     def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
         """Write the model with inner tensors among its outputs."""

@@ -1,0 +1,49 @@
+"""``align repro``: a fault, alone, to attach to an issue."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from aligner.cli.completion import files
+from aligner.cli.fix import compare_options, contract_options
+from aligner.cli.options import input_options, runtime_options
+from aligner.cli.run_file import RunCommand
+from aligner.cli.work import check_writable, working
+
+
+@click.command(cls=RunCommand, short_help="Cut the fault out, to show it alone.")
+@click.argument("reference", metavar="REFERENCE|RUN.JSON", shell_complete=files)
+@click.argument("candidate", required=False, shell_complete=files)
+@click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder.")
+@input_options
+@click.option("--json", "json_file", metavar="FILE", help="Write what was made as JSON; - for standard output alone.")
+@contract_options
+@runtime_options
+def repro(reference: str, candidate: str, output: Path, **given: Any) -> int:
+    """Write the guilty part of a converted model, what it is fed and should give, a script, and an issue's text.
+
+    The script needs the runtime and numpy alone; it has failed in a process of its own before anything is written.
+    REFERENCE and CANDIDATE as in compare, or the report of a comparison, RUN.json.
+    """
+    from aligner.api.reproducing import reproduce
+
+    check_writable(given["json_file"])
+    with working(given["verbose"]) as work:
+        options = compare_options(given)
+        found = reproduce(
+            reference, candidate, list(given["inputs"]), output=output, options=options, run=given.get("run")
+        )
+        if given["json_file"]:
+            from aligner.report.codec import encode
+            from aligner.report.document_file import write_document
+
+            document = {"format": "aligner.reproduction/1", **encode(found)}
+            write_document(document, work.target(given["json_file"]))
+        if given["json_file"] != "-":
+            work.print(f"wrote {found.folder}: {', '.join(found.files)}")
+            work.print(f"{', '.join(found.operations)} at {found.node} fails alone: {found.said}")
+            work.print(f"run it: cd {found.folder} && python repro.py; ISSUE.md is the text to send with it")
+    return 0
