@@ -179,6 +179,56 @@ class TestScripted(TorchScriptSuite):
         return torch.jit.script(self.network())
 
 
+class ExportedSuite(TorchSuite):
+    decomposed = False
+
+    @property
+    def adapter(self):
+        from aligner.adapters.export_adapter.adapter import ExportAdapter
+
+        return ExportAdapter()
+
+    @pytest.fixture(autouse=True)
+    def saved(self, tmp_path):
+        self.path = tmp_path / "network.pt2"
+
+    def make_session(self):
+        import torch
+
+        if not self.path.exists():
+            feeds = {name: torch.from_numpy(array) for name, array in self.make_feeds().items()}
+            program = torch.export.export(self.network(), (), feeds)
+            torch.export.save(program.run_decompositions() if self.decomposed else program, self.path)
+        return self.adapter.open(self.path, OpenOptions())
+
+    def wrong_file(self, tmp_path):
+        import zipfile
+
+        path = tmp_path / "cut_off.pt2"
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("network/archive_format", "pt2")
+            archive.writestr("network/models/model.json", "{")
+        return path
+
+
+@requires_torch
+class TestExported(ExportedSuite):
+    pass
+
+
+@requires_torch
+class TestExportedAndDecomposed(ExportedSuite):
+    decomposed = True
+
+
+@requires_torch
+class TestExportedRecurrent(ExportedSuite):
+    network = staticmethod(recurrent_network)
+
+    def make_feeds(self):
+        return {"tokens": np.array([[1, 5, 3, 2]]), "scale": picture(1, 4, 6)}
+
+
 def onnx_network():
     """Initializers, a constant node, an absent optional input, a value with three consumers, an integer output."""
     from onnx import TensorProto, helper, numpy_helper

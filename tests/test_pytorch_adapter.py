@@ -19,7 +19,6 @@ from aligner.errors import (
     ModelExecutionError,
     ModelFormatError,
     ModelNotFoundError,
-    UnsupportedModelError,
     UntrustedFileError,
 )
 
@@ -700,13 +699,11 @@ def test_pickled_modules_need_trust(tmp_path):
 
 
 def test_files_that_are_no_modules(tmp_path):
-    weights, export, cut = tmp_path / "weights.pth", tmp_path / "export.pt2", tmp_path / "cut.pt"
+    weights, cut = tmp_path / "weights.pth", tmp_path / "cut.pt"
     torch.save(nn.Linear(4, 2).state_dict(), weights)
-    torch.export.save(torch.export.export(nn.Linear(4, 2), (torch.zeros(1, 4),)), export)
     cut.write_bytes(weights.read_bytes()[:300])
     for path, kind, hint in [
         (weights, ModelFormatError, "my_model.py:build --reference-weights"),
-        (export, UnsupportedModelError, "my_model.py:build"),
         (cut, ModelFormatError, "cut off"),
         (tmp_path / "absent.pt", ModelNotFoundError, "check the path"),
     ]:

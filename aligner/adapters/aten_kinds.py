@@ -24,7 +24,8 @@ _WORDS: dict[str, str] = {
     "norm": (
         "batch_norm native_batch_norm batchnorm1d batchnorm2d batchnorm3d syncbatchnorm layer_norm "
         "native_layer_norm instance_norm instancenorm1d instancenorm2d instancenorm3d group_norm native_group_norm "
-        "rms_norm local_response_norm normalize fused_layer_norm fused_rms_norm"
+        "native_batch_norm_legit native_batch_norm_legit_no_training rms_norm local_response_norm "
+        "normalize fused_layer_norm fused_rms_norm"
     ),
     "add": "add",
     "sub": "sub subtract rsub",

@@ -20,6 +20,7 @@ _GROUP = "aligner.adapters"
 _BUILT_IN = {
     "pytorch": "aligner.adapters.pytorch_adapter.adapter:PyTorchAdapter",
     "torchscript": "aligner.adapters.torchscript_adapter.adapter:TorchScriptAdapter",
+    "torch-export": "aligner.adapters.export_adapter.adapter:ExportAdapter",
     "onnx": "aligner.adapters.onnx_adapter.adapter:OnnxAdapter",
     "tflite": "aligner.adapters.tflite_adapter.adapter:TFLiteAdapter",
     "recording": "aligner.adapters.recording_adapter.adapter:RecordingAdapter",

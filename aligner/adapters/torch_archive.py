@@ -93,6 +93,8 @@ class TorchArchive:
         names = archive.namelist()
         self._root = names[0].split("/", 1)[0] + "/" if names and "/" in names[0] else ""
         self.members = {info.filename.removeprefix(self._root): info for info in archive.infolist()}
+        self.strays = tuple(name for name in names if not name.startswith(self._root))
+        """Members outside the one folder that PyTorch writes."""
 
     def __enter__(self) -> TorchArchive:
         return self

@@ -39,7 +39,7 @@ _OTHERS = {
     "conj_physical": "conjugate",
     **dict.fromkeys(
         (
-            "identity clone detach contiguous alias cpu requires_grad lift_fresh lift_fresh_copy lift to_dense data "
+            "identity clone detach contiguous cpu requires_grad lift_fresh lift_fresh_copy lift to_dense data "
             "resolve_conj resolve_neg positive dropout feature_dropout dropout1d dropout2d dropout3d alpha_dropout "
             "feature_alpha_dropout native_dropout"
         ).split(),
@@ -155,7 +155,15 @@ def _cast(call: Call) -> Operation:
     return Operation("cast", Cast(to=_DTYPES.get(word, word)), (call.need(0),))
 
 
+def _alias(call: Call) -> Operation:
+    """The same tensor; with a second operand, after that one was written somewhere into its memory."""
+    if len(call.given) > 1:
+        raise call.unknown("a tensor that was written to in part")
+    return Operation("identity", {}, (call.need(0),))
+
+
 WORDS: Vocabulary = {
+    "alias": _alias,
     **{word: _named(kind) for word, kind in _NAMED.items()},
     "leaky_relu": _with("leaky_relu", alpha=0.01),
     "elu": _elu,

@@ -38,6 +38,11 @@ def _batch(call: Call, *, training: bool | None = None) -> Operation:
     return Operation("norm", settings, (call.need(0),), norm_parameters(*map(call.operand, range(1, 5))))
 
 
+def _own_statistics(call: Call) -> Operation:
+    """Without statistics among its operands it takes its own, whatever it is told."""
+    return _batch(call, training=None if call.operand(3) is not None else True)
+
+
 def _instance(call: Call) -> Operation:
     """With its own statistics, unless it was told to take those that it was given."""
     if call.operand(3) is not None and not call.flag("use_input_stats", default=True):
@@ -47,7 +52,7 @@ def _instance(call: Call) -> Operation:
 
 
 def _group(call: Call) -> Operation:
-    groups = call.integer("groups", "num_groups")
+    groups = call.integer("groups", "num_groups", "group")
     settings = GroupNorm(epsilon=_epsilon(call), axis=_channels(call), groups=groups)
     return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
 
@@ -112,10 +117,11 @@ def _softmin(call: Call) -> Operation:
 
 
 WORDS: Vocabulary = {
-    **dict.fromkeys("batch_norm native_batch_norm".split(), _batch),
+    **dict.fromkeys("batch_norm native_batch_norm native_batch_norm_legit_no_training".split(), _batch),
+    "native_batch_norm_legit": _own_statistics,
     "instance_norm": _instance,
-    "group_norm": _group,
-    "layer_norm": _layer,
+    **dict.fromkeys("group_norm native_group_norm".split(), _group),
+    **dict.fromkeys("layer_norm native_layer_norm".split(), _layer),
     "rms_norm": _rms,
     "normalize": _length,
     "local_response_norm": _response,

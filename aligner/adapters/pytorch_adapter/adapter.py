@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from aligner.operations.operation import Operation
 
 _SUFFIXES = frozenset({".pt", ".pth", ".bin", ".pt2", ".ckpt", ".pkl"})
-_OURS = frozenset({"module", "state_dict", "export", "package", "damaged"})
+_OURS = frozenset({"module", "state_dict", "package", "damaged"})
 _IN_CHECKPOINTS = ("ema", "model_ema", "model", "net", "generator", "module")
 """Where a pickled checkpoint keeps its module; the first that holds one is taken."""
 
@@ -52,7 +52,7 @@ class PyTorchAdapter(Adapter):
         return translate(call)
 
     def claims(self, target: object) -> bool:
-        """Also claims state dicts and export archives: it knows what to say of them."""
+        """Also claims state dicts and packages: it knows what to say of them."""
         if is_factory(target) and not Path(str(target)).exists():
             return True
         if isinstance(target, str | Path):
@@ -81,7 +81,7 @@ def _claims_file(path: Path) -> bool:
         kind = classify(path).kind
     except OSError:
         return False
-    return kind in _OURS and (kind in ("module", "state_dict", "export") or path.suffix.lower() in _SUFFIXES)
+    return kind in _OURS and (kind in ("module", "state_dict") or path.suffix.lower() in _SUFFIXES)
 
 
 def _unpickle(path: Path, options: OpenOptions) -> tuple[Any, tuple[str, ...]]:
@@ -143,10 +143,9 @@ def _refusal(path: Path, file: TorchFile) -> ModelError:
             hint=f"name the code that builds the model: my_model.py:build --reference-weights {path} "
             "(or --candidate-weights); if it holds tensors of a run, say of which model: --dump-of MODEL",
         )
-    if file.kind in ("export", "package"):
-        word = "torch.export" if file.kind == "export" else "torch.package"
+    if file.kind == "package":
         return UnsupportedModelError(
-            f"{path} is an archive of {word}, which is not supported yet",
+            f"{path} is an archive of torch.package, which is not supported yet",
             found=file.detail,
             hint="give the module itself (my_model.py:build), a TorchScript file or an ONNX export of it",
         )

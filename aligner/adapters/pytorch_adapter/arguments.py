@@ -26,6 +26,10 @@ def bind(func: Callable[..., Any], name: str, args: Sequence[Any], kwargs: dict[
     """
     if name in ("__getitem__", "__setitem__"):
         return dict(zip(("self", "index", "value"), args, strict=False))
+    schema = getattr(func, "_schema", None)  # of one overload; a function stands for many
+    told = _match(schema, args, kwargs) if schema is not None else None
+    if told is not None:
+        return told
     bound = _bind_python(func, args, kwargs) or _bind_schema(name, args, kwargs)
     if bound is None:
         bound = {f"argument_{number}": value for number, value in enumerate(args)} | kwargs
@@ -61,6 +65,10 @@ def attributes(name: str, bound: dict[str, Any]) -> dict[str, Attribute]:
         del said["alpha"]
     if name in ("__getitem__", "__setitem__"):
         return {"index": _index(bound["index"])} | ({"value": plain(said["value"])} if "value" in said else {})
+    if bare_name(name) == "index":
+        return {"index": _index(tuple(slice(None) if part is None else part for part in bound["indices"]))}
+    if not said.pop("transposed", True):
+        said.pop("output_padding", None)
     if kind_of(name) == "constant":
         said.pop("data", None)
     if kind_of(name) == "transpose":

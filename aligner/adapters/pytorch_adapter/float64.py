@@ -18,12 +18,15 @@ if TYPE_CHECKING:
 _NARROWING = frozenset({"float", "half", "bfloat16"})
 
 
-class WideSession(EagerSession):
+class Widened(EagerSession):
     """Runs a copy of a module in float64; floats that are fed are widened."""
 
     @classmethod
-    def of(cls, module: Any, *, device: str, evaluate: bool) -> Session:
-        """Copy and widen a module. Raises UnsupportedModelError where it cannot be copied."""
+    def of(cls, module: Any, *session: Any, **options: Any) -> Session:
+        """Copy and widen a module; what else is given is the session's.
+
+        Raises UnsupportedModelError where it cannot be copied.
+        """
         try:
             wide = copy.deepcopy(module).double()
         except Exception as error:
@@ -32,7 +35,7 @@ class WideSession(EagerSession):
                 found=f"it cannot be copied: {type(error).__name__}: {error}",
                 hint="give it as file.py:factory",
             ) from error
-        return cls(wide, device=device, evaluate=evaluate)
+        return cls(wide, *session, **options)
 
     def _tensors(self, feeds: Feeds) -> dict[str, Any]:
         tensors = super()._tensors(feeds)

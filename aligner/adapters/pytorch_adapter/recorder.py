@@ -217,7 +217,7 @@ class Recorder:
                 result = func(*args, **kwargs)
         except Exception as error:
             if self.failure is None or self.failure.error is not error:
-                self.failure = Failure(error, self._label(name), calling_line())
+                self.failure = Failure(error, self._label(name), self._source())
             raise
         fresh = [t for t in tensors_in(result) if before.get(id(t)) != version_of(t) or _rewritten(name, t, args)]
         if name == "__setitem__":
@@ -225,7 +225,10 @@ class Recorder:
         if not fresh:
             return result
         inputs, found = self._operands(func, name, args, kwargs, ids)
-        replacements = self._record(name, self._kind(name, given, fresh), inputs, fresh, given, found)
+        kind = self._kind(name, given, fresh)
+        if kind == "conv" and found is not None and found.get("transposed") is True:
+            kind = "conv_transpose"
+        replacements = self._record(name, kind, inputs, fresh, given, found)
         return substitute(result, replacements) if replacements else result
 
     def _operands(
@@ -243,6 +246,8 @@ class Recorder:
             return "identity"
         if kind == "slice" and len(given) > 1:
             return "gather"
+        if bare_name(name) == "copy" and len(given) > 1:
+            return "identity" if given[1].shape == fresh[0].shape else "expand"
         if kind == "reduce" and bare_name(name) in ("max", "min") and len(given) == 2:
             return "minmax"
         return kind
@@ -259,20 +264,32 @@ class Recorder:
             if f"{label}.{number}" not in self.weights:
                 return f"{label}.{number}"
 
+    def _results(self, node: str, count: int) -> list[str]:
+        """The names of a node's results; "" for one that nobody sees."""
+        return [node] if count == 1 else [f"{node}:{number}" for number in range(count)]
+
+    def _source(self) -> str | None:
+        """The line that runs."""
+        return calling_line()
+
     def _record(
         self, name: str, kind: str, inputs: list[str], fresh: list[Any], given: list[Any], bound: dict[str, Any] | None
     ) -> dict[int, Any]:
         """Make a node of a call and publish its results; returns what replaces them, by ``id()``."""
         node = self._fresh_name(name)
-        made = [node] if len(fresh) == 1 else [f"{node}:{number}" for number in range(len(fresh))]
+        made = self._results(node, len(fresh))
         if kind == "constant" or (kind == "random" and any(mark in name for mark in _SHAPED_LIKE)):
             inputs = []
+        if bare_name(name) == "copy" and len(inputs) > 1:
+            inputs = inputs[1:]  # whatever was there before
         if self._describe:
             self.nodes.append(self._node(node, name, kind, inputs, made, bound))
         held = {id(tensor) for tensor in given}
         storages = {storage_of(tensor) for tensor in given}
         replacements: dict[int, Any] = {}
         for tensor, value in zip(fresh, made, strict=True):
+            if not value:
+                continue
             mutated, storage = id(tensor) in held, storage_of(tensor)
             own = storage not in storages and kind != "opaque" and "::" not in name
             self._tenants.move_in(value, storage, fresh=own, writing=mutated)
@@ -297,11 +314,11 @@ class Recorder:
             op=_shown(name),
             kind=kind,
             inputs=tuple(inputs),
-            outputs=tuple(made),
+            outputs=tuple(value for value in made if value),
             weights=tuple(dict.fromkeys(value for value in inputs if value in self.weights or value in self.constants)),
             attributes=attributes(name, bound) if bound else {},
             scope=self._scopes[-1],
-            source=calling_line(),
+            source=self._source(),
         )
 
     def _publish(self, value: str, tensor: Any, kind: str, *, inplace: bool, borrowed: bool = False) -> Any:

@@ -17,7 +17,7 @@ from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.module_state import ModuleState, plain_tensors
 from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
 from aligner.adapters.pytorch_adapter.recorder import Recorder, Tap
-from aligner.adapters.pytorch_adapter.signature import read_signature
+from aligner.adapters.pytorch_adapter.signature import ForwardSignature, read_signature
 from aligner.adapters.pytorch_adapter.source_line import raising_line
 from aligner.adapters.pytorch_adapter.tensors import dtype_word, to_array, walk
 from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
@@ -58,6 +58,7 @@ class EagerSession(Session):
     """
 
     framework = "pytorch"
+    _observer = Recorder
 
     def __init__(
         self,
@@ -67,6 +68,7 @@ class EagerSession(Session):
         evaluate: bool = False,
         notes: tuple[str, ...] = (),
         compiled: Any = None,
+        forward: ForwardSignature | None = None,
     ) -> None:
         self._module = module
         self._compiled = compiled
@@ -74,7 +76,7 @@ class EagerSession(Session):
         self._evaluate = evaluate
         self._notes = list(notes)
         self._weights = plain_tensors(module)
-        self._forward = read_signature(module)
+        self._forward = forward or read_signature(module)
         self._floating = _floating_dtype(module)
         self._dtypes = {spec.name: spec.dtype for spec in self._forward.inputs}
         self._graphs: dict[str, tuple[Graph, _Memory]] = {}
@@ -115,9 +117,9 @@ class EagerSession(Session):
 
     def in_float64(self) -> Session:
         """A copy of the module, widened; constants and casts that name a narrower float are widened as they appear."""
-        from aligner.adapters.pytorch_adapter.float64 import WideSession
+        from aligner.adapters.pytorch_adapter.float64 import Widened
 
-        return WideSession.of(self._module, device=self._device, evaluate=self._evaluate)
+        return Widened.of(self._module, device=self._device, evaluate=self._evaluate)
 
     def graph(self, feeds: Feeds | None) -> Graph:
         """Run once and return what was seen; runs with the same feeds are not repeated."""
@@ -244,7 +246,7 @@ class EagerSession(Session):
     ) -> tuple[Recorder, list[tuple[str, str]]]:
         """Run observed; returns the recorder and (output name, value id) for each tensor of the result."""
         stand_ins = StandIns(self._device) if shapes_alone else None
-        recorder = Recorder(
+        recorder = self._observer(
             self._module,
             self._weights,
             tap,
@@ -260,7 +262,7 @@ class EagerSession(Session):
             positional, keywords = self._forward.call(tensors)
             with uncompiled(), stand_ins.computing() if stand_ins else nullcontext(), recorder.watching():
                 try:
-                    result = self._module(*positional, **keywords)
+                    result = self._answer(recorder, positional, keywords)
                 except AlignerError:
                     raise
                 except Exception as error:
@@ -274,6 +276,10 @@ class EagerSession(Session):
                     if value in self._weights:
                         tap(value, tensor)
         return recorder, outputs
+
+    def _answer(self, recorder: Recorder, positional: list[Any], keywords: dict[str, Any]) -> Any:  # noqa: ARG002
+        """Run the module so that the recorder sees it."""
+        return self._module(*positional, **keywords)
 
     @contextmanager
     def _undisturbed(self) -> Iterator[None]:

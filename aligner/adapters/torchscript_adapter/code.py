@@ -1,8 +1,4 @@
-"""The code of an archive, read before TorchScript compiles and runs it: which operators it may name.
-
-An operator is let through by its schema: its namespace computes, and no argument of it is the name of anything outside
-the program. An operator that a newer PyTorch adds is refused until its texts' meanings stand here.
-"""
+"""The code of an archive, read before TorchScript compiles and runs it: which operators it may name."""
 
 from __future__ import annotations
 
@@ -11,44 +7,11 @@ import itertools
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from aligner.adapters.torch_archive import TorchArchive, check_storages, damaged, open_archive
+from aligner.adapters.torch_operators import PACKED_WEIGHTS, is_harmless
 from aligner.errors import UntrustedFileError, listing
 
-_PRIM = frozenset(
-    "NumToTensor RaiseException TupleIndex TupleUnpack StringIndex ModuleContainerIndex EnumName EnumValue IfThenElse "
-    "abs data device dtype grad id index is_cpu is_cuda is_meta is_mkldnn is_mps is_nested is_quantized is_sparse "
-    "is_sparse_csr is_vulkan is_xla is_xpu itemsize layout max min name nbytes rangelist requires_grad tolist type "
-    "unchecked_cast unchecked_unwrap_optional Uninitialized ConstantChunk Print AutogradAdd shape".split()
-)
-_PRIVATE = frozenset(
-    "_adaptive_avg_pool2d _adaptive_avg_pool3d _add_relu _addmm_activation _aminmax _assert_async _assert_scalar "
-    "_batch_norm_impl_index _cdist_forward _conj _conj_physical _convolution _convolution_mode _dim_arange "
-    "_embedding_bag _euclidean_dist _functional_assert_async _fused_rms_norm _get_tracing_state "
-    "_grid_sampler_2d_cpu_fallback _index_put_impl_ _infer_size _int_mm _is_all_true _is_any_true _list_to_tensor "
-    "_local_scalar_dense _log_softmax _logcumsumexp _masked_softmax _native_batch_norm_legit "
-    "_native_batch_norm_legit_no_training _native_multi_head_attention _pack_padded_sequence _pad_circular "
-    "_pad_enum _pad_packed_sequence _prelu_kernel _reshape_alias _safe_softmax _set_item _shape_as_tensor _softmax "
-    "_stack _tensor_to_list _to_copy _transform_bias_rescale_qkv _transformer_encoder_layer_fwd _trilinear _unique "
-    "_unique2 _unwrap_optional _unsafe_view _unsafe_index _unsafe_index_put _values _version _weight_norm "
-    "_weight_norm_interface".split()
-)
-"""Operators of aten that begin with an underscore and that exporters write; others may leave checks to their caller."""
-_FAMILIES = tuple("_upsample_ _fft_ _linalg_ _cast_ _autocast_ _no_grad_ _scaled_dot_product_".split())
-"""How such names begin where each PyTorch adds more of a kind."""
-_UNCHECKED = frozenset("set set_ from_file save resize_as_sparse_ record_stream".split())
-"""Operators that look at memory or files by arguments of their own, also where one overload is harmless."""
-_TEXTS = frozenset(
-    "a approximate api_name assert_msg b chars cls device_type dict driver el elem equation fillchar idx indexing "
-    "inputs interpolation item key l message mode msg new norm old ord p pad_mode padding padding_side reduce "
-    "rounding_mode s self separator side string substr t to_add type UPLO value values v x input output_dtype ind "
-    "default_value".split()
-)
-"""Names of arguments whose text says how to compute, or is itself what is computed."""
-_NAMESPACES = frozenset(("aten", "prim", "quantized", "_quantized", "torchvision", "torchaudio", "sparse"))
-_FOREIGN = ("Storage", "Stream", "torch.classes.")
-_PACKED = "torch.classes.quantized."
 _PLAIN = re.compile(r"[\n -~]*")
 _AT_LOAD = frozenset("eq ne lt gt __is__ __isnot__ RaiseException len".split())
 """Operators that ``__setstate__`` may name, beside the packing of quantised weights."""
@@ -76,7 +39,8 @@ def check_code(archive: TorchArchive) -> None:
     trees = [_parsed(archive.path, member, text) for member, text in sources]
     for tree in trees:
         for name in set(_operators(archive.path, tree)) - checked:
-            _check_operator(archive.path, name)
+            if not is_harmless(name):
+                raise _untrusted(archive.path, name)
             checked.add(name)
     if any("__setstate__" in text for _, text in sources):
         _check_load_hooks(archive.path, trees)
@@ -128,7 +92,7 @@ def _of_chain(path: Path, chain: list[str]) -> Iterator[str]:
         yield f"{chain[1]}::{chain[2]}"
         chain = chain[2:]
     elif chain[0] == "__torch__":
-        if "classes" in chain and not ".".join(chain).startswith("__torch__." + _PACKED):
+        if "classes" in chain and not ".".join(chain).startswith("__torch__." + PACKED_WEIGHTS):
             raise _untrusted(path, ".".join(chain))
         return
     for name in chain[1:]:
@@ -146,38 +110,6 @@ def _of_getattr(path: Path, call: ast.Call) -> Iterator[str]:
 
 def _of_method(name: str) -> tuple[str, str]:
     return f"aten::{name}", f"prim::{name}"
-
-
-def _check_operator(path: Path, name: str) -> None:
-    """Raise UntrustedFileError unless each overload computes; a name of no operator can only be the program's own."""
-    space, _, word = name.partition("::")
-    if space not in _NAMESPACES:
-        raise _untrusted(path, name)
-    schemas = _schemas(name)
-    known = word in _PRIM if space == "prim" else space != "aten" or _is_public(word)
-    if schemas and (not known or word in _UNCHECKED or any(map(_reaches_out, schemas))):
-        raise _untrusted(path, name)
-
-
-def _is_public(word: str) -> bool:
-    """Whether an operator of aten checks its operands itself."""
-    return not word.startswith("_") or word.startswith(("__", *_FAMILIES)) or word in _PRIVATE
-
-
-def _schemas(name: str) -> list[Any]:
-    import torch
-
-    return list(torch._C._jit_get_schemas_for_operator(name))
-
-
-def _reaches_out(schema: Any) -> bool:
-    for argument in schema.arguments:
-        kind = str(argument.type)
-        if "str" in kind and argument.name not in _TEXTS:
-            return True
-        if any(word in kind for word in _FOREIGN) and _PACKED not in kind:
-            return True
-    return False
 
 
 def _check_load_hooks(path: Path, trees: list[ast.Module]) -> None:

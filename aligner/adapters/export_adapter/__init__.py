@@ -1,0 +1,1 @@
+"""torch.export: archives and live exported programs."""

@@ -1,0 +1,61 @@
+"""An exported program as a session: what its graph computes, node by node."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.export_adapter.interpreter import interpret
+from aligner.adapters.export_adapter.recorder import ProgramRecorder
+from aligner.adapters.export_adapter.signature import ProgramSignature
+from aligner.adapters.pytorch_adapter.float64 import Widened
+from aligner.adapters.pytorch_adapter.session import EagerSession
+from aligner.records.graph import Graph
+
+if TYPE_CHECKING:
+    from aligner.adapters.base import Feeds, Session
+    from aligner.adapters.pytorch_adapter.recorder import Recorder
+
+
+class ProgramSession(EagerSession):
+    """Runs the module that a program unlifts to; observed runs interpret its graph."""
+
+    framework = "torch-export"
+    _observer = ProgramRecorder
+
+    def __init__(
+        self, module: Any, forward: ProgramSignature, *, device: str, example: Feeds | None, notes: tuple[str, ...] = ()
+    ) -> None:
+        super().__init__(module, device=device, notes=notes, forward=forward)
+        self._example = example
+
+    @property
+    def runtime(self) -> str:
+        """ "PyTorch 2.13.0 (cpu, torch.export)"."""
+        return super().runtime.replace("eager", "torch.export")
+
+    def graph(self, feeds: Feeds | None) -> Graph:
+        """What runs on these feeds; without any, on the inputs that the program was exported with."""
+        return super().graph(self._example if feeds is None else feeds)
+
+    def in_float64(self) -> Session:
+        """A copy of the program, widened."""
+        return WideProgramSession.of(self._module, self._forward, device=self._device, example=self._example)
+
+    def _answer(self, recorder: Recorder, positional: list[Any], keywords: dict[str, Any]) -> Any:
+        from torch.utils._pytree import tree_leaves, tree_unflatten
+
+        assert isinstance(recorder, ProgramRecorder)
+        flat = interpret(self._module, recorder, tree_leaves((tuple(positional), keywords)))
+        return tree_unflatten(flat, self._module._out_spec)
+
+
+class WideProgramSession(Widened, ProgramSession):
+    """Runs a copy of a program in float64."""
+
+    @classmethod
+    def of(cls, module: Any, *session: Any, **options: Any) -> Session:
+        """As for any module."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of how torch copies its own records
+            return super().of(module, *session, **options)
