@@ -240,6 +240,10 @@ _HELP = {
         "reorder the rows of both weights and biases to the framework's gate order",
         "i f g o read as i o f g",
     ),
+    "rolled": (
+        "roll by the reference's number of places, or not at all",
+        "torch.roll(x, 3, -1) for torch.roll(x, 2, -1) in a shifted window",
+    ),
     "rounding": (
         "compare with --tolerance if this much does not matter",
         "another order of summation",

@@ -56,7 +56,7 @@ class Claim:
     ``measured`` is a proof that the cause has made itself, where a distance says nothing (NaN, masks). ``change`` words
     it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``written``: the two values stand in the two models,
     and one is put in the other's place; ``borrowed``: one of several values that were tried stands in the other model;
-    ``parameters``: how many numbers were solved for. ``vague``: it says how numbers differ and not why, so that any
+    ``parameters``: how many numbers were solved for. ``structural``: the difference stands in the two graphs, in a node that one side lacks or a setting. ``vague``: it says how numbers differ and not why, so that any
     other explanation as good comes first. ``only_proven``: dropped when its prediction fails, as all is that is not
     written. ``needed``: share that it must explain, where noise that cannot be recomputed is part of the error; else
     ``threshold`` says it.
@@ -73,6 +73,7 @@ class Claim:
     needed: float | None = None
     written: bool = False
     parameters: int = 0
+    structural: bool = False
     vague: bool = False
     borrowed: bool = False
 
@@ -81,7 +82,7 @@ class Claim:
         """What it rests on once its prediction holds."""
         if self.predict is None and self.measured is None:
             return Basis.SUSPICION
-        return Basis.WRITTEN if self.written else Basis.FITTED if self.parameters else Basis.BLIND
+        return Basis.WRITTEN if self.written or self.borrowed else Basis.FITTED if self.parameters else Basis.BLIND
 
     def threshold(self, elements: int, tried: int) -> float:
         """The share of the error that it must explain to be believed.
@@ -92,7 +93,7 @@ class Claim:
         """
         if self.needed is not None:
             return self.needed
-        if self.basis is Basis.WRITTEN:
+        if self.written:
             return PROVEN
         chance: float = (BY_CHANCE / max(tried, 1)) ** (1 / max(elements - 1 - self.parameters, 0.5))
         return max(SEARCHED, 1 - chance)

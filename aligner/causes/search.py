@@ -47,6 +47,8 @@ class _Held:
     elements: int = 0
     weighted: bool = False
     """Whether the culprit's region reads weights."""
+    floor: float = 0.0
+    """The share of the error that rounding leaves of it however well it is explained."""
     order: int = 0
     """Place among the claims about one culprit, the best explanation first."""
 
@@ -79,6 +81,11 @@ class _Held:
         return math.log2(self.tried + 1) + self.claim.parameters * math.log2(self.elements + 1) / 2
 
     @property
+    def exact(self) -> bool:
+        """Whether no other cause of the same proof says it better: always so of what the models show by themselves."""
+        return not self.claim.vague and (not self.cause.general or (self.claim.structural and self.proven))
+
+    @property
     def rank(self) -> tuple[bool, bool, bool, Basis, float, bool]:
         """Sorts what explains an error equally well, the best first.
 
@@ -105,6 +112,8 @@ def find_causes(
     ``evidence`` maps candidate values to the arrays of their local error; a culprit without is judged by its settings
     and weights alone, and nothing about it is proven. ``examined`` is filled with what the findings rest on.
     """
+    import numpy as np
+
     graphs, guilty = survey.graphs, survey.guilty
     held: list[_Held] = []
     work = 0
@@ -112,7 +121,8 @@ def find_causes(
         if work > _WORK:
             break
         culprit = Culprit(graphs, item, (evidence or {}).get(item.pair.candidate))
-        found = _examine(culprit, survey, place)
+        with np.errstate(all="ignore"):  # what is tried may well divide by zero
+            found = _examine(culprit, survey, place)
         best = [replace(one, order=order) for order, one in enumerate(_best(found))]
         held += best or [_nothing(culprit, survey, place)]
         if examined is not None:
@@ -148,11 +158,13 @@ def _examined(culprit: Culprit, ranked: Sequence[_Held]) -> Examined:
 def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int) -> _Held | None:
     best: _Held | None = None
     left, tried, elements = _FURTHER, 0, culprit.elements
-    weighted = bool(culprit.candidate.region.weights)
+    weighted, floor = bool(culprit.candidate.region.weights), culprit.floor
     for claim in kind().claims(culprit, survey):
         proof = prove(culprit, claim)
         tried += proof is not None
-        one = _Held(kind, claim, proof, place, claim.node or culprit.where, culprit.source, tried, elements, weighted)
+        one = _Held(
+            kind, claim, proof, place, claim.node or culprit.where, culprit.source, tried, elements, weighted, floor
+        )
         searched = claim.basis in {Basis.FITTED, Basis.BLIND}
         if (claim.only_proven or searched or (kind.general and proof is not None)) and not one.proven:
             continue
@@ -181,12 +193,12 @@ def _best(found: list[_Held]) -> list[_Held]:
     if not proven:
         return sorted(found, key=lambda one: (*one.rank[:4], one.proof is not None, -one.explained))[:_SHOWN]
     top = max(one.explained for one in proven)
-    close = [one for one in proven if one.explained >= _as_good(top)]
-    exact = [one for one in close if not (one.cause.general or one.claim.vague)]
-    if exact:
-        close = [one for one in close if not one.cause.general]
-    if any(one.basis is Basis.WRITTEN and one.explained >= _NOTHING_LEFT for one in exact):
+    close = [one for one in proven if one.explained >= _as_good(top) and not _falls_short(one, top)]
+    if any(one.exact and one.basis is Basis.WRITTEN and one.explained >= _NOTHING_LEFT for one in close):
         close = [one for one in close if one.basis is Basis.WRITTEN]
+    exact = [one for one in close if one.exact]
+    if exact:
+        close = [one for one in exact if not one.cause.general] or exact
     if any(one.basis is Basis.WRITTEN and not one.cause.unspecific for one in exact):
         close = [one for one in close if not (one.cause.unspecific and one.claim.written)]
     if any(one.basis is Basis.WRITTEN and not one.claim.vague and one.explained >= _NOTHING_LEFT for one in close):
@@ -203,6 +215,11 @@ _NOTHING_LEFT = 0.999
 def _as_good(top: float) -> float:
     """Explanations that leave no more than ten times the residue of the best one count as equal, 2 % always do."""
     return min(0.98, 1 - 10 * (1 - top)) if top >= 0.98 else top - 0.02
+
+
+def _falls_short(one: _Held, top: float) -> bool:
+    """Whether what was searched for leaves more than rounding does, where another explanation does not."""
+    return one.basis in {Basis.FITTED, Basis.BLIND} and 1 - one.explained > max(10 * (1 - top), one.floor)
 
 
 def _nothing(culprit: Culprit, survey: Survey, place: int) -> _Held:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 MISFIT = 1e-2
 """Share of the reference's norm that stands for the error where shapes do not fit and none can be measured."""
+ROUNDING = 2.0**-20
+"""Relative distance of two float32 kernels of one operation: 2⁻²⁴ times √K, for sums of K = 256 terms."""
 FAITHFUL = 0.05
 """A replay counts as faithful when it misses the real output by at most this share of the error to be explained."""
 
@@ -89,6 +91,13 @@ class Culprit:
         if self.expected is None or self.found is None:
             return 0.0
         return self.apart(self.found, self.expected)
+
+    @cached_property
+    def floor(self) -> float:
+        """The share of the error that a replay which is right leaves, for it rounds otherwise than the runtime."""
+        if self.expected is None or not self.gap > 0:
+            return 0.0
+        return ROUNDING * self.apart(self.expected, 0 * self.expected) / self.gap
 
     def _turned(self, array: Array) -> Array:
         """The candidate's array in the reference's order of axes, whatever its sizes."""

@@ -51,6 +51,9 @@ class ActivationVariant(SettingCause):
         if not culprit.gap > 0:
             return
         spelled = {one.kind for n in culprit.reference.nodes if (one := culprit.reference.operation(n)) is not None}
+        held = [
+            {(o.kind, _told(o.settings)) for n in p.nodes if (o := p.operation(n)) is not None} for p in culprit.parts
+        ]
         in_pieces = any(n.kind in ELEMENTWISE for n in culprit.reference.nodes) and not spelled & ACTIVATIONS
         for part, node, operation in culprit.nodes(*sorted(ACTIVATIONS), "activation"):
             ungated: list[tuple[str, dict[str, Any]]] = [("square", {})] if operation.kind == "silu" else []
@@ -68,6 +71,7 @@ class ActivationVariant(SettingCause):
                     f"with {right} instead of {wrong}",
                     culprit.replaced(part, node, other),
                     side=part.side,
+                    borrowed=(kind, _told(settings)) in held[1 - part.side],
                 )
         for part, node, operation in culprit.nodes("erf"):
             words = ("an approximation by tanh", "the error function")
@@ -80,6 +84,11 @@ class ActivationVariant(SettingCause):
                 side=part.side,
             )
         yield from _fused(culprit)
+
+
+def _told(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Settings that are set, as words, to look them up by."""
+    return tuple(sorted((name, shown(value)) for name, value in settings.items() if value is not None))
 
 
 def _named(kind: str, settings: Mapping[str, Any]) -> str:
@@ -102,7 +111,7 @@ def _solved(operation: Operation, culprit: Culprit, side: int) -> Iterator[tuple
     energy = float(np.square(x[below], dtype=np.float64).sum())
     if 0 < energy < math.inf:
         alpha = float((target[below].astype(np.float64) * x[below]).sum() / energy)
-        if _round(alpha) != 1:
+        if math.isfinite(alpha) and _round(alpha) != 1:
             yield "leaky_relu", {"alpha": _round(alpha)}
     low, high = float(target.min()), float(target.max())
     inside = (x > low) & (x < high)

@@ -194,6 +194,7 @@ class AttentionScale(Cause):
                         changed = operation.with_settings(scale=operation.read(Product).scale * scale)
                         yield _claim(culprit, part, node, f"scales by {scale:.4g}", changed, "the scale", advice)
                 continue
+            yield from _unscaled(culprit, part, node, operation)
             for place in (0, 1):
                 fitted = fitted_constant(culprit, part, node, operation, place)
                 if fitted is not None:
@@ -205,3 +206,25 @@ class AttentionScale(Cause):
                     theirs = partner[1].data if partner is not None and len(partner[1].data) == _TWO else ()
                     written = any(o.size == 1 and alike(float(o.reshape(())), fitted) for o in theirs)
                     yield replace(claim, parameters=1, written=written)
+
+
+def _unscaled(culprit: Culprit, part: RegionSide, node: Node, operation: Operation) -> Iterator[Claim]:
+    """A product that only one side has, by a number: the other side does not scale at all."""
+    other = culprit.parts[1 - part.side]
+    single = [place for place, array in enumerate(operation.data) if array.size == 1]
+    if len(single) != 1 or len(other.of_kind("mul", "div")) >= len(part.of_kind("mul", "div")):
+        return
+    number = float(operation.data[single[0]].reshape(()))
+    who, whom = ("the candidate", "the reference") if part.side == 0 else ("the reference", "the candidate")
+    data = list(operation.data)
+    data[single[0]] = data[single[0]] * 0 + 1
+    factor = number if operation.kind == "mul" else 1 / number if number else 0.0
+    yield Claim(
+        f"{who} does not scale its scores at {culprit.where}; {whom} does at {node.name}, by {factor:.4g}",
+        "scale the scores by 1/√(head width), once",
+        "with the scale as the reference has it",
+        culprit.replaced(part, node, operation.with_data(*data)),
+        side=part.side,
+        written=True,
+        only_proven=True,
+    )

@@ -53,9 +53,12 @@ class InputCause(Cause):
             if array is None or array.dtype.kind not in "fiu" or not self.reaches(culprit, name):
                 continue
             itself, fed = name == culprit.reference.output, name in graph.inputs
+            alike = fed and not itself and _fed_alike(culprit, survey, name)
             for words, build, parameters in self.transformations(array, culprit, name):
                 yield Claim(
-                    f"the candidate is fed {words} at input {graph.values[name].name}"
+                    f"{culprit.where} computes as if the input {graph.values[name].name} were fed with {words}"
+                    if alike
+                    else f"the candidate is fed {words} at input {graph.values[name].name}"
                     if fed
                     else f"{culprit.where} reads the picture ({graph.values[name].name}) with {words}",
                     self.advice,
@@ -73,6 +76,11 @@ class InputCause(Cause):
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """Words, and what the candidate would read."""
         return iter(())
+
+
+def _fed_alike(culprit: Culprit, survey: Survey, name: str) -> bool:
+    """Whether both sides are fed the same numbers at an input: what is wrong is done inside."""
+    return any(m.pair.reference == name and survey.verdicts.get(m.pair.candidate) == "aligned" for m in survey.measured)
 
 
 def _fed(culprit: Culprit, name: str, build: Callable[[], Array | None], *, itself: bool) -> Callable[[], Array | None]:

@@ -240,6 +240,36 @@ def _flips(array: Array) -> Iterator[tuple[int, ...]]:
         yield from combinations(axes[:5], count)
 
 
+class Rolled(Cause):
+    """Everything along an axis stands some places further on, what leaves at one end coming in at the other."""
+
+    id: ClassVar[str] = "rolled"
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Every axis, by as many places as bring the reference's first slice to where the candidate holds it."""
+        import numpy as np
+
+        if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
+            return
+        for axis, size in enumerate(culprit.expected.shape):
+            first = np.take(culprit.expected, [0], axis)
+            apart = np.abs(culprit.found - first).reshape(*culprit.found.shape)
+            others = tuple(other for other in range(apart.ndim) if other != axis)
+            shift = int(apart.max(axis=others).argmin()) if size > _TWO else 0
+            if shift:
+                back = f"{shift} or −{size - shift}"
+                yield Claim(
+                    f"{culprit.where} holds the reference's tensor rolled by {back} of {size} along axis {axis}",
+                    "roll by the reference's number of places, or not at all",
+                    "with everything in the reference's place",
+                    _constantly(np.roll(culprit.expected, shift, axis)),
+                )
+
+
+_TWO = 2
+"""Two halves exchanged have other names: parts in another order, a flip."""
+
+
 class ConcatOrder(Cause):
     """The parts of a concatenation stand in another order."""
 

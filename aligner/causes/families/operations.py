@@ -166,6 +166,7 @@ class _Lopsided(Cause):
             side=self.side,
             node=nodes[0].name if self.side else None,
             written=written,
+            structural=written,
             only_proven=True,
             needed=_ALL,
             vague=not written,

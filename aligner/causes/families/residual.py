@@ -119,4 +119,4 @@ def _added_later(culprit: Culprit, survey: Survey, name: str) -> bool:
 
 
 def _both_flow(part: RegionSide, node: Node) -> bool:
-    return not any(part.weight(name) is not None for name in node.inputs if name)
+    return sum(bool(name) and part.varies(name) for name in node.inputs) > 1

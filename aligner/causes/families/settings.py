@@ -95,6 +95,7 @@ def _claims(culprit: Culprit, found: list[_Difference]) -> Iterator[Claim]:
             side=side,
             node=first.candidate.name,
             written=True,
+            structural=True,
         )
 
 

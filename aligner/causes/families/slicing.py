@@ -63,7 +63,11 @@ class SliceBounds(Cause):
 def _written(culprit: Culprit) -> Iterator[Claim]:
     """The slices of a region in a row, one axis each or several at once: the candidate's, where the reference's are."""
     cuts = [
-        [(node, one) for _, node, one in culprit.nodes("slice") if _ is part and one.kind == "slice"]
+        [
+            (node, one)
+            for each, node, one in culprit.nodes("slice", constant=True)
+            if each is part and one.kind == "slice"
+        ]
         for part in culprit.parts
     ]
     both = [{place[0]: place for _, one in found for place in one.read(Slice).places} for found in cuts]

@@ -22,7 +22,9 @@ def sample(operation: Operation, settings: GridSample) -> Array:
     """
     import numpy as np
 
-    x, grid = wide(channels_first(operation.data[0], settings.channels)), wide(operation.data[1])
+    x, grid = wide(channels_first(operation.data[0], settings.channels)), operation.data[1]
+    if settings.mode != "nearest":  # which place is a tie is a matter of the runtime's bits
+        grid = wide(grid)
     rank = x.ndim - 2
     sizes = x.shape[2:]
     places = [_unnormalised(grid[..., rank - 1 - axis], sizes[axis], settings) for axis in range(rank)]
