@@ -60,7 +60,7 @@ padding-asymmetric padding-mode pool-count-include-pad pool-ceil-mode resize-coo
 conv-stride-dilation-groups transposed-conv-output-padding depth-to-space-order slice-bounds
 norm-epsilon norm-train-mode norm-statistics activation-variant softmax-axis attention-mask attention-scale
 reduce-axis-or-bias division-rounding
-layout-transposition flatten-order concat-order split-order axis-not-remapped spatial-flip broadcast-axis
+layout-transposition flatten-order concat-order split-order axis-not-remapped spatial-flip broadcast-axis rolled
 residual-missing operand-swapped rnn-gate-order rnn-direction gru-reset-after embedding-offset
 setting-changed operation-changed operation-extra operation-missing operation-order axis-split
 trace-baked-constant trace-baked-branch trace-baked-shape inplace-write-lost

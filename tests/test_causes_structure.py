@@ -77,6 +77,9 @@ CASES = {
         lambda n, x: x.index_select(1, ORDER) * 1.5, lambda n, x: x.index_select(2, ORDER) * 1.5, x=SQUARE
     ),
     "slice-bounds": Case(lambda n, x: F.relu(x)[:, :, 1:-1, 1:5] * 2, lambda n, x: F.relu(x)[:, :, 1:-1, 0:4] * 2),
+    "rolled": Case(
+        lambda n, x: torch.tanh(x).roll(2, 3) * 2, lambda n, x: torch.tanh(torch.cat([x[..., -3:], x[..., :-3]], 3)) * 2
+    ),
     "spatial-flip": Case(lambda n, x: torch.tanh(x) * 2, lambda n, x: torch.tanh(x.flip(3)) * 2),
     "broadcast-axis": Case(lambda n, x: x * n.v.reshape(6, 1, 1), lambda n, x: x * n.v, {"v": (6,)}, SQUARE),
     "residual-missing": Case(

@@ -56,9 +56,10 @@ class Claim:
     ``measured`` is a proof that the cause has made itself, where a distance says nothing (NaN, masks). ``change`` words
     it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``written``: the two values stand in the two models,
     and one is put in the other's place; ``borrowed``: one of several values that were tried stands in the other model;
-    ``parameters``: how many numbers were solved for. ``structural``: the difference stands in the two graphs, in a node that one side lacks or a setting. ``vague``: it says how numbers differ and not why, so that any
-    other explanation as good comes first. ``only_proven``: dropped when its prediction fails, as all is that is not
-    written. ``needed``: share that it must explain, where noise that cannot be recomputed is part of the error; else
+    ``parameters``: how many numbers were solved for. ``structural``: the difference stands in the two graphs, in a node
+    that one side lacks or in a setting. ``vague``: it says how numbers differ and not why, so that any other
+    explanation as good comes first. ``only_proven``: dropped when its prediction fails, as all is that is not written.
+    ``needed``: share that it must explain, where noise that cannot be recomputed is part of the error; else
     ``threshold`` says it.
     """
 

@@ -81,11 +81,6 @@ class _Held:
         return math.log2(self.tried + 1) + self.claim.parameters * math.log2(self.elements + 1) / 2
 
     @property
-    def exact(self) -> bool:
-        """Whether no other cause of the same proof says it better: always so of what the models show by themselves."""
-        return not self.claim.vague and (not self.cause.general or (self.claim.structural and self.proven))
-
-    @property
     def rank(self) -> tuple[bool, bool, bool, Basis, float, bool]:
         """Sorts what explains an error equally well, the best first.
 
@@ -194,11 +189,13 @@ def _best(found: list[_Held]) -> list[_Held]:
         return sorted(found, key=lambda one: (*one.rank[:4], one.proof is not None, -one.explained))[:_SHOWN]
     top = max(one.explained for one in proven)
     close = [one for one in proven if one.explained >= _as_good(top) and not _falls_short(one, top)]
-    if any(one.exact and one.basis is Basis.WRITTEN and one.explained >= _NOTHING_LEFT for one in close):
-        close = [one for one in close if one.basis is Basis.WRITTEN]
-    exact = [one for one in close if one.exact]
+    if any(one.claim.structural and one.explained >= _NOTHING_LEFT for one in close):
+        close = [one for one in close if one.claim.vague or one.basis is not Basis.FITTED]
+    exact = [one for one in close if not (one.cause.general or one.claim.vague)]
     if exact:
-        close = [one for one in exact if not one.cause.general] or exact
+        close = [one for one in close if not one.cause.general]
+    if any(one.basis is Basis.WRITTEN and one.explained >= _NOTHING_LEFT for one in exact):
+        close = [one for one in close if one.basis is Basis.WRITTEN]
     if any(one.basis is Basis.WRITTEN and not one.cause.unspecific for one in exact):
         close = [one for one in close if not (one.cause.unspecific and one.claim.written)]
     if any(one.basis is Basis.WRITTEN and not one.claim.vague and one.explained >= _NOTHING_LEFT for one in close):

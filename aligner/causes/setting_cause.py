@@ -127,6 +127,24 @@ def _prediction(
     return culprit.prediction(part, node, lambda operation: operation.with_settings(**settings))
 
 
+def is_borrowed(culprit: Culprit, part: RegionSide, node: Node, changed: Operation) -> bool:
+    """Whether an operation, as it was changed, is what the other side's node does: it was not guessed."""
+    partner = culprit.partner(part, node)
+    return (
+        partner is not None
+        and partner[1].kind == changed.kind
+        and all(
+            alike(value, partner[1].settings[name])
+            for name, value in changed.settings.items()
+            if name in partner[1].settings and name not in UNCOMPARED - _COUNTED
+        )
+    )
+
+
+_COUNTED = frozenset({"axis", "axes", "shape"})
+"""Settings that count axes: where they are alike, they are so whatever the layout."""
+
+
 def listed(settings: Mapping[str, Any]) -> str:
     """Settings in words; what an operation leaves unsaid is its default."""
     return ", ".join(f"{name.replace('_', ' ')} {shown(value)}" for name, value in settings.items()) or "the default"

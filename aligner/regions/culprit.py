@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 MISFIT = 1e-2
 """Share of the reference's norm that stands for the error where shapes do not fit and none can be measured."""
-ROUNDING = 2.0**-20
-"""Relative distance of two float32 kernels of one operation: 2⁻²⁴ times √K, for sums of K = 256 terms."""
+ROUNDING = 2.0**-16
+"""Relative distance of two float32 kernels of one operation: 2⁻²⁴ times K, for sums of K = 256 terms that cancel."""
 FAITHFUL = 0.05
 """A replay counts as faithful when it misses the real output by at most this share of the error to be explained."""
 

@@ -57,7 +57,8 @@ class ActivationVariant(SettingCause):
         in_pieces = any(n.kind in ELEMENTWISE for n in culprit.reference.nodes) and not spelled & ACTIVATIONS
         for part, node, operation in culprit.nodes(*sorted(ACTIVATIONS), "activation"):
             ungated: list[tuple[str, dict[str, Any]]] = [("square", {})] if operation.kind == "silu" else []
-            for kind, settings in (*_solved(operation, culprit, part.side), *_VARIANTS, *ungated):
+            solved = list(_solved(operation, culprit, part.side))
+            for number, (kind, settings) in enumerate((*solved, *_VARIANTS, *ungated)):
                 other = replace(operation, kind=kind, settings=settings)
                 if kind == operation.kind and other.settings == operation.settings:
                     continue
@@ -71,6 +72,7 @@ class ActivationVariant(SettingCause):
                     f"with {right} instead of {wrong}",
                     culprit.replaced(part, node, other),
                     side=part.side,
+                    parameters=len(settings) if number < len(solved) else 0,
                     borrowed=(kind, _told(settings)) in held[1 - part.side],
                 )
         for part, node, operation in culprit.nodes("erf"):

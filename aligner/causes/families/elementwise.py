@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
+from aligner.causes.setting_cause import is_borrowed
 from aligner.operations.kinds import AFFINE, AVERAGES, BINARY
 from aligner.operations.operation import Operation
 from aligner.operations.settings import AdaptivePool, Pool, Reduce, RunningSum
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
-from aligner.regions.settings import alike
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -155,14 +155,13 @@ class ReduceAxis(Cause):
             own = _reduced(operation)
             for words, changed in _reductions(operation) if operation.kind == "reduce" else _others(operation):
                 wrong, right = (words, own) if part.side == 0 else (own, words)
-                partner = culprit.partner(part, node)
                 yield Claim(
                     f"{culprit.where} takes the {wrong}, the reference the {right}",
                     f"take the {right}",
                     f"with the {right}",
                     culprit.replaced(part, node, changed),
                     side=part.side,
-                    borrowed=partner is not None and _reduced_alike(partner[1], changed),
+                    borrowed=is_borrowed(culprit, part, node, changed),
                 )
         yield from self._unbiased(culprit)
 
@@ -216,13 +215,6 @@ def _averaged(operation: Operation) -> int:
     adaptive = operation.read(AdaptivePool)
     inner = x.shape[1:-1] if adaptive.channels == "last" else x.shape[2:]
     return math.prod(inner) if set(adaptive.output_size) == {1} else 0
-
-
-def _reduced_alike(one: Operation, other: Operation) -> bool:
-    """Whether two operations reduce the same elements in the same way."""
-    return one.kind == other.kind and all(
-        alike(value, other.settings[name]) for name, value in one.settings.items() if name in other.settings
-    )
 
 
 _POOLS = {"avg_pool": "max_pool", "adaptive_avg_pool": "adaptive_max_pool"}

@@ -43,17 +43,22 @@ class InputCause(Cause):
     vague_inside: ClassVar[bool] = True
     """Where the graph inputs agree and a first region behaves as if they did not: a node may do that itself."""
 
+    anywhere: ClassVar[bool] = False
+    """May be done to what the region makes as well as to what it reads."""
+
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every transformation of every graph input that the region starts from."""
         if not culprit.gap > 0:
             return
         graph = culprit.reference.graph
-        for name in culprit.reference.region.inputs or (culprit.reference.output,):
+        own = (culprit.reference.output,)
+        names = culprit.reference.region.inputs or own
+        for name in names + own if self.anywhere and names != own else names:
             array = culprit.reference.array(name)
             if array is None or array.dtype.kind not in "fiu" or not self.reaches(culprit, name):
                 continue
             itself, fed = name == culprit.reference.output, name in graph.inputs
-            alike = fed and not itself and _fed_alike(culprit, survey, name)
+            alike = fed and not itself and _fed_alike(survey, name)
             for words, build, parameters in self.transformations(array, culprit, name):
                 yield Claim(
                     f"{culprit.where} computes as if the input {graph.values[name].name} were fed with {words}"
@@ -78,7 +83,7 @@ class InputCause(Cause):
         return iter(())
 
 
-def _fed_alike(culprit: Culprit, survey: Survey, name: str) -> bool:
+def _fed_alike(survey: Survey, name: str) -> bool:
     """Whether both sides are fed the same numbers at an input: what is wrong is done inside."""
     return any(m.pair.reference == name and survey.verdicts.get(m.pair.candidate) == "aligned" for m in survey.measured)
 
@@ -101,6 +106,7 @@ class InputChannelOrder(InputCause):
     """BGR instead of RGB, in the picture or in the kernel that reads it."""
 
     id: ClassVar[str] = "input-channel-order"
+    anywhere: ClassVar[bool] = True
     vague_inside: ClassVar[bool] = False
     advice: ClassVar[str] = (
         "give both sides RGB or both BGR: reorder the picture's channels, or the inputs of the kernel that reads them"

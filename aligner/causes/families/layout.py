@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from itertools import combinations, permutations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim, Proof
 from aligner.causes.context import Survey
+from aligner.causes.setting_cause import is_borrowed
 from aligner.numerics.relations import SAME, gap
 from aligner.operations.kinds import ELEMENTWISE, LAYOUT, PARAMETRIC, SOURCES
 from aligner.operations.settings import Along, Reshape, Transpose
@@ -136,13 +138,15 @@ class LayoutTransposition(Cause):
             for other in permutations(range(len(perm))) if len(perm) <= 5 else ():
                 shape = [operation.data[0].shape[a] for a in other]
                 if other != perm and shape == [operation.data[0].shape[a] for a in perm]:
-                    yield self._claim(
+                    changed = operation.with_settings(perm=other)
+                    claim = self._claim(
                         culprit,
                         f"transposes to {other if part.side == 0 else perm}, the reference to "
                         f"{perm if part.side == 0 else other}",
-                        culprit.replaced(part, node, operation.with_settings(perm=other)),
+                        culprit.replaced(part, node, changed),
                         part.side,
                     )
+                    yield replace(claim, borrowed=is_borrowed(culprit, part, node, changed))
         for perm, moved in moves(culprit.expected):
             if moved.shape == culprit.expected.shape:
                 yield self._claim(culprit, f"holds the reference's tensor with axes {perm}", _constantly(moved))
@@ -244,6 +248,7 @@ class Rolled(Cause):
     """Everything along an axis stands some places further on, what leaves at one end coming in at the other."""
 
     id: ClassVar[str] = "rolled"
+    general: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every axis, by as many places as bring the reference's first slice to where the candidate holds it."""
@@ -251,9 +256,11 @@ class Rolled(Cause):
 
         if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
             return
+        if "f" not in {culprit.expected.dtype.kind, culprit.found.dtype.kind}:
+            return
         for axis, size in enumerate(culprit.expected.shape):
             first = np.take(culprit.expected, [0], axis)
-            apart = np.abs(culprit.found - first).reshape(*culprit.found.shape)
+            apart = np.abs(culprit.found - first)
             others = tuple(other for other in range(apart.ndim) if other != axis)
             shift = int(apart.max(axis=others).argmin()) if size > _TWO else 0
             if shift:
@@ -309,12 +316,14 @@ class AxisNotRemapped(Cause):
             for axis in range(data.ndim):
                 own = operation.read(Along).axis
                 if axis != own % data.ndim:
+                    changed = operation.with_settings(axis=axis)
                     yield Claim(
                         f"{culprit.where} works along axis {axis}, the reference along {own}",
                         "count the axis in this model's layout",
                         "with the axis counted in this layout",
-                        culprit.replaced(part, node, operation.with_settings(axis=axis)),
+                        culprit.replaced(part, node, changed),
                         side=part.side,
+                        borrowed=is_borrowed(culprit, part, node, changed),
                     )
 
 

@@ -45,6 +45,7 @@ class AxisSplit(Cause):
     ) -> Claim:
         wrong, right = (other, own) if side == 0 else (own, other)
         edits = {index: _reshaped(shape, own, other) for index, shape in shapes.items()}
+        there = {one.settings["shape"] for part, _, one in culprit.nodes("reshape") if part.side != side}
         words = f"an axis of {math.prod(own)}"
         node = culprit.graphs[1].nodes[next(iter(shapes))].name if side else culprit.where
         return Claim(
@@ -54,6 +55,7 @@ class AxisSplit(Cause):
             Counterfactual(culprit, side, Change(edits)),
             side=side,
             node=node,
+            borrowed=all(_replaced(shape, own, other) in there for shape in shapes.values()),
         )
 
 
@@ -73,6 +75,10 @@ def _factors(size: int, own: tuple[int, int]) -> Iterator[tuple[int, int]]:
 
 
 def _reshaped(shape: tuple[int, ...], own: tuple[int, int], other: tuple[int, int]) -> Callable[[Operation], Operation]:
-    place = next(at for at in range(len(shape) - 1) if shape[at : at + 2] == own)
-    changed = (*shape[:place], *other, *shape[place + 2 :])
+    changed = _replaced(shape, own, other)
     return lambda operation: operation.with_settings(shape=changed)
+
+
+def _replaced(shape: tuple[int, ...], own: tuple[int, int], other: tuple[int, int]) -> tuple[int, ...]:
+    place = next(at for at in range(len(shape) - 1) if shape[at : at + 2] == own)
+    return (*shape[:place], *other, *shape[place + 2 :])

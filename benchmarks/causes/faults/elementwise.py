@@ -59,9 +59,9 @@ _ONCE: tuple[Function, ...] = (
     torch.tanh,
     torch.sigmoid,
     functional.silu,
+    functional.softplus,
     lambda x: x * 1.3,
     lambda x: x.softmax(1),
-    functional.softplus,
 )
 
 
