@@ -460,6 +460,13 @@ class Fill(Shaped):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mesh(Settings):
+    """ "ij" or "xy", as numpy means them."""
+
+    indexing: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShapeOf(Settings):
     """Some axes' sizes."""
 
@@ -607,7 +614,7 @@ _FAMILIES: dict[str, type[Settings]] = {
     "argmax": ArgMax,
     "sort": Sort,
     "slice": Slice,
-    "index": Index,
+    **dict.fromkeys(("index", "put"), Index),
     **dict.fromkeys(("lookup", "gather_elements", "concat", "stack", "glu", "prelu"), Along),
     "gather_nd": GatherNd,
     "scatter_nd": ScatterNd,
@@ -627,6 +634,7 @@ _FAMILIES: dict[str, type[Settings]] = {
     "depth_to_space": Blocks,
     **dict.fromkeys(("space_to_batch", "batch_to_space"), BatchBlocks),
     "fill": Fill,
+    "mesh": Mesh,
     "shape": ShapeOf,
     "fft": Fft,
     "cast": Cast,

@@ -56,4 +56,6 @@ def translate(call: Call) -> Operation:
     found = _VOCABULARY.get(word_of(call.node.op))
     if found is None or call.node.kind == "opaque":
         raise call.unknown()
+    if call.flag("stale"):
+        raise call.unknown("an operand that was written in part since it was computed")
     return found(call)

@@ -123,6 +123,17 @@ def _lerp(call: Call) -> Operation:
     return Operation("add", {}, (start, (end - start) * weight))
 
 
+def _difference(call: Call) -> Operation:
+    """diff: each element less the one before it."""
+    import numpy as np
+
+    if call.integer("n", default=1) != 1 or len(call.given) != 1:
+        raise call.unknown("differences of differences, or beyond the ends")
+    x, axis = call.need(0), call.integer("axis", "dim", default=-1)
+    along = [np.take(x, range(k, x.shape[axis] - 1 + k), axis=axis) for k in (1, 0)]
+    return Operation("logical_xor" if x.dtype.kind == "b" else "sub", {}, (along[0], along[1]))
+
+
 _COMPARED = {
     "gt": "greater",
     "greater": "greater",
@@ -159,4 +170,5 @@ WORDS: Vocabulary = {
     "addcmul": _joined("addcmul", "add", "mul"),
     "addcdiv": _joined("addcdiv", "add", "div"),
     "lerp": _lerp,
+    "diff": _difference,
 }

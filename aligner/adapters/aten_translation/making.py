@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.operation import Operation
-from aligner.operations.settings import Fft, Fill
+from aligner.operations.operation import Operation, compute
+from aligner.operations.settings import Cast, Fft, Fill, Mesh, Shaped
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,6 +16,27 @@ if TYPE_CHECKING:
 
 def _like(value: float) -> Any:
     return lambda call: Operation("fill", Fill(shape=call.need_shape(), value=value), ())
+
+
+def _mesh(call: Call) -> Operation:
+    """Without a word as matrices are indexed."""
+    return Operation("mesh", Mesh(indexing=call.text("indexing", "ij")), tuple(call.given))
+
+
+def _copied(call: Call) -> Operation:
+    """copy_(target, source): the target holds the source, broadcast, in its own dtype."""
+    source = call.need(1)
+    dtype = call.dtype().removeprefix("torch.")
+    if dtype and dtype != str(source.dtype):
+        source = compute(Operation("cast", Cast(to=dtype), (source,)))
+    return Operation("expand", Shaped(shape=call.need_shape()), (source,))
+
+
+def _filled(call: Call) -> Operation:
+    """fill_(target, value)."""
+    given = call.operand(1)
+    value = call.number("value", default=0.0) if given is None else given.reshape(()).item()
+    return Operation("fill", Fill(shape=call.need_shape(), value=value), ())
 
 
 def _transform(form: str, rank: int | None) -> Any:
@@ -40,6 +61,10 @@ def _transform(form: str, rank: int | None) -> Any:
 
 
 WORDS: Vocabulary = {
+    "meshgrid": _mesh,
+    "copy": _copied,
+    "fill": _filled,
+    "zero": _like(0.0),
     "zeros_like": _like(0.0),
     "ones_like": _like(1.0),
     **{f"fft_{form}": _transform(form, 1) for form in ("fft", "ifft", "rfft", "irfft")},

@@ -108,10 +108,15 @@ def _moved(call: Call) -> Operation:
 
 
 def _repeat(call: Call) -> Operation:
-    repeats = call.numbers("repeats") or call.numbers("dims")
+    x, repeats = call.need(0), call.numbers("repeats") or call.numbers("dims")
     if repeats is None:
         raise call.unknown("unknown repeats")
-    return Operation("tile", Tile(repeats=tuple(int(count) for count in repeats)), (call.need(0),))
+    if None in repeats:  # computed as the model runs: the result shows how often
+        sizes = (1,) * (len(repeats) - x.ndim) + x.shape
+        if 0 in sizes:
+            raise call.unknown("unknown repeats")
+        repeats = tuple(whole // size for whole, size in zip(call.need_shape(), sizes, strict=True))
+    return Operation("tile", Tile(repeats=tuple(int(count) for count in repeats)), (x,))
 
 
 def _interleaved(call: Call) -> Operation:
@@ -143,11 +148,22 @@ def _pad(call: Call) -> Operation:
     x, said = call.need(0), call.attributes.get("pads")
     if not isinstance(said, tuple) or not all(isinstance(p, tuple) and len(p) == 2 for p in said):
         raise call.unknown("padding of unknown amount")
-    if any(not isinstance(amount, int) for pair in said for amount in pair):
-        raise call.unknown("padding of unknown amount")
     pads = ((0, 0),) * (x.ndim - len(said)) + said
+    if any(not isinstance(amount, int) for pair in said for amount in pair):
+        grown = [wide - size for wide, size in zip(call.need_shape(), x.shape, strict=True)]
+        pads = tuple(_completed(call, pair, more) for pair, more in zip(pads, grown, strict=True))
     settings = Pad(pads=pads, mode=call.text("mode", "constant"), value=call.number("value", default=0.0))
     return Operation("pad", settings, (x,))
+
+
+def _completed(call: Call, pair: tuple[int | None, int | None], total: int) -> tuple[int, int]:
+    """An amount that the model computes follows from the other one and what the axis grew by."""
+    begin, end = pair
+    if begin is None and end is None:
+        if total:
+            raise call.unknown("padding of unknown amount")
+        return 0, 0
+    return (total - (end or 0) if begin is None else begin), (total - (begin or 0) if end is None else end)
 
 
 def _split(call: Call) -> Operation:

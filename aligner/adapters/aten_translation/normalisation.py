@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary, norm_parameters
-from aligner.operations.operation import Operation
+from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import (
     BatchNorm,
     GroupNorm,
@@ -90,6 +90,14 @@ def _length(call: Call) -> Operation:
     return Operation("norm", settings, (x,))
 
 
+def _weight_norm(call: Call) -> Operation:
+    """g · v / ‖v‖, one length for each place along an axis."""
+    v, axis = call.need(0), call.integer("axis", "dim", default=0)
+    axes = tuple(other for other in range(v.ndim) if other != axis % v.ndim)
+    settings = LengthNorm(epsilon=0.0, axis=axis % v.ndim, axes=axes)
+    return Operation("mul", {}, (compute(Operation("norm", settings, (v,))), call.need(1)))
+
+
 def _response(call: Call) -> Operation:
     size = call.integer("size")
     settings = ResponseNorm(
@@ -124,6 +132,7 @@ WORDS: Vocabulary = {
     **dict.fromkeys("layer_norm native_layer_norm".split(), _layer),
     "rms_norm": _rms,
     "normalize": _length,
+    "weight_norm": _weight_norm,
     "local_response_norm": _response,
     "softmax": _softmax("softmax"),
     "log_softmax": _softmax("log_softmax"),

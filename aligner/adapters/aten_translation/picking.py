@@ -37,6 +37,22 @@ def _get_item(call: Call) -> Operation:
     return Operation("index", Index(index=tuple(index)), (x,))
 
 
+def _put(call: Call) -> Operation:
+    """x[index] = value: operands x, what stands for "tensor" in the index, and the value where it is no number."""
+    import numpy as np
+
+    x, text = call.need(0), call.attributes.get("index")
+    if not isinstance(text, str) or call.flag("accumulate"):
+        raise call.unknown("an unknown index, or sums")
+    tensors = iter(call.given[1:])
+    index = tuple(_indexed(call, part.strip(), tensors) for part in text.split(", "))
+    value = next(tensors, None)
+    if value is None and "value" not in call.attributes:
+        raise call.unknown("an unknown value")
+    value = np.asarray(call.number("value", default=0.0)) if value is None else value
+    return Operation("put", Index(index=index), (x, value.astype(x.dtype)))
+
+
 def _indexed(call: Call, part: str, tensors: Any) -> Any:
     if part in {"None", "..."}:
         return None if part == "None" else Ellipsis
@@ -48,24 +64,33 @@ def _indexed(call: Call, part: str, tensors: Any) -> Any:
         raise call.unknown(part) from exc
 
 
+def _computed(call: Call) -> set[str]:
+    """Arguments that only a run could tell."""
+    found = call.attributes.get("computed")
+    return set(found) if isinstance(found, tuple) else set()
+
+
 def _known(call: Call, *names: str) -> None:
-    """Refuse arguments that only a run could tell."""
-    computed = call.attributes.get("computed")
-    if isinstance(computed, tuple) and set(names) & set(computed):
+    if _computed(call) & set(names):
         raise call.unknown("bounds that the model computes")
 
 
 def _slice(call: Call) -> Operation:
-    _known(call, "dim", "start", "end", "step")
-    x = call.need(0)
-    axis = call.integer("axis", "dim", default=0) % x.ndim
-    place = (
-        axis,
-        call.integer("start", default=0),
-        call.integer("end", default=_OPEN),
-        call.integer("step", default=1),
-    )
-    return Operation("slice", Slice(places=(place,)), (x,))
+    """One bound that the model computes follows from the other and the length of the result."""
+    _known(call, "dim", "step")
+    x, computed = call.need(0), _computed(call) & {"start", "end"}
+    axis, step = call.integer("axis", "dim", default=0) % x.ndim, call.integer("step", default=1)
+    start, end = call.integer("start", default=0), call.integer("end", default=_OPEN)
+    if computed:
+        size, length = x.shape[axis], call.need_shape()[axis]
+        start, end, _ = slice(start, end).indices(size)
+        if len(computed) == 2 and length != size:
+            _known(call, "start", "end")
+        if computed == {"end"}:
+            end = min(start + length * step, size)
+        elif computed == {"start"}:
+            start = end - length * step
+    return Operation("slice", Slice(places=((axis, start, end, step),)), (x,))
 
 
 def _select(call: Call) -> Operation:
@@ -204,6 +229,7 @@ def _one_hot(call: Call) -> Operation:
 
 WORDS: Vocabulary = {
     **dict.fromkeys(("getitem", "index"), _get_item),
+    **dict.fromkeys(("setitem", "index_put"), _put),
     "slice": _slice,
     "select": _select,
     "narrow": _narrow,

@@ -116,6 +116,13 @@ class Bindings:
             return False
         return any(self._aliases().may_contain_alias(value, target) for target in late)
 
+    def stale(self, name: str) -> bool:
+        """Whether a tensor's memory was written through another name since: by a view of it, or its base."""
+        value, born = self.values.get(name), self._born.get(name, 0)
+        late = [target for time, target in self._writes if time > born and self.ref(target) != name]
+        late = [target for target in late if name in self.views or target.debugName() in self.views]
+        return value is not None and any(self._aliases().may_contain_alias(value, target) for target in late)
+
     def _aliases(self) -> Any:
         if self._database is None:
             self._database = self._graph.alias_db()

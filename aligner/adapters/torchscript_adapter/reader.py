@@ -280,6 +280,8 @@ class Reader:
         draft.attributes = attributes_of(node, self.names.known, weight)
         if node.kind() in ("aten::index", "aten::index_put", "aten::index_put_"):
             draft.attributes |= self._brackets(inputs[1])
+        if any(map(self.names.stale, operands)):
+            draft.attributes["stale"] = True
         self._produced(outputs, draft)
         if operands and self.numbers.issuperset(operands):
             self.numbers.update(draft.outputs)

@@ -312,6 +312,8 @@ class AxisNotRemapped(Cause):
         if culprit.expected is None or not culprit.gap > 0:
             return
         for part, node, operation in culprit.nodes("concat", "gather"):
+            if operation.kind not in {"concat", "lookup"}:
+                continue
             data = operation.data[0] if operation.kind == "concat" else operation.parameters["table"]
             for axis in range(data.ndim):
                 own = operation.read(Along).axis

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.operation import Operation, computes, computes_by
-from aligner.operations.settings import Fill, ShapeOf
+from aligner.operations.settings import Fill, Mesh, ShapeOf
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,6 +28,15 @@ def count_up(operation: Operation) -> Array:
 
     start, limit, step = (operand.reshape(()) for operand in operation.data)
     return np.asarray(np.arange(start.item(), limit.item(), step.item()))
+
+
+@computes_by(Mesh, "mesh")
+def mesh(operation: Operation, settings: Mesh) -> tuple[Array, ...]:
+    """Each vector along an axis of its own, spread over those of the others."""
+    import numpy as np
+
+    grids: Any = np.meshgrid(*operation.data, indexing=settings.indexing)  # type: ignore[call-overload]
+    return tuple(grids)
 
 
 @computes_by(ShapeOf, "shape")

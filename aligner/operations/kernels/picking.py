@@ -32,6 +32,15 @@ def pick(operation: Operation, settings: Index) -> Array:
     return picked
 
 
+@computes_by(Index, "put")
+def put(operation: Operation, settings: Index) -> Array:
+    """The first operand, with the second where the brackets point."""
+    x, updates = operation.data
+    result: Array = x.copy()
+    result[settings.index] = updates
+    return result
+
+
 @computes_by(Slice, "slice")
 def cut(operation: Operation, settings: Slice) -> Array:
     """Parts of some axes."""
