@@ -9,6 +9,7 @@ import onnx_models as make
 import pytest
 from marks import requires_onnx
 
+import aligner
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.errors import (
@@ -535,3 +536,28 @@ def test_a_name_that_is_no_text_is_a_damaged_file(tmp_path):
     path.write_bytes(make.chain().SerializeToString().replace(b"matmul_1", b"matm\xfful1"[:8]))
     with pytest.raises(ModelFormatError, match="damaged"):
         open_model(path)
+
+
+def test_a_model_that_the_optimiser_alone_refuses_runs_without_it():
+    """onnxruntime's fusion of a layer norm leaves out the cast before it, and then misses the types' agreement."""
+    nodes = [
+        make.node("Cast", ["x"], ["wide"], to=11),
+        make.node("Add", ["wide", "wide"], ["sum"]),
+        make.node("Cast", ["sum"], ["f"], to=1),
+        make.node("ReduceMean", ["f", "axes"], ["m"]),
+        make.node("Sub", ["f", "m"], ["c"]),
+        make.node("Pow", ["c", "two"], ["q"]),
+        make.node("ReduceMean", ["q", "axes"], ["v"]),
+        make.node("Add", ["v", "eps"], ["w"]),
+        make.node("Sqrt", ["w"], ["s"]),
+        make.node("Div", ["c", "s"], ["n"]),
+        make.node("Mul", ["n", "gamma"], ["h"]),
+        make.node("Add", ["h", "beta"], ["y"]),
+    ]
+    stored = {"two": np.float32(2), "eps": np.float32(1e-5), "axes": np.array([-1])}
+    stored |= {"gamma": np.ones(8, np.float32), "beta": np.zeros(8, np.float32)}
+    model = make.model(nodes, [make.value("x", 1, (3, 8))], [make.value("y", 1, (3, 8))], make.weights(**stored))
+    x = np.random.default_rng(1).standard_normal((3, 8)).astype(np.float32)
+    result = aligner.compare(model, model, {"x": x})
+    assert result.verdict == "aligned"
+    assert any("optimiser refuses" in note for note in result.to_json()["candidate"]["notes"])

@@ -23,7 +23,7 @@ from aligner.adapters.onnx_adapter.instrument import as_it_was, instrument
 from aligner.adapters.onnx_adapter.program import Piece, Program, index_program, make_piece
 from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import infer_types, value_type
-from aligner.errors import AlignerError, InputError, listing
+from aligner.errors import AlignerError, InputError, ModelFormatError, listing
 from aligner.operations.call import Call
 from aligner.operations.operation import Operation
 from aligner.records.graph import Graph, Signature
@@ -111,11 +111,16 @@ class OnnxSession(Session):
         self._started: Any = None
         self._alive: tuple[Any, ...] = ()
         self._closed = False
+        self._notes: tuple[str, ...] = ()
         self._inputs = index_program(file, file.skeleton, {}).inputs
 
     @property
     def runtime(self) -> str:
         return self._engine.title
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        return self._notes
 
     @property
     def signature(self) -> Signature:
@@ -143,10 +148,21 @@ class OnnxSession(Session):
 
     def _whole(self) -> Any:
         if not self._file.external:
-            return self._engine.session(self._file.path or self._file.original)
+            return self._optimised(self._file.path or self._file.original)
         piece = self._all(self._file.skeleton, [output.name for output in self._file.skeleton.graph.output])
         self._alive = piece.keep_alive
-        return self._engine.session(piece.model, piece.stubs)
+        return self._optimised(piece.model, piece.stubs)
+
+    def _optimised(self, model: Any, stubs: Mapping[str, Any] | None = None) -> Any:
+        """A session at the level that was asked for; the optimiser may refuse what the runtime takes."""
+        try:
+            return self._engine.session(model, stubs)
+        except ModelFormatError as error:
+            if self._engine.is_chosen:
+                raise
+            session = self._engine.session(model, stubs, level="none")
+            self._notes = (f"onnxruntime's optimiser refuses the model, which ran unoptimised: {error.found}",)
+            return session
 
     def _all(self, model: Any, outputs: list[str]) -> Piece:
         """The whole model in one piece."""

@@ -54,6 +54,11 @@ class Engine:
     watched: str
 
     @property
+    def is_chosen(self) -> bool:
+        """Whether the user named the level."""
+        return self.level == self.watched
+
+    @property
     def title(self) -> str:
         """ "onnxruntime 1.31.1 (CPUExecutionProvider)"."""
         import onnxruntime
