@@ -224,3 +224,23 @@ def test_a_tensor_that_holds_the_numbers_of_another_is_not_taken_for_a_third():
     axes = np.array([1])
     report = compared(net(norm(True), axes=axes), net(norm(False), axes=axes))
     assert report["first_divergence"]["candidate"]["node"] == "normalised"
+
+
+def test_a_factor_that_is_read_turned_answers_the_one_that_was_not_moved():
+    def scores(product, between=()):
+        nodes = [make.node("MatMul", ["x", "w"], ["q"], "query"), make.node("MatMul", ["x", "v"], ["k"], "key")]
+        return [*nodes, *between, *product, make.node("MatMul", ["s", "u"], ["y"], "last")]
+
+    plain = [
+        make.node("Transpose", ["k"], ["t"], "turned", perm=[1, 0]),
+        make.node("MatMul", ["q", "t"], ["s"], "scores"),
+    ]
+    fused = [make.node("Gemm", ["n", "k"], ["s"], "scores", transB=1)]
+    noise = [make.node("Add", ["q", "b"], ["n"], "put")]
+    report = compared(
+        net(scores(plain), shape=(SIZE, SIZE)), net(scores(fused, noise), shape=(SIZE, SIZE)), (SIZE, SIZE)
+    )
+    pairs = {(pair["reference"]["name"], pair["candidate"]["name"]) for pair in report["pairs"]}
+    assert ("k", "k") in pairs and ("t", "k") not in pairs
+    assert report["first_divergence"]["candidate"]["node"] == "put"
+    assert len(report["introduced"]) == 1

@@ -17,7 +17,7 @@ from aligner.alignment.element_order import Order, merged, orders, permuted, pla
 from aligner.alignment.layout import axes_between
 from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Reading, reading
-from aligner.alignment.skeleton import Skeleton
+from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, STRIDED, SUMS_AXIS
 from aligner.records.axis_order import groups_alike
 from aligner.records.graph import Node
@@ -264,8 +264,20 @@ def _product(
         return None
     found: dict[int, int] | None = {}
     for place, form in enumerate(factors[1]):
-        found = _factor(found, entries[form].map, place, answers[place])
+        answer = answers[place]
+        turned = answer is not None and reads_turned(products[0][0], factors[0][answer])
+        straight = _unturned(entries[form].map, reads_turned(products[1][0], form), turned)
+        found = _factor(found, straight, place, answer)
     return found
+
+
+def _unturned(entry: AxisMap, candidate: bool, reference: bool) -> AxisMap:
+    """How the axes of two factors answer as the product takes them, which may exchange the last two of either."""
+    other = {-1: -2, -2: -1}
+    return {
+        (other.get(axis, axis) if candidate else axis): (other.get(source, source) if reference else source)
+        for axis, source in entry.items()
+    }
 
 
 def _factor(found: dict[int, int] | None, entry: AxisMap, place: int, answer: int | None) -> dict[int, int] | None:

@@ -22,7 +22,7 @@ from aligner.alignment.compatibility import (
 )
 from aligner.alignment.layer_ends import adds_bias, biased, gates_itself, tail, with_affine, with_bias, with_constant
 from aligner.alignment.second_look import SecondLook
-from aligner.alignment.skeleton import Skeleton
+from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.alignment.twins import GIVEN, twins
 from aligner.alignment.windows import before_padding, windows_beyond_padding
 from aligner.operations.kinds import COMMUTATIVE, SOURCES, SUNDRY, same_family
@@ -134,6 +134,7 @@ class Matching:
             return  # a square root and a reciprocal have the same kind, not the same operand
         confidence = _one_step_on(self.node_evidence[candidate.index].confidence)
         for left, right in self._matched_operands(reference, candidate):
+            alike = reads_turned(reference, left) == reads_turned(candidate, right)
             left, right = self._unpadded(reference, left, candidate, right)
             left, right = (
                 whole_input(self.reference, reference, left, self.candidate, right),
@@ -142,7 +143,7 @@ class Matching:
             roots = self._without_extra(self.reference.root(left), self.candidate.root(right))
             if not self._settled_otherwise(*roots):
                 self.pair_roots(*roots, Evidence("structure", confidence))
-            if self.roots.get(roots[0], ("",))[0] == roots[1]:
+            if alike and self.roots.get(roots[0], ("",))[0] == roots[1]:
                 self.forms.setdefault(right, left)
 
     def _unpadded(self, reference: Node, left: str, candidate: Node, right: str) -> tuple[str, str]:
@@ -305,6 +306,8 @@ class Matching:
             candidate = self.node_partner[reference.index]
             assert candidate.index == candidate_index
             evidence = self.node_evidence[candidate_index]
+            if len(reference.outputs) == len(candidate.outputs) == 1 and self._answered(reference, candidate):
+                continue
             if sure and not (evidence.rule in _OWN and self._end_alike(reference, candidate)):
                 continue
             own = [biased(side, node) for side, node in self._sides(reference, candidate)]
@@ -317,6 +320,9 @@ class Matching:
                     left = left if not own[1] or own[0] else with_bias(self.reference, left)
                     right = right if not own[0] or own[1] else with_bias(self.candidate, right)
                     self._pair_outputs(left, right, evidence, resized=self._fed_alike(reference, candidate))
+
+    def _answered(self, reference: Node, candidate: Node) -> bool:
+        return self.roots.get(reference.outputs[0], ("",))[0] == candidate.outputs[0]
 
     def _end_alike(self, reference: Node, candidate: Node) -> bool:
         """Whether two nodes of one kind have one output each, and what follows says nothing of a fusion."""

@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING
 
 from aligner.alignment.folded_layer import linear_before, norm_affine
 from aligner.alignment.skeleton import Skeleton
-from aligner.parameters.fingerprint import EXACT, ROUNDED, SMALLEST, Fingerprint, fingerprint, fingerprint_of
+from aligner.parameters.fingerprint import (
+    ENERGY,
+    EXACT,
+    LOW,
+    ROUNDED,
+    SMALLEST,
+    Fingerprint,
+    fingerprint,
+    fingerprint_of,
+    table,
+)
 
 if TYPE_CHECKING:
     from aligner.records.graph import Node
@@ -103,28 +113,27 @@ class _Shelf:
     """Parameters of one size, sorted by their smallest element so that few have to be looked at."""
 
     def __init__(self, parameters: list[Parameter]) -> None:
-        import numpy as np
-
         self._parameters = sorted(parameters, key=lambda parameter: parameter.fingerprint.low)
-        prints = [parameter.fingerprint for parameter in self._parameters]
-        self._low = np.array([print_.low for print_ in prints])
-        self._energy = np.array([print_.energy for print_ in prints])
+        self._table = table([parameter.fingerprint for parameter in self._parameters])
 
     def nearest(self, wanted: Fingerprint) -> tuple[Parameter, float] | None:
         """The parameter with the same numbers, and how far off; None where there is none, or several."""
         import numpy as np
 
         reach = ROUNDED * max(abs(wanted.low), abs(wanted.high), 1e-300)
-        start, stop = np.searchsorted(self._low, [wanted.low - reach, wanted.low + reach], side="left")
-        near = np.abs(self._energy[start:stop] - wanted.energy) <= 4 * ROUNDED * wanted.energy
+        start, stop = np.searchsorted(self._table[LOW], [wanted.low - reach, wanted.low + reach], side="left")
+        apart = np.abs(self._table[ENERGY, start:stop] - wanted.energy)
+        near = apart <= 4 * ROUNDED * wanted.energy
         if int(near.sum()) > _FEW:
-            near &= np.abs(self._energy[start:stop] - wanted.energy) <= 4 * wanted.sums_within * wanted.energy
-        options = [self._parameters[place] for place in np.flatnonzero(near) + start]
-        ranked = sorted(
-            ((other, wanted.distance(other.fingerprint)) for other in options), key=lambda option: option[1]
-        )
-        if not ranked or not (ranked[0][1] <= EXACT or wanted.rounds_to(ranked[0][0].fingerprint)):
+            near &= apart <= 4 * wanted.sums_within * wanted.energy
+        places = np.flatnonzero(near) + start
+        if not places.size:
             return None
-        if len(ranked) > 1 and ranked[1][1] <= max(EXACT, 4 * ranked[0][1]):
+        distances = wanted.distances(self._table[:, places])
+        ranked = np.argsort(distances, kind="stable")
+        best, distance = self._parameters[places[ranked[0]]], float(distances[ranked[0]])
+        if not (distance <= EXACT or wanted.rounds_to(best.fingerprint)):
+            return None
+        if len(ranked) > 1 and distances[ranked[1]] <= max(EXACT, 4 * distance):
             return None  # several equal weights: structure has to tell them apart
-        return ranked[0]
+        return best, distance

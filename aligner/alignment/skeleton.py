@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 from aligner.operations.kinds import AFFINE, IMPURE, LAYOUT, LOOKED_UP, PICKED, RESIZES, SOURCES, neutral_element
 from aligner.records.alignment import Sketch
@@ -43,6 +44,7 @@ class Skeleton:
     _roots: dict[str, str] = field(default_factory=dict)
     _members: dict[str, list[str]] = field(default_factory=dict)
     _scopes: set[str] = field(default_factory=set)
+    _shapes: dict[str, tuple[int, ...] | None] = field(default_factory=dict)
 
     @property
     def flows(self) -> bool:
@@ -180,24 +182,29 @@ class Skeleton:
 
     def size(self, value: str) -> int | None:
         """Number of elements of a value, when known."""
-        sketch = self.sketches.get(value)
-        if sketch is not None:
-            return sketch.size
-        shape = self.graph.values[value].shape if value in self.graph.values else None
-        if shape is None or any(dim is None for dim in shape):
-            return None
-        total = 1
-        for dim in shape:
-            total *= dim or 0
-        return total
+        shape = self.shape(value)
+        return None if shape is None else prod(shape)
 
     def shape(self, value: str) -> tuple[int, ...] | None:
         """The shape at run time, else the declared one when it is complete."""
+        if value not in self._shapes:
+            self._shapes[value] = self._find_shape(value)
+        return self._shapes[value]
+
+    def _find_shape(self, value: str) -> tuple[int, ...] | None:
         sketch = self.sketches.get(value)
         if sketch is not None:
             return sketch.shape
         shape = self.graph.values[value].shape if value in self.graph.values else None
-        return None if shape is None or any(dim is None for dim in shape) else tuple(int(dim or 0) for dim in shape)
+        return None if shape is None or None in shape else tuple(int(dim or 0) for dim in shape)
+
+
+def reads_turned(node: Node, operand: str) -> bool:
+    """Whether a product reads a factor with its last two axes exchanged."""
+    words = ("transpose_a", "transpose_b")
+    return any(
+        name == operand and bool(node.attributes.get(word)) for word, name in zip(words, node.inputs, strict=False)
+    )
 
 
 def _same_elements(before: Sketch | None, after: Sketch | None) -> bool:

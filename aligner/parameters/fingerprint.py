@@ -6,6 +6,7 @@ So a match says "the same numbers", not "the same layout". Each stored weight is
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -62,6 +63,23 @@ class Fingerprint:
             abs(self.high - other.high) / extent,
         )
 
+    def distances(self, others: NDArray[np.float64]) -> NDArray[np.float64]:
+        """``distance`` to many of the same size, columns of a ``table``."""
+        import numpy as np
+
+        total, magnitude, energy, low, high = others
+        scale = np.maximum(max(self.magnitude, 1e-300), magnitude)
+        extent = max(abs(self.low), abs(self.high), 1e-300)
+        gaps = (
+            np.abs(self.total - total) / scale,
+            np.abs(self.magnitude - magnitude) / scale,
+            np.abs(self.energy - energy) / np.maximum(max(self.energy, 1e-300), energy) / 2,
+            np.abs(self.low - low) / extent,
+            np.abs(self.high - high) / extent,
+        )
+        found: NDArray[np.float64] = np.maximum.reduce(gaps)
+        return found
+
     @property
     def sums_within(self) -> float:
         """Relative difference of sums that rounding every element makes: it averages out over many elements."""
@@ -78,6 +96,18 @@ class Fingerprint:
             abs(self.energy - other.energy) / max(self.energy, other.energy, 1e-300) / 2,
         )
         return max(gaps) <= self.sums_within
+
+
+ENERGY, LOW = 2, 3
+"""Rows of a ``table``."""
+
+
+def table(prints: Sequence[Fingerprint]) -> NDArray[np.float64]:
+    """The numbers of many fingerprints, [5, count]: total, magnitude, energy, low, high."""
+    import numpy as np
+
+    rows = [(one.total, one.magnitude, one.energy, one.low, one.high) for one in prints]
+    return np.ascontiguousarray(np.array(rows, np.float64).reshape(-1, 5).T)
 
 
 def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:

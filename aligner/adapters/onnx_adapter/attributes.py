@@ -43,7 +43,14 @@ _SCALARS = frozenset("min max value k ratio training_mode depth axis".split()) |
     _FROM_INPUTS["NonMaxSuppression"]
 )
 _DTYPES = frozenset(("to", "dtype", "stash_type", "output_dtype"))
-_RENAMED = {"kernel_shape": "kernel", "group": "groups", "num_groups": "groups", "activation": "fused_activation"}
+_RENAMED = {
+    "kernel_shape": "kernel",
+    "group": "groups",
+    "num_groups": "groups",
+    "activation": "fused_activation",
+    "transA": "transpose_a",
+    "transB": "transpose_b",
+}
 
 
 @dataclass(frozen=True, slots=True)

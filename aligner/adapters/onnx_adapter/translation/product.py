@@ -30,21 +30,21 @@ def product(
 
 
 def _gemm(call: Call) -> Operation:
-    left = call.need(0).swapaxes(-1, -2) if call.flag("transA") else call.need(0)
+    left = call.need(0).swapaxes(-1, -2) if call.flag("transpose_a") else call.need(0)
     bias = call.operand(2)
     if bias is not None:
         bias = bias * call.number("beta", default=1.0)
         bias = bias.reshape(-1) if bias.ndim == 2 and bias.shape[0] == 1 else bias
     scale = call.number("alpha", default=1.0)
-    return product(call, left, call.need(1), turned=call.flag("transB"), scale=scale, bias=bias)
+    return product(call, left, call.need(1), turned=call.flag("transpose_b"), scale=scale, bias=bias)
 
 
 def _fused(call: Call) -> Operation:
     if call.flag("transBatchA") or call.flag("transBatchB"):
         raise call.unknown("transposed batches")
     left, right = call.need(0), call.need(1)
-    left = left.swapaxes(-1, -2) if call.flag("transA") and left.ndim > 1 else left
-    scale, turned = call.number("alpha", default=1.0), call.flag("transB") and right.ndim > 1
+    left = left.swapaxes(-1, -2) if call.flag("transpose_a") and left.ndim > 1 else left
+    scale, turned = call.number("alpha", default=1.0), call.flag("transpose_b") and right.ndim > 1
     return product(call, left, right, turned=turned, scale=scale)
 
 
