@@ -107,6 +107,20 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def check_there(target: object, weights: Path | None) -> None:
+    """Raise what opening the model would raise of a file that is not there, of the checkpoint too."""
+    check_target(parse_target(target))
+    if weights is not None and not weights.exists():
+        raise missing_checkpoint(weights)
+
+
+def missing_checkpoint(path: Path) -> ModelNotFoundError:
+    """The error of a checkpoint that is not there."""
+    return ModelNotFoundError(
+        f"the checkpoint {path} does not exist", found=f"nothing at {path.absolute()}", hint="check the path"
+    )
+
+
 def is_unicode(path: Path) -> bool:
     """Whether a file's name is text; native runtimes are handed names as UTF-8."""
     try:

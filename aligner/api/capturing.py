@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
-from aligner.api.given_inputs import input_items
+from aligner.api.given_inputs import read_items
 from aligner.api.notebook_progress import NotebookProgress
 from aligner.execution.determinism import undisturbed
 from aligner.execution.opening import open_side, side_info
@@ -46,10 +46,13 @@ def capture(
     """
     from aligner.adapters.dumps.writers import write_dump
     from aligner.adapters.recording_adapter.adapter import write_recording
+    from aligner.adapters.recording_adapter.writer import check_output
 
+    items = read_items(inputs)
+    check_output(Path(output), format)
     side = open_side("model", model, options or OpenOptions(), seed)
     try:
-        fed = prepare_feeds(input_items(inputs), side_info(side), None, preprocessing or Preprocessing(), seed)
+        fed = prepare_feeds(items, side_info(side), None, preprocessing or Preprocessing(), seed)
         side.feeds = fed.reference
         graph = side.graph
         path = Path(output)

@@ -17,7 +17,7 @@ from aligner.alignment.second_look import SecondLook
 from aligner.api.concluding import Concluding
 from aligner.api.dumped import check_input, check_random, dump_options, lend_models
 from aligner.api.feeding import Feeding
-from aligner.api.given_inputs import input_items
+from aligner.api.given_inputs import input_items, read_items
 from aligner.api.notebook_progress import NotebookProgress
 from aligner.api.observer_effect import ObserverEffect
 from aligner.api.options import CompareOptions, Local, check
@@ -136,6 +136,7 @@ def _path(path: Path | str | None) -> Path | None:
 def run_comparison(reference: object, candidate: object, inputs: Any, options: CompareOptions) -> Comparison:
     """The comparison itself; both sessions are closed when it returns."""
     check(options)
+    inputs = read_items(inputs)
     try:
         return _compared(reference, candidate, inputs, options)
     except RehearsalError:
@@ -171,10 +172,11 @@ class OpenModels:
             Model("reference", reference, options.reference_options),
             Model("candidate", candidate, options.candidate_options),
         )
+        pairs = mapping_pairs(options.mapping)
         try:
             with self._clock.phase("load"):
                 open_both(models, options.seed, self._sides, ready=options.local != "never")
-                lend_models(self._sides, mapping_pairs(options.mapping))
+                lend_models(self._sides, pairs)
         except BaseException:
             _release(self._sides)
             raise

@@ -20,6 +20,17 @@ def input_items(inputs: Any) -> list[InputItem]:
     return [inputs if isinstance(inputs, InputItem) else _unnamed(inputs)]
 
 
+def read_items(inputs: Any) -> list[InputItem]:
+    """The same, files read: they are looked at before models are loaded.
+
+    Raises InputError, or MissingFrameworkError where nobody reads such files.
+    """
+    from aligner.inputs.files import with_content
+
+    items = input_items(inputs)
+    return with_content(items) if items else items
+
+
 def _unnamed(value: Any) -> InputItem:
     if isinstance(value, str):
         return parse_input(value)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
-from aligner.api.given_inputs import input_items
+from aligner.api.given_inputs import read_items
 from aligner.errors import InputError
 from aligner.execution.determinism import undisturbed
 from aligner.execution.opening import open_side, side_info
@@ -38,9 +38,9 @@ def inspect(
 
     Raises ModelError or InputError.
     """
+    items = read_items(inputs)
     side = open_side("model", model, options or OpenOptions(), seed)
     try:
-        items = input_items(inputs)
         if items:
             side.feeds = prepare_feeds(items, side_info(side), None, preprocessing or Preprocessing(), seed).reference
         graph = _graph(side, bool(items), preprocessing, seed)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
+from aligner.adapters.target import check_there
 from aligner.alignment.engine import METHODS, align
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.alignment.mapping import mapping_pairs, resolve
@@ -16,7 +17,7 @@ from aligner.alignment.saved_mapping import spelled
 from aligner.api import summary
 from aligner.api.dumped import lend_models
 from aligner.api.feeding import Feeding
-from aligner.api.given_inputs import input_items
+from aligner.api.given_inputs import input_items, read_items
 from aligner.errors import ComparisonError, InputError
 from aligner.execution import memory
 from aligner.execution.determinism import undisturbed
@@ -56,8 +57,9 @@ def match(reference: object, candidate: object, inputs: Any = None, *, options: 
         raise ComparisonError(
             f"there is no alignment method {options.align_by!r}", hint=f"use one of {', '.join(METHODS)}"
         )
+    inputs, pairs = read_items(inputs), mapping_pairs(options.mapping)
     with opened(reference, candidate, options) as sides:
-        lend_models(sides, mapping_pairs(options.mapping))
+        lend_models(sides, pairs)
         alignment, fed = paired(sides, inputs, options)
         progress.enter("", "reporting")
         return _record(sides, alignment, fed)
@@ -66,6 +68,8 @@ def match(reference: object, candidate: object, inputs: Any = None, *, options: 
 @contextmanager
 def opened(reference: object, candidate: object, options: MatchOptions) -> Iterator[tuple[OpenSide, OpenSide]]:
     """Both models, closed again when the block ends."""
+    for target, how in ((reference, options.reference_options), (candidate, options.candidate_options)):
+        check_there(target, how.weights)
     sides: list[OpenSide] = []
     with undisturbed():
         try:

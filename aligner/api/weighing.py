@@ -9,7 +9,7 @@ from typing import Any
 
 from aligner.alignment.engine import align
 from aligner.alignment.weight_audit import audit, unfolded
-from aligner.api.given_inputs import input_items
+from aligner.api.given_inputs import read_items
 from aligner.api.matching import MatchOptions, feed, opened, read_static
 from aligner.api.weight_places import Misplaced, misplaced, same_outputs
 from aligner.errors import AlignerError, ComparisonError, listing
@@ -36,10 +36,10 @@ def weigh(
     that constant folding may have turned into others, or reach their nodes in another order. Raises AlignerError where
     a model cannot be read.
     """
-    options = options or MatchOptions()
+    options, inputs = options or MatchOptions(), read_items(inputs)
     with opened(reference, candidate, options) as sides:
         static = [read_static(side) for side in sides]
-        fed = feed(sides, inputs, options) if input_items(inputs) or not all(static) else None
+        fed = feed(sides, inputs, options) if inputs or not all(static) else None
         for side in sides:
             if not side.graph.weights:
                 raise ComparisonError(

@@ -76,8 +76,8 @@ _INPUTS = [
         multiple=True,
         metavar="[NAME=]FILE",
         shell_complete=files,
-        help="Picture, .npy, .npz, .pt, "
-        ".safetensors or a number; repeat for several. reference.NAME= and candidate.NAME= feed one side.",
+        help="Picture, .npy, .npz, .pt, .safetensors, .json or .txt of numbers, or numbers themselves "
+        '("ids=[[5,6]]"); repeat for several. reference.NAME= and candidate.NAME= feed one side.',
     ),
     click.option("--size", type=Size(), help="Size pictures are resized to, HEIGHTxWIDTH."),
     click.option("--mean", type=Numbers(), help="Subtracted after scaling; one number or one per channel."),

@@ -10,6 +10,7 @@ from threading import Thread
 
 from aligner.adapters.base import OpenOptions, Prepares
 from aligner.adapters.registry import import_framework, open_model, opens_aside
+from aligner.adapters.target import check_there
 from aligner.errors import AlignerError
 from aligner.execution import memory
 from aligner.execution.side import OpenSide
@@ -33,6 +34,8 @@ def open_both(models: tuple[Model, Model], seed: int, opened: list[OpenSide], *,
 
     Adds to ``opened`` the reference, then the candidate; where one cannot be opened, the other.
     """
+    for model in models:
+        check_there(model.target, model.options.weights)
     aside = next((model for model in reversed(models) if opens_aside(model.target)), None)
     if aside is None:
         for model in models:

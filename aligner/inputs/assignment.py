@@ -80,7 +80,7 @@ def _read(item: InputItem, slots: Sequence[Slot], notes: list[str]) -> list[Give
     source = item.value.name if isinstance(item.value, Path) else item.name or "the input"
     if not isinstance(item.value, Path) and _is_plain(item.value):
         source = repr(item.value) if len(repr(item.value)) <= 20 else source
-    value = read_value(item.value, source)
+    value = item.content if item.content is not None else read_value(item.value, source)
     if not isinstance(value, dict):
         return [Given(item.name, item.side, value, source)]
     if item.name is not None:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aligner.adapters.dumps import formats, npy_folder, onnx_test_data
+from aligner.adapters.dumps.dump import read_json, read_lines
 from aligner.adapters.torch_archive import check_pickled_tensors, within_limits
 from aligner.adapters.torch_file import is_program
 from aligner.errors import AlignerError, InputError, MissingFrameworkError, listing
@@ -18,7 +20,7 @@ from aligner.records.free_memory import available
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from aligner.inputs.items import Array
+    from aligner.inputs.items import Array, InputItem
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "ICO")
 """Formats that Pillow decodes by itself: others may start programs (EPS starts Ghostscript)."""
@@ -26,6 +28,7 @@ _MOST_PIXELS = 50_000_000
 """A camera's largest picture. Each pixel takes up to 3 bytes decoded, 3 upright and 12 as floats: 900 MB in all."""
 _READABLE = (
     "aligner reads pictures (png, jpeg, webp, bmp, …), .npy, .npz, .pt/.pth tensors, .safetensors, "
+    ".json and .txt of numbers, "
     "inputs saved by Polygraphy (.json), ONNX test data (.pb, or its folder), folders of .npy"
 )
 
@@ -53,6 +56,17 @@ def read_value(value: Any, source: str) -> Value | dict[str, Array]:
     return plain_array(value, source)
 
 
+def with_content(items: Iterable[InputItem]) -> list[InputItem]:
+    """The items, their files read: what is wrong with a file is told before a model is loaded.
+
+    Raises what ``read_file`` raises.
+    """
+    return [
+        replace(item, content=read_file(item.value)) if isinstance(item.value, Path) and item.content is None else item
+        for item in items
+    ]
+
+
 def read_file(path: Path) -> Value | dict[str, Array]:
     """Read a file by its suffix, or as a picture when the suffix says nothing."""
     if path.is_dir():
@@ -70,7 +84,7 @@ def read_file(path: Path) -> Value | dict[str, Array]:
         raise InputError(f"no such input file: {path}", found=str(error), hint="check the path") from error
     readers = {".npy": _read_numpy, ".npz": _read_numpy, ".safetensors": _read_safetensors}
     readers |= dict.fromkeys((".pt", ".pth"), _read_torch)
-    readers |= dict.fromkeys((".json", ".pb"), _read_dumped)
+    readers |= {".pb": _read_dumped, ".json": _read_json, ".txt": _read_text}
     return readers.get(path.suffix.lower(), _read_picture)(path)
 
 
@@ -212,6 +226,36 @@ def _read_dumped(path: Path) -> dict[str, Array]:
     except AlignerError as error:
         raise _unreadable(path, error, _READABLE) from error
     return {name: checked(np.array(array), f"{path.name}[{name}]") for name, array in arrays.items()}
+
+
+def _read_json(path: Path) -> Value | dict[str, Array]:
+    """Numbers, in lists or by name, as tokenizers and people write them; else what a tool saved."""
+    if formats.is_dump(path):
+        return _read_dumped(path)
+    try:
+        document = read_json(path)
+    except (AlignerError, OSError) as error:
+        raise _unreadable(path, error, _READABLE) from error
+    if isinstance(document, dict):
+        return {name: plain_array(value, f"{path.name}[{name}]") for name, value in document.items()}
+    return plain_array(document, path.name)
+
+
+def _read_text(path: Path) -> Value:
+    """Numbers between spaces and commas, a row on each line."""
+    try:
+        lines = [re.split(r"[,\s]+", line.strip(" \t\r,")) for line in read_lines(path) if line.strip(" \t\r,")]
+        rows = [[_number(word) for word in words] for words in lines]
+    except (AlignerError, OSError, ValueError) as error:
+        raise _unreadable(path, error, "write numbers alone, a row on each line") from error
+    return plain_array(rows[0] if len(rows) == 1 else rows, path.name)
+
+
+def _number(word: str) -> int | float:
+    try:
+        return int(word)
+    except ValueError:
+        return float(word)
 
 
 def _float32_of_bfloat16(array: Array) -> Array:

@@ -24,7 +24,10 @@ Role = Literal["reference", "candidate"]
 ROLES: tuple[Role, ...] = ("reference", "candidate")
 Channels = Literal["first", "last"]
 Correspondence = tuple[str, str, tuple[int, ...] | None]
-_FORMS = "give a file (face.png, x=face.npy), a number or a list (sr=16000), or one side's own (candidate.sr=16000)"
+_FORMS = (
+    "give a file (face.png, x=face.npy, ids=tokens.json), numbers (sr=16000, ids=[[5,6]]), "
+    "or one side's own (reference.x=a.npy, candidate.sr=16000)"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +80,8 @@ class InputItem:
     side: Role | None
     value: Any
     """A Path, an array (numpy, a torch tensor), a PIL image, a number, or a list of them."""
+    content: Any = None
+    """What stands in the file that ``value`` names, once it was read."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -147,6 +147,21 @@ def read_json(path: Path) -> Any:
 
     Raises ModelFormatError where it is larger or none.
     """
+    try:
+        return json.loads(_text(path))
+    except (ValueError, RecursionError) as error:
+        raise ModelFormatError(f"{path} is not JSON", found=str(error), hint="dump again, or copy it again") from error
+
+
+def read_lines(path: Path) -> list[str]:
+    """The lines of a text of a bounded size.
+
+    Raises ModelFormatError where it is larger.
+    """
+    return _text(path).split("\n")
+
+
+def _text(path: Path) -> str:
     size = path.stat().st_size
     if size > TEXT_LIMIT:
         raise ModelFormatError(
@@ -154,10 +169,7 @@ def read_json(path: Path) -> Any:
             found=f"{size:,} bytes, at most {TEXT_LIMIT:,} are read",
             hint="write the tensors as .npy files, .npz or .safetensors",
         )
-    try:
-        return json.loads(path.read_text(encoding="utf-8", errors="replace"))
-    except (ValueError, RecursionError) as error:
-        raise ModelFormatError(f"{path} is not JSON", found=str(error), hint="dump again, or copy it again") from error
+    return path.read_text(encoding="utf-8", errors="replace")
 
 
 def looks_like_json(path: Path, *words: str) -> bool:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from aligner.adapters.target import missing_checkpoint
 from aligner.adapters.torch_archive import check_pickled_tensors, within_limits
 from aligner.adapters.torch_file import TorchFile, classify
 from aligner.errors import (
@@ -85,9 +86,7 @@ def read_checkpoint(path: Path, *, trust: bool = False) -> Any:
     try:
         file = classify(path)
     except FileNotFoundError as error:
-        raise ModelNotFoundError(
-            f"the checkpoint {path} does not exist", found=f"nothing at {path.absolute()}", hint="check the path"
-        ) from error
+        raise missing_checkpoint(path) from error
     except OSError as error:
         raise ModelNotFoundError(
             f"the checkpoint {path} cannot be read",

@@ -51,10 +51,7 @@ def new_file(path: Path) -> Iterator[ArrayWriter]:
 
     Raises OutputError where the suffix is unknown or the file cannot be written; what the block raises goes through.
     """
-    if path.suffix.lower() not in SUFFIXES:
-        raise OutputError(
-            f"cannot write {path}", found=f'the suffix "{path.suffix}"', hint="name the file run.npz or run.safetensors"
-        )
+    check_output(path)
     with _writing(path):
         final = Path(os.path.realpath(path))
         partial = final.with_name(f".{final.name[:200]}.{os.getpid()}.part")
@@ -73,6 +70,22 @@ def new_file(path: Path) -> Iterator[ArrayWriter]:
     finally:
         with suppress(OSError):
             partial.unlink(missing_ok=True)
+
+
+def check_output(path: Path, how: str | None = None) -> None:
+    """Raise OutputError where it is known before a run that its tensors cannot be written; None: as a recording."""
+    with _writing(path):
+        folder = Path(os.path.realpath(path)).parent
+    if how is None and path.suffix.lower() not in SUFFIXES:
+        raise OutputError(
+            f"cannot write {path}", found=f'the suffix "{path.suffix}"', hint="name the file run.npz or run.safetensors"
+        )
+    if not folder.is_dir():
+        raise OutputError(
+            f"cannot write {path}", found=f"there is no folder {folder}", hint="name a file in an existing folder"
+        )
+    if how is not None and path.exists():
+        raise OutputError(f"cannot write {path}", found="it exists already", hint="name a new folder or file")
 
 
 @contextmanager
