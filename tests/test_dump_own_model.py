@@ -149,3 +149,32 @@ def test_an_input_in_fewer_bits_is_the_same(folder, tmp_path):
     np.savez(tmp_path / "half.npz", **{name.lstrip("/"): array.astype(np.float16) for name, array in tensors.items()})
     result = aligner.compare(folder / "net.onnx", tmp_path / "half.npz", folder / "x.npy", dump_of=folder / "net.onnx")
     assert result.verdict == "aligned"
+
+
+def test_single_tensors_that_lie_otherwise_are_read_so(folder, tmp_path):
+    """Raw files tell no shapes, and a device turns only what is a picture for it."""
+    import dumped_models
+
+    tensors = dumped_models.computed(dumped_models.network(), dumped_models.picture())
+    del tensors["x"]
+    path = tmp_path / "dump"
+    path.mkdir()
+    for name, array in tensors.items():
+        turned = array.ndim == 4 and name != GUILTY
+        (array.transpose(0, 2, 3, 1) if turned else array).tofile(path / f"{name.replace('/', '_')}.raw")
+    result = aligner.compare(folder / "net.onnx", path, folder / "x.npy", dump_of=folder / "net.onnx")
+    assert result.verdict == "aligned", result.comparison.reason
+    notes = " ".join(result.comparison.candidate.notes)
+    assert "channels last" in notes and f"as net.onnx gives them: {GUILTY}" in notes
+
+
+@pytest.mark.parametrize("written", ["Conv__64_0", "Conv__64", "Conv__64:0", "conv_64_0"])
+def test_tensorflows_first_outputs(written):
+    from aligner.adapters.dumps.dump import DumpedTensor
+    from aligner.adapters.dumps.names import match
+    from aligner.records.graph import Graph, Node, Value
+
+    values = {name: Value(name, name, (2,)) for name in ("Conv__64:0", "Conv__65:0")}
+    nodes = tuple(Node(n, f"n{n}", "Conv", "conv", (), (name,)) for n, name in enumerate(values))
+    found = match([DumpedTensor(written, (2,))], Graph("onnx", nodes, values, {}, (), ()))
+    assert dict(found.places) == {"Conv__64:0": 0}

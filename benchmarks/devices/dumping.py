@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aligner.operations.kinds import ELEMENTWISE
 from benchmarks.devices.device import Device
 from benchmarks.devices.writers import write
 
@@ -24,19 +25,7 @@ _FOLLOWERS = frozenset({"norm", "relu", "relu6", "clip", "leaky_relu", "sigmoid"
 _MOST_FUSED = 3
 _PICTURE = 4
 _IN_SPACE = frozenset({"conv", "conv_transpose", "max_pool", "avg_pool", "resize"})
-_IN_PLACE = _FOLLOWERS | {
-    "sub",
-    "mul",
-    "div",
-    "elu",
-    "gelu",
-    "tanh",
-    "hardsigmoid",
-    "concat",
-    "pad",
-    "dropout",
-    "identity",
-}
+_IN_PLACE = ELEMENTWISE | {"norm", "concat", "pad", "dropout", "identity"}
 
 
 @dataclass(frozen=True, slots=True)

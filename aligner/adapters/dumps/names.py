@@ -43,15 +43,20 @@ def _exactly(name: str) -> str:
 
 def _mangled(name: str) -> str:
     """What most writers make of a name: everything foreign to a C identifier becomes "_"."""
-    return _FOREIGN.sub("_", name.removesuffix(":0")[:_LONGEST])
+    return _FOREIGN.sub("_", name[:_LONGEST])
 
 
 def _loosely(name: str) -> str:
     """What is left when writers also drop, double or join such characters, or change case."""
-    return _RUNS.sub("_", name.removesuffix(":0")[:_LONGEST]).strip("_").lower()
+    return _RUNS.sub("_", name[:_LONGEST]).strip("_").lower()
 
 
-_WAYS: tuple[Callable[[str], str], ...] = (_exactly, _mangled, _loosely)
+def _first(way: Callable[[str], str]) -> Callable[[str], str]:
+    """The same of names without TensorFlow's word for a node's first output, which writers keep or not."""
+    return lambda name: way(name.removesuffix(":0"))
+
+
+_WAYS: tuple[Callable[[str], str], ...] = (_exactly, _mangled, _first(_mangled), _loosely, _first(_loosely))
 
 
 def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str] | None = None) -> Matched:
@@ -73,7 +78,7 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
     for way in _WAYS:
         for source in sources:
             _claim(way, source, graph, places, open_places, ambiguous)
-    _claim(_loosely, fused_names(tensors, open_places, graph, sources), graph, places, open_places, ambiguous)
+    _claim(_exactly, fused_names(tensors, open_places, graph, sources), graph, places, open_places, ambiguous)
     left = [tensors[place].name for place in open_places if place not in ambiguous]
     unsure = [tensors[place].name for place in open_places if place in ambiguous]
     return Matched(dict(sorted(places.items(), key=lambda item: item[1])), tuple(left), tuple(unsure))

@@ -40,7 +40,12 @@ class OwnModel:
         graph: Graph,
         feeds: Feeds,
         recorded: Mapping[str, Callable[[], CapturedTensor]],
+        turned: Mapping[str, Callable[[], CapturedTensor]] | None = None,
     ) -> None:
+        """``turned``: tensors that may have been laid out the other way, read so."""
+        self._turned = dict(turned or {})
+        self.turned: list[str] = []
+        """Those that the model gives when they are read the other way."""
         self.session, self.graph, self.feeds = session, graph, feeds
         self.recorded = dict(recorded)
         self.deviations: dict[str, Array] = {}
@@ -48,6 +53,10 @@ class OwnModel:
         """Recorded values on the way to which something of the graph's inputs is read."""
         try:
             self.fits = self._compare()
+            if self.turned:
+                self.recorded |= {value: self._turned[value] for value in self.turned}
+                self.deviations.clear()
+                self.fits = self._compare()
         except AlignerError:  # a tensor of another shape or kind than the model's
             self.fits = False
 
@@ -63,13 +72,20 @@ class OwnModel:
             if found.array.shape != tensor.array.shape:
                 return False
             beyond = self._beyond(tensor, found)
-            if beyond is not None:
-                self.deviations[tensor.value] = beyond
+            if beyond is None:
+                continue
+            self.deviations[tensor.value] = beyond
+            other = self._turned[tensor.value]() if tensor.value in self._turned else None
+            if other is not None and self._is_given(tensor, other):
+                self.turned.append(tensor.value)
         for value in repeated:  # what one file can only hold once is left to the model
             self.recorded.pop(value)
             self.deviations.pop(value, None)
         self.first = frozenset(value for value in computed if self._reads_inputs(value))
         return True
+
+    def _is_given(self, tensor: CapturedTensor, other: CapturedTensor) -> bool:
+        return other.array.shape == tensor.array.shape and self._beyond(tensor, other) is None
 
     def _beyond(self, tensor: CapturedTensor, found: CapturedTensor) -> Array | None:
         import numpy as np
@@ -99,6 +115,9 @@ class OwnModel:
 
     def notes(self, graph: Graph, model: str) -> Iterator[str]:
         """Sentences on what the dump has to do with its model."""
+        if self.turned:
+            names = listing(graph.values[value].name for value in self.turned)
+            yield f"read with their channels where the others have not, as {model} gives them: {names}"
         if not self.deviations:
             yield f"{model}, run here, gives every recorded tensor from the ones recorded before it"
         else:

@@ -236,7 +236,9 @@ class DumpSession(Session):
             or not model.session.capabilities.can_inject
         ):
             return None
-        found = OwnModel(model.session, own, feeds, self._recorded(read))
+        order = self._layout_of(read.channels)
+        turned = self._recorded(read, "last" if order == "first" else "first") if self._layout is None else {}
+        found = OwnModel(model.session, own, feeds, self._recorded(read, order), turned)
         if not found.fits:
             return None
         self._notes = (*self._notes, *found.notes(own, model.name))
@@ -251,11 +253,11 @@ class DumpSession(Session):
         if own is None:
             model = self._model.session
             fed = self._feeds(feeds)
-            own = OwnModel(model, model.graph(fed), fed, self._recorded(graph))
+            own = OwnModel(model, model.graph(fed), fed, self._recorded(graph, self._layout_of(graph.channels)))
         return other_input(own) if own.fits else None
 
-    def _recorded(self, graph: Graph) -> dict[str, Callable[[], CapturedTensor]]:
-        order = self._layout_of(graph.channels)
+    def _recorded(self, graph: Graph, order: Channels) -> dict[str, Callable[[], CapturedTensor]]:
+        """Readers of what was recorded, for tensors that lie so."""
         return {
             name: partial(self._tensor, place, graph.values[name], graph.channels, order)
             for name, place in self._places.items()
