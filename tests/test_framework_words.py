@@ -16,14 +16,10 @@ FRAMEWORKS = frozenset({"onnx", "pytorch", "torchscript", "torch", "tflite", "te
 
 EXCEPTIONS: dict[str, str] = {
     "alignment/element_order.py": "the transposition of a matrix that no attribute describes",
-    "api/observer_effect.py": "optimisation levels are one runtime's",
     "api/probing.py": "a recording cannot be probed",
     "api/weight_places.py": "blocked kernels of one runtime",
-    "causes/default_norm.py": "a batch normalisation is told by its op until it is replayed",
-    "causes/families/normalisation.py": "an epsilon beside a reciprocal root",
     "causes/families/tracing.py": "in-place ops and traced frameworks",
     "execution/lockstep.py": "loops, whose values come again",
-    "execution/opening.py": "where channels stand before the graph is read",
     "judgement/borderline.py": "blocked kernels of one runtime",
     "judgement/contradiction.py": "steps that no kind of their own names",
     "judgement/tolerance.py": "scales computed as the model runs; rounding",

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from aligner.errors import InputError, UnsupportedModelError, listing
 from aligner.operations.operation import Operation, Unsupported
@@ -61,6 +61,8 @@ class Capabilities:
     another of the same session has ended. ``reads_statically``: ``graph`` reads a file, where others run the model.
     ``predicts_aside``: ``predict`` may run beside any other work, as it draws from no generator that others share.
     ``observes_faithfully``: observed runs compute with the kernels of ``predict``; elsewhere looking may end fusions.
+    ``channels``: where inputs have theirs, "first" or "last", unless the signature says otherwise. ``optimisations``:
+    levels of graph optimisation under which it may be opened, the least first.
     """
 
     can_inject: bool = True
@@ -69,6 +71,8 @@ class Capabilities:
     reads_statically: bool = False
     predicts_aside: bool = False
     observes_faithfully: bool = False
+    channels: Literal["first", "last"] = "first"
+    optimisations: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

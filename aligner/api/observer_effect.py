@@ -25,7 +25,6 @@ from aligner.records.tensor import CapturedTensor
 if TYPE_CHECKING:
     from aligner.adapters.base import Feeds
 
-_LEVELS = ("none", "basic", "extended", "all")
 _WORSE = 10.0
 _FLOOR = {"float16": 0.05, "bfloat16": 0.1}
 _PLAIN_FLOOR = 1e-3
@@ -89,7 +88,7 @@ class ObserverEffect:
 
     def _finding(self, item: Measured, pair: Pair, error: Difference, target: object, options: OpenOptions) -> Finding:
         assert item.accumulated is not None
-        levels = self._levels(item, target, options) if self._sides[1].session.framework == "onnx" else {}
+        levels = self._levels(item, target, options)
         wrong = [level for level, relative in levels.items() if relative > error.relative / _WORSE]
         since = f"; wrong from graph optimisation level {wrong[0]!r} on" if wrong and len(wrong) < len(levels) else ""
         return Finding.of(
@@ -105,11 +104,11 @@ class ObserverEffect:
         )
 
     def _levels(self, item: Measured, target: object, options: OpenOptions) -> Mapping[str, float]:
-        """The relative error of the untouched candidate at each optimisation level of ONNX Runtime."""
+        """The relative error of the untouched candidate at each level of graph optimisation that its runtime has."""
         errors: dict[str, float] = {}
         kept = self._untouched[1]
         feeds: Feeds = self._sides[1].feeds
-        for level in _LEVELS:
+        for level in self._sides[1].session.capabilities.optimisations:
             try:
                 session = open_model(target, replace(options, ort_optimization=level))
             except AlignerError:

@@ -7,7 +7,8 @@ from itertools import product
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Norm
+from aligner.operations.settings import BatchNorm, Norm
+from aligner.parameters.canonical import canonical
 from aligner.parameters.folding import output_axis, output_factors
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
@@ -87,7 +88,8 @@ def folded_defaults(culprit: Culprit) -> tuple[float, Array] | None:
     readers = culprit.reference.graph.readers(culprit.reference.output)
     if culprit.expected is None or len(readers) != 1 or readers[0].kind != "norm":
         return None
-    epsilon = readers[0].attributes.get("epsilon", 1e-5)
-    if not isinstance(epsilon, (int, float)) or "batch" not in readers[0].op.lower():
+    norm = canonical(culprit.reference.graph, readers[0], culprit.reference.shape)
+    if norm is None or not isinstance(norm.settings, BatchNorm):
         return None
-    return float(epsilon), (culprit.expected / np.sqrt(1.0 + epsilon)).astype(culprit.expected.dtype)
+    epsilon = norm.settings.epsilon
+    return epsilon, (culprit.expected / np.sqrt(1.0 + epsilon)).astype(culprit.expected.dtype)

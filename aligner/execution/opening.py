@@ -17,8 +17,6 @@ from aligner.execution.side import OpenSide
 from aligner.inputs import SideInfo
 from aligner.records import progress
 
-_CHANNELS_LAST = frozenset({"tflite", "keras"})
-
 
 @dataclass(frozen=True, slots=True)
 class Model:
@@ -115,7 +113,7 @@ def side_info(side: OpenSide) -> SideInfo:
     recorded = getattr(session, "recorded_feeds", None)
     return SideInfo(
         signature=session.signature,
-        channels="last" if session.framework.removeprefix("recording of ") in _CHANNELS_LAST else "first",
+        channels=session.capabilities.channels,
         framework=session.framework,
         recorded=recorded() if callable(recorded) else None,
     )

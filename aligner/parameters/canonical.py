@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.registry import translator
 from aligner.numerics import relations
-from aligner.operations.call import call_of
-from aligner.operations.operation import Operation, Unsupported, compute
+from aligner.operations.operation import Operation, Unsupported
+from aligner.parameters.known import Known
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from aligner.parameters.known import ShapeOf
     from aligner.records.graph import Graph, Node
 
     Array = NDArray[Any]
-    ShapeOf = Callable[[str], "tuple[int, ...] | None"]
-
-_DEEPEST = 16
-"""Nodes between a stored weight and the layer that reads it."""
 
 
 def canonical(graph: Graph, node: Node, shape_of: ShapeOf) -> Operation | None:
@@ -29,31 +24,16 @@ def canonical(graph: Graph, node: Node, shape_of: ShapeOf) -> Operation | None:
     """
     import numpy as np
 
-    held = {name: _constant(graph, name, shape_of, _DEEPEST) for name in node.inputs if name}
+    known = Known(graph, shape_of)
+    held = {name: known.array(name) for name in node.inputs if name and not graph.varies(name)}
 
     def array(name: str) -> Array:
-        found = held[name]
-        return np.broadcast_to(np.float32(0), shape_of(name) or (1, 1)) if found is None else found
+        found = held.get(name)
+        sizes = [size or 1 for size in shape_of(name) or (1, 1)]
+        return np.broadcast_to(np.float32(0), sizes) if found is None else found
 
     try:
-        call = call_of(graph, node, array, lambda name: held[name] is not None, shape_of)
-        return translator(graph.framework)(call)
-    except Unsupported:
-        return None
-
-
-def _constant(graph: Graph, name: str, shape_of: ShapeOf, depth: int) -> Array | None:
-    """The real numbers of a weight, or of what nodes compute from weights alone."""
-    if name in graph.weights:
-        return graph.weights[name].values()
-    node = graph.producer(name)
-    if node is None or not node.inputs or not depth or graph.varies(name):
-        return None
-    if node.kind == "dequantize" and (stored := graph.weights.get(node.inputs[0])) is not None and stored.quantization:
-        return stored.values()
-    try:
-        call = call_of(graph, node, lambda each: _constant(graph, each, shape_of, depth - 1), bool, shape_of)
-        return compute(translator(graph.framework)(call))
+        return known.operation(node, array, lambda name: held.get(name) is not None)
     except Unsupported:
         return None
 

@@ -7,10 +7,9 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.registry import translator
-from aligner.operations.call import call_of
-from aligner.operations.kinds import LAYOUT, PRINCIPAL
-from aligner.operations.operation import Operation, Unsupported, compute, results
+from aligner.operations.kinds import PRINCIPAL
+from aligner.operations.operation import Operation, Unsupported, results
+from aligner.parameters.known import Known, stored_weight
 from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
 
@@ -49,9 +48,6 @@ def change_node(node: Node, edit: Callable[[Operation], Operation]) -> Change:
     return Change(operations={node.index: edit})
 
 
-_RECODING = LAYOUT - {"quantize"}
-"""What a weight may go through and still be the one that is stored."""
-
 _MOST_CONSTANT = 64
 """Nodes before a region's constant operands that are looked at."""
 
@@ -69,10 +65,8 @@ class RegionSide:
             graph.weights[name] for name in region.weights if name in graph.weights
         )
         self.values: Mapping[str, Array] = evidence.values[side] if evidence else {}
-        self._translate = translator(graph.framework)
-        self._loaded: dict[str, Array] = {}
+        self._known = Known(graph, self.shape, self.values)
         self._operations: dict[int, Operation | None] = {}
-        self._unknown: set[str] = set()
 
     @property
     def node(self) -> Node | None:
@@ -100,14 +94,7 @@ class RegionSide:
 
     def stored(self, name: str) -> Weight | None:
         """The weight that a value is, or is moved or recoded from."""
-        for _ in range(8):
-            if name in self.graph.weights:
-                return self.graph.weights[name]
-            node = self.graph.producer(name)
-            if node is None or node.kind not in _RECODING or not node.inputs:
-                return None
-            name = node.inputs[0]
-        return None
+        return stored_weight(self.graph, name)
 
     def quantized(self, node: Node) -> Weight | None:
         """The matrix stored in few bits that a node reads."""
@@ -121,32 +108,11 @@ class RegionSide:
 
     def weight(self, name: str) -> Array | None:
         """A stored weight's real numbers, read once."""
-        if name not in self._loaded:
-            if name not in self.graph.weights:
-                return None
-            self._loaded[name] = self.graph.weights[name].values()
-        return self._loaded[name]
+        return self._known.array(name) if name in self.graph.weights else None
 
     def array(self, name: str) -> Array | None:
         """What a value held, or a weight holds; constants computed from weights are computed."""
-        if name in self.values:
-            return self.values[name]
-        stored = self.weight(name)
-        if stored is not None:
-            return stored
-        node = self.graph.producer(name)
-        if node is None or len(node.outputs) != 1 or not node.inputs or name in self._unknown:
-            return None
-        if node.kind == "dequantize" and (restored := self.stored(name)) is not None and restored.quantization:
-            return self._loaded.setdefault(name, restored.values())  # real numbers already
-        if name not in self._loaded:
-            self._unknown.add(name)  # until it is known: also ends the walk where nodes read each other
-            try:
-                self._loaded[name] = compute(self._read(node, {}))
-            except Unsupported:
-                return None
-            self._unknown.discard(name)
-        return self._loaded[name]
+        return self._known.array(name)
 
     def operation(self, node: Node) -> Operation | None:
         """The node in neutral words, None where it is not understood."""
@@ -186,9 +152,7 @@ class RegionSide:
         return self.graph.varies(name)
 
     def _read(self, node: Node, fresh: Mapping[str, Array]) -> Operation:
-        return self._translate(
-            call_of(self.graph, node, lambda n: fresh[n] if n in fresh else self.array(n), self.constant, self.shape)
-        )
+        return self._known.operation(node, lambda n: fresh[n] if n in fresh else self.array(n), self.constant)
 
     def constant(self, name: str) -> bool:
         """Whether a value is a stored weight, or one that was only moved or recoded."""

@@ -14,7 +14,7 @@ from aligner.adapters.registry import translator
 from aligner.errors import listing
 from aligner.operations.call import Translation, call_of
 from aligner.operations.operation import Operation, Unsupported, results
-from aligner.operations.settings import Sort
+from aligner.operations.settings import Fft, Sort
 from aligner.records.graph import Graph, Node, Shape
 from aligner.records.tensor import CapturedTensor
 from aligner.testing.subject import Subject
@@ -64,12 +64,12 @@ def replay_nodes(graph: Graph, captured: Sequence[CapturedTensor], translate: Tr
             yield Replay(node, opaque=str(exc) or node.op)
             continue
         read = (*operation.data, *operation.parameters.values())
-        largest = max((operand.size for operand in read), default=1)
+        terms = 8 + max((operand.size for operand in read), default=1) ** 0.5 + _angle(operation)
         step = _hybrid_step(graph, node, operation)
         faults = [
             f"{name}: {fault}"
             for name, result in zip(node.outputs, found, strict=False)
-            if name in seen and (fault := _differs(np.asarray(result), seen[name], largest, step))
+            if name in seen and (fault := _differs(np.asarray(result), seen[name], terms, step))
             if not _among_equals(operation, seen[name], np.asarray(result))
         ]
         yield Replay(node, fault="; ".join(faults))
@@ -89,6 +89,15 @@ def _hybrid_step(graph: Graph, node: Node, operation: Operation) -> float:
     return float(np.max(np.abs(operation.data[0]), initial=0.0)) / 254 * float(rows.max(initial=0.0))
 
 
+def _angle(operation: Operation) -> float:
+    """The largest angle of a Fourier transform: runtimes write 2π · k · n / N, k and n below N, as one float."""
+    settings = operation.settings
+    if not isinstance(settings, Fft):
+        return 0.0
+    shape = operation.data[0].shape
+    return 2 * np.pi * max(settings.lengths or [shape[axis] for axis in settings.axes])
+
+
 def _among_equals(operation: Operation, seen: CapturedTensor, result: Array) -> bool:
     """Whether results are places along an axis, and equal numbers stand there: runtimes choose freely among them."""
     settings = operation.settings
@@ -102,8 +111,8 @@ def _among_equals(operation: Operation, seen: CapturedTensor, result: Array) -> 
     return bool(np.array_equal(shown, replayed))
 
 
-def _differs(replayed: Array, seen: CapturedTensor, terms: int, step: float) -> str:
-    """How a replay differs from what was seen by more than ``step`` and the rounding of a sum of so many terms."""
+def _differs(replayed: Array, seen: CapturedTensor, terms: float, step: float) -> str:
+    """How a replay differs from what was seen by more than ``step`` and so many roundings of the largest number."""
     expected = seen.real()
     if replayed.shape != expected.shape:
         return f"shape {list(replayed.shape)} replayed, {list(expected.shape)} computed"
@@ -114,7 +123,7 @@ def _differs(replayed: Array, seen: CapturedTensor, terms: int, step: float) -> 
         return f"{wrong} of {expected.size} elements differ" if wrong else ""
     finite = np.isfinite(expected)
     peak = float(np.max(np.abs(expected), initial=0.0, where=finite))
-    bound = _UNITS.get(seen.dtype.removeprefix("torch."), 2.0**-24) * (8 + terms**0.5) * max(peak, 1e-30)
+    bound = _UNITS.get(seen.dtype.removeprefix("torch."), 2.0**-24) * terms * max(peak, 1e-30)
     bound += step
     if seen.quantization is not None and seen.quantization.scale:
         bound += 1.5 * max(seen.quantization.scale)

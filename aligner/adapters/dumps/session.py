@@ -75,6 +75,7 @@ class DumpSession(Session):
             can_inject=self._own is not None,
             computes_for_others=not self._model.borrowed and of.can_inject,
             reads_statically=of.reads_statically,
+            channels=of.channels,
         )
 
     @property

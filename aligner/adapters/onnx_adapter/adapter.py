@@ -102,7 +102,9 @@ class OnnxSession(Session):
     """
 
     framework: ClassVar[str] = "onnx"
-    capabilities = Capabilities(reads_statically=True, predicts_aside=True)
+    capabilities = Capabilities(
+        reads_statically=True, predicts_aside=True, optimisations=("none", "basic", "extended", "all")
+    )
 
     def __init__(self, file: OnnxFile, engine: Engine, memory_limit: int | None = None) -> None:
         self._file, self._engine, self._memory_limit = file, engine, memory_limit

@@ -154,11 +154,14 @@ def model_name(target: object) -> str:
     return Path(target).name if isinstance(target, str | Path) else f"a {type(target).__name__}"
 
 
+_CHANNELS_LAST = frozenset({"tflite", "keras"})
+"""Frameworks that do not say so in what they record."""
+
+
 class RecordingSession(Session):
     """Replays what was recorded; it cannot compute, so nothing can be injected."""
 
     framework = "recording"
-    capabilities = Capabilities(can_inject=False)
 
     def __init__(self, file: ArrayFile, description: Description) -> None:
         self._file = file
@@ -166,6 +169,12 @@ class RecordingSession(Session):
         self._graph = description.graph
         if self._graph.framework != "recording":
             self.framework = f"recording of {self._graph.framework}"  # type: ignore[misc]
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """Nothing but what was recorded."""
+        last = self._graph.channels == "last" or self._graph.framework in _CHANNELS_LAST
+        return Capabilities(can_inject=False, channels="last" if last else "first")
 
     @property
     def runtime(self) -> str:

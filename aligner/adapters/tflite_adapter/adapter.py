@@ -98,7 +98,7 @@ class TFLiteSession(Session):
     """One file; every run uses interpreters of its own, so states and reused buffers never leak."""
 
     framework: ClassVar[str] = "tflite"
-    capabilities = Capabilities(reads_statically=True)
+    capabilities = Capabilities(reads_statically=True, channels="last")
 
     def __init__(self, model: Model, options: OpenOptions) -> None:
         from aligner.adapters.tflite_adapter.graph import name_tensors

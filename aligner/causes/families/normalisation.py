@@ -14,6 +14,7 @@ from aligner.causes.default_norm import DEFAULTS, folded_defaults, solved
 from aligner.causes.setting_cause import SettingCause
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm
+from aligner.parameters.canonical import canonical
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit, distance
 from aligner.regions.region_side import RegionSide
@@ -89,11 +90,13 @@ def _under_root(part: RegionSide, node: Node) -> bool:
 
 
 def _is_root(part: RegionSide, node: Node) -> bool:
-    if "rsqrt" in node.op.lower():
+    operation = part.operation(node) or canonical(part.graph, node, part.shape)
+    if operation is not None and operation.kind in {"sqrt", "rsqrt"}:
         return True
-    operation = part.operation(node) if node.kind == "pow" else None
-    exponent = operation.data[-1] if operation is not None and len(operation.data) == 2 else None
-    return exponent is not None and exponent.size == 1 and abs(float(exponent.reshape(()))) == 0.5
+    if operation is None or operation.kind != "pow":
+        return False
+    exponent = operation.data[-1]
+    return exponent.size == 1 and abs(float(exponent.reshape(()))) == 0.5
 
 
 def _with_epsilon(culprit: Culprit, part: RegionSide, node: Node, epsilon: float) -> Counterfactual:

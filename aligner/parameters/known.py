@@ -1,0 +1,83 @@
+"""The arrays of a graph as far as they are known: what was seen, what is stored, and what nodes compute from such."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.registry import translator
+from aligner.operations.call import call_of
+from aligner.operations.kinds import LAYOUT
+from aligner.operations.operation import Operation, Unsupported, compute
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.records.graph import Graph, Node, Weight
+
+    Array = NDArray[Any]
+    ShapeOf = Callable[[str], "tuple[int | None, ...] | None"]
+
+_RECODING = LAYOUT - {"quantize"}
+"""What a weight may go through and still be the one that is stored."""
+_DEEPEST = 64
+"""Nodes between a stored weight and what is made of it."""
+
+
+def stored_weight(graph: Graph, name: str) -> Weight | None:
+    """The weight that a value is, or is moved or recoded from."""
+    for _ in range(8):
+        if name in graph.weights:
+            return graph.weights[name]
+        node = graph.producer(name)
+        if node is None or node.kind not in _RECODING or not node.inputs:
+            return None
+        name = node.inputs[0]
+    return None
+
+
+class Known:
+    """Reads each weight once, computes each constant once."""
+
+    def __init__(self, graph: Graph, shape_of: ShapeOf, seen: Mapping[str, Array] | None = None) -> None:
+        self.graph = graph
+        self.seen = seen or {}
+        self._shape_of = shape_of
+        self._translate = translator(graph.framework)
+        self._found: dict[str, Array | None] = {}
+
+    def array(self, name: str) -> Array | None:
+        """What a value held, a weight holds (as real numbers), or nodes make of those; None where none of it is so."""
+        return self._array(name, _DEEPEST)
+
+    def operation(self, node: Node, array: Callable[[str], Array | None], constant: Callable[[str], bool]) -> Operation:
+        """What a node computes on these arrays; raises Unsupported."""
+        return self._translate(call_of(self.graph, node, array, constant, self._shape_of))
+
+    def _array(self, name: str, depth: int) -> Array | None:
+        if name in self.seen:
+            return self.seen[name]
+        if name not in self._found:
+            self._found[name] = None  # until it is known: also ends the walk where nodes read each other
+            weight = self.graph.weights.get(name)
+            found = self._computed(name, depth) if weight is None else weight.values()
+            if found is None and depth < _DEEPEST:
+                del self._found[name]  # from nearer by it may be within reach
+            else:
+                self._found[name] = found
+            return found
+        return self._found[name]
+
+    def _computed(self, name: str, depth: int) -> Array | None:
+        node = self.graph.producer(name)
+        if node is None or len(node.outputs) != 1 or not node.inputs or not depth:
+            return None
+        weight = stored_weight(self.graph, name) if node.kind == "dequantize" else None
+        if weight is not None and weight.quantization is not None:
+            return self._array(node.inputs[0], depth - 1)  # real numbers already
+        try:
+            return compute(
+                self.operation(node, lambda each: self._array(each, depth - 1), self.graph.weights.__contains__)
+            )
+        except Unsupported:
+            return None
