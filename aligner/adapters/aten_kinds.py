@@ -105,14 +105,14 @@ _WORDS: dict[str, str] = {
         "replication_pad2d replication_pad3d constantpad1d constantpad2d constantpad3d zeropad1d zeropad2d "
         "zeropad3d circularpad1d circularpad2d"
     ),
-    "transpose": "transpose permute t mt h mh swapaxes swapdims movedim moveaxis adjoint",
+    "transpose": "transpose permute t mt h mh numpy_t swapaxes swapdims movedim moveaxis adjoint",
     "reshape": (
         "reshape view flatten unflatten squeeze unsqueeze ravel view_as reshape_as unsafe_view atleast_1d "
         "atleast_2d atleast_3d"
     ),
     "expand": "expand expand_as broadcast_to broadcast_tensors",
     "tile": "repeat tile repeat_interleave",
-    "depth_to_space": "pixel_shuffle",
+    "depth_to_space": "pixel_shuffle pixel_unshuffle",
     "cast": "to type type_as float double half bfloat16 int long short byte char bool",
     "quantize": (
         "quantize_per_tensor quantize_per_channel quantize_per_tensor_dynamic fake_quantize_per_tensor_affine "

@@ -1,0 +1,58 @@
+"""What an operation needs is in three places: whoever forgets one is told here which."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import aligner
+import aligner.operations.kernels
+from aligner.adapters.aten_kinds import kind_of
+from aligner.operations import operation as operations
+from aligner.operations import settings
+from aligner.operations.settings import Settings, family_of
+
+ROOT = Path(aligner.__file__).parent
+PAGE = ROOT.parent / "docs" / "operations.md"
+TRANSLATIONS = sorted((ROOT / "adapters" / "aten_translation").glob("*.py")) + sorted(
+    (ROOT / "adapters").glob("*/translation/*.py")
+)
+
+
+def made(source):
+    """Every ``Operation("kind", Family(…) …)`` in a file: line, kind, family or None where it is not spelled there."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Operation" and len(node.args) > 1:
+            kind, told = node.args[:2]
+            family = told.func.id if isinstance(told, ast.Call) and isinstance(told.func, ast.Name) else None
+            if isinstance(kind, ast.Constant):
+                yield node.lineno, kind.value, family
+
+
+@pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_adapters_translate_into_can_be_computed(path):
+    for line, kind, name in made(path.read_text()):
+        assert kind in operations._COMPUTERS, f"{path}:{line}: no kernel in operations/kernels computes {kind}"
+        family = getattr(settings, name or "", None)
+        if isinstance(family, type) and issubclass(family, Settings):
+            assert issubclass(family, family_of(kind)), f"{path}:{line}: {kind} is told by another family than {name}"
+
+
+def test_the_page_of_operations_names_every_kind_that_is_told_something():
+    page = PAGE.read_text()
+    missing = [kind for kind in settings._FAMILIES if f"`{kind}`" not in page]
+    assert not missing, f"describe in docs/operations.md: {missing}"
+
+
+def test_a_forgotten_kernel_is_seen():
+    assert list(made('Operation("unheard_of", Softmax(axis=1), ())')) == [(1, "unheard_of", "Softmax")]
+
+
+@pytest.mark.parametrize(
+    ("word", "kind"),
+    [("aten::numpy_T", "transpose"), ("aten::t", "transpose"), ("pixel_unshuffle", "depth_to_space")],
+)
+def test_words_for_what_another_word_means_have_its_kind(word, kind):
+    assert kind_of(word) == kind
