@@ -280,9 +280,6 @@ def _attention(tape: _Tape, operation: Operation) -> Array:
     settings, (query, key, value) = operation.read(Attention), operation.data
     scores = tape("scores", "matmul", query, key.swapaxes(-1, -2))
     scores = tape("scaled", "mul", scores, _number(settings.scale))
-    if settings.softcap is not None:
-        cap = _number(settings.softcap)
-        scores = tape("capped", "mul", tape("tanh", "tanh", tape("uncapped", "div", scores, cap)), cap)
     mask = operation.parameters.get("mask")
     if mask is not None:
         if mask.dtype.kind == "b":

@@ -125,12 +125,11 @@ class Einsum(Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Attention(Settings):
-    """``merged`` lays the heads [batch, heads, length, width] side by side; ``softcap`` · tanh(scores / softcap)."""
+    """``merged`` lays the heads [batch, heads, length, width] side by side."""
 
     scale: float
     causal: bool = False
     merged: bool = False
-    softcap: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

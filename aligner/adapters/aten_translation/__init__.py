@@ -18,23 +18,24 @@ from aligner.adapters.aten_translation import (
     reduction,
     resizing,
 )
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import Call
+from aligner.operations.forms import vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY: Vocabulary = {
-    **activation.WORDS,
-    **arithmetic.WORDS,
-    **attention.WORDS,
-    **convolution.WORDS,
-    **making.WORDS,
-    **moving.WORDS,
-    **normalisation.WORDS,
-    **picking.WORDS,
-    **product.WORDS,
-    **recurrence.WORDS,
-    **reduction.WORDS,
-    **resizing.WORDS,
-}
+_VOCABULARY = vocabulary(
+    activation,
+    arithmetic,
+    attention,
+    convolution,
+    making,
+    moving,
+    normalisation,
+    picking,
+    product,
+    recurrence,
+    reduction,
+    resizing,
+)
 _NAMESPACES = frozenset({"aten", "prim"})
 _DUNDER = re.compile(r"(?:__)?([ri]?)(add|sub|mul|matmul|truediv|div|floordiv|mod|pow|and|or|xor|lshift|rshift)(?:__)?")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import broadcast
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, Blocks, Flip, Pad, Repeat, Reshape, Roll, Shaped, Split, Tile, Transpose
 
@@ -46,10 +47,6 @@ def _reshape(call: Call) -> Operation:
     if call.attributes.get("dtype") is not None:
         raise call.unknown("a view of other bits")
     return Operation("reshape", Reshape(shape=call.need_shape(), before=None), (call.need(0),))
-
-
-def _expand(call: Call) -> Operation:
-    return Operation("expand", Shaped(shape=call.need_shape()), (call.need(0),))
 
 
 def _copy(call: Call) -> Operation:
@@ -215,7 +212,7 @@ WORDS: Vocabulary = {
     "hstack": _along(1),
     "vstack": _along(0),
     **dict.fromkeys(_VIEWS, _reshape),
-    **dict.fromkeys("expand expand_as broadcast_to".split(), _expand),
+    **dict.fromkeys("expand expand_as broadcast_to".split(), broadcast),
     "copy": _copy,
     "permute": _permuted,
     **dict.fromkeys("transpose swapaxes swapdims".split(), _exchanged),

@@ -20,8 +20,6 @@ def attend(operation: Operation, settings: Attention) -> Array:
 
     query, key, value = (wide(a) for a in operation.data)
     logits = query @ key.swapaxes(-1, -2) * settings.scale
-    if settings.softcap is not None:
-        logits = settings.softcap * np.tanh(logits / settings.softcap)
     mask = operation.parameters.get("mask")
     if mask is not None:
         logits = np.where(mask, logits, -np.inf) if mask.dtype.kind == "b" else logits + mask

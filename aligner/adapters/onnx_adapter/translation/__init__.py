@@ -16,23 +16,24 @@ from aligner.adapters.onnx_adapter.translation import (
     recurrence,
     resizing,
 )
-from aligner.operations.call import Call, Vocabulary, with_fused_activation
+from aligner.operations.call import Call, with_fused_activation
+from aligner.operations.forms import vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY: Vocabulary = {
-    **activation.WORDS,
-    **arithmetic.WORDS,
-    **attention.WORDS,
-    **convolution.WORDS,
-    **making.WORDS,
-    **moving.WORDS,
-    **normalisation.WORDS,
-    **picking.WORDS,
-    **product.WORDS,
-    **quantization.WORDS,
-    **recurrence.WORDS,
-    **resizing.WORDS,
-}
+_VOCABULARY = vocabulary(
+    activation,
+    arithmetic,
+    attention,
+    convolution,
+    making,
+    moving,
+    normalisation,
+    picking,
+    product,
+    quantization,
+    recurrence,
+    resizing,
+)
 
 
 def translate(call: Call) -> Operation:

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import of_one
 from aligner.operations.operation import Operation
 from aligner.operations.settings import (
     Along,
@@ -60,10 +61,6 @@ _NAMED = {
     "IsNaN": "isnan",
     "com.microsoft::Rsqrt": "rsqrt",
 }
-
-
-def _named(call: Call) -> Operation:
-    return Operation(_NAMED[call.node.op], {}, (call.need(0),))
 
 
 def _with(kind: str, **defaults: float) -> Any:
@@ -152,7 +149,7 @@ def _is_inf(call: Call) -> Operation:
 
 
 WORDS: Vocabulary = {
-    **dict.fromkeys(_NAMED, _named),
+    **of_one(_NAMED),
     "LeakyRelu": _with("leaky_relu", alpha=0.01),
     "Elu": _with("elu", alpha=1.0),
     "Celu": _with("celu", alpha=1.0),

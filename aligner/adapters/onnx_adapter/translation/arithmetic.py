@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import comparisons, quotient
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Compare, Reduce, RunningSum
+from aligner.operations.settings import Reduce, RunningSum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -33,12 +34,6 @@ def _binary(call: Call) -> Operation:
     if call.attributes.get("broadcast"):
         raise call.unknown("broadcasting along a given axis")  # before version 7
     return Operation(_BINARY[call.node.op], {}, (call.need(0), call.need(1)))
-
-
-def _div(call: Call) -> Operation:
-    """Whole numbers are divided towards zero."""
-    whole = all(operand.dtype.kind in "iu" for operand in call.given)
-    return Operation("trunc_divide" if whole else "div", {}, (call.need(0), call.need(1)))
 
 
 def _mod(call: Call) -> Operation:
@@ -83,10 +78,6 @@ _COMPARED = {
 }
 
 
-def _compare(call: Call) -> Operation:
-    return Operation("compare", Compare(form=_COMPARED[call.node.op]), (call.need(0), call.need(1)))
-
-
 _REDUCTIONS = {
     "ReduceMean": "mean",
     "ReduceSum": "sum",
@@ -126,9 +117,9 @@ def _running(call: Call) -> Operation:
 
 WORDS: Vocabulary = {
     **dict.fromkeys(_BINARY, _binary),
-    **dict.fromkeys(_COMPARED, _compare),
+    **comparisons(_COMPARED),
     **dict.fromkeys(_REDUCTIONS, _reduce),
-    "Div": _div,
+    "Div": quotient,
     "Mod": _mod,
     "BitShift": _shift,
     "Sum": _of_all("add"),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import broadcast, concatenation, reshaped
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Along, Blocks, Pad, Reshape, Shaped, Split, Tile, Transpose
+from aligner.operations.settings import Blocks, Pad, Split, Tile, Transpose
 from aligner.operations.window import pairs_of
 
 if TYPE_CHECKING:
@@ -15,25 +16,10 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-def _concat(call: Call) -> Operation:
-    data = tuple(call.given)
-    if not data:
-        raise call.unknown("nothing to join")
-    return Operation("concat", Along(axis=call.integer("axis", default=1) % data[0].ndim), data)
-
-
 def _transpose(call: Call) -> Operation:
     x, perm = call.need(0), call.numbers("perm")
     axes = tuple(reversed(range(x.ndim))) if perm is None else tuple(int(p) % x.ndim for p in perm)
     return Operation("transpose", Transpose(perm=axes), (x,))
-
-
-def _reshape(call: Call) -> Operation:
-    return Operation("reshape", Reshape(shape=call.need_shape(), before=None), (call.need(0),))
-
-
-def _expand(call: Call) -> Operation:
-    return Operation("expand", Shaped(shape=call.need_shape()), (call.need(0),))
 
 
 def _tile(call: Call) -> Operation:
@@ -85,10 +71,10 @@ def _depth_to_space(call: Call) -> Operation:
 
 
 WORDS: Vocabulary = {
-    "Concat": _concat,
+    "Concat": concatenation(1),
     "Transpose": _transpose,
-    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), _reshape),
-    "Expand": _expand,
+    **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), reshaped),
+    "Expand": broadcast,
     "Tile": _tile,
     "Pad": _pad,
     "Split": _split,

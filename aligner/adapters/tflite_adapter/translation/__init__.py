@@ -14,21 +14,13 @@ from aligner.adapters.tflite_adapter.translation import (
     recurrence,
     resizing,
 )
-from aligner.operations.call import Call, Vocabulary, with_fused_activation, with_range
+from aligner.operations.call import Call, with_fused_activation, with_range
+from aligner.operations.forms import vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY: Vocabulary = {
-    **activation.WORDS,
-    **arithmetic.WORDS,
-    **convolution.WORDS,
-    **making.WORDS,
-    **moving.WORDS,
-    **normalisation.WORDS,
-    **picking.WORDS,
-    **product.WORDS,
-    **recurrence.WORDS,
-    **resizing.WORDS,
-}
+_VOCABULARY = vocabulary(
+    activation, arithmetic, convolution, making, moving, normalisation, picking, product, recurrence, resizing
+)
 
 
 def translate(call: Call) -> Operation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import of_one
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, Approximated, Cast, Clip, HardSigmoid, Quantize, Slope
 
@@ -39,10 +40,6 @@ _NAMED = {
     "DEQUANTIZE": "identity",
     "DENSIFY": "identity",
 }
-
-
-def _named(call: Call) -> Operation:
-    return Operation(_NAMED[call.node.op], {}, (call.need(0),))
 
 
 def _between(low: float, high: float) -> Any:
@@ -93,7 +90,7 @@ def _quantize(call: Call) -> Operation:
 
 
 WORDS: Vocabulary = {
-    **dict.fromkeys(_NAMED, _named),
+    **of_one(_NAMED),
     "RELU_N1_TO_1": _between(-1.0, 1.0),
     "RELU_0_TO_1": _between(0.0, 1.0),
     "LEAKY_RELU": _leaky,

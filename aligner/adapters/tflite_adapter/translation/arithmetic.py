@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import comparisons, of_two, quotient
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Compare, Reduce, RunningSum
+from aligner.operations.settings import Reduce, RunningSum
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -32,15 +33,6 @@ _BINARY = {
 }
 
 
-def _binary(call: Call) -> Operation:
-    return Operation(_BINARY[call.node.op], {}, (call.need(0), call.need(1)))
-
-
-def _div(call: Call) -> Operation:
-    whole = all(operand.dtype.kind in "iu" for operand in call.given)
-    return Operation("trunc_divide" if whole else "div", {}, (call.need(0), call.need(1)))
-
-
 def _add_all(call: Call) -> Operation:
     data = call.given
     if len(data) == 1:
@@ -56,10 +48,6 @@ _COMPARED = {
     "EQUAL": "equal",
     "NOT_EQUAL": "not_equal",
 }
-
-
-def _compare(call: Call) -> Operation:
-    return Operation("compare", Compare(form=_COMPARED[call.node.op]), (call.need(0), call.need(1)))
 
 
 _REDUCTIONS = {
@@ -93,10 +81,10 @@ def _running(call: Call) -> Operation:
 
 
 WORDS: Vocabulary = {
-    **dict.fromkeys(_BINARY, _binary),
-    **dict.fromkeys(_COMPARED, _compare),
+    **of_two(_BINARY),
+    **comparisons(_COMPARED),
     **dict.fromkeys(_REDUCTIONS, _reduce),
-    "DIV": _div,
+    "DIV": quotient,
     "ADD_N": _add_all,
     "CUMSUM": _running,
 }

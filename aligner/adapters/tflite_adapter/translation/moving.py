@@ -5,20 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import broadcast, concatenation, reshaped
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Along, BatchBlocks, Blocks, Flip, Pad, Reshape, Shaped, Split, Tile, Transpose
+from aligner.operations.settings import Along, BatchBlocks, Blocks, Flip, Pad, Split, Tile, Transpose
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-
-def _concat(call: Call) -> Operation:
-    data = tuple(call.given)
-    if not data:
-        raise call.unknown("nothing to join")
-    return Operation("concat", Along(axis=call.integer("axis", default=0) % data[0].ndim), data)
 
 
 def _pack(call: Call) -> Operation:
@@ -51,14 +45,6 @@ def _split_sizes(call: Call) -> Operation:
 def _transpose(call: Call) -> Operation:
     x = call.need(0)
     return Operation("transpose", Transpose(perm=tuple(axis % x.ndim for axis in call.need_integers(1))), (x,))
-
-
-def _reshape(call: Call) -> Operation:
-    return Operation("reshape", Reshape(shape=call.need_shape(), before=None), (call.need(0),))
-
-
-def _broadcast(call: Call) -> Operation:
-    return Operation("expand", Shaped(shape=call.need_shape()), (call.need(0),))
 
 
 def _tile(call: Call) -> Operation:
@@ -97,14 +83,14 @@ def _batches(call: Call) -> Operation:
 
 
 WORDS: Vocabulary = {
-    "CONCATENATION": _concat,
+    "CONCATENATION": concatenation(0),
     "PACK": _pack,
     "UNPACK": _unpack,
     "SPLIT": _split,
     "SPLIT_V": _split_sizes,
     "TRANSPOSE": _transpose,
-    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), _reshape),
-    "BROADCAST_TO": _broadcast,
+    **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshaped),
+    "BROADCAST_TO": broadcast,
     "TILE": _tile,
     "REVERSE_V2": _reverse,
     **dict.fromkeys(("PAD", "PADV2", "MIRROR_PAD"), _pad),
