@@ -168,3 +168,24 @@ def test_malformed_metadata_is_passed_over():
     node = make.node("Relu", ["x"], ["y"], "relu")
     node.metadata_props.add(key="pkg.torch.onnx.name_scopes", value="__import__('os')")
     assert only(node, [2]).scope is None
+
+
+def test_a_quantised_product_has_a_scale_for_each_column_and_what_moves_its_result_keeps_its_meaning():
+    operands = ["xq", "s", "z", "w", "ws", "wz", "s", "z"]
+    nodes = [
+        make.node("QuantizeLinear", ["x", "s", "z"], ["xq"]),
+        make.node("QLinearMatMul", operands, ["q"]),
+        make.node("Reshape", ["q", "shape"], ["r"]),
+        make.node("DequantizeLinear", ["r", "s", "z"], ["y"]),
+    ]
+    weights = make.weights(
+        s=np.float32(0.1),
+        z=np.uint8(3),
+        w=np.ones((2, 4), np.int8),
+        ws=np.array([0.5, 0.25, 0.5, 0.25], np.float32),
+        wz=np.zeros(4, np.int8),
+        shape=np.array([4], np.int64),
+    )
+    graph = graph_of(nodes, [1, 2], weights)
+    assert graph.weights["w"].quantization.axis == 1
+    assert graph.values["r"].quantization == graph.values["q"].quantization is not None

@@ -6,7 +6,7 @@ import importlib
 import logging
 import math
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from aligner.causes import families
@@ -62,6 +62,12 @@ class _Held:
         return self.proof.explained if self.proof is not None else 0.0
 
     @property
+    def settles(self) -> bool:
+        """Whether two values that are written in the models leave nothing to explain."""
+        exact = not (self.cause.general or self.claim.vague)
+        return exact and self.proven and self.basis is Basis.WRITTEN and self.explained >= _NOTHING_LEFT
+
+    @property
     def basis(self) -> Basis:
         return self.claim.basis if self.proven else Basis.SUSPICION
 
@@ -111,14 +117,16 @@ def find_causes(
 
     graphs, guilty = survey.graphs, survey.guilty
     held: list[_Held] = []
+    likely: dict[type[Cause], None] = {}
     work = 0
     for place, item in enumerate(guilty[:_EXAMINED]):
         if work > _WORK:
             break
         culprit = Culprit(graphs, item, (evidence or {}).get(item.pair.candidate))
         with np.errstate(all="ignore"):  # what is tried may well divide by zero
-            found = _examine(culprit, survey, place)
+            found = _examine(culprit, survey, place, likely)
         best = [replace(one, order=order) for order, one in enumerate(_best(found))]
+        likely |= dict.fromkeys(one.cause for one in best if one.settles)
         held += best or [_nothing(culprit, survey, place)]
         if examined is not None:
             examined.append(_examined(culprit, [*_best(found), *sorted(found, key=lambda one: -one.explained)]))
@@ -128,12 +136,18 @@ def find_causes(
     return own + whole if any(one.proven for one in held) else whole + own
 
 
-def _examine(culprit: Culprit, survey: Survey, place: int) -> list[_Held]:
-    """What each cause has to say, if anything."""
-    found: list[_Held] = []
-    for kind in Cause.registry:
+def _examine(
+    culprit: Culprit, survey: Survey, place: int, likely: Collection[type[Cause]] = frozenset()
+) -> list[_Held]:
+    """What each cause has to say, if anything; ``likely`` ones, proven at other culprits, are tried first.
+
+    Where two written values explain all, nothing that was searched for can lead, and none of it is recomputed.
+    """
+    found: dict[type[Cause], _Held] = {}
+    for kind in [*likely, *(one for one in Cause.registry if one not in likely)]:
+        settled = any(one.settles for one in found.values())
         try:
-            best = _best_claim(kind, culprit, survey, place)
+            best = _best_claim(kind, culprit, survey, place, written=settled)
         except Unsupported:
             continue
         except Exception:
@@ -141,8 +155,8 @@ def _examine(culprit: Culprit, survey: Survey, place: int) -> list[_Held]:
             LOG.exception("the cause %s could not be tried at %s", kind.id, culprit.where)
             continue
         if best is not None:
-            found.append(best)
-    return found
+            found[kind] = best
+    return [found[kind] for kind in Cause.registry if kind in found]
 
 
 def _examined(culprit: Culprit, ranked: Sequence[_Held]) -> Examined:
@@ -150,17 +164,20 @@ def _examined(culprit: Culprit, ranked: Sequence[_Held]) -> Examined:
     return Examined(culprit, tuple(claim for place, claim in enumerate(claims) if claim not in claims[:place]))
 
 
-def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int) -> _Held | None:
+def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int, *, written: bool) -> _Held | None:
+    """``written``: of what would be recomputed, only what stands in the two models."""
     best: _Held | None = None
     left, tried, elements = _FURTHER, 0, culprit.elements
     weighted, floor = bool(culprit.candidate.region.weights), culprit.floor
     for claim in kind().claims(culprit, survey):
+        searched = claim.basis in {Basis.FITTED, Basis.BLIND}
+        if written and searched:
+            continue
         proof = prove(culprit, claim)
         tried += proof is not None
         one = _Held(
             kind, claim, proof, place, claim.node or culprit.where, culprit.source, tried, elements, weighted, floor
         )
-        searched = claim.basis in {Basis.FITTED, Basis.BLIND}
         if (claim.only_proven or searched or (kind.general and proof is not None)) and not one.proven:
             continue
         if best is None or _better(one, best):

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aligner.execution.injected_run import InjectedRun, Local
+from aligner.execution.injection import numpy_dtype
 from aligner.execution.passes import Passes
 from aligner.execution.perturbation import rounding_units
 from aligner.execution.side import OpenSide
@@ -14,6 +15,7 @@ from aligner.records.alignment import PairedValues
 from aligner.records.difference import Difference
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
@@ -92,6 +94,14 @@ class JointRuns:
     def _size(self, value: str) -> int:
         sketch = self.sides[1].profile.sketches.get(value) if self.sides[1].profile is not None else None
         return 4 * sketch.size if sketch is not None else 0
+
+    def dtype(self, value: str) -> np.dtype[Any]:
+        """How the candidate holds a value."""
+        import numpy as np
+
+        profile = self.sides[1].profile
+        found = numpy_dtype(profile.sketches[value].dtype) if profile is not None else None
+        return np.dtype(np.float32) if found is None else found
 
     def difference(self, value: str, expected: Any, found: Any) -> Difference | None:
         """How far a tensor of such a run is from the reference's, within what both sides' quantisation can hold."""

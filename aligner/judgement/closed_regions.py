@@ -17,6 +17,7 @@ from aligner.judgement.joint_test import JointTest, Shown
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.reordered import is_another_form
+from aligner.judgement.same_grid import are_twins
 from aligner.judgement.tolerance import region_numbers
 from aligner.judgement.verdicts import Judgement
 from aligner.records.difference import Difference
@@ -60,7 +61,7 @@ class ClosedRegions:
     free: set[str] = field(default_factory=set)
     residual: dict[str, Difference] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    _walk: RegionWalk = field(default_factory=lambda: RegionWalk((), ()))
+    _walk: RegionWalk = field(default_factory=lambda: RegionWalk(()))
     _test: JointTest | None = None
     _verdicts: dict[str, Judgement] = field(default_factory=dict)
     _never: frozenset[str] = frozenset()
@@ -69,7 +70,7 @@ class ClosedRegions:
         self, measured: Sequence[Measured], verdicts: Mapping[str, Judgement], never: frozenset[str]
     ) -> dict[str, Judgement]:
         """New judgements of pairs that err alone and not together; ``never``: those that nothing may excuse."""
-        self._walk = RegionWalk(measured, self.graphs[1].outputs)
+        self._walk = RegionWalk(measured, self.graphs[1])
         self.free = self._walk.free
         self.residual = {}
         self._test = JointTest(self.graphs, self.runs, self.rules, self._walk.items)
@@ -102,7 +103,8 @@ class ClosedRegions:
             return False
         if item.local is None:  # shapes that do not fit: never injected, so what reads it was fed with it as it is
             return item.accumulated is None
-        return not region_numbers(self.graphs, item).quantized
+        # on equal grids nothing is computed in another way
+        return not (region_numbers(self.graphs, item).stepped and are_twins(self.graphs, item))
 
     def _run(self, inside: set[str], watched: Sequence[str], kept: Sequence[str] = ()) -> Shown:
         """The test of a region; ``kept``: values of its inside that are shown as well."""
@@ -111,7 +113,7 @@ class ClosedRegions:
 
     def _closed(self, start: str) -> dict[str, Judgement]:
         """Grow forward until everything that leaves the region is right; nothing where that never comes."""
-        inside, alone = {start}, 0
+        inside, alone = self._walk.with_copies([start]), 0
         for _ in range(_STEPS):
             exits, last = self._walk.exits(inside), self._walk.outputs(inside)
             if len(inside) > _LARGEST or not (exits or last):
@@ -129,25 +131,46 @@ class ClosedRegions:
             beside = self._walk.beside(wrong, inside, self._guilty)
             if not beside and set(wrong) & set(last):
                 return {}
-            inside |= set(beside) or {*wrong, *blind}
+            inside |= self._walk.with_copies(beside or [*wrong, *blind])
         return {}
 
     def _same(self, inside: set[str], exits: Sequence[str], last: Sequence[str]) -> dict[str, Judgement]:
         if self._never & (inside | set(exits)):
             return {}
         shown = self._run(inside, [*exits, *last], [value for value in sorted(inside) if self._guilty(value)])
-        suspects = {value: shown.arrays.get(value) for value in sorted(inside) if self._guilty(value)}
         watched = list(exits) or self._walk.outputs(inside)
-        for value, arrays in suspects.items():
-            off = value in shown.exits and not shown.exits[value].within
-            if off and arrays is not None and not self._is_seen(value, arrays, inside, watched):
-                return {}
+        if not self._are_seen(shown, inside, watched):
+            return {}
         self.free |= inside
         done = [value for value in exits if self._guilty(value)]
         found = {value: self._excused(value, "closed-region", inside | set(done)) for value in [*inside, *done]}
         for value in (*done, *self._walk.outputs(inside)):
             self.residual[value] = shown.exits[value].error
         return {value: new for value, new in found.items() if self._guilty(value)}
+
+    def _are_seen(self, shown: Shown, inside: set[str], watched: Sequence[str]) -> bool:
+        """Whether differences inside, as large as they are, would show where the region is left.
+
+        Steps may be so coarse that no change of one tensor shows beside those of all others; one that does is enough.
+        """
+        seen = False
+        for value in sorted((value for value in inside if self._guilty(value)), key=self._walk.place.__getitem__):
+            arrays = shown.arrays.get(value)
+            if value not in shown.exits or shown.exits[value].within or arrays is None:
+                continue
+            coarse = self._is_coarse(value)
+            if seen and coarse:
+                continue
+            if self._is_seen(value, arrays, inside, watched):
+                seen = True
+            elif not coarse:
+                return False
+        wrong = any(self._guilty(value) and value in shown.exits and not shown.exits[value].within for value in inside)
+        return seen or not wrong
+
+    def _is_coarse(self, value: str) -> bool:
+        copies = self._walk.with_copies([value])
+        return any(region_numbers(self.graphs, self._walk.items[copy]).quantized for copy in copies)
 
     def _excused(self, value: str, rule: str, together: set[str]) -> Judgement:
         names = [self._name(other) for other in sorted(together - {value}, key=self._walk.place.__getitem__)]
@@ -175,6 +198,11 @@ class ClosedRegions:
         with np.errstate(all="ignore"):
             base = np.where(np.isfinite(found), found, expected)
             changed = (base + shuffled.reshape(found.shape)).astype(found.dtype)
+        known, dtype = self.graphs[1].values.get(value), self.runs.dtype(value)
+        if dtype.kind in "iu":
+            if known is None or known.quantization is None:
+                return True
+            changed = known.quantization.quantize(changed, dtype)
         free = (self._walk.reached(inside) | self.free) - {value}
         other = self._test.changed(free, watched, {value: changed})
         return any(
@@ -184,7 +212,7 @@ class ClosedRegions:
 
     def _half(self, start: str) -> dict[str, Judgement]:
         """A fault is in the region. Readers that err less on the candidate's form expect it, and are to blame."""
-        inside = {start}
+        inside = self._walk.with_copies([start])
         ends: dict[str, Difference] = {}
         for _ in range(_STEPS):
             exits, last = self._walk.exits(inside), self._walk.outputs(inside)
@@ -207,8 +235,8 @@ class ClosedRegions:
                     further += beside
             if not further:
                 return self._as_form(start, inside, ends)
-            ends = {value: left for value, left in ends.items() if value not in further}
-            inside |= set(further)
+            inside |= self._walk.with_copies(further)
+            ends = {value: left for value, left in ends.items() if value not in inside}
         return {}
 
     def _expects(self, value: str, start: str, shown: Shown) -> bool:

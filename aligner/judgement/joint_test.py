@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from aligner.diff.difference import difference
 from aligner.execution.joint_runs import JointRuns
 from aligner.judgement.pair_facts import Rules
-from aligner.judgement.tolerance import beside_mask, bound, region_numbers
+from aligner.judgement.tolerance import OWN_STEPS, beside_mask, bound, region_numbers
+from aligner.operations.kinds import COPIES
 from aligner.records.axis_order import to_candidate
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
@@ -35,6 +36,15 @@ class Exit:
     within: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """A value's reduction length, its rounding bound relative to its largest number, whether that is of few bits."""
+
+    reduction: int
+    share: float
+    quantized: bool
+
+
 @dataclass(slots=True)
 class Shown:
     """Exits by value; ``arrays``: the candidate's tensor and the reference's laid out like it."""
@@ -57,7 +67,7 @@ class JointTest:
     _key: frozenset[str] = frozenset()
     _wanted: set[str] = field(default_factory=set)
     _shown: Shown | None = None
-    _members: dict[str, tuple[int, float]] = field(default_factory=dict)
+    _members: dict[str, _Member] = field(default_factory=dict)
 
     def test(self, free: Collection[str], watched: Sequence[str], kept: Collection[str]) -> Shown:
         """What leaves ``free``, the values left to the candidate; the tensors of those to be ``kept`` beside it."""
@@ -94,13 +104,16 @@ class JointTest:
                 shown.exits[value] = self._held(value, free, shown.exits[value].error, noise)
         return shown
 
-    def _own(self, value: str) -> tuple[int, float]:
-        """A member's reduction length, and its own rounding bound relative to its largest value."""
+    def _own(self, value: str) -> _Member:
         if value not in self._members:
             item = self.items[value]
             numbers = region_numbers(self.graphs, item)
             peak = item.local.peak if item.local is not None else 0.0
-            self._members[value] = numbers.reduction, bound(replace(item, noise=None), numbers) / peak if peak else 0.0
+            kinds = {self.graphs[1].nodes[index].kind for index in item.pair.candidate_region.nodes}
+            copied = numbers.stepped and bool(kinds) and kinds <= COPIES  # only stored otherwise, and nothing computed
+            own = OWN_STEPS * numbers.step if copied else bound(replace(item, noise=None), numbers)
+            share = own / peak if peak else 0.0
+            self._members[value] = _Member(numbers.reduction, share, numbers.quantized)
         return self._members[value]
 
     def matters(self, error: Difference) -> float:
@@ -113,8 +126,8 @@ class JointTest:
         item = replace(self.items[value], local=error, noise=noise)
         numbers = region_numbers(self.graphs, item)
         members = [self._own(member) for member in sorted(set(free) - {value})]
-        reduction = max([numbers.reduction, *(one[0] for one in members)])
-        relative = sum(one[1] for one in members)
+        reduction = max([numbers.reduction, *(one.reduction for one in members)])
+        relative = _together(members)
         seen = beside_mask(self.graphs, item, numbers)
         local = seen.local if seen.local is not None else error
         limit = bound(replace(seen, noise=None), numbers) + relative * local.peak
@@ -124,6 +137,13 @@ class JointTest:
         limit = self.rules.fixed if self.rules.fixed is not None else limit
         within = not local.mismatched and local.errors.max_abs <= max(limit, self.matters(local))
         return Exit(local, limit, within)
+
+
+def _together(members: Sequence[_Member]) -> float:
+    """Bounds of rounding add up at worst; those of few bits are so wide that they are taken for what they are, noise of
+    independent tensors."""
+    plain = sum(one.share for one in members if not one.quantized)
+    return plain + math.sqrt(sum(one.share**2 for one in members if one.quantized))
 
 
 def _is_near(one: Exit) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
+from aligner.operations.kinds import COPIES
+from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 
 Guilty = Callable[[str], bool]
@@ -12,11 +14,12 @@ Guilty = Callable[[str], bool]
 class RegionWalk:
     """``free`` holds the values of earlier regions that are left to the candidate: ways out lead through them."""
 
-    def __init__(self, measured: Sequence[Measured], outputs: Sequence[str]) -> None:
+    def __init__(self, measured: Sequence[Measured], candidate: Graph | None = None) -> None:
         self.items = {item.pair.candidate: item for item in measured}
         self.place = {value: place for place, value in enumerate(self.items)}
         self.free: set[str] = set()
-        self._graph_outputs = list(dict.fromkeys(outputs))
+        self._graph_outputs = list(dict.fromkeys(candidate.outputs)) if candidate is not None else []
+        self._nodes = candidate.nodes if candidate is not None else ()
         self._readers: dict[str, list[str]] = {}
         for item in measured:
             for value in dict.fromkeys(item.pair.candidate_region.inputs):
@@ -25,6 +28,21 @@ class RegionWalk:
     def inputs(self, value: str) -> tuple[str, ...]:
         """The paired values that a value's region starts from."""
         return self.items[value].pair.candidate_region.inputs if value in self.items else ()
+
+    def with_copies(self, values: Collection[str]) -> set[str]:
+        """Values and what only renames them or stores them otherwise: one tensor, quantised and back."""
+        stack, found = list(values), set(values)
+        while stack:
+            for reader in self._readers.get(stack.pop(), ()):
+                if reader not in found and self._is_copy(reader):
+                    found.add(reader)
+                    stack.append(reader)
+        return found
+
+    def _is_copy(self, value: str) -> bool:
+        region = self.items[value].pair.candidate_region
+        nodes = [self._nodes[index] for index in region.nodes]
+        return len(region.inputs) == 1 and bool(nodes) and all(node.kind in COPIES for node in nodes)
 
     def reached(self, inside: Collection[str]) -> set[str]:
         """The region and what earlier ones left free that it flows into."""

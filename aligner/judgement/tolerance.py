@@ -30,6 +30,8 @@ _ITS_LIKE_ALONE = ELEMENTWISE | VIEWS | {"cast"}
 """Kinds of which each element comes from one element of each operand."""
 _FLOATS = ("float16", "float32", "float64", "half", "float", "double")
 _LONGEST_BIAS = 1 << 16
+OWN_STEPS = 1.5
+"""Quantisation steps that a tensor in few bits may lie off: half a one by rounding, one by what it is made of."""
 _STEPS_OF_NOISE = 3.0
 """Quantised regions: how often the change that half a step at every input makes may be exceeded."""
 _SMALLEST = 32 * _UNITS["float32"]
@@ -153,9 +155,26 @@ def _storage(graphs: tuple[Graph, Graph], measured: Measured) -> float:
     units = []
     for graph, region in zip(graphs, (measured.pair.reference_region, measured.pair.candidate_region), strict=True):
         stored = [graph.weights[name] for name in region.weights if name in graph.weights]
-        stored = [weight for weight in stored if len(weight.shape) > 1 or "int" not in weight.dtype]  # no zero points
-        units.append(max((_weight_unit(w.dtype, w.quantization is not None) for w in stored), default=0.0))
+        stored = [weight for weight in stored if _holds_numbers(weight)]
+        kept = [_weight_unit(w.dtype, w.quantization is not None) for w in stored]
+        units.append(max([*kept, _QUANTIZED_UNIT if _reads_stored_constants(graph, region.nodes) else 0.0]))
     return max(units) if units[0] != units[1] and max(units) > _UNITS["float32"] else 0.0
+
+
+def _reads_stored_constants(graph: Graph, nodes: Iterable[int]) -> bool:
+    """Whether a constant that the nodes read is made by way of few bits: a weight, transposed and then quantised."""
+    read = {name for index in nodes for name in graph.nodes[index].inputs if name in graph.values}
+    constants = [name for name in read if not graph.varies(name)]
+    if not constants:
+        return False
+    return bool(_steps(graph.values[name] for name in graph.ancestors(constants) if name in graph.values))
+
+
+def _holds_numbers(weight: Weight) -> bool:
+    """Whether a weight is one, and neither a zero point nor a bias in steps so fine that they are as good as exact."""
+    if "int" not in weight.dtype:
+        return True
+    return len(weight.shape) > 1 or (weight.quantization is not None and "32" not in weight.dtype)
 
 
 def _weight_unit(dtype: str, quantized: bool) -> float:
@@ -198,7 +217,7 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
     if numbers.unit == _UNITS["float16"]:
         limit += 2 * _SUBNORMAL["float16"]
     if numbers.stepped:
-        limit += 1.5 * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
+        limit += OWN_STEPS * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
     if measured.noise is not None and not (numbers.rounded or numbers.narrowed or numbers.contracting):
         factor = _STEPS_OF_NOISE if numbers.stepped else growth
         limit = max(
