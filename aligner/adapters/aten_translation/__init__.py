@@ -14,6 +14,7 @@ from aligner.adapters.aten_translation import (
     normalisation,
     picking,
     product,
+    quantized,
     recurrence,
     reduction,
     resizing,
@@ -54,7 +55,8 @@ def word_of(op: str) -> str:
 
 def translate(call: Call) -> Operation:
     """The operation of a node; raises Unsupported for what is not known here."""
-    found = _VOCABULARY.get(word_of(call.node.op))
+    space, _, word = call.node.op.rpartition("::")
+    found = quantized.WORDS.get(word) if space == "quantized" else _VOCABULARY.get(word_of(call.node.op))
     if found is None or call.node.kind == "opaque":
         raise call.unknown()
     if call.flag("stale"):

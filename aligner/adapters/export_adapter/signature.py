@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.pytorch_adapter.signature import ForwardSignature, Parameter
-from aligner.adapters.pytorch_adapter.tensors import dtype_word, to_array
+from aligner.adapters.pytorch_adapter.tensors import to_array
+from aligner.adapters.torch_quantization import dtype_word
 from aligner.records.graph import InputSpec, Shape
 
 

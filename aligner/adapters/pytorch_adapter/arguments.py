@@ -59,7 +59,7 @@ def attributes(name: str, bound: dict[str, Any]) -> dict[str, Attribute]:
     said = {
         key: value
         for key, value in bound.items()
-        if key not in _NEVER_SAID and value is not None and not key.startswith("_") and not tensors_in(value)
+        if key not in _NEVER_SAID and value is not None and not key.startswith("_") and _is_said(value)
     }
     if kind_of(name) in ("add", "sub") and said.get("alpha") == 1:
         del said["alpha"]
@@ -76,6 +76,13 @@ def attributes(name: str, bound: dict[str, Any]) -> dict[str, Attribute]:
     weight = bound.get("weight")
     shape = tuple(weight.shape) if weight is not None and hasattr(weight, "shape") else None
     return normalise_attributes(bare_name(name), said, shape)
+
+
+def _is_said(value: Any) -> bool:
+    """Whether it is no tensor, and no object that holds some."""
+    import torch
+
+    return not isinstance(value, torch.ScriptObject) and not tensors_in(value)
 
 
 def _as_permutation(name: str, bound: dict[str, Any], said: dict[str, Any]) -> dict[str, Any]:
@@ -133,7 +140,7 @@ def _schemas(name: str) -> tuple[Any, ...]:
     word = bare_name(name) + ("_" if is_inplace(name) else "")
     candidates = (name, word, bare_name(name))
     for candidate in candidates:
-        found = torch._C._jit_get_schemas_for_operator(f"aten::{candidate}")
+        found = torch._C._jit_get_schemas_for_operator(candidate if "::" in candidate else f"aten::{candidate}")
         if found:
             return tuple(schema for schema in found if not schema.overload_name.endswith("out")) or tuple(found)
     return ()

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from types import FunctionType
+from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.aten_kinds import bare_name, is_inplace, kind_of
@@ -20,9 +20,10 @@ from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
 from aligner.adapters.pytorch_adapter.shared_memory import Tenants, Write, Writes, storage_of, version_of
 from aligner.adapters.pytorch_adapter.source_line import calling_line
-from aligner.adapters.pytorch_adapter.tensors import dtype_word, from_array, substitute, tensors_in, to_array
+from aligner.adapters.pytorch_adapter.tensors import from_array, substitute, tensors_in, to_array
+from aligner.adapters.torch_quantization import PackedLayer, dtype_word, quantization_of
 from aligner.operations.kinds import MAY_DRAW
-from aligner.records.graph import Node
+from aligner.records.graph import Node, Quantization
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,6 +50,7 @@ class Seen:
     shape: tuple[int, ...]
     dtype: str
     aliases: list[str]
+    quantization: Quantization | None = None
 
 
 @dataclass(slots=True)
@@ -66,7 +68,8 @@ class Recorder:
     ``describe`` collects nodes with attributes and source lines; without it only names and tensors are followed.
     ``existing`` holds the ``id()`` of tensors older than the run: such a one is a constant, wherever it comes from.
     ``write_through`` names values whose memory the model writes to later: a view among them is replaced in place.
-    ``stand_in`` knows the tensors without data, in a run that computes shapes alone.
+    ``stand_in`` knows the tensors without data, in a run that computes shapes alone. ``packed`` are the weights in
+    objects that quantised layers hand to their operators, by the object's ``id()``.
     """
 
     def __init__(
@@ -80,6 +83,7 @@ class Recorder:
         existing: frozenset[int] = frozenset(),
         write_through: frozenset[str] = frozenset(),
         stand_in: StandIns | None = None,
+        packed: Mapping[int, PackedLayer] = MappingProxyType({}),
     ) -> None:
         from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -94,6 +98,7 @@ class Recorder:
         self._describe = describe
         self._write_through = write_through
         self._stand_in = stand_in
+        self._packed = packed
         self._randomness = randomness
         self._existing = existing
         self._paths = {id(part): path for path, part in module.named_modules()}
@@ -225,6 +230,9 @@ class Recorder:
         if not fresh:
             return result
         inputs, found = self._operands(func, name, args, kwargs, ids)
+        for layer in (self._packed[id(one)] for one in args if id(one) in self._packed):
+            inputs += layer.weights
+            found = found and {**found, **layer.settings}
         kind = self._kind(name, given, fresh)
         if kind == "conv" and found is not None and found.get("transposed") is True:
             kind = "conv_transpose"
@@ -323,7 +331,7 @@ class Recorder:
 
     def _publish(self, value: str, tensor: Any, kind: str, *, inplace: bool, borrowed: bool = False) -> Any:
         """Let the tap see a value that has just been computed; returns the tensor that its consumers get."""
-        self.values[value] = Seen(tuple(tensor.shape), dtype_word(tensor), [])
+        self.values[value] = Seen(tuple(tensor.shape), dtype_word(tensor), [], quantization_of(tensor))
         if kind == "constant" and self._describe:
             self.constants[value] = to_array(tensor)
         array = self._tap(value, tensor)

@@ -19,9 +19,10 @@ from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
 from aligner.adapters.pytorch_adapter.recorder import Recorder, Tap
 from aligner.adapters.pytorch_adapter.signature import ForwardSignature, read_signature
 from aligner.adapters.pytorch_adapter.source_line import raising_line
-from aligner.adapters.pytorch_adapter.tensors import dtype_word, to_array, walk
+from aligner.adapters.pytorch_adapter.tensors import captured, to_array, walk
 from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
 from aligner.adapters.stream import is_huge, stream
+from aligner.adapters.torch_quantization import dtype_word, packed_layers, quantization_of
 from aligner.errors import AlignerError, InputError, ModelExecutionError, RehearsalError, listing
 from aligner.records.graph import Graph, Signature, Value, Weight
 from aligner.records.tensor import CapturedTensor
@@ -76,6 +77,9 @@ class EagerSession(Session):
         self._evaluate = evaluate
         self._notes = list(notes)
         self._weights = plain_tensors(module)
+        self._packed = packed_layers(module)
+        for layer in self._packed.values():
+            self._weights.update(layer.weights)
         self._forward = forward or read_signature(module)
         self._floating = _floating_dtype(module)
         self._dtypes = {spec.name: spec.dtype for spec in self._forward.inputs}
@@ -137,7 +141,7 @@ class EagerSession(Session):
 
         def tap() -> Tap:
             kept[:] = [Kept(look.room)]
-            return lambda value, tensor: kept[0].take(CapturedTensor(value, to_array(tensor), dtype_word(tensor)))
+            return lambda value, tensor: kept[0].take(captured(value, tensor))
 
         graph, _ = self._observed(feeds, tap if look.room else None, look)
         found = kept[0].tensors() if kept else None
@@ -154,10 +158,7 @@ class EagerSession(Session):
             except Exception as error:
                 raise _execution_error(error, None) from error
             tensors = list({id(tensor): tensor for _, tensor in walk(result)}.values())
-            return tuple(
-                CapturedTensor(value, to_array(tensor), dtype_word(tensor))
-                for value, tensor in zip(ids, tensors, strict=False)
-            )
+            return tuple(captured(value, tensor) for value, tensor in zip(ids, tensors, strict=False))
 
     def run(
         self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
@@ -184,7 +185,7 @@ class EagerSession(Session):
             if way is not None and next(way, None) != (value, tuple(tensor.shape)):
                 raise _another_way(self._module, value)
             if value in watched:
-                emit(CapturedTensor(value, to_array(tensor, share=value in still), dtype_word(tensor)))
+                emit(captured(value, tensor, share=value in still))
             return None if inject is None else inject.get(value)
 
         self._execute(feeds, tap, randomness, describe=False, written=memory.written)
@@ -255,6 +256,7 @@ class EagerSession(Session):
             existing=existing,
             write_through=written,
             stand_in=stand_ins,
+            packed=self._packed,
         )
         with self._undisturbed():
             fed = {name: stand_ins.of(each) if stand_ins else each for name, each in self._tensors(feeds).items()}
@@ -323,7 +325,7 @@ class EagerSession(Session):
     def _build(self, recorder: Recorder, inputs: list[str], outputs: list[tuple[str, str]]) -> Graph:
         self._output_names = tuple(name for name, _ in outputs)
         values = {
-            name: Value(name, name, seen.shape, seen.dtype, aliases=tuple(seen.aliases))
+            name: Value(name, name, seen.shape, seen.dtype, quantization=seen.quantization, aliases=tuple(seen.aliases))
             for name, seen in recorder.values.items()
         }
         ids = tuple(dict.fromkeys(value for _, value in outputs))
@@ -381,7 +383,7 @@ def _output_name(path: tuple[str, ...], *, bare: bool) -> str:
 
 
 def _weight(name: str, tensor: Any) -> Weight:
-    return Weight(name, tuple(tensor.shape), dtype_word(tensor), partial(to_array, tensor))
+    return Weight(name, tuple(tensor.shape), dtype_word(tensor), partial(to_array, tensor), quantization_of(tensor))
 
 
 def _same(array: Array) -> Array:

@@ -6,7 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.torch_quantization import dtype_word, quantization_of, requantised
 from aligner.errors import InputError
+from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,11 +68,6 @@ def substitute(tree: Any, replacements: Mapping[int, Any]) -> Any:
     return tree
 
 
-def dtype_word(tensor: Any) -> str:
-    """The framework's own word without its prefix: "float32"."""
-    return str(tensor.dtype).removeprefix("torch.")
-
-
 def to_array(tensor: Any, *, share: bool = False) -> Array:
     """A tensor as a read-only array; what numpy cannot hold arrives as float32.
 
@@ -93,6 +90,11 @@ def to_array(tensor: Any, *, share: bool = False) -> Array:
     return array
 
 
+def captured(value: str, tensor: Any, *, share: bool = False) -> CapturedTensor:
+    """A tensor as the record that leaves the session."""
+    return CapturedTensor(value, to_array(tensor, share=share), dtype_word(tensor), quantization_of(tensor))
+
+
 def from_array(array: Array, like: Any, *, name: str) -> Any:
     """Copy an array into a new tensor with the dtype, device, strides, alignment and gradient flag of ``like``.
 
@@ -109,8 +111,11 @@ def from_array(array: Array, like: Any, *, name: str) -> Any:
             found=f"shape {list(array.shape)}, the model computes {list(like.shape)}",
             hint="give an array in the value's own layout",
         )
+    given = torch.from_numpy(np.array(array, copy=True))
+    if like.is_quantized:
+        return requantised(like, given)
     result = _room_like(like)
-    result.copy_(torch.from_numpy(np.array(array, copy=True)))
+    result.copy_(given)
     return result.requires_grad_() if like.requires_grad else result
 
 

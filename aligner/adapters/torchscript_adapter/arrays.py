@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.torch_quantization import dtype_word, quantization_of, requantised
 from aligner.errors import InputError
-from aligner.records.graph import Quantization
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
@@ -17,11 +17,6 @@ if TYPE_CHECKING:
 _NUMPY_HAS = frozenset(
     "float16 float32 float64 complex64 complex128 uint8 uint16 uint32 uint64 int8 int16 int32 int64 bool".split()
 )
-
-
-def dtype_word(tensor: Any) -> str:
-    """The framework's own word: "float32", "bfloat16", "qint8"."""
-    return str(tensor.dtype).removeprefix("torch.")
 
 
 def owned_array(tensor: Any, *, share: bool = False) -> Array:
@@ -65,7 +60,7 @@ def replacement(tensor: Any, array: Array, value: str) -> Any:
         )
     source = as_tensor(array)
     if tensor.is_quantized:
-        return _requantised(tensor, source)
+        return requantised(tensor, source)
     overlapping = any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))
     if overlapping:
         return source.to(dtype=tensor.dtype, device=tensor.device)
@@ -85,25 +80,3 @@ def _strided() -> Any:
     import torch
 
     return torch.strided
-
-
-def quantization_of(tensor: Any) -> Quantization | None:
-    if not tensor.is_quantized:
-        return None
-    if "channel" in str(tensor.qscheme()):
-        scales, points = tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
-        return Quantization(
-            tuple(map(float, scales.tolist())), tuple(map(int, points.tolist())), int(tensor.q_per_channel_axis())
-        )
-    return Quantization((float(tensor.q_scale()),), (int(tensor.q_zero_point()),))
-
-
-def _requantised(tensor: Any, source: Any) -> Any:
-    import torch
-
-    stored = source.to(dtype=tensor.int_repr().dtype)
-    if "channel" in str(tensor.qscheme()):
-        return torch._make_per_channel_quantized_tensor(
-            stored, tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points(), tensor.q_per_channel_axis()
-        )
-    return torch._make_per_tensor_quantized_tensor(stored, tensor.q_scale(), tensor.q_zero_point())

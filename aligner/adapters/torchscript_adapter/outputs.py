@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.torchscript_adapter.arrays import dtype_word
+from aligner.adapters.torch_quantization import dtype_word
 from aligner.adapters.torchscript_adapter.operands import Items, Ref, open_ends
 from aligner.records.graph import Graph, Node, Value
 

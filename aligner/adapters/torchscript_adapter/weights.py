@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from aligner.adapters.torchscript_adapter.arrays import dtype_word, owned_array, quantization_of
+from aligner.adapters.torch_quantization import dtype_word, quantization_of
+from aligner.adapters.torchscript_adapter.arrays import owned_array
 from aligner.adapters.torchscript_adapter.state import named_parameters
 from aligner.records.graph import Weight
 

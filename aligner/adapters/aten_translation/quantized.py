@@ -1,0 +1,27 @@
+"""Quantised layers: real numbers in, and a grid that the result is rounded to."""
+
+from __future__ import annotations
+
+from aligner.adapters.aten_translation import convolution, product
+from aligner.operations.call import Call, Translation, Vocabulary, with_range
+from aligner.operations.operation import Operation
+
+
+def _on_a_grid(real: Translation, *, relu: bool = False) -> Translation:
+    def translate(call: Call) -> Operation:
+        operation = with_range(real(call), call)
+        return operation.with_settings(fused_activation="relu") if relu else operation
+
+    return translate
+
+
+_LAYERS = {
+    "linear": product.WORDS["linear"],
+    **{f"conv{rank}d": convolution.WORDS[f"conv{rank}d"] for rank in (1, 2, 3)},
+}
+WORDS: Vocabulary = {
+    **{word: _on_a_grid(real) for word, real in _LAYERS.items()},
+    **{f"{word}_relu": _on_a_grid(real, relu=True) for word, real in _LAYERS.items()},
+    "linear_dynamic": _LAYERS["linear"],
+}
+"""Words of the namespace ``quantized``."""

@@ -1,0 +1,67 @@
+"""PyTorch's quantised tensors: what their integers stand for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aligner.records.graph import Quantization
+
+
+def dtype_word(tensor: Any) -> str:
+    """The framework's own word without its prefix ("float32"); of a quantised tensor that of what is stored."""
+    return str(tensor.dtype).removeprefix("torch.").removeprefix("q" if tensor.is_quantized else "")
+
+
+def quantization_of(tensor: Any) -> Quantization | None:
+    """The grid of a quantised tensor; None for any other."""
+    if not tensor.is_quantized:
+        return None
+    if "channel" in str(tensor.qscheme()):
+        scales, points = tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points()
+        return Quantization(
+            tuple(map(float, scales.tolist())), tuple(map(int, points.tolist())), int(tensor.q_per_channel_axis())
+        )
+    return Quantization((float(tensor.q_scale()),), (int(tensor.q_zero_point()),))
+
+
+def requantised(tensor: Any, stored: Any) -> Any:
+    """A tensor of these integers on the grid of another."""
+    import torch
+
+    stored = stored.to(dtype=tensor.int_repr().dtype)
+    if "channel" in str(tensor.qscheme()):
+        return torch._make_per_channel_quantized_tensor(
+            stored, tensor.q_per_channel_scales(), tensor.q_per_channel_zero_points(), tensor.q_per_channel_axis()
+        )
+    return torch._make_per_tensor_quantized_tensor(stored, tensor.q_scale(), tensor.q_zero_point())
+
+
+@dataclass(frozen=True, slots=True)
+class PackedLayer:
+    """What a quantised layer keeps in an object that only its operator can read."""
+
+    weights: Mapping[str, Any]
+    settings: Mapping[str, Any]
+    """Arguments of the operator that are packed with them, and the kernel."""
+
+
+_SETTINGS = ("stride", "padding", "dilation", "groups")
+
+
+def packed_layers(module: Any) -> dict[int, PackedLayer]:
+    """The layers with packed weights, by the ``id()`` of what each hands to its operator."""
+    import torch
+
+    found: dict[int, PackedLayer] = {}
+    for path, part in module.named_modules():
+        held = getattr(part, "_packed_params", None)
+        packed = getattr(held, "_packed_params", held)
+        if not isinstance(packed, torch.ScriptObject) or not callable(getattr(part, "weight", None)):
+            continue
+        named = {"weight": part.weight(), "bias": part.bias() if callable(getattr(part, "bias", None)) else None}
+        weights = {f"{path}.{name}".lstrip("."): tensor for name, tensor in named.items() if tensor is not None}
+        settings = {name: getattr(part, name) for name in _SETTINGS if hasattr(part, name)}
+        found[id(packed)] = PackedLayer(weights, settings | {"weight": named["weight"]})
+    return found

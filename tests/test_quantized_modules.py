@@ -1,0 +1,126 @@
+"""Modules of torch.ao.quantization are twins in real numbers: of the float module, and of their trace."""
+
+from __future__ import annotations
+
+import copy
+import warnings
+
+import numpy as np
+import pytest
+from marks import requires_torch
+
+import aligner
+from aligner.adapters.base import OpenOptions
+from aligner.adapters.registry import open_model
+from aligner.testing.operation_conformance import replay_session
+
+torch = pytest.importorskip("torch")
+from torch import nn  # noqa: E402
+
+pytestmark = requires_torch
+
+ROWS = np.random.default_rng(0).normal(size=(4, 32)).astype(np.float32)
+IMAGE = np.random.default_rng(1).normal(size=(2, 3, 8, 8)).astype(np.float32)
+
+
+class Dense(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.a, self.b, self.c = nn.Linear(32, 64), nn.Linear(64, 64), nn.Linear(64, 10)
+
+    def forward(self, x):
+        return self.c(torch.relu(self.b(torch.relu(self.a(x)))))
+
+
+class Convolutions(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.c, self.r = nn.Conv2d(3, 4, 3, padding=1, stride=2), nn.ReLU()
+        self.d = nn.Conv2d(4, 4, 3, groups=4)
+
+    def forward(self, x):
+        return self.d(self.r(self.c(x)))
+
+
+def network(kind):
+    torch.manual_seed(0)
+    return kind().eval()
+
+
+def dynamic():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return torch.ao.quantization.quantize_dynamic(network(Dense), {nn.Linear}, dtype=torch.qint8)
+
+
+def static(kind, samples, fused=()):
+    from torch.ao import quantization as ao
+
+    module = network(kind)
+    if fused:
+        module = ao.fuse_modules(module, list(fused))
+    module = nn.Sequential(ao.QuantStub(), module, ao.DeQuantStub()).eval()
+    module.qconfig = ao.get_default_qconfig("x86")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        prepared = ao.prepare(module)
+        prepared(torch.from_numpy(samples))
+        return ao.convert(prepared)
+
+
+CASES = {
+    "dynamic": (lambda: network(Dense), dynamic, ROWS),
+    "dense": (lambda: network(Dense), lambda: static(Dense, ROWS), ROWS),
+    "convolutions": (
+        lambda: network(Convolutions),
+        lambda: static(Convolutions, IMAGE, fused=("c", "r")),
+        IMAGE,
+    ),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_quantised_module_is_a_twin(case):
+    real, quantised, x = CASES[case]
+    result = aligner.compare(real(), quantised(), [x])
+    assert result.verdict == "aligned"
+    assert result.comparison.coverage.reference == 1.0
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_its_layers_replay_from_their_packed_weights(case):
+    _, quantised, x = CASES[case]
+    session = open_model(quantised(), OpenOptions())
+    name = session.signature.inputs[0].name
+    layers = [one for one in replay_session(session, {name: x}) if one.node.kind in ("conv", "matmul")]
+    assert len(layers) >= 2 and not [one for one in layers if one.fault or one.opaque]
+    assert all(len(one.node.weights) == 2 for one in layers)
+
+
+def test_stored_integers_are_seen_and_replaced():
+    session = open_model(static(Dense, ROWS), OpenOptions())
+    seen = {tensor.value: tensor for tensor in session.run({"input": ROWS})}
+    first = seen["1.a/quantized::linear.0"]
+    assert first.array.dtype == first.dtype == "uint8" and first.quantization is not None
+    real = network(Dense).a(torch.from_numpy(ROWS)).detach().numpy()
+    assert np.abs(first.real() - real).max() < 3 * first.quantization.scale[0]
+    zero = np.full_like(first.array, first.quantization.zero_point[0])
+    after = {tensor.value: tensor for tensor in session.run({"input": ROWS}, inject={first.value: zero})}
+    assert not after["1/relu.0"].real().any()
+
+
+def test_a_layer_whose_weights_went_wrong_is_named():
+    wrong = static(Dense, ROWS)
+    layer = wrong[1].b
+    stored = layer.weight()
+    turned = torch._make_per_channel_quantized_tensor(
+        stored.int_repr().flip(0).contiguous(),
+        stored.q_per_channel_scales(),
+        stored.q_per_channel_zero_points(),
+        stored.q_per_channel_axis(),
+    )
+    layer.set_weight_bias(turned, layer.bias())
+    for reference, candidate in ((network(Dense), wrong), (copy.deepcopy(static(Dense, ROWS)), wrong)):
+        result = aligner.compare(reference, candidate, [ROWS])
+        assert result.verdict == "diverged"
+        assert result.first_divergence.candidate.name == "1.b/quantized::linear.0"
