@@ -25,7 +25,7 @@ _FOLLOWERS = frozenset({"norm", "relu", "relu6", "clip", "leaky_relu", "sigmoid"
 _MOST_FUSED = 3
 _PICTURE = 4
 _IN_SPACE = frozenset({"conv", "conv_transpose", "max_pool", "avg_pool", "resize"})
-_IN_PLACE = ELEMENTWISE | {"norm", "concat", "pad", "dropout", "identity"}
+_IN_PLACE = ELEMENTWISE | {"norm", "concat", "pad", "dropout", "identity", "quantize", "dequantize"}
 
 
 @dataclass(frozen=True, slots=True)

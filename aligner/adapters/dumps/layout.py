@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from aligner.adapters.dumps.dump import DumpedTensor, size_of
+from aligner.adapters.dumps.dump import size_of
 from aligner.records.axis_order import groups_alike
 
 if TYPE_CHECKING:
@@ -29,16 +29,15 @@ def moved(shape: Sequence[int], channels: Channels) -> tuple[int, ...]:
     return (shape[0], *shape[2:], shape[1]) if channels == "first" else (shape[0], shape[-1], *shape[1:-1])
 
 
-def says(tensor: DumpedTensor, shape: tuple[int, ...], channels: Channels) -> Channels | None:
+def says(given: Sequence[int] | None, shape: tuple[int, ...], channels: Channels) -> Channels | None:
     """Where a tensor's own shape says that its channels stand; None where it fits both orders, or neither."""
     other = moved(shape, channels)
-    if tensor.shape is None or other == shape:
+    if given is None or other == shape:
         return None
-    plain, given = [tuple(n for n in dims if n != 1) for dims in (shape, tensor.shape)]
-    turned = tuple(n for n in other if n != 1)
-    if (given == plain) == (given == turned):
+    told, plain, turned = (tuple(n for n in dims if n != 1) for dims in (given, shape, other))
+    if (told == plain) == (told == turned):
         return None
-    return channels if given == plain else "last" if channels == "first" else "first"
+    return channels if told == plain else "last" if channels == "first" else "first"
 
 
 def majority(said: Iterable[Channels | None]) -> Channels | None:
@@ -51,26 +50,23 @@ def majority(said: Iterable[Channels | None]) -> Channels | None:
 
 
 def laid(array: Array, shape: tuple[int, ...], channels: Channels, dumped: Channels) -> Array:
-    """A dumped tensor in its model's order and shape; as it is where it cannot have been that."""
+    """A dumped tensor in its model's order and shape; as it is where it cannot have been that.
+
+    ``dumped`` holds where the tensor's own shape does not say how it lies.
+    """
     if array.size != size_of(shape):
         return array
     if array.size == 1:
         return array.reshape(shape)
-    other = moved(shape, channels)
     given = tuple(int(n) for n in array.shape)
-    turned = dumped != channels and len(shape) in _WITH_CHANNELS
-    if turned and other != shape and given == shape and _without_ones(shape) != _without_ones(other):
-        turned = False  # this one says for itself that it lies as the model's
-    if turned and groups_alike(given, other):
+    order = says(given, shape, channels) or dumped
+    other = moved(shape, channels)
+    if order != channels and len(shape) in _WITH_CHANNELS and groups_alike(given, other):
         last = len(shape) - 1
         back = (0, last, *range(1, last)) if channels == "first" else (0, *range(2, last + 1), 1)
         turned_back: Array = array.reshape(other).transpose(back)
         return turned_back
     return array.reshape(shape) if groups_alike(given, shape) else array
-
-
-def _without_ones(shape: Sequence[int]) -> tuple[int, ...]:
-    return tuple(n for n in shape if n != 1)
 
 
 def centred_cosine(array: Array, own: Array) -> float:

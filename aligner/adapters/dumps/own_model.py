@@ -46,6 +46,7 @@ class OwnModel:
         self._turned = dict(turned or {})
         self.turned: list[str] = []
         """Those that the model gives when they are read the other way."""
+        self.misfit = ""
         self.session, self.graph, self.feeds = session, graph, feeds
         self.recorded = dict(recorded)
         self.deviations: dict[str, Array] = {}
@@ -57,8 +58,8 @@ class OwnModel:
                 self.recorded |= {value: self._turned[value] for value in self.turned}
                 self.deviations.clear()
                 self.fits = self._compare()
-        except AlignerError:  # a tensor of another shape or kind than the model's
-            self.fits = False
+        except AlignerError as error:  # a tensor of another shape or kind than the model's
+            self.fits, self.misfit = False, error.what
 
     def _compare(self) -> bool:
         """Find what the device did otherwise; False where a recorded tensor cannot stand in the model's place."""
@@ -70,6 +71,7 @@ class OwnModel:
                 continue
             found = self.recorded[tensor.value]()
             if found.array.shape != tensor.array.shape:
+                self.misfit = f"{tensor.value} is {list(found.array.shape)}, the model's {list(tensor.array.shape)}"
                 return False
             beyond = self._beyond(tensor, found)
             if beyond is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from types import MappingProxyType
@@ -15,7 +16,7 @@ from aligner.adapters.dumps.names import match, may_hold
 from aligner.adapters.dumps.numbers import numbers, stored_dtype
 from aligner.adapters.dumps.other_input import OtherInput, other_input
 from aligner.adapters.dumps.own_model import OwnModel, as_stored
-from aligner.errors import InputError, ModelFormatError, listing
+from aligner.errors import AlignerError, InputError, ModelFormatError, listing
 from aligner.operations.kinds import SOURCES
 from aligner.records.graph import Graph, Node, Signature, Value
 from aligner.records.tensor import CapturedTensor
@@ -130,7 +131,7 @@ class DumpSession(Session):
             order = LAYOUTS.get(self._layout or "") or self._channels
             if order is None and shape is not None and _is_flat(tensor, shape) and laid_differently(shape):
                 continue  # nobody knows yet how it lies, so it is compared as any tensor is, and not fed
-            order = order or (says(tensor, shape, channels) if shape is not None else None) or channels
+            order = order or (says(tensor.shape, shape, channels) if shape is not None else None) or channels
             found[name] = self._tensor(place, value, channels, order).array
         return found
 
@@ -206,6 +207,7 @@ class DumpSession(Session):
         specs = model.session.signature.inputs
         fed = {s.name: v for s, v in zip(specs, graph.inputs, strict=True)} if len(specs) == len(graph.inputs) else {}
         matched = match(self._dump.tensors, graph, {**fed, **model.pairs})
+        graph = _with_shapes(graph, model.session, feeds, matched.places)
         tensors = self._dump.tensors
         misfits = [v for v, place in matched.places.items() if not may_hold(tensors[place], graph.values[v].shape)]
         computed = {value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs}
@@ -241,6 +243,8 @@ class DumpSession(Session):
         turned = self._recorded(read, "last" if order == "first" else "first") if self._layout is None else {}
         found = OwnModel(model.session, own, feeds, self._recorded(read, order), turned)
         if not found.fits:
+            told = f"{model.name} cannot be run here on what was recorded, so the reference's nodes are: {found.misfit}"
+            self._notes = (*self._notes, told)
             return None
         self._notes = (*self._notes, *found.notes(own, model.name))
         return found
@@ -303,9 +307,9 @@ class DumpSession(Session):
             return None
         shapes = {n: _known(graph.values[n], self._dump.tensors[place]) for n, place in self._places.items()}
         said = majority(
-            says(self._dump.tensors[place], shape, graph.channels)
+            says(self._dump.tensors[place].shape, shape, graph.channels)
             for name, place in self._places.items()
-            if (shape := shapes[name]) is not None
+            if (shape := shapes[name]) is not None and graph.varies(name)  # weights lie as they like
         )
         open_ones = [name for name, place in self._places.items() if _is_flat(self._dump.tensors[place], shapes[name])]
         if said is not None or not open_ones:
@@ -405,6 +409,19 @@ class DumpSession(Session):
         self._dump.close()
         if self._model is not None and not self._model.borrowed:
             self._model.session.close()
+
+
+def _with_shapes(graph: Graph, session: Session, feeds: Feeds | None, wanted: Collection[str]) -> Graph:
+    """The graph with the shapes that only a run tells, of the values that were recorded."""
+    unknown = [value for value in wanted if _known(graph.values[value]) is None and graph.producer(value) is not None]
+    if not unknown or not feeds:
+        return graph
+    values = dict(graph.values)
+    with suppress(AlignerError):  # a value that no run shows keeps the shape it has
+        for tensor in session.run(feeds, unknown):
+            if not tensor.occurrence:
+                values[tensor.value] = replace(values[tensor.value], shape=tuple(tensor.array.shape))
+    return replace(graph, values=MappingProxyType(values))
 
 
 def _is_flat(tensor: DumpedTensor, shape: tuple[int, ...] | None) -> bool:
