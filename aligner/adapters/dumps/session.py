@@ -295,7 +295,8 @@ class DumpSession(Session):
             quantization = tensor.quantization or (value.quantization if integers else None)
             known = (value.id, value.name, *value.aliases)
             aliases = value.aliases if tensor.name in known else (*value.aliases, tensor.name)
-            shape = _known(value, tensor) or tensor.shape
+            shape = _known(value, tensor)
+            shape = tensor.shape if shape is None else shape
             values[name] = replace(
                 value, dtype=dtype or value.dtype, quantization=quantization, aliases=aliases, shape=shape
             )
