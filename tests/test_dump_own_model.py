@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dump_writers
 import numpy as np
 import pytest
 from marks import requires_onnx
@@ -178,3 +179,27 @@ def test_tensorflows_first_outputs(written):
     nodes = tuple(Node(n, f"n{n}", "Conv", "conv", (), (name,)) for n, name in enumerate(values))
     found = match([DumpedTensor(written, (2,))], Graph("onnx", nodes, values, {}, (), ()))
     assert dict(found.places) == {"Conv__64:0": 0}
+
+
+def test_what_a_shape_says_is_for_each_tensor_and_weights_have_no_say():
+    from aligner.adapters.dumps.layout import laid, majority, says
+
+    array = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
+    turned = array.transpose(0, 2, 3, 1)
+    for dumped in ("first", "last"):
+        np.testing.assert_array_equal(laid(array, (2, 3, 4, 5), "first", dumped), array)
+        np.testing.assert_array_equal(laid(turned, (2, 3, 4, 5), "first", dumped), array)
+    assert says((2, 4, 4, 4), (2, 4, 4, 4), "first") is None
+    assert majority([None, "last", "last", "first"]) == "last"
+
+
+def test_a_model_that_cannot_take_the_tensors_says_why(folder, tmp_path):
+    """A device whose strides were others: the shapes do not fit its model, and the reference's nodes judge."""
+    import dumped_models
+
+    tensors = dumped_models.computed(dumped_models.network(), dumped_models.picture())
+    del tensors["x"]
+    tensors[GUILTY] = np.concatenate([tensors[GUILTY]] * 2, axis=3)
+    dump = dump_writers.raw_manifest(tmp_path / "dump", tensors)
+    result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
+    assert any("cannot be run here" in note for note in result.comparison.candidate.notes)

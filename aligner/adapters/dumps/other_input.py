@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from aligner.adapters.dumps.layout import centred_cosine
 from aligner.errors import listing
+from aligner.operations.kinds import ACTIVATIONS, EXACT
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
@@ -29,7 +30,8 @@ _SPARE = 1.2
 _EXPLAINED = 0.02
 """Rest, relative to what is to be explained: float16 leaves about 0.001, a wrong kernel most of it."""
 _AFFINE = 1e-4
-_CLAMPS = frozenset({"relu", "relu6", "clip"})
+_CLAMPS = EXACT & ACTIVATIONS
+"""Kinds that give what they are given, or a limit."""
 _FURTHEST = 3
 """Pixels by which a padding moves its input."""
 _MOVED = 0.98
@@ -100,9 +102,7 @@ class _Window:
         value, open_ones = self._value, np.isfinite(recorded)
         maker = graph.producer(value)
         while maker is not None and maker.kind in _CLAMPS and maker.inputs[0] in graph.values:
-            open_ones &= (recorded > max(recorded.min(), 0.0 if maker.kind != "clip" else -np.inf)) & (
-                recorded < (recorded.max() if maker.kind != "relu" else np.inf)
-            )
+            open_ones &= (recorded > recorded.min()) & (recorded < recorded.max())
             value = maker.inputs[0]
             maker = graph.producer(value)
         return value, recorded, open_ones
