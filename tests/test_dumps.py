@@ -7,7 +7,14 @@ import json
 import dump_writers as write
 import numpy as np
 import pytest
-from marks import requires_executorch, requires_onnx, requires_polygraphy, requires_safetensors, requires_torch
+from marks import (
+    requires_executorch,
+    requires_onnx,
+    requires_polygraphy,
+    requires_safetensors,
+    requires_torch,
+    requires_transformers,
+)
 
 import aligner
 from aligner.errors import AlignerError, InputError, ModelFormatError
@@ -412,3 +419,33 @@ def test_inputs_that_tools_saved(folder, tmp_path, runs, way):
 def test_json_that_is_no_input(folder, tmp_path):
     (tmp_path / "labels.json").write_text('{"cat": 1}')
     assert "cannot read the input" in refused(folder / "net.onnx", folder / "net.onnx", tmp_path / "labels.json")
+
+
+@requires_torch
+@requires_safetensors
+@requires_transformers
+@pytest.mark.parametrize("fault", [False, True])
+def test_transformers_own_tree(tmp_path, fault):
+    """A decoder whose second layer was loaded with another epsilon, by what the library itself writes."""
+    import torch
+    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers.model_debugging_utils import model_addition_debugger_context
+
+    sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 2, "vocab_size": 50}
+    torch.manual_seed(0)
+    network = LlamaForCausalLM(LlamaConfig(num_attention_heads=2, num_key_value_heads=2, **sizes)).eval()
+    norm = network.model.layers[1].input_layernorm
+    ids, epsilon = torch.tensor([[1, 5, 9, 3]]), norm.variance_epsilon
+    norm.variance_epsilon = 0.1 if fault else epsilon
+    with (
+        torch.no_grad(),
+        model_addition_debugger_context(network, debug_path=str(tmp_path), do_prune_layers=False, use_repr=False),
+    ):
+        network(input_ids=ids)
+    norm.variance_epsilon = epsilon
+    result = aligner.compare(network, tmp_path, {"input_ids": ids})
+    if not fault:
+        assert result.verdict == "aligned", result.comparison.reason
+        return
+    assert result.verdict == "diverged"
+    assert result.first_divergence.candidate.scope == "model.layers.1.input_layernorm"

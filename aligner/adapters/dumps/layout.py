@@ -18,8 +18,8 @@ Channels = Literal["first", "last"]
 LAYOUTS: dict[str, Channels] = {"nchw": "first", "nhwc": "last"}
 _WITH_CHANNELS = (3, 4, 5)
 """Ranks that layouts speak of: one, two or three spatial axes."""
-ALIKE = 0.9
-"""Cosine from which two tensors are the same one up to what a fault or few bits change; random ones are near 0."""
+_BY_CHANCE = 6.0
+"""Cosines of unrelated tensors of n numbers deviate from 0 by 1/√n; six of these come by chance once in 10⁹."""
 
 
 def moved(shape: Sequence[int], channels: Channels) -> tuple[int, ...]:
@@ -67,6 +67,16 @@ def laid(array: Array, shape: tuple[int, ...], channels: Channels, dumped: Chann
         turned_back: Array = array.reshape(other).transpose(back)
         return turned_back
     return array.reshape(shape) if groups_alike(given, shape) else array
+
+
+def nearer(array: Array, other: Array, own: Array) -> int | None:
+    """Which of two readings is the model's own tensor: the first (0) or the other (1); None where it cannot be told."""
+    import math
+
+    cosines = [centred_cosine(one, own) for one in (array, other)]
+    if abs(cosines[0] - cosines[1]) <= _BY_CHANCE / math.sqrt(max(own.size, 1)):
+        return None
+    return int(cosines[1] > cosines[0])
 
 
 def centred_cosine(array: Array, own: Array) -> float:

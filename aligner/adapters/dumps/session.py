@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aligner.adapters.base import Capabilities, Session
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, KnownStatistics, size_of
-from aligner.adapters.dumps.layout import ALIKE, LAYOUTS, Channels, centred_cosine, laid, majority, says
+from aligner.adapters.dumps.layout import LAYOUTS, Channels, laid, majority, nearer, says
 from aligner.adapters.dumps.names import match, may_hold
 from aligner.adapters.dumps.numbers import numbers, stored_dtype
 from aligner.adapters.dumps.other_input import OtherInput, other_input
@@ -331,11 +331,9 @@ class DumpSession(Session):
                 continue
             value = graph.values[own.value]
             orders: tuple[Channels, Channels] = graph.channels, other
-            scores = [
-                centred_cosine(self._tensor(self._places[own.value], value, graph.channels, order).real(), own.real())
-                for order in orders
-            ]
-            votes.append(orders[scores.index(max(scores))] if max(scores) >= ALIKE > min(scores) else None)
+            one, two = (self._tensor(self._places[own.value], value, graph.channels, order).real() for order in orders)
+            found = nearer(one, two, own.real())
+            votes.append(None if found is None else orders[found])
         return majority(votes)
 
     def _layout_notes(self, graph: Graph) -> Iterator[str]:
