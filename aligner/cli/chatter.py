@@ -6,7 +6,7 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
@@ -128,11 +128,12 @@ def _flush(*streams: TextIO | None) -> None:
 
 def _flush_native() -> None:
     """Empty C's own buffers while descriptor 1 still leads to the chatter; later they would reach the user."""
-    if os.name != "posix" or "ctypes" not in sys.modules:
+    if "ctypes" not in sys.modules:
         return
     import ctypes
 
-    ctypes.CDLL(None).fflush(None)
+    with suppress(OSError, AttributeError, TypeError):  # where there is no C library of the process's own
+        ctypes.CDLL(None).fflush(None)
 
 
 def _close(stream: TextIO, original: TextIO | None) -> None:
