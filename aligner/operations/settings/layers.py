@@ -1,0 +1,125 @@
+"""Layers, and what resamples: windows, products, cells, grids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aligner.operations.settings.base import Settings
+
+if TYPE_CHECKING:
+    Pairs = tuple[tuple[int, int], ...]
+    Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Windowed(Settings):
+    """Windows over the spatial axes; ``pads`` are (begin, end) for each, negative ones crop."""
+
+    strides: Sizes
+    dilations: Sizes
+    pads: Pairs
+    channels: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Convolution(Windowed):
+    """``padding_mode`` says what the border is made of."""
+
+    groups: int = 1
+    padding_mode: str = "constant"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TransposedConvolution(Windowed):
+    """``pads`` are cropped from the result, ``output_padding`` is more of it at the end."""
+
+    groups: int = 1
+    output_padding: Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pool(Windowed):
+    """``divisor`` in place of the window's size; ``fill`` is the border where it is not the neutral element."""
+
+    kernel: Sizes
+    ceil: bool = False
+    include_pad: bool = False
+    divisor: int | None = None
+    fill: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LengthPool(Pool):
+    """Windows by their norm of an order."""
+
+    order: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class AdaptivePool(Settings):
+    """As many windows along each spatial axis as are wanted."""
+
+    output_size: Sizes
+    channels: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Product(Settings):
+    """A matrix product times a number; ``linear``: the node is a layer of its framework."""
+
+    scale: float = 1.0
+    linear: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Einsum(Settings):
+    """Without spaces, as numpy reads it."""
+
+    equation: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Attention(Settings):
+    """``merged`` lays the heads [batch, heads, length, width] side by side."""
+
+    scale: float
+    causal: bool = False
+    merged: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Recurrent(Settings):
+    """``gates`` names the rows of the weights; ``after``: a GRU's reset gate works behind its product."""
+
+    cell: str
+    gates: str
+    directions: tuple[str, ...]
+    after: bool
+    batch_first: bool
+    layout: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Resize(Settings):
+    """``shape`` and ``scales`` of every axis; scales of None are the sizes' ratio."""
+
+    mode: str
+    coordinates: str
+    rounding: str
+    shape: Sizes
+    channels: str
+    cubic_a: float = -0.75
+    antialias: bool = False
+    exclude_outside: bool = False
+    scales: tuple[float, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GridSample(Settings):
+    """``padding``: zeros, border or reflection."""
+
+    mode: str
+    padding: str
+    align_corners: bool
+    channels: str

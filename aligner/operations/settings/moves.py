@@ -1,0 +1,161 @@
+"""What moves whole tensors, makes them of little, or stores them otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from aligner.operations.settings.base import Along, Settings
+
+if TYPE_CHECKING:
+    Pair = tuple[int, int]
+    Pairs = tuple[tuple[int, int], ...]
+    Sizes = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Split(Along):
+    """``drop``: each part loses the axis."""
+
+    sizes: Sizes
+    drop: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Transpose(Settings):
+    """Where each axis comes from."""
+
+    perm: Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Shaped(Settings):
+    """A result of a shape."""
+
+    shape: Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Reshape(Shaped):
+    """``before`` is an order of axes applied first, for hypotheses."""
+
+    before: Sizes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tile(Settings):
+    """How often along each axis."""
+
+    repeats: Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Repeat(Settings):
+    """How often each element comes, of the flattened tensor where the axis is None."""
+
+    repeats: int | Sizes
+    axis: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Flip(Settings):
+    """Axes that run backwards."""
+
+    axes: Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Roll(Flip):
+    """How far along each."""
+
+    shifts: Sizes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Pad(Settings):
+    """(begin, end) for every axis; ``value`` of a constant border."""
+
+    pads: Pairs
+    mode: str = "constant"
+    value: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Blocks(Settings):
+    """``order``: a channel's number reads (channel, row, column), CRD, or (row, column, channel), DCR."""
+
+    block: int
+    order: str
+    inverse: bool
+    channels: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class BatchBlocks(Settings):
+    """Blocks of the spatial axes, and paddings or crops."""
+
+    block: Sizes
+    amounts: Pairs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fill(Shaped):
+    """One value in every place."""
+
+    value: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mesh(Settings):
+    """ "ij" or "xy", as numpy means them."""
+
+    indexing: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ShapeOf(Settings):
+    """Some axes' sizes."""
+
+    begin: int = 0
+    end: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Fft(Settings):
+    """``pairs``: complex numbers are a last axis of two, ``complex_input``: the operand's as well."""
+
+    form: str
+    lengths: Sizes | None
+    axes: Sizes
+    norm: str = "backward"
+    pairs: bool = False
+    complex_input: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Cast(Settings):
+    """A dtype in numpy's word."""
+
+    to: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Dequantize(Settings):
+    """The axis of several scales."""
+
+    axis: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Quantize(Dequantize):
+    """The limits of what is stored; ``stored``: the result is those integers, not the real numbers they stand for."""
+
+    limits: Pair
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Compare(Settings):
+    """numpy's word."""
+
+    form: str
