@@ -29,8 +29,9 @@ def canonical(graph: Graph, node: Node, shape_of: ShapeOf) -> Operation | None:
 
     def array(name: str) -> Array:
         found = held.get(name)
-        sizes = [size or 1 for size in shape_of(name) or (1, 1)]
-        return np.broadcast_to(np.float32(0), sizes) if found is None else found
+        if found is not None:
+            return found
+        return np.broadcast_to(np.float32(0), [size or 1 for size in shape_of(name) or (1, 1)])
 
     try:
         return known.operation(node, array, lambda name: held.get(name) is not None)
