@@ -77,6 +77,9 @@ def cases():
         "repeats_computed": lambda x: matrix[:1].repeat(x.shape[0], 1, x.shape[2], 1) * x,
         "pads_computed": lambda x: F.pad(x, (0, -x.shape[-1] % 4, 2, 0)),
         "meshgrid": lambda x: torch.meshgrid(x[0, 0, 0], x[0, 0, :, 0], indexing="xy")[1] * 2,
+        "places_listed": lambda x: (
+            x[..., [-2], :] + x[:, [2, 0, 1]][..., [0, 1]].sum() + x[:, :, [True] * 4 + [False]].sum()
+        ),
         "diff": lambda x: torch.diff(x, dim=2) + torch.diff(x > 0, dim=2),
         "weight_norm": lambda x: F.conv2d(x, torch._weight_norm(weight, 1 + weight[:, :1, :1, :1], 0)),
         "copied": lambda x: torch.zeros_like(x).copy_(x[:, :1]) + x.clone().fill_(2.0) + (x * 1).zero_(),

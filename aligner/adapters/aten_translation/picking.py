@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import re
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.call import Call, Vocabulary
@@ -15,6 +17,8 @@ if TYPE_CHECKING:
 
 
 _OPEN = 2**63 - 1
+_PART = re.compile(r"\([^()]*\)|[^,()\s]+")
+"""One axis of an index: a list of places in brackets, or anything up to the next comma."""
 
 
 def _get_item(call: Call) -> Operation:
@@ -23,7 +27,7 @@ def _get_item(call: Call) -> Operation:
     if not isinstance(text, str):
         raise call.unknown("an unknown index")
     tensors = iter(call.given[1:])
-    index = [_indexed(call, part.strip(), tensors) for part in text.split(", ")]
+    index = [_indexed(call, part.strip(), tensors) for part in _PART.findall(text)]
     if all(isinstance(item, slice) and (item.step or 1) > 0 for item in index):
         places = tuple(
             (axis, item.start or 0, _OPEN if item.stop is None else item.stop, item.step or 1)
@@ -45,7 +49,7 @@ def _put(call: Call) -> Operation:
     if not isinstance(text, str) or call.flag("accumulate"):
         raise call.unknown("an unknown index, or sums")
     tensors = iter(call.given[1:])
-    index = tuple(_indexed(call, part.strip(), tensors) for part in text.split(", "))
+    index = tuple(_indexed(call, part.strip(), tensors) for part in _PART.findall(text))
     value = next(tensors, None)
     if value is None and "value" not in call.attributes:
         raise call.unknown("an unknown value")
@@ -54,11 +58,15 @@ def _put(call: Call) -> Operation:
 
 
 def _indexed(call: Call, part: str, tensors: Any) -> Any:
+    import numpy as np
+
     if part in {"None", "..."}:
         return None if part == "None" else Ellipsis
     if part == "tensor":
         return next(tensors)
     try:
+        if part.startswith("("):
+            return np.asarray(ast.literal_eval(part))
         return slice(*(int(number) if number else None for number in part.split(":"))) if ":" in part else int(part)
     except ValueError as exc:
         raise call.unknown(part) from exc
