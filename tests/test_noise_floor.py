@@ -174,10 +174,52 @@ def test_with_the_references_noise_in_place_the_outputs_are_compared():
     torch.manual_seed(0)
     module, x = Noisy().eval(), numbers(6, 12)
     result = aligner.compare(module, exported(module, x), [x])
-    assert result.verdict == "inconclusive"
+    assert (result.verdict, result.comparison.rule) == ("aligned", "random-numbers")
     assert result.comparison.outputs[0].accumulated.max_abs > 0.01
     assert "the outputs agree to" in result.comparison.reason
     assert float(result.comparison.reason.rsplit(" ", 1)[1]) < 1e-5
+    assert aligner.compare(module, exported(module, x), [x], level="outputs").verdict == "inconclusive"
+
+
+def dropping(form):
+    import torch
+
+    class Dropping(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.second = torch.nn.Linear(12, 8), torch.nn.Linear(8, 4)
+
+        def forward(self, x):
+            x = self.first(x)
+            if form == "dropout":
+                x = torch.dropout(x, 0.3, True)
+            if form == "noise":
+                x = x + 0.1 * torch.randn_like(x)
+            return self.second(x.relu())
+
+    return Dropping().eval()
+
+
+@requires_onnx
+def test_dropout_that_both_sides_apply_is_frozen():
+    x = numbers(6, 12)
+    result = aligner.compare(dropping("dropout"), exported(dropping("dropout"), x), [x])
+    assert (result.verdict, result.comparison.rule) == ("aligned", "random-numbers")
+
+
+@requires_onnx
+def test_noise_of_the_candidate_alone_is_named_at_the_node_that_draws_it():
+    x = numbers(6, 12)
+    first = aligner.compare(dropping("plain"), exported(dropping("noise"), x), [x]).first_divergence
+    assert first.verdict_rule == "random-in-candidate"
+    assert (first.within.node, first.within.primitive) == ("/RandomNormalLike", "random")
+
+
+@requires_onnx
+def test_noise_of_the_reference_alone_leaves_it_open():
+    x = numbers(6, 12)
+    assert aligner.compare(dropping("noise"), exported(dropping("plain"), x), [x]).verdict == "inconclusive"
 
 
 @pytest.mark.parametrize("floor", [True, None])

@@ -35,6 +35,7 @@ from aligner.judgement.precision import declares_quantization, stores_coarsely
 from aligner.judgement.rounding_sum import own_bounds
 from aligner.judgement.tolerance import is_coarse, region_numbers
 from aligner.judgement.verdicts import Judgement, judge
+from aligner.operations.kinds import MAY_DRAW
 from aligner.records.alignment import Alignment
 from aligner.records.certificate import Certificate
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
@@ -87,6 +88,8 @@ class Concluding:
             self.observations.add(told)
             self.notes.extend(told.notes)
             asked = bool(told.notes) or asked
+        if doubted and not asked:
+            asked = self._may_draw(measured, judgements) or asked
         if not noise_floor.is_wanted(asked, measured, judgements, doubtful=doubtful):
             return None
         with self.clock.phase("noise floor"):
@@ -95,6 +98,19 @@ class Concluding:
             self.observations.add(Observations([UnsteadyNode(*place) for place in sorted(floor.unsteady)]))
         self.notes.extend(floor.notes)
         return floor
+
+    def _may_draw(self, measured: list[Measured], judgements: list[Judgement]) -> bool:
+        """Whether a node that may draw random numbers, as dropout does in training, stands in both regions of a guilty
+        pair."""
+        graphs = self.sides[0].graph, self.sides[1].graph
+        return any(
+            judgement.verdict in _GUILTY
+            and all(
+                any(graph.nodes[index].kind in MAY_DRAW for index in region.nodes)
+                for graph, region in zip(graphs, (item.pair.reference_region, item.pair.candidate_region), strict=True)
+            )
+            for item, judgement in zip(measured, judgements, strict=True)
+        )
 
     def _rules(self) -> Rules:
         return Rules(self.options.atol, self.options.rtol, self.options.tolerance)

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
-from aligner.diff.difference import difference
 from aligner.execution.injected_run import InjectedRun
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
+from aligner.judgement.conclusion import Frozen
 from aligner.judgement.verdicts import Judgement
-from aligner.records.axis_order import to_reference
-from aligner.records.difference import Difference
 from aligner.records.measurement import Measured
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_CHANCE = 1e-6
+"""How often two draws from one distribution may be taken for draws from two."""
 
 
 def frozen_outputs(
@@ -20,8 +28,8 @@ def frozen_outputs(
     passes: Passes,
     measured: Sequence[Measured],
     judgements: Sequence[Judgement],
-) -> Difference | None:
-    """The largest difference of the outputs when only what is random is the reference's; None where that is unknown."""
+) -> Frozen | None:
+    """The outputs when only what is random is the reference's; None where that is unknown."""
     random = {m.pair.candidate for m, j in zip(measured, judgements, strict=True) if j.verdict == "nondeterministic"}
     if not random or not candidate.session.capabilities.can_inject:
         return None
@@ -29,10 +37,28 @@ def frozen_outputs(
     outputs = {m.pair.candidate: m.pair for m in measured if m.pair.candidate in set(candidate.graph.outputs) - random}
     if len(frozen) < len(random) or not outputs:
         return None
-    found = []
+    found = {}
     for value, tensor, expected in InjectedRun(reference, candidate, frozen, outputs):
-        left = expected.real()
-        moved = to_reference(tensor.real(), outputs[value].axes, tuple(left.shape))
-        if moved is not None:
-            found.append(difference(left, moved))
-    return max(found, key=lambda one: one.errors.max_abs, default=None)
+        error = passes.held(value, expected, tensor)
+        if error is not None:
+            found[value] = error
+    if not found:
+        return None
+    answered = {pair.reference for value, pair in outputs.items() if value in found}
+    drawn = passes.tensors(list(random), local=True)
+    return Frozen(
+        max(found.values(), key=lambda one: (one.mismatched > 0, one.errors.max_abs)),
+        complete=answered >= set(reference.graph.outputs),
+        alike=all(_drawn_alike(left, right) for _, left, right in drawn),
+    )
+
+
+def _drawn_alike(left: Array, right: Array) -> bool:
+    """Whether two tensors may be draws from one distribution, by the test of Kolmogorov and Smirnov."""
+    import numpy as np
+
+    one, other = (np.sort(array, axis=None).astype(np.float64) for array in (left, right))
+    places = np.concatenate([one, other])
+    shares = [np.searchsorted(side, places, side="right") / max(side.size, 1) for side in (one, other)]
+    apart = float(np.abs(shares[0] - shares[1]).max(initial=0.0))
+    return apart <= math.sqrt(-math.log(_CHANCE / 2) / 2) * math.sqrt(2 / max(one.size, 1))

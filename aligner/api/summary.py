@@ -122,7 +122,7 @@ def _pair(
         note=judgement.note or pair.note,
         reference_nodes=sides[0].region_nodes(regions[0]),
         candidate_nodes=sides[1].region_nodes(regions[1]),
-        within=Within(*pair.within) if pair.within is not None else None,
+        within=Within(*within) if (within := judgement.within or pair.within) is not None else None,
         verdict_rule=judgement.rule,
         opinions=judgement.opinions,
     )

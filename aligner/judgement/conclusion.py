@@ -24,13 +24,31 @@ _Said = tuple[str, str, float | None] | None
 
 
 @dataclass(frozen=True, slots=True)
+class Frozen:
+    """The outputs with the reference's random numbers on both sides.
+
+    ``worst`` is the largest error of them; ``complete``: every output of the reference was answered; ``alike``: the
+    candidate's own numbers may come from the reference's distribution.
+    """
+
+    worst: Difference
+    complete: bool
+    alike: bool
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two sides compute the same but for the numbers that they draw alike."""
+        return self.complete and self.alike and not self.worst.mismatched and not self.worst.errors.beyond
+
+
+@dataclass(frozen=True, slots=True)
 class WholeFacts:
     """All that the verdict of a comparison rests on.
 
     ``outputs`` are the pairs of graph outputs, ``missing_outputs`` counts candidate outputs without a pair,
     ``standings`` says of each of the reference's outputs how it stands against the contract. ``condition`` is what a
-    comparison with float64 says of all, ``frozen`` the largest error of the outputs with the reference's random numbers
-    on both sides; ``interval`` names the last pair that agrees and the first that does not.
+    comparison with float64 says of all, ``frozen`` of the outputs with the reference's random numbers on both sides;
+    ``interval`` names the last pair that agrees and the first that does not.
     ``level`` says what decides: the contract for "outputs" or all "layers", or what each node does by itself.
     """
 
@@ -42,7 +60,7 @@ class WholeFacts:
     random_input: bool = False
     quantized: bool = False
     condition: str | None = None
-    frozen: Difference | None = None
+    frozen: Frozen | None = None
     standings: Sequence[Standing] = ()
     interval: tuple[str, str] | None = None
     level: Level = "local"
@@ -101,12 +119,19 @@ def _random(facts: WholeFacts) -> _Said:
     if not random:
         return None
     where = f"{random[0].reference.name} / {random[0].candidate.name}"
-    far = "" if facts.frozen is None else f", and the outputs agree to {facts.frozen.errors.max_abs:.2g}"
-    why = (
-        f"{'random' if random[0].verdict_rule == 'random-numbers' else 'other'} numbers enter at {where}: the model "
-        "disagrees with itself from run to run; with the reference's noise put in their place everything after it "
-        f"aligns{far}"
-    )
+    drawn = all(pair.verdict_rule == "random-numbers" for pair in random)
+    kind = "other" if random[0].verdict_rule == "unsteady" else "random"
+    known, after = facts.frozen, "with the reference's noise put in their place"
+    if known is None:
+        told = f"{after} everything after it aligns"
+    elif known.agrees and drawn and facts.level == "local" and not facts.constant_input:
+        told = f"{after} the outputs agree to {known.worst.errors.max_abs:.2g}"
+        return "aligned", f"{kind} numbers enter at {where} on both sides alike; {told}", None
+    elif not known.alike:
+        told = "and the two sides draw from different distributions"
+    else:
+        told = f"{after} everything after it aligns, and the outputs agree to {known.worst.errors.max_abs:.2g}"
+    why = f"{kind} numbers enter at {where}: the model disagrees with itself from run to run; {told}"
     return "inconclusive", why, None
 
 
@@ -231,7 +256,12 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
         _saturated,
     ),
     Rule("node-introduces-error", "a pair is `introduced` or `nonfinite`", _introduced),
-    Rule("random-numbers", "numbers that differ from run to run enter on both sides", _random),
+    Rule(
+        "random-numbers",
+        "numbers that differ from run to run enter: `aligned` where both sides draw them, from one distribution as far "
+        "as they show, and all outputs keep the contract with the reference's in place; else `inconclusive`",
+        _random,
+    ),
     Rule("output-incomparable", "an output's pair cannot be compared", _incomparable),
     Rule(
         "output-beyond-rounding",

@@ -108,6 +108,11 @@ class PairFacts:
         return (side, node.index) in self.rules.unsteady
 
     @property
+    def drawn(self) -> Node | None:
+        """The first node of the candidate's region that draws random numbers, or was seen to give others each run."""
+        return next((node for node in self.nodes[1] if node.kind == "random" or self.is_unsteady(1, node)), None)
+
+    @property
     def reference_varies(self) -> bool:
         """Whether anything of the reference is random, or was seen to change from run to run."""
         unsteady = any(side == 0 for side, _ in self.rules.unsteady)

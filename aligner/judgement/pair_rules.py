@@ -5,7 +5,7 @@ from __future__ import annotations
 from aligner.judgement.borderline import LEAST, MOST
 from aligner.judgement.pair_facts import SATURATED, PairFacts
 from aligner.judgement.rule import Rule
-from aligner.operations.kinds import VIEWS
+from aligner.operations.kinds import MAY_DRAW, VIEWS
 
 _JUMP = 8.0
 _WITHOUT_LOCAL = 1e-4
@@ -41,14 +41,26 @@ def _shapes(facts: PairFacts) -> _Said:
 
 
 def _random(facts: PairFacts) -> _Said:
-    drawn = any(node.kind == "random" for side in facts.nodes for node in side)
-    if facts.difference is None or not facts.difference.unequal or not drawn:
+    if facts.difference is None or not facts.difference.unequal or not all(_draws(facts, side) for side in (0, 1)):
         return None
     return "nondeterministic", "computed from random numbers", None
 
 
+def _random_reference(facts: PairFacts) -> _Said:
+    if facts.difference is None or not facts.difference.unequal or not _draws(facts, 0):
+        return None
+    return "nondeterministic", "computed from random numbers, on the reference's side alone", None
+
+
+def _draws(facts: PairFacts, side: int) -> bool:
+    """Whether a side's region is seen to draw, or has no other purpose."""
+    return any(
+        node.kind == "random" or (node.kind in MAY_DRAW and facts.is_unsteady(side, node)) for node in facts.nodes[side]
+    )
+
+
 def _random_alone(facts: PairFacts) -> _Said:
-    drawn = next((node for node in facts.nodes[1] if node.kind == "random" or facts.is_unsteady(1, node)), None)
+    drawn = facts.drawn
     if facts.difference is None or not facts.difference.unequal or drawn is None or facts.reference_varies:
         return None
     why = f"{drawn.name} ({drawn.op}) gives other numbers from run to run, and nothing of the reference does"
@@ -183,7 +195,12 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
         "the candidate's region gives other numbers from run to run, the reference never",
         _random_alone,
     ),
-    Rule("random-numbers", "the region draws random numbers, and the two sides differ", _random),
+    Rule("random-numbers", "both regions draw random numbers, and the two sides differ", _random),
+    Rule(
+        "random-in-reference",
+        "the reference's region draws random numbers, and the two sides differ",
+        _random_reference,
+    ),
     Rule("unsteady", "the region gives other numbers from run to run, and the two sides differ", _unsteady),
     Rule(
         "accumulated-nonfinite",

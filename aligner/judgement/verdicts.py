@@ -38,7 +38,7 @@ class Judgement:
     """The verdict of one pair, the bound it was held against, a remark where one is due, and the rule that decided.
 
     ``opinions`` are those of all rules, the deciding one first; ``together`` are the candidate values of the region
-    that was judged as one with it.
+    that was judged as one with it; ``within`` is the node that errs, and what it does, where a rule knows it.
     """
 
     verdict: PairVerdict
@@ -47,6 +47,7 @@ class Judgement:
     rule: str = "beyond-bound"
     opinions: tuple[Opinion, ...] = ()
     together: tuple[str, ...] = ()
+    within: tuple[str, str] | None = None
 
     def overruled(self, verdict: PairVerdict, rule: str, note: str | None = None) -> Judgement:
         """Another verdict, by a rule that looks at the neighbours; what was said before is kept."""
@@ -98,7 +99,11 @@ def _alone(facts: PairFacts) -> Judgement:
     found = opinions(PAIR_RULES, facts)
     first = found[0]
     limit = None if facts.difference is None else facts.limit
-    return Judgement(cast(PairVerdict, first.verdict), limit, first.why or None, first.rule, tuple(found))
+    drawn = facts.drawn if first.rule == "random-in-candidate" else None
+    within = None if drawn is None else (drawn.name, "random")
+    return Judgement(
+        cast(PairVerdict, first.verdict), limit, first.why or None, first.rule, tuple(found), within=within
+    )
 
 
 def _turned(graphs: tuple[Graph, Graph], item: Measured) -> tuple[int, ...] | None:
