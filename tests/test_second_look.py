@@ -244,3 +244,21 @@ def test_a_factor_that_is_read_turned_answers_the_one_that_was_not_moved():
     assert ("k", "k") in pairs and ("t", "k") not in pairs
     assert report["first_divergence"]["candidate"]["node"] == "put"
     assert len(report["introduced"]) == 1
+
+
+def test_of_several_moves_the_one_without_which_the_tensor_is_right_is_named():
+    def moved(*perms):
+        names = ["m", *(f"t{place}" for place in range(len(perms)))]
+        nodes = [make.node("MatMul", ["x", "w"], ["m"], "first")]
+        for place, perm in enumerate(perms):
+            nodes.append(
+                make.node("Transpose", names[place : place + 1], [names[place + 1]], f"move{place}", perm=perm)
+            )
+        return [*nodes, make.node("MatMul", [names[-1], "v"], ["y"], "last")]
+
+    shape = (SIZE, SIZE, SIZE)
+    there, back = [1, 2, 0], [2, 0, 1]
+    report = compared(net(moved(), shape=shape), net(moved([1, 0, 2], there, back), shape=shape), shape)
+    within = report["first_divergence"]["within"]
+    assert report["verdict"] == "diverged"
+    assert within == {"node": "move0", "primitive": "extra"}

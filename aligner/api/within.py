@@ -53,7 +53,7 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
     for item in list(suspects(graphs, list(passes.measured.values())).values())[:_CULPRITS]:
         value, found = item.pair.candidate, missing.get(item.pair.candidate)
         if found is None:
-            if item.step is not None or len(item.pair.candidate_region.nodes) < 2 or value not in passes.injectable():
+            if item.step is not None or value not in passes.injectable():
                 continue
             found = _found(sides, passes, item, trials[0]) or _extra(sides, passes, item, trials[1])
         if found is not None:
@@ -63,23 +63,38 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
 def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
     """A node without which the region is right; of several, as of one that stands there twice, the last."""
     graphs, end = (sides[0].graph, sides[1].graph), item.pair.candidate
-    inner = [name for index in item.pair.candidate_region.nodes for name in graphs[1].nodes[index].outputs if name]
-    profile = sides[1].profile
-    if profile is None or sum(_bytes(sides[1], name) for name in inner) > _LARGE:
+    nodes, forms = _moved_by(graphs[1], passes, item)
+    inner = [name for node in nodes for name in node.outputs if name]
+    start = [name for node in nodes[:1] if forms for name in node.inputs if name in passes.measured]
+    if len(nodes) < 2 or sum(_bytes(sides[1], name) for name in inner) > _LARGE:
         return None
-    arrays = shown(sides[1], passes, inner)
+    arrays = shown(sides[1], passes, [*start, *inner], forms)
     for steps in range(1, _IN_A_ROW + 1):
-        for index in reversed(item.pair.candidate_region.nodes):
-            for value in graphs[1].nodes[index].outputs:
+        for node in reversed(nodes):
+            for value in node.outputs:
                 before = _before(graphs[1], arrays, value, steps) if value != end else None
-                if before is None:
+                if before is None or (node.kind in VIEWS and not forms):
                     continue
                 if next(left, None) is None:
                     return None
-                difference = trial_of(passes, end, value, arrays[before[0]])
+                difference = trial_of(passes, end, value, arrays[before[0]], forms)
                 if excess(graphs, item, difference) <= MOST:
                     return before[1], "extra", None
     return None
+
+
+def _moved_by(graph: Graph, passes: Passes, item: Measured) -> tuple[list[Node], set[str]]:
+    """The nodes of a pair's region; of a moved form all moves since the tensor was made, and the forms in between."""
+    nodes = [graph.nodes[index] for index in item.pair.candidate_region.nodes]
+    forms = set[str]()
+    while all(node.kind in VIEWS for node in nodes) and len(item.pair.candidate_region.inputs) == 1:
+        source = passes.measured.get(item.pair.candidate_region.inputs[0])
+        if source is None or source.pair.rule != "layout":
+            break
+        item = source
+        forms.add(item.pair.candidate)
+        nodes = [*(graph.nodes[index] for index in item.pair.candidate_region.nodes), *nodes]
+    return nodes, forms
 
 
 def _bytes(side: OpenSide, value: str) -> int:
@@ -92,10 +107,10 @@ def _before(graph: Graph, arrays: Mapping[str, Array], value: str, steps: int) -
     after, name, node = arrays.get(value), value, None
     if after is None or after.dtype.kind != "f" or after.size < _FEW:
         return None
-    for step in range(steps):
+    for _ in range(steps):
         maker = graph.producer(name)
         data = [read for read in maker.inputs if read in arrays] if maker is not None else []
-        if maker is None or len(data) != 1 or (step == 0 and maker.kind in VIEWS):
+        if maker is None or len(data) != 1:
             return None
         node = node or maker.name
         name = data[0]
@@ -107,7 +122,7 @@ def _before(graph: Graph, arrays: Mapping[str, Array], value: str, steps: int) -
 def _found(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
     """(candidate's node, primitive): the earliest place from which on everything is right."""
     graphs, profile = (sides[0].graph, sides[1].graph), sides[1].profile
-    steps = _virtual(sides, item)
+    steps = _virtual(sides, item) if len(item.pair.candidate_region.nodes) > 1 else ()
     for index in item.pair.candidate_region.nodes if steps and profile is not None else ():
         node = graphs[1].nodes[index]
         for value in node.outputs:

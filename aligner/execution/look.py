@@ -91,17 +91,21 @@ def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, a
     return None
 
 
-def trial_of(passes: Passes, value: str, place: str, array: Array) -> Difference | None:
+def trial_of(passes: Passes, value: str, place: str, array: Array, without: Collection[str] = ()) -> Difference | None:
     """How far one pair is from the reference where an array of the candidate's own layout stands in for a tensor."""
-    for name, tensor, expected in passes.injected_run(wanted=[value], override={place: array}):
+    pairs = {name: pair for name, pair in passes.injectable().items() if name not in without}
+    for name, tensor, expected in passes.injected_run(wanted=[value], injectable=pairs, override={place: array}):
         if name == value:
             return passes.local_difference(value, expected, tensor)
     return None
 
 
-def shown(candidate: OpenSide, passes: Passes, values: Collection[str]) -> dict[str, Array]:
-    """Tensors that the candidate computes on the reference's, pairs or not."""
-    run = passes.injected_run(wanted=[])
+def shown(
+    candidate: OpenSide, passes: Passes, values: Collection[str], without: Collection[str] = ()
+) -> dict[str, Array]:
+    """Tensors that the candidate computes on the reference's, pairs or not; some pairs left out."""
+    pairs = {name: pair for name, pair in passes.injectable().items() if name not in without}
+    run = passes.injected_run(wanted=[], injectable=pairs)
     pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
     try:
         tensors = candidate.run(list(values), run.injection(pool), phase="looking inside")
