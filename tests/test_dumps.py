@@ -417,7 +417,7 @@ def test_inputs_that_tools_saved(folder, tmp_path, runs, way):
 
 
 def test_json_that_is_no_input(folder, tmp_path):
-    (tmp_path / "labels.json").write_text('{"cat": 1}')
+    (tmp_path / "labels.json").write_text('{"cat": [1, 2')
     assert "cannot read the input" in refused(folder / "net.onnx", folder / "net.onnx", tmp_path / "labels.json")
 
 
