@@ -27,6 +27,8 @@ class Survey:
     guilty: Sequence[Measured]
     verdicts: Mapping[str, str] = field(default_factory=dict)
     observations: Observations = field(default_factory=Observations)
+    fresh_share: float | None = None
+    """Which share of the guilty layers' numbers looks drawn by an initialiser, once somebody has looked."""
 
     def first(self, measured: Measured) -> bool:
         """Whether this culprit is the first."""

@@ -36,7 +36,7 @@ class FusionOrKernel(Cause):
         yield Claim(
             f"{culprit.where}, recomputed from its own settings and weights, gives what the reference gives; the "
             "runtime's kernel or a fusion does not",
-            "run the candidate with optimisations off (--ort-optimization none) or with another provider",
+            plain_kernels(culprit.graphs[1].framework),
             "with plain kernels",
             self._recomputed(culprit),
             side=1,
@@ -50,6 +50,20 @@ class FusionOrKernel(Cause):
                 return None
 
         return predict
+
+
+def plain_kernels(framework: str) -> str:
+    """How to have a side computed without its runtime's optimisations."""
+    return _PLAIN.get(framework, "run the candidate on another device or with another build of its runtime")
+
+
+_PLAIN = {
+    "onnx": "run the candidate with optimisations off (--ort-optimization none) or with another provider",
+    "tflite": "run the candidate with the interpreter's reference kernels and without a delegate",
+    "pytorch": "run the candidate without torch.compile, on another device, or with torch.backends.mkldnn off",
+    "torchscript": "run the candidate with torch.jit.optimized_execution(False), or on another device",
+}
+"""Framework → what switches its optimisations off."""
 
 
 class SplitOrder(Cause):

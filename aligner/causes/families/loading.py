@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 _STRANGERS = 0.5
 _FEWEST = 16
 """Numbers from which a correlation says anything."""
+_LOOKED_AT = 16
+"""Culprits whose weights say whether the model was trained."""
+_TELLING = 64
+"""Numbers from which a draw can be told from what training leaves."""
+_MOST = 0.5
 _ALL = 0.8
 """Share of the weighted layers from which a fault of weights concerns the whole model."""
 
@@ -71,6 +76,21 @@ def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(bad)), [name for name in dict.fromkeys(good) if name not in bad]
 
 
+def _fresh_share(survey: Survey) -> float:
+    """Which share of the numbers in the guilty layers' matrices looks drawn by an initialiser."""
+    if survey.fresh_share is None:
+        graph, names = survey.graphs[1], dict[str, None]()
+        for item in survey.guilty[:_LOOKED_AT]:
+            names.update(dict.fromkeys(item.pair.candidate_region.weights))
+        sizes = {True: 0, False: 0}
+        for weight in (graph.weights[name] for name in names if name in graph.weights):
+            if len(weight.shape) > 1 and math.prod(weight.shape) >= _TELLING:
+                sizes[looks_initialised(weight.values())] += math.prod(weight.shape)
+        total = sum(sizes.values())
+        survey.fresh_share = sizes[True] / total if total else 1.0
+    return survey.fresh_share
+
+
 class _Unloaded(WeightCause):
     whole: ClassVar[bool] = False
     advice: ClassVar[str] = (
@@ -80,6 +100,8 @@ class _Unloaded(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
         """Fresh numbers, in the part of the model that this cause is about."""
+        if self.whole and _fresh_share(survey) < _MOST:
+            return None  # other weights, and as trained as the reference's: another training, another release
         many = self.whole and len(_weighted(survey)[0]) > 2
         words = None if misfolded(pair, role) else _stranger(pair, role, culprit, sure=not many)
         return words if words and self.extent(survey) and not elsewhere(pair, role, culprit, survey) else None

@@ -7,7 +7,10 @@ from typing import ClassVar
 
 from aligner.causes.context import Survey
 from aligner.causes.global_cause import WholeCause
+from aligner.errors import listing
+from aligner.operations.kinds import SILENT
 from aligner.records.comparison import Finding
+from aligner.records.graph import Graph, Node
 
 
 class OutputOrder(WholeCause):
@@ -58,6 +61,86 @@ class OutputExtra(WholeCause):
             f"{', '.join(names[:5]) or 'one'} {'has' if len(names) < 2 else 'have'} no counterpart",
             "leave training outputs out of the export, and bind outputs by name",
         )
+
+
+class _Tail(WholeCause):
+    """What one side does after the tensor with which the other one ends."""
+
+    side: ClassVar[int]
+    shown: ClassVar[str] = (
+        "The other side's output agrees with a tensor before it, and nothing there answers the output."
+    )
+
+    def findings(self, survey: Survey) -> Iterator[Finding]:
+        """Each output, by its place, that only this side goes on to."""
+        partner = _partners(survey)
+        answers = {reference: candidate for candidate, reference in partner.items()}
+        mine = survey.graphs[self.side]
+        known, beyond = (answers, partner) if self.side == 0 else (partner, answers)
+        outputs = [tuple(dict.fromkeys(graph.outputs)) for graph in survey.graphs]
+        if len(outputs[0]) != len(outputs[1]):
+            return
+        for own, other in zip(outputs[self.side], outputs[1 - self.side], strict=True):
+            start = beyond.get(other)
+            if own in known or start is None or start in mine.outputs or not self._agrees(survey, start, other):
+                continue
+            nodes = [node for node in _between(mine, start, own) if node.kind not in SILENT]
+            if nodes:
+                yield self._finding(survey, nodes, own)
+
+    def _agrees(self, survey: Survey, start: str, other: str) -> bool:
+        candidate = other if self.side == 0 else start
+        return survey.verdicts.get(candidate) in {"aligned", "inherited"}
+
+    def _finding(self, survey: Survey, nodes: list[Node], own: str) -> Finding:
+        names = listing([f"{node.op} {node.name}" for node in nodes])
+        who, whom = ("reference", "candidate") if self.side == 0 else ("candidate", "reference")
+        source = next((f" [{node.source}]" for node in nodes if node.source), "")
+        where = survey.graphs[self.side].values[own].name
+        words = f"the {who} applies {names} before its output {where}; the {whom} ends with what it reads{source}"
+        fix = (
+            f"add what {names} does to the candidate, or leave it out of the reference"
+            if self.side == 0
+            else f"remove {names} from the candidate, or add it to the reference"
+        )
+        return Finding.of(self.id, nodes[0].name, "proven", words, fix)
+
+
+class TailMissing(_Tail):
+    """The candidate's output is a tensor that the reference goes on from: decoding, probabilities, a scale."""
+
+    id: ClassVar[str] = "operation-missing"
+    side: ClassVar[int] = 0
+
+
+class TailExtra(_Tail):
+    """The candidate goes on from a tensor that is the reference's output."""
+
+    id: ClassVar[str] = "operation-extra"
+    side: ClassVar[int] = 1
+
+
+def _between(graph: Graph, start: str, end: str) -> list[Node]:
+    """The nodes that make one value of another, in order; none where it does not lead there."""
+    found: dict[int, bool] = {}
+
+    def leads(value: str) -> bool:
+        node = graph.producer(value)
+        if value == start or node is None:
+            return value == start
+        if node.index not in found:
+            found[node.index] = False
+            if len(found) <= _LONGEST:
+                for name in node.inputs:  # every way there, not the first alone
+                    found[node.index] |= bool(name) and leads(name)
+        return found[node.index]
+
+    leads(end)
+    return [graph.nodes[index] for index in sorted(found) if found[index]]
+
+
+_LONGEST = 64
+"""Nodes that are looked at behind an output."""
 
 
 def _partners(survey: Survey) -> dict[str, str]:
