@@ -38,11 +38,15 @@ def main(arguments: list[str] | None = None) -> int:
         one.add_argument("--out", type=Path, help="write ref.onnx, cand.onnx, in.npz and what is wrong there")
     table = commands.add_parser("table", help="the figures of runs that were kept with --json")
     table.add_argument("files", nargs="+", type=Path)
+    few = commands.add_parser("quantized", help="clean pairs with a quantised candidate: none may be diverged")
+    few.add_argument("--seeds", default="0:20", help="A:B, B not included")
     real = commands.add_parser("real", help="clean pairs of real models and exports: none may be diverged")
     real.add_argument("--data", type=Path, help="a folder of models, a folder for each")
     chosen = parser.parse_args(arguments)
     if "exports" in getattr(chosen, "networks", ()):
         chosen.networks = [*EXPORTS]
+    if chosen.command == "quantized":
+        return _quantized(chosen)
     return {"run": _run, "show": _show, "shrink": _shrink, "table": _table, "real": _real}[chosen.command](chosen)
 
 
@@ -120,6 +124,13 @@ def _nodes(graph: Graph) -> list[str]:
         read, made = ", ".join(node.inputs), ", ".join(node.outputs)
         lines.append(f"  {node.name}: {node.op} {read} → {made} {shapes} {node.attributes or ''}")
     return lines
+
+
+def _quantized(chosen: argparse.Namespace) -> int:
+    from benchmarks.converters.quantized import table
+
+    first, _, last = chosen.seeds.partition(":")
+    return table(range(int(first), int(last)))
 
 
 def _real(chosen: argparse.Namespace) -> int:
