@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from aligner.api import Result, capture, compare, inspect, sweep
+    from aligner.api import Result, capture, compare, fix, inspect, reproduce, sweep
 
-__all__ = ["Result", "__version__", "capture", "compare", "inspect", "sweep"]
+__all__ = ["Result", "__version__", "capture", "compare", "fix", "inspect", "reproduce", "sweep"]
 
 
 def __getattr__(name: str) -> Any:

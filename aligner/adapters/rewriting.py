@@ -61,6 +61,8 @@ class Reorder:
 
 
 Edit = Recompute | Restore | Reorder
+Changed = tuple[str, ...]
+"""What an edit has changed, a line each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,9 +92,9 @@ class Extracts(Protocol):
 class Rewrites(Protocol):
     """An adapter that can write a file of its own again, edited."""
 
-    def rewrite(self, target: Path, edits: Sequence[Edit], output: Path) -> tuple[str, ...]:
-        """Write ``target`` with these edits to ``output``; what has changed, a line each, "- " before and "+ " after.
+    def rewrite(self, target: Path, groups: Sequence[Sequence[Edit]], output: Path) -> list[Changed | None]:
+        """Write ``target`` with these edits to ``output``; the original is left as it is.
 
-        The original is left as it is. Raises Unsupported where an edit cannot be written in this format; nothing is
-        written then.
+        Each group is made as a whole: what it has changed, a line each ("- " before, "+ " after), None where an edit of
+        it cannot be written in this format. Raises Unsupported where the file cannot be written at all.
         """

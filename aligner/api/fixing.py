@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner.adapters.registry import find_adapter
-from aligner.adapters.rewriting import Rewrites
+from aligner.adapters.rewriting import Changed, Rewrites
 from aligner.api.comparing import run_comparison
 from aligner.api.options import CompareOptions
 from aligner.api.probing import UnchangedError, other_values
@@ -178,29 +178,36 @@ class _Fixing:
         return self._each([plan for plan in found if plan.proven]) or self._each(found)
 
     def _each(self, found: Sequence[Plan]) -> bool:
-        applied = False
-        for plan in found:
-            for patch in plan.patches:
-                if (patch.value, patch.words) in self.tried:
-                    continue
-                self.tried.add((patch.value, patch.words))
-                if self._applied(patch):
-                    applied = True
-                    break
+        """Apply the next patch of each of these that can be written."""
+        waiting, applied = [list(plan.patches) for plan in found], False
+        while chosen := {place: one for place, left in enumerate(waiting) if (one := self._next(left)) is not None}:
+            lines = self._rewritten(list(chosen.values()))
+            for (place, patch), changed in zip(chosen.items(), lines, strict=True):
+                if changed is not None:
+                    self.patches.append(AppliedPatch(patch.node, patch.words, changed))
+                    applied, waiting[place] = True, []
         return applied
 
-    def _applied(self, patch: Patch) -> bool:
-        adapter = find_adapter(self.current)
+    def _next(self, left: list[Patch]) -> Patch | None:
+        while left:
+            patch = left.pop(0)
+            if (patch.value, patch.words) not in self.tried:
+                self.tried.add((patch.value, patch.words))
+                return patch
+        return None
+
+    def _rewritten(self, patches: Sequence[Patch]) -> Sequence[Changed | None]:
+        """The file with these patches; what each has changed, None where it cannot be written."""
+        adapter = find_adapter(str(self.current))
         if not isinstance(adapter, Rewrites):
-            return False
+            return [None] * len(patches)
         made = self.folder / f"{len(self.tried)}{self.candidate.suffix}"
         try:
-            lines = adapter.rewrite(self.current, patch.edits, made)
+            lines = adapter.rewrite(self.current, [patch.edits for patch in patches], made)
         except Unsupported:
-            return False
-        self.current = made
-        self.patches.append(AppliedPatch(patch.node, patch.words, lines))
-        return True
+            return [None] * len(patches)
+        self.current = made if any(one is not None for one in lines) else self.current
+        return lines
 
     def _left(self, comparison: Comparison, found: Sequence[Plan]) -> list[Unrepaired]:
         plans = {plan.node: plan for plan in found}

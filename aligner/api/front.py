@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from aligner.api.capturing import capture
 from aligner.api.comparing import compare
+from aligner.api.fixing import fix
 from aligner.api.inspecting import inspect
+from aligner.api.reproducing import reproduce
 from aligner.api.result import Result
 from aligner.api.sweeping import sweep
 
-__all__ = ["Result", "capture", "compare", "inspect", "sweep"]
+__all__ = ["Result", "capture", "compare", "fix", "inspect", "reproduce", "sweep"]

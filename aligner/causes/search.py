@@ -99,10 +99,15 @@ class _Held:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Examined:
-    """One culprit, and what was proven of it, the best explanation first."""
+    """One culprit, and what was proven of it, the best explanation first.
+
+    ``likely``: differences that are written in the two models and could not be tried here, of a cause that was proven
+    at another culprit.
+    """
 
     culprit: Culprit
     proven: tuple[Claim, ...]
+    likely: tuple[Claim, ...] = ()
 
 
 def find_causes(
@@ -118,6 +123,7 @@ def find_causes(
     graphs, guilty = survey.graphs, survey.guilty
     held: list[_Held] = []
     likely: dict[type[Cause], None] = {}
+    looked: list[tuple[Culprit, list[_Held]]] = []
     work = 0
     for place, item in enumerate(guilty[:_EXAMINED]):
         if work > _WORK:
@@ -128,11 +134,12 @@ def find_causes(
         best = [replace(one, order=order) for order, one in enumerate(_best(found))]
         likely |= dict.fromkeys(one.cause for one in best if one.settles)
         held += best or [_nothing(culprit, survey, place)]
-        if examined is not None:
-            examined.append(_examined(culprit, [*_best(found), *sorted(found, key=lambda one: -one.explained)]))
+        looked.append((culprit, found))
         work += culprit.work
     whole = find_whole(survey)
     own = _findings(_grouped(_covered(held)))
+    if examined is not None:
+        examined += _examined(looked)
     return own + whole if any(one.proven for one in held) else whole + own
 
 
@@ -159,9 +166,21 @@ def _examine(
     return [found[kind] for kind in Cause.registry if kind in found]
 
 
-def _examined(culprit: Culprit, ranked: Sequence[_Held]) -> Examined:
-    claims = [one.claim for one in ranked if one.proven and not one.cause.benign]
-    return Examined(culprit, tuple(claim for place, claim in enumerate(claims) if claim not in claims[:place]))
+def _examined(looked: Sequence[tuple[Culprit, list[_Held]]]) -> list[Examined]:
+    proven = [one for _, found in looked for one in found if one.proven]
+    ids, whole = {one.cause.id for one in proven}, any(one.cause.covers_weights for one in proven)
+    result = []
+    for culprit, found in looked:
+        ranked = [*_best(found), *sorted(found, key=lambda one: -one.explained)]
+        claims = [one.claim for one in ranked if one.proven and not one.cause.benign]
+        untried = [one for one in ranked if one.proof is None and one.claim.written]
+        likely = [one.claim for one in untried if one.cause.id in ids or (whole and one.weighted)]
+        result.append(Examined(culprit, _once(claims), _once(likely)))
+    return result
+
+
+def _once(claims: Sequence[Claim]) -> tuple[Claim, ...]:
+    return tuple(claim for place, claim in enumerate(claims) if claim not in claims[:place])
 
 
 def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int, *, written: bool) -> _Held | None:

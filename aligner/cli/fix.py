@@ -67,7 +67,7 @@ def fix(reference: str, candidate: str, output: Path | None, dry_run: bool, **gi
         if given["json_file"] != "-":
             from aligner.report.repair_text import lines
 
-            work.print("\n".join(lines(found)))
+            work.print("\n".join(lines(found)), wrap=False)
         return found.exit_code
 
 

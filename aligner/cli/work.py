@@ -51,12 +51,12 @@ class working:  # noqa: N801 - used as a function: with _working(...) as work
         self._bar.stop()
         return Console(file=self._terminal.out, highlight=False, soft_wrap=False)
 
-    def print(self, text: str) -> None:
-        """Plain text to standard output."""
+    def print(self, text: str, *, wrap: bool = True) -> None:
+        """Plain text to standard output; lines to be copied are not wrapped."""
         from aligner.report.page import visible
 
         lines = (visible(line) for line in text.split("\n"))
-        self.console.print("\n".join(lines), markup=False, highlight=False)
+        self.console.print("\n".join(lines), markup=False, highlight=False, soft_wrap=not wrap)
 
     def notes(self, notes: tuple[str, ...]) -> None:
         """One line for each note."""

@@ -67,6 +67,8 @@ class RegionSide:
         self.values: Mapping[str, Array] = evidence.values[side] if evidence else {}
         self._known = Known(graph, self.shape, self.values)
         self._operations: dict[int, Operation | None] = {}
+        self.stand_ins: dict[int, Mapping[str, Array]] = {}
+        """By node, the arrays that stood for tensors which were not seen when it was read."""
 
     @property
     def node(self) -> Node | None:
@@ -118,7 +120,8 @@ class RegionSide:
         """The node in neutral words, None where it is not understood."""
         if node.index not in self._operations:
             try:
-                self._operations[node.index] = self._read(node, self._stand_ins(node))
+                self.stand_ins[node.index] = self._stand_ins(node)
+                self._operations[node.index] = self._read(node, self.stand_ins[node.index])
             except Unsupported:
                 self._operations[node.index] = None
         return self._operations[node.index]

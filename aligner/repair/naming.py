@@ -68,7 +68,8 @@ class Naming:
         """What the node reads, then whatever else the region knows: an edit may have chosen that."""
         names = dict.fromkeys([*(name for name in node.inputs if name), *self._part.values])
         found = {name: self._part.array(name) for name in names}
-        return {name: array for name, array in found.items() if array is not None}
+        known = {name: array for name, array in found.items() if array is not None}
+        return {**known, **self._part.stand_ins.get(node.index, {})}
 
 
 def _view(held: Array, array: Array) -> Operation | None:

@@ -34,7 +34,7 @@ def plans(survey: Survey, examined: list[Examined], findings: list[Finding]) -> 
         Plan(
             one.culprit.measured.pair.candidate,
             one.culprit.where,
-            bool(one.proven),
+            bool(one.proven or one.likely),
             tuple(_patches(one, survey)),
             one.culprit.source,
         )
@@ -44,8 +44,8 @@ def plans(survey: Survey, examined: list[Examined], findings: list[Finding]) -> 
 
 
 def _patches(one: Examined, survey: Survey) -> Iterator[Patch]:
-    """What each proven claim changed; then the reference's region in the candidate's place."""
-    for claim in one.proven:
+    """What each claim changed; then the reference's region in the candidate's place."""
+    for claim in (*one.proven, *one.likely):
         patch = patch_of(one.culprit, claim)
         if patch is not None:
             yield patch

@@ -31,7 +31,7 @@ from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     from aligner.adapters.base import Array, Feeds, Injection
-    from aligner.adapters.rewriting import Edit, Extracted
+    from aligner.adapters.rewriting import Changed, Edit, Extracted
 
 _SUFFIXES = (".onnx", ".ort")
 
@@ -78,11 +78,11 @@ class OnnxAdapter(Adapter):
 
         return extract(target, inputs, output, folder)
 
-    def rewrite(self, target: Path, edits: Sequence[Edit], output: Path) -> tuple[str, ...]:
+    def rewrite(self, target: Path, groups: Sequence[Sequence[Edit]], output: Path) -> list[Changed | None]:
         """Write the file with some computations replaced."""
         from aligner.adapters.onnx_adapter.rewriting import rewrite
 
-        return rewrite(target, edits, output)
+        return rewrite(target, groups, output)
 
 
 @dataclass(frozen=True, slots=True)

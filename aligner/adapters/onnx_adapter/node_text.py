@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 _NEUTRAL = frozenset({"kernel_shape"})
@@ -10,21 +10,29 @@ _NEUTRAL = frozenset({"kernel_shape"})
 _FEW = 8
 
 
-def changed_lines(before: Sequence[Any], graph: Any) -> list[str]:
+def snapshot(graph: Any) -> dict[str, bytes]:
+    """Every node, as it is now."""
+    return {_key(node): node.SerializeToString() for node in graph.node}
+
+
+def changed_lines(before: Mapping[str, bytes], after: Mapping[str, bytes], graph: Any) -> list[str]:
     """ "- " and "+ " lines for nodes that are gone, changed or new."""
+    from onnx import NodeProto
+
     shapes = {one.name: list(one.dims) for one in graph.initializer}
     values = {one.name: one for one in graph.initializer}
-    old = {_key(node): node for node in before}
-    new = {_key(node): node for node in graph.node}
-    kept = {key for key, node in new.items() if key in old and old[key].SerializeToString() == node.SerializeToString()}
     lines: list[str] = []
-    for key, node in old.items():
-        if key in new and key not in kept and old[key].op_type == new[key].op_type:
-            lines += _differences(node, new[key], values)
-        elif key not in new:
-            lines.append(f"- {_line(node, shapes)}")
-    lines += [f"+ {_line(node, shapes)}" for key, node in new.items() if key not in old]
-    return lines
+    for key in before:
+        if after.get(key) == before[key]:
+            continue
+        old = NodeProto.FromString(before[key])
+        new = NodeProto.FromString(after[key]) if key in after else None
+        if new is not None and old.op_type == new.op_type:
+            lines += _differences(old, new, values)
+            continue
+        lines += [f"- {_line(old, shapes)}", *([f"+ {_line(new, shapes)}"] if new is not None else [])]
+    new_ones = [NodeProto.FromString(content) for key, content in after.items() if key not in before]
+    return lines + [f"+ {_line(node, shapes)}" for node in new_ones]
 
 
 def _key(node: Any) -> str:

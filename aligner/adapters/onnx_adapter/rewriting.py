@@ -12,9 +12,9 @@ from aligner.adapters.onnx_adapter.dtypes import dtype_word, element_of
 from aligner.adapters.onnx_adapter.emission import emit
 from aligner.adapters.onnx_adapter.emission.writer import Writer
 from aligner.adapters.onnx_adapter.names import fresh, initializer_names, reads
-from aligner.adapters.onnx_adapter.node_text import changed_lines
+from aligner.adapters.onnx_adapter.node_text import changed_lines, snapshot
 from aligner.adapters.onnx_adapter.order import sort_nodes
-from aligner.adapters.rewriting import Edit, Recompute, Reorder, Restore, Step
+from aligner.adapters.rewriting import Changed, Edit, Recompute, Reorder, Restore, Step
 from aligner.operations.operation import Unsupported
 
 if TYPE_CHECKING:
@@ -29,28 +29,55 @@ _LARGEST = (1 << 31) - 1
 """Bytes of a message that protobuf can write."""
 
 
-def rewrite(path: Path, edits: Sequence[Edit], output: Path) -> tuple[str, ...]:
+def rewrite(path: Path, groups: Sequence[Sequence[Edit]], output: Path) -> list[Changed | None]:
     """Write the file with the edits; see ``Rewrites``."""
     import onnx
-    from onnx import inliner
 
     from aligner.adapters.onnx_adapter.file import read_onnx
     from aligner.adapters.onnx_adapter.types import infer_types
 
-    file = read_onnx(path)  # checks where external data may lie
-    model = onnx.load(path)
-    if model.functions:
-        model = inliner.inline_local_functions(model)
-    types = infer_types(file.skeleton, {}, lambda _: {})
-    before = [type(node).FromString(node.SerializeToString()) for node in model.graph.node]
-    editing = _Editing(model, types)
-    for edit in edits:
-        editing.apply(edit)
-    editing.finish()
+    types = infer_types(read_onnx(path).skeleton, {}, lambda _: {})  # reading checks where external data may lie
+    failed: set[int] = set()
+    while True:
+        model = _loaded(path)
+        found, failing = _edited(model, types, groups, failed)
+        if failing is None:
+            break
+        failed.add(failing)  # it may have been done in part: begin again without it
     if model.ByteSize() > _LARGEST:
         raise Unsupported("a model of more than 2 GiB in one file")
     onnx.save(model, output)
-    return (*changed_lines(before, model.graph), *editing.said)
+    return found
+
+
+def _loaded(path: Path) -> Any:
+    import onnx
+    from onnx import inliner
+
+    model = onnx.load(path)
+    return inliner.inline_local_functions(model) if model.functions else model
+
+
+def _edited(
+    model: Any, types: Mapping[str, ValueType], groups: Sequence[Sequence[Edit]], failed: set[int]
+) -> tuple[list[Changed | None], int | None]:
+    """What each group has changed, and the group that cannot be written, where one cannot."""
+    editing, found = _Editing(model, types), list[Changed | None]()
+    before = snapshot(model.graph)
+    for place, edits in enumerate(groups):
+        if place in failed:
+            found.append(None)
+            continue
+        try:
+            for edit in edits:
+                editing.apply(edit)
+            editing.finish()
+        except Unsupported:
+            return found, place
+        after = snapshot(model.graph)
+        found.append((*changed_lines(before, after, model.graph), *editing.said))
+        before, editing.said = after, []
+    return found, None
 
 
 @dataclass(frozen=True, slots=True)
