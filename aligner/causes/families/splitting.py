@@ -45,7 +45,8 @@ class AxisSplit(Cause):
     ) -> Claim:
         wrong, right = (other, own) if side == 0 else (own, other)
         edits = {index: _reshaped(shape, own, other) for index, shape in shapes.items()}
-        there = {one.settings["shape"] for part, _, one in culprit.nodes("reshape") if part.side != side}
+        others = [one.settings for part, _, one in culprit.nodes("reshape") if part.side != side]
+        there = {settings.shape for settings in others if isinstance(settings, Reshape)}
         words = f"an axis of {math.prod(own)}"
         node = culprit.graphs[1].nodes[next(iter(shapes))].name if side else culprit.where
         return Claim(
