@@ -246,7 +246,8 @@ class ClosedRegions:
             return False
         if left.errors.rmse <= _UNDONE * own.errors.rmse:
             return True
-        return _is_reformed(start, shown) and not _is_reformed(value, shown)
+        eased = left.errors.rmse < own.errors.rmse  # else two faults in a row would excuse the first
+        return eased and _is_reformed(start, shown) and not _is_reformed(value, shown)
 
     def _as_form(self, start: str, inside: set[str], ends: Mapping[str, Difference]) -> dict[str, Judgement]:
         if not ends or self._never & inside:
