@@ -145,7 +145,7 @@ def no_numbers() -> Any:
 def read_json(path: Path) -> Any:
     """A JSON document of a bounded size.
 
-    Raises ModelFormatError where it is larger or none.
+    Raises ModelFormatError where it is larger, none, or cannot be read.
     """
     try:
         return json.loads(_text(path))
@@ -156,12 +156,29 @@ def read_json(path: Path) -> Any:
 def read_lines(path: Path) -> list[str]:
     """The lines of a text of a bounded size.
 
-    Raises ModelFormatError where it is larger.
+    Raises ModelFormatError where it is larger, or cannot be read.
     """
     return _text(path).split("\n")
 
 
+def unreadable(path: Path, error: OSError) -> ModelFormatError:
+    """The error of a file or folder that the system does not hand out."""
+    where = f"{error.filename}: " if error.filename not in (None, str(path)) else ""
+    return ModelFormatError(
+        f"{path} cannot be read",
+        found=f"{where}{error.strerror or error}",
+        hint="check its permissions, or copy the whole folder again",
+    )
+
+
 def _text(path: Path) -> str:
+    try:
+        return _bounded_text(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+
+
+def _bounded_text(path: Path) -> str:
     size = path.stat().st_size
     if size > TEXT_LIMIT:
         raise ModelFormatError(
@@ -196,22 +213,46 @@ def files_of(folder: Path, *suffixes: str) -> list[Path]:
                 found=f"more than {MOST_FILES:,}",
                 hint="name the folder of one run",
             )
-        if entry.suffix.lower() in suffixes and entry.is_file() and not entry.is_symlink():
+        if entry.suffix.lower() in suffixes and not entry.is_symlink() and entry.is_file():
             found.append(entry)
     return sorted(found)
 
 
-def inside(folder: Path, name: str) -> Path:
-    """A file that a dump names, which must lie in its folder.
+def folders_of(folder: Path, pattern: str) -> list[Path]:
+    """The folders in a folder whose names match, by name; links are left alone."""
+    return sorted(entry for entry in folder.glob(pattern) if not entry.is_symlink() and entry.is_dir())
 
-    Raises ModelFormatError where it does not.
+
+class LeadsOutError(ModelFormatError):
+    """A file that belongs to a dump lies elsewhere, or nowhere."""
+
+
+def leads_out(folder: Path, path: Path) -> bool:
+    """Whether a path ends outside a folder, links followed."""
+    return not real_path(path).is_relative_to(real_path(folder))
+
+
+def inside(folder: Path, *names: str) -> Path:
+    """A file that a dump names, or its format, where it really lies, which must be in the dump's folder.
+
+    Raises LeadsOutError where it does not.
     """
-    path = real_path(folder / name)
-    if not path.is_relative_to(real_path(folder)) or not path.is_file():
-        raise ModelFormatError(
-            f"{folder} lacks a file that its dump names", found=name, hint="copy the whole folder, or dump again"
+    path = folder.joinpath(*names)
+    out = leads_out(folder, path)
+    if out or not path.is_file():
+        name = str(Path(*names))
+        raise LeadsOutError(
+            f"{folder} lacks a file that its dump names",
+            found=f"{name} leads out of the folder" if out else name,
+            hint="copy the whole folder, with files in place of links, or dump again",
         )
-    return path
+    return real_path(path)
+
+
+def inside_if_there(folder: Path, name: str) -> Path | None:
+    """A file that a format looks for, as ``inside``; None where the folder has none of that name."""
+    path = folder / name
+    return inside(folder, name) if path.is_symlink() or path.is_file() else None
 
 
 def size_of(shape: Sequence[int]) -> int:

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, files_of
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, files_of, inside_if_there
 from aligner.errors import MissingFrameworkError, ModelFormatError
 
 if TYPE_CHECKING:
     from aligner.adapters.dumps.dump import Array
 
 _MAGIC = b"ED00"
+_RECORD = "etrecord.bin"
 _BUFFERS = (".bin", ".buffer", ".debug")
 
 
@@ -35,8 +36,8 @@ def open_dump(path: Path) -> Dump:
     """What each instruction gave, once; the debug buffer is the .bin beside it, the etrecord etrecord.bin."""
     etdump = _etdump(path)
     assert etdump is not None
-    record = etdump.parent / "etrecord.bin"
-    buffers = [file for file in files_of(etdump.parent, *_BUFFERS) if file != record]
+    record = inside_if_there(etdump.parent, _RECORD)
+    buffers = [file for file in files_of(etdump.parent, *_BUFFERS) if file.name != _RECORD]
     if len(buffers) != 1:
         raise ModelFormatError(
             f"{etdump} needs its debug buffer beside it",
@@ -44,7 +45,7 @@ def open_dump(path: Path) -> Dump:
             hint="put the debug buffer of that run, and nothing else, into the folder as debug_buffer.bin",
         )
     with damage(etdump, "its events"):
-        tensors = _tensors(etdump, buffers[0], record if record.is_file() else None)
+        tensors = _tensors(etdump, buffers[0], record)
     return LazyDump(path, "ExecuTorch's etdump", tensors)
 
 

@@ -6,7 +6,7 @@ import importlib
 from pathlib import Path
 from types import ModuleType
 
-from aligner.adapters.dumps.dump import Dump
+from aligner.adapters.dumps.dump import Dump, LeadsOutError, unreadable
 from aligner.adapters.target import WHAT_TO_WRITE
 from aligner.errors import AlignerError, ModelFormatError, ModelNotFoundError
 
@@ -42,6 +42,8 @@ def is_dump(path: Path, *, stated: bool = False) -> bool:
 def _recognises(module: ModuleType, path: Path) -> bool:
     try:
         return bool(module.recognises(path))
+    except LeadsOutError:
+        return True  # it has the format's own file: opening it says where that leads
     except (OSError, ValueError, AlignerError):
         return False
 
@@ -55,8 +57,7 @@ def open_dump(path: Path) -> Dump:
         raise ModelNotFoundError("there is no such dump", found=str(path), hint="check the path")
     for module in _modules(stated=True):
         if _recognises(module, path):
-            dump: Dump = module.open_dump(path)
-            return dump
+            return _opened(module, path)
     raise ModelFormatError(
         f"{path} is no dump of tensors in a format that is known",
         found=_found(path),
@@ -64,7 +65,22 @@ def open_dump(path: Path) -> Dump:
     )
 
 
+def _opened(module: ModuleType, path: Path) -> Dump:
+    try:
+        dump: Dump = module.open_dump(path)
+    except OSError as error:
+        raise unreadable(path, error) from error
+    return dump
+
+
 def _found(path: Path) -> str:
+    try:
+        return _content(path)
+    except OSError as error:
+        return str(error.strerror or error)
+
+
+def _content(path: Path) -> str:
     if not path.is_dir():
         with path.open("rb") as file:
             return f"first bytes {file.read(16)!r}"
@@ -72,6 +88,6 @@ def _found(path: Path) -> str:
     for number, entry in enumerate(path.iterdir()):
         if number > 10_000:
             break
-        word = "folder" if entry.is_dir() else entry.suffix or "without a suffix"
+        word = "link" if entry.is_symlink() else "folder" if entry.is_dir() else entry.suffix or "without a suffix"
         suffixes[word] = suffixes.get(word, 0) + 1
     return "a folder of " + (", ".join(f"{count} {word}" for word, count in sorted(suffixes.items())) or "nothing")

@@ -14,6 +14,7 @@ from aligner.adapters.dumps.dump import (
     LazyDump,
     damage,
     inside,
+    inside_if_there,
     looks_like_json,
     no_numbers,
     read_json,
@@ -30,18 +31,19 @@ _FORWARD = re.compile(r"(?:\.forward\.(?P<last>\d+)|\.(?P<first>\d+)\.forward)$"
 
 def recognises(path: Path) -> bool:
     """Whether it is a dump.json of msprobe, or the folder of one."""
-    file = path / _FILE if path.is_dir() else path
-    return file.is_file() and file.suffix == ".json" and looks_like_json(file, "task", "level", "data")
+    file = inside_if_there(path, _FILE) if path.is_dir() else path
+    if file is None or not file.is_file() or file.suffix != ".json":
+        return False
+    return looks_like_json(file, "task", "level", "data")
 
 
 def open_dump(path: Path) -> Dump:
     """Outputs of the forward pass by module path, in the order of their calls."""
-    file = path / _FILE if path.is_dir() else path
+    file = inside(path, _FILE) if path.is_dir() else path
     document = read_json(file)
     with damage(file, "its entries"):
         found = list(_entries(document["data"]))
-        folder = file.parent / "dump_tensor_data"
-        tensors = [_tensor(folder, name, entry) for name, entry in found if entry.get("data_name")]
+        tensors = [_tensor(file.parent, name, entry) for name, entry in found if entry.get("data_name")]
     if not tensors:
         tensors = [known for name, entry in found if (known := _statistics(name, entry)) is not None]
     if not tensors:
@@ -78,7 +80,7 @@ def _entries(data: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any]]]
 
 
 def _tensor(folder: Path, name: str, entry: Mapping[str, Any]) -> tuple[DumpedTensor, Callable[[], Array]]:
-    file = inside(folder, str(entry["data_name"]))
+    file = inside(folder, "dump_tensor_data", str(entry["data_name"]))
     if file.suffix == ".npy":
         return npy(file, name)
     shape = tuple(int(size) for size in entry["shape"])

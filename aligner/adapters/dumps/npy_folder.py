@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aligner.adapters.dumps.dump import MOST_FILES, Dump, LazyDump, read_json
+from aligner.adapters.dumps.dump import MOST_FILES, Dump, LazyDump, inside_if_there, read_json
 from aligner.adapters.dumps.npy_file import npy
 from aligner.errors import ModelFormatError
 
@@ -33,9 +33,8 @@ def open_dump(path: Path) -> Dump:
 
 def _index(path: Path) -> dict[str, str]:
     """File → true name, where align capture wrote the folder; a later turn of a loop has "@" in its name."""
-    if not (path / "index.json").is_file():
-        return {}
-    found = read_json(path / "index.json")
+    index = inside_if_there(path, "index.json")
+    found = read_json(index) if index is not None else {}
     return {str(file): str(name) for file, name in found.items()} if isinstance(found, dict) else {}
 
 
@@ -48,6 +47,6 @@ def _files(path: Path) -> list[Path]:
                 found=f"more than {MOST_FILES:,}",
                 hint="name the folder of one run",
             )
-        if entry.is_file() and not entry.is_symlink():
+        if not entry.is_symlink() and entry.is_file():
             found.append(entry)
     return sorted(found)

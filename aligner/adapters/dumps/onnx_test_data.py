@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, Role, damage, files_of, several
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, Role, damage, files_of, folders_of, several
 
 if TYPE_CHECKING:
     from aligner.adapters.dumps.dump import Array
@@ -20,7 +20,7 @@ def recognises(path: Path) -> bool:
     """Whether it is such a folder or a file of one, or the folder of a model with its data sets."""
     if _NUMBERED.fullmatch(path.name) and path.is_file():
         return True
-    return path.is_dir() and (bool(_files(path)) or any(_files(entry) for entry in path.glob(_SET) if entry.is_dir()))
+    return path.is_dir() and (bool(_files(path)) or any(_files(entry) for entry in folders_of(path, _SET)))
 
 
 def _files(path: Path) -> list[Path]:
@@ -32,7 +32,7 @@ def open_dump(path: Path) -> Dump:
     if path.is_file():
         return LazyDump(path, "a tensor of an ONNX test data set", [_tensor(path)])
     if not _files(path):
-        sets = sorted(entry for entry in path.glob(_SET) if entry.is_dir() and _files(entry))
+        sets = [entry for entry in folders_of(path, _SET) if _files(entry)]
         if len(sets) != 1:
             raise several(path, "several data sets", [entry.name for entry in sets], f"name one: {sets[0]}")
         path = sets[0]

@@ -10,7 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, files_of, inside, read_json, several
+from aligner.adapters.dumps.dump import (
+    Dump,
+    DumpedTensor,
+    LazyDump,
+    damage,
+    files_of,
+    folders_of,
+    inside,
+    inside_if_there,
+    read_json,
+    several,
+)
 from aligner.errors import ModelFormatError
 from aligner.records.graph import Quantization
 
@@ -27,7 +38,7 @@ def recognises(path: Path) -> bool:
 
 
 def _results(path: Path) -> list[Path]:
-    return sorted(entry for entry in path.glob("Result_*") if entry.is_dir() and files_of(entry, *_SUFFIXES))
+    return [entry for entry in folders_of(path, "Result_*") if files_of(entry, *_SUFFIXES)]
 
 
 def open_dump(path: Path) -> Dump:
@@ -37,8 +48,9 @@ def open_dump(path: Path) -> Dump:
         if len(results) != 1:
             raise several(path, "the results of several inputs", [r.name for r in results], f"name one: {results[0]}")
         path = results[0]
-    if (path / _MANIFEST).is_file():
-        return _described(path, read_json(path / _MANIFEST))
+    manifest = inside_if_there(path, _MANIFEST)
+    if manifest is not None:
+        return _described(path, read_json(manifest))
     tensors = []
     for file in files_of(path, *_SUFFIXES):
         name = file.stem.removesuffix("_native").removesuffix(":0")

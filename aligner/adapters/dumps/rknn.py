@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from aligner.adapters.dumps.dump import MOST_FILES, Dump, LazyDump, damage, files_of
+from aligner.adapters.dumps.dump import MOST_FILES, Dump, LazyDump, damage, files_of, inside_if_there, leads_out
 from aligner.adapters.dumps.npy_file import npy
 
 _MAP = "map_name_to_file.txt"
@@ -13,17 +13,18 @@ _SIDES = ("runtime", "simulator", "golden")
 
 def recognises(path: Path) -> bool:
     """Whether it is a snapshot, or the tensors of one of its sides."""
-    return path.is_dir() and (_map(path) is not None) and _side(path) is not None
+    return path.is_dir() and _side(path) is not None and _map(path) is not None
 
 
 def _map(path: Path) -> Path | None:
-    return next((file for folder in (path, *path.parents[:2]) if (file := folder / _MAP).is_file()), None)
+    return next((file for folder in (path, *path.parents[:2]) if (file := inside_if_there(folder, _MAP))), None)
 
 
 def _side(path: Path) -> Path | None:
     """The folder of .npy files: the one that is named, else the nearest to the device."""
     folders = [path, path / "npy", *(path / side / "npy" for side in _SIDES), *(path / side for side in _SIDES)]
-    return next((folder for folder in folders if folder.is_dir() and files_of(folder, ".npy")), None)
+    own = [folder for folder in folders if not leads_out(path, folder) and folder.is_dir()]
+    return next((folder for folder in own if files_of(folder, ".npy")), None)
 
 
 def open_dump(path: Path) -> Dump:

@@ -13,6 +13,7 @@ from aligner.adapters.dumps.dump import (
     LazyDump,
     damage,
     inside,
+    inside_if_there,
     looks_like_json,
     no_numbers,
     read_json,
@@ -30,7 +31,7 @@ _TYPES = {"float": "float32", "half": "float16", "bf16": "bfloat16", "int32": "i
 def recognises(path: Path) -> bool:
     """Whether it is a folder with a summary, the summary, or outputs with their dimensions."""
     if path.is_dir():
-        return (path / _SUMMARY).is_file()
+        return inside_if_there(path, _SUMMARY) is not None
     if path.suffix.lower() != ".json":
         return False
     return path.name == _SUMMARY or looks_like_json(path, "dimensions", "values", "name")
@@ -41,8 +42,9 @@ def open_dump(path: Path) -> Dump:
     if not path.is_dir() and path.name != _SUMMARY:
         return _exported(path)
     folder = path if path.is_dir() else path.parent
-    document = read_json(folder / _SUMMARY)
-    with damage(folder / _SUMMARY, "its tensors"):
+    summary = inside(path, _SUMMARY) if path.is_dir() else path
+    document = read_json(summary)
+    with damage(summary, "its tensors"):
         tensors, known, seen, again = [], [], set(), []
         for entry in document["tensors"]:
             name, file = str(entry["name"]), entry.get("files", {}).get("numpy")
