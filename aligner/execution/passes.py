@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from aligner.adapters.stream import Run, ahead, is_huge, leeway
 from aligner.diff.difference import difference
 from aligner.diff.statistics import EXACT_UNIQUE, statistics, with_estimate
+from aligner.execution.flips import Flips, noise_draws
 from aligner.execution.injected_run import InjectedRun, Local, computing_side
 from aligner.execution.perturbation import rounding_units
 from aligner.execution.pool import TensorPool
@@ -195,14 +196,41 @@ class Passes:
             beside = moved.unmasked.max_abs if moved.unmasked is not None else None
             noise = Noise(moved.errors.max_abs, moved.unequal / max(moved.size, 1), unmasked=beside)
             self.measured[value] = replace(self.measured[value], noise=noise)
+        self._unexplained([value for value in wanted if self._may_step(self.measured[value])])
 
-    def tensors(self, wanted: Sequence[str], *, local: bool) -> Iterator[tuple[str, Array, Array]]:
+    def _may_step(self, item: Measured) -> bool:
+        """Whether a tensor may be moved by steps: numbers that move, few of them, or whole ones that do not."""
+        if item.noise is None or item.step is not None or item.local is None or item.local.mismatched:
+            return False
+        seen = self._candidate.profile.sketches if self._candidate.profile is not None else {}
+        fed = [seen[value].dtype for value in item.pair.candidate_region.inputs if value in seen]
+        return item.noise.share < 1 and any("float" in dtype or "half" in dtype for dtype in fed)
+
+    def _unexplained(self, wanted: Sequence[str]) -> None:
+        """Hold errors against what noise does element by element, where it does not grow as rounding does."""
+        if not wanted:
+            return
+        known = {value: Flips(*tensors, by_reference=self.computing == 0) for value, *tensors in self.tensors(wanted)}
+        for draw in noise_draws():
+            moving = rounding_units(self._candidate.seed + draw.number, draw.units)
+            for value, expected, found in self.tensors(list(known), perturbation=moving):
+                known[value].take(expected if self.computing == 0 else found)
+        for value, flips in known.items():
+            noise = self.measured[value].noise
+            if noise is not None:
+                noise = replace(noise, unexplained=flips.unexplained(noise.max_abs))
+                self.measured[value] = replace(self.measured[value], noise=noise)
+
+    def tensors(
+        self, wanted: Sequence[str], *, local: bool = True, perturbation: Perturbation | None = None
+    ) -> Iterator[tuple[str, Array, Array]]:
         """The pairs' tensors once more, (candidate value, reference, candidate in the reference's order).
 
-        ``local``: the candidate's nodes are fed with the reference's tensors, and either's range is the other's too.
+        ``local``: the candidate's nodes are fed with the reference's tensors, moved by a perturbation where one is
+        given, and either's range is the other's too.
         """
         if local:
-            for value, tensor, expected in self.injected_run(None, wanted):
+            for value, tensor, expected in self.injected_run(perturbation, wanted):
                 reference, _ = self._grids[1].clipped(expected.real(), tensor)
                 held, _ = self._grids[0].clipped(tensor.real(), expected)
                 moved = to_reference(held, self._pairs[value].axes, tuple(reference.shape))

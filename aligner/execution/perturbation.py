@@ -13,8 +13,11 @@ if TYPE_CHECKING:
     from aligner.records.graph import Quantization
 
 
-def rounding_units(seed: int) -> Perturbation:
-    """A perturbation by one rounding unit: relative and normal for floats, within half a step for quantised values."""
+def rounding_units(seed: int, units: float = 1.0) -> Perturbation:
+    """A perturbation by rounding units: relative and normal for floats, within half a step for quantised values.
+
+    The same seed with ``units`` of the other sign moves every float the other way.
+    """
     import numpy as np
 
     generator = np.random.default_rng(seed)
@@ -25,7 +28,7 @@ def rounding_units(seed: int) -> Perturbation:
         if quantization is not None and quantization.scale:
             shift: NDArray[Any] = generator.random(array.shape, dtype=np.float32) - 0.5
             return np.asarray(array + max(quantization.scale) * shift)
-        unit = float(np.finfo(array.dtype).eps) / 2
+        unit = units * float(np.finfo(array.dtype).eps) / 2
         with np.errstate(all="ignore"):
             moved: NDArray[Any] = array + array * (unit * generator.standard_normal(array.shape, dtype=np.float32))
         return np.asarray(np.where(_is_computed(array), moved, array), dtype=array.dtype)

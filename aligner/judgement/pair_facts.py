@@ -17,7 +17,8 @@ from aligner.records.measurement import Measured
 SATURATED = 1e-3
 """Share of elements outside the quantised range from which a tensor counts as saturated."""
 _FLIPPED = 0.01
-"""Share of rounded elements that may flip by one step, beside four times the share that noise flips."""
+"""Share of rounded elements that may flip by one step, beside four times the share that noise flips, where it is not
+known which elements noise flips: what is computed from whole numbers alone cannot be moved by rounding units."""
 _QUANTIZED_RELATIVE = 0.08
 """Relative root-mean-square error that eight-bit weights and activations explain at one node …"""
 _QUANTIZED_PEAKS = 3.0
@@ -147,8 +148,11 @@ class PairFacts:
         """Whether rounded values flip by one step, few enough of them."""
         if self.local is None or not rounds_to_integers(self.item.candidate_dtype, self.nodes[1]):
             return False
-        allowed = max(_FLIPPED, 4 * self.item.noise.share if self.item.noise else 0.0)
+        noise = self.item.noise
         one_step = self.local.errors.max_abs <= 1.001 * (self.item.step or 1.0)
+        if noise is not None and noise.unexplained is not None:
+            return one_step and noise.unexplained <= self.limit
+        allowed = max(_FLIPPED, 4 * noise.share if noise else 0.0)
         return one_step and self.local.unequal <= allowed * self.local.size
 
     @property

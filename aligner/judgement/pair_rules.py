@@ -222,7 +222,7 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     Rule("within-bound", "rounding explains the local error", _bound),
     Rule("immaterial", "the local error is below (atol + rtol) · min(1, peak)", _immaterial),
     Rule("few-bits", "a quantised region is off by no more than eight bits explain", _few_bits),
-    Rule("flips", "rounded numbers flip by one step, few of them", _flips),
+    Rule("flips", "rounded numbers flip by one step, where rounding of what they are made from flips them", _flips),
     Rule("beyond-bound", "the local error is more than rounding explains", _beyond),
 )
 """In order of precedence."""

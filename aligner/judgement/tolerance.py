@@ -218,7 +218,11 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
         limit += 2 * _SUBNORMAL["float16"]
     if numbers.stepped:
         limit += OWN_STEPS * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
-    if measured.noise is not None and not (numbers.rounded or numbers.narrowed or numbers.contracting):
+    if (
+        measured.noise is not None
+        and not (numbers.rounded or numbers.narrowed or numbers.contracting)
+        and (measured.noise.unexplained is None or measured.noise.unexplained <= limit)
+    ):  # where noise moves by steps, each element that is off has to be one that noise moves
         factor = _STEPS_OF_NOISE if numbers.stepped else growth
         limit = max(
             limit, min(factor * measured.noise.max_abs, difference.peak)

@@ -13,12 +13,15 @@ from aligner.records.difference import Difference
 class Noise:
     """What rounding alone does to a tensor: its change when everything injected moves by one rounding unit.
 
-    ``share`` is the share of elements that changed at all, ``unmasked`` the change beside a mask.
+    ``share`` is the share of elements that changed at all, ``unmasked`` the change beside a mask. ``unexplained`` is
+    the largest local error of elements that rounding leaves where they are; None where the response is no step's, so
+    that the largest change speaks for every element.
     """
 
     max_abs: float
     share: float
     unmasked: float | None = None
+    unexplained: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
