@@ -73,6 +73,13 @@ def with_affine(skeleton: Skeleton, value: str) -> str:
     return value if scaled == value else with_constant(skeleton, scaled, frozenset({"add"}))
 
 
+def with_norm(skeleton: Skeleton, value: str) -> str:
+    """What a value's only reader makes of it, where that is a norm that a converter may fold; else the value itself."""
+    readers = {reader.index: reader for reader, _ in skeleton.readers(skeleton.root(value))}
+    only = next(iter(readers.values())) if len(readers) == 1 else None
+    return only.outputs[0] if only is not None and only.kind == "norm" and _fusible(only) else value
+
+
 def tail(skeleton: Skeleton, value: str) -> tuple[str, str | None]:
     """The activation inside the value's node, and the kind of a fusible only reader."""
     node = skeleton.producer.get(skeleton.root(value))

@@ -20,7 +20,16 @@ from aligner.alignment.compatibility import (
     same_word,
     weight_sizes,
 )
-from aligner.alignment.layer_ends import adds_bias, biased, gates_itself, tail, with_affine, with_bias, with_constant
+from aligner.alignment.layer_ends import (
+    adds_bias,
+    biased,
+    gates_itself,
+    tail,
+    with_affine,
+    with_bias,
+    with_constant,
+    with_norm,
+)
 from aligner.alignment.second_look import SecondLook
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.alignment.twins import GIVEN, twins
@@ -334,6 +343,8 @@ class Matching:
         same = self.same(left, right)
         if same is not True:
             left, right = self._with_affine(left, right)
+        else:
+            left, right = self._with_norm(left, right)
         folded = self._folded(left, right) if same is False else None
         if folded is not None:
             left, right, same = *folded, True
@@ -352,6 +363,16 @@ class Matching:
         if (ends[0] == left) == (ends[1] == right):
             return left, right
         return ends
+
+    def _with_norm(self, left: str, right: str) -> tuple[str, str]:
+        """The end of a norm that the other side lacks, where it does so little that the tensors cannot tell.
+
+        Statistics that were never trained divide by √(1 + ε): what the other side has folded in answers the norm.
+        """
+        ends = with_norm(self.reference, left), with_norm(self.candidate, right)
+        if (ends[0] == left) == (ends[1] == right):
+            return left, right
+        return ends if self._same(*ends) else (left, right)
 
     def _folded(self, left: str, right: str) -> tuple[str, str] | None:
         """The end of a constant factor or summand that one side has folded into its node, where the tensors say so."""
