@@ -184,6 +184,13 @@ def test_bounds_grow_with_the_reduction_and_with_coarse_dtypes():
     assert region_numbers((graph, graph), conv).reduction == 36
 
 
+def test_numbers_below_the_normal_ones_may_be_lost():
+    graph, values = chain(["conv"])
+    item = measure(graph, values, 1)
+    tiny = replace(item, local=replace(item.local, peak=1e-40))
+    assert bound(tiny, region_numbers((graph, graph), tiny)) >= 36 * np.finfo(np.float32).tiny
+
+
 @pytest.mark.parametrize(("dtype", "expected"), [("torch.float16", 2.0**-11), ("bfloat16", 2.0**-8), (None, 2.0**-24)])
 def test_units_in_the_last_place(dtype, expected):
     assert unit(dtype) == expected

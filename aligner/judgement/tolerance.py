@@ -25,6 +25,9 @@ from aligner.records.measurement import Measured
 _UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 _SUBNORMAL = {"float16": 2.0**-24}
 """The smallest number above zero, where tensors of a network come near it."""
+_UNDERFLOW = 2.0**-126
+"""What one operation may lose below float32's normal numbers where a kernel flushes them to zero: fl(a∘b) =
+(a∘b)(1+δ)+η with |η| up to the smallest normal number (Higham, Accuracy and Stability, 2nd ed., 2.1 and 2.8)."""
 _QUANTIZED_UNIT = 2.0**-8
 _ITS_LIKE_ALONE = ELEMENTWISE | VIEWS | {"cast"}
 """Kinds of which each element comes from one element of each operand."""
@@ -213,7 +216,7 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
         return 0.0
     growth = 8 + math.sqrt(numbers.reduction)
     relative = max(numbers.unit * growth, _SMALLEST) + 8 * numbers.storage
-    limit = relative * (difference.peak + numbers.offset)
+    limit = relative * (difference.peak + numbers.offset) + (1 + numbers.reduction) * _UNDERFLOW
     if numbers.unit == _UNITS["float16"]:
         limit += 2 * _SUBNORMAL["float16"]
     if numbers.stepped:
