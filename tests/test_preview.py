@@ -203,7 +203,8 @@ def test_the_page_shows_them(tmp_path):
     write_html(with_previews(), tmp_path / "page.html")
     with browser(tmp_path / "profile") as page:
         page.get((tmp_path / "page.html").as_uri())
-        script = "return [...document.querySelectorAll('#detail img')].map(i => i.complete && i.naturalWidth > 0)"
+        images = "document.querySelectorAll('.headline img, #detail img')"
+        script = f"return [...{images}].map(i => i.complete && i.naturalWidth > 0)"
         wait(page, lambda driver: driver.execute_script(script) == [True] * 4)
         page.execute_script("location.hash = '#pair-16'")
         wait(page, lambda driver: "not finite" in driver.find_element("css selector", "#detail").text)

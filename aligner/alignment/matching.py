@@ -188,7 +188,24 @@ class Matching:
         for option in options:
             there = self._distance(*option)
             if there is not None and there <= min(SAME_TENSOR, here / _CLEARLY_NEARER):
+                return self._of_one_kind(*option)
+        return left, right
+
+    def _of_one_kind(self, left: str, right: str) -> tuple[str, str]:
+        """The same tensor before nodes that change none of its numbers (a clip that nothing reaches), if its kind is there.
+
+        What follows on either side is then told by its own nodes.
+        """
+        for option in [(left, right), *((left, value) for value in self._upstream(self.candidate, right))]:
+            if option[1] != right and not self._same(*option):
+                break
+            if self._alike(*option):
                 return option
+        for value in self._upstream(self.reference, left):
+            if not self._same(value, right):
+                break
+            if self._alike(value, right):
+                return value, right
         return left, right
 
     def _distance(self, left: str, right: str) -> float | None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 from aligner.causes.context import Survey
 from aligner.causes.global_cause import WholeCause
 from aligner.errors import listing
-from aligner.operations.kinds import SILENT
+from aligner.operations.kinds import RECODED, SILENT
 from aligner.records.comparison import Finding
 from aligner.records.graph import Graph, Node
 
@@ -84,7 +84,7 @@ class _Tail(WholeCause):
             start = beyond.get(other)
             if own in known or start is None or start in mine.outputs or not self._agrees(survey, start, other):
                 continue
-            nodes = [node for node in _between(mine, start, own) if node.kind not in SILENT]
+            nodes = [node for node in _between(mine, start, own) if node.kind not in SILENT | RECODED]
             if nodes:
                 yield self._finding(survey, nodes, own)
 
