@@ -192,7 +192,7 @@ class Matching:
         return left, right
 
     def _of_one_kind(self, left: str, right: str) -> tuple[str, str]:
-        """The same tensor before nodes that change none of its numbers (a clip that nothing reaches), if its kind is there.
+        """The same tensor before nodes that change none of its numbers (an idle clip), where its kind is.
 
         What follows on either side is then told by its own nodes.
         """
