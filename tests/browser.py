@@ -38,5 +38,6 @@ def browser(profile, width=1500, height=1000):
 
 
 def complaints(driver):
-    """What the page said on its console since the last look."""
-    return [entry["message"] for entry in driver.get_log("browser")]
+    """What the page said on its console since the last look; the browser's own pages, its new tab above all, may."""
+    said = [entry["message"] for entry in driver.get_log("browser")]
+    return [message for message in said if not message.startswith("chrome://")]
