@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 
@@ -155,9 +156,11 @@ def test_other_sweeps_are_not_added(whole, tmp_path):
 
 
 def test_the_page_escapes_names(whole):
-    page = to_html(whole)
+    named = replace(whole.samples[0], name="<script>alert(1)</script>")
+    page = to_html(replace(whole, samples=(named, *whole.samples[1:])))
     assert "sample-dependent" in page
-    assert "/Clip" in page
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;alert" in page
 
 
 def test_quantiles_are_within_one_percent():

@@ -15,7 +15,16 @@ from aligner.cli.completion import completion, files
 from aligner.cli.explain import explain
 from aligner.cli.fix import fix
 from aligner.cli.graph_commands import SAVE_MAP, register, save_map
-from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
+from aligner.cli.options import (
+    LEVEL,
+    LOCAL,
+    input_options,
+    open_options,
+    preprocessing,
+    runtime_options,
+    tolerance_options,
+    weights_options,
+)
 from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted
 from aligner.cli.repro import repro
 from aligner.cli.sweep_commands import merge, sweep
@@ -44,8 +53,7 @@ def cli() -> None:
 @click.argument("candidate", shell_complete=files)
 @input_options
 @click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
-@click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of the outputs.")
-@click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of the outputs.")
+@tolerance_options
 @click.option("--tolerance", type=float, help="One fixed tolerance at every node, in place of rounding bounds.")
 @click.option("--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs that override pairing.")
 @click.option(
@@ -55,28 +63,15 @@ def cli() -> None:
     show_default=True,
     help="How tensors are paired.",
 )
-@click.option(
-    "--local",
-    type=click.Choice(["auto", "always", "never"]),
-    default="auto",
-    show_default=True,
-    help="Whether each node is also run on the reference's tensors.",
-)
-@click.option(
-    "--level",
-    type=click.Choice(["outputs", "layers", "local"]),
-    default="local",
-    show_default=True,
-    help="What decides: --atol and --rtol for outputs or all layers, or what each node does by itself.",
-)
+@LOCAL
+@LEVEL
 @click.option("--probe", is_flag=True, help="Compare on further inputs made from the given one, too.")
 @click.option(
     "--noise-floor/--no-noise-floor",
     default=None,
     help="Also run the reference in float64 and both sides from another seed. [default: where the verdict is doubtful]",
 )
-@click.option("--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory.")
-@click.option("--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory.")
+@weights_options
 @click.option(
     "--dump-of",
     multiple=True,

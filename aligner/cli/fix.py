@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aligner.cli.completion import files
-from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
+from aligner.cli.options import (
+    input_options,
+    open_options,
+    preprocessing,
+    runtime_options,
+    tolerance_options,
+    weights_options,
+)
 from aligner.cli.run_file import RunCommand
 from aligner.cli.work import check_writable, working
 
@@ -18,15 +25,8 @@ if TYPE_CHECKING:
 
 def contract_options(command: Any) -> Any:
     """The options of a comparison that decide what counts as right, and how tensors are paired."""
-    for option in (
-        click.option("--candidate-weights", type=click.Path(path_type=Path), help="For the candidate's factory."),
-        click.option("--reference-weights", type=click.Path(path_type=Path), help="For the reference's factory."),
-        click.option("--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs."),
-        click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of the outputs."),
-        click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of the outputs."),
-    ):
-        command = option(command)
-    return command
+    mapping = click.option("--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs.")
+    return tolerance_options(mapping(weights_options(command)))
 
 
 @click.command(cls=RunCommand, short_help="Write the candidate again, put right.")

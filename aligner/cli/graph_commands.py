@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aligner.cli.completion import files
-from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
+from aligner.cli.options import input_options, open_options, preprocessing, runtime_options, weights_options
 from aligner.cli.targets import FileCommand
 from aligner.cli.work import check_writable, working
 
@@ -23,12 +23,6 @@ ALIGN_BY = click.option(
     help="How tensors are paired.",
 )
 SAVE_MAP = click.option("--save-map", metavar="FILE", help="Write the pairing as CSV, to be edited and given to --map.")
-_REFERENCE_WEIGHTS = click.option(
-    "--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory."
-)
-_CANDIDATE_WEIGHTS = click.option(
-    "--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory."
-)
 _JSON = click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
 
 
@@ -47,8 +41,7 @@ def register(group: click.Group) -> None:
 @ALIGN_BY
 @click.option("--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs that override pairing.")
 @SAVE_MAP
-@_REFERENCE_WEIGHTS
-@_CANDIDATE_WEIGHTS
+@weights_options
 @runtime_options
 def match(reference: str, candidate: str, **given: Any) -> int:
     """Show which tensor answers which.
@@ -81,8 +74,7 @@ def match(reference: str, candidate: str, **given: Any) -> int:
 @input_options
 @_JSON
 @ALIGN_BY
-@_REFERENCE_WEIGHTS
-@_CANDIDATE_WEIGHTS
+@weights_options
 @click.option("--full", is_flag=True, help="Show every weight, matched ones too.")
 @runtime_options
 def weights(reference: str, candidate: str, **given: Any) -> int:

@@ -118,6 +118,34 @@ _RUNTIME = [
 ]
 
 
+_WEIGHTS = [
+    click.option(
+        "--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory."
+    ),
+    click.option(
+        "--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory."
+    ),
+]
+_TOLERANCES = [
+    click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of the outputs."),
+    click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of the outputs."),
+]
+LOCAL = click.option(
+    "--local",
+    type=click.Choice(["auto", "always", "never"]),
+    default="auto",
+    show_default=True,
+    help="Whether each node is also run on the reference's tensors.",
+)
+LEVEL = click.option(
+    "--level",
+    type=click.Choice(["outputs", "layers", "local"]),
+    default="local",
+    show_default=True,
+    help="What decides: --atol and --rtol for outputs or all layers, or what each node does by itself.",
+)
+
+
 def _decorate(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
     def apply(command: Command) -> Command:
         for option in reversed(options):
@@ -125,6 +153,16 @@ def _decorate(options: list[Callable[[Command], Command]]) -> Callable[[Command]
         return command
 
     return apply
+
+
+def tolerance_options(command: Command) -> Command:
+    """Add the contract for outputs."""
+    return _decorate(_TOLERANCES)(command)
+
+
+def weights_options(command: Command) -> Command:
+    """Add the checkpoints that factories' modules load."""
+    return _decorate(_WEIGHTS)(command)
 
 
 def input_options(command: Command) -> Command:

@@ -12,7 +12,16 @@ import click
 
 from aligner.cli.completion import files
 from aligner.cli.guard import decided
-from aligner.cli.options import input_options, open_options, preprocessing, runtime_options
+from aligner.cli.options import (
+    LEVEL,
+    LOCAL,
+    input_options,
+    open_options,
+    preprocessing,
+    runtime_options,
+    tolerance_options,
+    weights_options,
+)
 from aligner.cli.targets import FileCommand
 from aligner.cli.work import check_writable, working
 
@@ -72,20 +81,10 @@ class Shard(click.ParamType):  # type: ignore[type-arg]  # generic only in newer
 @click.option("--json", "json_file", metavar="FILE", help="Write JSON, now and then while it runs; - for stdout alone.")
 @click.option("--html", "html_file", metavar="FILE", help="Write one HTML page that opens offline.")
 @click.option("--worst", "worst_folder", metavar="FOLDER", help="Compare the three worst samples in full, into pages.")
-@click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of the outputs.")
-@click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of the outputs.")
-@click.option(
-    "--level",
-    type=click.Choice(["outputs", "layers", "local"]),
-    default="local",
-    show_default=True,
-    help="What decides: --atol and --rtol for outputs or all layers, or what each node does by itself.",
-)
-@click.option(
-    "--local", type=click.Choice(["auto", "always", "never"]), default="auto", show_default=True, help="As in compare."
-)
-@click.option("--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory.")
-@click.option("--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory.")
+@tolerance_options
+@LEVEL
+@LOCAL
+@weights_options
 @click.option("--full", is_flag=True, help="Show every sample and every node.")
 @input_options
 @runtime_options

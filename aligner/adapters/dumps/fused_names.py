@@ -12,7 +12,9 @@ _TOKENS = re.compile(r"[0-9A-Za-z]+")
 _WRAPPER = re.compile(r"\b(?:PWN|ForeignNode)\b", re.IGNORECASE)
 """What TensorRT writes around the names of pointwise and compiled nodes."""
 _MOST_TOKENS = 400
+"""Limit of work, names being a stranger's: longer ones are left as they are."""
 _MOST_PARTS = 32
+"""Likewise, of the nodes in one name and of the ways to split it."""
 
 Tokens = tuple[str, ...]
 
