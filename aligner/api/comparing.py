@@ -1,52 +1,29 @@
-"""compare(): open both models, feed them alike, pair their tensors, measure, judge."""
+"""compare(): its arguments, made into options, and the comparison with its probes."""
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from aligner.adapters.base import FirstLook, OpenOptions
-from aligner.alignment.engine import align
+from aligner.adapters.base import OpenOptions
 from aligner.alignment.mapping import Mapping as UserMapping
-from aligner.alignment.mapping import mapping_pairs, resolve
-from aligner.alignment.second_look import SecondLook
-from aligner.api.concluding import Concluding
-from aligner.api.dumped import check_input, check_random, dump_options, lend_models
-from aligner.api.feeding import Feeding
-from aligner.api.given_inputs import input_items, read_items
+from aligner.api.dumped import dump_options
+from aligner.api.given_inputs import read_items
 from aligner.api.notebook_progress import NotebookProgress
-from aligner.api.observer_effect import ObserverEffect
+from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions, Local, check
 from aligner.api.probing import Targets, probed
 from aligner.api.result import Result
-from aligner.api.second_look import second_look
-from aligner.api.statistics_only import StatisticsComparison, known_by_statistics
-from aligner.errors import ComparisonError, RehearsalError
+from aligner.errors import RehearsalError
 from aligner.execution import memory
-from aligner.execution.clock import Clock
 from aligner.execution.determinism import undisturbed
-from aligner.execution.fed_values import fed_pairs
-from aligner.execution.injected_run import computing_side
-from aligner.execution.lockstep import Lockstep, expected_profile
-from aligner.execution.opening import Model, open_both, target_name
+from aligner.execution.opening import target_name
 from aligner.execution.own_process import in_own_process
-from aligner.execution.passes import Passes
-from aligner.execution.profile import Survey, profile
-from aligner.execution.repetition import disturbed
-from aligner.execution.side import OpenSide
-from aligner.execution.untouched import Answer, Untouched
-from aligner.inputs import PreparedFeeds, Preprocessing
+from aligner.inputs import Preprocessing
 from aligner.judgement.conclusion import Level
-from aligner.judgement.verdicts import doubtful
 from aligner.records import progress
-from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison
-from aligner.records.observation import Observations
-from aligner.records.tensor import CapturedTensor
 
 
 def compare(
@@ -154,280 +131,6 @@ def _compared(reference: object, candidate: object, inputs: Any, options: Compar
         )
     progress.enter("", "reporting")
     return result
-
-
-class OpenModels:
-    """Two models held open, to be compared on one input after another; closed when the context is left."""
-
-    def __init__(self, reference: object, candidate: object, options: CompareOptions) -> None:
-        self._targets, self._options = (reference, candidate), options
-        self._sides: list[OpenSide] = []
-        self._clock = Clock()
-        self._last: _Comparing | None = None
-
-    def __enter__(self) -> OpenModels:
-        reference, candidate = self._targets
-        options = self._options
-        models = (
-            Model("reference", reference, options.reference_options),
-            Model("candidate", candidate, options.candidate_options),
-        )
-        pairs = mapping_pairs(options.mapping)
-        try:
-            with self._clock.phase("load"):
-                open_both(models, options.seed, self._sides, ready=options.local != "never")
-                lend_models(self._sides, pairs)
-        except BaseException:
-            _release(self._sides)
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._last = None
-        _release(self._sides)
-
-    def compare(self, inputs: Any) -> Comparison:
-        """The comparison on these inputs; the first one's timing holds the loading too."""
-        reference, candidate = self._sides
-        clock, self._clock = self._clock, Clock()
-        self._last = _Comparing(reference, candidate, self._options, clock, self._targets[1])
-        return self._last.run(inputs)
-
-    def outputs(self) -> Iterator[tuple[str, Any, Any]]:
-        """The paired outputs of the last comparison: candidate's name, both tensors in the reference's order."""
-        if self._last is not None:
-            yield from self._last.outputs()
-
-
-def _release(sides: list[OpenSide]) -> None:
-    """Close each session and let its runtime die now, while a crash can still be told from a finished report."""
-    while sides:
-        side = sides.pop(0)
-        progress.enter(side.role, "releasing", side.path)
-        side.profile = None
-        side.session.close()
-        del side
-        gc.collect()
-
-
-class _Comparing:
-    """The steps of one comparison, in order."""
-
-    def __init__(
-        self, reference: OpenSide, candidate: OpenSide, options: CompareOptions, clock: Clock, candidate_target: object
-    ) -> None:
-        self._candidate_target = candidate_target
-        self._reference, self._candidate = reference, candidate
-        self._options, self._clock = options, clock
-        self._notes: list[str] = []
-        self._observer = ObserverEffect(reference, candidate)
-        self._observations = Observations()
-        self._done: Passes | None = None
-
-    def outputs(self) -> Iterator[tuple[str, Any, Any]]:
-        """The paired outputs as both models computed them, by the candidate's names."""
-        assert self._done is not None
-        wanted = [value for value in dict.fromkeys(self._candidate.graph.outputs) if value in self._done.computed()]
-        yield from self._done.tensors(wanted, local=False)
-
-    def run(self, inputs: Any) -> Comparison:
-        with self._clock.phase("feed"):
-            feeding = self._feeding(inputs)
-            fed = feeding.prepared()
-            check_random(fed, (self._reference, self._candidate))
-            for side in (self._reference, self._candidate):
-                room = memory.keep_budget(self._options.memory_limit) // 2
-                side.look = FirstLook(room, may_rehearse=self._options.rehearse)
-        with self._clock.phase("observe"), Untouched() as untouched:
-            if self._options.local != "never":  # else it depends on their size whether they run
-                untouched.begin((self._reference, self._candidate))
-            fed = feeding.settled(fed)
-            self._notes += check_input((self._reference, self._candidate))
-            self._notes += [*fed.notes, *fed.warnings]
-            told = known_by_statistics((self._reference, self._candidate))
-            if told is not None:
-                return self._by_statistics(fed, told)
-            large = self._outgrows_memory()
-            answers = self._observe(untouched, large=large)
-        passes, alignment = self._sweep(fed, answers) if large else self._measured(fed)
-        self._done = passes
-        sides = self._reference, self._candidate
-        unasked = None if large or self._reference.role in answers else self._reference
-        writing = Concluding(
-            sides,
-            self._options,
-            self._clock,
-            self._observer,
-            self._notes,
-            self._candidate_target,
-            self._observations,
-            unasked,
-        )
-        return writing.comparison(passes, alignment, fed)
-
-    def _by_statistics(self, fed: PreparedFeeds, told: int) -> Comparison:
-        sides = self._reference, self._candidate
-        alignment = align(
-            sides[0].graph,
-            sides[1].graph,
-            inputs=fed_pairs(fed, *sides),
-            mapping=resolve(mapping_pairs(self._options.mapping), sides[0].graph, sides[1].graph),
-            method=self._options.align_by,
-        )
-        notes = [*self._notes, *alignment.notes]
-        return StatisticsComparison(sides, told, self._options, self._clock).comparison(alignment, fed, notes)
-
-    def _measured(self, fed: PreparedFeeds) -> tuple[Passes, Alignment]:
-        """Pairs and errors from tensors that were kept."""
-        with self._clock.phase("align"):
-            alignment = self._align(fed)
-        passes = self._passes(alignment)
-        with ExitStack() as stack:
-            begun = passes.begin_local() if self._measures_local() else None
-            if begun is not None:
-                stack.callback(begun.close)
-            with self._clock.phase("accumulated"):
-                passes.accumulated()
-            with self._clock.phase("local"):
-                self._local(passes, lambda: passes.local(begun))
-        return passes, self._again(passes, alignment, fed)
-
-    def _again(self, passes: Passes, alignment: Alignment, fed: PreparedFeeds) -> Alignment:
-        """The pairs after further looks at the candidate's tensors on the reference's."""
-        if not self._measures_local() or passes.computing != 1 or self._options.align_by != "auto":
-            return alignment
-        with self._clock.phase("second look"):
-            return second_look(
-                (self._reference, self._candidate),
-                passes,
-                alignment,
-                lambda seen: self._align(fed, second=seen),
-                lambda again: self._measure_again(passes, again),
-            )
-
-    def _measure_again(self, passes: Passes, alignment: Alignment) -> None:
-        missing, others = passes.revise(alignment.pairs)
-        passes.accumulated(missing)
-        if missing or others:
-            self._local(passes, passes.local)
-
-    def _measures_local(self) -> bool:
-        return self._options.local != "never" and computing_side(self._reference, self._candidate) is not None
-
-    def _passes(self, alignment: Alignment) -> Passes:
-        return Passes(self._reference, self._candidate, alignment.pairs, self._options.atol, self._options.rtol)
-
-    def _outgrows_memory(self) -> bool:
-        """Whether the tensors of a side, as far as its shapes are known, are too many to keep; notes what to expect."""
-        expected = [expected_profile(side.graph) for side in (self._reference, self._candidate)]
-        budget = memory.keep_budget(self._options.memory_limit) // 2
-        self._reference.profile, self._candidate.profile = expected
-        return all(one is not None for one in expected) and any(one.size > budget for one in expected if one)
-
-    def _sweep(self, fed: PreparedFeeds, answers: Mapping[str, Answer]) -> tuple[Passes, Alignment]:
-        """Both models in lockstep; whatever the sketches change about the pairs is measured by further runs."""
-        with self._clock.phase("align"):
-            alignment = self._align(fed, sketched=False)
-        memory.give_back()
-        passes = self._passes(alignment)
-        able = self._candidate.session.capabilities
-        local = self._measures_local() and able.can_inject and able.runs_concurrently
-        with self._clock.phase("lockstep"):
-            limit = self._options.memory_limit
-            budget, sides = memory.keep_budget(limit) // 2, (self._reference, self._candidate)
-            sweep = Lockstep(passes, *sides, local=local, budget=budget, strict=limit is not None)
-            as_expected = sweep.run(alignment.pairs)
-        for side, survey in zip((self._reference, self._candidate), sweep.surveys, strict=True):
-            self._watch_observer(side, answers.get(side.role, survey.kept))
-        with self._clock.phase("align"):
-            alignment = self._align(fed)
-        if not as_expected:
-            passes = self._passes(alignment)
-        missing, others = passes.revise(alignment.pairs)
-        with self._clock.phase("accumulated"):
-            passes.accumulated(missing) if as_expected else passes.accumulated()
-        with self._clock.phase("local"):
-            done = local and as_expected and not others
-            self._local(passes, (lambda: None) if done else passes.local)
-        return passes, self._again(passes, alignment, fed)
-
-    def _watch_observer(self, side: OpenSide, untouched: Sequence[CapturedTensor]) -> None:
-        self._observer.keep(side, untouched)
-        seen = disturbed(side, untouched)
-        self._observations.add(seen)
-        self._notes += seen.notes
-
-    def _feeding(self, inputs: Any) -> Feeding:
-        given, options = input_items(inputs), self._options
-        sides = self._reference, self._candidate
-        return Feeding(sides, given, options.preprocessing, options.seed, options.alter)
-
-    def _observe(self, untouched: Untouched, *, large: bool) -> dict[str, Answer]:
-        """What the untouched models answer, and each side's profile where the tensors can be kept.
-
-        A reference that is observed faithfully need not be asked. Large models are not where only the quickest look is
-        wanted, and the report says so.
-        """
-        budget = memory.keep_budget(self._options.memory_limit) // 2
-        answers: dict[str, Answer] = {}
-        for side in (self._reference, self._candidate):
-            faithful = side is self._reference and side.session.capabilities.observes_faithfully
-            if large and self._options.local == "never" and not faithful:
-                self._notes.append(
-                    f"{side.role}: models of this size are only run observed where local errors are not wanted: what "
-                    "its runtime does differently when nobody looks, fusing nodes above all, was not checked"
-                )
-            elif not faithful:
-                answers[side.role] = untouched.of(side)
-            if large:
-                side.forget()
-            else:
-                survey = Survey(side.graph.outputs)
-                side.profile = profile(side.first_look(), budget, survey)
-                self._watch_observer(side, answers.get(side.role, survey.kept))
-        return answers
-
-    def _align(self, fed: PreparedFeeds, *, sketched: bool = True, second: SecondLook | None = None) -> Alignment:
-        progress.enter("", "pairing tensors")
-        left, right = self._reference, self._candidate
-        assert left.profile is not None and right.profile is not None
-        mapping = mapping_pairs(self._options.mapping)
-        alignment = align(
-            left.graph,
-            right.graph,
-            reference_sketches=left.profile.sketches if sketched else None,
-            candidate_sketches=right.profile.sketches if sketched else None,
-            inputs=fed_pairs(fed, left, right),
-            mapping=resolve(mapping, left.graph, right.graph),
-            method=self._options.align_by,
-            second=second,
-        )
-        if sketched and second is None:
-            self._notes += alignment.notes
-        return alignment
-
-    def _local(self, passes: Passes, measure: Callable[[], None]) -> None:
-        if self._options.local == "never":
-            self._notes.append("local errors were not measured (--local never): locations are estimates")
-            return
-        computing = passes.computing
-        if computing is None:
-            if self._options.local == "always":
-                raise ComparisonError(
-                    f"local errors cannot be measured between {self._reference.path} and {self._candidate.path}",
-                    found="two recordings, into which nothing can be injected",
-                    hint="compare with the model itself on one side, name it with --dump-of, or use --local auto",
-                )
-            self._notes.append("neither side is a model that can run: locations are estimates")
-            return
-        if computing == 0:
-            self._notes.append(
-                "the candidate is a recording: local errors are what the reference's nodes give for the recorded "
-                "tensors; what was not recorded, the reference computes from the nearest recorded ones"
-            )
-        measure()
-        graphs = self._reference.graph, self._candidate.graph
-        passes.noise(doubtful(graphs, list(passes.measured.values())))
 
 
 __all__ = ["CompareOptions", "compare", "run_comparison", "target_name"]

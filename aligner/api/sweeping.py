@@ -10,7 +10,7 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from aligner.api.comparing import OpenModels
+from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions, check
 from aligner.errors import AlignerError, ComparisonError, InputError
 from aligner.execution.determinism import undisturbed
