@@ -64,6 +64,31 @@ def test_names_of_outputs_may_differ():
     assert aligner.compare(two_outputs(), two_outputs(name="b"), X).verdict == "aligned"
 
 
+def named(*given, order=("a", "b")):
+    """A sigmoid and a tanh, under these names, in this order."""
+    nodes = [
+        node("MatMul", ["x", "w"], ["m"], "mul"),
+        node("Sigmoid", ["m"], [given[0]], "s"),
+        node("Tanh", ["m"], [given[1]], "t"),
+    ]
+    return model(nodes, [value("x", 1, [3, 6])], [value(name, 1, [3, 6]) for name in order], weights(w=KERNEL))
+
+
+@pytest.mark.parametrize("order", [("a", "b"), ("b", "a")])
+def test_outputs_that_go_by_each_others_names_diverge(order):
+    result = aligner.compare(named("a", "b"), named("b", "a", order=order), X)
+    assert (result.verdict, result.comparison.rule) == ("diverged", "outputs-exchanged")
+    assert [cause.id for cause in result.causes] == ["output-order"]
+    assert "the reference's a is called b" in result.causes[0].evidence
+
+
+def test_outputs_in_another_order_under_their_own_names_are_told_and_no_fault():
+    result = aligner.compare(named("a", "b"), named("a", "b", order=("b", "a")), X)
+    assert result.verdict == "aligned"
+    assert [cause.id for cause in result.causes] == ["output-order"]
+    assert aligner.compare(named("a", "b"), named("q", "a", order=("q", "a")), X).verdict == "diverged"
+
+
 @pytest.mark.parametrize("share", [1e-4, 1e-5])
 def test_what_no_node_explains_and_float64_denies_diverges_with_its_interval(share, monkeypatch):
     """Were every node excused, the output would still tell."""

@@ -20,7 +20,7 @@ from aligner.causes.global_causes import find_whole
 from aligner.errors import listing
 from aligner.execution.clock import Clock
 from aligner.execution.joint_runs import JointRuns
-from aligner.execution.output_answers import OutputAnswer, output_answers
+from aligner.execution.output_answers import OutputAnswer, exchanged, output_answers
 from aligner.execution.passes import Passes
 from aligner.execution.repetition import disturbed
 from aligner.execution.side import OpenSide
@@ -55,6 +55,7 @@ class _Judged:
     judging: OutputJudging
     answers: list[OutputAnswer]
     standings: list[Standing]
+    exchanged: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +146,8 @@ class Concluding:
         settled = not any(one.verdict in _GUILTY or one.verdict == "nondeterministic" for one in judgements)
         with self.clock.phase("outputs"):
             standings = judging.standings(answers, floor, carry=settled)
-        return _Judged(measured, judgements, floor, judging, answers, standings)
+        swapped = exchanged(self.sides, answers, self.observer.kept, tolerance)
+        return _Judged(measured, judgements, floor, judging, answers, standings, swapped)
 
     def _joint(self, passes: Passes, rules: Rules) -> ClosedRegions | None:
         """What judges regions as one, where the candidate can be run on the reference's tensors."""
@@ -174,18 +176,18 @@ class Concluding:
     def _explained(
         self,
         passes: Passes,
-        measured: list[Measured],
-        judgements: list[Judgement],
+        judged: _Judged,
         ends: tuple[Sequence[Pair], Sequence[Pair]],
         alignment: Alignment | None,
     ) -> Explanation:
         """Why; with an ``alignment`` also what is told of a comparison that diverged."""
         graphs = self.sides[0].graph, self.sides[1].graph
+        measured, judgements = judged.measured, judged.judgements
         guilty = {place: item for place, item in enumerate(measured) if judgements[place].verdict in _GUILTY}
         if not self.options.explain:
             return Explanation([])
         verdicts = {m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)}
-        survey = Survey(graphs, measured, list(guilty.values()), verdicts, self.observations)
+        survey = Survey(graphs, measured, list(guilty.values()), verdicts, self.observations, judged.exchanged)
         if not guilty and alignment is None:
             with self.clock.phase("diagnose"):
                 return Explanation(find_whole(survey))
@@ -241,6 +243,7 @@ class Concluding:
             frozen=frozen_outputs(self.sides[0], self.sides[1], passes, measured, judgements),
             standings=judged.standings,
             interval=self._interval(judged),
+            exchanged=judged.exchanged,
             level=self.options.level,
         )
         conclusion = conclude(facts)
@@ -250,7 +253,7 @@ class Concluding:
             if silent:
                 self.notes.append(f"weights differ without effect on this input, try another: {listing(silent)}")
         diverged = alignment if conclusion.verdict == "diverged" else None
-        why = self._explained(passes, measured, judgements, (pairs, outputs), diverged)
+        why = self._explained(passes, judged, (pairs, outputs), diverged)
         return Comparison(
             verdict=conclusion.verdict,
             rule=conclusion.rule,

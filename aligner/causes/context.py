@@ -19,7 +19,8 @@ class Survey:
     """The whole comparison as a cause may need it beside its culprit.
 
     ``guilty`` are the culprits, upstream first; ``verdicts`` maps every paired candidate value to its verdict;
-    ``observations`` are what running a side more than once has shown.
+    ``observations`` are what running a side more than once has shown; ``exchanged`` are outputs that go by the name of
+    another in the candidate, each with that name.
     """
 
     graphs: tuple[Graph, Graph]
@@ -27,6 +28,7 @@ class Survey:
     guilty: Sequence[Measured]
     verdicts: Mapping[str, str] = field(default_factory=dict)
     observations: Observations = field(default_factory=Observations)
+    exchanged: Sequence[tuple[str, str]] = ()
     fresh_share: float | None = None
     """Which share of the guilty layers' numbers looks drawn by an initialiser, once somebody has looked."""
 

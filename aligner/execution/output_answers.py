@@ -59,6 +59,30 @@ def output_answers(
     return [answers[value] for value in left]
 
 
+def exchanged(
+    sides: tuple[OpenSide, OpenSide],
+    answers: Sequence[OutputAnswer],
+    kept: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
+    tolerance: tuple[float, float],
+) -> tuple[tuple[str, str], ...]:
+    """Outputs whose namesake in the candidate is another one, beyond the tolerance: (its name, what answers it).
+
+    Only of models that say by which names their outputs are read.
+    """
+    left, right = (set(side.session.signature.outputs) for side in sides)
+    by_name = {_name(sides[1].graph, value): value for value in dict.fromkeys(sides[1].graph.outputs)}
+    found = []
+    for answer in answers:
+        name = _name(sides[0].graph, answer.reference)
+        other = by_name.get(name) if name in left & right else None
+        if other is None or answer.candidate in (None, other):
+            continue
+        error = _held(answer.reference, other, kept, tolerance).error
+        if error is None or error.mismatched or error.errors.beyond:
+            found.append((name, _name(sides[1].graph, answer.candidate or "")))
+    return tuple(found)
+
+
 def _is_answered(answer: OutputAnswer) -> bool:
     return answer.paired or answer.candidate is not None
 

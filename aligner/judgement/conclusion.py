@@ -48,7 +48,8 @@ class WholeFacts:
     ``outputs`` are the pairs of graph outputs, ``missing_outputs`` counts candidate outputs without a pair,
     ``standings`` says of each of the reference's outputs how it stands against the contract. ``condition`` is what a
     comparison with float64 says of all, ``frozen`` of the outputs with the reference's random numbers on both sides;
-    ``interval`` names the last pair that agrees and the first that does not.
+    ``interval`` names the last pair that agrees and the first that does not, ``exchanged`` the outputs whose namesakes
+    are others, each with the name of what answers it.
     ``level`` says what decides: the contract for "outputs" or all "layers", or what each node does by itself.
     """
 
@@ -63,6 +64,7 @@ class WholeFacts:
     frozen: Frozen | None = None
     standings: Sequence[Standing] = ()
     interval: tuple[str, str] | None = None
+    exchanged: Sequence[tuple[str, str]] = ()
     level: Level = "local"
 
     @property
@@ -112,6 +114,15 @@ def _introduced(facts: WholeFacts) -> _Said:
     many = f"; {len(facts.introduced)} tensors introduce error" if len(facts.introduced) > 1 else ""
     what = "values turn non-finite" if first.verdict == "nonfinite" else "the two sides first diverge"
     return "diverged", f"{what} at {where}{many}", None
+
+
+def _exchanged(facts: WholeFacts) -> _Said:
+    if not facts.exchanged:
+        return None
+    name, other = facts.exchanged[0]
+    many = f", and so do {len(facts.exchanged) - 1} more" if len(facts.exchanged) > 1 else ""
+    why = f"output {name} of the candidate holds other numbers than the reference's: those are in {other}{many}"
+    return "diverged", why, None
 
 
 def _random(facts: WholeFacts) -> _Said:
@@ -257,6 +268,11 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
     ),
     Rule("node-introduces-error", "a pair is `introduced` or `nonfinite`", _introduced),
     Rule(
+        "outputs-exchanged",
+        "an output goes by the name of another: what is read by its name is not what the reference gives",
+        _exchanged,
+    ),
+    Rule(
         "random-numbers",
         "numbers that differ from run to run enter: `aligned` where both sides draw them, from one distribution as far "
         "as they show, and all outputs keep the contract with the reference's in place; else `inconclusive`",
@@ -314,6 +330,7 @@ def _rule(name: str) -> Rule[WholeFacts]:
 
 
 CONTRACT_RULES: tuple[Rule[WholeFacts], ...] = (
+    _rule("outputs-exchanged"),
     _rule("random-numbers"),
     _rule("output-incomparable"),
     Rule("contract-broken", "an output (with `--level layers` any pair) is beyond `--atol` and `--rtol`", _broken),

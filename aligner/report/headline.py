@@ -40,6 +40,8 @@ def _diverged(page: Page, comparison: Comparison) -> Text:
     first = comparison.first_divergence
     if first is None:
         failing = sum(pair.verdict != "aligned" for pair in comparison.outputs)
+        if not failing and comparison.rule == "outputs-exchanged":
+            return page.text(" at the outputs' names: every tensor agrees, under another output's name")
         blame = ", no node errs by itself" if any(pair.local for pair in comparison.pairs) else ""
         outputs = plural(len(comparison.outputs), "output")
         return page.text(f" at no single node: {failing:,} of {outputs} beyond tolerance{blame}")

@@ -14,25 +14,28 @@ from aligner.records.graph import Graph, Node
 
 
 class OutputOrder(WholeCause):
-    """The same outputs at other places."""
+    """The same outputs at other places, or under each other's names."""
 
     id: ClassVar[str] = "output-order"
 
     def findings(self, survey: Survey) -> Iterator[Finding]:
-        """Places of paired outputs that are not in order."""
+        """Places of paired outputs that are not in order; else names that stand for other outputs."""
         left, right = (tuple(dict.fromkeys(graph.outputs)) for graph in survey.graphs)
         partner = _partners(survey)
         places = [left.index(partner[value]) for value in right if partner.get(value) in left]
-        if len(places) > 1 and places != sorted(places):
-            names = [survey.graphs[1].values[value].name for value in right]
-            yield Finding.of(
-                self.id,
-                names[0],
-                "proven",
-                f"the candidate's outputs {', '.join(names)} are the reference's outputs number "
-                f"{', '.join(str(place + 1) for place in places)}; converters sort outputs by name",
-                "bind outputs by name, not by position",
-            )
+        if len(places) < 2 or not (survey.exchanged or places != sorted(places)):
+            return
+        names = [survey.graphs[1].values[value].name for value in right]
+        told = (
+            f"the candidate's outputs {', '.join(names)} are the reference's outputs number "
+            f"{', '.join(str(place + 1) for place in places)}"
+        )
+        if survey.exchanged:
+            wrong = listing([f"the reference's {name} is called {other}" for name, other in survey.exchanged])
+            yield Finding.of(self.id, names[0], "proven", f"{told}: {wrong}", "give each output its own name")
+        else:
+            told += "; converters sort outputs by name"
+            yield Finding.of(self.id, names[0], "proven", told, "bind outputs by name, not by position")
 
 
 class OutputExtra(WholeCause):
