@@ -10,7 +10,6 @@ import pytest
 from marks import (
     requires_executorch,
     requires_onnx,
-    requires_polygraphy,
     requires_safetensors,
     requires_torch,
     requires_transformers,
@@ -341,44 +340,35 @@ def test_a_folder_of_something_else_says_what_to_write(folder, tmp_path):
     assert ".npy" in caught.value.hint
 
 
-@requires_polygraphy
-def test_polygraphys_own_file(folder, tmp_path, runs):
-    from polygraphy.comparator import IterationResult, RunResults
+@pytest.fixture(params=["kept", "anew"])
+def of_tools(request, tmp_path):
+    """What a tool wrote itself: in the version whose file is kept beside the tests, and in an installed one."""
+    from data.tool_dumps import write as tools
 
-    results = RunResults()
-    results.append(("device", [IterationResult(dict(runs["kernel"]), runner_name="device")]))
-    results.save(str(tmp_path / "results.json"))
-    result = aligner.compare(folder / "net.onnx", tmp_path / "results.json")
+    def folder(tool):
+        if request.param == "kept":
+            return tools.HERE / tool
+        pytest.importorskip(tool)
+        getattr(tools, tool)(tmp_path)
+        return tmp_path
+
+    return folder
+
+
+def test_polygraphys_own_file(folder, of_tools):
+    result = aligner.compare(folder / "net.onnx", of_tools("polygraphy") / "outputs.json", folder / "x.npy")
     assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
 
 
 @requires_torch
 @requires_executorch
-def test_executorchs_own_etdump(tmp_path):
+def test_executorchs_own_etdump(of_tools):
     """A bias that the exported program lost, seen by what the runtime wrote."""
-    import copy
+    from data.tool_dumps import write as tools
 
-    import torch
-    from executorch.devtools import generate_etrecord
-    from executorch.exir import to_edge
-    from executorch.extension.pybindings.portable_lib import _load_for_executorch_from_buffer
-    from torch import nn
-
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU(), nn.Conv2d(4, 5, 3), nn.Flatten(), nn.Linear(80, 2)).eval()
-    x = torch.rand(1, 3, 8, 8)
-    wrong = copy.deepcopy(network)
-    nn.init.zeros_(wrong[2].bias)
-    edge = to_edge(torch.export.export(wrong, (x,)))
-    again = copy.deepcopy(edge)
-    made = edge.to_executorch()
-    generate_etrecord(str(tmp_path / "etrecord.bin"), again, made)
-    program = _load_for_executorch_from_buffer(made.buffer, enable_etdump=True, debug_buffer_size=1 << 20)
-    program.forward([x])
-    program.write_etdump_result_to_file(str(tmp_path / "x.etdp"), str(tmp_path / "debug_buffer.bin"))
-    result = aligner.compare(network, tmp_path, x)
+    result = aligner.compare(tools.network()[0], of_tools("executorch"), tools.network()[1])
     assert result.verdict == "diverged"
-    assert [pair.candidate.scope for pair in result.comparison.introduced] == ["2"]
+    assert [pair.candidate.scope for pair in result.comparison.introduced] == [tools.LOST]
 
 
 # ---------------------------------------------------------------------------------- what tools save as inputs of a run
