@@ -19,6 +19,7 @@ from test_report_terminal import long
 
 from aligner.errors import OutputError
 from aligner.report.html import to_html, write_html
+from aligner.report.json_document import write_json
 
 MADE = [factory.diverged, factory.aligned, factory.inconclusive, hostile, long, nonfinite]
 
@@ -85,7 +86,7 @@ def test_loads_nothing_from_anywhere(made):
 
 def test_names_are_never_markup():
     page = Tags(to_html(hostile()))
-    assert page.tags.count("script") == 3
+    assert page.tags.count("script") == 4
     assert "img" not in page.tags
     assert "onerror" not in page.attributes
     data = json.loads(page.data)
@@ -352,3 +353,54 @@ def test_nothing_hangs_out_of_a_narrow_window(width, show):
         wait(page, lambda driver: driver.execute_script(fits))
     finally:
         page.set_window_size(1500, 1000)
+
+
+# ---------------------------------------------------------------------------------------------------- another run
+
+
+def mended():
+    """The same models after the fix: no pair errs."""
+    pairs = tuple(
+        replace(pair, verdict="aligned", local=replace(pair.local, max_abs=1e-7)) if pair.local else pair
+        for pair in factory.diverged().pairs
+    )
+    return factory.aligned(pairs=pairs, outputs=(pairs[-1],))
+
+
+def beside(page, path):
+    find(page, "#beside-file").send_keys(str(path))
+    wait(page, lambda driver: find(driver, "#beside-said").text)
+    return find(page, "#beside").text
+
+
+@requires_browser
+@pytest.mark.parametrize("kind", ["json", "html"])
+def test_another_run_beside_this_one(show, tmp_path, kind):
+    other = tmp_path / f"after.{kind}"
+    write_json(mended(), other) if kind == "json" else write_html(mended(), other)
+    page = show(factory.diverged())
+    told = beside(page, other)
+    assert "ALIGNED in after." in told
+    assert "here and not there: 2; there and not here: 0; in both: 0" in told
+    assert find(page, "#pair-6 .beside").text == "ok 1e-7"
+    assert "other run" in find(page, ".u-legend").text
+    find(page, "th[data-key=local] button").click()
+    assert visible_rows(page)[0] == 5
+    beside(page, other)
+    assert len(page.find_elements("css selector", "#pair-6 .beside")) == 1
+
+
+@requires_browser
+def test_another_run_of_hostile_models(show, tmp_path):
+    write_json(hostile(), tmp_path / "other.json")
+    page = show(factory.diverged())
+    beside(page, tmp_path / "other.json")
+    assert not page.execute_script("return window.harmed")
+
+
+@requires_browser
+@pytest.mark.parametrize("text", ["{", "[]", '{"format": "other"}', "<p>no report</p>", ""])
+def test_a_file_that_is_no_report_is_said(show, tmp_path, text):
+    (tmp_path / "other.json").write_text(text)
+    page = show(factory.diverged())
+    assert "cannot be read" in beside(page, tmp_path / "other.json")

@@ -32,7 +32,9 @@ _OPTIONS = [
     click.option(
         "--sort",
         type=click.Choice(SORTS),
-        help="Sort these pairs, the largest errors first; times: how far beyond the bound.",
+        metavar="COLUMN",
+        help=f"Sort these pairs, the largest errors first, by {', '.join(SORTS[:-1])} or {SORTS[-1]}; times: how far "
+        "beyond the bound.",
     ),
 ]
 

@@ -1,7 +1,7 @@
 """The comparison as one HTML file that opens offline: verdict, chart, every pair, no network.
 
 Texts out of models are untrusted: the template escapes them, the script writes them as text, and the page's own
-security policy runs no script but the two that aligner put there.
+security policy runs no script but those that aligner put there.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def write_html(comparison: Comparison, target: Path | TextIO) -> None:
 def to_html(comparison: Comparison) -> str:
     """The page as text; absolute paths are shortened."""
     comparison = portable(comparison)
-    scripts = [asset("uPlot.iife.min.js"), asset("report.js")]
+    scripts = [asset("uPlot.iife.min.js"), asset("report.js"), asset("beside.js")]
     return (
         environment()
         .get_template("report.html.j2")

@@ -367,11 +367,14 @@
     bound: pairs.map((pair) => pair.bound),
     noise: pairs.map((pair) => pair.noise),
   };
-  const known = Object.values(SERIES).flat().filter((value) => value > 0);
-  const least = known.reduce((a, b) => Math.min(a, b), Infinity);
-  const most = known.reduce((a, b) => Math.max(a, b), 0);
-  const floor = known.length ? 10 ** Math.floor(Math.log10(least) - 0.3) : 1e-8;
-  const ceiling = known.length ? 10 ** Math.ceil(Math.log10(most) + 0.1) : 1;
+  let floor, ceiling;
+  function measure() {
+    const known = Object.values(SERIES).flat().filter((value) => value > 0);
+    const least = known.reduce((a, b) => Math.min(a, b), Infinity);
+    const most = known.reduce((a, b) => Math.max(a, b), 0);
+    floor = known.length ? 10 ** Math.floor(Math.log10(least) - 0.3) : 1e-8;
+    ceiling = known.length ? 10 ** Math.ceil(Math.log10(most) + 0.1) : 1;
+  }
   // A logarithm has no zero: an error of exactly 0 is drawn on the lower edge, one that is not finite on the upper.
   // A bound of 0, where a node only moves numbers, would drag its line down and up again: the line passes over it.
   const drawn = (name) => SERIES[name].map((value, at) =>
@@ -382,7 +385,7 @@
 
   function series(name, options = {}) {
     return {
-      label: name, stroke: colour(name), width: 1.5, spanGaps: false, points: { show: pairs.length < 60, size: 4 }, fill: name === "local" ? `${colour(name)}55` : undefined,
+      label: name === "beside" ? "other run" : name, stroke: colour(name), width: 1.5, spanGaps: false, points: { show: pairs.length < 60, size: 4 }, fill: name === "local" ? `${colour(name)}55` : undefined,
       value: (_, __, ___, at) => (at === null || at === undefined ? MEANING[name] : exact(name, at)), ...options,
     };
   }
@@ -391,12 +394,13 @@
     return value === null && pairs[at][name] && typeof pairs[at][name] === "object" ? "not finite" : number(value, 3);
   }
 
-  const MEANING = { accumulated: "from the inputs on", local: "this node alone", bound: "what rounding explains", noise: "one rounding unit, carried through" }; // until the pointer asks for a number
+  const MEANING = { accumulated: "from the inputs on", local: "this node alone", bound: "what rounding explains", noise: "one rounding unit, carried through", beside: "its local errors" }; // until the pointer asks for a number
 
   const many = (name) => SERIES[name].filter((value) => value > 0).length;
   const STYLE = () => ({
     local: { paths: uPlot.paths.bars({ size: [0.35, 3] }), width: 1, points: { show: false } }, // spikes: each node for itself
     bound: { dash: [6, 4], spanGaps: true },
+    beside: { paths: () => null, points: { show: true, size: 6, fill: colour("beside") } },
     noise: many("noise") > pairs.length / 2 ? { dash: [2, 3], spanGaps: true } // a floor; else measured at few nodes only
       : { paths: () => null, points: { show: true, size: 6, fill: colour("noise") } },
   });
@@ -469,7 +473,9 @@
   }
 
   setUpTheme(draw);
+  measure();
   draw();
+  document.addEventListener("beside", (event) => { SERIES.beside = event.detail; measure(); draw(); });
   new ResizeObserver(() => { if (chart && chart.width !== place.clientWidth) chart.setSize({ width: place.clientWidth, height: 300 }); }).observe(place);
   window.addEventListener("beforeprint", () => { if (chart) chart.setSize({ width: 680, height: 260 }); }); // a page's width
   window.addEventListener("afterprint", () => { if (chart) chart.setSize({ width: place.clientWidth, height: 300 }); });
