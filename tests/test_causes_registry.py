@@ -33,6 +33,7 @@ SINGLE = {
     "rnn-direction": ("recurrent", "attribute_of_the_cell", "attribute_of_the_cell"),
     "gru-reset-after": ("recurrent", "attribute_of_the_cell", "attribute_of_the_cell"),
     "trace-baked-shape": ("../test_probing", "what_was_traced_in_shows", "sound_trace_says_the_same"),
+    "attributes-differ": ("opaque", "other_numbers_inside", "the_same_operator"),
     "random-op": ("numbers", "noise_is_random", "same_noise_is_no_difference"),
     "dropout-active": ("numbers", "dropout_that_is_active", "dropout_that_is_off"),
     "nondeterministic-kernel": ("numbers", "kernel_that_disagrees_with_itself", "steady_kernel"),
@@ -62,7 +63,7 @@ norm-epsilon norm-train-mode norm-statistics activation-variant softmax-axis att
 reduce-axis-or-bias division-rounding
 layout-transposition flatten-order concat-order split-order axis-not-remapped spatial-flip broadcast-axis rolled
 residual-missing operand-swapped rnn-gate-order rnn-direction gru-reset-after embedding-offset
-setting-changed operation-changed operation-extra operation-missing operation-order axis-split
+setting-changed attributes-differ operation-changed operation-extra operation-missing operation-order axis-split
 trace-baked-constant trace-baked-branch trace-baked-shape inplace-write-lost
 random-op dropout-active nondeterministic-kernel
 precision-fp16 precision-bf16 precision-overflow precision-double-cast nonfinite-introduced saturation

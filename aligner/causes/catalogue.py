@@ -24,6 +24,10 @@ _HELP = {
         "scale the scores by 1/√(head width), once",
         "a fused attention that scales again what was scaled already",
     ),
+    "attributes-differ": (
+        "give the node the reference's attributes",
+        "an operator of a vendor's own, or a tree ensemble, with other numbers inside",
+    ),
     "axis-not-remapped": (
         "count the axis in this model's layout",
         "a concatenation along axis 1 kept as axis 1 after NCHW became NHWC",

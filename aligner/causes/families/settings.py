@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
-from aligner.causes.setting_cause import listed
+from aligner.causes.setting_cause import listed, shown
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit
@@ -43,6 +43,51 @@ class SettingChanged(Cause):
             yield from _claims(culprit, [one])
         if len(found) > 1:
             yield from _claims(culprit, found)
+
+
+class AttributesDiffer(Cause):
+    """An operator that cannot be recomputed here stands in both models, with other attributes."""
+
+    id: ClassVar[str] = "attributes-differ"
+    shown: ClassVar[str] = "It stands in both files; nothing is recomputed that shows it."
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """Operators of one spelling, in order."""
+        for node, other in _opaque_alike(culprit):
+            differing = [
+                name
+                for name in sorted(node.attributes.keys() | other.attributes.keys())
+                if node.attributes.get(name) != other.attributes.get(name)
+            ]
+            if differing:
+                wrong, right = ({name: one.attributes.get(name) for name in differing} for one in (other, node))
+                yield Claim(
+                    f"{other.op} {other.name} has {_brief(wrong)}, the reference's {_brief(right)}",
+                    f"give {other.name} the reference's {', '.join(differing)}",
+                    node=other.name,
+                    structural=True,
+                )
+
+
+def _opaque_alike(culprit: Culprit) -> Iterator[tuple[Node, Node]]:
+    """Nodes of both regions that nobody but their runtime can compute, where both have as many of one spelling."""
+    sides: tuple[dict[str, list[Node]], dict[str, list[Node]]] = {}, {}
+    for part, found in zip((culprit.reference, culprit.candidate), sides, strict=True):
+        for node in part.nodes:
+            if part.operation(node) is None:
+                found.setdefault(node.op, []).append(node)
+    for op, nodes in sides[0].items():
+        if len(nodes) == len(sides[1].get(op, ())):
+            yield from zip(nodes, sides[1][op], strict=True)
+
+
+_SHOWN = 60
+
+
+def _brief(settings: dict[str, Any]) -> str:
+    """Settings in words, tables of numbers cut."""
+    parts = (f"{name} {shown(value)}" for name, value in settings.items())
+    return ", ".join(part if len(part) <= _SHOWN else f"{part[:_SHOWN]}…" for part in parts)
 
 
 def _differences(culprit: Culprit) -> Iterator[_Difference]:

@@ -1,0 +1,67 @@
+"""Operators that only their runtime can compute: what stands in the two files is all that can be said."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+import aligner  # noqa: E402
+
+X = np.random.default_rng(0).standard_normal((8, 2)).astype(np.float32)
+
+
+def tree(path, threshold, offset=0.0):
+    """Scaled numbers through one tree of one branch, and its classes' scores by name."""
+    make = onnx.helper
+    nodes = [
+        make.make_node("Scaler", ["x"], ["scaled"], domain="ai.onnx.ml", offset=[offset, 0.2], scale=[1.0, 2.0]),
+        make.make_node(
+            "TreeEnsembleClassifier",
+            ["scaled"],
+            ["label", "scores"],
+            domain="ai.onnx.ml",
+            nodes_treeids=[0, 0, 0],
+            nodes_nodeids=[0, 1, 2],
+            nodes_featureids=[0, 0, 0],
+            nodes_values=[threshold, 0.0, 0.0],
+            nodes_modes=["BRANCH_LEQ", "LEAF", "LEAF"],
+            nodes_truenodeids=[1, 0, 0],
+            nodes_falsenodeids=[2, 0, 0],
+            class_treeids=[0, 0],
+            class_nodeids=[1, 2],
+            class_ids=[0, 1],
+            class_weights=[1.0, 1.0],
+            classlabels_int64s=[0, 1],
+        ),
+        make.make_node("ZipMap", ["scores"], ["named"], domain="ai.onnx.ml", classlabels_int64s=[0, 1]),
+    ]
+    entry = make.make_map_type_proto(onnx.TensorProto.INT64, make.make_tensor_type_proto(onnx.TensorProto.FLOAT, []))
+    outputs = [
+        make.make_tensor_value_info("label", onnx.TensorProto.INT64, [None]),
+        make.make_value_info("named", make.make_sequence_type_proto(entry)),
+    ]
+    inputs = [make.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [None, 2])]
+    imports = [make.make_opsetid("", 17), make.make_opsetid("ai.onnx.ml", 3)]
+    model = make.make_model(make.make_graph(nodes, "g", inputs, outputs), opset_imports=imports, ir_version=9)
+    onnx.save(model, path)
+    return path
+
+
+def test_other_numbers_inside_an_operator_that_cannot_be_recomputed(tmp_path):
+    found = aligner.compare(tree(tmp_path / "a.onnx", 0.5), tree(tmp_path / "b.onnx", -0.5), X).causes
+    assert found[0].id == "attributes-differ" and found[0].evidence_class == "suspected"
+    assert "nodes_values (-0.5, 0, 0)" in found[0].evidence and "(0.5, 0, 0)" in found[0].evidence
+
+
+def test_the_same_operator_is_not_blamed(tmp_path):
+    result = aligner.compare(tree(tmp_path / "a.onnx", 0.5), tree(tmp_path / "b.onnx", 0.5, offset=0.7), X)
+    assert result.first_divergence.candidate.op.endswith("Scaler")
+    assert not any("TreeEnsemble" in cause.evidence for cause in result.causes)
+
+
+def test_a_tree_is_aligned_with_itself(tmp_path):
+    path = tree(tmp_path / "a.onnx", 0.5)
+    assert aligner.compare(path, path, X).verdict == "aligned"
