@@ -73,3 +73,41 @@ def test_another_fault_of_quantisation_is_not_taken_for_it(tmp_path, identifier)
 
 def test_a_right_quantisation_has_no_proven_cause(tmp_path):
     assert all(finding.explained is None for finding in found(tmp_path, RIGHT, RIGHT))
+
+
+def in_bytes(largest: int):
+    """What is said of a convolution of bytes, with weights up to so much, whose output looking has changed."""
+    from onnx_models import model, node, value, weights
+
+    from aligner.adapters.base import OpenOptions
+    from aligner.adapters.registry import open_model
+    from aligner.causes.context import Survey
+    from aligner.causes.global_causes import find_whole
+    from aligner.records.observation import Observations, ObservedDifference
+
+    kernel = (KERNEL / np.abs(KERNEL).max() * largest).round().astype(np.int8)
+    nodes = [
+        node("QuantizeLinear", ["x", "s", "z"], ["q"], "store"),
+        node("DequantizeLinear", ["q", "s", "z"], ["d"], "read"),
+        node("DequantizeLinear", ["k", "s"], ["w"], "weight"),
+        node("Conv", ["d", "w"], ["y"], "conv"),
+    ]
+    stored = weights(s=np.float32(0.01), z=np.uint8(128), k=kernel)
+    made = model(nodes, [value("x", 1, X.shape)], [value("y", 1, (2, 4, 10, 8))], stored)
+    session = open_model(made, OpenOptions())
+    graph = session.graph(None)
+    session.close()
+    seen = Observations(changed=[ObservedDifference(1, "y", "observing changes output y")])
+    return find_whole(Survey((graph, graph), [], [], observations=seen))
+
+
+def test_products_of_large_bytes_saturate():
+    found = in_bytes(127)
+    assert [(one.id, one.node) for one in found] == [("integer-saturation", "conv")]
+    assert "reduce_range" in found[0].suggestion
+
+
+def test_bytes_of_seven_bits_do_not_saturate():
+    found = in_bytes(64)
+    assert [one.id for one in found] == ["capture-artefact"]
+    assert "optimisations off" in found[0].suggestion

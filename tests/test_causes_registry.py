@@ -46,6 +46,7 @@ SINGLE = {
     "quantization-expected": ("benign", "what_eight_bits_cost", "more_than_eight_bits_cost"),
     "fusion-or-kernel": ("execution", "kernel_that_does_not_compute", "another_activation_is_no_kernel_fault"),
     "capture-artefact": ("benign", "looking_changes_what_is_seen", "is_no_artefact"),
+    "integer-saturation": ("quantization", "large_bytes_saturate", "do_not_saturate"),
     "split-order": ("execution", "other_part_of_a_split", "no_part_of_the_split"),
     "ill-conditioned": ("execution", "means_ill_conditioned", "are_not_ill_conditioned"),
     "rounding": ("execution", "is_called_rounding", "is_not_called_rounding"),
@@ -68,7 +69,7 @@ trace-baked-constant trace-baked-branch trace-baked-shape inplace-write-lost
 random-op dropout-active nondeterministic-kernel
 precision-fp16 precision-bf16 precision-overflow precision-double-cast nonfinite-introduced saturation
 quantization-scale quantization-zero-point quantization-calibration quantization-expected constant-changed
-fusion-or-kernel capture-artefact ill-conditioned rounding
+fusion-or-kernel capture-artefact integer-saturation ill-conditioned rounding
 """.split()
 
 

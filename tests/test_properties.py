@@ -1,4 +1,4 @@
-"""What must hold for any two models, on a sample; thousands by `python -m benchmarks.converters run --seeds A:B`."""
+"""What must hold for any two models, on a sample; thousands by `python -m benchmarks.properties --seeds A:B`."""
 
 from __future__ import annotations
 
@@ -26,3 +26,12 @@ def test_a_fault_that_shows_is_flagged_somewhere_and_its_culprits_suffice(seed):
     outcome = once(seed, faulty=True)
     assert not outcome.violations
     assert outcome.verdict == "diverged"
+
+
+@pytest.mark.parametrize("faulty", [False, True])
+@pytest.mark.parametrize("seed", SEEDS)
+def test_no_bound_of_a_kernel_is_as_wide_as_what_it_gives(seed, faulty):
+    from benchmarks.properties.kernels import kernel, violations
+
+    case = kernel(seed, faulty=faulty)
+    assert case is None or violations(case) == []

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.registry import open_model
+from aligner.causes.families.execution import plain_kernels
 from aligner.diff.difference import difference
 from aligner.errors import AlignerError
 from aligner.execution.determinism import seed_everything
@@ -100,7 +101,9 @@ class ObserverEffect:
                 f"observed one by {item.accumulated.errors.max_abs:.3g}: watching a tensor keeps the runtime from "
                 f"fusing it away{since}"
             ),
-            suggestion="run with a lower --ort-optimization, or keep the fused nodes apart, and report the kernel",
+            suggestion=(
+                f"{plain_kernels(self._sides[1].graph.framework)}, or keep the fused nodes apart, and report the kernel"
+            ),
         )
 
     def _levels(self, item: Measured, target: object, options: OpenOptions) -> Mapping[str, float]:

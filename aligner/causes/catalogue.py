@@ -41,7 +41,7 @@ _HELP = {
         "a per-channel scale applied along the width, which is as long",
     ),
     "capture-artefact": (
-        "compare with --ort-optimization none, and look whether the untouched model is wrong at all",
+        "compare with the runtime's optimisations off, and look whether the untouched model is wrong at all",
         "a fusion that is switched off by observing a tensor inside it",
     ),
     "concat-order": (
@@ -115,6 +115,10 @@ _HELP = {
     "input-scale": (
         "scale the input alike on both sides, once",
         "0…255 fed where 0…1 is expected",
+    ),
+    "integer-saturation": (
+        "quantise the weights to 7 bits (reduce_range=True), or run where the processor has VNNI",
+        "uint8 activations times int8 weights of ±127 in onnxruntime on a processor with AVX2 alone",
     ),
     "layout-transposition": (
         "give the transposition the reference's order, or remove the one that was added",

@@ -15,6 +15,9 @@ from aligner.records.tensor import CapturedTensor
 
 _DISTURBED = 1e-4
 """Relative to the output's root mean square."""
+_REQUANTISED = 8 * 2.0**-8
+"""The same of a graph with quantised tensors: fused, a layer computes in whole numbers what it computes in floats when
+its parts are looked at, and each result may fall on the next step, as in ``judgement.tolerance.bound``."""
 
 
 def varying_nodes(side: OpenSide) -> list[Node]:
@@ -50,6 +53,9 @@ def _place(side: OpenSide) -> int:
 def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observations:
     """Where the untouched run's outputs differ from the observed run's by more than rounding."""
     assert side.profile is not None
+    steps = any(value.quantization is not None for value in side.graph.values.values())
+    steps |= any(node.kind == "quantize" for node in side.graph.nodes)
+    least = _REQUANTISED if steps else _DISTURBED
     for tensor in untouched:
         seen = side.profile.sketches.get(tensor.value)
         if seen is None or tensor.occurrence:
@@ -58,11 +64,11 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observatio
         if not (plain.finite and seen.finite):
             continue
         gap = abs(plain.rms - seen.rms) + abs(plain.mean - seen.mean)
-        if gap > _DISTURBED * max(plain.rms, math.ulp(1.0)):
+        if gap > least * max(plain.rms, math.ulp(1.0)):
             name = side.graph.values[tensor.value].name if tensor.value in side.graph.values else tensor.value
             note = (
                 f"{side.role}: observing changes output {name} (mean {plain.mean:.6g} untouched, {seen.mean:.6g} "
-                "observed): a fused kernel or state between calls may be the culprit; try --ort-optimization none"
+                "observed): a fused kernel or state between calls may be the culprit"
             )
             seen_so = Observations(changed=[ObservedDifference(_place(side), tensor.value, note)], notes=[note])
             seen_so.add(unsteady(side))

@@ -52,16 +52,16 @@ class FusionOrKernel(Cause):
         return predict
 
 
-def plain_kernels(framework: str) -> str:
+def plain_kernels(framework: str, role: str = "candidate") -> str:
     """How to have a side computed without its runtime's optimisations."""
-    return _PLAIN.get(framework, "run the candidate on another device or with another build of its runtime")
+    return f"run the {role} {_PLAIN.get(framework, 'on another device or with another build of its runtime')}"
 
 
 _PLAIN = {
-    "onnx": "run the candidate with optimisations off (--ort-optimization none) or with another provider",
-    "tflite": "run the candidate with the interpreter's reference kernels and without a delegate",
-    "pytorch": "run the candidate without torch.compile, on another device, or with torch.backends.mkldnn off",
-    "torchscript": "run the candidate with torch.jit.optimized_execution(False), or on another device",
+    "onnx": "with optimisations off (--ort-optimization none) or with another provider",
+    "tflite": "with the interpreter's reference kernels and without a delegate",
+    "pytorch": "without torch.compile, on another device, or with torch.backends.mkldnn off",
+    "torchscript": "with torch.jit.optimized_execution(False), or on another device",
 }
 """Framework → what switches its optimisations off."""
 
