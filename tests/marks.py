@@ -24,6 +24,7 @@ requires_onnx = _requires("onnx and onnxruntime", importable("onnx", "onnxruntim
 requires_onnxscript = _requires("onnxscript", importable("onnxscript"))
 requires_tensorflow = _requires("tensorflow", importable("tensorflow"))
 requires_tflite = _requires("ai-edge-litert or tensorflow", importable("ai_edge_litert") or importable("tensorflow"))
+requires_openvino = _requires("openvino", importable("openvino"))
 requires_transformers = _requires("transformers", importable("transformers"))
 requires_tf2onnx = _requires("tf2onnx", importable("tf2onnx"))
 requires_image = _requires("pillow", importable("PIL"))

@@ -27,7 +27,9 @@ WHAT_TO_WRITE = (
 )
 """What to do about a dump in a format that nobody knows."""
 
-_MODEL_SUFFIXES = frozenset((".pt", ".pth", ".onnx", ".tflite", ".npz", ".safetensors", ".pt2", ".bin", ".jit", ".ts"))
+_MODEL_SUFFIXES = frozenset(
+    (".pt", ".pth", ".onnx", ".tflite", ".npz", ".safetensors", ".pt2", ".bin", ".jit", ".ts", ".xml")
+)
 
 _FOREIGN = {
     ".keras": ("Keras", "convert it with tf.lite.TFLiteConverter.from_keras_model, or export it with tf2onnx"),
@@ -39,7 +41,6 @@ _FOREIGN = {
     ".trt": ("TensorRT engine", "compare the ONNX file that the engine was built from"),
     ".mlmodel": ("Core ML", "record its tensors where Core ML runs, and compare the recording (.npz)"),
     ".mlpackage": ("Core ML", "record its tensors where Core ML runs, and compare the recording (.npz)"),
-    ".xml": ("OpenVINO", "compare the ONNX file that it was converted from"),
     ".gguf": ("GGUF", "compare the PyTorch or ONNX model that it was converted from"),
 }
 

@@ -19,7 +19,8 @@ def recur(operation: Operation, settings: Recurrent) -> tuple[Array, ...]:
     """Hidden states of all steps, then the last hidden state and the last cell state [directions, batch, hidden].
 
     Parameters w, r [directions, gates·hidden, in], b, rb in the order of setting ``gates``, states h and c. ``layout``:
-    directions stand "apart" on an axis of their own behind time, or are "joined" side by side in the last axis.
+    directions stand "apart" on an axis of their own behind time, "outside" on one before it, or are "joined" side by
+    side in the last axis.
     ``batch_first`` puts the batch before time everywhere.
     """
     import numpy as np
@@ -33,10 +34,11 @@ def recur(operation: Operation, settings: Recurrent) -> tuple[Array, ...]:
         x = x.swapaxes(0, 1)
     runs = [_one(x, d, settings, parameters) for d in range(len(settings.directions))]
     outputs, states = [run[0] for run in runs], np.stack([run[1] for run in runs], axis=1)
-    if settings.layout == "apart":
+    if settings.layout in {"apart", "outside"}:
         apart = np.stack(outputs, axis=1)  # [time, directions, batch, hidden]
         if settings.batch_first:
-            return apart.transpose(2, 0, 1, 3), states[0].swapaxes(0, 1), states[1].swapaxes(0, 1)
+            order = (2, 0, 1, 3) if settings.layout == "apart" else (2, 1, 0, 3)
+            return apart.transpose(order), states[0].swapaxes(0, 1), states[1].swapaxes(0, 1)
         return apart, states[0], states[1]
     joined = np.concatenate(outputs, axis=-1)
     if unbatched:

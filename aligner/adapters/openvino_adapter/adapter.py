@@ -1,0 +1,54 @@
+"""OpenVINO: IR files and live models."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.target import is_unicode
+from aligner.errors import ModelError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    from aligner.operations.call import Call
+    from aligner.operations.operation import Operation
+
+
+class OpenVINOAdapter(Adapter):
+    """Opens .xml files with their .bin, and models of a program that has imported openvino."""
+
+    name: ClassVar[str] = "openvino"
+    extra: ClassVar[str] = "openvino"
+    modules: ClassVar[tuple[str, ...]] = ("openvino",)
+    reads: ClassVar[str] = "*.xml (OpenVINO IR, with its .bin), openvino.Model"
+    opens_aside: ClassVar[bool] = True
+
+    def translate(self, call: Call) -> Operation:
+        """The operation sets of OpenVINO."""
+        from aligner.adapters.openvino_adapter.translation import translate
+
+        return translate(call)
+
+    def claims(self, target: object) -> bool:
+        """By suffix, or a live model."""
+        if isinstance(target, Path):
+            return target.suffix.lower() == ".xml"
+        model = getattr(sys.modules.get("openvino"), "Model", None)
+        return model is not None and isinstance(target, model)
+
+    def open(self, target: object, options: OpenOptions) -> Session:
+        """Check the file, and have the runtime read it; live models stay as they are."""
+        from aligner.adapters.openvino_adapter.document import check_document
+        from aligner.adapters.openvino_adapter.engine import find_engine
+        from aligner.adapters.openvino_adapter.session import OpenVINOSession
+
+        if not isinstance(target, Path):
+            return OpenVINOSession(target, find_engine(options.device), options.memory_limit)
+        if not target.is_file():
+            raise ModelNotFoundError(f"{target} does not exist", found="no such file", hint="check the path")
+        if not is_unicode(target):
+            raise ModelError(f"{target} cannot be handed to OpenVINO", found="a name that is no text", hint="rename it")
+        weights = check_document(target)
+        engine = find_engine(options.device)
+        return OpenVINOSession(engine.read(target, weights), engine, options.memory_limit)

@@ -1,0 +1,209 @@
+"""An OpenVINO model as a session."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from aligner.adapters.base import Capabilities, Session
+from aligner.adapters.border import reading
+from aligner.adapters.openvino_adapter.cutting import cut_model, shapes_for
+from aligner.adapters.openvino_adapter.engine import Engine, translated
+from aligner.adapters.openvino_adapter.feeds import bind_feeds
+from aligner.adapters.openvino_adapter.graph import build_graph, signature_of
+from aligner.adapters.openvino_adapter.program import Place, read_program
+from aligner.adapters.openvino_adapter.types import holder_of, word_of
+from aligner.errors import InputError, listing
+from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.adapters.base import Feeds, Injection
+    from aligner.records.graph import Graph, Shape, Signature
+
+    Array = NDArray[Any]
+
+_BUDGET = 256 << 20
+"""Bytes of intermediates that one run shows where the user sets no limit."""
+_UNSEEN = frozenset({"int4", "uint4"})
+"""Types that the runtime hands out packed."""
+
+
+class OpenVINOSession(Session):
+    """One model; a run compiles a copy that shows what is asked for, and every run starts from fresh states."""
+
+    framework: ClassVar[str] = "openvino"
+    capabilities = Capabilities(reads_statically=True, predicts_aside=True)
+
+    def __init__(self, model: Any, engine: Engine, memory_limit: int | None = None) -> None:
+        self._own, self._engine = model, engine
+        self._model = model.clone()  # a copy writes defaults out as layers: copies of a copy have the same ones
+        self._budget = memory_limit or _BUDGET
+        with reading("the model"):
+            self._program = read_program(self._model)
+        self._lock = threading.Lock()
+        self._shapes: dict[tuple[tuple[int, ...], ...], Mapping[Place, Shape | None]] = {}
+        self._last: tuple[object, Any] | None = None
+
+    @property
+    def runtime(self) -> str:
+        """ "OpenVINO 2026.4.1 (CPU)"."""
+        return f"OpenVINO {self._engine.version} ({self._engine.device})"
+
+    @cached_property
+    def signature(self) -> Signature:
+        return signature_of(self._program)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What cannot be looked into."""
+        bodies = [op.get_friendly_name() for op in self._program.ops if op.get_type_name() in _BODIES]
+        if not bodies:
+            return ()
+        return (f"the bodies of loops and branches are compared as a whole: {listing(bodies)}",)
+
+    def graph(self, feeds: Feeds | None) -> Graph:
+        """The layers; with feeds, sizes that depend on their shapes are known."""
+        shapes = {} if feeds is None else self._shapes_for(self._bound(feeds))
+        with reading("the model"):
+            return build_graph(self._program, shapes)
+
+    def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
+        fed = self._bound(feeds)
+        results = self._engine.run(self._untouched, list(fed.values()))
+        found = dict(zip(self._order_of_results, results, strict=True))
+        return tuple(self._captured(place, found[place]) for place in self._program.outputs)
+
+    @cached_property
+    def _untouched(self) -> Any:
+        with self._lock:
+            return self._engine.compile(self._own)
+
+    @property
+    def _order_of_results(self) -> list[Place]:
+        """Where each of the model's results comes from, the same place perhaps more than once."""
+        numbers = {op.get_name(): number for number, op in enumerate(self._program.ops)}
+        return [self._program.reads[numbers[op.get_name()]][0] for op in self._model.get_results()]
+
+    def run(
+        self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
+    ) -> Iterator[CapturedTensor]:
+        """Inputs first; then what the layers compute, in parts that fit the memory limit."""
+        fed = self._bound(feeds)
+        wanted = self._wanted(observe)
+        for name in inject or ():
+            self._place(name, "inject")
+        return self._results(fed, wanted, {} if inject is None else inject)
+
+    def _results(self, fed: dict[str, Array], wanted: list[Place], inject: Injection) -> Iterator[CapturedTensor]:
+        own = [place for place in wanted if place in self._program.inputs]
+        stored = [place for place in wanted if place in self._program.weights]
+        for place in self._program.inputs:
+            if place in own:
+                yield self._captured(place, _owned(fed[self._program.ids[place]]))
+        for place in stored:
+            yield self._captured(place, self.graph(None).weights[self._program.weights[place]].load())
+        rest = [place for place in wanted if place not in own and place not in stored]
+        for part in self._parts(rest, self._shapes_for(fed)):
+            for place, array in zip(part, self._part(fed, part, inject), strict=True):
+                yield self._captured(place, array)
+
+    def _part(self, fed: Mapping[str, Array], part: Sequence[Place], inject: Injection) -> list[Array]:
+        offered = frozenset(self._program.places[name] for name in inject)
+        given: dict[Place, Array] = {}
+        for place in sorted(self._program.needed(part, offered) & offered):
+            try:
+                given[place] = self._injected(place, inject)
+            except KeyError:  # the injection offers it and has none for this run
+                continue
+        shapes = {place: array.shape for place, array in given.items()}
+        with self._lock:
+            key = tuple(part), tuple(shapes.items())
+            if self._last is None or self._last[0] != key:
+                with translated("OpenVINO cannot show the inside of the model", InputError):
+                    cut = cut_model(self._model, part, shapes)
+                self._last = key, self._engine.compile(cut)
+            compiled = self._last[1]
+        return self._engine.run(compiled, [*fed.values(), *given.values()])
+
+    def _injected(self, place: Place, inject: Injection) -> Array:
+        import numpy as np
+
+        word = word_of(self._program.ops[place[0]].output(place[1]).get_element_type())
+        return np.asarray(inject[self._program.ids[place]]).astype(holder_of(word), copy=False)
+
+    def _parts(self, places: Sequence[Place], shapes: Mapping[Place, Shape | None]) -> Iterator[list[Place]]:
+        """Places in the order of their layers, as many at once as there is room for."""
+        part: list[Place] = []
+        size = 0
+        for place in places:
+            output = self._program.ops[place[0]].output(place[1])
+            own = math.prod(n or 1 for n in shapes.get(place) or ()) * output.get_element_type().size
+            if part and size + own > self._budget:
+                yield part
+                part, size = [], 0
+            part.append(place)
+            size += own
+        if part:
+            yield part
+
+    def _wanted(self, observe: Collection[str] | None) -> list[Place]:
+        program = self._program
+        if observe is not None:
+            return sorted({self._place(name, "observe") for name in observe})
+        words = {place: word_of(program.ops[place[0]].output(place[1]).get_element_type()) for place in program.ids}
+        return sorted(
+            [place for place, word in words.items() if holder_of(word) is not None and word not in _UNSEEN]
+            + [place for place in program.outputs if place in program.weights]
+        )
+
+    def _place(self, name: str, verb: str) -> Place:
+        place = self._program.places.get(name)
+        if place is None or (verb == "inject" and place in self._program.weights):
+            raise InputError(
+                f"there is no value to {verb} under this name",
+                found=repr(name),
+                hint="align inspect MODEL lists the names of all values",
+            )
+        return place
+
+    def _bound(self, feeds: Feeds) -> dict[str, Array]:
+        specs = {spec.name: spec for spec in self.signature.inputs}
+        shapes = {
+            self._program.ids[place]: self._program.ops[place[0]].output(0).get_partial_shape()
+            for place in self._program.inputs
+        }
+        return bind_feeds({name: (specs[name], shapes[name]) for name in specs}, feeds)
+
+    def _shapes_for(self, fed: Mapping[str, Array]) -> Mapping[Place, Shape | None]:
+        if not self._model.is_dynamic():
+            return {}
+        key = tuple(array.shape for array in fed.values())
+        with self._lock:
+            if key not in self._shapes:
+                with translated("the inputs do not fit the model", InputError):
+                    self._shapes[key] = shapes_for(self._model, key)
+            return self._shapes[key]
+
+    def _captured(self, place: Place, array: Array) -> CapturedTensor:
+        word = word_of(self._program.ops[place[0]].output(place[1]).get_element_type())
+        return CapturedTensor(self._program.name_of(place), array, word)
+
+    def close(self) -> None:
+        self._last = None
+        self.__dict__.pop("_untouched", None)
+
+
+_BODIES = frozenset({"If", "Loop", "TensorIterator"})
+
+
+def _owned(array: Array) -> Array:
+    import numpy as np
+
+    copy = np.array(array, order="C")
+    copy.flags.writeable = False
+    return copy

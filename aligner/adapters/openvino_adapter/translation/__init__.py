@@ -1,0 +1,40 @@
+"""The layers of OpenVINO's operation sets as operations."""
+
+from __future__ import annotations
+
+from aligner.adapters.openvino_adapter.translation import (
+    activation,
+    arithmetic,
+    convolution,
+    moving,
+    normalisation,
+    picking,
+    product,
+    quantization,
+    recurrence,
+    resizing,
+)
+from aligner.operations.call import Call
+from aligner.operations.forms import vocabulary
+from aligner.operations.operation import Operation
+
+_VOCABULARY = vocabulary(
+    activation,
+    arithmetic,
+    convolution,
+    moving,
+    normalisation,
+    picking,
+    product,
+    quantization,
+    recurrence,
+    resizing,
+)
+
+
+def translate(call: Call) -> Operation:
+    """The operation of a layer; raises Unsupported for what is not known here."""
+    found = _VOCABULARY.get(call.node.op)
+    if found is None:
+        raise call.unknown()
+    return found(call)
