@@ -207,6 +207,7 @@ def diverged(**changes) -> Comparison:
         notes=("exposing intermediates changed no output",),
         timing={"align": 0.21, "run": 1.93},
         command="align compare face.pt face.onnx --input face.png",
+        next_step="align fix face.pt face.onnx --input face.png -o face.fixed.onnx",
         dissections=(DISSECTION,),
     )
     return replace(plain, **changes)

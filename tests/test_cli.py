@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -425,6 +426,16 @@ def test_demo(tmp_path):
     assert "▶" in outcome.out
     assert str(tmp_path) not in outcome.out
     assert command.files(tmp_path) == []
+    last = " ".join(outcome.out.split("\nnext ")[1].replace("\\\n", " ").split())
+    assert " && align fix aligner.demo.restorer:trained aligner-demo/restorer.onnx" in last
+
+
+def test_demo_keeps_what_its_last_line_mends(align):
+    outcome = align("demo", "--keep", "kept", "--json", "-")
+    words = shlex.split(json.loads(outcome.out)["next_step"])
+    assert (outcome.code, words[:2]) == (0, ["align", "fix"])
+    assert {"kept", "kept/face.png", "kept/restorer.onnx"} <= {*command.files(align.folder)}
+    assert "FIXED" in align(*words[1:]).out and (align.folder / words[-1]).is_file()
 
 
 def test_as_a_module_of_python(tmp_path):

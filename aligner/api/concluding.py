@@ -38,11 +38,9 @@ from aligner.judgement.verdicts import Judgement, judge
 from aligner.operations.kinds import MAY_DRAW
 from aligner.records.alignment import Alignment
 from aligner.records.certificate import Certificate
-from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
+from aligner.records.comparison import GUILTY, Comparison, Finding, Pair, Tolerance
 from aligner.records.measurement import Measured
 from aligner.records.observation import Observations, UnsteadyNode
-
-_GUILTY = frozenset({"introduced", "nonfinite"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class Concluding:
         asked = self.options.noise_floor
         if self.options.tolerance is not None or declared:
             asked = bool(asked)
-        doubted = self.options.noise_floor is not False and any(one.verdict in _GUILTY for one in judgements)
+        doubted = self.options.noise_floor is not False and any(one.verdict in GUILTY for one in judgements)
         if doubted and not asked and self.unasked is not None:
             told = disturbed(self.unasked, self.unasked.predict())  # does it answer itself?
             self.observations.add(told)
@@ -105,7 +103,7 @@ class Concluding:
         pair."""
         graphs = self.sides[0].graph, self.sides[1].graph
         return any(
-            judgement.verdict in _GUILTY
+            judgement.verdict in GUILTY
             and all(
                 any(graph.nodes[index].kind in MAY_DRAW for index in region.nodes)
                 for graph, region in zip(graphs, (item.pair.reference_region, item.pair.candidate_region), strict=True)
@@ -129,7 +127,7 @@ class Concluding:
             joint = self._joint(passes, rules)
             jointly = joint.judge if joint is not None else None
             judgements = judge(graphs, measured, rules, None, jointly)
-            first = next((m for m, j in zip(measured, judgements, strict=True) if j.verdict in _GUILTY), None)
+            first = next((m for m, j in zip(measured, judgements, strict=True) if j.verdict in GUILTY), None)
             if first is not None:
                 passes.count_unique(first.pair.candidate)
                 measured = list(passes.measured.values())
@@ -143,7 +141,7 @@ class Concluding:
             judgements = judge(graphs, measured, rules, floor.excuses(), jointly)
         if joint is not None:
             measured = self._settled(passes, joint)
-        settled = not any(one.verdict in _GUILTY or one.verdict == "nondeterministic" for one in judgements)
+        settled = not any(one.verdict in GUILTY or one.verdict == "nondeterministic" for one in judgements)
         with self.clock.phase("outputs"):
             standings = judging.standings(answers, floor, carry=settled)
         swapped = exchanged(self.sides, answers, self.observer.kept, tolerance)
@@ -183,7 +181,7 @@ class Concluding:
         """Why; with an ``alignment`` also what is told of a comparison that diverged."""
         graphs = self.sides[0].graph, self.sides[1].graph
         measured, judgements = judged.measured, judged.judgements
-        guilty = {place: item for place, item in enumerate(measured) if judgements[place].verdict in _GUILTY}
+        guilty = {place: item for place, item in enumerate(measured) if judgements[place].verdict in GUILTY}
         if not self.options.explain:
             return Explanation([])
         verdicts = {m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)}
@@ -206,7 +204,7 @@ class Concluding:
         guilty = [
             item.pair.candidate
             for item, one in zip(judged.measured, judged.judgements, strict=True)
-            if one.verdict in _GUILTY
+            if one.verdict in GUILTY
         ]
         certifying = Certifying(self.sides, passes, judged.judging, judged.answers)
         with self.clock.phase("certify"):
@@ -266,8 +264,8 @@ class Concluding:
             coverage=coverage,
             first_divergence=conclusion.introduced[0] if conclusion.introduced else None,
             introduced=conclusion.introduced,
-            causes=_with_hidden(
-                [*why.causes, *([state.finding] if state is not None and state.finding else [])], hidden
+            causes=_placed(
+                _with_hidden([*why.causes, *([state.finding] if state and state.finding else [])], hidden), pairs
             ),
             outputs=tuple(shown),
             pairs=(*pairs, *held),
@@ -290,6 +288,13 @@ def _with_hidden(causes: Sequence[Finding], hidden: Sequence[Hidden]) -> tuple[F
         return tuple(causes)
     own = [effect.finding for effect in hidden]
     return (*own, *(cause for cause in causes if cause.id != "capture-artefact"))
+
+
+def _placed(causes: Sequence[Finding], pairs: Sequence[Pair]) -> tuple[Finding, ...]:
+    """Each cause with the pair that it speaks of."""
+    guilty = [pair for pair in pairs if pair.verdict in GUILTY]
+    ids = (next((pair.id for pair in guilty if cause.speaks_of(pair)), None) for cause in causes)
+    return tuple(replace(cause, pair=pair) for cause, pair in zip(causes, ids, strict=True))
 
 
 def _constant(fed: PreparedFeeds) -> bool:

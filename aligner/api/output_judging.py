@@ -116,7 +116,7 @@ def held_pairs(
                 note="the two outputs are computed from different tensors: one side goes on where the other ends"
                 if off
                 else None,
-            )
+            ).identified()
         )
     return found
 

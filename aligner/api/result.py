@@ -108,7 +108,7 @@ class Result:
         write_html(self.comparison, Path(path))
 
     def show(self, pair: Pair | int | str | None = None) -> PairView:
-        """One pair with its numbers and pictures: a record, a position as in ``to_frame``, or a tensor's name.
+        """One pair with its numbers and pictures: a record, a position as in ``to_frame``, an id, or a tensor's name.
 
         None shows the first divergence. Raises InputError where there is no such pair.
         """
@@ -129,6 +129,8 @@ class Result:
                 raise InputError(f"there is no pair {wanted}", found=f"{len(pairs)} pairs", hint="count from 0")
             return pairs[wanted]
         for pair in pairs:
+            if wanted == pair.id:
+                return pair
             for side in (pair.reference, pair.candidate):
                 if wanted in (side.name, side.node, side.scope, *side.names):
                     return pair

@@ -152,7 +152,7 @@ class StatisticsComparison:
             note=one.beyond or _AGREE,
             reference_nodes=writers[0].region_nodes(one.pair.reference_region),
             candidate_nodes=writers[1].region_nodes(one.pair.candidate_region),
-        )
+        ).identified()
 
 
 def _concluded(

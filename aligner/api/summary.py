@@ -125,7 +125,7 @@ def _pair(
         within=Within(*within) if (within := judgement.within or pair.within) is not None else None,
         verdict_rule=judgement.rule,
         opinions=judgement.opinions,
-    )
+    ).identified()
 
 
 def unpaired(side: SideWriter, reasons: dict[str, str]) -> tuple[Unpaired, ...]:

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import shlex
 import sys
-import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from aligner import __version__
 from aligner.cli.completion import completion, files
+from aligner.cli.demo import demo
 from aligner.cli.explain import explain
 from aligner.cli.fix import fix
 from aligner.cli.graph_commands import SAVE_MAP, register, save_map
+from aligner.cli.next_step import with_next_step
 from aligner.cli.options import (
     LEVEL,
     LOCAL,
@@ -25,15 +26,12 @@ from aligner.cli.options import (
     tolerance_options,
     weights_options,
 )
-from aligner.cli.report_options import check_report_targets, report_options, to_stdout, wanted
+from aligner.cli.report_options import check_report_targets, report_options, wanted
 from aligner.cli.repro import repro
 from aligner.cli.sweep_commands import merge, sweep
 from aligner.cli.targets import FileCommand
 from aligner.cli.view_options import view_options
 from aligner.cli.work import check_writable, working
-
-if TYPE_CHECKING:
-    from aligner.records.comparison import Comparison
 
 _MODELS = """MODEL is a file (.onnx, .tflite, TorchScript .pt, a recording .npz or .safetensors) or a factory,
 file.py:function or package.module:function, that returns an nn.Module."""
@@ -99,6 +97,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         parse_dump_of(given["dump_of"]),
         given["dump_layout"],
     )
+    words = [*(click.get_current_context().obj or sys.argv[1:])]
     options = CompareOptions(
         atol=given["atol"],
         rtol=given["rtol"],
@@ -114,7 +113,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         seed=given["seed"],
         memory_limit=given["memory_limit"],
         probe=given["probe"],
-        command=shlex.join(["align", *(click.get_current_context().obj or sys.argv[1:])]),
+        command=shlex.join(["align", *words]),
     )
     check_writable(given["json_file"])
     check_writable(given["save_map"])
@@ -124,7 +123,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         comparison = run_comparison(reference, candidate, list(given["inputs"]), options)
         if given["save_map"]:
             save_map(comparison.mapping, given["save_map"], work)
-        return work.report(comparison, given)
+        return work.report(with_next_step(comparison, words[1:], compare), given)
 
 
 @cli.command(cls=FileCommand, epilog=_MODELS, short_help="List every node of a model.")
@@ -212,48 +211,6 @@ def report(run: Path, **given: Any) -> int:
     return 0
 
 
-@cli.command(cls=FileCommand, short_help="Find a real bug in seconds.")
-@click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
-@view_options
-@report_options
-def demo(**given: Any) -> int:
-    """Find a real bug in seconds: a face restorer whose exported weights were never loaded.
-
-    The bug is found every time, so this exits 0; compare exits 1 where two models diverge.
-    """
-    check_writable(given["json_file"])
-    check_report_targets(given)
-    with working(verbose=False) as work, tempfile.TemporaryDirectory(prefix="aligner-demo-") as folder:
-        from aligner.api.comparing import CompareOptions, run_comparison
-        from aligner.demo.scenario import prepare
-        from aligner.inputs import Preprocessing
-
-        scenario = prepare(Path(folder))
-        if not to_stdout(given):
-            work.print(scenario.story + "\n")
-        candidate, image = scenario.candidate, scenario.image
-        comparison = run_comparison(
-            scenario.reference,
-            candidate,
-            [f"{image}"],
-            CompareOptions(preprocessing=Preprocessing(**dict[str, Any](scenario.preprocessing))),
-        )
-        work.report(_without_folder(comparison, {str(candidate): candidate.name, str(image): image.name}), given)
-    return 0
-
-
-def _without_folder(comparison: Comparison, names: dict[str, str]) -> Comparison:
-    """The demo's files live in a folder that is about to vanish: call them by their bare names."""
-    from dataclasses import replace
-
-    inputs = tuple(
-        replace(fed, source=names.get(fed.source, Path(fed.source).name if fed.source in names else fed.source))
-        for fed in comparison.inputs
-    )
-    path = names.get(comparison.candidate.path, comparison.candidate.path)
-    return replace(comparison, candidate=replace(comparison.candidate, path=path), inputs=inputs)
-
-
 @cli.command(short_help="Show which frameworks are installed.")
 def adapters() -> int:
     """Show which frameworks are installed, which are missing, and how to get them."""
@@ -272,6 +229,7 @@ def adapters() -> int:
 
 register(cli)
 cli.add_command(completion)
+cli.add_command(demo)
 cli.add_command(explain)
 cli.add_command(fix)
 cli.add_command(repro)

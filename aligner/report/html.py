@@ -14,7 +14,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from aligner.records.comparison import Comparison, Finding, Pair, Unpaired
+from aligner.records.comparison import GUILTY, Comparison, Finding, Pair, Unpaired
 from aligner.records.dissection import Dissection
 from aligner.report.certificate_words import certificate_lines, floor_words
 from aligner.report.codec import encode
@@ -195,14 +195,9 @@ def _title(cause: Finding) -> str:
 def _place_of(comparison: Comparison, cause: Finding) -> int | None:
     """The pair that a cause speaks of."""
     for where, pair in enumerate(comparison.pairs):
-        if speaks_of(cause, pair) and pair.verdict in ("introduced", "nonfinite"):
+        if cause.speaks_of(pair) and pair.verdict in GUILTY:
             return where
     return None
-
-
-def speaks_of(cause: Finding, pair: Pair) -> bool:
-    """Whether a cause lies in one of the nodes that compute this pair."""
-    return cause.node in (pair.candidate.node, pair.reference.node, *pair.candidate_nodes, *pair.reference_nodes)
 
 
 def _context(comparison: Comparison) -> dict[str, Any]:

@@ -38,9 +38,9 @@ def to_markdown(comparison: Comparison, selection: Selection = EVERYTHING) -> st
     return "\n".join(_lines(portable(comparison), selection)) + "\n"
 
 
-def code(text: str | None) -> str:
+def code(text: str | None, width: int = _NAME) -> str:
     """A name as a code span that no name can leave, in a table neither."""
-    safe = shorten(visible(text or ""), _NAME).replace("|", "\\|")
+    safe = shorten(visible(text or ""), width).replace("|", "\\|")
     if not safe:
         return ABSENT
     fence = "`" * (max((len(run) for run in re.findall("`+", safe)), default=0) + 1)
@@ -89,6 +89,8 @@ def _answer(comparison: Comparison) -> Iterator[str]:
         yield from _cause(cause)
     if not comparison.causes and comparison.reason and (first is not None or comparison.verdict == "aligned"):
         yield f"- **why**: {prose(comparison.reason)}"
+    if comparison.next_step:
+        yield f"- **next**: {code(comparison.next_step, _PROSE)}"
     yield ""
 
 

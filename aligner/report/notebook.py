@@ -12,7 +12,7 @@ from rich.console import Console
 from aligner.records.comparison import Comparison, Errors, Pair, Side
 from aligner.report.divergence_panel import divergence_panel
 from aligner.report.error_rows import error_rows, listed
-from aligner.report.html import cause_view, environment, shown, speaks_of
+from aligner.report.html import cause_view, environment, shown
 from aligner.report.numbers import ABSENT, index, multiple, number, percent, shape, unique_count
 from aligner.report.page import Page, shorten
 from aligner.report.pair_table import around, rows, within
@@ -103,7 +103,7 @@ def pair_html(comparison: Comparison, pair: Pair) -> str:
 
 def pair_text(comparison: Comparison, pair: Pair, width: int = 110) -> str:
     """The terminal's panel for any pair."""
-    causes = tuple(cause for cause in comparison.causes if speaks_of(cause, pair))
+    causes = tuple(cause for cause in comparison.causes if cause.speaks_of(pair))
     console = Console(file=io.StringIO(), width=width, color_system=None, legacy_windows=False, force_jupyter=False)
     page = Page.of(console)
     panel = divergence_panel(page, replace(comparison, first_divergence=pair, causes=causes))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -34,6 +35,7 @@ _ASCII = str.maketrans(
 )
 
 _MINIMUM = 40
+_LABELS = 12
 _LONGEST = 400
 LONGEST_NAME = 96
 """Cells that a name may take in a sentence; converters join the names of all that they fuse."""
@@ -116,6 +118,12 @@ class Page:
         """A sentence of any length, its line breaks undone; names that would fill lines of it lose their middle."""
         words = " ".join(shorten(word, LONGEST_NAME, "…") for word in text[: 100 * _LONGEST].split())
         return Text(self.plain(words, 10 * _LONGEST), style=style, overflow="fold")
+
+    def command(self, text: str) -> Text:
+        """A command to be pasted: broken between its words, where a shell reads on."""
+        room = max(self.width - _LABELS - 2, 1)
+        lines = textwrap.wrap(self.plain(text, 10 * _LONGEST), room, break_long_words=False, break_on_hyphens=False)
+        return Text(" \\\n".join(lines), style="bold", overflow="fold")
 
     def print(self, item: RenderableType = "", *, indent: int = 0) -> None:
         """Print one thing, without markup, highlighting or emoji codes."""

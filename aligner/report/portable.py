@@ -44,6 +44,7 @@ class _Traveller:
             causes=tuple(map(self._cause, made.causes)),
             notes=tuple(map(self._prose, made.notes)),
             command=self._command(made.command),
+            next_step=self._command(made.next_step),
             dissections=tuple(map(self._dissection, made.dissections)),
         )
 

@@ -22,7 +22,7 @@ class Selection:
     """Filters that all hold, and a column to sort by.
 
     A filter that is a verdict keeps the pairs that have it (several verdicts: any of them); any other keeps the pairs
-    in whose names, ops, modules, sources, rule or note all of its words occur, in any case. Errors and bounds are
+    in whose names, ops, modules, sources, rule, note or id all of its words occur, in any case. Errors and bounds are
     sorted with the largest first, what is not finite before them and what was not measured at the end; words are sorted
     from A to Z; ties keep the candidate's order.
     """
@@ -68,7 +68,7 @@ def _holds(pair: Pair, terms: Sequence[str]) -> bool:
     for side in (pair.reference, pair.candidate):
         texts += [side.name, side.node, side.op, side.kind, side.scope, side.source, *side.names]
     text = "\n".join(filter(None, texts)).lower()
-    return all(term in text for term in terms)
+    return all(term in text or term == pair.id for term in terms)
 
 
 def _largest_first(value: float | None) -> Key:

@@ -202,6 +202,8 @@ def _print_circumstances(page: Page, comparison: Comparison, full: bool) -> None
     ]
     page.print()
     page.print(page.facts(facts))
+    if comparison.next_step:
+        page.print(page.facts([("next", page.command(comparison.next_step))]))
 
 
 def _labelled(title: str, facts: Iterable[RenderableType]) -> list[Fact]:
