@@ -8,12 +8,17 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from aligner.api import Result, capture, compare, fix, inspect, reproduce, sweep
+    from aligner.errors import AlignerError
 
-__all__ = ["Result", "__version__", "capture", "compare", "fix", "inspect", "reproduce", "sweep"]
+__all__ = ["AlignerError", "Result", "__version__", "capture", "compare", "fix", "inspect", "reproduce", "sweep"]
 
 
 def __getattr__(name: str) -> Any:
     """Import the API on first use, so that ``import aligner`` stays cheap."""
+    if name == "AlignerError":
+        from aligner.errors import AlignerError
+
+        return AlignerError
     if name in __all__:
         from aligner import api
 

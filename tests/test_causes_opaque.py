@@ -65,3 +65,66 @@ def test_the_same_operator_is_not_blamed(tmp_path):
 def test_a_tree_is_aligned_with_itself(tmp_path):
     path = tree(tmp_path / "a.onnx", 0.5)
     assert aligner.compare(path, path, X).verdict == "aligned"
+
+
+def loop(path, inner="Add", trips=4):
+    """A few additions of the input to itself, and a node behind them."""
+    make, real = onnx.helper, onnx.TensorProto.FLOAT
+    body = make.make_graph(
+        [
+            make.make_node(inner, ["state", "x"], ["next"]),
+            make.make_node("Identity", ["go"], ["on"]),
+        ],
+        "body",
+        [
+            make.make_tensor_value_info("at", onnx.TensorProto.INT64, []),
+            make.make_tensor_value_info("go", onnx.TensorProto.BOOL, []),
+            make.make_tensor_value_info("state", real, [8, 2]),
+        ],
+        [
+            make.make_tensor_value_info("on", onnx.TensorProto.BOOL, []),
+            make.make_tensor_value_info("next", real, [8, 2]),
+        ],
+    )
+    nodes = [
+        make.make_node("Loop", ["trips", "always", "x"], ["last"], body=body),
+        make.make_node("Relu", ["last"], ["y"]),
+    ]
+    stored = [
+        onnx.numpy_helper.from_array(np.int64(trips), "trips"),
+        onnx.numpy_helper.from_array(np.bool_(True), "always"),
+    ]
+    ends = [make.make_tensor_value_info(name, real, [8, 2]) for name in ("x", "y")]
+    graph = make.make_graph(nodes, "g", ends[:1], ends[1:], stored)
+    onnx.save(make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"), [({"inner": "Sub"}, "body (Sub, Identity)"), ({"trips": 3}, "operand 0 3")]
+)
+def test_a_loop_of_another_body_or_of_other_constants(changed, told, tmp_path):
+    result = aligner.compare(loop(tmp_path / "a.onnx"), loop(tmp_path / "b.onnx", **changed), X)
+    assert result.first_divergence.candidate.name == "last"
+    assert result.causes[0].id == "attributes-differ" and told in result.causes[0].evidence
+
+
+def pick(path, place):
+    """One of the parts that a sequence is split into."""
+    make, real = onnx.helper, onnx.TensorProto.FLOAT
+    nodes = [
+        make.make_node("SplitToSequence", ["x"], ["parts"], axis=0, keepdims=1),
+        make.make_node("SequenceAt", ["parts", "place"], ["one"]),
+        make.make_node("Relu", ["one"], ["y"]),
+    ]
+    stored = [onnx.numpy_helper.from_array(np.int64(place), "place")]
+    ends = [make.make_tensor_value_info("x", real, [8, 2]), make.make_tensor_value_info("y", real, [1, 2])]
+    graph = make.make_graph(nodes, "g", ends[:1], ends[1:], stored)
+    onnx.save(make.make_model(graph, opset_imports=[make.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_a_sequence_cannot_be_looked_at_and_is_passed_over(tmp_path):
+    result = aligner.compare(pick(tmp_path / "a.onnx", 2), pick(tmp_path / "b.onnx", 3), X)
+    assert result.first_divergence.candidate.name == "one"
+    assert "operand 1 3, the reference's operand 1 2" in result.causes[0].evidence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aligner.alignment.axis_flow import AxisFlow, known_orders
@@ -118,10 +118,20 @@ class _Forms:
     def _along(self, same: list[str], value: str, order: object) -> str:
         """Of several equal forms the one as many steps along."""
         equal = [form for form in self._members[1] if self._flat[1].get(form) == order]
+        recoded = self._as_recoded(same, self._of_candidates(equal, value)).get(value)
+        if recoded is not None:
+            return recoded
         forms = _steps(self._matching.candidate, self._of_candidates(equal, value))
         along = _steps(self._matching.reference, same)
         original = _renamed_from(self._matching.candidate, value)
         return along[min(forms.index(original), len(along) - 1)] if original in forms else along[0]
+
+    def _as_recoded(self, references: Sequence[str], candidates: Sequence[str]) -> dict[str, str]:
+        """Form → form where both sides recode alike, step by step: a rounding to fewer bits is no mere copy."""
+        sides = self._matching.candidate, self._matching.reference
+        steps = [_in_order(side, forms) for side, forms in zip(sides, (candidates, references), strict=True)]
+        kept = [_dtypes(side, forms) for side, forms in zip(sides, steps, strict=True)]
+        return dict(zip(*steps, strict=True)) if kept[0] == kept[1] and len(set(kept[0])) > 1 else {}
 
     def _of_candidates(self, forms: Sequence[str], value: str) -> list[str]:
         shape = self._matching.candidate.shape(value)
@@ -137,6 +147,9 @@ class _Forms:
 
     def _among(self, same: list[str], value: str) -> str | None:
         """Which of several forms of one shape: as many steps along where there are as many, else by element order."""
+        recoded = self._as_recoded(same, self._of_candidates(self._members[1], value)).get(value)
+        if recoded is not None:
+            return recoded
         forms = _steps(self._matching.candidate, self._of_candidates(self._members[1], value))
         along = _steps(self._matching.reference, same)
         original = _renamed_from(self._matching.candidate, value)
@@ -166,10 +179,17 @@ class _Forms:
         return PairedForms(self._roots[0], value)
 
 
+def _in_order(skeleton: Skeleton, forms: Iterable[str]) -> list[str]:
+    return sorted(forms, key=lambda form: len(skeleton.chain(form)))
+
+
+def _dtypes(skeleton: Skeleton, forms: Sequence[str]) -> list[str]:
+    return [skeleton.sketches[form].dtype if form in skeleton.sketches else "" for form in forms]
+
+
 def _steps(skeleton: Skeleton, forms: Sequence[str]) -> list[str]:
     """Forms in the order of the flow, mere copies under another name left out."""
-    originals = dict.fromkeys(_renamed_from(skeleton, form) for form in forms)
-    return sorted(originals, key=lambda form: len(skeleton.chain(form)))
+    return _in_order(skeleton, dict.fromkeys(_renamed_from(skeleton, form) for form in forms))
 
 
 def _renamed_from(skeleton: Skeleton, value: str) -> str:

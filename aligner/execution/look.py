@@ -103,12 +103,18 @@ def trial_of(passes: Passes, value: str, place: str, array: Array, without: Coll
 def shown(
     candidate: OpenSide, passes: Passes, values: Collection[str], without: Collection[str] = ()
 ) -> dict[str, Array]:
-    """Tensors that the candidate computes on the reference's, pairs or not; some pairs left out."""
+    """Tensors that the candidate computes on the reference's, pairs or not; some pairs left out.
+
+    Of the values asked for those come that a run shows at all: sequences and what is inside of loops are not.
+    """
+    known = candidate.profile.sketches if candidate.profile is not None else {}
     pairs = {name: pair for name, pair in passes.injectable().items() if name not in without}
     run = passes.injected_run(wanted=[], injectable=pairs)
     pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
     try:
-        tensors = candidate.run(list(values), run.injection(pool), phase="looking inside")
+        tensors = candidate.run(
+            [value for value in values if value in known], run.injection(pool), phase="looking inside"
+        )
         return {tensor.value: tensor.array for tensor in tensors if tensor.occurrence == 0}
     finally:
         pool.close()

@@ -110,8 +110,10 @@ def _defaults(op_type: str, domain: str, opset: int) -> tuple[tuple[str, Attribu
 
 
 def _plain(attribute: Any) -> Attribute:
-    """An AttributeProto's value; None for graphs, types and tensors with many elements."""
+    """An AttributeProto's value, of a graph what it does; None for types and tensors with many elements."""
     kinds = attribute.AttributeType
+    if attribute.type == kinds.GRAPH:
+        return tuple(str(node.op_type) for node in attribute.g.node)
     if attribute.type == kinds.INT:
         return int(attribute.i)
     if attribute.type == kinds.FLOAT:

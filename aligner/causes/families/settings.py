@@ -12,7 +12,7 @@ from aligner.causes.setting_cause import listed, shown
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit
-from aligner.regions.region_side import Change
+from aligner.regions.region_side import Change, RegionSide
 from aligner.regions.settings import UNCOMPARED, alike, in_pieces
 
 _BY_PLACE = frozenset({"axis", "axes", "shape"})
@@ -46,7 +46,7 @@ class SettingChanged(Cause):
 
 
 class AttributesDiffer(Cause):
-    """An operator that cannot be recomputed here stands in both models, with other attributes."""
+    """An operator that cannot be recomputed here stands in both models, with other attributes or constants."""
 
     id: ClassVar[str] = "attributes-differ"
     shown: ClassVar[str] = "It stands in both files; nothing is recomputed that shows it."
@@ -54,13 +54,10 @@ class AttributesDiffer(Cause):
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Operators of one spelling, in order."""
         for node, other in _opaque_alike(culprit):
-            differing = [
-                name
-                for name in sorted(node.attributes.keys() | other.attributes.keys())
-                if node.attributes.get(name) != other.attributes.get(name)
-            ]
+            told = _told(culprit.reference, node), _told(culprit.candidate, other)
+            differing = [name for name in sorted(told[0].keys() | told[1].keys()) if _apart(name, told)]
             if differing:
-                wrong, right = ({name: one.attributes.get(name) for name in differing} for one in (other, node))
+                right, wrong = ({name: one.get(name) for name in differing} for one in told)
                 yield Claim(
                     f"{other.op} {other.name} has {_brief(wrong)}, the reference's {_brief(right)}",
                     f"give {other.name} the reference's {', '.join(differing)}",
@@ -81,7 +78,28 @@ def _opaque_alike(culprit: Culprit) -> Iterator[tuple[Node, Node]]:
             yield from zip(nodes, sides[1][op], strict=True)
 
 
+def _told(part: RegionSide, node: Node) -> dict[str, Any]:
+    """A node's attributes, and by their place the small constants it reads that are not told as one."""
+    found = dict(node.attributes)
+    known = list(node.attributes.values())
+    for place, name in enumerate(node.inputs):
+        array = part.weight(name) if name in part.graph.weights else None
+        if array is not None and array.size <= _FEW:
+            numbers = tuple(array.reshape(-1).tolist())
+            value = numbers[0] if len(numbers) == 1 else numbers
+            if not any(alike(value, other) for other in known):
+                found[f"operand {place}"] = value
+    return found
+
+
+def _apart(name: str, told: tuple[dict[str, Any], dict[str, Any]]) -> bool:
+    return (name in told[0]) != (name in told[1]) or not alike(told[0][name], told[1][name])
+
+
 _SHOWN = 60
+"""Characters of one setting that a sentence still carries."""
+_FEW = 4096
+"""Elements of a constant that is a setting; what is larger is a weight, and told by the causes that read weights."""
 
 
 def _brief(settings: dict[str, Any]) -> str:
