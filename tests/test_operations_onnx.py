@@ -25,7 +25,7 @@ ThresholdedRelu Tile TopK Transpose Trilu Where""".split()
 
 KNOWN_OPAQUE = {
     "ConvTranspose": "output_shape",
-    "DequantizeLinear": "blocked",
+    "DequantizeLinear": "e4m3 e5m2 float4 int2",
     "QuantizeLinear": "blocked e4m3 e5m2 int4 float4 int2",
     "Resize": "tf_crop not_larger not_smaller",
 }
@@ -72,3 +72,32 @@ def test_the_standards_examples(word):
         if ran == 12:
             break
     assert ran, f"no example of {word} ran"
+
+
+@pytest.mark.parametrize("bits", [4, 8])
+@pytest.mark.parametrize("zeros", [False, True])
+def test_a_matrix_of_few_bits_in_blocks(bits, zeros):
+    import numpy as np
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(bits)
+    out, inner, block = 5, 70, 32
+    blocks = -(-inner // block)
+    stored = {
+        "packed": rng.integers(0, 256, (out, blocks, block * bits // 8), dtype=np.uint8),
+        "scales": rng.random((out, blocks)).astype(np.float32),
+    }
+    if zeros:
+        stored["zeros"] = rng.integers(0, 256, (out, -(-blocks * bits // 8)), dtype=np.uint8)
+    node = helper.make_node(
+        "MatMulNBits", ["x", *stored], ["y"], domain="com.microsoft", K=inner, N=out, bits=bits, block_size=block
+    )
+    ends = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [3, inner])]
+    ends.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, [3, out]))
+    weights = [numpy_helper.from_array(array, name) for name, array in stored.items()]
+    imports = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], weights)
+    session = OnnxAdapter().open(helper.make_model(graph, opset_imports=imports, ir_version=9), OpenOptions())
+    found = replay_session(session, {"x": rng.standard_normal((3, inner)).astype(np.float32)})
+    session.close()
+    assert found and not any(one.fault or one.opaque for one in found)

@@ -299,6 +299,8 @@ def dequantize(operation: Operation, settings: Dequantize) -> Array:
 
 
 def _across(vector: Array, x: Array, axis: int | None) -> Array:
+    if vector.ndim == x.ndim and axis is None:
+        return vector  # blocks of each axis have theirs
     if vector.size == 1 or axis is None:
         return vector.reshape(())
     shape = [1] * x.ndim

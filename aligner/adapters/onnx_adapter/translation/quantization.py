@@ -25,9 +25,14 @@ def _is_real(call: Call, place: int) -> bool:
 def _grid(call: Call, scale: Array, zero: Array | None) -> tuple[int | None, dict[str, Array]]:
     import numpy as np
 
-    axis = call.integer("axis", default=1) % max(call.need(0).ndim, 1) if scale.size > 1 else None
-    if scale.ndim > 1 or call.attributes.get("block_size"):
-        raise call.unknown("scales in blocks")
+    data, block = call.need(0), call.integer("block_size", default=0)
+    axis = call.integer("axis", default=1) % max(data.ndim, 1) if scale.size > 1 else None
+    if block and axis is not None and scale.ndim == data.ndim:
+        spread = (np.repeat(one, block, axis) for one in (scale, np.zeros_like(scale) if zero is None else zero))
+        cut = (slice(None),) * axis + (slice(data.shape[axis]),)
+        return None, dict(zip(("scale", "zero"), (one[cut] for one in spread), strict=True))
+    if scale.ndim > 1 or block:
+        raise call.unknown("scales in blocks of another rank")
     return axis, {"scale": scale, "zero": np.zeros_like(scale) if zero is None else zero}
 
 
