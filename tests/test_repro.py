@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -11,8 +12,8 @@ import numpy as np
 import pytest
 
 from tests.command import run
-from tests.fixable_models import FAULTS, build
-from tests.marks import requires_onnx
+from tests.fixable_models import FAULTS, build, node
+from tests.marks import requires_onnx, requires_torch
 
 pytestmark = requires_onnx
 
@@ -72,3 +73,126 @@ def test_no_fault_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ComparisonError, match="no fault"):
         reproduce(right, same, _feeds(), output=tmp_path / "repro")
     assert not (tmp_path / "repro").exists()
+
+
+def _in_a_branch(model: Any) -> None:
+    """The activation, in the branch that a condition of the input takes."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    leaky = node(model, "leaky")
+    inner = helper.make_node("LeakyRelu", ["a"], ["inner"], "inner", alpha=leaky.attribute[0].f)
+    other = helper.make_node("Relu", ["a"], ["other"], "other")
+    branches = [
+        helper.make_graph([each], "branch", [], [helper.make_tensor_value_info(name, TensorProto.FLOAT, None)])
+        for each, name in ((inner, "inner"), (other, "other"))
+    ]
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(-1e9), "low"))
+    made = [
+        helper.make_node("ReduceMax", ["x"], ["most"], "most", keepdims=0),
+        helper.make_node("Greater", ["most", "low"], ["taken"], "greater"),
+        helper.make_node("If", ["taken"], ["b"], "choice", then_branch=branches[0], else_branch=branches[1]),
+    ]
+    model.graph.node.remove(leaky)
+    nodes = [*made, *model.graph.node]
+    first = next(place for place, one in enumerate(nodes) if one.name == "first")
+    nodes.insert(0, nodes.pop(first))
+    copies = [type(one).FromString(one.SerializeToString()) for one in nodes]
+    del model.graph.node[:]
+    model.graph.node.extend(copies)
+
+
+def _in_a_function(model: Any) -> None:
+    from onnx import helper
+
+    leaky = node(model, "leaky")
+    inner = helper.make_node("LeakyRelu", ["given"], ["made"], alpha=leaky.attribute[0].f)
+    opsets = [helper.make_opsetid("", 17)]
+    model.functions.append(helper.make_function("own", "Act", ["given"], ["made"], [inner], opsets))
+    model.opset_import.append(helper.make_opsetid("own", 1))
+    leaky.op_type, leaky.domain = "Act", "own"
+    del leaky.attribute[:]
+
+
+def _quantised(model: Any) -> None:
+    """What the second convolution reads, as eight bits."""
+    from onnx import helper, numpy_helper
+
+    scale = numpy_helper.from_array(np.float32(0.02), "step")
+    model.graph.initializer.extend([scale, numpy_helper.from_array(np.int8(0), "zero")])
+    place = [one.name for one in model.graph.node].index("second")
+    model.graph.node[place].input[0] = "coarse"
+    model.graph.node.insert(place, helper.make_node("DequantizeLinear", ["q", "step", "zero"], ["coarse"], "dequant"))
+    model.graph.node.insert(place, helper.make_node("QuantizeLinear", ["b", "step", "zero"], ["q"], "quant"))
+
+
+FORMS = {
+    "branch": (_in_a_branch, "alpha"),
+    "function": (_in_a_function, "alpha"),
+    "external": (None, "pads"),
+    "int8": (_quantised, "kernel"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_forms_of_a_file(form: str, tmp_path: Path) -> None:
+    import onnx
+
+    from aligner.api.reproducing import reproduce
+
+    change, fault = FORMS[form]
+    paths = build(tmp_path / "right.onnx"), build(tmp_path / "wrong.onnx", FAULTS[fault])
+    for path in paths:
+        model = onnx.load(path)
+        if change is not None:
+            change(model)
+        aside = change is None
+        onnx.save(model, path, save_as_external_data=aside, location=f"{path.stem}.data", size_threshold=64)
+    reproduce(*paths, _feeds(), output=tmp_path / "repro")
+    told = _alone(tmp_path / "repro")
+    assert told.returncode == 1 and "largest error" in told.stdout
+
+
+@requires_torch
+@pytest.mark.parametrize("form", ["traced", "exported"])
+def test_programs_of_torch(form: str, tmp_path: Path) -> None:
+    import torch
+
+    from aligner.api.reproducing import reproduce
+
+    class Net(torch.nn.Module):
+        def __init__(self, slope: float) -> None:
+            super().__init__()
+            torch.manual_seed(0)
+            self.first, self.second = torch.nn.Conv2d(3, 8, 3), torch.nn.Conv2d(8, 4, 3)
+            self.act = torch.nn.LeakyReLU(slope)
+
+        def forward(self, x: Any) -> Any:
+            return self.second(self.act(self.first(x)))
+
+    x, wrong = torch.from_numpy(_feeds()["x"]), Net(0.01).eval()
+    path = tmp_path / {"traced": "wrong.pt", "exported": "wrong.pt2"}[form]
+    if form == "traced":
+        torch.jit.save(torch.jit.trace(wrong, x), path)
+    else:
+        torch.export.save(torch.export.export(wrong, (x,)), path)
+    found = reproduce(Net(0.2).eval(), path, _feeds(), output=tmp_path / "repro")
+    assert "leaky_relu" in found.operations[0] and _alone(tmp_path / "repro").returncode == 1
+    assert np.load(tmp_path / "repro" / "expected.npy").size < 100  # of 1,568: shrunk
+
+
+def test_folder_that_cannot_be_made(tmp_path: Path) -> None:
+    from aligner.api.reproducing import reproduce
+    from aligner.errors import OutputError
+
+    right, wrong = build(tmp_path / "right.onnx"), build(tmp_path / "wrong.onnx", FAULTS["pads"])
+    with pytest.raises(OutputError, match="cannot write into"):
+        reproduce(right, wrong, _feeds(), output=tmp_path / "nowhere" / "repro")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="something lies there already"):
+        reproduce(right, wrong, _feeds(), output=tmp_path / "file")
+    shut = tmp_path / "shut"
+    shut.mkdir(mode=0o500)
+    if not os.access(shut, os.W_OK):
+        with pytest.raises(OutputError, match="cannot write into"):
+            reproduce(right, wrong, _feeds(), output=shut / "repro")
+    assert not list(shut.iterdir())

@@ -25,6 +25,7 @@ from aligner.records import progress
 from aligner.records.comparison import Comparison, Finding
 from aligner.records.reproduction import Reproduction
 from aligner.repair.reproducible import Specimen, specimen
+from aligner.repair.shrinking import smaller
 from aligner.report.issue_text import issue, script
 
 _SECONDS = 120
@@ -54,13 +55,13 @@ def reproduce(
         raise UnsupportedModelError(
             f"no part of {candidate} can be cut out",
             found=f"a model of the {adapter.name!r} adapter",
-            hint="reproduce against the ONNX or TFLite file that was made of it",
+            hint="reproduce against a file that was made of it: ONNX, TFLite, TorchScript, torch.export",
         )
     found: list[Specimen] = []
 
     def told(survey: Survey, examined: list[Examined], findings: list[Finding]) -> None:
-        del survey, findings
-        found.extend(_specimens(examined))
+        del findings
+        found.extend(_specimens(examined, survey))
 
     comparison = run_comparison(reference, target, inputs, replace(options or CompareOptions(), told=told))
     earlier = read_run(run)
@@ -80,17 +81,22 @@ def reproduce(
                 return replace(shown, folder=str(folder))
     raise ComparisonError(
         f"no fault of {candidate} shows alone",
-        found=listing(one.node for one in found),
+        found=listing(dict.fromkeys(one.node for one in found)),
         hint="the fault needs more than its own nodes; attach the report: align compare … --json run.json",
     )
 
 
-def _specimens(examined: list[Examined]) -> Iterator[Specimen]:
+def _specimens(examined: list[Examined], survey: Survey) -> Iterator[Specimen]:
+    """Each culprit's, a smaller one of it first."""
     for one in examined[:_FEW]:
         try:
-            yield specimen(one)
+            whole = specimen(one)
         except Unsupported:
             continue
+        less = smaller(one, whole, survey)
+        if less is not None:
+            yield less
+        yield whole
 
 
 def check_folder(folder: Path) -> None:

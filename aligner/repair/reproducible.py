@@ -41,12 +41,12 @@ def specimen(one: Examined) -> Specimen:
     wanted = to_candidate(expected, pair.axes, computed.shape)
     if wanted is None:
         raise Unsupported("a shape of its own")
-    inputs = {name: _stored(part.graph, name, part.array(name)) for name in part.region.inputs}
+    inputs = {name: stored(part.graph, name, part.array(name)) for name in part.region.inputs}
     words = one.proven[0].evidence if one.proven else ""
     return Specimen(pair.candidate, one.culprit.where, part.nodes, inputs, wanted, words)
 
 
-def _stored(graph: Graph, name: str, array: Array | None) -> Array:
+def stored(graph: Graph, name: str, array: Array | None) -> Array:
     """As the model holds the value."""
     import numpy as np
 

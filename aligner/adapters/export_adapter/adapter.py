@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib.util
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,8 +15,13 @@ from aligner.adapters.torch_file import classify
 from aligner.errors import ModelError, ModelFormatError, ModelNotFoundError, UnsupportedModelError
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.adapters.rewriting import Extracted
     from aligner.operations.call import Call
     from aligner.operations.operation import Operation
+
+    Array = NDArray[Any]
 
 _SUFFIXES = frozenset({".pt2", ".pt", ".pth", ".zip"})
 _OP_LIBRARIES = ("torchvision", "torchaudio")
@@ -53,10 +58,16 @@ class ExportAdapter(Adapter):
         program = load(Path(target), trust=options.trust) if isinstance(target, str | Path) else target
         program = _placed(program, options.device)
         signature = read_program(program)
-        module = _unlifted(program, guarded=trusted)
+        module = unlifted(program, guarded=trusted)
         return ProgramSession(
             module, signature, device=options.device, example=example_of(program, signature), notes=_notes(options)
         )
+
+    def extract(self, target: Path, inputs: Mapping[str, Array], output: str, folder: Path) -> Extracted:
+        """Write what computes one value from others as a program of its own."""
+        from aligner.adapters.export_adapter.extraction import extract
+
+        return extract(target, inputs, output, folder)
 
 
 def _is_archive(path: Path) -> bool:
@@ -165,7 +176,7 @@ def _placed(program: Any, device: str) -> Any:
         ) from error
 
 
-def _unlifted(program: Any, *, guarded: bool) -> Any:
+def unlifted(program: Any, *, guarded: bool) -> Any:
     """The program as a module; conditions on inputs that a file states are code, and left out where it is no trusted
     one.
     """

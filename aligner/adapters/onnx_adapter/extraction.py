@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.onnx_adapter.names import reads
+from aligner.adapters.onnx_adapter.branches import inline_taken_branches, is_branching
+from aligner.adapters.onnx_adapter.names import defined_names, reads, subgraphs
 from aligner.adapters.onnx_adapter.order import sort_nodes
 from aligner.adapters.rewriting import Extracted
 from aligner.operations.operation import Unsupported
@@ -30,6 +31,7 @@ def extract(path: Path, inputs: Mapping[str, Array], output: str, folder: Path) 
     model = onnx.load(path)
     if model.functions:
         model = inliner.inline_local_functions(model)
+    model = _opened(model, {output, *inputs})
     sort_nodes(model.graph)
     nodes = _between(model.graph, inputs, output)
     read = {name for node in nodes for name in reads(node)}
@@ -57,6 +59,21 @@ session = onnxruntime.InferenceSession("{file}", providers=["CPUExecutionProvide
 got = session.run(None, dict(zip({names!r}, inputs)))[0]
 runtime = "onnxruntime " + onnxruntime.__version__
 """
+
+
+def _opened(model: Any, wanted: Collection[str]) -> Any:
+    """The model with each If replaced by the branch in which values that are asked for stand."""
+
+    def decide(model: Any, conditions: list[str]) -> dict[str, bool]:
+        found: dict[str, bool] = {}
+        for position, node in enumerate(model.graph.node):
+            for branch, graph in subgraphs(node) if node.op_type == "If" and node.input[0] in conditions else ():
+                owner = node.name or f"If_{position}"  # as names that clash are spelled when branches are moved
+                if any(name in wanted or f"{owner}/{name}" in wanted for name in defined_names(graph)):
+                    found[node.input[0]] = branch == "then_branch"
+        return found
+
+    return inline_taken_branches(model, decide).model if is_branching(model) else model
 
 
 def _between(graph: Any, inputs: Collection[str], output: str) -> list[Any]:

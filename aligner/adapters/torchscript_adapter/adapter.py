@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -24,8 +24,13 @@ from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from aligner.adapters.base import Feeds, Injection
+    from aligner.adapters.rewriting import Extracted
     from aligner.adapters.torchscript_adapter.run import Program
+
+    Array = NDArray[Any]
 
 _SUFFIXES = frozenset({".pt", ".pth", ".ts", ".torchscript", ".jit", ".zip"})
 _OWN_SUFFIXES = frozenset({".ts", ".torchscript", ".jit"})
@@ -76,6 +81,12 @@ class TorchScriptAdapter(Adapter):
     def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
         """Write the model with inner tensors among its outputs."""
         return instrument(Path(str(target)), output, observe)
+
+    def extract(self, target: Path, inputs: Mapping[str, Array], output: str, folder: Path) -> Extracted:
+        """Write what computes one value from others as a model of its own."""
+        from aligner.adapters.torchscript_adapter.extraction import extract
+
+        return extract(target, inputs, output, folder)
 
 
 def _is_archive(path: Path) -> bool:

@@ -11,7 +11,7 @@ from aligner.adapters.base import Instrumented, chosen
 from aligner.adapters.torchscript_adapter.taps import every_node
 from aligner.errors import UnsupportedModelError, listing
 
-_STATEFUL = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::fork"})
+STATEFUL = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::fork"})
 
 MARK = "aligner.json"
 """The extra file by which an instrumented archive is known."""
@@ -64,7 +64,7 @@ def instrument(path: Path, output: Path, observe: Sequence[str]) -> Instrumented
     module = None if isinstance(script, torch.jit.ScriptFunction) else script._c
     known = read_graph(script.inlined_graph, module)
     graph = script.inlined_graph
-    stateful = {node.kind() for node in every_node(graph)} & _STATEFUL
+    stateful = {node.kind() for node in every_node(graph)} & STATEFUL
     if stateful:
         raise UnsupportedModelError(
             f"the forward of {path} changes its module or calls what was not inlined",
@@ -77,7 +77,7 @@ def instrument(path: Path, output: Path, observe: Sequence[str]) -> Instrumented
     ]
     shown = chosen(tensors, observe, path)
     if module is not None:
-        _inline_state(graph, module)
+        inline_state(graph, module)
     fed = [value for value in graph.inputs() if _is_tensor(value.type())]
     copies = [_copied(graph, own[name], name in known.still) for name in shown]
     names = [*_argument_names(script, fed), *shown]
@@ -103,7 +103,7 @@ def _is_tensor(kind: Any) -> bool:
     return bool(kind.kind() == "TensorType")
 
 
-def _inline_state(graph: Any, module: Any) -> None:
+def inline_state(graph: Any, module: Any) -> None:
     """Put the module's tensors and numbers in the place of what reads them from it."""
     import torch
 
