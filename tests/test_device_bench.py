@@ -57,6 +57,34 @@ def test_drawn_devices(folder, tmp_path, fault, seed):
     assert len(blamed) == 1 and (blamed == [GUILTY] or (device.right and GUILTY not in made.values)), (device, blamed)
 
 
+WAYS = [
+    {"names": "numbered", "fused": True, "writer": "npy"},
+    {"names": "suffixed"},
+    {"names": "prefixed", "fused": True, "writer": "npy"},
+    {"packing": "pad16", "writer": "raw"},
+    {"packing": "pad32", "writer": "raw", "fed": False, "last": True},
+    {"packing": "pad16", "batched": False},
+    {"packing": "c4", "writer": "raw", "fed": False},
+    {"packing": "c4"},
+    {"precision": "bfloat16", "writer": "raw"},
+    {"precision": "bfloat16", "packing": "c16", "writer": "raw"},
+    {"precision": "bfloat16"},
+    {"precision": "int8", "writer": "manifest"},
+    {"doubled": True, "names": "numbered"},
+]
+
+
+@pytest.mark.parametrize("way", WAYS, ids=lambda way: " ".join(f"{key}={value}" for key, value in way.items()))
+def test_ways_of_devices(folder, tmp_path, way):
+    """Decorated names, channels in whole blocks, numbers of few bits: clean is aligned, a fault is where it is."""
+    for fault in (None, "kernel"):
+        _, result = compared(folder, tmp_path / str(fault), fault, Device(**way), 1)
+        if fault is None:
+            assert result.verdict == "aligned", result.comparison.reason
+            continue
+        assert [pair.candidate.name for pair in result.introduced] == [GUILTY], result.comparison.reason
+
+
 def test_the_table_counts_what_is_right():
     from benchmarks.devices.table import line, render
 

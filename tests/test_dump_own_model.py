@@ -182,15 +182,17 @@ def test_tensorflows_first_outputs(written):
 
 
 def test_what_a_shape_says_is_for_each_tensor_and_weights_have_no_say():
-    from aligner.adapters.dumps.layout import laid, majority, says
+    from aligner.adapters.dumps.layout import FIRST, LAST, laid, says, settled
 
     array = np.arange(2 * 3 * 4 * 5).reshape(2, 3, 4, 5)
     turned = array.transpose(0, 2, 3, 1)
-    for dumped in ("first", "last"):
+    for dumped in (FIRST, LAST):
         np.testing.assert_array_equal(laid(array, (2, 3, 4, 5), "first", dumped), array)
         np.testing.assert_array_equal(laid(turned, (2, 3, 4, 5), "first", dumped), array)
     assert says((2, 4, 4, 4), (2, 4, 4, 4), "first") is None
-    assert majority([None, "last", "last", "first"]) == "last"
+    assert settled([(LAST, 3), (LAST, 8), (FIRST, 8)]) == LAST
+    assert settled([(LAST, 3), (FIRST, 8)]) is None
+    assert settled([(LAST, 4), (4, 8), (4, 12)]) == 4  # a block that holds all channels has them last
 
 
 def test_a_model_that_cannot_take_the_tensors_says_why(folder, tmp_path):

@@ -13,9 +13,12 @@ from aligner.inputs.conventions import real_range
 from aligner.inputs.items import Correspondence
 from aligner.inputs.layouts import Axes, between, evident_layout, layout_label, moves, shape_text
 from aligner.inputs.slots import End, Slot
+from aligner.numerics.written_type import written_from
 
 if TYPE_CHECKING:
     from aligner.inputs.items import Array
+
+_EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,6 +87,9 @@ def found_correspondence(reference: Fed, candidate: Fed) -> Correspondence | Non
     )
     floats = [fed.array.dtype for fed in (reference, candidate) if fed.array.dtype.kind == "f"]
     rtol = max([1e-6, *(float(np.finfo(dtype).eps) for dtype in floats)])  # type: ignore[type-var]
+    words = {written_from(fed.array) or "" for fed in (reference, candidate)}
+    if len(words) > 1:  # one of them went through fewer bits
+        rtol = max([rtol, *(_EPSILON.get(word, 0.0) for word in words)])
     for axes in (tuple(range(ours.ndim)), *moves(ours.ndim)):
         moved = ours.transpose(axes)
         if moved.shape == theirs.shape and np.allclose(moved, theirs, rtol=rtol, atol=0.51 * step):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aligner.operations.kinds import QUANTIZES
+from aligner.operations.kinds import QUANTIZES, SOURCES
 from aligner.records.graph import Graph, Weight
 
 AS_A_RULE = 0.2
@@ -13,8 +13,11 @@ _COARSE = frozenset({"float16", "half", "bfloat16", "int8", "uint8", "int4", "ui
 def declares_quantization(graph: Graph) -> bool:
     """Whether matrices or kernels are stored in few bits, or pass a quantising node: what quantisation is done for.
 
-    A quantised tensor in a model whose weights are not is an accident that has to be told.
+    A quantised tensor in a model whose weights are not is an accident that has to be told; where as a rule tensors are,
+    as in a dump of a device that quantised its model itself, it is none.
     """
+    if _codes_tensors(graph):
+        return True
     kernels = {name for name, weight in graph.weights.items() if len(weight.shape) >= 2}
     stored = any(_few_bits(graph.weights[name]) for name in kernels)
     return stored or any(node.kind == "quantize" and kernels.intersection(node.inputs) for node in graph.nodes)
@@ -30,6 +33,13 @@ def stores_coarsely(graph: Graph) -> bool:
     kernels = [weight for weight in graph.weights.values() if len(weight.shape) >= 2]
     coarse = [weight for weight in kernels if _few_bits(weight) or weight.dtype.lower() in _COARSE]
     return bool(coarse) and len(coarse) >= AS_A_RULE * len(kernels)
+
+
+def _codes_tensors(graph: Graph) -> bool:
+    made = [value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs]
+    values = [graph.values[value] for value in made if value in graph.values]
+    coded = [value for value in values if value.quantization is not None and "32" not in (value.dtype or "")]
+    return bool(coded) and len(coded) >= AS_A_RULE * len(values)
 
 
 def _few_bits(weight: Weight) -> bool:

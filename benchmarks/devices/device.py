@@ -7,22 +7,28 @@ from typing import Any, Literal
 
 import numpy as np
 
-Names = Literal["true", "mangled", "bare", "nodes"]
-Precision = Literal["float32", "float16"]
+Names = Literal["true", "mangled", "bare", "nodes", "numbered", "suffixed", "prefixed", "cut"]
+Precision = Literal["float32", "float16", "bfloat16", "int8"]
+Packing = Literal["", "pad16", "pad32", "c4", "c16", "flat"]
 
 GROUPS = ("fault", "module", "clean", "double")
 """Groups of the fault bench whose faults lie in nodes."""
 WRITERS = ("npy", "npz", "safetensors", "raw", "manifest", "polygraphy", "trtexec")
-_NAMES: tuple[Names, ...] = ("true", "mangled", "bare", "nodes")
+_NAMES: tuple[Names, ...] = ("true", "mangled", "bare", "nodes", "numbered", "suffixed", "prefixed", "cut")
+_PACKINGS: tuple[Packing, ...] = ("pad16", "pad32", "c4", "c16", "flat")
+_PRECISIONS: tuple[Precision, ...] = ("float16", "bfloat16", "int8")
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """``names``: the model's, foreign characters as "_", without what leads, or the nodes' in place of the tensors'.
+    """``names``: the model's, foreign characters as "_", without what leads, the nodes' in place of the tensors', with
+    a number or words before or behind, or cut at a length.
 
     ``fused``: what follows a convolution or product is one tensor with it, "a + b". ``last``: channels stand last.
     ``batched``: False where an axis of one sample is left out. ``share`` of the tensors is dumped; ``fed``: the input
-    too. ``told``: the user names the model; ``right``: the one without the fault, which is the device's own then.
+    too. ``packing``: pictures have channels in whole blocks ("c4": N, C/4, H, W, 4), or no axes. ``doubled``: tensors
+    of other things, and a second copy of some, lie between. ``told``: the user names the model; ``right``: the one
+    without the fault, which is the device's own then.
     """
 
     names: Names = "true"
@@ -32,6 +38,8 @@ class Device:
     precision: Precision = "float32"
     share: float = 1.0
     fed: bool = True
+    packing: Packing = ""
+    doubled: bool = False
     writer: str = "npz"
     told: bool = True
     right: bool = False
@@ -48,6 +56,8 @@ class Device:
             "last" if self.last else "",
             "" if self.batched else "no batch",
             "" if self.precision == "float32" else self.precision,
+            self.packing,
+            "doubled" if self.doubled else "",
             "" if self.share == 1 else f"{self.share:.0%}",
             "" if self.fed else "no input",
             "" if self.told else "not told",
@@ -72,7 +82,9 @@ def drawn(rng: np.random.Generator, *, may_guess: bool, may_err: bool = False) -
         fused=often(0.4),
         last=often(0.4),
         batched=not often(0.3),
-        precision="float16" if often(0.2) else "float32",
+        precision=_PRECISIONS[int(rng.integers(len(_PRECISIONS)))] if often(0.3) else "float32",
+        packing=_PACKINGS[int(rng.integers(len(_PACKINGS)))] if often(0.3) else "",
+        doubled=often(0.2),
         share=float(rng.choice([1.0, 0.5, 0.25])) if often(0.5) else 1.0,
         fed=not often(0.4),
         writer=WRITERS[int(rng.integers(len(WRITERS)))],

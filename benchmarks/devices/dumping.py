@@ -24,6 +24,8 @@ _HEADS = frozenset({"conv", "conv_transpose", "matmul"})
 _FOLLOWERS = frozenset({"norm", "relu", "relu6", "clip", "leaky_relu", "sigmoid", "silu", "hardswish", "add"})
 _MOST_FUSED = 3
 _PICTURE = 4
+_CUT = 28
+"""Characters that a writer with a limit leaves of a name."""
 _IN_SPACE = frozenset({"conv", "conv_transpose", "max_pool", "avg_pool", "resize"})
 _IN_PLACE = ELEMENTWISE | {"norm", "concat", "pad", "dropout", "identity", "quantize", "dequantize"}
 
@@ -48,9 +50,23 @@ def dump(folder: Path, graph: Graph, tensors: Mapping[str, Array], device: Devic
         name = _name(value, graph, chains.get(value), device)
         if name in named:
             continue  # a file of that name is there already, and a writer that numbers them would be guessing
-        named[name] = _laid(tensors[value], device, last=device.last and value in spatial)
+        named[name] = _laid(tensors[value], device, last=device.last and value in spatial, channels=graph.channels)
         values.add(value)
-    return Dumped(write(folder, device.writer, named), frozenset(values))
+    if device.doubled:
+        named = _doubled(named, rng)
+    return Dumped(write(folder, device.writer, named, device.precision), frozenset(values))
+
+
+def _doubled(named: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
+    """With what else a device writes: counters, and some tensors once more under a number."""
+    found: dict[str, Array] = {}
+    for number, (name, array) in enumerate(named.items()):
+        found[name] = array
+        if rng.random() < 0.2:
+            found[f"{name}_{number}_copy"] = array
+        if rng.random() < 0.1:
+            found[f"profile/{number}"] = rng.standard_normal(5).astype(np.float32)
+    return found
 
 
 def _wanted(value: str, graph: Graph, device: Device, rng: np.random.Generator) -> bool:
@@ -89,9 +105,18 @@ def _name(value: str, graph: Graph, chain: list[Node] | None, device: Device) ->
         maker = graph.producer(value)
         if device.names == "nodes" and maker is not None and maker.name and maker.outputs[0] == value:
             name = maker.name
-    if device.names == "mangled":
-        return _FOREIGN.sub("_", name)
-    return name.lstrip("/") if device.names == "bare" else name
+    plain = _FOREIGN.sub("_", name)
+    if device.names == "numbered":
+        maker = graph.producer(value)
+        return f"{0 if maker is None else maker.index + 1:04d}_{plain}"
+    ways = {
+        "mangled": plain,
+        "bare": name.lstrip("/"),
+        "suffixed": f"{plain}_cast_fp16",
+        "prefixed": f"main_graph/{name.lstrip('/')}",
+        "cut": plain[:_CUT],
+    }
+    return ways.get(device.names, name)
 
 
 def _spatial(graph: Graph) -> frozenset[str]:
@@ -109,12 +134,37 @@ def _rank(graph: Graph, value: str) -> int | None:
     return None if shape is None else len(shape)
 
 
-def _laid(array: Array, device: Device, *, last: bool) -> Array:
-    if device.precision == "float16" and array.dtype == np.float32:
-        with np.errstate(over="ignore"):
-            array = array.astype(np.float16)
-    if last:
+def _laid(array: Array, device: Device, *, last: bool, channels: str) -> Array:
+    if device.precision in {"float16", "bfloat16"} and array.dtype == np.float32:
+        array = _narrow(array, device.precision)
+    if array.ndim == _PICTURE and device.packing not in {"", "flat"}:
+        array = _packed(array, device.packing, last=last, channels=channels)
+    elif last:
         array = array.transpose(0, 2, 3, 1)
+    if device.packing == "flat":
+        return np.asarray(array).ravel()
     if not device.batched and array.ndim > 1 and array.shape[0] == 1:
         array = array[0]
     return np.asarray(array, order="C")
+
+
+def _narrow(array: Array, precision: str) -> Array:
+    """Rounded to the type; bfloat16, which numpy has not, stays float32."""
+    if precision == "float16":
+        with np.errstate(over="ignore"):
+            return array.astype(np.float16)
+    bits = np.ascontiguousarray(array).view(np.uint32)
+    kept = (bits + 0x7FFF + ((bits >> np.uint32(16)) & np.uint32(1))) & np.uint32(0xFFFF0000)
+    return kept.view(np.float32)
+
+
+def _packed(array: Array, packing: str, *, last: bool, channels: str) -> Array:
+    """Channels filled up to whole blocks, with zeros; "c…": the blocks apart, as N, C/block, H, W, block."""
+    block = int(packing.lstrip("padc"))
+    first = array if channels == "first" else array.transpose(0, 3, 1, 2)
+    count, depth, height, width = first.shape
+    more = -depth % block
+    first = np.concatenate([first, np.zeros((count, more, height, width), first.dtype)], axis=1)
+    if packing.startswith("c"):
+        return first.reshape(count, -1, block, height, width).transpose(0, 1, 3, 4, 2)
+    return first.transpose(0, 2, 3, 1) if last or channels == "last" else first

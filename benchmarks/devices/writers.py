@@ -16,9 +16,14 @@ Array = np.ndarray[Any, np.dtype[Any]]
 Tensors = Mapping[str, Array]
 
 
-def write(folder: Path, how: str, tensors: Tensors) -> Path:
-    """Write the tensors into a new folder; returns what a user would name."""
+def write(folder: Path, how: str, tensors: Tensors, precision: str = "float32") -> Path:
+    """Write the tensors into a new folder; returns what a user would name.
+
+    ``precision`` as it is stored where a format can: bfloat16 in raw files, int8 with its scale in a manifest.
+    """
     folder.mkdir(parents=True)
+    if how in {"raw", "manifest"} and precision in {"bfloat16", "int8"}:
+        return _few_bits(folder, tensors, how, precision)
     return _WRITERS[how](folder, tensors)
 
 
@@ -58,6 +63,28 @@ def _manifest(folder: Path, tensors: Tensors) -> Path:
         array.tofile(folder / f"{number}.bin")
         entries[name] = {"file": f"{number}.bin", "dtype": str(array.dtype), "shape": list(array.shape)}
     (folder / "manifest.json").write_text(json.dumps(entries))
+    return folder
+
+
+def _few_bits(folder: Path, tensors: Tensors, how: str, precision: str) -> Path:
+    entries: dict[str, Any] = {}
+    for name, array in tensors.items():
+        if precision == "int8" and how == "raw":
+            array.tofile(folder / f"{_file(name)}.raw")  # nothing would tell the scale
+            continue
+        entry = {"file": f"{_file(name)}.raw", "dtype": str(array.dtype), "shape": list(array.shape)}
+        stored = array
+        if array.dtype == np.float32 and precision == "bfloat16":
+            stored = (np.ascontiguousarray(array).view(np.uint32) >> np.uint32(16)).astype(np.uint16)
+            entry["dtype"] = precision
+        elif array.dtype == np.float32:
+            scale = float(np.abs(array).max(initial=0.0)) / 127 or 1.0
+            stored = np.rint(array / scale).astype(np.int8)
+            entry |= {"dtype": precision, "scale": scale, "zero_point": 0}
+        stored.tofile(folder / str(entry["file"]))
+        entries[name] = entry
+    if how == "manifest":
+        (folder / "manifest.json").write_text(json.dumps(entries))
     return folder
 
 

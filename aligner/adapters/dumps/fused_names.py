@@ -11,7 +11,7 @@ from aligner.records.graph import Graph
 _TOKENS = re.compile(r"[0-9A-Za-z]+")
 _WRAPPER = re.compile(r"\b(?:PWN|ForeignNode)\b", re.IGNORECASE)
 """What TensorRT writes around the names of pointwise and compiled nodes."""
-_MOST_TOKENS = 400
+MOST_TOKENS = 400
 """Limit of work, names being a stranger's: longer ones are left as they are."""
 _MOST_PARTS = 32
 """Likewise, of the nodes in one name and of the ways to split it."""
@@ -20,7 +20,7 @@ Tokens = tuple[str, ...]
 
 
 def fused_names(
-    tensors: Sequence[DumpedTensor],
+    tensors: Sequence[DumpedTensor] | Mapping[int, DumpedTensor],
     open_places: Collection[int],
     graph: Graph,
     sources: Iterable[Mapping[str, list[str]]],
@@ -29,13 +29,13 @@ def fused_names(
 
     All the others must lead to that one; a name that can be read in two ways is nobody's.
     """
-    known = _known(sources)
+    known = known_names(sources)
     longest = max(map(len, known), default=0)
     found: dict[str, list[str]] = {}
     for place in open_places:
         name = tensors[place].name
         tokens = tokens_of(_WRAPPER.sub("", name))
-        if len(tokens) > _MOST_TOKENS:
+        if len(tokens) > MOST_TOKENS:
             continue
         leaving = {value for parts in _split(tokens, known, longest) if (value := _leaves(graph, parts)) is not None}
         if len(leaving) == 1:
@@ -48,7 +48,7 @@ def tokens_of(name: str) -> Tokens:
     return tuple(token.lower() for token in _TOKENS.findall(name.removesuffix(":0")))
 
 
-def _known(sources: Iterable[Mapping[str, list[str]]]) -> dict[Tokens, str]:
+def known_names(sources: Iterable[Mapping[str, list[str]]]) -> dict[Tokens, str]:
     """Names that stand for one value each."""
     found: dict[Tokens, set[str]] = {}
     for source in sources:

@@ -1,8 +1,12 @@
-"""How a dump lays its tensors out: as its model does, or with the channels where its model has not."""
+"""How a dump lays its tensors out: channels first, last, or in blocks, and filled up to whole blocks or not.
+
+An *order* is the length of a block of channels that stands behind the places in space: 1 is N, C, H, W; 4 is
+N, C/4, H, W, 4; and ``LAST`` has all of them in one block, N, H, W, C.
+"""
 
 from __future__ import annotations
 
-from collections import Counter
+import math
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,68 +19,151 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 Channels = Literal["first", "last"]
-LAYOUTS: dict[str, Channels] = {"nchw": "first", "nhwc": "last"}
+Order = int
+FIRST: Order = 1
+LAST: Order = 0
+LAYOUTS: dict[str, Order] = {"nchw": FIRST, "nhwc": LAST}
 _WITH_CHANNELS = (3, 4, 5)
 """Ranks that layouts speak of: one, two or three spatial axes."""
+BLOCKS = (4, 8, 16, 32, 64, 128)
+"""Numbers that vector units and matrix engines take at once."""
 _BY_CHANCE = 6.0
 """Cosines of unrelated tensors of n numbers deviate from 0 by 1/√n; six of these come by chance once in 10⁹."""
 
 
-def moved(shape: Sequence[int], channels: Channels) -> tuple[int, ...]:
-    """The shape with its channel axis where the model's ``channels`` is not."""
-    if len(shape) not in _WITH_CHANNELS:
-        return tuple(shape)
-    return (shape[0], *shape[2:], shape[1]) if channels == "first" else (shape[0], shape[-1], *shape[1:-1])
+def order_of(channels: Channels) -> Order:
+    """The order of a model that has its channels there."""
+    return FIRST if channels == "first" else LAST
 
 
-def says(given: Sequence[int] | None, shape: tuple[int, ...], channels: Channels) -> Channels | None:
-    """Where a tensor's own shape says that its channels stand; None where it fits both orders, or neither."""
-    other = moved(shape, channels)
-    if given is None or other == shape:
+def spoken(order: Order) -> str:
+    """An order in words."""
+    return {FIRST: "channels first", LAST: "channels last"}.get(order, f"channels in blocks of {order}")
+
+
+def filled(shape: Sequence[int], channels: Channels, block: int) -> int:
+    """How many numbers a tensor takes whose channels are filled up to whole blocks."""
+    samples, depth, space = _parts(shape, channels)
+    return samples * -(-depth // block) * block * size_of(space)
+
+
+def blocks_of(count: int, shape: Sequence[int], channels: Channels) -> frozenset[int]:
+    """The blocks that explain so many numbers of a tensor of that shape; 1 where it is not filled up at all."""
+    plain = [1] if count == size_of(shape) else []
+    if len(shape) < 2 or 0 in shape:
+        return frozenset(plain)
+    return frozenset([*plain, *(block for block in BLOCKS if filled(shape, channels, block) == count)])
+
+
+def _parts(shape: Sequence[int], channels: Channels) -> tuple[int, int, tuple[int, ...]]:
+    """Samples, channels, and the places in space."""
+    if channels == "first" or len(shape) < 3:
+        return shape[0], shape[1], tuple(shape[2:])
+    return shape[0], shape[-1], tuple(shape[1:-1])
+
+
+def _depth(count: int, shape: Sequence[int], channels: Channels) -> int | None:
+    """How many channels are stored, filling included."""
+    samples, _, space = _parts(shape, channels)
+    return count // (samples * size_of(space)) if blocks_of(count, shape, channels) else None
+
+
+def effective(order: Order, depth: int) -> Order:
+    """The same order of numbers by its plainest name."""
+    return LAST if order > FIRST and order >= depth else order
+
+
+def arranged(shape: Sequence[int], channels: Channels, order: Order, depth: int | None = None) -> tuple[int, ...]:
+    """The axes that a tensor of that shape has in that order."""
+    samples, own, space = _parts(shape, channels)
+    depth = own if depth is None else depth
+    order = effective(order, depth)
+    if order in {FIRST, LAST}:
+        return (samples, depth, *space) if order == FIRST else (samples, *space, depth)
+    return (samples, depth // order, *space, order)
+
+
+def orders(count: int, shape: Sequence[int], channels: Channels) -> list[Order]:
+    """The orders in which so many numbers can be a tensor of that shape, each once, the model's own first."""
+    depth = _depth(count, shape, channels) if len(shape) in _WITH_CHANNELS and 0 not in shape else None
+    if depth is None:
+        return []
+    own = order_of(channels)
+    wanted = (own, LAST if own == FIRST else FIRST, *(block for block in BLOCKS if depth % block == 0))
+    return list(dict.fromkeys(effective(order, depth) for order in wanted))
+
+
+def says(given: Sequence[int] | None, shape: tuple[int, ...], channels: Channels) -> Order | None:
+    """How a tensor's own shape says that it lies; None where it fits several orders, or none."""
+    if given is None:
         return None
-    told, plain, turned = (tuple(n for n in dims if n != 1) for dims in (given, shape, other))
-    if (told == plain) == (told == turned):
-        return None
-    return channels if told == plain else "last" if channels == "first" else "first"
+    told = [n for n in given if n != 1]
+    count = size_of(given)
+    depth = _depth(count, shape, channels) if len(shape) in _WITH_CHANNELS and 0 not in shape else None
+    fitting = [
+        order
+        for order in orders(count, shape, channels)
+        if [n for n in arranged(shape, channels, order, depth) if n != 1] == told
+    ]
+    return fitting[0] if len(fitting) == 1 else None
 
 
-def majority(said: Iterable[Channels | None]) -> Channels | None:
-    """What the tensors that tell say together: a dump has one layout, so one odd tensor changes nothing."""
-    votes = Counter(one for one in said if one is not None)
-    if not votes:
-        return None
-    (first, count), *others = votes.most_common()
-    return first if count > sum(other for _, other in others) else None
+def settled(said: Iterable[tuple[Order, int]]) -> Order | None:
+    """The order that most of (what a tensor says, its stored channels) are of: a dump has one, so a few change nothing.
+
+    Blocks as long as a tensor has channels are its channels last.
+    """
+    votes = list(said)
+    rivals = sorted({order for order, _ in votes}, key=lambda order: (order > FIRST, order))
+    shares = {order: sum(effective(order, depth) == vote for vote, depth in votes) for order in rivals}
+    best = max(rivals, key=shares.__getitem__, default=None)
+    return best if best is not None and 2 * shares[best] > len(votes) else None
 
 
-def laid(array: Array, shape: tuple[int, ...], channels: Channels, dumped: Channels) -> Array:
+def laid(array: Array, shape: tuple[int, ...], channels: Channels, dumped: Order) -> Array:
     """A dumped tensor in its model's order and shape; as it is where it cannot have been that.
 
     ``dumped`` holds where the tensor's own shape does not say how it lies.
     """
-    if array.size != size_of(shape):
-        return array
-    if array.size == 1:
+    if array.size == 1 == size_of(shape):
         return array.reshape(shape)
+    depth = _depth(array.size, shape, channels) if len(shape) > 1 and 0 not in shape else None
+    if depth is None:
+        return array.reshape(shape) if groups_alike(array.shape, shape) else array
+    if len(shape) not in _WITH_CHANNELS:
+        whole = (shape[0], depth, *shape[2:])
+        return array.reshape(whole)[:, : shape[1]] if groups_alike(array.shape, whole) else array
     given = tuple(int(n) for n in array.shape)
-    order = says(given, shape, channels) or dumped
-    other = moved(shape, channels)
-    if order != channels and len(shape) in _WITH_CHANNELS and groups_alike(given, other):
-        last = len(shape) - 1
-        back = (0, last, *range(1, last)) if channels == "first" else (0, *range(2, last + 1), 1)
-        turned_back: Array = array.reshape(other).transpose(back)
-        return turned_back
-    return array.reshape(shape) if groups_alike(given, shape) else array
+    said = says(given, shape, channels)
+    own = order_of(channels)
+    for order in (dumped if said is None else said, own):
+        axes = arranged(shape, channels, order, depth)
+        if (order <= FIRST or depth % order == 0) and groups_alike(given, axes):
+            return _turned(array.reshape(axes), shape, channels, effective(order, depth))
+    return array
 
 
-def nearer(array: Array, other: Array, own: Array) -> int | None:
-    """Which of two readings is the model's own tensor: the first (0) or the other (1); None where it cannot be told."""
-    import math
+def _turned(array: Array, shape: tuple[int, ...], channels: Channels, order: Order) -> Array:
+    """From that order into the model's, without what channels were filled up with."""
+    import numpy as np
 
-    cosines = [centred_cosine(one, own) for one in (array, other)]
-    if abs(cosines[0] - cosines[1]) <= _BY_CHANCE / math.sqrt(max(own.size, 1)):
+    if order > FIRST:
+        array = np.moveaxis(array, -1, 2)
+        array = array.reshape(array.shape[0], -1, *array.shape[3:])
+    elif order == LAST:
+        array = np.moveaxis(array, -1, 1)
+    _, depth, _ = _parts(shape, channels)
+    array = array[:, :depth]
+    return array if channels == "first" else np.moveaxis(array, 1, -1)
+
+
+def nearest(readings: Sequence[Array], own: Array) -> int | None:
+    """Which of several readings is the model's own tensor; None where it cannot be told."""
+    cosines = sorted(((centred_cosine(one, own), -place) for place, one in enumerate(readings)), reverse=True)
+    margin = _BY_CHANCE / math.sqrt(max(own.size, 1))
+    if len(cosines) > 1 and cosines[0][0] - cosines[1][0] <= margin:
         return None
-    return int(cosines[1] > cosines[0])
+    return -cosines[0][1] if cosines else None
 
 
 def centred_cosine(array: Array, own: Array) -> float:

@@ -7,15 +7,19 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from aligner.adapters.dumps.dump import DumpedTensor, size_of
+from aligner.adapters.dumps.decoration import undecorated
+from aligner.adapters.dumps.dump import DumpedTensor
 from aligner.adapters.dumps.fused_names import fused_names
+from aligner.adapters.dumps.numbers import may_hold
 from aligner.errors import listing
 from aligner.operations.kinds import SOURCES
-from aligner.records.graph import Graph, Shape
+from aligner.records.graph import Graph
 
 _FOREIGN = re.compile(r"[^0-9A-Za-z]")
 _RUNS = re.compile(r"[^0-9A-Za-z]+")
 _LONGEST = 4096
+_MOSTLY_CUT = 24
+"""Characters that the shortest limit of a writer leaves; shorter names are whole."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,11 @@ def _first(way: Callable[[str], str]) -> Callable[[str], str]:
     return lambda name: way(name.removesuffix(":0"))
 
 
+def _cut_at(longest: int) -> Callable[[str], str]:
+    """Names that a writer cut off: those of the greatest length in a dump may go on."""
+    return lambda name: _mangled(name)[:longest] if len(name) >= longest >= _MOSTLY_CUT else name
+
+
 _WAYS: tuple[Callable[[str], str], ...] = (_exactly, _mangled, _first(_mangled), _loosely, _first(_loosely))
 
 
@@ -75,10 +84,18 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
             places[values[0]] = place
             del open_places[place]
     ambiguous: dict[int, str] = {}
-    for way in _WAYS:
+    ways = (*_WAYS, _cut_at(max((len(tensor.name) for tensor in tensors), default=0)))
+    for way in ways:
         for source in sources:
             _claim(way, source, graph, places, open_places, ambiguous)
     _claim(_exactly, fused_names(tensors, open_places, graph, sources), graph, places, open_places, ambiguous)
+    bare = undecorated(tensors, open_places, sources)
+    open_places |= bare
+    for source in sources if bare else ():
+        _claim(_loosely, source, graph, places, open_places, ambiguous)
+    if bare:
+        stripped = {place: open_places[place] for place in bare if place in open_places}
+        _claim(_exactly, fused_names(stripped, stripped, graph, sources), graph, places, open_places, ambiguous)
     left = [tensors[place].name for place in open_places if place not in ambiguous]
     unsure = [tensors[place].name for place in open_places if place in ambiguous]
     return Matched(dict(sorted(places.items(), key=lambda item: item[1])), tuple(left), tuple(unsure))
@@ -112,9 +129,9 @@ def _claim(
     for place, tensor in left.items():
         free = [value for value in known.get(way(tensor.name), ()) if value not in places]
         if len(free) > 1:
-            fitting = [value for value in free if may_hold(tensor, graph.values[value].shape)]
+            fitting = [value for value in free if may_hold(tensor, graph.values[value].shape, graph.channels)]
             free = fitting if len(fitting) == 1 else free
-        if len(free) == 1 and (way is _exactly or may_hold(tensor, graph.values[free[0]].shape)):
+        if len(free) == 1 and (way is _exactly or may_hold(tensor, graph.values[free[0]].shape, graph.channels)):
             claims[free[0]].append(place)
         elif free:
             ambiguous[place] = tensor.name
@@ -126,19 +143,6 @@ def _claim(
             del left[exact[0]]
         else:
             ambiguous.update({place: left[place].name for place in rivals})
-
-
-def may_hold(tensor: DumpedTensor, shape: Shape | None) -> bool:
-    """Whether a tensor may be of that shape, as far as both are known."""
-    if shape is None:
-        return True
-    known = size_of([size for size in shape if size is not None])
-    if tensor.shape is not None:
-        size = size_of(tensor.shape)
-        return size == known if None not in shape else known == 0 or size % max(known, 1) == 0
-    if tensor.nbytes is None:
-        return True
-    return known > 0 and tensor.nbytes % known == 0 if None not in shape else True
 
 
 def _tensor_names(graph: Graph) -> dict[str, list[str]]:

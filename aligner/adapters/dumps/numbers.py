@@ -1,13 +1,17 @@
-"""The numbers of a dumped tensor, where a file may hold nothing but bytes."""
+"""The numbers of a dumped tensor, where a file may hold nothing but bytes, and what a dump as a whole says of them."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.dumps.dump import DumpedTensor, size_of
+from aligner.adapters.dumps.layout import BLOCKS, Channels, blocks_of
 from aligner.errors import ModelFormatError
-from aligner.records.graph import Value
+from aligner.records.graph import Shape, Value
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -16,46 +20,133 @@ if TYPE_CHECKING:
 
 _BY_WIDTH = {8: "float64", 4: "float32", 2: "float16", 1: "uint8"}
 """What bytes hold where neither the dump nor the model says so: writers of raw files write floats."""
+_FLOAT = 4
 
 
-def stored_dtype(tensor: DumpedTensor, value: Value) -> str | None:
+@dataclass(frozen=True, slots=True)
+class Storage:
+    """How a dump keeps its tensors.
+
+    ``block``: channels are filled up to whole ones; ``width``: bytes of a number where only files' sizes are known;
+    ``half``: what two bytes hold.
+    """
+
+    block: int = 1
+    width: int = _FLOAT
+    half: str = "float16"
+
+    def way(self, tensor: DumpedTensor, shape: Shape | None, channels: Channels) -> tuple[int, int] | None:
+        """The (block, width) in which a tensor is kept here; None where it has another size."""
+        found = ways(tensor, shape, channels)
+        block, width = self.block, 0 if tensor.shape is not None else self.width
+        return next((one for one in ((block, width), (1, width), *sorted(found)) if one in found), None)
+
+    def explains(self, tensor: DumpedTensor, shape: Shape | None, channels: Channels) -> bool:
+        """Whether a tensor has a size that it can have here, as far as both are known."""
+        if shape is None or None in shape or (tensor.shape is None and tensor.nbytes is None):
+            return may_hold(tensor, shape, channels)
+        way = self.way(tensor, shape, channels)
+        return way is not None and way[0] in {1, self.block}
+
+
+def ways(tensor: DumpedTensor, shape: Shape | None, channels: Channels) -> frozenset[tuple[int, int]]:
+    """(block, width) in which a dumped tensor can be one of that shape; width 0 where the dump tells its shape."""
+    known = tuple(size for size in shape or () if size is not None)
+    if shape is None or len(known) < len(shape):
+        return frozenset()
+    if tensor.shape is not None:
+        return frozenset((block, 0) for block in blocks_of(size_of(tensor.shape), known, channels))
+    widths = [(width, *divmod(tensor.nbytes or 0, width)) for width in _BY_WIDTH]
+    return frozenset(
+        (block, width) for width, count, rest in widths if not rest for block in blocks_of(count, known, channels)
+    )
+
+
+def storage_of(tensors: Iterable[tuple[DumpedTensor, Shape | None]], channels: Channels) -> Storage:
+    """The block and width that explain most of a dump's tensors; of several the smallest block, and float32."""
+    explained: Counter[tuple[int, int]] = Counter()
+    for tensor, shape in tensors:
+        found = ways(tensor, shape, channels)
+        explained.update(
+            (block, width)
+            for block in (1, *BLOCKS)
+            for width in _BY_WIDTH
+            if found & {(block, width), (1, width), (block, 0), (1, 0)}
+        )
+    if not explained:
+        return Storage()
+    return Storage(*max(explained, key=lambda way: (explained[way], -way[0], way[1] == _FLOAT, way[1])))
+
+
+def may_hold(tensor: DumpedTensor, shape: Shape | None, channels: Channels) -> bool:
+    """Whether a tensor may be of that shape, as far as both are known."""
+    if shape is None or (tensor.shape is None and tensor.nbytes is None):
+        return True
+    if None not in shape:
+        return bool(ways(tensor, shape, channels))
+    known = size_of([size for size in shape if size is not None])
+    return tensor.shape is None or known == 0 or size_of(tensor.shape) % known == 0
+
+
+def stored_dtype(tensor: DumpedTensor, value: Value, channels: Channels, storage: Storage) -> str | None:
     """The type of raw bytes: the model's where the width is its, a float of the width otherwise; None if unknown."""
-    shape = value.shape
-    if tensor.dtype is not None or tensor.nbytes is None or shape is None or None in shape:
+    if tensor.dtype is not None or tensor.nbytes is None:
         return tensor.dtype
-    count = size_of([size for size in shape if size is not None])
-    if not count or tensor.nbytes % count:
+    way = storage.way(tensor, value.shape, channels)
+    if way is None:
         return None
     import numpy as np
 
-    width = tensor.nbytes // count
     own = (value.dtype or "").removeprefix("torch.")
-    if own == "bfloat16" and width == 2:
+    if own == "bfloat16" and way[1] == 2:
         return own
     try:
-        if np.dtype(own).itemsize == width:
+        if np.dtype(own).itemsize == way[1]:
             return own
     except TypeError:
         pass
-    return _BY_WIDTH.get(width)
+    return storage.half if way[1] == 2 else _BY_WIDTH[way[1]]
 
 
-def numbers(tensor: DumpedTensor, stored: Array, value: Value, path: Path) -> tuple[Array, str]:
-    """The array, as its dtype says or the model's shape; and that dtype.
+def numbers(tensor: DumpedTensor, stored: Array, dtype: str | None, path: Path, shape: Shape | None) -> Array:
+    """The array, of the type that raw bytes hold; types that numpy lacks as float32.
 
-    Raises ModelFormatError where the bytes are not as many as the model's shape takes.
+    Raises ModelFormatError where the bytes are not as many as the model's ``shape`` takes.
     """
     import numpy as np
 
     if tensor.shape is not None:
-        return stored.view(), tensor.dtype or stored.dtype.name
-    dtype = stored_dtype(tensor, value)
+        return bfloat16(stored) if dtype == "bfloat16" and stored.dtype.kind in "uV" else stored.view()
     if dtype is None:
         raise ModelFormatError(
             f"a tensor of {path} does not have the size that its model gives it",
-            found=f'"{tensor.name}": {tensor.nbytes} bytes for the shape {value.shape}',
+            found=f'"{tensor.name}": {tensor.nbytes} bytes for the shape {shape}',
             hint="dump again with the input size of the comparison, or name the model that was dumped",
         )
-    if dtype == "bfloat16":
-        return (stored.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32), dtype
-    return stored.view(np.dtype(dtype).newbyteorder("<")), dtype
+    array: Array = bfloat16(stored) if dtype == "bfloat16" else stored.view(np.dtype(dtype).newbyteorder("<"))
+    return array
+
+
+def bfloat16(bits: Array) -> Array:
+    """Numbers whose upper halves are stored, as float32."""
+    import numpy as np
+
+    wide: Array = (bits.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
+    return wide
+
+
+def nearer_half(stored: Array, own: Array) -> str | None:
+    """What two bytes each hold, by the size of the model's own numbers; None where that does not tell."""
+    import numpy as np
+
+    def size(array: Array) -> float:
+        sizes = np.abs(array[np.isfinite(array) & (array != 0)].astype(np.float64))
+        return float(np.log(np.median(sizes))) if sizes.size else float("nan")
+
+    with np.errstate(all="ignore"):
+        apart = {
+            "float16": abs(size(stored.view("<f2")) - size(own)),
+            "bfloat16": abs(size(bfloat16(stored)) - size(own)),
+        }
+    told = {word: gap for word, gap in apart.items() if gap == gap}
+    return min(told, key=told.__getitem__) if len(told) == len(apart) else None

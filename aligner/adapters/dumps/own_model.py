@@ -197,6 +197,29 @@ class _Real(Mapping[str, "Array"]):
         return len(self.recorded)
 
 
+class Decoded(Mapping[str, "Array"]):
+    """Tensors that were given as a dump codes them, as real numbers where its model computes in those."""
+
+    def __init__(self, inject: Injection, dumped: Mapping[str, Value], own: Mapping[str, Value]) -> None:
+        self._inject, self._dumped, self._own = inject, dumped, own
+
+    def __getitem__(self, value: str) -> Array:
+        array: Array = self._inject[value]
+        code = self._dumped[value].quantization if value in self._dumped else None
+        if code is None or value not in self._own or self._own[value].quantization is not None:
+            return array
+        return code.dequantize(array) if code.scale and array.dtype.kind in "iu" else array
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._inject)
+
+    def __len__(self) -> int:
+        return len(self._inject)
+
+    def __contains__(self, value: object) -> bool:
+        return value in self._inject  # without reading it, which gives it up
+
+
 class _Given(Mapping[str, "Array"]):
     """Tensors as the model stores them; ``keep``: several runs read them, so what was read once is kept."""
 

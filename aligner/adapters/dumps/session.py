@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from aligner.adapters.base import Capabilities, Session
-from aligner.adapters.dumps.dump import Dump, DumpedTensor, KnownStatistics, size_of
-from aligner.adapters.dumps.layout import LAYOUTS, Channels, laid, majority, nearer, says
-from aligner.adapters.dumps.names import match, may_hold
-from aligner.adapters.dumps.numbers import numbers, stored_dtype
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, KnownStatistics
+from aligner.adapters.dumps.layout import FIRST, LAST, LAYOUTS, Channels, Order, order_of
+from aligner.adapters.dumps.names import match
 from aligner.adapters.dumps.other_input import OtherInput, other_input
-from aligner.adapters.dumps.own_model import OwnModel, as_stored
+from aligner.adapters.dumps.own_model import Decoded, OwnModel, as_stored
+from aligner.adapters.dumps.reading import Reading, known_shape
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
 from aligner.operations.kinds import SOURCES
-from aligner.records.graph import Graph, Node, Signature, Value
+from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
     from aligner.adapters.base import Feeds, Injection
 
     Array = NDArray[Any]
-
-_ASKED = 8
-"""Tensors by which a model says how a dump that tells no shapes is laid out; each is one vote."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,7 @@ class DumpSession(Session):
         self._dump, self._model, self._layout = dump, model, layout
         self._graph: Graph | None = None
         self._places: dict[str, int] = {}
-        self._channels: Channels | None = None
+        self._reading: Reading | None = None
         self._notes: tuple[str, ...] = ()
         self._own: OwnModel | None = None
         self._told(model)
@@ -111,61 +107,44 @@ class DumpSession(Session):
         if self._model is None:
             return Signature((), ())
         signature = self._model.session.signature
-        recorded = self._inputs()
+        recorded = self._inputs_read().values()
+        kept = self._inputs_read().places
         return Signature(
-            tuple(replace(spec, required=False) if spec.name in recorded else spec for spec in signature.inputs),
+            tuple(_as_recorded(spec, recorded[spec.name]) if spec.name in kept else spec for spec in signature.inputs),
             signature.outputs,
         )
 
     def recorded_feeds(self) -> Mapping[str, Array]:
         """The arrays that the model was fed there, by input name, in the model's layout."""
-        if self._model is None:
-            return {}
-        specs = {spec.name: spec for spec in self._model.session.signature.inputs}
-        channels = self._guessed()
-        found = {}
-        for name, place in self._inputs().items():
-            value = Value(name, name, specs[name].shape, specs[name].dtype, quantization=specs[name].quantization)
-            tensor = self._dump.tensors[place]
-            shape = _known(value, tensor)
-            order = LAYOUTS.get(self._layout or "") or self._channels
-            if order is None and shape is not None and _is_flat(tensor, shape) and laid_differently(shape):
-                continue  # nobody knows yet how it lies, so it is compared as any tensor is, and not fed
-            order = order or (says(tensor.shape, shape, channels) if shape is not None else None) or channels
-            found[name] = self._tensor(place, value, channels, order).array
-        return found
+        reading = self._inputs_read()
+        # while nobody knows how one lies it is compared as any tensor is, and not fed
+        return {name: reading.tensor(name).array for name in reading.places if not reading.is_open(name)}
 
-    def _inputs(self) -> dict[str, int]:
-        """The places of the dump's tensors that are inputs of the model."""
-        assert self._model is not None
-        specs = self._model.session.signature.inputs
+    def _inputs_read(self) -> Reading:
+        """The dump's tensors that are inputs of the model."""
+        specs = () if self._model is None else self._model.session.signature.inputs
         graph = Graph(
             framework="",
             nodes=(),
-            values={spec.name: Value(spec.name, spec.name, spec.shape, spec.dtype) for spec in specs},
+            values={s.name: Value(s.name, s.name, s.shape, s.dtype, quantization=s.quantization) for s in specs},
             weights={},
             inputs=tuple(spec.name for spec in specs),
             outputs=(),
+            channels=self._guessed(),
         )
         tensors = self._dump.tensors
-        return {
-            name: place
-            for name, place in match(tensors, graph).places.items()
-            if tensors[place].statistics is None and self._can_read(place, graph.values[name])
-        }
+        places = {n: place for n, place in match(tensors, graph).places.items() if tensors[place].statistics is None}
+        if self._reading is None:
+            return Reading(self._dump, graph, places, self._told_order)
+        return Reading(self._dump, graph, places, self._reading.order)
 
-    def _can_read(self, place: int, value: Value) -> bool:
-        """Whether the dump's own words, or the model's, say what its bytes are."""
-        tensor = self._dump.tensors[place]
-        return tensor.shape is not None or stored_dtype(tensor, value) is not None
+    @property
+    def _told_order(self) -> Order | None:
+        return LAYOUTS.get(self._layout or "")
 
     def _guessed(self) -> Channels:
         """Where the model keeps channels, before its graph is read."""
-        assert self._model is not None
-        return "last" if self._model.session.framework in {"tflite", "keras"} else "first"
-
-    def _layout_of(self, channels: Channels) -> Channels:
-        return LAYOUTS.get(self._layout or "", self._channels or channels)
+        return "last" if self._model is not None and self._model.session.framework in {"tflite", "keras"} else "first"
 
     def graph(self, feeds: Feeds | None) -> Graph:
         """The model's graph with what was recorded; the bare list of tensors where there is no model."""
@@ -208,28 +187,23 @@ class DumpSession(Session):
         fed = {s.name: v for s, v in zip(specs, graph.inputs, strict=True)} if len(specs) == len(graph.inputs) else {}
         matched = match(self._dump.tensors, graph, {**fed, **model.pairs})
         graph = _with_shapes(graph, model.session, feeds, matched.places)
-        tensors = self._dump.tensors
-        misfits = [v for v, place in matched.places.items() if not may_hold(tensors[place], graph.values[v].shape)]
+        reading = Reading(self._dump, graph, _in_order(graph, matched.places), self._told_order)
         computed = {value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs}
-        if 2 * len(misfits) > len(matched.places) or not computed & matched.places.keys():
+        if 2 * len(reading.misfits) > len(matched.places) or not computed & matched.places.keys():
             if not model.stated:
                 self._model = None
                 self.framework = "recording"  # type: ignore[misc]
                 return self._plain()
-            raise self._of_another(model, graph, matched.places, misfits)
-        readable = {v: place for v, place in matched.places.items() if self._can_read(place, graph.values[v])}
-        self._places = _in_order(graph, readable)
-        self._channels = self._found_layout(graph, model, feeds)
-        self._notes = (*matched.notes(model.name), *self._layout_notes(graph), *self._missing(graph, model))
-        if len(readable) < len(matched.places):
-            shapeless = listing(graph.values[value].name for value in matched.places if value not in readable)
-            self._notes += (f"neither the dump nor {model.name} tells the shape of: {shapeless}; left out",)
+            raise self._of_another(model, graph, matched.places, reading.misfits)
+        reading.settle(model.session, feeds)
+        self._places, self._reading = reading.places, reading
+        self._notes = (*matched.notes(model.name), *reading.notes(model.name), *self._missing(graph, model))
         outputs = tuple(value for value in graph.outputs if value in self._places)
-        read = replace(graph, values=MappingProxyType(self._values(graph)), outputs=outputs)
-        self._own = self._run_here(model, graph, read, feeds)
+        read = replace(graph, values=MappingProxyType(reading.values()), outputs=outputs)
+        self._own = self._run_here(model, graph, reading, feeds)
         return read
 
-    def _run_here(self, model: Model, own: Graph, read: Graph, feeds: Feeds | None) -> OwnModel | None:
+    def _run_here(self, model: Model, own: Graph, reading: Reading, feeds: Feeds | None) -> OwnModel | None:
         """The model that the user named, where it runs and the recorded tensors can stand in the place of its own."""
         if (
             not feeds
@@ -239,9 +213,10 @@ class DumpSession(Session):
             or not model.session.capabilities.can_inject
         ):
             return None
-        order = self._layout_of(read.channels)
-        turned = self._recorded(read, "last" if order == "first" else "first") if self._layout is None else {}
-        found = OwnModel(model.session, own, feeds, self._recorded(read, order), turned)
+        order = order_of(own.channels) if reading.order is None else reading.order
+        other = {FIRST: LAST, LAST: FIRST}.get(order)
+        turned = reading.recorded(other) if self._layout is None and other is not None else {}
+        found = OwnModel(model.session, own, feeds, reading.recorded(), turned)
         if not found.fits:
             told = f"{model.name} cannot be run here on what was recorded, so the reference's nodes are: {found.misfit}"
             self._notes = (*self._notes, told)
@@ -251,23 +226,15 @@ class DumpSession(Session):
 
     def other_input(self, feeds: Feeds) -> OtherInput | None:
         """The input that the dump was made from, where it holds none and that given cannot have been it."""
-        graph = self.graph(feeds)
-        if self._model is None or self.statistics or self._inputs() or not self._model.session.capabilities.can_inject:
+        self.graph(feeds)
+        reading = self._reading
+        if self._model is None or reading is None or self.statistics or self._inputs_read().places:
             return None
-        own = self._own
-        if own is None:
-            model = self._model.session
+        model, own = self._model.session, self._own
+        if own is None and model.capabilities.can_inject:
             fed = self._feeds(feeds)
-            own = OwnModel(model, model.graph(fed), fed, self._recorded(graph, self._layout_of(graph.channels)))
-        return other_input(own) if own.fits else None
-
-    def _recorded(self, graph: Graph, order: Channels) -> dict[str, Callable[[], CapturedTensor]]:
-        """Readers of what was recorded, for tensors that lie so."""
-        return {
-            name: partial(self._tensor, place, graph.values[name], graph.channels, order)
-            for name, place in self._places.items()
-            if name not in graph.inputs
-        }
+            own = OwnModel(model, model.graph(fed), fed, reading.recorded())
+        return other_input(own) if own is not None and own.fits else None
 
     def _of_another(
         self, model: Model, graph: Graph, places: Mapping[str, int], misfits: list[str]
@@ -285,64 +252,6 @@ class DumpSession(Session):
             hint = "name the model that was dumped, or pair the tensors with --map and leave --dump-of out"
         return ModelFormatError(f"{self._dump.path} is no dump of {model.name}", found=found, hint=hint)
 
-    def _values(self, graph: Graph) -> dict[str, Value]:
-        """The model's values, of those that were recorded what was recorded."""
-        values = dict(graph.values)
-        for name, place in self._places.items():
-            tensor, value = self._dump.tensors[place], values[name]
-            dtype = tensor.dtype or stored_dtype(tensor, value)
-            integers = dtype is not None and dtype.startswith(("int", "uint"))
-            quantization = tensor.quantization or (value.quantization if integers else None)
-            known = (value.id, value.name, *value.aliases)
-            aliases = value.aliases if tensor.name in known else (*value.aliases, tensor.name)
-            shape = _known(value, tensor)
-            shape = tensor.shape if shape is None else shape
-            values[name] = replace(
-                value, dtype=dtype or value.dtype, quantization=quantization, aliases=aliases, shape=shape
-            )
-        return values
-
-    def _found_layout(self, graph: Graph, model: Model, feeds: Feeds | None) -> Channels | None:
-        """What the shapes say, else what the model's own tensors say where shapes are not told."""
-        if self._layout is not None:
-            return None
-        shapes = {n: _known(graph.values[n], self._dump.tensors[place]) for n, place in self._places.items()}
-        said = majority(
-            says(self._dump.tensors[place].shape, shape, graph.channels)
-            for name, place in self._places.items()
-            if (shape := shapes[name]) is not None and graph.varies(name)  # weights lie as they like
-        )
-        open_ones = [name for name, place in self._places.items() if _is_flat(self._dump.tensors[place], shapes[name])]
-        if said is not None or not open_ones:
-            return said
-        return self._asked(graph, model, feeds, open_ones)
-
-    def _asked(self, graph: Graph, model: Model, feeds: Feeds | None, names: list[str]) -> Channels | None:
-        """Run the model and see in which order the first tensors with channels are its own."""
-        other: Channels = "last" if graph.channels == "first" else "first"
-        telling = [
-            name for name in names if laid_differently(_known(graph.values[name]) or ()) and name not in graph.inputs
-        ][:_ASKED]
-        if not telling or not feeds:
-            return None
-        votes: list[Channels | None] = []
-        for own in model.session.run(feeds, telling):
-            if own.occurrence:
-                continue
-            value = graph.values[own.value]
-            orders: tuple[Channels, Channels] = graph.channels, other
-            one, two = (self._tensor(self._places[own.value], value, graph.channels, order).real() for order in orders)
-            found = nearer(one, two, own.real())
-            votes.append(None if found is None else orders[found])
-        return majority(votes)
-
-    def _layout_notes(self, graph: Graph) -> Iterator[str]:
-        if self._layout is None and self._channels not in {None, graph.channels}:
-            yield (
-                f"the dump was read with channels {self._channels}, its model has them {graph.channels}: "
-                "so say most of its tensors (--dump-layout tells)"
-            )
-
     def _missing(self, graph: Graph, model: Model) -> Iterator[str]:
         lost = [graph.values[v].name if v in graph.values else v for v in graph.outputs if v not in self._places]
         if lost:
@@ -359,6 +268,8 @@ class DumpSession(Session):
     ) -> Iterator[CapturedTensor]:
         """Replay in the model's order; with something to inject, the model itself runs."""
         graph = self.graph(feeds)
+        if inject and self._reading is not None:
+            inject = Decoded(inject, graph.values, self._reading.graph.values)
         if inject and self._own is not None:
             return self._own.run(self._feeds(feeds), graph.values.keys() if observe is None else observe, inject)
         if inject and self._model is not None and self.capabilities.computes_for_others:
@@ -381,6 +292,10 @@ class DumpSession(Session):
         assert self._model is not None
         fed = {**cast("Mapping[str, Any]", self.recorded_feeds()), **feeds}
         specs = {spec.name: spec for spec in self._model.session.signature.inputs}
+        for spec in self.signature.inputs:
+            code = spec.quantization if specs[spec.name].quantization is None else None
+            if code is not None and spec.name in fed and fed[spec.name].dtype.kind in "iu":
+                fed[spec.name] = code.dequantize(fed[spec.name])
         return {name: as_stored(array, specs.get(name)) for name, array in fed.items()}
 
     def _replay(self, wanted: frozenset[str] | None) -> Iterator[CapturedTensor]:
@@ -388,20 +303,14 @@ class DumpSession(Session):
         if self._own is not None:
             yield from self._own.replay(wanted)
             return
-        for name, place in self._places.items():
+        for name in self._places:
             if wanted is None or name in wanted:
-                yield self._tensor(place, graph.values[name], graph.channels, self._layout_of(graph.channels))
+                yield self._reading.tensor(name) if self._reading is not None else self._bare(graph.values[name])
 
-    def _tensor(self, place: int, value: Value, channels: Channels, dumped: Channels) -> CapturedTensor:
-        tensor = self._dump.tensors[place]
-        shape = _known(value, tensor)
-        array, dtype = numbers(tensor, self._dump.read(place), value, self._dump.path)
-        if shape is not None:
-            array = laid(array, shape, channels, dumped)
-        integers = array.dtype.kind in "iu"
-        quantization = tensor.quantization or (value.quantization if integers else None)
-        array.flags.writeable = False
-        return CapturedTensor(value.id, array, dtype, quantization)
+    def _bare(self, value: Value) -> CapturedTensor:
+        """A tensor of a dump that nobody knows the model of."""
+        array = self._dump.read(self._places[value.id])
+        return CapturedTensor(value.id, array, value.dtype or array.dtype.name, value.quantization)
 
     def close(self) -> None:
         """Release the dump, and the model where it was opened for it."""
@@ -410,9 +319,18 @@ class DumpSession(Session):
             self._model.session.close()
 
 
+def _as_recorded(spec: InputSpec, recorded: Value) -> InputSpec:
+    """An input that need not be fed; where codes of few bits were recorded, they are what it takes."""
+    if recorded.quantization is None or spec.quantization is not None:
+        return replace(spec, required=False)
+    return replace(spec, required=False, dtype=recorded.dtype or spec.dtype, quantization=recorded.quantization)
+
+
 def _with_shapes(graph: Graph, session: Session, feeds: Feeds | None, wanted: Collection[str]) -> Graph:
     """The graph with the shapes that only a run tells, of the values that were recorded."""
-    unknown = [value for value in wanted if _known(graph.values[value]) is None and graph.producer(value) is not None]
+    unknown = [
+        value for value in wanted if known_shape(graph.values[value]) is None and graph.producer(value) is not None
+    ]
     if not unknown or not feeds:
         return graph
     values = dict(graph.values)
@@ -423,33 +341,10 @@ def _with_shapes(graph: Graph, session: Session, feeds: Feeds | None, wanted: Co
     return replace(graph, values=MappingProxyType(values))
 
 
-def _is_flat(tensor: DumpedTensor, shape: tuple[int, ...] | None) -> bool:
-    """Whether a dump keeps the numbers of a tensor and not its axes."""
-    return bool(shape) and (tensor.shape is None or len(tensor.shape) == 1 < len(shape or ()))
-
-
-def laid_differently(shape: tuple[int, ...]) -> bool:
-    """Whether a tensor of that shape has channels and something else to stand before or behind."""
-    return len(shape) in {4, 5} and sum(size > 1 for size in shape[1:]) > 1
-
-
 def _in_order(graph: Graph, places: Mapping[str, int]) -> dict[str, int]:
     """The recorded values in the order in which the model computes them."""
     order = [*graph.inputs, *(value for node in graph.nodes for value in node.outputs)]
     return {value: places[value] for value in dict.fromkeys([*order, *places]) if value in places}
-
-
-def _known(value: Value, tensor: DumpedTensor | None = None) -> tuple[int, ...] | None:
-    """The value's shape; one size that the model leaves open is what the dumped numbers make of it."""
-    if value.shape is None:
-        return None
-    sizes = [size for size in value.shape if size is not None]
-    if len(sizes) == len(value.shape):
-        return tuple(sizes)
-    if tensor is None or tensor.shape is None or len(sizes) + 1 < len(value.shape) or 0 in sizes:
-        return None
-    count, rest = divmod(size_of(tensor.shape), size_of(sizes))
-    return None if rest else tuple(count if size is None else size for size in value.shape)
 
 
 def _spoken(tensor: DumpedTensor) -> str:

@@ -1,0 +1,242 @@
+"""How the tensors of a dump are read as values of its model: which order, which type, which scale."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
+from aligner.adapters.dumps.layout import Order, laid, nearest, order_of, orders, says, settled, spoken
+from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, stored_dtype
+from aligner.errors import listing
+from aligner.numerics.written_type import written_from
+from aligner.records.graph import Graph, Quantization, Value
+from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from aligner.adapters.base import Feeds, Session
+
+    Array = NDArray[Any]
+
+_ASKED = 8
+"""Tensors by which a model says how a dump that tells no shapes is laid out; each is one vote."""
+_CODES = ("int8", "uint8", "int16", "int4", "uint4")
+"""Types of few bits: of a real tensor they are codes, which a scale makes numbers of."""
+
+
+class Reading:
+    """Tensors of a dump by the values that they are of: ``places``, in the order of the model.
+
+    ``order``: how it lies where shapes do not say, told or found; None where nobody knows.
+    """
+
+    def __init__(self, dump: Dump, graph: Graph, places: Mapping[str, int], told: Order | None = None) -> None:
+        self._dump, self._told, self.order = dump, told, told
+        self.graph = graph
+        matched = [(dump.tensors[place], self.shape(name, place)) for name, place in places.items()]
+        self.storage = storage_of(matched, graph.channels)
+        self.misfits = [
+            name
+            for (name, place), (tensor, _) in zip(places.items(), matched, strict=True)
+            if not self.storage.explains(tensor, self.shape(name, place), graph.channels)
+        ]
+        self.unreadable: dict[str, str] = {}
+        self.places = {name: place for name, place in places.items() if self._can_read(name, place)}
+        self._written: dict[str, str] | None = None
+
+    def _can_read(self, name: str, place: int) -> bool:
+        """Whether the dump's own words, or the model's, say what its bytes are."""
+        tensor, dtype = self._dump.tensors[place], self._dtype(name, place)
+        if tensor.statistics is not None:
+            return True
+        if tensor.shape is None and dtype is None:
+            self.unreadable[name] = "neither the dump nor the model tells the shape of"
+        elif dtype in _CODES and self._is_real(name) and self._scale(name, tensor, dtype) is None:
+            self.unreadable[name] = "nothing tells the scale of the whole numbers (a manifest.json could) of"
+        return name not in self.unreadable
+
+    def _is_real(self, name: str) -> bool:
+        return "float" in (self.graph.values[name].dtype or "float32") and name not in self.graph.inputs
+
+    def shape(self, name: str, place: int | None = None) -> tuple[int, ...] | None:
+        """The shape of a value, as far as the model and its dumped numbers tell."""
+        place = self.places.get(name) if place is None else place
+        return known_shape(self.graph.values[name], None if place is None else self._dump.tensors[place])
+
+    def _dtype(self, name: str, place: int) -> str | None:
+        tensor = self._dump.tensors[place]
+        if tensor.shape is not None and tensor.dtype == "uint16" and self._is_real(name) and not tensor.quantization:
+            return self.storage.half
+        value = replace(self.graph.values[name], shape=self.shape(name, place))
+        return stored_dtype(tensor, value, self.graph.channels, self.storage)
+
+    def _scale(self, name: str, tensor: DumpedTensor, dtype: str | None) -> Quantization | None:
+        """What makes numbers of whole ones: the dump's own scale, the value's, or the one it is about to be given."""
+        if dtype is None or not dtype.startswith(("int", "uint")):
+            return tensor.quantization
+        value = self.graph.values[name]
+        if tensor.quantization or value.quantization or dtype not in _CODES:
+            return tensor.quantization or value.quantization
+        maker = self.graph.producer(name)
+        beside = [node.outputs[0] for node in self.graph.readers(name) if node.kind == "quantize"]
+        beside += [maker.inputs[0]] if maker is not None and maker.kind == "dequantize" else []
+        coded = [self.graph.values[one] for one in beside if one in self.graph.values]
+        return next((one.quantization for one in coded if one.quantization and one.dtype == dtype), None)
+
+    def tensor(self, name: str, order: Order | None = None) -> CapturedTensor:
+        """What was recorded of a value, in the model's shape; ``order`` in place of the dump's own."""
+        place, value, channels = self.places[name], self.graph.values[name], self.graph.channels
+        tensor, shape, dtype = self._dump.tensors[place], self.shape(name), self._dtype(name, self.places[name])
+        array = numbers(tensor, self._dump.read(place), dtype, self._dump.path, value.shape)
+        if shape is not None:
+            found = self.order if order is None else order
+            array = laid(array, shape, channels, order_of(channels) if found is None else found)
+        array.flags.writeable = False
+        dtype = (self._written or {}).get(name) or dtype or array.dtype.name
+        return CapturedTensor(value.id, array, dtype, self._scale(name, tensor, array.dtype.name))
+
+    def recorded(self, order: Order | None = None) -> dict[str, Callable[[], CapturedTensor]]:
+        """Readers of what was recorded, the model's inputs apart."""
+        return {name: partial(self.tensor, name, order) for name in self.places if name not in self.graph.inputs}
+
+    def values(self) -> dict[str, Value]:
+        """The model's values, of those that were recorded what was recorded."""
+        values = dict(self.graph.values)
+        for name, place in self.places.items():
+            tensor, value = self._dump.tensors[place], values[name]
+            stored = self._dtype(name, place)
+            dtype = (self._written or {}).get(name) or stored or value.dtype
+            known = (value.id, value.name, *value.aliases)
+            aliases = value.aliases if tensor.name in known else (*value.aliases, tensor.name)
+            shape = self.shape(name)
+            values[name] = replace(
+                value,
+                dtype=dtype,
+                quantization=self._scale(name, tensor, stored),
+                aliases=aliases,
+                shape=tensor.shape if shape is None else shape,
+            )
+        return values
+
+    def is_open(self, name: str) -> bool:
+        """Whether nobody knows how a tensor lies: the dump keeps its numbers and not its axes."""
+        shape = self.shape(name) or ()
+        flat = len(shape) in {4, 5} and self._is_flat(name, shape)
+        return self.order is None and flat and len(self._orders(name)) > 1
+
+    def _is_flat(self, name: str, shape: tuple[int, ...]) -> bool:
+        given = self._dump.tensors[self.places[name]].shape
+        return bool(shape) and (given is None or len(given) == 1 < len(shape))
+
+    def _orders(self, name: str) -> list[Order]:
+        """The orders that make different tensors of a value's numbers."""
+        shape, tensor = self.shape(name), self._dump.tensors[self.places[name]]
+        if shape is None or sum(size > 1 for size in shape[1:]) < 2:
+            return []
+        return orders(self._count(tensor, name), shape, self.graph.channels)
+
+    def _count(self, tensor: DumpedTensor, name: str) -> int:
+        if tensor.shape is not None:
+            return size_of(tensor.shape)
+        way = self.storage.way(tensor, self.shape(name), self.graph.channels)
+        return (tensor.nbytes or 0) // way[1] if way else 0
+
+    def settle(self, session: Session, feeds: Feeds | None) -> None:
+        """Find order and types: what the shapes say, else what the model's own tensors say where it runs."""
+        if self.order is None:
+            self.order = settled(
+                (said, size_of(tensor.shape or ()) // max(1, self._places_in_space(name)))
+                for name, tensor in self._tensors()
+                if (shape := self.shape(name)) is not None and self.graph.varies(name)  # weights lie as they like
+                if (said := says(tensor.shape, shape, self.graph.channels)) is not None
+            )
+        if feeds:
+            self._ask(session, feeds)
+        self._look()
+
+    def _tensors(self) -> Iterator[tuple[str, DumpedTensor]]:
+        return ((name, self._dump.tensors[place]) for name, place in self.places.items())
+
+    def _places_in_space(self, name: str) -> int:
+        """Samples times pixels: numbers that a channel has."""
+        shape = self.shape(name) or ()
+        depth = shape[1] if self.graph.channels == "first" else shape[-1]
+        return size_of(shape) // max(1, depth)
+
+    def _ask(self, session: Session, feeds: Feeds) -> None:
+        """Run the model and see in which order, and type of two bytes, the first tensors are its own."""
+        inner = [name for name, _ in self._tensors() if name not in self.graph.inputs]
+        flat = [name for name in inner if self.is_open(name)][:_ASKED]
+        halves = [name for name in inner if self._may_be_half(name)][:_ASKED]
+        if not flat and not halves:
+            return
+        own = {one.value: one.real() for one in session.run(feeds, {*flat, *halves}) if not one.occurrence}
+        said = Counter(
+            word
+            for name in halves
+            if name in own and (word := nearer_half(self._dump.read(self.places[name]), own[name])) is not None
+        )
+        if said:
+            self.storage = replace(self.storage, half=max(said, key=said.__getitem__))
+        votes = []
+        for name in flat:
+            ways = self._orders(name)
+            found = nearest([self.tensor(name, order).real() for order in ways], own[name]) if name in own else None
+            if found is not None:
+                tensor = self._dump.tensors[self.places[name]]
+                votes.append((ways[found], self._count(tensor, name) // max(1, self._places_in_space(name))))
+        if self.order is None:
+            self.order = settled(votes)
+
+    def _may_be_half(self, name: str) -> bool:
+        tensor = self._dump.tensors[self.places[name]]
+        told = tensor.dtype == "uint16" if tensor.shape is not None else tensor.dtype is None
+        return told and self._is_real(name) and self._dtype(name, self.places[name]) == self.storage.half
+
+    def _look(self) -> None:
+        """Find the types that numbers were in before they were written as float32."""
+        tensors = [name for name, tensor in self._tensors() if tensor.statistics is None]
+        found = {name: written_from(self.tensor(name).array) for name in tensors}
+        common = Counter(word for word in found.values() if word)
+        if not common:
+            return
+        most = max(common, key=common.__getitem__)
+        again = {name: word or written_from(self.tensor(name).array, most) for name, word in found.items()}
+        self._written = {name: word for name, word in again.items() if word}
+
+    def notes(self, model: str) -> Iterator[str]:
+        """Sentences on what was made of the numbers."""
+        own = order_of(self.graph.channels)
+        if self._told is None and self.order is not None and self.order != own:
+            ours = spoken(own).replace("channels", "them")
+            yield (
+                f"the dump was read with {spoken(self.order)}, its model has {ours}: "
+                "so say most of its tensors (--dump-layout tells)"
+            )
+        if self.storage.block > 1:
+            yield f"channels of the dump are filled up to blocks of {self.storage.block}; the filling was left out"
+        if self._written:
+            words = Counter(self._written.values())
+            said = listing(f"{count} of {word}" for word, count in words.most_common())
+            yield f"numbers of the dump that are written as float32 are of narrower types by what they are: {said}"
+        for why in dict.fromkeys(self.unreadable.values()):
+            names = listing(self.graph.values[name].name for name, said in self.unreadable.items() if said == why)
+            yield f"{why}: {names}; left out ({model})"
+
+
+def known_shape(value: Value, tensor: DumpedTensor | None = None) -> tuple[int, ...] | None:
+    """The value's shape; one size that the model leaves open is what the dumped numbers make of it."""
+    if value.shape is None:
+        return None
+    sizes = [size for size in value.shape if size is not None]
+    if len(sizes) == len(value.shape):
+        return tuple(sizes)
+    if tensor is None or tensor.shape is None or len(sizes) + 1 < len(value.shape) or 0 in sizes:
+        return None
+    count, rest = divmod(size_of(tensor.shape), size_of(sizes))
+    return None if rest else tuple(count if size is None else size for size in value.shape)
