@@ -200,13 +200,6 @@ def test_directory(plugins, tmp_path):
     assert "text: *.text" in hint
 
 
-def test_saved_model_directory(plugins, tmp_path):
-    plugins(text="Text")
-    (tmp_path / "saved_model.pb").write_bytes(b"x")
-    with pytest.raises(errors.UnsupportedModelError, match="SavedModel files are not read yet"):
-        registry.find_adapter(tmp_path)
-
-
 def test_empty_file(plugins, tmp_path):
     plugins(text="Text")
     (tmp_path / "a.text").touch()
@@ -243,9 +236,6 @@ def test_not_the_model_itself(plugins, tmp_path, content, message):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.keras", b"PK\x03\x04", "Keras files are not read yet"),
-        ("a.h5", b"\x89HDF\r\n\x1a\n", "Keras HDF5 files are not read yet"),
-        ("weights", b"\x89HDF\r\n\x1a\n", "Keras HDF5 files are not read yet"),
         ("a.pb", b"x", "TensorFlow GraphDef"),
         ("a.engine", b"x", "TensorRT engine files are not read yet"),
         ("a.mlmodel", b"x", "Core ML files are not read yet"),

@@ -43,6 +43,8 @@ class OpenOptions:
     """True: switch modules to eval; False: leave as is (``--as-is``); None: leave, and warn when in train mode."""
     provider: str | None = None
     ort_optimization: str | None = None
+    signature: str | None = None
+    """Which function of a file that holds several."""
     device: str = "cpu"
     dump_of: object | None = None
     """The model that the target is a dump of: it gives graph, shapes and true names."""

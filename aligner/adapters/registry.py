@@ -23,6 +23,7 @@ _BUILT_IN = {
     "torch-export": "aligner.adapters.export_adapter.adapter:ExportAdapter",
     "onnx": "aligner.adapters.onnx_adapter.adapter:OnnxAdapter",
     "tflite": "aligner.adapters.tflite_adapter.adapter:TFLiteAdapter",
+    "tensorflow": "aligner.adapters.tensorflow_adapter.adapter:TensorFlowAdapter",
     "openvino": "aligner.adapters.openvino_adapter.adapter:OpenVINOAdapter",
     "recording": "aligner.adapters.recording_adapter.adapter:RecordingAdapter",
 }

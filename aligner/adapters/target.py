@@ -27,15 +27,10 @@ WHAT_TO_WRITE = (
 )
 """What to do about a dump in a format that nobody knows."""
 
-_MODEL_SUFFIXES = frozenset(
-    (".pt", ".pth", ".onnx", ".tflite", ".npz", ".safetensors", ".pt2", ".bin", ".jit", ".ts", ".xml")
-)
+_MODEL_SUFFIXES = frozenset(".pt .pth .onnx .tflite .npz .safetensors .pt2 .bin .jit .ts .xml .keras .h5".split())
 
 _FOREIGN = {
-    ".keras": ("Keras", "convert it with tf.lite.TFLiteConverter.from_keras_model, or export it with tf2onnx"),
-    ".h5": ("Keras HDF5", "convert it with tf.lite.TFLiteConverter.from_keras_model, or export it with tf2onnx"),
-    ".hdf5": ("Keras HDF5", "convert it with tf.lite.TFLiteConverter.from_keras_model, or export it with tf2onnx"),
-    ".pb": ("TensorFlow GraphDef and SavedModel", "convert it to TFLite, or to ONNX with python -m tf2onnx.convert"),
+    ".pb": ("TensorFlow GraphDef", "save the model as a SavedModel, or convert it to TFLite or ONNX"),
     ".engine": ("TensorRT engine", "compare the ONNX file that the engine was built from"),
     ".plan": ("TensorRT engine", "compare the ONNX file that the engine was built from"),
     ".trt": ("TensorRT engine", "compare the ONNX file that the engine was built from"),
@@ -43,8 +38,6 @@ _FOREIGN = {
     ".mlpackage": ("Core ML", "record its tensors where Core ML runs, and compare the recording (.npz)"),
     ".gguf": ("GGUF", "compare the PyTorch or ONNX model that it was converted from"),
 }
-
-_KERAS_MAGIC = b"\x89HDF\r\n\x1a\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +138,7 @@ def unreadable(target: Target, readers: Iterable[tuple[str, str]]) -> AlignerErr
     if target.factory is not None or path is None:
         return ModelFormatError(f"no adapter opens {target}", found=_kind(target.value), hint=hint)
     head = b"" if path.is_dir() else first_bytes(path)
-    foreign = _FOREIGN.get(path.suffix.lower()) or (_FOREIGN[".h5"] if head.startswith(_KERAS_MAGIC) else None)
-    if foreign is None and (path / "saved_model.pb").is_file():
-        foreign = _FOREIGN[".pb"]
+    foreign = _FOREIGN.get(path.suffix.lower())
     if foreign is not None:
         what, way_out = foreign
         return UnsupportedModelError(f"{what} files are not read yet: {path}", found=_looks(path, head), hint=way_out)

@@ -44,6 +44,7 @@ def compare(
     evaluation_mode: bool | None = None,
     provider: str | None = None,
     ort_optimization: str | None = None,
+    signature: str | None = None,
     device: str = "cpu",
     preprocessing: Preprocessing | None = None,
     seed: int = 0,
@@ -78,6 +79,7 @@ def compare(
         evaluation_mode=evaluation_mode,
         provider=provider,
         ort_optimization=ort_optimization,
+        signature=signature,
         device=device,
         memory_limit=memory_limit,
     )

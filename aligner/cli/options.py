@@ -102,6 +102,7 @@ _RUNTIME = [
         type=click.Choice(["none", "basic", "extended", "all"]),
         help="ONNX Runtime graph optimisation level. [default: all]",
     ),
+    click.option("--signature", metavar="NAME", help="Which function of a SavedModel that holds several."),
     click.option("--device", default="cpu", show_default=True, help="Device for PyTorch models."),
     click.option(
         "--memory-limit",
@@ -187,5 +188,5 @@ def open_options(given: dict[str, Any], weights: Path | None = None) -> OpenOpti
     """How a model is opened, as a command line asks."""
     from aligner.adapters.base import OpenOptions
 
-    names = ("trust", "evaluation_mode", "provider", "ort_optimization", "device", "memory_limit")
+    names = ("trust", "evaluation_mode", "provider", "ort_optimization", "signature", "device", "memory_limit")
     return OpenOptions(weights=weights, **{name: given[name] for name in names})

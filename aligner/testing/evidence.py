@@ -140,6 +140,7 @@ _FLAGS = {
     "candidate_weights": "--candidate-weights",
     "provider": "--provider",
     "ort_optimization": "--ort-optimization",
+    "signature": "--signature",
     "device": "--device",
     "seed": "--seed",
     "memory_limit": "--memory-limit",

@@ -11,7 +11,7 @@ from typing import Any
 from aligner.errors import AlignerError, ComparisonError
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
-_OPENING = ("trust", "evaluation_mode", "provider", "ort_optimization", "device", "memory_limit")
+_OPENING = ("trust", "evaluation_mode", "provider", "ort_optimization", "signature", "device", "memory_limit")
 
 
 def golden_file(folder: Path, name: str, parameters: str = "") -> Path:

@@ -36,7 +36,7 @@ _DROPPED = frozenset(
     "padding fusedActivationFunction asymmetricQuantizeInputs quantizedBiasType potScaleInt16 weightsFormat "
     "compositeAttributes compositeAttributesFormat".split()
 )
-_OPERANDS: Mapping[str, tuple[tuple[int, str], ...]] = {
+OPERANDS: Mapping[str, tuple[tuple[int, str], ...]] = {
     "MEAN": ((1, "axes"),),
     "SUM": ((1, "axes"),),
     "REDUCE_PROD": ((1, "axes"),),
@@ -122,7 +122,7 @@ def _attribute(value: Any) -> Attribute:
 
 def _from_operands(operator: Operator, around: Surroundings) -> dict[str, Attribute]:
     found: dict[str, Attribute] = {}
-    for position, name in _OPERANDS.get(operator.op, ()):
+    for position, name in OPERANDS.get(operator.op, ()):
         content = around.constant(operator.inputs[position]) if position < len(operator.inputs) else None
         if content is None or content.size > _LONGEST_OPERAND:
             continue

@@ -20,8 +20,8 @@ def recur(operation: Operation, settings: Recurrent) -> tuple[Array, ...]:
 
     Parameters w, r [directions, gates·hidden, in], b, rb in the order of setting ``gates``, states h and c. ``layout``:
     directions stand "apart" on an axis of their own behind time, "outside" on one before it, or are "joined" side by
-    side in the last axis.
-    ``batch_first`` puts the batch before time everywhere.
+    side in the last axis. ``batch_first`` puts the batch before time everywhere; with ``last`` the last hidden states
+    take the place of all.
     """
     import numpy as np
 
@@ -34,6 +34,8 @@ def recur(operation: Operation, settings: Recurrent) -> tuple[Array, ...]:
         x = x.swapaxes(0, 1)
     runs = [_one(x, d, settings, parameters) for d in range(len(settings.directions))]
     outputs, states = [run[0] for run in runs], np.stack([run[1] for run in runs], axis=1)
+    if settings.last:
+        return np.concatenate(list(states[0]), axis=-1), states[0], states[1]
     if settings.layout in {"apart", "outside"}:
         apart = np.stack(outputs, axis=1)  # [time, directions, batch, hidden]
         if settings.batch_first:

@@ -90,7 +90,9 @@ class Attention(Settings):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recurrent(Settings):
-    """``gates`` names the rows of the weights; ``after``: a GRU's reset gate works behind its product."""
+    """``gates`` names the rows of the weights; ``after``: a GRU's reset gate works behind its product; ``last``: the
+    first result is the last state alone.
+    """
 
     cell: str
     gates: str
@@ -98,6 +100,7 @@ class Recurrent(Settings):
     after: bool
     batch_first: bool
     layout: str
+    last: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -18,14 +18,14 @@ from aligner.operations.call import Call, with_fused_activation, with_range
 from aligner.operations.forms import vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY = vocabulary(
+WORDS = vocabulary(
     activation, arithmetic, convolution, making, moving, normalisation, picking, product, recurrence, resizing
 )
 
 
 def translate(call: Call) -> Operation:
     """The operation of a node; raises Unsupported for what is not known here."""
-    found = _VOCABULARY.get(call.node.op)
+    found = WORDS.get(call.node.op)
     if found is None:
         raise call.unknown()
     operation = with_range(found(call), call)

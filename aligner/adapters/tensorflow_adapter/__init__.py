@@ -1,0 +1,1 @@
+"""TensorFlow: Keras models, SavedModels and functions, each as one frozen graph."""

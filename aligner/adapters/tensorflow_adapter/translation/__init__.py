@@ -1,0 +1,70 @@
+"""TensorFlow's operations in common words."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from aligner.adapters.tensorflow_adapter.translation import convolution, layers, moving, product
+from aligner.adapters.tensorflow_adapter.translation.lite_words import LITE_WORDS
+from aligner.adapters.tflite_adapter.translation import WORDS as LITE
+from aligner.operations.call import Call, Translation, Vocabulary
+from aligner.operations.forms import of_one, of_two, vocabulary
+from aligner.operations.operation import Operation
+
+_FUNCTIONS = {
+    "Erf": "erf",
+    "Erfc": "erfc",
+    "Expm1": "expm1",
+    "Log1p": "log1p",
+    "Reciprocal": "reciprocal",
+    "Inv": "reciprocal",
+    "Softplus": "softplus",
+    "Softsign": "softsign",
+    "Tan": "tan",
+    "Asin": "asin",
+    "Acos": "acos",
+    "Atan": "atan",
+    "Sinh": "sinh",
+    "Cosh": "cosh",
+    "Asinh": "asinh",
+    "Acosh": "acosh",
+    "Atanh": "atanh",
+    "Rint": "round",
+    "IsNan": "isnan",
+    "IsInf": "isinf",
+    "IsFinite": "isfinite",
+    "Conj": "conjugate",
+    "Identity": "identity",
+}
+_OF_TWO = {
+    "TruncateDiv": "trunc_divide",
+    "TruncateMod": "fmod",
+    "Xlogy": "xlogy",
+    "LogicalXor": "logical_xor",
+    "BitwiseAnd": "bitwise_and",
+    "BitwiseOr": "bitwise_or",
+    "LeftShift": "shift_left",
+}
+
+
+def _as_lite(word: str) -> Translation:
+    def translated(call: Call) -> Operation:
+        return LITE[word](replace(call, node=replace(call.node, op=word)))
+
+    return translated
+
+
+_WORDS: Vocabulary = {
+    **{own: _as_lite(word) for own, word in LITE_WORDS.items()},
+    **of_one(_FUNCTIONS),
+    **of_two(_OF_TWO),
+    **vocabulary(convolution, layers, moving, product),
+}
+
+
+def translate(call: Call) -> Operation:
+    """The operation of a node; raises Unsupported for what is not known here."""
+    found = _WORDS.get(call.node.op)
+    if found is None:
+        raise call.unknown()
+    return found(call)
