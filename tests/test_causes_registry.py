@@ -39,6 +39,7 @@ SINGLE = {
     "nondeterministic-kernel": ("numbers", "kernel_that_disagrees_with_itself", "steady_kernel"),
     "precision-fp16": ("numbers", "a_node_in_float16", "bfloat16_is_not_called_float16"),
     "precision-bf16": ("numbers", "bfloat16_is_not_called_float16", "a_node_in_float16"),
+    "precision-chosen": ("../test_openvino_adapter", "precision_that_the_runtime_chose", "weights_are_no_chosen"),
     "precision-overflow": ("numbers", "float16_overflows", "small_numbers_do_not_overflow"),
     "precision-double-cast": ("benign", "a_node_in_float64", "is_not_called_wide"),
     "nonfinite-introduced": ("numbers", "logarithm_of_what_is_negative", "finite_and_unclipped"),
@@ -67,7 +68,8 @@ residual-missing operand-swapped rnn-gate-order rnn-direction gru-reset-after em
 setting-changed attributes-differ operation-changed operation-extra operation-missing operation-order axis-split
 trace-baked-constant trace-baked-branch trace-baked-shape inplace-write-lost
 random-op dropout-active nondeterministic-kernel
-precision-fp16 precision-bf16 precision-overflow precision-double-cast nonfinite-introduced saturation
+precision-fp16 precision-bf16 precision-chosen precision-overflow precision-double-cast nonfinite-introduced
+saturation
 quantization-scale quantization-zero-point quantization-calibration quantization-expected constant-changed
 fusion-or-kernel capture-artefact integer-saturation ill-conditioned rounding
 """.split()

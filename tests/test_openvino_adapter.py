@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
+
+import numpy as np
 import pytest
 from marks import requires_openvino
 from openvino_models import LAYERS, draw, network, one_layer, save
 
 import aligner
 from aligner.adapters.base import OpenOptions
+from aligner.errors import ModelError, ModelFormatError, UnsupportedModelError
 from aligner.testing import AdapterConformance
 from aligner.testing.operation_conformance import replay_session
 
@@ -125,3 +129,255 @@ def test_weights_stored_as_float16_are_a_declared_precision(converted, form):
     assert found.verdict == "aligned"
     graph = opened(converted[form]).graph(None)
     assert {weight.dtype for weight in graph.weights.values() if len(weight.shape) > 1} == {"float16"}
+
+
+class Narrow:
+    """Stands for a processor that has matrix units for bfloat16, and a runtime that uses them unasked."""
+
+    def __init__(self, monkeypatch):
+        from aligner.adapters.openvino_adapter.engine import Engine
+
+        compiled = Engine.compile
+        monkeypatch.setattr(Engine, "chosen_precision", lambda engine: None if engine.exact else "bfloat16")
+        monkeypatch.setattr(
+            Engine, "compile", lambda engine, model: compiled(engine, model if engine.exact else self.narrowed(model))
+        )
+
+    @staticmethod
+    def narrowed(model):
+        import openvino.opset13 as build
+
+        copy = model.clone()
+        for op in copy.get_ordered_ops():
+            if op.get_type_name() in {"Convolution", "GroupConvolution", "MatMul"}:
+                for port in op.inputs():
+                    short = build.convert(build.convert(port.get_source_output(), "bf16"), "f32")
+                    port.replace_source_output(short.output(0))
+        return copy
+
+
+@pytest.mark.parametrize("back", [False, True])
+def test_precision_that_the_runtime_chose_is_a_proven_cause(converted, monkeypatch, back):
+    Narrow(monkeypatch)
+    sides = [converted["onnx"], converted["from_onnx"]]
+    found = aligner.compare(*(reversed(sides) if back else sides), PICTURE).comparison
+    assert found.verdict == "diverged"
+    assert (found.causes[0].id, found.causes[0].evidence_class) == ("precision-chosen", "proven")
+    assert "INFERENCE_PRECISION_HINT=f32" in found.causes[0].suggestion
+    assert "bfloat16" in (found.reference if back else found.candidate).runtime
+
+
+def test_wrong_weights_are_no_chosen_precision(monkeypatch):
+    Narrow(monkeypatch)
+    wrong = Small()
+    wrong[3].weight.data = wrong[3].weight.data.transpose(2, 3).contiguous()
+    found = aligner.compare(Small(), converted_from(wrong), PICTURE).comparison
+    here = [cause for cause in found.causes if "__module.3/" in cause.node]
+    assert [(cause.id, cause.evidence_class) for cause in here][:1] == [("weights-permuted", "proven")]
+
+
+def converted_from(module):
+    import openvino as ov
+    import torch
+
+    return ov.convert_model(module, example_input=torch.from_numpy(PICTURE), input=list(PICTURE.shape))
+
+
+def _epsilon(network):
+    network[8].eps = 0.1
+
+
+def _pool(network):
+    network[6] = torch_nn().AvgPool2d(2)
+
+
+def _tanh(network):
+    network[10] = torch_nn().GELU("tanh")
+
+
+def _dilation(network):
+    network[0].dilation = network[0].padding = (2, 2)
+
+
+def _turned(network):
+    network[3].weight.data = network[3].weight.data.transpose(2, 3).contiguous()
+
+
+def _colours(network):
+    network[0].weight.data = network[0].weight.data.flip(1).contiguous()
+
+
+def _hard(network):
+    network[4] = torch_nn().Hardswish()
+
+
+def _leaky(network):
+    network[2] = torch_nn().LeakyReLU(0.1)
+
+
+def _border(network):
+    network[3] = torch_nn().Sequential(torch_nn().ZeroPad2d((0, 1, 0, 1)), network[3])
+    network[3][1].padding = (0, 0)
+
+
+def torch_nn():
+    from torch import nn
+
+    return nn
+
+
+FAULTS = {
+    _epsilon: "norm-epsilon",
+    _pool: "reduce-axis-or-bias",
+    _tanh: "activation-variant",
+    _dilation: "conv-stride-dilation-groups",
+    _turned: "weights-permuted",
+    _colours: "input-channel-order",
+    _hard: "activation-variant",
+    _leaky: "activation-variant",
+    _border: "padding-asymmetric",
+}
+"""What goes wrong in a conversion → what it is called."""
+
+
+@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("fault", FAULTS)
+def test_faults_are_located_and_named(fault, back):
+    wrong = Small()
+    fault(wrong)
+    sides = [Small(), converted_from(wrong)]
+    found = aligner.compare(*(reversed(sides) if back else sides), PICTURE).comparison
+    assert found.verdict == "diverged"
+    assert len(found.introduced) == 1
+    assert found.causes[0].id == FAULTS[fault]
+    assert found.causes[0].evidence_class in {"proven", "fitted"}
+
+
+def broken(path, folder, change):
+    """A copy of an IR with its text changed."""
+    other = folder / "broken.xml"
+    other.write_text(change(path.read_text()))
+    other.with_suffix(".bin").write_bytes(path.with_suffix(".bin").read_bytes())
+    return other
+
+
+BROKEN = {
+    "cut off": (lambda text: text[: len(text) // 2], ModelFormatError, "XML that ends"),
+    "not an IR": (lambda _: "<a version='1'><b/></a>", ModelFormatError, "root element 'a'"),
+    "entities": (
+        lambda text: text.replace("?>", "?><!DOCTYPE net [<!ENTITY a SYSTEM 'file:///etc/hostname'>]>", 1),
+        ModelFormatError,
+        "document type",
+    ),
+    "old": (lambda text: text.replace('version="11"', 'version="7"', 1), UnsupportedModelError, "versions 10 and 11"),
+    "extension": (
+        lambda text: text.replace('type="MVN" version="opset6"', 'type="Mine" version="extension"'),
+        UnsupportedModelError,
+        "Mine",
+    ),
+    "beyond": (lambda text: text.replace('offset="0"', 'offset="99999999"', 1), ModelFormatError, "in the .bin file"),
+    "negative": (lambda text: text.replace('offset="0"', 'offset="-8"', 1), ModelFormatError, "negative"),
+    "large": (lambda text: text.replace('shape="4, 3, 3, 3"', 'shape="4, 3, 3, 3000"', 1), ModelFormatError, "bytes"),
+    "no edges": (lambda text: text.replace("<edge ", "<other "), ModelFormatError, "expected"),
+}
+
+
+@pytest.mark.parametrize("fault", BROKEN)
+def test_broken_files_are_our_errors(tmp_path, fault):
+    change, kind, words = BROKEN[fault]
+    with pytest.raises(kind, match=re.escape(words)) as caught:
+        opened(broken(save(network(), tmp_path), tmp_path, change))
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("content", [None, b"", b"0" * 64])
+def test_the_file_of_weights_is_checked(tmp_path, content):
+    path = save(network(), tmp_path)
+    path.with_suffix(".bin").unlink()
+    if content is not None:
+        path.with_suffix(".bin").write_bytes(content)
+    with pytest.raises(ModelError, match=r"\.bin"):
+        opened(path)
+
+
+def test_links_lead_to_one_store_of_files_and_nowhere_else(tmp_path):
+    (tmp_path / "store").mkdir()
+    (tmp_path / "snapshot").mkdir()
+    path = save(network(), tmp_path / "store", "a")
+    linked = tmp_path / "snapshot" / "model.xml"
+    linked.symlink_to(path)
+    linked.with_suffix(".bin").symlink_to(path.with_suffix(".bin"))
+    assert opened(linked).graph(None).nodes
+    linked.with_suffix(".bin").unlink()
+    linked.with_suffix(".bin").symlink_to("/etc/hostname")
+    with pytest.raises(ModelFormatError, match="lie elsewhere"):
+        opened(linked)
+
+
+def test_a_device_that_is_not_there(tmp_path):
+    with pytest.raises(ModelError, match="its devices: CPU"):
+        opened(save(network(), tmp_path), device="npu")
+
+
+def test_weights_packed_in_few_bits_are_on_their_grid():
+    import openvino as ov
+    import openvino.opset13 as build
+
+    x = build.parameter([2, 4], np.float32, name="x")
+    stored = np.random.default_rng(0).integers(-8, 8, (3, 4), np.int8)
+    zero, scale = np.array([[1], [0], [-2]], np.float32), np.array([[0.5], [0.25], [2]], np.float32)
+    kernel = build.multiply(build.subtract(build.convert(build.constant(stored), "f32"), zero), scale, name="kernel")
+    model = ov.Model([build.result(build.matmul(x, kernel, False, True))], [x], "packed")
+    weight = opened(model).graph(None).weights["kernel"]
+    assert weight.dtype == "int8"
+    np.testing.assert_array_equal(weight.load(), stored)
+    np.testing.assert_allclose(weight.values(), (stored - zero) * scale)
+
+
+def test_what_does_not_fit_into_the_limit_is_shown_in_parts(tmp_path):
+    path, feeds = save(network(), tmp_path), {"image": draw(1, 3, 8, 8)}
+    whole, parts = (list(opened(path, memory_limit=limit).run(feeds)) for limit in (None, 2000))
+    assert [tensor.value for tensor in whole] == [tensor.value for tensor in parts]
+    for one, other in zip(whole, parts, strict=True):
+        np.testing.assert_allclose(one.array, other.array, atol=1e-6)
+
+
+def test_results_that_nobody_reads_are_nobody_s(converted):
+    graph = opened(converted["from_onnx"]).graph(None)
+    pool = next(node for node in graph.nodes if node.op == "MaxPool")
+    assert pool.outputs[0] and pool.outputs[1] == ""
+
+
+def test_states_start_anew_with_each_run():
+    import openvino as ov
+    import openvino.opset13 as build
+
+    x = build.parameter([1, 3], np.float32, name="x")
+    kept = build.read_value(np.zeros((1, 3), np.float32), "memory")
+    total = build.add(x, kept, name="total")
+    written = build.assign(total, "memory")
+    model = ov.Model([build.result(total)], [written], [x], "stateful")
+    session, feeds = opened(model), {"x": draw(1, 3)}
+    for _ in range(2):
+        np.testing.assert_array_equal(session.predict(feeds)[0].array, feeds["x"])
+        np.testing.assert_array_equal(next(t for t in session.run(feeds) if t.value == "total").array, feeds["x"])
+
+
+def test_loops_are_looked_at_from_outside():
+    import openvino as ov
+    import openvino.opset13 as build
+
+    x = build.parameter([1, 3], np.float32, name="x")
+    inner = build.parameter([1, 3], np.float32)
+    body = ov.Model([build.multiply(inner, np.float32(2)), build.constant(True)], [inner], "body")
+    loop = build.loop(build.constant(np.int32(3)).output(0), build.constant(True).output(0))
+    loop.set_function(body)
+    loop.set_merged_input(inner, x.output(0), body.results[0].output(0))
+    loop.set_special_body_ports([-1, 1])
+    out = loop.get_iter_value(body.results[0].output(0), -1)
+    model = ov.Model([build.result(build.relu(out, name="last"))], [x], "looping")
+    session, feeds = opened(model), {"x": draw(1, 3)}
+    assert "compared as a whole" in session.notes[0]
+    assert [node.kind for node in session.graph(feeds).nodes] == ["control_flow", "relu"]
+    shown = list(session.run(feeds))
+    np.testing.assert_allclose(shown[-1].array, np.maximum(feeds["x"] * 8, 0))

@@ -99,7 +99,7 @@ class Session(ABC):
     """A loaded model: what it declares, its graph, and two ways to run it.
 
     Runs never see each other: each starts from the state the model was opened with. What only some can do besides are
-    protocols that are looked for: ``LooksFirst``, ``Widens``, ``Prepares``.
+    protocols that are looked for: ``LooksFirst``, ``Widens``, ``ChoosesPrecision``, ``Prepares``.
     """
 
     framework: ClassVar[str]
@@ -178,6 +178,26 @@ class Widens(Protocol):
         Its runs raise ModelExecutionError where something in the model insists on another dtype. Raises
         UnsupportedModelError where this model has no such form.
         """
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenPrecision:
+    """Fewer bits than a model asks for: the dtype that the runtime computes in, and what keeps it from doing so."""
+
+    word: str
+    advice: str
+
+
+@runtime_checkable
+class ChoosesPrecision(Protocol):
+    """A session whose runtime may compute in fewer bits than the model declares, as the device has them."""
+
+    @property
+    def chosen_precision(self) -> ChosenPrecision | None:
+        """What it chose here; None where it keeps to the model."""
+
+    def in_declared_precision(self) -> Session:
+        """The same model kept to its precision: same value ids, same feeds. The caller closes it."""
 
 
 @runtime_checkable

@@ -192,6 +192,10 @@ _HELP = {
         "keep the node in float32, or allow for bfloat16's tolerance",
         "autocast left on",
     ),
+    "precision-chosen": (
+        "keep the runtime to the precision that the model declares, or allow for what the device has",
+        "OpenVINO in bfloat16 on a CPU that has matrix units for it",
+    ),
     "precision-double-cast": (
         "multiply by Python floats instead of numpy scalars",
         "a float64 constant that widens the graph",

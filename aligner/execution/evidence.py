@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from aligner.execution.injection import ReferenceInjection
+from aligner.execution.kept_precision import with_kept_precision
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
@@ -44,11 +45,12 @@ def gather(reference: OpenSide, candidate: OpenSide, passes: Passes, guilty: Seq
     handed: list[Mapping[str, Array]] = [{}, {}]
     if host is not None:
         shown[host], handed[host] = _local(sides, passes, host, wanted[host])
-    return {
+    found = {
         item.pair.candidate: evidence
         for item in chosen
         if (evidence := _evidence(item.pair, (shown[0], shown[1]), handed)) is not None
     }
+    return with_kept_precision(sides, [item.pair for item in chosen], found)
 
 
 def _chosen(reference: OpenSide, candidate: OpenSide, guilty: Sequence[Measured]) -> list[Measured]:

@@ -16,6 +16,8 @@ from aligner.records.measurement import Measured
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from aligner.adapters.base import ChosenPrecision
+
     Array = NDArray[Any]
 
 
@@ -25,7 +27,8 @@ class Evidence:
 
     ``expected`` is the reference's output; ``found`` the candidate's local output in the reference's axis order, None
     where the shapes do not fit. ``values`` holds, for each side, arrays by value id in that side's own layout; the
-    candidate's are those of the local run, so its region's inputs are the reference's tensors.
+    candidate's are those of the local run, so its region's inputs are the reference's tensors. ``kept`` is, for a side
+    whose runtime chose fewer bits than the model declares, what the same region gives where it is kept from that.
     """
 
     expected: Array
@@ -33,6 +36,15 @@ class Evidence:
     values: tuple[Mapping[str, Array], Mapping[str, Array]]
     dtype: str = "float32"
     found_dtype: str = "float32"
+    kept: tuple[KeptPrecision | None, KeptPrecision | None] = (None, None)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class KeptPrecision:
+    """A region's output in the precision that the model declares, in the reference's axis order."""
+
+    chosen: ChosenPrecision
+    output: Array
 
 
 @dataclass(frozen=True, slots=True, eq=False)

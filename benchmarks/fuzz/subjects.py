@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import io
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -74,6 +75,8 @@ def _by_suffix(name: str, random: Random) -> by.Mutator:
         return random.choice((by.bytes_changed, by.tree_changed, by.tree_changed))
     if name.endswith(".pt"):
         return random.choice((by.bytes_changed, by.members_changed))
+    if name.endswith(".xml"):
+        return random.choice((by.bytes_changed, by.text_changed))
     return by.bytes_changed
 
 
@@ -105,6 +108,8 @@ def subjects() -> dict[str, Subject | FolderSubject]:
     for name in ("tiny_conv_float", "tiny_conv_int8"):
         whole = (_DATA / f"{name}.tflite").read_bytes()
         made[f"tflite {name}"] = Subject(".tflite", whole, (by.bytes_changed, by.words_changed), _inspect)
+    if importlib.util.find_spec("openvino"):
+        made["openvino"] = FolderSubject(_openvino(), _inspect_ir)
     for name, whole in dumps().items():
         for verb, read in (("dump", _dump), ("dump compared", _dump_compared)):
             if isinstance(whole, dict):
@@ -139,6 +144,28 @@ def _inspect(path: Path) -> Any:
     from aligner.api.inspecting import inspect
 
     return inspect(path)
+
+
+def _inspect_ir(path: Path) -> Any:
+    model = path / "model.xml"
+    return None if model.is_symlink() else _inspect(model)  # the file itself is what a user names
+
+
+def _openvino() -> dict[str, bytes]:
+    import tempfile
+
+    import numpy as np
+    import openvino
+    import openvino.opset13 as build
+
+    x = build.parameter([1, 3, 8, 8], np.float32, name="x")
+    conv = build.convolution(x, np.ones((2, 3, 3, 3), np.float32), [1, 1], [1, 1], [1, 1], [1, 1], name="conv")
+    pooled = build.max_pool(build.relu(conv), [2, 2], [1, 1], [0, 0], [0, 0], [2, 2])
+    model = openvino.Model([build.result(build.softmax(pooled.output(0), 1))], [x], "model")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.xml"
+        openvino.save_model(model, str(path))
+        return {path.with_suffix(suffix).name: path.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
 
 
 def _capture(path: Path) -> Any:

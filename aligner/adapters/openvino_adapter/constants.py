@@ -69,14 +69,14 @@ def _grid(steps: list[Any], rank: int) -> Quantization | None:
     }
     scale = parts["Multiply"]
     zero = parts.get("Subtract", np.zeros((), scale.dtype))
-    long = {part.ndim - rank + axis for part in (scale, zero) for axis, size in enumerate(part.shape) if size > 1}
+    long = {rank - part.ndim + axis for part in (scale, zero) for axis, size in enumerate(part.shape) if size > 1}
     if len(long) > 1 or scale.size < zero.size or np.any(zero != np.rint(zero)):
         return None
     zeros = np.broadcast_to(zero.reshape(-1), scale.size) if zero.size == 1 else zero.reshape(-1)
     return Quantization(
         tuple(float(each) for each in scale.reshape(-1)),
         tuple(int(each) for each in zeros),
-        long.pop() + rank if long else None,
+        long.pop() if long else None,
     )
 
 

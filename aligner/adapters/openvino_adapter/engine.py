@@ -26,8 +26,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _PLACE = re.compile(r"Exception from \S+:\d+:\s*|Check '.*?' failed at \S+:\d+:\s*|While validating node ", re.DOTALL)
+_UNKNOWN = ("unsupported opset", "Cannot create", "doesn't contain the operation")
 _FULL = {"INFERENCE_PRECISION_HINT": "f32"}
-_FULL_WORDS = frozenset({"f32", "undefined", "dynamic", "f64"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +48,14 @@ class Engine:
         """The model made ready for the device."""
         with translated("OpenVINO cannot compile the model", UnsupportedModelError):
             return self.core.compile_model(model, self.device, dict(_FULL) if self.exact else {})
+
+    def chosen_precision(self) -> str | None:
+        """The precision ("bfloat16") that the device computes in where it takes less than float32; else None."""
+        try:
+            hint = self.core.get_property(self.device, "INFERENCE_PRECISION_HINT").get_type_name()
+        except RuntimeError:  # a device without such a choice
+            return None
+        return None if self.exact else {"bf16": "bfloat16", "f16": "float16"}.get(hint)
 
     def run(self, compiled: Any, feeds: Sequence[Array]) -> list[Array]:
         """Feeds in the order of the inputs; results in that of the outputs, in memory of their own."""
@@ -71,29 +79,6 @@ def find_engine(device: str) -> Engine:
     return Engine(core, wanted, str(runtime.__version__).split("-")[0])
 
 
-def chosen_precision(compiled: Any) -> str | None:
-    """The precision ("bfloat16") that the runtime computes in where it chose less than float32; else None."""
-    try:
-        hint = compiled.get_property("INFERENCE_PRECISION_HINT")
-    except RuntimeError:  # a device without such a choice
-        return None
-    return None if hint.get_type_name() in _FULL_WORDS else word_of(hint)
-
-
-def lowered_layers(compiled: Any, word: str) -> frozenset[str]:
-    """Names of the layers that really run in a precision; one kernel may stand for several layers."""
-    found: set[str] = set()
-    for op in compiled.get_runtime_model().get_ordered_ops():
-        told = op.get_rt_info()
-        if _told(told, "runtimePrecision") == word:
-            found.update(filter(None, _told(told, "originalLayersNames").split(",")))
-    return frozenset(found)
-
-
-def _told(info: Any, name: str) -> str:
-    return str(info[name].astype(str)) if name in info else ""
-
-
 @contextmanager
 def translated(what: str, kind: type[AlignerError]) -> Iterator[None]:
     """The runtime's exceptions as ours; the places in its source are left out."""
@@ -101,7 +86,9 @@ def translated(what: str, kind: type[AlignerError]) -> Iterator[None]:
         yield
     except RuntimeError as error:
         text = " ".join(_PLACE.sub("", str(error)).split())
-        unknown = "unsupported opset" in text or "Cannot create" in text
+        unknown = any(
+            words in text for words in ("unsupported opset", "Cannot create", "doesn't contain the operation")
+        )
         raise (UnsupportedModelError if unknown else kind)(
             what,
             found=text[:400],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -61,7 +62,7 @@ def _value(output: Any, name: str, shapes: Mapping[Place, Shape | None], place: 
 
 def _nodes(program: Program) -> list[Node]:
     inputs = {number for number, _ in program.inputs}
-    stored = frozenset(program.weights.values())
+    stored = {name: _size(program, place) for place, name in program.weights.items()}
     nodes: list[Node] = []
     for number, op in enumerate(program.ops):
         outputs = tuple(program.ids.get((number, k), "") for k in range(op.get_output_size()))
@@ -73,12 +74,13 @@ def _nodes(program: Program) -> list[Node]:
         )
         weights = tuple(name for name in operands if name in stored)
         word, friendly = op.get_type_name(), op.get_friendly_name()
+        sizes = list(map(stored.get, operands))
         nodes.append(
             Node(
                 len(nodes),
                 friendly,
                 word,
-                kind_of(word),
+                kind_of(word, sizes),
                 operands,
                 outputs,
                 tuple(dict.fromkeys(weights)),
@@ -87,6 +89,10 @@ def _nodes(program: Program) -> list[Node]:
             )
         )
     return nodes
+
+
+def _size(program: Program, place: Place) -> int:
+    return math.prod(program.ops[place[0]].output(0).get_shape())
 
 
 def _stands_for_nothing(op: Any, place: int) -> bool:

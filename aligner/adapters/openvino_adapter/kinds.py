@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 _BY_KIND: dict[str, str] = {
     "conv": "Convolution GroupConvolution BinaryConvolution DeformableConvolution",
     "conv_transpose": "ConvolutionBackpropData GroupConvolutionBackpropData",
@@ -74,6 +76,11 @@ _BY_KIND: dict[str, str] = {
 _KINDS = {word: kind for kind, words in _BY_KIND.items() for word in words.split()}
 
 
-def kind_of(op: str) -> str:
-    """The neutral kind; what no standard operation set has is "other"."""
+def kind_of(op: str, sizes: Sequence[int | None]) -> str:
+    """The neutral kind; what no standard operation set has is "other". ``sizes``: of the constants among the operands.
+
+    There is no leaky ReLU: it is a PReLU of one constant slope.
+    """
+    if op == "PRelu" and len(sizes) == 2 and sizes[1] == 1:
+        return "leaky_relu"
     return _KINDS.get(op, "other")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.adapters.base import Capabilities, Session
+from aligner.adapters.base import Capabilities, ChosenPrecision, Session
 from aligner.adapters.border import reading
 from aligner.adapters.openvino_adapter.cutting import cut_model, shapes_for
 from aligner.adapters.openvino_adapter.engine import Engine, translated
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _BUDGET = 256 << 20
 """Bytes of intermediates that one run shows where the user sets no limit."""
+_KEEP = "compile it with INFERENCE_PRECISION_HINT=f32, or EXECUTION_MODE_HINT=ACCURACY"
 _UNSEEN = frozenset({"int4", "uint4"})
 """Types that the runtime hands out packed."""
 
@@ -51,8 +53,19 @@ class OpenVINOSession(Session):
 
     @property
     def runtime(self) -> str:
-        """ "OpenVINO 2026.4.1 (CPU)"."""
-        return f"OpenVINO {self._engine.version} ({self._engine.device})"
+        """ "OpenVINO 2026.4.1 (CPU)", with the precision where the device chose one."""
+        chosen = self.chosen_precision
+        return f"OpenVINO {self._engine.version} ({self._engine.device}{f', {chosen.word}' if chosen else ''})"
+
+    @property
+    def chosen_precision(self) -> ChosenPrecision | None:
+        """bfloat16 on a CPU that has matrix units for it, float16 on a GPU, unless it is kept from that."""
+        word = self._engine.chosen_precision()
+        return None if word is None else ChosenPrecision(word, _KEEP)
+
+    def in_declared_precision(self) -> Session:
+        """The same model under INFERENCE_PRECISION_HINT=f32."""
+        return OpenVINOSession(self._own, replace(self._engine, exact=True), self._budget)
 
     @cached_property
     def signature(self) -> Signature:

@@ -63,7 +63,7 @@ class _Narrow(Cause):
                 "with float32 throughout",
                 predict,
                 written=declared or gridded,
-                vague=lost,  # infinities are no matter of digits
+                vague=lost or any(culprit.evidence.kept),  # infinities are no matter of digits; who chose it is known
                 needed=needed,
             )
 
@@ -113,6 +113,33 @@ class PrecisionBfloat(_Narrow):
     def narrowed(array: Array) -> Array:
         """The array on bfloat16's grid."""
         return to_bfloat16(array)
+
+
+class PrecisionChosen(Cause):
+    """The runtime computes in fewer bits than the model declares, because the device has them."""
+
+    id: ClassVar[str] = "precision-chosen"
+    shown: ClassVar[str] = (
+        "The same node runs again on the same inputs, in the runtime itself, which is kept to the declared precision."
+    )
+
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """What a side gives where its runtime is kept from choosing."""
+        for side, kept in enumerate(culprit.evidence.kept if culprit.evidence is not None else ()):
+            if kept is not None and culprit.gap > 0:
+                yield Claim(
+                    f"{culprit.where} computes in {kept.chosen.word}, which the {('reference', 'candidate')[side]}'s "
+                    "runtime chose and its model does not ask for",
+                    kept.chosen.advice,
+                    "run by the same runtime in the declared precision",
+                    _given(kept.output),
+                    side=side,
+                    written=True,
+                )
+
+
+def _given(array: Array) -> Callable[[], Array]:
+    return lambda: array
 
 
 class PrecisionOverflow(Cause):
@@ -326,6 +353,7 @@ class Saturation(Cause):
                 "remove the limit, or clip the reference as well",
                 "with the reference's range",
                 lambda: clipped,
+                vague=True,  # an activation may be why
             )
 
 

@@ -89,8 +89,10 @@ def _softplus(call: Call) -> Operation:
 
 
 def _prelu(call: Call) -> Operation:
-    """A vector of slopes is one for each channel; else they broadcast towards the input."""
+    """A vector of slopes is one for each channel, else they broadcast; a leaky ReLU is written as a single one."""
     x, slope = call.need(0), call.need(1)
+    if call.node.kind == "leaky_relu":
+        return Operation("leaky_relu", Slope(alpha=float(slope.reshape(()))), (x,))
     axis = min(1, x.ndim - 1)
     if slope.ndim > 1:
         long = [x.ndim - slope.ndim + place for place, size in enumerate(slope.shape) if size != 1]
