@@ -7,10 +7,21 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from aligner.api import Result, capture, compare, fix, inspect, reproduce, sweep
+    from aligner.api import Result, capture, compare, fix, inspect, reproduce, sensitivity, sweep
     from aligner.errors import AlignerError
 
-__all__ = ["AlignerError", "Result", "__version__", "capture", "compare", "fix", "inspect", "reproduce", "sweep"]
+__all__ = [
+    "AlignerError",
+    "Result",
+    "__version__",
+    "capture",
+    "compare",
+    "fix",
+    "inspect",
+    "reproduce",
+    "sensitivity",
+    "sweep",
+]
 
 
 def __getattr__(name: str) -> Any:

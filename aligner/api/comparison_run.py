@@ -50,13 +50,14 @@ class ComparisonRun:
         self._notes: list[str] = []
         self._observer = ObserverEffect(reference, candidate)
         self._observations = Observations()
-        self._done: Passes | None = None
+        self.done: Passes | None = None
+        """The measurements, once they are made."""
 
     def outputs(self) -> Iterator[tuple[str, Any, Any]]:
         """The paired outputs as both models computed them, by the candidate's names."""
-        assert self._done is not None
-        wanted = [value for value in dict.fromkeys(self._candidate.graph.outputs) if value in self._done.computed()]
-        yield from self._done.tensors(wanted, local=False)
+        assert self.done is not None
+        wanted = [value for value in dict.fromkeys(self._candidate.graph.outputs) if value in self.done.computed()]
+        yield from self.done.tensors(wanted, local=False)
 
     def run(self, inputs: Any) -> Comparison:
         with self._clock.phase("feed"):
@@ -78,7 +79,7 @@ class ComparisonRun:
             large = self._outgrows_memory()
             answers = self._observe(untouched, large=large)
         passes, alignment = self._sweep(fed, answers) if large else self._measured(fed)
-        self._done = passes
+        self.done = passes
         sides = self._reference, self._candidate
         unasked = None if large or self._reference.role in answers else self._reference
         writing = Concluding(

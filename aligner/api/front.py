@@ -8,6 +8,7 @@ from aligner.api.fixing import fix
 from aligner.api.inspecting import inspect
 from aligner.api.reproducing import reproduce
 from aligner.api.result import Result
+from aligner.api.sensing import sensitivity
 from aligner.api.sweeping import sweep
 
-__all__ = ["Result", "capture", "compare", "fix", "inspect", "reproduce", "sweep"]
+__all__ = ["Result", "capture", "compare", "fix", "inspect", "reproduce", "sensitivity", "sweep"]

@@ -11,6 +11,7 @@ from aligner.api.dumped import lend_models
 from aligner.api.options import CompareOptions
 from aligner.execution.clock import Clock
 from aligner.execution.opening import Model, open_both
+from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.records.comparison import Comparison
 
@@ -51,6 +52,17 @@ class OpenModels:
         clock, self._clock = self._clock, Clock()
         self._last = ComparisonRun(reference, candidate, self._options, clock, self._targets[1])
         return self._last.run(inputs)
+
+    @property
+    def sides(self) -> tuple[OpenSide, OpenSide]:
+        """The two models."""
+        reference, candidate = self._sides
+        return reference, candidate
+
+    @property
+    def passes(self) -> Passes | None:
+        """The measurements of the last comparison, and the means to make more; None where nothing was run."""
+        return self._last.done if self._last is not None else None
 
     def outputs(self) -> Iterator[tuple[str, Any, Any]]:
         """The paired outputs of the last comparison: candidate's name, both tensors in the reference's order."""

@@ -28,6 +28,7 @@ from aligner.cli.options import (
 )
 from aligner.cli.report_options import check_report_targets, report_options, wanted
 from aligner.cli.repro import repro
+from aligner.cli.sensitivity import sensitivity
 from aligner.cli.sweep_commands import merge, sweep
 from aligner.cli.targets import FileCommand
 from aligner.cli.view_options import view_options
@@ -233,5 +234,6 @@ cli.add_command(demo)
 cli.add_command(explain)
 cli.add_command(fix)
 cli.add_command(repro)
+cli.add_command(sensitivity)
 cli.add_command(sweep)
 cli.add_command(merge)

@@ -44,8 +44,9 @@ def _said(command: click.Command, words: Sequence[str]) -> Iterator[tuple[str, l
 def _chosen(comparison: Comparison, said: set[str]) -> tuple[str | None, list[str]]:
     """The command and what it is told beside the models; None where nothing is left to do."""
     candidate = Path(comparison.candidate.path)
-    if comparison.verdict == "aligned":
-        return None, []
+    if comparison.verdict == "aligned":  # beyond the contract by rounding alone: a coarser twin
+        coarse = any(pair.accumulated is not None and pair.accumulated.beyond for pair in comparison.outputs)
+        return ("sensitivity", []) if coarse else (None, [])
     if comparison.first_divergence is not None or comparison.causes:
         proven = any(cause.explained is not None and cause.id != "unknown" for cause in comparison.causes)
         able = _able(comparison.candidate.path)

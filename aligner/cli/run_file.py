@@ -11,7 +11,7 @@ import click
 from aligner.cli.targets import FileCommand
 from aligner.errors import InputError, UntrustedFileError
 
-_NEW = frozenset({"json_file", "output", "dry_run", "verbose", "save_map"})
+_NEW = frozenset({"json_file", "output", "dry_run", "verbose", "save_map", "html_file", "full"})
 """Parameters that the report does not answer."""
 
 

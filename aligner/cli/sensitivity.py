@@ -1,0 +1,51 @@
+"""``align sensitivity``: which nodes of a coarser twin cost how much, and what restoring them buys."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from aligner.cli.completion import files
+from aligner.cli.fix import compare_options, contract_options
+from aligner.cli.options import input_options, runtime_options
+from aligner.cli.run_file import RunCommand
+from aligner.cli.work import check_writable, working
+
+
+@click.command(cls=RunCommand, short_help="Rank a quantised model's nodes by what they cost.")
+@click.argument("reference", metavar="REFERENCE|RUN.JSON", shell_complete=files)
+@click.argument("candidate", required=False, shell_complete=files)
+@click.option("--keep", type=click.IntRange(min=0), help="Nodes to keep in floating point. [default: half the error]")
+@click.option("--full", is_flag=True, help="Show every node.")
+@input_options
+@click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
+@click.option("--html", "html_file", metavar="FILE", help="Write one HTML page with the curve.")
+@contract_options
+@runtime_options
+def sensitivity(reference: str, candidate: str, keep: int | None, full: bool, **given: Any) -> int:
+    """Say which nodes of a quantised or half-precision model cost how much at its outputs, and which to leave float.
+
+    REFERENCE is the model before, CANDIDATE after. The reference runs once for each noisy node, with its noise alone.
+    Exit codes: 0 measured, 2 could not be.
+    """
+    from aligner.api.sensing import sensitivity as measured
+
+    check_writable(given["json_file"])
+    check_writable(given["html_file"])
+    with working(given["verbose"]) as work:
+        found = measured(reference, candidate, list(given["inputs"]), options=compare_options(given))
+        if given["json_file"]:
+            from aligner.report.document_file import write_document
+            from aligner.report.sensitivity_text import to_document
+
+            write_document(to_document(found, keep), work.target(given["json_file"]))
+        if given["html_file"]:
+            from aligner.report.sensitivity_page import write_sensitivity_html
+
+            write_sensitivity_html(found, work.target(given["html_file"]), keep)
+        if "-" not in (given["json_file"], given["html_file"]):
+            from aligner.report.sensitivity_text import lines
+
+            work.print("\n".join(lines(found, full=full, keep=keep)), wrap=False)
+    return 0
