@@ -93,6 +93,22 @@ def test_what_was_traced_in_with_another_input_shows_on_the_given_one(tmp_path, 
     assert (result.causes[0].id, result.causes[0].explained is not None) == (identifier, True), result.causes
 
 
+def arms(n, x):
+    return F.linear(x, n.a) if x.sum() > 0 else F.linear(x, n.b)
+
+
+@pytest.mark.parametrize("given", [1, -1])
+def test_an_arm_that_other_signs_take_is_found_and_its_weights_are_no_forgotten_checkpoint(tmp_path, given):
+    net, x = Net(arms, a=(5, 8), b=(5, 8)), np.abs(X)
+    with warnings.catch_warnings(), torch.no_grad():
+        warnings.simplefilter("ignore")
+        torch.jit.trace(net, torch.tensor(x), check_trace=False).save(str(tmp_path / "traced.pt"))
+    plain = aligner.compare(net, tmp_path / "traced.pt", given * x)
+    assert [(one.id, one.evidence_class) for one in plain.causes] == [("trace-baked-branch", "proven")] * (given < 0)
+    first = aligner.compare(net, tmp_path / "traced.pt", given * x, probe=True).causes[0]
+    assert (first.id, first.evidence_class) == ("trace-baked-branch", "proven")
+
+
 def test_a_sound_trace_says_the_same_on_every_input(tmp_path):
     result = probed(tmp_path, sound)
     assert (result.verdict, result.causes) == ("aligned", ())

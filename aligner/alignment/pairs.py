@@ -167,10 +167,23 @@ def _with_regions(matching: Matching, pairs: list[PairedValues]) -> list[PairedV
         )
         for pair in pairs
     ]
+    answered = {pair.candidate: pair.reference for pair in found}
+    found = [_beyond(pair) if _goes_on(pair, answered) else pair for pair in found]
     if matching.candidate.flows or not matching.reference.flows:
         return found
     partner = {pair.reference: pair.candidate for pair in pairs}
     return [replace(pair, candidate_region=_borrowed(pair, partner)) for pair in found]
+
+
+def _goes_on(pair: PairedValues, answered: Mapping[str, str]) -> bool:
+    """Whether the candidate's region starts from another tensor that answers the same one of the reference's."""
+    starts = pair.candidate_region.inputs
+    return bool(starts) and all(answered.get(value) == pair.reference for value in starts)
+
+
+def _beyond(pair: PairedValues) -> PairedValues:
+    """The pair with the region that the reference has there: none."""
+    return replace(pair, reference_region=Region((), (), (pair.reference,)))
 
 
 def _borrowed(pair: PairedValues, partner: Mapping[str, str]) -> Region:

@@ -20,6 +20,7 @@ Alter = Callable[[PreparedFeeds, SideInfo, SideInfo], PreparedFeeds]
 
 _VARIANTS = (
     Variant("values", "other values"),
+    Variant("sign", "the opposite values"),
     Variant("batch", "one sample more"),
     Variant("size", "another size"),
 )
@@ -40,7 +41,7 @@ class _Alteration:
     def __call__(self, fed: PreparedFeeds, reference: SideInfo, candidate: SideInfo) -> PreparedFeeds:
         from aligner.inputs.variation import varied
 
-        changed = varied(fed, self.variant.change, reference, candidate)  # type: ignore[arg-type]  # one of CHANGES
+        changed = varied(fed, self.variant.change, reference, candidate)  # type: ignore[arg-type]  # a Change
         if changed is None:
             raise UnchangedError
         self.before, self.after = fed, changed
@@ -67,11 +68,15 @@ def probed(first: Comparison, targets: Targets, again: Callable[[Alter], Compari
     notes: list[str] = []
     if any(side.framework.startswith("recording") for side in (first.reference, first.candidate)):
         return replace(first, notes=(*first.notes, "no second input was tried: a recording cannot run again"))
+    before: PreparedFeeds | None = None
     for variant in _VARIANTS:
         progress.enter("", f"trying a second input: {variant.words}")
         alteration = _Alteration(variant)
+        if variant.change == "sign" and not _decides(targets, before):
+            continue
         try:
             told = told_apart(first, again(alteration), variant)
+            before = alteration.before
         except UnchangedError:
             continue
         except AlignerError as error:
@@ -84,6 +89,22 @@ def probed(first: Comparison, targets: Targets, again: Callable[[Alter], Compari
         notes.append(f"a second input ({variant.words}) says the same")
     notes = notes or ["no second input could be made that both sides allow"]
     return replace(first, notes=tuple(dict.fromkeys((*first.notes, *notes))))
+
+
+def _decides(targets: Targets, fed: PreparedFeeds | None) -> bool:
+    """Whether a comparison with the reference's numbers decides what runs: it is in the graph, or nothing reads it."""
+    if fed is None:
+        return False
+    side = _opened("reference", targets, fed.reference)
+    try:
+        graph = side.graph
+    finally:
+        side.close()
+    return any(
+        node.kind == "control_flow"
+        or (node.kind == "compare" and not any(graph.readers(v) or v in graph.outputs for v in node.outputs))
+        for node in graph.nodes
+    )
 
 
 def _refused(first: Comparison, targets: Targets, alteration: _Alteration, error: AlignerError) -> Comparison | None:

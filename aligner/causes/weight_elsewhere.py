@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any
 
 from aligner.causes.context import Survey
@@ -30,20 +30,33 @@ _PLACES = 8
 
 def elsewhere(pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
     """The reference's weight, and the node it belongs to, whose numbers the candidate holds in this one's place."""
+    forms = _strange_forms(pair, role, culprit)
+    own = {*pair.reference.node.weights, *(culprit.reference.region.weights if role not in MATRICES else ())}
+    return _stored(own, culprit, forms) or _worked_out(culprit, survey, role, forms) if forms else None
+
+
+def left_unread(pair: LayerPair, role: str, culprit: Culprit) -> str | None:
+    """The reference's weight with the candidate's numbers that nothing of the reference reads on this input."""
+    graph = culprit.graphs[0]
+    read = {name for node in graph.nodes for name in (*node.inputs, *node.weights)}
+    forms = _strange_forms(pair, role, culprit)
+    return next((weight.name for weight in _of_numbers(culprit, forms, read)), None) if forms else None
+
+
+def _strange_forms(pair: LayerPair, role: str, culprit: Culprit) -> list[Form]:
+    """The candidate's parameter, as it works and as it is stored, where it is not the reference's in other words."""
     import numpy as np
 
     right = pair.candidate.parameters.get(role)
     if right is None or right.size < _FEWEST or not float(np.ptp(right)) > 0:
-        return None
+        return []
     if same_somewhere(pair, role) or moved(pair, role, culprit):
-        return None
+        return []
     held = pair.candidate.bare(pair.candidate.parameters)[role]
     mine = [right] if held is right else [right, held]
     if not float(np.ptp(held)) > 0:
-        return None  # what is folded into a bias of zeros is another's, and rightly so
-    forms = [(each, _extremes(each)) for each in mine]
-    own = {*pair.reference.node.weights, *(culprit.reference.region.weights if role not in MATRICES else ())}
-    return _stored(own, culprit, forms) or _worked_out(culprit, survey, role, forms)
+        return []  # what is folded into a bias of zeros is another's, and rightly so
+    return [(each, _extremes(each)) for each in mine]
 
 
 Form = tuple["Array", tuple[float, float]]
@@ -51,16 +64,21 @@ Form = tuple["Array", tuple[float, float]]
 
 def _stored(own: set[str], culprit: Culprit, forms: list[Form]) -> str | None:
     """Among the weights of the graph; vectors are often what is left of each other when one lacks a summand."""
-    graph = culprit.graphs[0]
-    for name, weight in graph.weights.items():
+    for weight in _of_numbers(culprit, forms, own):
+        user = next(iter(culprit.graphs[0].readers(weight.name)), None)
+        if user is not None:
+            return f"{weight.name}, the weight of {user.name}"
+    return None
+
+
+def _of_numbers(culprit: Culprit, forms: list[Form], but: Collection[str]) -> Iterator[Weight]:
+    """The reference's weights with these numbers, but for some by name."""
+    for name, weight in culprit.graphs[0].weights.items():
         size = math.prod(weight.shape)
-        if name in own or not any(form.size == size for form, _ in forms) or "float" not in weight.dtype:
+        if name in but or not any(form.size == size for form, _ in forms) or "float" not in weight.dtype:
             continue
         if any(_near(_known(weight), ends) and relations.same_numbers(weight.values(), form) for form, ends in forms):
-            user = next(iter(graph.readers(name)), None)
-            if user is not None:
-                return f"{weight.name}, the weight of {user.name}"
-    return None
+            yield weight
 
 
 def _worked_out(culprit: Culprit, survey: Survey, role: str, forms: list[Form]) -> str | None:

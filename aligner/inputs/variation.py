@@ -1,4 +1,4 @@
-"""A second input made from the first: other values, one sample more, another size; both sides' stay the same data.
+"""A second input made from the first: other values or signs, one sample more, another size; both stay the same data.
 
 What was right on the first input only because the model was traced with it shows on the second.
 """
@@ -24,8 +24,7 @@ if TYPE_CHECKING:
 
     Real = NDArray[np.float64]
 
-Change = Literal["values", "batch", "size"]
-CHANGES: tuple[Change, ...] = ("values", "batch", "size")
+Change = Literal["values", "sign", "batch", "size"]
 _STEP = 32
 """Sizes grow by the largest power of two that divides them, this one at most: networks halve them again and again."""
 _EIGHT_BITS = 255
@@ -57,8 +56,12 @@ class _Twin:
 def varied(fed: PreparedFeeds, change: Change, reference: SideInfo, candidate: SideInfo) -> PreparedFeeds | None:
     """The feeds with something changed for both sides alike; None where nothing can be, or a side does not allow it."""
     twins = list(_twins(fed, reference, candidate))
+    made: dict[tuple[str, str], tuple[Array, Array] | None]
     if change == "values":
         made = {twin.names: _with_other_values(twin) for twin in twins}
+    elif change == "sign":
+        floats = [twin for twin in twins if all(array.dtype.kind == "f" for array in twin.arrays)]
+        made = {twin.names: (-twin.arrays[0], -twin.arrays[1]) for twin in floats}
     elif change == "batch":
         made = _with_a_sample_more(twins)
     else:

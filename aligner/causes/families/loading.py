@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.context import Survey
 from aligner.causes.weight_cause import RELATED, WeightCause, arrays_of, coarser, eight_bit, misfolded, settled
-from aligner.causes.weight_elsewhere import elsewhere
+from aligner.causes.weight_elsewhere import elsewhere, left_unread
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
 from aligner.operations.kinds import MATRIX_LAYERS
@@ -104,7 +104,9 @@ class _Unloaded(WeightCause):
             return None  # other weights, and as trained as the reference's: another training, another release
         many = self.whole and len(_weighted(survey)[0]) > 2
         words = None if misfolded(pair, role) else _stranger(pair, role, culprit, sure=not many)
-        return words if words and self.extent(survey) and not elsewhere(pair, role, culprit, survey) else None
+        if not words or not self.extent(survey) or left_unread(pair, role, culprit):
+            return None
+        return None if elsewhere(pair, role, culprit, survey) else words
 
     def vague(self, pair: LayerPair) -> bool:
         """A normalisation of which some vectors were loaded is right but for the others: its own cause names those."""

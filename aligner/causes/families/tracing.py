@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_sources, constants_of, operand_name
 from aligner.causes.context import Survey
+from aligner.causes.weight_cause import WeightCause
+from aligner.causes.weight_elsewhere import left_unread
 from aligner.operations.kinds import ACTIVATIONS, BINARY, ELEMENTWISE, MOVED, PICKED, SILENT
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, in_order
+from aligner.regions.layers import LayerPair
 from aligner.regions.region_side import Change
 
 if TYPE_CHECKING:
@@ -19,7 +22,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
+_WITH_BRANCHES = frozenset({"pytorch", "torchscript", "torch-export"})
+"""Frameworks whose models may run other operations on another input."""
 _ARITHMETIC = ELEMENTWISE - ACTIVATIONS | {"clip"}
+
+
+_KEPT_ARM = "export with torch.jit.script, torch.cond or torch.where: a trace keeps one arm of every if"
 
 
 class TraceBakedConstant(Cause):
@@ -165,7 +173,7 @@ class TraceBakedBranch(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The same place in the model, from the same input, by other operations that both do what they say."""
-        if culprit.reference.graph.framework not in {"pytorch", "torchscript"} or not culprit.gap > 0:
+        if culprit.reference.graph.framework not in _WITH_BRANCHES or not culprit.gap > 0:
             return
         kinds = [{n.kind for n in part.nodes if n.kind not in SILENT} for part in culprit.parts]
         if not kinds[0] or not kinds[1] or kinds[0] & kinds[1] or not (kinds[0] | kinds[1]) <= _ARITHMETIC:
@@ -174,7 +182,24 @@ class TraceBakedBranch(Cause):
         yield Claim(
             f"{culprit.where} runs {ran[1]} where the reference, on this input, runs {ran[0]}: the arm of a branch "
             "that another input took",
-            "export with torch.jit.script, torch.cond or torch.where: a trace keeps one arm of every if",
+            _KEPT_ARM,
+        )
+
+
+class WeightsOfAnotherArm(WeightCause):
+    """The candidate computes with weights that the reference holds and, on this input, never reads."""
+
+    id: ClassVar[str] = "trace-baked-branch"
+    advice: ClassVar[str] = _KEPT_ARM
+
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+        """The very numbers of a weight that nothing reads."""
+        other = left_unread(pair, role, culprit)
+        return (
+            f"the {role} is the reference's {other}, which the reference does not read on this input: the arm of a "
+            "branch that another input took"
+            if other
+            else None
         )
 
 
