@@ -75,13 +75,12 @@ def _finding(
     node = known.node if known else _nodes(culprit)[-1]
     inputs = ("the given input", f"a second input ({variant.words})")
     bad, good = inputs if given else inputs[::-1]
-    branch = known is not None and known.id == "trace-baked-branch"
-    identifier = "trace-baked-branch" if branch else _identifier(wrong, right, variant)
+    identifier = _identifier(wrong, right, variant)
     errors = _error(culprit), _error(_partner(right, culprit))
     before = culprit.note or "the shapes do not fit" if errors[0] is None else f"its own error is {errors[0]:.2g}"
     after = "nothing" if errors[1] is None else f"{errors[1]:.2g}"
     text = f"{node} is wrong on one input alone: on {bad} {before}, on {good} {after}; {_EVIDENCE[identifier]}"
-    if known is not None and (branch or identifier != "trace-baked-branch"):
+    if known is not None and identifier != "trace-baked-branch":
         text = f"{known.evidence}; on {good} the same node is right"
     if culprit.reference.source and culprit.reference.source not in text:
         text += f" [{culprit.reference.source}]"
@@ -92,7 +91,8 @@ def _finding(
 def _identifier(wrong: Comparison, right: Comparison, variant: Variant) -> str:
     if variant.change not in {"values", "sign"}:
         return "trace-baked-shape"
-    return "trace-baked-branch" if _ran(wrong) != _ran(right) else "trace-baked-constant"
+    other_weights = any(one.id == "trace-baked-branch" and one.explained is not None for one in wrong.causes)
+    return "trace-baked-branch" if other_weights or _ran(wrong) != _ran(right) else "trace-baked-constant"
 
 
 _EVIDENCE = {
