@@ -237,6 +237,8 @@ def _best(found: list[_Held]) -> list[_Held]:
     if any(one.basis is Basis.WRITTEN and not one.claim.vague and one.explained >= _NOTHING_LEFT for one in close):
         close = [one for one in close if not (one.cause.unspecific and one.basis is Basis.FITTED)]
     close.sort(key=lambda one: one.rank)
+    if close[0].explained >= _NOTHING_LEFT and close[0].cause.general:
+        close = close[:1]  # what says no more than that something else would do is said once
     rest = sorted((one for one in proven if one not in close and not one.cause.general), key=lambda one: -one.explained)
     return (close + (rest if top < _NOTHING_LEFT else []))[:_SHOWN]
 
@@ -296,8 +298,8 @@ def _rank(group: list[_Held]) -> tuple[bool, bool, int, bool, int, Basis]:
 
 
 def _fall(proof: Proof) -> str:
-    if proof.before == proof.after == 0:
-        return "all agree that were infinite or not a number on one side alone"
+    if proof.after >= proof.before:  # it was not the finite ones that were wrong
+        return "the elements agree that were infinite or not a number on one side alone"
     if math.isinf(proof.before):
         return f"the shapes agree and the error is {proof.after:.2g}"
     return f"the local error falls from {proof.before:.2g} to {proof.after:.2g}"

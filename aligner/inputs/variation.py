@@ -61,7 +61,7 @@ def varied(fed: PreparedFeeds, change: Change, reference: SideInfo, candidate: S
         made = {twin.names: _with_other_values(twin) for twin in twins}
     elif change == "sign":
         floats = [twin for twin in twins if all(array.dtype.kind == "f" for array in twin.arrays)]
-        made = {twin.names: (-twin.arrays[0], -twin.arrays[1]) for twin in floats}
+        made = {twin.names: (np.negative(twin.arrays[0]), np.negative(twin.arrays[1])) for twin in floats}
     elif change == "batch":
         made = _with_a_sample_more(twins)
     else:

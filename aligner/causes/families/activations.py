@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
@@ -50,11 +51,10 @@ class ActivationVariant(SettingCause):
         yield from super().claims(culprit, survey)
         if not culprit.gap > 0:
             return
-        spelled = {one.kind for n in culprit.reference.nodes if (one := culprit.reference.operation(n)) is not None}
-        held = [
-            {(o.kind, _told(o.settings)) for n in p.nodes if (o := p.operation(n)) is not None} for p in culprit.parts
-        ]
-        in_pieces = any(n.kind in ELEMENTWISE for n in culprit.reference.nodes) and not spelled & ACTIVATIONS
+        operations = [[one for n in p.nodes if (one := p.operation(n)) is not None] for p in culprit.parts]
+        held = [{(one.kind, _told(one.settings)) for one in side} for side in operations]
+        spelled = [{one.kind for one in side} for side in operations]
+        in_pieces = [_is_in_pieces(culprit, side) and not spelled[side] & ACTIVATIONS for side in (0, 1)]
         for part, node, operation in culprit.nodes(*sorted(ACTIVATIONS), "activation"):
             ungated: list[tuple[str, dict[str, Any]]] = [("square", {})] if operation.kind == "silu" else []
             solved = list(_solved(operation, culprit, part.side))
@@ -62,8 +62,8 @@ class ActivationVariant(SettingCause):
                 other = replace(operation, kind=kind, settings=settings)
                 if kind == operation.kind and other.settings == operation.settings:
                     continue
-                if part.side == 1 and not in_pieces and kind not in spelled:
-                    continue  # the reference computes no such thing
+                if not in_pieces[1 - part.side] and kind not in spelled[1 - part.side]:
+                    continue  # the other side computes no such thing
                 words = _named(kind, settings), _named(operation.kind, operation.settings)
                 wrong, right = words if part.side == 0 else words[::-1]
                 yield Claim(
@@ -86,6 +86,12 @@ class ActivationVariant(SettingCause):
                 side=part.side,
             )
         yield from _fused(culprit)
+
+
+def _is_in_pieces(culprit: Culprit, side: int) -> bool:
+    """Whether a side holds what an activation could be spelled with: arithmetic that the other side has not as well."""
+    counts = [Counter(node.kind for node in part.nodes) for part in culprit.parts]
+    return bool((counts[side] - counts[1 - side]).keys() & ELEMENTWISE)
 
 
 def _told(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
