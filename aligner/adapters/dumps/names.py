@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from aligner.adapters.dumps.decoration import undecorated
 from aligner.adapters.dumps.dump import DumpedTensor
@@ -17,6 +18,7 @@ from aligner.records.graph import Graph
 
 _FOREIGN = re.compile(r"[^0-9A-Za-z]")
 _RUNS = re.compile(r"[^0-9A-Za-z]+")
+_TURN = re.compile(r"(?P<name>.+)@(?P<turn>[1-9][0-9]{0,5})")
 _LONGEST = 4096
 _MOSTLY_CUT = 24
 """Characters that the shortest limit of a writer leaves; shorter names are whole."""
@@ -24,11 +26,15 @@ _MOSTLY_CUT = 24
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """``places``: value id → place of its tensor in the dump. The rest is told: by name, and why."""
+    """``places``: value id → place of its tensor in the dump. The rest is told: by name, and why.
+
+    ``later``: places of what a value was when it was computed again, "name@1", "name@2", in order.
+    """
 
     places: Mapping[str, int]
     leftover: tuple[str, ...]
     ambiguous: tuple[str, ...]
+    later: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
     def notes(self, model: str) -> Iterator[str]:
         """Sentences for what was not matched."""
@@ -75,7 +81,9 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
     gives back. A name that could be several values is theirs whose size alone fits, or nobody's.
     """
     places: dict[str, int] = {}
-    open_places = dict(enumerate(tensors))
+    again = _again(tensors)
+    repeats = {place for places_of in again.values() for place in places_of}
+    open_places = {place: tensor for place, tensor in enumerate(tensors) if place not in repeats}
     _by_position(tensors, graph, places, open_places)
     sources = _tensor_names(graph), _node_names(graph), _module_names(graph)
     for place, tensor in list(open_places.items()):
@@ -96,9 +104,25 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
     if bare:
         stripped = {place: open_places[place] for place in bare if place in open_places}
         _claim(_exactly, fused_names(stripped, stripped, graph, sources), graph, places, open_places, ambiguous)
+    later = {value: again.pop(place) for value, place in places.items() if place in again}
     left = [tensors[place].name for place in open_places if place not in ambiguous]
+    left += [tensors[place].name for repeated in again.values() for place in repeated]
     unsure = [tensors[place].name for place in open_places if place in ambiguous]
-    return Matched(dict(sorted(places.items(), key=lambda item: item[1])), tuple(left), tuple(unsure))
+    return Matched(dict(sorted(places.items(), key=lambda item: item[1])), tuple(left), tuple(unsure), later)
+
+
+def _again(tensors: Sequence[DumpedTensor]) -> dict[int, tuple[int, ...]]:
+    """Place of a tensor → places of those that are it once more, by name."""
+    numbered: dict[str, dict[int, int]] = defaultdict(dict)
+    for place, tensor in enumerate(tensors):
+        if (found := _TURN.fullmatch(tensor.name)) is not None:
+            numbered[found["name"]][int(found["turn"])] = place
+    whole = {name: turns for name, turns in numbered.items() if sorted(turns) == [*range(1, len(turns) + 1)]}
+    return {
+        place: tuple(whole[tensor.name][turn] for turn in sorted(whole[tensor.name]))
+        for place, tensor in enumerate(tensors)
+        if tensor.name in whole
+    }
 
 
 def _by_position(

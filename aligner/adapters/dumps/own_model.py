@@ -83,7 +83,7 @@ class OwnModel:
         for value in repeated:  # what one file can only hold once is left to the model
             self.recorded.pop(value)
             self.deviations.pop(value, None)
-        self.first = frozenset(value for value in computed if self._reads_inputs(value))
+        self.first = frozenset(value for value in self.recorded if value in computed and self._reads_inputs(value))
         return True
 
     def _is_given(self, tensor: CapturedTensor, other: CapturedTensor) -> bool:

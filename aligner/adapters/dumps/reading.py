@@ -35,9 +35,16 @@ class Reading:
     ``order``: how it lies where shapes do not say, told or found; None where nobody knows.
     """
 
-    def __init__(self, dump: Dump, graph: Graph, places: Mapping[str, int], told: Order | None = None) -> None:
+    def __init__(
+        self,
+        dump: Dump,
+        graph: Graph,
+        places: Mapping[str, int],
+        told: Order | None = None,
+        later: Mapping[str, tuple[int, ...]] | None = None,
+    ) -> None:
         self._dump, self._told, self.order = dump, told, told
-        self.graph = graph
+        self.graph, self._later = graph, dict(later or {})
         matched = [(dump.tensors[place], self.shape(name, place)) for name, place in places.items()]
         self.storage = storage_of(matched, graph.channels)
         self.misfits = [
@@ -88,10 +95,17 @@ class Reading:
         coded = [self.graph.values[one] for one in beside if one in self.graph.values]
         return next((one.quantization for one in coded if one.quantization and one.dtype == dtype), None)
 
-    def tensor(self, name: str, order: Order | None = None) -> CapturedTensor:
+    def turns(self, name: str) -> Iterator[CapturedTensor]:
+        """What was recorded of a value, each time that it was computed."""
+        yield self.tensor(name)
+        for turn, place in enumerate(self._later.get(name, ()), start=1):
+            yield replace(self.tensor(name, place=place), occurrence=turn)
+
+    def tensor(self, name: str, order: Order | None = None, place: int | None = None) -> CapturedTensor:
         """What was recorded of a value, in the model's shape; ``order`` in place of the dump's own."""
-        place, value, channels = self.places[name], self.graph.values[name], self.graph.channels
-        tensor, shape, dtype = self._dump.tensors[place], self.shape(name), self._dtype(name, self.places[name])
+        place = self.places[name] if place is None else place
+        value, channels = self.graph.values[name], self.graph.channels
+        tensor, shape, dtype = self._dump.tensors[place], self.shape(name, place), self._dtype(name, place)
         array = numbers(tensor, self._dump.read(place), dtype, self._dump.path, value.shape)
         if shape is not None:
             found = self.order if order is None else order
@@ -156,6 +170,7 @@ class Reading:
                 if (said := says(tensor.shape, shape, self.graph.channels)) is not None
             )
         if feeds:
+            self._count_turns(session, feeds)
             self._ask(session, feeds)
         self._look()
 
@@ -167,6 +182,17 @@ class Reading:
         shape = self.shape(name) or ()
         depth = shape[1] if self.graph.channels == "first" else shape[-1]
         return size_of(shape) // max(1, depth)
+
+    def _count_turns(self, session: Session, feeds: Feeds) -> None:
+        """Leave out what the model computes more often than it was recorded: which turn of a loop is it?"""
+        inner = [name for name, _ in self._tensors() if name not in self.graph.inputs]
+        if not any(node.kind == "control_flow" for node in self.graph.nodes):
+            return
+        turns = Counter(tensor.value for tensor in session.run(feeds, inner))
+        for name in inner:
+            if turns[name] > 1 + len(self._later.get(name, ())):
+                self.unreadable[name] = "computed several times in a run, in a loop, and not recorded each time"
+                del self.places[name]
 
     def _ask(self, session: Session, feeds: Feeds) -> None:
         """Run the model and see in which order, and type of two bytes, the first tensors are its own."""

@@ -187,7 +187,7 @@ class DumpSession(Session):
         fed = {s.name: v for s, v in zip(specs, graph.inputs, strict=True)} if len(specs) == len(graph.inputs) else {}
         matched = match(self._dump.tensors, graph, {**fed, **model.pairs})
         graph = _with_shapes(graph, model.session, feeds, matched.places)
-        reading = Reading(self._dump, graph, _in_order(graph, matched.places), self._told_order)
+        reading = Reading(self._dump, graph, _in_order(graph, matched.places), self._told_order, matched.later)
         computed = {value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs}
         if 2 * len(reading.misfits) > len(matched.places) or not computed & matched.places.keys():
             if not model.stated:
@@ -305,7 +305,7 @@ class DumpSession(Session):
             return
         for name in self._places:
             if wanted is None or name in wanted:
-                yield self._reading.tensor(name) if self._reading is not None else self._bare(graph.values[name])
+                yield from [self._bare(graph.values[name])] if self._reading is None else self._reading.turns(name)
 
     def _bare(self, value: Value) -> CapturedTensor:
         """A tensor of a dump that nobody knows the model of."""
