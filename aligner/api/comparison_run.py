@@ -28,6 +28,7 @@ from aligner.execution.passes import Passes
 from aligner.execution.profile import Survey, profile
 from aligner.execution.repetition import disturbed
 from aligner.execution.side import OpenSide
+from aligner.execution.ties import settle_ties
 from aligner.execution.untouched import Answer, Untouched
 from aligner.inputs import PreparedFeeds
 from aligner.judgement.verdicts import doubtful
@@ -256,4 +257,6 @@ class ComparisonRun:
             )
         measure()
         graphs = self._reference.graph, self._candidate.graph
-        passes.noise(doubtful(graphs, list(passes.measured.values())))
+        open_ = doubtful(graphs, list(passes.measured.values()))
+        passes.noise(open_)
+        settle_ties(graphs[1], passes, open_)

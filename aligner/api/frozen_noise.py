@@ -45,7 +45,7 @@ def frozen_outputs(
     if not found:
         return None
     answered = {pair.reference for value, pair in outputs.items() if value in found}
-    drawn = passes.tensors(list(random), local=True)
+    drawn = passes.tensors([value for value in random if not passes.measured[value].tied], local=True)
     return Frozen(
         max(found.values(), key=lambda one: (one.mismatched > 0, one.errors.max_abs)),
         complete=answered >= set(reference.graph.outputs),

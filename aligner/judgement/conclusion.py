@@ -130,9 +130,11 @@ def _random(facts: WholeFacts) -> _Said:
     if not random:
         return None
     where = f"{random[0].reference.name} / {random[0].candidate.name}"
-    drawn = all(pair.verdict_rule == "random-numbers" for pair in random)
-    kind = "other" if random[0].verdict_rule == "unsteady" else "random"
+    drawn = all(pair.verdict_rule in {"random-numbers", "ties"} for pair in random)
     known, after = facts.frozen, "with the reference's noise put in their place"
+    if all(pair.verdict_rule == "ties" for pair in random):
+        return _tied(where, known)
+    kind = "other" if random[0].verdict_rule == "unsteady" else "random"
     if known is None:
         told = f"{after} everything after it aligns"
     elif known.agrees and drawn and facts.level == "local" and not facts.constant_input:
@@ -144,6 +146,15 @@ def _random(facts: WholeFacts) -> _Said:
         told = f"{after} everything after it aligns, and the outputs agree to {known.worst.errors.max_abs:.2g}"
     why = f"{kind} numbers enter at {where}: the model disagrees with itself from run to run; {told}"
     return "inconclusive", why, None
+
+
+def _tied(where: str, known: Frozen | None) -> _Said:
+    """Which of equals was chosen, where nothing else is open."""
+    why = f"at {where} the two sides choose differently among equals; with the reference's choice"
+    if known is None or known.worst.mismatched:
+        return "inconclusive", f"{why} everything after it aligns", None
+    told = f"{why} in its place the outputs agree to {known.worst.errors.max_abs:.2g}"
+    return ("aligned" if known.agrees else "inconclusive"), told, None
 
 
 def _beyond(facts: WholeFacts) -> _Said:
@@ -274,8 +285,9 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
     ),
     Rule(
         "random-numbers",
-        "numbers that differ from run to run enter: `aligned` where both sides draw them, from one distribution as far "
-        "as they show, and all outputs keep the contract with the reference's in place; else `inconclusive`",
+        "numbers that differ from run to run enter, or choices among equals: `aligned` where both sides draw them, "
+        "from one distribution as far as they show, and all outputs keep the contract with the reference's in place; "
+        "else `inconclusive`",
         _random,
     ),
     Rule("output-incomparable", "an output's pair cannot be compared", _incomparable),

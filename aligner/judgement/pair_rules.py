@@ -173,6 +173,12 @@ def _flips(facts: PairFacts) -> _Said:
     return ("aligned", "rounded values flip by one step", facts.margin) if facts.flips else None
 
 
+def _ties(facts: PairFacts) -> _Said:
+    if not facts.item.tied or facts.differing:
+        return None
+    return "nondeterministic", "which of equals comes first is the runtime's choice, and the two sides differ", None
+
+
 def _beyond(facts: PairFacts) -> _Said:
     return "introduced", "", facts.margin
 
@@ -223,6 +229,7 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     Rule("immaterial", "the local error is below (atol + rtol) · min(1, peak)", _immaterial),
     Rule("few-bits", "a quantised region is off by no more than eight bits explain", _few_bits),
     Rule("flips", "rounded numbers flip by one step, where rounding of what they are made from flips them", _flips),
+    Rule("ties", "places in an order differ, the numbers that stand there and the settings do not", _ties),
     Rule("beyond-bound", "the local error is more than rounding explains", _beyond),
 )
 """In order of precedence."""

@@ -36,6 +36,8 @@ class Measured:
     accumulated: Difference | None = None
     local: Difference | None = None
     noise: Noise | None = None
+    tied: bool = False
+    """The two sides' places differ, and what stands there is equal."""
     step: float | None = None
     """The quantisation step of the coarser side; None for float tensors."""
     saturated: float = 0.0

@@ -95,7 +95,7 @@ def _print_settling(page: Page, comparison: Comparison) -> None:
         advice.append("pair tensors by hand with --map FILE, or by position with --align-by order")
     if any(fed.source.lower().startswith(("random", "seeded")) for fed in comparison.inputs):
         advice.append("feed a real input with --input FILE: random or constant data hides faults")
-    if any(pair.verdict == "nondeterministic" for pair in comparison.pairs):
+    if any(pair.verdict == "nondeterministic" and pair.verdict_rule != "ties" for pair in comparison.pairs):
         advice.append("fix what is random: another --seed, or noise given as an input on both sides")
     if advice:
         page.print()

@@ -39,7 +39,7 @@ class NoisyTensors(WholeCause):
     def findings(self, survey: Survey) -> Iterator[Finding]:
         """The first pair that is computed from random numbers."""
         for item in survey.measured:
-            if survey.verdicts.get(item.pair.candidate) != "nondeterministic":
+            if survey.verdicts.get(item.pair.candidate) != "nondeterministic" or item.tied:
                 continue
             regions = item.pair.reference_region, item.pair.candidate_region
             nodes = [g.nodes[i] for g, region in zip(survey.graphs, regions, strict=True) for i in region.nodes]

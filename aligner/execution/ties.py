@@ -1,0 +1,83 @@
+"""Choices between equals: places that differ where what stands there does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from aligner.execution.flips import UNITS
+from aligner.execution.passes import Passes
+from aligner.operations.settings.picks import ArgMax, Sort
+from aligner.records.graph import Graph
+from aligner.records.measurement import Measured
+from aligner.regions.region_side import RegionSide
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.generic]
+
+
+@dataclass(frozen=True, slots=True)
+class _Choice:
+    """A tensor of places, and the tensor and the axis that they are places of."""
+
+    operand: str
+    settings: Sort | ArgMax
+
+
+def settle_ties(graph: Graph, passes: Passes, doubtful: Sequence[Measured]) -> None:
+    """Mark the pairs of places at which both sides, fed with the reference's tensors, find the same numbers.
+
+    Which of two equals comes first is left to the runtime, and of two that lie within rounding of each other to chance.
+    """
+    injected = passes.injectable()
+    choices: dict[str, _Choice] = {}
+    for item in doubtful:
+        choice = _choice(graph, item)
+        pairs = [] if choice is None else [item.pair, injected.get(choice.operand)]
+        if choice is not None and all(pair is not None and pair.axes is None for pair in pairs):
+            choices[item.pair.candidate] = choice
+    if not choices or passes.computing != 1:
+        return
+    wanted = dict.fromkeys([*choices, *(choice.operand for choice in choices.values())])
+    shown = {value: (expected, found) for value, expected, found in passes.tensors([*wanted])}
+    for value, choice in choices.items():
+        if value not in shown or choice.operand not in shown:
+            continue
+        if are_tied(shown[choice.operand][0], *shown[value], choice.settings):
+            passes.measured[value] = replace(passes.measured[value], tied=True)
+
+
+def _choice(graph: Graph, item: Measured) -> _Choice | None:
+    node = graph.producer(item.pair.candidate)
+    dtypes = item.reference_dtype, item.candidate_dtype
+    if node is None or not node.inputs or not all("int" in (dtype or "") for dtype in dtypes):
+        return None
+    operation = RegionSide(graph, item, 1, None).operation(node)
+    settings = operation.settings if operation is not None else None
+    return _Choice(node.inputs[0], settings) if isinstance(settings, Sort | ArgMax) else None
+
+
+def are_tied(operand: Array, expected: Array, found: Array, settings: Sort | ArgMax) -> bool:
+    """Whether two tensors of places pick the same numbers but for ``UNITS`` of rounding, no place twice."""
+    import numpy as np
+
+    axis: int | None = settings.axis
+    wide = np.asarray(operand, np.float64)
+    places = [np.asarray(each).astype(np.int64) for each in (expected, found)]
+    if axis is None:
+        wide, axis = wide.reshape(-1), 0
+        places = [each.reshape(-1) for each in places]
+    elif places[0].ndim < wide.ndim:
+        places = [np.expand_dims(each, axis) for each in places]
+    if any(each.ndim != wide.ndim or each.min() < 0 or each.max() >= wide.shape[axis] for each in places):
+        return False
+    if any((np.diff(np.sort(each, axis), axis=axis) == 0).any() for each in places):
+        return False
+    left, right = (np.take_along_axis(wide, each, axis) for each in places)
+    unit = float(np.spacing(operand.dtype.type(1))) / 2 if operand.dtype.kind == "f" else 0.0
+    with np.errstate(invalid="ignore"):
+        return bool(((left == right) | (np.abs(left - right) <= UNITS * unit * (np.abs(left) + np.abs(right)))).all())
