@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aligner.adapters.base import Feeds, Injection
-    from aligner.adapters.rewriting import Extracted
+    from aligner.adapters.rewriting import Changed, Edit, Extracted
     from aligner.adapters.tflite_adapter.runtime import Runtime
     from aligner.adapters.tflite_adapter.schema import Model
     from aligner.operations.call import Call
@@ -74,6 +74,12 @@ class TFLiteAdapter(Adapter):
         from aligner.adapters.tflite_adapter.extraction import extract
 
         return extract(target, inputs, output, folder)
+
+    def rewrite(self, target: Path, groups: Sequence[Sequence[Edit]], output: Path) -> list[Changed | None]:
+        """Write the file with other constants, options or operators of single nodes."""
+        from aligner.adapters.tflite_adapter.rewriting import rewrite
+
+        return rewrite(target, groups, output)
 
     def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
         """Write the model with inner tensors among its outputs."""

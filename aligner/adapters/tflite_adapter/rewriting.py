@@ -1,0 +1,196 @@
+"""A TFLite file written again with other constants, options or operators of single nodes."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.rewriting import Changed, Edit, Recompute, Reorder, Restore, Step
+from aligner.adapters.tflite_adapter.graph import Naming, build_graph, name_tensors
+from aligner.adapters.tflite_adapter.instrument import as_it_was
+from aligner.adapters.tflite_adapter.node_forms import NodeForms, Variant
+from aligner.adapters.tflite_adapter.schema import Model, Operator, read_model, schema
+from aligner.errors import AlignerError
+from aligner.operations.operation import Unsupported
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+_FUSED = {"relu": "relu", "relu6": "relu6", "tanh": "tanh"}
+"""Activations that stand behind a node and can be written into it."""
+_WINDOW = ("padding", "stride", "dilation", "filter", "axis", "keepDims")
+"""Options that a result's shape follows from."""
+_FEW = 8
+"""Numbers of a constant that are shown."""
+
+
+def rewrite(path: Path, groups: Sequence[Sequence[Edit]], output: Path) -> list[Changed | None]:
+    """Write the file with the edits; see ``Rewrites``."""
+    data = path.read_bytes()
+    found: list[Changed | None] = []
+    for edits in groups:
+        try:
+            editing = _Editing(data)
+            for edit in edits:
+                editing.apply(edit)
+            data = editing.written()
+            found.append(tuple(editing.said))
+        except Unsupported:
+            found.append(None)
+    output.write_bytes(data)
+    return found
+
+
+class _Editing:
+    """The edits of one group, made on the unpacked file."""
+
+    def __init__(self, data: bytes) -> None:
+        self._model: Model = as_it_was(read_model(data))
+        if any(table.scalar(1, "Q") > 1 for table in _buffers(self._model)):
+            raise Unsupported("a model of more than 2 GiB")
+        self._names: Naming = name_tensors(self._model.main)
+        self._graph = build_graph(self._model, self._names)
+        self._unpacked = schema().ModelT.InitFromObj(schema().Model.GetRootAs(self._model.data, 0))
+        self._main = self._unpacked.subgraphs[0]
+        self._resized = False
+        self.said: list[str] = []
+
+    def written(self) -> bytes:
+        """The file as it now is."""
+        made = self._packed()
+        if self._resized:
+            self._take_shapes(read_model(made))
+            made = self._packed()
+        return made
+
+    def _packed(self) -> bytes:
+        builder = importlib.import_module("flatbuffers").Builder(len(self._model.data))
+        builder.Finish(self._unpacked.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _take_shapes(self, model: Model) -> None:
+        """Declare the shapes that the runtime finds where windows have changed."""
+        import numpy as np
+
+        from aligner.adapters.base import OpenOptions
+        from aligner.adapters.tflite_adapter.adapter import TFLiteSession
+
+        session = TFLiteSession(model, OpenOptions())
+        feeds = {}
+        for spec in session.signature.inputs:
+            if spec.shape is None or None in spec.shape or spec.dtype is None:
+                raise Unsupported("inputs whose shapes are open")
+            feeds[spec.name] = np.zeros([int(size or 0) for size in spec.shape], spec.dtype)
+        try:
+            seen = {tensor.value: tensor.array.shape for tensor in session.run(feeds)}
+        except AlignerError as error:
+            raise Unsupported("the runtime does not take it") from error
+        finally:
+            session.close()
+        for name, shape in seen.items():
+            self._main.tensors[self._names.indices[name]].shape = list(shape)
+
+    def apply(self, edit: Edit) -> None:
+        """One edit. Raises Unsupported."""
+        if isinstance(edit, Restore):
+            self._restore(edit.weight, edit.array)
+        elif isinstance(edit, Reorder):
+            self._reorder(edit)
+        else:
+            self._recompute(edit)
+
+    def _restore(self, weight: str, array: Array) -> None:
+        index = self._names.indices.get(weight)
+        if index is None or index not in self._names.constants:
+            raise Unsupported(f"{weight} is not stored in the main subgraph")
+        tensor, stored = self._model.main.tensors[index], self._graph.weights[weight].load()
+        if tensor.sparse or tensor.variable or stored.dtype.name != tensor.dtype or stored.size != array.size:
+            raise Unsupported(f"{weight} is stored in another form")
+        content = array.reshape(stored.shape).astype(stored.dtype)
+        self._unpacked.buffers.append(schema().BufferT(data=_octets(content)))
+        self._main.tensors[index].buffer = len(self._unpacked.buffers) - 1
+        few = content.size == 1 or (content.dtype.kind in "iu" and content.size <= _FEW)
+        lines = (f"- {weight} {stored.reshape(-1).tolist()}", f"+ {weight} {content.reshape(-1).tolist()}")
+        self.said += lines if few else [f"~ {weight} {list(stored.shape)}: the reference's numbers"]
+
+    def _reorder(self, edit: Reorder) -> None:
+        before = list(self._main.outputs)
+        if any(place >= len(before) for place in edit.places):
+            raise Unsupported("outputs that are no tensors")
+        self._main.outputs = [before[place] for place in edit.places]
+        names = [[self._names.ids[index] for index in each] for each in (before, self._main.outputs)]
+        self.said += [f"- outputs {', '.join(names[0])}", f"+ outputs {', '.join(names[1])}"]
+
+    def _recompute(self, edit: Recompute) -> None:
+        if len(edit.values) != 1 or not edit.steps:
+            raise Unsupported("more than one value")
+        ((value, result),) = edit.values.items()
+        step = _folded(edit.steps)
+        index = self._names.producer.get(self._names.indices.get(value, -1))
+        if index is None or result not in step.results or edit.dtype not in {None, self._graph.values[value].dtype}:
+            raise Unsupported(f"{value} is not one node's")
+        operator = self._model.main.operators[index]
+        arrays = [*step.data, *step.parameters.values()]
+        read = {name for name in arrays if isinstance(name, str)}
+        if not read <= set(self._graph.nodes[index].inputs):
+            raise Unsupported(f"{operator.op} on other tensors")
+        forms = NodeForms(self._model, self._names, self._graph, operator)
+        variant = forms.found(step)
+        for name, array in forms.constants(variant, step).items():
+            self._restore(name, array)
+        self._write(operator, variant, value)
+
+    def _write(self, operator: Operator, variant: Variant, value: str) -> None:
+        unpacked = self._main.operators[operator.index]
+        if variant.word != operator.op:
+            unpacked.opcodeIndex = self._code(variant.word)
+            self.said += [f"- {operator.op} {value}", f"+ {variant.word} {value}"]
+        for name, number in variant.options.items():
+            setattr(unpacked.builtinOptions, name, number)
+            self._resized = self._resized or name.startswith(_WINDOW)
+            self.said += [
+                f"- {operator.op} {value}: {name} {operator.options[name]}",
+                f"+ {operator.op} {value}: {name} {number}",
+            ]
+        for place, array in variant.constants.items():
+            self._restore(self._names.ids[operator.inputs[place]], array)
+        if not self.said:
+            raise Unsupported("nothing that this format tells apart")
+
+    def _code(self, word: str) -> int:
+        code = getattr(schema().BuiltinOperator, word)
+        codes = self._unpacked.operatorCodes
+        for place, one in enumerate(codes):
+            if max(one.builtinCode, one.deprecatedBuiltinCode) == code:
+                return place
+        codes.append(schema().OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=1))
+        return len(codes) - 1
+
+
+def _folded(steps: Sequence[Step]) -> Step:
+    """The steps as one: an activation behind the others' last is written into it. Raises Unsupported."""
+    *before, last = steps
+    if not before:
+        return last
+    one = _folded(before)
+    fused = _FUSED.get(last.operation.kind)
+    if fused is None or last.data != one.results[:1] or one.operation.fused_activation != "none":
+        raise Unsupported("more than one node")
+    return replace(one, operation=one.operation.with_settings(fused_activation=fused), results=last.results)
+
+
+def _octets(array: Array) -> Array:
+    import numpy as np
+
+    return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
+
+
+def _buffers(model: Model) -> list[Any]:
+    from aligner.adapters.tflite_adapter.flatbuffer import Table
+
+    return Table.root(model.data).tables(4)

@@ -1,0 +1,104 @@
+"""A TFLite candidate put right: constants, options and operators, and nothing where the format has no such form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.marks import requires_tflite
+from tests.tflite_models import ModelBuilder
+
+pytestmark = requires_tflite
+
+X = np.random.default_rng(4).standard_normal((1, 8, 8, 3)).astype("f4")
+
+
+def network(**changed: Any) -> bytes:
+    """Convolution, leaky slope, pooling, a scale, a mean, a dense layer, a softmax; ``changed`` is the fault."""
+    rng, builder = np.random.default_rng(9), ModelBuilder()
+    schema = builder.schema
+
+    def given(name: str, plain: Any) -> Any:
+        return changed.get(name, plain)
+
+    kernel = builder.constant("kernel", (rng.standard_normal((4, 3, 3, 3)) / 5).astype("f4"))
+    bias = builder.constant("bias", given("bias", rng.standard_normal(4).astype("f4")))
+    x = builder.input("x", X.shape)
+    conv = schema.Conv2DOptionsT(
+        padding=given("padding", 0), strideW=1, strideH=1, dilationWFactor=1, dilationHFactor=1
+    )
+    conv.fusedActivationFunction = given("fused", 0)
+    size = 8 if given("padding", 0) == 0 else 6
+    a = builder.op("CONV_2D", [x, kernel, bias], [builder.tensor("conv", (1, size, size, 4))], conv)
+    slope = schema.LeakyReluOptionsT(alpha=given("alpha", 0.2))
+    b = builder.op("LEAKY_RELU", [a], [builder.tensor("leaky", (1, size, size, 4))], slope)
+    pool = schema.Pool2DOptionsT(padding=1, strideW=2, strideH=2, filterWidth=2, filterHeight=2)
+    c = builder.op(given("pool", "MAX_POOL_2D"), [b], [builder.tensor("pool", (1, size // 2, size // 2, 4))], pool)
+    scale = builder.constant("scale", np.asarray(given("scale", 1.5), "f4"))
+    d = builder.op("MUL", [c, scale], [builder.tensor("scaled", (1, size // 2, size // 2, 4))], schema.MulOptionsT())
+    axes = builder.constant("axes", np.array(given("axes", [1, 2]), np.int32))
+    reduce = schema.ReducerOptionsT(keepDims=False)
+    e = builder.op("MEAN", [d, axes], [builder.tensor("mean", (1, 4))], reduce)
+    weight = builder.constant("weight", (rng.standard_normal((5, 4)) / 2).astype("f4"))
+    none = builder.constant("none", np.zeros(5, "f4"))
+    dense = schema.FullyConnectedOptionsT(keepNumDims=False, fusedActivationFunction=given("dense", 0))
+    f = builder.op("FULLY_CONNECTED", [e, weight, none], [builder.tensor("dense", (1, 5))], dense)
+    soft = schema.SoftmaxOptionsT(beta=given("beta", 1.0))
+    g = builder.op("SOFTMAX", [f], [builder.tensor("soft", (1, 5))], soft)
+    return builder.build(*given("outputs", (g, d)))
+
+
+FAULTS: dict[str, dict[str, Any]] = {
+    "bias": {"bias": np.zeros(4, "f4")},
+    "alpha": {"alpha": 0.01},
+    "activation extra": {"fused": 1},
+    "pooling": {"pool": "AVERAGE_POOL_2D"},
+    "scale": {"scale": 3.0},
+    "dense": {"dense": 3},
+    "beta": {"beta": 2.0},
+    "padding": {"padding": 1},
+}
+
+
+def _outputs(path: Path) -> list[Any]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(str(path))
+    interpreter.allocate_tensors()
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], X)
+    interpreter.invoke()
+    return [interpreter.get_tensor(each["index"]) for each in interpreter.get_output_details()]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Callable[..., Path]:
+    def made(name: str, **changed: Any) -> Path:
+        (tmp_path / name).write_bytes(network(**changed))
+        return tmp_path / name
+
+    return made
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_fault_is_undone(fault: str, tmp_path: Path, write: Callable[..., Path]) -> None:
+    from aligner.api.fixing import fix
+
+    right, wrong = write("right.tflite"), write("wrong.tflite", **FAULTS[fault])
+    before = wrong.read_bytes()
+    found = fix(right, wrong, {"x": X}, output=tmp_path / "fixed.tflite")
+    assert (found.before, found.after) == ("diverged", "aligned"), found
+    for one, other in zip(_outputs(right), _outputs(tmp_path / "fixed.tflite"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+    assert wrong.read_bytes() == before and all(patch.lines for patch in found.patches)
+
+
+def test_several_at_once(tmp_path: Path, write: Callable[..., Path]) -> None:
+    from aligner.api.fixing import fix
+
+    wrong = write("wrong.tflite", alpha=0.01, scale=3.0, bias=np.zeros(4, "f4"))
+    found = fix(write("right.tflite"), wrong, {"x": X}, output=tmp_path / "fixed.tflite")
+    assert found.after == "aligned" and len(found.patches) >= 3
