@@ -314,3 +314,31 @@ def test_who_reads_it(saved):
 )
 def test_sizes_are_arithmetic(text, plain):
     assert is_size(text) is plain
+
+
+class Mapped(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(6, 3)
+
+    def forward(self, x):
+        return torch.relu(torch.vmap(self.layer)(x) - 0.1)
+
+
+def test_what_runs_inside_of_vmap_is_one_node():
+    module, x = Mapped().eval(), torch.randn(4, 2, 6)
+    result = aligner.compare(module, torch.export.export(module, (x,)), x.numpy())
+    assert result.verdict == "aligned" and result.coverage.candidate == 1
+    made = result.pairs[1].candidate
+    assert made.name == "_remove_batch_dim" and made.kind == "opaque"
+    assert torch._C._functorch.peek_interpreter_stack() is None
+
+
+def test_a_program_that_raises_inside_of_vmap_leaves_nothing_behind():
+    module, x = Mapped().eval(), torch.randn(4, 2, 6)
+    program = torch.export.export(module, (x,), strict=False)
+    node = next(node for node in program.graph.nodes if node.name == "linear")
+    node.args = (node.args[0], node.args[2], node.args[2])
+    with pytest.raises(aligner.AlignerError):
+        aligner.compare(module, program, x.numpy())
+    assert torch._C._functorch.peek_interpreter_stack() is None

@@ -24,10 +24,17 @@ def cases():
     deep = torch.linspace(-1, 1, 3 * 2 * 3 * 3).reshape(3, 2, 3, 3)
     matrix = torch.linspace(-1, 2, 30).reshape(5, 6)
     four = [torch.tensor([0.5, -1.0, 2.0]), torch.tensor([0.1, 0.2, -0.3]), torch.tensor([0.3, 0.0, 1.0])]
+    fed = torch.linspace(-2, 2, 36).reshape(12, 3)
     grid = torch.linspace(-1.3, 1.2, 2 * 4 * 3 * 2).reshape(2, 4, 3, 2)
     mask = torch.tensor([[True, False, True, False, True], [False, True, True, True, False]]).reshape(2, 1, 1, 5)
     return {
         "conv": lambda x: F.conv2d(x, weight, None, (2, 1), (1, 0), (1, 2)),
+        "gru_cell": lambda x: torch.gru_cell(
+            matrix[:, :3], matrix[:, 2:4], fed[:6], fed[6:, :2], fed[:6, 0], fed[6:, 1]
+        ),
+        "lstm_cell": lambda x: torch.lstm_cell(
+            matrix[:, :3], (four[0][:, None][[0, 1, 2, 0, 1]],) * 2, fed[:4], fed[4:8, :1]
+        ),
         "conv_same": lambda x: F.conv2d(x, weight[:3], None, 1, "same"),
         "conv_grouped": lambda x: F.conv2d(x, weight[:3, :1], None, 1, 1, 1, 3),
         "conv_transpose": lambda x: F.conv_transpose2d(x, deep, None, 2, 1, 1, 1, 1),

@@ -34,9 +34,9 @@ def agree(reference: Sketch | None, candidate: Sketch | None, within: float | No
     ``within`` replaces the relative difference that rounding and few elements allow.
     """
     gap = distance(reference, candidate)
-    if gap is None or reference is None:
+    if reference is None or candidate is None or gap is None:
         return None
-    return gap <= (within or (SAME_TENSOR if reference.size >= _MANY else SAME_FEW))
+    return reference.repeats_as(candidate) and gap <= (within or (SAME_TENSOR if reference.size >= _MANY else SAME_FEW))
 
 
 def distance(reference: Sketch | None, candidate: Sketch | None) -> float | None:

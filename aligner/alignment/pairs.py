@@ -227,6 +227,9 @@ def _pair(
     reference, candidate = forms.reference, forms.candidate
     if not (_observed(matching.reference, reference) and _observed(matching.candidate, candidate)):
         return None  # the inside of a loop, a branch not taken: nothing to compare
+    sketches = matching.reference.sketches.get(reference), matching.candidate.sketches.get(candidate)
+    if sketches[0] is not None and sketches[1] is not None and not sketches[0].repeats_as(sketches[1]):
+        return None
     shapes = matching.reference.shape(reference), matching.candidate.shape(candidate)
     confidence, note, axes = evidence.confidence, None, forms.axes
     if not forms.known and shapes[0] is not None and shapes[1] is not None:
@@ -239,7 +242,7 @@ def _pair(
                 matching.candidate.size(candidate)
             ):
                 return None  # the same elements grouped into other axes: moved, not comparable as it stands
-    same = agree(matching.reference.sketches.get(reference), matching.candidate.sketches.get(candidate))
+    same = agree(*sketches)
     if same:
         confidence = max(confidence, 0.99 if evidence.rule in {"name", "weights", "map", "input"} else 0.96)
     pair = PairedValues(reference, candidate, evidence.rule, round(confidence, 3), axes, note)

@@ -192,10 +192,10 @@ class Passes:
 
         plain = {(value, one.occurrence): computed(one, other) for value, one, other in self.injected_run(None, wanted)}
         for value, *tensors in self.injected_run(rounding_units(self._candidate.seed), wanted):
-            still = plain.pop(
-                (value, tensors[0].occurrence)
-            )  # in a loop the last turn's noise holds, as its error does
-            moved = difference(still, computed(*tensors), atol=self._atol, rtol=self._rtol)
+            still = plain.pop((value, tensors[0].occurrence), None)
+            if still is None:
+                continue  # a turn more than without the noise, which let a loop go on
+            moved = difference(still, computed(*tensors), atol=self._atol, rtol=self._rtol)  # the last turn's holds
             beside = moved.unmasked.max_abs if moved.unmasked is not None else None
             noise = Noise(moved.errors.max_abs, moved.unequal / max(moved.size, 1), unmasked=beside)
             self.measured[value] = replace(self.measured[value], noise=noise)

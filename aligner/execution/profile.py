@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Generator, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.numerics.blocks import BLOCK, dot, total, weighted
@@ -47,7 +47,7 @@ class Survey:
     def watch(self, tensors: Iterable[CapturedTensor], known: dict[str, Sketch]) -> Generator[CapturedTensor]:
         """The same tensors, each noted on its way; what was expected of it in ``known`` gives way to what it is."""
         for tensor in tensors:
-            one = sketch(tensor)
+            one = replace(sketch(tensor), occurrences=tensor.occurrence + 1) if tensor.occurrence else sketch(tensor)
             self.as_expected = self.as_expected and (
                 tensor.value not in known or known[tensor.value].shape == one.shape
             )

@@ -26,6 +26,8 @@ class Sketch:
     unmasked: Sketch | None = None
     """The same of the elements that no mask has pushed far below the others, zeros in the place of those; None where
     nothing is masked."""
+    occurrences: int = 1
+    """How often the value stood in one run; the rest is of the last time."""
 
     @property
     def core(self) -> Sketch:
@@ -39,6 +41,10 @@ class Sketch:
         for dim in self.shape:
             total *= dim
         return total
+
+    def repeats_as(self, other: Sketch) -> bool:
+        """Whether both or neither are computed again and again: one that is not answers no step of a loop's value."""
+        return (self.occurrences > 1) == (other.occurrences > 1)
 
     def same_elements(self, other: Sketch) -> bool:
         """Whether both hold the same elements in one order, whatever their shapes; constant ones cannot tell."""

@@ -49,4 +49,31 @@ def _recurrent(word: str) -> Any:
     return translate
 
 
-WORDS: Vocabulary = {word: _recurrent(word) for word in _GATES}
+def _cell(word: str) -> Any:
+    """Operands x, state or states, w, r and the two biases: one step of time."""
+
+    def translate(call: Call) -> Operation:
+        x = call.need(0)
+        given = [a for a in call.operands[1:] if a is not None]
+        count = 2 if word == "lstm" else 1
+        if len(given) not in (count + 2, count + 4):
+            raise call.unknown(f"{len(given)} operands")
+        settings = Recurrent(
+            cell=word.removeprefix("rnn_"),
+            gates=_GATES[word],
+            directions=("forward",),
+            after=True,
+            batch_first=False,
+            layout="step",
+        )
+        parameters = dict(zip(("h", "c")[:count], given, strict=False))
+        parameters |= dict(zip(("w", "r", "b", "rb"), (array[None] for array in given[count:]), strict=False))
+        return Operation("recurrent", settings, (x,), parameters)
+
+    return translate
+
+
+WORDS: Vocabulary = {
+    **{word: _recurrent(word) for word in _GATES},
+    **{f"{word}_cell": _cell(word) for word in _GATES},
+}

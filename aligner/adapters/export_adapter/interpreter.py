@@ -7,20 +7,37 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from aligner.adapters.export_adapter.recorder import ProgramRecorder
+from aligner.adapters.pytorch_adapter.recorder import transformed
+from aligner.adapters.pytorch_adapter.tensors import tensors_in
 
 
 def interpret(module: Any, recorder: ProgramRecorder, leaves: Sequence[Any]) -> Any:
     """Run the module's graph on its flat inputs, telling the recorder of each node; returns its flat outputs."""
-    return _interpreter(module, recorder).run(*leaves, enable_io_processing=False)
+    from torch._C import _functorch
+
+    depth = _functorch.get_dynamic_layer_stack_depth()
+    try:
+        return _interpreter(module, recorder).run(*leaves, enable_io_processing=False)
+    finally:  # a node that raises inside of vmap would leave the whole process in it
+        _functorch.pop_dynamic_layer_stack_and_undo_to_depth(depth)
 
 
 def _interpreter(module: Any, recorder: ProgramRecorder) -> Any:
+    from torch._functorch.predispatch import _vmap_increment_nesting
     from torch.fx import Interpreter
 
     class Walk(Interpreter):  # type: ignore[misc]
+        held: tuple[tuple[Any, Any, Any], ...] = ()
+
         def run_node(self, n: Any) -> Any:
             if n.op not in ("call_function", "call_module"):
                 return super().run_node(n)
+            if transformed() or n.target is _vmap_increment_nesting:
+                fed, result = self.fetch_args_kwargs_from_env(n), super().run_node(n)
+                self.held += ((n, fed, result),)
+                if not transformed():
+                    self.settle()
+                return result
             opened = _opened(n, *self.fetch_args_kwargs_from_env(n))
             if opened is None:
                 with recorder.running(n):
@@ -31,6 +48,16 @@ def _interpreter(module: Any, recorder: ProgramRecorder) -> Any:
                     result = interpret(graph, recorder, operands)
             recorder.returned(n, result)
             return result
+
+        def settle(self) -> None:
+            """What ran inside of vmap is one node for each tensor that leaves it: no number in it can be looked at."""
+            nodes, held = {n for n, *_ in self.held}, self.held
+            made = {id(tensor) for *_, result in held for tensor in tensors_in(result)}
+            fed = [tensor for _, args, _ in held for tensor in tensors_in(args) if id(tensor) not in made]
+            self.held = ()
+            for n, _, result in held:
+                if not n.users.keys() <= nodes:
+                    self.env[n] = recorder.made_of(n, fed, result)
 
     walk = Walk(module)
     walk.extra_traceback = False

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from aligner.adapters.pytorch_adapter.recorder import Recorder
-from aligner.adapters.pytorch_adapter.tensors import tensors_in
+from aligner.adapters.pytorch_adapter.recorder import Recorder, plain_torch
+from aligner.adapters.pytorch_adapter.tensors import substitute, tensors_in
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _TORCH = re.compile(r"(?:site-packages|dist-packages)/torch/|^<")
@@ -56,6 +56,13 @@ class ProgramRecorder(Recorder):
             self.add_alias(tensors[0], self._prefix + node.name)
         for path in _ending(node):
             self.add_alias(tensors[0], path)
+
+    def made_of(self, node: Any, fed: Sequence[Any], result: Any) -> Any:
+        """A node that nothing more is known of than what went in; returns what takes its result's place."""
+        inputs = [self.name_of(tensor) for tensor in fed]
+        with self.running(node), plain_torch():
+            replaced = self._record(node.name, "opaque", list(dict.fromkeys(inputs)), tensors_in(result), [], None)
+        return substitute(result, replaced)
 
     def _fresh_name(self, name: str) -> str:
         if self._node_of_program is None or name in _OWN_WORDS:

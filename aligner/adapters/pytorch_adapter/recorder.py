@@ -148,7 +148,7 @@ class Recorder:
 
     def name_of(self, tensor: Any) -> str:
         """The value or weight that a tensor holds now; call it inside ``watching`` or after it."""
-        with _plain_torch():
+        with plain_torch():
             return self._identify(tensor)
 
     # modules ---------------------------------------------------------------------------------------------------------
@@ -162,7 +162,7 @@ class Recorder:
         """After an error torch leaves the keyword arguments out, and the output is None."""
         if threading.get_ident() != self._thread:
             return None
-        with _plain_torch():
+        with plain_torch():
             replaced = self._name_outputs(module, (args, rest[:-1]), rest[-1])
         self._scopes.pop()
         return replaced
@@ -173,7 +173,7 @@ class Recorder:
         found = tensors_in(output)
         unseen = [tensor for tensor in found if tensor not in self._known]
         replaced = None
-        if unseen and not _transformed():
+        if unseen and not transformed():
             ids = {id(tensor): self._identify(tensor) for tensor in tensors_in(given)}
             inside = {id(tensor): name for name, tensor in self.weights.items() if name.startswith(f"{path}.")}
             inputs = [*ids.values(), *inside.values()]
@@ -202,7 +202,7 @@ class Recorder:
         name = _word(func)
         if name in _EXPOSING and args:
             self._tenants.disturb(storage_of(args[0]))
-        if not name or kind_of(name) == "shape" or _transformed():
+        if not name or kind_of(name) == "shape" or transformed():
             return func(*args, **kwargs)
         if name in _OPENED and isinstance(func, FunctionType):
             with self._mode:
@@ -399,7 +399,7 @@ def _function_mode(call: Callable[[Any, Sequence[Any], dict[str, Any]], Any]) ->
     return mode
 
 
-def _plain_torch() -> AbstractContextManager[Any]:
+def plain_torch() -> AbstractContextManager[Any]:
     """Torch calls inside the block are ours and go unobserved."""
     import torch
 
@@ -407,7 +407,7 @@ def _plain_torch() -> AbstractContextManager[Any]:
     return block
 
 
-def _transformed() -> bool:
+def transformed() -> bool:
     """Inside vmap and its kin tensors are stand-ins without data."""
     import torch
 

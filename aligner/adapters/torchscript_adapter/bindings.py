@@ -34,6 +34,8 @@ class Bindings:
         self.views: set[str] = set()
         self.repeated: set[str] = set()
         self.overwritten: set[str] = set()
+        self.undeclared: list[Any] = []
+        """Operands and results of ops that return views and do not say so."""
 
     def bind(self, value: Any, ref: Ref, known: Any = UNKNOWN) -> None:
         """Let a name stand for what already has one, or for a known number."""
@@ -106,7 +108,9 @@ class Bindings:
     def never_written(self, name: str) -> bool:
         """Whether surely no op writes to the value's memory, so that it may be looked at without a copy."""
         value = self.values.get(name)
-        return value is not None and not self._aliases().has_writers(value)
+        if value is None or self._aliases().has_writers(value):
+            return False
+        return not any(self._aliases().may_contain_alias(value, other) for other in self.undeclared)
 
     def written_later(self, name: str) -> bool:
         """Whether some op may write to the value's memory after the value was computed."""

@@ -282,6 +282,8 @@ class Reader:
             draft.attributes |= self._brackets(inputs[1])
         if any(map(self.names.stale, operands)):
             draft.attributes["stale"] = True
+        if node.kind().startswith("aten::unsafe_"):  # unsafe_chunk, unsafe_split: autograd trusts, memory is shared
+            self.names.undeclared += [*inputs[:1], *outputs]
         self._produced(outputs, draft)
         if operands and self.numbers.issuperset(operands):
             self.numbers.update(draft.outputs)

@@ -21,12 +21,15 @@ def recur(operation: Operation, settings: Recurrent) -> tuple[Array, ...]:
     Parameters w, r [directions, gates·hidden, in], b, rb in the order of setting ``gates``, states h and c. ``layout``:
     directions stand "apart" on an axis of their own behind time, "outside" on one before it, or are "joined" side by
     side in the last axis. ``batch_first`` puts the batch before time everywhere; with ``last`` the last hidden states
-    take the place of all.
+    take the place of all. Layout "step": one step, whose input and states have no time.
     """
     import numpy as np
 
     parameters = operation.parameters
     x = operation.data[0].astype(np.float64)
+    if settings.layout == "step":
+        _, state = _one(x.reshape(1, -1, x.shape[-1]), 0, settings, parameters)
+        return tuple(each.reshape(*x.shape[:-1], -1) for each in state)
     unbatched = x.ndim == 2
     if unbatched:
         x = x[:, None]
