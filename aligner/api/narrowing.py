@@ -51,7 +51,7 @@ class Narrowing:
     runs: int
     missing: dict[str, tuple[str, str, str | None]] = field(default_factory=dict)
     """Pairs (candidate values) whose region lacks a node of the reference, though others want what it reads as it is:
-    (the node that reads it, "missing", the reference's node)."""
+    (the node that reads it, "missing", the reference's node); or has one more behind an input: (the node, "extra")."""
     _measured: list[Measured] = field(default_factory=list)
     _partner: dict[str, str] = field(default_factory=dict)
 
@@ -94,6 +94,10 @@ class Narrowing:
 
     def _inserted(self, pair: PairedValues, item: Measured) -> _Place | None:
         right, _ = self._tried(pair, [item])
+        extra = self._graphs[1].producer(pair.candidate)
+        if right and extra is not None and pair.reference in self._graphs[0].inputs:  # inputs keep their partners
+            self.missing[item.pair.candidate] = extra.name, "extra", None
+            return None
         return _Place(pair, False, frozenset(right)) if right else None
 
     def _lost(self, pair: PairedValues, item: Measured) -> _Place | None:
@@ -101,6 +105,9 @@ class Narrowing:
         readers = self._readers({pair.candidate})
         right, wrong = self._tried(pair, readers)
         if not right:
+            return None
+        if pair.candidate in self._graphs[1].inputs:  # inputs keep their partners
+            self._is_missing(pair, item)
             return None
         behind = [reader for reader in self._readers(wrong) if reader.pair.candidate not in right | wrong]
         if wrong and wrong <= suspects(self._graphs, self._measured).keys():
@@ -159,9 +166,8 @@ class Narrowing:
         inner = [_inside(graph, region, end) for graph, region, end in zip(graphs, regions, ends, strict=True)]
         for entry in regions[1].inputs:
             for value in _origins(graphs[1], entry, self._partner):
-                if value not in graphs[1].inputs:
-                    yield from ((reference, value, True) for reference in inner[0])
-        starts = [name for name in regions[0].inputs if name not in graphs[0].inputs]
+                yield from ((reference, value, True) for reference in inner[0])
+        starts = regions[0].inputs
         for value in inner[1]:
             yield from ((reference, value, False) for reference in (*starts, *inner[0]))
 

@@ -238,7 +238,7 @@ def _best(found: list[_Held]) -> list[_Held]:
         close = [one for one in close if not (one.cause.unspecific and one.basis is Basis.FITTED)]
     close.sort(key=lambda one: one.rank)
     if close[0].explained >= _NOTHING_LEFT and close[0].cause.general:
-        close = close[:1]  # what says no more than that something else would do is said once
+        close = close[:1] + [one for one in close[1:] if not (one.cause.general and one.cause.unspecific)]
     rest = sorted((one for one in proven if one not in close and not one.cause.general), key=lambda one: -one.explained)
     return (close + (rest if top < _NOTHING_LEFT else []))[:_SHOWN]
 

@@ -62,8 +62,10 @@ def judge(case: Case) -> Outcome:
 
 
 def _within(pair: Pair) -> bool:
-    """Whether a pair lies in the step, by the module that either side names."""
-    names = (pair.reference.scope, pair.candidate.scope, pair.reference.node, pair.candidate.node)
+    """Whether a pair lies in the step, by the module that either side names, also of a node that is missing."""
+    names = [pair.reference.scope, pair.candidate.scope, pair.reference.node, pair.candidate.node]
+    if pair.within is not None:
+        names += [pair.within.node, pair.within.reference_node]
     return any(name is not None and "step" in name.replace("/", ".").split(".") for name in names)
 
 
