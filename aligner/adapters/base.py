@@ -99,7 +99,8 @@ class Session(ABC):
     """A loaded model: what it declares, its graph, and two ways to run it.
 
     Runs never see each other: each starts from the state the model was opened with. What only some can do besides are
-    protocols that are looked for: ``LooksFirst``, ``Widens``, ``ChoosesPrecision``, ``Prepares``.
+    protocols that are looked for: ``LooksFirst``, ``Widens``, ``ChoosesPrecision``,
+    ``LocatesHidden``, ``Prepares``.
     """
 
     framework: ClassVar[str]
@@ -198,6 +199,28 @@ class ChoosesPrecision(Protocol):
 
     def in_declared_precision(self) -> Session:
         """The same model kept to its precision: same value ids, same feeds. The caller closes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HiddenFault:
+    """A part of a model that is wrong only where nobody looks into it: on inputs that are right.
+
+    ``value`` is what it computes, None where no run shows that; ``names`` are its operations in their runtime's words,
+    ``error`` how far it is off, relative to the largest number; ``by`` what put it into other code.
+    """
+
+    value: str | None
+    names: tuple[str, ...]
+    error: float
+    by: str
+
+
+@runtime_checkable
+class LocatesHidden(Protocol):
+    """A session whose untouched runs use code that observed ones do not, and which can look for the fault in it."""
+
+    def hidden_fault(self, feeds: Feeds, floor: float) -> HiddenFault | None:
+        """The first part whose results are off by more than ``floor`` of their peak; None where none is found."""
 
 
 @runtime_checkable

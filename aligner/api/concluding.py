@@ -286,7 +286,7 @@ def _with_hidden(causes: Sequence[Finding], hidden: Sequence[Hidden]) -> tuple[F
     """A kernel that is wrong only unobserved leads, and says all that the observer effect alone would say."""
     if not hidden:
         return tuple(causes)
-    own = [effect.finding for effect in hidden]
+    own = dict.fromkeys(effect.finding for effect in hidden)
     return (*own, *(cause for cause in causes if cause.id != "capture-artefact"))
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.registry import open_model
+from aligner.api.hidden_part import find_hidden_part
 from aligner.causes.families.execution import plain_kernels
 from aligner.diff.difference import difference
 from aligner.errors import AlignerError
@@ -66,7 +67,7 @@ class ObserverEffect:
         """
         if any(pair.verdict == "nondeterministic" for pair in pairs):
             return []
-        found = []
+        found: list[Hidden] = []
         for place, (item, pair) in enumerate(zip(measured, pairs, strict=True)):
             error = self._untouched_error(item)
             if error is None or item.accumulated is None or pair.verdict not in {"aligned", "inherited"}:
@@ -77,7 +78,21 @@ class ObserverEffect:
             note = f"right when observed, off by {error.errors.max_abs:.3g} when not"
             wrong = replace(pair, verdict="introduced", accumulated=error.errors, note=note)
             found.append(Hidden(place, wrong, self._finding(item, pair, error, target, options)))
-        return found
+        return self._located(found, measured, pairs)
+
+    def _located(self, found: list[Hidden], measured: Sequence[Measured], pairs: Sequence[Pair]) -> list[Hidden]:
+        """In the place of outputs that are wrong, the part that makes them so, where it is found."""
+        part = find_hidden_part(self._sides, measured, pairs, found[0].pair.candidate.node) if found else None
+        if part is None:
+            return found
+        if part.place is None or part.pair is None:
+            return [replace(one, finding=part.finding) for one in found]
+        later = [
+            replace(one, pair=replace(one.pair, verdict="inherited"), finding=part.finding)
+            for one in found
+            if one.place != part.place
+        ]
+        return [Hidden(part.place, part.pair, part.finding), *later]
 
     def _untouched_error(self, item: Measured) -> Difference | None:
         left, right = (side.get(v) for side, v in zip(self._untouched, _values(item), strict=True))

@@ -5,13 +5,13 @@ from __future__ import annotations
 import gc
 import hashlib
 from collections.abc import Callable, Collection, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.base import Capabilities, FirstLook, Session
+from aligner.adapters.base import Capabilities, FirstLook, HiddenFault, Session
 from aligner.adapters.kept import Kept
 from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.module_state import ModuleState, plain_tensors
@@ -21,7 +21,7 @@ from aligner.adapters.pytorch_adapter.signature import ForwardSignature, read_si
 from aligner.adapters.pytorch_adapter.source_line import raising_line
 from aligner.adapters.pytorch_adapter.tensors import captured, to_array, walk
 from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
-from aligner.adapters.stream import is_huge, stream
+from aligner.adapters.stream import Run, is_huge, stream
 from aligner.adapters.torch_quantization import dtype_word, packed_layers, quantization_of
 from aligner.errors import AlignerError, InputError, ModelExecutionError, RehearsalError, listing
 from aligner.records.graph import Graph, Signature, Value, Weight
@@ -160,10 +160,30 @@ class EagerSession(Session):
             tensors = list({id(tensor): tensor for _, tensor in walk(result)}.values())
             return tuple(captured(value, tensor) for value, tensor in zip(ids, tensors, strict=False))
 
+    def hidden_fault(self, feeds: Feeds, floor: float) -> HiddenFault | None:
+        """The part of compiled code that is wrong when compiled alone, on what the part before it gives eagerly."""
+        if self._compiled is None:
+            return None
+        from aligner.adapters.pytorch_adapter.compiled_regions import find_wrong_part
+
+        with self._undisturbed():
+            try:
+                found = find_wrong_part(self._compiled, self._forward.call(self._tensors(feeds)), floor)
+            except Exception:  # noqa: BLE001 - a compiler may refuse a part in any way; the whole is wrong all the same
+                return None
+        if found is None:
+            return None
+        with closing(self._watched(feeds, None, None)) as run:
+            value = next((tensor.value for tensor in run if _is_of(tensor, found.output)), None)
+        return HiddenFault(value, found.names, found.error, "torch.compile")
+
     def run(
         self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
     ) -> Iterator[CapturedTensor]:
         """Run once in a thread of its own; constants are yielded only where they are named in ``observe``."""
+        return self._watched(feeds, observe, inject)
+
+    def _watched(self, feeds: Feeds, observe: Collection[str] | None, inject: Injection | None) -> Run[CapturedTensor]:
         self._forward.check(feeds)
         graph, memory = self._observed(feeds)
         watched = self._computed(graph) if observe is None else frozenset(observe)
@@ -401,6 +421,16 @@ def _graph_notes(recorder: Recorder) -> tuple[str, ...]:
     if not recorder.untracked:
         return ()
     return (f"tensors made by code that cannot be observed have no inputs in the graph: {listing(recorder.untracked)}",)
+
+
+def _is_of(tensor: CapturedTensor, output: Any) -> bool:
+    """Whether a captured tensor is what a part of the model gave, to the last bit."""
+    import numpy as np
+    import torch
+
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != tensor.array.shape:
+        return False
+    return bool(np.array_equal(to_array(output), tensor.array, equal_nan=tensor.array.dtype.kind == "f"))
 
 
 def _execution_error(error: Exception, recorder: Recorder | None) -> ModelExecutionError:
