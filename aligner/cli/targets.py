@@ -49,7 +49,10 @@ class FileCommand(click.Command):
         if _child is not None:
             from aligner.execution.confinement import confine
 
-            confine(bounds(ctx.params, _child, _DEFAULT_SECONDS if seconds is None else seconds, memory))
+            limits = bounds(ctx.params, _child, _DEFAULT_SECONDS if seconds is None else seconds, memory)
+            if limits.files:
+                os.environ["KERAS_HOME"] = str(_child)  # the user's own settings are out of reach, and not the model's
+            confine(limits)
         return super().invoke(ctx)
 
 
