@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from aligner.adapters.tensorflow_adapter.program import Program, program_of
@@ -47,11 +48,8 @@ def program_of_model(model: Any) -> Program:
         ) from error
     names = [str(name) for name in getattr(model, "output_names", ())]
     program = program_of(concrete, layers=dict(_layers(model, "")), keras=str(keras.__version__))
-    if len(names) == len(program.outputs):
-        from dataclasses import replace
-
-        program = replace(program, output_names=tuple(names))
-    return program
+    unnamed = not any(program.output_names) and len(names) == len(program.outputs)
+    return replace(program, output_names=tuple(names)) if unnamed else program
 
 
 def _spec_name(name: str) -> str:

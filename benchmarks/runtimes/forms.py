@@ -1,0 +1,95 @@
+"""What each runtime reads, made of one Keras model by the runtime's own converter."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.runtimes.network import INPUT, SHAPE, feeds
+
+Form = Callable[[Any, Path], Any]
+"""A Keras model and a folder of its own → what is opened."""
+
+
+def _keras(model: Any, folder: Path) -> Path:
+    model.save(folder / "model.keras")
+    return folder / "model.keras"
+
+
+def _hdf5(model: Any, folder: Path) -> Path:
+    model.save(folder / "model.h5")
+    return folder / "model.h5"
+
+
+def _saved_model(model: Any, folder: Path) -> Path:
+    model.export(str(folder / "saved"), verbose=False)
+    return folder / "saved"
+
+
+def _lite(model: Any, folder: Path, *, integers: bool = False) -> Path:
+    import tensorflow as tf
+
+    converter = tf.lite.TFLiteConverter.from_saved_model(str(_saved_model(model, folder)))
+    if integers:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: ([*feeds(seed).values()] for seed in range(8))
+    path = folder / "model.tflite"
+    path.write_bytes(converter.convert())
+    return path
+
+
+def _onnx(model: Any, folder: Path) -> Path:
+    import tensorflow as tf
+    import tf2onnx
+
+    path = folder / "model.onnx"
+    tf2onnx.convert.from_keras(model, [tf.TensorSpec(SHAPE, name=INPUT)], opset=17, output_path=str(path))
+    return path
+
+
+def _torch(model: Any, _: Path) -> Any:
+    from benchmarks.runtimes.torch_form import Twin
+
+    return Twin(model).eval()
+
+
+def _program(model: Any, folder: Path) -> Path:
+    import torch
+
+    path = folder / "model.pt2"
+    image = torch.from_numpy(feeds()[INPUT].transpose(0, 3, 1, 2).copy())
+    torch.export.save(torch.export.export(_torch(model, folder), (image,)), path)
+    return path
+
+
+def _openvino(model: Any, folder: Path) -> Path:
+    import openvino
+
+    path = folder / "model.xml"
+    openvino.save_model(openvino.convert_model(str(_onnx(model, folder))), path, compress_to_fp16=False)
+    return path
+
+
+_NEEDS: Mapping[str, tuple[Form, tuple[str, ...]]] = {
+    "keras": (_keras, ("keras",)),
+    "h5": (_hdf5, ("keras",)),
+    "savedmodel": (_saved_model, ("tensorflow",)),
+    "tflite": (_lite, ("tensorflow",)),
+    "tflite-int8": (lambda model, folder: _lite(model, folder, integers=True), ("tensorflow",)),
+    "onnx": (_onnx, ("tf2onnx", "onnxruntime")),
+    "torch": (_torch, ("torch",)),
+    "torch-export": (_program, ("torch",)),
+    "openvino": (_openvino, ("openvino", "tf2onnx")),
+}
+FORMS: Mapping[str, Form] = {
+    name: form
+    for name, (form, modules) in _NEEDS.items()
+    if all(importlib.util.find_spec(module) is not None for module in modules)
+}
+"""Runtime's form → how it is made, of those that are installed."""
+FIRST = frozenset({"torch", "torch-export"})
+"""Forms that are fed channels first."""
+EXACT = frozenset(FORMS) - {"tflite-int8"}
+"""Forms that compute in float32."""

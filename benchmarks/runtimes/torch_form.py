@@ -1,0 +1,139 @@
+"""A Keras model as a module of PyTorch, layer by layer, its weights copied."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.nn import functional as F  # noqa: N812
+
+
+class Twin(nn.Module):
+    """Runs the layers of a functional Keras model channels first; modules have the layers' names."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.steps = []
+        for operation in model._operations:
+            if type(operation).__name__ == "InputLayer":
+                self.source = operation.output.name
+                continue
+            node = operation._inbound_nodes[-1]
+            reads = [tensor.name for tensor in node.input_tensors]
+            made = _MODULES[type(operation).__name__](operation)
+            self.add_module(operation.name, made)
+            self.steps.append((operation.name, reads, operation.output.name))
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        seen = {self.source: image}
+        for name, reads, output in self.steps:
+            seen[output] = getattr(self, name)(*(seen[read] for read in reads))
+        return seen[self.steps[-1][2]]
+
+
+class _Padded(nn.Module):
+    """SAME as TensorFlow means it: the odd row at the end."""
+
+    def __init__(self, inner: nn.Module, layer: Any, size: Any, value: float = 0.0) -> None:
+        super().__init__()
+        self.inner, self.value = inner, value
+        self.same, self.size, self.strides = layer.padding == "same", size, layer.strides
+        self.act = _function(getattr(layer, "activation", None))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.same:
+            pads: list[int] = []
+            for length, size, stride in zip(x.shape[:1:-1], self.size[::-1], self.strides[::-1], strict=True):
+                total = max((-(-length // stride) - 1) * stride + size - length, 0)
+                pads += [total // 2, total - total // 2]
+            x = F.pad(x, pads, value=self.value)
+        return self.act(self.inner(x))
+
+
+class _Wide(nn.Module):
+    """A transposed convolution of which SAME crops the odd row at the end."""
+
+    def __init__(self, layer: Any) -> None:
+        super().__init__()
+        kernel, bias = layer.get_weights()
+        self.inner = nn.ConvTranspose2d(kernel.shape[3], kernel.shape[2], kernel.shape[:2], layer.strides)
+        _set(self.inner, kernel.transpose(3, 2, 0, 1), bias)
+        self.strides, self.act = layer.strides, _function(layer.activation)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        height, width = (size * stride for size, stride in zip(x.shape[2:], self.strides, strict=True))
+        return self.act(self.inner(x)[:, :, :height, :width])
+
+
+class _Call(nn.Module):
+    def __init__(self, function: Any) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *tensors: torch.Tensor) -> torch.Tensor:
+        return self.function(*tensors)
+
+
+def _function(activation: Any) -> Any:
+    named = {"relu": F.relu, "relu6": F.relu6, "silu": F.silu, "tanh": torch.tanh}
+    return named.get(getattr(activation, "__name__", "linear"), lambda x: x)
+
+
+def _set(module: Any, kernel: Any, bias: Any) -> Any:
+    module.weight.data = torch.from_numpy(np.ascontiguousarray(kernel))
+    module.bias.data = torch.from_numpy(bias)
+    return module
+
+
+def _conv(layer: Any) -> nn.Module:
+    kernel, bias = layer.get_weights()
+    height, width, ins, outs = kernel.shape
+    if type(layer).__name__ == "DepthwiseConv2D":
+        inner = nn.Conv2d(ins, ins, (height, width), layer.strides, groups=ins)
+        return _Padded(_set(inner, kernel.transpose(2, 3, 0, 1), bias), layer, (height, width))
+    inner = nn.Conv2d(ins, outs, (height, width), layer.strides)
+    return _Padded(_set(inner, kernel.transpose(3, 2, 0, 1), bias), layer, (height, width))
+
+
+def _norm(layer: Any) -> nn.Module:
+    gamma, beta, mean, variance = (torch.from_numpy(array) for array in layer.get_weights())
+    module = nn.BatchNorm2d(len(gamma), eps=layer.epsilon)
+    module.weight.data, module.bias.data = gamma, beta
+    module.running_mean, module.running_var = mean, variance
+    return module
+
+
+def _pool(layer: Any) -> nn.Module:
+    if type(layer).__name__ == "MaxPooling2D":
+        return _Padded(nn.MaxPool2d(layer.pool_size, layer.strides), layer, layer.pool_size, -torch.inf)
+    return nn.AvgPool2d(layer.pool_size, layer.strides, padding=1, count_include_pad=False)
+
+
+def _dense(layer: Any) -> nn.Module:
+    kernel, bias = layer.get_weights()
+    return _set(nn.Linear(*kernel.shape), kernel.T, bias)
+
+
+def _crop(layer: Any) -> nn.Module:
+    (top, bottom), (left, right) = layer.cropping
+    return _Call(lambda x: x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right])
+
+
+_MODULES = {
+    "ZeroPadding2D": lambda layer: nn.ZeroPad2d((*layer.padding[1], *layer.padding[0])),
+    "Conv2D": _conv,
+    "DepthwiseConv2D": _conv,
+    "Conv2DTranspose": _Wide,
+    "BatchNormalization": _norm,
+    "Activation": lambda layer: _Call(_function(layer.activation)),
+    "MaxPooling2D": _pool,
+    "AveragePooling2D": _pool,
+    "UpSampling2D": lambda layer: nn.Upsample(scale_factor=layer.size, mode=layer.interpolation),
+    "Cropping2D": _crop,
+    "Concatenate": lambda _: _Call(lambda *tensors: torch.cat(tensors, 1)),
+    "Softmax": lambda layer: nn.Softmax({-1: 1, 1: 2, 2: 3}[layer.axis]),
+    "GlobalAveragePooling2D": lambda _: _Call(lambda x: x.mean((2, 3))),
+    "Dense": _dense,
+}
