@@ -18,7 +18,7 @@ X = np.random.default_rng(4).standard_normal((1, 8, 8, 3)).astype("f4")
 
 
 def network(**changed: Any) -> bytes:
-    """Convolution, leaky slope, pooling, a scale, a mean, a dense layer, a softmax; ``changed`` is the fault."""
+    """Convolution, leaky slope, a join, pooling, a mean, a dense layer, a softmax; ``changed`` is the fault."""
     rng, builder = np.random.default_rng(9), ModelBuilder()
     schema = builder.schema
 
@@ -37,13 +37,16 @@ def network(**changed: Any) -> bytes:
     slope = schema.LeakyReluOptionsT(alpha=given("alpha", 0.2))
     b = builder.op("LEAKY_RELU", [a], [builder.tensor("leaky", (1, size, size, 4))], slope)
     pool = schema.Pool2DOptionsT(padding=1, strideW=2, strideH=2, filterWidth=2, filterHeight=2)
-    c = builder.op(given("pool", "MAX_POOL_2D"), [b], [builder.tensor("pool", (1, size // 2, size // 2, 4))], pool)
+    both = schema.ConcatenationOptionsT(axis=3)
+    joined = [(a, b)[place] for place in given("order", (0, 1))]
+    j = builder.op("CONCATENATION", joined, [builder.tensor("joined", (1, size, size, 8))], both)
+    c = builder.op(given("pool", "MAX_POOL_2D"), [j], [builder.tensor("pool", (1, size // 2, size // 2, 8))], pool)
     scale = builder.constant("scale", np.asarray(given("scale", 1.5), "f4"))
-    d = builder.op("MUL", [c, scale], [builder.tensor("scaled", (1, size // 2, size // 2, 4))], schema.MulOptionsT())
+    d = builder.op("MUL", [c, scale], [builder.tensor("scaled", (1, size // 2, size // 2, 8))], schema.MulOptionsT())
     axes = builder.constant("axes", np.array(given("axes", [1, 2]), np.int32))
     reduce = schema.ReducerOptionsT(keepDims=False)
-    e = builder.op("MEAN", [d, axes], [builder.tensor("mean", (1, 4))], reduce)
-    weight = builder.constant("weight", (rng.standard_normal((5, 4)) / 2).astype("f4"))
+    e = builder.op("MEAN", [d, axes], [builder.tensor("mean", (1, 8))], reduce)
+    weight = builder.constant("weight", (rng.standard_normal((5, 8)) / 2).astype("f4"))
     none = builder.constant("none", np.zeros(5, "f4"))
     dense = schema.FullyConnectedOptionsT(keepNumDims=False, fusedActivationFunction=given("dense", 0))
     f = builder.op("FULLY_CONNECTED", [e, weight, none], [builder.tensor("dense", (1, 5))], dense)
@@ -61,6 +64,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "dense": {"dense": 3},
     "beta": {"beta": 2.0},
     "padding": {"padding": 1},
+    "order": {"order": (1, 0)},
 }
 
 

@@ -45,6 +45,7 @@ class NodeForms:
 
     def __init__(self, model: Model, names: Naming, graph: Graph, operator: Operator) -> None:
         self._model, self._names, self._graph, self._operator = model, names, graph, operator
+        self._held: dict[str, Array] = {}
 
     def found(self, step: Step) -> Variant:
         """The form with the fewest changes that answers the step. Raises Unsupported."""
@@ -114,6 +115,21 @@ class NodeForms:
                 raise Unsupported(f"{self._operator.op} stores these numbers otherwise")
         return found
 
+    def order(self, variant: Variant, step: Step) -> list[int]:
+        """The operator's inputs, the data among them in the step's order. Raises Unsupported where it reads others."""
+        now = [self._name(array) for array in self._operation(variant).data]
+        inputs = list(self._operator.inputs)
+        moved = [(old, new) for old, new in zip(now, step.data, strict=False) if isinstance(new, str) and old != new]
+        if not moved:
+            return inputs
+        if sorted(old or "" for old, _ in moved) != sorted(new for _, new in moved):
+            raise Unsupported(f"{self._operator.op} on other tensors")
+        change = {self._names.indices[old]: self._names.indices[new] for old, new in moved if old is not None}
+        return [change.get(index, index) for index in inputs]
+
+    def _name(self, array: Array) -> str | None:
+        return next((name for name, held in self._held.items() if held is array), None)
+
     def _operation(self, variant: Variant) -> Operation:
         """What the node would be, told by its own translation."""
         node = self._graph.nodes[self._operator.index]
@@ -140,12 +156,12 @@ class NodeForms:
         """A weight's numbers; of what is computed only the shape."""
         import numpy as np
 
-        weight = self._graph.weights.get(name)
-        values = weight.values() if weight is not None else None
-        if values is not None:
-            return values
-        tensor = self._model.main.tensors[self._names.indices[name]]
-        return np.broadcast_to(np.float32(0), tensor.shape)
+        if name not in self._held:
+            weight = self._graph.weights.get(name)
+            values = weight.values() if weight is not None else None
+            shape = self._model.main.tensors[self._names.indices[name]].shape
+            self._held[name] = np.broadcast_to(np.float32(0), shape) if values is None else values
+        return self._held[name]
 
 
 def _numbers(settings: Mapping[str, Any]) -> Iterator[Any]:

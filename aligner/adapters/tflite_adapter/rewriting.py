@@ -81,14 +81,11 @@ class _Editing:
         from aligner.adapters.tflite_adapter.adapter import TFLiteSession
 
         session = TFLiteSession(model, OpenOptions())
-        feeds = {}
-        for spec in session.signature.inputs:
-            if spec.shape is None or None in spec.shape or spec.dtype is None:
-                raise Unsupported("inputs whose shapes are open")
-            feeds[spec.name] = np.zeros([int(size or 0) for size in spec.shape], spec.dtype)
+        fed = [model.main.tensors[index] for index in model.main.inputs]
         try:
+            feeds = {self._names.ids[tensor.index]: np.zeros(tensor.shape, tensor.dtype) for tensor in fed}
             seen = {tensor.value: tensor.array.shape for tensor in session.run(feeds)}
-        except AlignerError as error:
+        except (AlignerError, TypeError) as error:  # a type that numpy lacks
             raise Unsupported("the runtime does not take it") from error
         finally:
             session.close()
@@ -143,6 +140,13 @@ class _Editing:
         variant = forms.found(step)
         for name, array in forms.constants(variant, step).items():
             self._restore(name, array)
+        order = forms.order(variant, step)
+        if order != list(operator.inputs):
+            names = [
+                ", ".join(self._names.ids[index] for index in each if index >= 0) for each in (operator.inputs, order)
+            ]
+            self._main.operators[operator.index].inputs = order
+            self.said += [f"- {operator.op} {value}: {names[0]}", f"+ {operator.op} {value}: {names[1]}"]
         self._write(operator, variant, value)
 
     def _write(self, operator: Operator, variant: Variant, value: str) -> None:
@@ -177,11 +181,30 @@ def _folded(steps: Sequence[Step]) -> Step:
     *before, last = steps
     if not before:
         return last
+    if last.operation.kind == "transpose":
+        return _unmoved(steps)
     one = _folded(before)
     fused = _FUSED.get(last.operation.kind)
     if fused is None or last.data != one.results[:1] or one.operation.fused_activation != "none":
         raise Unsupported("more than one node")
     return replace(one, operation=one.operation.with_settings(fused_activation=fused), results=last.results)
+
+
+def _unmoved(steps: Sequence[Step]) -> Step:
+    """A node between axes that are moved there and back, as one on the axes as they are. Raises Unsupported."""
+    last, one, into = steps[-1], steps[-2], steps[:-2]
+    perm = tuple(last.operation.settings["perm"])
+    back = tuple(sorted(range(len(perm)), key=perm.__getitem__))
+    sources = {step.results[0]: step.data[0] for step in into if step.operation.kind == "transpose"}
+    moved = all(tuple(step.operation.settings.get("perm", ())) == back for step in into)
+    settings = dict(one.operation.settings)
+    known = {"axis", "fused_activation", "range"} >= settings.keys() and last.data == one.results[:1]
+    if not (moved and known and all(isinstance(name, str) and name in sources for name in one.data)):
+        raise Unsupported("more than one node")
+    if "axis" in settings:
+        settings["axis"] = perm.index(settings["axis"] % len(perm))
+    data = tuple(sources[name] for name in one.data if isinstance(name, str))
+    return replace(one, operation=replace(one.operation, settings=settings), data=data, results=last.results)
 
 
 def _octets(array: Array) -> Array:
