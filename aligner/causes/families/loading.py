@@ -48,14 +48,15 @@ def _stranger(pair: LayerPair, role: str, culprit: Culprit, *, sure: bool = True
     by_chance = right.ndim > 1 and right.size >= _FEWEST and abs(alike) < min(_STRANGERS, 3.0 / math.sqrt(right.size))
     if alike > _STRANGERS or not (fresh or (not sure and by_chance)):
         return None
-    if role in {"bias", "shift", "mean"} and not right.any() and _zeroed(pair, role, culprit):
+    if role in {"bias", "shift", "mean", "b", "rb"} and not right.any() and _zeroed(pair, role, culprit):
         return None
     return f"{role} correlates {alike:.2f} with the reference's" + (" and looks freshly initialised" if fresh else "")
 
 
 def _zeroed(pair: LayerPair, role: str, culprit: Culprit) -> bool:
-    """A bias of zeros beside a kernel that is right was dropped, not left unloaded."""
-    return "kernel" in pair.roles and settled(pair, "kernel", culprit) and role == "bias"
+    """A bias of zeros beside matrices that are right was dropped, not left unloaded."""
+    matrices = [name for name in ("kernel", "w", "r") if name in pair.roles]
+    return role in {"bias", "b", "rb"} and bool(matrices) and all(settled(pair, name, culprit) for name in matrices)
 
 
 def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
