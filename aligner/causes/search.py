@@ -14,6 +14,7 @@ from aligner.causes.cause import Basis, Cause, Claim, Proof, prove
 from aligner.causes.context import Survey
 from aligner.causes.global_causes import find_whole
 from aligner.causes.unknown import Unknown
+from aligner.causes.weight_cause import WeightCause
 from aligner.operations.operation import Unsupported
 from aligner.records.comparison import EvidenceClass, Finding
 from aligner.regions.culprit import Culprit
@@ -269,7 +270,9 @@ def _covered(held: list[_Held]) -> list[_Held]:
     if whole is None:
         return held
     return [
-        replace(one, cause=whole.cause) if one.weighted and not one.proven and not one.cause.benign else one
+        replace(one, cause=whole.cause)
+        if (one.weighted or issubclass(one.cause, WeightCause)) and not one.proven and not one.cause.benign
+        else one
         for one in held
     ]
 
