@@ -84,8 +84,11 @@ def may_hold(tensor: DumpedTensor, shape: Shape | None, channels: Channels) -> b
         return True
     if None not in shape:
         return bool(ways(tensor, shape, channels))
-    known = size_of([size for size in shape if size is not None])
-    return tensor.shape is None or known == 0 or size_of(tensor.shape) % known == 0
+    sizes = [size for size in shape if size is not None]
+    known = size_of(sizes)
+    if tensor.shape is None or known == 0 or size_of(tensor.shape) % known == 0:
+        return True
+    return shape[0] is None and len(sizes) + 1 == len(shape) and bool(ways(tensor, (1, *sizes), channels))
 
 
 def stored_dtype(tensor: DumpedTensor, value: Value, channels: Channels, storage: Storage) -> str | None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
 from aligner.adapters.dumps.layout import Order, laid, nearest, order_of, orders, says, settled, spoken
-from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, stored_dtype
+from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, stored_dtype, ways
 from aligner.errors import listing
 from aligner.numerics.written_type import written_from
 from aligner.records.graph import Graph, Quantization, Value
@@ -50,7 +50,7 @@ class Reading:
         self.misfits = [
             name
             for (name, place), (tensor, _) in zip(places.items(), matched, strict=True)
-            if not self.storage.explains(tensor, self.shape(name, place), graph.channels)
+            if not self.storage.explains(tensor, self.shape(name, place) or graph.values[name].shape, graph.channels)
         ]
         self.unreadable: dict[str, str] = {}
         self.places = {name: place for name, place in places.items() if self._can_read(name, place)}
@@ -73,7 +73,12 @@ class Reading:
     def shape(self, name: str, place: int | None = None) -> tuple[int, ...] | None:
         """The shape of a value, as far as the model and its dumped numbers tell."""
         place = self.places.get(name) if place is None else place
-        return known_shape(self.graph.values[name], None if place is None else self._dump.tensors[place])
+        value, tensor = self.graph.values[name], None if place is None else self._dump.tensors[place]
+        found = known_shape(value, tensor)
+        if found is not None or tensor is None or not value.shape or None in value.shape[1:]:
+            return found
+        alone = (1, *(size for size in value.shape[1:] if size is not None))  # a device runs one sample at a time
+        return alone if ways(tensor, alone, self.graph.channels) else None
 
     def _dtype(self, name: str, place: int) -> str | None:
         tensor = self._dump.tensors[place]
@@ -211,11 +216,11 @@ class Reading:
             self.storage = replace(self.storage, half=max(said, key=said.__getitem__))
         votes = []
         for name in flat:
-            ways = self._orders(name)
-            found = nearest([self.tensor(name, order).real() for order in ways], own[name]) if name in own else None
+            able = self._orders(name)
+            found = nearest([self.tensor(name, order).real() for order in able], own[name]) if name in own else None
             if found is not None:
                 tensor = self._dump.tensors[self.places[name]]
-                votes.append((ways[found], self._count(tensor, name) // max(1, self._places_in_space(name))))
+                votes.append((able[found], self._count(tensor, name) // max(1, self._places_in_space(name))))
         if self.order is None:
             self.order = settled(votes)
 
