@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.target import parse_target
+from aligner.adapters.target import WHAT_TO_WRITE, parse_target
 from aligner.errors import ComparisonError, InputError
 
 if TYPE_CHECKING:
@@ -55,8 +55,8 @@ def dump_options(
     if not any(dumps) and not any(_is_missing(target) for target in targets):
         raise ComparisonError(
             "--dump-of names the model of a dump, and neither side is one",
-            found=" and ".join(str(target) for target in targets),
-            hint="give the file or folder that was dumped as one side",
+            found=" and ".join(_spoken(target) for target in targets),
+            hint=f"give the file or folder that was dumped as one side; of a run without a format, {WHAT_TO_WRITE}",
         )
     told: list[OpenOptions] = []
     for role, option, is_dump in zip(ROLES, options, dumps, strict=True):
@@ -75,6 +75,14 @@ def _is_dump(target: object) -> bool:
     from aligner.adapters.dumps.formats import is_dump
 
     return isinstance(target, str | Path) and is_dump(Path(target), stated=True)
+
+
+def _spoken(target: object) -> str:
+    """What the user named, and what is in it where that is a folder."""
+    from aligner.adapters.dumps.formats import content
+
+    path = Path(target) if isinstance(target, str | Path) else None
+    return f"{target} ({content(path)})" if path is not None and path.is_dir() else str(target)
 
 
 def lend_models(sides: Sequence[OpenSide], pairs: Sequence[tuple[str, str]]) -> None:

@@ -165,12 +165,25 @@ def _check_recording(assignment: Assignment, gifts: list[Given], feds: list[Fed]
         )
     elif len(feds) == 2 and found_correspondence(feds[0], feds[1]) is None:
         other = "candidate" if recorded[0].side == "reference" else "reference"
+        if _same_in_another_order(feds[0].array, feds[1].array):
+            raise InputError(
+                f"the {recorded[0].side} was recorded with {common.source} in another order of its numbers",
+                found="; ".join(f"{fed.end.role} {fed.text}" for fed in feds),
+                hint="say how the dump lies (--dump-layout nchw|nhwc), or leave that out and it is found; channels in "
+                f"another order are the preprocessing's: --input {other}.{assignment.slot.name}={common.source}",
+            )
         raise InputError(
             f"the {recorded[0].side} was recorded with other data than {common.source}",
             found="; ".join(f"{fed.end.role} {fed.text}" for fed in feds),
             hint="leave that --input out: the recording brings its own data; or record again with this one; or feed it "
             f"to the other side alone, to compare what was fed: --input {other}.{assignment.slot.name}={common.source}",
         )
+
+
+def _same_in_another_order(one: Array, other: Array) -> bool:
+    if one.size != other.size or not {one.dtype.kind, other.dtype.kind} <= set("biuf"):
+        return False
+    return bool(np.allclose(np.sort(one, axis=None), np.sort(other, axis=None), rtol=1e-6, atol=0))
 
 
 def _feed_end(gift: Given, end: End, slot: Slot, tray: _Tray) -> Fed:

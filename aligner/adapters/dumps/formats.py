@@ -60,7 +60,7 @@ def open_dump(path: Path) -> Dump:
             return _opened(module, path)
     raise ModelFormatError(
         f"{path} is no dump of tensors in a format that is known",
-        found=_found(path),
+        found=content(path),
         hint=WHAT_TO_WRITE,
     )
 
@@ -73,7 +73,8 @@ def _opened(module: ModuleType, path: Path) -> Dump:
     return dump
 
 
-def _found(path: Path) -> str:
+def content(path: Path) -> str:
+    """What a file begins with, or a folder holds, in words."""
     try:
         return _content(path)
     except OSError as error:

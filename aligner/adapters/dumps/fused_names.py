@@ -44,8 +44,13 @@ def fused_names(
 
 
 def tokens_of(name: str) -> Tokens:
-    """A name without what writers drop, double or change."""
-    return tuple(token.lower() for token in _TOKENS.findall(name.removesuffix(":0")))
+    """A name without what writers drop, double or change, TensorFlow's word for a first output among it."""
+    return words_of(name.removesuffix(":0"))
+
+
+def words_of(name: str) -> Tokens:
+    """All the words of a name."""
+    return tuple(token.lower() for token in _TOKENS.findall(name))
 
 
 def known_names(sources: Iterable[Mapping[str, list[str]]]) -> dict[Tokens, str]:
@@ -53,8 +58,9 @@ def known_names(sources: Iterable[Mapping[str, list[str]]]) -> dict[Tokens, str]
     found: dict[Tokens, set[str]] = {}
     for source in sources:
         for name, values in source.items():
-            if len(values) == 1 and (tokens := tokens_of(name)):
+            for tokens in {tokens_of(name), words_of(name)} if len(values) == 1 else ():
                 found.setdefault(tokens, set()).add(values[0])
+    found.pop((), None)
     return {tokens: next(iter(values)) for tokens, values in found.items() if len(values) == 1}
 
 

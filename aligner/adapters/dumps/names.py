@@ -35,6 +35,8 @@ class Matched:
     leftover: tuple[str, ...]
     ambiguous: tuple[str, ...]
     later: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    other_sizes: tuple[str, ...] = ()
+    """Tensors that have a value's name and not its size, in words."""
 
     def notes(self, model: str) -> Iterator[str]:
         """Sentences for what was not matched."""
@@ -42,6 +44,11 @@ class Matched:
             yield (
                 f"tensors of the dump that several values of {model} could be, once names are mangled, were left out: "
                 f"{listing(self.ambiguous)}; pair them with --map"
+            )
+        if self.other_sizes:
+            yield (
+                f"tensors of the dump that are named as values of {model} and have another size were left out, "
+                f"files that are cut off among them if any: {listing(self.other_sizes)}"
             )
         if self.leftover:
             yield f"tensors of the dump that are no value of {model}: {listing(self.leftover)}"
@@ -99,16 +106,23 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
     _claim(_exactly, fused_names(tensors, open_places, graph, sources), graph, places, open_places, ambiguous)
     bare = undecorated(tensors, open_places, sources)
     open_places |= bare
-    for source in sources if bare else ():
-        _claim(_loosely, source, graph, places, open_places, ambiguous)
+    for way in (_loosely, _first(_loosely)) if bare else ():
+        for source in sources:
+            _claim(way, source, graph, places, open_places, ambiguous)
     if bare:
         stripped = {place: open_places[place] for place in bare if place in open_places}
         _claim(_exactly, fused_names(stripped, stripped, graph, sources), graph, places, open_places, ambiguous)
     later = {value: again.pop(place) for value, place in places.items() if place in again}
     left = [tensors[place].name for place in open_places if place not in ambiguous]
     left += [tensors[place].name for repeated in again.values() for place in repeated]
-    unsure = [tensors[place].name for place in open_places if place in ambiguous]
-    return Matched(dict(sorted(places.items(), key=lambda item: item[1])), tuple(left), tuple(unsure), later)
+    unsure = [tensors[place].name for place, value in ambiguous.items() if not value]
+    sizes = [
+        f"{tensors[place].name} {spoken_size(tensors[place])}, in the model {graph.values[value].shape}"
+        for place, value in ambiguous.items()
+        if value
+    ]
+    ordered = dict(sorted(places.items(), key=lambda item: item[1]))
+    return Matched(ordered, tuple(left), tuple(unsure), later, tuple(sizes))
 
 
 def _again(tensors: Sequence[DumpedTensor]) -> dict[int, tuple[int, ...]]:
@@ -158,7 +172,7 @@ def _claim(
         if len(free) == 1 and (way is _exactly or may_hold(tensor, graph.values[free[0]].shape, graph.channels)):
             claims[free[0]].append(place)
         elif free:
-            ambiguous[place] = tensor.name
+            ambiguous[place] = free[0] if len(free) == 1 else ""
     for value, rivals in claims.items():
         exact = [place for place in rivals if left[place].name == value] or rivals
         if len(exact) == 1:
@@ -166,7 +180,12 @@ def _claim(
             ambiguous.pop(exact[0], None)
             del left[exact[0]]
         else:
-            ambiguous.update({place: left[place].name for place in rivals})
+            ambiguous.update(dict.fromkeys(rivals, ""))
+
+
+def spoken_size(tensor: DumpedTensor) -> str:
+    """How large a tensor is, as far as the dump tells."""
+    return f"{tensor.nbytes} bytes" if tensor.shape is None else str(list(tensor.shape))
 
 
 def _tensor_names(graph: Graph) -> dict[str, list[str]]:

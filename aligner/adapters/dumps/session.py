@@ -9,9 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 from aligner.adapters.base import Capabilities, Session
-from aligner.adapters.dumps.dump import Dump, DumpedTensor, KnownStatistics
+from aligner.adapters.dumps.dump import Dump, KnownStatistics
 from aligner.adapters.dumps.layout import FIRST, LAST, LAYOUTS, Channels, Order, order_of
-from aligner.adapters.dumps.names import match
+from aligner.adapters.dumps.names import Matched, match, spoken_size
 from aligner.adapters.dumps.other_input import OtherInput, other_input
 from aligner.adapters.dumps.own_model import Decoded, OwnModel, as_stored
 from aligner.adapters.dumps.reading import Reading, known_shape
@@ -194,7 +194,7 @@ class DumpSession(Session):
                 self._model = None
                 self.framework = "recording"  # type: ignore[misc]
                 return self._plain()
-            raise self._of_another(model, graph, matched.places, reading.misfits)
+            raise self._of_another(model, graph, matched, reading.misfits)
         reading.settle(model.session, feeds)
         self._places, self._reading = reading.places, reading
         self._notes = (*matched.notes(model.name), *reading.notes(model.name), *self._missing(graph, model))
@@ -236,15 +236,14 @@ class DumpSession(Session):
             own = OwnModel(model, model.graph(fed), fed, reading.recorded())
         return other_input(own) if own is not None and own.fits else None
 
-    def _of_another(
-        self, model: Model, graph: Graph, places: Mapping[str, int], misfits: list[str]
-    ) -> ModelFormatError:
-        tensors = self._dump.tensors
-        if misfits:
-            found = listing(
-                f"{tensors[places[v]].name} {_spoken(tensors[places[v]])}, in the model {graph.values[v].shape}"
-                for v in misfits
-            )
+    def _of_another(self, model: Model, graph: Graph, matched: Matched, misfits: list[str]) -> ModelFormatError:
+        tensors, places = self._dump.tensors, matched.places
+        sizes = [
+            f"{tensors[places[v]].name} {spoken_size(tensors[places[v]])}, in the model {graph.values[v].shape}"
+            for v in misfits
+        ]
+        if sizes or matched.other_sizes:
+            found = listing([*sizes, *matched.other_sizes])
             hint = "dump again with the input size of the comparison, or name the model that was dumped"
         else:
             names = listing(value.name for value in graph.values.values() if value.id not in graph.weights)
@@ -345,7 +344,3 @@ def _in_order(graph: Graph, places: Mapping[str, int]) -> dict[str, int]:
     """The recorded values in the order in which the model computes them."""
     order = [*graph.inputs, *(value for node in graph.nodes for value in node.outputs)]
     return {value: places[value] for value in dict.fromkeys([*order, *places]) if value in places}
-
-
-def _spoken(tensor: DumpedTensor) -> str:
-    return f"{tensor.nbytes} bytes" if tensor.shape is None else str(list(tensor.shape))
