@@ -27,7 +27,7 @@ def fused_names(
 ) -> dict[str, list[str]]:
     """The name of each open tensor that is several known names in a row → the value that leaves those nodes.
 
-    All the others must lead to that one; a name that can be read in two ways is nobody's.
+    All the others must lead to that one; a name that can be read in two ways of as many parts is nobody's.
     """
     known = known_names(sources)
     longest = max(map(len, known), default=0)
@@ -37,9 +37,13 @@ def fused_names(
         tokens = tokens_of(_WRAPPER.sub("", name))
         if len(tokens) > MOST_TOKENS:
             continue
-        leaving = {value for parts in _split(tokens, known, longest) if (value := _leaves(graph, parts)) is not None}
-        if len(leaving) == 1:
-            found[name] = [*leaving]
+        leaving: dict[int, set[str]] = {}
+        for parts in _split(tokens, known, longest):
+            if (value := _leaves(graph, parts)) is not None:
+                leaving.setdefault(len(parts), set()).add(value)
+        plainest = leaving[min(leaving)] if leaving else set()
+        if len(plainest) == 1:
+            found[name] = [*plainest]
     return found
 
 
