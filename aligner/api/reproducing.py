@@ -87,13 +87,13 @@ def reproduce(
 
 
 def _specimens(examined: list[Examined], survey: Survey) -> Iterator[Specimen]:
-    """Each culprit's, a smaller one of it first."""
-    for one in examined[:_FEW]:
+    """Each culprit's, before the first one's a smaller one of it."""
+    for place, one in enumerate(examined[:_FEW]):
         try:
             whole = specimen(one)
         except Unsupported:
             continue
-        less = smaller(one, whole, survey)
+        less = smaller(one, whole, survey) if not place else None
         if less is not None:
             yield less
         yield whole

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -53,15 +53,15 @@ class _Shrinking:
     def shrunk(self, specimen: Specimen) -> Specimen | None:
         values = {name: self._real(name) for name in specimen.inputs}
         best: Array | None = None
-        change = True
-        while change and self._left > 0:
-            change = False
-            for tried in _halved(values):
-                self._left -= sum(array.size for array in values.values())
-                expected = self._expected(tried) if self._left > 0 else None
-                if expected is not None:
-                    values, best, change = tried, expected, True
-                    break
+        fixed: set[int] = set()  # what a weight or a stored shape fixes does not become free later
+        while (axis := _longest(values, fixed)) is not None and self._left > 0:
+            tried = _halved(values, axis)
+            self._left -= sum(array.size for array in values.values())
+            expected = self._expected(tried)
+            if expected is None:
+                fixed.add(axis)
+            else:
+                values, best = tried, expected
         if best is None:
             return None
         inputs = {name: stored(self._culprit.candidate.graph, name, array) for name, array in values.items()}
@@ -114,11 +114,17 @@ class _Shrinking:
         return found
 
 
-def _halved(values: Arrays) -> Iterator[dict[str, Array]]:
-    """The tensors with one axis halved: in all of them that are as long there, the largest axes first."""
-    axes = {(axis, size) for array in values.values() for axis, size in enumerate(array.shape) if size > 1}
-    for axis, size in sorted(axes, key=lambda each: (-each[1], each[0])):
-        yield {name: _cut(array, axis, size) for name, array in values.items()}
+def _longest(values: Arrays, fixed: Collection[int]) -> int | None:
+    """The longest axis that is not fixed, None where all that are left have length one."""
+    sizes = [(size, -axis) for array in values.values() for axis, size in enumerate(array.shape) if axis not in fixed]
+    size, axis = max(sizes, default=(1, 0))
+    return -axis if size > 1 else None
+
+
+def _halved(values: Arrays, axis: int) -> dict[str, Array]:
+    """The tensors with one axis halved in all of them that are longest there."""
+    size = max(array.shape[axis] for array in values.values() if array.ndim > axis)
+    return {name: _cut(array, axis, size) for name, array in values.items()}
 
 
 def _cut(array: Array, axis: int, size: int) -> Array:
