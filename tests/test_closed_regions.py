@@ -72,3 +72,35 @@ def test_a_wrong_node_between_two_forms_names_the_region_of_both():
     """Which half of a rewrite is wrong cannot be told from its tensors."""
     first = compared("permuted_channels_with_a_fault_after").first_divergence
     assert set(first.candidate_nodes) >= {"op_v1", "op_v3"}
+
+
+@pytest.mark.parametrize("factor", [1.02, 1.04, 1.1])
+def test_wide_bounds_of_half_precision_hide_no_wrong_scale(factor, tmp_path):
+    """Neither the rounding of what an exit is not computed from nor a narrower limit of its own excuses it."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng, width = np.random.default_rng(3), 16
+    scale = (1 + 0.2 * rng.standard_normal(width)).astype(np.float32)
+    weights = [(rng.standard_normal((width, width)) / 4).astype(np.float32) for _ in range(3)]
+    feeds = {"x": rng.standard_normal((1, 6, width)).astype(np.float32)}
+    wrong = scale * np.where(np.arange(width) == 5, np.float32(factor), np.float32(1))
+
+    def write(path, kept, dtype, kind):
+        stored = {"scale": kept, **{f"w{place}": weight for place, weight in enumerate(weights)}}
+        nodes = [helper.make_node("Cast", ["x"], ["h"], to=kind), helper.make_node("Mul", ["h", "scale"], ["y"], "m")]
+        nodes += [helper.make_node("MatMul", ["y", f"w{place}"], [f"o{place}"]) for place in range(3)]
+        taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, feeds["x"].shape)
+        given = [helper.make_tensor_value_info(f"o{place}", kind, feeds["x"].shape) for place in range(3)]
+        kept = [numpy_helper.from_array(array.astype(dtype), name) for name, array in stored.items()]
+        graph = helper.make_graph(nodes, "g", [taken], given, kept)
+        onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+        return path
+
+    result = aligner.compare(
+        write(tmp_path / "ref.onnx", scale, np.float32, TensorProto.FLOAT),
+        write(tmp_path / "cand.onnx", wrong, np.float16, TensorProto.FLOAT16),
+        feeds,
+    )
+    assert result.verdict == "diverged"
+    assert [pair.candidate.node for pair in result.introduced] == ["m"]

@@ -155,13 +155,12 @@ class ClosedRegions:
         """
         seen = False
         for value in sorted((value for value in inside if self._guilty(value)), key=self._walk.place.__getitem__):
-            arrays = shown.arrays.get(value)
-            if value not in shown.exits or shown.exits[value].within or arrays is None:
+            if value not in shown.exits or shown.exits[value].within or value not in shown.arrays:
                 continue
             coarse = self._is_coarse(value)
             if seen and coarse:
                 continue
-            if self._is_seen(value, arrays, inside, watched):
+            if self._is_seen(value, shown, inside, watched):
                 seen = True
             elif not coarse:
                 return False
@@ -181,12 +180,12 @@ class ClosedRegions:
         values = self.graphs[1].values
         return values[value].name if value in values else value
 
-    def _is_seen(self, value: str, arrays: tuple[Array, Array], inside: set[str], watched: Sequence[str]) -> bool:
-        """Whether as large a change at ``value`` would be seen at an exit; else the test tells nothing of it."""
+    def _is_seen(self, value: str, shown: Shown, inside: set[str], watched: Sequence[str]) -> bool:
+        """Whether as large a change at ``value`` would be seen at an exit, by the limits that the region is held to."""
         import numpy as np
 
         assert self._test is not None
-        found, expected = arrays
+        found, expected = shown.arrays[value]
         if found.dtype.kind != "f":
             return True
         with np.errstate(all="ignore"):
@@ -206,8 +205,9 @@ class ClosedRegions:
         free = (self._walk.reached(inside) | self.free) - {value}
         other = self._test.changed(free, watched, {value: changed})
         return any(
-            one.error.mismatched or one.error.errors.max_abs > _SEEN * max(one.limit, self._test.matters(one.error))
-            for one in other.exits.values()
+            one.error.mismatched
+            or one.error.errors.max_abs > _SEEN * max(one.limit, shown.exits[name].limit, self._test.matters(one.error))
+            for name, one in other.exits.items()
         )
 
     def _half(self, start: str) -> dict[str, Judgement]:

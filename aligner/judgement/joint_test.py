@@ -116,6 +116,16 @@ class JointTest:
             self._members[value] = _Member(numbers.reduction, share, numbers.quantized)
         return self._members[value]
 
+    def _before(self, value: str, free: Collection[str]) -> set[str]:
+        """The values left to the candidate that one is computed from: the rounding of others does not reach it."""
+        stack, found = [value], set[str]()
+        while stack:
+            for name in self.items[stack.pop()].pair.candidate_region.inputs:
+                if name in free and name not in found:
+                    found.add(name)
+                    stack.append(name)
+        return found - {value}
+
     def matters(self, error: Difference) -> float:
         """The least error that matters to anybody."""
         if self.rules.fixed is not None:
@@ -125,7 +135,7 @@ class JointTest:
     def _held(self, value: str, free: Collection[str], error: Difference, noise: Noise | None) -> Exit:
         item = replace(self.items[value], local=error, noise=noise)
         numbers = region_numbers(self.graphs, item)
-        members = [self._own(member) for member in sorted(set(free) - {value})]
+        members = [self._own(member) for member in sorted(self._before(value, free))]
         reduction = max([numbers.reduction, *(one.reduction for one in members)])
         relative = _together(members)
         seen = beside_mask(self.graphs, item, numbers)
