@@ -42,7 +42,8 @@ _SEEN = 2.0
 rounding of the rest, each of which may fill it."""
 _UNDONE = 0.5
 """Share of its own error that a reader may keep when fed with the candidate's form, to be taken for its other half: an
-error that has nothing to do with the form adds to it and leaves none smaller."""
+error that has nothing to do with the form adds to it and leaves none smaller. Likewise, where a region is left, of what
+a change as large as that inside it would do there."""
 _GUILTY = frozenset({"introduced", "nonfinite"})
 _ERRING = frozenset({"beyond-bound", "nonfinite", "shapes-differ"})
 """Rules that blame a pair for its numbers alone: a setting that differs is a written fact, however little it does."""
@@ -204,9 +205,14 @@ class ClosedRegions:
             changed = known.quantization.quantize(changed, dtype)
         free = (self._walk.reached(inside) | self.free) - {value}
         other = self._test.changed(free, watched, {value: changed})
+        matters = self._test.matters
         return any(
             one.error.mismatched
-            or one.error.errors.max_abs > _SEEN * max(one.limit, shown.exits[name].limit, self._test.matters(one.error))
+            or one.error.errors.max_abs > _SEEN * max(one.limit, shown.exits[name].limit, matters(one.error))
+            for name, one in other.exits.items()
+        ) or all(  # it is undone: such a change moves every exit further than the real one does
+            matters(one.error) < one.error.errors.max_abs
+            and shown.exits[name].error.errors.rmse <= _UNDONE * one.error.errors.rmse
             for name, one in other.exits.items()
         )
 
