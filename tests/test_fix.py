@@ -126,3 +126,28 @@ def test_report_that_says_too_little(tmp_path: Path) -> None:
     told = run(tmp_path, "fix", "run.json", "--dry-run")
     assert told.code == 2 and "Traceback" not in told.err
     assert run(tmp_path, "fix", "run.json").code == 2
+
+
+@pytest.mark.parametrize("fault", ["range", "scale", "zero point"])
+def test_quantised_tensor_is_put_right(fault: str, tmp_path: Path) -> None:
+    import onnx
+    from onnx import numpy_helper
+
+    from aligner.api.fixing import fix
+    from tests.test_sensitivity import X, chain, ranges
+
+    right = chain(tmp_path / "float.onnx")
+    held = ranges(right)
+    if fault == "range":
+        held[4] /= 4
+    wrong = chain(tmp_path / "int8.onnx", held)
+    if fault != "range":
+        model = onnx.load(wrong)
+        value = np.float32(held[9] / 80) if fault == "scale" else np.int8(20)
+        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value), "other"))
+        reader = next(one for one in model.graph.node if one.name == "d9")
+        reader.input[1 if fault == "scale" else 2] = "other"
+        onnx.save(model, wrong)
+    found = fix(right, wrong, {"x": X}, output=tmp_path / "fixed.onnx")
+    assert (found.before, found.after) == ("diverged", "aligned"), found
+    assert found.errors[1] is not None and found.errors[0] is not None and found.errors[1] < found.errors[0] / 4

@@ -11,6 +11,7 @@ from aligner.causes.search import Examined
 from aligner.records.comparison import Finding
 from aligner.repair.from_claim import patch_of
 from aligner.repair.patch import Patch
+from aligner.repair.recalibration import recalibrated
 from aligner.repair.transplant import transplant
 
 
@@ -44,11 +45,12 @@ def plans(survey: Survey, examined: list[Examined], findings: list[Finding]) -> 
 
 
 def _patches(one: Examined, survey: Survey) -> Iterator[Patch]:
-    """What each claim changed; then the reference's region in the candidate's place."""
+    """What each claim changed; a range for what is quantised; then the reference's region in the candidate's place."""
     for claim in (*one.proven, *one.likely):
         patch = patch_of(one.culprit, claim)
         if patch is not None:
             yield patch
+    yield from recalibrated(one.culprit)
     whole = transplant(one.culprit, survey)
     if whole is not None:
         yield whole

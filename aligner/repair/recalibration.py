@@ -1,0 +1,102 @@
+"""A quantised tensor's scale and zero point as the reference's numbers ask for, where they are stored as weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.rewriting import Edit, Restore
+from aligner.records.graph import Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.region_side import RegionSide
+from aligner.repair.patch import Patch
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+
+def recalibrated(culprit: Culprit) -> Iterator[Patch]:
+    """Read as it was stored; then stored for the range of the reference's tensor.
+
+    Nothing where the region recodes nothing, or the numbers are computed.
+    """
+    part, expected = culprit.candidate, culprit.expected
+    node = next((found for one in reversed(part.nodes) if (found := _quantizing(part, one)) is not None), None)
+    if node is None or expected is None or not expected.size:
+        return
+    value = culprit.measured.pair.candidate
+    same = tuple(_as_stored(part, node))
+    if same:
+        yield Patch(value, culprit.where, "with the scale and zero point that it was quantised with", same)
+    other = tuple(_for_range(part, node, float(expected.min()), float(expected.max())))
+    if other:
+        yield Patch(value, node.name, "with scale and zero point for the range of the reference's tensor", other)
+
+
+def _quantizing(part: RegionSide, node: Node) -> Node | None:
+    """The node itself, or the one whose integers it reads."""
+    if node.kind == "dequantize" and node.inputs:
+        made = part.graph.producer(node.inputs[0])
+        return made if made is not None and made.kind == "quantize" else None
+    return node if node.kind == "quantize" else None
+
+
+def _readers(part: RegionSide, node: Node) -> list[Node]:
+    return [one for one in part.graph.nodes if one.kind == "dequantize" and one.inputs[:1] == node.outputs[:1]]
+
+
+def _as_stored(part: RegionSide, node: Node) -> Iterator[Edit]:
+    """The node's own numbers for whoever reads its integers."""
+    import numpy as np
+
+    for reader in _readers(part, node):
+        for name, own in zip(reader.inputs[1:], node.inputs[1:], strict=False):
+            weight, right = part.graph.weights.get(name), part.graph.weights.get(own)
+            if weight is None or right is None or weight.shape != right.shape:
+                continue
+            numbers = right.load()
+            if not np.array_equal(numbers, weight.load()):
+                yield Restore(name, numbers)
+
+
+def _for_range(part: RegionSide, node: Node, low: float, high: float) -> Iterator[Edit]:
+    """Other numbers for the node, and for what reads its integers: both mean the same by them."""
+    import numpy as np
+
+    stored = _stored(part, node)
+    if stored is None or not np.isfinite([low, high]).all():
+        return
+    done: set[str] = set()
+    for each in (node, *_readers(part, node)):
+        for name, value in zip(each.inputs[1:], _grid(min(low, 0.0), max(high, 0.0), *stored), strict=False):
+            weight = part.graph.weights.get(name)
+            if weight is not None and name not in done:
+                done.add(name)
+                yield Restore(name, np.full(weight.shape, value, np.dtype(weight.dtype)))
+
+
+def _stored(part: RegionSide, node: Node) -> tuple[Array, str] | None:
+    """The zero point, and the type of the integers; None where there is more than one step, or none is stored."""
+    weights = [part.graph.weights.get(name) for name in node.inputs[1:]]
+    if len(weights) != 2 or any(weight is None or _many(weight.shape) for weight in weights):
+        return None
+    zero = weights[1]
+    assert zero is not None
+    return zero.load(), zero.dtype
+
+
+def _many(shape: tuple[int, ...]) -> bool:
+    return any(size != 1 for size in shape)
+
+
+def _grid(low: float, high: float, zero: Array, dtype: str) -> tuple[float, int]:
+    """The finest grid of that type that holds the range and 0; one without offset stays without."""
+    import numpy as np
+
+    ends = np.iinfo(np.dtype(dtype))
+    if ends.min < 0 and not zero.any():
+        return (max(-low, high) / ends.max or 1.0), 0
+    scale = (high - low) / (ends.max - ends.min) or 1.0
+    return scale, int(np.clip(round(ends.min - low / scale), ends.min, ends.max))
