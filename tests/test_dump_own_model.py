@@ -205,3 +205,27 @@ def test_a_model_that_cannot_take_the_tensors_says_why(folder, tmp_path):
     dump = dump_writers.raw_manifest(tmp_path / "dump", tensors)
     result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
     assert any("cannot be run here" in note for note in result.comparison.candidate.notes)
+
+
+@requires_onnx
+def test_what_is_read_behind_a_quantised_tensor_is_what_the_reference_is_fed(tmp_path):
+    """A recording without a model that runs: of a tensor, its codes and its numbers again the last ones are read on."""
+    import onnx
+    from onnx_models import model, node, value, weights
+
+    x = np.random.default_rng(0).standard_normal((2, 16)).astype(np.float32)
+    inner = [node("Tanh", ["x"], ["t"], "tanh"), node("Erf", ["t"], ["y"], "erf")]
+    steps = [
+        node("Tanh", ["x"], ["t"], "tanh"),
+        node("QuantizeLinear", ["t", "s", "z"], ["q"], "quantize"),
+        node("DequantizeLinear", ["q", "s", "z"], ["d"], "dequantize"),
+        node("Erf", ["d"], ["y"], "erf"),
+    ]
+    ends = [value("x", 1, [2, 16])], [value("y", 1, [2, 16])]
+    onnx.save(model(inner, *ends, weights(), opset=17), tmp_path / "net.onnx")
+    stored = weights(s=np.float32(1 / 64), z=np.int8(0))
+    onnx.save(model(steps, *ends, stored, opset=17), tmp_path / "device.onnx")
+    aligner.capture(tmp_path / "device.onnx", tmp_path / "run.npz", {"x": x})
+    result = aligner.compare(tmp_path / "net.onnx", tmp_path / "run.npz", {"x": x})
+    (pair,) = [pair for pair in result.pairs if pair.candidate.name == "y"]
+    assert pair.local is not None and pair.local.max_abs < 1e-6

@@ -58,7 +58,8 @@ class InjectedRun:
         seen = candidate.profile.sketches  # a graph also lists what no run shows, such as the body of a loop
         self._sides, self._perturbation = (reference, candidate), perturbation
         self.computing = computing_side(reference, candidate)
-        self._injectable = {_of(pair, self._host): pair for pair in reversed(list(injectable.values()))}
+        pairs = list(injectable.values())  # of several tensors that answer one: what is read behind them all
+        self._injectable = {_of(pair, self._host): pair for pair in (reversed(pairs) if self._host else pairs)}
         self.shown = {value: pair for value, pair in shown.items() if value in seen and pair.note is None}
 
     @property
