@@ -38,6 +38,10 @@ class SettingCause(Cause):
         """Values to try on an operation: settings that replace its own."""
         return iter(())
 
+    def worded(self, culprit: Culprit, right: Mapping[str, Any]) -> str:  # noqa: ARG002
+        """The reference's settings, as advice says them."""
+        return listed(right)
+
     def relevant(self, operation: Operation, name: str) -> bool:  # noqa: ARG002
         """Whether a setting means anything for this operation."""
         return True
@@ -80,7 +84,7 @@ class SettingCause(Cause):
             if name in theirs.settings and name not in UNCOMPARED and not alike(value, theirs.settings[name])
         }
         words = f"{listed(wrong)} in {other.op} {other.name}, {listed(right)} in the reference's {node.op}"
-        suggestion = f"give {other.name} {listed(right)}"
+        suggestion = f"give {other.name} {self.worded(culprit, right)}"
         for settings in (right, every):
             vague = self.follows and settings is every and len(every) > len(right)
             yield Claim(
