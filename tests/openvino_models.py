@@ -316,6 +316,10 @@ LAYERS = {
         ),
         (2, 5, 3),
     ),
+    "dft": (lambda o, x: o.dft(x, ints(-1, 0)), (3, 4, 2)),
+    "idft": (lambda o, x: o.idft(x, ints(0), ints(5)), (3, 4, 2)),
+    "rdft": (lambda o, x: o.rdft(x, ints(-1, 0)), (3, 5)),
+    "irdft": (lambda o, x: o.irdft(x, ints(0, 1), ints(3, 5)), (3, 3, 2)),
     "range": (lambda o, x: o.add(x, o.convert(o.range(np.int64(1), np.int64(5), np.int64(1), "i64"), "f32")), (3, 4)),
 }
 """Name → what builds one layer, and its inputs."""

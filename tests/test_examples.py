@@ -32,6 +32,7 @@ NEEDS = {
         marks.requires_torch, marks.requires_onnx, marks.requires_image, marks.requires_onnxruntime_node
     ],
     "13_polygraphy": [marks.requires_torch, marks.requires_onnx, marks.requires_polygraphy],
+    "14_openvino": [marks.requires_torch, marks.requires_openvino],
 }  # fmt: skip
 
 
@@ -101,6 +102,7 @@ ALIGNED = [
     case("09_int8_twin", 0, 1e-2),
     case("10_simplified", 0, 1e-6),
     case("11_libtorch_cpp", 1, 1e-4),
+    case("14_openvino", 0, 1e-3),
 ]
 """Example, which of its commands, and how far apart the outputs may be."""
 
@@ -126,6 +128,7 @@ GUILTY = [
     case("11_libtorch_cpp", 0, "x.", "x."),
     case("12_onnxruntime_node", 0, "aten::_convolution body", "/body/Conv"),
     case("13_polygraphy", 0, "aten::_convolution head", "/head/Conv"),
+    case("14_openvino", 1, "batch_norm", "norm"),
 ]  # fmt: skip
 """Example, which of its commands, what the guilty node is called on either side."""
 
@@ -151,6 +154,7 @@ CAUSES = [
     case("11_libtorch_cpp", 0, {"input-channel-order"}),
     case("12_onnxruntime_node", 0, {"padding-mode"}),
     case("13_polygraphy", 0, {"weights-bias-missing"}),
+    case("14_openvino", 1, {"input-mean-std"}),
 ]
 """Example, which of its commands, the causes of which one must be among the first three findings."""
 

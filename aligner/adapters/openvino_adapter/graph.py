@@ -36,9 +36,7 @@ def shape_of(output: Any) -> Shape | None:
 
 def build_graph(program: Program, shapes: Mapping[Place, Shape | None]) -> Graph:
     """The graph; ``shapes`` replaces declared shapes by those for certain inputs."""
-    values = {
-        name: _value(program.ops[place[0]].output(place[1]), name, shapes, place) for place, name in program.ids.items()
-    }
+    values = {name: _value(program.output(place), name, shapes, place) for place, name in program.ids.items()}
     weights = {name: weight_of(name, program.ops[place[0]]) for place, name in program.weights.items()}
     return Graph(
         framework="openvino",

@@ -35,6 +35,10 @@ class Program:
         """The id of a value or a weight."""
         return self.ids.get(place) or self.weights.get(place, "")
 
+    def output(self, place: Place) -> Any:
+        """What the runtime calls a layer's result."""
+        return self.ops[place[0]].output(place[1])
+
     def needed(self, wanted: Iterable[Place], cut: frozenset[Place]) -> frozenset[Place]:
         """What is read on the way to these places; nothing is read through a cut."""
         todo, seen = [number for number, _ in wanted], set[int]()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -14,7 +15,7 @@ from aligner.adapters.border import reading
 from aligner.adapters.openvino_adapter.cutting import cut_model, shapes_for
 from aligner.adapters.openvino_adapter.engine import Engine, translated
 from aligner.adapters.openvino_adapter.feeds import bind_feeds
-from aligner.adapters.openvino_adapter.graph import build_graph, signature_of
+from aligner.adapters.openvino_adapter.graph import build_graph, shape_of, signature_of
 from aligner.adapters.openvino_adapter.program import Place, read_program
 from aligner.adapters.openvino_adapter.types import holder_of, word_of
 from aligner.errors import InputError, listing
@@ -121,18 +122,39 @@ class OpenVINOSession(Session):
         for place in stored:
             yield self._captured(place, self.graph(None).weights[self._program.weights[place]].load())
         rest = [place for place in wanted if place not in own and place not in stored]
-        for part in self._parts(rest, self._shapes_for(fed)):
-            for place, array in zip(part, self._part(fed, part, inject), strict=True):
-                yield self._captured(place, array)
+        shapes = self._shapes_for(fed)
+        for part in self._parts(rest, shapes):
+            given = self._given(part, inject)
+            for place, array in zip(part, self._part(fed, part, given), strict=True):
+                yield self._captured(place, self._as_declared(fed, place, array, given, shapes))
 
-    def _part(self, fed: Mapping[str, Array], part: Sequence[Place], inject: Injection) -> list[Array]:
+    def _as_declared(
+        self,
+        fed: Mapping[str, Array],
+        place: Place,
+        array: Array,
+        given: Mapping[Place, Array],
+        shapes: Mapping[Place, Shape | None],
+    ) -> Array:
+        """The array; shown alone where a fusion reached past it and shows what it makes further on in its place."""
+        declared = shapes[place] if place in shapes else shape_of(self._program.output(place))
+        sizes = zip(declared or (), array.shape, strict=False)
+        fits = declared is None or (len(declared) == array.ndim and all(a in (None, b) for a, b in sizes))
+        if fits:
+            return array
+        needed = self._program.needed([place], frozenset(given))
+        return self._part(fed, [place], {each: array for each, array in given.items() if each in needed})[0]
+
+    def _given(self, part: Sequence[Place], inject: Injection) -> dict[Place, Array]:
+        """What is injected on the way to these places, as far as the injection has it."""
         offered = frozenset(self._program.places[name] for name in inject)
         given: dict[Place, Array] = {}
         for place in sorted(self._program.needed(part, offered) & offered):
-            try:
+            with suppress(KeyError):  # the injection offers it and has none for this run
                 given[place] = self._injected(place, inject)
-            except KeyError:  # the injection offers it and has none for this run
-                continue
+        return given
+
+    def _part(self, fed: Mapping[str, Array], part: Sequence[Place], given: Mapping[Place, Array]) -> list[Array]:
         shapes = {place: array.shape for place, array in given.items()}
         with self._lock:
             key = tuple(part), tuple(shapes.items())
@@ -146,7 +168,7 @@ class OpenVINOSession(Session):
     def _injected(self, place: Place, inject: Injection) -> Array:
         import numpy as np
 
-        word = word_of(self._program.ops[place[0]].output(place[1]).get_element_type())
+        word = word_of(self._program.output(place).get_element_type())
         return np.asarray(inject[self._program.ids[place]]).astype(holder_of(word), copy=False)
 
     def _parts(self, places: Sequence[Place], shapes: Mapping[Place, Shape | None]) -> Iterator[list[Place]]:
@@ -154,7 +176,7 @@ class OpenVINOSession(Session):
         part: list[Place] = []
         size = 0
         for place in places:
-            output = self._program.ops[place[0]].output(place[1])
+            output = self._program.output(place)
             own = math.prod(n or 1 for n in shapes.get(place) or ()) * output.get_element_type().size
             if part and size + own > self._budget:
                 yield part
@@ -168,7 +190,7 @@ class OpenVINOSession(Session):
         program = self._program
         if observe is not None:
             return sorted({self._place(name, "observe") for name in observe})
-        words = {place: word_of(program.ops[place[0]].output(place[1]).get_element_type()) for place in program.ids}
+        words = {place: word_of(program.output(place).get_element_type()) for place in program.ids}
         return sorted(
             [place for place, word in words.items() if holder_of(word) is not None and word not in _UNSEEN]
             + [place for place in program.outputs if place in program.weights]
@@ -203,7 +225,7 @@ class OpenVINOSession(Session):
             return self._shapes[key]
 
     def _captured(self, place: Place, array: Array) -> CapturedTensor:
-        word = word_of(self._program.ops[place[0]].output(place[1]).get_element_type())
+        word = word_of(self._program.output(place).get_element_type())
         return CapturedTensor(self._program.name_of(place), array, word)
 
     def close(self) -> None:

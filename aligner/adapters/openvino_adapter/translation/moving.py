@@ -5,7 +5,7 @@ from __future__ import annotations
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import broadcast, concatenation, reshaped
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Along, Blocks, Pad, Roll, ShapeOf, Split, Tile, Transpose
+from aligner.operations.settings import Along, Blocks, Fft, Pad, Roll, ShapeOf, Split, Tile, Transpose
 
 
 def _transpose(call: Call) -> Operation:
@@ -79,7 +79,31 @@ def _shape(call: Call) -> Operation:
     return Operation("shape", ShapeOf(), (call.need(0),))
 
 
+_TRANSFORMS = {"DFT": "fft", "IDFT": "ifft", "RDFT": "rfft", "IRDFT": "irfft"}
+
+
+def _transform(call: Call) -> Operation:
+    """Operands input, axes, lengths (−1: as long as it is); complex numbers are a last axis, of which axes know not."""
+    x, word = call.need(0), call.node.op
+    rank = x.ndim if word == "RDFT" else x.ndim - 1
+    axes = tuple(axis % rank for axis in call.need_integers(1))
+    lengths = call.integers(2)
+    if lengths is not None and -1 in lengths:
+        raise call.unknown("lengths that are left open")
+    if word == "IRDFT":
+        x = x[..., 0] + 1j * x[..., 1]
+    settings = Fft(
+        form=_TRANSFORMS[word],
+        lengths=lengths,
+        axes=axes,
+        pairs=word != "IRDFT",
+        complex_input=word in {"DFT", "IDFT"},
+    )
+    return Operation("fft", settings, (x[..., None] if word == "RDFT" else x,))
+
+
 WORDS: Vocabulary = {
+    **dict.fromkeys(_TRANSFORMS, _transform),
     "Concat": concatenation(0),
     "Transpose": _transpose,
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze"), reshaped),
