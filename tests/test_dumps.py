@@ -326,6 +326,49 @@ def test_files_outside_of_the_dump_are_not_read(folder, tmp_path):
     assert "secret.raw" in refused(folder / "net.onnx", path, folder / "x.npy")
 
 
+def test_the_map_around_a_named_side_is_within_the_bounds_of_the_command(tmp_path, runs):
+    from aligner.adapters.dumps.formats import beside
+
+    snapshot = write.rknn(tmp_path / "snapshot", runs[None])
+    assert beside(snapshot / "simulator") == beside(snapshot / "simulator" / "npy")
+    assert beside(snapshot / "simulator") == [snapshot / "map_name_to_file.txt"]
+    assert beside(tmp_path) == []
+
+
+def test_files_that_are_cut_off_are_told_with_their_sizes(folder, tmp_path, runs):
+    dump = write.raw_folder(tmp_path / "dump", without_input(runs[None]))
+    (file,) = (dump / "Result_0").glob("*c2*")
+    file.write_bytes(file.read_bytes()[:-2])
+    result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
+    (note,) = [note for note in result.comparison.candidate.notes if "another size" in note]
+    assert "398 bytes, in the model (1, 5, 4, 5)" in note
+
+
+def test_codes_without_a_scale_are_left_out_and_told(folder, tmp_path, runs):
+    path = tmp_path / "dump"
+    path.mkdir()
+    for name, array in without_input(runs[None]).items():
+        np.rint(array / np.abs(array).max() * 127).astype(np.int8).tofile(path / f"{write.mangled(name)}.raw")
+    result = aligner.compare(folder / "net.onnx", path, folder / "x.npy", dump_of=folder / "net.onnx")
+    assert result.verdict == "inconclusive" and not result.comparison.introduced
+    assert any("manifest.json" in note and GUILTY in note for note in result.comparison.candidate.notes)
+
+
+def test_results_of_several_inputs(folder, tmp_path, runs):
+    import shutil
+
+    dump = write.raw_folder(tmp_path / "dump", runs[None])
+    shutil.copytree(dump / "Result_0", dump / "Result_1")
+    text = refused(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
+    assert "Result_0, Result_1" in text and "name one" in text
+
+
+def test_an_empty_folder(folder, tmp_path):
+    (tmp_path / "dump").mkdir()
+    text = refused(folder / "net.onnx", tmp_path / "dump", folder / "x.npy", dump_of=folder / "net.onnx")
+    assert "a folder of nothing" in text and ".npy" in text
+
+
 def test_neither_side_is_a_dump(folder):
     assert "neither side" in refused(folder / "net.onnx", folder / "net.onnx", folder / "x.npy", dump_of="net.onnx")
 

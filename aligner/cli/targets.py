@@ -72,6 +72,7 @@ def bounds(given: Mapping[str, Any], scratch: Path, seconds: float, memory: int 
 
     A factory is the user's own code, and a trusted file runs as such: these may need any file and the network.
     """
+    from aligner.adapters.dumps.formats import beside
     from aligner.adapters.target import parse_target
     from aligner.execution.confinement import Bounds
     from aligner.records.free_memory import available
@@ -80,7 +81,8 @@ def bounds(given: Mapping[str, Any], scratch: Path, seconds: float, memory: int 
     trusted = bool(given.get("trust")) or any(parse_target(word).factory for word in named)
     reads = list(_inputs(given))
     reads += [folder for path in reads if path.suffix.lower() not in _ALONE for folder in _around(path)]
-    reads += [Path(word) for word in named if Path(word).is_dir()]
+    folders = [Path(word) for word in named if Path(word).is_dir()]
+    reads += [*folders, *(file for folder in folders for file in beside(folder))]
     writes = [scratch, *(_standing(_resolved(path).parent) for _, path in _outputs(given))]
     if os.environ.get("GITHUB_STEP_SUMMARY"):
         writes.append(Path(os.environ["GITHUB_STEP_SUMMARY"]).parent)

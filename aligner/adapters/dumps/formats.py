@@ -39,6 +39,12 @@ def is_dump(path: Path, *, stated: bool = False) -> bool:
     return path.exists() and any(_recognises(module, path) for module in _modules(stated=stated))
 
 
+def beside(path: Path) -> list[Path]:
+    """Files outside of a dump's folder that its format reads too."""
+    tellers = [module.beside for module in _modules(stated=False) if hasattr(module, "beside")]
+    return [file for tell in tellers for file in tell(path)] if path.is_dir() else []
+
+
 def _recognises(module: ModuleType, path: Path) -> bool:
     try:
         return bool(module.recognises(path))

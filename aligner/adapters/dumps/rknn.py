@@ -20,6 +20,12 @@ def _map(path: Path) -> Path | None:
     return next((file for folder in (path, *path.parents[:2]) if (file := inside_if_there(folder, _MAP))), None)
 
 
+def beside(path: Path) -> list[Path]:
+    """The map of a snapshot where one side of it is named: it lies around that folder."""
+    around = [folder / _MAP for folder in path.absolute().parents[:2]]
+    return [file for file in around if not file.is_symlink() and file.is_file()]
+
+
 def _side(path: Path) -> Path | None:
     """The folder of .npy files: the one that is named, else the nearest to the device."""
     folders = [path, path / "npy", *(path / side / "npy" for side in _SIDES), *(path / side for side in _SIDES)]
