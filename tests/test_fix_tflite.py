@@ -106,3 +106,15 @@ def test_several_at_once(tmp_path: Path, write: Callable[..., Path]) -> None:
     wrong = write("wrong.tflite", alpha=0.01, scale=3.0, bias=np.zeros(4, "f4"))
     found = fix(write("right.tflite"), wrong, {"x": X}, output=tmp_path / "fixed.tflite")
     assert found.after == "aligned" and len(found.patches) >= 3
+
+
+@pytest.mark.parametrize("fault", ["alpha", "padding"])
+def test_fault_is_cut_out(fault: str, tmp_path: Path, write: Callable[..., Path]) -> None:
+    from aligner.api.reproducing import reproduce
+
+    found = reproduce(
+        write("right.tflite"), write("wrong.tflite", **FAULTS[fault]), {"x": X}, output=tmp_path / "repro"
+    )
+    assert len(found.operations) <= 2 and "part.tflite" in found.files
+    if fault == "alpha":
+        assert np.load(tmp_path / "repro" / "expected.npy").size < 8 * 8 * 4

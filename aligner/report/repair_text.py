@@ -45,4 +45,5 @@ def headline(repair: Repair) -> str:
     if repair.after == "aligned":
         where = f"wrote {repair.written}" if repair.written else "nothing written: a dry run"
         return f"FIXED: {count}, largest output error {errors}; {where}"
+    count = count if repair.patches else "no edit of the file does it"
     return f"NOT FIXED: {count}, largest output error {errors}, {repair.after}; nothing written"
