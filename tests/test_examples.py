@@ -33,6 +33,7 @@ NEEDS = {
     ],
     "13_polygraphy": [marks.requires_torch, marks.requires_onnx, marks.requires_polygraphy],
     "14_openvino": [marks.requires_torch, marks.requires_openvino],
+    "15_keras_port": [marks.requires_torch, marks.requires_tensorflow],
 }  # fmt: skip
 
 
@@ -103,6 +104,7 @@ ALIGNED = [
     case("10_simplified", 0, 1e-6),
     case("11_libtorch_cpp", 1, 1e-4),
     case("14_openvino", 0, 1e-3),
+    case("15_keras_port", 1, 1e-6),
 ]
 """Example, which of its commands, and how far apart the outputs may be."""
 
@@ -129,6 +131,7 @@ GUILTY = [
     case("12_onnxruntime_node", 0, "aten::_convolution body", "/body/Conv"),
     case("13_polygraphy", 0, "aten::_convolution head", "/head/Conv"),
     case("14_openvino", 1, "batch_norm", "norm"),
+    case("15_keras_port", 0, "norm0", "blocks.0.1"),
 ]  # fmt: skip
 """Example, which of its commands, what the guilty node is called on either side."""
 
@@ -155,6 +158,7 @@ CAUSES = [
     case("12_onnxruntime_node", 0, {"padding-mode"}),
     case("13_polygraphy", 0, {"weights-bias-missing"}),
     case("14_openvino", 1, {"input-mean-std"}),
+    case("15_keras_port", 0, {"norm-epsilon"}),
 ]
 """Example, which of its commands, the causes of which one must be among the first three findings."""
 

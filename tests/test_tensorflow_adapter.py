@@ -223,6 +223,16 @@ def test_operations_that_reach_outside_need_trust(tmp_path):
     assert not (tmp_path / "planted").exists()
 
 
+def test_links_that_lead_out_of_a_folder_need_trust(tmp_path):
+    network().export(str(tmp_path / "net"), verbose=False)
+    index = tmp_path / "net" / "variables" / "variables.index"
+    index.rename(tmp_path / "elsewhere")
+    index.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UntrustedFileError, match="links that lead out"):
+        open_model(tmp_path / "net", OpenOptions())
+    assert open_model(tmp_path / "net", OpenOptions(trust=True)).signature.inputs
+
+
 def test_files_that_are_not_what_they_claim(saved, tmp_path):
     content = saved.read_bytes()
     broken = {

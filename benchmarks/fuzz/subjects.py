@@ -12,6 +12,7 @@ from typing import Any
 
 from benchmarks.fuzz import mutators as by
 from benchmarks.fuzz.dumps import dumped_input, dumped_model, dumps
+from benchmarks.fuzz.keras_files import keras_files
 
 _DATA = Path(__file__).resolve().parents[2] / "tests" / "data"
 
@@ -110,6 +111,13 @@ def subjects() -> dict[str, Subject | FolderSubject]:
         made[f"tflite {name}"] = Subject(".tflite", whole, (by.bytes_changed, by.words_changed), _inspect)
     if importlib.util.find_spec("openvino"):
         made["openvino"] = FolderSubject(_openvino(), _inspect_ir)
+    if importlib.util.find_spec("tensorflow"):
+        files = keras_files()
+        archive = (by.bytes_changed, by.members_changed, by.members_changed)
+        saved = {name.removeprefix("saved/"): data for name, data in files.items() if name.startswith("saved/")}
+        made["keras"] = Subject(".keras", files["model.keras"], archive, _inspect)
+        made["keras h5"] = Subject(".h5", files["model.h5"], (by.bytes_changed, by.words_changed), _inspect)
+        made["savedmodel"] = FolderSubject(saved, _inspect)
     for name, whole in dumps().items():
         for verb, read in (("dump", _dump), ("dump compared", _dump_compared)):
             if isinstance(whole, dict):

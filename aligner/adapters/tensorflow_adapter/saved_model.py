@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
+from aligner.adapters.target import real_path
 from aligner.adapters.tensorflow_adapter.program import Program, program_of
 from aligner.errors import ModelError, ModelFormatError, UnsupportedModelError, UntrustedFileError, listing
 
@@ -42,6 +43,8 @@ def program_of_folder(path: Path, options: OpenOptions) -> Program:
     """
     import tensorflow as tf
 
+    if not options.trust:
+        _check_links(path)
     strange = sorted(set(_strange_operations(_definition(path))))
     if strange and not options.trust:
         raise UntrustedFileError(
@@ -64,6 +67,18 @@ def program_of_folder(path: Path, options: OpenOptions) -> Program:
         return program.call(feeds)
 
     return replace(program, call=call)
+
+
+def _check_links(path: Path) -> None:
+    """Raise UntrustedFileError for a file that lies elsewhere: TensorFlow would read whatever a link leads to."""
+    home = path.resolve()
+    away = sorted(str(one.relative_to(path)) for one in path.rglob("*") if not real_path(one).is_relative_to(home))
+    if away:
+        raise UntrustedFileError(
+            f"{path.name} holds links that lead out of it",
+            found=listing(away),
+            hint="copy the folder with the files themselves (cp -rL), or add --trust",
+        )
 
 
 def _chosen(path: Path, signatures: dict[str, Any], options: OpenOptions) -> str:
