@@ -62,9 +62,12 @@ class ReferenceInjection(Mapping[str, "Array"]):
         if array is None:
             raise KeyError(value)
         quantization = self._quantization.get(value)
-        if self._perturbation is not None:
-            array = self._perturbation(array, quantization)
         target = numpy_dtype(sketch.dtype)
+        if self._perturbation is not None:
+            if target is not None and target.kind == array.dtype.kind == "f" and target.itemsize < array.itemsize:
+                with np.errstate(all="ignore"):  # units of the dtype that is fed: finer ones would be rounded off again
+                    array = array.astype(target)
+            array = self._perturbation(array, quantization)
         if quantization is not None and quantization.scale and target is not None and target.kind in "iu":
             return quantization.quantize(array, target)
         if target is not None and array.dtype != target:

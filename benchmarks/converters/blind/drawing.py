@@ -46,6 +46,8 @@ class Blind:
     made: list[Array] = field(default_factory=list)
     later: list[list[Array]] = field(default_factory=list)
     """What is computed from ``wrong``, a step further downstream each."""
+    then: list[list[Array]] = field(default_factory=list)
+    """The same of ``made``: a tool may have folded a wrong constant into what reads it."""
     precise: bool = True
 
 
@@ -222,6 +224,7 @@ def _planted(
         names = {out for node in graph.nodes if node.name in planted.nodes for out in node.outputs}
         made.made = [graph.values[name] for name in names if name in graph.values]
         made.later = _downstream(plain, planted.tensors or _behind(plain, graph, planted.nodes))
+        made.then = _downstream(graph, [*names])
         return made
     return None
 

@@ -85,7 +85,7 @@ def _faulty(case: Blind, report: Mapping[str, Any], made: Outcome) -> None:
     nodes = {first["candidate"]["node"], inner.get("node")}
     (left, left_makers), (right, right_makers) = _captured(case.reference, case), _captured(case.candidate, case)
     answers = _holding(left, [case.wrong, *case.later])
-    guilty = _holding(right, [case.made])
+    guilty = _holding(right, [case.made, *case.then])
     makers = {left_makers[name] for name in answers & left_makers.keys()}
     culprits = case.guilty | {right_makers[name] for name in guilty & right_makers.keys()}
     made.exact = bool(

@@ -251,6 +251,13 @@ class Plain(nn.Module):
         return tuple(part for part in found.to_tuple() if isinstance(part, Tensor))
 
 
+class PlainOfTwo(Plain):
+    """The same of an encoder and a decoder; its inputs have names."""
+
+    def forward(self, input_ids: Tensor, decoder_input_ids: Tensor) -> tuple[Tensor, ...]:
+        return super().forward(input_ids, decoder_input_ids)
+
+
 def build(name: str) -> nn.Module:
     import transformers
 
@@ -260,7 +267,7 @@ def build(name: str) -> nn.Module:
     config._attn_implementation = "eager" if len(name) % 2 or name in _WRITTEN_OUT else "sdpa"
     net = kind(config).eval()
     names = (net.main_input_name, "decoder_input_ids")[: len(inputs)]
-    return Plain(net, names)
+    return (PlainOfTwo if len(names) > 1 else Plain)(net, names)
 
 
 LIBRARY: dict[str, Made] = {name: (lambda name=name: build(name), row[2]) for name, row in _ROWS.items()}
