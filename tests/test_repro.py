@@ -125,7 +125,14 @@ def _quantised(model: Any) -> None:
     model.graph.node.insert(place, helper.make_node("QuantizeLinear", ["b", "step", "zero"], ["q"], "quant"))
 
 
+def _named_twice(model: Any) -> None:
+    """A weight under the name of another, which it takes the place of."""
+    kept = [one for one in model.graph.initializer if one.name == "w1"]
+    model.graph.initializer.extend(type(one).FromString(one.SerializeToString()) for one in kept)
+
+
 FORMS = {
+    "twice": (_named_twice, "pads"),
     "branch": (_in_a_branch, "alpha"),
     "function": (_in_a_function, "alpha"),
     "external": (None, "pads"),

@@ -35,12 +35,13 @@ def extract(path: Path, inputs: Mapping[str, Array], output: str, folder: Path) 
     sort_nodes(model.graph)
     nodes = _between(model.graph, inputs, output)
     read = {name for node in nodes for name in reads(node)}
-    held = [one for one in model.graph.initializer if one.name in read and one.name not in inputs]
+    # of two under one name the runtime takes the last
+    held = {one.name: one for one in model.graph.initializer if one.name in read and one.name not in inputs}
     fed = [
         helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(array.dtype), array.shape)
         for name, array in inputs.items()
     ]
-    graph = helper.make_graph(nodes, "part", fed, [onnx.ValueInfoProto(name=output)], held)
+    graph = helper.make_graph(nodes, "part", fed, [onnx.ValueInfoProto(name=output)], [*held.values()])
     part = helper.make_model(graph, opset_imports=model.opset_import, ir_version=model.ir_version)
     known = {one.name: one for one in onnx.shape_inference.infer_shapes(part).graph.output}
     if output in known and known[output].type.WhichOneof("value"):
