@@ -86,3 +86,13 @@ def test_reversed_channels_further_in_are_no_order_of_the_input():
     found = causes(reference, edited(reference, k2=lambda k: k.flip(1)), PICTURE)
     assert proven(found)[:1] == ["weights-permuted"], [(f.id, f.explained, f.evidence) for f in found]
     assert "input-channel-order" not in proven(found)
+
+
+def test_an_input_that_another_layer_reads_rightly_is_not_to_blame():
+    def two(n, x):
+        return F.relu(F.conv2d(x, n.k, n.b)) + torch.tanh(F.conv2d(x, n.q))
+
+    net = Net(two, **KERNEL, q=(4, 3, 3, 3))
+    found = causes(net, edited(net, k=lambda k: k * 1.2, b=lambda b: b * 1.2), PICTURE)
+    assert found[0].id == "weights-changed"
+    assert not any(cause.id == "input-scale" for cause in found)

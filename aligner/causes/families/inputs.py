@@ -59,6 +59,8 @@ class InputCause(Cause):
                 continue
             itself, fed = name == culprit.reference.output, name in graph.inputs
             alike = fed and not itself and _fed_alike(survey, name)
+            if alike and self.vague_inside and _read_rightly(survey, culprit, name):
+                continue
             for words, build, parameters in self.transformations(array, culprit, name):
                 yield Claim(
                     f"{culprit.where} computes as if the input {graph.values[name].name} were fed with {words}"
@@ -86,6 +88,18 @@ class InputCause(Cause):
 def _fed_alike(survey: Survey, name: str) -> bool:
     """Whether both sides are fed the same numbers at an input: what is wrong is done inside."""
     return any(m.pair.reference == name and survey.verdicts.get(m.pair.candidate) == "aligned" for m in survey.measured)
+
+
+def _read_rightly(survey: Survey, culprit: Culprit, name: str) -> bool:
+    """Whether another node reads the same input and is right: what was done to the input it would have seen too."""
+    return any(
+        name in m.pair.reference_region.inputs
+        and m.pair is not culprit.measured.pair
+        and m.local is not None
+        and survey.verdicts.get(m.pair.candidate) == "aligned"
+        for m in survey.measured
+        if m.pair.reference_region.nodes and m.pair.reference != name
+    )
 
 
 def _fed(culprit: Culprit, name: str, build: Callable[[], Array | None], *, itself: bool) -> Callable[[], Array | None]:
