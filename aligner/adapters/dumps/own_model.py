@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.errors import AlignerError, listing
+from aligner.operations.kinds import SOURCES
 from aligner.operations.reduction import reduction_length
 from aligner.records.tensor import CapturedTensor
 
@@ -120,6 +121,13 @@ class OwnModel:
         if self.turned:
             names = listing(graph.values[value].name for value in self.turned)
             yield f"read with their channels where the others have not, as {model} gives them: {names}"
+        made = [value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs]
+        lost = [value for value in made if value not in self.recorded and value in graph.values]
+        if lost:
+            yield (
+                f"{len(made) - len(lost)} of {len(made)} tensors were recorded; the others {model} computes, run here "
+                "from the nearest recorded ones, and a fault of the device between two is placed at the later one"
+            )
         if not self.deviations:
             yield f"{model}, run here, gives every recorded tensor from the ones recorded before it"
         else:

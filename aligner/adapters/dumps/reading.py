@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
 from aligner.adapters.dumps.layout import Order, laid, nearest, order_of, orders, says, settled, spoken
 from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, stored_dtype, ways
-from aligner.errors import listing
+from aligner.errors import AlignerError, listing
 from aligner.numerics.written_type import written_from
 from aligner.records.graph import Graph, Quantization, Value
 from aligner.records.tensor import CapturedTensor
@@ -193,11 +194,15 @@ class Reading:
         inner = [name for name, _ in self._tensors() if name not in self.graph.inputs]
         if not any(node.kind == "control_flow" for node in self.graph.nodes):
             return
-        turns = Counter(tensor.value for tensor in session.run(feeds, inner))
-        for name in inner:
+        turns: Counter[str] = Counter()
+        with suppress(AlignerError):  # a model that does not run leaves its loops to the other side
+            turns.update(tensor.value for tensor in session.run(feeds))
+        for name in inner if turns else ():
             if turns[name] > 1 + len(self._later.get(name, ())):
                 self.unreadable[name] = "computed several times in a run, in a loop, and not recorded each time"
-                del self.places[name]
+            elif not turns[name]:
+                self.unreadable[name] = "inside a loop or branch that the model does not show"
+        self.places = {name: place for name, place in self.places.items() if name not in self.unreadable}
 
     def _ask(self, session: Session, feeds: Feeds) -> None:
         """Run the model and see in which order, and type of two bytes, the first tensors are its own."""
