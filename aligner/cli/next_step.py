@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from aligner.cli.targets import outputs_of
+
 if TYPE_CHECKING:
     from aligner.records.comparison import Comparison
 
@@ -22,8 +24,8 @@ def with_next_step(comparison: Comparison, words: Sequence[str], compare: click.
     verb, more = _chosen(comparison, {name for name, _ in said})
     if verb is None:
         return comparison
-    known = {param.name for param in group.commands[verb].params}
-    kept = [word for name, spelled in said if name in known and name != "json_file" for word in spelled]
+    known = {param.name for param in group.commands[verb].params} - outputs_of()
+    kept = [word for name, spelled in said if name in known for word in spelled]
     models = [comparison.reference.path, comparison.candidate.path]
     return replace(comparison, next_step=shlex.join(["align", verb, *models, *kept, *more]))
 
@@ -54,7 +56,7 @@ def _chosen(comparison: Comparison, said: set[str]) -> tuple[str | None, list[st
             return "fix", ["-o", str(candidate.with_name(f"{candidate.stem}.fixed{candidate.suffix}"))]
         if "repro" in able and comparison.first_divergence is not None:
             return "repro", ["-o", _free(candidate.with_name(f"{candidate.stem}-fault"))]
-        return "compare", ["--html", _free(Path("report.html"))]
+        return (None, []) if "html_file" in said else ("compare", ["--html", _free(Path("report.html"))])
     if min(comparison.coverage.reference, comparison.coverage.candidate) < 1:
         return "match", ["--save-map", _free(Path("pairs.csv"))]
     return ("compare", ["--noise-floor"]) if "noise_floor" not in said else (None, [])
