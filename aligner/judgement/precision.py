@@ -36,7 +36,8 @@ def stores_coarsely(graph: Graph) -> bool:
 
 
 def _codes_tensors(graph: Graph) -> bool:
-    made = [value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs]
+    """Of what is computed: a node that does nothing but quantise is what may be there by accident."""
+    made = [value for node in graph.nodes if node.kind not in SOURCES | QUANTIZES for value in node.outputs]
     values = [graph.values[value] for value in made if value in graph.values]
     coded = [value for value in values if value.quantization is not None and "32" not in (value.dtype or "")]
     return bool(coded) and len(coded) >= AS_A_RULE * len(values)
