@@ -323,3 +323,40 @@ LAYERS = {
     "range": (lambda o, x: o.add(x, o.convert(o.range(np.int64(1), np.int64(5), np.int64(1), "i64"), "f32")), (3, 4)),
 }
 """Name → what builds one layer, and its inputs."""
+
+
+def quantized(*, levels=True, top=6.0):
+    """Two convolutions and a dense layer, in 8 bits as NNCF writes them, or as they were (``levels`` false).
+
+    Weights take 7 bits, as NNCF gives processors without VNNI, whose sums of products would saturate. ``top``: the end
+    of the range of the second convolution's input.
+    """
+    import openvino as ov
+    import openvino.opset13 as build
+
+    kernels = [draw(8, 3, 3, 3, seed=1) * 0.3, draw(8, 8, 3, 3, seed=2) * 0.2, draw(10, 8, seed=3)]
+
+    def weight(array, name):
+        if not levels:
+            return build.constant(array, name=name)
+        scale = (np.abs(array).reshape(len(array), -1).max(1) / 63).reshape(-1, *(1,) * (array.ndim - 1))
+        stored = np.rint(array / scale).astype(np.int8)
+        return build.multiply(build.convert(build.constant(stored), "f32"), scale.astype(np.float32), name=name)
+
+    def rounded(source, low, high):
+        if not levels:
+            return source
+        ends = [np.float32(end) for end in (low, high)] * 2
+        return build.fake_quantize(source, *ends, 256, name=f"{source.get_friendly_name()}/fq")
+
+    def layer(source, number, stride, low, high):
+        kernel, ones = weight(kernels[number], f"k{number}"), [1, 1]
+        conv = build.convolution(
+            rounded(source, low, high), kernel, [stride, stride], ones, ones, ones, name=f"c{number}"
+        )
+        return build.relu(conv, name=f"r{number}")
+
+    x = build.parameter([1, 3, 16, 16], np.float32, name="x")
+    second = layer(layer(x, 0, 1, -4, 4 * 127 / 128), 1, 2, 0, top)
+    mean = build.reduce_mean(second, np.array([2, 3]), False, name="mean")
+    return ov.Model([build.result(build.matmul(mean, weight(kernels[2], "k2"), False, True, name="y"))], [x], "eight")

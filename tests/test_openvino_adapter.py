@@ -7,7 +7,7 @@ import re
 import numpy as np
 import pytest
 from marks import requires_openvino
-from openvino_models import LAYERS, draw, network, one_layer, save
+from openvino_models import LAYERS, draw, network, one_layer, quantized, save
 
 import aligner
 from aligner.adapters.base import OpenOptions
@@ -45,6 +45,15 @@ class TestConformance(AdapterConformance):
 
 class TestHalfWeights(TestConformance):
     half = True
+
+
+class TestEightBits(TestConformance):
+    @pytest.fixture(autouse=True)
+    def saved(self, tmp_path):
+        self.path = save(quantized(), tmp_path)
+
+    def make_feeds(self):
+        return {"x": draw(1, 3, 16, 16, seed=9)}
 
 
 def opened(model, **options):
@@ -381,3 +390,29 @@ def test_loops_are_looked_at_from_outside():
     assert [node.kind for node in session.graph(feeds).nodes] == ["control_flow", "relu"]
     shown = list(session.run(feeds))
     np.testing.assert_allclose(shown[-1].array, np.maximum(feeds["x"] * 8, 0))
+
+
+EIGHT = draw(1, 3, 16, 16, seed=9)
+
+
+def test_eight_bits_are_no_fault_of_a_layer():
+    plain, eight = quantized(levels=False), quantized()
+    for sides in ((plain, eight), (eight, plain), (eight, quantized())):
+        found = aligner.compare(*sides, EIGHT).comparison
+        assert found.verdict == "aligned", found.reason
+
+
+def test_a_fake_quantize_is_numbers_stored_and_read_back():
+    graph = opened(quantized()).graph(None)
+    kinds = [node.kind for node in graph.nodes if node.op == "FakeQuantize"]
+    assert kinds == ["quantize", "dequantize"] * 2
+    grid = graph.values["r0/fq.stored"].quantization
+    assert (grid.scale[0], grid.zero_point) == (pytest.approx(6 / 255), (0,))
+
+
+@pytest.mark.parametrize(("levels", "guilty"), [(True, "c1"), (False, "r0/fq.stored")])
+def test_a_range_that_is_too_small_is_found(levels, guilty):
+    found = aligner.compare(quantized(levels=levels), quantized(top=1.5), EIGHT).comparison
+    assert found.verdict == "diverged"
+    assert [pair.candidate.name for pair in found.introduced] == [guilty]
+    assert found.causes[0].id == "quantization-calibration"

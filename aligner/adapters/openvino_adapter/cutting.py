@@ -25,13 +25,16 @@ def cut_model(model: Any, shown: Sequence[Place], given: Mapping[Place, tuple[in
         output = ops[number].output(result)
         readers = output.get_target_inputs()
         parameter, source = _input_like(build, output, given[number, result])
+        if ops[number].get_type_name() == "FakeQuantize":  # stays: without it the plugin computes in other types
+            limits = (ops[number].input_value(place) for place in range(1, 5))
+            source = build.fake_quantize(source, *limits, ops[number].get_attributes()["levels"]).output(0)
         added.append(parameter)
         for reader in readers:
             reader.replace_source_output(source)
     for one in results:
         copy.remove_result(one)
     copy.add_parameters(added)
-    copy.add_results([build.result(ops[number].output(result)) for number, result in shown])
+    copy.add_results([build.result(ops[number].output(max(result, 0))) for number, result in shown])
     copy.validate_nodes_and_infer_types()
     return copy
 

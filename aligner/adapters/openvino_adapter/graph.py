@@ -9,6 +9,7 @@ from typing import Any
 
 from aligner.adapters.openvino_adapter.attributes import attributes_of
 from aligner.adapters.openvino_adapter.constants import weight_of
+from aligner.adapters.openvino_adapter.grids import STORED
 from aligner.adapters.openvino_adapter.kinds import kind_of
 from aligner.adapters.openvino_adapter.program import Place, Program, input_name, tensor_names
 from aligner.adapters.openvino_adapter.types import word_of
@@ -36,7 +37,7 @@ def shape_of(output: Any) -> Shape | None:
 
 def build_graph(program: Program, shapes: Mapping[Place, Shape | None]) -> Graph:
     """The graph; ``shapes`` replaces declared shapes by those for certain inputs."""
-    values = {name: _value(program.output(place), name, shapes, place) for place, name in program.ids.items()}
+    values = {name: _value(program, name, shapes, place) for place, name in program.ids.items()}
     weights = {name: weight_of(name, program.ops[place[0]]) for place, name in program.weights.items()}
     return Graph(
         framework="openvino",
@@ -48,9 +49,14 @@ def build_graph(program: Program, shapes: Mapping[Place, Shape | None]) -> Graph
     )
 
 
-def _value(output: Any, name: str, shapes: Mapping[Place, Shape | None], place: Place) -> Value:
-    shape = shapes[place] if place in shapes else shape_of(output)
+def _value(program: Program, name: str, shapes: Mapping[Place, Shape | None], place: Place) -> Value:
+    output = program.output(place)
+    number, result = place
+    real = number, max(result, 0)
+    shape = shapes[real] if real in shapes else shape_of(output)
     friendly: str = output.get_node().get_friendly_name()
+    if result == STORED:
+        return Value(name, name, shape, program.word(place), quantization=program.grids[number])
     aliases = tensor_names(output, name)
     if output.get_node().get_type_name() == "Parameter" and friendly != name:
         aliases = (friendly, *aliases)
@@ -73,12 +79,17 @@ def _nodes(program: Program) -> list[Node]:
         weights = tuple(name for name in operands if name in stored)
         word, friendly = op.get_type_name(), op.get_friendly_name()
         sizes = list(map(stored.get, operands))
+        kind = kind_of(word, sizes)
+        if number in program.grids:
+            held = program.ids[number, STORED]
+            nodes.append(Node(len(nodes), friendly, word, "quantize", operands, (held,), weights, attributes_of(op)))
+            operands, weights, kind = (held,), (), "dequantize"
         nodes.append(
             Node(
                 len(nodes),
                 friendly,
                 word,
-                kind_of(word, sizes),
+                kind,
                 operands,
                 outputs,
                 tuple(dict.fromkeys(weights)),

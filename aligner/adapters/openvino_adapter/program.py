@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.openvino_adapter.constants import is_constant
+from aligner.adapters.openvino_adapter.grids import STORED, grid_of
+from aligner.adapters.openvino_adapter.types import word_of
+from aligner.records.graph import Quantization
 
 Place = tuple[int, int]
-"""A layer's number in the runtime's order, and which of its results."""
+"""A layer's number in the runtime's order, and which of its results, or STORED."""
 
 _SILENT = frozenset({"Result", "Assign"})
 _NUMBER = re.compile(r"\d+")
@@ -30,6 +33,8 @@ class Program:
     reads: Mapping[int, tuple[Place, ...]]
     inputs: tuple[Place, ...]
     outputs: tuple[Place, ...]
+    grids: Mapping[int, Quantization]
+    """Layer → the grid that it rounds to."""
 
     def name_of(self, place: Place) -> str:
         """The id of a value or a weight."""
@@ -37,7 +42,11 @@ class Program:
 
     def output(self, place: Place) -> Any:
         """What the runtime calls a layer's result."""
-        return self.ops[place[0]].output(place[1])
+        return self.ops[place[0]].output(max(place[1], 0))
+
+    def word(self, place: Place) -> str:
+        """The element type of a result."""
+        return "uint8" if place[1] == STORED else word_of(self.output(place).get_element_type())
 
     def needed(self, wanted: Iterable[Place], cut: frozenset[Place]) -> frozenset[Place]:
         """What is read on the way to these places; nothing is read through a cut."""
@@ -76,7 +85,7 @@ def read_program(model: Any) -> Program:
     }
     read = {place for places in reads.values() for place in places}
     taken: dict[str, int] = {}
-    ids, weights = dict[Place, str](), dict[Place, str]()
+    ids, weights, grids = dict[Place, str](), dict[Place, str](), dict[int, Quantization]()
     for number, op in enumerate(ops):
         if op.get_type_name() in _SILENT:
             continue
@@ -87,12 +96,16 @@ def read_program(model: Any) -> Program:
         base = input_name(op) if op.get_type_name() == "Parameter" else op.get_friendly_name()
         results = [place for place in ((number, k) for k in range(op.get_output_size())) if place in read]
         results = results if op.get_type_name() != "Parameter" else [(number, 0)]
+        grid = grid_of(op)
+        if grid is not None:
+            grids[number] = grid
+            ids[number, STORED] = _fresh(f"{base}.stored", taken)
         for place in results:
             ids[place] = _fresh(base if len(results) == 1 else f"{base}.{place[1]}", taken)
     inputs = tuple((numbers[op.get_name()], 0) for op in model.get_parameters())
     outputs = tuple(dict.fromkeys(reads[numbers[op.get_name()]][0] for op in model.get_results()))
     places = {name: place for place, name in (*ids.items(), *weights.items())}
-    return Program(ops, ids, weights, places, reads, inputs, outputs)
+    return Program(ops, ids, weights, places, reads, inputs, outputs, grids)
 
 
 def input_name(op: Any) -> str:

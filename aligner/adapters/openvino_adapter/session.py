@@ -16,8 +16,9 @@ from aligner.adapters.openvino_adapter.cutting import cut_model, shapes_for
 from aligner.adapters.openvino_adapter.engine import Engine, translated
 from aligner.adapters.openvino_adapter.feeds import bind_feeds
 from aligner.adapters.openvino_adapter.graph import build_graph, shape_of, signature_of
+from aligner.adapters.openvino_adapter.grids import STORED, stored
 from aligner.adapters.openvino_adapter.program import Place, read_program
-from aligner.adapters.openvino_adapter.types import holder_of, word_of
+from aligner.adapters.openvino_adapter.types import holder_of
 from aligner.errors import InputError, listing
 from aligner.records.tensor import CapturedTensor
 
@@ -126,7 +127,11 @@ class OpenVINOSession(Session):
         for part in self._parts(rest, shapes):
             given = self._given(part, inject)
             for place, array in zip(part, self._part(fed, part, given), strict=True):
-                yield self._captured(place, self._as_declared(fed, place, array, given, shapes))
+                shown = self._as_declared(fed, place, array, given, shapes)
+                # what is read back is what was stored, which may have been injected
+                if self._program.ids.get((place[0], STORED)) in inject and place[1] != STORED:
+                    shown = given.get(place, shown)
+                yield self._captured(place, shown)
 
     def _as_declared(
         self,
@@ -149,9 +154,11 @@ class OpenVINOSession(Session):
         """What is injected on the way to these places, as far as the injection has it."""
         offered = frozenset(self._program.places[name] for name in inject)
         given: dict[Place, Array] = {}
-        for place in sorted(self._program.needed(part, offered) & offered):
+        read = self._program.needed(part, frozenset((number, max(k, 0)) for number, k in offered))
+        asked = {(number, STORED) for number, _ in (*read, *part) if number in self._program.grids}
+        for place in sorted((read | asked) & offered):
             with suppress(KeyError):  # the injection offers it and has none for this run
-                given[place] = self._injected(place, inject)
+                given[place[0], max(place[1], 0)] = self._injected(place, inject)
         return given
 
     def _part(self, fed: Mapping[str, Array], part: Sequence[Place], given: Mapping[Place, Array]) -> list[Array]:
@@ -168,8 +175,10 @@ class OpenVINOSession(Session):
     def _injected(self, place: Place, inject: Injection) -> Array:
         import numpy as np
 
-        word = word_of(self._program.output(place).get_element_type())
-        return np.asarray(inject[self._program.ids[place]]).astype(holder_of(word), copy=False)
+        array = np.asarray(inject[self._program.ids[place]])
+        if place[1] == STORED:
+            return self._program.grids[place[0]].dequantize(array)
+        return array.astype(holder_of(self._program.word(place)), copy=False)
 
     def _parts(self, places: Sequence[Place], shapes: Mapping[Place, Shape | None]) -> Iterator[list[Place]]:
         """Places in the order of their layers, as many at once as there is room for."""
@@ -190,7 +199,7 @@ class OpenVINOSession(Session):
         program = self._program
         if observe is not None:
             return sorted({self._place(name, "observe") for name in observe})
-        words = {place: word_of(program.output(place).get_element_type()) for place in program.ids}
+        words = {place: program.word(place) for place in program.ids}
         return sorted(
             [place for place, word in words.items() if holder_of(word) is not None and word not in _UNSEEN]
             + [place for place in program.outputs if place in program.weights]
@@ -225,8 +234,12 @@ class OpenVINOSession(Session):
             return self._shapes[key]
 
     def _captured(self, place: Place, array: Array) -> CapturedTensor:
-        word = word_of(self._program.output(place).get_element_type())
-        return CapturedTensor(self._program.name_of(place), array, word)
+        number, result = place
+        name, word = self._program.name_of(place), self._program.word(place)
+        if result == STORED:
+            grid = self._program.grids[number]
+            return CapturedTensor(name, stored(array, grid), word, grid)
+        return CapturedTensor(name, array, word)
 
     def close(self) -> None:
         self._last = None

@@ -33,9 +33,9 @@ def step_of(culprit: Culprit) -> float | None:
     if culprit.found is None or culprit.found.dtype.kind != "f" or not culprit.candidate.of_kind(*_KINDS):
         return None
     for node in reversed(culprit.candidate.of_kind("dequantize")):
-        scale = culprit.candidate.array(node.inputs[1]) if len(node.inputs) > 1 else None
-        if scale is not None and scale.size == 1 and node.outputs and node.outputs[0] == culprit.candidate.output:
-            return float(scale.reshape(()))
+        scale = _scale(culprit, node)
+        if scale is not None and node.outputs and node.outputs[0] == culprit.candidate.output:
+            return scale
     values = np.unique(culprit.found)
     return float(np.diff(values).min()) if 2 < values.size <= 256 else None
 
@@ -66,9 +66,9 @@ def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
     for node in culprit.candidate.of_kind("dequantize"):
         origin = _origin(culprit, node)
         after = culprit.candidate.array(node.outputs[0]) if node.outputs else None
-        scale = culprit.candidate.array(node.inputs[1]) if len(node.inputs) > 1 else None
+        scale = _scale(culprit, node)
         pair = survey.pair_of(origin) if origin else None
-        if origin is None or pair is None or after is None or scale is None or scale.size != 1:
+        if origin is None or pair is None or after is None or scale is None:
             continue
         before = culprit.candidate.array(origin)
         meant = culprit.reference.array(pair.reference)
@@ -76,11 +76,20 @@ def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
             continue
         yield Site(
             node.name,
-            float(scale.reshape(())),
+            scale,
             before,
             after,
             lambda array, p=pair, m=meant: _fed(culprit, p, m, array),  # type: ignore[misc]
         )
+
+
+def _scale(culprit: Culprit, node: Node) -> float | None:
+    """The one scale by which a dequantize node reads: that of what is stored, else its second operand."""
+    stored = culprit.candidate.graph.values.get(node.inputs[0]) if node.inputs else None
+    if stored is not None and stored.quantization is not None:
+        return stored.quantization.scale[0] if len(stored.quantization.scale) == 1 else None
+    scale = culprit.candidate.array(node.inputs[1]) if len(node.inputs) > 1 else None
+    return float(scale.reshape(())) if scale is not None and scale.size == 1 else None
 
 
 def _origin(culprit: Culprit, node: Node) -> str | None:
