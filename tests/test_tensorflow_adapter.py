@@ -82,6 +82,22 @@ def test_functions_of_tensorflow():
         open_model(tf.function(lambda x: x), OpenOptions())
 
 
+def test_an_input_and_a_tensor_given_twice_are_outputs():
+    import tensorflow as tf
+
+    @tf.function(input_signature=[tf.TensorSpec([2], name="x")])
+    def several(x):
+        y = x * 2
+        return {"a": y, "b": y, "c": x, "d": tf.constant([1.0])}
+
+    session = open_model(several, OpenOptions())
+    given = {"x": np.array([1, 3], np.float32)}
+    arrays = [tensor.array.tolist() for tensor in session.predict(given)]
+    assert arrays == [[2, 6], [2, 6], [1, 3], [1]]
+    shown = {tensor.value: tensor.array.tolist() for tensor in session.run(given)}
+    assert [shown[name] for name in session.graph(given).outputs] == arrays
+
+
 def test_signatures_are_chosen_by_name(tmp_path):
     import tensorflow as tf
 

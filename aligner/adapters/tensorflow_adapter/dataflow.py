@@ -51,13 +51,14 @@ class Dataflow:
     @cached_property
     def outputs(self) -> list[Any]:
         """The tensors that the function gives; plumbing where the same tensor is given before, or is no result."""
-        found: dict[str, Any] = {}  # tensors compare element by element
+        found: list[Any] = []
+        given: set[str] = set()  # names: tensors compare element by element
         for end in self._ends:
             source = self.source(end)
-            plain = source.op.type not in ("Const", "Placeholder") and source.name not in found
-            chosen = source if plain else end
-            found[chosen.name] = chosen
-        return list(found.values())
+            plain = source.op.type not in ("Const", "Placeholder") and source.name not in given
+            found.append(source if plain else end)
+            given.add(source.name)
+        return found
 
     @cached_property
     def kept(self) -> list[Any]:
