@@ -46,7 +46,8 @@ class _Transplant:
 
     def patch(self) -> Patch:
         pair, naming = self._culprit.measured.pair, Naming(self._part, self._called)
-        if self._part.output not in self._own:
+        beyond = self._part.region.inputs == (self._part.output,)  # the reference does nothing more
+        if self._part.output not in self._own and not beyond:
             raise Unsupported("a region that computes nothing")
         self._check_held()
         for node in _needed(self._part):
@@ -55,11 +56,12 @@ class _Transplant:
                 raise Unsupported(node.op)
             steps = naming.steps(node, operation, [_new(name) for name in node.outputs])
             self._steps += steps
-        result = self._left(_new(self._part.output), pair)
+        result = self._left(self._called(self._part.output), pair)
         values = {pair.candidate: result}
         edit = Recompute(values, tuple(self._steps), self._dtype())
         names = ", ".join(f"{node.op} {node.name}" for node in _needed(self._part))
-        return Patch(pair.candidate, self._culprit.where, f"computed as the reference computes it: {names}", (edit,))
+        told = f"computed as the reference computes it: {names}" if names else "left as it was before"
+        return Patch(pair.candidate, self._culprit.where, told, (edit,))
 
     def _check_held(self) -> None:
         """Raise Unsupported where the candidate's own type cannot hold the right tensor: what reads it is to blame."""
