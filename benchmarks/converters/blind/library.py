@@ -1,4 +1,4 @@
-"""Architectures of ``transformers`` that no other bench here has, made small."""
+"""Architectures of ``transformers``, all but one of which no other bench here has, made small."""
 
 from __future__ import annotations
 
