@@ -15,7 +15,9 @@ from aligner.execution import memory
 from aligner.execution.determinism import undisturbed
 from aligner.execution.node_noise import MOST_RUNS, NodeNoise, NoiseEffects
 from aligner.records import progress
+from aligner.records.alignment import Region
 from aligner.records.comparison import Comparison, Pair
+from aligner.records.graph import Graph
 from aligner.records.sensitivity import SensitiveNode, Sensitivity
 
 _TRIED = 8
@@ -93,10 +95,9 @@ def _share(energy: float, whole: float, every: Sequence[float]) -> float:
 
 def _node(noise: NodeNoise, pair: Pair | None, energy: float, share: float, models: OpenModels) -> SensitiveNode:
     sides = models.sides
-    regions = noise.pair.reference_region, noise.pair.candidate_region
     names = [
-        tuple(side.graph.nodes[at].name for at in region.nodes if side.graph.nodes[at].kind not in _RECODING)
-        for side, region in zip(sides, regions, strict=True)
+        _computing(sides[0].graph, noise.pair.reference, noise.pair.reference_region),
+        _computing(sides[1].graph, noise.pair.candidate, noise.pair.candidate_region),
     ]
     return SensitiveNode(
         reference=sides[0].graph.values[noise.pair.reference].name,
@@ -110,3 +111,12 @@ def _node(noise: NodeNoise, pair: Pair | None, energy: float, share: float, mode
         effect=math.sqrt(energy),
         share=share,
     )
+
+
+def _computing(graph: Graph, value: str, region: Region) -> tuple[str, ...]:
+    """Names of the nodes that compute the tensor: its region's, else the last that does more than recode it."""
+    found = tuple(graph.nodes[at].name for at in region.nodes if graph.nodes[at].kind not in _RECODING)
+    node = graph.producer(value)
+    while node is not None and node.kind in _RECODING and node.inputs:
+        node = graph.producer(node.inputs[0])
+    return found or ((node.name,) if node is not None else ())
