@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import dump_writers
 import numpy as np
 import pytest
@@ -208,12 +210,11 @@ def test_a_model_that_cannot_take_the_tensors_says_why(folder, tmp_path):
 
 
 @requires_onnx
-def test_what_is_read_behind_a_quantised_tensor_is_what_the_reference_is_fed(tmp_path):
-    """A recording without a model that runs: of a tensor, its codes and its numbers again the last ones are read on."""
+def quantised(folder):
+    """tanh and erf, plain and with codes between: net.onnx, device.onnx."""
     import onnx
     from onnx_models import model, node, value, weights
 
-    x = np.random.default_rng(0).standard_normal((2, 16)).astype(np.float32)
     inner = [node("Tanh", ["x"], ["t"], "tanh"), node("Erf", ["t"], ["y"], "erf")]
     steps = [
         node("Tanh", ["x"], ["t"], "tanh"),
@@ -222,10 +223,34 @@ def test_what_is_read_behind_a_quantised_tensor_is_what_the_reference_is_fed(tmp
         node("Erf", ["d"], ["y"], "erf"),
     ]
     ends = [value("x", 1, [2, 16])], [value("y", 1, [2, 16])]
-    onnx.save(model(inner, *ends, weights(), opset=17), tmp_path / "net.onnx")
+    onnx.save(model(inner, *ends, weights(), opset=17), folder / "net.onnx")
     stored = weights(s=np.float32(1 / 64), z=np.int8(0))
-    onnx.save(model(steps, *ends, stored, opset=17), tmp_path / "device.onnx")
+    onnx.save(model(steps, *ends, stored, opset=17), folder / "device.onnx")
+    return np.random.default_rng(0).standard_normal((2, 16)).astype(np.float32)
+
+
+def test_what_is_read_behind_a_quantised_tensor_is_what_the_reference_is_fed(tmp_path):
+    """A recording without a model that runs: of a tensor, its codes and its numbers again the last ones are read on."""
+    x = quantised(tmp_path)
     aligner.capture(tmp_path / "device.onnx", tmp_path / "run.npz", {"x": x})
     result = aligner.compare(tmp_path / "net.onnx", tmp_path / "run.npz", {"x": x})
     (pair,) = [pair for pair in result.pairs if pair.candidate.name == "y"]
     assert pair.local is not None and pair.local.max_abs < 1e-6
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_codes_take_the_models_own_scale(tmp_path, wrong):
+    """A device that dumps int8 bytes of what its model has as numbers, coded behind."""
+    x = quantised(tmp_path)
+    numbers = np.tanh(x) * (0.5 if wrong else 1)
+    dump = tmp_path / "dump"
+    dump.mkdir()
+    codes = np.clip(np.rint(numbers * 64), -128, 127).astype(np.int8)
+    codes.tofile(dump / "t.raw")
+    codes.tofile(dump / "d.raw")
+    exact = np.vectorize(math.erf)(codes / 64).astype(np.float32)
+    exact.tofile(dump / "y.raw")
+    result = aligner.compare(tmp_path / "net.onnx", dump, {"x": x}, dump_of=tmp_path / "device.onnx")
+    assert result.verdict == ("diverged" if wrong else "aligned"), result.comparison.reason
+    if wrong:
+        assert result.first_divergence.candidate.name == "t"

@@ -181,7 +181,7 @@ def _check_recording(assignment: Assignment, gifts: list[Given], feds: list[Fed]
 
 
 def _same_in_another_order(one: Array, other: Array) -> bool:
-    if one.size != other.size or not {one.dtype.kind, other.dtype.kind} <= set("biuf"):
+    if (one.ndim, one.size) != (other.ndim, other.size) or not {one.dtype.kind, other.dtype.kind} <= set("biuf"):
         return False
     return bool(np.allclose(np.sort(one, axis=None), np.sort(other, axis=None), rtol=1e-6, atol=0))
 

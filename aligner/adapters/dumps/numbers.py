@@ -63,19 +63,21 @@ def ways(tensor: DumpedTensor, shape: Shape | None, channels: Channels) -> froze
 
 
 def storage_of(tensors: Iterable[tuple[DumpedTensor, Shape | None]], channels: Channels) -> Storage:
-    """The block and width that explain most of a dump's tensors; of several the smallest block, and float32."""
+    """The block that explains most of a dump's tensors, those that are not filled up apart, and their commonest width.
+
+    Of several none, since sizes of different types are no evidence of filling; then float32, and the smallest block.
+    """
     explained: Counter[tuple[int, int]] = Counter()
+    kept: Counter[tuple[int, int]] = Counter()
     for tensor, shape in tensors:
         found = ways(tensor, shape, channels)
-        explained.update(
-            (block, width)
-            for block in (1, *BLOCKS)
-            for width in _BY_WIDTH
-            if found & {(block, width), (1, width), (block, 0), (1, 0)}
-        )
+        plain = any(block == 1 for block, _ in found)
+        every = [(block, width) for block in (1, *BLOCKS) for width in _BY_WIDTH]
+        explained.update(way for way in every if plain or {way, (way[0], 0)} & found)
+        kept.update(way for way in every if {way, (1, way[1])} & found)
     if not explained:
         return Storage()
-    return Storage(*max(explained, key=lambda way: (explained[way], -way[0], way[1] == _FLOAT, way[1])))
+    return Storage(*max(explained, key=lambda way: (explained[way], way[0] == 1, kept[way], way[1] == _FLOAT, -way[0])))
 
 
 def may_hold(tensor: DumpedTensor, shape: Shape | None, channels: Channels) -> bool:

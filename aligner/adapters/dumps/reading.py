@@ -86,7 +86,17 @@ class Reading:
         if tensor.shape is not None and tensor.dtype == "uint16" and self._is_real(name) and not tensor.quantization:
             return self.storage.half
         value = replace(self.graph.values[name], shape=self.shape(name, place))
-        return stored_dtype(tensor, value, self.graph.channels, self.storage)
+        found = stored_dtype(tensor, value, self.graph.channels, self.storage)
+        if found == "uint8" and tensor.dtype is None and self._is_real(name):
+            return next((one.dtype for one in self._coded(name) if one.dtype in {"int8", "uint8"}), found)
+        return found
+
+    def _coded(self, name: str) -> list[Value]:
+        """The codes that the model makes of a tensor, or has made it of."""
+        maker = self.graph.producer(name)
+        beside = [node.outputs[0] for node in self.graph.readers(name) if node.kind == "quantize"]
+        beside += [maker.inputs[0]] if maker is not None and maker.kind == "dequantize" else []
+        return [self.graph.values[one] for one in beside if one in self.graph.values]
 
     def _scale(self, name: str, tensor: DumpedTensor, dtype: str | None) -> Quantization | None:
         """What makes numbers of whole ones: the dump's own scale, the value's, or the one it is about to be given."""
@@ -95,11 +105,7 @@ class Reading:
         value = self.graph.values[name]
         if tensor.quantization or value.quantization or dtype not in _CODES:
             return tensor.quantization or value.quantization
-        maker = self.graph.producer(name)
-        beside = [node.outputs[0] for node in self.graph.readers(name) if node.kind == "quantize"]
-        beside += [maker.inputs[0]] if maker is not None and maker.kind == "dequantize" else []
-        coded = [self.graph.values[one] for one in beside if one in self.graph.values]
-        return next((one.quantization for one in coded if one.quantization and one.dtype == dtype), None)
+        return next((one.quantization for one in self._coded(name) if one.quantization and one.dtype == dtype), None)
 
     def turns(self, name: str) -> Iterator[CapturedTensor]:
         """What was recorded of a value, each time that it was computed."""
