@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.rewriting import Recompute, Step
@@ -32,8 +33,31 @@ def transplant(culprit: Culprit, survey: Survey) -> Patch | None:
     """The patch; None where an operation of the region is not known, or a tensor that it reads has no answer."""
     try:
         return _Transplant(culprit, survey).patch()
+    except NotHeldError:
+        return _readers(culprit, survey)
     except Unsupported:
         return None
+
+
+class NotHeldError(Unsupported):
+    """The candidate's own type cannot hold the right tensor: what reads it is to blame."""
+
+
+def _readers(culprit: Culprit, survey: Survey) -> Patch | None:
+    """What reads the tensor, computed from the one before it that is wide enough."""
+    value = culprit.measured.pair.candidate
+    try:
+        found = [
+            _Transplant(Culprit(survey.graphs, item), survey).patch()
+            for item in survey.measured
+            if value in item.pair.candidate_region.inputs
+        ]
+    except Unsupported:
+        return None
+    if not found:
+        return None
+    words = "; ".join(dict.fromkeys(patch.words for patch in found))
+    return Patch(value, culprit.where, words, tuple(edit for patch in found for edit in patch.edits))
 
 
 class _Transplant:
@@ -70,7 +94,7 @@ class _Transplant:
             return
         stored = to_half(expected) if word == "float16" else to_bfloat16(expected)
         if self._culprit.apart(expected, stored) > _HELD * self._culprit.gap:
-            raise Unsupported(f"{word} cannot hold it")
+            raise NotHeldError(f"{word} cannot hold it")
 
     def _dtype(self) -> str | None:
         """The reference's, so that nothing is lost in between."""
@@ -89,37 +113,37 @@ class _Transplant:
 
     def _entry(self, value: str, pair: PairedValues) -> str:
         """The candidate's tensor in the reference's order of axes and shape."""
-        theirs = self._part.array(value)
-        mine = self._culprit.candidate.shape(pair.candidate)
-        if theirs is None or mine is None or None in mine:
+        theirs, mine = (
+            part.shape(name) for part, name in ((self._part, value), (self._culprit.candidate, pair.candidate))
+        )
+        if theirs is None or mine is None or None in mine or None in theirs:
             raise Unsupported(f"{value} was not seen")
-        shape = tuple(int(size or 0) for size in mine)
+        shape, wanted = (tuple(int(size or 0) for size in known) for known in (mine, theirs))
         name = pair.candidate
         axes = pair.axes
         if axes is not None:
-            split = split_axes(theirs.shape, axes, shape)
+            split = split_axes(wanted, axes, shape)
             name = self._reshaped(name, shape, tuple(split[axis] for axis in axes))
             back = sorted(range(len(axes)), key=axes.__getitem__)
             name = self._transposed(name, tuple(split[axis] for axis in axes), tuple(back))
             shape = split
-        return self._reshaped(name, shape, theirs.shape)
+        return self._reshaped(name, shape, wanted)
 
     def _left(self, name: str, pair: PairedValues) -> str:
         """The result in the candidate's order of axes and shape."""
-        expected, computed = self._culprit.expected, self._culprit.candidate.array(pair.candidate)
-        if expected is None:
+        shape, computed = self._culprit.measured.reference_shape, self._culprit.measured.candidate_shape
+        if shape is None:
             raise Unsupported("the output was not seen")
-        shape = expected.shape
+        fits = computed is not None and math.prod(computed) == math.prod(shape)
         if pair.axes is None:
-            wanted = computed.shape if computed is not None and computed.size == expected.size else shape
-            return self._reshaped(name, shape, wanted)
-        if computed is None or computed.size != expected.size:
+            return self._reshaped(name, shape, computed if computed is not None and fits else shape)
+        if computed is None or not fits:
             if len(pair.axes) != len(shape):
                 raise Unsupported("axes that do not fit")
             return self._transposed(name, shape, pair.axes)
-        split = split_axes(shape, pair.axes, computed.shape)
+        split = split_axes(shape, pair.axes, computed)
         name = self._transposed(self._reshaped(name, shape, split), split, pair.axes)
-        return self._reshaped(name, tuple(split[axis] for axis in pair.axes), computed.shape)
+        return self._reshaped(name, tuple(split[axis] for axis in pair.axes), computed)
 
     def _reshaped(self, name: str, shape: tuple[int, ...], wanted: tuple[int, ...]) -> str:
         if shape == wanted:
