@@ -176,9 +176,9 @@ def _with_regions(matching: Matching, pairs: list[PairedValues]) -> list[PairedV
 
 
 def _goes_on(pair: PairedValues, answered: Mapping[str, str]) -> bool:
-    """Whether the candidate's region starts from another tensor that answers the same one of the reference's."""
+    """Whether an inserted node's region starts from another tensor that answers the same one of the reference's."""
     starts = pair.candidate_region.inputs
-    return bool(starts) and all(answered.get(value) == pair.reference for value in starts)
+    return pair.rule == "inserted" and bool(starts) and all(answered.get(value) == pair.reference for value in starts)
 
 
 def _beyond(pair: PairedValues) -> PairedValues:
