@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -416,3 +419,17 @@ def test_a_range_that_is_too_small_is_found(levels, guilty):
     assert found.verdict == "diverged"
     assert [pair.candidate.name for pair in found.introduced] == [guilty]
     assert found.causes[0].id == "quantization-calibration"
+
+
+def test_a_command_reports_nothing_and_needs_no_home(tmp_path):
+    """OpenVINO's own import would read an id in the home folder and send an event."""
+    (tmp_path / "home" / "intel").mkdir(parents=True)
+    (tmp_path / "home" / "intel" / "openvino_ga_cid").write_text("00000000-0000-4000-8000-000000000000")
+    model = str(save(network(), tmp_path))
+    command = [sys.executable, "-m", "aligner", "compare", model, model, "--quiet"]
+    done = subprocess.run(command, env={**os.environ, "HOME": str(tmp_path / "home")}, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    script = (
+        f"import sys, aligner; aligner.compare({model!r}, {model!r}); assert 'openvino_telemetry' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)

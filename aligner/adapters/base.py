@@ -284,6 +284,12 @@ class Adapter(ABC):
     def claims(self, target: object) -> bool:
         """Whether this adapter would open the target: by magic bytes, suffix or type; imports no framework."""
 
+    def import_module(self, name: str) -> object:
+        """Import one of ``modules``; a framework that does more than compute when it is imported is kept from that."""
+        import importlib
+
+        return importlib.import_module(name)
+
     def translate(self, call: Call) -> Operation:
         """What a node of this framework computes, in words that all frameworks share.
 

@@ -199,7 +199,7 @@ def import_framework(target: object) -> None:
         for requirement in adapter.modules:
             module = next((name for name in map(str.strip, requirement.split("|")) if _importable(name)), None)
             if module is not None:
-                importlib.import_module(module)
+                adapter.import_module(module)
     except Exception:  # noqa: BLE001 - a broken installation may raise anything
         return
 

@@ -24,6 +24,12 @@ class OpenVINOAdapter(Adapter):
     reads: ClassVar[str] = "*.xml (OpenVINO IR, with its .bin), openvino.Model"
     opens_aside: ClassVar[bool] = True
 
+    def import_module(self, name: str) -> object:
+        """Without its telemetry."""
+        from aligner.adapters.openvino_adapter.library import openvino
+
+        return openvino(name.partition(".")[2])
+
     def translate(self, call: Call) -> Operation:
         """The operation sets of OpenVINO."""
         from aligner.adapters.openvino_adapter.translation import translate

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from aligner.adapters.openvino_adapter.library import openvino
 from aligner.adapters.openvino_adapter.program import Place
 from aligner.adapters.openvino_adapter.types import holder_of, word_of
 from aligner.errors import ModelError
@@ -18,7 +18,7 @@ def cut_model(model: Any, shown: Sequence[Place], given: Mapping[Place, tuple[in
     What is given is still computed where it is shown as well. Outputs that are not shown are not computed.
     """
     copy, ops = _copied(model)
-    build = importlib.import_module("openvino.opset8")
+    build = openvino("opset8")
     results = list(copy.get_results())
     added = []
     for number, result in given:
@@ -68,6 +68,6 @@ def shapes_for(model: Any, shapes: Sequence[tuple[int, ...]]) -> dict[Place, Sha
     from aligner.adapters.openvino_adapter.graph import shape_of
 
     copy, ops = _copied(model)
-    openvino = importlib.import_module("openvino")
-    copy.reshape({port: openvino.PartialShape(list(shape)) for port, shape in zip(copy.inputs, shapes, strict=True)})
+    library = openvino()
+    copy.reshape({port: library.PartialShape(list(shape)) for port, shape in zip(copy.inputs, shapes, strict=True)})
     return {(number, k): shape_of(op.output(k)) for number, op in enumerate(ops) for k in range(op.get_output_size())}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.openvino_adapter.library import openvino
 from aligner.adapters.openvino_adapter.types import holder_of, word_of
 from aligner.errors import (
     AlignerError,
@@ -68,7 +68,7 @@ class Engine:
 
 def find_engine(device: str) -> Engine:
     """The runtime on a device ("cpu", "gpu", …). Raises ModelError where it has none of that name."""
-    runtime = importlib.import_module("openvino")
+    runtime = openvino()
     core = runtime.Core()
     wanted = device.upper()
     known = list(core.available_devices)
@@ -103,7 +103,7 @@ def _tensor(array: Array, element: Any) -> Any:
 
     if word_of(element) != "bfloat16":
         return np.ascontiguousarray(array)
-    tensor = importlib.import_module("openvino").Tensor(element, list(array.shape))
+    tensor = openvino().Tensor(element, list(array.shape))
     wide = np.ascontiguousarray(array, np.float32).view(np.uint32)
     tensor.data.view(np.uint16)[...] = (wide + 0x7FFF + ((wide >> 16) & 1)) >> 16  # to the nearest even
     return tensor
