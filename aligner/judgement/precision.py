@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aligner.operations.kinds import QUANTIZES, SOURCES
+from aligner.operations.kinds import QUANTIZES, SOURCES, VIEWS
 from aligner.records.graph import Graph, Weight
 
 AS_A_RULE = 0.2
@@ -16,7 +16,7 @@ def declares_quantization(graph: Graph) -> bool:
     A quantised tensor in a model whose weights are not is an accident that has to be told; where as a rule tensors are,
     as in a dump of a device that quantised its model itself, it is none.
     """
-    if _codes_tensors(graph):
+    if _codes_tensors(graph) or _quantizes_tensors(graph):
         return True
     kernels = {name for name, weight in graph.weights.items() if len(weight.shape) >= 2}
     stored = any(_few_bits(graph.weights[name]) for name in kernels)
@@ -41,6 +41,13 @@ def _codes_tensors(graph: Graph) -> bool:
     values = [graph.values[value] for value in made if value in graph.values]
     coded = [value for value in values if value.quantization is not None and "32" not in (value.dtype or "")]
     return bool(coded) and len(coded) >= AS_A_RULE * len(values)
+
+
+def _quantizes_tensors(graph: Graph) -> bool:
+    """Whether as a rule, and more than once, what is computed is quantised and taken back."""
+    computing = [node for node in graph.nodes if node.kind not in SOURCES | VIEWS | QUANTIZES]
+    coded = {node.inputs[0] for node in graph.nodes if node.kind == "quantize" and graph.varies(node.inputs[0])}
+    return len(coded) > 1 and len(coded) >= AS_A_RULE * len(computing)
 
 
 def _few_bits(weight: Weight) -> bool:
