@@ -164,6 +164,20 @@ class Passes:
         error, saturated = self._local(value, expected, found)
         self.measured[value] = replace(self.measured[value], local=error, saturated=saturated)
 
+    def believe_plain_runs(self) -> None:
+        """A node that was fed the reference's very numbers anyway has no other local error than its accumulated one.
+
+        What is put in the place of tensors may change what a runtime fuses around them.
+        """
+        for value, item in self.measured.items():
+            region, plain = item.pair.candidate_region, item.accumulated
+            if plain is None or item.local is None or not region.inputs or self.computing != 1:
+                continue
+            fed = [self.measured[name].accumulated if name in self.measured else None for name in region.inputs]
+            alike = all(one is not None and not one.mismatched and one.unequal == 0 for one in fed)
+            if alike and plain.errors.max_abs < item.local.errors.max_abs:
+                self.measured[value] = replace(item, local=plain)
+
     def local_difference(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> Difference | None:
         """How far a pair's tensors are apart within what both sides' quantisation can hold."""
         return self._local(value, expected, found)[0]
