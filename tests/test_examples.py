@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import shlex
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,10 +64,18 @@ class Built:
 _built: dict[str, Built] = {}
 
 
+def _of_another(name: str, file: str | None) -> bool:
+    """Whether a module's file is another example's: several have a classifier.py."""
+    folder = None if file is None else Path(file).parent
+    return folder is not None and folder.parent == FOLDER and folder.name != name
+
+
 @pytest.fixture
 def built(request: pytest.FixtureRequest, tmp_path_factory, monkeypatch) -> Iterator[Built]:
     name = request.param
     monkeypatch.syspath_prepend(FOLDER / name)
+    for module in [key for key, one in sys.modules.items() if _of_another(name, getattr(one, "__file__", None))]:
+        monkeypatch.delitem(sys.modules, module)
     if name not in _built:
         spec = importlib.util.spec_from_file_location(f"example_{name}", FOLDER / name / "run.py")
         script = importlib.util.module_from_spec(spec)

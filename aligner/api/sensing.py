@@ -14,6 +14,7 @@ from aligner.errors import ComparisonError
 from aligner.execution import memory
 from aligner.execution.determinism import undisturbed
 from aligner.execution.node_noise import MOST_RUNS, NodeNoise, NoiseEffects
+from aligner.operations.kinds import QUANTIZES
 from aligner.records import progress
 from aligner.records.alignment import Region
 from aligner.records.comparison import Comparison, Pair
@@ -22,7 +23,6 @@ from aligner.records.sensitivity import SensitiveNode, Sensitivity
 
 _TRIED = 8
 """Nodes whose restoring is measured on the candidate itself, the dearest first."""
-_RECODING = frozenset({"quantize", "dequantize"})
 
 
 @undisturbed()
@@ -115,8 +115,8 @@ def _node(noise: NodeNoise, pair: Pair | None, energy: float, share: float, mode
 
 def _computing(graph: Graph, value: str, region: Region) -> tuple[str, ...]:
     """Names of the nodes that compute the tensor: its region's, else the last that does more than recode it."""
-    found = tuple(graph.nodes[at].name for at in region.nodes if graph.nodes[at].kind not in _RECODING)
+    found = tuple(graph.nodes[at].name for at in region.nodes if graph.nodes[at].kind not in QUANTIZES)
     node = graph.producer(value)
-    while node is not None and node.kind in _RECODING and node.inputs:
+    while node is not None and node.kind in QUANTIZES and node.inputs:
         node = graph.producer(node.inputs[0])
     return found or ((node.name,) if node is not None else ())

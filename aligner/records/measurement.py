@@ -36,8 +36,6 @@ class Measured:
     accumulated: Difference | None = None
     local: Difference | None = None
     noise: Noise | None = None
-    tied: bool = False
-    """The two sides' places differ, and what stands there is equal."""
     step: float | None = None
     """The quantisation step of the coarser side; None for float tensors."""
     saturated: float = 0.0
@@ -45,3 +43,5 @@ class Measured:
     the local error is taken."""
     reference_statistics: TensorStatistics = field(default_factory=TensorStatistics)
     candidate_statistics: TensorStatistics = field(default_factory=TensorStatistics)
+    tied: bool = False
+    """The two sides' places differ, and what stands there is equal."""
