@@ -430,7 +430,7 @@ def test_demo(tmp_path):
     assert " && align fix aligner.demo.restorer:trained aligner-demo/restorer.onnx" in last
 
 
-@pytest.mark.long
+@pytest.mark.slow
 def test_demo_keeps_what_its_last_line_mends(align):
     outcome = align("demo", "--keep", "kept", "--json", "-")
     words = shlex.split(json.loads(outcome.out)["next_step"])

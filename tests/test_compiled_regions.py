@@ -162,7 +162,7 @@ def test_what_compiles_right_is_aligned(way):
     assert found.verdict == "aligned"
 
 
-@pytest.mark.long
+@pytest.mark.slow
 @requires_compiler
 def test_a_bug_of_inductor_is_found():
     from torch._inductor import config
