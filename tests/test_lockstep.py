@@ -158,7 +158,7 @@ def test_a_run_pauses_around_huge_tensors(monkeypatch):
     sketches = {name: Sketch((size,), "float32", 0, 0, 0, 0) for name, size in sizes.items()}
     nodes = [SimpleNamespace(outputs=(name,)) for name in sizes if name != "x"]
     side = SimpleNamespace(
-        profile=Profile(sketches, None, dict.fromkeys(sizes, 1), 0),
+        profile=Profile(sketches, None, 0),
         graph=SimpleNamespace(nodes=nodes, inputs=("x",)),
     )
     everywhere = lockstep.Pauses(side)

@@ -45,7 +45,7 @@ def expected_profile(graph: Graph) -> Profile | None:
         shape = tuple(dim for dim in value.shape if dim is not None)
         sketches[name] = Sketch(shape, value.dtype, 0.0, 0.0, 0.0, 0.0)
         size += _bytes(sketches[name])
-    return Profile(sketches, None, dict.fromkeys(sketches, 1), size)
+    return Profile(sketches, None, size)
 
 
 def _bytes(one: Sketch) -> int:

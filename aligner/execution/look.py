@@ -42,7 +42,7 @@ def look(candidate: OpenSide, passes: Passes, without: Collection[str]) -> Look:
     sketches: dict[str, Sketch] = {}
     differences: dict[str, Difference] = {}
     try:
-        wanted = [value for value in candidate.profile.sketches if candidate.profile.occurrences.get(value) == 1]
+        wanted = [value for value in candidate.profile.sketches if candidate.profile.once(value)]
         for tensor in candidate.run(wanted, run.injection(pool), phase="looking again"):
             sketches[tensor.value] = sketch(tensor)
             pair = run.shown.get(tensor.value)
@@ -77,13 +77,7 @@ def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, a
     assert passes.reference.profile is not None and candidate.profile is not None
     left, right = passes.reference.profile, candidate.profile
     one, other = left.sketches.get(reference), right.sketches.get(value)
-    if (
-        one is None
-        or other is None
-        or "float" not in other.dtype
-        or left.occurrences.get(reference) != 1
-        or right.occurrences.get(value) != 1
-    ):
+    if one is None or other is None or "float" not in other.dtype or not left.once(reference) or not right.once(value):
         return None
     for order in axes:
         if fits(one.shape, order, other.shape):

@@ -104,7 +104,7 @@ class Passes:
     @staticmethod
     def _known(side: OpenSide, tensor: CapturedTensor) -> Sketch | None:
         """What a look at the tensor has shown; None where nobody looked, or saw nothing but zeros."""
-        if side.profile is None or side.profile.occurrences.get(tensor.value) != 1:
+        if side.profile is None or not side.profile.once(tensor.value):
             return None
         one = side.profile.sketches.get(tensor.value)
         return one if one is not None and one.finite and one.rms > 0 else None
@@ -294,7 +294,7 @@ class Passes:
         found = {}
         for value, pair in self._pairs.items():
             a, b = left.sketches.get(pair.reference), right.sketches.get(value)
-            once = left.occurrences.get(pair.reference) == 1 and right.occurrences.get(value) == 1
+            once = left.once(pair.reference) and right.once(value)
             if a is None or b is None or not once or pair.note or value in self.free:
                 continue
             if fits(a.shape, pair.axes, b.shape):

@@ -28,8 +28,12 @@ class Profile:
 
     sketches: dict[str, Sketch]
     tensors: tuple[CapturedTensor, ...] | None
-    occurrences: dict[str, int]
     size: int
+
+    def once(self, value: str) -> bool:
+        """Whether a value stood exactly once in the run, and not turn by turn in a loop."""
+        one = self.sketches.get(value)
+        return one is not None and one.occurrences == 1
 
 
 class Survey:
@@ -37,7 +41,6 @@ class Survey:
 
     def __init__(self, kept: Sequence[str] = ()) -> None:
         self._sketches: dict[str, Sketch] = {}
-        self._occurrences: dict[str, int] = {}
         self.size = 0
         self._kept = frozenset(kept)
         self.as_expected = True
@@ -52,7 +55,6 @@ class Survey:
                 tensor.value not in known or known[tensor.value].shape == one.shape
             )
             known[tensor.value] = self._sketches[tensor.value] = one
-            self._occurrences[tensor.value] = max(self._occurrences.get(tensor.value, 0), tensor.occurrence + 1)
             self.size += tensor.array.nbytes
             if tensor.value in self._kept:
                 self.kept.append(tensor)
@@ -61,7 +63,7 @@ class Survey:
 
     def profile(self, tensors: tuple[CapturedTensor, ...] | None = None) -> Profile:
         """What was seen, with all tensors where they were kept."""
-        return Profile(self._sketches, tensors, self._occurrences, self.size)
+        return Profile(self._sketches, tensors, self.size)
 
 
 def profile(tensors: Iterable[CapturedTensor], budget: int, survey: Survey | None = None) -> Profile:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _BY_WIDTH = {8: "float64", 4: "float32", 2: "float16", 1: "uint8"}
 """What bytes hold where neither the dump nor the model says so: writers of raw files write floats."""
 _FLOAT = 4
+"""Bytes of a float32."""
 
 
 @dataclass(frozen=True, slots=True)

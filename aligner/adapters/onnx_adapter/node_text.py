@@ -8,6 +8,7 @@ from typing import Any
 _NEUTRAL = frozenset({"kernel_shape"})
 """Attributes that say nothing beyond the operands."""
 _FEW = 8
+"""Elements of a constant that one line of a diff still shows."""
 
 
 def snapshot(graph: Any) -> dict[str, bytes]:

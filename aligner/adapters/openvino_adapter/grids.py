@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 STORED = -1
 """In the place of a result's number: what a FakeQuantize would store."""
 _MOST = 256
+"""Levels of eight bits."""
 _WHOLE = 2.0**-12
 """A zero point of up to 256 levels, made of two float32 limits, is off by a few units of 2⁻²⁴ times that."""
 

@@ -59,6 +59,7 @@ def _tile(w: Writer, step: Step) -> str:
 
 _PADDING = {"constant": "constant", "replicate": "edge", "edge": "edge", "reflect": "reflect", "circular": "wrap"}
 _WRAPS = 19
+"""The operator set in which ONNX's Pad learnt the mode wrap."""
 
 
 def pad(w: Writer, x: str, pads: Any, mode: str = "constant", value: float = 0.0) -> str:
