@@ -171,6 +171,16 @@ def test_two_buffers_that_differ_are_both_found():
     assert first.id == "constant-changed" and "likewise at 1 other node" in first.evidence
 
 
+def test_buffers_that_still_do_nothing_in_the_reference():
+    untouched = Net(lambda n, x: torch.tanh((torch.sigmoid(x) + n.shift) * n.scale), shift=(8,), scale=(8,))
+    reference = edited(untouched, shift=lambda old: 0 * old, scale=lambda old: 0 * old + 1)
+    stale = edited(reference, shift=lambda old: old + 0.5, scale=lambda old: old * 2)
+    report = aligner.compare(reference, stale, image(LINES))
+    first = report.causes[0]
+    assert (first.id, len(report.introduced)) == ("constant-changed", 2), report.causes
+    assert "reference's shift" in first.evidence and "likewise at 1 other node" in first.evidence
+
+
 def test_a_stale_factor_that_was_folded_into_a_kernel_is_no_normalisation():
     def spelled(n, x):
         return torch.relu(torch.nn.functional.conv2d(x, n.k) * n.g.reshape(4, 1, 1))

@@ -34,7 +34,7 @@ from aligner.alignment.second_look import SecondLook
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.alignment.twins import GIVEN, twins
 from aligner.alignment.windows import before_padding, windows_beyond_padding
-from aligner.operations.kinds import COMMUTATIVE, SOURCES, SUNDRY, same_family
+from aligner.operations.kinds import AFFINE, COMMUTATIVE, SOURCES, SUNDRY, neutral_element, same_family
 from aligner.records.alignment import Sketch
 from aligner.records.graph import Node
 
@@ -181,7 +181,7 @@ class Matching:
     def _without_extra(self, left: str, right: str) -> tuple[str, str]:
         """Step over nodes that one side alone has (a lost rounding, a dropped activation), where the tensors say so."""
         here = self._distance(left, right)
-        if here is None or here <= _ROUNDING:
+        if here is None or here <= _ROUNDING or self._stands_for(left, right):
             return left, right
         options = [(value, right) for value in self._upstream(self.reference, left)]
         options += [(left, value) for value in self._upstream(self.candidate, right)]
@@ -190,6 +190,14 @@ class Matching:
             if there is not None and there <= min(SAME_TENSOR, here / _CLEARLY_NEARER):
                 return self._of_one_kind(*option)
         return left, right
+
+    def _stands_for(self, left: str, right: str) -> bool:
+        """Whether one of two scales or shifts changes nothing and is known to stand where the other does."""
+        makers = self.reference.producer.get(left), self.candidate.producer.get(right)
+        if makers[0] is None or makers[1] is None or makers[0].kind not in AFFINE or makers[1].kind not in AFFINE:
+            return False
+        idle = makers[0].index in self.reference.computing or makers[1].index in self.candidate.computing
+        return idle and neutral_element(makers[0].kind) == neutral_element(makers[1].kind)
 
     def _of_one_kind(self, left: str, right: str) -> tuple[str, str]:
         """The same tensor before nodes that change none of its numbers (an idle clip), where its kind is.

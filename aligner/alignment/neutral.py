@@ -70,23 +70,47 @@ def _standing_for(
     """Neutral nodes of the other side; ``answers`` and ``partners`` lead from this side to the other."""
     found = set[int]()
     for node in skeleton.compute:
-        if node.kind not in AFFINE or len(data := skeleton.data_inputs(node)) != 1:
+        if (data := _scaled(skeleton, node)) is None:
             continue
-        answer = answers.get(skeleton.root(data[0]))
+        answer = answers.get(skeleton.root(data))
         if answer is None or skeleton.root(node.outputs[0]) in answers:
             continue
-        readers = {partners.get(reader.index) for reader, _ in skeleton.readers(node.outputs[0])} - {None}
-        found |= _first_neutral(other, node, answer, readers)
+        row, readers = _row(skeleton, node, answers, partners)
+        found |= _first_neutral(other, row, answer, readers)
     return frozenset(found)
 
 
-def _first_neutral(other: Skeleton, node: Node, root: str, readers: set[int | None]) -> set[int]:
-    """The nearest neutral node of a tensor that does the like and leads to one of these readers."""
+def _scaled(skeleton: Skeleton, node: Node) -> str | None:
+    """The one tensor that a node scales or shifts."""
+    data = skeleton.data_inputs(node) if node.kind in AFFINE else []
+    return data[0] if len(data) == 1 else None
+
+
+def _row(
+    skeleton: Skeleton, node: Node, answers: Mapping[str, str], partners: Mapping[int, int]
+) -> tuple[list[Node], set[int | None]]:
+    """Scales and shifts in a row that nothing answers, and the partners of what reads the last of them."""
+    row = [node]
+    while True:
+        after = [reader for reader, _ in skeleton.readers(row[-1].outputs[0])]
+        readers = {partners.get(reader.index) for reader in after} - {None}
+        only = after[0] if len(after) == 1 else None
+        if readers or only is None or _scaled(skeleton, only) is None or skeleton.root(only.outputs[0]) in answers:
+            return row, readers
+        row.append(only)
+
+
+def _first_neutral(other: Skeleton, row: list[Node], root: str, readers: set[int | None]) -> set[int]:
+    """The nearest neutral nodes of a tensor that do the like, one after the other, and lead to one of these readers."""
     for reader, form in other.readers(root):
         if reader.index not in readers:
             continue
+        found, left = set[int](), list(row)
         for value in other.chain(form)[1:]:
             step = other.producer[value]
-            if step.kind in AFFINE and neutral_element(step.kind) == neutral_element(node.kind):
-                return {step.index}
+            if left and step.kind in AFFINE and neutral_element(step.kind) == neutral_element(left[0].kind):
+                found.add(step.index)
+                left.pop(0)
+        if found:
+            return found
     return set()
