@@ -43,3 +43,36 @@ def test_a_cancelling_sum_in_half_precision_is_rounding(tmp_path):
     feeds = {"x": np.concatenate([half, half[..., ::-1]], 2) + noise}
     result = aligner.compare(_places(tmp_path / "a.onnx", 1), _places(tmp_path / "b.onnx", 10), feeds)
     assert result.verdict == "aligned"
+
+
+def _shares(path, bias, kind):
+    """Scores of three, their softmax, and what it weighs."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng, dtype = np.random.default_rng(3), np.float32 if kind == TensorProto.FLOAT else np.float16
+    stored = {"w": rng.standard_normal((16, 6)) / 4, "b": bias, "seen": rng.standard_normal((16, 4, 3))}
+    nodes = [
+        helper.make_node("Cast", ["x"], ["h"], to=kind),
+        helper.make_node("MatMul", ["h", "w"], ["plain"]),
+        helper.make_node("Add", ["plain", "b"], ["scores"], "biased"),
+        helper.make_node("Reshape", ["scores", "shape"], ["three"]),
+        helper.make_node("Softmax", ["three"], ["share"], axis=1),
+        helper.make_node("MatMul", ["seen", "share"], ["weighed"]),
+        helper.make_node("Cast", ["weighed"], ["y"], to=TensorProto.FLOAT),
+    ]
+    kept = [numpy_helper.from_array(array.astype(dtype), name) for name, array in stored.items()]
+    kept.append(numpy_helper.from_array(np.array([16, 3, 1]), "shape"))
+    taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, (1, 8, 16))
+    given = helper.make_tensor_value_info("y", TensorProto.FLOAT, (16, 4, 1))
+    graph = helper.make_graph(nodes, "g", [taken], [given], kept)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_what_a_softmax_takes_for_a_shift_is_not_undone(tmp_path):
+    """A bias doubled moves three scores nearly alike; as large a change of any other kind would show more."""
+    bias = np.array([0.15, 0.15, 0.11, 0.15, 0.11, 0.15])
+    feeds = {"x": np.random.default_rng(1).standard_normal((1, 8, 16)).astype(np.float32)}
+    result = aligner.compare(_shares(tmp_path / "a.onnx", bias, 1), _shares(tmp_path / "b.onnx", 2 * bias, 10), feeds)
+    assert [pair.candidate.node for pair in result.introduced] == ["biased"]

@@ -7,6 +7,7 @@ other tensors are the reference's. All closed regions are settled first, and onl
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -169,22 +170,27 @@ class ClosedRegions:
         return seen or not wrong
 
     def _leaks(self, inside: set[str], watched: Sequence[str], shown: Shown) -> bool:
-        """Whether what leaves a region of few bits is better for the reference's tensor at its first wrong pair.
+        """Whether what leaves a region is better, and by more than rounding, for the reference's tensor at its first
+        wrong pair.
 
-        Limits of few bits are so wide that a fault passes them. A rewrite's readers expect the candidate's form, and
-        err on the other; readers that do better on the reference's form say that the pair is right, and its node wrong.
+        Limits of few bits and of half precision are so wide that a fault passes them. A rewrite's readers expect the
+        candidate's form, and err on the other; readers that do better on the reference's form say that the pair is
+        right, and its node wrong. They are fed with it as rounding leaves it, as random sums of K roundings grow: √K.
         """
         guilty = sorted((value for value in inside if self._guilty(value)), key=self._walk.place.__getitem__)
         first = next((value for value in guilty if value in self.runs.injectable), None)
-        if first is None or not any(map(self._is_coarse, inside)):
+        if first is None:
             return False
         assert self._test is not None
         free = (self._walk.reached(inside) | self.free) - self._walk.with_copies([first])
-        other = self._test.changed(free, watched, {})
+        coarse = any(map(self._is_coarse, inside))
+        other = self._test.changed(free, watched, moved=not coarse)
+        factor = _SEEN if coarse else max(_SEEN, math.sqrt(self._test.longest(inside)))
         return any(
-            value in shown.exits
-            and not shown.exits[value].error.mismatched
-            and shown.exits[value].error.errors.rmse > _SEEN * one.error.errors.rmse
+            (left := shown.exits.get(value)) is not None
+            and not left.error.mismatched
+            and (coarse or left.error.errors.max_abs > self._test.matters(left.error))
+            and left.error.errors.rmse > factor * one.error.errors.rmse
             for value, one in other.exits.items()
         )
 

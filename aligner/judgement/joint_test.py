@@ -79,10 +79,17 @@ class JointTest:
         assert self._shown is not None
         return self._shown
 
-    def changed(self, free: Collection[str], watched: Sequence[str], override: Mapping[str, Array]) -> Shown:
-        """The same with other tensors in the place of some values."""
+    def changed(
+        self,
+        free: Collection[str],
+        watched: Sequence[str],
+        override: Mapping[str, Array] | None = None,
+        *,
+        moved: bool = False,
+    ) -> Shown:
+        """The same with other tensors in the place of some values, or with what is put in moved by rounding."""
         shown = Shown()
-        for value, tensor, expected in self.runs.tensors(free, watched, override=override):
+        for value, tensor, expected in self.runs.tensors(free, watched, moved=moved, override=override):
             error = self.runs.difference(value, expected, tensor)
             if error is not None:
                 shown.exits[value] = self._held(value, free, error, None)
@@ -125,6 +132,10 @@ class JointTest:
                     found.add(name)
                     stack.append(name)
         return found - {value}
+
+    def longest(self, values: Collection[str]) -> int:
+        """How many terms the longest sum in the regions of some values has."""
+        return max((self._own(value).reduction for value in values), default=1)
 
     def matters(self, error: Difference) -> float:
         """The least error that matters to anybody."""
