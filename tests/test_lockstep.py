@@ -65,7 +65,7 @@ def test_the_sweep_says_what_separate_passes_say(tmp_path, left, right, fault):
 
 
 def test_nothing_but_the_sweep_runs_where_all_is_well(tmp_path, monkeypatch):
-    from aligner.adapters.onnx_adapter.adapter import OnnxSession
+    from aligner.adapters.onnx_adapter.session import OnnxSession
 
     runs = []
     plain = OnnxSession.run
@@ -77,7 +77,7 @@ def test_nothing_but_the_sweep_runs_where_all_is_well(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("limit", [None, TIGHT])
 def test_the_quickest_look_at_a_large_model_is_only_observed_and_says_so(tmp_path, monkeypatch, limit):
-    from aligner.adapters.onnx_adapter.adapter import OnnxSession
+    from aligner.adapters.onnx_adapter.session import OnnxSession
 
     asked = []
     plain = OnnxSession.predict

@@ -13,7 +13,7 @@ def test_a_kernel_that_is_wrong_only_unobserved_is_a_verdict(monkeypatch, wrong)
     import torch
 
     import aligner
-    from aligner.adapters.torchscript_adapter.adapter import ScriptSession
+    from aligner.adapters.torchscript_adapter.session import ScriptSession
 
     torch.manual_seed(0)
     model = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()

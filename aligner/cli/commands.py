@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Any
 
 import click
 
 from aligner import __version__
+from aligner.cli.compare import compare
 from aligner.cli.completion import completion, files
 from aligner.cli.demo import demo
 from aligner.cli.explain import explain
 from aligner.cli.fix import fix
-from aligner.cli.graph_commands import SAVE_MAP, register, save_map
-from aligner.cli.next_step import with_next_step
+from aligner.cli.graph_commands import register
 from aligner.cli.options import (
-    LEVEL,
-    LOCAL,
+    MODELS,
     input_options,
     open_options,
     preprocessing,
     runtime_options,
-    tolerance_options,
-    weights_options,
 )
 from aligner.cli.report_options import check_report_targets, report_options, wanted
 from aligner.cli.repro import repro
@@ -33,9 +28,6 @@ from aligner.cli.sweep_commands import merge, sweep
 from aligner.cli.targets import FileCommand
 from aligner.cli.view_options import view_options
 from aligner.cli.work import check_writable, working
-
-_MODELS = """MODEL is a file (.onnx, .tflite, TorchScript .pt, a recording .npz or .safetensors) or a factory,
-file.py:function or package.module:function, that returns an nn.Module."""
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -47,87 +39,7 @@ def cli() -> None:
     """
 
 
-@cli.command(cls=FileCommand, epilog=_MODELS)
-@click.argument("reference", shell_complete=files)
-@click.argument("candidate", shell_complete=files)
-@input_options
-@click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
-@tolerance_options
-@click.option("--tolerance", type=float, help="One fixed tolerance at every node, in place of rounding bounds.")
-@click.option("--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs that override pairing.")
-@click.option(
-    "--align-by",
-    type=click.Choice(["auto", "name", "order", "weights", "structure"]),
-    default="auto",
-    show_default=True,
-    help="How tensors are paired.",
-)
-@LOCAL
-@LEVEL
-@click.option("--probe", is_flag=True, help="Compare on further inputs made from the given one, too.")
-@click.option(
-    "--noise-floor/--no-noise-floor",
-    default=None,
-    help="Also run the reference in float64 and both sides from another seed. [default: where the verdict is doubtful]",
-)
-@weights_options
-@click.option(
-    "--dump-of",
-    multiple=True,
-    metavar="[SIDE=]MODEL",
-    help="The model that a dump (a file or folder of tensors of another program) was made of.",
-)
-@click.option(
-    "--dump-layout",
-    type=click.Choice(["nchw", "nhwc"]),
-    help="How a dump lies. [default: as its shapes or its model say]",
-)
-@SAVE_MAP
-@view_options
-@report_options
-@runtime_options
-def compare(reference: str, candidate: str, **given: Any) -> int:
-    """Compare two forms of one model, tensor by tensor."""
-    from aligner.api.comparing import CompareOptions, run_comparison
-    from aligner.api.dumped import dump_options, parse_dump_of
-    from aligner.execution.memory import keep_pages
-
-    sides = dump_options(
-        (reference, candidate),
-        (open_options(given, given["reference_weights"]), open_options(given, given["candidate_weights"])),
-        parse_dump_of(given["dump_of"]),
-        given["dump_layout"],
-    )
-    words = [*(click.get_current_context().obj or sys.argv[1:])]
-    options = CompareOptions(
-        atol=given["atol"],
-        rtol=given["rtol"],
-        tolerance=given["tolerance"],
-        mapping=given["mapping"],
-        align_by=given["align_by"],
-        local=given["local"],
-        level=given["level"],
-        noise_floor=given["noise_floor"],
-        reference_options=sides[0],
-        candidate_options=sides[1],
-        preprocessing=preprocessing(given),
-        seed=given["seed"],
-        memory_limit=given["memory_limit"],
-        probe=given["probe"],
-        command=shlex.join(["align", *words]),
-    )
-    check_writable(given["json_file"])
-    check_writable(given["save_map"])
-    check_report_targets(given)
-    keep_pages()
-    with working(given["verbose"]) as work:
-        comparison = run_comparison(reference, candidate, list(given["inputs"]), options)
-        if given["save_map"]:
-            save_map(comparison.mapping, given["save_map"], work)
-        return work.report(with_next_step(comparison, words[1:], compare), given)
-
-
-@cli.command(cls=FileCommand, epilog=_MODELS, short_help="List every node of a model.")
+@cli.command(cls=FileCommand, epilog=MODELS, short_help="List every node of a model.")
 @click.argument("model", shell_complete=files)
 @input_options
 @click.option("--json", "json_file", metavar="FILE", help="Write the graph as JSON; - for standard output alone.")
@@ -160,7 +72,7 @@ def inspect(model: str, **given: Any) -> int:
     return 0
 
 
-@cli.command(cls=FileCommand, epilog=_MODELS, short_help="Record every tensor of one run.")
+@cli.command(cls=FileCommand, epilog=MODELS, short_help="Record every tensor of one run.")
 @click.argument("model", shell_complete=files)
 @input_options
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="run.npz or run.safetensors")
@@ -229,6 +141,7 @@ def adapters() -> int:
 
 
 register(cli)
+cli.add_command(compare)
 cli.add_command(completion)
 cli.add_command(demo)
 cli.add_command(explain)

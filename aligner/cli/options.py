@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
+MODELS = """MODEL is a file (.onnx, .tflite, TorchScript .pt, a recording .npz or .safetensors) or a factory,
+file.py:function or package.module:function, that returns an nn.Module."""
+
 
 class Numbers(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
     """One number or several: "0.5" or "0.485,0.456,0.406"."""

@@ -36,7 +36,7 @@ def _was_given(ctx: click.Context, name: str) -> bool:
 
 def recorded(run: Path) -> dict[str, Any]:
     """The parameters of the comparison that a report is of. Raises InputError."""
-    from aligner.cli.commands import compare
+    from aligner.cli.compare import compare
     from aligner.report.json_document import read_json
 
     command = read_json(run).command

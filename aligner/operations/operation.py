@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from aligner.operations.fused import FUSED
 from aligner.operations.settings import Settings, family_of, settings_of
 
 if TYPE_CHECKING:
@@ -103,8 +104,6 @@ def compute(operation: Operation) -> Array:
 def results(operation: Operation) -> tuple[Array, ...]:
     """Every result that is known here, in order; raises Unsupported where settings make no sense."""
     import numpy as np
-
-    from aligner.operations.kernels.activation import FUSED
 
     computer = _COMPUTERS.get(operation.kind)
     if computer is None:

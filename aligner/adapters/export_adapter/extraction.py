@@ -22,7 +22,7 @@ def extract(path: Path, inputs: Mapping[str, Array], output: str, folder: Path) 
     """The nodes between the inputs and one value, with the weights that they read; see ``Extracts``."""
     import torch
 
-    from aligner.adapters.export_adapter.adapter import load, unlifted
+    from aligner.adapters.export_adapter.program import load, unlifted
 
     module = unlifted(load(path), guarded=False)
     nodes = {node.name: node for node in module.graph.nodes}

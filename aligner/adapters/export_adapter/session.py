@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from aligner.adapters.export_adapter.interpreter import interpret
 from aligner.adapters.export_adapter.recorder import ProgramRecorder
 from aligner.adapters.export_adapter.signature import ProgramSignature
-from aligner.adapters.pytorch_adapter.float64 import Widened
+from aligner.adapters.pytorch_adapter.float64 import widened_copy
 from aligner.adapters.pytorch_adapter.session import EagerSession
 from aligner.records.graph import Graph
 
@@ -24,10 +24,17 @@ class ProgramSession(EagerSession):
     _observer = ProgramRecorder
 
     def __init__(
-        self, module: Any, forward: ProgramSignature, *, device: str, example: Feeds | None, notes: tuple[str, ...] = ()
+        self,
+        module: Any,
+        forward: ProgramSignature,
+        *,
+        device: str,
+        example: Feeds | None,
+        notes: tuple[str, ...] = (),
+        wide: bool = False,
     ) -> None:
-        super().__init__(module, device=device, notes=notes, forward=forward)
-        self._example = example
+        super().__init__(module, device=device, notes=notes, forward=forward, wide=wide)
+        self._program, self._example = forward, example
 
     @property
     def runtime(self) -> str:
@@ -40,7 +47,10 @@ class ProgramSession(EagerSession):
 
     def in_float64(self) -> Session:
         """A copy of the program, widened."""
-        return WideProgramSession.of(self._module, self._forward, device=self._device, example=self._example)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of how torch copies its own records
+            module = widened_copy(self._module)
+        return ProgramSession(module, self._program, device=self._device, example=self._example, wide=True)
 
     def _answer(self, recorder: Recorder, positional: list[Any], keywords: dict[str, Any]) -> Any:
         from torch.utils._pytree import tree_leaves, tree_unflatten
@@ -48,14 +58,3 @@ class ProgramSession(EagerSession):
         assert isinstance(recorder, ProgramRecorder)
         flat = interpret(self._module, recorder, tree_leaves((tuple(positional), keywords)))
         return tree_unflatten(flat, self._module._out_spec)
-
-
-class WideProgramSession(Widened, ProgramSession):
-    """Runs a copy of a program in float64."""
-
-    @classmethod
-    def of(cls, module: Any, *session: Any, **options: Any) -> Session:
-        """As for any module."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", FutureWarning)  # of how torch copies its own records
-            return super().of(module, *session, **options)

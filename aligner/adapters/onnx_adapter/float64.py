@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Session
@@ -16,7 +16,6 @@ from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     from aligner.adapters.base import Feeds, Injection
-    from aligner.adapters.onnx_adapter.adapter import OnnxSession
 
 _DOUBLE = 11
 _NARROW = frozenset({1, 10, 16})
@@ -33,8 +32,8 @@ class WideOnnxSession(Session):
 
     framework: ClassVar[str] = "onnx"
 
-    def __init__(self, session: OnnxSession) -> None:
-        self._session = session
+    def __init__(self, session: Session, program: Callable[[Feeds], Program]) -> None:
+        self._session, self._program = session, program
 
     @property
     def runtime(self) -> str:
@@ -55,7 +54,7 @@ class WideOnnxSession(Session):
     def run(
         self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
     ) -> Iterator[CapturedTensor]:
-        graph, program = self.graph(feeds), self._session.program(feeds)
+        graph, program = self.graph(feeds), self._program(feeds)
         _check_cost(graph)
         wanted = frozenset(graph.values) - program.constants.keys() if observe is None else frozenset(observe)
         results = _constants(program) | {name: _wide(array) for name, array in feeds.items()}
@@ -182,6 +181,3 @@ def _too_slow(found: str) -> UnsupportedModelError:
 
 def _size(shape: tuple[int | None, ...] | None) -> int:
     return math.prod(dim or 1 for dim in shape) if shape is not None else 0
-
-
-__all__ = ["WideOnnxSession"]

@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from aligner.adapters.base import Session
-from aligner.adapters.pytorch_adapter.session import EagerSession
 from aligner.adapters.pytorch_adapter.tensors import substitute, tensors_in
 from aligner.errors import UnsupportedModelError
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds
 
 _NARROWING = frozenset({"float", "half", "bfloat16"})
 
 
-class Widened(EagerSession):
-    """Runs a copy of a module in float64; floats that are fed are widened."""
-
-    @classmethod
-    def of(cls, module: Any, *session: Any, **options: Any) -> Session:
-        """Copy and widen a module; what else is given is the session's.
-
-        Raises UnsupportedModelError where it cannot be copied.
-        """
-        try:
-            wide = copy.deepcopy(module).double()
-        except Exception as error:
-            raise UnsupportedModelError(
-                "the module cannot be run in float64",
-                found=f"it cannot be copied: {type(error).__name__}: {error}",
-                hint="give it as file.py:factory",
-            ) from error
-        return cls(wide, *session, **options)
-
-    def _tensors(self, feeds: Feeds) -> dict[str, Any]:
-        tensors = super()._tensors(feeds)
-        return {name: tensor.double() if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
-
-    @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        with super()._undisturbed(), widening():
-            yield
+def widened_copy(module: Any) -> Any:
+    """A copy of a module in float64. Raises UnsupportedModelError where it cannot be copied."""
+    try:
+        return copy.deepcopy(module).double()
+    except Exception as error:
+        raise UnsupportedModelError(
+            "the module cannot be run in float64",
+            found=f"it cannot be copied: {type(error).__name__}: {error}",
+            hint="give it as file.py:factory",
+        ) from error
 
 
 def widening() -> Any:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import Capabilities, FirstLook, HiddenFault, Session
 from aligner.adapters.kept import Kept
+from aligner.adapters.pytorch_adapter.float64 import widened_copy, widening
 from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.module_state import ModuleState, plain_tensors
 from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
@@ -55,7 +56,7 @@ class EagerSession(Session):
 
     ``evaluate`` puts every module into eval mode for the time of each run. A tensor that is several outputs at once is
     listed once, with all its names. ``compiled`` is the module as it answers outside of this session, where that is
-    code that cannot be looked into.
+    code that cannot be looked into. ``wide``: the module is in float64, and all that it is fed and makes is widened.
     """
 
     framework = "pytorch"
@@ -70,11 +71,12 @@ class EagerSession(Session):
         notes: tuple[str, ...] = (),
         compiled: Any = None,
         forward: ForwardSignature | None = None,
+        wide: bool = False,
     ) -> None:
         self._module = module
         self._compiled = compiled
         self._device = device
-        self._evaluate = evaluate
+        self._evaluate, self._wide = evaluate, wide
         self._notes = list(notes)
         self._weights = plain_tensors(module)
         self._packed = packed_layers(module)
@@ -121,9 +123,7 @@ class EagerSession(Session):
 
     def in_float64(self) -> Session:
         """A copy of the module, widened; constants and casts that name a narrower float are widened as they appear."""
-        from aligner.adapters.pytorch_adapter.float64 import Widened
-
-        return Widened.of(self._module, device=self._device, evaluate=self._evaluate)
+        return EagerSession(widened_copy(self._module), device=self._device, evaluate=self._evaluate, wide=True)
 
     def graph(self, feeds: Feeds | None) -> Graph:
         """Run once and return what was seen; runs with the same feeds are not repeated."""
@@ -312,7 +312,7 @@ class EagerSession(Session):
         try:
             if self._evaluate:
                 self._module.eval()
-            with torch.no_grad():
+            with torch.no_grad(), widening() if self._wide else nullcontext():
                 yield
         finally:
             state.restore()
@@ -339,7 +339,8 @@ class EagerSession(Session):
                     hint="give numbers or booleans",
                 ) from error
             wanted = self._floating if self._dtypes.get(name) is None and tensor.is_floating_point() else None
-            tensors[name] = tensor if wanted is None else tensor.to(wanted)
+            tensor = tensor if wanted is None else tensor.to(wanted)
+            tensors[name] = tensor.double() if self._wide and tensor.is_floating_point() else tensor
         return tensors
 
     def _build(self, recorder: Recorder, inputs: list[str], outputs: list[tuple[str, str]]) -> Graph:

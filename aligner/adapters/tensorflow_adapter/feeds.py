@@ -34,6 +34,9 @@ def bind_feeds(flow: Dataflow, feeds: Feeds) -> dict[str, Array]:
             hint=f"its inputs are {listing(flow.fed)}",
         )
     given = {name: np.asarray(feeds[name]) for name in flow.fed}
+    if flow.program.call is None:
+        wide = {name for name, tensor in flow.fed.items() if tensor.dtype.base_dtype.name == "float64"}
+        given |= {name: given[name].astype(np.float64) for name in wide}
     for name, array in given.items():
         _check(name, flow.fed[name], array)
     return given

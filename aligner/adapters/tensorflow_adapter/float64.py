@@ -6,48 +6,15 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.tensorflow_adapter.session import TensorFlowSession
 from aligner.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from aligner.adapters.base import Feeds
     from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
     from aligner.adapters.tensorflow_adapter.program import Program
-
-    Array = NDArray[Any]
 
 _NORMS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
 _ONLY_FLOAT32 = frozenset({"ResizeBilinear"})
 """Operations that answer in float32 whatever they read."""
-
-
-class WideSession(TensorFlowSession):
-    """Takes the feeds of the narrow one, and widens them."""
-
-    def _widened(self, feeds: Feeds) -> dict[str, Array]:
-        import numpy as np
-
-        found = {name: np.asarray(array) for name, array in feeds.items()}
-        wide = {name for name, tensor in self._flow.fed.items() if tensor.dtype.base_dtype.name == "float64"}
-        return {name: array.astype(np.float64) if name in wide else array for name, array in found.items()}
-
-    def graph(self, feeds: Feeds | None) -> Any:
-        """As of any program."""
-        return super().graph(None if feeds is None else self._widened(feeds))
-
-    def predict(self, feeds: Feeds) -> Any:
-        """There is no function in float64 but the graph."""
-        captured = {one.value: one for one in self.run(feeds, set(self._ends()))}
-        return tuple(captured[name] for name in self._ends())
-
-    def _ends(self) -> list[str]:
-        return [self._flow.id_of(tensor) for tensor in self._flow.outputs]
-
-    def run(self, feeds: Feeds, observe: Any = None, inject: Any = None) -> Any:
-        """As of any program."""
-        return super().run(self._widened(feeds), observe, inject)
 
 
 def widened_program(flow: Dataflow) -> Program:
@@ -80,7 +47,7 @@ def widened_program(flow: Dataflow) -> Program:
             found=(str(error).strip().splitlines() or [""])[0][:300],
             hint="take the model that it was made from as the reference",
         ) from error
-    return replace(program, graph_def=definition)
+    return replace(program, graph_def=definition, call=None)
 
 
 def _wide(kind: int) -> int:

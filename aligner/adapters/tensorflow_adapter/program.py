@@ -22,13 +22,14 @@ _CALL = "StatefulPartitionedCall/"
 class Program:
     """A function of tensors.
 
-    ``call`` runs the model as it is: arrays by input name → its outputs in order. ``inputs`` and ``outputs`` name
+    ``call`` runs the model as it is: arrays by input name → its outputs in order; None of a program that was widened to
+    float64, which is its graph alone and takes the model's own inputs. ``inputs`` and ``outputs`` name
     tensors of ``graph_def``, inputs by the name under which they are fed. ``variables`` name constants of the graph
     that were variables, as the model's own code calls them; ``layers`` says of a layer's path what it is in Keras.
     """
 
     graph_def: Any
-    call: Callable[[Mapping[str, Array]], list[Any]]
+    call: Callable[[Mapping[str, Array]], list[Any]] | None
     inputs: Mapping[str, str]
     outputs: tuple[str, ...]
     output_names: tuple[str, ...]
@@ -107,12 +108,6 @@ def _variables(concrete: Any) -> dict[str, str]:
         if variable is not None:
             found[inner.name.rsplit(":", 1)[0]] = str(variable.name).removesuffix(":0")
     return found
-
-
-def split_name(tensor: str) -> tuple[str, int]:
-    """A node's input → the node and which of its results; control inputs are no tensors."""
-    name, _, place = tensor.partition(":")
-    return name, int(place.rsplit(":", 1)[-1] or 0)
 
 
 def tensor_name(node: str, place: int) -> str:

@@ -78,6 +78,10 @@ class TensorFlowSession(Session):
         """Call the function itself."""
         import tensorflow as tf
 
+        if self._program.call is None:
+            ends = [self._flow.id_of(tensor) for tensor in self._flow.outputs]
+            shown = {one.value: one for one in self.run(feeds, set(ends))}
+            return tuple(shown[name] for name in ends)
         given = bind_feeds(self._flow, feeds)
         try:
             found = self._program.call(given)
@@ -163,9 +167,9 @@ class TensorFlowSession(Session):
 
     def in_float64(self) -> Session:
         """The same graph with all floats in float64."""
-        from aligner.adapters.tensorflow_adapter.float64 import WideSession, widened_program
+        from aligner.adapters.tensorflow_adapter.float64 import widened_program
 
-        return WideSession(widened_program(self._flow), self._options)
+        return TensorFlowSession(widened_program(self._flow), self._options)
 
     def close(self) -> None:
         """Release TensorFlow's session, where a run has made one."""

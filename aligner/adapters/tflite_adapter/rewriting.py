@@ -78,7 +78,7 @@ class _Editing:
         import numpy as np
 
         from aligner.adapters.base import OpenOptions
-        from aligner.adapters.tflite_adapter.adapter import TFLiteSession
+        from aligner.adapters.tflite_adapter.session import TFLiteSession
 
         session = TFLiteSession(model, OpenOptions())
         fed = [model.main.tensors[index] for index in model.main.inputs]

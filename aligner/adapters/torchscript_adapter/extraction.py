@@ -21,7 +21,7 @@ def extract(path: Path, inputs: Mapping[str, Array], output: str, folder: Path) 
     """What computes one value of the top level from others, with the weights that it reads; see ``Extracts``."""
     import torch
 
-    from aligner.adapters.torchscript_adapter.adapter import load_script
+    from aligner.adapters.torchscript_adapter.archive import load_script
     from aligner.adapters.torchscript_adapter.instrument import STATEFUL, inline_state
     from aligner.adapters.torchscript_adapter.taps import every_node
 

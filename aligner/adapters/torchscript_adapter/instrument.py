@@ -8,45 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from aligner.adapters.base import Instrumented, chosen
+from aligner.adapters.torchscript_adapter.archive import MARK
 from aligner.adapters.torchscript_adapter.taps import every_node
 from aligner.errors import UnsupportedModelError, listing
 
 STATEFUL = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::fork"})
-
-MARK = "aligner.json"
-"""The extra file by which an instrumented archive is known."""
-
-
-def as_it_was(script: Any) -> Any:
-    """What an instrumented archive shows, as a function that returns what the model returned before.
-
-    Its values get the names back under which they are shown: saving an archive renames them.
-    """
-    import torch
-
-    graph = script._c._get_method("forward").graph.copy()
-    both = next(iter(graph.outputs())).node()
-    parts = list(both.inputs()) if both.kind() == "prim::TupleConstruct" else []
-    shown = parts[-1].node() if len(parts) > 1 else both
-    if shown.kind() != "prim::DictConstruct" or next(iter(graph.inputs())).uses():
-        return script
-    entries = list(shown.inputs())
-    for node in every_node(graph):
-        for value in node.outputs():
-            if value.debugName().isdigit():  # a number of this archive, and no name that anything was shown under
-                value.setDebugName(f"inner.{value.debugName()}")
-    inputs = {value.debugName() for value in graph.inputs()}
-    for key, value in zip(entries[::2], entries[1::2], strict=True):
-        if key.node().kind() == "prim::Constant" and value.debugName() not in inputs:
-            name = key.node().s("value")
-            value.setDebugName(f"_{name}" if name.isdigit() else name)  # torch takes no number for a name
-    graph.eraseOutput(0)
-    for value in parts[:-1]:
-        graph.registerOutput(value)
-    both.destroy()
-    shown.destroy()
-    graph.eraseInput(0)
-    return torch._C._create_function_from_graph("forward", graph)
 
 
 def instrument(path: Path, output: Path, observe: Sequence[str]) -> Instrumented:
@@ -57,7 +23,7 @@ def instrument(path: Path, output: Path, observe: Sequence[str]) -> Instrumented
     """
     import torch
 
-    from aligner.adapters.torchscript_adapter.adapter import load_script
+    from aligner.adapters.torchscript_adapter.archive import load_script
     from aligner.adapters.torchscript_adapter.graph import read_graph
 
     script = load_script(path)

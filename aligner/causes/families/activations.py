@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import SettingCause, shown
-from aligner.operations.kernels.activation import ACTIVATIONS, FUSED
+from aligner.operations.fused import FUSED
+from aligner.operations.kernels.activation import ACTIVATIONS
 from aligner.operations.kinds import ELEMENTWISE
 from aligner.operations.operation import Operation
 from aligner.regions.culprit import Culprit

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from aligner.operations.fused import sigmoid
 from aligner.operations.operation import Operation, Unsupported, computes, computes_by, wide
 from aligner.operations.settings import (
     Along,
@@ -28,13 +29,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
-
-
-def sigmoid(x: Array) -> Array:
-    """1 / (1 + e^−x)."""
-    import numpy as np
-
-    return 1 / (1 + np.exp(-x))
 
 
 def erf(x: Array) -> Array:
@@ -101,14 +95,6 @@ def _plain() -> dict[str, Callable[[Array], Array]]:
         "identity": lambda x: x,
     }
 
-
-FUSED: dict[str, Callable[[Any], Any]] = {
-    "relu": lambda x: x.clip(0),
-    "relu6": lambda x: x.clip(0, 6),
-    "relu_n1_to_1": lambda x: x.clip(-1, 1),
-    "tanh": lambda x: 2 * sigmoid(2 * x) - 1,
-    "none": lambda x: x,
-}
 
 PLAIN = frozenset("relu relu6 sigmoid tanh softsign mish".split())
 ACTIVATIONS = PLAIN | set("clip leaky_relu elu celu selu gelu silu hardsigmoid hardswish softplus".split())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.kernels.activation import sigmoid
+from aligner.operations.fused import sigmoid
 from aligner.operations.operation import Operation, computes_by
 from aligner.operations.settings import Recurrent
 
