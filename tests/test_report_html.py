@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 from dataclasses import replace
 from html import escape
 from html.parser import HTMLParser
+from pathlib import Path
 
 import comparison_factory as factory
 import golden_file
@@ -66,6 +68,11 @@ class Tags(HTMLParser):
 
 
 # ------------------------------------------------------------------------------------------------------------ text
+
+
+def test_a_command_of_two_parts_stays_one():
+    page = to_html(factory.diverged(next_step="align demo --keep kept && align fix kept/it.onnx"))
+    assert "align demo --keep kept &amp;&amp; align fix" in page
 
 
 @pytest.mark.parametrize("made", [factory.diverged, factory.aligned, factory.inconclusive])
@@ -329,6 +336,23 @@ def test_light_and_dark(show):
         find(page, "#theme").click()
         grounds.add(page.execute_script("return getComputedStyle(document.body).backgroundColor"))
     assert grounds == {"rgb(255, 255, 255)", "rgb(20, 23, 28)"}
+
+
+AXE = Path(os.environ.get("ALIGNER_NODE_MODULES", "")) / "axe-core" / "axe.min.js"
+
+
+@requires_browser
+@pytest.mark.skipif(not AXE.is_file(), reason="needs axe-core in the node_modules named by ALIGNER_NODE_MODULES")
+@pytest.mark.parametrize("width", [390, 1400])
+def test_accessible(width, show):
+    page = show(factory.diverged())
+    page.set_window_size(width, 900)
+    page.execute_script("for (const one of document.querySelectorAll('details')) one.open = true")
+    page.execute_script(AXE.read_text(encoding="utf-8"))
+    for _ in range(3):  # the themes
+        violations = page.execute_async_script("axe.run().then((all) => arguments[0](all.violations))")
+        assert [(one["id"], [node["html"] for node in one["nodes"]]) for one in violations] == []
+        find(page, "#theme").click()
 
 
 @requires_browser

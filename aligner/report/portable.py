@@ -94,7 +94,7 @@ class _Traveller:
             words = shlex.split(command)
         except ValueError:  # an unbalanced quote: not a command of ours
             return self._prose(command)
-        return " ".join(shlex.quote(self._word(word)) for word in words)
+        return " ".join(word if word == "&&" else shlex.quote(self._word(word)) for word in words)
 
     def _word(self, word: str) -> str:
         name, equals, value = word.rpartition("=")

@@ -123,7 +123,7 @@
     const made = make("table");
     if (head) {
       const row = made.createTHead().insertRow();
-      for (const title of head) row.append(make("th", title));
+      for (const title of head) row.append(make(title ? "th" : "td", title)); // an empty heading heads nothing
     }
     const rowsOf = made.createTBody();
     for (const [name, ...cells] of lines) {
