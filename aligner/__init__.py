@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 __version__ = "0.1.0"
 
+TYPE_CHECKING = False  # as typing has it, whose import would be half of ours
 if TYPE_CHECKING:
+    from typing import Any
+
     from aligner.api import Result, capture, compare, fix, inspect, reproduce, sensitivity, sweep
     from aligner.errors import AlignerError
 

@@ -23,7 +23,7 @@ def test_whole_files_are_read_and_changed_ones_answered():
     code = """
 from benchmarks.fuzz.running import BAD, file_cases
 from benchmarks.fuzz.subjects import subjects
-for name, subject in subjects().items():
+for name, subject in subjects():
     ((_, found),) = file_cases(subject.kept_whole(), [name])
     assert found == "read", (name, found)
     for seed, found in file_cases(subject, [f"test {name}:{number}" for number in range(2)]):

@@ -506,6 +506,67 @@ def test_outputs_that_are_not_named(align, tmp_path):
 
 
 @requires_onnx
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("m.onnx m.onnx --json 'r", "does not say how to compare again"),
+        ("--help", "does not say how to compare again"),
+        ("m.onnx m.onnx --map /etc/hostname --what", "is not understood"),
+        ("evil.py:build m.onnx", "asks to run code"),
+        ("m.onnx m.onnx --trust", "asks to run code"),
+    ],
+)
+def test_what_a_forged_report_asks_for(align, tmp_path, words, says):
+    report = forged_run(tmp_path, words)
+    for verb in ("fix", "repro", "sensitivity"):
+        output = ("-o", "out.onnx") if verb != "sensitivity" else ()
+        align.refused(verb, report, *output, says=(says,))
+
+
+@requires_onnx
+def test_a_forged_report_takes_no_more_than_the_command_line_gives(tmp_path):
+    """It says what is compared, not what is written, how much is taken, or what code of whose is read."""
+    from aligner.cli.commands import cli
+    from aligner.cli.targets import bounds
+
+    seen = []
+    asks = "--timeout 0 --process-memory 900T --csv out/c.csv --html out/h.html --dump-of evil.py:build"
+    report = forged_run(tmp_path, f"a.onnx b.onnx --seed 3 {asks}")
+    fix = cli.commands["fix"]
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(SystemExit):
+        patch.setattr("aligner.cli.targets.check_targets", lambda given: seen.append(dict(given)) or sys.exit(0))
+        fix.main([str(report), "--dry-run"], standalone_mode=False)
+    (given,) = seen
+    assert (given["reference"], given["candidate"], given["seed"]) == ("a.onnx", "b.onnx", 3)
+    limits = bounds(given, tmp_path, 5, None)
+    assert limits.files
+    assert limits.network
+    assert limits.writes == (tmp_path,)
+    assert not {"timeout", "process_memory", "dump_of", "csv_file"} & given.keys()
+
+
+def forged_run(folder: Path, words: str) -> Path:
+    import json
+
+    from comparison_factory import diverged
+
+    from aligner.report.json_document import write_json
+
+    path = folder / "forged.json"
+    write_json(diverged(), path)
+    path.write_text(json.dumps({**json.loads(path.read_text()), "command": f"align compare {words}"}))
+    return path
+
+
+@requires_onnx
+@requires_torch
+def test_instrument_takes_the_same_bounds_as_others(align, tmp_path):
+    align.refused("instrument", "ts_write_forward.pt", "-o", "t.pt", says=("aten::save",))
+    outcome = align("instrument", "ts_write_forward.pt", "-o", "t.pt", "--trust", "--timeout", "60")
+    assert "aten::save" not in outcome.err, outcome
+
+
+@requires_onnx
 def test_a_loop_of_links_is_no_target(align, tmp_path):
     (tmp_path / "loop").symlink_to("loop")
     align.refused("compare", "hostile_names.onnx", "hostile_names.onnx", "--json", "loop")
@@ -548,3 +609,16 @@ def test_a_member_without_a_name():
     with pytest.raises(InputError) as refused:
         read_file(HOSTILE / "npz_no_name.npz")
     assert refused.value.found
+
+
+@pytest.mark.parametrize("word", ["a" * 5000, "~nobody-at-all/x", "a\0b", "long.txt", "huge.txt"])
+def test_a_set_of_inputs_that_is_none(tmp_path, monkeypatch, word):
+    from aligner.errors import InputError
+    from aligner.inputs.samples import sample_files
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "long.txt").write_text("a" * 5000)
+    (tmp_path / "huge.txt").touch()
+    os.truncate(tmp_path / "huge.txt", 1 << 33)
+    with pytest.raises(InputError):
+        sample_files([word])

@@ -9,6 +9,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import command
 import pytest
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
@@ -245,6 +246,28 @@ def test_cleaning_up_is_not_interrupted_by_the_same_ctrl_c(tmp_path):
     process.communicate(timeout=30)
     assert process.returncode == 2
     assert (tmp_path / "clean").exists()
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_while_the_command_is_imported(tmp_path, name):
+    """From the first line of the command on, it waits for somebody who can tell what it did."""
+    code = f"""
+import os, signal, sys
+
+class Signalling:
+    def find_spec(self, name, path=None, target=None):
+        if name == "aligner.cli.guard":
+            os.kill(os.getpid(), signal.{name})
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Signalling())
+from aligner.cli.entry import main
+sys.exit(main())
+"""
+    outcome = command.run(tmp_path, "explain", code=code)
+    assert outcome.code == 2, outcome
+    assert outcome.err.startswith("error: interrupted\n"), outcome
+    assert command.files(tmp_path) == []
 
 
 DEAF = """

@@ -305,12 +305,12 @@ class Adapter(ABC):
         Raises ModelError or one of its kinds; foreign exceptions are translated here.
         """
 
-    def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
+    def instrument(self, target: object, output: Path, observe: Sequence[str], *, trust: bool = False) -> Instrumented:
         """Write the model to ``output`` with inner tensors among its outputs; ``observe`` are patterns of names.
 
         Raises UnsupportedModelError where the format has no such form.
         """
-        del output, observe
+        del output, observe, trust
         raise UnsupportedModelError(
             f"{target} cannot be written with its intermediates visible",
             found=f"a model of the {self.name} adapter",

@@ -20,11 +20,13 @@ RECORDERS = ("aligner_record.hpp", "aligner_record.mjs")
 """What programs on the other side record with: one C++ header, one JavaScript module."""
 
 
-def instrument(model: Path | str, output: Path | str, observe: Sequence[str] = ()) -> Instrumented:
+def instrument(
+    model: Path | str, output: Path | str, observe: Sequence[str] = (), *, trust: bool = False
+) -> Instrumented:
     """Write ``model`` to ``output`` with its inner tensors among its outputs.
 
-    ``observe`` are names or patterns ("*conv*"); none: everything that can be shown. Raises AlignerError where the
-    format cannot, a pattern finds nothing, or the file cannot be written.
+    ``observe`` are names or patterns ("*conv*"); none: everything that can be shown. ``trust`` lets the file run code.
+    Raises AlignerError where the format cannot, a pattern finds nothing, or the file cannot be written.
     """
     target = Path(output)
     if real_path(target) == real_path(Path(model)):
@@ -32,7 +34,7 @@ def instrument(model: Path | str, output: Path | str, observe: Sequence[str] = (
     progress.enter("model", "instrumenting", str(model))
     try:
         with _whole(target) as partial:
-            return find_adapter(model).instrument(model, partial, tuple(observe))
+            return find_adapter(model).instrument(model, partial, tuple(observe), trust=trust)
     except OSError as error:
         raise OutputError(
             f"cannot write {target}",

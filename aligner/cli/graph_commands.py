@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aligner.cli.completion import files
-from aligner.cli.options import input_options, open_options, preprocessing, runtime_options, weights_options
+from aligner.cli.options import (
+    input_options,
+    open_options,
+    opening_options,
+    preprocessing,
+    runtime_options,
+    weights_options,
+)
 from aligner.cli.targets import FileCommand
 from aligner.cli.work import check_writable, working
 
@@ -142,8 +149,8 @@ def _tapped(ctx: click.Context, _: click.Parameter, output: Path | None) -> Path
     metavar="FOLDER",
     help="Also copy the C++ and JS recorders here.",
 )
-@click.option("--verbose", is_flag=True, help="Let the frameworks' own messages through.")
-def instrument(model: str, output: Path, observe: tuple[str, ...], recorder: Path | None, verbose: bool) -> int:
+@opening_options
+def instrument(model: str, output: Path, observe: tuple[str, ...], recorder: Path | None, **given: Any) -> int:
     """Write a model that gives its inner tensors back, to run on a device: ONNX, TFLite or TorchScript.
 
     What it gives there, saved in any format that compare reads, is a side: align compare REF DUMP --dump-of MODEL.
@@ -151,8 +158,8 @@ def instrument(model: str, output: Path, observe: tuple[str, ...], recorder: Pat
     from aligner.api.instrumenting import instrument as instrument_model
     from aligner.api.instrumenting import write_recorders
 
-    with working(verbose) as work:
-        found = instrument_model(model, output, observe)
+    with working(given["verbose"]) as work:
+        found = instrument_model(model, output, observe, trust=given["trust"])
         work.print(f"wrote {output}, which shows {len(found.shown)} inner tensors")
         copied = [f"recorder: {path}" for path in write_recorders(recorder)] if recorder is not None else []
         work.notes((*found.notes, *copied))

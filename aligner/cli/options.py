@@ -94,10 +94,20 @@ _INPUTS = [
     ),
 ]
 
-_RUNTIME = [
+_TRUST = click.option(
+    "--trust", is_flag=True, help="Allow files that execute code: pickled modules, scripts that reach for files."
+)
+_BOUNDS = [
     click.option(
-        "--trust", is_flag=True, help="Allow files that execute code: pickled modules, scripts that reach for files."
+        "--process-memory", type=Bytes(), help="Memory that the working process may take. [default: what is free]"
     ),
+    click.option(
+        "--timeout", type=click.FloatRange(min=0), help="Seconds after which it is ended; 0: never. [default: 3600]"
+    ),
+    click.option("--verbose", is_flag=True, help="Let the frameworks' own messages through."),
+]
+_RUNTIME = [
+    _TRUST,
     click.option("--eval/--as-is", "evaluation_mode", default=None, help="Switch modules to eval mode, or leave them."),
     click.option("--provider", help="ONNX Runtime execution provider: cpu, cuda, …"),
     click.option(
@@ -112,13 +122,7 @@ _RUNTIME = [
         type=Bytes(),
         help="Memory for captured tensors: 500M, 2G. [default: a quarter of what is free]",
     ),
-    click.option(
-        "--process-memory", type=Bytes(), help="Memory that the working process may take. [default: what is free]"
-    ),
-    click.option(
-        "--timeout", type=click.FloatRange(min=0), help="Seconds after which it is ended; 0: never. [default: 3600]"
-    ),
-    click.option("--verbose", is_flag=True, help="Let the frameworks' own messages through."),
+    *_BOUNDS,
 ]
 
 
@@ -177,6 +181,11 @@ def input_options(command: Command) -> Command:
 def runtime_options(command: Command) -> Command:
     """Add the options that say how models are opened and run."""
     return _decorate(_RUNTIME)(command)
+
+
+def opening_options(command: Command) -> Command:
+    """Add what a command needs that opens a model, and does not run it."""
+    return _decorate([_TRUST, *_BOUNDS])(command)
 
 
 def preprocessing(given: dict[str, Any]) -> Preprocessing:

@@ -13,40 +13,48 @@ from pathlib import Path
 from typing import NoReturn
 
 from aligner.cli.chatter import collect_in
+from aligner.cli.entry import HELD_BACK
 from aligner.cli.guard import FAILED, flush_output, guarded, interrupted, say
 from aligner.cli.scratch import Scratch
 from aligner.execution import memory
 from aligner.records import progress
 
-_HELD_BACK = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-"""Signals that wait until both processes have their handlers."""
 _scratch: Path | None = None
 """The folder of a working process of our own."""
 _COMPLETING = "_ALIGN_COMPLETE"
 """Set by a shell that asks for completions."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command line (``sys.argv`` by default) and return its exit code."""
+Mask = set[int | signal.Signals]
+
+
+def main(argv: Sequence[str] | None = None, *, mask: Mask | None = None) -> int:
+    """Run the command line (``sys.argv`` by default) and return its exit code.
+
+    ``mask``: the signals that were held back before the caller held back ours.
+    """
     try:
-        code = supervise(lambda: _command(argv))
+        code = supervise(lambda: _command(argv), mask)
     except KeyboardInterrupt:  # before anybody watched
         say(interrupted("by Ctrl-C"))
         code = FAILED
     if argv is None and hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)  # the exit code stands; the interpreter may end in peace
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)  # the exit code stands; the interpreter may end in peace
     return code
 
 
-def supervise(work: Callable[[], int]) -> int:
+def supervise(work: Callable[[], int], mask: Mask | None = None) -> int:
     """Run the work in a forked process, watch it, and return its exit code; 2 where it ended before its work did.
 
     Must be called in the main thread, before frameworks are imported. Where there is no fork (Windows,
     ``ALIGNER_NO_FORK=1``) the work runs here, without protection.
     """
     if not hasattr(os, "fork") or os.environ.get("ALIGNER_NO_FORK", "0") not in ("", "0"):
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         return flush_output(guarded(work))
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, _HELD_BACK)
+    held = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
+    before = held if mask is None else mask
     from aligner.cli.watch import Watch
 
     scratch, board = Scratch(), progress.Board()
@@ -61,9 +69,7 @@ def supervise(work: Callable[[], int]) -> int:
     return watch.over(pid, before)
 
 
-def _work(
-    work: Callable[[], int], scratch: Scratch, board: progress.Board, lifeline: int, mask: set[int | signal.Signals]
-) -> NoReturn:
+def _work(work: Callable[[], int], scratch: Scratch, board: progress.Board, lifeline: int, mask: Mask) -> NoReturn:
     """The child: it leaves by ``os._exit``, so that a runtime's faulty teardown cannot spoil a finished report."""
     code = FAILED
     try:

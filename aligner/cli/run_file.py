@@ -8,11 +8,11 @@ from typing import Any
 
 import click
 
-from aligner.cli.targets import FileCommand
+from aligner.cli.targets import FileCommand, outputs_of
 from aligner.errors import InputError, UntrustedFileError
 
-_NEW = frozenset({"json_file", "output", "dry_run", "verbose", "save_map", "html_file", "full"})
-"""Parameters that the report does not answer."""
+_NEW = outputs_of() | {"dry_run", "verbose", "full", "github", "timeout", "process_memory", "dump_of", "dump_layout"}
+"""Parameters that the report does not answer: what is written, what is shown, how much may be taken."""
 
 
 class RunCommand(FileCommand):
@@ -40,8 +40,11 @@ def recorded(run: Path) -> dict[str, Any]:
     from aligner.report.json_document import read_json
 
     command = read_json(run).command
-    words = shlex.split(command) if command else []
-    if words[:2] != ["align", "compare"]:
+    try:
+        words = shlex.split(command or "")
+    except ValueError:  # a quotation that does not end
+        words = []
+    if words[:2] != ["align", "compare"] or {"-h", "--help"} & set(words):
         raise InputError(
             f"{run} does not say how to compare again",
             found=command or "no command: the report was not made by align compare",

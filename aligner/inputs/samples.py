@@ -10,6 +10,7 @@ from typing import Any
 
 from aligner.errors import InputError
 from aligner.inputs.items import InputItem
+from aligner.records.regular_file import read_regular
 
 _FORMS = "give a pattern in quotes ('val/*.png'), a folder, or a .txt file with a path on each line"
 
@@ -33,7 +34,12 @@ def sample_files(words: Sequence[str]) -> list[Path]:
 
     Raises InputError where a word names nothing, or a list a file that is not there.
     """
-    files = [path for word in words for path in _files(word)]
+    files = []
+    for word in words:
+        try:
+            files += _files(word)
+        except (OSError, ValueError, RuntimeError, NotImplementedError) as error:  # too long, a NUL, ~nobody
+            raise InputError(f"no file is meant by {word}", found=str(error), hint=_FORMS) from error
     if not files:
         raise InputError("there are no inputs to go through", found="nothing was named", hint=_FORMS)
     return files
@@ -74,8 +80,8 @@ def _files(word: str) -> list[Path]:
 def _listed(path: Path) -> Iterator[Path]:
     """The files that a list names, relative to its own folder; empty lines and those after # are left out."""
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
+        lines = read_regular(path).decode().splitlines()
+    except (OSError, ValueError) as error:
         raise InputError(f"the list {path} cannot be read", found=str(error), hint=_FORMS) from error
     named = [(number, line.strip()) for number, line in enumerate(lines, 1)]
     named = [(number, line) for number, line in named if line and not line.startswith("#")]

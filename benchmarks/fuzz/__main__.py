@@ -1,4 +1,4 @@
-"""``python -m benchmarks.fuzz --seeds 0:50 [--only WORD] [--commands A:B] [--keep FOLDER]``: a table of outcomes."""
+"""``python -m benchmarks.fuzz --seeds 0:50 [--only PATTERN] [--commands A:B] [--keep FOLDER]``: a table of outcomes."""
 
 from __future__ import annotations
 
@@ -19,17 +19,16 @@ from benchmarks.fuzz.subjects import FolderSubject, Subject, subjects
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
     parser.add_argument("--seeds", default="0:20", help="A:B, B not included: files of each format")
-    parser.add_argument("--only", default="", help="formats whose word holds this")
+    parser.add_argument("--only", default="", help="a pattern that is found in a format's word")
     parser.add_argument("--commands", default="0:0", help="A:B: command lines")
     parser.add_argument("--keep", type=Path, help="where files are kept that show a defect")
     chosen = parser.parse_args(arguments)
     table = Table()
     seeds, commands = _range(chosen.seeds), _range(chosen.commands)
-    for name, subject in subjects().items() if seeds else ():
-        if chosen.only in name:
-            warm(partial(_read_whole, subject.kept_whole()))
-            for seed, outcome in file_cases(subject, [f"{name}:{number}" for number in seeds], chosen.keep):
-                table.count(name, seed, outcome)
+    for name, subject in subjects(chosen.only) if seeds else ():
+        warm(partial(_read_whole, subject.kept_whole()))
+        for seed, outcome in file_cases(subject, [f"{name}:{number}" for number in seeds], chosen.keep):
+            table.count(name, seed, outcome)
     if commands:
         warm(lambda: command_case(["compare", "a.onnx", "b.onnx", "-i", "x.npy"], write_files))
     for number in commands:

@@ -61,10 +61,10 @@ def write_files(folder: Path) -> None:
     """Two models, an input, a report, a mapping, a recording, a dump."""
     import numpy as np
 
-    from benchmarks.fuzz.subjects import _onnx, _report
+    from benchmarks.fuzz.whole_files import onnx, report
 
     if not _CACHE:
-        _CACHE.update({"a.onnx": _onnx(), "r.json": _report(_onnx()), "map.csv": b"y,y\n"})
+        _CACHE.update({"a.onnx": onnx(), "r.json": report(), "map.csv": b"y,y\n"})
         _CACHE["b.onnx"] = _CACHE["a.onnx"]
     for name, content in _CACHE.items():
         (folder / name).write_bytes(content)

@@ -5,16 +5,26 @@ from __future__ import annotations
 import importlib
 import sys
 import tempfile
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmarks.fuzz.apart import apart
+
 _TESTS = Path(__file__).resolve().parents[2] / "tests"
-_WRITERS = (
+WRITERS = (
     *("npy_folder", "npz", "safetensors", "torch_dict", "sglang_pass", "raw_folder", "raw_manifest", "polygraphy"),
-    *("polygraphy_old", "trtexec", "trtexec_outputs", "onnx_test_data", "ort_files", "ort_database", "msprobe"),
-    *("transformers_tree", "mnn", "rknn"),
+    *(
+        "polygraphy_old",
+        "trtexec",
+        "trtexec_summary",
+        "trtexec_outputs",
+        "onnx_test_data",
+        "ort_files",
+        "ort_database",
+        "msprobe",
+    ),
+    *("msprobe_l1", "transformers_tree", "mnn", "rknn"),
 )
 
 _WITHOUT_INPUTS = frozenset(("mnn", "sglang_pass", "msprobe", "transformers_tree"))
@@ -27,7 +37,7 @@ def _of_tests(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-@cache
+@apart
 def dumped_model() -> bytes:
     """What was dumped, as ONNX."""
     model: bytes = _of_tests("dumped_models").network().SerializeToString()
@@ -39,18 +49,21 @@ def dumped_input() -> Any:
     return _of_tests("dumped_models").picture()
 
 
-def dumps() -> dict[str, bytes | dict[str, bytes]]:
-    """Writer and suffix → the file, or the files of the folder."""
-    models, writers = _of_tests("dumped_models"), _of_tests("dump_writers")
-    tensors = models.computed(models.network(), models.picture())
-    found: dict[str, bytes | dict[str, bytes]] = {}
-    for name in _WRITERS:
-        with tempfile.TemporaryDirectory() as folder:
-            inner = {one: array for one, array in tensors.items() if one != "x" or name not in _WITHOUT_INPUTS}
-            written = getattr(writers, name)(Path(folder) / "dump", inner)
-            if written.is_file():
-                found[f"{name}{written.suffix}"] = written.read_bytes()
-            else:
-                files = (path for path in written.rglob("*") if path.is_file())
-                found[name] = {str(path.relative_to(written)): path.read_bytes() for path in files}
-    return found
+@apart
+def dump_of(name: str) -> tuple[str, bytes | dict[str, bytes]]:
+    """What one writer makes: a suffix and the file, or "" and the files of the folder."""
+    tensors = _tensors()
+    with tempfile.TemporaryDirectory() as folder:
+        inner = {one: array for one, array in tensors.items() if one != "x" or name not in _WITHOUT_INPUTS}
+        written = getattr(_of_tests("dump_writers"), name)(Path(folder) / "dump", inner)
+        if written.is_file():
+            return written.suffix, written.read_bytes()
+        files = (path for path in written.rglob("*") if path.is_file())
+        return "", {str(path.relative_to(written)): path.read_bytes() for path in files}
+
+
+@apart
+def _tensors() -> dict[str, Any]:
+    models = _of_tests("dumped_models")
+    tensors: dict[str, Any] = models.computed(models.network(), models.picture())
+    return tensors

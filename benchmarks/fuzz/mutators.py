@@ -65,7 +65,7 @@ def members_changed(data: bytes, random: Random) -> bytes:
             if name != chosen:
                 archive.writestr(name, content)
             elif kind in (0, 1):
-                archive.writestr(name, bytes_changed(content, random))
+                archive.writestr(name, _member_changed(name, content, random))
             elif kind == 2:
                 archive.writestr(random.choice((name + "x", "../" + name, "/" + name, name.upper())), content)
             elif kind == 3:
@@ -74,6 +74,11 @@ def members_changed(data: bytes, random: Random) -> bytes:
             elif kind == 4:
                 archive.writestr(name, content, zipfile.ZIP_DEFLATED)
     return target.getvalue()
+
+
+def _member_changed(name: str, content: bytes, random: Random) -> bytes:
+    change = tree_changed if name.endswith(".json") and random.random() < 0.7 else bytes_changed
+    return change(content, random)
 
 
 def tree_changed(data: bytes, random: Random) -> bytes:

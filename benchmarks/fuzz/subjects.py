@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import importlib.util
-import io
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import Any
 
 from benchmarks.fuzz import mutators as by
-from benchmarks.fuzz.dumps import dumped_input, dumped_model, dumps
+from benchmarks.fuzz import readers as verb
+from benchmarks.fuzz import whole_files as whole
+from benchmarks.fuzz.dumps import WRITERS, dump_of
 from benchmarks.fuzz.keras_files import keras_files
 
 _DATA = Path(__file__).resolve().parents[2] / "tests" / "data"
@@ -81,232 +84,86 @@ def _by_suffix(name: str, random: Random) -> by.Mutator:
     return by.bytes_changed
 
 
-def subjects() -> dict[str, Subject | FolderSubject]:
-    """Every format read, by a word for it."""
-    onnx, script = _onnx(), _script()
-    arrays, checkpoint = _arrays(), _checkpoint()
-    made: dict[str, Subject | FolderSubject] = {
-        "onnx": Subject(".onnx", onnx, (by.bytes_changed, by.proto_changed, by.proto_changed), _inspect),
-        "onnx run": Subject(".onnx", onnx, (by.proto_changed,), _capture),
-        "torchscript": Subject(".pt", script, (by.bytes_changed, by.members_changed, by.members_changed), _inspect),
-        "checkpoint": Subject(".pth", checkpoint, (by.bytes_changed, by.members_changed), _checkpoint_read),
-        "script as checkpoint": Subject(".pt", script, (by.bytes_changed, by.members_changed), _checkpoint_read),
-        "tensor": Subject(".pt", _tensors(), (by.bytes_changed, by.members_changed), _input),
-        "npy": Subject(".npy", arrays["npy"], (by.bytes_changed,), _input),
-        "npz": Subject(".npz", arrays["npz"], (by.bytes_changed, by.members_changed), _input),
-        "recording": Subject(".npz", arrays["npz"], (by.bytes_changed, by.members_changed), _inspect),
-        "safetensors": Subject(".safetensors", arrays["safetensors"], (by.bytes_changed,), _input),
-        "mapping yaml": Subject(".yaml", b"conv1: conv_1\nrelu: Relu\n", (by.bytes_changed, by.text_changed), _mapping),
-        "mapping csv": Subject(
-            ".csv", b'reference,candidate\na, b\n"c",d\n', (by.bytes_changed, by.text_changed), _mapping
+def subjects(wanted: str = "") -> Iterator[tuple[str, Subject | FolderSubject]]:
+    """Every format read, by a word for it in which the pattern is found; a file is made where it is asked for."""
+    for name, make in _makers().items():
+        if re.search(wanted, name):
+            yield name, make()
+
+
+def _makers() -> dict[str, Callable[[], Subject | FolderSubject]]:
+    archive = (by.bytes_changed, by.members_changed, by.members_changed)
+    proto = (by.bytes_changed, by.proto_changed, by.proto_changed)
+    words = (by.bytes_changed, by.words_changed)
+    text = (by.bytes_changed, by.text_changed)
+    tree = (by.bytes_changed, by.tree_changed, by.tree_changed)
+
+    def of(suffix: str, whole: Callable[[], bytes], mutators: tuple[by.Mutator, ...], read: Callable[[Path], Any]):
+        return lambda: Subject(suffix, whole(), mutators, read)
+
+    made: dict[str, Callable[[], Subject | FolderSubject]] = {
+        "onnx": of(".onnx", whole.onnx, proto, verb.inspect),
+        "onnx run": of(".onnx", whole.onnx, (by.proto_changed,), verb.capture),
+        "onnx instrumented": of(".onnx", whole.onnx, proto, verb.instrument),
+        "onnx matched": of(".onnx", whole.onnx, (by.proto_changed,), verb.match),
+        "onnx external data": lambda: FolderSubject(whole.external_onnx(), verb.in_folder(verb.capture, "model.onnx")),
+        "torchscript": of(".pt", whole.script, archive, verb.inspect),
+        "torchscript run": of(".pt", whole.script, archive, verb.capture_vector),
+        "torchscript instrumented": of(".pt", whole.script, archive, verb.instrument),
+        "torch export": of(".pt2", whole.exported, archive, verb.inspect),
+        "torch export run": of(".pt2", whole.exported, archive, verb.capture),
+        "checkpoint": of(".pth", whole.checkpoint, archive, verb.checkpoint_read),
+        "script as checkpoint": of(".pt", whole.script, archive, verb.checkpoint_read),
+        "tensor": of(".pt", whole.tensors, archive, verb.input),
+        "npy": of(".npy", lambda: whole.arrays()["npy"], (by.bytes_changed,), verb.input),
+        "npz": of(".npz", lambda: whole.arrays()["npz"], archive, verb.input),
+        "numbers json": of(".json", lambda: b'{"ids": [[5, 6], [7, 8]], "x": 1.5}', tree, verb.input),
+        "numbers txt": of(".txt", lambda: b"5 6, 7\n8 9 10\n", text, verb.input),
+        "recording": of(".npz", lambda: whole.arrays()["npz"], archive, verb.inspect),
+        "recording safetensors": of(
+            ".safetensors", lambda: whole.arrays()["safetensors"], (by.bytes_changed,), verb.inspect
         ),
-        "report": Subject(".json", _report(onnx), (by.bytes_changed, by.tree_changed, by.tree_changed), _faces),
+        "safetensors": of(".safetensors", lambda: whole.arrays()["safetensors"], (by.bytes_changed,), verb.input),
+        "list of samples": of(".txt", lambda: b"case.txt\ncase.txt\n", text, verb.sample_list),
+        "mapping yaml": of(".yaml", lambda: b"conv1: conv_1\nrelu: Relu\n", text, verb.mapping),
+        "mapping csv": of(".csv", lambda: b'reference,candidate\na, b\n"c",d\n', text, verb.mapping),
+        "report": of(".json", whole.report, tree, verb.faces),
+        "report to compare again": of(".json", whole.report, tree, verb.again),
+        "sweep": of(".json", whole.sweep, tree, verb.sweep_faces),
     }
     made |= {
-        f"picture {kind}": Subject(f".{kind}", _picture(kind), (by.bytes_changed,), _input)
+        f"picture {kind}": of(f".{kind}", partial(whole.picture, kind), (by.bytes_changed,), verb.input)
         for kind in ("png", "jpeg", "bmp", "gif", "tiff", "webp")
     }
-    for name in ("tiny_conv_float", "tiny_conv_int8"):
-        whole = (_DATA / f"{name}.tflite").read_bytes()
-        made[f"tflite {name}"] = Subject(".tflite", whole, (by.bytes_changed, by.words_changed), _inspect)
+    for name in ("float", "int8"):
+        read = (_DATA / f"tiny_conv_{name}.tflite").read_bytes
+        made[f"tflite {name}"] = of(".tflite", read, words, verb.inspect)
+        made[f"tflite {name} run"] = of(".tflite", read, words, verb.capture)
+        made[f"tflite {name} instrumented"] = of(".tflite", read, words, verb.instrument)
     if importlib.util.find_spec("openvino"):
-        made["openvino"] = FolderSubject(_openvino(), _inspect_ir)
+        for word, work in (("openvino", verb.inspect), ("openvino run", verb.capture)):
+            made[word] = partial(_openvino, verb.in_folder(work, "model.xml"))
     if importlib.util.find_spec("tensorflow"):
-        files = keras_files()
-        archive = (by.bytes_changed, by.members_changed, by.members_changed)
-        saved = {name.removeprefix("saved/"): data for name, data in files.items() if name.startswith("saved/")}
-        made["keras"] = Subject(".keras", files["model.keras"], archive, _inspect)
-        made["keras h5"] = Subject(".h5", files["model.h5"], (by.bytes_changed, by.words_changed), _inspect)
-        made["savedmodel"] = FolderSubject(saved, _inspect)
-    for name, whole in dumps().items():
-        for verb, read in (("dump", _dump), ("dump compared", _dump_compared)):
-            if isinstance(whole, dict):
-                made[f"{verb} {name}"] = FolderSubject(whole, read)
-            else:
-                suffix = Path(name).suffix
-                mutators = (by.bytes_changed, by.tree_changed) if suffix == ".json" else (by.bytes_changed,)
-                made[f"{verb} {name}"] = Subject(suffix, whole, mutators, read)
+        made["keras"] = of(".keras", lambda: keras_files()["model.keras"], archive, verb.inspect)
+        made["keras run"] = of(".keras", lambda: keras_files()["model.keras"], archive, verb.capture)
+        made["keras h5"] = of(".h5", lambda: keras_files()["model.h5"], words, verb.inspect)
+        made["savedmodel"] = lambda: FolderSubject(_saved(), verb.inspect)
+    for name in WRITERS:
+        made[f"dump {name}"] = partial(_dump, name, verb.dump)
+        made[f"dump {name} compared"] = partial(_dump, name, verb.dump_compared)
     return made
 
 
-def _dump(path: Path) -> Any:
-    """Every tensor of it."""
-    from aligner.adapters.dumps.formats import open_dump
-
-    dump = open_dump(path)
-    try:
-        return [dump.read(place).shape for place in range(len(dump.tensors))]
-    finally:
-        dump.close()
+def _openvino(read: Callable[[Path], Any]) -> FolderSubject:
+    return FolderSubject(whole.openvino(), read)
 
 
-def _dump_compared(path: Path) -> Any:
-    from aligner.api.comparing import compare
-
-    model = path.with_name("model.onnx")
-    model.write_bytes(dumped_model())
-    return compare(model, path, dumped_input(), dump_of=model)
+def _saved() -> dict[str, bytes]:
+    return {name.removeprefix("saved/"): data for name, data in keras_files().items() if name.startswith("saved/")}
 
 
-def _inspect(path: Path) -> Any:
-    from aligner.api.inspecting import inspect
-
-    return inspect(path)
-
-
-def _inspect_ir(path: Path) -> Any:
-    model = path / "model.xml"
-    return None if model.is_symlink() else _inspect(model)  # the file itself is what a user names
-
-
-def _openvino() -> dict[str, bytes]:
-    import tempfile
-
-    import numpy as np
-    import openvino
-    import openvino.opset13 as build
-
-    x = build.parameter([1, 3, 8, 8], np.float32, name="x")
-    conv = build.convolution(x, np.ones((2, 3, 3, 3), np.float32), [1, 1], [1, 1], [1, 1], [1, 1], name="conv")
-    pooled = build.max_pool(build.relu(conv), [2, 2], [1, 1], [0, 0], [0, 0], [2, 2])
-    model = openvino.Model([build.result(build.softmax(pooled.output(0), 1))], [x], "model")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.xml"
-        openvino.save_model(model, str(path))
-        return {path.with_suffix(suffix).name: path.with_suffix(suffix).read_bytes() for suffix in (".xml", ".bin")}
-
-
-def _capture(path: Path) -> Any:
-    from aligner.api.capturing import capture
-
-    return capture(path, path.with_name("out.npz"))
-
-
-def _checkpoint_read(path: Path) -> Any:
-    from aligner.adapters.pytorch_adapter.checkpoint import read_checkpoint
-
-    return read_checkpoint(path)
-
-
-def _input(path: Path) -> Any:
-    from aligner.inputs.files import read_file
-
-    return read_file(path)
-
-
-def _mapping(path: Path) -> Any:
-    from aligner.alignment.mapping import read_mapping
-
-    return read_mapping(path)
-
-
-def _faces(path: Path) -> Any:
-    """A report, read and shown in every way."""
-    from rich.console import Console
-
-    from aligner.report import csv_table, html, junit, markdown, model_explorer, sarif, terminal
-    from aligner.report.json_document import read_json, write_json
-
-    comparison = read_json(path)
-    out = io.StringIO()
-    terminal.print_comparison(comparison, Console(file=out, width=100), full=True, quiet=False, pictures=True)
-    for write in (
-        csv_table.write_csv,
-        html.write_html,
-        junit.write_junit,
-        markdown.write_markdown,
-        sarif.write_sarif,
-        model_explorer.write_node_data,
-        write_json,
-    ):
-        write(comparison, out)
-    if "\x1b" in out.getvalue():
-        raise AssertionError("a control character in a report")
-    return comparison
-
-
-def _onnx() -> bytes:
-    import numpy as np
-    from onnx import TensorProto, helper, numpy_helper
-
-    weight = numpy_helper.from_array(np.ones((2, 3, 3, 3), np.float32), "w")
-    branch = helper.make_graph(
-        [helper.make_node("Neg", ["r"], ["n"])], "then", [], [helper.make_tensor_value_info("n", 1, None)]
-    )
-    nodes = [
-        helper.make_node("Conv", ["x", "w"], ["c"], "conv", pads=[1, 1, 1, 1]),
-        helper.make_node("Relu", ["c"], ["r"], "relu"),
-        helper.make_node("Constant", [], ["t"], value=helper.make_tensor("k", TensorProto.BOOL, [], [True])),
-        helper.make_node("If", ["t"], ["i"], "if", then_branch=branch, else_branch=branch),
-        helper.make_node("F", ["i"], ["y"], "call", domain="own"),
-    ]
-    function = helper.make_function(
-        "own", "F", ["a"], ["b"], [helper.make_node("Abs", ["a"], ["b"])], [helper.make_opsetid("", 17)]
-    )
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", 1, [1, 3, 8, 8])],
-        [helper.make_tensor_value_info("y", 1, None)],
-        [weight],
-    )
-    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
-    return helper.make_model(graph, ir_version=8, opset_imports=opsets, functions=[function]).SerializeToString()
-
-
-def _script() -> bytes:
-    import torch
-
-    module = torch.nn.Sequential(torch.nn.Conv2d(3, 2, 3), torch.nn.ReLU()).eval()
-    target = io.BytesIO()
-    torch.jit.save(torch.jit.trace(module, torch.ones(1, 3, 8, 8)), target)
-    return target.getvalue()
-
-
-def _checkpoint() -> bytes:
-    import torch
-
-    target = io.BytesIO()
-    torch.save({"state_dict": {"weight": torch.ones(2, 3), "bias": torch.ones(2)[:1]}, "epoch": 3}, target)
-    return target.getvalue()
-
-
-def _tensors() -> bytes:
-    import torch
-
-    target = io.BytesIO()
-    torch.save({"x": torch.ones(2, 3), "y": torch.ones(1).expand(4)}, target)
-    return target.getvalue()
-
-
-def _arrays() -> dict[str, bytes]:
-    import numpy as np
-    from safetensors.numpy import save
-
-    array = np.arange(12, dtype=np.float32).reshape(3, 4)
-    found = {"npy": io.BytesIO(), "npz": io.BytesIO()}
-    np.save(found["npy"], array)
-    np.savez(found["npz"], x=array, y=array[0])
-    return {name: target.getvalue() for name, target in found.items()} | {"safetensors": save({"x": array})}
-
-
-def _picture(kind: str) -> bytes:
-    from PIL import Image
-
-    target = io.BytesIO()
-    Image.linear_gradient("L").resize((24, 16)).convert("RGB").save(target, kind)
-    return target.getvalue()
-
-
-def _report(onnx: bytes) -> bytes:
-    import tempfile
-
-    from aligner.api.comparing import CompareOptions, run_comparison
-    from aligner.report.json_document import write_json
-
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "m.onnx"
-        path.write_bytes(onnx)
-        target = io.StringIO()
-        write_json(run_comparison(path, path, None, CompareOptions()), target)
-    return target.getvalue().encode()
+def _dump(writer: str, read: Callable[[Path], Any]) -> Subject | FolderSubject:
+    suffix, written = dump_of(writer)
+    if isinstance(written, dict):
+        return FolderSubject(written, read)
+    return Subject(suffix, written, (by.bytes_changed, *([by.tree_changed] if suffix == ".json" else [])), read)

@@ -11,7 +11,7 @@ from aligner.adapters.onnx_adapter.dtypes import STRING, from_bits, is_shareable
 from aligner.adapters.onnx_adapter.embedded import OwnFile, read_without_weights
 from aligner.adapters.onnx_adapter.external import REEXPORT, place_of, place_within
 from aligner.adapters.onnx_adapter.order import sort_nodes
-from aligner.adapters.onnx_adapter.structure import check_structure, every_tensor, inner_tensors
+from aligner.adapters.onnx_adapter.structure import check_structure, every_tensor, inner_tensors, malformed
 from aligner.adapters.onnx_adapter.text import has_broken_text
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
 
@@ -174,7 +174,7 @@ def wrap_onnx(model: Any, path: Path | None, own: OwnFile | None = None) -> Onnx
     if external:
         _take_in(model, path)
     skeleton, tensors = _split(model)
-    skeleton = _without_functions(skeleton)
+    skeleton = _without_functions(skeleton, str(path or "the ModelProto"))
     sort_nodes(skeleton.graph)
     return OnnxFile(skeleton, tensors, model, path, own, external)
 
@@ -220,12 +220,17 @@ def is_sharable_stub(tensor: Any) -> bool:
     return is_shareable(tensor.data_type)
 
 
-def _without_functions(model: Any) -> Any:
+def _without_functions(model: Any, title: str) -> Any:
     if not model.functions:
         return model
     from onnx import inliner
 
-    return inliner.inline_local_functions(model)
+    try:
+        return inliner.inline_local_functions(model)
+    except Exception as error:  # onnx raises classes of its own, and what its C++ does
+        raise malformed(
+            title, f"functions that cannot be inlined: {(str(error).splitlines() or [''])[0][-200:]}"
+        ) from error
 
 
 def _element_count(tensor: Any) -> int:

@@ -49,10 +49,10 @@ def check_structure(model: Any, title: str) -> None:
     """Names, operator sets, constants and the size that functions unfold to. Raises ModelFormatError."""
     graph = model.graph
     if any(not item.name for item in (*graph.input, *graph.output, *graph.initializer)):
-        raise _malformed(title, "an input, output or initializer has no name")
+        raise malformed(title, "an input, output or initializer has no name")
     for entry in (*model.opset_import, *(entry for function in model.functions for entry in function.opset_import)):
         if not 0 <= entry.version <= _LATEST_OPSET:
-            raise _malformed(title, f"version {entry.version} of the operators of {entry.domain or 'ai.onnx'!r}")
+            raise malformed(title, f"version {entry.version} of the operators of {entry.domain or 'ai.onnx'!r}")
     for nodes in (graph.node, *(function.node for function in model.functions)):
         for node in _every_node(nodes):
             _check_attributes(node, title)
@@ -71,23 +71,26 @@ def _check_attributes(node: Any, title: str) -> None:
     for attribute in node.attribute:
         held = _HELD.get(attribute.type)
         if held is not None and not attribute.ref_attr_name and not attribute.HasField(held):
-            raise _malformed(title, f"the attribute {attribute.name!r} of {node.name or node.op_type} is empty")
+            raise malformed(title, f"the attribute {attribute.name!r} of {node.name or node.op_type} is empty")
     if node.op_type != "Constant" or node.domain not in ("", "ai.onnx"):
         return
     for attribute in node.attribute:
         wanted = _CONSTANTS.get(attribute.name)
         if wanted is not None and attribute.type != getattr(attribute.AttributeType, wanted, None):
-            raise _malformed(title, f"the constant {node.name or node.output[:1]} holds no {wanted.lower()}")
+            raise malformed(title, f"the constant {node.name or node.output[:1]} holds no {wanted.lower()}")
 
 
 def _check_reads(graph: Any, title: str) -> None:
-    """Each value that a node reads must be made somewhere."""
+    """Each value that a node reads, or the graph gives, must be made somewhere."""
     made = {value.name for value in graph.input} | set(initializer_names(graph))
     made.update(name for node in graph.node for name in node.output)
     for node in graph.node:
         unknown = next((name for name in reads(node) if name and name not in made), None)
         if unknown is not None:
-            raise _malformed(title, f"{node.name or node.op_type} reads {unknown!r}, which nothing makes")
+            raise malformed(title, f"{node.name or node.op_type} reads {unknown!r}, which nothing makes")
+    for value in graph.output:
+        if value.name not in made:
+            raise malformed(title, f"the output {value.name!r}, which nothing makes")
 
 
 def _check_unfolding(model: Any, title: str) -> None:
@@ -97,7 +100,7 @@ def _check_unfolding(model: Any, title: str) -> None:
     for key in functions:
         _measure(key, functions, sizes, set(), title)
     if _total(model.graph.node, sizes) > _MOST_INLINED:
-        raise _malformed(title, f"functions that unfold to more than {_MOST_INLINED:,} nodes")
+        raise malformed(title, f"functions that unfold to more than {_MOST_INLINED:,} nodes")
 
 
 def _measure(
@@ -110,7 +113,7 @@ def _measure(
     if key in sizes:
         return
     if key in open_:
-        raise _malformed(title, f"the function {key[1]!r} calls itself")
+        raise malformed(title, f"the function {key[1]!r} calls itself")
     for node in _every_node(functions[key]):
         called = _key(node, node.op_type)
         if called in functions:
@@ -126,5 +129,6 @@ def _key(proto: Any, name: str) -> tuple[str, ...]:
     return proto.domain, name, getattr(proto, "overload", "")
 
 
-def _malformed(title: str, found: str) -> ModelFormatError:
+def malformed(title: str, found: str) -> ModelFormatError:
+    """What to raise for a model that contradicts ONNX itself."""
     return ModelFormatError(f"{title} is no valid ONNX model", found=found, hint=REEXPORT)

@@ -67,9 +67,9 @@ class TorchScriptAdapter(Adapter):
             )
         return ScriptSession(Program(script, name, device=options.device, evaluation=bool(options.evaluation_mode)))
 
-    def instrument(self, target: object, output: Path, observe: Sequence[str]) -> Instrumented:
+    def instrument(self, target: object, output: Path, observe: Sequence[str], *, trust: bool = False) -> Instrumented:
         """Write the model with inner tensors among its outputs."""
-        return instrument(Path(str(target)), output, observe)
+        return instrument(Path(str(target)), output, observe, trust=trust)
 
     def extract(self, target: Path, inputs: Mapping[str, Array], output: str, folder: Path) -> Extracted:
         """Write what computes one value from others as a model of its own."""

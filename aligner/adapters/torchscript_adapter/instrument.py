@@ -15,7 +15,7 @@ from aligner.errors import UnsupportedModelError, listing
 STATEFUL = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::fork"})
 
 
-def instrument(path: Path, output: Path, observe: Sequence[str]) -> Instrumented:
+def instrument(path: Path, output: Path, observe: Sequence[str], *, trust: bool = False) -> Instrumented:
     """forward returns (what it returned, {name: tensor}), the inputs among them.
 
     Weights become constants of the graph, which keeps the names of its values. Raises UnsupportedModelError where
@@ -26,7 +26,7 @@ def instrument(path: Path, output: Path, observe: Sequence[str]) -> Instrumented
     from aligner.adapters.torchscript_adapter.archive import load_script
     from aligner.adapters.torchscript_adapter.graph import read_graph
 
-    script = load_script(path)
+    script = load_script(path, trust=trust)
     module = None if isinstance(script, torch.jit.ScriptFunction) else script._c
     known = read_graph(script.inlined_graph, module)
     graph = script.inlined_graph

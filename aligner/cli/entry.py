@@ -1,0 +1,15 @@
+"""The first lines of ``align``: signals wait from here on, until both of its processes have handlers for them."""
+
+from __future__ import annotations
+
+import signal
+
+HELD_BACK = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+def main() -> int:
+    """Run the command line and return its exit code; nothing but Python's own start comes before."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK) if hasattr(signal, "pthread_sigmask") else None
+    from aligner.cli import process
+
+    return process.main(mask=mask)
