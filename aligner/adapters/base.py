@@ -99,7 +99,7 @@ class Session(ABC):
     """A loaded model: what it declares, its graph, and two ways to run it.
 
     Runs never see each other: each starts from the state the model was opened with. What only some can do besides are
-    protocols that are looked for: ``LooksFirst``, ``Widens``, ``ChoosesPrecision``,
+    protocols that are looked for: ``LooksFirst``, ``Widens``, ``ChoosesPrecision``, ``Varies``, ``TakesSteps``,
     ``LocatesHidden``, ``Prepares``.
     """
 
@@ -199,6 +199,28 @@ class ChoosesPrecision(Protocol):
 
     def in_declared_precision(self) -> Session:
         """The same model kept to its precision: same value ids, same feeds. The caller closes it."""
+
+
+@runtime_checkable
+class Varies(Protocol):
+    """A session whose runtime has switches: how it computes, not what."""
+
+    def switches(self) -> Mapping[str, tuple[str, ...]]:
+        """Switch ("optimization", "provider", "precision", "threads") → its settings, the plainest first."""
+
+    def switched(self, switch: str, setting: str) -> Session:
+        """The same model under one of its settings, with the same feeds. The caller closes it."""
+
+
+@runtime_checkable
+class TakesSteps(Protocol):
+    """A session that is made ready in steps of its runtime ("ConstantFolding"), each of which can be left out."""
+
+    def steps(self) -> tuple[str, ...]:
+        """Those that change this model."""
+
+    def without(self, steps: Collection[str]) -> Session:
+        """The same model made ready without these. The caller closes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The library's front: ``compare``, ``capture``, ``inspect`` and ``sweep``; the only place that wires the rooms.
+"""The library's front: ``compare``, ``capture``, ``inspect``, ``sweep``, ``vary``; the only place that wires the rooms.
 
 Each command of the command line imports the module that it needs; the names here import them all.
 """
@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aligner.api.front import Result, capture, compare, fix, inspect, reproduce, sensitivity, sweep
+    from aligner.api.front import Result, capture, compare, fix, inspect, reproduce, sensitivity, sweep, vary
 
-__all__ = ["Result", "capture", "compare", "fix", "inspect", "reproduce", "sensitivity", "sweep"]
+__all__ = ["Result", "capture", "compare", "fix", "inspect", "reproduce", "sensitivity", "sweep", "vary"]
 
 
 def __getattr__(name: str) -> Any:

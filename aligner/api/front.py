@@ -10,5 +10,6 @@ from aligner.api.reproducing import reproduce
 from aligner.api.result import Result
 from aligner.api.sensing import sensitivity
 from aligner.api.sweeping import sweep
+from aligner.api.varying import vary
 
-__all__ = ["Result", "capture", "compare", "fix", "inspect", "reproduce", "sensitivity", "sweep"]
+__all__ = ["Result", "capture", "compare", "fix", "inspect", "reproduce", "sensitivity", "sweep", "vary"]

@@ -26,6 +26,7 @@ from aligner.cli.repro import repro
 from aligner.cli.sensitivity import sensitivity
 from aligner.cli.sweep_commands import merge, sweep
 from aligner.cli.targets import FileCommand
+from aligner.cli.vary import vary
 from aligner.cli.view_options import view_options
 from aligner.cli.work import check_writable, working
 
@@ -150,3 +151,4 @@ cli.add_command(repro)
 cli.add_command(sensitivity)
 cli.add_command(sweep)
 cli.add_command(merge)
+cli.add_command(vary)

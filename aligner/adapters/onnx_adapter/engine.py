@@ -25,6 +25,7 @@ _LEVELS = {
     "extended": "ORT_ENABLE_EXTENDED",
     "all": "ORT_ENABLE_ALL",
 }
+LEVELS = tuple(_LEVELS)
 _UNSEEING = ("LayerNormFusionL1", "LayerNormFusionL2", "SimplifiedLayerNormFusion")
 """Fusions that take a pattern for a norm without looking at its exponent or at the order of its operands."""
 _SILENT = 4
@@ -46,12 +47,13 @@ _WRONG_FEED = re.compile(r"(?:Got )?[Ii]nvalid (?:dimensions|rank) for input|Une
 class Engine:
     """What the user chose: the execution provider by its full name, and the level of graph optimisation.
 
-    ``watched`` is the level of sessions whose every value is looked at.
+    ``watched`` is the level of sessions whose every value is looked at; ``threads`` 0: as many as there are cores.
     """
 
     provider: str
     level: str
     watched: str
+    threads: int = 0
 
     @property
     def is_chosen(self) -> bool:
@@ -67,6 +69,15 @@ class Engine:
 
     def session(self, model: Any, stubs: Mapping[str, Any] | None = None, *, level: str | None = None) -> Any:
         """An InferenceSession for a path or a ModelProto; ``stubs`` are OrtValues of initializers stored elsewhere."""
+        options = self.options(level)
+        if level is not None:
+            options.add_session_config_entry("session.disable_prepacking", "1")
+        if stubs:
+            options.add_external_initializers(list(stubs), list(stubs.values()))
+        return self.start(model, options, _UNSEEING if level is not None else ())
+
+    def options(self, level: str | None = None) -> Any:
+        """How sessions are made ready."""
         import onnxruntime as ort
 
         options = ort.SessionOptions()
@@ -75,12 +86,15 @@ class Engine:
         # Without the arena a tensor's memory goes back as soon as the tensor is dropped.
         options.enable_cpu_mem_arena = False
         options.enable_mem_pattern = False
+        options.intra_op_num_threads = self.threads
         # Who waits leaves the cores to the other side, and to those who look at the tensors.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        if level is not None:
-            options.add_session_config_entry("session.disable_prepacking", "1")
-        if stubs:
-            options.add_external_initializers(list(stubs), list(stubs.values()))
+        return options
+
+    def start(self, model: Any, options: Any, without: Sequence[str] = ()) -> Any:
+        """A session with these options, without some of the optimisers."""
+        import onnxruntime as ort
+
         if isinstance(model, Path) and not is_unicode(model):
             raise ModelError(
                 "onnxruntime cannot open a file whose name is no UTF-8 text",
@@ -90,9 +104,8 @@ class Engine:
         providers = list(dict.fromkeys((self.provider, "CPUExecutionProvider")))
         try:
             source = str(model) if isinstance(model, Path) else model.SerializeToString()
-            unwanted = list(_UNSEEING) if level is not None else None
             return ort.InferenceSession(
-                source, options, providers=providers, enable_fallback=0, disabled_optimizers=unwanted
+                source, options, providers=providers, enable_fallback=0, disabled_optimizers=list(without) or None
             )
         except Exception as error:
             raise _rejected(error) from error
@@ -119,9 +132,9 @@ def make_engine(provider: str | None, level: str | None) -> Engine:
     # Blocked layouts cost more than they gain where each tensor is wanted in the plain one.
     watched = (level or "extended").lower()
     level = (level or "all").lower()
-    if level not in _LEVELS:
+    if level not in LEVELS:
         raise ModelError(
-            "there is no such level of graph optimisation", found=level, hint=f"one of {', '.join(_LEVELS)}"
+            "there is no such level of graph optimisation", found=level, hint=f"one of {', '.join(LEVELS)}"
         )
     available = ort.get_available_providers()
     wanted = (provider or "cpu").lower()

@@ -78,6 +78,18 @@ class OnnxSession(Session):
 
         return WideOnnxSession(self, self.program)
 
+    def switches(self) -> Mapping[str, tuple[str, ...]]:
+        """Providers of this build, levels of graph optimisation, threads."""
+        from aligner.adapters.onnx_adapter.optimised import switches
+
+        return switches()
+
+    def switched(self, switch: str, setting: str) -> Session:
+        """The same file; with an optimised graph, as the optimisers have left it."""
+        from aligner.adapters.onnx_adapter.optimised import switched
+
+        return switched(self._file, self._engine, self._memory_limit, switch, setting)
+
     def program(self, feeds: Feeds) -> Program:
         """The model's nodes as they run on these feeds."""
         return self._prepare(feeds).program
@@ -117,11 +129,13 @@ class OnnxSession(Session):
         return piece
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
-        fed = check_feeds(self._inputs, feeds)
-        graph = self._prepare(feeds).graph
         with self._starting:
             session, self._started = self._started, None
-        session = session or self._whole()
+        return self._answers(session or self._whole(), feeds)
+
+    def _answers(self, session: Any, feeds: Feeds) -> tuple[CapturedTensor, ...]:
+        fed = check_feeds(self._inputs, feeds)
+        graph = self._prepare(feeds).graph
         if not graph.outputs:  # an empty list would mean "all" to the runtime
             return ()
         results = dict(zip(graph.outputs, self._engine.run(session, graph.outputs, fed), strict=True))

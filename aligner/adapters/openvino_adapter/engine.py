@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,17 +28,20 @@ if TYPE_CHECKING:
 
 _PLACE = re.compile(r"Exception from \S+:\d+:\s*|Check '.*?' failed at \S+:\d+:\s*|While validating node ", re.DOTALL)
 _UNKNOWN = ("unsupported opset", "Cannot create", "doesn't contain the operation")
-_FULL = {"INFERENCE_PRECISION_HINT": "f32"}
+_PRECISION = "INFERENCE_PRECISION_HINT"
+_REDUCED = {"bf16": "bfloat16", "f16": "float16"}
+_PROPERTIES = {"precision": _PRECISION, "optimization": "EXECUTION_MODE_HINT", "threads": "INFERENCE_NUM_THREADS"}
+"""Switch → the property that it sets."""
 
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """``exact``: what is compiled keeps to the precision that the model declares."""
+    """``settings``: properties that models are compiled with, by name."""
 
     core: Any
     device: str
     version: str
-    exact: bool = False
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def read(self, path: Path, weights: Path) -> Any:
         """A model from its file, which has been checked."""
@@ -47,15 +51,40 @@ class Engine:
     def compile(self, model: Any) -> Any:
         """The model made ready for the device."""
         with translated("OpenVINO cannot compile the model", UnsupportedModelError):
-            return self.core.compile_model(model, self.device, dict(_FULL) if self.exact else {})
+            return self.core.compile_model(model, self.device, dict(self.settings))
 
     def chosen_precision(self) -> str | None:
         """The precision ("bfloat16") that the device computes in where it takes less than float32; else None."""
         try:
-            hint = self.core.get_property(self.device, "INFERENCE_PRECISION_HINT").get_type_name()
+            hint = self.settings.get(_PRECISION) or self.core.get_property(self.device, _PRECISION).get_type_name()
         except RuntimeError:  # a device without such a choice
             return None
-        return None if self.exact else {"bf16": "bfloat16", "f16": "float16"}.get(hint)
+        return _REDUCED.get(hint)
+
+    def exact(self) -> Engine:
+        """The engine that keeps to the precision that a model declares."""
+        return self.switched("precision", "f32")
+
+    def switches(self) -> dict[str, tuple[str, ...]]:
+        """What the device lets a model be compiled with."""
+        able = [str(one).lower() for one in self.core.get_property(self.device, "OPTIMIZATION_CAPABILITIES")]
+        own = self.device.split(".")[0]
+        others = (name.lower() for name in self.core.available_devices if name.split(".")[0] != own)
+        return {
+            "provider": (own.lower(), *others),
+            "optimization": ("accuracy", "performance"),
+            "precision": ("f32", *("bf16" if one == "bf16" else "f16" for one in able if one in {"bf16", "fp16"})),
+            "threads": ("1", str(max(os.cpu_count() or 1, 2))),
+        }
+
+    def switched(self, switch: str, setting: str) -> Engine:
+        """The engine under one of them."""
+        if switch == "provider":
+            return replace(self, device=setting.upper())
+        return replace(
+            self,
+            settings={**self.settings, _PROPERTIES[switch]: setting.upper() if switch == "optimization" else setting},
+        )
 
     def run(self, compiled: Any, feeds: Sequence[Array]) -> list[Array]:
         """Feeds in the order of the inputs; results in that of the outputs, in memory of their own."""

@@ -6,7 +6,6 @@ import math
 import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -67,7 +66,15 @@ class OpenVINOSession(Session):
 
     def in_declared_precision(self) -> Session:
         """The same model under INFERENCE_PRECISION_HINT=f32."""
-        return OpenVINOSession(self._own, replace(self._engine, exact=True), self._budget)
+        return OpenVINOSession(self._own, self._engine.exact(), self._budget)
+
+    def switches(self) -> Mapping[str, tuple[str, ...]]:
+        """Devices, execution modes, precisions and threads."""
+        return self._engine.switches()
+
+    def switched(self, switch: str, setting: str) -> Session:
+        """The same model compiled with another property."""
+        return OpenVINOSession(self._own, self._engine.switched(switch, setting), self._budget)
 
     @cached_property
     def signature(self) -> Signature:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import hashlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -124,6 +124,18 @@ class EagerSession(Session):
     def in_float64(self) -> Session:
         """A copy of the module, widened; constants and casts that name a narrower float are widened as they appear."""
         return EagerSession(widened_copy(self._module), device=self._device, evaluate=self._evaluate, wide=True)
+
+    def switches(self) -> Mapping[str, tuple[str, ...]]:
+        """Compilers, dtypes, threads."""
+        from aligner.adapters.pytorch_adapter.switches import SWITCHES
+
+        return SWITCHES
+
+    def switched(self, switch: str, setting: str) -> Session:
+        """A copy of the module under one of them."""
+        from aligner.adapters.pytorch_adapter.switches import switched
+
+        return switched(self._module, switch, setting, self._device, evaluate=self._evaluate)
 
     def graph(self, feeds: Feeds | None) -> Graph:
         """Run once and return what was seen; runs with the same feeds are not repeated."""

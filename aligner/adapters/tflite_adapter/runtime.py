@@ -9,7 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _FLEX = "Flex"
+_RESOLVERS = {
+    "reference": "BUILTIN_REF",
+    "builtin": "BUILTIN_WITHOUT_DEFAULT_DELEGATES",
+    "delegates": "BUILTIN",
+}
+"""Which kernels run, the plainest first → the interpreter's word."""
 _NODE = re.compile(r"Node number (\d+) \((\S+?)\) failed")
 _UNRESOLVED = re.compile(r"unresolved custom op: ([^\s.]+)")
 _MISSING_BUILTIN = re.compile(r"Didn't find op for builtin opcode '(\w+)' version '(\d+)'")
@@ -40,6 +46,9 @@ class Runtime:
     """The op resolver type that runs plain kernels only."""
     flex: tuple[str, ...] = ()
     """The TensorFlow operators that the model holds."""
+    kernels: Any = None
+    """The op resolver type that runs are made with; None: the interpreter's own choice, delegates and all."""
+    threads: int = min(4, os.cpu_count() or 1)
 
     def execute(
         self,
@@ -68,10 +77,11 @@ class Runtime:
             del array
 
     def _invoked(self, content: bytes, feeds: Mapping[int, Array], delegates: bool) -> Any:
-        options = {} if delegates else {"experimental_op_resolver_type": self.without_delegates}
+        kernels = self.kernels if delegates else self.without_delegates
+        options = {} if kernels is None else {"experimental_op_resolver_type": kernels}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            interpreter = self.interpreter(model_content=content, num_threads=min(4, os.cpu_count() or 1), **options)
+            interpreter = self.interpreter(model_content=content, num_threads=self.threads, **options)
         for index, array in feeds.items():
             interpreter.resize_tensor_input(index, array.shape)  # does nothing where the shape is the same
         interpreter.allocate_tensors()
@@ -80,6 +90,16 @@ class Runtime:
                 interpreter.set_tensor(index, _named_type(array))
         interpreter.invoke()
         return interpreter
+
+    def switches(self) -> dict[str, tuple[str, ...]]:
+        """What the interpreter lets a model be run with."""
+        return {"optimization": tuple(_RESOLVERS), "threads": ("1", str(max(os.cpu_count() or 1, 2)))}
+
+    def switched(self, switch: str, setting: str) -> Runtime:
+        """The same interpreter under one of them."""
+        if switch == "threads":
+            return replace(self, threads=int(setting))
+        return replace(self, kernels=getattr(type(self.without_delegates), _RESOLVERS[setting]))
 
     def _plain_reason(self, content: bytes, feeds: Mapping[int, Array]) -> Exception | None:
         """Why it fails without delegates: those do not tell which operator it was."""

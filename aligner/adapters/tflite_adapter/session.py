@@ -48,6 +48,16 @@ class TFLiteSession(Session):
 
         return find_runtime(self._model)
 
+    def switches(self) -> Mapping[str, tuple[str, ...]]:
+        """Kernels and threads of the interpreter."""
+        return self._runtime.switches()
+
+    def switched(self, switch: str, setting: str) -> Session:
+        """The same file under one of them."""
+        other = TFLiteSession(self._model, OpenOptions(memory_limit=self._budget))
+        other._runtime = self._runtime.switched(switch, setting)
+        return other
+
     @property
     def runtime(self) -> str:
         """The interpreter's package and version; the graph can be read without one."""
