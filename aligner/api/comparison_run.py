@@ -48,6 +48,7 @@ class ComparisonRun:
         self._candidate_target = candidate_target
         self._reference, self._candidate = reference, candidate
         self._options, self._clock = options, clock
+        self._budget = memory.keep_budget(options.memory_limit)
         self._notes: list[str] = []
         self._observer = ObserverEffect(reference, candidate)
         self._observations = Observations()
@@ -66,8 +67,7 @@ class ComparisonRun:
             fed = feeding.prepared()
             check_random(fed, (self._reference, self._candidate))
             for side in (self._reference, self._candidate):
-                room = memory.keep_budget(self._options.memory_limit) // 2
-                side.look = FirstLook(room, may_rehearse=self._options.rehearse)
+                side.look = FirstLook(self._budget, may_rehearse=self._options.rehearse)
         with self._clock.phase("observe"), Untouched() as untouched:
             if self._options.local != "never":  # else it depends on their size whether they run
                 untouched.begin((self._reference, self._candidate))
@@ -79,7 +79,7 @@ class ComparisonRun:
                 return self._by_statistics(fed, told)
             large = self._outgrows_memory()
             answers = self._observe(untouched, large=large)
-        passes, alignment = self._sweep(fed, answers) if large else self._measured(fed)
+        passes, alignment = self._measured(fed, self._swept(fed, answers) if large else None)
         self.done = passes
         sides = self._reference, self._candidate
         unasked = None if large or self._reference.role in answers else self._reference
@@ -107,19 +107,23 @@ class ComparisonRun:
         notes = [*self._notes, *alignment.notes]
         return StatisticsComparison(sides, told, self._options, self._clock).comparison(alignment, fed, notes)
 
-    def _measured(self, fed: PreparedFeeds) -> tuple[Passes, Alignment]:
-        """Pairs and errors from tensors that were kept."""
+    def _measured(self, fed: PreparedFeeds, swept: Lockstep | None) -> tuple[Passes, Alignment]:
+        """Pairs and errors: from tensors that were kept, or from a sweep and runs for what it has left open."""
         with self._clock.phase("align"):
             alignment = self._align(fed)
-        passes = self._passes(alignment)
+        passes, missing, moved = self._passes(alignment), None, True
+        if swept is not None and swept.as_expected:
+            passes = swept.passes
+            missing, moved = passes.revise(alignment.pairs)
         with ExitStack() as stack:
-            begun = passes.begin_local() if self._measures_local() else None
+            begun = passes.begin_local() if swept is None and self._measures_local() else None
             if begun is not None:
                 stack.callback(begun.close)
             with self._clock.phase("accumulated"):
-                passes.accumulated()
+                passes.accumulated(missing)
             with self._clock.phase("local"):
-                self._local(passes, lambda: passes.local(begun))
+                done = swept is not None and swept.local and not moved
+                self._local(passes, (lambda: None) if done else lambda: passes.local(begun))
         return passes, self._again(passes, alignment, fed)
 
     def _again(self, passes: Passes, alignment: Alignment, fed: PreparedFeeds) -> Alignment:
@@ -150,36 +154,22 @@ class ComparisonRun:
     def _outgrows_memory(self) -> bool:
         """Whether the tensors of a side, as far as its shapes are known, are too many to keep; notes what to expect."""
         expected = [expected_profile(side.graph) for side in (self._reference, self._candidate)]
-        budget = memory.keep_budget(self._options.memory_limit) // 2
         self._reference.profile, self._candidate.profile = expected
-        return all(one is not None for one in expected) and any(one.size > budget for one in expected if one)
+        return all(one is not None for one in expected) and any(one.size > self._budget for one in expected if one)
 
-    def _sweep(self, fed: PreparedFeeds, answers: Mapping[str, Answer]) -> tuple[Passes, Alignment]:
-        """Both models in lockstep; whatever the sketches change about the pairs is measured by further runs."""
+    def _swept(self, fed: PreparedFeeds, answers: Mapping[str, Answer]) -> Lockstep:
+        """Both models in lockstep, paired by their graphs alone."""
         with self._clock.phase("align"):
             alignment = self._align(fed, sketched=False)
         memory.give_back()
-        passes = self._passes(alignment)
-        able = self._candidate.session.capabilities
-        local = self._measures_local() and able.can_inject and able.runs_concurrently
+        sides, strict = (self._reference, self._candidate), self._options.memory_limit is not None
         with self._clock.phase("lockstep"):
-            limit = self._options.memory_limit
-            budget, sides = memory.keep_budget(limit) // 2, (self._reference, self._candidate)
-            sweep = Lockstep(passes, *sides, local=local, budget=budget, strict=limit is not None)
-            as_expected = sweep.run(alignment.pairs)
-        for side, survey in zip((self._reference, self._candidate), sweep.surveys, strict=True):
+            passes, local = self._passes(alignment), self._measures_local()
+            sweep = Lockstep(passes, *sides, local=local, budget=self._budget, strict=strict)
+            sweep.run(alignment.pairs)
+        for side, survey in zip(sides, sweep.surveys, strict=True):
             self._watch_observer(side, answers.get(side.role, survey.kept))
-        with self._clock.phase("align"):
-            alignment = self._align(fed)
-        if not as_expected:
-            passes = self._passes(alignment)
-        missing, others = passes.revise(alignment.pairs)
-        with self._clock.phase("accumulated"):
-            passes.accumulated(missing) if as_expected else passes.accumulated()
-        with self._clock.phase("local"):
-            done = local and as_expected and not others
-            self._local(passes, (lambda: None) if done else passes.local)
-        return passes, self._again(passes, alignment, fed)
+        return sweep
 
     def _watch_observer(self, side: OpenSide, untouched: Sequence[CapturedTensor]) -> None:
         self._observer.keep(side, untouched)
@@ -198,7 +188,6 @@ class ComparisonRun:
         A reference that is observed faithfully need not be asked. Large models are not where only the quickest look is
         wanted, and the report says so.
         """
-        budget = memory.keep_budget(self._options.memory_limit) // 2
         answers: dict[str, Answer] = {}
         for side in (self._reference, self._candidate):
             faithful = side is self._reference and side.session.capabilities.observes_faithfully
@@ -213,7 +202,7 @@ class ComparisonRun:
                 side.forget()
             else:
                 survey = Survey(side.graph.outputs)
-                side.profile = profile(side.first_look(), budget, survey)
+                side.profile = profile(side.first_look(), self._budget, survey)
                 self._watch_observer(side, answers.get(side.role, survey.kept))
         return answers
 

@@ -91,7 +91,7 @@ def paired(
     if input_items(inputs) or options.run or not all(read_static(side) for side in sides):
         fed = feed(sides, inputs, options)
         for side in sides:
-            side.profile = profile(side.run(None), memory.keep_budget(options.memory_limit) // 2)
+            side.profile = profile(side.run(None), memory.keep_budget(options.memory_limit))
     progress.enter("", "pairing tensors")
     left, right = sides
     alignment = align(

@@ -52,7 +52,7 @@ def sensitivity(
                 found=f"{len(comparison.outputs)} paired outputs",
                 hint="--map pairs tensors that were not paired; indices and masks have no noise to measure",
             )
-        return _ranked(comparison, effects, memory.keep_budget(options.memory_limit) // 2, models)
+        return _ranked(comparison, effects, memory.keep_budget(options.memory_limit), models)
 
 
 def _ranked(comparison: Comparison, effects: NoiseEffects, room: int, models: OpenModels) -> Sensitivity:

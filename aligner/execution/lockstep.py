@@ -86,23 +86,29 @@ class Pauses:
 class Lockstep:
     """One sweep over both models.
 
-    ``local``: the candidate also runs on the reference's tensors. ``budget``: bytes of the reference's tensors that may
-    wait in memory for the candidate; the rest waits on disk. Unless it is ``strict``, a single tensor always may wait.
+    ``local``: the candidate also runs on the reference's tensors, if it can beside itself. ``budget``: bytes of the
+    reference's tensors that may wait in memory for the candidate; the rest waits on disk. Unless it is ``strict``, a
+    single tensor always may wait.
     """
 
     def __init__(
         self, passes: Passes, reference: OpenSide, candidate: OpenSide, *, local: bool, budget: int, strict: bool
     ) -> None:
-        self._passes, self._reference, self._candidate = passes, reference, candidate
+        self.passes, self._reference, self._candidate = passes, reference, candidate
         expected = (side.profile.sketches.values() for side in (reference, candidate) if side.profile is not None)
         largest = max((_bytes(one) for sketches in expected for one in sketches), default=0)
         self._in_turns = any(node.kind in DRAWS for side in (reference, candidate) for node in side.graph.nodes)
         self._budget = budget if strict else max(budget, largest * 3 // 2)
-        self._injected: InjectedRun | None = passes.injected_run() if local else None
+        able = candidate.session.capabilities
+        self.local = local and able.can_inject and able.runs_concurrently
+        """Whether local errors are measured, too."""
+        self.as_expected = True
+        """Whether each tensor was what the graph had said; what was measured counts for nothing otherwise."""
+        self._injected: InjectedRun | None = passes.injected_run() if self.local else None
         self.surveys = Survey(reference.graph.outputs), Survey()
 
-    def run(self, pairs: Sequence[PairedValues]) -> bool:
-        """Measure the pairs and take both sides' profiles; False where a tensor was not what the graph had said."""
+    def run(self, pairs: Sequence[PairedValues]) -> None:
+        """Measure the pairs and take both sides' profiles."""
         by_value = {pair.candidate: pair for pair in pairs}
         uses = Counter(pair.reference for pair in pairs)
         if self._injected is not None:
@@ -129,12 +135,14 @@ class Lockstep:
             while self._advance(other):
                 pass
             pool.exhaust()
-        return self._adopt()
+        for side, survey in zip((self._reference, self._candidate), self.surveys, strict=True):
+            side.profile = survey.profile()
+        self.as_expected = all(survey.as_expected for survey in self.surveys)
 
     def _take(self, pool: TensorPool, pair: PairedValues | None, tensor: CapturedTensor) -> None:
         expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
         if pair is not None and expected is not None:
-            self._passes.take_accumulated(expected, tensor)
+            self.passes.take_accumulated(expected, tensor)
             pool.release(pair.reference, tensor.occurrence)
 
     def _begun(self, run: Generator[T], pauses: Pauses, tensor: Callable[[T], CapturedTensor]) -> Generator[T] | Run[T]:
@@ -159,16 +167,10 @@ class Lockstep:
         if following is None:
             return False
         value, found, expected = following
-        self._passes.take_local(value, expected, found)
+        self.passes.take_local(value, expected, found)
         return True
 
     def _watched(self, number: int) -> Generator[CapturedTensor]:
         side = (self._reference, self._candidate)[number]
         assert side.profile is not None
         return self.surveys[number].watch(side.run(None), side.profile.sketches)
-
-    def _adopt(self) -> bool:
-        """The profiles as seen; whether they are what was expected."""
-        for side, survey in zip((self._reference, self._candidate), self.surveys, strict=True):
-            side.profile = survey.profile()
-        return all(survey.as_expected for survey in self.surveys)

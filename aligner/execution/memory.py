@@ -17,8 +17,11 @@ _TRIM_THRESHOLD, _MMAP_THRESHOLD, _ARENA_MAX = -1, -3, -8  # of glibc's malloc.h
 
 
 def keep_budget(limit: int | None) -> int:
-    """Bytes of tensors that may be kept: the user's limit, else a quarter of what is free and at most 1 GiB."""
-    return limit if limit is not None else min(_MOST, available() // _SHARE)
+    """Bytes of tensors that may be kept of each of two models.
+
+    Of both together it is the user's limit, else a quarter of what is free and at most 1 GiB.
+    """
+    return (limit if limit is not None else min(_MOST, available() // _SHARE)) // 2
 
 
 def give_back() -> None:

@@ -10,213 +10,73 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from aligner.operations.settings.base import (
-    Along,
-    Settings,
-)
-from aligner.operations.settings.elements import (
-    Approximated,
-    Clip,
-    HardSigmoid,
-    Infinite,
-    Selu,
-    Shrink,
-    Slope,
-    Softplus,
-    Swish,
-    Threshold,
-)
-from aligner.operations.settings.layers import (
-    AdaptivePool,
-    Attention,
-    Convolution,
-    Einsum,
-    GridSample,
-    LengthPool,
-    Pool,
-    Product,
-    Recurrent,
-    Resize,
-    TransposedConvolution,
-    Windowed,
-)
-from aligner.operations.settings.moves import (
-    BatchBlocks,
-    Blocks,
-    Cast,
-    Compare,
-    Dequantize,
-    Fft,
-    Fill,
-    Flip,
-    Mesh,
-    Pad,
-    Quantize,
-    Repeat,
-    Reshape,
-    Roll,
-    Shaped,
-    ShapeOf,
-    Split,
-    Tile,
-    Transpose,
-)
-from aligner.operations.settings.norms import (
-    BatchNorm,
-    GroupNorm,
-    InstanceNorm,
-    LayerNorm,
-    LengthNorm,
-    Norm,
-    ResponseNorm,
-    RmsNorm,
-    Softmax,
-)
-from aligner.operations.settings.picks import (
-    ArgMax,
-    Cumulate,
-    GatherNd,
-    Index,
-    NonZero,
-    OneHot,
-    Reduce,
-    RunningSum,
-    ScatterElements,
-    ScatterNd,
-    Slice,
-    Sort,
-    Triangle,
-)
+from aligner.operations.settings.base import Along as Along
+from aligner.operations.settings.base import Settings as Settings
+from aligner.operations.settings.base import family_of as family_of
+from aligner.operations.settings.elements import Approximated as Approximated
+from aligner.operations.settings.elements import Clip as Clip
+from aligner.operations.settings.elements import HardSigmoid as HardSigmoid
+from aligner.operations.settings.elements import Infinite as Infinite
+from aligner.operations.settings.elements import Selu as Selu
+from aligner.operations.settings.elements import Shrink as Shrink
+from aligner.operations.settings.elements import Slope as Slope
+from aligner.operations.settings.elements import Softplus as Softplus
+from aligner.operations.settings.elements import Swish as Swish
+from aligner.operations.settings.elements import Threshold as Threshold
+from aligner.operations.settings.layers import AdaptivePool as AdaptivePool
+from aligner.operations.settings.layers import Attention as Attention
+from aligner.operations.settings.layers import Convolution as Convolution
+from aligner.operations.settings.layers import Einsum as Einsum
+from aligner.operations.settings.layers import GridSample as GridSample
+from aligner.operations.settings.layers import LengthPool as LengthPool
+from aligner.operations.settings.layers import Pool as Pool
+from aligner.operations.settings.layers import Product as Product
+from aligner.operations.settings.layers import Recurrent as Recurrent
+from aligner.operations.settings.layers import Resize as Resize
+from aligner.operations.settings.layers import TransposedConvolution as TransposedConvolution
+from aligner.operations.settings.layers import Windowed as Windowed
+from aligner.operations.settings.moves import BatchBlocks as BatchBlocks
+from aligner.operations.settings.moves import Blocks as Blocks
+from aligner.operations.settings.moves import Cast as Cast
+from aligner.operations.settings.moves import Compare as Compare
+from aligner.operations.settings.moves import Dequantize as Dequantize
+from aligner.operations.settings.moves import Fft as Fft
+from aligner.operations.settings.moves import Fill as Fill
+from aligner.operations.settings.moves import Flip as Flip
+from aligner.operations.settings.moves import Mesh as Mesh
+from aligner.operations.settings.moves import Pad as Pad
+from aligner.operations.settings.moves import Quantize as Quantize
+from aligner.operations.settings.moves import Repeat as Repeat
+from aligner.operations.settings.moves import Reshape as Reshape
+from aligner.operations.settings.moves import Roll as Roll
+from aligner.operations.settings.moves import Shaped as Shaped
+from aligner.operations.settings.moves import ShapeOf as ShapeOf
+from aligner.operations.settings.moves import Split as Split
+from aligner.operations.settings.moves import Tile as Tile
+from aligner.operations.settings.moves import Transpose as Transpose
+from aligner.operations.settings.norms import BatchNorm as BatchNorm
+from aligner.operations.settings.norms import GroupNorm as GroupNorm
+from aligner.operations.settings.norms import InstanceNorm as InstanceNorm
+from aligner.operations.settings.norms import LayerNorm as LayerNorm
+from aligner.operations.settings.norms import LengthNorm as LengthNorm
+from aligner.operations.settings.norms import Norm as Norm
+from aligner.operations.settings.norms import ResponseNorm as ResponseNorm
+from aligner.operations.settings.norms import RmsNorm as RmsNorm
+from aligner.operations.settings.norms import Softmax as Softmax
+from aligner.operations.settings.picks import ArgMax as ArgMax
+from aligner.operations.settings.picks import Cumulate as Cumulate
+from aligner.operations.settings.picks import GatherNd as GatherNd
+from aligner.operations.settings.picks import Index as Index
+from aligner.operations.settings.picks import NonZero as NonZero
+from aligner.operations.settings.picks import OneHot as OneHot
+from aligner.operations.settings.picks import Reduce as Reduce
+from aligner.operations.settings.picks import RunningSum as RunningSum
+from aligner.operations.settings.picks import ScatterElements as ScatterElements
+from aligner.operations.settings.picks import ScatterNd as ScatterNd
+from aligner.operations.settings.picks import Slice as Slice
+from aligner.operations.settings.picks import Sort as Sort
+from aligner.operations.settings.picks import Triangle as Triangle
 
-__all__ = [
-    "AdaptivePool",
-    "Along",
-    "Approximated",
-    "ArgMax",
-    "Attention",
-    "BatchBlocks",
-    "BatchNorm",
-    "Blocks",
-    "Cast",
-    "Clip",
-    "Compare",
-    "Convolution",
-    "Cumulate",
-    "Dequantize",
-    "Einsum",
-    "Fft",
-    "Fill",
-    "Flip",
-    "GatherNd",
-    "GridSample",
-    "GroupNorm",
-    "HardSigmoid",
-    "Index",
-    "Infinite",
-    "InstanceNorm",
-    "LayerNorm",
-    "LengthNorm",
-    "LengthPool",
-    "Mesh",
-    "NonZero",
-    "Norm",
-    "OneHot",
-    "Pad",
-    "Pool",
-    "Product",
-    "Quantize",
-    "Recurrent",
-    "Reduce",
-    "Repeat",
-    "Reshape",
-    "Resize",
-    "ResponseNorm",
-    "RmsNorm",
-    "Roll",
-    "RunningSum",
-    "ScatterElements",
-    "ScatterNd",
-    "Selu",
-    "Settings",
-    "ShapeOf",
-    "Shaped",
-    "Shrink",
-    "Slice",
-    "Slope",
-    "Softmax",
-    "Softplus",
-    "Sort",
-    "Split",
-    "Swish",
-    "Threshold",
-    "Tile",
-    "Transpose",
-    "TransposedConvolution",
-    "Triangle",
-    "Windowed",
-    "family_of",
-    "settings_of",
-]
-
-_FAMILIES: dict[str, type[Settings]] = {
-    "conv": Convolution,
-    "conv_transpose": TransposedConvolution,
-    **dict.fromkeys(("max_pool", "avg_pool"), Pool),
-    "length_pool": LengthPool,
-    **dict.fromkeys(("adaptive_max_pool", "adaptive_avg_pool"), AdaptivePool),
-    "matmul": Product,
-    "einsum": Einsum,
-    "attention": Attention,
-    "recurrent": Recurrent,
-    "norm": Norm,
-    "response_norm": ResponseNorm,
-    **dict.fromkeys(("softmax", "log_softmax"), Softmax),
-    "resize": Resize,
-    "grid_sample": GridSample,
-    "reduce": Reduce,
-    "cumsum": RunningSum,
-    "cumulate": Cumulate,
-    "argmax": ArgMax,
-    "sort": Sort,
-    "slice": Slice,
-    **dict.fromkeys(("index", "put"), Index),
-    **dict.fromkeys(("lookup", "gather_elements", "concat", "stack", "glu", "prelu"), Along),
-    "gather_nd": GatherNd,
-    "scatter_nd": ScatterNd,
-    "scatter_elements": ScatterElements,
-    "one_hot": OneHot,
-    "nonzero": NonZero,
-    "triangle": Triangle,
-    "split": Split,
-    "transpose": Transpose,
-    "reshape": Reshape,
-    "expand": Shaped,
-    "tile": Tile,
-    "repeat": Repeat,
-    "flip": Flip,
-    "roll": Roll,
-    "pad": Pad,
-    "depth_to_space": Blocks,
-    **dict.fromkeys(("space_to_batch", "batch_to_space"), BatchBlocks),
-    "fill": Fill,
-    "mesh": Mesh,
-    "shape": ShapeOf,
-    "fft": Fft,
-    "cast": Cast,
-    "dequantize": Dequantize,
-    "quantize": Quantize,
-    "compare": Compare,
-    "clip": Clip,
-    **dict.fromkeys(("leaky_relu", "elu", "celu"), Slope),
-    "silu": Swish,
-    "selu": Selu,
-    **dict.fromkeys(("gelu", "erf"), Approximated),
-    **dict.fromkeys(("hardsigmoid", "hardswish"), HardSigmoid),
-    "softplus": Softplus,
-    "threshold": Threshold,
-    "shrink": Shrink,
-    "isinf_signed": Infinite,
-}
 _NORMS: dict[Any, type[Norm]] = {
     "batch": BatchNorm,
     "instance": InstanceNorm,
@@ -225,11 +85,6 @@ _NORMS: dict[Any, type[Norm]] = {
     "rms": RmsNorm,
     "length": LengthNorm,
 }
-
-
-def family_of(kind: str) -> type[Settings]:
-    """The record of a kind's settings; ``Settings`` itself where it has none."""
-    return _FAMILIES.get(kind, Settings)
 
 
 def settings_of(kind: str, given: Mapping[str, Any]) -> Settings:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
+
+S = TypeVar("S", bound="Settings")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,6 +38,30 @@ class Settings(Mapping[str, Any]):
 _FUSED = {"fused_activation": "none", "range": None}
 
 
+_OF_KIND: dict[str, type[Settings]] = {}
+
+
+def of(*kinds: str) -> Callable[[type[S]], type[S]]:
+    """Make a record that of the settings of these kinds."""
+
+    def register(family: type[S]) -> type[S]:
+        _OF_KIND.update(dict.fromkeys(kinds, family))
+        return family
+
+    return register
+
+
+def told_kinds() -> frozenset[str]:
+    """The kinds that are told anything of their own."""
+    return frozenset(_OF_KIND)
+
+
+def family_of(kind: str) -> type[Settings]:
+    """The record of a kind's settings; ``Settings`` itself where it has none."""
+    return _OF_KIND.get(kind, Settings)
+
+
+@of("lookup", "gather_elements", "concat", "stack", "glu", "prelu")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Along(Settings):
     """What works along one axis."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from aligner.operations.settings.base import Settings
+from aligner.operations.settings.base import Settings, of
 
 
+@of("clip")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Clip(Settings):
     """Limits, infinite where there is none."""
@@ -15,6 +16,7 @@ class Clip(Settings):
     max: float
 
 
+@of("leaky_relu", "elu", "celu")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Slope(Settings):
     """Of what is negative."""
@@ -22,6 +24,7 @@ class Slope(Settings):
     alpha: float
 
 
+@of("silu")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Swish(Settings):
     """x · sigmoid(alpha · x)."""
@@ -29,6 +32,7 @@ class Swish(Settings):
     alpha: float = 1.0
 
 
+@of("selu")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Selu(Slope):
     """scale · elu."""
@@ -36,6 +40,7 @@ class Selu(Slope):
     scale: float
 
 
+@of("gelu", "erf")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Approximated(Settings):
     """none, tanh or quick."""
@@ -43,6 +48,7 @@ class Approximated(Settings):
     approximate: str = "none"
 
 
+@of("hardsigmoid", "hardswish")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HardSigmoid(Slope):
     """max(0, min(1, alpha · x + beta))."""
@@ -50,6 +56,7 @@ class HardSigmoid(Slope):
     beta: float
 
 
+@of("softplus")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Softplus(Settings):
     """Beyond the threshold the input itself."""
@@ -58,6 +65,7 @@ class Softplus(Settings):
     threshold: float | None = None
 
 
+@of("threshold")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Threshold(Settings):
     """``value`` up to the threshold."""
@@ -66,6 +74,7 @@ class Threshold(Settings):
     value: float
 
 
+@of("shrink")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shrink(Settings):
     """0 within ±lambd, beyond nearer to it by ``bias``."""
@@ -74,6 +83,7 @@ class Shrink(Settings):
     bias: float
 
 
+@of("isinf_signed")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Infinite(Settings):
     """Which infinities count."""

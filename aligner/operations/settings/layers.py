@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aligner.operations.settings.base import Settings
+from aligner.operations.settings.base import Settings, of
 
 if TYPE_CHECKING:
     Pairs = tuple[tuple[int, int], ...]
@@ -22,6 +22,7 @@ class Windowed(Settings):
     channels: str
 
 
+@of("conv")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Convolution(Windowed):
     """``padding_mode`` says what the border is made of."""
@@ -30,6 +31,7 @@ class Convolution(Windowed):
     padding_mode: str = "constant"
 
 
+@of("conv_transpose")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TransposedConvolution(Windowed):
     """``pads`` are cropped from the result, ``output_padding`` is more of it at the end."""
@@ -38,6 +40,7 @@ class TransposedConvolution(Windowed):
     output_padding: Sizes
 
 
+@of("max_pool", "avg_pool")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pool(Windowed):
     """``divisor`` in place of the window's size; ``fill`` is the border where it is not the neutral element."""
@@ -49,6 +52,7 @@ class Pool(Windowed):
     fill: float | None = None
 
 
+@of("length_pool")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LengthPool(Pool):
     """Windows by their norm of an order."""
@@ -56,6 +60,7 @@ class LengthPool(Pool):
     order: int
 
 
+@of("adaptive_max_pool", "adaptive_avg_pool")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AdaptivePool(Settings):
     """As many windows along each spatial axis as are wanted."""
@@ -64,6 +69,7 @@ class AdaptivePool(Settings):
     channels: str
 
 
+@of("matmul")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Product(Settings):
     """A matrix product times a number; ``linear``: the node is a layer of its framework."""
@@ -72,6 +78,7 @@ class Product(Settings):
     linear: bool = False
 
 
+@of("einsum")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Einsum(Settings):
     """Without spaces, as numpy reads it."""
@@ -79,6 +86,7 @@ class Einsum(Settings):
     equation: str
 
 
+@of("attention")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Attention(Settings):
     """``merged`` lays the heads [batch, heads, length, width] side by side."""
@@ -88,6 +96,7 @@ class Attention(Settings):
     merged: bool = False
 
 
+@of("recurrent")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recurrent(Settings):
     """``gates`` names the rows of the weights; ``after``: a GRU's reset gate works behind its product; ``last``: the
@@ -103,6 +112,7 @@ class Recurrent(Settings):
     last: bool = False
 
 
+@of("resize")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resize(Settings):
     """``shape`` and ``scales`` of every axis; scales of None are the sizes' ratio."""
@@ -118,6 +128,7 @@ class Resize(Settings):
     scales: tuple[float, ...] | None = None
 
 
+@of("grid_sample")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GridSample(Settings):
     """``padding``: zeros, border or reflection."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aligner.operations.settings.base import Along, Settings
+from aligner.operations.settings.base import Along, Settings, of
 
 if TYPE_CHECKING:
     Pair = tuple[int, int]
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     Sizes = tuple[int, ...]
 
 
+@of("split")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Split(Along):
     """``drop``: each part loses the axis."""
@@ -21,6 +22,7 @@ class Split(Along):
     drop: bool = False
 
 
+@of("transpose")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Transpose(Settings):
     """Where each axis comes from."""
@@ -28,6 +30,7 @@ class Transpose(Settings):
     perm: Sizes
 
 
+@of("expand")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shaped(Settings):
     """A result of a shape."""
@@ -35,6 +38,7 @@ class Shaped(Settings):
     shape: Sizes
 
 
+@of("reshape")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reshape(Shaped):
     """``before`` is an order of axes applied first, for hypotheses."""
@@ -42,6 +46,7 @@ class Reshape(Shaped):
     before: Sizes | None = None
 
 
+@of("tile")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tile(Settings):
     """How often along each axis."""
@@ -49,6 +54,7 @@ class Tile(Settings):
     repeats: Sizes
 
 
+@of("repeat")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Repeat(Settings):
     """How often each element comes, of the flattened tensor where the axis is None."""
@@ -57,6 +63,7 @@ class Repeat(Settings):
     axis: int | None
 
 
+@of("flip")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Flip(Settings):
     """Axes that run backwards."""
@@ -64,6 +71,7 @@ class Flip(Settings):
     axes: Sizes
 
 
+@of("roll")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Roll(Flip):
     """How far along each."""
@@ -71,6 +79,7 @@ class Roll(Flip):
     shifts: Sizes
 
 
+@of("pad")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pad(Settings):
     """(begin, end) for every axis; ``value`` of a constant border."""
@@ -80,6 +89,7 @@ class Pad(Settings):
     value: float = 0.0
 
 
+@of("depth_to_space")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Blocks(Settings):
     """``order``: a channel's number reads (channel, row, column), CRD, or (row, column, channel), DCR."""
@@ -90,6 +100,7 @@ class Blocks(Settings):
     channels: str
 
 
+@of("space_to_batch", "batch_to_space")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BatchBlocks(Settings):
     """Blocks of the spatial axes, and paddings or crops."""
@@ -98,6 +109,7 @@ class BatchBlocks(Settings):
     amounts: Pairs
 
 
+@of("fill")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fill(Shaped):
     """One value in every place."""
@@ -105,6 +117,7 @@ class Fill(Shaped):
     value: float
 
 
+@of("mesh")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mesh(Settings):
     """ "ij" or "xy", as numpy means them."""
@@ -112,6 +125,7 @@ class Mesh(Settings):
     indexing: str
 
 
+@of("shape")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShapeOf(Settings):
     """Some axes' sizes."""
@@ -120,6 +134,7 @@ class ShapeOf(Settings):
     end: int | None = None
 
 
+@of("fft")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fft(Settings):
     """``pairs``: complex numbers are a last axis of two, ``complex_input``: the operand's as well."""
@@ -132,6 +147,7 @@ class Fft(Settings):
     complex_input: bool = False
 
 
+@of("cast")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cast(Settings):
     """A dtype in numpy's word."""
@@ -139,6 +155,7 @@ class Cast(Settings):
     to: str
 
 
+@of("dequantize")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dequantize(Settings):
     """The axis of several scales."""
@@ -146,6 +163,7 @@ class Dequantize(Settings):
     axis: int | None
 
 
+@of("quantize")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Quantize(Dequantize):
     """The limits of what is stored; ``stored``: the result is those integers, not the real numbers they stand for."""
@@ -154,6 +172,7 @@ class Quantize(Dequantize):
     stored: bool
 
 
+@of("compare")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Compare(Settings):
     """numpy's word."""

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from aligner.operations.settings.base import Along, Settings
+from aligner.operations.settings.base import Along, Settings, of
 
 if TYPE_CHECKING:
     Pair = tuple[int, int]
     Sizes = tuple[int, ...]
 
 
+@of("norm")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Norm(Settings):
     """``axis`` is the channels'."""
@@ -71,6 +72,7 @@ class LengthNorm(Norm):
     squared: bool = False
 
 
+@of("response_norm")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResponseNorm(Settings):
     """x / (bias + alpha · Σ x²)^beta over (before, after) neighbours among the channels."""
@@ -82,6 +84,7 @@ class ResponseNorm(Settings):
     channels: str
 
 
+@of("softmax", "log_softmax")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Softmax(Along):
     """Of beta · x."""

@@ -5,12 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.settings.base import Along, Settings
+from aligner.operations.settings.base import Along, Settings, of
 
 if TYPE_CHECKING:
     Sizes = tuple[int, ...]
 
 
+@of("reduce")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reduce(Settings):
     """``correction`` is what a variance's divisor lacks; ``with_mean`` answers the mean beside it."""
@@ -22,6 +23,7 @@ class Reduce(Settings):
     with_mean: bool = False
 
 
+@of("cumsum")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunningSum(Along):
     """From either end, with the element itself or without."""
@@ -30,6 +32,7 @@ class RunningSum(Along):
     exclusive: bool = False
 
 
+@of("cumulate")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cumulate(RunningSum):
     """``form`` is numpy's word for the function of two."""
@@ -37,6 +40,7 @@ class Cumulate(RunningSum):
     form: str
 
 
+@of("argmax")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ArgMax(Settings):
     """Of the flattened tensor where the axis is None; ``last`` of equals."""
@@ -47,6 +51,7 @@ class ArgMax(Settings):
     last: bool = False
 
 
+@of("sort")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sort(Along):
     """The first ``count``, all where that is None."""
@@ -55,6 +60,7 @@ class Sort(Along):
     count: int | None = None
 
 
+@of("slice")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Slice(Settings):
     """(axis, start, end, step) of each axis that is cut."""
@@ -62,6 +68,7 @@ class Slice(Settings):
     places: tuple[tuple[int, int, int, int], ...]
 
 
+@of("index", "put")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Index(Settings):
     """What stands between numpy's brackets."""
@@ -69,6 +76,7 @@ class Index(Settings):
     index: tuple[Any, ...]
 
 
+@of("gather_nd")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GatherNd(Settings):
     """``batch`` axes in front are shared."""
@@ -76,6 +84,7 @@ class GatherNd(Settings):
     batch: int = 0
 
 
+@of("scatter_nd")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScatterNd(Settings):
     """What becomes of a place named twice."""
@@ -83,6 +92,7 @@ class ScatterNd(Settings):
     reduction: str
 
 
+@of("scatter_elements")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScatterElements(Along):
     """What becomes of a place named twice."""
@@ -90,6 +100,7 @@ class ScatterElements(Along):
     reduction: str
 
 
+@of("one_hot")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OneHot(Along):
     """``wrap``: negative indices count from the end."""
@@ -98,6 +109,7 @@ class OneHot(Along):
     wrap: bool
 
 
+@of("nonzero")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NonZero(Settings):
     """[rank, count] where ``turned``, else [count, rank]."""
@@ -105,6 +117,7 @@ class NonZero(Settings):
     turned: bool
 
 
+@of("triangle")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Triangle(Settings):
     """Above or below a diagonal."""
