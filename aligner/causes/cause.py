@@ -112,6 +112,9 @@ class Cause(ABC):
     """One cause at one culprit; a subclass with an ``id`` is found without being registered anywhere."""
 
     id: ClassVar[str] = ""
+    fix: ClassVar[str] = ""
+    """What helps. One class of an id says it, and an example."""
+    example: ClassVar[str] = ""
     benign: ClassVar[bool] = False
     general: ClassVar[bool] = False
     """Says what any more exact cause of the same proof says better."""

@@ -14,6 +14,9 @@ class WholeCause(ABC):
     """One such cause; a subclass with an ``id`` is found without being registered anywhere."""
 
     id: ClassVar[str] = ""
+    fix: ClassVar[str] = ""
+    """What helps. One class of an id says it, and an example."""
+    example: ClassVar[str] = ""
     shown: ClassVar[str] = "Seen in the comparison as a whole."
     registry: ClassVar[list[type[WholeCause]]] = []
 

@@ -14,6 +14,8 @@ class Unknown(Cause):
     """Not sought: said of a culprit when every cause has passed."""
 
     id: ClassVar[str] = "unknown"
+    fix: ClassVar[str] = "look at this node and its settings on both sides"
+    example: ClassVar[str] = "two differences at one place"
     sought: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002 - it looks at nothing else

@@ -44,6 +44,10 @@ class ActivationVariant(SettingCause):
     """GELU by tanh or erf, ReLU6, the slope of a leaky ReLU, a hard sigmoid's slope, a fused clip."""
 
     id: ClassVar[str] = "activation-variant"
+    fix: ClassVar[str] = (
+        "use the reference's function, slope and limits, or replace the module by one that exports exactly"
+    )
+    example: ClassVar[str] = "GELU exported with the tanh approximation; LeakyReLU of slope 0.01 for 0.2"
     kinds: ClassVar[tuple[str, ...]] = tuple(sorted(ACTIVATIONS))
     names: ClassVar[tuple[str, ...]] = ("alpha", "beta", "approximate", "min", "max", "threshold")
 
@@ -161,6 +165,8 @@ class DivisionRounding(Cause):
     """Quotients and remainders of negative numbers: floor or truncation, sign of the divisor or of the dividend."""
 
     id: ClassVar[str] = "division-rounding"
+    fix: ClassVar[str] = "write the rounding out (torch.div(..., rounding_mode=...)) before exporting"
+    example: ClassVar[str] = "−7 // 2 as −3 instead of −4"
 
     _GROUPS = (
         ("floor_divide", "trunc_divide", "div"),

@@ -48,6 +48,10 @@ class AttentionMask(Cause):
     """The mask is ignored, inverted, or only causal on one side."""
 
     id: ClassVar[str] = "attention-mask"
+    fix: ClassVar[str] = (
+        "pass the mask on unchanged; build causal masks inside the model with torch.triu(..., diagonal=1)"
+    )
+    example: ClassVar[str] = "a causal mask lost in the export, or beginning one diagonal too late"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Masks that hide other places; the mask left out or turned around, the causal flag toggled."""
@@ -171,6 +175,8 @@ class AttentionScale(Cause):
     """The scores are divided by √d twice, not at all, or by something else."""
 
     id: ClassVar[str] = "attention-scale"
+    fix: ClassVar[str] = "scale the scores by 1/√(head width), once"
+    example: ClassVar[str] = "a fused attention that scales again what was scaled already"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Scales of an attention operation; constants and products before a softmax."""

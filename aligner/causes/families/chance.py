@@ -16,6 +16,8 @@ class DropoutActive(Cause):
     """Zeros at random and the rest scaled up: the model was exported in train mode."""
 
     id: ClassVar[str] = "dropout-active"
+    fix: ClassVar[str] = "call model.eval() before exporting, and F.dropout(x, training=self.training)"
+    example: ClassVar[str] = "functional dropout that ignores eval()"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """An active dropout taken out of its region; one side's elements zero or a fixed multiple of the other's."""
@@ -81,6 +83,8 @@ class NondeterministicKernel(Cause):
     """A culprit that disagrees with itself: a race, memory that nobody wrote to, state between calls."""
 
     id: ClassVar[str] = "nondeterministic-kernel"
+    fix: ClassVar[str] = "ask the runtime for deterministic kernels, or keep the spread of several runs in mind"
+    example: ClassVar[str] = "sums by atomic additions"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Nodes of the region that a second run has shown."""
@@ -93,6 +97,8 @@ class RandomOperation(Cause):
     """The region draws random numbers."""
 
     id: ClassVar[str] = "random-op"
+    fix: ClassVar[str] = "feed the noise as an input, or store it as a constant"
+    example: ClassVar[str] = "noise drawn inside a generator"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """A random operation on either side."""

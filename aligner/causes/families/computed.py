@@ -74,6 +74,8 @@ class ComputedConcat(_Moved):
     """The parts of a constant joined in another order."""
 
     id: ClassVar[str] = "concat-order"
+    fix: ClassVar[str] = "pass the parts in the reference's order"
+    example: ClassVar[str] = "skip connection and upsampled features joined the other way round"
     advice: ClassVar[str] = "pass the parts in the reference's order"
     kind: ClassVar[str] = "concat"
     words: ClassVar[str] = "joins its {count} parts in another order; the reference has them as {order}"
@@ -83,6 +85,8 @@ class ComputedTransposed(_Moved):
     """The axes of a constant exchanged on the way."""
 
     id: ClassVar[str] = "layout-transposition"
+    fix: ClassVar[str] = "give the transposition the reference's order, or remove the one that was added"
+    example: ClassVar[str] = "permute(0, 2, 3, 1) for permute(0, 3, 1, 2)"
     advice: ClassVar[str] = "transpose as the reference does"
     kind: ClassVar[str] = "transpose"
     words: ClassVar[str] = "transposes otherwise than the reference, which comes to {order}"
@@ -92,6 +96,8 @@ class ComputedBias(_Computed):
     """A layer on the way to a constant lacks its bias."""
 
     id: ClassVar[str] = "weights-bias-missing"
+    fix: ClassVar[str] = "carry the bias over, once"
+    example: ClassVar[str] = "a bias lost when a layer was fused"
     advice: ClassVar[str] = "carry the bias over, once"
 
     def tell(

@@ -39,6 +39,8 @@ class ConstantChanged(Cause):
     """A number in the graph is not the reference's: two constants merged, one folded wrongly, one lost."""
 
     id: ClassVar[str] = "constant-changed"
+    fix: ClassVar[str] = "give the node the reference's number, or export again after its last change"
+    example: ClassVar[str] = "a fill value of −100 for −∞; a buffer that changed after the export"
     unspecific: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:

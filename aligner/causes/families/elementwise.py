@@ -29,6 +29,8 @@ class OperandSwapped(Cause):
     """a − b became b − a, or a + b; the factors of a product of matrices exchanged; the arms of a choice."""
 
     id: ClassVar[str] = "operand-swapped"
+    fix: ClassVar[str] = "swap the operands back"
+    example: ClassVar[str] = "b − a for a − b"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The other side's operation on the same operands; the operands in the other order."""
@@ -146,6 +148,8 @@ class ReduceAxis(Cause):
     """Means, sums and deviations over other axes, or divided by n instead of n − 1."""
 
     id: ClassVar[str] = "reduce-axis-or-bias"
+    fix: ClassVar[str] = "reduce over the reference's axes, with its correction"
+    example: ClassVar[str] = "std with n instead of n − 1"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other set of axes, correction and reduction."""

@@ -27,6 +27,8 @@ class FusionOrKernel(Cause):
     """Recomputed from its own settings and weights, the candidate's node gives what the reference gives."""
 
     id: ClassVar[str] = "fusion-or-kernel"
+    fix: ClassVar[str] = "run with optimisations off or another provider; report the kernel to its runtime"
+    example: ClassVar[str] = "a graph fusion that drops a bias"
     general: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -70,6 +72,8 @@ class SplitOrder(Cause):
     """The parts of a split are taken in another order: scale and shift, gate and value, query and key."""
 
     id: ClassVar[str] = "split-order"
+    fix: ClassVar[str] = "take the parts in the reference's order"
+    example: ClassVar[str] = "scale and shift of a modulation exchanged"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other part of the node that the tensor is a part of; two parts in each other's place further up."""
@@ -126,6 +130,8 @@ class IllConditioned(Cause):
     """Rounding of the inputs alone moves this tensor about as much."""
 
     id: ClassVar[str] = "ill-conditioned"
+    fix: ClassVar[str] = "compare in float64, or judge by what is decided from the outputs"
+    example: ClassVar[str] = "the difference of two nearly equal sums"
     benign: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -144,6 +150,8 @@ class Rounding(Cause):
     """An error of the size that another order of summation makes."""
 
     id: ClassVar[str] = "rounding"
+    fix: ClassVar[str] = "compare with --tolerance if this much does not matter"
+    example: ClassVar[str] = "another order of summation"
     general: ClassVar[bool] = True
     benign: ClassVar[bool] = True
 

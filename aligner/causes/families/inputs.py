@@ -120,6 +120,8 @@ class InputChannelOrder(InputCause):
     """BGR instead of RGB, in the picture or in the kernel that reads it."""
 
     id: ClassVar[str] = "input-channel-order"
+    fix: ClassVar[str] = "give both sides RGB or both BGR"
+    example: ClassVar[str] = "a picture read by OpenCV on one side"
     anywhere: ClassVar[bool] = True
     vague_inside: ClassVar[bool] = False
     advice: ClassVar[str] = (
@@ -145,6 +147,8 @@ class InputScale(InputCause):
     """0…255 instead of 0…1, or the scaling done twice."""
 
     id: ClassVar[str] = "input-scale"
+    fix: ClassVar[str] = "scale the input alike on both sides, once"
+    example: ClassVar[str] = "0…255 fed where 0…1 is expected"
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """The usual ranges, then the factor and offset that fit."""
@@ -162,6 +166,8 @@ class InputMeanStd(InputCause):
     """Another mean and deviation for each channel, or none."""
 
     id: ClassVar[str] = "input-mean-std"
+    fix: ClassVar[str] = "subtract the same mean and divide by the same deviation on both sides"
+    example: ClassVar[str] = "ImageNet statistics on one side only"
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """A factor and an offset for each channel, as they fit."""
@@ -223,6 +229,8 @@ class InputLayout(InputCause):
     """Reshaped where it should be transposed; rows and columns exchanged."""
 
     id: ClassVar[str] = "input-layout"
+    fix: ClassVar[str] = "transpose the input, do not reshape it"
+    example: ClassVar[str] = "NHWC reshaped to NCHW"
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """Every transposition that fits, and every one reshaped back."""
@@ -236,6 +244,8 @@ class InputResize(Cause):
     """The same picture, resampled or cropped otherwise."""
 
     id: ClassVar[str] = "input-resize"
+    fix: ClassVar[str] = "resize the picture once and feed both models the same array"
+    example: ClassVar[str] = "bilinear on one side, area on the other"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Related values where the two inputs differ; not proven without the raw picture."""
@@ -257,6 +267,8 @@ class InputDtype(InputCause):
     """Numbers cut to integers on their way in, wrapped around or clipped."""
 
     id: ClassVar[str] = "input-dtype"
+    fix: ClassVar[str] = "feed floats; cast after scaling, not before"
+    example: ClassVar[str] = "pictures of 0…1 cast to uint8"
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """Integers of eight bits, wrapped or clipped, and halves."""

@@ -50,6 +50,8 @@ class FlattenOrder(Cause):
     """Channels, rows and columns flattened in another order before a dense layer."""
 
     id: ClassVar[str] = "flatten-order"
+    fix: ClassVar[str] = "transpose to the reference's layout before the flatten, or permute the dense layer's columns"
+    example: ClassVar[str] = "a flatten of NHWC features before a dense layer trained on NCHW"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Reshapes that merge axes, and matrices whose columns stand in such an order."""
@@ -198,6 +200,8 @@ class SpatialFlip(Cause):
     """The output is the reference's, mirrored or turned."""
 
     id: ClassVar[str] = "spatial-flip"
+    fix: ClassVar[str] = "remove the flip, or apply it on both sides"
+    example: ClassVar[str] = "a picture mirrored on one side"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Flips along one or two axes, of the output or of what is read."""
@@ -248,6 +252,8 @@ class Rolled(Cause):
     """Everything along an axis stands some places further on, what leaves at one end coming in at the other."""
 
     id: ClassVar[str] = "rolled"
+    fix: ClassVar[str] = "roll by the reference's number of places, or not at all"
+    example: ClassVar[str] = "torch.roll(x, 3, -1) for torch.roll(x, 2, -1) in a shifted window"
     general: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -306,6 +312,8 @@ class AxisNotRemapped(Cause):
     """An axis counted in the other layout: right shape, wrong blocks."""
 
     id: ClassVar[str] = "axis-not-remapped"
+    fix: ClassVar[str] = "count the axis in this model's layout"
+    example: ClassVar[str] = "a concatenation along axis 1 kept as axis 1 after NCHW became NHWC"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Concatenations and lookups along every other axis that gives the shape, reshaped where it does not."""
@@ -333,6 +341,8 @@ class BroadcastAxis(Cause):
     """A vector applied along another axis of the same length."""
 
     id: ClassVar[str] = "broadcast-axis"
+    fix: ClassVar[str] = "reshape the vector to the axis it belongs to ([C, 1, 1] for channels first)"
+    example: ClassVar[str] = "a per-channel scale applied along the width, which is as long"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The smaller operand laid along every axis that it fits."""

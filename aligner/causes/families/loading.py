@@ -122,6 +122,8 @@ class WeightsNotLoaded(_Unloaded):
     """Nothing was loaded: a non-strict load of a nested dict."""
 
     id: ClassVar[str] = "weights-not-loaded"
+    fix: ClassVar[str] = "load the checkpoint before exporting; check what load_state_dict(strict=False) returns"
+    example: ClassVar[str] = "a checkpoint nested in params_ema"
     covers_weights: ClassVar[bool] = True
     whole: ClassVar[bool] = True
 
@@ -135,6 +137,8 @@ class WeightsPrefixMismatch(_Unloaded):
     """One sub-tree was not loaded: its keys carry another prefix."""
 
     id: ClassVar[str] = "weights-prefix-mismatch"
+    fix: ClassVar[str] = "strip or add the prefix of these keys"
+    example: ClassVar[str] = "module. of DataParallel"
 
     def extent(self, survey: Survey) -> bool:
         """Two layers or more, which make up a sub-tree that holds no loaded one."""
@@ -149,6 +153,8 @@ class WeightsPartlyLoaded(_Unloaded):
     """Single layers were skipped: their shapes did not fit, or their keys were missing."""
 
     id: ClassVar[str] = "weights-partly-loaded"
+    fix: ClassVar[str] = "check the keys and shapes that were skipped"
+    example: ClassVar[str] = "a head of another number of classes"
 
     def extent(self, survey: Survey) -> bool:
         """Neither the whole nor a sub-tree."""
@@ -169,6 +175,8 @@ class WeightsWrongEntry(WeightCause):
     """Another entry of the same checkpoint: params instead of params_ema; every layer is a bit off."""
 
     id: ClassVar[str] = "weights-wrong-entry"
+    fix: ClassVar[str] = "load the same entry of the checkpoint on both sides"
+    example: ClassVar[str] = "params for params_ema"
     advice: ClassVar[str] = (
         "the checkpoint holds several sets of weights (params, params_ema …): load the same on both sides"
     )

@@ -32,6 +32,8 @@ class NormEpsilon(SettingCause):
     """Keras adds 1e-3 to the variance, PyTorch 1e-5, others 1e-12."""
 
     id: ClassVar[str] = "norm-epsilon"
+    fix: ClassVar[str] = "use one epsilon on both sides"
+    example: ClassVar[str] = "Keras's 1e-3 for PyTorch's 1e-5"
     kinds: ClassVar[tuple[str, ...]] = ("norm",)
     names: ClassVar[tuple[str, ...]] = ("epsilon",)
 
@@ -128,6 +130,8 @@ class NormTrainMode(SettingCause):
     """The batch's own statistics are used instead of the stored ones: eval() was forgotten."""
 
     id: ClassVar[str] = "norm-train-mode"
+    fix: ClassVar[str] = "call model.eval() before exporting"
+    example: ClassVar[str] = "batch statistics used in the exported file"
     kinds: ClassVar[tuple[str, ...]] = ("norm",)
     names: ClassVar[tuple[str, ...]] = ("training",)
 
@@ -148,6 +152,8 @@ class NormStatistics(Cause):
     """Mean, variance, scale and shift permuted, misread or taken over other axes."""
 
     id: ClassVar[str] = "norm-statistics"
+    fix: ClassVar[str] = "check which vector is which and that all were loaded, the axes and the groups"
+    example: ClassVar[str] = "gamma and beta exchanged; running statistics left at 0 and 1"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Other statistics on either side's normalisation; where only one side has folded it, its defaults."""
@@ -235,6 +241,8 @@ class SoftmaxAxis(SettingCause):
     """Probabilities that add up to one along another axis; a logarithm more or less."""
 
     id: ClassVar[str] = "softmax-axis"
+    fix: ClassVar[str] = "normalise along the reference's axis"
+    example: ClassVar[str] = "dim=1 for dim=-1"
     kinds: ClassVar[tuple[str, ...]] = ("softmax", "log_softmax")
     names: ClassVar[tuple[str, ...]] = ()
 

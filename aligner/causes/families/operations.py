@@ -33,6 +33,8 @@ class OperationChanged(Cause):
     """Another operation on the same operands: square for abs, log for log2, selu for elu."""
 
     id: ClassVar[str] = "operation-changed"
+    fix: ClassVar[str] = "compute what the reference computes"
+    example: ClassVar[str] = "abs for a square, log2 for log"
     general: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -87,6 +89,8 @@ class OperationOrder(Cause):
     """Two operations in the other order: epsilon added outside the root instead of inside, a scale after a shift."""
 
     id: ClassVar[str] = "operation-order"
+    fix: ClassVar[str] = "apply the two in the reference's order"
+    example: ClassVar[str] = "√x + ε for √(x + ε)"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every two elementwise operations in a row, exchanged."""
@@ -181,6 +185,8 @@ class OperationExtra(_Lopsided):
     """The candidate does something that the reference does not: a limit, a rounding, an activation applied twice."""
 
     id: ClassVar[str] = "operation-extra"
+    fix: ClassVar[str] = "remove the operation from the candidate, or add it to the reference"
+    example: ClassVar[str] = "a sigmoid inside the model and another in the export wrapper"
     general: ClassVar[bool] = True
     unspecific: ClassVar[bool] = True
     side: ClassVar[int] = 1
@@ -194,6 +200,8 @@ class OperationMissing(_Lopsided):
     """The reference does something that the candidate does not: an operation was lost on the way, or left out."""
 
     id: ClassVar[str] = "operation-missing"
+    fix: ClassVar[str] = "add what the operation does to the candidate, or leave it out of the reference"
+    example: ClassVar[str] = "a softmax or a normalisation lost in the export"
     general: ClassVar[bool] = True
     unspecific: ClassVar[bool] = True
     side: ClassVar[int] = 0

@@ -100,12 +100,16 @@ class PrecisionHalf(_Narrow):
     """Eleven bits of mantissa."""
 
     id: ClassVar[str] = "precision-fp16"
+    fix: ClassVar[str] = "keep the node in float32, or allow for float16's tolerance"
+    example: ClassVar[str] = "a half-precision island"
 
 
 class PrecisionBfloat(_Narrow):
     """Eight bits of mantissa."""
 
     id: ClassVar[str] = "precision-bf16"
+    fix: ClassVar[str] = "keep the node in float32, or allow for bfloat16's tolerance"
+    example: ClassVar[str] = "autocast left on"
     word: ClassVar[str] = "bfloat16"
     unit: ClassVar[float] = 2.0**-8
 
@@ -119,6 +123,8 @@ class PrecisionChosen(Cause):
     """The runtime computes in fewer bits than the model declares, because the device has them."""
 
     id: ClassVar[str] = "precision-chosen"
+    fix: ClassVar[str] = "keep the runtime to the precision that the model declares, or allow for what the device has"
+    example: ClassVar[str] = "OpenVINO in bfloat16 on a CPU that has matrix units for it"
     shown: ClassVar[str] = (
         "The same node runs again on the same inputs, in the runtime itself, which is kept to the declared precision."
     )
@@ -146,6 +152,8 @@ class PrecisionOverflow(Cause):
     """More than 65504 does not fit into float16: infinity, or zeros after dividing by it."""
 
     id: ClassVar[str] = "precision-overflow"
+    fix: ClassVar[str] = "compute the node in float32, or scale its input down"
+    example: ClassVar[str] = "attention scores beyond 65504"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Where the reference exceeds float16's range, there and only there the candidate is not finite or stuck."""
@@ -204,6 +212,10 @@ class NonfiniteIntroduced(Cause):
     """NaN or infinity where the reference has numbers: a division by zero, a logarithm or root of what is negative."""
 
     id: ClassVar[str] = "nonfinite-introduced"
+    fix: ClassVar[str] = (
+        "keep divisors from zero and logarithms and roots from negative numbers; mask with large finite numbers"
+    )
+    example: ClassVar[str] = "log of a negative number; a softmax over a row masked entirely"
     general: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -330,6 +342,8 @@ class Saturation(Cause):
     """Values cut off at a limit that the reference does not have."""
 
     id: ClassVar[str] = "saturation"
+    fix: ClassVar[str] = "remove the limit, or clip the reference as well"
+    example: ClassVar[str] = "an activation clipped at 6"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference clipped to the candidate's range."""
@@ -361,6 +375,8 @@ class PrecisionDoubleCast(Cause):
     """One side computes here in float64: a numpy scalar made the graph wider."""
 
     id: ClassVar[str] = "precision-double-cast"
+    fix: ClassVar[str] = "multiply by Python floats instead of numpy scalars"
+    example: ClassVar[str] = "a float64 constant that widens the graph"
     benign: ClassVar[bool] = True
 
     _WORDS = frozenset({"double", "float64"})

@@ -129,6 +129,8 @@ class QuantizationScale(_Quantized):
     """Stored with one scale and read with another."""
 
     id: ClassVar[str] = "quantization-scale"
+    fix: ClassVar[str] = "quantise and dequantise with one scale"
+    example: ClassVar[str] = "a scale read from another tensor"
 
     def quantized(self, site: Site) -> Iterator[Claim]:
         """The factor between the two sides."""
@@ -163,6 +165,8 @@ class QuantizationZeroPoint(_Quantized):
     """Everything moved by a whole number of steps."""
 
     id: ClassVar[str] = "quantization-zero-point"
+    fix: ClassVar[str] = "use one zero point and integer type for both"
+    example: ClassVar[str] = "int8 read as uint8"
 
     def quantized(self, site: Site) -> Iterator[Claim]:
         """The offset, in steps; the ends of the range cut off."""
@@ -199,6 +203,8 @@ class QuantizationCalibration(_Quantized):
     """The range was measured on other data: flat tops."""
 
     id: ClassVar[str] = "quantization-calibration"
+    fix: ClassVar[str] = "calibrate on real inputs, prepared as they will be in use"
+    example: ClassVar[str] = "flat tops on unusual inputs"
 
     def quantized(self, site: Site) -> Iterator[Claim]:
         """The reference cut off at the candidate's range; a tensor whose cut part was left aside when it was judged."""
@@ -221,6 +227,8 @@ class QuantizationExpected(_Quantized):
     """What the declared number of bits costs, and no more."""
 
     id: ClassVar[str] = "quantization-expected"
+    fix: ClassVar[str] = "nothing: this is what the declared precision costs"
+    example: ClassVar[str] = "an int8 twin within two steps"
     benign: ClassVar[bool] = True
 
     def quantized(self, site: Site) -> Iterator[Claim]:

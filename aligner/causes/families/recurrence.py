@@ -20,6 +20,8 @@ class RnnGateOrder(Cause):
     """Frameworks order the gates of a cell differently: i f g o, i o f g, r z n, z r n."""
 
     id: ClassVar[str] = "rnn-gate-order"
+    fix: ClassVar[str] = "reorder the rows of both weights and biases to the framework's gate order"
+    example: ClassVar[str] = "i f g o read as i o f g"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every order of the gates."""
@@ -43,6 +45,8 @@ class RnnDirection(SettingCause):
     """The sequence is read from its end, the reversed half is not turned back, or each has the other's weights."""
 
     id: ClassVar[str] = "rnn-direction"
+    fix: ClassVar[str] = "read the sequence in the reference's direction"
+    example: ClassVar[str] = "a reversed half that is not turned back"
     kinds: ClassVar[tuple[str, ...]] = ("recurrent",)
     names: ClassVar[tuple[str, ...]] = ("directions",)
 
@@ -74,6 +78,8 @@ class GruResetAfter(SettingCause):
     """The reset gate acts before or after the matrix product."""
 
     id: ClassVar[str] = "gru-reset-after"
+    fix: ClassVar[str] = "choose the form that the weights were trained with (reset_after, linear_before_reset)"
+    example: ClassVar[str] = "a Keras GRU read as ONNX's default form"
     kinds: ClassVar[tuple[str, ...]] = ("recurrent",)
     names: ClassVar[tuple[str, ...]] = ("after",)
 
@@ -92,6 +98,8 @@ class EmbeddingOffset(Cause):
     """Rows looked up one too early or too late: a padding row added or dropped."""
 
     id: ClassVar[str] = "embedding-offset"
+    fix: ClassVar[str] = "check the padding row and the first index of the vocabulary"
+    example: ClassVar[str] = "a vocabulary with an extra row for padding"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Indices moved by one or two."""

@@ -23,6 +23,8 @@ class ResidualMissing(Cause):
     """A sum of which one part never arrives, or arrives twice."""
 
     id: ClassVar[str] = "residual-missing"
+    fix: ClassVar[str] = "connect the skip connection to the sum"
+    example: ClassVar[str] = "an addition lost in a rewrite"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Each part of a sum alone, or in the other's place."""

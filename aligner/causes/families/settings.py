@@ -34,6 +34,8 @@ class SettingChanged(Cause):
     """A setting of a node is not the reference's: put from one side into the other, the tensors agree."""
 
     id: ClassVar[str] = "setting-changed"
+    fix: ClassVar[str] = "give the node the reference's settings"
+    example: ClassVar[str] = "align_corners of a grid sample"
     general: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -49,6 +51,8 @@ class AttributesDiffer(Cause):
     """An operator that cannot be recomputed here stands in both models, with other attributes or constants."""
 
     id: ClassVar[str] = "attributes-differ"
+    fix: ClassVar[str] = "give the node the reference's attributes"
+    example: ClassVar[str] = "an operator of a vendor's own, or a tree ensemble, with other numbers inside"
     shown: ClassVar[str] = "It stands in both files; nothing is recomputed that shows it."
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:

@@ -21,6 +21,8 @@ class SliceBounds(Cause):
     """A slice begins or ends at another place."""
 
     id: ClassVar[str] = "slice-bounds"
+    fix: ClassVar[str] = "slice as the reference does"
+    example: ClassVar[str] = "x[:, 1:] for x[:, :-1]"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference's places in the candidate's slices; then every other place of each slice along each axis."""

@@ -25,6 +25,8 @@ class PaddingAsymmetric(SettingCause):
     """TensorFlow's SAME puts the odd row at the end, PyTorch pads both ends alike."""
 
     id: ClassVar[str] = "padding-asymmetric"
+    fix: ClassVar[str] = "pad explicitly before a layer without padding, as the reference does"
+    example: ClassVar[str] = "TensorFlow's SAME with stride 2"
     kinds: ClassVar[tuple[str, ...]] = (*ordered(STRIDED - {"conv_transpose"}), "pad")
     follows: ClassVar[bool] = True
     names: ClassVar[tuple[str, ...]] = ("pads",)
@@ -84,6 +86,8 @@ class PaddingMode(SettingCause):
     """The border is made of other numbers: zeros, a reflection, a copy of the edge."""
 
     id: ClassVar[str] = "padding-mode"
+    fix: ClassVar[str] = "pad with the reference's mode and value"
+    example: ClassVar[str] = "zeros for a reflection"
     kinds: ClassVar[tuple[str, ...]] = ("pad", "conv", "max_pool")
     names: ClassVar[tuple[str, ...]] = ("mode", "value")
 
@@ -106,6 +110,8 @@ class PoolCountIncludePad(SettingCause):
     """An average over the border divides by the window's size, or by what is inside; or by a number of its own."""
 
     id: ClassVar[str] = "pool-count-include-pad"
+    fix: ClassVar[str] = "use the reference's count_include_pad"
+    example: ClassVar[str] = "averages at the border divided by the window's size"
     kinds: ClassVar[tuple[str, ...]] = ("avg_pool",)
     names: ClassVar[tuple[str, ...]] = ("include_pad", "divisor")
 
@@ -121,6 +127,8 @@ class PoolCeilMode(SettingCause):
     """The last window may hang over the edge."""
 
     id: ClassVar[str] = "pool-ceil-mode"
+    fix: ClassVar[str] = "use the reference's ceil_mode"
+    example: ClassVar[str] = "a last window that hangs over the edge"
     kinds: ClassVar[tuple[str, ...]] = ("avg_pool", "max_pool")
     names: ClassVar[tuple[str, ...]] = ("ceil",)
 
@@ -137,6 +145,8 @@ class ConvolutionSettings(SettingCause):
     """Stride, dilation, groups or kernel size are not the reference's."""
 
     id: ClassVar[str] = "conv-stride-dilation-groups"
+    fix: ClassVar[str] = "give the layer the reference's stride, dilation, groups and kernel size"
+    example: ClassVar[str] = "dilation dropped by a converter"
     kinds: ClassVar[tuple[str, ...]] = ordered(STRIDED)
     names: ClassVar[tuple[str, ...]] = ("strides", "dilations", "groups", "kernel")
 
@@ -145,6 +155,8 @@ class TransposedOutputPadding(SettingCause):
     """A transposed convolution of the right size that starts at another place."""
 
     id: ClassVar[str] = "transposed-conv-output-padding"
+    fix: ClassVar[str] = "crop the transposed convolution as the reference does"
+    example: ClassVar[str] = "output_padding dropped"
     kinds: ClassVar[tuple[str, ...]] = ("conv_transpose",)
     names: ClassVar[tuple[str, ...]] = ("output_padding", "pads")
 
@@ -162,6 +174,8 @@ class ResizeCoordinateMode(SettingCause):
     """Which source place a target pixel looks at: half pixels, aligned corners, the given scale or the sizes' ratio."""
 
     id: ClassVar[str] = "resize-coordinate-mode"
+    fix: ClassVar[str] = "choose the reference's coordinates (align_corners, half_pixel, asymmetric)"
+    example: ClassVar[str] = "align_corners=True lost"
     kinds: ClassVar[tuple[str, ...]] = ("resize",)
     names: ClassVar[tuple[str, ...]] = ("coordinates", "mode", "cubic_a", "antialias")
     follows: ClassVar[bool] = True
@@ -193,6 +207,8 @@ class ResizeNearestRounding(SettingCause):
     """Which of two neighbours a place between them means."""
 
     id: ClassVar[str] = "resize-nearest-rounding"
+    fix: ClassVar[str] = "choose the reference's rounding (nearest or nearest-exact)"
+    example: ClassVar[str] = "floor for round_prefer_floor"
     kinds: ClassVar[tuple[str, ...]] = ("resize",)
     names: ClassVar[tuple[str, ...]] = ("rounding",)
 
@@ -214,6 +230,8 @@ class DepthToSpaceOrder(SettingCause):
     """Channels become pixels depth first or column first."""
 
     id: ClassVar[str] = "depth-to-space-order"
+    fix: ClassVar[str] = "choose CRD for torch.nn.PixelShuffle, DCR for TensorFlow's depth_to_space"
+    example: ClassVar[str] = "a pixel shuffle converted to TensorFlow's order"
     kinds: ClassVar[tuple[str, ...]] = ("depth_to_space",)
     names: ClassVar[tuple[str, ...]] = ("order", "block")
 

@@ -21,6 +21,8 @@ class AxisSplit(Cause):
     """An axis is split into other factors than the reference's: another number of heads or of groups."""
 
     id: ClassVar[str] = "axis-split"
+    fix: ClassVar[str] = "split the axis into the reference's factors: the number of heads or groups"
+    example: ClassVar[str] = "view(b, t, 8, -1) for view(b, t, 4, -1); a channel shuffle of 4 groups for 2"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other pair of factors, at all reshapes of a region that split alike."""

@@ -34,6 +34,8 @@ class TraceBakedConstant(Cause):
     """What the reference computes from its input stands as a number in the candidate: frozen when it was traced."""
 
     id: ClassVar[str] = "trace-baked-constant"
+    fix: ClassVar[str] = "keep the value in the graph: no .item(), float(), int() or numpy while tracing"
+    example: ClassVar[str] = "x / float(x.max())"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The candidate's constant where the reference computes: an operand, or all that comes before."""
@@ -113,6 +115,8 @@ class InplaceWriteLost(Cause):
     """A write through a view never happened: part of the tensor still holds what it held before."""
 
     id: ClassVar[str] = "inplace-write-lost"
+    fix: ClassVar[str] = "write x = torch.where(...) or torch.cat(...) instead of assigning through a view"
+    example: ClassVar[str] = "y[:, ::2] *= 0.5 lost when traced"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The candidate's output equals what the reference wrote to, before it did."""
@@ -170,6 +174,8 @@ class TraceBakedBranch(Cause):
     """The candidate took the other arm of an if when it was traced, and takes it ever since."""
 
     id: ClassVar[str] = "trace-baked-branch"
+    fix: ClassVar[str] = "export with torch.jit.script, torch.cond or torch.where"
+    example: ClassVar[str] = "if x.sum() > 0: in forward"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The same place in the model, from the same input, by other operations that both do what they say."""
@@ -207,6 +213,8 @@ class TraceBakedShape(Cause):
     """A size of the trace input stands in the graph as a number."""
 
     id: ClassVar[str] = "trace-baked-shape"
+    fix: ClassVar[str] = "export with dynamic axes, and take sizes from x.shape"
+    example: ClassVar[str] = "a positional table cut to the traced length"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Shapes that do not fit, where the candidate reshapes, slices or expands to constant sizes."""

@@ -40,6 +40,8 @@ class WeightsTransposed(WeightCause):
     """Inputs and outputs of a square matrix or kernel exchanged."""
 
     id: ClassVar[str] = "weights-transposed"
+    fix: ClassVar[str] = "store the weight in the axis order the operation expects"
+    example: ClassVar[str] = "a square matrix not transposed"
     advice: ClassVar[str] = "store the weight in the axis order the operation expects"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
@@ -52,6 +54,8 @@ class WeightsPermuted(WeightCause):
     """The same numbers in another order: flipped kernels, shuffled channels or groups, swapped height and width."""
 
     id: ClassVar[str] = "weights-permuted"
+    fix: ClassVar[str] = "store the weight in the order the operation expects"
+    example: ClassVar[str] = "kernels flipped; height and width exchanged"
     advice: ClassVar[str] = "store the weight in the order the operation expects"
 
     def vague(self, pair: LayerPair) -> bool:
@@ -84,6 +88,8 @@ class WeightsReducedPrecision(WeightCause):
     """Stored in float16 or bfloat16 and read back."""
 
     id: ClassVar[str] = "weights-reduced-precision"
+    fix: ClassVar[str] = "keep this weight in float32, or accept the loss"
+    example: ClassVar[str] = "weights saved in float16"
     advice: ClassVar[str] = "keep this weight in float32, or accept the loss with a looser tolerance"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
@@ -96,6 +102,8 @@ class WeightsQuantized(WeightCause):
     """Stored in eight bits or fewer."""
 
     id: ClassVar[str] = "weights-quantized"
+    fix: ClassVar[str] = "quantise per channel, leave this layer in float, or accept the loss"
+    example: ClassVar[str] = "eight-bit weights in a file named float"
     advice: ClassVar[str] = (
         "quantise per channel, leave this layer in float, or accept the loss with a looser tolerance"
     )
@@ -109,6 +117,8 @@ class WeightsBatchNormFold(WeightCause):
     """A batch normalisation folded along the wrong axis, twice, or not at all."""
 
     id: ClassVar[str] = "weights-bn-fold"
+    fix: ClassVar[str] = "fold once, along the output channels"
+    example: ClassVar[str] = "a scale folded along the input channels of a transposed convolution"
     advice: ClassVar[str] = (
         "fold once, along the output channels: scale = γ / √(variance + ε), kernel · scale, (bias − mean) · scale + β"
     )
@@ -166,6 +176,8 @@ class WeightsSharedEdited(WeightCause):
     """A weight that two layers share was changed for one of its uses, or once for each."""
 
     id: ClassVar[str] = "weights-shared-edited"
+    fix: ClassVar[str] = "copy a shared weight before editing it for one of its uses"
+    example: ClassVar[str] = "a tied embedding transposed in place"
     advice: ClassVar[str] = "copy a shared weight before editing it for one of its uses (folding, transposing)"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
@@ -193,6 +205,8 @@ class WeightsChanged(WeightCause):
     """Other numbers, with no simpler word for how."""
 
     id: ClassVar[str] = "weights-changed"
+    fix: ClassVar[str] = "export from the weights the reference uses"
+    example: ClassVar[str] = "an export older than the checkpoint"
     general: ClassVar[bool] = True
 
     def vague(self, pair: LayerPair) -> bool:

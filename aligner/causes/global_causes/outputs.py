@@ -17,6 +17,8 @@ class OutputOrder(WholeCause):
     """The same outputs at other places, or under each other's names."""
 
     id: ClassVar[str] = "output-order"
+    fix: ClassVar[str] = "bind outputs by name, not by position"
+    example: ClassVar[str] = "outputs sorted by name by a converter"
 
     def findings(self, survey: Survey) -> Iterator[Finding]:
         """Places of paired outputs that are not in order; else names that stand for other outputs."""
@@ -42,6 +44,8 @@ class OutputExtra(WholeCause):
     """Outputs that only one side has: training heads, a list flattened, the same tensor twice."""
 
     id: ClassVar[str] = "output-extra"
+    fix: ClassVar[str] = "leave training outputs out of the export, and bind outputs by name"
+    example: ClassVar[str] = "auxiliary heads exported"
 
     def findings(self, survey: Survey) -> Iterator[Finding]:
         """Another number of outputs."""

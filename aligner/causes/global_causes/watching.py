@@ -22,6 +22,10 @@ class CaptureArtefact(WholeCause):
     """Looking changed what was seen: the observed run's outputs are not the untouched run's."""
 
     id: ClassVar[str] = "capture-artefact"
+    fix: ClassVar[str] = (
+        "compare with the runtime's optimisations off, and look whether the untouched model is wrong at all"
+    )
+    example: ClassVar[str] = "a fusion that is switched off by observing a tensor inside it"
 
     def findings(self, survey: Survey) -> Iterator[Finding]:
         """What the untouched run said."""
@@ -36,6 +40,10 @@ class IntegerSaturation(WholeCause):
     """Kernels that add two products of bytes in 16 bits, as those for x86 without VNNI do, cut large sums off."""
 
     id: ClassVar[str] = "integer-saturation"
+    fix: ClassVar[str] = "quantise the weights to 7 bits (reduce_range=True), or run where the processor has VNNI"
+    example: ClassVar[str] = (
+        "uint8 activations times int8 weights of ±127 in onnxruntime on a processor with AVX2 alone"
+    )
 
     def findings(self, survey: Survey) -> Iterator[Finding]:
         """Layers whose weights are too large for it, where only fused layers, which looking takes apart, are off."""
