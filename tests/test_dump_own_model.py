@@ -171,6 +171,42 @@ def test_single_tensors_that_lie_otherwise_are_read_so(folder, tmp_path):
     assert "channels last" in notes and f"as net.onnx gives them: {GUILTY}" in notes
 
 
+@pytest.mark.parametrize("fault", [None, "kernel"])
+@pytest.mark.parametrize("way", ["numbered", "raw", "few names"])
+def test_tensors_without_names_are_known_by_what_they_hold(folder, tmp_path, fault, way):
+    """Numbered files in the order of the run, with axes or without; or half of the names are missing."""
+    import dumped_models
+
+    tensors = dumped_models.computed(dumped_models.network(fault), dumped_models.picture())
+    path = tmp_path / "dump"
+    path.mkdir()
+    for number, (name, array) in enumerate(tensors.items()):
+        known = way == "few names" and number % 2
+        file = path / (name.replace("/", "_") if known else f"layer_{number * 5}")
+        if way == "raw":
+            np.ascontiguousarray(array.transpose(0, 2, 3, 1) if array.ndim == 4 else array).tofile(f"{file}.raw")
+        else:
+            np.save(f"{file}.npy", array)
+    made = folder / ("device.onnx" if fault else "net.onnx")
+    if fault:
+        made.write_bytes(dumped_models.network(fault).SerializeToString())
+    result = aligner.compare(folder / "net.onnx", path, folder / "x.npy", dump_of=made)
+    assert result.verdict == ("diverged" if fault else "aligned"), result.comparison.reason
+    assert [pair.candidate.name for pair in result.introduced][:1] == ([GUILTY] if fault else [])
+    assert any("named as nothing" in note for note in result.comparison.candidate.notes)
+
+
+def test_numbered_tensors_of_another_model_are_refused(folder, tmp_path):
+    import dumped_models
+
+    rng = np.random.default_rng(3)
+    tensors = dumped_models.computed(dumped_models.network(), dumped_models.picture())
+    arrays = {f"t{n}": rng.standard_normal(array.shape) for n, array in enumerate(tensors.values())}
+    np.savez(tmp_path / "dump.npz", **arrays)
+    with pytest.raises(aligner.AlignerError, match="is no dump of"):
+        aligner.compare(folder / "net.onnx", tmp_path / "dump.npz", folder / "x.npy", dump_of=folder / "net.onnx")
+
+
 @pytest.mark.parametrize("written", ["Conv__64_0", "Conv__64", "Conv__64:0", "conv_64_0"])
 def test_tensorflows_first_outputs(written):
     from aligner.adapters.dumps.dump import DumpedTensor

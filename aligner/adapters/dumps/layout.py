@@ -108,6 +108,14 @@ def says(given: Sequence[int] | None, shape: tuple[int, ...], channels: Channels
     return fitting[0] if len(fitting) == 1 else None
 
 
+def fitting(given: Sequence[int] | None, shape: tuple[int, ...], channels: Channels, order: Order) -> bool:
+    """Whether a tensor with those axes can have been laid in that order."""
+    if given is None:
+        return True
+    depth = _depth(size_of(given), shape, channels)
+    return depth is not None and groups_alike(tuple(given), arranged(shape, channels, order, depth))
+
+
 def settled(said: Iterable[tuple[Order, int]]) -> Order | None:
     """The order that most of (what a tensor says, its stored channels) are of: a dump has one, so a few change nothing.
 
@@ -157,13 +165,9 @@ def _turned(array: Array, shape: tuple[int, ...], channels: Channels, order: Ord
     return array if channels == "first" else np.moveaxis(array, 1, -1)
 
 
-def nearest(readings: Sequence[Array], own: Array) -> int | None:
-    """Which of several readings is the model's own tensor; None where it cannot be told."""
-    cosines = sorted(((centred_cosine(one, own), -place) for place, one in enumerate(readings)), reverse=True)
-    margin = _BY_CHANCE / math.sqrt(max(own.size, 1))
-    if len(cosines) > 1 and cosines[0][0] - cosines[1][0] <= margin:
-        return None
-    return -cosines[0][1] if cosines else None
+def clearly(cosines: Sequence[float], size: int) -> bool:
+    """Whether the first of several cosines, the greatest first, is so by more than chance, of tensors of that size."""
+    return len(cosines) == 1 or cosines[0] - cosines[1] > _BY_CHANCE / math.sqrt(max(size, 1))
 
 
 def centred_cosine(array: Array, own: Array) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from aligner.adapters.dumps.decoration import undecorated
@@ -37,9 +37,25 @@ class Matched:
     later: Mapping[str, tuple[int, ...]] = field(default_factory=lambda: MappingProxyType({}))
     other_sizes: tuple[str, ...] = ()
     """Tensors that have a value's name and not its size, in words."""
+    left: tuple[int, ...] = ()
+    """Places of tensors that nothing is called like."""
+    by_numbers: int = 0
+    """How many were found by what they hold."""
+
+    def with_more(self, places: Mapping[str, int], tensors: Sequence[DumpedTensor]) -> Matched:
+        """With tensors that were found by what they hold."""
+        left = tuple(place for place in self.left if place not in places.values())
+        every = {**self.places, **places}
+        names = tuple(tensors[place].name for place in left)
+        return replace(self, places=every, left=left, leftover=names, by_numbers=len(places))
 
     def notes(self, model: str) -> Iterator[str]:
         """Sentences for what was not matched."""
+        if self.by_numbers:
+            yield (
+                f"{self.by_numbers} tensors of the dump, named as nothing in {model}, were taken for the values that "
+                "they are like when it is run here"
+            )
         if self.ambiguous:
             yield (
                 f"tensors of the dump that several values of {model} could be, once names are mangled, were left out: "
@@ -113,7 +129,8 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
         stripped = {place: open_places[place] for place in bare if place in open_places}
         _claim(_exactly, fused_names(stripped, stripped, graph, sources), graph, places, open_places, ambiguous)
     later = {value: again.pop(place) for value, place in places.items() if place in again}
-    left = [tensors[place].name for place in open_places if place not in ambiguous]
+    unnamed = tuple(place for place in open_places if place not in ambiguous)
+    left = [tensors[place].name for place in unnamed]
     left += [tensors[place].name for repeated in again.values() for place in repeated]
     unsure = [tensors[place].name for place, value in ambiguous.items() if not value]
     sizes = [
@@ -122,7 +139,7 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
         if value
     ]
     ordered = dict(sorted(places.items(), key=lambda item: item[1]))
-    return Matched(ordered, tuple(left), tuple(unsure), later, tuple(sizes))
+    return Matched(ordered, tuple(left), tuple(unsure), later, tuple(sizes), unnamed)
 
 
 def _again(tensors: Sequence[DumpedTensor]) -> dict[int, tuple[int, ...]]:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.dumps.recorded import Given, Real
 from aligner.errors import AlignerError, listing
 from aligner.operations.kinds import SOURCES
 from aligner.operations.reduction import reduction_length
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aligner.adapters.base import Feeds, Injection, Session
-    from aligner.records.graph import Graph, InputSpec, Value
+    from aligner.records.graph import Graph
 
     Array = NDArray[Any]
 
@@ -41,12 +42,7 @@ class OwnModel:
         graph: Graph,
         feeds: Feeds,
         recorded: Mapping[str, Callable[[], CapturedTensor]],
-        turned: Mapping[str, Callable[[], CapturedTensor]] | None = None,
     ) -> None:
-        """``turned``: tensors that may have been laid out the other way, read so."""
-        self._turned = dict(turned or {})
-        self.turned: list[str] = []
-        """Those that the model gives when they are read the other way."""
         self.misfit = ""
         self.session, self.graph, self.feeds = session, graph, feeds
         self.recorded = dict(recorded)
@@ -55,10 +51,6 @@ class OwnModel:
         """Recorded values on the way to which something of the graph's inputs is read."""
         try:
             self.fits = self._compare()
-            if self.turned:
-                self.recorded |= {value: self._turned[value] for value in self.turned}
-                self.deviations.clear()
-                self.fits = self._compare()
         except AlignerError as error:  # a tensor of another shape or kind than the model's
             self.fits, self.misfit = False, error.what
 
@@ -66,7 +58,7 @@ class OwnModel:
         """Find what the device did otherwise; False where a recorded tensor cannot stand in the model's place."""
         computed = [value for value in self.recorded if self.graph.producer(value) is not None]
         repeated = set()
-        for tensor in self.session.run(self.feeds, computed, _Given(_Real(self.recorded), self.graph)):
+        for tensor in self.session.run(self.feeds, computed, Given(Real(self.recorded), self.graph)):
             if tensor.occurrence:
                 repeated.add(tensor.value)
                 continue
@@ -75,20 +67,13 @@ class OwnModel:
                 self.misfit = f"{tensor.value} is {list(found.array.shape)}, the model's {list(tensor.array.shape)}"
                 return False
             beyond = self._beyond(tensor, found)
-            if beyond is None:
-                continue
-            self.deviations[tensor.value] = beyond
-            other = self._turned[tensor.value]() if tensor.value in self._turned else None
-            if other is not None and self._is_given(tensor, other):
-                self.turned.append(tensor.value)
+            if beyond is not None:
+                self.deviations[tensor.value] = beyond
         for value in repeated:  # what one file can only hold once is left to the model
             self.recorded.pop(value)
             self.deviations.pop(value, None)
         self.first = frozenset(value for value in self.recorded if value in computed and self._reads_inputs(value))
         return True
-
-    def _is_given(self, tensor: CapturedTensor, other: CapturedTensor) -> bool:
-        return other.array.shape == tensor.array.shape and self._beyond(tensor, other) is None
 
     def _beyond(self, tensor: CapturedTensor, found: CapturedTensor) -> Array | None:
         import numpy as np
@@ -118,9 +103,6 @@ class OwnModel:
 
     def notes(self, graph: Graph, model: str) -> Iterator[str]:
         """Sentences on what the dump has to do with its model."""
-        if self.turned:
-            names = listing(graph.values[value].name for value in self.turned)
-            yield f"read with their channels where the others have not, as {model} gives them: {names}"
         made = [value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs]
         lost = [value for value in made if value not in self.recorded and value in graph.values]
         if lost:
@@ -136,13 +118,13 @@ class OwnModel:
 
     def replay(self, wanted: Collection[str] | None) -> Iterator[CapturedTensor]:
         """What was recorded, and of the rest what the model computes from it, in the model's order."""
-        for tensor in self.session.run(self.feeds, wanted, _Given(_Real(self.recorded), self.graph)):
+        for tensor in self.session.run(self.feeds, wanted, Given(Real(self.recorded), self.graph)):
             recorded = self.recorded.get(tensor.value)
             yield tensor if recorded is None else recorded()
 
     def run(self, feeds: Feeds, observe: Collection[str], inject: Injection) -> Iterator[CapturedTensor]:
         """The model with tensors put into it, deviating as the device does."""
-        given, inside = _Given(inject, self.graph), self._inside(observe, inject)
+        given, inside = Given(inject, self.graph), self._inside(observe, inject)
         given.keep = bool(inside)
         for value in inside:
             for tensor in self.session.run(feeds, [value], given):
@@ -186,92 +168,3 @@ class OwnModel:
 def _step(found: CapturedTensor) -> float:
     quantization = found.quantization
     return 1.5 * max(quantization.scale) if quantization is not None and quantization.scale else 0.0
-
-
-class _Real(Mapping[str, "Array"]):
-    """Recorded tensors, each read when the run reaches it."""
-
-    def __init__(self, recorded: Mapping[str, Callable[[], CapturedTensor]]) -> None:
-        self.recorded = recorded
-
-    def __getitem__(self, value: str) -> Array:
-        array: Array = self.recorded[value]().real()
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.recorded)
-
-    def __len__(self) -> int:
-        return len(self.recorded)
-
-
-class Decoded(Mapping[str, "Array"]):
-    """Tensors that were given as a dump codes them, as real numbers where its model computes in those."""
-
-    def __init__(self, inject: Injection, dumped: Mapping[str, Value], own: Mapping[str, Value]) -> None:
-        self._inject, self._dumped, self._own = inject, dumped, own
-
-    def __getitem__(self, value: str) -> Array:
-        array: Array = self._inject[value]
-        code = self._dumped[value].quantization if value in self._dumped else None
-        if code is None or value not in self._own or self._own[value].quantization is not None:
-            return array
-        return code.dequantize(array) if code.scale and array.dtype.kind in "iu" else array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._inject)
-
-    def __len__(self) -> int:
-        return len(self._inject)
-
-    def __contains__(self, value: object) -> bool:
-        return value in self._inject  # without reading it, which gives it up
-
-
-class _Given(Mapping[str, "Array"]):
-    """Tensors as the model stores them; ``keep``: several runs read them, so what was read once is kept."""
-
-    def __init__(self, inject: Injection, graph: Graph) -> None:
-        self._inject, self.graph, self.keep = inject, graph, False
-        self.fixed: dict[str, Array] = {}
-
-    def __getitem__(self, value: str) -> Array:
-        if value in self.fixed:
-            return self.fixed[value]
-        array = as_stored(self._inject[value], self.graph.values.get(value))
-        if self.keep:
-            self.fixed[value] = array
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter({**dict.fromkeys(self._inject), **self.fixed})
-
-    def __len__(self) -> int:
-        return len({*self._inject, *self.fixed})
-
-    def __contains__(self, value: object) -> bool:
-        return value in self.fixed or value in self._inject
-
-
-def as_stored(array: Any, value: Value | InputSpec | None) -> Array:
-    """A tensor in the type that the model has for it."""
-    import numpy as np
-
-    array = np.asarray(array)
-    if array.dtype.kind not in "fiub":
-        plain: Array = array
-        return plain
-    try:
-        target = (
-            np.dtype((value.dtype or array.dtype.name).removeprefix("torch.")) if value is not None else array.dtype
-        )
-    except TypeError:
-        target = np.dtype(np.float32) if value is not None and value.dtype == "bfloat16" else array.dtype
-    if array.dtype == target:
-        return np.asarray(array, order="C")
-    quantization = value.quantization if value is not None else None
-    if quantization is not None and quantization.scale and target.kind in "iu" and array.dtype.kind == "f":
-        return quantization.quantize(array, target)
-    with np.errstate(all="ignore"):
-        rounded = np.rint(array) if target.kind in "iu" and array.dtype.kind == "f" else array
-        return np.asarray(rounded.astype(target), order="C")

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
-from aligner.adapters.dumps.layout import Order, laid, nearest, order_of, orders, says, settled, spoken
+from aligner.adapters.dumps.layout import Order, effective, fitting, laid, order_of, orders, says, settled, spoken
 from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, stored_dtype, ways
 from aligner.errors import AlignerError, listing
 from aligner.numerics.written_type import written_from
@@ -45,6 +45,8 @@ class Reading:
         later: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         self._dump, self._told, self.order = dump, told, told
+        self.orders: dict[str, Order] = {}
+        """Of values whose tensors fit several orders, the one in which they were found to lie."""
         self.graph, self._later = graph, dict(later or {})
         matched = [(dump.tensors[place], self.shape(name, place)) for name, place in places.items()]
         self.storage = storage_of(matched, graph.channels)
@@ -120,15 +122,15 @@ class Reading:
         tensor, shape, dtype = self._dump.tensors[place], self.shape(name, place), self._dtype(name, place)
         array = numbers(tensor, self._dump.read(place), dtype, self._dump.path, value.shape)
         if shape is not None:
-            found = self.order if order is None else order
+            found = self.orders.get(name, self.order) if order is None else order
             array = laid(array, shape, channels, order_of(channels) if found is None else found)
         array.flags.writeable = False
         dtype = (self._written or {}).get(name) or dtype or array.dtype.name
         return CapturedTensor(value.id, array, dtype, self._scale(name, tensor, array.dtype.name))
 
-    def recorded(self, order: Order | None = None) -> dict[str, Callable[[], CapturedTensor]]:
+    def recorded(self) -> dict[str, Callable[[], CapturedTensor]]:
         """Readers of what was recorded, the model's inputs apart."""
-        return {name: partial(self.tensor, name, order) for name in self.places if name not in self.graph.inputs}
+        return {name: partial(self.tensor, name) for name in self.places if name not in self.graph.inputs}
 
     def values(self) -> dict[str, Value]:
         """The model's values, of those that were recorded what was recorded."""
@@ -166,6 +168,14 @@ class Reading:
             return []
         return orders(self._count(tensor, name), shape, self.graph.channels)
 
+    def orders_of(self, name: str) -> list[Order]:
+        """Those that the tensor's own shape leaves, the dump's own first; none where somebody has told it."""
+        shape, given = self.shape(name), self._dump.tensors[self.places[name]].shape
+        if shape is None or self._told is not None or says(given, shape, self.graph.channels) is not None:
+            return []
+        able = [one for one in self._orders(name) if fitting(given, shape, self.graph.channels, one)]
+        return sorted(able, key=lambda order: order != self.order)
+
     def _count(self, tensor: DumpedTensor, name: str) -> int:
         if tensor.shape is not None:
             return size_of(tensor.shape)
@@ -173,7 +183,7 @@ class Reading:
         return (tensor.nbytes or 0) // way[1] if way else 0
 
     def settle(self, session: Session, feeds: Feeds | None) -> None:
-        """Find order and types: what the shapes say, else what the model's own tensors say where it runs."""
+        """Find order and types: what the shapes say, and what the model's own tensors say where it runs."""
         if self.order is None:
             self.order = settled(
                 (said, size_of(tensor.shape or ()) // max(1, self._places_in_space(name)))
@@ -211,29 +221,25 @@ class Reading:
         self.places = {name: place for name, place in self.places.items() if name not in self.unreadable}
 
     def _ask(self, session: Session, feeds: Feeds) -> None:
-        """Run the model and see in which order, and type of two bytes, the first tensors are its own."""
-        inner = [name for name, _ in self._tensors() if name not in self.graph.inputs]
-        flat = [name for name in inner if self.is_open(name)][:_ASKED]
-        halves = [name for name in inner if self._may_be_half(name)][:_ASKED]
-        if not flat and not halves:
+        """Run the model and see of which type of two bytes the first tensors are."""
+        halves = [name for name, _ in self._tensors() if name not in self.graph.inputs and self._may_be_half(name)]
+        if not halves:
             return
-        own = {one.value: one.real() for one in session.run(feeds, {*flat, *halves}) if not one.occurrence}
+        own = {one.value: one.real() for one in session.run(feeds, {*halves[:_ASKED]}) if not one.occurrence}
         said = Counter(
-            word
-            for name in halves
-            if name in own and (word := nearer_half(self._dump.read(self.places[name]), own[name])) is not None
+            word for name in own if (word := nearer_half(self._dump.read(self.places[name]), own[name])) is not None
         )
         if said:
             self.storage = replace(self.storage, half=max(said, key=said.__getitem__))
-        votes = []
-        for name in flat:
-            able = self._orders(name)
-            found = nearest([self.tensor(name, order).real() for order in able], own[name]) if name in own else None
-            if found is not None:
-                tensor = self._dump.tensors[self.places[name]]
-                votes.append((able[found], self._count(tensor, name) // max(1, self._places_in_space(name))))
+
+    def settle_orders(self, found: Mapping[str, Order]) -> None:
+        """Take the orders that were found of single tensors, and the most common for those that nobody knows."""
+        self.orders = dict(found)
         if self.order is None:
-            self.order = settled(votes)
+            self.order = settled(
+                (order, self._count(self._dump.tensors[self.places[name]], name) // max(1, self._places_in_space(name)))
+                for name, order in found.items()
+            )
 
     def _may_be_half(self, name: str) -> bool:
         tensor = self._dump.tensors[self.places[name]]
@@ -251,6 +257,12 @@ class Reading:
         again = {name: word or written_from(self.tensor(name).array, most) for name, word in found.items()}
         self._written = {name: word for name, word in again.items() if word}
 
+    def _common(self, name: str) -> Order:
+        """The dump's order by its plainest name for a value of so many channels."""
+        order = order_of(self.graph.channels) if self.order is None else self.order
+        count = self._count(self._dump.tensors[self.places[name]], name)
+        return effective(order, count // max(1, self._places_in_space(name)))
+
     def notes(self, model: str) -> Iterator[str]:
         """Sentences on what was made of the numbers."""
         own = order_of(self.graph.channels)
@@ -260,6 +272,10 @@ class Reading:
                 f"the dump was read with {spoken(self.order)}, its model has {ours}: "
                 "so say most of its tensors (--dump-layout tells)"
             )
+        others = [name for name, order in self.orders.items() if order != self._common(name)]
+        if others and self._told is None:
+            names = listing(self.graph.values[name].name for name in others)
+            yield f"read with their channels where the others have not, as {model} gives them: {names}"
         if self.storage.block > 1:
             yield f"channels of the dump are filled up to blocks of {self.storage.block}; the filling was left out"
         if self._written:

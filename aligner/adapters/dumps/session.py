@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from aligner.adapters.base import Capabilities, Session
 from aligner.adapters.dumps.dump import Dump, KnownStatistics
-from aligner.adapters.dumps.layout import FIRST, LAST, LAYOUTS, Channels, Order, order_of
+from aligner.adapters.dumps.identification import Identification
+from aligner.adapters.dumps.layout import LAYOUTS, Channels, Order
 from aligner.adapters.dumps.names import Matched, match, spoken_size
 from aligner.adapters.dumps.other_input import OtherInput, other_input
-from aligner.adapters.dumps.own_model import Decoded, OwnModel, as_stored
+from aligner.adapters.dumps.own_model import OwnModel
 from aligner.adapters.dumps.reading import Reading, known_shape
+from aligner.adapters.dumps.recorded import Decoded, as_stored
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
 from aligner.operations.kinds import SOURCES
 from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
@@ -186,22 +188,37 @@ class DumpSession(Session):
         specs = model.session.signature.inputs
         fed = {s.name: v for s, v in zip(specs, graph.inputs, strict=True)} if len(specs) == len(graph.inputs) else {}
         matched = match(self._dump.tensors, graph, {**fed, **model.pairs})
-        graph = _with_shapes(graph, model.session, feeds, matched.places)
-        reading = Reading(self._dump, graph, _in_order(graph, matched.places), self._told_order, matched.later)
+        seek = bool(feeds) and model.stated and not model.borrowed and bool(matched.left)
+        graph = _with_shapes(graph, model.session, feeds, graph.values.keys() if seek else matched.places)
+        reading = self._reading_of(graph, matched, model, feeds)
         computed = {value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs}
-        if 2 * len(reading.misfits) > len(matched.places) or not computed & matched.places.keys():
+        fits = 2 * len(reading.misfits) <= len(matched.places)
+        if fits and feeds:
+            found = Identification(model.session, feeds, self._dump, reading, matched.left if seek else ())
+            found.run()
+            if found.places:
+                matched = matched.with_more(found.places, self._dump.tensors)
+                reading = self._reading_of(graph, matched, model, feeds)
+            reading.settle_orders({name: order for name, order in found.orders.items() if name in reading.places})
+        if not fits or not computed & matched.places.keys():
             if not model.stated:
                 self._model = None
                 self.framework = "recording"  # type: ignore[misc]
                 return self._plain()
             raise self._of_another(model, graph, matched, reading.misfits)
-        reading.settle(model.session, feeds)
         self._places, self._reading = reading.places, reading
         self._notes = (*matched.notes(model.name), *reading.notes(model.name), *self._missing(graph, model))
         outputs = tuple(value for value in graph.outputs if value in self._places)
         read = replace(graph, values=MappingProxyType(reading.values()), outputs=outputs)
         self._own = self._run_here(model, graph, reading, feeds)
         return read
+
+    def _reading_of(self, graph: Graph, matched: Matched, model: Model, feeds: Feeds | None) -> Reading:
+        places = _in_order(graph, matched.places)
+        reading = Reading(self._dump, graph, places, self._told_order, matched.later)
+        if 2 * len(reading.misfits) <= len(places):
+            reading.settle(model.session, feeds)
+        return reading
 
     def _run_here(self, model: Model, own: Graph, reading: Reading, feeds: Feeds | None) -> OwnModel | None:
         """The model that the user named, where it runs and the recorded tensors can stand in the place of its own."""
@@ -213,10 +230,7 @@ class DumpSession(Session):
             or not model.session.capabilities.can_inject
         ):
             return None
-        order = order_of(own.channels) if reading.order is None else reading.order
-        other = {FIRST: LAST, LAST: FIRST}.get(order)
-        turned = reading.recorded(other) if self._layout is None and other is not None else {}
-        found = OwnModel(model.session, own, feeds, reading.recorded(), turned)
+        found = OwnModel(model.session, own, feeds, reading.recorded())
         if not found.fits:
             told = f"{model.name} cannot be run here on what was recorded, so the reference's nodes are: {found.misfit}"
             self._notes = (*self._notes, told)
