@@ -50,6 +50,8 @@ class OpenOptions:
     """The model that the target is a dump of: it gives graph, shapes and true names."""
     dump_layout: str | None = None
     """How a dump lays out what has channels: "nchw" or "nhwc"; None: as its shapes or its model say."""
+    caches: bool = False
+    """Whether the state that a decoder hands to its next step counts among its outputs, where it is an object."""
     memory_limit: int | None = None
     """Bytes that captured intermediates may occupy at once inside a session; None: no limit set."""
 

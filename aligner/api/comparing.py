@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -54,6 +55,8 @@ def compare(
     dump_of: object = None,
     dump_layout: str | None = None,
     isolated: bool = False,
+    steps: int | None = None,
+    shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Result:
     """Compare two forms of one model, tensor by tensor.
 
@@ -71,6 +74,12 @@ def compare(
 
     ``isolated`` compares in a process of its own: where a runtime dies of a model, that process does, and CrashError
     says at which node. Models and inputs must be such that they can be handed over: files, or what pickle takes.
+
+    ``steps`` takes both as decoders: ``inputs`` are token ids, which go in at once, and that many further tokens one
+    by one, the likeliest for the reference, caches fed back. The result is of the first step that diverges.
+
+    ``shapes`` ({"batch": (1, 4), "seq": (16, 128)}) compares at every combination of sizes: by a model's own words for
+    them, batch, seq, height, width, or "x:2".
 
     Raises AlignerError where the two cannot be compared.
     """
@@ -94,6 +103,8 @@ def compare(
         local=local,
         level=level,
         noise_floor=noise_floor,
+        steps=steps,
+        shapes=shapes,
         reference_options=sides[0],
         candidate_options=sides[1],
         preprocessing=preprocessing or Preprocessing(),
@@ -116,6 +127,14 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
     """The comparison itself; both sessions are closed when it returns."""
     check(options)
     inputs = read_items(inputs)
+    if options.steps is not None:
+        from aligner.api.stepping import stepped
+
+        return stepped(reference, candidate, inputs, options)
+    if options.shapes:
+        from aligner.api.gridding import gridded
+
+        return gridded(reference, candidate, inputs, options)
     try:
         return _compared(reference, candidate, inputs, options)
     except RehearsalError:

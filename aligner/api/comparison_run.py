@@ -178,9 +178,10 @@ class ComparisonRun:
         self._notes += seen.notes
 
     def _feeding(self, inputs: Any) -> Feeding:
-        given, options = input_items(inputs), self._options
-        sides = self._reference, self._candidate
-        return Feeding(sides, given, options.preprocessing, options.seed, options.alter)
+        options, sides = self._options, (self._reference, self._candidate)
+        if isinstance(inputs, PreparedFeeds):
+            return Feeding(sides, (), options.preprocessing, options.seed, options.alter, inputs)
+        return Feeding(sides, input_items(inputs), options.preprocessing, options.seed, options.alter)
 
     def _observe(self, untouched: Untouched, *, large: bool) -> dict[str, Answer]:
         """What the untouched models answer, and each side's profile where the tensors can be kept.

@@ -112,7 +112,7 @@ class Concluding:
         )
 
     def _rules(self) -> Rules:
-        return Rules(self.options.atol, self.options.rtol, self.options.tolerance)
+        return Rules(self.options.atol, self.options.rtol, self.options.tolerance, relaid=self.options.relaid)
 
     def _tolerance(self) -> Tolerance:
         fixed = self._rules().fixed

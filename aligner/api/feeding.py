@@ -24,6 +24,8 @@ class Feeding:
     preprocessing: Preprocessing
     seed: int
     alter: Alter | None = None
+    given: PreparedFeeds | None = None
+    """What is fed where nothing is left to prepare."""
 
     def prepared(self, *turned: str, scaled: Sequence[Role] = ()) -> PreparedFeeds:
         """Hand both sides their feeds; the roles that are ``turned`` have their channels where convention has not.
@@ -32,7 +34,7 @@ class Feeding:
         """
         preprocessing = replace(self.preprocessing, scaled=tuple(scaled))
         infos = [_turned(side_info(side)) if side.role in turned else side_info(side) for side in self.sides]
-        fed = prepare_feeds(self.items, infos[0], infos[1], preprocessing, self.seed)
+        fed = self.given or prepare_feeds(self.items, infos[0], infos[1], preprocessing, self.seed)
         if self.alter is not None:
             fed = self.alter(fed, infos[0], infos[1])
         self.sides[0].feeds, self.sides[1].feeds = fed.reference, fed.candidate or {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 from aligner.alignment.mapping import mapping_pairs
@@ -46,11 +47,12 @@ class OpenModels:
         self._last = None
         _release(self._sides)
 
-    def compare(self, inputs: Any) -> Comparison:
-        """The comparison on these inputs; the first one's timing holds the loading too."""
+    def compare(self, inputs: Any, **changed: Any) -> Comparison:
+        """The comparison on these inputs, some options changed; the first one's timing holds the loading too."""
         reference, candidate = self._sides
         clock, self._clock = self._clock, Clock()
-        self._last = ComparisonRun(reference, candidate, self._options, clock, self._targets[1])
+        options = replace(self._options, **changed)
+        self._last = ComparisonRun(reference, candidate, options, clock, self._targets[1])
         return self._last.run(inputs)
 
     @property

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -50,6 +50,12 @@ class CompareOptions:
     """Changes the feeds before anything runs on them."""
     told: Told | None = None
     """Is told what the causes of a divergence rest on, while both models still run."""
+    steps: int | None = None
+    """How many tokens a decoder goes on by after its prompt, caches fed back; None: one run, no cache."""
+    shapes: Mapping[str, Sequence[int]] | None = None
+    """Sizes to compare at, by what they are called; every combination is tried."""
+    relaid: bool = False
+    """Whether what the two sides are fed back has another order of axes, so that outputs may have it too."""
     rehearse: bool = True
     """Large models may tell their shapes by a run without numbers."""
 
@@ -63,6 +69,17 @@ def check(options: CompareOptions) -> None:
     for name, value in (("atol", options.atol), ("rtol", options.rtol), ("tolerance", options.tolerance)):
         if value is not None and not 0 <= value < float("inf"):
             raise ComparisonError(f"{name} must be a finite number ≥ 0", found=str(value), hint="1e-5 is the default")
+    if options.steps is not None and options.steps < 1:
+        raise ComparisonError("steps must be at least 1", found=str(options.steps), hint="steps=3 decodes three tokens")
+    if options.steps is not None and options.shapes:
+        raise ComparisonError("steps and shapes do not go together", hint="give one of them")
+    for name, sizes in (options.shapes or {}).items():
+        if not sizes or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
+            raise ComparisonError(
+                f"the sizes of {name} must be whole numbers from 1 on",
+                found=str(sizes),
+                hint='shapes={"batch": (1, 4)}',
+            )
     if options.level not in LEVELS:
         raise ComparisonError(f"there is no level {options.level!r}", hint=f"use one of {', '.join(LEVELS)}")
     if options.memory_limit is not None and options.memory_limit < 0:

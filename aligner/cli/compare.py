@@ -23,13 +23,14 @@ from aligner.cli.options import (
     tolerance_options,
     weights_options,
 )
+from aligner.cli.prompt import fed
 from aligner.cli.report_options import check_report_targets, report_options
-from aligner.cli.targets import FileCommand
+from aligner.cli.sizes import NamedSizes, SizesCommand
 from aligner.cli.view_options import view_options
 from aligner.cli.work import check_writable, working
 
 
-@click.command(cls=FileCommand, epilog=MODELS)
+@click.command(cls=SizesCommand, epilog=MODELS)
 @click.argument("reference", shell_complete=files)
 @click.argument("candidate", shell_complete=files)
 @input_options
@@ -64,6 +65,16 @@ from aligner.cli.work import check_writable, working
     type=click.Choice(["nchw", "nhwc"]),
     help="How a dump lies. [default: as its shapes or its model say]",
 )
+@click.option("--steps", type=click.IntRange(min=1), help="Take both as decoders: prefill, then so many tokens.")
+@click.option("--prompt", help="Text whose tokens are fed, by --tokenizer.")
+@click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json, or the folder that holds it.")
+@click.option(
+    "--shapes",
+    multiple=True,
+    type=NamedSizes(),
+    metavar="NAME=N,N…",
+    help="Compare at every combination of sizes: --shapes batch=1,4 seq=16,128.",
+)
 @SAVE_MAP
 @view_options
 @report_options
@@ -96,6 +107,8 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         seed=given["seed"],
         memory_limit=given["memory_limit"],
         probe=given["probe"],
+        steps=given["steps"],
+        shapes=dict(given["shapes"]) or None,
         command=shlex.join(["align", *words]),
     )
     check_writable(given["json_file"])
@@ -103,7 +116,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
     check_report_targets(given)
     keep_pages()
     with working(given["verbose"]) as work:
-        comparison = run_comparison(reference, candidate, list(given["inputs"]), options)
+        comparison = run_comparison(reference, candidate, fed(given), options)
         if given["save_map"]:
             save_map(comparison.mapping, given["save_map"], work)
         return work.report(with_next_step(comparison, words[1:], compare), given)

@@ -30,13 +30,15 @@ _FLOAT16_MAX = 65504.0
 class Rules:
     """The user's tolerance and whether it is asked for as it stands at every node (``--tolerance``).
 
-    ``unsteady`` holds (side, node index) of what was seen to give other numbers from run to run.
+    ``unsteady`` holds (side, node index) of what was seen to give other numbers from run to run; ``relaid``: what is
+    handed over has another order of axes on either side by agreement, so that outputs may have too.
     """
 
     atol: float
     rtol: float
     fixed: float | None = None
     unsteady: frozenset[tuple[int, int]] = frozenset()
+    relaid: bool = False
 
 
 class PairFacts:

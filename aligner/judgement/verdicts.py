@@ -76,8 +76,10 @@ def judge(
     judges what lies between agreeing pairs as one.
     """
     by_value = {item.pair.candidate: item for item in measured}
-    relaid = graphs[0].channels != graphs[1].channels or any(
-        _order(item) for item in measured if item.pair.candidate in graphs[1].inputs
+    relaid = (
+        rules.relaid
+        or graphs[0].channels != graphs[1].channels
+        or any(_order(item) for item in measured if item.pair.candidate in graphs[1].inputs)
     )
     verdicts: dict[str, Judgement] = {}
     turned: set[str] = set()

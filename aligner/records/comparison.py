@@ -13,8 +13,10 @@ from typing import Literal
 from aligner.records.certificate import Certificate
 from aligner.records.dissection import Dissection
 from aligner.records.document_field import FLAT, NOT_WRITTEN, WHEN_SET, statistic
+from aligner.records.grid import GridPoint
 from aligner.records.opinion import Opinion
 from aligner.records.preview import Preview
+from aligner.records.steps import LayerErrors, Step
 
 PairVerdict = Literal["aligned", "introduced", "inherited", "nonfinite", "nondeterministic", "incomparable"]
 Verdict = Literal["aligned", "diverged", "inconclusive"]
@@ -303,6 +305,13 @@ class Comparison:
     certificate: Certificate | None = field(default=None, metadata=WHEN_SET)
     """What the verdict rests on."""
     opinions: tuple[Opinion, ...] = field(default=(), metadata=WHEN_SET)
+    steps: tuple[Step, ...] = field(default=(), metadata=WHEN_SET)
+    """A decoder's steps; the rest is of the first one that diverged, else of the last."""
+    layers: tuple[LayerErrors, ...] = field(default=(), metadata=WHEN_SET)
+    grid: tuple[GridPoint, ...] = field(default=(), metadata=WHEN_SET)
+    """Sizes that were tried; the rest is of the first that diverged, else of the first."""
+    shape_dependent: str | None = field(default=None, metadata=WHEN_SET)
+    """The first node that errs at some sizes and not at others."""
     next_step: str | None = field(default=None, metadata=WHEN_SET)
     """The one command to run now; None where nothing is left to do, or where the comparison was no command."""
     mapping: tuple[tuple[str, str], ...] = field(default=(), metadata=NOT_WRITTEN)

@@ -264,6 +264,8 @@ class InputSpec:
     dtype: str | None = None
     required: bool = True
     quantization: Quantization | None = None
+    axes: tuple[str, ...] = ()
+    """What the model calls each of its sizes ("batch"), "" where it has no word; empty where it has none at all."""
 
 
 @dataclass(frozen=True, slots=True)

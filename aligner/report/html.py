@@ -29,6 +29,7 @@ from aligner.report.page import sentence, shorten, visible
 from aligner.report.pair_table import within
 from aligner.report.portable import portable
 from aligner.report.preview_view import preview_views
+from aligner.report.series_table import series
 from aligner.report.words import (
     COUNTED,
     MARKS,
@@ -217,6 +218,7 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "rows": list(_rows(comparison)),
         "verdicts": list(_verdicts(comparison)),
         "tally": tally(comparison.pairs),
+        "series": series(comparison),
         "certificate": comparison.certificate,
         "certified": certificate_lines(comparison),
         "floor": floor_words(comparison.certificate) if comparison.certificate is not None else "",

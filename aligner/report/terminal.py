@@ -18,6 +18,7 @@ from aligner.report.numbers import number, plural
 from aligner.report.page import Page, sentence
 from aligner.report.pair_table import AFTER, BEFORE, around, culprit_table, measured, output_table, pair_table, rows
 from aligner.report.selection import EVERYTHING, Selection
+from aligner.report.series_table import series
 from aligner.report.sparkline import depth
 from aligner.report.words import label, other_culprits, place, tally
 
@@ -48,6 +49,9 @@ def print_comparison(
         return
     page.print(headline(page, comparison))
     _print_models(page, comparison)
+    for one in series(comparison):
+        page.heading(one.title, one.remark)
+        page.print(one.on(page))
     panel = divergence_panel(page, comparison)
     if panel is not None:
         page.print()

@@ -20,8 +20,9 @@ class ProgramSignature(ForwardSignature):
     """(name, constant) of every leaf of the arguments, in order."""
     structure: Any = None
 
-    def call(self, tensors: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
+    def call(self, tensors: Mapping[str, Any], module: Any = None) -> tuple[list[Any], dict[str, Any]]:
         """The arguments as they were nested when the program was exported."""
+        del module  # its own arguments are known
         from torch.utils._pytree import tree_unflatten
 
         flat = [

@@ -28,7 +28,8 @@ def input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:
 def _spec(name: str, proto: Any) -> InputSpec:
     kind = value_type(proto)
     if kind.tensor:
-        return InputSpec(name, kind.shape, kind.word)
+        words = tuple(size.dim_param for size in proto.tensor_type.shape.dim)
+        return InputSpec(name, kind.shape, kind.word, axes=words if any(words) else ())
     word = str(proto.WhichOneof("value")).removesuffix("_type")
     inner = value_type(getattr(proto, f"{word}_type").elem_type).word if word in ("sequence", "optional") else None
     return InputSpec(name, None, f"{word}({inner or '?'})", required=word != "optional")

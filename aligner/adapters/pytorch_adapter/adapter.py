@@ -170,7 +170,9 @@ def _open_live(module: Any, options: OpenOptions) -> Session:
     first = next((tensor for tensor in (*module.parameters(), *module.buffers())), None)
     device = str(first.device) if first is not None else options.device
     evaluate = options.evaluation_mode is True
-    session = EagerSession(module, device=device, evaluate=evaluate, notes=notes, compiled=compiled)
+    session = EagerSession(
+        module, device=device, evaluate=evaluate, notes=notes, compiled=compiled, caches=options.caches
+    )
     _sessions[id(given)] = session
     return session
 
@@ -215,7 +217,8 @@ def _open_owned(module: Any, options: OpenOptions, notes: tuple[str, ...]) -> Se
         ) from error
     if options.evaluation_mode is True:
         module.eval()
-    return EagerSession(module, device=options.device, notes=notes + _mode_notes(module, options), compiled=compiled)
+    notes += _mode_notes(module, options)
+    return EagerSession(module, device=options.device, notes=notes, compiled=compiled, caches=options.caches)
 
 
 def _check_weights(module: Any) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import Capabilities, FirstLook, HiddenFault, Session
 from aligner.adapters.kept import Kept
+from aligner.adapters.pytorch_adapter.caches import opened
 from aligner.adapters.pytorch_adapter.float64 import widened_copy, widening
 from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.module_state import ModuleState, plain_tensors
@@ -57,6 +58,7 @@ class EagerSession(Session):
     ``evaluate`` puts every module into eval mode for the time of each run. A tensor that is several outputs at once is
     listed once, with all its names. ``compiled`` is the module as it answers outside of this session, where that is
     code that cannot be looked into. ``wide``: the module is in float64, and all that it is fed and makes is widened.
+    ``caches``: what a decoder hands to its next step counts among its outputs.
     """
 
     framework = "pytorch"
@@ -72,17 +74,19 @@ class EagerSession(Session):
         compiled: Any = None,
         forward: ForwardSignature | None = None,
         wide: bool = False,
+        caches: bool = False,
     ) -> None:
         self._module = module
         self._compiled = compiled
         self._device = device
         self._evaluate, self._wide = evaluate, wide
+        self._opened = opened if caches else _itself
         self._notes = list(notes)
         self._weights = plain_tensors(module)
         self._packed = packed_layers(module)
         for layer in self._packed.values():
             self._weights.update(layer.weights)
-        self._forward = forward or read_signature(module)
+        self._forward = forward or read_signature(module, caches=caches)
         self._floating = _floating_dtype(module)
         self._dtypes = {spec.name: spec.dtype for spec in self._forward.inputs}
         self._graphs: dict[str, tuple[Graph, _Memory]] = {}
@@ -123,7 +127,8 @@ class EagerSession(Session):
 
     def in_float64(self) -> Session:
         """A copy of the module, widened; constants and casts that name a narrower float are widened as they appear."""
-        return EagerSession(widened_copy(self._module), device=self._device, evaluate=self._evaluate, wide=True)
+        wide, caches = widened_copy(self._module), self._opened is opened
+        return EagerSession(wide, device=self._device, evaluate=self._evaluate, wide=True, caches=caches)
 
     def switches(self) -> Mapping[str, tuple[str, ...]]:
         """Compilers, dtypes, threads."""
@@ -164,12 +169,12 @@ class EagerSession(Session):
         """Run the module as anyone would, without any instrumentation, compiled where it is."""
         ids = self.graph(feeds).outputs
         with self._undisturbed():
-            positional, keywords = self._forward.call(self._tensors(feeds))
+            positional, keywords = self._forward.call(self._tensors(feeds), self._module)
             try:
                 result = (self._module if self._compiled is None else self._compiled)(*positional, **keywords)
             except Exception as error:
                 raise _execution_error(error, None) from error
-            tensors = list({id(tensor): tensor for _, tensor in walk(result)}.values())
+            tensors = list({id(tensor): tensor for _, tensor in walk(self._opened(result))}.values())
             return tuple(captured(value, tensor) for value, tensor in zip(ids, tensors, strict=False))
 
     def hidden_fault(self, feeds: Feeds, floor: float) -> HiddenFault | None:
@@ -180,7 +185,7 @@ class EagerSession(Session):
 
         with self._undisturbed():
             try:
-                found = find_wrong_part(self._compiled, self._forward.call(self._tensors(feeds)), floor)
+                found = find_wrong_part(self._compiled, self._forward.call(self._tensors(feeds), self._module), floor)
             except Exception:  # noqa: BLE001 - a compiler may refuse a part in any way; the whole is wrong all the same
                 return None
         if found is None:
@@ -293,7 +298,7 @@ class EagerSession(Session):
         with self._undisturbed():
             fed = {name: stand_ins.of(each) if stand_ins else each for name, each in self._tensors(feeds).items()}
             tensors = {name: recorder.add_input(name, tensor) for name, tensor in fed.items()}
-            positional, keywords = self._forward.call(tensors)
+            positional, keywords = self._forward.call(tensors, self._module)
             with uncompiled(), stand_ins.computing() if stand_ins else nullcontext(), recorder.watching():
                 try:
                     result = self._answer(recorder, positional, keywords)
@@ -302,7 +307,7 @@ class EagerSession(Session):
                 except Exception as error:
                     raise _execution_error(error, recorder) from error
                 outputs = []
-                for path, tensor in walk(result):
+                for path, tensor in walk(self._opened(result)):
                     name = _output_name(path, bare=tensor is result)
                     recorder.add_alias(tensor, name)
                     value = recorder.name_of(tensor)
@@ -391,6 +396,10 @@ def _another_way(module: Any, value: str) -> RehearsalError:
         found=f"another tensor in the place of {value}",
         hint="read its graph from a run with numbers",
     )
+
+
+def _itself(result: Any) -> Any:
+    return result
 
 
 def _blind(_value: str, _tensor: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.pytorch_adapter.caches import nested
 from aligner.errors import InputError, listing
 from aligner.records.graph import InputSpec
 
@@ -36,6 +37,7 @@ class Parameter:
     scalar: bool = False
     variadic: bool = False
     placed: bool = False
+    annotation: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,10 @@ class ForwardSignature:
         unknown = [
             name
             for name in names
-            if name not in self.parameters and not self.open and not any(_numbered(name, base) for base in taken)
+            if name not in self.parameters
+            and not self.open
+            and self._holder(name) is None
+            and not any(_numbered(name, base) for base in taken)
         ]
         existing = listing(spec.name for spec in self.inputs) or "no inputs"
         if unknown:
@@ -66,7 +71,7 @@ class ForwardSignature:
                 hint="name an input with --input name=path",
             )
         missing = [spec.name for spec in self.inputs if spec.required and spec.name not in names]
-        missing = [name for name in missing if not any(_numbered(given, name) for given in names)]
+        missing = [name for name in missing if not any(given.startswith(f"{name}.") for given in names)]
         if missing:
             raise InputError(
                 f"the model needs an input for {listing(missing)}",
@@ -74,11 +79,16 @@ class ForwardSignature:
                 hint="give each one with --input name=path",
             )
 
-    def call(self, tensors: Mapping[str, Any]) -> tuple[list[Any], dict[str, Any]]:
-        """Sort tensors into positional and keyword arguments."""
+    def call(self, tensors: Mapping[str, Any], module: Any = None) -> tuple[list[Any], dict[str, Any]]:
+        """Sort tensors into positional and keyword arguments; those called "past.0.key" are parts of one."""
         positional: list[Any] = []
         keywords: dict[str, Any] = {}
-        for name, tensor in tensors.items():
+        held = {name: holder for name in tensors if (holder := self._holder(name)) is not None}
+        whole = {name: tensor for name, tensor in tensors.items() if name not in held}
+        for holder in dict.fromkeys(held.values()):
+            parts = {name: tensors[name] for name in held if held[name] == holder}
+            whole[holder] = nested(holder, parts, self.parameters[holder].annotation, module)
+        for name, tensor in whole.items():
             parameter = self.parameters.get(name)
             if parameter is None and any(_numbered(name, base) for base in self.parameters):
                 positional.append((int(name.rsplit(".", 1)[1]), tensor))
@@ -90,14 +100,21 @@ class ForwardSignature:
                 keywords[name] = tensor.item() if parameter is not None and parameter.scalar else tensor
         return [tensor for _, tensor in sorted(positional, key=lambda entry: entry[0])], keywords
 
+    def _holder(self, name: str) -> str | None:
+        """The argument that a tensor is a part of, by its name."""
+        base = name.partition(".")[0]
+        parameter = self.parameters.get(base) if base != name else None
+        return None if parameter is None or parameter.variadic or name in self.parameters else base
+
 
 def _numbered(name: str, base: str) -> bool:
     return name.startswith(f"{base}.") and name[len(base) + 1 :].isdigit()
 
 
-def read_signature(module: Any) -> ForwardSignature:
+def read_signature(module: Any, *, caches: bool = False) -> ForwardSignature:
     """Read ``forward``; an input has a dtype only where its annotation or an example says so.
 
+    ``caches``: objects that hold what a decoder hands to its next step are inputs too.
     ``*args`` count only where nothing else is declared; they are fed as "args" or "args.0", "args.1", ….
     """
     try:
@@ -106,6 +123,9 @@ def read_signature(module: Any) -> ForwardSignature:
         return ForwardSignature({}, open=True)
     named = [entry for entry in parameters if entry.kind not in (entry.VAR_POSITIONAL, entry.VAR_KEYWORD)]
     found = {entry.name: _read(entry, module) for entry in named}
+    for name, parameter in found.items():
+        if caches and "Cache" in parameter.annotation:
+            found[name] = replace(parameter, declared=True)
     exported = _exported_keywords(module)
     for entry in named:
         if entry.kind is entry.POSITIONAL_ONLY or (exported is not None and entry.name not in exported):
@@ -141,7 +161,7 @@ def _read(entry: inspect.Parameter, module: Any) -> Parameter:
     tensor_like = "Tensor" in text or (not text and (required or entry.default is None))
     scalar = not text and isinstance(entry.default, bool | int | float)
     spec = InputSpec(entry.name, None, told, required)
-    return Parameter(spec, declared=required or tensor_like, scalar=scalar)
+    return Parameter(spec, declared=required or tensor_like, scalar=scalar, annotation=text)
 
 
 def _example_dtype(module: Any, name: str) -> str | None:

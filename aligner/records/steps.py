@@ -1,0 +1,40 @@
+"""What a decoder does step by step: the prompt at once, then one token after another with its cache fed back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Phase = Literal["prefill", "decode"]
+StepVerdict = Literal["aligned", "diverged", "inconclusive"]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One run of both models on the same tokens: ``fed`` of them, after ``past`` that their caches hold.
+
+    ``token`` is the one that the reference finds likeliest next, ``same_token`` whether the candidate does too.
+    ``layer`` and ``node`` say where the first divergence is. ``error``: the largest of the outputs.
+    """
+
+    index: int
+    phase: Phase
+    past: int
+    fed: int
+    verdict: StepVerdict
+    token: int | None = None
+    same_token: bool | None = None
+    layer: str | None = None
+    node: str | None = None
+    error: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LayerErrors:
+    """The pairs of one layer ("layers.3", or "" for what stands outside of any): how many, how many err, how far."""
+
+    layer: str
+    pairs: int
+    introduced: int
+    local: float | None = None
+    accumulated: float | None = None

@@ -1,0 +1,88 @@
+"""Tiny decoders with caches, as a module and as ONNX files with caches of several kinds."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+HEADS, SIZE, WIDTH, WORDS = 2, 4, 8, 20
+
+
+class Attention(nn.Module):
+    """Rotary attention over what the cache holds and what is new; ``fault`` is wrong only after a cache."""
+
+    def __init__(self, fault=""):
+        super().__init__()
+        self.qkv, self.out, self.fault = nn.Linear(WIDTH, 3 * WIDTH, bias=False), nn.Linear(WIDTH, WIDTH), fault
+
+    def forward(self, x, positions, past):
+        batch, many, _ = x.shape
+        q, k, v = (part.view(batch, many, HEADS, SIZE).transpose(1, 2) for part in self.qkv(x).split(WIDTH, dim=-1))
+        angle = positions[:, None, :, None].float() * torch.tensor([1.0, 0.1])
+        if self.fault == "positions":
+            angle = torch.arange(many)[None, None, :, None].float() * torch.tensor([1.0, 0.1])
+        cos, sin = torch.cat([angle, angle], -1).cos(), torch.cat([angle, angle], -1).sin()
+        q, k = (part * cos + torch.cat([-part[..., 2:], part[..., :2]], -1) * sin for part in (q, k))
+        kept = k, v
+        if past is not None:
+            order = (k, past[0]) if self.fault == "order" else (past[0], k)
+            k, v = torch.cat(order, 2), torch.cat([past[1], v], 2)
+        whole = k.shape[2]
+        seen = torch.arange(whole)[None] <= (torch.arange(many) + (whole - many))[:, None]
+        scores = (q @ k.transpose(-1, -2) / SIZE**0.5).masked_fill(~seen, -1e4)
+        found = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, many, WIDTH)
+        return self.out(found), (kept if self.fault == "new only" else (k, v))
+
+
+class Decoder(nn.Module):
+    """Scores and a tuple of (key, value) for each layer; ``past`` is what the last step gave."""
+
+    def __init__(self, faults=("", "")):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.head = nn.Embedding(WORDS, WIDTH), nn.Linear(WIDTH, WORDS, bias=False)
+        self.layers = nn.ModuleList(Attention(fault) for fault in faults)
+
+    def forward(self, input_ids, position_ids=None, past=None):
+        before = 0 if past is None else past[0][0].shape[2]
+        if position_ids is None:
+            position_ids = torch.arange(before, before + input_ids.shape[1])[None]
+        x, caches = self.embed(input_ids), []
+        for number, layer in enumerate(self.layers):
+            more, cache = layer(x, position_ids, None if past is None else past[number])
+            x = x + more
+            caches.append(cache)
+        return self.head(x), tuple(caches)
+
+
+class Flat(nn.Module):
+    """The same with each cache as an argument of its own, ``axes`` in another order."""
+
+    def __init__(self, decoder, axes=(0, 1, 2, 3)):
+        super().__init__()
+        self.decoder, self.axes = decoder, axes
+        self.back = tuple(axes.index(axis) for axis in range(4))
+
+    def forward(self, input_ids, position_ids, *caches):
+        past = [cache.permute(self.back) for cache in caches]
+        scores, found = self.decoder(input_ids, position_ids, tuple(zip(past[::2], past[1::2], strict=True)))
+        return scores, *(part.permute(self.axes) for cache in found for part in cache)
+
+
+def export(decoder, path, *, names=("past_key_values.{}.{}", "present.{}.{}"), axes=(0, 1, 2, 3)):
+    """An ONNX file that takes caches and gives them back."""
+    caches = [torch.zeros(1, HEADS, 3, SIZE).permute(axes).contiguous() for _ in range(2 * len(decoder.layers))]
+    parts = [(number, part) for number in range(len(decoder.layers)) for part in ("key", "value")]
+    ins, outs = ([form.format(*part) for part in parts] for form in names)
+    open_ = {0: "batch", axes.index(2): "past"}
+    torch.onnx.export(
+        Flat(decoder.eval(), axes),
+        (torch.zeros(1, 2, dtype=torch.long), torch.arange(3, 5)[None], *caches),
+        path,
+        dynamo=False,
+        input_names=["input_ids", "position_ids", *ins],
+        output_names=["logits", *outs],
+        dynamic_axes={"input_ids": {0: "batch", 1: "seq"}, "position_ids": {0: "batch", 1: "seq"}}
+        | dict.fromkeys([*ins, *outs], open_),
+    )
+    return str(path)

@@ -1,0 +1,140 @@
+"""Decoders step by step: prefill, then tokens with the caches fed back; the first wrong step, layer and node."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+np = pytest.importorskip("numpy")
+torch = pytest.importorskip("torch")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+import aligner  # noqa: E402
+from aligner.errors import InputError  # noqa: E402
+from aligner.inputs.decoding import key  # noqa: E402
+from tests.command import Shell  # noqa: E402
+from tests.decoder_models import Decoder, export  # noqa: E402
+
+
+@pytest.fixture
+def shell(tmp_path, capfd, monkeypatch):
+    return Shell(tmp_path, capfd, monkeypatch)
+
+
+IDS = np.array([[3, 7, 1, 9, 4]])
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("decoders")
+    made = {
+        "right": {},
+        "order": {"faults": ("", "order")},
+        "positions": {"faults": ("positions", "positions")},
+        "new only": {"faults": ("new only", "new only")},
+    }
+    found = {word: export(Decoder(**given), folder / f"{word[:3]}.onnx") for word, given in made.items()}
+    found["moved"] = export(Decoder(), folder / "moved.onnx", axes=(0, 2, 1, 3))
+    found["own words"] = export(Decoder(), folder / "own.onnx", names=("memory_{}_{}_a", "kept_{}_{}_b"))
+    return found
+
+
+@pytest.mark.parametrize("word", ["right", "moved", "own words"])
+def test_what_decodes_alike_is_aligned(files, word):
+    found = aligner.compare(Decoder().eval(), files[word], IDS, steps=2).comparison
+    assert (found.verdict, [step.verdict for step in found.steps]) == ("aligned", ["aligned"] * 3)
+    assert [(step.phase, step.past, step.fed) for step in found.steps] == [
+        ("prefill", 0, 5),
+        ("decode", 5, 1),
+        ("decode", 6, 1),
+    ]
+    assert all(step.same_token for step in found.steps)
+    assert [one.layer for one in found.layers if one.layer] == ["layers.0", "layers.1"]
+
+
+def test_a_fault_that_only_decoding_shows(files):
+    assert aligner.compare(Decoder().eval(), files["right"], IDS, steps=1).verdict == "aligned"
+    found = aligner.compare(files["right"], files["order"], IDS, steps=3).comparison
+    assert [step.verdict for step in found.steps] == ["aligned", "diverged"]
+    assert found.steps[1].layer == "layers.1"
+    assert "Concat" in found.steps[1].node
+    assert found.reason.startswith("step 1 (decode of 1 after 5 tokens)")
+    assert found.causes[0].id == "concat-order"
+
+
+def test_positions_that_start_again(files):
+    found = aligner.compare(Decoder().eval(), files["positions"], IDS, steps=2).comparison
+    assert [step.verdict for step in found.steps] == ["aligned", "diverged"]
+    assert found.steps[1].layer in ("layers.0", None)
+
+
+def test_caches_that_come_back_without_what_was_fed(files):
+    """Both give the new part alone: it is put behind what they were fed."""
+    found = aligner.compare(Decoder(("new only", "new only")).eval(), files["new only"], IDS, steps=2).comparison
+    assert [step.verdict for step in found.steps] == ["aligned"] * 3
+
+
+def test_the_command(files, shell):
+    (shell.folder / "ids.txt").write_text("3 7 1 9 4")
+    words = ("-i", "ids.txt", "--steps", "2", "--json", "run.json", "--html", "run.html")
+    said = shell("compare", files["right"], files["order"], *words)
+    assert said.code == 1, said.err
+    assert "1 decode" in said.out
+    assert "layers.1" in said.out
+    document = json.loads((shell.folder / "run.json").read_text())
+    assert [step["verdict"] for step in document["steps"]] == ["aligned", "diverged"]
+    assert document["layers"][-1]["pairs"] > 0
+    assert "1 decode" in (shell.folder / "run.html").read_text()
+    assert "1 decode" in shell("report", "run.json").out
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (np.ones((1, 4), np.float32), "token ids"),
+        (np.array([[5]]), "token ids"),
+        ([IDS, IDS], "token ids"),
+    ],
+)
+def test_what_are_no_tokens(files, given, words):
+    with pytest.raises(InputError, match=words):
+        aligner.compare(files["right"], files["right"], given, steps=1)
+
+
+def test_what_is_no_decoder(files):
+    class Plain(torch.nn.Module):
+        def forward(self, input_ids):
+            return input_ids.float()
+
+    with pytest.raises(InputError, match="no decoder"):
+        aligner.compare(Plain(), files["right"], IDS, steps=1)
+
+
+def test_a_text_needs_its_tokenizer(files, shell):
+    compared = "compare", files["right"], files["right"], "--steps", "1"
+    shell.refused(*compared, "--prompt", "a b", says=("--tokenizer",))
+    (shell.folder / "bad.json").write_text("{}")
+    shell.refused(*compared, "--prompt", "a b", "--tokenizer", "bad.json", says=("no tokenizer",))
+    tokenizers = pytest.importorskip("tokenizers")
+    words = {word: place for place, word in enumerate("a b c d".split())}
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel(words, unk_token="a"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.save(str(shell.folder / "tokenizer.json"))
+    said = shell(*compared, "--prompt", "b c d", "--tokenizer", ".")
+    assert said.code == 0, said.err
+    assert "0 + 3" in said.out
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("past_key_values.0.key", "present.0.key"),
+        ("past_key_3", "present_key_3"),
+        ("k_cache_1_in", "k_cache_1_out"),
+        ("pastKeyValues.2.value", "presentKeyValues.2.value"),
+    ],
+)
+def test_names_of_one_cache(one, other):
+    assert key(one) == key(other) != ()
