@@ -101,7 +101,7 @@ def _mask(spec: InputSpec, dtype: np.dtype[Any], sizes: tuple[int, int, int], ra
         return row if rank == 1 else np.repeat(row[None], batch, 0)
     seen = np.arange(total)[None] <= np.arange(past, past + many)[:, None]
     mask = seen if dtype.kind != "f" else np.where(seen, 0, np.finfo(dtype).min)  # type: ignore[type-var]
-    return np.broadcast_to(mask.astype(dtype), (batch, *((1,) * (rank - 3)), many, total)).copy()
+    return np.array(np.broadcast_to(mask.astype(dtype), (batch, *((1,) * (rank - 3)), many, total)))
 
 
 @dataclass(slots=True)
