@@ -43,6 +43,7 @@ def align(tmp_path, capfd, monkeypatch):
         ("ts_stride0.pt", "stands for 4,294,967,296 bytes"),
         ("ts_memo.pt", "asks for a memo of 268,435,455 entries"),
         ("ts_debug_pkl_memory.pt", "listed twice"),
+        ("ts_unfold.pt", "unfolds to more than"),
     ],
 )
 def test_scripts_are_read_before_they_are_loaded(align, file, says):
@@ -99,6 +100,29 @@ def script(folder: Path, code: str) -> Path:
         archive.writestr("m/data.pkl", b"N.")
         archive.writestr("m/code/__torch__/m.py", code)
     return path
+
+
+@requires_torch
+def test_what_a_script_unfolds_to(tmp_path):
+    """Children are known by their classes: a deep model of one class of blocks is no tower of doublings."""
+    import ast
+
+    import torch
+    from torch import nn
+
+    from aligner.adapters.torch_archive import open_archive
+    from aligner.adapters.torchscript_adapter import unfolding
+    from aligner.adapters.torchscript_adapter.code import check_archive
+
+    stage = nn.Sequential(*[nn.Sequential(nn.Linear(3, 3), nn.ReLU(), nn.Linear(3, 3)) for _ in range(30)])
+    torch.jit.script(nn.Sequential(*[stage for _ in range(6)])).save(tmp_path / "deep.pt")
+    check_archive(tmp_path / "deep.pt", trust=False)
+    program = unfolding._Program()
+    with open_archive(tmp_path / "deep.pt") as archive:
+        for member, text in archive.sources():
+            program.add(member.removeprefix("code/").removesuffix(".py").replace("/", "."), ast.parse(text))
+    calls = max(map(program.size, program.functions))
+    assert 6 * 30 * 3 <= calls <= 6 * 30 * 3 * 5  # getattr, forward, the function, its operator
 
 
 @requires_torch
@@ -482,15 +506,42 @@ def test_no_name_moves_the_cursor(align):
         "match a.onnx b.onnx --save-map b.onnx",
         "weights a.onnx b.onnx --json b.onnx",
         "inspect factory.py:build --json factory.py",
+        "compare a.onnx b.onnx --json hard.onnx",
+        "compare a.onnx dump --dump-of a.onnx --csv dump/y.npy",
+        "capture a.onnx -o dump/y.npy --weights dump/y.npy",
+        "sweep a.onnx b.onnx --inputs x3.npy --json x3.npy",
+        "sweep a.onnx b.onnx --inputs x3.npy --html w/sample_0.html --worst w",
+        "merge part.json --json part.json",
+        "merge part.json --html one --json one",
+        "fix a.onnx b.onnx -o a.onnx",
+        "fix a.onnx b.onnx -o one --json one",
+        "repro a.onnx b.onnx -o new --json new",
+        "sensitivity a.onnx b.onnx --json b.onnx",
+        "instrument a.onnx -o b.onnx --recorder b.onnx",
     ],
 )
 def test_outputs_take_no_inputs_place(align, tmp_path, words):
     for name in ("a.onnx", "b.onnx"):
         shutil.copy(HOSTILE / "hostile_names.onnx", tmp_path / name)
     (tmp_path / "link.onnx").symlink_to("a.onnx")
-    before = {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    (tmp_path / "hard.onnx").hardlink_to(tmp_path / "a.onnx")
+    (tmp_path / "dump").mkdir()
+    np.save(tmp_path / "dump" / "y.npy", np.ones(3, np.float32))
+    (tmp_path / "part.json").write_text("{}")
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     align.refused(*words.split())
-    assert before == {path: path.read_bytes() for path in tmp_path.iterdir() if path.is_file()}
+    assert before == {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+
+
+@requires_onnx
+def test_a_report_takes_the_place_of_text_alone(align, tmp_path):
+    """Weights beside a model are named by no option."""
+    (tmp_path / "w.data").write_bytes(np.ones(100, np.float32).tobytes())
+    (tmp_path / "old.html").write_text("an older report")
+    models = ("hostile_names.onnx", "hostile_names.onnx")
+    for option in ("--json", "--html", "--csv", "--markdown", "--junit", "--sarif", "--model-explorer", "--save-map"):
+        align.refused("compare", *models, option, "w.data", says=("is no text",))
+        assert align("compare", *models, option, "old.html").code == 0
 
 
 @requires_onnx

@@ -115,11 +115,20 @@ def _around(path: Path) -> tuple[Path, Path]:
 
 
 def check_targets(given: Mapping[str, Any]) -> None:
-    """Raise OutputError where an output is one of the inputs, or two outputs are one file."""
-    written: dict[Path, str] = {}
-    read = {_resolved(path): path for path in _inputs(given)}
+    """Raise OutputError where an output is one of the inputs, or lies in one, or two outputs are one file."""
+    written: dict[object, str] = {}
+    read = {_same(_resolved(path)): path for path in _inputs(given)}
+    folders = {_resolved(path): path for path in _input_folders(given)}
     for option, path in _outputs(given):
-        place = _resolved(path)
+        resolved = _resolved(path)
+        place = _same(resolved)
+        within = next((folders[around] for around in resolved.parents if around in folders), None)
+        if within is not None and resolved.exists():
+            raise OutputError(
+                f"{option} would overwrite what is read",
+                found=f"{path} lies in {within}, which is read",
+                hint="name another file",
+            )
         if place in read:
             raise OutputError(
                 f"{option} would overwrite what is read",
@@ -132,8 +141,25 @@ def check_targets(given: Mapping[str, Any]) -> None:
                 found=f"{path}: one would overwrite the other",
                 hint="name a file for each",
             )
-        if not _is_device(place):
+        if not _is_device(resolved):
             written[place] = option
+
+
+def _same(path: Path) -> object:
+    """What two names of one file share: where letters' case means nothing, or a folder is mounted twice."""
+    with suppress(OSError, ValueError):
+        state = path.stat()
+        if state.st_ino:
+            return state.st_dev, state.st_ino
+    return path
+
+
+def _input_folders(given: Mapping[str, Any]) -> Iterator[Path]:
+    """Models that are folders: dumps, SavedModels."""
+    for word in (word for name in _MODELS for word in _words(given.get(name))):
+        with suppress(OSError, ValueError):
+            if word and Path(word).is_dir():
+                yield Path(word)
 
 
 def _outputs(given: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:

@@ -64,12 +64,25 @@ def check_writable(target: Path) -> None:
         problem = f"there is no folder {folder}"
     elif not os.access(target if target.exists() else folder, os.W_OK):
         problem = "no permission to write there"
+    elif _holds_no_text(target):
+        problem = "a file is there already that is no text: a model, or what belongs to one"
     if problem:
         raise OutputError(
             f"cannot write {target}",
             found=problem,
             hint="name a file in an existing folder that you may write to, or - for standard output",
         )
+
+
+def _holds_no_text(target: Path) -> bool:
+    """Whether a file holds what no report does; a model's weights may lie in a file that no option names."""
+    if not target.is_file():
+        return False
+    try:
+        with target.open("rb") as file:
+            return b"\0" in file.read(4096)
+    except OSError:
+        return False
 
 
 def _write_file(data: bytes, target: Path) -> None:

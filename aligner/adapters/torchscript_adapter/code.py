@@ -10,6 +10,7 @@ from pathlib import Path
 
 from aligner.adapters.torch_archive import TorchArchive, check_storages, damaged, open_archive
 from aligner.adapters.torch_operators import PACKED_WEIGHTS, is_harmless
+from aligner.adapters.torchscript_adapter.unfolding import check_unfolding
 from aligner.errors import UntrustedFileError, listing
 
 _PLAIN = re.compile(r"[\n -~]*")
@@ -42,6 +43,8 @@ def check_code(archive: TorchArchive) -> None:
             if not is_harmless(name):
                 raise _untrusted(archive.path, name)
             checked.add(name)
+    places = (member.removeprefix("code/").removesuffix(".py").replace("/", ".") for member, _ in sources)
+    check_unfolding(archive.path, zip(places, trees, strict=True))
     if any("__setstate__" in text for _, text in sources):
         _check_load_hooks(archive.path, trees)
 
