@@ -19,11 +19,12 @@ from aligner.judgement.pair_facts import Rules
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.reordered import is_another_form
 from aligner.judgement.same_grid import are_twins
-from aligner.judgement.tolerance import region_numbers
+from aligner.judgement.tolerance import masked_otherwise, region_numbers
 from aligner.judgement.verdicts import Judgement
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
+from aligner.regions.culprit import peak
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -200,7 +201,9 @@ class ClosedRegions:
 
     def _excused(self, value: str, rule: str, together: set[str]) -> Judgement:
         names = [self._name(other) for other in sorted(together - {value}, key=self._walk.place.__getitem__)]
-        note = "another way to compute the same" + (f", together with {listing(names)}" if names else "")
+        masked = masked_otherwise(self.graphs, self._walk.items[value])
+        words = "masked by another number, to the same effect" if masked else "another way to compute the same"
+        note = words + (f", together with {listing(names)}" if names else "")
         return self._verdicts[value].overruled("aligned", rule, note)
 
     def _name(self, value: str) -> str:
@@ -218,7 +221,8 @@ class ClosedRegions:
         with np.errstate(all="ignore"):
             apart = found.astype(np.float64) - expected.astype(np.float64)
         finite = np.isfinite(apart)
-        apart = np.where(finite, apart, 0.0 if not finite.any() else np.abs(apart[finite]).max())
+        # what is infinite on one side alone counts as the largest number
+        apart = np.where(finite, apart, max(peak(found), peak(expected)))
         generator = np.random.default_rng(0)
         shuffled = generator.permutation(apart.reshape(-1)) * generator.choice((-1.0, 1.0), apart.size)
         with np.errstate(all="ignore"):

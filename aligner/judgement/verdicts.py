@@ -14,16 +14,13 @@ from aligner.judgement.contradiction import contradicted
 from aligner.judgement.pair_facts import SATURATED, PairFacts, Rules
 from aligner.judgement.pair_rules import PAIR_RULES
 from aligner.judgement.rule import opinions
-from aligner.judgement.tolerance import beside_mask, bound, masked_otherwise, region_numbers
+from aligner.judgement.tolerance import beside_mask, bound, region_numbers
 from aligner.records.comparison import PairVerdict
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.records.opinion import Opinion
 
-_HEALED = 0.01
-"""Relative error of what reads masked scores; a mask that does not hold moves a softmax by far more."""
 GRAPH_RULES = {
-    "masked-otherwise": "masked by another number, of which nothing is left in all that reads it",
     "closed-region": "the region around it, entered with the reference's tensors, leaves with them: another way to "
     "compute the same",
     "other-form": "another form of the tensor, as those that read it expect: the fault is theirs",
@@ -88,8 +85,6 @@ def judge(
         turned |= {value} if order is not None else set()
         nearness = (excused or {}).get(value)
         verdicts[value] = _alone(PairFacts(graphs, item, by_value, rules, nearness=nearness, turned=order))
-    if rules.fixed is None:
-        verdicts |= _masked_otherwise(graphs, measured, verdicts)
     if jointly is not None:
         verdicts |= jointly(measured, verdicts, frozenset(turned))
     if rules.fixed is None:
@@ -156,38 +151,6 @@ def _only_alone(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[st
             verdict: PairVerdict = "nonfinite" if whole.mismatched else "introduced"
             found[value] = verdicts[value].overruled(verdict, "contradiction", words)
     return found
-
-
-def _masked_otherwise(
-    graphs: tuple[Graph, Graph], measured: Sequence[Measured], verdicts: Mapping[str, Judgement]
-) -> dict[str, Judgement]:
-    """Scores masked by another number (−10⁴ for −∞), of which nothing is left in all that reads them."""
-    readers = _readers(measured)
-    found: dict[str, Judgement] = {}
-    for item in reversed(measured):
-        value = item.pair.candidate
-        if verdicts[value].verdict not in {"introduced", "nonfinite"} or not readers.get(value):
-            continue
-        if masked_otherwise(graphs, item) and all(
-            reader.pair.candidate in found or _agrees(reader) for reader in readers[value]
-        ):
-            words = "masked by another number, to the same effect"
-            found[value] = verdicts[value].overruled("aligned", "masked-otherwise", words)
-    return found
-
-
-def _agrees(item: Measured) -> bool:
-    """Whether nothing of an error before it is to be seen in a pair, each side on its own tensors."""
-    whole = item.accumulated
-    return whole is not None and not whole.mismatched and whole.relative <= _HEALED
-
-
-def _readers(measured: Sequence[Measured]) -> dict[str, list[Measured]]:
-    readers: dict[str, list[Measured]] = {}
-    for item in measured:
-        for value in item.pair.candidate_region.inputs:
-            readers.setdefault(value, []).append(item)
-    return readers
 
 
 def _inherit(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> list[Judgement]:

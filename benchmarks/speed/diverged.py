@@ -1,0 +1,136 @@
+"""What a diverged comparison costs beside the aligned one of the same pair, in CPU seconds of this process.
+
+python -m benchmarks.speed.diverged [REFERENCE:]CANDIDATE.onnx … [--repeat 2] [--phases]
+
+Each candidate is compared as it is, and with one fault: a channel of a weight scaled, an activation lost, a tensor
+clipped, a bias of a layer zeroed, each near a third and two thirds of the way down. Goal: at most twice.
+"""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import click
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+import aligner
+
+GOAL = 2.0
+Plant = Callable[[onnx.ModelProto, float], bool]
+
+
+@click.command()
+@click.argument("pairs", nargs=-1, required=True)
+@click.option("--repeat", default=2, show_default=True, help="Runs of each comparison; the fastest is told.")
+@click.option("--phases", is_flag=True, help="Also the phases that grew, in wall seconds.")
+def main(pairs: tuple[str, ...], repeat: int, phases: bool) -> None:
+    """Print one line for each pair, then the median and the worst."""
+    ratios = []
+    with TemporaryDirectory() as folder:
+        for pair in pairs:
+            *references, path = map(Path, pair.split(":"))
+            reference = references[0] if references else path
+            _cost(reference, path, 1)  # what is imported and remembered once is no cost of either
+            aligned, before = _cost(reference, path, repeat)
+            if before.verdict != "aligned":
+                raise click.ClickException(f"{pair} is {before.verdict} without a fault: {before.comparison.reason}")
+            for told, candidate in _candidates(path, Path(folder)):
+                cost, result = _cost(reference, candidate, repeat)
+                if result.verdict != "diverged":
+                    print(f"{path.stem}, {told}: {result.verdict}, left out")
+                    continue
+                ratios.append(cost / aligned)
+                print(f"{path.stem}, {told}: {aligned:.2f} s aligned, {cost:.2f} s diverged, {ratios[-1]:.2f} ×", flush=True)
+                if phases:
+                    print(f"    {_grown(before.comparison.timing, result.comparison.timing)}")
+    if ratios:
+        worst = max(ratios)
+        print(f"{len(ratios)} pairs: median {statistics.median(ratios):.2f}, worst {worst:.2f}, goal {GOAL:g}")
+
+
+def _grown(before, after) -> str:
+    grown = {name: after[name] - before.get(name, 0.0) for name in after}
+    first = sorted(grown, key=lambda name: -grown[name])[:8]
+    return ", ".join(f"{name} +{grown[name]:.2f}" for name in first)
+
+
+def _cost(reference: Path, candidate: Path, repeat: int):
+    costs, result = [], None
+    for _ in range(repeat):
+        start = time.process_time()
+        result = aligner.compare(reference, candidate)
+        costs.append(time.process_time() - start)
+    return min(costs), result
+
+
+def _candidates(path: Path, folder: Path) -> Iterator[tuple[str, Path]]:
+    for plant in (_scaled_channel, _lost_activation, _clipped, _zeroed_bias):
+        for depth in (1 / 3, 2 / 3):
+            model = onnx.load(path)
+            if plant(model, depth):
+                told = f"{plant.__name__.strip('_').replace('_', ' ')} at {depth:.0%}"
+                file = folder / f"{path.stem}-{told.replace(' ', '-')}.onnx"
+                onnx.save(model, file)
+                yield told, file
+
+
+def _near(model: onnx.ModelProto, depth: float, *ops: str) -> onnx.NodeProto | None:
+    """The node of these operators that is nearest to a depth."""
+    places = [place for place, node in enumerate(model.graph.node) if node.op_type in ops]
+    wanted = depth * len(model.graph.node)
+    return model.graph.node[min(places, key=lambda place: abs(place - wanted))] if places else None
+
+
+def _edit(model: onnx.ModelProto, node: onnx.NodeProto | None, place: int, edit: Callable[[np.ndarray], None]) -> bool:
+    held = {tensor.name: tensor for tensor in model.graph.initializer}
+    tensor = held.get(node.input[place]) if node is not None and len(node.input) > place else None
+    if tensor is None:
+        return False
+    array = numpy_helper.to_array(tensor).copy()
+    edit(array)
+    tensor.CopyFrom(numpy_helper.from_array(array, tensor.name))
+    return True
+
+
+def _scaled_channel(model: onnx.ModelProto, depth: float) -> bool:
+    def edit(array: np.ndarray) -> None:
+        array[0] *= 1.5
+
+    return _edit(model, _near(model, depth, "Conv"), 1, edit)
+
+
+def _zeroed_bias(model: onnx.ModelProto, depth: float) -> bool:
+    return _edit(model, _near(model, depth, "Conv", "Gemm"), 2, lambda array: array.fill(0))
+
+
+def _lost_activation(model: onnx.ModelProto, depth: float) -> bool:
+    node = _near(model, depth, "Relu", "PRelu", "LeakyRelu", "Sigmoid", "Tanh", "Erf", "HardSwish")
+    if node is None:
+        return False
+    lost = helper.make_node("Identity", node.input[:1], node.output, name=node.name)
+    node.CopyFrom(lost)
+    return True
+
+
+def _clipped(model: onnx.ModelProto, depth: float) -> bool:
+    node = _near(model, depth, "Conv", "Gemm", "MatMul")
+    if node is None:
+        return False
+    place = list(model.graph.node).index(node)
+    name = node.output[0]
+    node.output[0] = f"{name}/before"
+    for limit, value in (("low", -0.1), ("high", 0.1)):
+        model.graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), f"{name}/{limit}"))
+    clip = helper.make_node("Clip", [node.output[0], f"{name}/low", f"{name}/high"], [name], name=f"{name}/clip")
+    model.graph.node.insert(place + 1, clip)
+    return True
+
+
+if __name__ == "__main__":
+    main()
