@@ -111,10 +111,10 @@ class ComparisonRun:
         """Pairs and errors: from tensors that were kept, or from a sweep and runs for what it has left open."""
         with self._clock.phase("align"):
             alignment = self._align(fed)
-        passes, missing, moved = self._passes(alignment), None, True
+        passes, missing, open_ = self._passes(alignment), None, None
         if swept is not None and swept.as_expected:
             passes = swept.passes
-            missing, moved = passes.revise(alignment.pairs)
+            missing, open_ = passes.revise(alignment.pairs)
         with ExitStack() as stack:
             begun = passes.begin_local() if swept is None and self._measures_local() else None
             if begun is not None:
@@ -122,7 +122,7 @@ class ComparisonRun:
             with self._clock.phase("accumulated"):
                 passes.accumulated(missing)
             with self._clock.phase("local"):
-                done = swept is not None and swept.local and not moved
+                done = swept is not None and swept.local and open_ == []
                 self._local(passes, (lambda: None) if done else lambda: passes.local(begun))
         return passes, self._again(passes, alignment, fed)
 
@@ -140,10 +140,10 @@ class ComparisonRun:
             )
 
     def _measure_again(self, passes: Passes, alignment: Alignment) -> None:
-        missing, others = passes.revise(alignment.pairs)
+        missing, open_ = passes.revise(alignment.pairs)
         passes.accumulated(missing)
-        if missing or others:
-            self._local(passes, passes.local)
+        if open_:
+            self._local(passes, lambda: passes.local(wanted=open_))
 
     def _measures_local(self) -> bool:
         return self._options.local != "never" and computing_side(self._reference, self._candidate) is not None

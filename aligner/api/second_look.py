@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from aligner.alignment.second_look import SecondLook, before, same_values
 from aligner.api.narrowing import Narrowing
 from aligner.api.within import locate_within
-from aligner.execution.look import look
+from aligner.execution.look import differences, look
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
-from aligner.judgement.wrong_pairs import between, suspects, with_forms, wrong_pairs
+from aligner.judgement.wrong_pairs import between, suspects, watched, with_forms, wrong_pairs
 from aligner.records.alignment import Alignment
 from aligner.records.graph import Graph
 
@@ -35,9 +35,9 @@ def second_look(sides: Sides, passes: Passes, alignment: Alignment, align: Align
 
     ``align`` pairs again with what has been seen; ``measure`` brings ``passes`` up to date with it.
     """
-    known, narrowing = SecondLook(), Narrowing(sides, passes, _TRIALS)
+    known, narrowing, looked = SecondLook(), Narrowing(sides, passes, _TRIALS), set[frozenset[str]]()
     for _ in range(_ROUNDS):
-        again = _seen(sides, passes, alignment, known) or narrowing.narrowed(known)
+        again = _seen(sides, passes, alignment, known, looked) or narrowing.narrowed(known)
         if again is None:
             break
         known = again
@@ -47,8 +47,14 @@ def second_look(sides: Sides, passes: Passes, alignment: Alignment, align: Align
     return alignment
 
 
-def _seen(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLook) -> SecondLook | None:
-    """What a further look adds to what is known; None where it adds nothing."""
+def _seen(
+    sides: Sides, passes: Passes, alignment: Alignment, known: SecondLook, looked: set[frozenset[str]]
+) -> SecondLook | None:
+    """What a further look adds to what is known; None where it adds nothing.
+
+    ``looked`` holds the suspects with which everything has been looked at: what was paired since holds the numbers that
+    were seen then, and shows nothing new.
+    """
     graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
     injectable = passes.injectable()
     suspected = {value: item for value, item in suspects(graphs, measured).items() if value in injectable}
@@ -56,30 +62,32 @@ def _seen(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLook)
         return None
     partner = {item.pair.candidate: item.pair.reference for item in measured}
     wrong: set[str] = set()
-    for left_out in (with_forms(graphs, measured, suspected), between(graphs, measured, suspected)):
+    sets = [frozenset(find(graphs, measured, suspected)) for find in (with_forms, between)]
+    for left_out in dict.fromkeys(sets):
         if len(left_out) > max(_FEW, _MOST * len(measured)):
             continue  # errors are the rule here, and nothing stands out
-        seen = look(sides[1], passes, left_out)
-        wrong = wrong_pairs(graphs, measured, seen.differences, suspected, left_out)
+        without = differences(passes, watched(measured, left_out), left_out)
+        wrong = wrong_pairs(graphs, measured, without, suspected, left_out)
         if wrong:
             break
-    if not wrong and not _open(alignment):
+    if not wrong and (frozenset(suspected) in looked or not _open(alignment)):
         return None
+    looked.add(frozenset(suspected) - wrong)
     seen = look(sides[1], passes, wrong)
     assert sides[0].profile is not None and sides[1].profile is not None
     sketches = sides[0].profile.sketches, sides[1].profile.sketches
     doubted = {(partner[value], value) for value in suspected}
-    elsewhere = same_values(graphs, sketches, seen.sketches, alignment, known.dropped | doubted, set(partner))
+    elsewhere = same_values(graphs, sketches, seen, alignment, known.dropped | doubted, set(partner))
     for reference, candidate in elsewhere:
         wrong |= {value for value in suspected if partner[value] == reference and value != candidate}
     dropped = known.dropped | {(partner[value], value) for value in wrong}
-    new = same_values(graphs, sketches, seen.sketches, alignment, dropped)
+    new = same_values(graphs, sketches, seen, alignment, dropped)
     inserted = _inserted(graphs[1], new, {partner[value]: value for value in wrong & set(suspected)})
     if dropped == known.dropped and set(new) <= set(known.found):
         return None
     found = [pair for pair in known.found if pair not in dropped]
     return SecondLook(
-        seen.sketches,
+        seen,
         tuple(dict.fromkeys([*found, *new])),
         dropped,
         tuple(dict.fromkeys([*known.inserted, *inserted])),

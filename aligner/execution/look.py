@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 from aligner.execution.passes import Passes
@@ -24,45 +23,38 @@ if TYPE_CHECKING:
     Axes = Iterable[tuple[int, ...] | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Sketches of all tensors of the candidate, and by pair (candidate value) how far it is from the reference's."""
-
-    sketches: Mapping[str, Sketch]
-    differences: Mapping[str, Difference]
-
-
-def look(candidate: OpenSide, passes: Passes, without: Collection[str]) -> Look:
-    """Run the candidate on the reference's tensors, those pairs left out, and look at every tensor."""
+def look(candidate: OpenSide, passes: Passes, without: Collection[str]) -> dict[str, Sketch]:
+    """Run the candidate on the reference's tensors, some pairs left out, and look at every tensor."""
     assert candidate.profile is not None
-    pairs = {value: pair for value, pair in passes.injectable().items() if value not in without}
-    run = passes.injected_run(injectable=pairs)
-    uses = run.uses()
-    pool = TensorPool(passes.reference.replay(list(uses)), uses)
-    sketches: dict[str, Sketch] = {}
-    differences: dict[str, Difference] = {}
+    run = passes.injected_run(wanted=[], injectable=_but(passes, without))
+    pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
     try:
         wanted = [value for value in candidate.profile.sketches if candidate.profile.once(value)]
-        for tensor in candidate.run(wanted, run.injection(pool), phase="looking again"):
-            sketches[tensor.value] = sketch(tensor)
-            pair = run.shown.get(tensor.value)
-            expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
-            if pair is None or expected is None:
-                continue
-            found = passes.local_difference(tensor.value, expected, tensor)
-            pool.release(pair.reference, tensor.occurrence)
-            if found is not None:
-                differences[tensor.value] = found
+        tensors = candidate.run(wanted, run.injection(pool), phase="looking again")
+        return {tensor.value: sketch(tensor) for tensor in tensors}
     finally:
         pool.close()
-    return Look(sketches, differences)
+
+
+def differences(passes: Passes, wanted: Sequence[str], without: Collection[str]) -> dict[str, Difference]:
+    """How far pairs are from the reference where some are left to the candidate."""
+    found: dict[str, Difference] = {}
+    for name, tensor, expected in passes.injected_run(wanted=wanted, injectable=_but(passes, without)):
+        error = passes.local_difference(name, expected, tensor)
+        if error is not None:
+            found[name] = error
+    return found
+
+
+def _but(passes: Passes, without: Collection[str]) -> dict[str, PairedValues]:
+    return {value: pair for value, pair in passes.injectable().items() if value not in without}
 
 
 def trial(
     passes: Passes, wanted: Sequence[str], instead: PairedValues, without: Collection[str]
 ) -> dict[str, Difference]:
     """How far pairs are from the reference where another of its tensors stands in for one of the candidate's."""
-    pairs = {name: pair for name, pair in passes.injectable().items() if name not in without}
+    pairs = _but(passes, without)
     pairs[instead.candidate] = instead
     found: dict[str, Difference] = {}
     for name, tensor, expected in passes.injected_run(wanted=wanted, injectable=pairs):
@@ -87,8 +79,8 @@ def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, a
 
 def trial_of(passes: Passes, value: str, place: str, array: Array, without: Collection[str] = ()) -> Difference | None:
     """How far one pair is from the reference where an array of the candidate's own layout stands in for a tensor."""
-    pairs = {name: pair for name, pair in passes.injectable().items() if name not in without}
-    for name, tensor, expected in passes.injected_run(wanted=[value], injectable=pairs, override={place: array}):
+    run = passes.injected_run(wanted=[value], injectable=_but(passes, without), override={place: array})
+    for name, tensor, expected in run:
         if name == value:
             return passes.local_difference(value, expected, tensor)
     return None
@@ -102,8 +94,7 @@ def shown(
     Of the values asked for those come that a run shows at all: sequences and what is inside of loops are not.
     """
     known = candidate.profile.sketches if candidate.profile is not None else {}
-    pairs = {name: pair for name, pair in passes.injectable().items() if name not in without}
-    run = passes.injected_run(wanted=[], injectable=pairs)
+    run = passes.injected_run(wanted=[], injectable=_but(passes, without))
     pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
     try:
         tensors = candidate.run(

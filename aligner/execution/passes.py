@@ -149,14 +149,14 @@ class Passes:
         begun.begin()
         return begun
 
-    def local(self, run: Iterator[Local] | None = None) -> None:
+    def local(self, run: Iterator[Local] | None = None, wanted: Sequence[str] | None = None) -> None:
         """The candidate with every paired tensor replaced by the reference's: what each node does wrong itself.
 
         Against a recording it is the reference that runs on the recorded tensors. ``run`` is one that has begun.
         """
         if self.computing is None:
             return
-        for value, tensor, expected in run or self.injected_run():
+        for value, tensor, expected in run or self.injected_run(wanted=wanted):
             self.take_local(value, expected, tensor)
 
     def take_local(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> None:
@@ -196,8 +196,8 @@ class Passes:
         return self._difference(self._pairs[value], reference, held, None)
 
     def noise(self, doubtful: Sequence[Measured]) -> None:
-        """How far the doubtful pairs move when everything injected moves by one rounding unit."""
-        wanted = [item.pair.candidate for item in doubtful]
+        """How far doubtful pairs move when everything injected moves by one rounding unit, where it is not known."""
+        wanted = [item.pair.candidate for item in doubtful if item.noise is None]
         if not wanted:
             return
 
@@ -309,27 +309,37 @@ class Passes:
         """One side's own tensors, the reference's, each kept for that many uses."""
         return TensorPool((self._reference, self._candidate)[side].replay(list(uses)), uses)
 
-    def revise(self, pairs: Sequence[PairedValues]) -> tuple[list[str], bool]:
+    def revise(self, pairs: Sequence[PairedValues]) -> tuple[list[str], list[str]]:
         """Go on with other pairs, keeping what was measured of those that stay.
 
-        Returns the candidate values whose accumulated error is open, and whether other tensors are now injected.
+        Returns the candidate values whose accumulated error is open, and those whose local error is: they are others,
+        or other tensors are now put in before them.
         """
-        before, measured = self.injectable(), self.measured
-        kept = {pair.candidate: self._pairs.get(pair.candidate) for pair in pairs}
+        before, measured, known = self.injectable(), self.measured, self._pairs
         self._pairs = {pair.candidate: pair for pair in pairs}
-        self.measured = {}
-        for value, pair in self._pairs.items():
-            same = _laid_alike(kept[value], pair)
-            self.measured[value] = (
-                replace(measured[value], pair=pair) if same else _unmeasured(self._reference, self._candidate, pair)
-            )
+        self.measured = {
+            value: replace(measured[value], pair=pair)
+            if _laid_alike(known.get(value), pair)
+            else _unmeasured(self._reference, self._candidate, pair)
+            for value, pair in self._pairs.items()
+        }
         after = self.injectable()
-        moved = before.keys() != after.keys() or any(not _laid_alike(before[value], after[value]) for value in after)
-        return [value for value in self._pairs if not _laid_alike(kept[value], self._pairs[value])], moved
+        fed = {value for value in before.keys() | after.keys() if not _laid_alike(before.get(value), after.get(value))}
+        missing = [value for value, pair in self._pairs.items() if not _laid_alike(known.get(value), pair)]
+        open_ = []
+        for value, pair in self._pairs.items():
+            region = pair.candidate_region
+            other = value in missing or region != known[value].candidate_region or not fed.isdisjoint(region.inputs)
+            if other or (fed and not after.keys() >= set(region.inputs)):  # what is not put in comes from further up
+                self.measured[value] = replace(self.measured[value], noise=None)
+                open_.append(value)
+        return missing, open_
 
 
-def _laid_alike(one: PairedValues | None, other: PairedValues) -> bool:
-    return one is not None and (one.reference, one.axes, one.note) == (other.reference, other.axes, other.note)
+def _laid_alike(one: PairedValues | None, other: PairedValues | None) -> bool:
+    if one is None or other is None:
+        return False
+    return (one.reference, one.axes, one.note) == (other.reference, other.axes, other.note)
 
 
 def _unmeasured(reference: OpenSide, candidate: OpenSide, pair: PairedValues) -> Measured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aligner.operations.kinds import QUANTIZES, SOURCES, VIEWS
+from aligner.parameters.remembered import Remembered
 from aligner.records.graph import Graph, Weight
 
 AS_A_RULE = 0.2
@@ -16,6 +17,14 @@ def declares_quantization(graph: Graph) -> bool:
     A quantised tensor in a model whose weights are not is an accident that has to be told; where as a rule tensors are,
     as in a dump of a device that quantised its model itself, it is none.
     """
+    return _declaring.of(graph, lambda: _declares(graph))
+
+
+_declaring: Remembered[bool] = Remembered()
+"""Asked of every region, and told by all nodes."""
+
+
+def _declares(graph: Graph) -> bool:
     if _codes_tensors(graph) or _quantizes_tensors(graph):
         return True
     kernels = {name for name, weight in graph.weights.items() if len(weight.shape) >= 2}

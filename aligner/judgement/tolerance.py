@@ -138,6 +138,13 @@ def declared_unit(graph: Graph) -> float:
 
     A few float16 tensors in a float32 model are an accident that has to be told, not a precision that excuses.
     """
+    return _declared.of(graph, lambda: _coarsest_as_a_rule(graph))
+
+
+_declared: Remembered[float] = Remembered()
+
+
+def _coarsest_as_a_rule(graph: Graph) -> float:
     units = [
         unit(graph.values[value].dtype)
         for node in graph.nodes

@@ -84,6 +84,17 @@ def _reached(values: Collection[str], readers: Mapping[str, Sequence[Measured]])
     return found
 
 
+def watched(measured: Sequence[Measured], left_out: Collection[str]) -> list[str]:
+    """What tells whether pairs are wrong: they and the first pairs behind them that can be compared."""
+    readers, found, stack = _readers(measured), dict.fromkeys(sorted(left_out)), sorted(left_out)
+    while stack:
+        for reader in readers.get(stack.pop(), ()):
+            if reader.pair.candidate not in found:
+                found[reader.pair.candidate] = None
+                stack += [reader.pair.candidate] if reader.pair.note else []
+    return list(found)
+
+
 def wrong_pairs(
     graphs: Graphs,
     measured: Sequence[Measured],
@@ -91,19 +102,21 @@ def wrong_pairs(
     suspected: Mapping[str, Measured],
     left_out: Collection[str],
 ) -> set[str]:
-    """Which pairs are wrong; ``without``: all pairs' differences where those ``left_out`` are not injected."""
+    """Which pairs are wrong; ``without``: what is ``watched``, where those ``left_out`` are not injected."""
     readers = _readers(measured)
     ran = [item for item in measured if item.pair.candidate in left_out]
     allowed = sum((_share(graphs, item) for item in ran), 0.0)
     healed = {
-        item.pair.candidate: _agrees(graphs, item, without.get(item.pair.candidate), allowed) for item in measured
+        item.pair.candidate
+        for item in measured
+        if (error := without.get(item.pair.candidate)) is not None and _agrees(graphs, item, error, allowed)
     }
-    open_ = {value for value in left_out if not healed[value]}
+    open_ = set(left_out) - healed
     found = set()
     for value in open_:
         harmed = _harmed(value, readers, suspected, open_)
         frontier = _frontier(value, readers, open_)
-        if harmed and frontier and all(healed[name] for name in frontier):
+        if harmed and frontier and frontier <= healed:
             found.add(value)
     return found
 
@@ -124,12 +137,12 @@ def _harmed(
     return False
 
 
-def _agrees(graphs: Graphs, item: Measured, difference: Difference | None, allowed: float) -> bool:
+def _agrees(graphs: Graphs, item: Measured, difference: Difference, allowed: float) -> bool:
     """Whether a pair agrees as far as rounding lets it, its own and that of the regions that ran before it.
 
     Each region adds the share of its output that rounding may take; ``allowed`` is the sum of those.
     """
-    if difference is None or difference.mismatched:
+    if difference.mismatched:
         return False
     if not difference.errors.max_abs:
         return True

@@ -206,7 +206,7 @@ class GraphIndex:
 
 
 @dataclass(frozen=True, slots=True)
-class Graph:
+class Graph(_Referable):
     """A model's dataflow. ``channels`` says where its convolutions expect the channel axis.
 
     What it answers of itself is indexed when it is first asked.

@@ -46,7 +46,10 @@ def main(pairs: tuple[str, ...], repeat: int, phases: bool) -> None:
                     print(f"{path.stem}, {told}: {result.verdict}, left out")
                     continue
                 ratios.append(cost / aligned)
-                print(f"{path.stem}, {told}: {aligned:.2f} s aligned, {cost:.2f} s diverged, {ratios[-1]:.2f} ×", flush=True)
+                print(
+                    f"{path.stem}, {told}: {aligned:.2f} s aligned, {cost:.2f} s diverged, {ratios[-1]:.2f} ×",
+                    flush=True,
+                )
                 if phases:
                     print(f"    {_grown(before.comparison.timing, result.comparison.timing)}")
     if ratios:
