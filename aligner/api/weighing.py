@@ -9,6 +9,7 @@ from typing import Any
 
 from aligner.alignment.engine import align
 from aligner.alignment.weight_audit import audit, unfolded
+from aligner.api.checkpoint_weights import concerns, weigh_checkpoints
 from aligner.api.given_inputs import read_items
 from aligner.api.matching import MatchOptions, feed, opened, read_static
 from aligner.api.weight_places import Misplaced, misplaced, same_outputs
@@ -30,13 +31,16 @@ Sides = tuple[OpenSide, OpenSide]
 def weigh(
     reference: object, candidate: object, inputs: Any = None, *, options: MatchOptions | None = None
 ) -> WeightAudit:
-    """Audit the weights of two models.
+    """Audit the weights of two models; a side may be safetensors, in a folder too, or GGUF: nothing is run then.
 
     Live modules run once, fed ``inputs`` or random numbers, to be read at all; any model runs once if weights stay open
     that constant folding may have turned into others, or reach their nodes in another order. Raises AlignerError where
     a model cannot be read.
     """
-    options, inputs = options or MatchOptions(), read_items(inputs)
+    options = options or MatchOptions()
+    if concerns(reference, candidate):
+        return weigh_checkpoints(reference, candidate, (options.reference_options, options.candidate_options))
+    inputs = read_items(inputs)
     with opened(reference, candidate, options) as sides:
         static = [read_static(side) for side in sides]
         fed = feed(sides, inputs, options) if inputs or not all(static) else None

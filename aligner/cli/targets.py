@@ -34,7 +34,7 @@ _OUTPUTS = {
 
 _DEFAULT_SECONDS = 3600.0
 _MODELS = ("reference", "candidate", "model", "dump_of", "dataset")
-_ALONE = frozenset(".pt .pth .ts .jit .torchscript .tflite .npz .npy .safetensors .json .keras .h5 .hdf5".split())
+_ALONE = frozenset(".gguf .pt .pth .ts .jit .torchscript .tflite .npz .npy .safetensors .json .keras .h5 .hdf5".split())
 """Files that never refer to others beside them."""
 _child: Path | None = None
 

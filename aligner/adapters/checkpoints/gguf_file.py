@@ -1,0 +1,74 @@
+"""GGUF, read and dequantised by llama.cpp's own library."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
+from aligner.errors import MissingFrameworkError, ModelFormatError
+
+if TYPE_CHECKING:
+    from aligner.adapters.checkpoints.checkpoint import Numbers
+
+_PLAIN = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
+
+
+def read(path: Path) -> Checkpoint:
+    """Names, shapes and types; what a transformers checkpoint calls a tensor is known by the architecture."""
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise MissingFrameworkError(
+            f"reading {path} needs gguf", found="gguf is not installed", hint='pip install "aligner[gguf]"'
+        ) from error
+    try:
+        reader = GGUFReader(path)
+        tensors = {tensor.name: _tensor(tensor) for tensor in reader.tensors}
+        architecture = _text(reader, "general.architecture")
+        layers = _number(reader, f"{architecture}.block_count")
+    except Exception as error:  # a damaged file shows as anything from ValueError to IndexError
+        raise ModelFormatError(
+            f"{path} is no GGUF file that can be read",
+            found=f"{type(error).__name__}: {error}",
+            hint="download it again; the copy may have been cut off",
+        ) from error
+    return Checkpoint(
+        str(path), f"GGUF ({architecture or 'unknown'})", tensors, architecture, _names(architecture, layers)
+    )
+
+
+def _tensor(tensor: Any) -> StoredTensor:
+    word = tensor.tensor_type.name
+    shape = tuple(int(dim) for dim in reversed(tensor.shape))
+    return StoredTensor(tensor.name, shape, _PLAIN.get(word, word), partial(_rows, tensor, shape))
+
+
+def _rows(tensor: Any, shape: tuple[int, ...], first: int, last: int) -> Numbers:
+    import numpy as np
+    from gguf import quants
+
+    found: Numbers = np.asarray(quants.dequantize(tensor.data[first:last], tensor.tensor_type), np.float32)
+    return found.reshape((last - first, *shape[1:]))
+
+
+def _text(reader: Any, key: str) -> str:
+    found = reader.get_field(key)
+    return "" if found is None else str(found.contents())
+
+
+def _number(reader: Any, key: str) -> int:
+    found = reader.get_field(key)
+    return 0 if found is None else int(found.contents())
+
+
+def _names(architecture: str, layers: int) -> Callable[[str], str | None]:
+    from gguf import MODEL_ARCH_NAMES, get_tensor_name_map
+
+    known = next((arch for arch, name in MODEL_ARCH_NAMES.items() if name == architecture), None)
+    if known is None or not 0 <= layers < 10_000:
+        return lambda _: None
+    table = get_tensor_name_map(known, layers)
+    return lambda name: table.get_name(name, try_suffixes=(".weight", ".bias"))

@@ -1,0 +1,199 @@
+"""align weights on files that hold weights alone: tensor by tensor, nothing is run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from aligner.adapters.base import OpenOptions
+from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor, is_checkpoint, open_checkpoint
+from aligner.errors import ComparisonError
+from aligner.execution.opening import open_side, target_name
+from aligner.parameters.fingerprint import EXACT, ROUNDED, Fingerprint, fingerprint
+from aligner.parameters.stored import Kinship, found_in, kinship
+from aligner.records import progress
+from aligner.records.comparison import ModelSummary
+from aligner.records.weight import StoredWeight, WeightAudit, WeightMatch
+
+_PERMUTED = frozenset("llama internlm2 granite granitemoe minicpm arctic deci xverse baichuan".split())
+"""Architectures whose query and key rows llama.cpp wants in pairs (convert_hf_to_gguf.py: permute)."""
+_SHIFTED = ("gemma", "nemotron")
+"""… and whose norms it stores with the one that the model adds (norm_shift)."""
+_DERIVED = ("inv_freq", "rotary_emb.cos_cached", "rotary_emb.sin_cached", "position_ids", "rope_freqs.weight")
+"""Tables that follow from the configuration: left out where only one side stores them."""
+Pairs = list[tuple[StoredTensor, StoredTensor, str]]
+
+
+def concerns(*targets: object) -> bool:
+    """Whether one of them is a file or folder of weights alone."""
+    return any(map(is_checkpoint, targets))
+
+
+def weigh_checkpoints(reference: object, candidate: object, options: tuple[OpenOptions, OpenOptions]) -> WeightAudit:
+    """What became of each tensor. Raises AlignerError where a side cannot be read."""
+    left, right = (_opened(one, option) for one, option in zip((reference, candidate), options, strict=True))
+    pairs, lost, extra = _paired(left, right)
+    matches = [_judged(ours, theirs, rule, left, right) for ours, theirs, rule in _told(pairs)]
+    joined, lost, extra = _joined(lost, extra)
+    matches += joined
+    lost = [one for one in lost if not one.name.endswith(_DERIVED)]
+    extra = [one for one in extra if not one.name.endswith(_DERIVED)]
+    matches += _shared(lost, [ours for ours, _, _ in pairs])
+    matches += [WeightMatch("extra", None, _stored(one)) for one in extra]
+    return WeightAudit(_summary(left), _summary(right), tuple(matches))
+
+
+def _told(pairs: Pairs) -> Iterable[tuple[StoredTensor, StoredTensor, str]]:
+    for place, pair in enumerate(pairs):
+        progress.enter("", "comparing weights", f"{place + 1} of {len(pairs)}: {pair[0].name}")
+        yield pair
+
+
+def _opened(target: object, options: OpenOptions) -> Checkpoint:
+    if is_checkpoint(target):
+        return open_checkpoint(Path(str(target)))
+    side = open_side("model", target, options, 0)
+    graph = side.read(None)
+    if not graph.weights:
+        raise ComparisonError(
+            f"{target_name(target)} holds no weights", found=side.session.runtime, hint="give a model that stores them"
+        )
+    tensors = {
+        weight.name: StoredTensor(weight.name, weight.shape, weight.dtype, partial(_rows, weight))
+        for weight in graph.weights.values()
+        if weight.dtype.startswith(("float", "bfloat", "int8", "uint8"))
+    }
+    return Checkpoint(target_name(target), side.session.framework, tensors)
+
+
+def _rows(weight: Any, first: int, last: int) -> Any:
+    import numpy as np
+
+    values = weight.values()
+    return np.asarray(values[first:last] if values.ndim else values, np.float32)
+
+
+def _paired(left: Checkpoint, right: Checkpoint) -> tuple[Pairs, list[StoredTensor], list[StoredTensor]]:
+    """By name, by the name that the other format has for it, by how a name ends, by the numbers."""
+    ours, theirs = dict(left.tensors), dict(right.tensors)
+    pairs: Pairs = []
+
+    def take(one: str | None, other: str | None, rule: str) -> None:
+        if one in ours and other in theirs:
+            pairs.append((ours.pop(one), theirs.pop(other), rule))
+
+    for name in list(ours):
+        take(name, name if name in theirs else right.names(name), "name")
+    for name in list(theirs):
+        take(left.names(name), name, "name")
+    for one in list(ours):
+        ends = [other for other in theirs if one.endswith(f".{other}") or other.endswith(f".{one}")]
+        if len(ends) == 1:
+            take(one, ends[0], "name")
+    for one, other in _by_values(ours.values(), theirs.values()):
+        take(one, other, "values")
+    order = {name: place for place, name in enumerate(left.tensors)}
+    return sorted(pairs, key=lambda pair: order[pair[0].name]), list(ours.values()), list(theirs.values())
+
+
+def _by_values(ours: Iterable[StoredTensor], theirs: Iterable[StoredTensor]) -> list[tuple[str, str]]:
+    """Tensors whose numbers agree whatever their order, each side's only one."""
+    prints: list[dict[str, Fingerprint]] = []
+    for side in (ours, theirs):
+        made = ((one.name, fingerprint(one.whole())) for one in side)
+        prints.append({name: found for name, found in made if found is not None and found.telling})
+    pairs = []
+    for name, found in prints[0].items():
+        for limit in (EXACT, ROUNDED):
+            near = [other for other, one in prints[1].items() if found.distance(one) <= limit]
+            if len(near) == 1:
+                pairs.append((name, near[0]))
+            if near:
+                break
+    return pairs
+
+
+def _judged(ours: StoredTensor, theirs: StoredTensor, rule: str, left: Checkpoint, right: Checkpoint) -> WeightMatch:
+    """A change that the format asks for is right, and its absence is not; between alike formats each is a fault."""
+    found = kinship(ours, theirs)
+    wanted = _wanted(ours, left) | _wanted(theirs, right)
+    alike = not (left.architecture or right.architecture) and (rule == "name" and ours.name == theirs.name)
+    wrong = [word for word in found.transforms if word.startswith(("permuted", "+1", "−1"))]
+    foreign = [word for word in wrong if not any(word.startswith(one) for one in wanted)]
+    if found.matched and (foreign if left.architecture or right.architecture else wrong and alike):
+        found = replace(found, matched=False)
+    missing = sorted(one for one in wanted if not any(word.startswith(one) for word in found.transforms))
+    if found.matched and missing:
+        words = {"permuted": "not permuted for RoPE", "+1": "without +1", "−1": "without −1"}
+        found = Kinship(False, tuple(words[one] for one in missing), found.relative)
+    return WeightMatch(
+        "matched" if found.matched else "changed",
+        _stored(ours),
+        _stored(theirs),
+        found.transforms,
+        None,
+        found.relative,
+        rule=rule,
+    )
+
+
+def _wanted(tensor: StoredTensor, checkpoint: Checkpoint) -> set[str]:
+    """What a GGUF file of that architecture does to the tensor."""
+    kind = checkpoint.architecture
+    if kind in _PERMUTED and (".attn_q." in tensor.name or ".attn_k." in tensor.name):
+        return {"permuted"}
+    return {"+1"} if kind.startswith(_SHIFTED) and "norm.weight" in tensor.name else set()
+
+
+def _joined(
+    lost: list[StoredTensor], extra: list[StoredTensor]
+) -> tuple[list[WeightMatch], list[StoredTensor], list[StoredTensor]]:
+    """Tensors that stand within a larger one of the other side: q, k and v in qkv, gate and up in one."""
+    found: list[WeightMatch] = []
+    used: set[tuple[bool, str]] = set()
+    for fused, (parts, wholes) in ((True, (lost, extra)), (False, (extra, lost))):
+        for whole in wholes:
+            places = {part.name: place for part in parts if (place := found_in(part, whole)) is not None}
+            inside = sorted((one for one in parts if one.name in places), key=lambda one: places[one.name])
+            if not inside or sum(one.shape[0] for one in inside) != whole.shape[0]:
+                continue
+            used |= {(fused, one.name) for one in inside} | {(not fused, whole.name)}
+            word = "concatenated" if fused else "split"
+            for one in inside:
+                ours, theirs = (one, whole) if fused else (whole, one)
+                found.append(WeightMatch("matched", _stored(ours), _stored(theirs), (word,), rule="values"))
+    return (
+        found,
+        [one for one in lost if (True, one.name) not in used],
+        [one for one in extra if (False, one.name) not in used],
+    )
+
+
+def _shared(lost: list[StoredTensor], known: list[StoredTensor]) -> list[WeightMatch]:
+    """Tensors that the candidate leaves out because another one holds the same (tied embeddings), and missing ones."""
+    found = []
+    for one in lost:
+        same = next((two for two in known if two.shape == one.shape and _equal(one, two)), None)
+        words = ("shared",) if same is not None else ()
+        twin = _stored(same) if same is not None else None
+        found.append(WeightMatch("matched" if words else "missing", _stored(one), twin, words))
+    return found
+
+
+def _equal(one: StoredTensor, other: StoredTensor) -> bool:
+    import numpy as np
+
+    if one.shape and not np.array_equal(one.rows(0, 1), other.rows(0, 1)):
+        return False
+    return kinship(one, other).transforms == ("same",)
+
+
+def _stored(tensor: StoredTensor) -> StoredWeight:
+    return StoredWeight(tensor.name, tensor.name, tensor.shape, tensor.dtype)
+
+
+def _summary(checkpoint: Checkpoint) -> ModelSummary:
+    return ModelSummary(checkpoint.path, checkpoint.form, "weights alone", len(checkpoint.tensors))

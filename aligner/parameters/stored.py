@@ -1,0 +1,157 @@
+"""What became of one stored tensor in another file: the same, rounded, quantised, rearranged in a known way, or wrong.
+
+Rows are compared in blocks, so that memory stays flat; a tensor is read whole only where its rows are not in place.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from math import prod, sqrt
+from typing import TYPE_CHECKING
+
+from aligner.parameters.grids import GRIDS, within
+from aligner.parameters.relation import CAST
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from aligner.adapters.checkpoints.checkpoint import StoredTensor
+
+    Numbers = NDArray[np.float32]
+
+_BLOCK = 1 << 22
+"""Numbers of a block: 16 MB of each side."""
+_NARROW = ("float16", "bfloat16")
+_EXACT = 1e-6
+_PROBES = 4
+"""Rows by which another order of rows is told before all of it is compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kinship:
+    """Whether the right tensor holds the left one's numbers, what was done to them, and how far apart they are then."""
+
+    matched: bool
+    transforms: tuple[str, ...]
+    relative: float
+
+
+def kinship(left: StoredTensor, right: StoredTensor) -> Kinship:
+    """The simplest known change that makes the right tensor of the left one; without any, how far apart they are."""
+    if prod(left.shape) != prod(right.shape):
+        return Kinship(False, ("another shape",), 1.0)
+    word = _precision(left, right)
+    squeezed = [tuple(size for size in one.shape if size != 1) for one in (left, right)]
+    apart = float("nan")
+    if left.shape == right.shape:
+        same, apart = _in_place(left, right)
+        if same:
+            return Kinship(True, word or ("same",), apart)
+    ours, theirs = left.whole(), right.whole()
+    for name, moved in _changes(ours, theirs, squeezed):
+        same, relative = agree(left, right, moved, theirs.reshape(moved.shape))
+        if same:
+            return Kinship(True, (name, *word), relative)
+    return Kinship(False, (), distance(ours.reshape(-1), theirs.reshape(-1)) if apart != apart else apart)
+
+
+def _precision(left: StoredTensor, right: StoredTensor) -> tuple[str, ...]:
+    quantised = [one.dtype for one in (left, right) if one.dtype in GRIDS or one.dtype.isupper()]
+    if quantised:
+        return tuple(f"quantised {word}" for word in dict.fromkeys(quantised))
+    return ("cast",) if left.dtype != right.dtype else ()
+
+
+def distance(left: Numbers, right: Numbers) -> float:
+    """‖right − left‖ / ‖left‖."""
+    import numpy as np
+
+    gap, size = np.subtract(right, left), float(np.vdot(left, left))
+    square = float(np.vdot(gap, gap))
+    return sqrt(square / size) if size else float(square > 0)
+
+
+def agree(left: StoredTensor, right: StoredTensor, ours: Numbers, theirs: Numbers) -> tuple[bool, float]:
+    """Whether two parts hold the same numbers as far as their types let them, and their distance."""
+    relative = distance(ours, theirs)
+    if relative <= _EXACT:
+        return True, relative
+    for kind, floats, found in ((right.dtype, ours, theirs), (left.dtype, theirs, ours)):
+        grid = GRIDS.get(kind)
+        if grid is not None:
+            return within(grid, floats, found), relative
+        if kind.isupper():  # a format whose grid is not known: that it is the same tensor can be told
+            return relative < 0.5, relative
+    narrow = any(one.dtype in _NARROW for one in (left, right)) and left.dtype != right.dtype
+    return narrow and relative <= CAST, relative
+
+
+def _blocks(shape: Sequence[int]) -> Iterator[tuple[int, int]]:
+    if not shape:
+        yield 0, 1
+        return
+    step = max(1, _BLOCK // max(1, prod(shape[1:])))
+    yield from ((first, min(first + step, shape[0])) for first in range(0, shape[0], step))
+
+
+def _in_place(left: StoredTensor, right: StoredTensor) -> tuple[bool, float]:
+    """Rows against the same rows; a first block that is another tensor's ends it."""
+    squares = gaps = 0.0
+    same = True
+    import numpy as np
+
+    for first, last in _blocks(left.shape):
+        ours, theirs = left.rows(first, last), right.rows(first, last)
+        alike, relative = agree(left, right, ours, theirs)
+        size = float(np.vdot(ours, ours))
+        squares, gaps, same = squares + size, gaps + relative**2 * (size or 1.0), same and alike
+        if not same:
+            break
+    return same, sqrt(gaps / squares) if squares else sqrt(gaps)
+
+
+def _changes(ours: Numbers, theirs: Numbers, squeezed: list[tuple[int, ...]]) -> Iterator[tuple[str, Numbers]]:
+    """What programs are known to do to weights, where it may have been done here."""
+    if squeezed[0] == squeezed[1] and ours.shape != theirs.shape:
+        yield "reshaped", ours.reshape(theirs.shape)
+    if ours.shape == theirs.shape:
+        for shift in (1.0, -1.0):
+            if abs(float((theirs - ours).mean()) - shift) < CAST:
+                yield f"{'+' if shift > 0 else '−'}1", ours + shift
+        yield from _rope(ours, theirs)
+    if ours.ndim == 2 and ours.shape == theirs.shape[::-1]:
+        yield "transposed", ours.T
+
+
+def _rope(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
+    """Rows of each head in halves or in pairs, as rotary embeddings take them; tried by a few rows first."""
+    import numpy as np
+
+    rows = len(ours)
+    for size in (size for size in range(4, rows + 1, 2) if rows % size == 0):
+        order = np.arange(rows).reshape(-1, 2, size // 2).swapaxes(1, 2).reshape(-1)
+        for where, words in ((order, "halves to pairs"), (np.argsort(order), "pairs to halves")):
+            probes = np.unique(np.linspace(1, rows - 2, _PROBES).astype(int))
+            if distance(ours[where[probes]], theirs[probes]) < 0.5:
+                yield f"permuted for RoPE, {words} in heads of {size}", ours[where]
+
+
+def found_in(part: StoredTensor, whole: StoredTensor) -> int | None:
+    """The row from which on a tensor stands within a larger one; None where it does not."""
+    import numpy as np
+
+    if part.shape[1:] != whole.shape[1:] or len(part.shape) < 1 or part.shape[0] >= whole.shape[0]:
+        return None
+    first = part.rows(0, 1).reshape(-1)
+    size = float(np.vdot(first, first))
+    for begin, end in _blocks(whole.shape):
+        rows = whole.rows(begin, end).reshape(end - begin, -1)
+        near = np.flatnonzero(((rows - first) ** 2).sum(1) <= 0.25 * size)
+        for place in (int(row) + begin for row in near):
+            if place + part.shape[0] <= whole.shape[0]:
+                theirs = whole.rows(place, place + part.shape[0])
+                if agree(part, whole, part.whole(), theirs)[0]:
+                    return place
+    return None

@@ -1,0 +1,205 @@
+"""Weights without a graph, in safetensors and GGUF: what is known to be done to them, and what is wrong."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+np = pytest.importorskip("numpy")
+pytest.importorskip("safetensors")
+
+from aligner.api.weighing import weigh  # noqa: E402
+from aligner.errors import ModelFormatError  # noqa: E402
+from tests.command import Shell  # noqa: E402
+
+HEADS, KV, SIZE, WIDTH, WORDS, LAYERS = 4, 2, 16, 256, 320, 2
+
+
+def weights():
+    """A tiny Llama as transformers names it."""
+    rng = np.random.default_rng(0)
+    made = {"model.embed_tokens.weight": (WORDS, WIDTH), "model.norm.weight": (WIDTH,)}
+    for layer in range(LAYERS):
+        at = f"model.layers.{layer}"
+        made |= {
+            f"{at}.input_layernorm.weight": (WIDTH,),
+            f"{at}.self_attn.q_proj.weight": (HEADS * SIZE, WIDTH),
+            f"{at}.self_attn.k_proj.weight": (KV * SIZE, WIDTH),
+            f"{at}.self_attn.v_proj.weight": (KV * SIZE, WIDTH),
+            f"{at}.self_attn.o_proj.weight": (WIDTH, HEADS * SIZE),
+            f"{at}.mlp.gate_proj.weight": (512, WIDTH),
+            f"{at}.mlp.up_proj.weight": (512, WIDTH),
+            f"{at}.mlp.down_proj.weight": (WIDTH, 512),
+        }
+    return {name: rng.standard_normal(shape).astype(np.float32) for name, shape in made.items()}
+
+
+def save(path, tensors):
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Two shards and their index."""
+    folder = tmp_path_factory.mktemp("checkpoint")
+    names = list(weights())
+    parts = {"a.safetensors": names[: len(names) // 2], "b.safetensors": names[len(names) // 2 :]}
+    for file, some in parts.items():
+        save(folder / file, {name: weights()[name] for name in some})
+    places = {name: file for file, some in parts.items() for name in some}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
+    return folder
+
+
+def permuted(weight, heads):
+    return weight.reshape(heads, 2, len(weight) // heads // 2, -1).swapaxes(1, 2).reshape(weight.shape)
+
+
+def write_gguf(path, kind, *, permute=True, change=None, architecture="llama", shift=0.0):
+    gguf = pytest.importorskip("gguf")
+    writer = gguf.GGUFWriter(path, architecture)
+    writer.add_block_count(LAYERS)
+    table = gguf.get_tensor_name_map(gguf.MODEL_ARCH.LLAMA, LAYERS)
+    for name, tensor in weights().items():
+        if permute and "q_proj" in name:
+            tensor = permuted(tensor, HEADS)
+        elif permute and "k_proj" in name:
+            tensor = permuted(tensor, KV)
+        if "norm" in name:
+            tensor = tensor + np.float32(shift)
+        tensor = change(name, tensor) if change is not None else tensor
+        told = gguf.GGMLQuantizationType[kind if tensor.ndim == 2 and tensor.shape[-1] % 32 == 0 else "F32"]
+        raw = tensor.astype(np.float32)
+        raw = raw if told.name == "F32" else gguf.quants.quantize(raw, told)
+        writer.add_tensor(table.get_name(name, try_suffixes=(".weight",)), raw, raw_dtype=told)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def statuses(audit):
+    return {match.reference.name: match for match in audit.matches if match.reference is not None}
+
+
+def test_shards_and_one_file(folder, tmp_path):
+    found = weigh(folder, save(tmp_path / "whole.safetensors", weights()))
+    assert {match.status for match in found.matches} == {"matched"}
+    assert {match.transforms for match in found.matches} == {("same",)}
+    half = save(tmp_path / "half.safetensors", {name: one.astype(np.float16) for name, one in weights().items()})
+    found = weigh(folder, half)
+    assert (found.exit_code, {match.transforms for match in found.matches}) == (0, {("cast",)})
+
+
+def test_bfloat16(folder, tmp_path):
+    torch = pytest.importorskip("torch")
+    from safetensors.torch import save_file
+
+    save_file({n: torch.from_numpy(one).bfloat16() for n, one in weights().items()}, tmp_path / "b.safetensors")
+    found = weigh(folder, tmp_path / "b.safetensors")
+    assert (found.exit_code, {match.transforms for match in found.matches}) == (0, {("cast",)})
+
+
+def test_what_is_wrong_is_named(folder, tmp_path):
+    changed = weights()
+    q, k = "model.layers.1.self_attn.q_proj.weight", "model.layers.0.self_attn.k_proj.weight"
+    changed[q] = permuted(changed[q], HEADS)
+    changed[k] = changed[k] + 0.01
+    del changed["model.layers.0.mlp.up_proj.weight"]
+    changed["new.weight"] = np.ones((3, 5), np.float32)
+    found = weigh(folder, save(tmp_path / "wrong.safetensors", changed))
+    by_name = statuses(found)
+    assert by_name[q].status == "changed"
+    assert "permuted for RoPE" in by_name[q].transforms[0]
+    assert f"heads of {SIZE}" in by_name[q].transforms[0]
+    assert by_name[k].status == "changed"
+    assert by_name["model.layers.0.mlp.up_proj.weight"].status == "missing"
+    assert [found.count(word) for word in ("changed", "missing", "extra")] == [2, 1, 1]
+    assert found.exit_code == 1
+
+
+def test_fused_projections(folder, tmp_path):
+    fused = weights()
+    for layer in range(LAYERS):
+        at = f"model.layers.{layer}"
+        qkv = [fused.pop(f"{at}.self_attn.{one}_proj.weight") for one in "qkv"]
+        fused[f"{at}.self_attn.qkv_proj.weight"] = np.concatenate(qkv)
+        both = [fused.pop(f"{at}.mlp.{one}_proj.weight") for one in ("gate", "up")]
+        fused[f"{at}.mlp.gate_up_proj.weight"] = np.concatenate(both)
+    path = save(tmp_path / "fused.safetensors", fused)
+    assert weigh(folder, path).exit_code == 0
+    assert sum("concatenated" in match.transforms for match in weigh(folder, path).matches) == 5 * LAYERS
+    assert weigh(path, folder).exit_code == 0
+
+
+@pytest.mark.parametrize("kind", ["F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0"])
+def test_gguf_as_it_should_be(folder, tmp_path, kind):
+    found = weigh(folder, write_gguf(tmp_path / "model.gguf", kind))
+    wrong = [match for match in found.matches if match.status != "matched"]
+    assert (found.exit_code, wrong) == (0, [])
+    q = statuses(found)["model.layers.0.self_attn.q_proj.weight"]
+    assert any(word.startswith("permuted for RoPE") for word in q.transforms)
+    assert ("cast" if kind in ("F16", "BF16") else f"quantised {kind}") in q.transforms
+
+
+def test_gguf_faults(folder, tmp_path):
+    found = statuses(weigh(folder, write_gguf(tmp_path / "plain.gguf", "Q8_0", permute=False)))
+    q = found["model.layers.0.self_attn.q_proj.weight"]
+    assert (q.status, q.transforms) == ("changed", ("not permuted for RoPE",))
+    assert found["model.layers.0.self_attn.v_proj.weight"].status == "matched"
+
+    def one_block(name, tensor):
+        if name == "model.layers.1.mlp.down_proj.weight":
+            tensor = tensor.copy()
+            tensor[3, 64:96] = tensor[3, 64:96][::-1]
+        return tensor
+
+    found = statuses(weigh(folder, write_gguf(tmp_path / "block.gguf", "Q4_0", change=one_block)))
+    assert [name for name, match in found.items() if match.status != "matched"] == [
+        "model.layers.1.mlp.down_proj.weight"
+    ]
+
+
+def test_norms_that_hold_the_one(folder, tmp_path):
+    right = write_gguf(tmp_path / "right.gguf", "Q8_0", architecture="gemma", permute=False, shift=1.0)
+    found = weigh(folder, right)
+    assert found.exit_code == 0
+    assert statuses(found)["model.norm.weight"].transforms == ("+1",)
+    wrong = write_gguf(tmp_path / "wrong.gguf", "Q8_0", architecture="gemma", permute=False)
+    norm = statuses(weigh(folder, wrong))["model.norm.weight"]
+    assert (norm.status, norm.transforms) == ("changed", ("without +1",))
+
+
+def test_a_model_on_one_side(folder, tmp_path):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("onnx")
+    layer = torch.nn.Linear(WIDTH, HEADS * SIZE, bias=False)
+    name = "model.layers.0.self_attn.q_proj.weight"
+    layer.weight.data = torch.from_numpy(weights()[name])
+    torch.onnx.export(layer, (torch.zeros(1, 2, WIDTH),), tmp_path / "m.onnx", dynamo=False)
+    found = weigh(save(tmp_path / "one.safetensors", {name: weights()[name]}), tmp_path / "m.onnx")
+    assert [(match.status, match.transforms) for match in found.matches] == [("matched", ("transposed",))]
+
+
+def test_the_command_and_bad_files(folder, tmp_path, capfd, monkeypatch):
+    shell = Shell(tmp_path, capfd, monkeypatch)
+    save(tmp_path / "whole.safetensors", weights())
+    said = shell("weights", folder, "whole.safetensors", "--json", "w.json")
+    assert said.code == 0, said.err
+    assert json.loads((tmp_path / "w.json").read_text())["counts"]["matched"] == len(weights())
+    (tmp_path / "cut.safetensors").write_bytes((tmp_path / "whole.safetensors").read_bytes()[:5000])
+    shell.refused("weights", folder, "cut.safetensors", says=("cut off",))
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF and nothing else")
+    pytest.importorskip("gguf")
+    shell.refused("weights", folder, "bad.gguf", says=("GGUF",))
+    (tmp_path / "shards").mkdir()
+    (tmp_path / "shards" / "model.safetensors.index.json").write_text('{"weight_map": {"a": "../whole.safetensors"}}')
+    shell.refused("weights", folder, "shards", says=("beside the index",))
+    (tmp_path / "shards" / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
+    with pytest.raises(ModelFormatError, match="checkpoint"):
+        weigh(folder, tmp_path / "shards")
