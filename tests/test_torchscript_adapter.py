@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from marks import requires_transformers
 
+import aligner
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.torchscript_adapter.adapter import TorchScriptAdapter
 from aligner.errors import InputError, ModelError, ModelExecutionError, ModelFormatError, UnsupportedModelError
@@ -306,6 +307,28 @@ def test_numbers_of_a_trace_are_constants():
     (tensor,) = session.run(feeds, [name])
     assert tensor.array == graph.weights[name].load() == 2
     assert same(last(session, feeds)[graph.outputs[0]], session.predict(feeds)[0].array)
+
+
+def test_numbers_of_a_loaded_trace_widen_no_integers(tmp_path):
+    class Ramp(nn.Module):
+        def forward(self, x):
+            return x @ (torch.arange(3) * 0.5)
+
+    torch.jit.save(torch.jit.trace(Ramp(), (torch.zeros(2, 3),)), tmp_path / "ramp.pt")
+    session, feeds = opened(torch.jit.load(tmp_path / "ramp.pt")), {"x": noise(2, 3)}
+    assert same(last(session, feeds)[session.graph(feeds).outputs[0]], session.predict(feeds)[0].array)
+
+
+def test_what_is_optimised_for_inference_runs_and_its_file_is_told_to_lack_weights(tmp_path):
+    net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Hardswish()).eval()
+    feeds = noise(1, 3, 6, 6)
+    optimised = torch.jit.optimize_for_inference(torch.jit.trace(net, torch.zeros(1, 3, 6, 6)))
+    result = aligner.compare(net, optimised, [feeds])
+    assert result.verdict == "aligned"
+    assert {pair.candidate.kind for pair in result.pairs} >= {"conv", "hardswish"}
+    torch.jit.save(optimised, tmp_path / "optimised.pt")
+    with pytest.raises(ModelFormatError, match="optimize_for_inference"):
+        TorchScriptAdapter().open(tmp_path / "optimised.pt", OpenOptions())
 
 
 def test_lists_are_followed_through_the_changes_that_the_program_makes():

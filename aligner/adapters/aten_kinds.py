@@ -76,7 +76,7 @@ _WORDS: dict[str, str] = {
     "max_pool": (
         "max_pool1d max_pool2d max_pool3d adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d "
         "max_pool1d_with_indices max_pool2d_with_indices max_pool3d_with_indices fractional_max_pool2d "
-        "mkldnn_max_pool2d boolean_dispatch"
+        "boolean_dispatch"
     ),
     "avg_pool": (
         "avg_pool1d avg_pool2d avg_pool3d adaptive_avg_pool1d adaptive_avg_pool2d adaptive_avg_pool3d lp_pool1d "
@@ -121,7 +121,7 @@ _WORDS: dict[str, str] = {
     "dequantize": "dequantize",
     "identity": (
         "identity clone detach contiguous alias cpu cuda requires_grad lift_fresh lift_fresh_copy copy data "
-        "to_dense set_data pin_memory lift"
+        "to_dense to_mkldnn set_data pin_memory lift"
     ),
     "dropout": (
         "dropout dropout1d dropout2d dropout3d alpha_dropout feature_dropout feature_alpha_dropout native_dropout"
@@ -158,6 +158,8 @@ _WORDS: dict[str, str] = {
 }
 _KINDS: dict[str, str] = {word.replace("_", ""): kind for kind, words in _WORDS.items() for word in words.split()}
 _NAMESPACES = frozenset({"aten", "prim", "prims", "quantized", "torchvision", "torch", "inductor"})
+_KERNELS = re.compile(r"^mkldnn_?(?=.)", re.IGNORECASE)
+"""What oneDNN's kernels for an operation are called before its name; what they compute is the same."""
 _REFLECTED = re.compile(r"__([ri]?)([a-z]+)__")
 _DUNDERS = frozenset({"add", "sub", "mul", "matmul", "truediv", "div", "floordiv", "mod", "pow"}) | {
     "and",
@@ -173,7 +175,7 @@ def bare_name(op: str) -> str:
     name = op
     if "::" in name:
         name = name.split("::", 1)[1].split(".", 1)[0]
-    name = name.rsplit(".", 1)[-1]
+    name = _KERNELS.sub("", name.rsplit(".", 1)[-1])
     dunder = _REFLECTED.fullmatch(name)
     if dunder:
         prefix, word = dunder.groups()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from aligner.adapters.aten_kinds import bare_name
 from aligner.adapters.aten_translation import (
     activation,
     arithmetic,
@@ -50,7 +51,7 @@ def word_of(op: str) -> str:
     dunder = _DUNDER.fullmatch(name)
     if dunder:
         return ("r" if dunder.group(1) == "r" else "") + dunder.group(2)
-    return name.strip("_")
+    return bare_name(op) if "mkldnn" in name.lower() else name.strip("_")
 
 
 def translate(call: Call) -> Operation:

@@ -59,6 +59,8 @@ def replacement(tensor: Any, array: Array, value: str) -> Any:
             hint="inject an array in the value's own layout",
         )
     source = as_tensor(array)
+    if tensor.is_mkldnn:
+        return source.to(dtype=tensor.dtype).to_mkldnn()
     if tensor.is_quantized:
         return requantised(tensor, source)
     overlapping = any(stride == 0 and size > 1 for stride, size in zip(tensor.stride(), tensor.shape, strict=True))

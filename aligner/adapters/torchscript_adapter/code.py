@@ -11,7 +11,7 @@ from pathlib import Path
 from aligner.adapters.torch_archive import TorchArchive, check_storages, damaged, open_archive
 from aligner.adapters.torch_operators import PACKED_WEIGHTS, is_harmless
 from aligner.adapters.torchscript_adapter.unfolding import check_unfolding
-from aligner.errors import UntrustedFileError, listing
+from aligner.errors import ModelFormatError, UntrustedFileError, listing
 
 _PLAIN = re.compile(r"[\n -~]*")
 _AT_LOAD = frozenset("eq ne lt gt __is__ __isnot__ RaiseException len".split())
@@ -25,8 +25,19 @@ def check_archive(path: Path, *, trust: bool) -> None:
     """
     with open_archive(path) as archive:
         check_storages(archive)
+        _check_complete(archive)
         if not trust:
             check_code(archive)
+
+
+def _check_complete(archive: TorchArchive) -> None:
+    """Some constants are saved without what they hold; PyTorch cannot load such a file either."""
+    if any("ops.prim.ConstantMKLDNNTensor(" in text for _, text in archive.sources()):
+        raise ModelFormatError(
+            f"{archive.path.name} was saved after torch.jit.optimize_for_inference, without oneDNN's weights",
+            found="prim::ConstantMKLDNNTensor, which PyTorch saves and cannot load",
+            hint="save what torch.jit.freeze gives, or compare the optimised module in Python, without saving it",
+        )
 
 
 def check_code(archive: TorchArchive) -> None:

@@ -41,6 +41,7 @@ class Reader:
         self._assigned = _assigned_attributes(graph)
         self._handlers: dict[str, Callable[[Any], None]] = {
             "prim::Constant": self._constant,
+            "prim::ConstantMKLDNNTensor": self._constant,
             "prim::GetAttr": self._get_attribute,
             "prim::SetAttr": self._set_attribute,
             "prim::ListConstruct": self._construct,

@@ -15,6 +15,7 @@ from aligner.adapters.torchscript_adapter.graph import ScriptGraph, read_graph
 from aligner.adapters.torchscript_adapter.inputs import argument_value, check_names, read_arguments
 from aligner.adapters.torchscript_adapter.outputs import named_outputs
 from aligner.adapters.torchscript_adapter.random import RandomStream
+from aligner.adapters.torchscript_adapter.scalars import as_scalars
 from aligner.adapters.torchscript_adapter.state import ModuleState, named_parameters, set_training
 from aligner.adapters.torchscript_adapter.taps import instrument, watching
 from aligner.errors import AlignerError
@@ -64,6 +65,7 @@ class Program:
                 set_training(module, False)
         self.graph: ScriptGraph = read_graph(jit_graph, module)
         computed = script.inlined_graph
+        as_scalars(computed)
         if wide:
             widen(computed)
         self._tapped = instrument(computed, self.graph.taps)
