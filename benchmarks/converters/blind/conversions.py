@@ -84,6 +84,57 @@ class _Calibration:
         return next(self._left, None)
 
 
+def _operators(path: Path, target: Path, feeds: Feeds, rng: np.random.Generator) -> Path:
+    """Operators on integers (QLinearConv and others), in unsigned bits, which saturate on no processor."""
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
+
+    quantize_static(
+        str(path),
+        str(target),
+        _Calibration(feeds, rng),
+        quant_format=QuantFormat.QOperator,
+        per_channel=False,
+        weight_type=QuantType.QUInt8,
+        activation_type=QuantType.QUInt8,
+    )
+    return target
+
+
+def _functions(path: Path, target: Path, feeds: Feeds, rng: np.random.Generator) -> Path:  # noqa: ARG001
+    """Runs of nodes moved into local functions, one each."""
+    import onnx
+    from onnx import helper
+
+    model = onnx.load(path)
+    nodes = [*model.graph.node]
+    if any(each.type in {5, 10} for node in nodes for each in node.attribute):
+        raise ValueError("graphs inside graphs")
+    kept = {each.name for each in model.graph.output}
+    made: list[onnx.NodeProto] = []
+    place = 0
+    while place < len(nodes):
+        count = int(rng.integers(1, 5))
+        run, rest = nodes[place : place + count], nodes[place + count :]
+        place += count
+        if count == 1:
+            made += run
+            continue
+        given = list(dict.fromkeys(out for node in run for out in node.output if out))
+        taken = list(dict.fromkeys(name for node in run for name in node.input if name and name not in given))
+        read = {name for node in rest for name in node.input} | kept
+        shown = [name for name in given if name in read]
+        name = f"block_{len(model.functions)}"
+        imports = [each for each in model.opset_import]
+        model.functions.append(helper.make_function("local", name, taken, shown, run, imports))
+        made.append(helper.make_node(name, taken, shown, domain="local", name=name))
+    del model.graph.node[:]
+    model.graph.node.extend(made)
+    model.opset_import.append(helper.make_opsetid("local", 1))
+    del model.graph.value_info[:]
+    onnx.save(model, target)
+    return target
+
+
 def _noisy(array: Array, rng: np.random.Generator) -> Array:
     if array.dtype.kind != "f":
         return array
@@ -237,8 +288,9 @@ TOOLS: Mapping[str, Tool] = {
     "passes": _passes,
     "external": _external,
     "renamed": _renamed,
+    "functions": _functions,
 }
-FEWER_BITS: Mapping[str, Tool] = {"half": _half, "dynamic": _dynamic, "static": _static}
+FEWER_BITS: Mapping[str, Tool] = {"half": _half, "dynamic": _dynamic, "static": _static, "operators": _operators}
 """Tools that declare lower precision; each is the last of its chain."""
 LITE: Mapping[str, Tool] = {"onnx2tf": _onnx2tf, "from_tflite": _from_tflite} if os.environ.get(VARIABLE) else {}
 """Tools that need onnx2tf, which lives in an environment of its own; its Python is named by an environment variable."""

@@ -66,7 +66,7 @@ def _clean(case: Blind, report: Mapping[str, Any], made: Outcome) -> None:
         same = all(abs(one[key] - other[key]) <= FLAT * peak for key in ("mean", "min", "max"))
         made.right += same
         if not same:
-            made.wrong_pairs.append(f"{one['name']} ↔ {other['name']} ({pair['match']['rule']})")
+            made.wrong_pairs.append(f"{one['name']} ↔ {other['name']} ({pair['rule']})")
     coverage = report["coverage"]
     made.pairable, made.answered = 1000, round(1000 * (coverage["computing_candidate"] or 0))
 
