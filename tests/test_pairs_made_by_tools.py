@@ -20,3 +20,24 @@ def test_a_pair_and_the_same_with_a_fault(seed, tmp_path):
     outcomes = [judge(case) for case in cases]
     assert [outcome.verdict for outcome in outcomes] == ["aligned", "diverged"]
     assert outcomes[1].exact, outcomes[1]
+
+
+def test_the_last_state_of_a_stack_is_not_that_of_one_layer(tmp_path):
+    """ONNX has a node for each layer; PyTorch gives the states of all of them in one tensor."""
+    import torch
+
+    import aligner
+    from benchmarks.converters.blind.exporting import quiet
+
+    class Stack(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.gru = torch.nn.GRU(3, 4, num_layers=2, batch_first=True)
+
+        def forward(self, x):
+            return self.gru(x)[0]
+
+    net, x = Stack().eval(), torch.randn(2, 5, 3)
+    with quiet():
+        torch.onnx.export(net, (x,), str(tmp_path / "gru.onnx"), dynamo=False)
+    assert aligner.compare(net, tmp_path / "gru.onnx", [x.numpy()]).verdict == "aligned"

@@ -345,7 +345,8 @@ class Matching:
             if sure and not (evidence.rule in _OWN and self._end_alike(reference, candidate)):
                 continue
             own = [biased(side, node) for side, node in self._sides(reference, candidate)]
-            for left, right in zip(reference.outputs, candidate.outputs, strict=False):
+            own_size = self._fed_alike(reference, candidate) or evidence.rule in _OWN or evidence.confidence >= 0.85
+            for place, (left, right) in enumerate(zip(reference.outputs, candidate.outputs, strict=False)):
                 if left and right and same_family(reference.kind, candidate.kind):
                     left, right = (
                         whole_output(self.reference, reference, left, self.candidate, right),
@@ -353,7 +354,8 @@ class Matching:
                     )
                     left = left if not own[1] or own[0] else with_bias(self.reference, left)
                     right = right if not own[0] or own[1] else with_bias(self.candidate, right)
-                    self._pair_outputs(left, right, evidence, resized=self._fed_alike(reference, candidate))
+                    # a last state of all layers is none of one layer
+                    self._pair_outputs(left, right, evidence, resized=own_size and not place)
 
     def _answered(self, reference: Node, candidate: Node) -> bool:
         return self.roots.get(reference.outputs[0], ("",))[0] == candidate.outputs[0]
@@ -375,7 +377,6 @@ class Matching:
             left, right, same = *folded, True
         elif same is False and not self.ends_agree(left, right):
             return
-        resized = resized or evidence.rule in {"name", "weights"} or evidence.confidence >= 0.85
         factor = 0.98 if same else 0.9
         self.pair_roots(left, right, Evidence(evidence.rule, factor * evidence.confidence), resized=resized)
 

@@ -124,7 +124,7 @@ def _functions(path: Path, target: Path, feeds: Feeds, rng: np.random.Generator)
         read = {name for node in rest for name in node.input} | kept
         shown = [name for name in given if name in read]
         name = f"block_{len(model.functions)}"
-        imports = [each for each in model.opset_import]
+        imports = list(model.opset_import)
         model.functions.append(helper.make_function("local", name, taken, shown, run, imports))
         made.append(helper.make_node(name, taken, shown, domain="local", name=name))
     del model.graph.node[:]

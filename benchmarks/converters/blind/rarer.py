@@ -1,4 +1,4 @@
-"""Networks of operations that exporters spell in many ways: stacks of recurrences, loops, spectra, transposed windows."""
+"""Networks of operations that exporters spell in many ways: stacks of recurrences, spectra, transposed windows."""
 
 from __future__ import annotations
 
