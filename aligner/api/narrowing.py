@@ -107,7 +107,7 @@ class Narrowing:
         if not right:
             return None
         if pair.candidate in self._graphs[1].inputs:  # inputs keep their partners
-            self._is_missing(pair, item)
+            self._is_missing(pair, item, item)
             return None
         behind = [reader for reader in self._readers(wrong) if reader.pair.candidate not in right | wrong]
         if wrong and wrong <= suspects(self._graphs, self._measured).keys():
@@ -115,18 +115,20 @@ class Narrowing:
             if healed and not open_:
                 return _Place(pair, True, frozenset(right | healed), frozenset(wrong))
         if not wrong:
+            self._is_missing(pair, item, self.passes.measured[pair.candidate])
             return _Place(pair, True, frozenset(right))
         if item.pair.candidate in right:
-            self._is_missing(pair, item)
+            self._is_missing(pair, item, item)
         return None
 
-    def _is_missing(self, pair: PairedValues, item: Measured) -> None:
+    def _is_missing(self, pair: PairedValues, item: Measured, told: Measured) -> None:
+        """Note at the pair that is told to err which node of an item's region reads what went through nothing."""
         nodes = [self._graphs[1].nodes[index] for index in item.pair.candidate_region.nodes]
         forms = with_forms(self._graphs, self._measured, {pair.candidate})
         reading = next((node for node in nodes if not forms.isdisjoint(node.inputs)), None)
         lost = self._graphs[0].producer(pair.reference)
         if reading is not None and lost is not None:
-            self.missing[item.pair.candidate] = reading.name, "missing", lost.name
+            self.missing[told.pair.candidate] = reading.name, "missing", lost.name
 
     def _tried(
         self, pair: PairedValues, readers: Sequence[Measured], without: set[str] | None = None
