@@ -262,3 +262,42 @@ def test_of_several_moves_the_one_without_which_the_tensor_is_right_is_named():
     within = report["first_divergence"]["within"]
     assert report["verdict"] == "diverged"
     assert within == {"node": "move0", "primitive": "extra"}
+
+
+def test_a_constant_that_is_computed_otherwise_is_named_within():
+    reference = net([make.node("MatMul", ["x", "w"], ["m"], "product"), make.node("Tanh", ["m"], ["y"])])
+    candidate = net(
+        [
+            make.node("Mul", ["w", "factor"], ["scaled"], "scale"),
+            make.node("MatMul", ["x", "scaled"], ["m"], "product"),
+            make.node("Tanh", ["m"], ["y"]),
+        ],
+        factor=np.linspace(0.9, 1.1, SIZE, dtype=np.float32),
+    )
+    first = compared(reference, candidate)["first_divergence"]
+    assert (first["candidate"]["node"], first["within"]) == ("product", {"node": "scale", "primitive": "constant"})
+
+
+def test_an_extra_node_in_half_of_another_spelling_is_named_within():
+    """2σ(2x) − 1 for a tanh, and what it reads made positive."""
+    reference = net(
+        [
+            make.node("MatMul", ["x", "w"], ["m"]),
+            make.node("Tanh", ["m"], ["t"]),
+            make.node("MatMul", ["t", "v"], ["y"]),
+        ]
+    )
+    candidate = net(
+        [
+            make.node("MatMul", ["x", "w"], ["m"]),
+            make.node("Mul", ["m", "two"], ["d"]),
+            make.node("Abs", ["d"], ["p"], "wrong"),
+            make.node("Sigmoid", ["p"], ["s"]),
+            make.node("Mul", ["s", "two"], ["e"]),
+            make.node("Sub", ["e", "one"], ["f"]),
+            make.node("MatMul", ["f", "v"], ["y"]),
+        ],
+        two=number(2),
+        one=number(1),
+    )
+    assert compared(reference, candidate)["first_divergence"]["within"] == {"node": "wrong", "primitive": "extra"}

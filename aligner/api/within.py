@@ -10,7 +10,7 @@ for the tensor after: a region that is right without a node has one too many, ho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from aligner.operations.call import call_of
 from aligner.operations.kinds import LAYOUT, VIEWS
 from aligner.operations.lowering import Primitive, lower
 from aligner.operations.operation import Unsupported
+from aligner.records.alignment import Region
 from aligner.records.axis_order import fits, to_candidate
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
@@ -56,14 +57,31 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
             if item.step is not None or value not in passes.injectable():
                 continue
             found = _found(sides, passes, item, trials[0]) or _extra(sides, passes, item, trials[1])
+            found = found or _constant(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
 
 
 def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
-    """A node without which the region is right; of several, as of one that stands there twice, the last."""
+    """A node without which the region is right, or one that it makes up with what reads it: another way to compute the
+    same is right at its end alone.
+    """
+    graph, value = sides[1].graph, item.pair.candidate
+    nodes, forms = _moved_by(graph, passes, item)
+    found = _stepped_over(sides, passes, item, (nodes, forms), left)
+    readers = [one for one in passes.measured.values() if value in one.pair.candidate_region.inputs]
+    if found is not None or len(readers) != 1:
+        return found
+    behind = [graph.nodes[index] for index in readers[0].pair.candidate_region.nodes]
+    return _stepped_over(sides, passes, readers[0], ([*nodes, *behind], forms | {value}), left)
+
+
+def _stepped_over(
+    sides: Sides, passes: Passes, item: Measured, region: tuple[list[Node], set[str]], left: Iterator[int]
+) -> Found | None:
+    """A node without which a pair is right, its region's forms left alone; of several, as of one twice, the last."""
     graphs, end = (sides[0].graph, sides[1].graph), item.pair.candidate
-    nodes, forms = _moved_by(graphs[1], passes, item)
+    nodes, forms = region
     inner = [name for node in nodes for name in node.outputs if name]
     start = [name for node in nodes[:1] if forms for name in node.inputs if name in passes.measured]
     if len(nodes) < 2 or sum(_bytes(sides[1], name) for name in inner) > _LARGE:
@@ -139,6 +157,41 @@ def _found(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) ->
                 if excess(graphs, item, difference) <= MOST:
                     return node.name, step.name, None
     return None
+
+
+def _constant(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
+    """The node of a computed constant in whose place the reference's makes the region right."""
+    graphs = sides[0].graph, sides[1].graph
+    regions = item.pair.reference_region, item.pair.candidate_region
+    wanted, places = (_constants(graph, region) for graph, region in zip(graphs, regions, strict=True))
+    held = _numbers(sides[1], [name for name in places if name not in graphs[1].weights])
+    numbers = _numbers(sides[0], wanted) if held else {}
+    for place, array in held.items():
+        maker = graphs[1].producer(place)
+        for other in numbers.values():
+            if maker is None or (other.shape, other.dtype) != (array.shape, array.dtype) or (other == array).all():
+                continue
+            if next(left, None) is None:
+                return None
+            difference = trial_of(passes, item.pair.candidate, place, other)
+            if excess(graphs, item, difference) <= MOST:
+                return maker.name, "constant", None
+    return None
+
+
+def _constants(graph: Graph, region: Region) -> list[str]:
+    read = [name for index in region.nodes for name in graph.nodes[index].inputs if name]
+    return [name for name in dict.fromkeys(read) if not graph.varies(name)]
+
+
+def _numbers(side: OpenSide, names: Sequence[str]) -> dict[str, Array]:
+    """Floating-point constants, stored or computed."""
+    weights = side.graph.weights
+    found: dict[str, Array] = {name: weights[name].values() for name in names if name in weights}
+    computed = [name for name in names if name not in weights]
+    if computed:
+        found |= {tensor.value: tensor.real() for tensor in side.replay(computed)}
+    return {name: array for name, array in found.items() if array.dtype.kind == "f" and array.size >= _FEW}
 
 
 def _laid(array: Array, item: Measured, shape: tuple[int, ...], dtype: str) -> Array | None:

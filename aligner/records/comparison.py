@@ -105,7 +105,8 @@ class Within:
     """Where inside a pair's region the error is made: the candidate's ``node``, and what it should have made.
 
     ``primitive`` names one of the simpler operations that the reference's fused node is made of ("erf", "variance");
-    "extra": without the node the region is right; "missing": what the node reads should have gone through
+    "extra": without the node the region is right; "constant": it is with the reference's numbers for what the node
+    computes of none but stored ones; "missing": what the node reads should have gone through
     ``reference_node``, which nothing of the candidate answers.
     """
 
