@@ -1,11 +1,11 @@
-"""Where exceptions that a damaged model provokes become ours."""
+"""Errors that adapters share: of damaged models, and of names that are none."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from aligner.errors import AlignerError, ModelFormatError
+from aligner.errors import AlignerError, InputError, ModelFormatError
 
 _OF_CONTENT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
 
@@ -27,3 +27,12 @@ def reading(title: str) -> Iterator[None]:
             found=f"{type(error).__name__}{': ' if text else ''}{text}",
             hint="check it with its framework's own tools; where these find no fault, report this message",
         ) from error
+
+
+def no_such_value(name: str, verb: str) -> InputError:
+    """Nothing of this name can be observed, or injected, as ``verb`` says."""
+    return InputError(
+        f"there is no value to {verb} under this name",
+        found=f'"{name}"',
+        hint="align inspect MODEL lists the names of all values",
+    )

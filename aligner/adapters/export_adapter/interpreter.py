@@ -7,8 +7,8 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from aligner.adapters.export_adapter.recorder import ProgramRecorder
-from aligner.adapters.pytorch_adapter.recorder import transformed
 from aligner.adapters.pytorch_adapter.tensors import tensors_in
+from aligner.adapters.pytorch_adapter.torch_calls import transformed
 
 
 def interpret(module: Any, recorder: ProgramRecorder, leaves: Sequence[Any]) -> Any:

@@ -8,8 +8,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from aligner.adapters.pytorch_adapter.recorder import Recorder, plain_torch
+from aligner.adapters.pytorch_adapter.recorder import Recorder
 from aligner.adapters.pytorch_adapter.tensors import substitute, tensors_in
+from aligner.adapters.pytorch_adapter.torch_calls import plain_torch
 
 _FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _TORCH = re.compile(r"(?:site-packages|dist-packages)/torch/|^<")

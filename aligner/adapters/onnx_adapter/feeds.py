@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -91,23 +90,6 @@ def _fed(spec: InputSpec, kind: ValueType, array: Any) -> Any:
             hint=f"wanted: {describe(spec)}",
         )
     return to_ort_value(array.astype(wanted, copy=False), kind.element)
-
-
-def digest(feeds: Mapping[str, Array]) -> bytes:
-    """A fingerprint of names, shapes and contents."""
-    import numpy as np
-
-    total = hashlib.blake2b(digest_size=16)
-    for name, value in feeds.items():
-        array = np.asarray(value)
-        total.update(repr((name, array.shape, array.dtype.str)).encode())
-        if array.dtype.kind == "O":
-            total.update(repr(array.tolist()).encode())
-        else:
-            total.update(
-                np.ascontiguousarray(array).view(np.uint8).data if array.size and array.ndim else array.tobytes()
-            )
-    return total.digest()
 
 
 def shapes_of(feeds: Mapping[str, Array]) -> dict[str, tuple[int, ...]]:

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Capabilities, Session
 from aligner.adapters.border import reading
+from aligner.adapters.digest import digest
 from aligner.adapters.onnx_adapter.branches import Inlined, inline_taken_branches, is_branching
 from aligner.adapters.onnx_adapter.encoded import encoded_values
 from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.adapters.onnx_adapter.execution import Execution, captured
-from aligner.adapters.onnx_adapter.feeds import check_feeds, digest, input_specs, shapes_of
+from aligner.adapters.onnx_adapter.feeds import check_feeds, input_specs, shapes_of
 from aligner.adapters.onnx_adapter.file import OnnxFile
 from aligner.adapters.onnx_adapter.graph import build_graph
 from aligner.adapters.onnx_adapter.program import Piece, Program, index_program, make_piece

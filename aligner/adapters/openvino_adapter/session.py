@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Capabilities, ChosenPrecision, Session
-from aligner.adapters.border import reading
+from aligner.adapters.border import no_such_value, reading
 from aligner.adapters.openvino_adapter.cutting import cut_model, shapes_for
 from aligner.adapters.openvino_adapter.engine import Engine, translated
 from aligner.adapters.openvino_adapter.feeds import bind_feeds
@@ -215,11 +215,7 @@ class OpenVINOSession(Session):
     def _place(self, name: str, verb: str) -> Place:
         place = self._program.places.get(name)
         if place is None or (verb == "inject" and place in self._program.weights):
-            raise InputError(
-                f"there is no value to {verb} under this name",
-                found=repr(name),
-                hint="align inspect MODEL lists the names of all values",
-            )
+            raise no_such_value(name, verb)
         return place
 
     def _bound(self, feeds: Feeds) -> dict[str, Array]:

@@ -21,6 +21,15 @@ from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
 from aligner.adapters.pytorch_adapter.shared_memory import Tenants, Write, Writes, storage_of, version_of
 from aligner.adapters.pytorch_adapter.source_line import calling_line
 from aligner.adapters.pytorch_adapter.tensors import from_array, substitute, tensors_in, to_array
+from aligner.adapters.pytorch_adapter.torch_calls import (
+    function_mode,
+    is_rewritten,
+    opened,
+    plain_torch,
+    shown_word,
+    transformed,
+    word_of,
+)
 from aligner.adapters.torch_quantization import PackedLayer, dtype_word, quantization_of
 from aligner.operations.kinds import MAY_DRAW
 from aligner.records.graph import Node, Quantization
@@ -34,8 +43,6 @@ if TYPE_CHECKING:
 Tap = Callable[[str, Any], "Array | None"]
 """Called with (value id, tensor) as soon as a value exists; what it returns takes the value's place."""
 
-_PROPERTIES = frozenset({"T", "mT", "H", "mH", "real", "imag", "data", "grad"})
-"""Tensor properties that compute or return a tensor."""
 _OPENED = frozenset({"multi_head_attention_forward"})
 """Functions made of other layers, with weights of their own: their inner calls are recorded instead."""
 _SHAPED_LIKE = ("_like", "new_")
@@ -109,7 +116,7 @@ class Recorder:
         self._known = WeakTensorKeyDictionary()
         self._borrowed: list[tuple[Any, Any]] = []
         self._thread = threading.get_ident()
-        self._mode: AbstractContextManager[Any] = _function_mode(self._call)
+        self._mode: AbstractContextManager[Any] = function_mode(self._call)
         for name, tensor in weights.items():
             self._known[tensor] = (name, version_of(tensor))
 
@@ -199,14 +206,14 @@ class Recorder:
             if known:
                 return answer
             args, kwargs = self._stand_in.placed(func, args, kwargs)
-        name = _word(func)
+        name = word_of(func)
         if name in _EXPOSING and args:
             self._tenants.disturb(storage_of(args[0]))
         if not name or kind_of(name) == "shape" or transformed():
             return func(*args, **kwargs)
         if name in _OPENED and isinstance(func, FunctionType):
             with self._mode:
-                return _opened(func)(*args, **kwargs)
+                return opened(func)(*args, **kwargs)
         given = tensors_in((args, kwargs))
         if (
             self._stand_in is not None
@@ -224,7 +231,7 @@ class Recorder:
             if self.failure is None or self.failure.error is not error:
                 self.failure = Failure(error, self._label(name), self._source())
             raise
-        fresh = [t for t in tensors_in(result) if before.get(id(t)) != version_of(t) or _rewritten(name, t, args)]
+        fresh = [t for t in tensors_in(result) if before.get(id(t)) != version_of(t) or is_rewritten(name, t, args)]
         if name == "__setitem__":
             fresh = [args[0]]
         if not fresh:
@@ -261,7 +268,7 @@ class Recorder:
         return kind
 
     def _label(self, name: str) -> str:
-        scope, word = self._scopes[-1], _shown(name)
+        scope, word = self._scopes[-1], shown_word(name)
         return f"{scope}/{word}" if scope else word
 
     def _fresh_name(self, name: str) -> str:
@@ -319,7 +326,7 @@ class Recorder:
         return Node(
             index=len(self.nodes),
             name=node,
-            op=_shown(name),
+            op=shown_word(name),
             kind=kind,
             inputs=tuple(inputs),
             outputs=tuple(value for value in made if value),
@@ -386,59 +393,3 @@ class Recorder:
         self._tenants.move_in(made, storage_of(tensor))
         self._publish(made, tensor, kind, inplace=True)
         return made
-
-
-def _function_mode(call: Callable[[Any, Sequence[Any], dict[str, Any]], Any]) -> AbstractContextManager[Any]:
-    from torch.overrides import TorchFunctionMode
-
-    class Mode(TorchFunctionMode):  # type: ignore[misc]
-        def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            return call(func, args, kwargs or {})
-
-    mode: AbstractContextManager[Any] = Mode()
-    return mode
-
-
-def plain_torch() -> AbstractContextManager[Any]:
-    """Torch calls inside the block are ours and go unobserved."""
-    import torch
-
-    block: AbstractContextManager[Any] = torch._C.DisableTorchFunction()
-    return block
-
-
-def transformed() -> bool:
-    """Inside vmap and its kin tensors are stand-ins without data."""
-    import torch
-
-    return torch._C._functorch.peek_interpreter_stack() is not None
-
-
-def _word(func: Any) -> str:
-    """The call's name as PyTorch has it ("conv2d", "__add__", "ns::op"); empty for what never makes a tensor."""
-    qualified = getattr(func, "_qualified_op_name", None) or getattr(getattr(func, "_schema", None), "name", None)
-    if isinstance(qualified, str):
-        return qualified.removeprefix("aten::")
-    name = getattr(func, "__name__", "")
-    if name in ("__get__", "__set__"):
-        owner = getattr(getattr(func, "__self__", None), "__name__", "")
-        return owner if name == "__get__" and owner in _PROPERTIES else ""
-    return str(name)
-
-
-def _rewritten(name: str, tensor: Any, args: Sequence[Any]) -> bool:
-    """Inference tensors do not count their writes: the call's name says it."""
-    return bool(args) and tensor is args[0] and tensor.is_inference() and is_inplace(name)
-
-
-def _shown(name: str) -> str:
-    """ "__radd__" → "radd"; the in-place underscore stays."""
-    return name.strip("_") if name.startswith("__") else name
-
-
-def _opened(func: FunctionType) -> Callable[..., Any]:
-    """The same function, except that it does not hand itself over to the observer first."""
-    scope = {**func.__globals__, "has_torch_function": lambda _tensors: False}
-    copy = FunctionType(func.__code__, scope, func.__name__, func.__defaults__, func.__closure__)
-    copy.__kwdefaults__ = func.__kwdefaults__
-    return copy

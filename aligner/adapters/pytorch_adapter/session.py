@@ -3,30 +3,30 @@
 from __future__ import annotations
 
 import gc
-import hashlib
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import Capabilities, FirstLook, HiddenFault, Session
+from aligner.adapters.digest import digest
 from aligner.adapters.kept import Kept
 from aligner.adapters.pytorch_adapter.caches import opened
+from aligner.adapters.pytorch_adapter.errors import another_way, execution_error
 from aligner.adapters.pytorch_adapter.float64 import widened_copy, widening
 from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.module_state import ModuleState, plain_tensors
 from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
+from aligner.adapters.pytorch_adapter.recorded_graph import recorded_graph
 from aligner.adapters.pytorch_adapter.recorder import Recorder, Tap
 from aligner.adapters.pytorch_adapter.signature import ForwardSignature, read_signature
-from aligner.adapters.pytorch_adapter.source_line import raising_line
 from aligner.adapters.pytorch_adapter.tensors import captured, to_array, walk
 from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
 from aligner.adapters.stream import Run, is_huge, stream
-from aligner.adapters.torch_quantization import dtype_word, packed_layers, quantization_of
-from aligner.errors import AlignerError, InputError, ModelExecutionError, RehearsalError, listing
-from aligner.records.graph import Graph, Signature, Value, Weight
+from aligner.adapters.torch_quantization import packed_layers
+from aligner.errors import AlignerError, InputError, listing
+from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
@@ -89,7 +89,7 @@ class EagerSession(Session):
         self._forward = forward or read_signature(module, caches=caches)
         self._floating = _floating_dtype(module)
         self._dtypes = {spec.name: spec.dtype for spec in self._forward.inputs}
-        self._graphs: dict[str, tuple[Graph, _Memory]] = {}
+        self._graphs: dict[bytes, tuple[Graph, _Memory]] = {}
         self._output_names: tuple[str, ...] = ()
         self._closed = False
 
@@ -173,7 +173,7 @@ class EagerSession(Session):
             try:
                 result = (self._module if self._compiled is None else self._compiled)(*positional, **keywords)
             except Exception as error:
-                raise _execution_error(error, None) from error
+                raise execution_error(error, None) from error
             tensors = list({id(tensor): tensor for _, tensor in walk(self._opened(result))}.values())
             return tuple(captured(value, tensor) for value, tensor in zip(ids, tensors, strict=False))
 
@@ -220,14 +220,14 @@ class EagerSession(Session):
 
         def tap(value: str, tensor: Any) -> Array | None:
             if way is not None and next(way, None) != (value, tuple(tensor.shape)):
-                raise _another_way(self._module, value)
+                raise another_way(self._module, value)
             if value in watched:
                 emit(captured(value, tensor, share=value in still))
             return None if inject is None else inject.get(value)
 
         self._execute(feeds, tap, randomness, describe=False, written=memory.written)
         if way is not None and (missing := next(way, None)) is not None:
-            raise _another_way(self._module, missing[0])
+            raise another_way(self._module, missing[0])
 
     def _observed(
         self, feeds: Feeds, watch: Callable[[], Tap] | None = None, look: FirstLook | None = None
@@ -235,7 +235,7 @@ class EagerSession(Session):
         """The graph for these feeds, and what becomes of the values' memory; ``watch`` makes the tap of each run."""
         tap = watch or (lambda: _blind)
         self._forward.check(feeds)
-        key = _digest(feeds)
+        key = digest(feeds)
         if key not in self._graphs:
             rehearsed = self._rehearsed(feeds, look) if look is not None and look.may_rehearse else None
             recorder, result = rehearsed or self._execute(feeds, tap(), OwnRandomness(), describe=True)
@@ -246,7 +246,7 @@ class EagerSession(Session):
                 )
             order = tuple((value, seen.shape) for value, seen in recorder.values.items())
             memory = _Memory(frozenset(recorder.written), recorder.still, order if rehearsed else None)
-            self._graphs = {key: (self._build(recorder, list(feeds), result), memory)}
+            self._graphs = {key: (self._built(recorder, list(feeds), result), memory)}
         return self._graphs[key]
 
     def _rehearsed(self, feeds: Feeds, look: FirstLook) -> tuple[Recorder, list[tuple[str, str]]] | None:
@@ -305,7 +305,7 @@ class EagerSession(Session):
                 except AlignerError:
                     raise
                 except Exception as error:
-                    raise _execution_error(error, recorder) from error
+                    raise execution_error(error, recorder) from error
                 outputs = []
                 for path, tensor in walk(self._opened(result)):
                     name = _output_name(path, bare=tensor is result)
@@ -360,42 +360,15 @@ class EagerSession(Session):
             tensors[name] = tensor.double() if self._wide and tensor.is_floating_point() else tensor
         return tensors
 
-    def _build(self, recorder: Recorder, inputs: list[str], outputs: list[tuple[str, str]]) -> Graph:
+    def _built(self, recorder: Recorder, inputs: list[str], outputs: list[tuple[str, str]]) -> Graph:
         self._output_names = tuple(name for name, _ in outputs)
-        values = {
-            name: Value(name, name, seen.shape, seen.dtype, quantization=seen.quantization, aliases=tuple(seen.aliases))
-            for name, seen in recorder.values.items()
-        }
-        ids = tuple(dict.fromkeys(value for _, value in outputs))
-        weights = {name: _weight(name, tensor) for name, tensor in self._weights.items()}
-        for name, array in recorder.constants.items():
-            seen = recorder.values[name]
-            weights[name] = Weight(name, seen.shape, seen.dtype, partial(_same, array))
-        for name in ids:
-            if name not in values:
-                values[name] = Value(name, name, weights[name].shape, weights[name].dtype)
-        return Graph(
-            framework=self.framework,
-            nodes=tuple(recorder.nodes),
-            values=MappingProxyType(values),
-            weights=MappingProxyType(weights),
-            inputs=tuple(inputs),
-            outputs=ids,
-            notes=_graph_notes(recorder),
-        )
+        ids = dict.fromkeys(value for _, value in outputs)
+        return recorded_graph(self.framework, recorder, self._weights, tuple(inputs), tuple(ids))
 
 
 def _floating_dtype(module: Any) -> Any:
     """The dtype that floats of no declared dtype are fed in: that of the module's parameters; None without any."""
     return next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
-
-
-def _another_way(module: Any, value: str) -> RehearsalError:
-    return RehearsalError(
-        f"{type(module).__name__} computes something else with numbers than without",
-        found=f"another tensor in the place of {value}",
-        hint="read its graph from a run with numbers",
-    )
 
 
 def _itself(result: Any) -> Any:
@@ -406,17 +379,6 @@ def _blind(_value: str, _tensor: Any) -> None:
     """Look at nothing."""
 
 
-def _digest(feeds: Feeds) -> str:
-    import numpy as np
-
-    digest = hashlib.sha256()
-    for name, array in feeds.items():
-        whole = np.ascontiguousarray(array)
-        digest.update(f"{name} {whole.dtype} {whole.shape}".encode())
-        digest.update(whole.tobytes() if whole.dtype != object else repr(whole.tolist()).encode())
-    return digest.hexdigest()
-
-
 def _output_name(path: tuple[str, ...], *, bare: bool) -> str:
     """ "output", "output.1" or the key that the model gave it ("logits", "hidden_states.2")."""
     if bare:
@@ -424,25 +386,11 @@ def _output_name(path: tuple[str, ...], *, bare: bool) -> str:
     return ".".join(path) if not path[0].isdigit() else ".".join(("output", *path))
 
 
-def _weight(name: str, tensor: Any) -> Weight:
-    return Weight(name, tuple(tensor.shape), dtype_word(tensor), partial(to_array, tensor), quantization_of(tensor))
-
-
-def _same(array: Array) -> Array:
-    return array
-
-
 def _living_tensors() -> list[Any]:
     """Every tensor that exists now; held, so that no new one takes an old one's ``id()``."""
     import torch
 
     return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
-
-
-def _graph_notes(recorder: Recorder) -> tuple[str, ...]:
-    if not recorder.untracked:
-        return ()
-    return (f"tensors made by code that cannot be observed have no inputs in the graph: {listing(recorder.untracked)}",)
 
 
 def _is_of(tensor: CapturedTensor, output: Any) -> bool:
@@ -453,18 +401,3 @@ def _is_of(tensor: CapturedTensor, output: Any) -> bool:
     if not isinstance(output, torch.Tensor) or tuple(output.shape) != tensor.array.shape:
         return False
     return bool(np.array_equal(to_array(output), tensor.array, equal_nan=tensor.array.dtype.kind == "f"))
-
-
-def _execution_error(error: Exception, recorder: Recorder | None) -> ModelExecutionError:
-    failure = recorder.failure if recorder is not None else None
-    if failure is not None and failure.error is error:
-        place, source = f" at {failure.where}", failure.source
-    else:
-        place, source = "", raising_line(error.__traceback__)
-    return ModelExecutionError(
-        f"the model raised an error while it ran{place}" + (f" ({source})" if source else ""),
-        found=f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else ''}".rstrip(
-            ": "
-        ),
-        hint="check the shapes, dtypes and ranges of the inputs against what this line expects",
-    )

@@ -7,13 +7,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import Capabilities, OpenOptions, Session
+from aligner.adapters.border import no_such_value
 from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
 from aligner.adapters.tensorflow_adapter.feeds import as_fed, bind_feeds
 from aligner.adapters.tensorflow_adapter.graph import build_graph, channels_of, plain, signature_of
 from aligner.adapters.tensorflow_adapter.program import Program
 from aligner.adapters.tensorflow_adapter.segments import segments_of
 from aligner.adapters.tensorflow_adapter.tapped import TappedGraph, failed
-from aligner.errors import InputError
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
@@ -115,11 +115,7 @@ class TensorFlowSession(Session):
 
     def _known(self, name: str, verb: str) -> str:
         if name not in self._shown:
-            raise InputError(
-                f"there is no value to {verb} under this name",
-                found=f'"{name}"',
-                hint="align inspect MODEL lists the names of all values",
-            )
+            raise no_such_value(name, verb)
         return name
 
     def _walk(

@@ -7,6 +7,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Capabilities, OpenOptions, Session
+from aligner.adapters.border import no_such_value
 from aligner.errors import AlignerError, InputError, listing
 from aligner.records.tensor import CapturedTensor
 
@@ -136,11 +137,7 @@ class TFLiteSession(Session):
     def _index(self, name: str, verb: str) -> int:
         index = self._naming.indices.get(name)
         if index is None:
-            raise InputError(
-                f"there is no value to {verb} under this name",
-                found=f'"{name}"',
-                hint="align inspect MODEL lists the names of all values",
-            )
+            raise no_such_value(name, verb)
         return index
 
     def _captured(self, index: int, array: Array) -> CapturedTensor:

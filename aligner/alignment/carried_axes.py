@@ -1,0 +1,181 @@
+"""What a region makes of the axes of what it reads: kept by what works element by element, used up by products."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from aligner.alignment.matching import Matching
+from aligner.alignment.reading import Reading
+from aligner.alignment.skeleton import Skeleton, reads_turned
+from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, STRIDED, SUMS_AXIS
+from aligner.records.graph import Node
+
+AxisMap = Mapping[int, int]
+"""Candidate axis → reference axis, both counted from the end (−1, −2 …), for axes longer than one."""
+_POINTWISE = ELEMENTWISE | COPIES
+_ALONG_AXES = SUMS_AXIS - STRIDED - {"attention"}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A form that a region reads on both sides: how its axes answer, and the moves that this rests on."""
+
+    map: AxisMap
+    moves: frozenset[str]
+
+
+def carried_axes(matching: Matching, sides: tuple[Reading, Reading], entries: Mapping[str, Entry]) -> AxisMap | None:
+    """What a region makes of its operands' axes; None where the two sides treat them differently, or nobody knows."""
+    products = [[node for node in side.nodes if node.kind == "matmul"] for side in sides]
+    if products[0] or products[1]:
+        return _product(matching, sides, products, entries)
+    if not all(node.kind in _POINTWISE or _axes_used(side, node, rank=None) for side in sides for node in side.nodes):
+        return None
+    found = _union(entries[form].map for form in sides[1].forms if form in entries)
+    if found is None or any(form not in entries for form in sides[1].forms if _wide(sides[1].skeleton, form)):
+        return None
+    used = [_all_used(side) for side in sides]
+    if used[0] is None or used[1] is None or {found.get(axis, axis) for axis in used[1]} != used[0]:
+        return None
+    return found
+
+
+def _wide(skeleton: Skeleton, form: str) -> bool:
+    """Whether a form has more than one axis to mistake."""
+    return sum(1 for dim in skeleton.shape(form) or () if dim != 1) > 1
+
+
+def _all_used(side: Reading) -> set[int] | None:
+    found: set[int] = set()
+    for node in side.nodes:
+        if node.kind in _POINTWISE:
+            continue
+        axes = _axes_used(side, node, rank=None)
+        if axes is None:
+            return None
+        found |= axes
+    return found
+
+
+def _axes_used(side: Reading, node: Node, rank: int | None) -> set[int] | None:
+    """The axes that a node treats otherwise than the rest, counted from the end; None where that is not known."""
+    shape = side.skeleton.shape(side.skeleton.data_inputs(node)[0]) if side.skeleton.data_inputs(node) else None
+    if shape is None or side.skeleton.shape(node.outputs[0]) is None:
+        return None
+    rank = rank or len(shape)
+    if len(side.skeleton.shape(node.outputs[0]) or ()) != rank:
+        return None  # a sum that drops its axis
+    if node.kind == "norm":
+        word = node.op.rpartition("::")[2].replace("_", "").lower()
+        if "layer" not in word and "rms" not in word:
+            channels = str(node.attributes.get("channels") or side.skeleton.graph.channels)
+            return {-1 if channels == "last" else 1 - rank}
+        return _last_axes(node, rank)
+    if node.kind not in _ALONG_AXES | ALONG_AN_AXIS:
+        return None
+    unsaid = None if node.kind in ALONG_AN_AXIS else -1
+    axes = node.attributes.get("axes", node.attributes.get("axis", node.attributes.get("dim", unsaid)))
+    given = axes if isinstance(axes, tuple) else (axes,)
+    if not all(isinstance(axis, int) for axis in given):
+        return None
+    return {int(axis) % rank - rank for axis in given if isinstance(axis, int) and shape[int(axis) % rank] != 1}
+
+
+def _last_axes(node: Node, rank: int) -> set[int] | None:
+    axes, axis = node.attributes.get("axes"), node.attributes.get("axis", -1)
+    if isinstance(axes, tuple) and all(isinstance(one, int) for one in axes):
+        return {int(one) % rank - rank for one in axes if isinstance(one, int)}
+    return set(range(int(axis) % rank - rank, 0)) if isinstance(axis, int) else None
+
+
+def _product(
+    matching: Matching,
+    sides: tuple[Reading, Reading],
+    products: list[list[Node]],
+    entries: Mapping[str, Entry],
+) -> AxisMap | None:
+    """The axes of a product from those of its factors: rows of the left one, columns of the right one."""
+    others = [node for side, some in zip(sides, products, strict=True) for node in side.nodes if node not in some]
+    if any(len(some) != 1 for some in products) or any(node.kind not in _POINTWISE for node in others):
+        return None
+    factors = [side.skeleton.data_inputs(some[0]) for side, some in zip(sides, products, strict=True)]
+    if any(len(some) == 1 for some in factors):
+        return _product_with_weight(matching, [some[0] for some in products], factors, entries)
+    if any(len(some) != 2 for some in factors):
+        return None
+    answers = [_answer(matching, factors[0], form, entries) for form in factors[1]]
+    if None in answers or answers[0] == answers[1]:
+        return None
+    found: dict[int, int] | None = {}
+    for place, form in enumerate(factors[1]):
+        answer = answers[place]
+        turned = answer is not None and reads_turned(products[0][0], factors[0][answer])
+        straight = _unturned(entries[form].map, reads_turned(products[1][0], form), turned)
+        found = _factor(found, straight, place, answer)
+    return found
+
+
+def _unturned(entry: AxisMap, candidate: bool, reference: bool) -> AxisMap:
+    """How the axes of two factors answer as the product takes them, which may exchange the last two of either."""
+    other = {-1: -2, -2: -1}
+    return {
+        (other.get(axis, axis) if candidate else axis): (other.get(source, source) if reference else source)
+        for axis, source in entry.items()
+    }
+
+
+def _factor(found: dict[int, int] | None, entry: AxisMap, place: int, answer: int | None) -> dict[int, int] | None:
+    """Add what one factor says of the product's axes; None where it contradicts, or is summed along another axis."""
+    kept, inner = (-2, -1) if place == 0 else (-1, -2)
+    origin = (-2, -1) if answer == 0 else (-1, -2)
+    for axis, other in entry.items():
+        if found is None or ((axis == inner) != (other == origin[1])) or ((axis == kept) != (other == origin[0])):
+            return None
+        if axis != inner and found.setdefault(axis, other) != other:
+            return None
+    return found if found is not None and len(set(found.values())) == len(found) else None
+
+
+def _product_with_weight(
+    matching: Matching, products: list[Node], factors: list[list[str]], entries: Mapping[str, Entry]
+) -> AxisMap | None:
+    """The axes of a product with a stored matrix: (WᵀXᵀ)ᵀ for X·W, the matrix turned if its place is the other one."""
+    import numpy as np
+
+    sides = matching.reference, matching.candidate
+    if any(len(some) != 1 for some in factors) or factors[1][0] not in entries:
+        return None
+    places = [list(node.inputs).index(some[0]) for node, some in zip(products, factors, strict=True)]
+    stored = [
+        side.graph.weights.get(node.inputs[1 - place])
+        for side, node, place in zip(sides, products, places, strict=True)
+    ]
+    if stored[0] is None or stored[1] is None or any(len(node.inputs) != 2 for node in products):
+        return None
+    matrices = [stored[0].values(), stored[1].values()]
+    if matrices[0].ndim != 2:
+        return None
+    expected = matrices[0] if places[0] == places[1] else matrices[0].T
+    if matrices[1].shape != expected.shape or not np.array_equal(matrices[1], expected):
+        return None
+    columns = [-1 if place == 0 else -2 for place in places]
+    return _factor({columns[1]: columns[0]}, entries[factors[1][0]].map, places[1], places[0])
+
+
+def _answer(matching: Matching, factors: list[str], form: str, entries: Mapping[str, Entry]) -> int | None:
+    """Which of the reference's two factors a candidate's form answers."""
+    if form not in entries:
+        return None
+    source = matching.root_source.get(matching.candidate.root(form))
+    places = [place for place, name in enumerate(factors) if matching.reference.root(name) == source]
+    return places[0] if len(places) == 1 else None
+
+
+def _union(maps: Iterable[AxisMap]) -> AxisMap | None:
+    found: dict[int, int] = {}
+    for one in maps:
+        for axis, other in one.items():
+            if found.setdefault(axis, other) != other:
+                return None
+    return found if len(set(found.values())) == len(found) else None
