@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-HELD_BACK = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+from aligner.cli.held_back import HELD_BACK
 
 
 def main() -> int:

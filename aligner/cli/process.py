@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import NoReturn
 
 from aligner.cli.chatter import collect_in
-from aligner.cli.entry import HELD_BACK
 from aligner.cli.guard import FAILED, flush_output, guarded, interrupted, say
+from aligner.cli.held_back import HELD_BACK
 from aligner.cli.scratch import Scratch
 from aligner.execution import memory
 from aligner.records import progress

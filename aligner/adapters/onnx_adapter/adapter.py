@@ -11,7 +11,7 @@ from aligner.adapters.base import Adapter, Instrumented, OpenOptions, Session
 from aligner.adapters.onnx_adapter.engine import check_operators, make_engine
 from aligner.adapters.onnx_adapter.file import looks_like_onnx, read_onnx, wrap_onnx
 from aligner.adapters.onnx_adapter.instrument import as_it_was, instrument
-from aligner.adapters.onnx_adapter.session import OnnxSession
+from aligner.adapters.onnx_adapter.optimised import SwitchableSession
 from aligner.operations.call import Call
 from aligner.operations.operation import Operation
 
@@ -52,7 +52,7 @@ class OnnxAdapter(Adapter):
         engine = make_engine(options.provider, options.ort_optimization)
         file = as_it_was(read_onnx(target) if isinstance(target, Path) else wrap_onnx(target, None))
         check_operators(file.skeleton, str(file))
-        return OnnxSession(file, engine, options.memory_limit)
+        return SwitchableSession(file, engine, options.memory_limit)
 
     def instrument(self, target: object, output: Path, observe: Sequence[str], *, trust: bool = False) -> Instrumented:
         """Write the model with inner tensors among its outputs."""

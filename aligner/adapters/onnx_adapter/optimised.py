@@ -36,29 +36,6 @@ ort.InferenceSession(sys.argv[1], options, providers=sys.argv[3:])
 """Which optimisers change a model onnxruntime tells its log alone, which is the process's standard error."""
 
 
-def switches() -> dict[str, tuple[str, ...]]:
-    """What onnxruntime lets a model be run with here."""
-    import onnxruntime
-
-    others = [short_name(name) for name in onnxruntime.get_available_providers() if not name.startswith("CPU")]
-    return {
-        "provider": ("cpu", *others),
-        "optimization": LEVELS,
-        "threads": ("1", str(max(os.cpu_count() or 1, 2))),
-    }
-
-
-def switched(file: OnnxFile, engine: Engine, limit: int | None, switch: str, setting: str) -> OnnxSession:
-    """A session under one setting; where graphs are optimised, one that shows the optimised graph."""
-    if switch == "threads":
-        return OnnxSession(file, replace(engine, threads=int(setting)), limit)
-    if switch == "provider":
-        return OnnxSession(file, replace(engine, provider=make_engine(setting, None).provider), limit)
-    if setting == "none":
-        return OnnxSession(file, replace(engine, level="none", watched="none"), limit)
-    return OptimisedSession(file, replace(engine, level=setting, watched="none"), limit)
-
-
 class OptimisedSession(OnnxSession):
     """A model that runs as it is wherever it is not looked into, and shows what the optimisers have made of it.
 
@@ -100,10 +77,6 @@ class OptimisedSession(OnnxSession):
     def get_ready(self) -> None:
         """Nothing: what runs untouched is not the graph that is shown."""
 
-    def switches(self) -> Mapping[str, tuple[str, ...]]:
-        """None of its own."""
-        return {}
-
     def steps(self) -> tuple[str, ...]:
         """The optimisers that change this model, in the order in which they first do."""
         path = self._source
@@ -128,3 +101,29 @@ class OptimisedSession(OnnxSession):
         super().close()
         self._ready = None
         self._folder.cleanup()
+
+
+class SwitchableSession(OnnxSession):
+    """A model as its file is opened: also under other settings of the runtime."""
+
+    def switches(self) -> Mapping[str, tuple[str, ...]]:
+        """Providers of this build, levels of graph optimisation, threads."""
+        import onnxruntime
+
+        others = [short_name(name) for name in onnxruntime.get_available_providers() if not name.startswith("CPU")]
+        return {
+            "provider": ("cpu", *others),
+            "optimization": LEVELS,
+            "threads": ("1", str(max(os.cpu_count() or 1, 2))),
+        }
+
+    def switched(self, switch: str, setting: str) -> OnnxSession:
+        """The same file; with an optimised graph, as the optimisers have left it."""
+        file, engine, limit = self._file, self._engine, self._memory_limit
+        if switch == "threads":
+            return OnnxSession(file, replace(engine, threads=int(setting)), limit)
+        if switch == "provider":
+            return OnnxSession(file, replace(engine, provider=make_engine(setting, None).provider), limit)
+        if setting == "none":
+            return OnnxSession(file, replace(engine, level="none", watched="none"), limit)
+        return OptimisedSession(file, replace(engine, level=setting, watched="none"), limit)

@@ -79,18 +79,6 @@ class OnnxSession(Session):
 
         return WideOnnxSession(self, self.program)
 
-    def switches(self) -> Mapping[str, tuple[str, ...]]:
-        """Providers of this build, levels of graph optimisation, threads."""
-        from aligner.adapters.onnx_adapter.optimised import switches
-
-        return switches()
-
-    def switched(self, switch: str, setting: str) -> Session:
-        """The same file; with an optimised graph, as the optimisers have left it."""
-        from aligner.adapters.onnx_adapter.optimised import switched
-
-        return switched(self._file, self._engine, self._memory_limit, switch, setting)
-
     def program(self, feeds: Feeds) -> Program:
         """The model's nodes as they run on these feeds."""
         return self._prepare(feeds).program

@@ -21,6 +21,7 @@ from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
 from aligner.adapters.pytorch_adapter.recorded_graph import recorded_graph
 from aligner.adapters.pytorch_adapter.recorder import Recorder, Tap
 from aligner.adapters.pytorch_adapter.signature import ForwardSignature, read_signature
+from aligner.adapters.pytorch_adapter.switches import SWITCHES, on_threads, switched_copy
 from aligner.adapters.pytorch_adapter.tensors import captured, to_array, walk
 from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
 from aligner.adapters.stream import Run, is_huge, stream
@@ -74,12 +75,13 @@ class EagerSession(Session):
         compiled: Any = None,
         forward: ForwardSignature | None = None,
         wide: bool = False,
+        threads: int | None = None,
         caches: bool = False,
     ) -> None:
         self._module = module
         self._compiled = compiled
         self._device = device
-        self._evaluate, self._wide = evaluate, wide
+        self._evaluate, self._wide, self._threads = evaluate, wide, threads
         self._opened = opened if caches else _itself
         self._notes = list(notes)
         self._weights = plain_tensors(module)
@@ -132,15 +134,12 @@ class EagerSession(Session):
 
     def switches(self) -> Mapping[str, tuple[str, ...]]:
         """Compilers, dtypes, threads."""
-        from aligner.adapters.pytorch_adapter.switches import SWITCHES
-
         return SWITCHES
 
     def switched(self, switch: str, setting: str) -> Session:
         """A copy of the module under one of them."""
-        from aligner.adapters.pytorch_adapter.switches import switched
-
-        return switched(self._module, switch, setting, self._device, evaluate=self._evaluate)
+        module, told = switched_copy(self._module, switch, setting)
+        return EagerSession(module, device=self._device, evaluate=self._evaluate, **told)
 
     def graph(self, feeds: Feeds | None) -> Graph:
         """Run once and return what was seen; runs with the same feeds are not repeated."""
@@ -329,7 +328,8 @@ class EagerSession(Session):
         try:
             if self._evaluate:
                 self._module.eval()
-            with torch.no_grad(), widening() if self._wide else nullcontext():
+            threads = on_threads(self._threads) if self._threads else nullcontext()
+            with torch.no_grad(), threads, widening() if self._wide else nullcontext():
                 yield
         finally:
             state.restore()

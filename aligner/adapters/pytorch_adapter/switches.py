@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from aligner.adapters.pytorch_adapter.session import EagerSession
 from aligner.errors import ModelError
 
 SWITCHES: Mapping[str, tuple[str, ...]] = {
@@ -18,8 +17,11 @@ SWITCHES: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def switched(module: Any, switch: str, setting: str, device: str, *, evaluate: bool) -> EagerSession:
-    """A session of a copy of the module under one setting. Raises ModelError where it cannot be copied."""
+def switched_copy(module: Any, switch: str, setting: str) -> tuple[Any, dict[str, Any]]:
+    """A copy of the module, and what its session is told, under one setting.
+
+    Raises ModelError where it cannot be copied.
+    """
     import torch
 
     try:
@@ -33,26 +35,17 @@ def switched(module: Any, switch: str, setting: str, device: str, *, evaluate: b
     compiled = torch.compile(own) if setting == "inductor" else None
     if switch == "precision" and setting != "as declared":
         own = own.to(getattr(torch, setting))
-    kind = _Threaded if switch == "threads" else EagerSession
-    session = kind(own, device=device, evaluate=evaluate, compiled=compiled)
-    if isinstance(session, _Threaded):
-        session.threads = int(setting)
-    return session
+    return own, {"compiled": compiled, "threads": int(setting) if switch == "threads" else None}
 
 
-class _Threaded(EagerSession):
-    """The number of threads is the process's, and is put back behind every run."""
+@contextmanager
+def on_threads(count: int) -> Iterator[None]:
+    """So many threads in the block; the number is the process's, and is put back."""
+    import torch
 
-    threads = 1
-
-    @contextmanager
-    def _undisturbed(self) -> Iterator[None]:
-        import torch
-
-        before = torch.get_num_threads()
-        torch.set_num_threads(self.threads)
-        try:
-            with super()._undisturbed():
-                yield
-        finally:
-            torch.set_num_threads(before)
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
