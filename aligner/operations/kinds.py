@@ -238,7 +238,7 @@ _ROWS: dict[str, KindTraits] = {
     "other": KindTraits("unknown", sundry=True, response="unknown"),
 }
 TRAITS: Mapping[str, KindTraits] = MappingProxyType(_ROWS)
-"""Kind → its traits, the weightiest kinds first."""
+"""Kind → its traits, the weightiest kinds first; ``reshape`` covers flatten, view, squeeze and unsqueeze."""
 
 
 def kinds_that(hold: Callable[[KindTraits], bool]) -> frozenset[str]:

@@ -18,16 +18,6 @@ Shape = tuple[int | None, ...]
 
 Attribute = bool | int | float | str | tuple[Any, ...] | None
 
-KINDS = frozenset(
-    """conv conv_transpose matmul norm add sub mul div pow sqrt exp log abs neg erf minmax unary binary
-    relu relu6 clip leaky_relu prelu elu gelu silu sigmoid tanh hardsigmoid hardswish softplus mish activation
-    resize max_pool avg_pool reduce softmax log_softmax concat split slice gather scatter pad
-    transpose reshape expand tile depth_to_space cast quantize dequantize identity dropout
-    constant shape compare where argmax topk sort nms random recurrent attention embedding cumsum
-    control_flow opaque other""".split()
-)
-"""The framework-neutral words for what a node does; ``reshape`` covers flatten, view, squeeze and unsqueeze."""
-
 
 @dataclass(frozen=True, slots=True)
 class Quantization:

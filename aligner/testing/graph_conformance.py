@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from aligner.adapters.base import Session
 from aligner.errors import listing
-from aligner.records.graph import KINDS, Graph
+from aligner.operations.kinds import TRAITS
+from aligner.records.graph import Graph
 from aligner.testing.subject import Subject
 
 
@@ -38,7 +39,7 @@ class GraphConformance(Subject):
             assert not unknown, f"node {node.name} names ids that are neither values nor weights: {listing(unknown)}"
             strangers = [name for name in node.weights if name not in node.inputs or name not in graph.weights]
             assert not strangers, f"weights of {node.name} are not among its inputs and the graph's: {strangers}"
-            assert node.kind in KINDS, f"{node.kind!r} of node {node.name} is no kind"
+            assert node.kind in TRAITS, f"{node.kind!r} of node {node.name} is no kind"
         ends = [name for name in (*graph.inputs, *graph.outputs) if name not in known - {""}]
         assert not ends, f"inputs or outputs of the graph that do not exist: {listing(ends)}"
 
