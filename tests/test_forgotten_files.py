@@ -10,6 +10,7 @@ import pytest
 import aligner
 import aligner.operations.kernels
 from aligner.adapters.aten_kinds import kind_of
+from aligner.adapters.dumps import formats
 from aligner.operations import operation as operations
 from aligner.operations import settings
 from aligner.operations.settings import Settings, family_of
@@ -57,3 +58,10 @@ def test_a_forgotten_kernel_is_seen():
 )
 def test_words_for_what_another_word_means_have_its_kind(word, kind):
     assert kind_of(word) == kind
+
+
+def test_every_file_that_reads_a_dump_is_among_the_formats():
+    reading = {
+        path.stem for path in (ROOT / "adapters" / "dumps").glob("*.py") if "\ndef recognises(" in path.read_text()
+    }
+    assert reading == {*formats._FORMATS, *formats._UNSAID}

@@ -33,7 +33,7 @@ class _Format:
     selects: bool = False
 
 
-_FORMATS = {
+FORMATS = {
     "html_file": _Format("--html", "html", "write_html", "Write one HTML page that opens offline."),
     "csv_file": _Format("--csv", "csv_table", "write_csv", "Write one row for each pair.", True),
     "markdown_file": _Format(
@@ -55,7 +55,7 @@ def report_options(command: Command) -> Command:
         help="Print GitHub annotations and write the job's summary. [default: where GITHUB_ACTIONS is true]",
     )
     command = github(command)
-    for name, form in reversed(_FORMATS.items()):
+    for name, form in reversed(FORMATS.items()):
         command = click.option(form.option, name, metavar="FILE", help=form.help)(command)
     return command
 
@@ -64,24 +64,24 @@ def check_report_targets(given: dict[str, Any]) -> None:
     """Refuse files that cannot be written before minutes of work, not after."""
     from aligner.report.document_file import check_writable
 
-    for name in _FORMATS:
+    for name in FORMATS:
         if given.get(name) and given[name] != "-":
             check_writable(Path(given[name]))
 
 
 def wanted(given: dict[str, Any]) -> bool:
     """Whether any of these files was asked for."""
-    return any(given.get(name) for name in _FORMATS) or bool(given.get("github"))
+    return any(given.get(name) for name in FORMATS) or bool(given.get("github"))
 
 
 def to_stdout(given: dict[str, Any]) -> bool:
     """Whether a report takes standard output for itself."""
-    return any(given.get(name) == "-" for name in ("json_file", *_FORMATS))
+    return any(given.get(name) == "-" for name in ("json_file", *FORMATS))
 
 
 def write_reports(comparison: Comparison, given: dict[str, Any], out: TextIO) -> None:
     """Write what the command line asked for; ``-`` is ``out``."""
-    for name, form in _FORMATS.items():
+    for name, form in FORMATS.items():
         if given.get(name):
             writer = getattr(import_module(f"aligner.report.{form.module}"), form.writer)
             target = out if given[name] == "-" else Path(given[name])

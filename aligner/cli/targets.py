@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aligner.cli.report_options import FORMATS
 from aligner.errors import OutputError
 
 if TYPE_CHECKING:
@@ -20,12 +21,7 @@ _OUTPUTS = {
     "json_file": "--json",
     "save_map": "--save-map",
     "output": "--output",
-    "html_file": "--html",
-    "csv_file": "--csv",
-    "markdown_file": "--markdown",
-    "junit_file": "--junit",
-    "sarif_file": "--sarif",
-    "model_explorer_file": "--model-explorer",
+    **{name: form.option for name, form in FORMATS.items()},
     "recorder": "--recorder",
     "worst_folder": "--worst",
 }
