@@ -154,6 +154,55 @@ def test_an_input_in_fewer_bits_is_the_same(folder, tmp_path):
     assert result.verdict == "aligned"
 
 
+@pytest.mark.parametrize("where", ["storage", "device", "output"])
+def test_numbers_too_large_for_the_dumps_type(tmp_path, where):
+    """Written as infinite: the device went on from what it had, or from infinities; or it is all that is known."""
+    from onnx_models import model, node, value, weights
+
+    x = np.full((1, 4), 300, np.float32) + np.arange(4, dtype=np.float32)
+    nodes = [
+        node("Mul", ["x", "large"], ["a"], "a"),
+        node("Relu", ["a"], ["b"], "b"),
+        node("Mul", ["b", "small"], ["c"], "c"),
+        node("Add", ["c", "small"], ["y"], "y"),
+    ]
+    arrays = weights(large=np.float32([1, 2, 300, -300]), small=np.float32([1e-3, 2e-3, 1e-3, 1e-3]))
+    path = tmp_path / "net.onnx"
+    path.write_bytes(model(nodes, [value("x", 1, [1, 4])], [value("y", 1, [1, 4])], arrays).SerializeToString())
+    a = x * np.float32([1, 2, 300, -300])
+    b = np.maximum(a, 0)
+    with np.errstate(over="ignore"):
+        if where == "device":
+            b = b.astype(np.float16).astype(np.float32)
+        c = b * np.float32([1e-3, 2e-3, 1e-3, 1e-3])
+        y = c + np.float32([1e-3, 2e-3, 1e-3, 1e-3])
+        if where == "output":
+            y = y * np.float32([1, 1, np.inf, 1])
+        tensors = {name: array.astype(np.float16) for name, array in {"a": a, "b": b, "c": c, "y": y}.items()}
+    np.savez(tmp_path / "dump.npz", **tensors)
+    np.save(tmp_path / "x.npy", x)
+    result = aligner.compare(path, tmp_path / "dump.npz", tmp_path / "x.npy", dump_of=path)
+    assert result.verdict == ("aligned" if where == "storage" else "diverged"), result.comparison.reason
+    told = any("too large for the dump's float16" in note for note in result.comparison.candidate.notes)
+    assert told == (where != "device")
+
+
+@pytest.mark.parametrize("last", ["Transpose", "Relu"])
+def test_an_output_that_is_a_view_of_a_recorded_tensor_is_recorded(tmp_path, last):
+    """Devices do not write what they do not compute."""
+    from onnx_models import model, node, value, weights
+
+    x = np.random.default_rng(0).standard_normal((2, 3)).astype(np.float32)
+    nodes = [node("Mul", ["x", "two"], ["a"], "a"), node(last, ["a"], ["y"], "y")]
+    path = tmp_path / "net.onnx"
+    shape = [3, 2] if last == "Transpose" else [2, 3]
+    made = model(nodes, [value("x", 1, [2, 3])], [value("y", 1, shape)], weights(two=np.float32([2])))
+    path.write_bytes(made.SerializeToString())
+    np.savez(tmp_path / "dump.npz", x=x, a=2 * x)
+    result = aligner.compare(path, tmp_path / "dump.npz", dump_of=path)
+    assert result.verdict == ("aligned" if last == "Transpose" else "inconclusive")
+
+
 def test_single_tensors_that_lie_otherwise_are_read_so(folder, tmp_path):
     """Raw files tell no shapes, and a device turns only what is a picture for it."""
     import dumped_models

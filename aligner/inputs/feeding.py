@@ -119,6 +119,7 @@ def _add_recordings(assignments: list[Assignment]) -> bool:
                 continue
             found = True
             source = f"the {end.role}'s recording"
+            array = _as_given(array, end, assignment.common)
             if (given := assignment.own.get(end.role)) is not None and not given.recorded:
                 what = f"the {end.role} is a recording and cannot be fed with {given.source}"
                 raise InputError(what, found=end.text, hint="leave that --input out")
@@ -129,6 +130,15 @@ def _add_recordings(assignments: list[Assignment]) -> bool:
             if assignment.common is None and len(assignment.own) == 1:
                 assignment.common = given
     return found
+
+
+def _as_given(array: Array, end: End, given: Given | None) -> Array:
+    """A recorded input of a model that tells no shape, in the shape of what was given for it, where they are one."""
+    if end.spec.shape is not None or given is None or not isinstance(given.value, np.ndarray):
+        return array
+    from aligner.adapters.dumps.layout import read_like
+
+    return array if array.shape == given.value.shape else read_like(array, given.value, end.side.channels)
 
 
 def _is_recorded(slot: Slot) -> bool:

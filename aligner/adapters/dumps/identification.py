@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.dumps.layout import Order, centred_cosine, clearly, effective
-from aligner.adapters.dumps.numbers import may_hold
+from aligner.adapters.dumps.layout import LIKE, Order, centred_cosine, clearly, distance, effective
+from aligner.adapters.dumps.numbers import Storage, storage_of, ways
 from aligner.adapters.dumps.reading import Reading
 from aligner.adapters.dumps.recorded import Given, Real
 from aligner.errors import AlignerError
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_LIKE = 2.0**-5
-"""Distance, relative to the norm, up to which a tensor is what the model gives: above what half precision and 8-bit
-codes leave, below what a layer does to a tensor. Of several that near the nearest is taken."""
 _TIE = 2.0
 """Distances within this factor are one: values that a reshape or an identity leaves as they are."""
 _MOST_RUNS = 40
@@ -63,6 +60,7 @@ class Identification:
         for place, name in self._named.items():
             if len(able := reading.orders_of(name)) > 1:
                 self._open[place] = [(name, order) for order in able]
+        self._storage = self._common_storage(left) if self.is_bare else reading.storage
         for place in left:
             if able_ones := self._fitting(place):
                 self._open[place] = able_ones
@@ -84,6 +82,13 @@ class Identification:
         if self.is_bare and not self._likely:  # of another model or input, where all are like something by chance
             self.places.clear()
 
+    def _common_storage(self, left: Iterable[int]) -> Storage:
+        shapes = {self._graph.values[value].shape for value in self._rank}
+        tensors = [self._dump.tensors[place] for place in left]
+        return storage_of(
+            {way for shape in shapes for way in ways(one, shape, self._graph.channels)} for one in tensors
+        )
+
     def _fitting(self, place: int) -> list[Found]:
         tensor = self._dump.tensors[place]
         if tensor.statistics is not None or (tensor.shape is None and tensor.nbytes is None):
@@ -91,7 +96,7 @@ class Identification:
         found: list[Found] = []
         for value in self._rank:
             shape = self._graph.values[value].shape
-            if shape is None or None in shape or not may_hold(tensor, shape, self._graph.channels):
+            if shape is None or None in shape or not self._storage.explains(tensor, shape, self._graph.channels):
                 continue
             alone = self._alone(place, value)
             if value in alone.places:
@@ -106,7 +111,7 @@ class Identification:
         found = self._readings.get((place, shape))
         if found is None or value not in found.places:
             found = Reading(self._dump, self._graph, {value: place}, self._reading.order)
-            found.storage = found.storage if found.storage.block > 1 else self._reading.storage
+            found.storage = self._storage
             self._readings[place, shape] = found
         return found
 
@@ -126,12 +131,12 @@ class Identification:
                 if place not in self._named and not self._may_be(place, own, tensor.value):
                     continue
                 for found in self._open[place]:
-                    if found[0] == tensor.value and (far := _distance(self._read(place, found).real(), own)) <= _LIKE:
+                    if found[0] == tensor.value and (far := distance(self._read(place, found).real(), own)) <= LIKE:
                         like[place].append((far, found))
         settled = False
         for place in sorted(like, key=self._turn):
             near = min(far for far, _ in like[place])
-            alike = [found for far, found in like[place] if far <= _TIE * near + _LIKE**3]
+            alike = [found for far, found in like[place] if far <= _TIE * near + LIKE**3]
             settled |= self._take(place, sorted(alike, key=self._preferred), likely=True)
         return settled
 
@@ -151,7 +156,7 @@ class Identification:
         total, norm = self._sums[place]
         here = float(np.linalg.norm(own.astype(np.float64)))
         apart = abs(float(own.sum(dtype=np.float64)) - total)
-        return abs(here - norm) <= 2 * _LIKE * here and apart <= 2 * _LIKE * here * own.size**0.5
+        return abs(here - norm) <= 2 * LIKE * here and apart <= 2 * LIKE * here * own.size**0.5
 
     def _preferred(self, found: Found) -> tuple[bool, bool, int]:
         common = self._common()
@@ -247,17 +252,3 @@ def _counted(names: Sequence[str], places: Sequence[int]) -> Mapping[int, int]:
         if len(set(found)) == len(names):
             return dict(zip(places, found, strict=True))
     return {}
-
-
-def _distance(array: Array, own: Array) -> float:
-    """How far two tensors are apart, relative to the second's norm, over what is finite in both; 0 for equal ones."""
-    import numpy as np
-
-    if array.size != own.size:
-        return float("inf")
-    left, right = array.astype(np.float64).ravel(), own.astype(np.float64).ravel()
-    finite = np.isfinite(left) & np.isfinite(right)
-    if not finite.any():
-        return float("inf")
-    apart, norm = (float(np.linalg.norm(one[finite])) for one in (left - right, right))
-    return apart / norm if norm else float("inf") if apart else 0.0

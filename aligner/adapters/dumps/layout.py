@@ -27,6 +27,9 @@ _WITH_CHANNELS = (3, 4, 5)
 """Ranks that layouts speak of: one, two or three spatial axes."""
 BLOCKS = (4, 8, 16, 32, 64, 128)
 """Numbers that vector units and matrix engines take at once."""
+LIKE = 2.0**-5
+"""Distance, relative to the norm, up to which a tensor is what the model gives: above what half precision and 8-bit
+codes leave, below what a layer does to a tensor. Of several that near the nearest is taken."""
 _BY_CHANCE = 6.0
 """Cosines of unrelated tensors of n numbers deviate from 0 by 1/√n; six of these come by chance once in 10⁹."""
 
@@ -183,3 +186,27 @@ def centred_cosine(array: Array, own: Array) -> float:
     left, right = left - left.mean(), right - right.mean()
     norm = float(np.linalg.norm(left) * np.linalg.norm(right))
     return float(left @ right) / norm if norm else 0.0
+
+
+def distance(array: Array, own: Array) -> float:
+    """How far two tensors are apart, relative to the second's norm, over what is finite in both; 0 for equal ones."""
+    import numpy as np
+
+    if array.size != own.size:
+        return float("inf")
+    left, right = array.astype(np.float64).ravel(), own.astype(np.float64).ravel()
+    finite = np.isfinite(left) & np.isfinite(right)
+    if not finite.any():
+        return float("inf")
+    left, right = left[finite], right[finite]
+    apart, norm = float(np.linalg.norm(left - right)), float(np.linalg.norm(right))
+    return apart / norm if norm else float("inf") if apart else 0.0
+
+
+def read_like(array: Array, own: Array, channels: Channels) -> Array:
+    """A dumped tensor in the shape of one that it may be, in the order in which it is like it; else as it is."""
+    shape = own.shape
+    readings = [laid(array, shape, channels, order) for order in orders(array.size, shape, channels) or [FIRST]]
+    readings = [one for one in readings if one.shape == shape]
+    nearest = min(readings, key=lambda one: distance(one, own), default=array)
+    return nearest if nearest is not array and distance(nearest, own) <= LIKE else array

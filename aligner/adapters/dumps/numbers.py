@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,19 +63,19 @@ def ways(tensor: DumpedTensor, shape: Shape | None, channels: Channels) -> froze
     )
 
 
-def storage_of(tensors: Iterable[tuple[DumpedTensor, Shape | None]], channels: Channels) -> Storage:
+def storage_of(tensors: Iterable[Collection[tuple[int, int]]]) -> Storage:
     """The block that explains most of a dump's tensors, those that are not filled up apart, and their commonest width.
 
-    Of several none, since sizes of different types are no evidence of filling; then float32, and the smallest block.
+    Of each tensor the ``ways`` are given. Of several blocks none, since sizes of different types are no evidence of
+    filling; then float32, and the smallest block.
     """
     explained: Counter[tuple[int, int]] = Counter()
     kept: Counter[tuple[int, int]] = Counter()
-    for tensor, shape in tensors:
-        found = ways(tensor, shape, channels)
+    for found in tensors:
         plain = any(block == 1 for block, _ in found)
         every = [(block, width) for block in (1, *BLOCKS) for width in _BY_WIDTH]
-        explained.update(way for way in every if plain or {way, (way[0], 0)} & found)
-        kept.update(way for way in every if {way, (1, way[1])} & found)
+        explained.update(way for way in every if plain or {way, (way[0], 0)} & set(found))
+        kept.update(way for way in every if {way, (1, way[1])} & set(found))
     if not explained:
         return Storage()
     return Storage(*max(explained, key=lambda way: (explained[way], way[0] == 1, kept[way], way[1] == _FLOAT, -way[0])))

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.dumps.recorded import Given, Real
@@ -44,13 +45,16 @@ class OwnModel:
         recorded: Mapping[str, Callable[[], CapturedTensor]],
     ) -> None:
         self.misfit = ""
+        self._beyond_range: dict[str, Array] = {}
         self.session, self.graph, self.feeds = session, graph, feeds
         self.recorded = dict(recorded)
         self.deviations: dict[str, Array] = {}
         self.first: frozenset[str] = frozenset()
         """Recorded values on the way to which something of the graph's inputs is read."""
+        self.saturated: list[str] = []
+        """Recorded values that were too large for the dump's type and not for the device, which went on from them."""
         try:
-            self.fits = self._compare()
+            self.fits = self._compare() and self._unsaturate()
         except AlignerError as error:  # a tensor of another shape or kind than the model's
             self.fits, self.misfit = False, error.what
 
@@ -69,10 +73,34 @@ class OwnModel:
             beyond = self._beyond(tensor, found)
             if beyond is not None:
                 self.deviations[tensor.value] = beyond
+                if tensor.value not in self.graph.outputs and _is_beyond_range(tensor.real(), found):
+                    self._beyond_range[tensor.value] = tensor.real().copy()
         for value in repeated:  # what one file can only hold once is left to the model
             self.recorded.pop(value)
             self.deviations.pop(value, None)
         self.first = frozenset(value for value in self.recorded if value in computed and self._reads_inputs(value))
+        return True
+
+    def _unsaturate(self) -> bool:
+        """Put the model's numbers in the place of infinities, where the device went on as from those; always fits.
+
+        A device that computes in the narrow type goes on from infinities, and is left as it is. So are outputs.
+        """
+        before, deviations = dict(self.recorded), dict(self.deviations)
+        found: dict[str, Array] = {}
+        for _ in range(_MOST_CHAINED):
+            more = {value: own for value, own in self._beyond_range.items() if value not in found}
+            if not more:
+                break
+            found |= more
+            self.recorded |= {value: partial(_filled, before[value], own) for value, own in more.items()}
+            self.deviations.clear()
+            self._compare()
+        if len(self.deviations) < len(deviations):
+            self.saturated = [*found]
+        elif found:
+            self.recorded, self.deviations = before, deviations
+        self._beyond_range.clear()
         return True
 
     def _beyond(self, tensor: CapturedTensor, found: CapturedTensor) -> Array | None:
@@ -103,6 +131,12 @@ class OwnModel:
 
     def notes(self, graph: Graph, model: str) -> Iterator[str]:
         """Sentences on what the dump has to do with its model."""
+        if self.saturated:
+            names = listing(graph.values[value].name for value in self.saturated)
+            yield (
+                f"too large for the dump's float16 and not for the device, which went on from finite numbers: {names}; "
+                f"those of {model}, run here, stand in their place"
+            )
         made = [value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs]
         lost = [value for value in made if value not in self.recorded and value in graph.values]
         if lost:
@@ -163,6 +197,27 @@ class OwnModel:
         array = array.astype(tensor.array.dtype)
         array.flags.writeable = False
         return replace(tensor, array=array)
+
+
+def _is_beyond_range(own: Array, found: CapturedTensor) -> bool:
+    """Whether the infinities of a tensor in float16 are what the model's own finite numbers become in that type."""
+    import numpy as np
+
+    if found.dtype.removeprefix("torch.") != "float16" or own.dtype.kind != "f":
+        return False
+    infinite = np.isinf(found.array)
+    with np.errstate(over="ignore"):
+        return bool(infinite.any()) and bool((own[infinite].astype(np.float16) == found.array[infinite]).all())
+
+
+def _filled(recorded: Callable[[], CapturedTensor], own: Array) -> CapturedTensor:
+    """A recorded tensor with the model's numbers in the place of its infinities."""
+    import numpy as np
+
+    found = recorded()
+    array = np.where(np.isinf(found.array), own, found.array.astype(own.dtype))
+    array.flags.writeable = False
+    return replace(found, array=array)
 
 
 def _step(found: CapturedTensor) -> float:

@@ -49,7 +49,7 @@ class Reading:
         """Of values whose tensors fit several orders, the one in which they were found to lie."""
         self.graph, self._later = graph, dict(later or {})
         matched = [(dump.tensors[place], self.shape(name, place)) for name, place in places.items()]
-        self.storage = storage_of(matched, graph.channels)
+        self.storage = storage_of(ways(tensor, shape, graph.channels) for tensor, shape in matched)
         self.misfits = [
             name
             for (name, place), (tensor, _) in zip(places.items(), matched, strict=True)

@@ -18,7 +18,7 @@ from aligner.adapters.dumps.own_model import OwnModel
 from aligner.adapters.dumps.reading import Reading, known_shape
 from aligner.adapters.dumps.recorded import Decoded, as_stored
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
-from aligner.operations.kinds import SOURCES
+from aligner.operations.kinds import SOURCES, VIEWS
 from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
 from aligner.records.tensor import CapturedTensor
 
@@ -207,11 +207,19 @@ class DumpSession(Session):
                 return self._plain()
             raise self._of_another(model, graph, matched, reading.misfits)
         self._places, self._reading = reading.places, reading
-        self._notes = (*matched.notes(model.name), *reading.notes(model.name), *self._missing(graph, model))
-        outputs = tuple(value for value in graph.outputs if value in self._places)
-        read = replace(graph, values=MappingProxyType(reading.values()), outputs=outputs)
+        self._notes = (*matched.notes(model.name), *reading.notes(model.name))
         self._own = self._run_here(model, graph, reading, feeds)
-        return read
+        outputs = tuple(value for value in graph.outputs if value in self._places or self._is_view(graph, value))
+        if lost := [graph.values[v].name if v in graph.values else v for v in graph.outputs if v not in outputs]:
+            self._notes = (*self._notes, f"the dump lacks outputs of {model.name}: {listing(lost)}")
+        return replace(graph, values=MappingProxyType(reading.values()), outputs=outputs)
+
+    def _is_view(self, graph: Graph, value: str) -> bool:
+        """Whether a value that was not recorded has the numbers of one that was, at other places if any."""
+        region = graph.region(self._places.keys(), value)
+        read = {name for node in region for name in node.inputs}
+        moves = all(node.kind in VIEWS | SOURCES for node in region)
+        return self._own is not None and bool(region) and moves and bool(read & self._places.keys() - {*graph.inputs})
 
     def _reading_of(self, graph: Graph, matched: Matched, model: Model, feeds: Feeds | None) -> Reading:
         places = _in_order(graph, matched.places)
@@ -264,11 +272,6 @@ class DumpSession(Session):
             found = f"in the dump: {listing(tensor.name for tensor in tensors)}; in the model: {names}"
             hint = "name the model that was dumped, or pair the tensors with --map and leave --dump-of out"
         return ModelFormatError(f"{self._dump.path} is no dump of {model.name}", found=found, hint=hint)
-
-    def _missing(self, graph: Graph, model: Model) -> Iterator[str]:
-        lost = [graph.values[v].name if v in graph.values else v for v in graph.outputs if v not in self._places]
-        if lost:
-            yield f"the dump lacks outputs of {model.name}: {listing(lost)}"
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         """The recorded outputs."""
