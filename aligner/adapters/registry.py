@@ -25,6 +25,7 @@ _BUILT_IN = {
     "tflite": "aligner.adapters.tflite_adapter.adapter:TFLiteAdapter",
     "tensorflow": "aligner.adapters.tensorflow_adapter.adapter:TensorFlowAdapter",
     "openvino": "aligner.adapters.openvino_adapter.adapter:OpenVINOAdapter",
+    "ncnn": "aligner.adapters.ncnn_adapter.adapter:NcnnAdapter",
     "recording": "aligner.adapters.recording_adapter.adapter:RecordingAdapter",
 }
 """The entry points of pyproject.toml, for a source tree that was never installed."""
@@ -179,6 +180,7 @@ def translator(framework: str) -> Translation:
 
     Where there is none, no node is known.
     """
+    importlib.import_module("aligner.operations.kernels")  # what computes the operations, and numpy with it
     translate = next((adapter.translate for adapter in adapters() if adapter.name == framework), None)
 
     def known(call: Call) -> Operation:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+import aligner.operations.kernels  # noqa: F401  # what computes the operations
 from aligner.adapters.base import Session
 from aligner.adapters.registry import translator
 from aligner.errors import listing

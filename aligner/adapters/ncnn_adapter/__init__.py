@@ -1,0 +1,1 @@
+"""ncnn's models: .param and .bin."""

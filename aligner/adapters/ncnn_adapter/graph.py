@@ -1,0 +1,199 @@
+"""ncnn's layers as the framework-neutral graph; every blob is shown with the axis of samples that ncnn leaves out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+from aligner.adapters.ncnn_adapter.param_file import DEFAULT, Layer
+from aligner.adapters.ncnn_adapter.weights import Stored
+from aligner.records.graph import Graph, Node, Value
+
+if TYPE_CHECKING:
+    from aligner.records.graph import Attribute, Shape
+
+_BY_KIND: dict[str, str] = {
+    "conv": "Convolution ConvolutionDepthWise Convolution1D ConvolutionDepthWise1D Convolution3D "
+    "ConvolutionDepthWise3D DeformableConv2D",
+    "conv_transpose": "Deconvolution DeconvolutionDepthWise Deconvolution1D DeconvolutionDepthWise1D Deconvolution3D "
+    "DeconvolutionDepthWise3D",
+    "matmul": "InnerProduct MatMul Gemm Einsum",
+    "norm": "BatchNorm GroupNorm InstanceNorm LayerNorm RMSNorm Normalize LRN MVN",
+    "add": "Bias",
+    "mul": "Scale",
+    "relu6": "ReLU6",
+    "clip": "Clip",
+    "prelu": "PReLU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "silu": "Swish",
+    "sigmoid": "Sigmoid",
+    "tanh": "TanH",
+    "hardsigmoid": "HardSigmoid",
+    "hardswish": "HardSwish",
+    "softplus": "Softplus",
+    "mish": "Mish",
+    "activation": "SELU CELU GLU Shrink BNLL Threshold Power",
+    "erf": "Erf",
+    "exp": "Exp",
+    "log": "Log",
+    "abs": "AbsVal",
+    "resize": "Interp",
+    "reduce": "Reduction",
+    "softmax": "Softmax",
+    "concat": "Concat",
+    "split": "Slice",
+    "slice": "Crop",
+    "pad": "Padding",
+    "transpose": "Permute",
+    "reshape": "Reshape Flatten Squeeze ExpandDims",
+    "tile": "Tile",
+    "depth_to_space": "PixelShuffle ShuffleChannel Reorg",
+    "cast": "Cast",
+    "quantize": "Quantize Requantize",
+    "dequantize": "Dequantize",
+    "identity": "Noop",
+    "dropout": "Dropout",
+    "argmax": "ArgMax",
+    "cumsum": "CumulativeSum",
+    "recurrent": "LSTM GRU RNN",
+    "attention": "MultiHeadAttention SDPA",
+    "embedding": "Embed",
+    "other": "GridSample RotaryEmbed Fold Unfold Diag CopyTo",
+}
+_KINDS = {word: kind for kind, words in _BY_KIND.items() for word in words.split()}
+_PAIRS = ("add", "sub", "mul", "div", "minmax", "minmax", "pow", "sub", "div", "pow", "binary", "binary")
+_SINGLE = (
+    "abs neg unary unary unary sqrt unary exp log unary unary unary unary unary unary unary tanh unary unary unary"
+)
+_FUSED = {1: "relu", 2: "leaky_relu", 3: "clip", 4: "sigmoid", 5: "mish", 6: "hardswish"}
+"""What parameter 9 of a layer puts behind it."""
+
+
+def kind_of(layer: Layer) -> str:
+    """The neutral kind."""
+    form = layer.whole(0)
+    if layer.type == "BinaryOp":
+        return _PAIRS[form] if 0 <= form < len(_PAIRS) else "binary"
+    if layer.type == "UnaryOp":
+        names = _SINGLE.split()
+        return names[form] if 0 <= form < len(names) else "unary"
+    if layer.type == "Eltwise":
+        return ("mul", "add", "minmax")[form] if 0 <= form < 3 else "binary"
+    if layer.type.startswith("Pooling"):
+        return "avg_pool" if form else "max_pool"
+    if layer.type == "ReLU":
+        return "leaky_relu" if layer.real(0) else "relu"
+    if layer.type == "Softmax" and layer.whole(2):
+        return "log_softmax"
+    return _KINDS.get(layer.type, "opaque")
+
+
+class Program:
+    """The layers that compute; a Split, which only lets several read one blob, is that blob under further names."""
+
+    def __init__(self, layers: Sequence[Layer], stored: Stored) -> None:
+        self.alias: dict[str, str] = {}
+        self.inputs: list[str] = []
+        self.constants: dict[str, str] = {}
+        self.layers: list[Layer] = []
+        read: set[str] = set()
+        for layer in layers:
+            read.update(map(self.real, layer.reads))
+            if layer.type == "Input":
+                self.inputs += layer.writes
+            elif layer.type == "Split":
+                self.alias |= dict.fromkeys(layer.writes, self.real(layer.reads[0]))
+            elif layer.type == "MemoryData" and stored.of_layer.get(layer.name):
+                self.constants[layer.writes[0]] = stored.of_layer[layer.name][0]
+            else:
+                self.layers.append(layer)
+        self.stored = stored
+        blobs = [blob for layer in layers if layer.type != "Split" for blob in layer.writes]
+        ends = [blob for blob in blobs if blob not in read]
+        self.outputs = tuple(blob for blob in ends if blob not in self.constants)
+        self.whole_inputs = {
+            self.real(blob) for layer in self.layers if layer.type == "Embed" for blob in layer.reads
+        } & set(self.inputs)
+
+    def real(self, blob: str) -> str:
+        """The blob that a name stands for."""
+        return self.alias.get(blob, blob)
+
+    @property
+    def blobs(self) -> tuple[str, ...]:
+        """All that runs show, in order."""
+        return (*self.inputs, *(blob for layer in self.layers for blob in layer.writes))
+
+    def dtype(self, blob: str) -> str:
+        """Indices are fed as whole numbers; everything else is computed in float32."""
+        return "int32" if blob in self.whole_inputs else "float32"
+
+    def graph(self, shapes: Mapping[str, Shape]) -> Graph:
+        """The dataflow; shapes are those that a run has shown."""
+        names: dict[str, list[str]] = {}
+        for alias, blob in self.alias.items():
+            names.setdefault(blob, []).append(alias)
+        values = {
+            blob: Value(blob, blob, shapes.get(blob), self.dtype(blob), aliases=tuple(names.get(blob, ())))
+            for blob in self.blobs
+        }
+        return Graph(
+            framework="ncnn",
+            nodes=tuple(self._node(number, layer) for number, layer in enumerate(self.layers)),
+            values=MappingProxyType(values),
+            weights=MappingProxyType(dict(self.stored.weights)),
+            inputs=tuple(self.inputs),
+            outputs=self.outputs,
+        )
+
+    def _node(self, number: int, layer: Layer) -> Node:
+        reads = tuple(self.constants.get(self.real(blob), self.real(blob)) for blob in layer.reads)
+        own = self.stored.of_layer.get(layer.name, ())
+        weights = (*(name for name in reads if name in self.stored.weights), *own)
+        return Node(
+            number,
+            layer.name,
+            layer.type,
+            kind_of(layer),
+            (*reads, *own),
+            layer.writes,
+            tuple(dict.fromkeys(weights)),
+            MappingProxyType(attributes_of(layer)),
+        )
+
+
+def attributes_of(layer: Layer) -> dict[str, Attribute]:
+    """Neutral names where a setting has one; every parameter under its number as well ("p0")."""
+    found: dict[str, Attribute] = {f"p{number}": value for number, value in layer.said.items()}
+    if kind_of(layer) in {"conv", "conv_transpose"} and layer.type != "DeformableConv2D":
+        found |= _window(layer)
+    if layer.whole(9) in _FUSED and layer.type in _FUSING:
+        found["fused_activation"] = _FUSED[layer.whole(9)]
+        found["activation_params"] = layer.several(10)
+    return found
+
+
+_FUSING = frozenset(f"{_BY_KIND['conv']} {_BY_KIND['conv_transpose']} InnerProduct".split())
+
+
+def _window(layer: Layer) -> dict[str, Attribute]:
+    rank = 1 if layer.type.endswith("1D") else 3 if layer.type.endswith("3D") else 2
+    numbers = {"kernel": (21, 11, 1), "dilations": (22, 12, 2), "strides": (23, 13, 3)}
+    found: dict[str, Attribute] = {}
+    for name, places in numbers.items():
+        last = layer.whole(places[2], 0 if name == "kernel" else 1)
+        found[name] = tuple(layer.whole(place, last) for place in places[3 - rank :])
+    left = layer.whole(4)
+    if left in (DEFAULT, DEFAULT - 1):
+        found["auto_pad"] = "same_upper" if left == DEFAULT else "same_lower"
+    else:
+        top, front = layer.whole(14, left), layer.whole(24, left)
+        pads = ((front, layer.whole(17, front)), (top, layer.whole(16, top)), (left, layer.whole(15, left)))
+        found["pads"] = pads[3 - rank :]
+    found["groups"] = layer.whole(7, 1) if "DepthWise" in layer.type else 1
+    if "Deconvolution" in layer.type:
+        right = layer.whole(18)
+        found["output_padding"] = (layer.whole(20), layer.whole(19, right), right)[3 - rank :]
+    return found

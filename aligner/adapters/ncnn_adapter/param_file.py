@@ -1,0 +1,110 @@
+"""A .param file: one layer a line, with the blobs it reads and writes and its numbered parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from aligner.errors import ModelError, ModelFormatError
+
+_MAGIC = "7767517"
+_ARRAY = -23300
+"""Numbers of parameters that are arrays count down from here."""
+DEFAULT = -233
+"""What stands for "not said" among a layer's whole numbers."""
+_AGAIN = "convert the model again with pnnx, and keep the .param and the .bin together"
+
+Parameter = float | int | tuple[float | int, ...] | str
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """``said`` holds the parameters by their numbers, arrays under the number they stand for."""
+
+    type: str
+    name: str
+    reads: tuple[str, ...]
+    writes: tuple[str, ...]
+    said: Mapping[int, Parameter]
+
+    def whole(self, number: int, default: int = 0) -> int:
+        """A parameter that is a whole number."""
+        value = self.said.get(number, default)
+        return int(value) if isinstance(value, (int, float)) else default
+
+    def real(self, number: int, default: float = 0.0) -> float:
+        """A parameter that is a number."""
+        value = self.said.get(number, default)
+        return float(value) if isinstance(value, (int, float)) else default
+
+    def several(self, number: int) -> tuple[float | int, ...]:
+        """A parameter that is an array."""
+        value = self.said.get(number, ())
+        return value if isinstance(value, tuple) else ()
+
+
+def read_layers(path: Path) -> tuple[Layer, ...]:
+    """The layers in order. Raises ModelFormatError where the text contradicts itself."""
+    try:
+        lines = path.read_text("utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ModelFormatError(
+            f"{path} is no text", found="bytes", hint="give the .param file, not its binary form (.param.bin)"
+        ) from error
+    except OSError as error:
+        raise ModelError(f"{path} cannot be read", found=error.strerror or str(error), hint="check the path") from error
+    if not lines or lines[0].strip() != _MAGIC:
+        raise ModelFormatError(
+            f"{path} is no ncnn model", found=f"it begins with {(lines or [''])[0][:40]!r}", hint=_AGAIN
+        )
+    try:
+        count, blobs = map(int, lines[1].split())
+        layers = tuple(_layer(line) for line in lines[2:] if line.strip())
+    except (ValueError, IndexError) as error:
+        raise ModelFormatError(f"{path} contradicts itself", found=str(error), hint=_AGAIN) from error
+    _check(path, layers, count, blobs)
+    return layers
+
+
+def _layer(line: str) -> Layer:
+    kind, name, reads, writes, *rest = line.split()
+    many = int(reads), int(writes)
+    if min(many) < 0 or len(rest) < sum(many):
+        raise ValueError(f"layer {name} lacks blobs")
+    said = dict(_parameter(word) for word in rest[sum(many) :])
+    return Layer(kind, name, tuple(rest[: many[0]]), tuple(rest[many[0] : sum(many)]), said)
+
+
+def _parameter(word: str) -> tuple[int, Parameter]:
+    key, _, value = word.partition("=")
+    number = int(key)
+    if number > _ARRAY:
+        return number, _number(value)
+    count, *items = value.split(",")
+    if int(count) != len(items):
+        raise ValueError(f"an array of {count} has {len(items)}")
+    return _ARRAY - number, tuple(map(_number, items))
+
+
+def _number(word: str) -> float | int:
+    try:
+        return int(word)
+    except ValueError:
+        return float(word)
+
+
+def _check(path: Path, layers: tuple[Layer, ...], count: int, blobs: int) -> None:
+    """Every blob is written once, before it is read: the runtime looks at neither."""
+    written: set[str] = set()
+    fault = f"{count} layers announced, {len(layers)} there" if count != len(layers) else ""
+    for layer in layers:
+        lost = [blob for blob in layer.reads if blob not in written]
+        twice = [blob for blob in layer.writes if blob in written]
+        fault = fault or (f"{layer.name} reads {lost[0]}, which nothing wrote before it" if lost else "")
+        fault = fault or (f"{layer.name} writes {twice[0]} again" if twice else "")
+        written.update(layer.writes)
+    if not fault and blobs != len(written):
+        fault = f"{blobs} blobs announced, {len(written)} there"
+    if fault or not any(layer.type == "Input" for layer in layers):
+        raise ModelFormatError(f"{path} contradicts itself", found=fault or "no input", hint=_AGAIN)

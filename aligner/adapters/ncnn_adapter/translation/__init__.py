@@ -1,0 +1,18 @@
+"""ncnn's layers as operations. Axes count without that of the samples, which stands in front here."""
+
+from __future__ import annotations
+
+from aligner.adapters.ncnn_adapter.translation import elements, moving, norms, windows
+from aligner.operations.call import Call
+from aligner.operations.forms import vocabulary
+from aligner.operations.operation import Operation
+
+_VOCABULARY = vocabulary(elements, moving, norms, windows)
+
+
+def translate(call: Call) -> Operation:
+    """The operation of a layer; raises Unsupported for what is not known here."""
+    found = _VOCABULARY.get(call.node.op)
+    if found is None:
+        raise call.unknown()
+    return found(call)
