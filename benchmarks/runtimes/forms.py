@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import subprocess
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -73,19 +72,6 @@ def _openvino(model: Any, folder: Path) -> Path:
     return path
 
 
-def _ncnn(model: Any, folder: Path) -> Path:
-    """Weights in float32: by itself pnnx stores them as float16."""
-    import pnnx
-    import torch
-
-    image = torch.from_numpy(feeds()[INPUT].transpose(0, 3, 1, 2).copy())
-    torch.jit.trace(_torch(model, folder), image).save(folder / "traced.pt")
-    shape = ",".join(map(str, image.shape))
-    words = ["traced.pt", f"inputshape=[{shape}]", "fp16=0", "ncnnparam=model.param", "ncnnbin=model.bin"]
-    subprocess.run([pnnx.EXEC_PATH, *words], cwd=folder, check=True, capture_output=True)
-    return folder / "model.param"
-
-
 _NEEDS: Mapping[str, tuple[Form, tuple[str, ...]]] = {
     "keras": (_keras, ("keras",)),
     "h5": (_hdf5, ("keras",)),
@@ -96,7 +82,6 @@ _NEEDS: Mapping[str, tuple[Form, tuple[str, ...]]] = {
     "torch": (_torch, ("torch",)),
     "torch-export": (_program, ("torch",)),
     "openvino": (_openvino, ("openvino", "tf2onnx")),
-    "ncnn": (_ncnn, ("ncnn", "pnnx", "torch")),
 }
 FORMS: Mapping[str, Form] = {
     name: form
@@ -104,7 +89,7 @@ FORMS: Mapping[str, Form] = {
     if all(importlib.util.find_spec(module) is not None for module in modules)
 }
 """Runtime's form → how it is made, of those that are installed."""
-FIRST = frozenset({"torch", "torch-export", "ncnn"})
+FIRST = frozenset({"torch", "torch-export"})
 """Forms that are fed channels first."""
 EXACT = frozenset(FORMS) - {"tflite-int8"}
 """Forms that compute in float32."""
