@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from aligner.adapters.ncnn_adapter.kinds import WINDOWED, kind_of
 from aligner.adapters.ncnn_adapter.param_file import DEFAULT, Layer
 from aligner.adapters.ncnn_adapter.weights import Stored
 from aligner.records.graph import Graph, Node, Value
@@ -13,81 +14,8 @@ from aligner.records.graph import Graph, Node, Value
 if TYPE_CHECKING:
     from aligner.records.graph import Attribute, Shape
 
-_BY_KIND: dict[str, str] = {
-    "conv": "Convolution ConvolutionDepthWise Convolution1D ConvolutionDepthWise1D Convolution3D "
-    "ConvolutionDepthWise3D DeformableConv2D",
-    "conv_transpose": "Deconvolution DeconvolutionDepthWise Deconvolution1D DeconvolutionDepthWise1D Deconvolution3D "
-    "DeconvolutionDepthWise3D",
-    "matmul": "InnerProduct MatMul Gemm Einsum",
-    "norm": "BatchNorm GroupNorm InstanceNorm LayerNorm RMSNorm Normalize LRN MVN",
-    "add": "Bias",
-    "mul": "Scale",
-    "relu6": "ReLU6",
-    "clip": "Clip",
-    "prelu": "PReLU",
-    "elu": "ELU",
-    "gelu": "GELU",
-    "silu": "Swish",
-    "sigmoid": "Sigmoid",
-    "tanh": "TanH",
-    "hardsigmoid": "HardSigmoid",
-    "hardswish": "HardSwish",
-    "softplus": "Softplus",
-    "mish": "Mish",
-    "activation": "SELU CELU GLU Shrink BNLL Threshold Power",
-    "erf": "Erf",
-    "exp": "Exp",
-    "log": "Log",
-    "abs": "AbsVal",
-    "resize": "Interp",
-    "reduce": "Reduction",
-    "softmax": "Softmax",
-    "concat": "Concat",
-    "split": "Slice",
-    "slice": "Crop",
-    "pad": "Padding",
-    "transpose": "Permute",
-    "reshape": "Reshape Flatten Squeeze ExpandDims",
-    "tile": "Tile",
-    "depth_to_space": "PixelShuffle ShuffleChannel Reorg",
-    "cast": "Cast",
-    "quantize": "Quantize Requantize",
-    "dequantize": "Dequantize",
-    "identity": "Noop",
-    "dropout": "Dropout",
-    "argmax": "ArgMax",
-    "cumsum": "CumulativeSum",
-    "recurrent": "LSTM GRU RNN",
-    "attention": "MultiHeadAttention SDPA",
-    "embedding": "Embed",
-    "other": "GridSample RotaryEmbed Fold Unfold Diag CopyTo",
-}
-_KINDS = {word: kind for kind, words in _BY_KIND.items() for word in words.split()}
-_PAIRS = ("add", "sub", "mul", "div", "minmax", "minmax", "pow", "sub", "div", "pow", "binary", "binary")
-_SINGLE = (
-    "abs neg unary unary unary sqrt unary exp log unary unary unary unary unary unary unary tanh unary unary unary"
-)
 _FUSED = {1: "relu", 2: "leaky_relu", 3: "clip", 4: "sigmoid", 5: "mish", 6: "hardswish"}
 """What parameter 9 of a layer puts behind it."""
-
-
-def kind_of(layer: Layer) -> str:
-    """The neutral kind."""
-    form = layer.whole(0)
-    if layer.type == "BinaryOp":
-        return _PAIRS[form] if 0 <= form < len(_PAIRS) else "binary"
-    if layer.type == "UnaryOp":
-        names = _SINGLE.split()
-        return names[form] if 0 <= form < len(names) else "unary"
-    if layer.type == "Eltwise":
-        return ("mul", "add", "minmax")[form] if 0 <= form < 3 else "binary"
-    if layer.type.startswith("Pooling"):
-        return "avg_pool" if form else "max_pool"
-    if layer.type == "ReLU":
-        return "leaky_relu" if layer.real(0) else "relu"
-    if layer.type == "Softmax" and layer.whole(2):
-        return "log_softmax"
-    return _KINDS.get(layer.type, "opaque")
 
 
 class Program:
@@ -167,15 +95,12 @@ class Program:
 def attributes_of(layer: Layer) -> dict[str, Attribute]:
     """Neutral names where a setting has one; every parameter under its number as well ("p0")."""
     found: dict[str, Attribute] = {f"p{number}": value for number, value in layer.said.items()}
-    if kind_of(layer) in {"conv", "conv_transpose"} and layer.type != "DeformableConv2D":
+    if layer.type in WINDOWED:
         found |= _window(layer)
-    if layer.whole(9) in _FUSED and layer.type in _FUSING:
+    if layer.whole(9) in _FUSED and (layer.type in WINDOWED or layer.type == "InnerProduct"):
         found["fused_activation"] = _FUSED[layer.whole(9)]
         found["activation_params"] = layer.several(10)
     return found
-
-
-_FUSING = frozenset(f"{_BY_KIND['conv']} {_BY_KIND['conv_transpose']} InnerProduct".split())
 
 
 def _window(layer: Layer) -> dict[str, Attribute]:

@@ -1,0 +1,80 @@
+"""ncnn's layers in framework-neutral words."""
+
+from __future__ import annotations
+
+from aligner.adapters.ncnn_adapter.param_file import Layer
+
+_BY_KIND: dict[str, str] = {
+    "conv": "Convolution ConvolutionDepthWise Convolution1D ConvolutionDepthWise1D Convolution3D "
+    "ConvolutionDepthWise3D DeformableConv2D",
+    "conv_transpose": "Deconvolution DeconvolutionDepthWise Deconvolution1D DeconvolutionDepthWise1D Deconvolution3D "
+    "DeconvolutionDepthWise3D",
+    "matmul": "InnerProduct MatMul Gemm Einsum",
+    "norm": "BatchNorm GroupNorm InstanceNorm LayerNorm RMSNorm Normalize LRN MVN",
+    "add": "Bias",
+    "mul": "Scale",
+    "relu6": "ReLU6",
+    "clip": "Clip",
+    "prelu": "PReLU",
+    "elu": "ELU",
+    "gelu": "GELU",
+    "silu": "Swish",
+    "sigmoid": "Sigmoid",
+    "tanh": "TanH",
+    "hardsigmoid": "HardSigmoid",
+    "hardswish": "HardSwish",
+    "softplus": "Softplus",
+    "mish": "Mish",
+    "activation": "SELU CELU GLU Shrink BNLL Threshold Power",
+    "erf": "Erf",
+    "exp": "Exp",
+    "log": "Log",
+    "abs": "AbsVal",
+    "resize": "Interp",
+    "reduce": "Reduction",
+    "softmax": "Softmax",
+    "concat": "Concat",
+    "split": "Slice",
+    "slice": "Crop",
+    "pad": "Padding",
+    "transpose": "Permute",
+    "reshape": "Reshape Flatten Squeeze ExpandDims",
+    "tile": "Tile",
+    "depth_to_space": "PixelShuffle ShuffleChannel Reorg",
+    "cast": "Cast",
+    "quantize": "Quantize Requantize",
+    "dequantize": "Dequantize",
+    "identity": "Noop",
+    "dropout": "Dropout",
+    "argmax": "ArgMax",
+    "cumsum": "CumulativeSum",
+    "recurrent": "LSTM GRU RNN",
+    "attention": "MultiHeadAttention SDPA",
+    "embedding": "Embed",
+    "other": "GridSample RotaryEmbed Fold Unfold Diag CopyTo",
+}
+_KINDS = {word: kind for kind, words in _BY_KIND.items() for word in words.split()}
+WINDOWED = frozenset(f"{_BY_KIND['conv']} {_BY_KIND['conv_transpose']}".split()) - {"DeformableConv2D"}
+"""Layers of kernels that slide, with the parameters that all of these share."""
+_PAIRS = {0: "add", 1: "sub", 2: "mul", 3: "div", 4: "minmax", 5: "minmax", 6: "pow", 7: "sub", 8: "div", 9: "pow"}
+_SINGLE = {0: "abs", 1: "neg", 5: "sqrt", 7: "exp", 8: "log", 16: "tanh"}
+_SEVERAL = {0: "mul", 1: "add", 2: "minmax"}
+"""Form of a layer of two blobs, of one, of several → kind."""
+
+
+def kind_of(layer: Layer) -> str:
+    """The neutral kind."""
+    form = layer.whole(0)
+    if layer.type == "BinaryOp":
+        return _PAIRS.get(form, "binary")
+    if layer.type == "UnaryOp":
+        return _SINGLE.get(form, "unary")
+    if layer.type == "Eltwise":
+        return _SEVERAL.get(form, "binary")
+    if layer.type.startswith("Pooling"):
+        return "avg_pool" if form else "max_pool"
+    if layer.type == "ReLU":
+        return "leaky_relu" if layer.real(0) else "relu"
+    if layer.type == "Softmax" and layer.whole(2):
+        return "log_softmax"
+    return _KINDS.get(layer.type, "opaque")
