@@ -8,7 +8,7 @@ TYPE_CHECKING = False  # as typing has it, whose import would be half of ours
 if TYPE_CHECKING:
     from typing import Any
 
-    from aligner.api import Result, capture, compare, fix, inspect, reproduce, sensitivity, sweep, vary
+    from aligner.api import Result, capture, compare, decode, fix, inspect, reproduce, sensitivity, sweep, vary
     from aligner.errors import AlignerError
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "__version__",
     "capture",
     "compare",
+    "decode",
     "fix",
     "inspect",
     "reproduce",

@@ -138,3 +138,24 @@ def test_a_text_needs_its_tokenizer(files, shell):
 )
 def test_names_of_one_cache(one, other):
     assert key(one) == key(other) != ()
+
+
+@pytest.mark.parametrize(("faults", "verdict"), [(("", ""), "aligned"), (("", "order"), "diverged")])
+def test_a_module_against_itself(faults, verdict):
+    found = aligner.decode(Decoder(faults).eval(), IDS, steps=2)
+    assert (found.verdict, found.exit_code) == (verdict, int(verdict == "diverged"))
+    if verdict == "diverged":
+        assert found.steps[-1].layer == "layers.1"
+    else:
+        assert found.precise == "float64"
+        assert max(step.error for step in found.steps) < 1e-9
+
+
+def test_a_file_against_itself(files, shell):
+    (shell.folder / "ids.json").write_text("[[3, 7, 1, 9, 4]]")
+    said = shell("decode", files["right"], "-i", "ids.json")
+    assert (said.code, "ALIGNED" in said.out) == (0, True), said.err
+    said, document = shell.json("decode", files["positions"], "-i", "ids.json")
+    assert (said.code, document["verdict"]) == (1, "diverged")
+    assert document["steps"][-1]["layer"] == "layers.0"
+    shell.refused("decode", files["right"], "-i", "x=[[1]]", says=("token ids",))

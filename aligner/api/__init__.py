@@ -8,9 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from aligner.api.front import Result, capture, compare, fix, inspect, reproduce, sensitivity, sweep, vary
+    from aligner.api.front import Result, capture, compare, decode, fix, inspect, reproduce, sensitivity, sweep, vary
 
-__all__ = ["Result", "capture", "compare", "fix", "inspect", "reproduce", "sensitivity", "sweep", "vary"]
+__all__ = ["Result", "capture", "compare", "decode", "fix", "inspect", "reproduce", "sensitivity", "sweep", "vary"]
 
 
 def __getattr__(name: str) -> Any:

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
-from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor, is_checkpoint, open_checkpoint
+from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
+from aligner.adapters.checkpoints.opening import is_checkpoint, open_checkpoint
 from aligner.errors import ComparisonError
 from aligner.execution.opening import open_side, target_name
 from aligner.parameters.fingerprint import EXACT, ROUNDED, Fingerprint, fingerprint

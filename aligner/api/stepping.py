@@ -61,7 +61,7 @@ def prompt(items: Sequence[InputItem], seed: int) -> Array:
 
 
 @dataclass(slots=True)
-class _Decoder:
+class Decoder:
     """One side: what its inputs are for, what its caches hold."""
 
     side: OpenSide
@@ -71,7 +71,7 @@ class _Decoder:
     """Output name → value."""
 
     @classmethod
-    def of(cls, side: OpenSide) -> _Decoder:
+    def of(cls, side: OpenSide) -> Decoder:
         found = roles(side.session.signature, side.role)
         return cls(side, found, Caches(found.caches))
 
@@ -126,7 +126,7 @@ class _Decoding:
 
     def __init__(self, models: OpenModels, tokens: Array) -> None:
         self._models, self._tokens = models, tokens
-        self._decoders = tuple(_Decoder.of(side) for side in models.sides)
+        self._decoders = tuple(Decoder.of(side) for side in models.sides)
         names = [[spec.name for spec in one.roles.derived] for one in self._decoders]
         self._wanted = [name for name in names[0] if name in names[1]]
         self._steps: list[Step] = []
@@ -251,11 +251,12 @@ def layer_of(pair: Pair) -> str:
 
 
 def _layer(side: Side) -> str:
+    return "" if side.kind == "input" else layer_name(side.scope, side.node)
+
+
+def layer_name(scope: str | None, node: str) -> str:
     """By the module's path, else by a node's name that is one; what a name ends with only counts."""
-    if side.kind == "input":
-        return ""
-    inside = f"{side.scope}." if side.scope else side.node
-    found = _LAYER.search(inside)
+    found = _LAYER.search(f"{scope}." if scope else node)
     return f"{found[1]}.{found[2]}" if found is not None else ""
 
 

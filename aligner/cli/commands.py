@@ -10,6 +10,7 @@ import click
 from aligner import __version__
 from aligner.cli.compare import compare
 from aligner.cli.completion import completion, files
+from aligner.cli.decode import decode
 from aligner.cli.demo import demo
 from aligner.cli.explain import explain
 from aligner.cli.fix import fix
@@ -144,6 +145,7 @@ def adapters() -> int:
 register(cli)
 cli.add_command(compare)
 cli.add_command(completion)
+cli.add_command(decode)
 cli.add_command(demo)
 cli.add_command(explain)
 cli.add_command(fix)

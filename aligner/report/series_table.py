@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rich.console import RenderableType
+from rich.console import Console, RenderableType
 
 from aligner.records.comparison import Comparison
 from aligner.records.grid import GridPoint
+from aligner.records.self_check import SelfCheck
 from aligner.records.steps import LayerErrors, Step
+from aligner.report.codec import Document, encode
 from aligner.report.columns import Column, table
 from aligner.report.numbers import number
 from aligner.report.page import Page
@@ -55,6 +57,27 @@ def series(comparison: Comparison) -> list[Series]:
     return found
 
 
+def self_check_document(check: SelfCheck) -> Document:
+    """As JSON's own types, ``aligner.decode/1``."""
+    model, steps = encode(check.model), [encode(step) for step in check.steps]
+    return {"format": "aligner.decode/1", "verdict": check.verdict, "precise": check.precise} | {
+        "model": model,
+        "steps": steps,
+    }
+
+
+def print_self_check(check: SelfCheck, console: Console) -> None:
+    """The verdict, the model, every step."""
+    page = Page.of(console)
+    last = check.steps[-1]
+    where = f" at {last.node}" + (f" in {last.layer}" if last.layer else "") + f", step {last.index}"
+    told = where if check.verdict == "diverged" else f" — {len(check.steps)} steps by the cache are what prefill gives"
+    page.print(page.text(check.verdict.upper() + told, f"bold {STYLES.get(check.verdict, '')}"))
+    page.print(page.facts([("model", page.text(f"{check.model.path} — {check.model.runtime}"))]))
+    page.heading("steps", f"of the scores, by their largest{', in ' + check.precise if check.precise else ''}")
+    page.print(Series("steps", "", STEPS, check.steps).on(page))
+
+
 def _style(row: Step | LayerErrors | GridPoint) -> str:
     if isinstance(row, LayerErrors):
         return "red" if row.introduced else ""
@@ -62,7 +85,7 @@ def _style(row: Step | LayerErrors | GridPoint) -> str:
 
 
 def _token(step: Step) -> str:
-    return "" if step.token is None else f"{step.token}{'' if step.same_token else ' ≠'}"
+    return "" if step.token is None else f"{step.token}{' ≠' if step.same_token is False else ''}"
 
 
 def _size(name: str) -> Column[GridPoint]:
