@@ -10,6 +10,7 @@ from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions
 from aligner.errors import AlignerError, ComparisonError, InputError, ModelExecutionError
 from aligner.execution import memory
+from aligner.execution.opening import side_info
 from aligner.inputs.items import PreparedFeeds, SideInfo
 from aligner.inputs.sizes import points, resized, spelled
 from aligner.judgement.second_input import Variant, told_apart
@@ -39,7 +40,7 @@ def gridded(reference: object, candidate: object, inputs: Any, options: CompareO
     """
     shapes = options.shapes or {}
     with memory.settled(), OpenModels(reference, candidate, replace(options, rehearse=False, probe=False)) as models:
-        if any(side.session.framework.startswith("recording") for side in models.sides):
+        if any(side_info(side).recorded is not None for side in models.sides):
             raise ComparisonError("a recording has the sizes it was made with", hint="compare the models themselves")
         grid = _Grid(models, inputs)
         for number, sizes in enumerate(points(shapes)):
