@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
 from typing import TYPE_CHECKING, Any
@@ -12,6 +12,7 @@ import numpy as np
 
 from aligner.errors import InputError, listing
 from aligner.inputs.conventions import derivable_kind, is_tokens, words
+from aligner.operations.kinds import MOVES_DATA
 from aligner.records.graph import Graph, InputSpec, Signature
 
 if TYPE_CHECKING:
@@ -214,10 +215,9 @@ def _by_name(inputs: Sequence[str], outputs: Iterable[str]) -> dict[str, str]:
 
 def _by_flow(inputs: Sequence[str], outputs: Mapping[str, str], graph: Graph) -> dict[str, str]:
     """The output that is nothing but an input with more behind it: only nodes that move numbers stand between."""
-    moving = frozenset("concat transpose reshape identity cast slice pad scatter expand squeeze unsqueeze".split())
     found = {}
     for name in inputs:
-        reached = _moved(graph, name, moving)
+        reached = _moved(graph, name)
         ends = [output for output, value in outputs.items() if value in reached]
         if len(ends) != 1:
             return {}
@@ -225,10 +225,10 @@ def _by_flow(inputs: Sequence[str], outputs: Mapping[str, str], graph: Graph) ->
     return found if len({*found.values()}) == len(inputs) else {}
 
 
-def _moved(graph: Graph, name: str, kinds: Collection[str]) -> set[str]:
+def _moved(graph: Graph, name: str) -> set[str]:
     reached = {value for value in graph.inputs if name in (value, graph.values[value].name)}
     for node in graph.nodes:
-        if node.kind in kinds and reached & {*node.inputs}:
+        if node.kind in MOVES_DATA and reached & {*node.inputs}:
             reached |= {*node.outputs}
     return reached
 
