@@ -183,7 +183,9 @@ def test_the_command(folder):
     found = align(*command, "--json", "run.json", "--html", "run.html", "--worst", "worst", "--jobs", "2")
     assert found.returncode == 1, found.stderr
     assert "DIVERGED on 2 of 8 samples, sample-dependent" in found.stdout
-    assert {path.name for path in (folder / "worst").iterdir()} == {"sample_0.html", "sample_4.html"}
+    written = {f"sample_{number}.{kind}" for number in (0, 4) for kind in ("html", "npz")}
+    assert {path.name for path in (folder / "worst").iterdir()} == written
+    assert align("compare", "reference.pt", "candidate.onnx", "-i", "worst/sample_4.npz").returncode == 1
     assert align("merge", "run.json").returncode == 1
     refused = align("sweep", "reference.pt", "candidate.onnx", "--inputs", "val/*.png")
     assert refused.returncode == 2

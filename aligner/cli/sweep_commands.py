@@ -265,18 +265,28 @@ def _many(sweep: Sweep) -> int:
 def _worst(
     models: tuple[str, str], samples: Sequence[Sample], found: Sweep, options: SweepOptions, given: dict[str, Any]
 ) -> list[Path]:
-    """Pages of the worst samples, each compared in full."""
-    if not given["worst_folder"]:
+    """Pages of the worst samples, each compared in full, and beside each what was fed, to compare again."""
+    if not given["worst_folder"] or not found.breaking:
         return []
-    from aligner.api.comparing import run_comparison
+    import numpy as np
+
+    from aligner.api.open_models import OpenModels
+    from aligner.errors import OutputError
     from aligner.report.html import write_html
 
     folder = Path(given["worst_folder"])
     folder.mkdir(parents=True, exist_ok=True)
     by_index = {sample.index: sample for sample in samples}
-    pages = []
-    for sample in found.breaking[:3]:
-        page = folder / f"sample_{sample.index}.html"
-        write_html(run_comparison(*models, by_index[sample.index].inputs, options.compare), page)
-        pages.append(page)
-    return pages
+    written = []
+    with OpenModels(*models, options.compare) as opened:
+        for sample in found.breaking[:3]:
+            page = folder / f"sample_{sample.index}.html"
+            write_html(opened.compare(by_index[sample.index].inputs), page)
+            fed = page.with_suffix(".npz")
+            try:
+                np.savez(fed, **opened.sides[0].feeds)
+            except OSError as error:
+                hint = "name a folder with room"
+                raise OutputError(f"{fed} cannot be written", found=str(error), hint=hint) from error
+            written += [page, fed]
+    return written
