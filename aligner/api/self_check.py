@@ -86,7 +86,7 @@ class _Check:
         progress.enter("model", "decoding", f"step {index}")
         fed = self._decoder.feeds(token, past, ())
         self._side.read(fed)
-        kept = {tensor.value: np_array(tensor) for tensor in self._side.run(None, feeds=fed)}
+        kept = {tensor.value: _numbers(tensor) for tensor in self._side.run(None, feeds=fed)}
         scores = self._decoder.answers()
         self._decoder.caches.take(scores, 1)
         whole = self._whole.feeds(self._tokens, 0, ())
@@ -104,13 +104,13 @@ class _Check:
         name, layer = (first, None) if node is None else (node.name, layer_name(node.scope, node.name) or None)
         return Step(index, "decode", past, 1, "diverged", int(token[0, 0]), None, layer, name, last), scores
 
-    def _apart(self, kept: dict[str, Array], whole: dict[str, Array]) -> Iterator[tuple[str, float, float]]:
+    def _apart(self, kept: dict[str, Any], whole: dict[str, Array]) -> Iterator[tuple[str, float, float]]:
         """Value, largest difference by the largest magnitude, √ε; in the order of the run on all tokens at once."""
         import numpy as np
 
         eps = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-52}
         for tensor in self._side.run(None, feeds=whole):
-            found, expected = kept.get(tensor.value), np_array(tensor)
+            found, expected = kept.get(tensor.value), _numbers(tensor)
             if found is None or found.dtype.kind != "f" or found.ndim != expected.ndim:
                 continue
             part = _last(expected, found.shape)
@@ -124,14 +124,14 @@ class _Check:
             yield tensor.value, error / scale if scale else error, float(np.sqrt(eps.get(word, 2.0**-23)))
 
 
-def np_array(tensor: Any) -> Array:
+def _numbers(tensor: Any) -> Any:
     """The real values."""
     import numpy as np
 
     return np.asarray(tensor.real())
 
 
-def _last(whole: Array, shape: tuple[int, ...]) -> Array | None:
+def _last(whole: Any, shape: tuple[int, ...]) -> Any:
     """What the last position has of a tensor of all; None where the shapes say no such thing."""
     import numpy as np
 

@@ -284,7 +284,7 @@ def _worst(
             write_html(opened.compare(by_index[sample.index].inputs), page)
             fed = page.with_suffix(".npz")
             try:
-                np.savez(fed, **opened.sides[0].feeds)
+                np.savez(fed, **dict[str, Any](opened.sides[0].feeds))
             except OSError as error:
                 hint = "name a folder with room"
                 raise OutputError(f"{fed} cannot be written", found=str(error), hint=hint) from error
