@@ -22,7 +22,16 @@ def graph(kind: str) -> Graph:
     return Graph("onnx", (node,), {name: Value(name, name) for name in ("x", *outputs)}, {}, ("x",), ("y",))
 
 
-def culprit(kind: str, expected, found, noise: float | None = None, extra=None, step: float | None = None, other=None):
+def culprit(
+    kind: str,
+    expected,
+    found,
+    noise: float | None = None,
+    extra=None,
+    step: float | None = None,
+    other=None,
+    recorded: bool = False,
+):
     """The causes found where ``kind`` stands in both graphs, or ``other`` in the candidate."""
     delta = np.abs(found.astype(np.float64) - expected)
     errors = Errors(
@@ -35,7 +44,8 @@ def culprit(kind: str, expected, found, noise: float | None = None, extra=None, 
     measured = Measured(pair, expected.shape, found.shape, "float32", "float32", local, local, floor, step)
     values = {"x": X, "y": expected}
     evidence = Evidence(expected, found, (values | (extra or {}), values | {"y": found}))
-    return find_causes(Survey((graph(kind), graph(other or kind)), [measured], [measured]), {"y": evidence})
+    graphs = graph(kind), graph(other or kind)
+    return find_causes(Survey(graphs, [measured], [measured], recorded=recorded), {"y": evidence})
 
 
 def ids(found):
@@ -47,6 +57,13 @@ def test_a_kernel_that_does_not_compute_its_own_node():
     found = culprit("tanh", np.tanh(X), wrong)
     assert found[0].id == "fusion-or-kernel"
     assert found[0].explained is not None and found[0].explained > 0.99
+
+
+def test_what_was_recorded_proves_nothing_of_a_kernel():
+    wrong = np.tanh(X) + 0.3 * np.random.default_rng(1).standard_normal(X.shape).astype(np.float32)
+    first, *_ = culprit("tanh", np.tanh(X), wrong, recorded=True)
+    assert (first.id, first.evidence_class) == ("fusion-or-kernel", "suspected")
+    assert "other weights or settings, or its kernel" in first.evidence
 
 
 def test_another_activation_is_no_kernel_fault():

@@ -185,7 +185,8 @@ class Concluding:
         if not self.options.explain:
             return Explanation([])
         verdicts = {m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)}
-        survey = Survey(graphs, measured, list(guilty.values()), verdicts, self.observations, judged.exchanged)
+        found, recorded = list(guilty.values()), passes.computing != 1
+        survey = Survey(graphs, measured, found, verdicts, self.observations, judged.exchanged, recorded)
         if not guilty and alignment is None:
             with self.clock.phase("diagnose"):
                 return Explanation(find_whole(survey))

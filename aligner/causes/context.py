@@ -29,6 +29,8 @@ class Survey:
     verdicts: Mapping[str, str] = field(default_factory=dict)
     observations: Observations = field(default_factory=Observations)
     exchanged: Sequence[tuple[str, str]] = ()
+    recorded: bool = False
+    """Whether the candidate was recorded and did not run here: with which weights it ran is not known."""
     fresh_share: float | None = None
     """Which share of the guilty layers' numbers looks drawn by an initialiser, once somebody has looked."""
 

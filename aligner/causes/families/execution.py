@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.operations.operation import Unsupported
-from aligner.regions.culprit import Counterfactual, Culprit, in_order
+from aligner.regions.culprit import FAITHFUL, Counterfactual, Culprit, in_order
 from aligner.regions.region_side import Change, RegionSide
 
 if TYPE_CHECKING:
@@ -35,6 +35,9 @@ class FusionOrKernel(Cause):
         """The candidate's region computed by plain kernels."""
         if not culprit.gap > 0 or culprit.measured.step is not None or not culprit.candidate.nodes:
             return
+        if survey.recorded:
+            yield from self._where_it_ran(culprit)
+            return
         yield Claim(
             f"{culprit.where}, recomputed from its own settings and weights, gives what the reference gives; the "
             "runtime's kernel or a fusion does not",
@@ -43,6 +46,18 @@ class FusionOrKernel(Cause):
             self._recomputed(culprit),
             side=1,
         )
+
+    def _where_it_ran(self, culprit: Culprit) -> Iterator[Claim]:
+        """What is known of a recording: the settings and weights at hand do not give what was recorded."""
+        again = self._recomputed(culprit)()
+        if again is None or culprit.expected is None or again.shape != culprit.expected.shape:
+            return
+        if culprit.apart(again, culprit.expected) <= FAITHFUL * culprit.gap:
+            yield Claim(
+                f"{culprit.where}, recomputed from the settings and weights at hand, gives what the reference gives, "
+                "and other numbers were recorded: where it ran it had other weights or settings, or its kernel differs",
+                "see that the device runs this very file, then run it there without optimisations or a delegate",
+            )
 
     def _recomputed(self, culprit: Culprit) -> Callable[[], Array | None]:
         def predict() -> Array | None:
