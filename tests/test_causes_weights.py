@@ -177,6 +177,15 @@ def test_a_shared_weight_edited_for_one_use():
     assert found[0].explained is not None
 
 
+def test_a_bias_of_zeros_that_layers_share_is_no_shared_weight():
+    def both(n, x):
+        return F.conv2d(F.relu(F.conv2d(x, n.k, n.zeros, padding=1)), n.other, n.zeros, padding=1)
+
+    reference = edited(Net(both, k=(3, 3, 3, 3), other=(3, 3, 3, 3), zeros=(3,)), zeros=lambda old: 0 * old)
+    found = causes(reference, edited(reference, other=lambda k: k * 1.3))
+    assert [f.id for f in found] == ["weights-changed"], [(f.id, f.evidence) for f in found]
+
+
 def test_a_weight_of_one_use_is_not_called_shared():
     reference = Net(chain, **SHAPES)
     found = causes(reference, edited(reference, k1=lambda k: k * 1.3))

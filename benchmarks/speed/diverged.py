@@ -22,6 +22,8 @@ from onnx import helper, numpy_helper
 import aligner
 
 GOAL = 2.0
+_LIMITS_ARE_INPUTS = 11
+"""ONNX operator set from which a Clip reads its limits."""
 Plant = Callable[[onnx.ModelProto, float], bool]
 
 
@@ -123,7 +125,7 @@ def _lost_activation(model: onnx.ModelProto, depth: float) -> bool:
 
 def _clipped(model: onnx.ModelProto, depth: float) -> bool:
     node = _near(model, depth, "Conv", "Gemm", "MatMul")
-    if node is None:
+    if node is None or model.opset_import[0].version < _LIMITS_ARE_INPUTS:
         return False
     place = list(model.graph.node).index(node)
     name = node.output[0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.constant_operands import normalises
@@ -20,6 +21,7 @@ from aligner.causes.weight_cause import (
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
 from aligner.operations.settings import Recurrent
+from aligner.records.graph import Graph
 from aligner.regions.culprit import Culprit
 from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair
@@ -182,8 +184,12 @@ class WeightsSharedEdited(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
         """The reference uses this weight elsewhere, where the candidate's is right or was edited as well."""
-        shared = [name for name in pair.reference.node.weights if len(_users(culprit, 0, name)) > 1]
-        if role not in {"kernel", "w", "table"} or not shared:
+        if role not in {"kernel", "w", "table"}:
+            return None
+        size = pair.reference.parameters[role].size  # beside it zeros may stand that many layers have for a bias
+        own = [name for name in pair.reference.node.weights if _size(culprit.graphs[0], name) == size]
+        shared = [name for name in own if len(_users(culprit, 0, name)) > 1]
+        if not shared:
             return None
         others = [index for name in shared for index in _users(culprit, 0, name) if index != pair.reference.node.index]
         fine = [m for m in survey.measured if set(m.pair.reference_region.nodes) & set(others)]
@@ -195,6 +201,10 @@ class WeightsSharedEdited(WeightCause):
             f"{shared[0]} is used {len(others) + 1} times in the reference, and the candidate is "
             f"{'right at the other use' if right else 'wrong at every use'}"
         )
+
+
+def _size(graph: Graph, name: str) -> int | None:
+    return math.prod(graph.weights[name].shape) if name in graph.weights else None
 
 
 def _users(culprit: Culprit, side: int, name: str) -> list[int]:
