@@ -152,7 +152,8 @@ class JointTest:
         seen = beside_mask(self.graphs, item, numbers)
         local = seen.local if seen.local is not None else error
         limit = bound(replace(seen, noise=None), numbers) + relative * local.peak
-        if noise is not None and limit > 0 and not numbers.rounded:
+        if noise is not None and limit > 0 and not numbers.rounded and not numbers.quantized:
+            # steps of few bits are in the bound already, as large as they are
             change = seen.noise.max_abs if seen.noise is not None else noise.max_abs
             limit = max(limit, min((8 + math.sqrt(reduction)) * change, local.peak))
         limit = self.rules.fixed if self.rules.fixed is not None else limit
