@@ -203,6 +203,25 @@ def test_an_output_that_is_a_view_of_a_recorded_tensor_is_recorded(tmp_path, las
     assert result.verdict == ("aligned" if last == "Transpose" else "inconclusive")
 
 
+@pytest.mark.parametrize("fault", [None, "kernel"])
+def test_rows_that_are_filled_up(folder, tmp_path, fault):
+    """Raw files of a DSP: each row of a picture takes whole vectors, with anything behind the numbers."""
+    import dumped_models
+
+    path = tmp_path / "dump"
+    path.mkdir()
+    for name, array in dumped_models.computed(dumped_models.network(fault), dumped_models.picture()).items():
+        more = -array.shape[-1] % 16 if array.ndim == 4 else 0
+        filled = np.pad(array, [(0, 0)] * (array.ndim - 1) + [(0, more)], constant_values=7)
+        filled.tofile(path / f"{name.replace('/', '_')}.bin")
+    made = tmp_path / "device.onnx"
+    made.write_bytes(dumped_models.network(fault).SerializeToString())
+    result = aligner.compare(folder / "net.onnx", path, folder / "x.npy", dump_of=made)
+    assert result.verdict == ("diverged" if fault else "aligned"), result.comparison.reason
+    assert [pair.candidate.name for pair in result.introduced][:1] == ([GUILTY] if fault else [])
+    assert any("rows of pictures" in note for note in result.comparison.candidate.notes)
+
+
 def test_single_tensors_that_lie_otherwise_are_read_so(folder, tmp_path):
     """Raw files tell no shapes, and a device turns only what is a picture for it."""
     import dumped_models

@@ -15,6 +15,7 @@ from aligner.adapters.dumps.layout import LAYOUTS, Channels, Order
 from aligner.adapters.dumps.names import Matched, match, spoken_size
 from aligner.adapters.dumps.other_input import OtherInput, other_input
 from aligner.adapters.dumps.own_model import OwnModel
+from aligner.adapters.dumps.padded_rows import unpadded
 from aligner.adapters.dumps.reading import Reading, known_shape
 from aligner.adapters.dumps.recorded import Decoded, as_stored
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
@@ -188,6 +189,9 @@ class DumpSession(Session):
         specs = model.session.signature.inputs
         fed = {s.name: v for s, v in zip(specs, graph.inputs, strict=True)} if len(specs) == len(graph.inputs) else {}
         matched = match(self._dump.tensors, graph, {**fed, **model.pairs})
+        if matched.other_sizes and (plain := unpadded(self._dump, graph)) is not None:
+            self._dump = plain
+            matched = match(plain.tensors, graph, {**fed, **model.pairs})
         seek = bool(feeds) and model.stated and not model.borrowed and bool(matched.left)
         graph = _with_shapes(graph, model.session, feeds, graph.values.keys() if seek else matched.places)
         reading = self._reading_of(graph, matched, model, feeds)
