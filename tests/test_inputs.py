@@ -95,6 +95,14 @@ def test_unnamed_items_find_their_place():
     assert "cannot tell" in refused([item(ramp(2))], side(*ambiguous, TWO[1])).what
 
 
+def test_an_input_for_any_number_is_as_many_as_the_other_side_has():
+    many = side(InputSpec("tensors", variadic=True))
+    given = [item(ramp(2)), item(ramp(3))]
+    assert feeds(given, many, side(*TWO)).reference.keys() == {"tensors.0", "tensors.1"}
+    assert feeds(given, side(*TWO), many).candidate.keys() == {"tensors.0", "tensors.1"}
+    assert feeds([item(ramp(2), "a"), item(ramp(3), "b")], many, side(*TWO)).reference["tensors.1"].shape == (3,)
+
+
 @requires_image
 def test_a_picture_goes_to_the_only_input_for_pictures(tmp_path):
     picture(tmp_path / "p.png", 8, 6)

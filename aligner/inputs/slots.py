@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aligner.inputs.conventions import derivable_kind
 from aligner.inputs.items import Role, SideInfo
@@ -103,7 +103,8 @@ def match_inputs(
     """
     left = [End("reference", spec, reference) for spec in reference.signature.inputs]
     right = [End("candidate", spec, candidate) for spec in candidate.signature.inputs] if candidate else []
-    pairs: list[tuple[End, End]] = []
+    left, right = _spread(left, len(right)), _spread(right, len(left))
+    order, pairs = [end.spec.name for end in left], list[tuple[End, End]]()
 
     def is_data(end: End) -> bool:
         setting = end.spec.shape == () or any(name in end.side.known_as(end.spec) for name in settings)
@@ -117,8 +118,15 @@ def match_inputs(
     _match_rest(left, right, pairs, lambda end: is_data(end) and not _is_own(end, own))
     _match_last(left, right, pairs, is_data)
     slots = [Slot(pair) for pair in pairs] + [Slot((end,)) for end in (*left, *right)]
-    order = [spec.name for spec in reference.signature.inputs]
     return sorted(slots, key=lambda slot: order.index(slot.name) if slot.end("reference") else len(order))
+
+
+def _spread(ends: list[End], count: int) -> list[End]:
+    """An input that stands for any number of tensors, as the many that the other side has."""
+    if count < 2 or len(ends) != 1 or not ends[0].spec.variadic:
+        return ends
+    spec = replace(ends[0].spec, variadic=False)
+    return [replace(ends[0], spec=replace(spec, name=f"{spec.name}.{place}")) for place in range(count)]
 
 
 def compatible(reference: End, candidate: End) -> bool:

@@ -256,6 +256,8 @@ class InputSpec:
     quantization: Quantization | None = None
     axes: tuple[str, ...] = ()
     """What the model calls each of its sizes ("batch"), "" where it has no word; empty where it has none at all."""
+    variadic: bool = False
+    """It stands for any number of tensors, fed as "name.0", "name.1", …"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,6 @@ class Parameter:
     spec: InputSpec
     declared: bool
     scalar: bool = False
-    variadic: bool = False
     placed: bool = False
     annotation: str = ""
 
@@ -54,7 +53,7 @@ class ForwardSignature:
 
     def check(self, names: Mapping[str, object]) -> None:
         """Raise InputError for names that do not exist and for required ones that are absent."""
-        taken = [name for name, parameter in self.parameters.items() if parameter.variadic]
+        taken = [name for name, parameter in self.parameters.items() if parameter.spec.variadic]
         unknown = [
             name
             for name in names
@@ -92,7 +91,7 @@ class ForwardSignature:
             parameter = self.parameters.get(name)
             if parameter is None and any(_numbered(name, base) for base in self.parameters):
                 positional.append((int(name.rsplit(".", 1)[1]), tensor))
-            elif parameter is not None and parameter.variadic:
+            elif parameter is not None and parameter.spec.variadic:
                 positional.append((0, tensor))
             elif parameter is not None and parameter.placed:
                 positional.append((list(self.parameters).index(name), tensor))
@@ -104,7 +103,7 @@ class ForwardSignature:
         """The argument that a tensor is a part of, by its name."""
         base = name.partition(".")[0]
         parameter = self.parameters.get(base) if base != name else None
-        return None if parameter is None or parameter.variadic or name in self.parameters else base
+        return None if parameter is None or parameter.spec.variadic or name in self.parameters else base
 
 
 def _numbered(name: str, base: str) -> bool:
@@ -132,7 +131,7 @@ def read_signature(module: Any, *, caches: bool = False) -> ForwardSignature:
             found[entry.name] = replace(found[entry.name], placed=True)
     for entry in parameters:
         if entry.kind is entry.VAR_POSITIONAL and not named:
-            found[entry.name] = Parameter(InputSpec(entry.name), declared=True, variadic=True)
+            found[entry.name] = Parameter(InputSpec(entry.name, variadic=True), declared=True)
     return ForwardSignature(found, open=any(entry.kind is entry.VAR_KEYWORD for entry in parameters))
 
 
