@@ -544,6 +544,25 @@ def test_a_report_takes_the_place_of_text_alone(align, tmp_path):
         assert align("compare", *models, option, "old.html").code == 0
 
 
+def test_every_command_that_opens_files_has_bounds_and_knows_what_it_writes():
+    """A new command, or option, cannot forget the guards."""
+    import click
+
+    from aligner.cli.commands import cli
+    from aligner.cli.targets import FileCommand, outputs_of
+
+    opening = {"reference", "candidate", "model"}
+    for name, one in cli.commands.items():
+        options = {each.name: each for each in one.params}
+        if opening & options.keys():
+            assert isinstance(one, FileCommand), name
+            assert {"trust", "timeout", "process_memory"} <= options.keys(), name
+        for word, option in options.items():
+            says = (getattr(option, "help", None) or "").split(" ")[0]
+            if isinstance(option, click.Option) and not option.is_flag and option.metavar in ("FILE", "FOLDER"):
+                assert (says in ("Write", "Compare", "Also")) == (word in outputs_of()), (name, word)
+
+
 @requires_onnx
 def test_outputs_that_are_not_named(align, tmp_path):
     """The default name of an output, and a folder that is made for it, are among what may be written."""

@@ -270,6 +270,31 @@ sys.exit(main())
     assert command.files(tmp_path) == []
 
 
+def test_without_a_process_of_its_own_nothing_is_left_either(tmp_path, monkeypatch, capfd):
+    """Where there is no fork, temporary files go where they are swept, and this process is as it was."""
+    import tempfile
+
+    from aligner.cli.process import supervise
+
+    monkeypatch.setenv("ALIGNER_NO_FORK", "1")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.delenv("TMP", raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    seen = []
+
+    def work() -> int:
+        folder = Path(tempfile.gettempdir())
+        (folder / ".ses").touch()
+        seen.append(folder)
+        return 0
+
+    assert supervise(work) == 0
+    assert seen[0].parent == tmp_path
+    assert os.environ["TMPDIR"] == tempfile.gettempdir() == str(tmp_path)
+    assert "TMP" not in os.environ
+    assert command.files(tmp_path) == []
+
+
 DEAF = """
 def work():
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -289,6 +289,25 @@ def test_tensors_of_other_files_are_refused(tmp_path):
         file["model_weights/outside"] = h5py.ExternalLink("other.h5", "/x")
     with pytest.raises(ModelFormatError, match="no file that Keras would write"):
         open_model(tmp_path / "net.h5", OpenOptions())
+    with h5py.File(tmp_path / "net.h5", "a") as file:
+        del file["model_weights/outside"]
+        layout = h5py.VirtualLayout((4,), "f4")
+        layout[:] = h5py.VirtualSource("other.h5", "x", (4,))
+        file["model_weights"].create_virtual_dataset("outside", layout)
+    with pytest.raises(ModelFormatError, match="no file that Keras would write") as caught:
+        open_model(tmp_path / "net.h5", OpenOptions())
+    assert "other.h5" in caught.value.found
+
+
+def test_groups_that_hold_themselves(tmp_path):
+    import h5py
+
+    network().save(tmp_path / "net.h5")
+    with h5py.File(tmp_path / "net.h5", "a") as file:
+        file["model_weights/again"] = file["model_weights"]
+    with pytest.raises(ModelFormatError, match="no file that Keras would write") as caught:
+        open_model(tmp_path / "net.h5", OpenOptions())
+    assert "second name" in caught.value.found
 
 
 def test_weights_alone_and_models_of_old_keras(tmp_path):

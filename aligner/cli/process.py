@@ -15,7 +15,7 @@ from typing import NoReturn
 from aligner.cli.chatter import collect_in
 from aligner.cli.guard import FAILED, flush_output, guarded, interrupted, say
 from aligner.cli.held_back import HELD_BACK
-from aligner.cli.scratch import Scratch
+from aligner.cli.scratch import Scratch, temporary_files
 from aligner.execution import memory
 from aligner.records import progress
 
@@ -52,7 +52,8 @@ def supervise(work: Callable[[], int], mask: Mask | None = None) -> int:
     if not hasattr(os, "fork") or os.environ.get("ALIGNER_NO_FORK", "0") not in ("", "0"):
         if mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        return flush_output(guarded(work))
+        with temporary_files():
+            return flush_output(guarded(work))
     held = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_BACK)
     before = held if mask is None else mask
     from aligner.cli.watch import Watch

@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 _LOCK = "lock"
+_NAMES = ("TMPDIR", "TEMP", "TMP")
+"""Variables that say where temporary files go."""
 _NAME = re.compile(r"aligner-[0-9]+-[0-9a-f]{12}")
 
 
@@ -43,12 +48,40 @@ class Scratch:
         _unlink(self.chatter)
         _unlink(self.stack)
         _unlink(self.folder / _LOCK)
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
         try:
             self.folder.rmdir()
         except OSError:
             import shutil  # only where a framework left something
 
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextmanager
+def temporary_files() -> Iterator[None]:
+    """A folder that takes what frameworks leave in the temporary one, where no process of our own does."""
+    scratch = Scratch()
+    before = {name: os.environ.get(name) for name in _NAMES}
+    known = getattr(sys.modules.get("tempfile"), "tempdir", None)
+    if scratch.folder:
+        os.environ |= dict.fromkeys(_NAMES, str(scratch.folder))
+        _tell_tempfile(None)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+        _tell_tempfile(known)
+        scratch.sweep(())
+
+
+def _tell_tempfile(folder: str | None) -> None:
+    """Where temporary files go, for the module that asks the environment once; None: it asks again."""
+    module: Any = sys.modules.get("tempfile")
+    if module is not None:
+        module.tempdir = folder
 
 
 def _locked(path: Path) -> int | None:
@@ -105,7 +138,7 @@ def _unlink(path: Path) -> None:
 
 def _make_folder() -> Path | None:
     """What tempfile.mkdtemp does, without the milliseconds of importing it."""
-    bases = (os.environ.get("TMPDIR"), os.environ.get("TEMP"), os.environ.get("TMP"), "/tmp", "/var/tmp")
+    bases = (*map(os.environ.get, _NAMES), "/tmp", "/var/tmp")
     for base in filter(None, bases):
         folder = Path(base).absolute() / f"aligner-{os.getpid()}-{os.urandom(6).hex()}"
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 
 from benchmarks.fuzz.commands import command_lines, write_files
-from benchmarks.fuzz.running import BAD, command_case, file_cases, warm
+from benchmarks.fuzz.running import BAD, command_case, file_cases, outcomes, warm
 from benchmarks.fuzz.subjects import FolderSubject, Subject, subjects
 
 
@@ -30,10 +30,14 @@ def main(arguments: list[str] | None = None) -> int:
         for seed, outcome in file_cases(subject, [f"{name}:{number}" for number in seeds], chosen.keep):
             table.count(name, seed, outcome)
     if commands:
-        warm(lambda: command_case(["compare", "a.onnx", "b.onnx", "-i", "x.npy"], write_files))
+        with tempfile.TemporaryDirectory() as folder:
+            write_files(Path(folder))  # here, where they are kept for all
+        for words in (["compare", "a.onnx", "b.onnx", "-i", "x.npy", "--html", "h"], ["weights", "a.onnx", "rec.npz"]):
+            warm(command_case(words, write_files))
     for number in commands:
         words = command_lines(number)
-        table.count(f"align {words[0]}", f"{number}: {shlex.join(words)}", command_case(words, write_files))
+        (outcome,) = outcomes([command_case(words, write_files)])
+        table.count(f"align {words[0]}", f"{number}: {shlex.join(words)}", outcome)
     table.print()
     return 1 if table.defects else 0
 
@@ -62,9 +66,8 @@ class Table:
         print(f"{total} cases, {sum(self.defects.values())} defects of {len(self.defects)} kinds")
 
 
-def _read_whole(subject: Subject | FolderSubject) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        subject.read(subject.write(Path(folder), Random(0)))
+def _read_whole(subject: Subject | FolderSubject, folder: Path) -> None:
+    subject.read(subject.write(folder, Random(0)))
 
 
 def _range(text: str) -> range:

@@ -27,6 +27,8 @@ WRITERS = (
     *("msprobe_l1", "transformers_tree", "mnn", "rknn"),
 )
 
+STATISTICS = frozenset(("trtexec_summary",))
+"""Tools that write how tensors are spread, and no tensor: read beside another side alone."""
 _WITHOUT_INPUTS = frozenset(("mnn", "sglang_pass", "msprobe", "transformers_tree"))
 """Tools that write what operators and modules give, and no more."""
 

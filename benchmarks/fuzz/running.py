@@ -74,13 +74,13 @@ def _denied(error: BaseException | None) -> bool:
     return False
 
 
-def warm(work: Callable[[], object]) -> None:
+def warm(work: Callable[[Path], object]) -> None:
     """Load here, once, the modules that the work loads; it is done in a child, whose threads and files go with it."""
 
-    def names(_folder: Path) -> str:
+    def names(folder: Path) -> str:
         before = set(sys.modules)
         with suppress(Exception):
-            work()
+            work(folder)
         return "\n".join(name for name in sys.modules if name not in before)
 
     (told,) = outcomes([names])
@@ -162,8 +162,8 @@ def _place(error: BaseException) -> str:
     return f"at {frames[-1].filename.split('/aligner/')[-1]}:{frames[-1].lineno}" if frames else ""
 
 
-def command_case(words: list[str], prepare: Callable[[Path], None]) -> str:
-    """The outcome of a command line, in a folder of files: "exit 0" … "exit 3", or a defect."""
+def command_case(words: list[str], prepare: Callable[[Path], None]) -> Case:
+    """A command line in a folder of files; it says "exit 0" … "exit 3", or a defect."""
 
     def case(folder: Path) -> str:
         from aligner.cli.process import main
@@ -177,8 +177,7 @@ def command_case(words: list[str], prepare: Callable[[Path], None]) -> str:
         shown = "".join((folder / name).read_text(errors="replace") for name in (".out", ".err"))
         return _judged(code, shown, before, _files(folder))
 
-    (outcome,) = outcomes([case])
-    return outcome
+    return case
 
 
 def _judged(code: int, shown: str, before: dict[str, Any], after: dict[str, Any]) -> str:

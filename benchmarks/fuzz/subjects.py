@@ -14,7 +14,7 @@ from typing import Any
 from benchmarks.fuzz import mutators as by
 from benchmarks.fuzz import readers as verb
 from benchmarks.fuzz import whole_files as whole
-from benchmarks.fuzz.dumps import WRITERS, dump_of
+from benchmarks.fuzz.dumps import STATISTICS, WRITERS, dump_of
 from benchmarks.fuzz.keras_files import keras_files
 
 _DATA = Path(__file__).resolve().parents[2] / "tests" / "data"
@@ -149,7 +149,8 @@ def _makers() -> dict[str, Callable[[], Subject | FolderSubject]]:
         made["keras h5"] = of(".h5", lambda: keras_files()["model.h5"], words, verb.inspect)
         made["savedmodel"] = lambda: FolderSubject(_saved(), verb.inspect)
     for name in WRITERS:
-        made[f"dump {name}"] = partial(_dump, name, verb.dump)
+        if name not in STATISTICS:
+            made[f"dump {name}"] = partial(_dump, name, verb.dump)
         made[f"dump {name} compared"] = partial(_dump, name, verb.dump_compared)
     return made
 

@@ -126,10 +126,10 @@ def _hdf5(path: Path, source: Any) -> Iterator[Any]:
 
 
 def _check_tensors(path: Path, content: Any) -> None:
-    """Raise for tensors in other files, links that lead out, and sizes that the file cannot hold."""
+    """Raise for tensors in other files, links that lead out or round, and sizes that the file cannot hold."""
     import h5py
 
-    declared, waiting, seen = 0, [content], 0
+    declared, waiting, seen, places = 0, [content], 0, set()
     while waiting:
         group = waiting.pop()
         for name in group:
@@ -138,9 +138,14 @@ def _check_tensors(path: Path, content: Any) -> None:
             if not isinstance(link, h5py.HardLink) or seen > _CONFIG_LIMIT >> 6:
                 raise _damaged(path, f"{group.name}/{name} is a {type(link).__name__}, entry {seen}")
             item = group[name]
+            place = h5py.h5o.get_info(item.id).addr
+            if place in places:
+                raise _damaged(path, f"{group.name}/{name} is a second name of what stands elsewhere")
+            places.add(place)
             if isinstance(item, h5py.Dataset):
-                if item.external:
-                    raise _damaged(path, f"{item.name} lies in another file: {item.external[0][0]}")
+                if item.external or item.is_virtual:
+                    others = item.external or item.virtual_sources()
+                    raise _damaged(path, f"{item.name} lies in another file: {others[0]}")
                 declared += int(item.nbytes)
             else:
                 waiting.append(item)
