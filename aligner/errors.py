@@ -31,10 +31,10 @@ class AlignerError(Exception):
 
     exit_code = 2
 
-    def __init__(self, what: str, *, found: str = "", hint: str = "") -> None:
+    def __init__(self, what: str, *, found: str | None = None, hint: str = "") -> None:
         super().__init__(what)
         self.what = what
-        self.found = found
+        self.found = "an empty text" if found == "" else found or ""
         self.hint = hint
 
     def __str__(self) -> str:

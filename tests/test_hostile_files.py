@@ -692,3 +692,33 @@ def test_a_set_of_inputs_that_is_none(tmp_path, monkeypatch, word):
     os.truncate(tmp_path / "huge.txt", 1 << 33)
     with pytest.raises(InputError):
         sample_files([word])
+
+
+@requires_onnx
+@pytest.mark.parametrize("gives", [["c"], []])
+def test_a_function_that_makes_less_than_it_gives(gives):
+    from onnx import helper
+
+    from aligner.adapters.onnx_adapter.file import wrap_onnx
+    from aligner.errors import ModelFormatError
+
+    opset = helper.make_opsetid("", 17)
+    function = helper.make_function("own", "F", ["a"], ["b"], [helper.make_node("Abs", ["a"], gives)], [opset])
+    value = helper.make_tensor_value_info
+    graph = helper.make_graph(
+        [helper.make_node("F", ["x"], ["y"], domain="own")], "g", [value("x", 1, [2])], [value("y", 1, [2])]
+    )
+    model = helper.make_model(graph, opset_imports=[opset, helper.make_opsetid("own", 1)], functions=[function])
+    with pytest.raises(ModelFormatError, match="no valid ONNX") as caught:
+        wrap_onnx(model, None)
+    assert "nothing makes" in caught.value.found
+
+
+def test_an_empty_word_is_told_too():
+    """A message has its three parts also where what was found is nothing: an option's "", a foreign exception's."""
+    from aligner.errors import InputError
+    from aligner.inputs.casting import dtype_of
+
+    with pytest.raises(InputError) as refused:
+        dtype_of("", "--dtype is")
+    assert "found: an empty text" in str(refused.value)

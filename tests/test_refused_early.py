@@ -47,6 +47,7 @@ COMPARE = "compare f.py:build f.py:build"
         (f"{COMPARE} -i x.npy --map missing.csv", "missing.csv"),
         (f"{COMPARE} -i x.npy --candidate-weights missing.pth", "the checkpoint missing.pth does not exist"),
         (f"{COMPARE} -i x.npy --json no/where.json", "no/where.json"),
+        (f"{COMPARE} -i x.npy --dtype float99", "a dtype that cannot be fed"),
         ("compare f.py:build missing.onnx -i x.npy", "missing.onnx does not exist"),
         ("match f.py:build missing.onnx", "missing.onnx does not exist"),
         ("match f.py:build f.py:build --map broken.yaml", "is not YAML"),

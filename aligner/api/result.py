@@ -136,7 +136,9 @@ class Result:
                     return pair
         near = [pair.candidate.name for pair in pairs if wanted.lower() in pair.candidate.name.lower()]
         hint = "names are those of to_frame(): reference_name, candidate_name, their nodes and modules"
-        raise InputError(f"no pair is called {wanted!r}", found=f"similar: {listing(near)}" if near else "", hint=hint)
+        raise InputError(
+            f"no pair is called {wanted!r}", found=f"similar: {listing(near)}" if near else None, hint=hint
+        )
 
     def plot(self) -> Figure:
         """The errors of all pairs as a matplotlib figure. Raises MissingFrameworkError without matplotlib."""

@@ -192,6 +192,10 @@ def preprocessing(given: dict[str, Any]) -> Preprocessing:
     """The preprocessing that a command line asks for."""
     from aligner.inputs import Preprocessing
 
+    if given["dtype"] is not None:  # told before a model is loaded
+        from aligner.inputs.casting import dtype_of
+
+        dtype_of(given["dtype"], "--dtype is")
     names = ("size", "mean", "std", "scale", "color", "layout", "dtype")
     return Preprocessing(**{name: given[name] for name in names})
 

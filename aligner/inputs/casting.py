@@ -34,8 +34,8 @@ def fed_dtype(spec: InputSpec, forced: str | None, *, sole: bool) -> np.dtype[An
     bfloat16 has no numpy dtype and is fed as float32. ``forced`` applies to inputs of its own kind only, so that
     ``--dtype float16`` leaves token ids alone; on a model's sole input a clash is an error.
     """
-    declared = _dtype(spec.dtype, f"input {spec.name} declares")
-    wanted = _dtype(forced, "--dtype is")
+    declared = dtype_of(spec.dtype, f"input {spec.name} declares")
+    wanted = dtype_of(forced, "--dtype is")
     if wanted is None or wanted == declared:
         return declared
     if declared is None or (_family(wanted) == _family(declared) and spec.quantization is None):
@@ -118,7 +118,8 @@ def _unfit(array: Array, dtype: np.dtype[Any], end: End, source: str, why: str) 
     )
 
 
-def _dtype(word: str | None, subject: str) -> np.dtype[Any] | None:
+def dtype_of(word: str | None, subject: str) -> np.dtype[Any] | None:
+    """What a word means; None where none is said. Raises InputError for one that nothing can be fed as."""
     if word is None:
         return None
     bare = word.removeprefix("torch.").lower()

@@ -11,7 +11,7 @@ from aligner.adapters.onnx_adapter.dtypes import STRING, from_bits, is_shareable
 from aligner.adapters.onnx_adapter.embedded import OwnFile, read_without_weights
 from aligner.adapters.onnx_adapter.external import REEXPORT, place_of, place_within
 from aligner.adapters.onnx_adapter.order import sort_nodes
-from aligner.adapters.onnx_adapter.structure import check_structure, every_tensor, inner_tensors, malformed
+from aligner.adapters.onnx_adapter.structure import check_reads, check_structure, every_tensor, inner_tensors, malformed
 from aligner.adapters.onnx_adapter.text import has_broken_text
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
 
@@ -175,6 +175,7 @@ def wrap_onnx(model: Any, path: Path | None, own: OwnFile | None = None) -> Onnx
         _take_in(model, path)
     skeleton, tensors = _split(model)
     skeleton = _without_functions(skeleton, str(path or "the ModelProto"))
+    check_reads(skeleton.graph, str(path or "the ModelProto"))
     sort_nodes(skeleton.graph)
     return OnnxFile(skeleton, tensors, model, path, own, external)
 

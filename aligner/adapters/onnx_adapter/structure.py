@@ -56,7 +56,6 @@ def check_structure(model: Any, title: str) -> None:
     for nodes in (graph.node, *(function.node for function in model.functions)):
         for node in _every_node(nodes):
             _check_attributes(node, title)
-    _check_reads(graph, title)
     _check_unfolding(model, title)
 
 
@@ -80,8 +79,11 @@ def _check_attributes(node: Any, title: str) -> None:
             raise malformed(title, f"the constant {node.name or node.output[:1]} holds no {wanted.lower()}")
 
 
-def _check_reads(graph: Any, title: str) -> None:
-    """Each value that a node reads, or the graph gives, must be made somewhere."""
+def check_reads(graph: Any, title: str) -> None:
+    """Each value that a node reads, or the graph gives, must be made somewhere; functions are inlined already.
+
+    Raises ModelFormatError.
+    """
     made = {value.name for value in graph.input} | set(initializer_names(graph))
     made.update(name for node in graph.node for name in node.output)
     for node in graph.node:
