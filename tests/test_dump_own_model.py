@@ -57,6 +57,13 @@ def test_a_fault_of_the_device_alone(folder, tmp_path, fault):
     assert result.comparison.certificate is not None
 
 
+def test_an_output_that_was_not_recorded_is_no_difference_of_the_models(folder, tmp_path):
+    dump, net = dumped(tmp_path / "half.npz", kept=FEW[:2]), folder / "net.onnx"
+    comparison = aligner.compare(net, dump, folder / "x.npy", dump_of=net).comparison
+    assert (comparison.verdict, comparison.causes) == ("inconclusive", ())
+    assert any("lacks outputs" in note for note in comparison.candidate.notes)
+
+
 def test_a_deviation_is_carried_to_other_tensors(folder, tmp_path):
     from aligner.adapters.base import OpenOptions
     from aligner.adapters.registry import open_model

@@ -186,7 +186,8 @@ class Concluding:
             return Explanation([])
         verdicts = {m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)}
         found, recorded = list(guilty.values()), passes.computing != 1
-        survey = Survey(graphs, measured, found, verdicts, self.observations, judged.exchanged, recorded)
+        partial = frozenset(place for place, side in enumerate(self.sides) if hasattr(side.session, "recorded_feeds"))
+        survey = Survey(graphs, measured, found, verdicts, self.observations, judged.exchanged, recorded, partial)
         if not guilty and alignment is None:
             with self.clock.phase("diagnose"):
                 return Explanation(find_whole(survey))

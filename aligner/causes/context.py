@@ -31,6 +31,8 @@ class Survey:
     exchanged: Sequence[tuple[str, str]] = ()
     recorded: bool = False
     """Whether the candidate was recorded and did not run here: with which weights it ran is not known."""
+    partial: frozenset[int] = frozenset()
+    """Sides that are recordings: what such a side lacks may only not have been recorded."""
     fresh_share: float | None = None
     """Which share of the guilty layers' numbers looks drawn by an initialiser, once somebody has looked."""
 

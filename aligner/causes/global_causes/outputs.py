@@ -53,6 +53,8 @@ class OutputExtra(WholeCause):
         if counts[0] == counts[1]:
             return
         side = 0 if counts[0] > counts[1] else 1
+        if 1 - side in survey.partial:
+            return
         paired = _partners(survey)
         known = set(paired.values()) if side == 0 else set(paired)
         others = set(survey.graphs[1 - side].outputs)
