@@ -73,6 +73,8 @@ def test_a_scripts_tensors_are_taken_without_its_code(align):
         "x.save('f')",
         "(torch.relu(x)).save('f')",
         "ops.aten.save(x, 'f')",
+        "torch.to_dense(torch.sparse_coo_tensor(torch.tensor([[10000000]]), x, [3]))",
+        "torch.segment_reduce(x, 'sum')",
         "ops.prim.PythonOp(x)",
         "ops.image.write_file('f', x)",
         "torch.add(x, ops)",

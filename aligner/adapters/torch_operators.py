@@ -33,8 +33,13 @@ _PRIVATE = frozenset(
 """Operators of aten that begin with an underscore and that exporters write; others may leave checks to their caller."""
 _FAMILIES = tuple("_upsample_ _fft_ _linalg_ _cast_ _autocast_ _no_grad_ _scaled_dot_product_".split())
 """How such names begin where each PyTorch adds more of a kind."""
-_UNCHECKED = frozenset("set set_ from_file save resize_as_sparse_ record_stream".split())
-"""Operators that look at memory or files by arguments of their own, also where one overload is harmless."""
+_UNCHECKED = frozenset(
+    "set set_ from_file save record_stream resize_as_sparse_ sparse_resize_ sparse_resize_and_clear_ sparse_coo_tensor "
+    "sparse_compressed_tensor sparse_csr_tensor sparse_csc_tensor sparse_bsr_tensor sparse_bsc_tensor segment_reduce "
+    "ctc_loss".split()
+)
+"""Operators that look at memory or files by arguments of their own, also where one overload is harmless: the indices of
+a sparse tensor, segments and labels are believed without being held against the sizes."""
 _TEXTS = frozenset(
     "a approximate api_name assert_msg b chars cls device_type dict driver el elem equation fillchar idx indexing "
     "inputs interpolation item key l message mode msg new norm old ord p pad_mode padding padding_side reduce "
