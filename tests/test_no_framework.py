@@ -57,7 +57,7 @@ def models(tmp_path):
 
 def test_help_and_version_answer(align):
     assert "compare" in align("--help").stdout
-    assert align("--version").stdout.strip().endswith("0.1.0")
+    assert align("--version").stdout.strip().endswith("0.2.0")
 
 
 def test_adapters_says_what_is_missing_and_how_to_get_it(align):
