@@ -150,10 +150,14 @@ class Narrow:
         from aligner.adapters.openvino_adapter.engine import Engine
 
         compiled = Engine.compile
-        monkeypatch.setattr(Engine, "chosen_precision", lambda engine: None if engine.exact else "bfloat16")
+        monkeypatch.setattr(Engine, "chosen_precision", lambda engine: None if self.kept(engine) else "bfloat16")
         monkeypatch.setattr(
-            Engine, "compile", lambda engine, model: compiled(engine, model if engine.exact else self.narrowed(model))
+            Engine, "compile", lambda engine, model: compiled(engine, model if self.kept(engine) else self.narrowed(model))
         )
+
+    @staticmethod
+    def kept(engine):
+        return engine.settings.get("INFERENCE_PRECISION_HINT") == "f32"
 
     @staticmethod
     def narrowed(model):

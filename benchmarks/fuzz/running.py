@@ -127,6 +127,7 @@ def _work(cases: Sequence[Case], folder: Path, writing: int) -> None:
     scratch = folder / "tmp"
     scratch.mkdir()
     os.environ["TMPDIR"] = tempfile.tempdir = str(scratch)
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # as in a command: else onnxruntime leaves a session's name behind
     os.environ["KERAS_HOME"] = str(folder / "keras")  # where it looks for settings, and writes them
     confine(Bounds(reads=(folder,), lists=(folder,), writes=(folder,), memory=MEMORY))
     with os.fdopen(writing, "wb") as pipe:
