@@ -89,6 +89,7 @@ def test_recipe_pairs_by_order_and_shape():
     assert [(a.blamed.names[0], b.blamed.names[0]) for a, b in pairs] == [("0", "0"), ("1", "2"), ("2", "3")]
 
 
+@pytest.mark.slow
 def test_one_command_runs_and_prints_the_table(tmp_path):
     out = tmp_path / "results.json"
     command = [sys.executable, "-m", "benchmarks.faults", "run", "--out", str(out)]

@@ -18,14 +18,21 @@ from tests.marks import requires_onnx, requires_torch
 pytestmark = requires_onnx
 
 
-@pytest.fixture
-def compared(tmp_path: Path) -> Path:
-    """A folder with two models, an input and the report of their comparison."""
-    build(tmp_path / "right.onnx")
-    build(tmp_path / "wrong.onnx", FAULTS["alpha"])
-    np.save(tmp_path / "x.npy", np.random.default_rng(3).standard_normal((1, 3, 16, 16)).astype("f4"))
-    told = run(tmp_path, "compare", "right.onnx", "wrong.onnx", "--input", "x.npy", "--json", "run.json")
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("made")
+    build(folder / "right.onnx")
+    build(folder / "wrong.onnx", FAULTS["alpha"])
+    np.save(folder / "x.npy", np.random.default_rng(3).standard_normal((1, 3, 16, 16)).astype("f4"))
+    told = run(folder, "compare", "right.onnx", "wrong.onnx", "--input", "x.npy", "--json", "run.json")
     assert told.code == 1, told.err
+    return folder
+
+
+@pytest.fixture
+def compared(made: Path, tmp_path: Path) -> Path:
+    """A folder with two models, an input and the report of their comparison."""
+    shutil.copytree(made, tmp_path, dirs_exist_ok=True)
     return tmp_path
 
 

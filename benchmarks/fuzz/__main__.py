@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     table = Table()
     seeds, commands = _range(chosen.seeds), _range(chosen.commands)
     for name, subject in subjects(chosen.only) if seeds else ():
-        warm(partial(_read_whole, subject.kept_whole()))
+        warm(partial(read_whole, subject.kept_whole()))
         for seed, outcome in file_cases(subject, [f"{name}:{number}" for number in seeds], chosen.keep):
             table.count(name, seed, outcome)
     if commands:
@@ -66,7 +66,7 @@ class Table:
         print(f"{total} cases, {sum(self.defects.values())} defects of {len(self.defects)} kinds")
 
 
-def _read_whole(subject: Subject | FolderSubject, folder: Path) -> None:
+def read_whole(subject: Subject | FolderSubject, folder: Path) -> None:
     subject.read(subject.write(folder, Random(0)))
 
 
