@@ -17,9 +17,10 @@ pytestmark = [
 ]
 
 
-@pytest.mark.parametrize(
-    "only", ["^(?!keras|saved|dump .* compared)", pytest.param("^(keras|saved|dump .* compared)", marks=pytest.mark.slow)]
-)
+LONG = "keras|saved|dump .* compared|torch export"
+
+
+@pytest.mark.parametrize("only", [f"^(?!{LONG})", pytest.param(f"^({LONG})", marks=pytest.mark.slow)])
 def test_whole_files_are_read_and_changed_ones_answered(only):
     import subprocess
 

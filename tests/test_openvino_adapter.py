@@ -151,9 +151,8 @@ class Narrow:
 
         compiled = Engine.compile
         monkeypatch.setattr(Engine, "chosen_precision", lambda engine: None if self.kept(engine) else "bfloat16")
-        monkeypatch.setattr(
-            Engine, "compile", lambda engine, model: compiled(engine, model if self.kept(engine) else self.narrowed(model))
-        )
+        narrow = lambda engine, model: model if self.kept(engine) else self.narrowed(model)  # noqa: E731
+        monkeypatch.setattr(Engine, "compile", lambda engine, model: compiled(engine, narrow(engine, model)))
 
     @staticmethod
     def kept(engine):
