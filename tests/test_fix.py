@@ -101,6 +101,7 @@ def test_place_that_cannot_be_written(name: str, tmp_path: Path) -> None:
     assert wrong.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_command_from_a_report(tmp_path: Path) -> None:
     build(tmp_path / "right.onnx")
     build(tmp_path / "wrong.onnx", FAULTS["alpha"])

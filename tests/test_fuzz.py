@@ -33,7 +33,7 @@ for name, subject in subjects("{only}"):
     warm(partial(read_whole, subject.kept_whole()))
     ((_, found),) = file_cases(subject.kept_whole(), [name])
     assert found == "read", (name, found)
-    for seed, found in file_cases(subject, [f"test {{name}}:{{number}}" for number in range(2)]):
+    for seed, found in file_cases(subject, [f"test {{name}}:{{number}}" for number in range(1)]):
         assert found.split(" ")[0] not in BAD, (seed, found)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)

@@ -7,12 +7,14 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 from keras_models import image, network
 from marks import requires_tensorflow
 
 pytestmark = requires_tensorflow
 
 
+@pytest.mark.slow
 def test_keras_settings_of_the_user_are_out_of_the_way(tmp_path):
     settings = tmp_path / "home" / ".keras" / "keras.json"
     settings.parent.mkdir(parents=True)

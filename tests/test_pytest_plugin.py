@@ -469,6 +469,7 @@ def test_the_summary_lists_each_comparison_once_worst_first(session):
     assert "aligner: 4 comparisons, 3 not aligned" in result.stdout.str()
 
 
+@pytest.mark.slow
 @requires_torch
 def test_processes_of_xdist_report_to_one_summary(session, pytester):
     pytest.importorskip("xdist")

@@ -160,7 +160,7 @@ def test_forms_of_a_file(form: str, tmp_path: Path) -> None:
 
 
 @requires_torch
-@pytest.mark.parametrize("form", ["traced", "exported"])
+@pytest.mark.parametrize("form", ["traced", pytest.param("exported", marks=pytest.mark.slow)])
 def test_programs_of_torch(form: str, tmp_path: Path) -> None:
     import torch
 

@@ -75,7 +75,7 @@ def test_the_samples_that_break_are_named(whole):
     assert all(sample.agreements[0].same_top is not None for sample in whole.samples)
 
 
-@pytest.mark.parametrize("parts", [2, 3])
+@pytest.mark.parametrize("parts", [2, pytest.param(3, marks=pytest.mark.slow)])
 def test_any_split_adds_up_to_the_same(models, samples, whole, tmp_path, parts):
     files = []
     for number in range(parts):
