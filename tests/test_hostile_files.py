@@ -331,6 +331,7 @@ def test_every_tensor_of_a_model_is_kept_inside_its_folder(tmp_path, where, loca
 @requires_tflite
 def test_tables_that_share_their_bytes(align):
     align.refused("inspect", "alias_small.tflite", says=("share their bytes",))
+    align.refused("capture", "tflite_scales.tflite", "-o", "o.npz", says=("has 3 scales along axis 0",))
 
 
 @requires_tflite

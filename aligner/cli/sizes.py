@@ -34,7 +34,7 @@ class SizesCommand(FileCommand):
         spread: list[str] = []
         inside = False
         for word in args:
-            parts = word.split() if inside or (spread and spread[-1] == "--shapes") else [word]
+            parts = (word.split() or [word]) if inside or (spread and spread[-1] == "--shapes") else [word]
             for part in parts:
                 first = bool(spread) and spread[-1] == "--shapes"
                 inside = first or (inside and _FORM.fullmatch(part) is not None)

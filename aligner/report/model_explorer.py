@@ -36,7 +36,7 @@ def write_node_data(comparison: Comparison, target: Path | TextIO) -> None:
 
 def beside(target: Path) -> Path:
     """The second file."""
-    return target.with_name(f"{target.stem}.accumulated{target.suffix}")
+    return target.parent / f"{target.stem}.accumulated{target.suffix}"
 
 
 def to_node_data(comparison: Comparison, which: str) -> dict[str, Any]:

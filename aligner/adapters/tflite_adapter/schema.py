@@ -184,6 +184,8 @@ def _buffer_span(table: Table) -> tuple[int, int] | None:
 
 def _read_subgraph(table: Table, codes: list[tuple[str, bool]], buffers: list[tuple[int, int] | None]) -> Subgraph:
     tensors = tuple(_read_tensor(index, child, buffers) for index, child in enumerate(table.tables(0)))
+    for tensor in tensors:
+        _check_scales(tensor)
     operators = tuple(_read_operator(index, child, codes) for index, child in enumerate(table.tables(3)))
     subgraph = Subgraph(table.text(4), tensors, operators, table.numbers(1, "i"), table.numbers(2, "i"), table)
     used = [(subgraph.inputs, "the inputs"), (subgraph.outputs, "the outputs")]
@@ -227,6 +229,16 @@ def _read_quantization(tensor: Table) -> Quantization | None:
         return None
     zero_point = table.numbers(3, "q") or (0,) * len(scale)
     return Quantization(scale, zero_point, table.scalar(6, "i") if len(scale) > 1 else None)
+
+
+def _check_scales(tensor: Tensor) -> None:
+    """Scales for each slice of what the model computes must be as many as the slices."""
+    of = tensor.quantization
+    if of is None or of.axis is None or tensor.content is not None or not tensor.ranked:
+        return
+    if not 0 <= of.axis < len(tensor.shape) or tensor.shape[of.axis] != len(of.scale):
+        shape = "×".join(map(str, tensor.shape)) or "a scalar"
+        raise damaged(f"tensor {tensor.index} ({shape}) has {len(of.scale)} scales along axis {of.axis}")
 
 
 def _read_operator(index: int, table: Table, codes: list[tuple[str, bool]]) -> Operator:
