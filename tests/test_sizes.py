@@ -79,6 +79,8 @@ def test_the_command(files, shell):
     assert [point["sizes"] for point in document["grid"]] == points({"batch": (1, 2), "tokens": (8, 16)})
     shell.refused(*words, "--shapes", "depth=1,2", says=("depth",))
     assert shell(*words, "--shapes", "batch").code == 2
+    assert "no name and sizes" in shell(*words, "--shapes", "").err
+    shell.refused(*words, "--model-explorer", ".", says=("it is a folder",))
 
 
 def test_sizes_that_are_none(files):
