@@ -56,6 +56,10 @@ class OpenOptions:
     """Bytes that captured intermediates may occupy at once inside a session; None: no limit set."""
 
 
+INTERMEDIATES = 256 << 20
+"""Bytes of intermediates that one run shows at once where the user sets no limit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """What may be asked of a session.

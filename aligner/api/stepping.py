@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from aligner.inputs.items import Array
 
 _PROMPT = 16
+"""Tokens drawn where none are given: more than one, so that a mask shows, and few enough to be quick."""
 _DRAWN = 10
 """Token ids drawn where none are given: 0 … 9, which every vocabulary has."""
 _LAYER = re.compile(r"(?:^|[./])([A-Za-z_]*[A-Za-z])[._]?(\d+)(?=[./])")

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _TIE = 2.0
 """Distances within this factor are one: values that a reshape or an identity leaves as they are."""
 _MOST_RUNS = 40
+"""Rounds, of two runs at most: a limit of cost. Each settles a tensor; what is open after the last keeps no name."""
 _COUNTED = re.compile(r"\d+")
 
 Found = tuple[str, Order | None]

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _PICTURE = 4
+"""Axes of a picture: samples, channels, height, width; only these have rows that hardware fills up."""
 _WIDTHS = (4, 2, 1)
 """Bytes of a number."""
 

@@ -10,9 +10,9 @@ from aligner.errors import ModelError, ModelFormatError
 
 _MAGIC = "7767517"
 _ARRAY = -23300
-"""Numbers of parameters that are arrays count down from here."""
+"""Numbers of parameters that are arrays count down from here (param-and-model-file-structure of ncnn)."""
 DEFAULT = -233
-"""What stands for "not said" among a layer's whole numbers."""
+"""What stands for "not said" among a layer's whole numbers (ncnn, src/layer: Crop, Reshape, Padding)."""
 _AGAIN = "convert the model again with pnnx, and keep the .param and the .bin together"
 
 Parameter = float | int | tuple[float | int, ...] | str

@@ -30,7 +30,7 @@ _REDUCED = ("use_fp16", "use_bf16")
 _PLAIN = ("use_winograd", "use_sgemm", "use_packing")
 """Options of quicker algorithms."""
 _HIGHEST = 5
-"""Axes of a blob with that of the samples."""
+"""Axes of a blob with that of the samples: ncnn::Mat has four at most."""
 
 
 class NcnnSession(Session):

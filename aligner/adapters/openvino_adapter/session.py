@@ -9,7 +9,7 @@ from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.adapters.base import Capabilities, ChosenPrecision, Session
+from aligner.adapters.base import INTERMEDIATES, Capabilities, ChosenPrecision, Session
 from aligner.adapters.border import no_such_value, reading
 from aligner.adapters.openvino_adapter.cutting import cut_model, shapes_for
 from aligner.adapters.openvino_adapter.engine import Engine, translated
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-_BUDGET = 256 << 20
-"""Bytes of intermediates that one run shows where the user sets no limit."""
 _KEEP = "compile it with INFERENCE_PRECISION_HINT=f32, or EXECUTION_MODE_HINT=ACCURACY"
 _UNSEEN = frozenset({"int4", "uint4"})
 """Types that the runtime hands out packed."""
@@ -45,7 +43,7 @@ class OpenVINOSession(Session):
     def __init__(self, model: Any, engine: Engine, memory_limit: int | None = None) -> None:
         self._own, self._engine = model, engine
         self._model = model.clone()  # a copy writes defaults out as layers: copies of a copy have the same ones
-        self._budget = memory_limit or _BUDGET
+        self._budget = memory_limit or INTERMEDIATES
         with reading("the model"):
             self._program = read_program(self._model)
         self._lock = threading.Lock()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from aligner.adapters.base import Capabilities, OpenOptions, Session
+from aligner.adapters.base import INTERMEDIATES, Capabilities, OpenOptions, Session
 from aligner.adapters.border import no_such_value
 from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
 from aligner.adapters.tensorflow_adapter.feeds import as_fed, bind_feeds
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
     from aligner.records.graph import Graph, Signature
 
     Array = NDArray[Any]
-
-_BUDGET = 256 << 20
-"""Bytes of intermediates that one part of a run holds at once where the user sets no limit."""
 
 
 class TensorFlowSession(Session):
@@ -135,7 +132,7 @@ class TensorFlowSession(Session):
             if name not in replaced:
                 held[name] = as_fed(self._shown[name], array)
         missing = {name for name in wanted if name not in given}
-        budget = self._options.memory_limit or _BUDGET
+        budget = self._options.memory_limit or INTERMEDIATES
         for part in segments_of(self._flow, self._sized(given), budget):
             if not missing:
                 return

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from aligner.adapters.base import Capabilities, OpenOptions, Session
+from aligner.adapters.base import INTERMEDIATES, Capabilities, OpenOptions, Session
 from aligner.adapters.border import no_such_value
 from aligner.errors import AlignerError, InputError, listing
 from aligner.records.tensor import CapturedTensor
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from aligner.records.graph import Graph, Shape, Signature
 
     Array = NDArray[Any]
-
-_BUDGET = 256 * 1024 * 1024
-"""Bytes of intermediates that one interpreter holds at once where the user sets no limit."""
 
 
 class TFLiteSession(Session):
@@ -40,7 +37,7 @@ class TFLiteSession(Session):
         self._naming = name_tensors(model.main)
         self._patcher = Patcher(model, self._naming.computed)
         self._planner = Planner.of(model.main, self._naming)
-        self._budget = options.memory_limit or _BUDGET
+        self._budget = options.memory_limit or INTERMEDIATES
         self._run_shapes: dict[tuple[tuple[int, ...], ...], dict[int, Shape]] = {}
 
     @cached_property

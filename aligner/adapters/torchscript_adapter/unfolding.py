@@ -10,7 +10,7 @@ from pathlib import Path
 from aligner.errors import UntrustedFileError
 
 _MOST = 1 << 18
-"""Exporters' largest models have some ten thousand."""
+"""Calls, as many as ONNX functions may unfold to; exporters' largest models have some ten thousand."""
 
 
 def check_unfolding(path: Path, trees: Iterable[tuple[str, ast.Module]]) -> None:

@@ -19,6 +19,7 @@ _PAIRS = "add sub mul div maximum minimum pow sub div pow atan2 atan2"
 _TURNED = frozenset({7, 8, 9, 11})
 """Forms of BinaryOp whose operands stand the other way round."""
 _LARGEST = 3.4028234663852886e38
+"""FLT_MAX: what Clip takes for a limit that is not said."""
 
 
 def _relu(call: Call) -> Operation:
