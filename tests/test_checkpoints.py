@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 
 import pytest
 
@@ -203,3 +204,59 @@ def test_the_command_and_bad_files(folder, tmp_path, capfd, monkeypatch):
     (tmp_path / "shards" / "model.safetensors.index.json").write_text('{"weight_map": {"a": "gone.safetensors"}}')
     with pytest.raises(ModelFormatError, match="checkpoint"):
         weigh(folder, tmp_path / "shards")
+
+
+def raw(path, header, numbers=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + numbers)
+    return path
+
+
+def entry(shape, size):
+    return {"dtype": "F32", "shape": shape, "data_offsets": [0, size]}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b'{"a": {"dtype": "F32", "shape": [1e999], "data_offsets": [0, 4]}}',
+        b"[" * 100_000,
+        {"a": entry([1] * 70, 4)},
+        {"a": entry(4, 4)},
+        [1],
+    ],
+)
+def test_headers_that_no_writer_makes(tmp_path, header):
+    path = raw(tmp_path / "odd.safetensors", header, bytes(4))
+    with pytest.raises(ModelFormatError):
+        weigh(path, path)
+
+
+def test_a_tensor_of_no_numbers_is_as_long_as_it_likes(tmp_path):
+    path = raw(tmp_path / "none.safetensors", {"a": entry([1 << 60, 0], 0), "b": entry([0, 3], 0)})
+    assert [match.status for match in weigh(path, path).matches] == ["matched", "matched"]
+
+
+def test_a_folder_reads_its_own_files_and_those_of_the_hubs_store(tmp_path):
+    revision, secret = tmp_path / "models--a" / "snapshots" / "abc", save(tmp_path / "other.safetensors", weights())
+    revision.mkdir(parents=True)
+    (tmp_path / "models--a" / "blobs").mkdir()
+    stored = save(tmp_path / "models--a" / "blobs" / "123", weights())
+    (revision / "model.safetensors").symlink_to(stored)
+    assert all(match.status == "matched" for match in weigh(revision, secret).matches)
+    (revision / "model.safetensors").unlink()
+    (revision / "model.safetensors").symlink_to(secret)
+    with pytest.raises(ModelFormatError, match="leads out"):
+        weigh(revision, secret)
+    (revision / "model.safetensors.index.json").symlink_to("/dev/zero")
+    with pytest.raises(ModelFormatError, match="leads out"):
+        weigh(revision, secret)
+
+
+def test_a_list_that_a_gguf_file_promises_ends_with_the_file(tmp_path):
+    pytest.importorskip("gguf")
+    word = struct.pack("<Q", 1) + b"k"
+    endless = struct.pack("<4sIQQ", b"GGUF", 3, 0, 1) + word + struct.pack("<IIQ", 9, 0, 1 << 60)
+    (tmp_path / "endless.gguf").write_bytes(endless)
+    with pytest.raises(ModelFormatError, match="ends before"):
+        weigh(tmp_path / "endless.gguf", tmp_path / "endless.gguf")

@@ -140,6 +140,13 @@ def test_layers_that_are_not_known_are_said(tmp_path):
         ("7767517\n2 1\nInput a 0 1 a\nReLU r 1 1 a a\n", "writes a again"),
         ("7767517\n1 1\nMemoryData a 0 1 a 0=1\n", "no input"),
         ("7767517\n2 2\nInput a 0 1 a\nClip c 1 1 a b -23310=3,1\n", "an array of 3 has 1"),
+        ("7767517\n2 2\nInput a 0 1 a\nReLU c 1 1 a b 0=1e400\n", "no number of ncnn's"),
+        ("7767517\n2 2\nInput a 0 1 a\nReLU c 1 1 a b 0=4294967296\n", "no number of ncnn's"),
+        ("7767517\n2 2\nInput a 0 1 a\nSplit c 0 1 b\n", "reads 0 blobs"),
+        ("7767517\n2 1\nInput a 0 1 a\nMemoryData c 0 0 0=1\n", "writes 0"),
+        ("7767517\n2 2\nInput a 0 1 a\nConvolution c 1 1 a b 0=2 1=3 6=17\n", "17 weights for 18 kernels"),
+        ("7767517\n2 2\nInput a 0 1 a\nInnerProduct c 1 1 a b 0=-2 2=4\n", "4 weights for -2 kernels"),
+        ("7767517\n2 2\nInput a 0 1 a\nBatchNorm c 1 1 a b 0=-2\n", "ends too early"),
     ],
 )
 def test_texts_that_contradict_themselves_are_refused(tmp_path, text, says):
@@ -162,6 +169,9 @@ def test_weights_that_are_cut_off_missing_or_in_another_form_are_refused(tmp_pat
         opened(path)
     path.with_suffix(".bin").unlink()
     with pytest.raises(ModelNotFoundError, match="no weights"):
+        opened(path)
+    path.with_suffix(".bin").symlink_to("/dev/zero")
+    with pytest.raises(ModelFormatError, match="lie elsewhere"):
         opened(path)
 
 

@@ -125,6 +125,9 @@ def test_a_text_needs_its_tokenizer(files, shell):
     said = shell(*compared, "--prompt", "b c d", "--tokenizer", ".")
     assert said.code == 0, said.err
     assert "0 + 3" in said.out
+    (shell.folder / "tokenizer.json").unlink()
+    (shell.folder / "tokenizer.json").symlink_to("/dev/zero")
+    shell.refused(*compared, "--prompt", "b c d", "--tokenizer", ".", says=("not a file",))
 
 
 @pytest.mark.parametrize(

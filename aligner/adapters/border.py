@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from aligner.errors import AlignerError, InputError, ModelFormatError
 
-_OF_CONTENT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
+OF_CONTENT = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError, AssertionError)
+"""What reading contradictory content raises."""
 
 
 @contextmanager
@@ -20,7 +21,7 @@ def reading(title: str) -> Iterator[None]:
         yield
     except AlignerError:
         raise
-    except _OF_CONTENT as error:
+    except OF_CONTENT as error:
         text = (str(error).splitlines() or [""])[0][:200]
         raise ModelFormatError(
             f"{title} contradicts itself",

@@ -101,6 +101,27 @@ def real_path(path: Path) -> Path:
     return Path(os.path.realpath(path))
 
 
+def lies_with(file: Path, model: Path) -> bool:
+    """Whether a file lies in a model's folder: the one of its name, or, of a link, the one it leads to."""
+    homes = real_path(model.parent), real_path(model).parent
+    return any(real_path(file).is_relative_to(home) for home in homes)
+
+
+def beside(model: Path, suffix: str, hint: str) -> Path:
+    """The file of the same name with another suffix, which may not be there.
+
+    Raises ModelFormatError where it is a link that leads out of the folder.
+    """
+    file = model.with_suffix(suffix)
+    if not lies_with(file, model):
+        raise ModelFormatError(
+            f"the weights of {model} lie elsewhere",
+            found=f"{file.name}, a link that leads out of its folder",
+            hint=hint,
+        )
+    return file
+
+
 def check_there(target: object, weights: Path | None) -> None:
     """Raise what opening the model would raise of a file that is not there, of the checkpoint too."""
     check_target(parse_target(target))

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner.errors import InputError, MissingFrameworkError
+from aligner.records.regular_file import read_regular
 
 
 def fed(given: dict[str, Any]) -> list[Any]:
@@ -34,8 +35,10 @@ def tokens(text: str, place: Path) -> Any:
         ) from error
     file = place / "tokenizer.json" if place.is_dir() else place
     try:
-        ids = Tokenizer.from_buffer(file.read_bytes()).encode(text).ids
-    except Exception as error:  # the library raises Exception itself
+        ids = Tokenizer.from_buffer(read_regular(file)).encode(text).ids
+    except (KeyboardInterrupt, SystemExit, MemoryError):
+        raise
+    except BaseException as error:  # the library raises Exception itself, and where it panics not even that
         hint = "give a tokenizer.json, or the folder that holds it"
         raise InputError(f"{file} is no tokenizer that can be read", found=str(error), hint=hint) from error
     if not ids:

@@ -68,6 +68,7 @@ def bounds(given: Mapping[str, Any], scratch: Path, seconds: float, memory: int 
 
     A factory is the user's own code, and a trusted file runs as such: these may need any file and the network.
     """
+    from aligner.adapters.checkpoints.safetensors_files import beside as store
     from aligner.adapters.dumps.formats import beside
     from aligner.adapters.target import parse_target
     from aligner.execution.confinement import Bounds
@@ -77,8 +78,8 @@ def bounds(given: Mapping[str, Any], scratch: Path, seconds: float, memory: int 
     trusted = bool(given.get("trust")) or any(parse_target(word).factory for word in named)
     reads = list(_inputs(given))
     reads += [folder for path in reads if path.suffix.lower() not in _ALONE for folder in _around(path)]
-    folders = [Path(word) for word in named if Path(word).is_dir()]
-    reads += [*folders, *(file for folder in folders for file in beside(folder))]
+    folders = list(_input_folders(given))
+    reads += [*folders, *(file for folder in folders for file in (*beside(folder), *store(folder)))]
     writes = [scratch, *(_standing(_resolved(path).parent) for _, path in _outputs(given))]
     if os.environ.get("GITHUB_STEP_SUMMARY"):
         writes.append(Path(os.environ["GITHUB_STEP_SUMMARY"]).parent)
@@ -151,8 +152,9 @@ def _same(path: Path) -> object:
 
 
 def _input_folders(given: Mapping[str, Any]) -> Iterator[Path]:
-    """Models that are folders: dumps, SavedModels."""
-    for word in (word for name in _MODELS for word in _words(given.get(name))):
+    """Models that are folders (dumps, SavedModels, checkpoints), and folders that options name."""
+    paths = (value for name, value in given.items() if name not in _OUTPUTS and isinstance(value, Path))
+    for word in (*(word for name in _MODELS for word in _words(given.get(name))), *map(str, paths)):
         with suppress(OSError, ValueError):
             if word and Path(word).is_dir():
                 yield Path(word)

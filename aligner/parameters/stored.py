@@ -42,6 +42,8 @@ def kinship(left: StoredTensor, right: StoredTensor) -> Kinship:
     """The simplest known change that makes the right tensor of the left one; without any, how far apart they are."""
     if prod(left.shape) != prod(right.shape):
         return Kinship(False, ("another shape",), 1.0)
+    if not prod(left.shape):
+        return Kinship(left.shape == right.shape, ("same",) if left.shape == right.shape else ("another shape",), 0.0)
     word = _precision(left, right)
     squeezed = [tuple(size for size in one.shape if size != 1) for one in (left, right)]
     apart = float("nan")
@@ -142,7 +144,7 @@ def found_in(part: StoredTensor, whole: StoredTensor) -> int | None:
     """The row from which on a tensor stands within a larger one; None where it does not."""
     import numpy as np
 
-    if part.shape[1:] != whole.shape[1:] or len(part.shape) < 1 or part.shape[0] >= whole.shape[0]:
+    if part.shape[1:] != whole.shape[1:] or not part.shape or not prod(part.shape) or part.shape[0] >= whole.shape[0]:
         return None
     first = part.rows(0, 1).reshape(-1)
     size = float(np.vdot(first, first))

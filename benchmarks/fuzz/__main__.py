@@ -15,6 +15,15 @@ from benchmarks.fuzz.commands import command_lines, write_files
 from benchmarks.fuzz.running import BAD, command_case, file_cases, outcomes, warm
 from benchmarks.fuzz.subjects import FolderSubject, Subject, subjects
 
+_WARMING = (
+    ["compare", "a.onnx", "b.onnx", "-i", "x.npy", "--html", "h"],
+    ["weights", "a.onnx", "rec.npz"],
+    ["inspect", "m.param"],
+    ["weights", "shards", "g.gguf"],
+    ["compare", "d.onnx", "d.onnx", "--steps", "1", "--prompt", "a b", "--tokenizer", "tokens.json"],
+)
+"""Commands whose modules all others need."""
+
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.fuzz", description=__doc__)
@@ -32,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     if commands:
         with tempfile.TemporaryDirectory() as folder:
             write_files(Path(folder))  # here, where they are kept for all
-        for words in (["compare", "a.onnx", "b.onnx", "-i", "x.npy", "--html", "h"], ["weights", "a.onnx", "rec.npz"]):
+        for words in _WARMING:
             warm(command_case(words, write_files))
     for number in commands:
         words = command_lines(number)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 
@@ -28,6 +29,10 @@ _VALUES = (
     ":",
     "*",
     "9" * 40,
+    "n=1,3",
+    "batch=0",
+    "x:2=4,8",
+    "precision,runs",
 )
 _TARGETS = (
     "o.x",
@@ -46,26 +51,40 @@ _TARGETS = (
     "dump",
     "/dev/null",
     "\x1b",
+    "shards",
+    "shards/a.safetensors",
+    "m.bin",
 )
 _FILES = (
     *("a.onnx", "b.onnx", "x.npy", "r.json", "map.csv", "rec.npz", "dump", "missing.onnx", ".", "", "a.onnx:f"),
     *("x=a.onnx", "x=x.npy", "reference.x=x.npy", "candidate=a.onnx", "x=[[1]]", "1.5"),
+    *("ids.json", "tokens.json", "shards", "h.onnx", "m.param", "g.gguf"),
 )
 _USUAL = {"report": ("r.json",), "explain": ("weight_layout", "nothing"), "completion": ("bash", "tcsh")}
-_MODELS = ("a.onnx", "b.onnx", "a.onnx", "b.onnx", "rec.npz", "dump")
+_MODELS = ("a.onnx", "b.onnx", "a.onnx", "b.onnx", "rec.npz", "dump", "d.onnx", "h.onnx", "m.param", "shards", "g.gguf")
+_DECODED = (["--steps", "2"], ["--shapes", "n=1,3"], ["--steps", "1", "--prompt", "a b", "--tokenizer", "tokens.json"])
+"""What a decoder is compared with."""
+_DATA = Path(__file__).resolve().parents[2] / "tests" / "data"
 _LEFT_OUT = frozenset(("help", "timeout", "process_memory"))
 """Options of the whole, and those of bounds that these cases have already."""
 
 
 def write_files(folder: Path) -> None:
-    """Two models, an input, a report, a mapping, a recording, a dump."""
+    """Models, a decoder, names that are escape codes, weights, an input, a report, a mapping, a recording, a dump."""
     import numpy as np
 
-    from benchmarks.fuzz.whole_files import onnx, report
+    from benchmarks.fuzz import whole_files as whole
 
     if not _CACHE:
-        _CACHE.update({"a.onnx": onnx(), "r.json": report(), "map.csv": b"y,y\n"})
-        _CACHE["b.onnx"] = _CACHE["a.onnx"]
+        _CACHE.update({"a.onnx": whole.onnx(), "b.onnx": whole.onnx(), "r.json": whole.report(), "map.csv": b"y,y\n"})
+        _CACHE.update({"d.onnx": whole.decoder(), "ids.json": b"[[1, 2, 3]]", "tokens.json": whole.tokenizer()})
+        _CACHE["h.onnx"] = (_DATA / "hostile" / "hostile_names.onnx").read_bytes()
+        _CACHE.update({f"shards/{name}": data for name, data in whole.shards("\x1b[31m").items()})
+        if find_spec("gguf"):
+            _CACHE["g.gguf"] = whole.gguf("\x1b[31m")
+        if find_spec("ncnn"):
+            _CACHE.update({f"m{Path(name).suffix}": data for name, data in whole.ncnn("\x1b[31m").items()})
+    (folder / "shards").mkdir()
     for name, content in _CACHE.items():
         (folder / name).write_bytes(content)
     x = np.ones((1, 3, 8, 8), np.float32)
@@ -97,6 +116,10 @@ def command_lines(seed: int) -> list[str]:
     arguments = [parameter for parameter in command.params if isinstance(parameter, click.Argument)]
     options = [one for one in command.params if isinstance(one, click.Option) and one.name not in _LEFT_OUT]
     words += [random.choice((*_USUAL.get(name, _MODELS) * 3, *_FILES)) for _ in arguments]
+    if len(arguments) == 2 and random.random() < 0.5:
+        words[2] = words[1]
+    if name == "compare" and "d.onnx" in words and random.random() < 0.7:
+        words += [*random.choice(_DECODED), "-i", "ids.json"][: random.choice((-2, None))]
     chosen = random.sample(options, min(len(options), random.choice((0, 1, 1, 2, 3))))
     for option in chosen + [option for option in options if option.required and option not in chosen]:
         words += _given(option, option.name in outputs_of(), random)

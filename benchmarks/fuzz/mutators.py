@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import struct
 import warnings
 import zipfile
 from collections.abc import Callable
+from copy import deepcopy
 from random import Random
 
 ODD_NUMBERS = (0, 1, -1, 2, 127, 128, 255, 256, 65535, 1 << 31, (1 << 31) - 1, -(1 << 31), (1 << 63) - 1, -(1 << 63))
 ODD_TEXTS = ("", "\x1b[31m", "=cmd|' /C x'!A0", "../../etc/passwd", "/etc/passwd", "a" * 5000, "\u202e", "\0", "NaN")
 ODD_VALUES = (*ODD_NUMBERS, *ODD_TEXTS, None, True, [], {}, [[[]]], 1e308, -0.0, 10**400, 0.5)
+
+_IN_TEXT = (*ODD_NUMBERS, 3, 1000, 0.5, "1e400", "nan", "9" * 30)
 
 Mutator = Callable[[bytes, Random], bytes]
 
@@ -97,7 +101,7 @@ def tree_changed(data: bytes, random: Random) -> bytes:
             if random.random() < 0.2:
                 del branch[key]
             else:
-                branch[key] = random.choice(ODD_VALUES)
+                branch[key] = deepcopy(random.choice(ODD_VALUES))
             break
     return json.dumps(document).encode()
 
@@ -175,3 +179,22 @@ def text_changed(data: bytes, random: Random) -> bytes:
         )
         words.insert(random.randrange(len(words) + 1), random.choice((*odd, *ODD_TEXTS)))
     return " ".join(words).encode("utf-8", "replace")
+
+
+_NUMBER = re.compile(rb"-?[0-9]+(?:\.[0-9]+)?")
+
+
+def numbers_changed(data: bytes, random: Random) -> bytes:
+    """A text with numbers made extreme or exchanged, a word or a line dropped or doubled."""
+    for _ in range(random.choice((1, 1, 2, 4))):
+        kind, found = random.randrange(8), list(_NUMBER.finditer(data))
+        if kind < 6 and found:
+            at = random.choice(found)
+            other = random.choice(found).group() if kind == 0 else str(random.choice(_IN_TEXT)).encode()
+            data = data[: at.start()] + other + data[at.end() :]
+            continue
+        parts = re.split(rb"(\n)" if kind == 6 else rb"([ \n])", data)
+        place = random.randrange(len(parts))
+        parts[place] *= random.choice((0, 2))
+        data = b"".join(parts)
+    return data

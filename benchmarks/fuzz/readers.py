@@ -58,6 +58,15 @@ def capture_vector(path: Path) -> Any:
     return capture(path, path.with_name("out.npz"), np.ones((1, 3, 8, 8), np.float32))
 
 
+def capture_small(path: Path) -> Any:
+    """The same of a model that takes three channels; some runtimes' files declare none."""
+    import numpy as np
+
+    from aligner.api.capturing import capture
+
+    return capture(path, path.with_name("out.npz"), np.ones((1, 3, 4, 4), np.float32))
+
+
 def instrument(path: Path) -> Any:
     """Written again, with what lies in it among its outputs."""
     from aligner.api.instrumenting import instrument
@@ -74,6 +83,63 @@ def match(path: Path) -> Any:
     other = path.with_name("other.onnx")
     other.write_bytes(onnx())
     return match(other, path), weigh(path, other)
+
+
+def weights_weighed(path: Path) -> Any:
+    """Files of weights against whole ones."""
+    from aligner.api.weighing import weigh
+    from benchmarks.fuzz.whole_files import shards
+
+    whole = path.with_name("whole")
+    for name, data in shards().items():
+        (whole / name).parent.mkdir(exist_ok=True)
+        (whole / name).write_bytes(data)
+    return weigh(whole, path), weigh(path, path)
+
+
+def text_fed(path: Path) -> Any:
+    """A text's tokens."""
+    from aligner.cli.prompt import tokens
+
+    return tokens("a b c d", path)
+
+
+def decode(path: Path) -> Any:
+    """A decoder against itself, one step."""
+    import numpy as np
+
+    from aligner.api.self_check import decode
+
+    return decode(path, np.array([[1, 2, 3]]))
+
+
+def steps(path: Path) -> Any:
+    """A decoder against the whole one, step by step."""
+    import numpy as np
+
+    from aligner.api.comparing import compare
+    from benchmarks.fuzz.whole_files import decoder
+
+    whole = path.with_name("whole.onnx")
+    whole.write_bytes(decoder())
+    return compare(whole, path, np.array([[1, 2, 3]]), steps=2)
+
+
+def vary(path: Path) -> Any:
+    """Under the switches of its runtime."""
+    from aligner.api.varying import vary
+
+    return vary(path, over="optimization,batch")
+
+
+def sizes(path: Path) -> Any:
+    """Against the whole one, at sizes that it may not take."""
+    from aligner.api.comparing import compare
+    from benchmarks.fuzz.whole_files import decoder
+
+    whole = path.with_name("whole.onnx")
+    whole.write_bytes(decoder())
+    return compare(whole, path, shapes={"n": (1, 3)})
 
 
 def sample_list(path: Path) -> Any:

@@ -25,7 +25,7 @@ SECONDS = 25
 """Of a processor; a case that waits for something else has ten times as long."""
 MEMORY = 4 << 30
 BAD = ("foreign", "crash", "hang", "escape", "left")
-"""Outcomes that are defects; "refused", "read" and "memory" are none."""
+"""Outcomes that are defects; "refused", "read", "memory" are none, nor is "named": a command says what has died."""
 
 Case = Callable[[Path], str]
 """Works in a folder of its own, and says what became of it."""
@@ -40,9 +40,25 @@ def file_cases(
         return lambda folder: _read(subject, subject.write(folder, Random(seed)))
 
     for seed, outcome in zip(seeds, outcomes([case(seed) for seed in seeds]), strict=True):
+        if outcome.startswith("crash"):
+            (outcome,) = outcomes([_watched(case(seed), outcome)])
         if outcome.split(" ")[0] in BAD and keep is not None:
             _keep(subject, seed, keep)
         yield seed, outcome
+
+
+def _watched(case: Case, crash: str) -> Case:
+    """A case that ends its process, as a command's working process does it: "named", or the crash again."""
+
+    def again(folder: Path) -> str:
+        from aligner.cli.process import supervise
+
+        with (folder / "said").open("w") as sys.stderr:
+            code = supervise(lambda: len(case(folder)))
+        said = (folder / "said").read_text(errors="replace")
+        return "named" if code == 2 and all(word in said for word in ("error: ", "found: ", "next: ")) else crash
+
+    return again
 
 
 def _keep(subject: Subject | FolderSubject, seed: str, keep: Path) -> None:
@@ -195,5 +211,5 @@ def _judged(code: int, shown: str, before: dict[str, Any], after: dict[str, Any]
 
 
 def _files(folder: Path) -> dict[str, Any]:
-    found = (path for path in folder.iterdir() if path.is_file() and not path.name.startswith("."))
-    return {path.name: path.read_bytes() for path in found}
+    found = (path for path in folder.rglob("*") if path.is_file() and not path.name.startswith("."))
+    return {str(path.relative_to(folder)): path.read_bytes() for path in found}

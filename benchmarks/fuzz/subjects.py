@@ -80,7 +80,11 @@ def _by_suffix(name: str, random: Random) -> by.Mutator:
     if name.endswith(".pt"):
         return random.choice((by.bytes_changed, by.members_changed))
     if name.endswith(".xml"):
-        return random.choice((by.bytes_changed, by.text_changed))
+        return random.choice((by.bytes_changed, by.text_changed, by.numbers_changed))
+    if name.endswith(".param"):
+        return random.choice((by.bytes_changed, by.numbers_changed, by.numbers_changed, by.numbers_changed))
+    if name.endswith(".safetensors"):
+        return random.choice((by.bytes_changed, by.numbers_changed))
     return by.bytes_changed
 
 
@@ -96,6 +100,7 @@ def _makers() -> dict[str, Callable[[], Subject | FolderSubject]]:
     proto = (by.bytes_changed, by.proto_changed, by.proto_changed)
     words = (by.bytes_changed, by.words_changed)
     text = (by.bytes_changed, by.text_changed)
+    numbers = (by.bytes_changed, by.numbers_changed)
     tree = (by.bytes_changed, by.tree_changed, by.tree_changed)
 
     def of(suffix: str, whole: Callable[[], bytes], mutators: tuple[by.Mutator, ...], read: Callable[[Path], Any]):
@@ -106,6 +111,13 @@ def _makers() -> dict[str, Callable[[], Subject | FolderSubject]]:
         "onnx run": of(".onnx", whole.onnx, (by.proto_changed,), verb.capture),
         "onnx instrumented": of(".onnx", whole.onnx, proto, verb.instrument),
         "onnx matched": of(".onnx", whole.onnx, (by.proto_changed,), verb.match),
+        "onnx varied": of(".onnx", whole.onnx, (by.proto_changed,), verb.vary),
+        "decoder checked": of(".onnx", whole.decoder, (by.proto_changed,), verb.decode),
+        "decoder by steps": of(".onnx", whole.decoder, (by.proto_changed,), verb.steps),
+        "decoder at sizes": of(".onnx", whole.decoder, (by.proto_changed,), verb.sizes),
+        "tokenizer": of(".json", whole.tokenizer, (*tree, by.numbers_changed), verb.text_fed),
+        "weights shards": lambda: FolderSubject(whole.shards(), verb.weights_weighed),
+        "weights file": of(".safetensors", lambda: whole.shards()["a.safetensors"], numbers, verb.weights_weighed),
         "onnx external data": lambda: FolderSubject(whole.external_onnx(), verb.in_folder(verb.capture, "model.onnx")),
         "torchscript": of(".pt", whole.script, archive, verb.inspect),
         "torchscript run": of(".pt", whole.script, archive, verb.capture_vector),
@@ -143,6 +155,11 @@ def _makers() -> dict[str, Callable[[], Subject | FolderSubject]]:
     if importlib.util.find_spec("openvino"):
         for word, work in (("openvino", verb.inspect), ("openvino run", verb.capture)):
             made[word] = partial(_openvino, verb.in_folder(work, "model.xml"))
+    if importlib.util.find_spec("ncnn"):
+        for word, work in (("ncnn", verb.inspect), ("ncnn run", verb.capture_small)):
+            made[word] = partial(_ncnn, verb.in_folder(work, "model.param"))
+    if importlib.util.find_spec("gguf"):
+        made["weights gguf"] = of(".gguf", whole.gguf, words, verb.weights_weighed)
     if importlib.util.find_spec("tensorflow"):
         made["keras"] = of(".keras", lambda: keras_files()["model.keras"], archive, verb.inspect)
         made["keras run"] = of(".keras", lambda: keras_files()["model.keras"], archive, verb.capture)
@@ -157,6 +174,10 @@ def _makers() -> dict[str, Callable[[], Subject | FolderSubject]]:
 
 def _openvino(read: Callable[[Path], Any]) -> FolderSubject:
     return FolderSubject(whole.openvino(), read)
+
+
+def _ncnn(read: Callable[[Path], Any]) -> FolderSubject:
+    return FolderSubject(whole.ncnn(), read)
 
 
 def _saved() -> dict[str, bytes]:

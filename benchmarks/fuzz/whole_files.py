@@ -174,3 +174,106 @@ def sweep() -> bytes:
         samples = list(samples_of([np.ones((1, 3, 8, 8), np.float32)] * 2))
         write_sweep(run_sweep(path, path, samples, SweepOptions(total=len(samples))), target)
     return target.getvalue().encode()
+
+
+@apart
+def decoder() -> bytes:
+    """An embedding, a cache that grows by what is new, scores."""
+    import numpy as np
+    from onnx import helper, numpy_helper
+
+    weights = {"table": np.eye(20, 8, dtype=np.float32), "head": np.eye(8, 20, dtype=np.float32)}
+    sizes = {"heads": [1, -1, 2, 4], "flat": [1, 1, 8]}
+    kept = [numpy_helper.from_array(array, name) for name, array in weights.items()]
+    kept += [numpy_helper.from_array(np.array(size), name) for name, size in sizes.items()]
+    nodes = [
+        helper.make_node("Gather", ["table", "input_ids"], ["x"]),
+        helper.make_node("Reshape", ["x", "heads"], ["split"]),
+        helper.make_node("Transpose", ["split"], ["new"], perm=[0, 2, 1, 3]),
+        helper.make_node("Concat", ["past.0.key", "new"], ["present.0.key"], axis=2),
+        helper.make_node("ReduceMean", ["present.0.key"], ["mean"], axes=[2]),
+        helper.make_node("Reshape", ["mean", "flat"], ["m"]),
+        helper.make_node("Add", ["x", "m"], ["y"]),
+        helper.make_node("MatMul", ["y", "head"], ["logits"]),
+    ]
+    value = helper.make_tensor_value_info
+    inputs = [value("input_ids", 7, [1, "n"]), value("past.0.key", 1, [1, 2, "past", 4])]
+    outputs = [value("logits", 1, [1, "n", 20]), value("present.0.key", 1, [1, 2, "all", 4])]
+    graph = helper.make_graph(nodes, "g", inputs, outputs, kept)
+    return helper.make_model(graph, ir_version=8, opset_imports=[helper.make_opsetid("", 17)]).SerializeToString()
+
+
+@apart
+def tokenizer() -> bytes:
+    """Three words, told apart by blanks."""
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel({"a": 0, "b": 1, "c": 2}, unk_token="a"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    text: str = made.to_str()
+    return text.encode()
+
+
+@apart
+def shards(word: str = "x") -> dict[str, bytes]:
+    """Two files of weights, and the index that names them; a word stands in a name."""
+    import json
+
+    import numpy as np
+    from safetensors.numpy import save
+
+    files = {
+        "a.safetensors": {f"model.{word}": np.ones((2, 3), np.float32)},
+        "b.safetensors": {"y": np.zeros(4, np.float16)},
+    }
+    index = {"weight_map": {name: file for file, held in files.items() for name in held}}
+    return {name: save(held) for name, held in files.items()} | {
+        "model.safetensors.index.json": json.dumps(index).encode()
+    }
+
+
+@apart
+def gguf(word: str = "output_norm") -> bytes:
+    """A plain tensor and one of blocks; a word stands in a name."""
+    import tempfile
+
+    import gguf as library
+    import numpy as np
+
+    with tempfile.TemporaryDirectory() as folder:
+        writer = library.GGUFWriter(Path(folder) / "m.gguf", "llama")
+        writer.add_block_count(1)
+        writer.add_array("some.words", ["a", "b"])
+        writer.add_tensor(f"{word}.weight", np.ones(6, np.float32))
+        quants = library.quants.quantize(np.ones((2, 32), np.float32), library.GGMLQuantizationType.Q8_0)
+        writer.add_tensor("output.weight", quants, raw_dtype=library.GGMLQuantizationType.Q8_0)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+        return (Path(folder) / "m.gguf").read_bytes()
+
+
+@apart
+def ncnn(word: str = "") -> dict[str, bytes]:
+    """A convolution, a norm, what lets two read one blob, a constant, a sum; a word stands in names."""
+    import numpy as np
+
+    lines = (
+        "Input x 0 1 x",
+        "Convolution conv 1 1 x c 0=2 1=3 4=1 5=1 6=54 9=2 -23310=1,0.1",
+        f"BatchNorm norm{word} 1 1 c n{word} 0=2 1=0.01",
+        f"Split two 1 2 n{word} n1 n2",
+        "MemoryData k 0 1 k 0=2",
+        "Pooling pool 1 1 n1 p 0=1 4=1",
+        "BinaryOp sum 2 1 p k s 0=0",
+        "InnerProduct dense 1 1 s d 0=3 1=1 2=6",
+        "Softmax soft 1 1 d y 0=0 1=1",
+        "Sigmoid other 1 1 n2 z",
+    )
+    tag = np.zeros(1, np.int32).tobytes()
+    one = [np.ones(count, np.float32).tobytes() for count in (54, 2, 2, 2, 2, 2, 2, 6, 3)]
+    return {
+        "model.param": "\n".join(["7767517", f"{len(lines)} 11", *lines, ""]).encode(),
+        "model.bin": b"".join([tag, one[0], *one[1:7], tag, *one[7:]]),
+    }

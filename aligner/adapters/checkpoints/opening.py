@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from aligner.adapters.border import OF_CONTENT
 from aligner.adapters.checkpoints import gguf_file, safetensors_files
-from aligner.adapters.checkpoints.checkpoint import Checkpoint
+from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
 from aligner.errors import ModelFormatError, ModelNotFoundError
+
+if TYPE_CHECKING:
+    from aligner.adapters.checkpoints.checkpoint import Numbers
 
 
 def is_checkpoint(target: object) -> bool:
@@ -29,4 +35,20 @@ def open_checkpoint(target: Path) -> Checkpoint:
     found = gguf_file.read(target) if target.suffix.lower() == ".gguf" else safetensors_files.read(target)
     if not found.tensors:
         raise ModelFormatError(f"{target} holds no weights", found="no tensors", hint="name the file with the weights")
-    return found
+    return replace(found, tensors={name: _answering(target, tensor) for name, tensor in found.tensors.items()})
+
+
+def _answering(target: Path, tensor: StoredTensor) -> StoredTensor:
+    """The tensor; numbers that cannot be read when they are wanted are the file's fault."""
+
+    def rows(first: int, last: int) -> Numbers:
+        try:
+            return tensor.rows(first, last)
+        except (OSError, NotImplementedError, *OF_CONTENT) as error:
+            raise ModelFormatError(
+                f"{target} holds a tensor that cannot be read",
+                found=f"{tensor.name}, {tensor.dtype} {list(tensor.shape)}: {error or type(error).__name__}",
+                hint="download it again, or write it in a type that is read (float16, bfloat16, Q8_0, …)",
+            ) from error
+
+    return replace(tensor, rows=rows)

@@ -9,8 +9,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.border import OF_CONTENT
 from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
-from aligner.errors import ModelFormatError, listing
+from aligner.adapters.target import real_path
+from aligner.errors import AlignerError, ModelFormatError, listing
+from aligner.records.regular_file import read_regular
 
 if TYPE_CHECKING:
     from aligner.adapters.checkpoints.checkpoint import Numbers
@@ -46,22 +49,38 @@ def _files(target: Path) -> Mapping[Path, set[str] | None]:
         return {target: None}
     indices = sorted(target.glob("*.safetensors.index.json"))
     if not indices:
-        return dict.fromkeys(sorted(target.glob("*.safetensors")))
+        return dict.fromkeys(_own(target, file) for file in sorted(target.glob("*.safetensors")))
     try:
-        places = json.loads(indices[0].read_bytes())["weight_map"]
+        places = json.loads(read_regular(_own(target, indices[0])))["weight_map"]
         files: dict[Path, set[str] | None] = {}
         for name, file in places.items():
             if Path(file).name != file:
                 raise _wrong(target, f"its index names {file!r}", "shards lie beside the index")
-            part = files.setdefault(target / file, set())
+            part = files.setdefault(_own(target, target / file), set())
             assert part is not None
             part.add(name)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except AlignerError:
+        raise
+    except (OSError, *OF_CONTENT) as error:
         raise _wrong(indices[0], f"{type(error).__name__}: {error}", "write the index again") from error
     absent = [file.name for file in files if not file.is_file()]
     if absent:
         raise _wrong(target, f"{listing(absent)}: not there", "download the shards that are missing")
     return files
+
+
+def _own(folder: Path, file: Path) -> Path:
+    """The file, which must lie in the folder that names it, or in the store of the hub's cache."""
+    places = (folder, *beside(folder))
+    if not any(real_path(file).is_relative_to(real_path(place)) for place in places):
+        raise _wrong(folder, f"{file.name} leads out of the folder", "copy the files in place of links")
+    return file
+
+
+def beside(folder: Path) -> list[Path]:
+    """Where files of a folder of the Hugging Face cache lie: snapshots/REVISION links into blobs."""
+    folder = folder.absolute()
+    return [folder.parents[1] / "blobs"] if folder.parent.name == "snapshots" else []
 
 
 def _tensors(file: Path) -> dict[str, StoredTensor]:
@@ -74,7 +93,7 @@ def _tensors(file: Path) -> dict[str, StoredTensor]:
             header = json.loads(stream.read(length))
         header.pop("__metadata__", None)
         return {name: _tensor(name, entry, file, 8 + length, size) for name, entry in header.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, *OF_CONTENT) as error:
         raise _wrong(file, str(error), "download it again; the copy may have been cut off") from error
 
 

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
-from aligner.adapters.target import is_unicode
+from aligner.adapters.target import beside, is_unicode
 from aligner.errors import ModelError, ModelNotFoundError
 
 if TYPE_CHECKING:
     from aligner.operations.call import Call
     from aligner.operations.operation import Operation
+
+_TOGETHER = "keep the .param and the .bin together, with files in place of links"
 
 
 class NcnnAdapter(Adapter):
@@ -35,6 +37,7 @@ class NcnnAdapter(Adapter):
 
     def open(self, target: object, options: OpenOptions) -> Session:
         """Read both files; the runtime reads them once more."""
+        from aligner.adapters.border import reading
         from aligner.adapters.ncnn_adapter.param_file import read_layers
         from aligner.adapters.ncnn_adapter.session import NcnnSession
         from aligner.adapters.ncnn_adapter.weights import read_weights
@@ -50,5 +53,6 @@ class NcnnAdapter(Adapter):
                 hint="leave --device out",
                 found="no Vulkan",
             )
-        layers = read_layers(target)
-        return NcnnSession(target, layers, read_weights(target.with_suffix(".bin"), layers))
+        with reading(str(target)):
+            layers = read_layers(target)
+            return NcnnSession(target, layers, read_weights(beside(target, ".bin", _TOGETHER), layers))

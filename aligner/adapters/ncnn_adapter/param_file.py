@@ -7,13 +7,19 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from aligner.errors import ModelError, ModelFormatError
+from aligner.records.regular_file import read_regular
 
 _MAGIC = "7767517"
 _ARRAY = -23300
 """Numbers of parameters that are arrays count down from here (param-and-model-file-structure of ncnn)."""
 DEFAULT = -233
 """What stands for "not said" among a layer's whole numbers (ncnn, src/layer: Crop, Reshape, Padding)."""
+_WHOLE, _BEYOND = (-(1 << 31), (1 << 31) - 1), 2.0**128
+"""What an int32 holds, and what no float32 does."""
 _AGAIN = "convert the model again with pnnx, and keep the .param and the .bin together"
+
+_READ = {"Input": 0, "MemoryData": 0, "Split": 1}
+"""How many blobs the layers read that compute none."""
 
 Parameter = float | int | tuple[float | int, ...] | str
 
@@ -47,7 +53,7 @@ class Layer:
 def read_layers(path: Path) -> tuple[Layer, ...]:
     """The layers in order. Raises ModelFormatError where the text contradicts itself."""
     try:
-        lines = path.read_text("utf-8").splitlines()
+        lines = read_regular(path).decode("utf-8").splitlines()
     except UnicodeDecodeError as error:
         raise ModelFormatError(
             f"{path} is no text", found="bytes", hint="give the .param file, not its binary form (.param.bin)"
@@ -88,10 +94,14 @@ def _parameter(word: str) -> tuple[int, Parameter]:
 
 
 def _number(word: str) -> float | int:
+    """Raises ValueError for what ncnn's int and float do not hold."""
     try:
-        return int(word)
+        found: float | int = int(word)
     except ValueError:
-        return float(word)
+        found = float(word)
+    if not (_WHOLE[0] <= found <= _WHOLE[1] if isinstance(found, int) else abs(found) < _BEYOND):
+        raise ValueError(f"{word} is no number of ncnn's")
+    return found
 
 
 def _check(path: Path, layers: tuple[Layer, ...], count: int, blobs: int) -> None:
@@ -102,6 +112,8 @@ def _check(path: Path, layers: tuple[Layer, ...], count: int, blobs: int) -> Non
         lost = [blob for blob in layer.reads if blob not in written]
         twice = [blob for blob in layer.writes if blob in written]
         fault = fault or (f"{layer.name} reads {lost[0]}, which nothing wrote before it" if lost else "")
+        if layer.type in _READ and (len(layer.reads) != _READ[layer.type] or not layer.writes):
+            fault = fault or f"{layer.name}, {layer.type}, reads {len(layer.reads)} blobs, writes {len(layer.writes)}"
         fault = fault or (f"{layer.name} writes {twice[0]} again" if twice else "")
         written.update(layer.writes)
     if not fault and blobs != len(written):

@@ -45,7 +45,7 @@ def _windows(layer: Layer) -> list[Slot]:
     width = layer.whole(1)
     spatial = (layer.whole(21, width), layer.whole(11, width), width)[3 - rank :]
     out, size = layer.whole(0), layer.whole(6)
-    inside = size // max(out * math.prod(spatial), 1)
+    inside = _whole(layer, size, out * math.prod(spatial))
     slots = [Slot("weight", (out, inside, *spatial), tagged=True)]
     slots += [Slot("bias", (out,))] if layer.whole(5) else []
     if layer.whole(8):
@@ -56,9 +56,20 @@ def _windows(layer: Layer) -> list[Slot]:
     return slots
 
 
+def _whole(layer: Layer, size: int, parts: int) -> int:
+    """How many weights each part has; the runtime reads the size that is said, and computes with the parts."""
+    if parts < 1 or size < 1 or size % parts:
+        raise ModelFormatError(
+            f"{layer.type} {layer.name} contradicts itself",
+            found=f"{size:,} weights for {parts:,} kernels",
+            hint="convert the model again with pnnx",
+        )
+    return size // parts
+
+
 def _dense(layer: Layer) -> list[Slot]:
     out, size = layer.whole(0), layer.whole(2)
-    slots = [Slot("weight", (out, size // max(out, 1)), tagged=True)]
+    slots = [Slot("weight", (out, _whole(layer, size, out)), tagged=True)]
     slots += [Slot("bias", (out,))] if layer.whole(1) else []
     return slots + ([Slot("weight_scales", (out,)), Slot("input_scales", (1,))] if layer.whole(8) else [])
 
@@ -108,7 +119,7 @@ def _cells(gates: int, biases: int) -> Callable[[Layer], list[Slot]]:
     def slots(layer: Layer) -> list[Slot]:
         out, directions = layer.whole(0), 2 if layer.whole(2) == 2 else 1
         hidden = layer.whole(3, out)
-        size = layer.whole(1) // max(directions * hidden * gates, 1)
+        size = _whole(layer, layer.whole(1), directions * hidden * gates)
         found = [
             Slot("weight_xc", (directions, hidden * gates, size), tagged=True),
             Slot("bias_c", (directions, biases, hidden), tagged=True),
@@ -121,7 +132,7 @@ def _cells(gates: int, biases: int) -> Callable[[Layer], list[Slot]]:
 
 def _attention(layer: Layer) -> list[Slot]:
     width, size = layer.whole(0), layer.whole(2)
-    outer = size // max(width, 1)
+    outer = _whole(layer, size, width)
     inner = {"q": outer, "k": layer.whole(3, width), "v": layer.whole(4, width)}
     slots = []
     for role, length in inner.items():
@@ -162,12 +173,12 @@ def read_weights(path: Path, layers: tuple[Layer, ...]) -> Stored:
 
     Raises ModelFormatError where the file is too short.
     """
-    try:
-        content = path.read_bytes()
-    except FileNotFoundError as error:
+    if not path.is_file():
         raise ModelNotFoundError(
             f"{path.with_suffix('.param')} has no weights", found=f"no {path.name} beside it", hint="keep both together"
-        ) from error
+        )
+    try:
+        content = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path} cannot be read", found=error.strerror or str(error), hint="check the path") from error
     reader = _Reader(path, content)
@@ -199,7 +210,7 @@ class _Reader:
         """The next array, left in the file."""
         import numpy as np
 
-        count, word = math.prod(slot.shape), "float32"
+        count, word = math.prod(slot.shape) if min(slot.shape, default=0) >= 0 else -1, "float32"
         if slot.tagged:
             tag = int.from_bytes(self._taken(name, 4), "little")
             word = {_HALF: "float16", _EIGHT: "int8"}.get(tag, "float32" if tag in _PLAIN else "")

@@ -6,7 +6,7 @@ from pathlib import Path, PureWindowsPath
 from typing import Any
 
 from aligner.adapters.onnx_adapter.embedded import HERE
-from aligner.adapters.target import real_path
+from aligner.adapters.target import lies_with, real_path
 from aligner.errors import ModelFormatError, UntrustedFileError
 
 REEXPORT = "export or download the model again; the copy may have been cut off"
@@ -61,13 +61,11 @@ def place_of(tensor: Any, model: Path | None) -> tuple[Path, int, int]:
 def _inside(name: str, location: str, model: Path) -> Path:
     windows = PureWindowsPath(location)
     outside = not location or windows.is_absolute() or bool(windows.drive) or location.startswith("/")
-    # A model behind a symlink may have its data beside the link or beside the file itself.
-    folders = (real_path(model.parent), real_path(model).parent)
-    path = real_path(model.parent / location)
-    if outside or ".." in windows.parts or not any(path.is_relative_to(folder) for folder in folders):
+    path = model.parent / location
+    if outside or ".." in windows.parts or not lies_with(path, model):
         raise UntrustedFileError(
             f"tensor {name!r} points outside the model's folder",
             found=f"external data location {location!r}",
             hint="put the data file beside the model, and have the model name it without a folder",
         )
-    return path
+    return real_path(path)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 from aligner.adapters.openvino_adapter.types import BITS
-from aligner.adapters.target import real_path
+from aligner.adapters.target import beside
 from aligner.errors import ModelError, ModelFormatError, UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -23,14 +23,7 @@ def check_document(path: Path) -> Path:
 
     Raises ModelFormatError for what is no IR, or one whose constants lie outside its file of weights.
     """
-    weights = path.with_suffix(".bin")
-    homes = {real_path(path.parent), real_path(path).parent}  # both may be links into a store of files
-    if real_path(weights).parent not in homes:
-        raise ModelFormatError(
-            f"the weights of {path} lie elsewhere",
-            found=f"{weights.name}, a link that leads out of its folder",
-            hint=_AGAIN,
-        )
+    weights = beside(path, ".bin", _AGAIN)
     size = weights.stat().st_size if weights.is_file() else None
     reader = _Reader(path, size)
     parser = expat.ParserCreate()
