@@ -74,6 +74,14 @@ def test_a_range_too_small_is_found_whichever_side_it_is_on(back):
     assert len(result.comparison.introduced) == 1
 
 
+@pytest.mark.parametrize("back", [False, True], ids=["float to int8", "int8 to float"])
+def test_tails_that_a_calibration_cuts_off_are_no_fault(back):
+    tails = chain((1.0, 3.0, 1.1, 2.0))
+    result = aligner.compare(*((tails, chain()) if back else (chain(), tails)), [X])
+    assert result.verdict == "aligned"
+    assert any("cut off" in (pair.note or "") for pair in result.comparison.pairs)
+
+
 def test_a_fault_is_found_under_quantisation_noise():
     wrong = chain(GOOD)
     tensor = next(tensor for tensor in wrong.graph.initializer if tensor.name == "k1")

@@ -18,6 +18,7 @@ from aligner.api.output_judging import OutputJudging, held_pairs, interval
 from aligner.causes.context import Survey
 from aligner.causes.global_causes import find_whole
 from aligner.errors import listing
+from aligner.execution.clipping import Clipping
 from aligner.execution.clock import Clock
 from aligner.execution.joint_runs import JointRuns
 from aligner.execution.output_answers import OutputAnswer, exchanged, output_answers
@@ -122,8 +123,9 @@ class Concluding:
     def _judged(self, passes: Passes) -> _Judged:
         """The measurements, a judgement for each, the outputs, the noise floor if asked for or needed."""
         graphs = self.sides[0].graph, self.sides[1].graph
-        measured, rules = list(passes.measured.values()), self._rules()
         with self.clock.phase("judge"):
+            Clipping(self.sides, passes).settle()
+            measured, rules = list(passes.measured.values()), self._rules()
             joint = self._joint(passes, rules)
             jointly = joint.judge if joint is not None else None
             judgements = judge(graphs, measured, rules, None, jointly)

@@ -37,11 +37,18 @@ class Grids:
         """The grid that a captured tensor lies on: its own, or that of the integers it was dequantised from."""
         if tensor.quantization is not None:
             return _grid(tensor.quantization, tensor.array.dtype.name)
-        if tensor.value not in self._known:
-            self._known[tensor.value] = self._traced(tensor.value)
-        return self._known[tensor.value]
+        return self.of_value(tensor.value)
+
+    def of_value(self, value: str) -> Grid | None:
+        """The same of a value, as far as the graph says it."""
+        if value not in self._known:
+            self._known[value] = self._traced(value)
+        return self._known[value]
 
     def _traced(self, value: str) -> Grid | None:
+        own = self._graph.values.get(value)
+        if own is not None and own.quantization is not None:
+            return _grid(own.quantization, own.dtype or "")
         node = self._graph.producer(value)
         while node is not None and node.kind in VIEWS and node.inputs:
             node = self._graph.producer(node.inputs[0])

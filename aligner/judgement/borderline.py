@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aligner.judgement.tolerance import region_numbers
 from aligner.operations.kinds import BINARY, PARAMETRIC, SILENT, SUNDRY
+from aligner.operations.lowering import lowers
 from aligner.operations.operation import Unsupported
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
@@ -109,13 +110,19 @@ def _alone(part: RegionSide, layer: Layer) -> bool:
     """Whether nothing else in the region holds numbers that a converter may have worked into the layer's weights."""
     known = {layer.node.index, *layer.taken}
     others = [node for node in part.nodes if node.index not in known]
-    if any(node.kind in PARAMETRIC | {"other"} for node in others):
+    if any(node.kind in PARAMETRIC | {"other"} or _made_of_others(part, node) for node in others):
         return False
     arithmetic = [node for node in others if node.kind in _ARITHMETIC]
     return not any(
         isinstance(node.attributes.get("other"), (int, float)) or any(part.constant(name) for name in node.inputs)
         for node in arithmetic
     )
+
+
+def _made_of_others(part: RegionSide, node: Node) -> bool:
+    """Whether a node is arithmetic under one name, whose numbers can move: a hard sigmoid's sixth."""
+    operation = part.operation(node)
+    return operation is not None and lowers(operation.with_settings(range=None, fused_activation="none"))
 
 
 def _off_its_grid(culprit: Culprit, pair: LayerPair) -> str:

@@ -158,9 +158,15 @@ class PairFacts:
         return one_step and self.local.unequal <= allowed * self.local.size
 
     @property
-    def cut_before(self) -> bool:
+    def fed_cut(self) -> bool:
         """Whether what feeds the region was cut off by a quantised range."""
         return any(item.saturated > SATURATED for item in self.before)
+
+    @property
+    def cut_before(self) -> bool:
+        """Whether it was, and nobody could ask what that does."""
+        asked = self.item.fed_alike or all(item.clipping_shows is not None for item in self.before)
+        return self.fed_cut and not asked
 
     @property
     def fed_too_large(self) -> bool:

@@ -112,12 +112,20 @@ def _nonfinite(facts: PairFacts) -> _Said:
 
 
 def _cut_before(facts: PairFacts) -> _Said:
-    if facts.local is None or not facts.cut_before:
+    saturated = facts.item.saturated > SATURATED and facts.item.clipping_shows is not False
+    reads = saturated and {node.kind for node in facts.nodes[1][-1:]} <= _READING
+    if facts.local is None or not (facts.cut_before or (reads and facts.fed_cut)):
         return None
-    reads = facts.item.saturated > SATURATED and {node.kind for node in facts.nodes[1][-1:]} <= _READING
     if facts.within and not reads:
         return None
     return "inherited", "fed with values that the quantised range cuts off", None
+
+
+def _clips_unseen(facts: PairFacts) -> _Said:
+    if not facts.within or facts.item.saturated <= SATURATED or facts.item.clipping_shows is not False:
+        return None
+    why = f"{facts.item.saturated:.2%} of the elements are cut off, which is not what the outputs differ by"
+    return "aligned", why, facts.margin
 
 
 def _saturates(facts: PairFacts) -> _Said:
@@ -221,6 +229,12 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     Rule("float16-overflow-before", "fed with numbers that float16 cannot hold", _fed_too_large),
     Rule("nonfinite", "NaN or infinity on one side only", _nonfinite),
     Rule("cut-off-before", "what feeds the region was cut off by a quantised range", _cut_before),
+    Rule(
+        "cut-off-unseen",
+        "the quantised range cuts elements off, and the outputs differ by something else: with all that is cut off put "
+        "into the other side, it comes less than half of the way to the outputs of the quantised one",
+        _clips_unseen,
+    ),
     Rule("saturates", "more than 0.1 % of the elements lie outside the quantised range", _saturates),
     Rule("weights-off-grid", "weights in few bits are off by more than a step (root mean square)", _off_grid),
     Rule("settings-differ", "the error is near its bound, and weights or settings differ", _settings_differ),

@@ -41,6 +41,10 @@ class Measured:
     saturated: float = 0.0
     """Share of the reference's elements outside what the candidate's quantisation can hold; they are clipped before
     the local error is taken."""
+    clipping_shows: bool | None = None
+    """Whether the outputs show that the range is too small; None where they were not asked."""
+    fed_alike: bool = False
+    """The local error is that of two nodes fed alike, although a range cuts off what the candidate's reads."""
     reference_statistics: TensorStatistics = field(default_factory=TensorStatistics)
     candidate_statistics: TensorStatistics = field(default_factory=TensorStatistics)
     tied: bool = False

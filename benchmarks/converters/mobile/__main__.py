@@ -17,7 +17,7 @@ from pathlib import Path
 from types import FrameType
 
 from benchmarks.converters.mobile.judging import Judged, judge
-from benchmarks.converters.mobile.pairs import pairs
+from benchmarks.converters.mobile.pairs import REFERENCES, pairs
 
 LIMIT = 600
 """Seconds after which a seed counts as stuck."""
@@ -25,7 +25,7 @@ LIMIT = 600
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.converters.mobile", description=__doc__)
-    parser.add_argument("--source", choices=["torch", "keras"], default="torch")
+    parser.add_argument("--source", choices=[*REFERENCES], default="torch")
     parser.add_argument("--seeds", default="0:4", help="A:B, B not included")
     parser.add_argument("--faults", type=int, default=3, metavar="COUNT", help="faults of a seed")
     parser.add_argument("--no-clean", action="store_true", help="only faults")

@@ -11,7 +11,7 @@ import numpy as np
 
 from benchmarks.converters.mobile.keras_files import image, keras_files
 from benchmarks.converters.mobile.lite_faults import FAULTS
-from benchmarks.converters.mobile.torch_files import network, torch_files
+from benchmarks.converters.mobile.torch_files import SOURCES, channels_last, network, torch_files
 from benchmarks.faults.tflite_model import TfliteModel
 
 Array = np.ndarray
@@ -21,7 +21,8 @@ SHOWS, SHOWS_IN_EIGHT_BITS = 1e-3, 0.05
 """A fault counts if it moves some output by more than this share of its peak."""
 DRAWS = 12
 STEPS = 8
-REFERENCES = {"torch": ("live", "traced", "scripted", "onnx"), "keras": ("tf2onnx", "from_tflite", "keras")}
+_TORCH = ("live", "traced", "scripted", "onnx")
+REFERENCES = {**dict.fromkeys(SOURCES, _TORCH), "keras": ("tf2onnx", "from_tflite", "keras")}
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ def pairs(
     seed: int, source: str, cache: Path, work: Path, *, faults: int, clean: bool = True, all_forms: bool = False
 ) -> Iterator[Pair]:
     """Clean pairs with one form as reference or all, and so many faults."""
-    folder, options = torch_files(seed, cache) if source == "torch" else (keras_files(seed, cache), [])
+    folder, options = torch_files(seed, cache, source) if source in SOURCES else (keras_files(seed, cache), [])
     if not _sound(_pair(seed, source, REFERENCES[source][0], "float32", folder, options)):
         raise RuntimeError("the tool's file computes something else")
     rng = np.random.default_rng([seed, 127])
@@ -80,7 +81,7 @@ def _pair(seed: int, source: str, form: str, twin: str, folder: Path, options: l
         if not reference.exists():
             reference, form = folder / "source.keras", "keras"
     else:
-        net, picture = network(seed)
+        net, picture = network(seed, source)
         inputs = picture.numpy()
         files = {"traced": "traced.pt", "scripted": "scripted.pt", "onnx": "source.onnx"}
         reference = net if form == "live" else folder / files[form]
@@ -89,7 +90,7 @@ def _pair(seed: int, source: str, form: str, twin: str, folder: Path, options: l
 
 def _sound(pair: Pair) -> bool:
     """Whether the tool made no fault of its own: each output holds numbers that the source gives, in some order."""
-    if pair.source == "torch":
+    if pair.source in SOURCES:
         import torch
 
         with torch.no_grad():
@@ -112,7 +113,7 @@ def read(pair: Pair) -> TfliteModel:
 def _feeds(pair: Pair, model_input: tuple[int, ...]) -> dict[str, Array]:
     array = pair.inputs
     if array.shape != model_input:
-        array = np.ascontiguousarray(array.transpose(0, 2, 3, 1))
+        array = channels_last(array)
     return {"input": array}
 
 

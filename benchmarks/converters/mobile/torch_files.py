@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from benchmarks.converters.blind.drawing import lived_in
 from benchmarks.converters.blind.exporting import by_dynamo, by_trace, quiet, scripted, traced
-from benchmarks.converters.mobile.torch_networks import drawn
+from benchmarks.converters.mobile import architectures, torch_networks
 from benchmarks.faults.onnx2tf_form import VARIABLE
 
 LIMIT = 240
@@ -33,38 +33,41 @@ _OPTIONS: tuple[tuple[float, tuple[str, ...]], ...] = (
 """With what share of files an option of onnx2tf is used; an Erf is always spelled out, as TFLite has none."""
 
 
-def network(seed: int) -> tuple[nn.Module, Tensor]:
-    net, image = drawn(seed)
+SOURCES = {"torch": torch_networks.drawn, "architectures": architectures.drawn}
+
+
+def network(seed: int, source: str = "torch") -> tuple[nn.Module, Tensor]:
+    net, image = SOURCES[source](seed)
     return lived_in(net, seed), image
 
 
-def torch_files(seed: int, folder: Path) -> tuple[Path, list[str]]:
+def torch_files(seed: int, folder: Path, source: str = "torch") -> tuple[Path, list[str]]:
     """The folder of a seed, and the options that onnx2tf was given; raises RuntimeError where nothing was made."""
-    made = folder / f"torch-{seed}"
+    made = folder / f"{source}-{seed}"
     if not (made / "options.json").exists():
         made.mkdir(parents=True, exist_ok=True)
-        _make(seed, made)
+        _make(seed, made, source)
     options = json.loads((made / "options.json").read_text())
     if "error" in options:
         raise RuntimeError(options["error"])
     return made, options["options"]
 
 
-def _make(seed: int, folder: Path) -> None:
+def _make(seed: int, folder: Path, source: str) -> None:
     rng = np.random.default_rng([seed, 103])
-    net, image = network(seed)
+    net, image = network(seed, source)
     options = ["-rtpo", *(_POLYNOMIALS if rng.random() < 0.3 else _POLYNOMIALS[:1])]
     options += [word for share, words in _OPTIONS if rng.random() < share for word in words]
     with quiet():
         export = by_dynamo if rng.random() < 0.15 else by_trace
         try:
-            source = export(net, (image,), folder / "source", rng)
+            path = export(net, (image,), folder / "source", rng)
             for form, name in ((traced, "traced"), (scripted, "scripted")):
                 form(net, (image,), folder / name, rng)
         except Exception as error:  # noqa: BLE001 - whatever an exporter raises
             (folder / "options.json").write_text(json.dumps({"error": f"{type(error).__name__}: {str(error)[:300]}"}))
             return
-    said = convert(source, folder, image.numpy(), options)
+    said = convert(path, folder, image.numpy(), options)
     done = {"options": options} if (folder / "float32.tflite").exists() else {"error": said}
     (folder / "options.json").write_text(json.dumps(done))
 
@@ -73,13 +76,15 @@ def convert(source: Path, folder: Path, image: np.ndarray, options: list[str], t
     """Have onnx2tf write its files into a folder; what it said."""
     with tempfile.TemporaryDirectory() as work:
         rng = np.random.default_rng(11)
-        pictures = np.concatenate([image, *(_other(image, rng) for _ in range(CALIBRATION))]).transpose(0, 2, 3, 1)
-        np.save(Path(work) / "pictures.npy", pictures)
+        pictures = np.concatenate([image, *(_other(image, rng) for _ in range(CALIBRATION))])
+        np.save(Path(work) / "pictures.npy", channels_last(pictures))
         samples = np.random.default_rng(0).random((20, 128, 128, 3), dtype=np.float32)
         np.save(Path(work) / "calibration_image_sample_data_20x128x128x3_float32.npy", samples)
-        command = [os.environ[VARIABLE], "-m", "onnx2tf", "-i", str(source.resolve()), "-o", "made", "-n", "-osd"]
+        _simplified(source, Path(work) / "source.onnx", image)
+        command = [os.environ[VARIABLE], "-m", "onnx2tf", "-i", "source.onnx", "-o", "made", "-n", "-osd"]
         if twins and "-kat" not in options:
-            command += ["-oiqt", "-odrqt", "-cind", "input_0", "pictures.npy", "[[[[0,0,0]]]]", "[[[[1,1,1]]]]"]
+            mean, deviation = (str(np.full([1] * (image.ndim - 1) + [image.shape[1]], n).tolist()) for n in (0, 1))
+            command += ["-oiqt", "-odrqt", "-cind", "input_0", "pictures.npy", mean, deviation]
         environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
         try:
             done = subprocess.run(
@@ -98,6 +103,24 @@ def convert(source: Path, folder: Path, image: np.ndarray, options: list[str], t
                 if kind != "integer_quant" or "full" not in path.name:
                     (folder / f"{kind}.tflite").write_bytes(path.read_bytes())
         return (done.stdout + done.stderr)[-500:]
+
+
+def _simplified(source: Path, path: Path, image: np.ndarray) -> None:
+    """What people hand to it: all sizes written, by onnxslim; as it is where that makes nothing."""
+    import onnx
+    import onnxslim
+
+    model = onnx.load(source)
+    try:
+        with quiet():
+            model = onnxslim.slim(model, input_shapes=[f"input_0:{','.join(map(str, image.shape))}"])
+    except Exception:  # noqa: BLE001 - whatever it raises
+        model = onnx.load(source)
+    onnx.save(model, path)
+
+
+def channels_last(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(array, 1, -1))
 
 
 def _other(image: np.ndarray, rng: np.random.Generator) -> np.ndarray:
