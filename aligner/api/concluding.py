@@ -30,12 +30,14 @@ from aligner.judgement.borderline import unseen
 from aligner.judgement.closed_regions import ClosedRegions
 from aligner.judgement.conclusion import Conclusion, WholeFacts, conclude
 from aligner.judgement.ill_conditioned import condition
+from aligner.judgement.inner_nodes import InnerNodes
+from aligner.judgement.judgement import Judgement
 from aligner.judgement.outputs import Standing
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.precision import declares_quantization, stores_coarsely
 from aligner.judgement.rounding_sum import own_bounds
 from aligner.judgement.tolerance import is_coarse, region_numbers
-from aligner.judgement.verdicts import Judgement, judge
+from aligner.judgement.verdicts import judge
 from aligner.operations.kinds import MAY_DRAW
 from aligner.records.alignment import Alignment
 from aligner.records.certificate import Certificate
@@ -128,7 +130,8 @@ class Concluding:
             measured, rules = list(passes.measured.values()), self._rules()
             joint = self._joint(passes, rules)
             jointly = joint.judge if joint is not None else None
-            judgements = judge(graphs, measured, rules, None, jointly)
+            erring = None if joint is None or rules.fixed is not None else InnerNodes(self.sides, passes).erring
+            judgements = judge(graphs, measured, rules, None, jointly, erring)
             first = next((m for m, j in zip(measured, judgements, strict=True) if j.verdict in GUILTY), None)
             if first is not None:
                 passes.count_unique(first.pair.candidate)
@@ -140,7 +143,7 @@ class Concluding:
         floor = self._floor(passes, measured, judgements, doubtful=doubtful, declared=judging.declared)
         if floor is not None and (floor.excuses() or floor.unsteady):
             rules = replace(rules, unsteady=floor.unsteady)
-            judgements = judge(graphs, measured, rules, floor.excuses(), jointly)
+            judgements = judge(graphs, measured, rules, floor.excuses(), jointly, erring)
         if joint is not None:
             measured = self._settled(passes, joint)
         settled = not any(one.verdict in GUILTY or one.verdict == "nondeterministic" for one in judgements)

@@ -10,7 +10,7 @@ from aligner.execution.injected_run import InjectedRun
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.conclusion import Frozen
-from aligner.judgement.verdicts import Judgement
+from aligner.judgement.judgement import Judgement
 from aligner.records.measurement import Measured
 
 if TYPE_CHECKING:

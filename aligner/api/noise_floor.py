@@ -14,7 +14,8 @@ from aligner.execution.pool import TensorPool
 from aligner.execution.repetition import unsteady, varying_nodes
 from aligner.execution.side import OpenSide
 from aligner.judgement.ill_conditioned import nearer
-from aligner.judgement.verdicts import Judgement, in_doubt
+from aligner.judgement.judgement import Judgement
+from aligner.judgement.verdicts import in_doubt
 from aligner.records import progress
 from aligner.records.comparison import NoiseFloor, Pair
 from aligner.records.measurement import Measured

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aligner.errors import listing
 from aligner.execution.output_answers import OutputAnswer
 from aligner.execution.side import OpenSide
-from aligner.judgement.verdicts import Judgement
+from aligner.judgement.judgement import Judgement
 from aligner.operations.kinds import RENAMED
 from aligner.records.alignment import Alignment, PairedValues, Region
 from aligner.records.comparison import Coverage, Pair, Side, TensorStatistics, Unpaired, Within

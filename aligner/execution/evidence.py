@@ -26,14 +26,16 @@ CULPRITS = 12
 _BYTES = 1 << 29
 
 
-def gather(reference: OpenSide, candidate: OpenSide, passes: Passes, guilty: Sequence[Measured]) -> dict[str, Evidence]:
-    """Candidate value → evidence, for the first culprits that fit into memory; one more run of each side.
+def gather(
+    reference: OpenSide, candidate: OpenSide, passes: Passes, guilty: Sequence[Measured], *, most: int = CULPRITS
+) -> dict[str, Evidence]:
+    """Candidate value → evidence, for the first ``most`` culprits that fit into memory; one more run of each side.
 
     The side that computes does so on the other's tensors: the candidate on the reference's, or, against a recording,
     the reference on the recorded ones. Where neither can, both stand with their own, which prove something only about
     culprits whose inputs agree.
     """
-    chosen = _chosen(reference, candidate, guilty)
+    chosen = _chosen(reference, candidate, guilty[:most])
     if not chosen:
         return {}
     wanted = [set[str](), set[str]()]
@@ -56,7 +58,7 @@ def gather(reference: OpenSide, candidate: OpenSide, passes: Passes, guilty: Seq
 def _chosen(reference: OpenSide, candidate: OpenSide, guilty: Sequence[Measured]) -> list[Measured]:
     chosen: list[Measured] = []
     total = 0
-    for item in guilty[:CULPRITS]:
+    for item in guilty:
         total += sum(
             _size(opened, _values(opened, item.pair, side)) for side, opened in enumerate((reference, candidate))
         )

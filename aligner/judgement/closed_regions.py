@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from aligner.errors import AlignerError, listing
 from aligner.execution.joint_runs import JointRuns, SpentError
 from aligner.judgement.joint_test import JointTest, Shown
+from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.reordered import is_another_form
 from aligner.judgement.same_grid import are_twins
 from aligner.judgement.tolerance import masked_otherwise, region_numbers
-from aligner.judgement.verdicts import Judgement
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured

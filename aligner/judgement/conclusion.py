@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from aligner.judgement.founded import FOUNDS
 from aligner.judgement.outputs import Standing
 from aligner.judgement.rule import Rule, opinions
 from aligner.records.comparison import Coverage, Pair, Verdict
@@ -175,6 +176,15 @@ def _incomparable(facts: WholeFacts) -> _Said:
     return "inconclusive", f"output {found.candidate.name}: {found.note or 'not comparable'}", None
 
 
+def _unfounded(facts: WholeFacts) -> _Said:
+    """Rules before this one have an opinion wherever a pair is guilty, random or incomparable at an output."""
+    found = next((pair for pair in facts.pairs if pair.verdict == "inherited"), None)
+    if found is None or any(pair.verdict in FOUNDS for pair in facts.pairs):
+        return None
+    why = f"{found.candidate.name} has an error from above, and no pair above it is seen to introduce one"
+    return "inconclusive", why, None
+
+
 def _nothing_paired(facts: WholeFacts) -> _Said:
     if facts.pairs:
         return None
@@ -297,6 +307,7 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
         "the interval, the last pair that agrees and the first that does not",
         _beyond,
     ),
+    Rule("inherited-from-nothing", "a pair inherits an error that no pair introduces", _unfounded),
     Rule("nothing-paired", "no tensor has a partner", _nothing_paired),
     Rule("no-output-compared", "no output of the candidate answers one of the reference's", _no_output),
     Rule("output-not-compared", "an output of the reference has no answer, or one of another shape", _unanswered),

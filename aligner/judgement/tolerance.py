@@ -21,6 +21,7 @@ from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
+from aligner.regions.inner_tensors import OWN_STEPS
 
 _UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 _SUBNORMAL = {"float16": 2.0**-24}
@@ -33,8 +34,6 @@ _ITS_LIKE_ALONE = ELEMENTWISE | VIEWS | {"cast"}
 """Kinds of which each element comes from one element of each operand."""
 _FLOATS = ("float16", "float32", "float64", "half", "float", "double")
 _LONGEST_BIAS = 1 << 16
-OWN_STEPS = 1.5
-"""Quantisation steps that a tensor in few bits may lie off: half a one by rounding, one by what it is made of."""
 _STEPS_OF_NOISE = 3.0
 """Quantised regions: how often the change that half a step at every input makes may be exceeded."""
 _SMALLEST = 32 * _UNITS["float32"]

@@ -5,59 +5,39 @@ First each pair by itself (``pair_rules``), then what only its neighbours show (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import cast
 
 from aligner.judgement.borderline import MOST
 from aligner.judgement.contradiction import contradicted
+from aligner.judgement.founded import FOUNDS, refounded
+from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import SATURATED, PairFacts, Rules
 from aligner.judgement.pair_rules import PAIR_RULES
 from aligner.judgement.rule import opinions
 from aligner.judgement.tolerance import beside_mask, bound, region_numbers
 from aligner.records.comparison import PairVerdict
-from aligner.records.graph import Graph
+from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
-from aligner.records.opinion import Opinion
 
 GRAPH_RULES = {
     "closed-region": "the region around it, entered with the reference's tensors, leaves with them: another way to "
     "compute the same",
     "other-form": "another form of the tensor, as those that read it expect: the fault is theirs",
+    "inner-node-errs": "in few bits, a tensor inside the region is not what its node computes of what it reads, and "
+    "the region's end comes nearer to the reference without that",
     "contradiction": "right alone and wrong within the whole, although what it reads agrees",
     "inherited": "within its bound, beyond the tolerance, and a fault lies upstream",
 }
 """What neighbours say of a pair, before its own rules: id and meaning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    """The verdict of one pair, the bound it was held against, a remark where one is due, and the rule that decided.
-
-    ``opinions`` are those of all rules, the deciding one first; ``together`` are the candidate values of the region
-    that was judged as one with it; ``within`` is the node that errs, and what it does, where a rule knows it.
-    """
-
-    verdict: PairVerdict
-    bound: float | None = None
-    note: str | None = None
-    rule: str = "beyond-bound"
-    opinions: tuple[Opinion, ...] = ()
-    together: tuple[str, ...] = ()
-    within: tuple[str, str] | None = None
-
-    def overruled(self, verdict: PairVerdict, rule: str, note: str | None = None) -> Judgement:
-        """Another verdict, by a rule that looks at the neighbours; what was said before is kept."""
-        opinion = Opinion(verdict, rule, note or "", None)
-        return replace(self, verdict=verdict, note=note, rule=rule, opinions=(opinion, *self.opinions))
-
-    def together_with(self, values: Collection[str]) -> Judgement:
-        """The same verdict on a region of which no smaller part can be told to be the wrong one."""
-        return replace(self, together=tuple(sorted(values)))
-
-
 Jointly = Callable[[Sequence[Measured], Mapping[str, Judgement], frozenset[str]], Mapping[str, Judgement]]
 """Measured pairs, their judgements by candidate value, those that nothing may excuse → the judgements that change."""
+
+Erring = Callable[[Sequence[Measured]], Iterable[tuple[Measured, Node, str]]]
+"""Measured pairs → those with a node inside that errs, the node, and what it does."""
 
 
 def judge(
@@ -66,11 +46,12 @@ def judge(
     rules: Rules,
     excused: Mapping[str, str] | None = None,
     jointly: Jointly | None = None,
+    erring: Erring | None = None,
 ) -> list[Judgement]:
     """One judgement for each pair, in order; pairs come in the candidate's execution order.
 
     ``excused`` maps candidate values whose own error is known to be rounding to the words that say so; ``jointly``
-    judges what lies between agreeing pairs as one.
+    judges what lies between agreeing pairs as one; ``erring`` finds nodes that err inside pairs that do not.
     """
     by_value = {item.pair.candidate: item for item in measured}
     relaid = (
@@ -85,11 +66,33 @@ def judge(
         turned |= {value} if order is not None else set()
         nearness = (excused or {}).get(value)
         verdicts[value] = _alone(PairFacts(graphs, item, by_value, rules, nearness=nearness, turned=order))
-    if jointly is not None:
-        verdicts |= jointly(measured, verdicts, frozenset(turned))
+    alone, verdicts = verdicts, _jointly(measured, verdicts, turned, jointly)
+    while new := refounded(graphs[1], verdicts):
+        alone |= new
+        verdicts = _jointly(measured, alone, turned, jointly)
+    if erring is not None:
+        verdicts |= _from_within(measured, verdicts, erring)
     if rules.fixed is None:
         verdicts |= _only_alone(graphs[1], measured, verdicts)
     return _inherit(graphs[1], measured, verdicts)
+
+
+def _jointly(
+    measured: Sequence[Measured], alone: Mapping[str, Judgement], never: Collection[str], jointly: Jointly | None
+) -> dict[str, Judgement]:
+    changed = jointly(measured, alone, frozenset(never)) if jointly is not None else {}
+    return {**alone, **changed}
+
+
+def _from_within(
+    measured: Sequence[Measured], verdicts: Mapping[str, Judgement], erring: Erring
+) -> dict[str, Judgement]:
+    asked = [item for item in measured if verdicts[item.pair.candidate].verdict in {"aligned", "inherited"}]
+    found: dict[str, Judgement] = {}
+    for item, node, words in erring(asked):
+        told = verdicts[item.pair.candidate].overruled("introduced", "inner-node-errs", words)
+        found[item.pair.candidate] = replace(told, within=(node.name, "range"))
+    return found
 
 
 def _alone(facts: PairFacts) -> Judgement:
@@ -155,7 +158,7 @@ def _only_alone(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[st
 
 def _inherit(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> list[Judgement]:
     """Aligned pairs downstream of a fault whose accumulated error passes the tolerance have inherited it."""
-    tainted = graph.descendants(value for value, judgement in verdicts.items() if _faulty(judgement))
+    tainted = graph.descendants(v for v, one in verdicts.items() if one.verdict in FOUNDS | {"inherited"})
     judged = []
     for item in measured:
         judgement = verdicts[item.pair.candidate]
@@ -165,7 +168,3 @@ def _inherit(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, 
             judgement = judgement.overruled("inherited", "inherited", judgement.note)
         judged.append(judgement)
     return judged
-
-
-def _faulty(judgement: Judgement) -> bool:
-    return judgement.verdict in {"introduced", "nonfinite", "nondeterministic", "incomparable", "inherited"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
@@ -14,6 +15,7 @@ from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order
+from aligner.regions.inner_tensors import OWN_STEPS, InnerTensor, inner_tensors
 from aligner.regions.layers import LayerPair
 
 if TYPE_CHECKING:
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _KINDS = ("quantize", "dequantize")
+_FEW = 1e-3
+"""Share of elements that may be cut off, or further off than steps explain, before anything is said of them."""
 
 
 def step_of(culprit: Culprit) -> float | None:
@@ -55,7 +59,7 @@ class Site:
 
 
 def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
-    """The output, then every input that the candidate quantises inside the region."""
+    """The output, every input that the candidate quantises inside the region, the first tensor inside that is off."""
     import numpy as np
 
     step = step_of(culprit)
@@ -81,6 +85,9 @@ def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
             after,
             lambda array, p=pair, m=meant: _fed(culprit, p, m, array),  # type: ignore[misc]
         )
+    inner = next((one for one in inner_tensors(culprit) if one.off.mean() > _FEW), None)  # what reads it is off, too
+    if inner is not None:
+        yield Site(inner.node.name, inner.range.step, inner.exact, inner.seen, partial(_seen_inside, inner))
 
 
 def _scale(culprit: Culprit, node: Node) -> float | None:
@@ -108,6 +115,12 @@ def _origin(culprit: Culprit, node: Node) -> str | None:
 def _fed(culprit: Culprit, pair: PairedValues, meant: Array, array: Array) -> Callable[[], Array | None]:
     moved = in_order(array, pair.axes, meant.shape)
     return (lambda: None) if moved is None else culprit.swapped(culprit.reference, pair.reference, moved)
+
+
+def _seen_inside(inner: InnerTensor, array: Array) -> Callable[[], Array | None]:
+    """What is behind may be blind to what differs: a claim has to tell most of the tensor itself first."""
+    told = distance(inner.seen, array) <= 0.5 * distance(inner.seen, inner.exact)
+    return partial(inner.end, array) if told else lambda: None
 
 
 def _held(array: Array) -> Callable[[], Array | None]:
@@ -178,8 +191,12 @@ class QuantizationZeroPoint(_Quantized):
         offset = float(np.median((found - expected)[inside])) if inside.any() else 0.0
         steps = round(offset / step)
         moved = np.clip(expected + steps * step, low, high)
-        # what lies beyond the range is cut off whatever the zero point is, and says nothing of it
-        if steps and distance(found, moved) < 0.5 * distance(found, np.clip(expected, low, high)):
+        factor, begin = _line(expected, found)
+        scaled = np.clip(factor * expected + begin, low, high)
+        # what lies beyond the range is cut off whatever the zero point is, and says nothing of it; a tensor that
+        # a factor leaves nearer by as much as the offset does is another scale's
+        least = min(distance(found, np.clip(expected, low, high)), 4 * distance(found, scaled))
+        if steps and distance(found, moved) < 0.5 * least:
             yield Claim(
                 f"{site.name} lies {steps:+d} steps of {step:.3g} off: another zero point, or int8 read as uint8",
                 "use one zero point for quantising and dequantising",
@@ -212,8 +229,10 @@ class QuantizationCalibration(_Quantized):
 
         step, expected, found = site.step, site.expected, site.found
         low, high = float(found.min()), float(found.max())
-        share = float(((expected > high + 1.5 * step) | (expected < low - 1.5 * step)).mean())
-        if share > 1e-3:
+        cut = (expected > high + OWN_STEPS * step) | (expected < low - OWN_STEPS * step)
+        share = float(cut.mean())
+        # what is cut off stands at the end; elsewhere another scale has put it
+        if share > _FEW and float(np.median(np.abs(np.clip(expected, low, high) - found)[cut])) <= OWN_STEPS * step:
             yield Claim(
                 f"{share:.1%} of the elements at {site.name} lie outside {low:.4g}…{high:.4g} and are cut off",
                 "calibrate on real inputs, prepared as they will be in use",

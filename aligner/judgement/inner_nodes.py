@@ -1,0 +1,77 @@
+"""Tensors inside a region of few bits that are not what their nodes compute.
+
+The bounds of few bits are wide, and nothing on the other side answers a tensor inside a region: a range that cuts it
+off, or a step that says another size than the integers were made with, passes under the bound of the region's end.
+Each such tensor is computed again from what its node read; where it was seen further off than its steps explain, and
+the region's end comes nearer to the reference without that, the node errs. A range that a converter puts in the place
+of a clip fails the second: the end is right with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from aligner.execution.evidence import gather
+from aligner.execution.passes import Passes
+from aligner.execution.side import OpenSide
+from aligner.judgement.pair_facts import SATURATED
+from aligner.judgement.tolerance import region_numbers
+from aligner.records.graph import Graph, Node
+from aligner.records.measurement import Measured
+from aligner.regions.culprit import Culprit
+from aligner.regions.inner_tensors import InnerTensor, inner_tensors, inside, range_of
+
+_MENDED = 0.5
+"""Share of its error that a region keeps at most without what a guilty node adds: the greater part is the node's."""
+
+
+@dataclass(frozen=True, slots=True)
+class InnerNodes:
+    """Asks the regions of one comparison whose ends are right by the bounds of few bits."""
+
+    sides: tuple[OpenSide, OpenSide]
+    passes: Passes
+
+    def erring(self, measured: Sequence[Measured]) -> Iterator[tuple[Measured, Node, str]]:
+        """Pairs, the node inside that errs, and what it does; one more run of the candidate where any may."""
+        graphs = self.sides[0].graph, self.sides[1].graph
+        asked = [item for item in measured if self._may_hide(graphs, item)]
+        for value, evidence in gather(*self.sides, self.passes, asked, most=len(asked)).items():
+            item = self.passes.measured[value]
+            found = next(filter(_errs, inner_tensors(Culprit(graphs, item, evidence))), None)
+            if found is not None:
+                yield item, found.node, _words(found)
+
+    def _may_hide(self, graphs: tuple[Graph, Graph], item: Measured) -> bool:
+        """Whether a tensor inside reaches an end of its range, as each one does that is cut off."""
+        nodes = [graphs[1].nodes[index] for index in item.pair.candidate_region.nodes]
+        if len(nodes) < 2 or item.local is None or item.local.mismatched or not region_numbers(graphs, item).quantized:
+            return False
+        return any(self._is_at_an_end(graphs[1], value) for value, _ in inside(nodes, item.pair.candidate))
+
+    def _is_at_an_end(self, graph: Graph, value: str) -> bool:
+        held, profile = range_of(graph, value), self.sides[1].profile
+        seen = profile.sketches.get(value) if profile is not None else None
+        if seen is None or held is None:
+            return False
+        return bool(seen.min <= held.low + held.step / 2 or seen.max >= held.high - held.step / 2)
+
+
+def _errs(inner: InnerTensor) -> bool:
+    """Whether the region's end, computed again, is off as it was seen to be, and nearer with the exact tensor."""
+    culprit, expected = inner.culprit, inner.culprit.expected
+    if float(inner.off.mean()) <= SATURATED or expected is None or culprit.misfit:
+        return False
+    ends = inner.end(inner.seen), inner.end(inner.exact)
+    if ends[0] is None or ends[1] is None:
+        return False
+    before, after = culprit.apart(ends[0], expected), culprit.apart(ends[1], expected)
+    return after <= _MENDED * before and _MENDED * before <= culprit.gap <= before / _MENDED
+
+
+def _words(inner: InnerTensor) -> str:
+    share, name = f"{float(inner.off.mean()):.1%}", f"{inner.node.name} ({inner.node.op})"
+    if inner.is_cut:
+        return f"{share} of what {name} gives is cut off at the range {inner.range.low:.4g}…{inner.range.high:.4g}"
+    return f"{share} of what {name} gives is not what it computes of what it reads"

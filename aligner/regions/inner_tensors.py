@@ -1,0 +1,108 @@
+"""Tensors of few bits inside a region, each beside what its node computes of what it was seen to read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from aligner.operations.kinds import QUANTIZES
+from aligner.operations.operation import Operation, Unsupported, results
+from aligner.operations.settings.base import Settings
+from aligner.records.graph import Graph, Node
+from aligner.regions.culprit import Culprit
+from aligner.regions.region_side import Change
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+OWN_STEPS = 1.5
+"""Quantisation steps that a tensor in few bits may lie off: half a one by rounding, one by what it is made of."""
+_FEW_BITS = ("int8", "uint8", "int16", "uint16")
+_MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
+"""What settings and arrays of unforeseen form raise."""
+
+
+@dataclass(frozen=True, slots=True)
+class Range:
+    """One step for a whole tensor, and the ends of what it can hold."""
+
+    step: float
+    low: float
+    high: float
+
+
+@dataclass(eq=False)
+class InnerTensor:
+    """``exact`` is computed in real numbers, and without an end to its range; ``seen`` is what the runtime showed."""
+
+    culprit: Culprit
+    node: Node
+    value: str
+    range: Range
+    exact: Array
+    seen: Array
+
+    @cached_property
+    def off(self) -> Array:
+        """Which elements are further off than steps explain."""
+        import numpy as np
+
+        return np.asarray(np.abs(self.exact.astype(np.float64) - self.seen) > OWN_STEPS * self.range.step)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether most of what is off lies beyond the range."""
+        beyond = (self.exact > self.range.high) | (self.exact < self.range.low)
+        return bool(2 * (self.off & beyond).sum() > self.off.sum())
+
+    def end(self, array: Array) -> Array | None:
+        """What the region's end becomes with an array in the tensor's place, in the reference's order."""
+        try:
+            replayed = self.culprit.candidate.replay(Change(arrays={self.value: array.astype(self.seen.dtype)}))
+        except _MISFITS:
+            return None
+        return self.culprit.in_order(replayed, 1)
+
+
+def range_of(graph: Graph, value: str) -> Range | None:
+    """The range of a tensor that is stored in few bits; None where it is none, or each slice has one of its own."""
+    import numpy as np
+
+    known = graph.values.get(value)
+    grid = known.quantization if known is not None else None
+    if known is None or grid is None or len(grid.scale) != 1 or not (known.dtype or "").startswith(_FEW_BITS):
+        return None
+    limits = np.iinfo(np.dtype(known.dtype or ""))
+    low, high = grid.dequantize(np.array([limits.min, limits.max])).tolist()
+    return Range(grid.scale[0], low, high)
+
+
+def inside(nodes: Sequence[Node], end: str) -> Iterator[tuple[str, Node]]:
+    """The tensors that some nodes make, but for the one that a region ends in."""
+    return ((value, node) for node in nodes for value in node.outputs if value and value != end)
+
+
+def inner_tensors(culprit: Culprit) -> Iterator[InnerTensor]:
+    """Those of the candidate's region that were seen and whose nodes can be replayed, in order."""
+    part = culprit.candidate
+    for value, node in inside(part.nodes, part.output):
+        held, seen, operation = range_of(part.graph, value), part.values.get(value), part.operation(node)
+        if held is None or seen is None or operation is None or seen.size == 0:
+            continue
+        try:
+            exact = _exact(node, operation, value)
+        except _MISFITS:
+            continue
+        if exact.shape == seen.shape:
+            yield InnerTensor(culprit, node, value, held, exact, seen)
+
+
+def _exact(node: Node, operation: Operation, value: str) -> Array:
+    if node.kind in QUANTIZES:
+        return operation.data[0]
+    free = operation.with_settings(range=None) if operation.read(Settings).range is not None else operation
+    return results(free)[node.outputs.index(value)]
