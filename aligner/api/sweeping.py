@@ -23,9 +23,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from aligner.execution.confinement import Bounds
+
     Array = NDArray[np.generic]
 
 _TOP = 5
+_NOTHING = InputError("there are no inputs to go through", found="the set is empty", hint="name at least one")
 Listener = Callable[[Sweep], None]
 
 
@@ -65,17 +68,22 @@ def sweep(
     samples: Any,
     *,
     skip_bad: bool = False,
+    dask: object = None,
     **options: Any,
 ) -> Sweep:
     """Compare two forms of one model on many inputs.
 
     ``samples`` is a pattern ("val/*.png"), a folder, a list of paths in a .txt file, or anything that yields what
     ``compare`` takes as inputs. ``options`` are the fields of ``CompareOptions`` (atol, rtol, level, local, …).
+    ``dask`` is a client of a running Dask cluster, or its scheduler's address: the workers share the samples.
 
     Raises InputError at the first sample that cannot be read unless ``skip_bad``, AlignerError where the models cannot
     be compared.
     """
-    return run_sweep(reference, candidate, samples, SweepOptions(CompareOptions(**options), skip_bad))
+    how = SweepOptions(CompareOptions(**options), skip_bad)
+    if dask is not None:
+        return on_cluster((reference, candidate), list(samples_of(samples)), how, dask)
+    return run_sweep(reference, candidate, samples, how)
 
 
 def in_processes(models: tuple[object, object], samples: Sequence[Sample], options: SweepOptions, jobs: int) -> Sweep:
@@ -95,13 +103,74 @@ def in_processes(models: tuple[object, object], samples: Sequence[Sample], optio
     return reduce(add, done)
 
 
+def on_cluster(
+    models: tuple[object, object],
+    samples: Sequence[Sample],
+    options: SweepOptions,
+    cluster: object,
+    bounds: Bounds | None = None,
+) -> Sweep:
+    """The same sweep by the workers of a Dask cluster, which read files at the same paths.
+
+    ``bounds`` confine the processes that open the models. Raises ComparisonError where a worker has other versions.
+    """
+    from aligner.execution.cluster import answers, batches, connected
+
+    known = _indices(options.done)
+    left = [one for one in samples if options.part.holds(one.index) and one.index not in known]
+    alone = replace(options, told=None, done=None, part=Part())
+    client, ours = connected(cluster)
+    try:
+        found = options.done
+        for part in answers(client, _batch, [(models, batch, alone) for batch in batches(client, left)], bounds):
+            found = part if found is None else _alike(found, part)
+            if options.told is not None:
+                options.told(found)
+    finally:
+        if ours:
+            client.close()
+    if found is None:
+        raise _NOTHING
+    return found
+
+
+def _alike(found: Sweep, part: Sweep) -> Sweep:
+    """Both, where the same runtimes computed them."""
+    for side in ("reference", "candidate"):
+        one, other = getattr(found, side).runtime, getattr(part, side).runtime
+        if one != other and found.samples and part.samples:
+            raise ComparisonError(
+                f"workers ran the {side} by different runtimes",
+                found=f"{one}, and {other}",
+                hint="install the same versions on all workers",
+            )
+    return found + part
+
+
+_open: OpenModels | None = None
+"""In a process of a cluster's worker: the models, opened once for all of its batches."""
+
+
+def _batch(models: tuple[object, object], samples: Sequence[Sample], options: SweepOptions) -> Sweep:
+    global _open
+    check(_plain(options))
+    if _open is None:
+        _open = OpenModels(*models, _plain(options)).__enter__()
+    return _Going(options).over(samples, _open)
+
+
 @undisturbed()
 def run_sweep(reference: object, candidate: object, samples: Any, options: SweepOptions) -> Sweep:
     """The sweep itself; each sample is judged by itself, whatever came before it."""
-    plain = replace(options.compare, explain=False, probe=False, rehearse=False)
-    check(plain)
-    going = _Going(reference, candidate, options)
-    return going.through(going.left(samples_of(samples)), plain)
+    check(_plain(options))
+    going = _Going(options)
+    left = going.left(samples_of(samples))
+    with OpenModels(reference, candidate, _plain(options)) as models:
+        return going.over(left, models)
+
+
+def _plain(options: SweepOptions) -> CompareOptions:
+    return replace(options.compare, explain=False, probe=False, rehearse=False)
 
 
 def _indices(sweep: Sweep | None) -> Collection[int]:
@@ -113,9 +182,8 @@ def _indices(sweep: Sweep | None) -> Collection[int]:
 class _Going:
     """One process's way through the samples."""
 
-    def __init__(self, reference: object, candidate: object, options: SweepOptions) -> None:
-        self._models, self._options = (reference, candidate), options
-        self._sweep = options.done
+    def __init__(self, options: SweepOptions) -> None:
+        self._options, self._sweep = options, options.done
 
     def left(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """Those of this part that were not gone through before."""
@@ -142,13 +210,12 @@ class _Going:
                 hint="mend the dataset, or give files",
             ) from error
 
-    def through(self, samples: Iterator[Sample], options: CompareOptions) -> Sweep:
+    def over(self, samples: Iterable[Sample], models: OpenModels) -> Sweep:
         """Compare on each sample and add it up."""
-        with OpenModels(*self._models, options) as models:
-            for sample in samples:
-                self._add(self._one(models, sample))
+        for sample in samples:
+            self._add(self._one(models, sample))
         if self._sweep is None:
-            raise InputError("there are no inputs to go through", found="the set is empty", hint="name at least one")
+            raise _NOTHING
         return self._sweep
 
     def _one(self, models: OpenModels, sample: Sample) -> Sweep:

@@ -22,7 +22,7 @@ from aligner.cli.options import (
     tolerance_options,
     weights_options,
 )
-from aligner.cli.targets import FileCommand
+from aligner.cli.targets import FileCommand, limits
 from aligner.cli.work import check_writable, working
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Shard(click.ParamType):  # type: ignore[type-arg]  # generic only in newer
 @click.option("--skip-bad", is_flag=True, help="Leave out inputs that cannot be read, and list them.")
 @click.option("--shard", type=Shard(), default=(0, 1), help="Go through one part of the set: 1/4, or slurm.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side.")
+@click.option("--dask", metavar="ADDRESS", help="Workers of a running Dask cluster: tcp://host:8786, or its file.")
 @click.option("--resume", is_flag=True, help="Go on with what --json FILE holds already.")
 @click.option("--json", "json_file", metavar="FILE", help="Write JSON, now and then while it runs; - for stdout alone.")
 @click.option("--html", "html_file", metavar="FILE", help="Write one HTML page that opens offline.")
@@ -98,6 +99,8 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
 
     check_writable(given["json_file"])
     check_writable(given["html_file"])
+    if given["dask"] and given["jobs"] > 1:
+        raise click.UsageError("--jobs and --dask both say who works: give one of them")
     samples = _samples(given)
     options = SweepOptions(
         CompareOptions(
@@ -195,15 +198,18 @@ def _gone_through(
 ) -> Sweep:
     from dataclasses import replace
 
-    from aligner.api.sweeping import in_processes, run_sweep
+    from aligner.api.sweeping import in_processes, on_cluster, run_sweep
 
     if options.done is not None:
         _check_resumed(options.done, models, samples, options)
     if given["jobs"] > 1:
         return in_processes(models, samples, options, given["jobs"])
     keeping = _Keeping(given["json_file"], options, len(samples))
+    options = replace(options, told=keeping)
     try:
-        return run_sweep(*models, samples, replace(options, told=keeping))
+        if given["dask"]:
+            return on_cluster(models, samples, options, given["dask"], limits())
+        return run_sweep(*models, samples, options)
     except BaseException:  # Ctrl-C above all: --resume goes on from here
         keeping.write()
         raise

@@ -6,6 +6,7 @@ import os
 import stat
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,28 +34,35 @@ _MODELS = ("reference", "candidate", "model", "dump_of", "dataset")
 _ALONE = frozenset(".gguf .pt .pth .ts .jit .torchscript .tflite .npz .npy .safetensors .json .keras .h5 .hdf5".split())
 """Files that never refer to others beside them."""
 _child: Path | None = None
+_limits: Bounds | None = None
 
 
 class FileCommand(click.Command):
     """A command that looks at its files before it works, and gives up all others where it has a process of its own."""
 
     def invoke(self, ctx: click.Context) -> Any:
+        global _limits
         seconds = ctx.params.pop("timeout", None)
         memory = ctx.params.pop("process_memory", None)
         check_targets(ctx.params)
         if _child is not None:
             from aligner.execution.confinement import confine
 
-            limits = bounds(ctx.params, _child, _DEFAULT_SECONDS if seconds is None else seconds, memory)
-            if limits.files:
+            _limits = bounds(ctx.params, _child, _DEFAULT_SECONDS if seconds is None else seconds, memory)
+            if _limits.files:
                 os.environ["KERAS_HOME"] = str(_child)  # the user's own settings are out of reach, and not the model's
-            confine(limits)
+            confine(replace(_limits, network=_limits.network and not ctx.params.get("dask")))
         return super().invoke(ctx)
 
 
 def outputs_of() -> frozenset[str]:
     """Parameters that name a file to be written."""
     return frozenset(_OUTPUTS)
+
+
+def limits() -> Bounds | None:
+    """What this command's files are opened within; None where it has no process of its own."""
+    return _limits
 
 
 def confine_in(scratch: Path | None) -> None:

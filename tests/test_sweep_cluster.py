@@ -1,0 +1,119 @@
+"""A sweep dealt to a Dask cluster: the answer is the same, and a worker that dies loses nothing."""
+
+from __future__ import annotations
+
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+np = pytest.importorskip("numpy")
+onnx = pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+distributed = pytest.importorskip("distributed")
+
+from onnx import TensorProto, helper, numpy_helper  # noqa: E402
+
+from aligner.api.sweeping import SweepOptions, on_cluster, run_sweep  # noqa: E402
+from aligner.errors import AlignerError, ComparisonError, CrashError  # noqa: E402
+from aligner.execution import cluster  # noqa: E402
+from aligner.execution.confinement import Bounds  # noqa: E402
+from aligner.execution.own_process import OwnProcess  # noqa: E402
+from aligner.inputs.samples import samples_of  # noqa: E402
+from aligner.report.sweep_document import to_document  # noqa: E402
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cluster")
+    return [str(_limited(folder / f"{limit}.onnx", limit)) for limit in (6.0, 2.0)]
+
+
+def _limited(path, limit):
+    weight = numpy_helper.from_array(np.eye(8, dtype=np.float32), "w")
+    bounds = [numpy_helper.from_array(np.float32(bound), name) for name, bound in (("low", 0.0), ("high", limit))]
+    nodes = [helper.make_node("MatMul", ["x", "w"], ["m"]), helper.make_node("Clip", ["m", "low", "high"], ["y"])]
+    x, y = (helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 8]) for name in "xy")
+    graph = helper.make_graph(nodes, "limited", [x], [y], [weight, *bounds])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def samples():
+    rng = np.random.default_rng(0)
+    return list(samples_of([rng.uniform(0, 3 if at % 3 else 1, (1, 8)).astype(np.float32) for at in range(20)]))
+
+
+def test_a_killed_worker_loses_nothing(models, samples):
+    options = SweepOptions(total=20)
+    heard, given = [], Bounds(reads=tuple(Path(model) for model in models))
+
+    def told(sofar):
+        heard.append(len(sofar.samples))
+        if len(heard) == 1:
+            os.kill(next(iter(client.run(os.getpid).values())), signal.SIGKILL)
+
+    with (
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as local,
+        distributed.Client(local, set_as_default=False) as client,
+    ):
+        found = on_cluster(models, samples, replace(options, told=told), local.scheduler_address, given)
+    assert heard == sorted(heard)
+    assert heard[-1] == 20
+    assert to_document(found) == to_document(run_sweep(*models, samples, options))
+
+
+def test_samples_are_dealt_in_turn(samples):
+    class OfOne:
+        def scheduler_info(self, n_workers):
+            return {"workers": {"only": {}}}
+
+    dealt = cluster.batches(OfOne(), samples)
+    assert len(dealt) == 8
+    assert {len(batch) for batch in dealt} == {2, 3}
+    assert [sample.index for sample in dealt[0]] == [0, 8, 16]
+
+
+def test_workers_with_another_aligner_are_refused():
+    class Other:
+        def __init__(self, workers):
+            self.workers = workers
+
+        def get_versions(self, packages):
+            return {"workers": self.workers}
+
+    with pytest.raises(ComparisonError, match="another aligner") as told:
+        cluster._check_workers(Other({"tcp://a": {"packages": {"aligner": "0.0.1"}}}))
+    assert "tcp://a has 0.0.1" in told.value.found
+    with pytest.raises(ComparisonError, match="no workers"):
+        cluster._check_workers(Other({}))
+
+
+def test_other_runtimes_do_not_add_up(models, samples):
+    from aligner.api.sweeping import _alike
+
+    first, second = (run_sweep(*models, samples[at : at + 1], SweepOptions(total=20)) for at in range(2))
+    assert len(_alike(first, second).samples) == 2
+    older = replace(second, reference=replace(second.reference, runtime="onnxruntime 1.0"))
+    with pytest.raises(ComparisonError, match="different runtimes"):
+        _alike(first, older)
+
+
+def test_an_address_where_nobody_is(models, samples):
+    with pytest.raises(AlignerError, match="no Dask scheduler"):
+        on_cluster(models, samples, SweepOptions(), "nonsense://here")
+
+
+def test_a_process_answers_again_and_keeps_what_it_holds():
+    with OwnProcess() as process:
+        assert process.call(divmod, 7, 3) == (2, 1)
+        process.call(exec, "import os; os.kept = 5")
+        assert process.call(eval, "__import__('os').kept") == 5
+        with pytest.raises(ZeroDivisionError):
+            process.call(divmod, 7, 0)
+        assert process.call(eval, "print('noise') or 1") == 1
+        with pytest.raises(CrashError, match="SIGKILL"):
+            process.call(eval, "__import__('os').kill(__import__('os').getpid(), 9)")
