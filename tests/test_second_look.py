@@ -301,3 +301,32 @@ def test_an_extra_node_in_half_of_another_spelling_is_named_within():
         one=number(1),
     )
     assert compared(reference, candidate)["first_divergence"]["within"] == {"node": "wrong", "primitive": "extra"}
+
+
+def turned(order=("p", "q")):
+    """Two halves turned by an angle: both sums hold the products of either, crosswise if the halves are exchanged."""
+    return net(
+        [
+            make.node("MatMul", ["x", "w"], ["m"], "first"),
+            make.node("Split", ["m"], [*order], "halves", axis=1, num_outputs=2),
+            make.node("Mul", ["p", "cos"], ["ac"], "ac"),
+            make.node("Mul", ["q", "sin"], ["bs"], "bs"),
+            make.node("Sub", ["ac", "bs"], ["left"], "sub"),
+            make.node("Mul", ["p", "sin"], ["as"], "as"),
+            make.node("Mul", ["q", "cos"], ["bc"], "bc"),
+            make.node("Add", ["as", "bc"], ["right"], "add"),
+            make.node("Concat", ["left", "right"], ["c"], "join", axis=1),
+            make.node("MatMul", ["c", "v"], ["y"], "last"),
+        ],
+        cos=np.cos(np.arange(4, dtype=np.float32)),
+        sin=np.sin(np.arange(4, dtype=np.float32)),
+    )
+
+
+def test_halves_given_in_each_others_place_are_the_fault_of_the_split_not_of_what_they_meet_in():
+    report = compared(turned(), turned(("q", "p")))
+    assert report["first_divergence"]["candidate"]["node"] == "halves"
+    assert report["causes"][0]["id"] == "split-order"
+    assert not [
+        pair for pair in report["pairs"] if pair["verdict"] == "introduced" and pair["candidate"]["node"] != "halves"
+    ]

@@ -139,7 +139,7 @@ class Narrowing:
         self.runs -= 1
         forms = with_forms(self._graphs, self._measured, {pair.candidate, *(without or ())})
         wanted = [item.pair.candidate for item in readers]
-        found = trial(self.passes, wanted, pair, forms)
+        found = trial(self.passes, wanted, [pair], forms)
         right = {
             item.pair.candidate
             for item in readers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from aligner.alignment.second_look import SecondLook, before, same_values
+from aligner.api.exchanged import exchanged
 from aligner.api.narrowing import Narrowing
 from aligner.api.within import locate_within
 from aligner.execution.look import differences, look
@@ -37,7 +38,8 @@ def second_look(sides: Sides, passes: Passes, alignment: Alignment, align: Align
     """
     known, narrowing, looked = SecondLook(), Narrowing(sides, passes, _TRIALS), set[frozenset[str]]()
     for _ in range(_ROUNDS):
-        again = _seen(sides, passes, alignment, known, looked) or narrowing.narrowed(known)
+        again = _seen(sides, passes, alignment, known, looked) or exchanged(sides, passes, known)
+        again = again or narrowing.narrowed(known)
         if again is None:
             break
         known = again

@@ -51,11 +51,10 @@ def _but(passes: Passes, without: Collection[str]) -> dict[str, PairedValues]:
 
 
 def trial(
-    passes: Passes, wanted: Sequence[str], instead: PairedValues, without: Collection[str]
+    passes: Passes, wanted: Sequence[str], instead: Sequence[PairedValues], without: Collection[str]
 ) -> dict[str, Difference]:
-    """How far pairs are from the reference where another of its tensors stands in for one of the candidate's."""
-    pairs = _but(passes, without)
-    pairs[instead.candidate] = instead
+    """How far pairs are from the reference where others of its tensors stand in for some of the candidate's."""
+    pairs = _but(passes, without) | {pair.candidate: pair for pair in instead}
     found: dict[str, Difference] = {}
     for name, tensor, expected in passes.injected_run(wanted=wanted, injectable=pairs):
         error = passes.local_difference(name, expected, tensor) if name not in found else None

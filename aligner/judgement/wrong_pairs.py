@@ -59,6 +59,20 @@ def between(graphs: Graphs, measured: Sequence[Measured], suspected: Collection[
     return set(suspected) | (behind & before) | with_forms(graphs, measured, suspected)
 
 
+def first_reached(measured: Sequence[Measured], values: Collection[str], suspected: Collection[str]) -> set[str]:
+    """The first suspects on every way on from some tensors."""
+    readers, found, stack, seen = _readers(measured), set[str](), list(values), set(values)
+    while stack:
+        for reader in readers.get(stack.pop(), ()):
+            name = reader.pair.candidate
+            if name in suspected:
+                found.add(name)
+            elif name not in seen:
+                seen.add(name)
+                stack.append(name)
+    return found
+
+
 def with_forms(graphs: Graphs, measured: Sequence[Measured], chosen: Collection[str]) -> set[str]:
     """Pairs with the moved forms of their candidates, which bear the same reference's tensor."""
     found = set(chosen)

@@ -1,0 +1,86 @@
+"""Outputs of one node in each other's place: a split whose parts are given in another order.
+
+Numbers pair such outputs crosswise, and what is computed of them likewise, until two of them meet: there several nodes
+err at once. Where all of them are right with the outputs in another order, it is the node before them that is wrong. A
+converter that gives q, k and v in an order of its own harms no reader, and is left alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import permutations
+
+from aligner.alignment.second_look import SecondLook
+from aligner.execution.look import stands_in, trial
+from aligner.execution.passes import Passes
+from aligner.execution.side import OpenSide
+from aligner.judgement.borderline import MOST
+from aligner.judgement.wrong_pairs import between, excess, first_reached, suspects, with_forms
+from aligner.records.alignment import PairedValues
+from aligner.records.graph import Node
+from aligner.records.measurement import Measured
+
+Sides = tuple[OpenSide, OpenSide]
+_TRIALS = 12
+"""Runs at most: the orders of two splits into three, and some of two."""
+_MOST_PARTS = 3
+"""Outputs that are tried in every order: queries, keys and values."""
+
+
+def exchanged(sides: Sides, passes: Passes, known: SecondLook) -> SecondLook | None:
+    """What is known with a node's outputs in the order that makes all readers right; None where there is none."""
+    graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
+    suspected = suspects(graphs, measured)
+    left = iter(range(_TRIALS))
+    for now in _split(sides, measured, suspected) if len(suspected) > 1 else ():
+        values = {item.pair.candidate for item in now}
+        ends = first_reached(measured, values, suspected)
+        without = between(graphs, measured, {*values, *ends}) - ends
+        for pairs in _orders(sides, passes, now) if len(ends) > 1 else ():
+            new = [(pair.reference, pair.candidate) for pair in pairs]
+            if known.dropped.intersection(new) or next(left, None) is None:
+                continue
+            found = trial(passes, sorted(ends), pairs, with_forms(graphs, measured, without))
+            if all(excess(graphs, passes.measured[end], found.get(end)) <= MOST for end in ends):
+                gone = {
+                    (item.pair.reference, item.pair.candidate) for item in measured if item.pair.candidate in without
+                }
+                stay = [pair for pair in known.found if pair not in gone]
+                return replace(known, dropped=known.dropped | gone, found=tuple(dict.fromkeys([*stay, *new])))
+    return None
+
+
+def _split(sides: Sides, measured: Sequence[Measured], suspected: Collection[str]) -> Iterator[list[Measured]]:
+    """The nearest nodes of several outputs before suspects, as pairs with the outputs of one node."""
+    at, graph = {item.pair.candidate: item for item in measured}, sides[1].graph
+    stack, seen, told = list(suspected), set(suspected), set[int]()
+    while stack:
+        item = at.get(stack.pop())
+        for value in item.pair.candidate_region.inputs if item is not None else ():
+            node = graph.producer(value)
+            pairs = _answered(sides, at, node) if node is not None else []
+            if node is not None and pairs and node.index not in told:
+                told.add(node.index)
+                yield pairs
+            if not pairs and value not in seen and value not in suspected:
+                seen.add(value)
+                stack.append(value)
+
+
+def _answered(sides: Sides, at: Mapping[str, Measured], node: Node) -> list[Measured]:
+    pairs = [at[value] for value in node.outputs if value in at]
+    makers = [sides[0].graph.producer(item.pair.reference) for item in pairs]
+    alone = len({maker.index for maker in makers if maker is not None}) == 1 and None not in makers
+    return pairs if 1 < len(pairs) <= _MOST_PARTS and alone else []
+
+
+def _orders(sides: Sides, passes: Passes, now: Sequence[Measured]) -> Iterator[list[PairedValues]]:
+    """Every other order in which the reference's tensors fit."""
+    names, axes = [item.pair.reference for item in now], [item.pair.axes for item in now]
+    for order in permutations(names):
+        pairs = [
+            stands_in(passes, sides[1], name, item.pair.candidate, axes) for name, item in zip(order, now, strict=True)
+        ]
+        if list(order) != names and None not in pairs:
+            yield [pair for pair in pairs if pair is not None]
