@@ -1,4 +1,4 @@
-"""A TFLite candidate put right: constants, options and operators, and nothing where the format has no such form."""
+"""A TFLite candidate put right: constants, options, operators, and nodes that it lacks."""
 
 from __future__ import annotations
 
@@ -35,7 +35,11 @@ def network(**changed: Any) -> bytes:
     size = 8 if given("padding", 0) == 0 else 6
     a = builder.op("CONV_2D", [x, kernel, bias], [builder.tensor("conv", (1, size, size, 4))], conv)
     slope = schema.LeakyReluOptionsT(alpha=given("alpha", 0.2))
-    b = builder.op("LEAKY_RELU", [a], [builder.tensor("leaky", (1, size, size, 4))], slope)
+    b = (
+        a
+        if changed.get("bare")
+        else builder.op("LEAKY_RELU", [a], [builder.tensor("leaky", (1, size, size, 4))], slope)
+    )
     pool = schema.Pool2DOptionsT(padding=1, strideW=2, strideH=2, filterWidth=2, filterHeight=2)
     both = schema.ConcatenationOptionsT(axis=3)
     joined = [(a, b)[place] for place in given("order", (0, 1))]
@@ -65,6 +69,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "beta": {"beta": 2.0},
     "padding": {"padding": 1},
     "order": {"order": (1, 0)},
+    "activation missing": {"bare": True},
 }
 
 

@@ -19,7 +19,7 @@ from aligner.adapters.tflite_adapter.schema import Model, Subgraph, read_model, 
 _TENSORS, _INPUTS, _OUTPUTS, _OPERATORS = 0, 1, 2, 3
 _OPERATOR_INPUTS = 1
 _BUFFERS = 4
-_STATEFUL = frozenset({"VAR_HANDLE", "CALL_ONCE", "HASHTABLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
+STATEFUL = frozenset({"VAR_HANDLE", "CALL_ONCE", "HASHTABLE", "READ_VARIABLE", "ASSIGN_VARIABLE"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +60,7 @@ class Patcher:
         """Whether operators may run in parts: no state between them, no order beyond the dataflow, movable tables."""
         main = self.model.main
         handles = {tensor.index for tensor in main.tensors if tensor.dtype in {"resource", "variant"}}
-        if self.model.controlled or any(o.op in _STATEFUL or handles & {*o.inputs, *o.outputs} for o in main.operators):
+        if self.model.controlled or any(o.op in STATEFUL or handles & {*o.inputs, *o.outputs} for o in main.operators):
             return False
         vector = main.table.vector(_OPERATORS, 4)
         last = vector.position + 4 * vector.length if vector else 0

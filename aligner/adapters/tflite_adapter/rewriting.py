@@ -1,4 +1,4 @@
-"""A TFLite file written again with other constants, options or operators of single nodes."""
+"""A TFLite file written again with other constants, options or operators of single nodes, or with new operators."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.rewriting import Changed, Edit, Recompute, Reorder, Restore, Step
+from aligner.adapters.tflite_adapter.grafting import code_of, graft, octets
 from aligner.adapters.tflite_adapter.graph import Naming, build_graph, name_tensors
 from aligner.adapters.tflite_adapter.instrument import as_it_was
 from aligner.adapters.tflite_adapter.node_forms import NodeForms, Variant
@@ -57,6 +58,7 @@ class _Editing:
         self._graph = build_graph(self._model, self._names)
         self._unpacked = schema().ModelT.InitFromObj(schema().Model.GetRootAs(self._model.data, 0))
         self._main = self._unpacked.subgraphs[0]
+        self._operators = list(self._main.operators)
         self._resized = False
         self.said: list[str] = []
 
@@ -80,17 +82,17 @@ class _Editing:
         from aligner.adapters.base import OpenOptions
         from aligner.adapters.tflite_adapter.session import TFLiteSession
 
-        session = TFLiteSession(model, OpenOptions())
+        session, names = TFLiteSession(model, OpenOptions()), name_tensors(model.main)
         fed = [model.main.tensors[index] for index in model.main.inputs]
         try:
-            feeds = {self._names.ids[tensor.index]: np.zeros(tensor.shape, tensor.dtype) for tensor in fed}
+            feeds = {names.ids[tensor.index]: np.zeros(tensor.shape, tensor.dtype) for tensor in fed}
             seen = {tensor.value: tensor.array.shape for tensor in session.run(feeds)}
         except (AlignerError, TypeError) as error:  # a type that numpy lacks
             raise Unsupported("the runtime does not take it") from error
         finally:
             session.close()
         for name, shape in seen.items():
-            self._main.tensors[self._names.indices[name]].shape = list(shape)
+            self._main.tensors[names.indices[name]].shape = list(shape)
 
     def apply(self, edit: Edit) -> None:
         """One edit. Raises Unsupported."""
@@ -102,18 +104,25 @@ class _Editing:
             self._recompute(edit)
 
     def _restore(self, weight: str, array: Array) -> None:
+        self._store(weight, self._stored(weight, array))
+
+    def _stored(self, weight: str, array: Array) -> Array:
+        """Numbers in the form in which a constant is stored. Raises Unsupported."""
         index = self._names.indices.get(weight)
         if index is None or index not in self._names.constants:
             raise Unsupported(f"{weight} is not stored in the main subgraph")
         tensor, stored = self._model.main.tensors[index], self._graph.weights[weight].load()
         if tensor.sparse or tensor.variable or stored.dtype.name != tensor.dtype or stored.size != array.size:
             raise Unsupported(f"{weight} is stored in another form")
-        content = array.reshape(stored.shape).astype(stored.dtype)
-        self._unpacked.buffers.append(schema().BufferT(data=_octets(content)))
-        self._main.tensors[index].buffer = len(self._unpacked.buffers) - 1
+        return array.reshape(stored.shape).astype(stored.dtype)
+
+    def _store(self, weight: str, content: Array) -> None:
+        before = self._graph.weights[weight].load()
+        self._unpacked.buffers.append(schema().BufferT(data=octets(content)))
+        self._main.tensors[self._names.indices[weight]].buffer = len(self._unpacked.buffers) - 1
         few = content.size == 1 or (content.dtype.kind in "iu" and content.size <= _FEW)
-        lines = (f"- {weight} {stored.reshape(-1).tolist()}", f"+ {weight} {content.reshape(-1).tolist()}")
-        self.said += lines if few else [f"~ {weight} {list(stored.shape)}: the reference's numbers"]
+        lines = (f"- {weight} {before.reshape(-1).tolist()}", f"+ {weight} {content.reshape(-1).tolist()}")
+        self.said += lines if few else [f"~ {weight} {list(before.shape)}: the reference's numbers"]
 
     def _reorder(self, edit: Reorder) -> None:
         before = list(self._main.outputs)
@@ -124,6 +133,15 @@ class _Editing:
         self.said += [f"- outputs {', '.join(names[0])}", f"+ outputs {', '.join(names[1])}"]
 
     def _recompute(self, edit: Recompute) -> None:
+        """Another form of the one operator where it has one; else new ones."""
+        try:
+            self._reform(edit)
+        except Unsupported:
+            self.said += graft(self._unpacked, self._names, self._graph, edit)
+            self._resized = True
+
+    def _reform(self, edit: Recompute) -> None:
+        """Nothing is changed where it raises."""
         if len(edit.values) != 1 or not edit.steps:
             raise Unsupported("more than one value")
         ((value, result),) = edit.values.items()
@@ -138,21 +156,27 @@ class _Editing:
             raise Unsupported(f"{operator.op} on other tensors")
         forms = NodeForms(self._model, self._names, self._graph, operator)
         variant = forms.found(step)
-        for name, array in forms.constants(variant, step).items():
-            self._restore(name, array)
+        constants = forms.constants(variant, step)
+        constants |= {self._names.ids[operator.inputs[place]]: array for place, array in variant.constants.items()}
         order = forms.order(variant, step)
+        contents = {name: self._stored(name, array) for name, array in constants.items()}
+        if not contents and order == list(operator.inputs) and variant.word == operator.op and not variant.options:
+            raise Unsupported("nothing that this format tells apart")
+        for name, content in contents.items():
+            self._store(name, content)
+        self._write(operator, variant, order, value)
+
+    def _write(self, operator: Operator, variant: Variant, order: list[int], value: str) -> None:
+        unpacked = self._operators[operator.index]
         if order != list(operator.inputs):
             names = [
                 ", ".join(self._names.ids[index] for index in each if index >= 0) for each in (operator.inputs, order)
             ]
-            self._main.operators[operator.index].inputs = order
+            unpacked.inputs = order
             self.said += [f"- {operator.op} {value}: {names[0]}", f"+ {operator.op} {value}: {names[1]}"]
-        self._write(operator, variant, value)
-
-    def _write(self, operator: Operator, variant: Variant, value: str) -> None:
-        unpacked = self._main.operators[operator.index]
         if variant.word != operator.op:
-            unpacked.opcodeIndex = self._code(variant.word)
+            unpacked.opcodeIndex = code_of(self._unpacked, variant.word)
+            _retell(unpacked, variant.word)
             self.said += [f"- {operator.op} {value}", f"+ {variant.word} {value}"]
         for name, number in variant.options.items():
             setattr(unpacked.builtinOptions, name, number)
@@ -161,19 +185,17 @@ class _Editing:
                 f"- {operator.op} {value}: {name} {operator.options[name]}",
                 f"+ {operator.op} {value}: {name} {number}",
             ]
-        for place, array in variant.constants.items():
-            self._restore(self._names.ids[operator.inputs[place]], array)
-        if not self.said:
-            raise Unsupported("nothing that this format tells apart")
 
-    def _code(self, word: str) -> int:
-        code = getattr(schema().BuiltinOperator, word)
-        codes = self._unpacked.operatorCodes
-        for place, one in enumerate(codes):
-            if max(one.builtinCode, one.deprecatedBuiltinCode) == code:
-                return place
-        codes.append(schema().OperatorCodeT(deprecatedBuiltinCode=min(code, 127), builtinCode=code, version=1))
-        return len(codes) - 1
+
+def _retell(unpacked: Any, word: str) -> None:
+    """Options of another word in that word's own record, where the schema has one."""
+    own = f"{word.title().replace('_', '')}Options"
+    kind, before = getattr(schema().BuiltinOptions, own, None), unpacked.builtinOptions
+    if kind is not None and kind != unpacked.builtinOptionsType:
+        unpacked.builtinOptionsType, unpacked.builtinOptions = kind, getattr(schema(), f"{own}T")()
+        for name, value in vars(before).items() if before is not None else ():
+            if hasattr(unpacked.builtinOptions, name):
+                setattr(unpacked.builtinOptions, name, value)
 
 
 def _folded(steps: Sequence[Step]) -> Step:
@@ -205,12 +227,6 @@ def _unmoved(steps: Sequence[Step]) -> Step:
         settings["axis"] = perm.index(settings["axis"] % len(perm))
     data = tuple(sources[name] for name in one.data if isinstance(name, str))
     return replace(one, operation=replace(one.operation, settings=settings), data=data, results=last.results)
-
-
-def _octets(array: Array) -> Array:
-    import numpy as np
-
-    return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)
 
 
 def _buffers(model: Model) -> list[Any]:

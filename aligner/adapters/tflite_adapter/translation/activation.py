@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-_NAMED = {
+NAMED = {
     "RELU": "relu",
     "RELU6": "relu6",
     "LOGISTIC": "sigmoid",
@@ -90,7 +90,7 @@ def _quantize(call: Call) -> Operation:
 
 
 WORDS: Vocabulary = {
-    **of_one(_NAMED),
+    **of_one(NAMED),
     "RELU_N1_TO_1": _between(-1.0, 1.0),
     "RELU_0_TO_1": _between(0.0, 1.0),
     "LEAKY_RELU": _leaky,

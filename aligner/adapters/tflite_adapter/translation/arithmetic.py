@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 
-_BINARY = {
+BINARY = {
     "ADD": "add",
     "SUB": "sub",
     "MUL": "mul",
@@ -40,7 +40,7 @@ def _add_all(call: Call) -> Operation:
     return Operation("add", {}, (sum(data[1:-1], start=data[0]), data[-1]))
 
 
-_COMPARED = {
+COMPARED = {
     "GREATER": "greater",
     "GREATER_EQUAL": "greater_equal",
     "LESS": "less",
@@ -50,7 +50,7 @@ _COMPARED = {
 }
 
 
-_REDUCTIONS = {
+REDUCTIONS = {
     "MEAN": "mean",
     "SUM": "sum",
     "REDUCE_PROD": "prod",
@@ -65,7 +65,7 @@ def _reduce(call: Call) -> Operation:
     x = call.need(0)
     axes = tuple(sorted({axis % x.ndim for axis in call.need_integers(1)}))
     settings = Reduce(
-        form=_REDUCTIONS[call.node.op],
+        form=REDUCTIONS[call.node.op],
         axes=axes,
         keep=call.flag("keep_dims"),
         correction=1.0,
@@ -81,9 +81,9 @@ def _running(call: Call) -> Operation:
 
 
 WORDS: Vocabulary = {
-    **of_two(_BINARY),
-    **comparisons(_COMPARED),
-    **dict.fromkeys(_REDUCTIONS, _reduce),
+    **of_two(BINARY),
+    **comparisons(COMPARED),
+    **dict.fromkeys(REDUCTIONS, _reduce),
     "DIV": quotient,
     "ADD_N": _add_all,
     "CUMSUM": _running,
