@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,38 @@ def test_several_faults_at_once(tmp_path: Path) -> None:
     found = fix(right, wrong, _feeds(), output=tmp_path / "fixed.onnx")
     assert found.after == "aligned"
     assert {"first", "scaled", "dense", "norm"} <= {patch.node for patch in found.patches}
+
+
+def _ends_with(node: str | None, output: str) -> Callable[[Any], None]:
+    """The second output is another tensor, with a node more or less before it."""
+
+    def change(model: Any) -> None:
+        from onnx import helper
+
+        if node is None:
+            model.graph.node.append(helper.make_node("Sigmoid", ["z"], [output], "more"))
+        else:
+            model.graph.node.remove(next(one for one in model.graph.node if one.name == node))
+        model.graph.output[1].name = output
+
+    return change
+
+
+def _exchange(model: Any) -> None:
+    names = {"y": "z", "z": "y"}
+    for node in model.graph.node:
+        node.output[0] = names.get(node.output[0], node.output[0])
+
+
+@pytest.mark.parametrize("change", [_ends_with("extra", "l"), _ends_with(None, "more"), _exchange])
+def test_outputs_are_put_right(change: Callable[[Any], None], tmp_path: Path) -> None:
+    from aligner.api.fixing import fix
+
+    right, wrong = build(tmp_path / "right.onnx"), build(tmp_path / "wrong.onnx", change)
+    found = fix(right, wrong, _feeds(), output=tmp_path / "fixed.onnx")
+    assert found.after == "aligned", found
+    for one, other in zip(_outputs(right), _outputs(tmp_path / "fixed.onnx"), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5, rtol=1e-5)
 
 
 def test_dry_run_writes_nothing(tmp_path: Path) -> None:

@@ -38,11 +38,13 @@ class Recompute:
 
     ``values`` maps each of them to the step result that it becomes. ``dtype``: what is computed in, which results are
     cast to and operands from where theirs is another; None: the value's own. What nobody reads any more goes.
+    ``outputs``: the model's outputs alone become that; nodes that read the values go on to read what they were.
     """
 
     values: Mapping[str, str]
     steps: tuple[Step, ...]
     dtype: str | None = None
+    outputs: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)

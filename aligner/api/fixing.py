@@ -24,8 +24,8 @@ from aligner.operations.operation import Unsupported
 from aligner.records import progress
 from aligner.records.comparison import Comparison, Finding
 from aligner.records.repair import AppliedPatch, Repair, Unrepaired, output_error
-from aligner.repair.patch import Patch
-from aligner.repair.planning import Plan, plans
+from aligner.repair.patch import Patch, Plan
+from aligner.repair.planning import plans
 
 ROUNDS = 12
 """Rounds after which it is given up, where each has found something to do."""

@@ -1,4 +1,4 @@
-"""What would put one culprit right, in its file."""
+"""What would put one culprit right, in its file: single patches, and all that are to be tried."""
 
 from __future__ import annotations
 
@@ -19,3 +19,17 @@ class Patch:
     node: str
     words: str
     edits: tuple[Edit, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """The patches of one culprit, in the order in which they are to be tried.
+
+    ``proven``: a cause was; else they are a guess, which only a comparison can bear out.
+    """
+
+    value: str
+    node: str
+    proven: bool
+    patches: tuple[Patch, ...]
+    source: str | None = None

@@ -3,30 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
-from aligner.adapters.rewriting import Reorder
 from aligner.causes.context import Survey
 from aligner.causes.search import Examined
 from aligner.records.comparison import Finding
 from aligner.repair.from_claim import patch_of
-from aligner.repair.patch import Patch
+from aligner.repair.outputs import output_plans
+from aligner.repair.patch import Patch, Plan
 from aligner.repair.recalibration import recalibrated
 from aligner.repair.transplant import transplant
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The patches of one culprit, in the order in which they are to be tried.
-
-    ``proven``: a cause was; else they are a guess, which only a comparison can bear out.
-    """
-
-    value: str
-    node: str
-    proven: bool
-    patches: tuple[Patch, ...]
-    source: str | None = None
 
 
 def plans(survey: Survey, examined: list[Examined], findings: list[Finding]) -> list[Plan]:
@@ -41,7 +26,7 @@ def plans(survey: Survey, examined: list[Examined], findings: list[Finding]) -> 
         )
         for one in examined
     ]
-    return [*_in_order(survey, findings), *found]
+    return [*output_plans(survey, findings), *found]
 
 
 def _patches(one: Examined, survey: Survey) -> Iterator[Patch]:
@@ -54,16 +39,3 @@ def _patches(one: Examined, survey: Survey) -> Iterator[Patch]:
     whole = transplant(one.culprit, survey)
     if whole is not None:
         yield whole
-
-
-def _in_order(survey: Survey, findings: list[Finding]) -> Iterator[Plan]:
-    if not any(one.id == "output-order" for one in findings):
-        return
-    left, right = (tuple(dict.fromkeys(graph.outputs)) for graph in survey.graphs)
-    answers = {item.pair.reference: item.pair.candidate for item in survey.measured}
-    places = [right.index(answers[value]) for value in left if answers.get(value) in right]
-    if sorted(places) != list(range(len(right))):
-        return
-    names = ", ".join(survey.graphs[1].values[right[place]].name for place in places)
-    patch = Patch("", right[0], f"outputs in the reference's order: {names}", (Reorder(tuple(places)),))
-    yield Plan("", right[0], True, (patch,))

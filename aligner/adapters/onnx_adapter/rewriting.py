@@ -128,11 +128,11 @@ class _Editing:
         stem = f"{first}/fixed"
         writer = Writer(self._opset, element, self._taken, stem)
         replaced = self._producer(first)
-        names = _Names({}, {value: self._renamed(value) for value in edit.values})
+        names = _Names({}, {value: self._renamed(value, readers=edit.outputs) for value in edit.values})
         for step in edit.steps:
             self._write(writer, step, names)
         for value, result in edit.values.items():
-            self._hand_over(writer, names.known.get(result, result), value, element)
+            self._hand_over(writer, names.known.get(result, names.old.get(result, result)), value, element)
         self._keep_name(writer, replaced)
         self._reuse(writer, replaced)
         self._graph.node.extend(writer.nodes)
@@ -173,13 +173,18 @@ class _Editing:
             writer("Cast", name, to=cast) if cast else writer("Identity", name)
             writer.nodes[-1].output[0] = value
 
-    def _renamed(self, value: str) -> str:
-        """Call what the value was by another name, so that a new node can make it."""
+    def _renamed(self, value: str, *, readers: bool) -> str:
+        """Call what the value was by another name, so that a new node can make it; ``readers`` follow it."""
         name = fresh(f"{value}/before", self._taken)
         self._taken.add(name)
         node = self._producer(value)
         assert node is not None
         node.output[list(node.output).index(value)] = name
+        for other in self._graph.node if readers else ():
+            if value in set(reads(other)) - set(other.input):
+                raise Unsupported(f"a body reads {value}")
+            for place, read in enumerate(other.input):
+                other.input[place] = name if read == value else read
         return name
 
     def _producer(self, value: str) -> Any:

@@ -136,6 +136,8 @@ class _Grafting:
         self._main.tensors.append(tensor)
         for one in operators:
             one.outputs = [self._indices[name] if each == index else each for each in one.outputs]
+            if self._edit.outputs:
+                one.inputs = [self._indices[name] if each == index else each for each in one.inputs]
 
     def _handed(self, made: list[Made], value: str, name: str) -> list[Made]:
         """Let a value be what a tensor is."""

@@ -142,7 +142,7 @@ class _Editing:
 
     def _reform(self, edit: Recompute) -> None:
         """Nothing is changed where it raises."""
-        if len(edit.values) != 1 or not edit.steps:
+        if len(edit.values) != 1 or not edit.steps or edit.outputs:
             raise Unsupported("more than one value")
         ((value, result),) = edit.values.items()
         step = _folded(edit.steps)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import ClassVar
 
 from aligner.causes.context import Survey
 from aligner.causes.global_cause import WholeCause
 from aligner.errors import listing
-from aligner.operations.kinds import RECODED, SILENT
+from aligner.operations.kinds import RECODED, RENAMED, SILENT
 from aligner.records.comparison import Finding
 from aligner.records.graph import Graph, Node
 
@@ -23,7 +23,7 @@ class OutputOrder(WholeCause):
     def findings(self, survey: Survey) -> Iterator[Finding]:
         """Places of paired outputs that are not in order; else names that stand for other outputs."""
         left, right = (tuple(dict.fromkeys(graph.outputs)) for graph in survey.graphs)
-        partner = _partners(survey)
+        partner = partners(survey)
         places = [left.index(partner[value]) for value in right if partner.get(value) in left]
         if len(places) < 2 or not (survey.exchanged or places != sorted(places)):
             return
@@ -55,7 +55,7 @@ class OutputExtra(WholeCause):
         side = 0 if counts[0] > counts[1] else 1
         if 1 - side in survey.partial:
             return
-        paired = _partners(survey)
+        paired = partners(survey)
         known = set(paired.values()) if side == 0 else set(paired)
         others = set(survey.graphs[1 - side].outputs)
         extra = [value for value in survey.graphs[side].outputs if not _answered(value, side, paired, others)]
@@ -82,24 +82,10 @@ class _Tail(WholeCause):
 
     def findings(self, survey: Survey) -> Iterator[Finding]:
         """Each output, by its place, that only this side goes on to."""
-        partner = _partners(survey)
-        answers = {reference: candidate for candidate, reference in partner.items()}
-        mine = survey.graphs[self.side]
-        known, beyond = (answers, partner) if self.side == 0 else (partner, answers)
-        outputs = [tuple(dict.fromkeys(graph.outputs)) for graph in survey.graphs]
-        if len(outputs[0]) != len(outputs[1]):
-            return
-        for own, other in zip(outputs[self.side], outputs[1 - self.side], strict=True):
-            start = beyond.get(other)
-            if own in known or start is None or start in mine.outputs or not self._agrees(survey, start, other):
-                continue
-            nodes = [node for node in _between(mine, start, own) if node.kind not in SILENT | RECODED]
+        for own, start, _ in tails(survey, self.side):
+            nodes = [n for n in _between(survey.graphs[self.side], start, own) if n.kind not in SILENT | RECODED]
             if nodes:
                 yield self._finding(survey, nodes, own)
-
-    def _agrees(self, survey: Survey, start: str, other: str) -> bool:
-        candidate = other if self.side == 0 else start
-        return survey.verdicts.get(candidate) in {"aligned", "inherited"}
 
     def _finding(self, survey: Survey, nodes: list[Node], own: str) -> Finding:
         names = listing([f"{node.op} {node.name}" for node in nodes])
@@ -129,6 +115,24 @@ class TailExtra(_Tail):
     side: ClassVar[int] = 1
 
 
+def tails(survey: Survey, side: int) -> Iterator[tuple[str, str, str]]:
+    """Outputs of one side, by their places, that nothing answers: each, the tensor it goes on from, and the other
+    side's output, which answers that tensor.
+    """
+    partner = partners(survey)
+    answers = {reference: candidate for candidate, reference in partner.items()}
+    known, beyond = (answers, partner) if side == 0 else (partner, answers)
+    outputs = [tuple(dict.fromkeys(graph.outputs)) for graph in survey.graphs]
+    if len(outputs[0]) != len(outputs[1]):
+        return
+    for own, other in zip(outputs[side], outputs[1 - side], strict=True):
+        start = beyond.get(other)
+        if own in known or start is None or start in survey.graphs[side].outputs:
+            continue
+        if survey.verdicts.get(other if side == 0 else start) in {"aligned", "inherited"}:
+            yield own, start, other
+
+
 def _between(graph: Graph, start: str, end: str) -> list[Node]:
     """The nodes that make one value of another, in order; none where it does not lead there."""
     found: dict[int, bool] = {}
@@ -152,9 +156,25 @@ _LONGEST = 64
 """Nodes that are looked at behind an output."""
 
 
-def _partners(survey: Survey) -> dict[str, str]:
-    """Candidate value → reference value."""
-    return {item.pair.candidate: item.pair.reference for item in survey.measured}
+def partners(survey: Survey) -> dict[str, str]:
+    """Candidate value → reference value; an output that only repeats a tensor stands for it as well."""
+    found = {item.pair.candidate: item.pair.reference for item in survey.measured}
+    repeated = [_repeated(graph, paired) for graph, paired in zip(survey.graphs, (found.values(), found), strict=True)]
+    found = {candidate: repeated[0].get(reference, reference) for candidate, reference in found.items()}
+    return found | {output: found[value] for value, output in repeated[1].items()}
+
+
+def _repeated(graph: Graph, paired: Collection[str]) -> dict[str, str]:
+    """Paired tensor → the output that is the same under another name."""
+    found: dict[str, str] = {}
+    for output in graph.outputs:
+        value, node = output, graph.producer(output)
+        while value not in paired and node is not None and node.kind in RENAMED and node.inputs:
+            value = node.inputs[0]
+            node = graph.producer(value)
+        if value != output and value in paired and value not in graph.outputs:
+            found.setdefault(value, output)
+    return found
 
 
 def _answered(value: str, side: int, paired: dict[str, str], others: set[str]) -> bool:
