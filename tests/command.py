@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.warm_process import WarmProcess
+
 CODE = "import sys; from aligner.cli.process import main; sys.exit(main())"
 
 
@@ -30,8 +32,15 @@ def _heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(folder: Path, *words: object, code: str = CODE, **more: str) -> subprocess.Popen[str]:
-    """The command in a process of its own; ``folder`` is its working directory and takes its temporary files."""
+def start(
+    folder: Path, *words: object, code: str = CODE, cold: bool = False, **more: str
+) -> subprocess.Popen[str] | WarmProcess:
+    """The command in a process of its own; ``folder`` is its working directory and takes its temporary files.
+
+    ``cold``: nothing is loaded before it starts; else its own code alone is run by a process that has the frameworks.
+    """
+    if code == CODE and not cold and hasattr(os, "fork"):
+        return WarmProcess(code, [*map(str, words)], folder, environment(folder, **more))
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, words)],
         stdin=subprocess.DEVNULL,
@@ -45,10 +54,10 @@ def start(folder: Path, *words: object, code: str = CODE, **more: str) -> subpro
     )
 
 
-def run(folder: Path, *words: object, code: str = CODE, **more: str) -> Outcome:
+def run(folder: Path, *words: object, code: str = CODE, cold: bool = False, **more: str) -> Outcome:
     """Start the command and wait for its end."""
-    process = start(folder, *words, code=code, **more)
-    out, err = process.communicate(timeout=100)
+    process = start(folder, *words, code=code, cold=cold, **more)
+    out, err = process.communicate(timeout=300)
     return Outcome(process.returncode, out, err)
 
 

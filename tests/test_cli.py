@@ -194,10 +194,11 @@ def test_a_quantised_side_may_be_either(align, tmp_path):
 
 def test_frameworks_do_not_chatter(align):
     """In a process of its own, where descriptors 1 and 2 are pipes."""
-    outcome = command.run(align.folder, "compare", "models.py:chatty", "net.onnx", "-i", "x.npy", "--json", "-")
+    words = ("compare", "models.py:chatty", "-i", "x.npy")
+    outcome = command.run(align.folder, *words, "net.onnx", "--json", "-", cold=True)
     assert (outcome.code, outcome.err) == (0, "")
     assert json.loads(outcome.out)["verdict"] == "aligned"
-    outcome = command.run(align.folder, "compare", "models.py:chatty", "net.ts.pt", "-i", "x.npy")
+    outcome = command.run(align.folder, *words, "net.ts.pt")
     assert outcome.code == 0 and outcome.err == "" and "forward" not in outcome.out
     outcome = command.run(align.folder, "inspect", "models.py:chatty", "-i", "x.npy", "--verbose")
     assert "printed in forward" in outcome.err and "echoed in forward" in outcome.err

@@ -97,7 +97,7 @@ def test_a_model_that_never_ends(folder, file):
 @pytest.mark.parametrize("file", ["expand.onnx", "ts_memory.pt", "onnx_draw_memory.onnx"])
 def test_a_model_that_asks_for_more_than_there_is(folder, file):
     inputs = ("-i", "x3.npy") if file.endswith(".pt") else ()
-    outcome = command.run(folder, "capture", file, *inputs, "-o", "o.npz", "--process-memory", "2G")
+    outcome = command.run(folder, "capture", file, *inputs, "-o", "o.npz", "--process-memory", "2G", cold=True)
     command.checked(outcome)
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import sys
 import time
 
+import command
 import numpy as np
 import pytest
 from marks import requires_torch
+
+from tests.warm_process import WarmProcess
 
 pytestmark = [requires_torch, pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")]
 
@@ -69,19 +71,10 @@ def dying(): os.kill(os.getpid(), 9)
 INPUTS = ("models.py", "x.npy", "ready", "__pycache__")
 
 
-def align(tmp_path, *arguments: str) -> subprocess.Popen[str]:
+def align(tmp_path, *arguments: str) -> subprocess.Popen[str] | WarmProcess:
     tmp_path.joinpath("models.py").write_text(MODELS)
     np.save(tmp_path / "x.npy", np.array([[1, -2, 0.5]], np.float32))
-    environment = {name: value for name, value in os.environ.items() if name != "ALIGNER_DEBUG"}
-    code = "import sys; from aligner.cli.process import main; sys.exit(main())"
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments, "--input", "x.npy"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=tmp_path,
-        env={**environment, "TMPDIR": str(tmp_path)},
-    )
+    return command.start(tmp_path, *arguments, "--input", "x.npy")
 
 
 def leftovers(tmp_path) -> list[str]:
