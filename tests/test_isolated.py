@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import pickle
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
+from marks import requires_onnx
 
 import aligner
 from aligner.errors import ComparisonError, CrashError, ModelNotFoundError
-from aligner.execution.own_process import in_own_process
+from aligner.execution.confinement import landlock_version
+from aligner.execution.needs import needed
+from aligner.execution.own_process import Records, in_own_process
+from aligner.records.regular_file import read_regular
 from aligner.testing import assert_aligned
 
 torch = pytest.importorskip("torch")
@@ -89,3 +97,49 @@ def test_any_function_of_a_module_can_be_run_so():
     assert in_own_process(divmod, 7, 3) == (2, 1)
     with pytest.raises(ZeroDivisionError):
         in_own_process(divmod, 7, 0)
+
+
+confines = pytest.mark.skipif(sys.platform != "linux" or not landlock_version(), reason="the kernel offers no Landlock")
+
+
+@confines
+def test_files_are_compared_with_no_others_in_reach(tmp_path):
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "m.pt").write_bytes(b"1")
+    (tmp_path / "secret").write_bytes(b"123")
+    named = {"device": "cpu", "provider": None, "trust": False}
+    bounds = needed([tmp_path / "there" / "m.pt"], (), **named)
+    assert in_own_process(read_regular, tmp_path / "there" / "m.pt", bounds=bounds) == b"1"
+    with pytest.raises(PermissionError):
+        in_own_process(read_regular, tmp_path / "secret", bounds=bounds)
+    own = [needed(models, (), **named) for models in ([torch.nn.ReLU()], ["m.py:build"])]
+    own.append(needed([tmp_path / "there" / "m.pt"], (), **named | {"trust": True}))
+    assert not any(one.files or one.network for one in own)
+
+
+@confines
+@requires_onnx
+def test_a_confined_comparison_is_the_same(tmp_path):
+    from onnx_models import chain
+
+    path = tmp_path / "m.onnx"
+    path.write_bytes(chain().SerializeToString())
+    alone, here = aligner.compare(path, path, isolated=True), aligner.compare(path, path)
+    assert alone.comparison.pairs == here.comparison.pairs
+    assert alone.comparison.previews == here.comparison.previews
+
+
+@pytest.mark.parametrize("name", ["os.system", "aligner.records.progress.Board", "aligner.errors.listing"])
+def test_what_a_confined_process_answers_calls_nothing(name):
+    import io
+    from importlib import import_module
+
+    module, word = name.rsplit(".", 1)
+
+    class Evil:
+        def __reduce__(self):
+            return getattr(import_module(module), word), ("x",)
+
+    with pytest.raises(pickle.UnpicklingError):
+        Records(io.BytesIO(pickle.dumps((True, Evil())))).load()
+    assert not Path("x").exists()

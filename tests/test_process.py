@@ -20,6 +20,8 @@ from aligner.cli.chatter import quiet
 from aligner.cli.process import main, supervise
 from aligner.errors import ModelFormatError
 from aligner.records import progress
+from aligner.records.partial import partial_of
+from pathlib import Path
 """
 
 
@@ -187,11 +189,12 @@ def test_code_that_ends_the_process_gives_no_verdict(tmp_path, code):
 
 
 def test_partial_files_are_deleted_after_a_crash(tmp_path):
-    whole, part = tmp_path / "whole.json", tmp_path / ".part.json"
+    whole, part, mine = tmp_path / "whole.json", tmp_path / ".half.json.7.part", tmp_path / "mine"
+    mine.write_text("of nobody's business")
     run(
         f"""
         def work():
-            for path in ({str(part)!r}, 'gone', {str(whole)!r} + '.part'):
+            for path in ({str(part)!r}, 'gone', {str(whole)!r} + '.part', {str(mine)!r}):
                 progress.unfinished(path)
             open({str(part)!r}, 'w').write('half')
             open({str(whole)!r} + '.part', 'w').write('all')
@@ -203,11 +206,13 @@ def test_partial_files_are_deleted_after_a_crash(tmp_path):
     )
     assert whole.read_text() == "all"
     assert not part.exists()
+    assert mine.exists()  # whatever a process that was taken over says before it dies
 
 
 WAITING = """
 def work():
     progress.enter('candidate', 'running', 'm.onnx')
+    partial_of(Path('out.npz')).write_text('half')
     open('ready', 'w').close()
     time.sleep(30)
     return 0
@@ -529,8 +534,20 @@ def test_what_a_killed_run_left_is_swept_by_the_next(tmp_path):
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
     assert left.exists()
+    assert list(tmp_path.glob(".*.part"))
     assert run("def work(): return 0", tmp_path)[0] == 0
     assert not left.exists()
+    assert not list(tmp_path.glob(".*.part"))
+
+
+def test_a_board_that_a_dead_run_has_replaced_is_left_alone(tmp_path):
+    left, victim = tmp_path / "scratch" / "aligner-999999-0123456789ab", tmp_path / ".victim.1.part"
+    left.mkdir(parents=True)
+    victim.write_bytes(b"x" * 100)
+    (left / "board").symlink_to(victim)
+    assert run("def work(): return 0", tmp_path)[0] == 0
+    assert not left.exists()
+    assert victim.read_bytes() == b"x" * 100
 
 
 def test_a_run_beside_it_keeps_its_folder(tmp_path):

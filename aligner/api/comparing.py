@@ -19,6 +19,7 @@ from aligner.api.result import Result
 from aligner.errors import RehearsalError
 from aligner.execution import memory
 from aligner.execution.determinism import undisturbed
+from aligner.execution.needs import needed
 from aligner.execution.opening import target_name
 from aligner.execution.own_process import in_own_process
 from aligner.inputs import Preprocessing
@@ -73,7 +74,8 @@ def compare(
     {"reference": …, "candidate": …}, and ``dump_layout``, "nchw" or "nhwc", says how it lies where shapes do not.
 
     ``isolated`` compares in a process of its own: where a runtime dies of a model, that process does, and CrashError
-    says at which node. Models and inputs must be such that they can be handed over: files, or what pickle takes.
+    says at which node. Models and inputs must be such that they can be handed over: files, or what pickle takes. Where
+    both models are files, and not trusted, that process has no other files and no network, as a command's has.
 
     ``steps`` takes both as decoders: ``inputs`` are token ids, which go in at once, and that many further tokens one
     by one, the likeliest for the reference, caches fed back. The result is of the first step that diverges.
@@ -114,7 +116,10 @@ def compare(
     )
     with NotebookProgress():
         if isolated:
-            return Result(in_own_process(run_comparison, reference, candidate, inputs, options))
+            dumped = list(dump_of.values()) if isinstance(dump_of, Mapping) else [dump_of] if dump_of else []
+            models = (reference, candidate, *dumped)
+            bounds = needed(models, (inputs, options), trust=trust, device=device, provider=provider)
+            return Result(in_own_process(run_comparison, reference, candidate, inputs, options, bounds=bounds))
         return Result(run_comparison(reference, candidate, inputs, options))
 
 

@@ -23,6 +23,7 @@ from aligner.errors import AlignerError, ComparisonError, ModelExecutionError, O
 from aligner.operations.operation import Unsupported
 from aligner.records import progress
 from aligner.records.comparison import Comparison, Finding
+from aligner.records.partial import partial_of
 from aligner.records.repair import AppliedPatch, Repair, Unrepaired, output_error
 from aligner.repair.patch import Patch, Plan
 from aligner.repair.planning import plans
@@ -78,8 +79,7 @@ def check_output(output: Path, candidate: Path) -> None:
 def _place(made: Path, output: Path) -> None:
     """Put the file in its place whole, or not at all."""
     final = output.resolve()
-    partial = final.with_name(f".{final.name[:200]}.{os.getpid()}.part")
-    progress.unfinished(str(partial))
+    partial = partial_of(final)
     try:
         shutil.copyfile(made, partial)
         partial.replace(final)

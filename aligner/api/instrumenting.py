@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from aligner.adapters.registry import find_adapter
 from aligner.adapters.target import real_path
 from aligner.errors import OutputError
 from aligner.records import progress
+from aligner.records.partial import partial_of
 
 RECORDERS = ("aligner_record.hpp", "aligner_record.mjs")
 """What programs on the other side record with: one C++ header, one JavaScript module."""
@@ -49,8 +49,7 @@ def _whole(target: Path) -> Iterator[Path]:
     final = real_path(target)
     if final.is_dir():
         raise IsADirectoryError(errno.EISDIR, "it is a folder")
-    partial = final.with_name(f".{final.stem[:200]}.{os.getpid()}.part{final.suffix}")
-    progress.unfinished(str(partial))
+    partial = partial_of(final, suffix=final.suffix)
     try:
         yield partial
         partial.replace(final)

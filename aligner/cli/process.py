@@ -58,7 +58,8 @@ def supervise(work: Callable[[], int], mask: Mask | None = None) -> int:
     before = held if mask is None else mask
     from aligner.cli.watch import Watch
 
-    scratch, board = Scratch(), progress.Board()
+    scratch = Scratch()
+    board = scratch.board()
     watch = Watch(scratch, board)
     flush_output(0)
     reading, writing = os.pipe()  # never written to: its end tells the child that the parent is gone

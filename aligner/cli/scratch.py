@@ -10,7 +10,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-_LOCK = "lock"
+from aligner.records import progress
+from aligner.records.partial import delete
+
+_LOCK, _BOARD = "lock", "board"
 _NAMES = ("TMPDIR", "TEMP", "TMP")
 """Variables that say where temporary files go."""
 _NAME = re.compile(r"aligner-[0-9]+-[0-9a-f]{12}")
@@ -29,6 +32,13 @@ class Scratch:
         if self.folder:
             _sweep_dead(self.folder)
 
+    def board(self) -> progress.Board:
+        """Where the work stands; in a file, so that the next run knows what this one was writing if all of it dies."""
+        try:
+            return progress.Board(self.folder / _BOARD if self.folder else None)
+        except OSError:
+            return progress.Board()
+
     @property
     def chatter(self) -> Path:
         """Where the frameworks' output goes."""
@@ -42,10 +52,11 @@ class Scratch:
     def sweep(self, partials: Iterable[str]) -> None:
         """Delete the folder, and the partial files that have not been moved to their final names."""
         for partial in partials:
-            _unlink(Path(partial))
+            delete(Path(partial))
         if self.folder is None:
             return
         _unlink(self.chatter)
+        _unlink(self.folder / _BOARD)
         _unlink(self.stack)
         _unlink(self.folder / _LOCK)
         if self._lock is not None:
@@ -115,8 +126,19 @@ def _sweep_dead(own: Path) -> None:
         if mine and not _is_alive(int(entry.name.split("-")[1])) and (lock := _locked(folder / _LOCK)) is not None:
             import shutil
 
+            for partial in _partials(folder / _BOARD):
+                delete(Path(partial))
             shutil.rmtree(folder, ignore_errors=True)
             os.close(lock)
+
+
+def _partials(board: Path) -> tuple[str, ...]:
+    """What a dead run was writing; its board is a file that a hostile model may have put there."""
+    try:
+        with os.fdopen(os.open(board, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK), "rb") as file:
+            return progress.partials_in(file.read(progress.SIZE))
+    except OSError:
+        return ()
 
 
 def _is_alive(process: int) -> bool:

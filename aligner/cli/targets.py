@@ -31,8 +31,6 @@ _OUTPUTS = {
 
 _DEFAULT_SECONDS = 3600.0
 _MODELS = ("reference", "candidate", "model", "dump_of", "dataset")
-_ALONE = frozenset(".gguf .pt .pth .ts .jit .torchscript .tflite .npz .npy .safetensors .json .keras .h5 .hdf5".split())
-"""Files that never refer to others beside them."""
 _child: Path | None = None
 _limits: Bounds | None = None
 
@@ -72,40 +70,30 @@ def confine_in(scratch: Path | None) -> None:
 
 
 def bounds(given: Mapping[str, Any], scratch: Path, seconds: float, memory: int | None) -> Bounds:
-    """What the command needs: its inputs, the folders of its outputs, and no network.
+    """What the command needs: its inputs, the folders of its outputs, and no network."""
+    from aligner.execution.needs import needed
 
-    A factory is the user's own code, and a trusted file runs as such: these may need any file and the network.
-    """
-    from aligner.adapters.checkpoints.safetensors_files import beside as store
-    from aligner.adapters.dumps.formats import beside
-    from aligner.adapters.target import parse_target
-    from aligner.execution.confinement import Bounds
-    from aligner.records.free_memory import available
-
-    named = [word for name in _MODELS for word in _words(given.get(name))]
-    trusted = bool(given.get("trust")) or any(parse_target(word).factory for word in named)
-    reads = list(_inputs(given))
-    reads += [folder for path in reads if path.suffix.lower() not in _ALONE for folder in _around(path)]
-    folders = list(_input_folders(given))
-    reads += [*folders, *(file for folder in folders for file in (*beside(folder), *store(folder)))]
-    writes = [scratch, *(_standing(_resolved(path).parent) for _, path in _outputs(given))]
+    writes = [_resolved(path).parent for _, path in _outputs(given)]
     if os.environ.get("GITHUB_STEP_SUMMARY"):
         writes.append(Path(os.environ["GITHUB_STEP_SUMMARY"]).parent)
-    on_processor = given.get("device") in (None, "cpu") and (given.get("provider") or "cpu").lower().startswith("cpu")
-    return Bounds(
-        reads=tuple(reads),
-        lists=tuple({Path(word).parent for word in named}),
-        writes=tuple(writes),
-        files=not trusted,
-        network=not trusted,
-        memory=memory or (available() if on_processor else None),
-        seconds=seconds or None,
+    found = needed(
+        _models(given),
+        _read(given),
+        (scratch, *writes),
+        trust=bool(given.get("trust")),
+        device=given.get("device"),
+        provider=given.get("provider"),
     )
+    return replace(found, memory=memory or found.memory, seconds=seconds or None)
 
 
-def _standing(folder: Path) -> Path:
-    """The folder, or the nearest one around it that is there."""
-    return next((place for place in (folder, *folder.parents) if place.is_dir()), folder)
+def _models(given: Mapping[str, Any]) -> list[str]:
+    return [word for name in _MODELS for word in _words(given.get(name))]
+
+
+def _read(given: Mapping[str, Any]) -> list[Any]:
+    """What the parameters say of files, but for those that are written."""
+    return [value for name, value in given.items() if name not in _OUTPUTS]
 
 
 def _words(value: Any) -> Iterator[str]:
@@ -114,16 +102,13 @@ def _words(value: Any) -> Iterator[str]:
             yield str(item).split("=", 1)[-1] if str(item).startswith(("reference=", "candidate=")) else str(item)
 
 
-def _around(path: Path) -> tuple[Path, Path]:
-    """The folders in which a model's external data may lie: beside a link, and beside the file itself."""
-    return path.parent, path.resolve().parent
-
-
 def check_targets(given: Mapping[str, Any]) -> None:
     """Raise OutputError where an output is one of the inputs, or lies in one, or two outputs are one file."""
+    from aligner.execution.needs import input_files, input_folders
+
     written: dict[object, str] = {}
-    read = {_same(_resolved(path)): path for path in _inputs(given)}
-    folders = {_resolved(path): path for path in _input_folders(given)}
+    read = {_same(_resolved(path)): path for path in input_files(_read(given))}
+    folders = {_resolved(path): path for path in input_folders(_models(given), _read(given))}
     for option, path in _outputs(given):
         resolved = _resolved(path)
         place = _same(resolved)
@@ -159,15 +144,6 @@ def _same(path: Path) -> object:
     return path
 
 
-def _input_folders(given: Mapping[str, Any]) -> Iterator[Path]:
-    """Models that are folders (dumps, SavedModels, checkpoints), and folders that options name."""
-    paths = (value for name, value in given.items() if name not in _OUTPUTS and isinstance(value, Path))
-    for word in (*(word for name in _MODELS for word in _words(given.get(name))), *map(str, paths)):
-        with suppress(OSError, ValueError):
-            if word and Path(word).is_dir():
-                yield Path(word)
-
-
 def _outputs(given: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
     for name, option in _OUTPUTS.items():
         target = given.get(name)
@@ -178,22 +154,6 @@ def _outputs(given: Mapping[str, Any]) -> Iterator[tuple[str, Path]]:
             from aligner.report.model_explorer import beside
 
             yield f"{option} (accumulated errors)", beside(Path(target))
-
-
-def _inputs(given: Mapping[str, Any]) -> Iterator[Path]:
-    for name, value in given.items():
-        if name not in _OUTPUTS:
-            for item in value if isinstance(value, tuple) else (value,):
-                if isinstance(item, (str, Path)):
-                    yield from _files(str(item))
-
-
-def _files(word: str) -> Iterator[Path]:
-    """The files that a word may mean: itself, what follows NAME=, what precedes :factory."""
-    for text in (word, word.split("=", 1)[-1], word.rsplit(":", 1)[0]):
-        with suppress(OSError, ValueError):
-            if text and Path(text).is_file():
-                yield Path(text)
 
 
 def _resolved(path: Path) -> Path:

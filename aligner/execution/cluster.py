@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aligner.errors import ComparisonError, CrashError
-from aligner.execution.confinement import Bounds, confine
+from aligner.execution.confinement import Bounds
 from aligner.execution.own_process import OwnProcess
 from aligner.records.free_memory import available
 
@@ -121,15 +121,10 @@ def _done(key: str, bounds: Bounds | None, function: Callable[..., T], call: tup
 
 
 def _process(bounds: Bounds | None) -> OwnProcess:
-    process = OwnProcess()
-    if bounds is not None:
-        process.call(_confine, replace(bounds, writes=(process.folder,)))
-    return process
-
-
-def _confine(bounds: Bounds) -> None:
     """What is free was counted where the command runs; here it is what is free here."""
-    confine(replace(bounds, memory=None if bounds.memory is None else min(bounds.memory, available())))
+    if bounds is not None and bounds.memory is not None:
+        bounds = replace(bounds, memory=min(bounds.memory, available()))
+    return OwnProcess(bounds and replace(bounds, writes=()))
 
 
 def _let_go(key: str) -> None:

@@ -2,43 +2,56 @@
 
 from __future__ import annotations
 
+import builtins
 import os
 import pickle
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
 from aligner.errors import AlignerError, ComparisonError, CrashError
 from aligner.execution import memory
+from aligner.execution.confinement import Bounds, confine
 from aligner.execution.crash import crash_error, left_error
 from aligner.records import progress
 
 T = TypeVar("T")
 
 _SIGN = b"\n"
+_OURS = ("aligner.records.", "aligner.errors")
+_NUMPY, _OF_ARRAYS = ("numpy._core.", "numpy.core."), ("_reconstruct", "scalar", "_frombuffer")
+_PLAIN = frozenset((("numpy", "ndarray"), ("numpy", "dtype"), ("pathlib", "PosixPath"), ("pathlib", "WindowsPath")))
+"""What records hold beside themselves."""
 _CHILD = "from aligner.execution.own_process import work; work()"
 
 
-def in_own_process(function: Callable[..., T], *arguments: Any) -> T:
+def in_own_process(function: Callable[..., T], *arguments: Any, bounds: Bounds | None = None) -> T:
     """What a function of a module returns for these arguments.
 
     Raises what it raises; CrashError where the process died, ComparisonError where arguments cannot be handed over.
     """
-    with OwnProcess() as process:
+    with OwnProcess(bounds) as process:
         return process.call(function, *arguments)
 
 
 class OwnProcess:
-    """A process that answers one call after another, and keeps between them what its modules hold."""
+    """A process that answers one call after another, and keeps between them what its modules hold.
 
-    def __init__(self) -> None:
+    ``bounds``: what it is left with; what it answers is then believed to be records of ours and no more.
+    """
+
+    def __init__(self, bounds: Bounds | None = None) -> None:
         self._scratch = tempfile.TemporaryDirectory(prefix="aligner-")
         self._desk = _Desk(Path(self._scratch.name))
         self._board = progress.Board(self._desk.board)
-        self._child = _started(self._desk)
+        self._confined = bounds is not None and bounds.files
+        bounds = bounds and replace(bounds, writes=(*bounds.writes, self._desk.folder))
+        self._desk.bounds.write_bytes(pickle.dumps(bounds))
+        self._child = _started(self._desk, confined=self._confined)
 
     def __enter__(self) -> OwnProcess:
         return self
@@ -46,17 +59,12 @@ class OwnProcess:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def folder(self) -> Path:
-        """Where it reads and writes by itself."""
-        return self._desk.folder
-
     def call(self, function: Callable[..., T], *arguments: Any) -> T:
         """As ``in_own_process``; after a CrashError the process is gone."""
         self._desk.request.write_bytes(_packed((function, arguments)))
         if not self._told():
             raise self._death(self._child.wait())
-        returned, outcome = pickle.loads(self._desk.answer.read_bytes())  # our own code's, in a private folder
+        returned, outcome = _answer(self._desk, ours=self._confined)
         if not returned:
             raise outcome
         result: T = outcome
@@ -92,8 +100,39 @@ class _Desk:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.request, self.answer = folder / "request", folder / "answer"
+        self.request, self.bounds, self.answer = folder / "request", folder / "bounds", folder / "answer"
         self.board, self.chatter, self.stack = folder / "board", folder / "chatter", folder / "stack"
+
+
+def _answer(desk: _Desk, *, ours: bool) -> tuple[bool, Any]:
+    """What the process wrote; a hostile file may have taken it over, where it is confined for that."""
+    with desk.answer.open("rb") as file:
+        try:
+            found: tuple[bool, Any] = Records(file).load() if ours else pickle.load(file)
+        except Exception as error:  # whatever a stream that nobody wrote as ours makes of itself
+            raise ComparisonError(
+                "the process that compared answers what is no result", found=str(error), hint="report this message"
+            ) from error
+    return found
+
+
+class Records(pickle.Unpickler):
+    """Reads records, errors and arrays: nothing that is called does anything but hold what it is given."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        """Refuse everything else."""
+        plain = (module, name) in _PLAIN or (module.startswith(_NUMPY) and name in _OF_ARRAYS)
+        if plain or (module.startswith(_OURS) and "." not in name):
+            found = super().find_class(module, name)
+            if plain or is_dataclass(found) or _is_error(found):
+                return found
+        if module == "builtins" and _is_error(error := getattr(builtins, name, None)):
+            return error
+        raise pickle.UnpicklingError(f"{module}.{name}")
+
+
+def _is_error(found: object) -> bool:
+    return isinstance(found, type) and issubclass(found, Exception)
 
 
 def _packed(request: object) -> bytes:
@@ -111,8 +150,9 @@ def _not_handed_over(error: BaseException) -> ComparisonError:
     )
 
 
-def _started(desk: _Desk) -> subprocess.Popen[bytes]:
+def _started(desk: _Desk, *, confined: bool) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    environment |= dict.fromkeys(("TMPDIR", "KERAS_HOME"), str(desk.folder)) if confined else {}
     command = [sys.executable, "-c", _CHILD, str(desk.folder)]
     with desk.chatter.open("wb") as chatter:
         return subprocess.Popen(
@@ -129,9 +169,12 @@ def work() -> None:
     with desk.stack.open("w") as stack:
         faulthandler.enable(stack, all_threads=False)
         memory.own_process()
+        confined = pickle.loads(desk.bounds.read_bytes())  # written by our own code, as the requests
+        if confined is not None:
+            confine(confined)
         progress.install(progress.Board(desk.board))
         while os.read(asked, len(_SIGN)):
-            desk.answer.write_bytes(pickle.dumps(_outcome(desk)))
+            desk.answer.write_bytes(pickle.dumps(_outcome(desk, ours=confined is not None and confined.files)))
             os.write(answered, _SIGN)
         os._exit(0)
 
@@ -146,7 +189,8 @@ def _own_streams() -> tuple[int, int]:
     return asked, answered
 
 
-def _outcome(desk: _Desk) -> tuple[bool, object]:
+def _outcome(desk: _Desk, *, ours: bool) -> tuple[bool, object]:
+    """``ours``: an error of a class that is neither ours nor Python's is told in words."""
     try:
         function, arguments = pickle.loads(desk.request.read_bytes())  # written by our own code, as above
     except Exception as error:  # noqa: BLE001 - a class of the caller's script, which is not a module here
@@ -155,12 +199,17 @@ def _outcome(desk: _Desk) -> tuple[bool, object]:
         return True, function(*arguments)
     except AlignerError as error:
         return False, error
+    except MemoryError:
+        return False, MemoryError("in the process that compared")  # the error itself holds what there was no room for
     except Exception as error:  # noqa: BLE001 - told by the caller, with the words that it has
-        return False, _picklable(error)
+        return False, _picklable(error, foreign=not ours)
 
 
-def _picklable(error: Exception) -> Exception:
+def _picklable(error: Exception, *, foreign: bool) -> Exception:
+    """The error where it can be handed over; ``foreign``: of any class, not only of Python's own."""
     try:
+        if not foreign and type(error).__module__ != "builtins":
+            raise TypeError
         pickle.loads(pickle.dumps(error))
     except Exception:  # noqa: BLE001 - whatever it holds
         return RuntimeError(f"{type(error).__name__}: {error}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -10,7 +11,8 @@ from pathlib import Path
 
 _SLOT = 4096
 _PARTIALS = 2 * _SLOT + 16
-_SIZE = 64 * 1024
+SIZE = 64 * 1024
+"""Bytes of a board."""
 _FIELD = "\x1f"
 
 
@@ -33,7 +35,7 @@ class Board:
     """
 
     def __init__(self, file: Path | None = None) -> None:
-        self._memory = mmap.mmap(-1, _SIZE) if file is None else _shared(file)
+        self._memory = mmap.mmap(-1, SIZE) if file is None else _shared(file)
         self._lock = threading.Lock()
 
     def write(self, mark: Mark) -> None:
@@ -71,21 +73,32 @@ class Board:
         with self._lock:
             used = int.from_bytes(self._memory[8:12], "little")
             start = _PARTIALS + used
-            if start + len(data) <= _SIZE:
+            if start + len(data) <= SIZE:
                 self._memory[start : start + len(data)] = data
                 self._memory[8:12] = (used + len(data)).to_bytes(4, "little")
 
     def partials(self) -> tuple[str, ...]:
         """Return every remembered file, moved since or not."""
-        used = int.from_bytes(self._memory[8:12], "little")
-        data = self._memory[_PARTIALS : _PARTIALS + used]
-        return tuple(part.decode("utf-8", "surrogateescape") for part in data.split(b"\0") if part)
+        return partials_in(self._memory[:])
+
+
+def partials_in(board: bytes) -> tuple[str, ...]:
+    """The same, of a board's bytes, as its file keeps them."""
+    used = int.from_bytes(board[8:12], "little")
+    data = board[_PARTIALS : _PARTIALS + used]
+    return tuple(part.decode("utf-8", "surrogateescape") for part in data.split(b"\0") if part)
 
 
 def _shared(file: Path) -> mmap.mmap:
+    """The file's memory; where the disk has no room for it, nobody's but ours and our children's."""
     with file.open("a+b") as opened:
-        opened.truncate(_SIZE)
-        return mmap.mmap(opened.fileno(), _SIZE)
+        try:
+            opened.truncate(SIZE)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(opened.fileno(), 0, SIZE)  # or a full disk would end us as we write
+            return mmap.mmap(opened.fileno(), SIZE)
+        except OSError:
+            return mmap.mmap(-1, SIZE)
 
 
 Listener = Callable[[Mark], None]

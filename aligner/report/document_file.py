@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from aligner.errors import OutputError
-from aligner.records import progress
+from aligner.records.partial import partial_of
 from aligner.report.page import visible
 
 
@@ -92,8 +92,7 @@ def _write_file(data: bytes, target: Path) -> None:
         with final.open("wb") as stream:
             stream.write(data)
         return
-    partial = final.with_name(f".{final.name[:200]}.{os.getpid()}.part")
-    progress.unfinished(str(partial))
+    partial = partial_of(final)
     try:
         with partial.open("xb") as stream:
             stream.write(data)

@@ -5,14 +5,13 @@ from __future__ import annotations
 import base64
 import io
 import json
-import shutil
-import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from aligner.errors import MissingFrameworkError, OutputError
 from aligner.records.graph import Graph
+from aligner.records.partial import delete, partial_of
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
@@ -38,18 +37,19 @@ def write_dump(
     """
     if path.exists():
         raise OutputError(f"cannot write {path}", found="it exists already", hint="name a new folder or file")
+    made = partial_of(path)
     try:
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.name}.") as scratch:
-            made = Path(scratch) / "made"
-            _WRITERS[how](made, graph, tensors, feeds)
-            release()
-            shutil.move(made, path)
+        _WRITERS[how](made, graph, tensors, feeds)
+        release()
+        made.rename(path)
     except OSError as error:
         raise OutputError(
             f"cannot write {path}",
             found=error.strerror or str(error),
             hint="name a place in an existing folder that you may write to, with enough free space",
         ) from error
+    finally:
+        delete(made)
 
 
 def _npy(made: Path, graph: Graph, tensors: Iterable[CapturedTensor], feeds: dict[str, Array]) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 
 from aligner.adapters.recording_adapter.file import DOCUMENT, LAYOUTS, SUFFIXES
 from aligner.errors import OutputError
-from aligner.records import progress
+from aligner.records.partial import partial_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,11 +54,10 @@ def new_file(path: Path) -> Iterator[ArrayWriter]:
     check_output(path)
     with _writing(path):
         final = Path(os.path.realpath(path))
-        partial = final.with_name(f".{final.name[:200]}.{os.getpid()}.part")
+        partial = partial_of(final)
         if final.is_dir():
             raise IsADirectoryError(errno.EISDIR, "it is a folder")
         file = partial.open("xb")
-    progress.unfinished(str(partial))
     try:
         with file:
             with _writing(path):
