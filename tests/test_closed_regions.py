@@ -50,6 +50,42 @@ def test_a_fault_beside_a_rewrite_is_found_at_its_node(name):
     assert [pair.candidate.node for pair in result.comparison.introduced] == [FAULTS[name]]
 
 
+def test_an_epsilon_beside_the_root_is_no_operation_too_many():
+    """The reference's norm adds one as well, inside."""
+    found = compared("epsilon_outside_the_root").comparison.causes
+    assert [(one.id, one.node, one.evidence_class) for one in found] == [("norm-epsilon", "op_v7", "proven")]
+
+
+def test_a_region_that_closes_only_unobserved_is_not_excused():
+    """A runtime may leave out a cast that overflows, where nobody asks for what stands between two of them."""
+    import onnx
+
+    half, full = onnx.TensorProto.FLOAT16, onnx.TensorProto.FLOAT
+    helper, weight = onnx.helper, np.random.default_rng(0).uniform(-0.1, 0.1, (6, 6)).astype(np.float32)
+
+    def model(*, narrow):
+        cast = [
+            ("Cast", ["big"], "h0", {"to": half}),
+            ("Mul", ["h0", "h0"], "h1", {}),
+            ("Cast", ["h1"], "sq", {"to": full}),
+        ]
+        square = cast if narrow else [("Mul", ["big", "big"], "sq", {})]
+        steps = [("Mul", ["x", "scale"], "big", {}), *square, ("Sqrt", ["sq"], "root", {})]
+        nodes = [
+            helper.make_node(op, inputs, [out], out, **given)
+            for op, inputs, out, given in [*steps, ("MatMul", ["root", "w"], "y", {})]
+        ]
+        stored = [onnx.numpy_helper.from_array(np.asarray(a), n) for n, a in (("scale", np.float32(90)), ("w", weight))]
+        ends = [[helper.make_tensor_value_info(name, full, [4, 6])] for name in ("x", "y")]
+        graph = helper.make_graph(nodes, "g", *ends, stored)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+    x = np.random.default_rng(1).uniform(1, 3.2, (4, 6)).astype(np.float32)
+    result = aligner.compare(model(narrow=False), model(narrow=True), [x])
+    assert result.verdict == "diverged"
+    assert {pair.candidate.name for pair in result.comparison.introduced} & {"h0", "h1"}
+
+
 def test_an_added_clip_is_in_the_region_that_is_named():
     result = compared("extra_clip_before_moves")
     assert result.verdict == "diverged"

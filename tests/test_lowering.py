@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from aligner.operations.lowering import lower, lowers
-from aligner.operations.operation import Operation, compute
+from aligner.operations.operation import Operation, Unsupported, compute
 
 RNG = np.random.default_rng(3)
 
@@ -81,3 +81,10 @@ def test_a_fused_convolution_shows_its_seams():
 def test_a_primitive_is_its_own_only_step():
     operation = Operation("relu", {}, (drawn(3),))
     assert [step.operation for step in lower(operation)] == [operation]
+
+
+def test_an_activation_with_settings_of_its_own_is_not_taken_apart():
+    """ONNX Runtime's FusedConv with a LeakyRelu: its slope stands in the node, and in none of our records."""
+    fused = Operation("softmax", {"axis": 1, "fused_activation": "leakyrelu"}, (drawn(3, 4),))
+    with pytest.raises(Unsupported, match="leakyrelu"):
+        lower(fused)

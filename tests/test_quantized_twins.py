@@ -194,3 +194,47 @@ def test_weights_rounded_another_way_make_no_twins(tmp_path):
     other = lite(tmp_path / "other.tflite", np.clip(LITE_KERNEL + dither, -127, 127).astype(np.int8))
     result = aligner.compare(lite(tmp_path / "right.tflite"), other, {"x": LITE_X})
     assert result.verdict == "aligned"
+
+
+def mish(top=None):
+    """Two layers with a Mish between them, which the twin computes in pieces; ``top``: where its softplus ends."""
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    rng = np.random.default_rng(0)
+    weights = {name: (rng.standard_normal((16, 16)) / 4).astype(np.float32) for name in ("w", "w2")}
+    nodes = []
+
+    def node(op, inputs, output):
+        nodes.append(helper.make_node(op, inputs, [output], output))
+        if top is None or output == "y":
+            return output
+        low, high = {"m": (-4, 4), "softplus": (0, top), "tanh": (0, 1), "a": (-0.4, 4)}[output]
+        step = np.float32((high - low) / 255)
+        weights[f"{output}_s"], weights[f"{output}_z"] = step, np.uint8(round(-low / step))
+        for word, read, given in (("QuantizeLinear", output, "_q"), ("DequantizeLinear", f"{output}_q", "_d")):
+            operands = [read, f"{output}_s", f"{output}_z"]
+            nodes.append(helper.make_node(word, operands, [output + given], output + given))
+        return f"{output}_d"
+
+    middle = node("MatMul", ["x", "w"], "m")
+    if top is None:
+        end = node("Mish", [middle], "a")
+    else:
+        end = node("Mul", [middle, node("Tanh", [node("Softplus", [middle], "softplus")], "tanh")], "a")
+    node("MatMul", [end, "w2"], "y")
+    ends = [[helper.make_tensor_value_info(name, floats, [8, 16])] for name in ("x", "y")]
+    stored = [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "g", *ends, stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+
+
+@pytest.mark.parametrize(("top", "wrong"), [(4.2, False), (2.6, False), (1.5, True)])
+def test_a_range_inside_a_region_is_asked_as_well(top, wrong):
+    """Nothing of the other side answers a tensor there, and the bound of few bits at the region's end is wide."""
+    x = np.random.default_rng(1).standard_normal((8, 16)).astype(np.float32)
+    result = aligner.compare(mish(), mish(top), [x])
+    if not wrong:
+        assert result.verdict == "aligned"
+        return
+    first = result.first_divergence
+    assert (first.verdict_rule, first.within.node) == ("inner-node-errs", "softplus_q")
+    assert result.comparison.causes[0].id == "quantization-calibration"

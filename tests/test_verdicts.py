@@ -9,12 +9,15 @@ from graph_factory import GraphBuilder
 from aligner.diff.difference import difference
 from aligner.execution.saturation import Grids
 from aligner.judgement.conclusion import WholeFacts, conclude
+from aligner.judgement.founded import refounded
+from aligner.judgement.judgement import Judgement
 from aligner.judgement.tolerance import bound, region_numbers, unit
 from aligner.judgement.verdicts import Rules, judge
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.comparison import Coverage
 from aligner.records.graph import Quantization
 from aligner.records.measurement import Measured, Noise
+from aligner.records.opinion import Opinion
 from aligner.records.tensor import CapturedTensor
 
 RULES = Rules(1e-5, 1e-5)
@@ -239,3 +242,22 @@ def test_near_the_bound_weights_and_settings_decide(monkeypatch):
     assert [verdict(2.0, words) for words in ("epsilon", "", None)] == ["introduced", "aligned", "introduced"]
     assert [verdict(9.0, words) for words in ("epsilon", "", None)] == ["introduced"] * 3
     assert "epsilon" in answers[0.8, "epsilon"] and "every weight" in answers[2.0, ""]
+
+
+def judged(verdict, rule, *others):
+    opinions = tuple(Opinion(said, name, "", None) for said, name in ((verdict, rule), *others))
+    return Judgement(verdict, None, None, rule, opinions)
+
+
+def test_no_chain_of_excuses_ends_in_a_pair_that_is_excused():
+    graph, values = chain(["conv", "relu", "conv"])
+    cut = judged("inherited", "cut-off-before", ("introduced", "beyond-bound"))
+    after = judged("inherited", "cut-off-before", ("introduced", "beyond-bound"))
+    excused = judged("aligned", "closed-region", ("introduced", "beyond-bound"))
+    verdicts = dict(zip(values, (judged("aligned", "within-bound"), excused, cut, after), strict=True))
+    found = refounded(graph, verdicts)
+    assert {value: one.rule for value, one in found.items()} == {values[2]: "beyond-bound"}  # it founds the one below
+    verdicts[values[1]] = judged("introduced", "saturates")
+    assert not refounded(graph, verdicts)
+    estimate = judged("inherited", "accumulated-jump", ("introduced", "beyond-bound"))
+    assert not refounded(graph, {**verdicts, values[1]: excused, values[2]: estimate, values[3]: estimate})

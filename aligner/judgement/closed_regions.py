@@ -140,7 +140,9 @@ class ClosedRegions:
     def _same(self, inside: set[str], exits: Sequence[str], last: Sequence[str]) -> dict[str, Judgement]:
         if self._never & (inside | set(exits)):
             return {}
-        shown = self._run(inside, [*exits, *last], [value for value in sorted(inside) if self._guilty(value)])
+        shown = self._run(inside, [*exits, *last], sorted(inside))
+        if any(value in shown.exits and not shown.exits[value].within for value in (*exits, *last)):
+            return {}  # a runtime that is not asked for what is inside may leave out a cast that overflows
         watched = list(exits) or self._walk.outputs(inside)
         if not self._are_seen(shown, inside, watched) or self._leaks(inside, watched, shown):
             return {}

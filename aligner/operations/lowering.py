@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from aligner.operations.operation import Operation, compute
+from aligner.operations.operation import Operation, Unsupported, compute
 from aligner.operations.settings import (
     Approximated,
     Attention,
@@ -135,8 +135,10 @@ def _saturated(tape: _Tape, operation: Operation) -> Array:
 
 
 def _fused(tape: _Tape, operation: Operation) -> Array:
+    kind = _FUSED_KINDS.get(fused := operation.read(Settings).fused_activation)
+    if kind is None:
+        raise Unsupported(fused)
     before = tape.run(operation.with_settings(fused_activation="none"), "result")
-    kind = _FUSED_KINDS[operation.read(Settings).fused_activation]
     return tape("activation", kind, before, by=Clip(min=-1.0, max=1.0) if kind == "clip" else _NOTHING)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -49,6 +50,12 @@ class Culprit:
         """The line of the model's own code, where the reference knows it."""
         node = self.reference.node
         return node.source if node else None
+
+    @cached_property
+    def kinds(self) -> tuple[Counter[str], Counter[str]]:
+        """How often each kind of operation stands on either side, alone or inside a node that is made of such."""
+        left, right = (Counter(kind for node in part.nodes for kind in part.kinds(node)) for part in self.parts)
+        return left, right
 
     @cached_property
     def expected(self) -> Array | None:

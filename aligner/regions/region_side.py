@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kinds import PRINCIPAL
+from aligner.operations.lowering import lower, lowers
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.parameters.known import Known, stored_weight
 from aligner.records.graph import Graph, Node, Weight
@@ -137,6 +138,15 @@ class RegionSide:
             except Unsupported:
                 self._operations[node.index] = None
         return self._operations[node.index]
+
+    def kinds(self, node: Node) -> tuple[str, ...]:
+        """A node's kind, and those of the operations that it is made of."""
+        operation = self.operation(node)
+        try:
+            made = lower(operation) if operation is not None and lowers(operation) else ()
+        except Unsupported:
+            made = ()
+        return (node.kind, *(step.operation.kind for step in made if step.operation.kind != node.kind))
 
     def _stand_ins(self, node: Node) -> dict[str, Array]:
         """Zeros of the declared shapes for what was not seen: enough to read settings and weights, not to compute."""

@@ -47,6 +47,7 @@ class NormEpsilon(SettingCause):
         """The settings, also where a norm is spelled out; then the value that explains most."""
         yield from super().claims(culprit, survey)
         yield from _spelled_out(culprit)
+        yield from _outside(culprit)
         if culprit.gap > 0:
             for part, node, operation in culprit.nodes("norm"):
                 epsilon = _solved(culprit, part, node)
@@ -83,6 +84,35 @@ def _spelled_out(culprit: Culprit) -> Iterator[Claim]:
                 node=node.name,
                 written=mine.stored,
             )
+
+
+def _outside(culprit: Culprit) -> Iterator[Claim]:
+    """A norm that is spelled out, with a number added to the root where the other side's adds one under it."""
+    part = culprit.candidate
+    for _, _, fused in culprit.nodes("norm"):
+        for node, before, epsilon in _added_to_roots(part):
+            meant = fused.read(Norm).epsilon
+            spread = part.array(before.inputs[0])
+            if spread is not None and not part.of_kind("norm"):
+                yield Claim(
+                    f"{node.name} adds {epsilon:.6g} to the root, the reference {meant:.6g} under it",
+                    f"add epsilon {meant:.6g} to the variance, before {before.name}",
+                    f"with epsilon {meant:.6g} under the root",
+                    culprit.swapped(part, node.outputs[0], (spread + meant) ** 0.5),
+                    side=1,
+                    node=node.name,
+                    written=True,
+                )
+
+
+def _added_to_roots(part: RegionSide) -> Iterator[tuple[Node, Node, float]]:
+    """Nodes that add one number to a root, the root's node, the number."""
+    for node in part.of_kind("add"):
+        makers = [part.graph.producer(name) for name in node.inputs]
+        root = next((one for one in makers if one is not None and one.kind == "sqrt"), None)
+        numbers = [array for name in node.inputs if part.constant(name) and (array := part.array(name)) is not None]
+        if root is not None and len(numbers) == 1 and numbers[0].size == 1:
+            yield node, root, float(numbers[0].reshape(()))
 
 
 def _under_root(part: RegionSide, node: Node) -> bool:

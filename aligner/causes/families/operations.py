@@ -212,7 +212,8 @@ class OperationMissing(_Lopsided):
 
 
 def _surplus(culprit: Culprit, side: int) -> Counter[str]:
-    counts = [Counter(node.kind for node in part.nodes if node.kind not in _LEFT) for part in culprit.parts]
+    """Kinds that stand more often on a side, what fused nodes hold inside counted as well."""
+    counts = [Counter({kind: n for kind, n in kinds.items() if kind not in _LEFT}) for kinds in culprit.kinds]
     return counts[side] - counts[1 - side]
 
 
