@@ -7,7 +7,7 @@ import threading
 import numpy as np
 import pytest
 
-from aligner.numerics.blocks import ROW, Workspace, dot, total, weighted
+from aligner.numerics.blocks import ROW, Workspace, dot, single, total, weighted
 
 
 @pytest.mark.parametrize("size", [1, ROW - 1, ROW, 3 * ROW + 5])
@@ -41,3 +41,10 @@ def test_a_mask_of_the_lowest_numbers_is_summed_without_a_word(size):
     masked = np.full(size, np.finfo(np.float32).min)
     assert total(masked) == pytest.approx(float(masked.astype(float).sum()))
     assert dot(masked, masked) == np.inf
+
+
+def test_half_precision_becomes_single_precision_exactly():
+    half = np.arange(1 << 16, dtype=np.uint16).view(np.float16)
+    found, finite = single(half, np.empty(half.size, np.int32)), np.isfinite(half)
+    assert np.array_equal(found[finite].view(np.int32), half[finite].astype(np.float32).view(np.int32))
+    assert (np.abs(found[~finite]) > np.finfo(np.float16).max).all()

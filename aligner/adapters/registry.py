@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.metadata
 import importlib.util
-from collections.abc import Iterable
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import overload
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.target import Target, check_target, parse_target, unreadable
@@ -54,34 +55,68 @@ class AdapterStatus:
     how: str
 
 
-@dataclass(frozen=True, slots=True)
-class _Found:
-    adapter: Adapter
-    distribution: str
+class Adapters(Sequence[Adapter]):
+    """The built-in adapters, then outsiders' by name; each is imported when those before it have not served."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._found: list[Adapter] = []
+        self._open = _entries()
+        self.distributions: dict[Adapter, str] = {}
+        self.faults: list[BrokenAdapter] = []
+
+    @overload
+    def __getitem__(self, place: int) -> Adapter: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> list[Adapter]: ...
+
+    def __getitem__(self, place: int | slice) -> Adapter | list[Adapter]:
+        """What iterating asks for, too."""
+        with self._lock:
+            while not (isinstance(place, int) and 0 <= place < len(self._found)):
+                if not self._loads_another():
+                    break
+            return self._found[place]
+
+    def __len__(self) -> int:
+        """How many there are; imports all."""
+        return len(self[:])
+
+    def _loads_another(self) -> bool:
+        entry = next(self._open, None)
+        if entry is None:
+            return False
+        name, value, distribution = entry
+        try:
+            adapter = _instance(value)
+        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; it becomes a warning
+            self.faults.append(BrokenAdapter(name, value, f"{type(error).__name__}: {error}"))
+        else:
+            self.distributions[adapter] = distribution
+            self._found.append(adapter)
+        return True
 
 
 @functools.cache
-def _load() -> tuple[tuple[_Found, ...], tuple[BrokenAdapter, ...]]:
-    """Load every plugin once: the built-in ones first, then outsiders' by name."""
-    found: list[_Found] = []
-    faults: list[BrokenAdapter] = []
-    for name, value, distribution in _entries():
-        try:
-            found.append(_Found(_instance(value), distribution))
-        except Exception as error:  # noqa: BLE001 - a plugin may fail in any way; it becomes a warning
-            faults.append(BrokenAdapter(name, value, f"{type(error).__name__}: {error}"))
-    return tuple(found), tuple(faults)
+def _load() -> Adapters:
+    return Adapters()
 
 
-def _entries() -> list[tuple[str, str, str]]:
-    """(name, value, distribution) of each entry point; built-ins are added where the metadata lacks them."""
+def _entries() -> Iterator[tuple[str, str, str]]:
+    """(name, value, distribution) of each entry point, the built-in ones first, installed or not.
+
+    Metadata of what is installed is read where no built-in one has served.
+    """
+    for name, value in _BUILT_IN.items():
+        yield name, value, "aligner"
+    from importlib.metadata import entry_points
+
     installed: dict[tuple[str, str], str] = {}
-    for point in importlib.metadata.entry_points(group=_GROUP):
+    for point in entry_points(group=_GROUP):
         distribution = point.dist.name if point.dist is not None else "aligner"
         installed.setdefault((point.name, point.value), distribution)
-    own = [(name, value, "aligner") for name, value in _BUILT_IN.items()]
-    others = sorted((name, value, dist) for (name, value), dist in installed.items() if _BUILT_IN.get(name) != value)
-    return own + others
+    yield from sorted((name, value, dist) for (name, value), dist in installed.items() if _BUILT_IN.get(name) != value)
 
 
 def _instance(value: str) -> Adapter:
@@ -92,14 +127,16 @@ def _instance(value: str) -> Adapter:
     return kind()
 
 
-def adapters() -> tuple[Adapter, ...]:
-    """Return an instance of each usable adapter, the built-in ones first."""
-    return tuple(entry.adapter for entry in _load()[0])
+def adapters() -> Sequence[Adapter]:
+    """An instance of each usable adapter, the built-in ones first, imported when it is asked for."""
+    return _load()
 
 
 def broken() -> tuple[BrokenAdapter, ...]:
     """Return the plugins that could not be loaded."""
-    return _load()[1]
+    found = _load()
+    len(found)  # imports all
+    return tuple(found.faults)
 
 
 def find_adapter(target: object) -> Adapter:
@@ -180,7 +217,6 @@ def translator(framework: str) -> Translation:
 
     Where there is none, no node is known.
     """
-    importlib.import_module("aligner.operations.kernels")  # what computes the operations, and numpy with it
     translate = next((adapter.translate for adapter in adapters() if adapter.name == framework), None)
 
     def known(call: Call) -> Operation:
@@ -237,7 +273,7 @@ def _how(adapter: Adapter) -> str:
     """The exact command; a plugin's extra belongs to the plugin's own distribution."""
     if not adapter.extra:
         return f"pip install {' '.join(_alternatives(adapter.modules))}" if adapter.modules else "nothing to install"
-    distribution = next((entry.distribution for entry in _load()[0] if entry.adapter is adapter), "aligner")
+    distribution = _load().distributions.get(adapter, "aligner")
     return f'pip install "{distribution}[{adapter.extra}]"'
 
 
@@ -272,12 +308,14 @@ def _versions(modules: Iterable[str]) -> str | None:
 
 
 def _version(module: str) -> str:
+    from importlib import metadata
+
     top = module.split(".")[0]
     for distribution in (top, top.replace("_", "-")):
         try:
-            return importlib.metadata.version(distribution)
-        except importlib.metadata.PackageNotFoundError:
+            return metadata.version(distribution)
+        except metadata.PackageNotFoundError:
             continue
-    for distribution in importlib.metadata.packages_distributions().get(top, ()):
-        return importlib.metadata.version(distribution)
+    for distribution in metadata.packages_distributions().get(top, ()):
+        return metadata.version(distribution)
     return "(version unknown)"

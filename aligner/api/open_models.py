@@ -74,4 +74,4 @@ class OpenModels:
 
 def _release(sides: list[OpenSide]) -> None:
     while sides:
-        sides.pop(0).close()
+        sides.pop(0).close(last=not sides)

@@ -133,8 +133,11 @@ class OpenSide:
             return (tensor for tensor in self.profile.tensors if tensor.value in wanted)
         return self.run(observe, phase=phase)
 
-    def close(self) -> None:
-        """Let the runtime die now, while a crash can still be told from a finished report."""
+    def close(self, *, last: bool = True) -> None:
+        """Let the runtime die now, while a crash can still be told from a finished report.
+
+        What only the garbage collector finds goes with the ``last`` side that is closed.
+        """
         if self._closed:
             return
         self._closed = True
@@ -142,7 +145,8 @@ class OpenSide:
         self.profile = self._graph = None
         self.session.close()
         del self.session
-        memory.collect()
+        if last:
+            memory.collect()
 
     def summary(self) -> ModelSummary:
         """What the report says of the model."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from aligner.operations.fused import FUSED
@@ -105,6 +106,7 @@ def results(operation: Operation) -> tuple[Array, ...]:
     """Every result that is known here, in order; raises Unsupported where settings make no sense."""
     import numpy as np
 
+    import_module("aligner.operations.kernels")  # registers what computes: many a comparison computes nothing anew
     computer = _COMPUTERS.get(operation.kind)
     if computer is None:
         raise Unsupported(operation.kind)

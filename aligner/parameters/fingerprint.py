@@ -6,11 +6,12 @@ So a match says "the same numbers", not "the same layout". Each stored weight is
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+from weakref import WeakValueDictionary
 
-from aligner.numerics.blocks import BLOCK, dot, total
+from aligner.numerics.blocks import BLOCK, Workspace, dot, single, total
 from aligner.parameters.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ _ENOUGH = 32
 """Elements from which rounded copies are looked for: among thousands of short vectors some are alike by chance."""
 _ROUNDED_SUMS = 0.01
 """Relative difference of a sum by rounding each of its terms, times the root of their number."""
+_LITTLE = 1 << 11
+"""Elements for which float64 costs less than the calls that would do without."""
+_MOST_HALF = 65504.0
+"""The largest number of float16."""
+_SPACE = Workspace()
+"""Working space of a block: "bits", "size"."""
 _TINY = 1e-30
 """Sums of squares below which float32 may have lost them."""
 
@@ -131,27 +138,45 @@ def _sums(flat: NDArray[np.generic]) -> tuple[float, float, float, float, float]
 
     plain = magnitude = energy = 0.0
     low, high = math.inf, -math.inf
+    limit = _MOST_HALF if flat.dtype == np.float16 else math.inf
     for start in range(0, flat.size, BLOCK):
         values = flat[start : start + BLOCK]
-        if values.dtype != np.float32:
+        if values.dtype == np.float16 and values.size > _LITTLE:
+            values = single(values, _SPACE.room("bits", values.size, np.int32))
+        elif values.dtype != np.float32 or values.size <= _LITTLE:
             values = values.astype(np.float64)
-        least, most = float(values.min()), float(values.max())
-        if not (math.isfinite(least) and math.isfinite(most)):
+        least, most = float(np.minimum.reduce(values)), float(np.maximum.reduce(values))
+        if not (-limit <= least and most <= limit and math.isfinite(least) and math.isfinite(most)):
             return 0.0, 0.0, 0.0, -math.inf, math.inf
-        squares = dot(values, values)
-        if not _TINY < squares < math.inf:
-            values = values.astype(np.float64)
-            squares = dot(values, values)
         low, high = min(low, least), max(high, most)
-        plain += total(values)
-        magnitude += total(np.abs(values))
-        energy += squares
+        sums = _of_few(values) if values.size <= _LITTLE else _of_many(values)
+        plain, magnitude, energy = plain + sums[0], magnitude + sums[1], energy + sums[2]
     return plain, magnitude, energy, low, high
 
 
+def _of_few(values: NDArray[Any]) -> tuple[float, float, float]:
+    import numpy as np
+
+    with np.errstate(over="ignore"):
+        return float(np.add.reduce(values)), float(np.add.reduce(np.abs(values))), float(values @ values)
+
+
+def _of_many(values: NDArray[Any]) -> tuple[float, float, float]:
+    import numpy as np
+
+    squares = dot(values, values)
+    if not _TINY < squares < math.inf:
+        values = values.astype(np.float64)
+        squares = dot(values, values)
+    return total(values), total(np.abs(values, out=_SPACE.room("size", values.size, values.dtype))), squares
+
+
 def fingerprint_of(weight: Weight) -> Fingerprint | None:
-    """The fingerprint of a weight's numbers, worked out once."""
-    return _known.of(weight, lambda: fingerprint(weight.values()))
+    """The fingerprint of a weight's numbers, worked out once; once for two models whose files share them, too."""
+    place = weight.place() if weight.quantization is None else None
+    held = weight if place is None else _placed.setdefault((place, weight.dtype, weight.shape), weight)
+    return _known.of(held, lambda: fingerprint(held.values()))
 
 
 _known: Remembered[Fingerprint | None] = Remembered()
+_placed: WeakValueDictionary[Hashable, Weight] = WeakValueDictionary()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
@@ -72,6 +72,10 @@ class Value:
     aliases: tuple[str, ...] = ()
 
 
+def _nowhere() -> None:
+    """The place of a weight of which none is known."""
+
+
 class _Referable:
     """Lets a record with slots be referred to weakly."""
 
@@ -80,7 +84,10 @@ class _Referable:
 
 @dataclass(frozen=True, slots=True)
 class Weight(_Referable):
-    """A constant stored in the model; ``load()`` returns a read-only array and is called only when needed."""
+    """A constant stored in the model; ``load()`` returns a read-only array and is called only when needed.
+
+    ``place()`` tells stored bytes from all others, so that those that two files share are looked at once.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -88,6 +95,7 @@ class Weight(_Referable):
     load: Callable[[], Array] = field(repr=False, compare=False)
     quantization: Quantization | None = None
     index: int | None = None
+    place: Callable[[], Hashable] = field(default=_nowhere, repr=False, compare=False)
 
     def values(self) -> Array:
         """The numbers the stored weight stands for: quantised ones are scaled back to float32."""

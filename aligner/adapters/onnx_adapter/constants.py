@@ -38,7 +38,7 @@ def weights_of(graph: Any, file: OnnxFile) -> Iterator[tuple[str, Weight]]:
 
 def _weight(name: str, tensor: Any, file: OnnxFile) -> Weight:
     word = dtype_word(tensor.data_type) or f"type {tensor.data_type}"
-    return Weight(name, tuple(tensor.dims), word, partial(file.array, tensor))
+    return Weight(name, tuple(tensor.dims), word, partial(file.array, tensor), place=partial(file.place, tensor))
 
 
 def constant_tensor(node: Any) -> Any:

@@ -98,6 +98,14 @@ class OnnxFile:
             file.seek(offset)
             return file.read(length)
 
+    def place(self, tensor: Any) -> tuple[int, ...] | None:
+        """Device, file, time of its last change, offset and length of an external tensor's bytes; None for others."""
+        if tensor.data_location != _EXTERNAL or place_within(tensor) is not None:
+            return None
+        path, offset, length = place_of(tensor, self.path)
+        found = path.stat()
+        return found.st_dev, found.st_ino, found.st_mtime_ns, offset, length
+
     def _within(self, tensor: Any) -> NDArray[np.uint8] | None:
         """The bytes of a tensor that was left in the model's own file."""
         place = place_within(tensor) if self.own is not None and tensor.data_location == _EXTERNAL else None

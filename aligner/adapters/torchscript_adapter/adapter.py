@@ -9,9 +9,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Adapter, Instrumented, OpenOptions
 from aligner.adapters.torch_file import classify
-from aligner.adapters.torchscript_adapter.archive import load_script
-from aligner.adapters.torchscript_adapter.instrument import instrument
-from aligner.adapters.torchscript_adapter.session import ScriptSession
 from aligner.errors import UnsupportedModelError
 from aligner.operations.call import Call
 from aligner.operations.operation import Operation
@@ -20,6 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from aligner.adapters.rewriting import Extracted
+    from aligner.adapters.torchscript_adapter.session import ScriptSession
 
     Array = NDArray[Any]
 
@@ -56,7 +54,9 @@ class TorchScriptAdapter(Adapter):
                 found=f"the checkpoint {options.weights}",
                 hint="load the checkpoint into the Python module (file.py:factory), or save the archive again",
             )
+        from aligner.adapters.torchscript_adapter.archive import load_script
         from aligner.adapters.torchscript_adapter.run import Program
+        from aligner.adapters.torchscript_adapter.session import ScriptSession
 
         script, name = target, f"the live {type(target).__name__}"
         if isinstance(target, str | Path):
@@ -69,6 +69,8 @@ class TorchScriptAdapter(Adapter):
 
     def instrument(self, target: object, output: Path, observe: Sequence[str], *, trust: bool = False) -> Instrumented:
         """Write the model with inner tensors among its outputs."""
+        from aligner.adapters.torchscript_adapter.instrument import instrument
+
         return instrument(Path(str(target)), output, observe, trust=trust)
 
     def extract(self, target: Path, inputs: Mapping[str, Array], output: str, folder: Path) -> Extracted:
