@@ -19,6 +19,8 @@ CANCELLED = 1e-3
 """Share of what it was made of below which a difference of sums is worked out anew."""
 _FEW = 16
 """Elements are picked one by one where they are fewer than one in so many."""
+_NEARLY = 1 - 1e-6
+"""Keeps what a product in float32 rounds away from hiding an element."""
 _FIRST = 2048
 """Elements whose relative errors are divided out before there is any to compare with."""
 
@@ -43,7 +45,7 @@ class ErrorAccumulator:
         """
         import numpy as np
 
-        self.unequal += int(np.count_nonzero(np.not_equal(delta, 0, out=SPACE.room("flags", delta.size, bool))))
+        self.unequal += int(np.count_nonzero(np.not_equal(delta, 0, out=_flags(delta))))
         magnitude = np.abs(delta, out=delta)
         self.absolute += total(magnitude)
         at = int(magnitude.argmax())
@@ -52,7 +54,7 @@ class ErrorAccumulator:
             self.worst, self.worst_at, self._any = worst, self.seen + at, True
         if worst > self._atol:
             self.beyond += self._beyond_in(magnitude, size)
-        self._raise_relative(magnitude, size, worst)
+        self._raise_relative(magnitude, size)
         self.seen += int(delta.size)
         return worst
 
@@ -61,32 +63,31 @@ class ErrorAccumulator:
         self.seen += count
 
     def _beyond_in(self, magnitude: NDArray[Any], size: NDArray[Any]) -> int:
+        """How many errors are beyond atol + rtol · |reference|, asked of those beyond atol alone where they are few."""
         import numpy as np
 
+        magnitude, size = _picked(np.greater(magnitude, self._atol, out=_flags(size)), magnitude, size)
         allowed = np.multiply(size, self._rtol, out=SPACE.room("other", size.size, size.dtype))
         allowed += self._atol
-        return int(np.count_nonzero(np.greater(magnitude, allowed, out=SPACE.room("flags", size.size, bool))))
+        return int(np.count_nonzero(np.greater(magnitude, allowed, out=_flags(size))))
 
-    def _raise_relative(self, magnitude: NDArray[Any], size: NDArray[Any], worst: float) -> None:
-        """Divide only where the reference is so small that an error of ``worst`` or less may exceed all before."""
+    def _raise_relative(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
+        """Divide only errors that may be relatively larger than all before."""
         import numpy as np
 
         if not self.relative > 0 and size.size > _FIRST:
             self._divide(magnitude[:_FIRST], size[:_FIRST])
         if self.relative > 0:
-            flags = SPACE.room("flags", size.size, bool)
-            places = np.flatnonzero(np.less_equal(size, worst / self.relative, out=flags))
-            if not places.size:
-                return
-            if places.size < size.size // _FEW:
-                magnitude, size = magnitude[places], size[places]
-        self._divide(magnitude, size)
+            least = np.multiply(size, self.relative * _NEARLY, out=SPACE.room("other", size.size, size.dtype))
+            magnitude, size = _picked(np.greater(magnitude, least, out=_flags(size)), magnitude, size)
+        if size.size:
+            self._divide(magnitude, size)
 
     def _divide(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
         import numpy as np
 
         ratio = np.divide(magnitude, size, out=SPACE.room("other", size.size, size.dtype))
-        np.copyto(ratio, 0, where=np.equal(size, 0, out=SPACE.room("flags", size.size, bool)))
+        np.copyto(ratio, 0, where=np.equal(size, 0, out=_flags(size)))
         self.relative = max(self.relative, float(ratio.max(initial=0.0)))
 
     def result(
@@ -105,6 +106,20 @@ class ErrorAccumulator:
             worst_index=tuple(int(i) for i in np.unravel_index(self.worst_at, shape)) if self.seen else (),
             beyond=(self.beyond + mismatched) / max(self.seen, 1),
         )
+
+
+def _flags(array: NDArray[Any]) -> NDArray[Any]:
+    return SPACE.room("flags", array.size, bool)
+
+
+def _picked(flags: NDArray[Any], *arrays: NDArray[Any]) -> list[NDArray[Any]]:
+    """The elements that are flagged; all of them where too many are for picking to pay."""
+    import numpy as np
+
+    if np.count_nonzero(flags) >= flags.size // _FEW:
+        return list(arrays)
+    places = np.flatnonzero(flags)
+    return [array[places] for array in arrays]
 
 
 def cosine(product: float, reference_squares: float, candidate_squares: float) -> float | None:
