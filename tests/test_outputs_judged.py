@@ -8,6 +8,7 @@ from marks import requires_onnx
 from onnx_models import model, node, value, weights
 
 import aligner
+from aligner.judgement.outputs import OutputFacts, standing
 
 pytestmark = requires_onnx
 
@@ -143,3 +144,8 @@ def test_random_numbers_of_the_candidate_alone_are_its_fault():
     assert result.first_divergence.verdict_rule == "random-in-candidate"
     assert "draw" in result.first_divergence.candidate_nodes
     assert aligner.compare(noisy, noisy, X).verdict != "diverged"
+
+
+@pytest.mark.parametrize(("lost", "state"), [(False, "rounding"), (True, "unshown")])
+def test_a_declared_precision_explains_no_output_that_is_lost(lost, state):
+    assert standing(OutputFacts("y", "y", 0.5, beyond=1.0, declared=True, lost=lost)).state == state

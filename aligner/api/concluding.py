@@ -174,7 +174,8 @@ class Concluding:
         )
         broken = any(one.error is not None and (one.error.errors.beyond or one.error.mismatched) for one in answers)
         bounds = own_bounds(graphs, measured) if broken and not declared else {}
-        return OutputJudging(self.sides, {item.pair.candidate: item for item in measured}, bounds, declared)
+        by_value, fixed = {item.pair.candidate: item for item in measured}, self.options.tolerance is not None
+        return OutputJudging(self.sides, by_value, bounds, declared, fixed)
 
     def _explained(
         self,

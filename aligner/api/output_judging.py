@@ -25,6 +25,8 @@ class OutputJudging:
     measured: Mapping[str, Measured]
     bounds: Mapping[str, float]
     declared: bool
+    fixed: bool = False
+    """One number holds for every node, and is all that is asked."""
 
     def standings(self, answers: Sequence[OutputAnswer], floor: Floor | None, *, carry: bool) -> list[Standing]:
         """How every output stands; ``carry``: where nothing else explains an error, rounding is carried to it."""
@@ -32,7 +34,7 @@ class OutputJudging:
         found = [standing(one) for one in facts]
         if not carry:  # somebody is guilty already: nobody asks whether it could be rounding
             return [replace(one, state="beyond") if one.state == "unshown" else one for one in found]
-        if not any(one.state in {"beyond", "unshown"} for one in found):
+        if self.declared or not any(one.state in {"beyond", "unshown"} for one in found):
             return found
         carried = self._carried(answers)
         again = [
@@ -87,6 +89,7 @@ class OutputJudging:
             known,
             carried,
             self.declared,
+            self.declared and not self.fixed and (bool(error.mismatched) or error.relative >= 1),
         )
 
     def _summed(self, answer: OutputAnswer) -> float:

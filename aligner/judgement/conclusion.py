@@ -313,7 +313,8 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
     Rule("output-not-compared", "an output of the reference has no answer, or one of another shape", _unanswered),
     Rule(
         "output-unexplained",
-        "an output breaks the contract and neither float64 nor rounding carried through the reference can be run",
+        "an output breaks the contract and neither float64 nor rounding carried through the reference can be run; in "
+        "half precision or few bits: it is off by as much as it is large",
         _unshown,
     ),
     Rule("low-coverage", "less than half of the candidate's tensors are paired", _coverage),

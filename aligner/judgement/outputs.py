@@ -18,7 +18,8 @@ class OutputFacts:
 
     ``summed`` is what rounding explains if no node makes another's error larger, ``floor`` both sides' distances from
     float64, ``carried`` how far the reference's own nodes move the output when each is off by its bound; None where
-    they are unknown. ``declared``: a side is coarser than float32 by intent, so that no float32 floor speaks for it.
+    they are unknown. ``declared``: a side is coarser than float32 by intent, so that no float32 floor speaks for it;
+    ``lost``: the error is as large as the output itself, or not finite, which no precision explains unasked.
     """
 
     name: str
@@ -29,6 +30,7 @@ class OutputFacts:
     floor: NoiseFloor | None = None
     carried: float | None = None
     declared: bool = False
+    lost: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,8 @@ def standing(facts: OutputFacts) -> Standing:
     explained = _explained(facts)
     margin = facts.error / explained if explained > 0 else float("inf")
     known = facts.floor is not None or facts.carried is not None
-    state: State = "rounding" if facts.declared or margin <= 1 else "beyond" if known else "unshown"
+    excused = margin <= 1 or (facts.declared and not facts.lost)
+    state: State = "rounding" if excused else "beyond" if known else "unshown"
     return Standing(facts.name, facts.candidate, state, facts.error, margin)
 
 
