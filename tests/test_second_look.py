@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import onnx_models as make
 import pytest
-from marks import requires_onnx
+from marks import requires_onnx, requires_torch
 
 import aligner
 
@@ -330,3 +330,35 @@ def test_halves_given_in_each_others_place_are_the_fault_of_the_split_not_of_wha
     assert not [
         pair for pair in report["pairs"] if pair["verdict"] == "introduced" and pair["candidate"]["node"] != "halves"
     ]
+
+
+@requires_torch
+def test_a_node_that_reads_another_tensor_errs_and_not_what_it_reads():
+    import torch
+
+    w, v = (torch.from_numpy(np.random.default_rng(seed).standard_normal((SIZE, SIZE), np.float32)) for seed in (1, 2))
+
+    class Boxes(torch.nn.Module):
+        def forward(self, x):
+            m = x @ w
+            low = torch.minimum(m[:, None, 4:], m[None, :, 4:])
+            high = torch.maximum(m[:, None, :4], m[None, :, :4])
+            return torch.cat([low, high], 2).sum(1) @ v
+
+    nodes = [
+        make.node("MatMul", ["x", "w"], ["m"]),
+        make.node("Unsqueeze", ["m", "at1"], ["u1"]),
+        make.node("Unsqueeze", ["m", "at0"], ["u2"]),
+        make.node("Slice", ["u1", "at0", "at4", "at2"], ["s1"]),
+        make.node("Slice", ["u2", "at0", "at4", "at2"], ["s2"]),
+        make.node("Slice", ["u2", "at4", "at8", "at2"], ["t2"]),
+        make.node("Max", ["s1", "s2"], ["high"], "high"),
+        make.node("Min", ["s1", "t2"], ["low"], "low"),
+        make.node("Concat", ["low", "high"], ["c"], axis=2),
+        make.node("ReduceSum", ["c", "at1"], ["r"], keepdims=0),
+        make.node("MatMul", ["r", "v"], ["y"]),
+    ]
+    places = {f"at{number}": np.array([number]) for number in (0, 1, 2, 4, 8)}
+    report = compared(Boxes(), net(nodes, w=w.numpy(), v=v.numpy(), **places))
+    guilty = [pair["candidate"]["node"] for pair in report["pairs"] if pair["verdict"] == "introduced"]
+    assert guilty == ["low"] == [report["first_divergence"]["candidate"]["node"]]

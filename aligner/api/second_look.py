@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from aligner.alignment.second_look import SecondLook, before, same_values
 from aligner.api.exchanged import exchanged
 from aligner.api.narrowing import Narrowing
+from aligner.api.rewired import rewired
 from aligner.api.within import locate_within
 from aligner.execution.look import differences, look
 from aligner.execution.passes import Passes
@@ -39,7 +40,7 @@ def second_look(sides: Sides, passes: Passes, alignment: Alignment, align: Align
     known, narrowing, looked = SecondLook(), Narrowing(sides, passes, _TRIALS), set[frozenset[str]]()
     for _ in range(_ROUNDS):
         again = _seen(sides, passes, alignment, known, looked) or exchanged(sides, passes, known)
-        again = again or narrowing.narrowed(known)
+        again = again or rewired(sides, passes, alignment, known) or narrowing.narrowed(known)
         if again is None:
             break
         known = again

@@ -59,6 +59,15 @@ def between(graphs: Graphs, measured: Sequence[Measured], suspected: Collection[
     return set(suspected) | (behind & before) | with_forms(graphs, measured, suspected)
 
 
+def reading(measured: Sequence[Measured], values: Collection[str]) -> set[str]:
+    """The pairs whose regions start from some tensors."""
+    return {
+        item.pair.candidate
+        for item in measured
+        if item.pair.candidate not in values and not set(values).isdisjoint(item.pair.candidate_region.inputs)
+    }
+
+
 def first_reached(measured: Sequence[Measured], values: Collection[str], suspected: Collection[str]) -> set[str]:
     """The first suspects on every way on from some tensors."""
     readers, found, stack, seen = _readers(measured), set[str](), list(values), set(values)

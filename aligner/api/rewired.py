@@ -1,0 +1,53 @@
+"""Nodes that read another tensor than they should: their operand is paired with what they should have read.
+
+Such a pair errs, and with it all that read the same tensor rightly. Where the candidate's tensor holds the numbers of
+one of the reference's that has no partner, and fewer nodes err once it is left alone, the two answer each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from aligner.alignment.second_look import SecondLook, same_values
+from aligner.execution.look import differences, look
+from aligner.execution.passes import Passes
+from aligner.execution.side import OpenSide
+from aligner.judgement.borderline import MOST
+from aligner.judgement.wrong_pairs import excess, reading, suspects, with_forms
+from aligner.records.alignment import Alignment
+from aligner.records.measurement import Measured
+
+Sides = tuple[OpenSide, OpenSide]
+
+
+def rewired(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLook) -> SecondLook | None:
+    """What is known with such an operand as what it is; None where there is none."""
+    graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
+    suspected = suspects(graphs, measured)
+    readers = {value: reading(measured, with_forms(graphs, measured, {value})) for value in suspected}
+    several = {value: item for value, item in suspected.items() if any(one in suspected for one in readers[value])}
+    if not several:
+        return None
+    for pair in _others(sides, passes, alignment, several, known):
+        value = pair[1]
+        without = with_forms(graphs, measured, {value})
+        found = differences(passes, sorted(readers[value]), without)
+        wrong = [one for one in readers[value] if excess(graphs, passes.measured[one], found.get(one)) > MOST]
+        if len(wrong) <= sum(one in suspected for one in readers[value]):
+            gone = {(several[value].pair.reference, value)}
+            stay = [one for one in known.found if one not in gone]
+            return replace(known, dropped=known.dropped | gone, found=tuple(dict.fromkeys([*stay, pair])))
+    return None
+
+
+def _others(
+    sides: Sides, passes: Passes, alignment: Alignment, several: Mapping[str, Measured], known: SecondLook
+) -> list[tuple[str, str]]:
+    """Which tensors of the reference without a partner hold the numbers of suspects."""
+    assert sides[0].profile is not None and sides[1].profile is not None
+    sketches = sides[0].profile.sketches, sides[1].profile.sketches
+    doubted = known.dropped | {(item.pair.reference, value) for value, item in several.items()}
+    graphs = sides[0].graph, sides[1].graph
+    found = same_values(graphs, sketches, look(sides[1], passes, ()), alignment, doubted)
+    return [pair for pair in found if pair[1] in several]
