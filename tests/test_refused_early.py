@@ -57,6 +57,8 @@ COMPARE = "compare f.py:build f.py:build"
         ("capture f.py:build -i x.npy -o o.txt", 'the suffix ".txt"'),
         ("capture f.py:build -i x.npy -o no/o.npz", "there is no folder"),
         ("capture f.py:build -i x.npy -o x.npy --format npy", "overwrite"),
+        ("sweep f.py:build f.py:build --dataset x.npy --worst x.npy/pages", "x.npy is no folder"),
+        ("instrument f.py:build -o t.pt --recorder words.txt", "words.txt is no folder"),
     ],
 )
 def test_no_model_is_loaded(align, tmp_path, words, says):

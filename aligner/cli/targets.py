@@ -27,6 +27,8 @@ _OUTPUTS = {
     "worst_folder": "--worst",
 }
 """Parameters that name a file or folder to be written; every other one that names a file is read."""
+_FOLDERS = ("recorder", "worst_folder")
+"""Those of folders that are made where they are missing."""
 
 
 _DEFAULT_SECONDS = 3600.0
@@ -103,12 +105,18 @@ def _words(value: Any) -> Iterator[str]:
 
 
 def check_targets(given: Mapping[str, Any]) -> None:
-    """Raise OutputError where an output is one of the inputs, or lies in one, or two outputs are one file."""
+    """Raise OutputError where an output is one of the inputs, or lies in one, or two outputs are one file.
+
+    Or where something that is to be a folder cannot be one.
+    """
     from aligner.execution.needs import input_files, input_folders
 
     written: dict[object, str] = {}
     read = {_same(_resolved(path)): path for path in input_files(_read(given))}
     folders = {_resolved(path): path for path in input_folders(_models(given), _read(given))}
+    for name in _FOLDERS:
+        if given.get(name):
+            _check_folder(_OUTPUTS[name], Path(given[name]))
     for option, path in _outputs(given):
         resolved = _resolved(path)
         place = _same(resolved)
@@ -133,6 +141,16 @@ def check_targets(given: Mapping[str, Any]) -> None:
             )
         if not _is_device(resolved):
             written[place] = option
+
+
+def _check_folder(option: str, path: Path) -> None:
+    there = next((place for place in (path, *path.parents) if os.path.lexists(place)), Path())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        raise OutputError(
+            f"{option} cannot be written",
+            found=f"{there} is " + ("a folder that you may not write to" if there.is_dir() else "no folder"),
+            hint="name a new folder, or one of yours",
+        )
 
 
 def _same(path: Path) -> object:
