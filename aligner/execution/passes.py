@@ -81,6 +81,8 @@ class Passes:
         earlier = item.accumulated  # a later occurrence of a loop's value: keep the first that diverges
         if earlier is not None and (error is None or earlier.errors.beyond > 0 or error.errors.beyond == 0):
             return item
+        statistics_ = self._numbers(self._reference, expected, left)
+        equal = error is not None and not error.unequal and item.pair.axes is None and left.dtype == right.dtype
         return replace(
             item,
             accumulated=error,
@@ -89,8 +91,8 @@ class Passes:
             reference_dtype=expected.dtype,
             candidate_dtype=found.dtype,
             step=self._step(expected, found),
-            reference_statistics=self._numbers(self._reference, expected, left),
-            candidate_statistics=self._numbers(self._candidate, found, right),
+            reference_statistics=statistics_,
+            candidate_statistics=statistics_ if equal else self._numbers(self._candidate, found, right),
         )
 
     @staticmethod

@@ -13,6 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Any
 
 from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
 from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LINEAR, SILENT, VIEWS
@@ -76,7 +77,19 @@ class RegionNumbers:
 
 
 def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNumbers:
-    """Read both sides' regions of a pair."""
+    """Read both sides' regions of a pair; once, as long as the graphs are there."""
+    pair, known = measured.pair, _read.of(graphs[0], Remembered).of(graphs[1], dict)
+    dtypes = measured.reference_dtype, measured.candidate_dtype
+    key = pair.reference_region, pair.candidate_region, dtypes, measured.step
+    if key not in known:
+        known[key] = _region_numbers(graphs, measured)
+    return known[key]
+
+
+_read: Remembered[Remembered[dict[Any, RegionNumbers]]] = Remembered()
+
+
+def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNumbers:
     regions = measured.pair.reference_region, measured.pair.candidate_region
     nodes = [[graph.nodes[i] for i in region.nodes] for graph, region in zip(graphs, regions, strict=True)]
     reduction = max(
