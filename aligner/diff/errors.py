@@ -94,8 +94,6 @@ class ErrorAccumulator:
         self, shape: tuple[int, ...], finite: int, rmse: float, cosine: float | None, *, mismatched: int = 0
     ) -> Errors:
         """The errors of tensors of that shape, of which so many elements were ``finite`` on both sides."""
-        import numpy as np
-
         return Errors(
             max_abs=self.worst if finite or not self.seen else math.nan,
             mean_abs=self.absolute / max(finite, 1),
@@ -103,9 +101,17 @@ class ErrorAccumulator:
             rmse=rmse,
             max_rel=self.relative,
             cosine=cosine,
-            worst_index=tuple(int(i) for i in np.unravel_index(self.worst_at, shape)) if self.seen else (),
+            worst_index=_unravelled(self.worst_at, shape) if self.seen else (),
             beyond=(self.beyond + mismatched) / max(self.seen, 1),
         )
+
+
+def _unravelled(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
+    found = []
+    for dim in reversed(shape):
+        place, at = divmod(place, dim)
+        found.append(at)
+    return tuple(reversed(found))
 
 
 def _flags(array: NDArray[Any]) -> NDArray[Any]:

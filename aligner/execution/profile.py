@@ -107,6 +107,8 @@ def _sums(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
     """
     import numpy as np
 
+    if flat.size <= _ROW:
+        return _of_few(flat)
     least, greatest = math.inf, -math.inf
     plain = squares = order = 0.0
     for start in range(0, flat.size, BLOCK):
@@ -126,6 +128,19 @@ def _sums(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
         squares += energy
         order += (1.0 + (start // BLOCK * _GOLDEN) % 1.0) * weighted(chunk, places, rows)
     return least, greatest, plain / flat.size, (squares / flat.size) ** 0.5, order / flat.size
+
+
+def _of_few(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
+    """The same of a row or less, in float64: the fewest calls."""
+    import numpy as np
+
+    low, high, size = float(np.minimum.reduce(flat)), float(np.maximum.reduce(flat)), flat.size
+    if not (math.isfinite(low) and math.isfinite(high)):
+        return low, high, 0.0, 0.0, 0.0
+    flat = flat.astype(np.float64)
+    places, rows = _places("d")
+    order = float(flat @ places[:size]) * float(rows[0])
+    return low, high, float(np.add.reduce(flat)) / size, math.sqrt(float(flat @ flat) / size), order / size
 
 
 @functools.lru_cache(maxsize=2)

@@ -27,8 +27,11 @@ def reads(node: Any) -> list[str]:
 
 def captured(node: Any) -> list[str]:
     """Names of outer values that the node's subgraphs use, without its own inputs, each once."""
+    inner = [graph for _, graph in subgraphs(node)] if node.attribute else None
+    if not inner:
+        return []
     names: dict[str, None] = {}
-    for _, graph in subgraphs(node):
+    for graph in inner:
         names |= dict.fromkeys(_free(graph))
     own = set(node.input)
     return [name for name in names if name not in own]
