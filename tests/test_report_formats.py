@@ -116,9 +116,10 @@ def test_every_column_is_documented():
 
 def test_csv_runs_no_formula():
     pair = factory.pairs()[0]
-    named = replace(pair, candidate=replace(pair.candidate, name="=HYPERLINK(1)"))
-    (row,) = csv.DictReader(io.StringIO(to_csv(factory.diverged(pairs=(named,)))))
-    assert row["candidate_name"] == "'=HYPERLINK(1)"
+    for name in ("=HYPERLINK(1)", " @SUM(1)", "＝1"):
+        named = replace(pair, candidate=replace(pair.candidate, name=name))
+        (row,) = csv.DictReader(io.StringIO(to_csv(factory.diverged(pairs=(named,)))))
+        assert row["candidate_name"] == f"'{name}"
     assert row["reference_min"] == "-1.25"
 
 

@@ -54,9 +54,13 @@ def _from_csv(path: Path, text: str) -> Mapping:
     return pairs
 
 
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""What a formula begins with."""
+
+
 def is_formula(name: str) -> bool:
-    """Whether a spreadsheet would take a cell for a formula, were its apostrophes off."""
-    return name.lstrip("'").startswith(("=", "+", "-", "@"))
+    """Whether a spreadsheet would take a cell for a formula, were its apostrophes and blanks off."""
+    return name.lstrip("' \u3000\xa0").startswith(_FORMULA)
 
 
 def _name(cell: str) -> str:

@@ -7,14 +7,13 @@ import io
 from pathlib import Path
 from typing import Any, TextIO
 
+from aligner.alignment.mapping import is_formula
 from aligner.records.comparison import Comparison
 from aligner.report.document_file import write_text
 from aligner.report.frame import COLUMNS, pairs_records
 from aligner.report.page import visible
 from aligner.report.portable import portable
 from aligner.report.selection import EVERYTHING, Selection
-
-_FORMULA = ("=", "+", "-", "@")
 
 
 def write_csv(comparison: Comparison, target: Path | TextIO, selection: Selection = EVERYTHING) -> None:
@@ -45,5 +44,5 @@ def _cell(value: Any, column: str) -> Any:
         return text if all(isinstance(item, (int, float)) for item in value) else _cell(text, column)
     if isinstance(value, str):
         text = visible(value)
-        return f"'{text}" if text.startswith(_FORMULA) else text
+        return f"'{text}" if is_formula(text) else text
     return value

@@ -33,11 +33,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="where files are kept that show a defect")
     chosen = parser.parse_args(arguments)
     table = Table()
-    seeds, commands = _range(chosen.seeds), _range(chosen.commands)
+    try:
+        _read_files(chosen, table)
+        _run_commands(chosen, table)
+    finally:
+        table.print()  # of what was done, where a long run is interrupted
+    return 1 if table.defects else 0
+
+
+def _read_files(chosen: argparse.Namespace, table: Table) -> None:
+    seeds = _range(chosen.seeds)
     for name, subject in subjects(chosen.only) if seeds else ():
         warm(partial(read_whole, subject.kept_whole()))
         for seed, outcome in file_cases(subject, [f"{name}:{number}" for number in seeds], chosen.keep):
             table.count(name, seed, outcome)
+
+
+def _run_commands(chosen: argparse.Namespace, table: Table) -> None:
+    commands = _range(chosen.commands)
     if commands:
         with tempfile.TemporaryDirectory() as folder:
             write_files(Path(folder))  # here, where they are kept for all
@@ -47,8 +60,6 @@ def main(arguments: list[str] | None = None) -> int:
         words = command_lines(number)
         (outcome,) = outcomes([command_case(words, write_files)])
         table.count(f"align {words[0]}", f"{number}: {shlex.join(words)}", outcome)
-    table.print()
-    return 1 if table.defects else 0
 
 
 class Table:
