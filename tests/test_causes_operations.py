@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pytest
@@ -24,7 +25,8 @@ class Case:
     x: np.ndarray = field(default_factory=lambda: SQUARE)
     shapes: dict = field(default_factory=lambda: {"k": (8, 8, 1, 1)})
 
-    def run(self):
+    @cached_property
+    def found(self):
         return causes(Net(self.reference, **self.shapes), Net(self.candidate, **self.shapes), self.x)
 
 
@@ -65,7 +67,7 @@ CASES = {
 
 @pytest.mark.parametrize("identifier", CASES)
 def test_a_model_with_the_fault_names_it(identifier):
-    first, *_ = CASES[identifier].run()
+    first, *_ = CASES[identifier].found
     assert (first.id, first.evidence_class) == (identifier, "proven"), first.evidence
     assert first.explained > 0.999
 
@@ -74,12 +76,12 @@ def test_a_model_with_the_fault_names_it(identifier):
 def test_no_other_fault_is_taken_for_it(identifier):
     for other, case in CASES.items():
         if other != identifier:
-            assert identifier not in proven(case.run())[:1]
+            assert identifier not in proven(case.found)[:1]
 
 
 def test_another_number_of_heads_is_told_though_no_shape_fits():
     weights = dict.fromkeys("qkv", (8, 8))
-    first, *_ = Case(heads(2), heads(4), TOKENS, weights).run()
+    first, *_ = Case(heads(2), heads(4), TOKENS, weights).found
     assert (first.id, first.evidence_class) == ("axis-split", "proven"), first.evidence
     assert "2 × 4" in first.suggestion
 
@@ -90,13 +92,13 @@ def test_another_number_of_heads_is_told_though_no_shape_fits():
     ids=["a limit", "a rounding", "a cast"],
 )
 def test_what_only_the_candidate_does_is_named_with_its_node(step, name):
-    first, *_ = Case(then(torch.relu), then(lambda x: step(torch.relu(x)))).run()
+    first, *_ = Case(then(torch.relu), then(lambda x: step(torch.relu(x)))).found
     assert first.explained > 0.999
     assert name in first.node or first.id == "saturation", first.evidence
 
 
 def test_no_cause_names_what_neither_model_has():
-    found = CASES["operation-extra"].run()
+    found = CASES["operation-extra"].found
     assert not any("relu" in one.evidence + one.suggestion for one in found)
 
 
@@ -116,6 +118,6 @@ def causal(value, diagonal):
 def test_a_causal_mask_that_is_missing_or_shifted(value, candidate, words):
     weights = dict.fromkeys("qk", (8, 8))
     depth, diagonal = candidate
-    first, *_ = Case(causal(value, 1), causal(value if depth is ... else depth, diagonal), TOKENS, weights).run()
+    first, *_ = Case(causal(value, 1), causal(value if depth is ... else depth, diagonal), TOKENS, weights).found
     assert (first.id, first.evidence_class) == ("attention-mask", "proven"), first
     assert words in first.evidence

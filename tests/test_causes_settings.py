@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import pytest
 
@@ -24,7 +25,8 @@ class Case:
     neighbour: str
     x: object = None
 
-    def run(self):
+    @cached_property
+    def found(self):
         return causes(Net(self.reference, **self.shapes), Net(self.candidate, **self.shapes), self.x)
 
 
@@ -146,7 +148,7 @@ CASES = {
 
 @pytest.mark.parametrize("identifier", CASES)
 def test_a_model_with_the_fault_names_it_with_proof(identifier):
-    found = CASES[identifier].run()
+    found = CASES[identifier].found
     assert found[0].id == identifier, [(f.id, f.explained, f.evidence) for f in found]
     assert found[0].explained is not None and found[0].explained > 0.9
 
@@ -156,7 +158,7 @@ def test_its_neighbours_fault_is_not_taken_for_it(identifier):
     neighbour = CASES.get(CASES[identifier].neighbour)
     if neighbour is None:
         neighbour = CASES["softmax-axis" if identifier != "softmax-axis" else "norm-epsilon"]
-    assert identifier not in proven(neighbour.run())
+    assert identifier not in proven(neighbour.found)
 
 
 @pytest.mark.parametrize("identifier", CASES)
@@ -230,7 +232,7 @@ def spelled_norm(epsilon, root=torch.sqrt):
 
 @pytest.mark.parametrize(("root", "identifier"), [(torch.sqrt, "norm-epsilon"), (torch.exp, "constant-changed")])
 def test_a_small_summand_under_a_root_is_an_epsilon(root, identifier):
-    first, *_ = Case(spelled_norm(1e-5, root), spelled_norm(1e-3, root), {}, "").run()
+    first, *_ = Case(spelled_norm(1e-5, root), spelled_norm(1e-3, root), {}, "").found
     assert (first.id, first.explained is not None) == (identifier, True), first
 
 
@@ -258,7 +260,7 @@ MISFITS = {
 
 @pytest.mark.parametrize("identifier", MISFITS)
 def test_shapes_that_do_not_fit_are_proven_too(identifier):
-    first, *_ = MISFITS[identifier].run()
+    first, *_ = MISFITS[identifier].found
     assert (first.id, first.explained is not None) == (identifier, True), first
     assert "the shapes agree" in first.evidence
 
@@ -267,11 +269,11 @@ def test_a_misfit_that_no_setting_explains_is_not_proven():
     sliced = Case(
         lambda n, x: torch.tanh(x[:, :, 1:]), lambda n, x: torch.tanh(x.cumsum(3).sort(2).values[:, :, 5:]), {}, ""
     )
-    assert proven(sliced.run()) == []
+    assert proven(sliced.found) == []
 
 
 def test_a_slice_that_starts_far_off_is_told_though_no_shape_fits():
-    first, *_ = Case(lambda n, x: torch.tanh(x[:, :, 1:]), lambda n, x: torch.tanh(x[:, :, 5:] ** 3), {}, "").run()
+    first, *_ = Case(lambda n, x: torch.tanh(x[:, :, 1:]), lambda n, x: torch.tanh(x[:, :, 5:] ** 3), {}, "").found
     assert (first.id, first.evidence_class) == ("slice-bounds", "proven")
 
 
@@ -286,7 +288,7 @@ def tangent(z):
 
 @pytest.mark.parametrize("forms", [(torch.erf, tangent), (tangent, torch.erf)])
 def test_the_two_forms_of_gelu_are_known_where_they_are_spelled_out(forms):
-    first, *_ = Case(*map(gelu, forms), {}, "").run()
+    first, *_ = Case(*map(gelu, forms), {}, "").found
     assert (first.id, first.explained is not None) == ("activation-variant", True), first
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import pytest
@@ -28,7 +29,8 @@ class Case:
     shapes: dict = field(default_factory=dict)
     x: np.ndarray | None = None
 
-    def run(self):
+    @cached_property
+    def found(self):
         return causes(Net(self.reference, **self.shapes), Net(self.candidate, **self.shapes), self.x)
 
 
@@ -104,7 +106,7 @@ UNPROVEN = {"trace-baked-branch"}
 
 @pytest.mark.parametrize("identifier", CASES)
 def test_a_model_with_the_fault_names_it(identifier):
-    found = CASES[identifier].run()
+    found = CASES[identifier].found
     assert found[0].id == identifier, [(f.id, f.explained, f.evidence) for f in found]
     assert identifier in UNPROVEN or (found[0].explained is not None and found[0].explained > 0.9)
 
@@ -114,7 +116,7 @@ def test_no_other_fault_is_taken_for_it(identifier):
     names = list(CASES)
     for step in (1, 4):
         other = names[(names.index(identifier) + step) % len(names)]
-        assert identifier not in proven(CASES[other].run())[:1], other
+        assert identifier not in proven(CASES[other].found)[:1], other
 
 
 @pytest.mark.parametrize("identifier", CASES)
@@ -184,7 +186,7 @@ SUBTLE = {
 @pytest.mark.parametrize("name", SUBTLE)
 def test_what_shows_behind_other_operations_is_proven(name):
     identifier, case = SUBTLE[name]
-    first, *_ = case.run()
+    first, *_ = case.found
     assert (first.id, first.explained is not None) == (identifier, True), first
 
 

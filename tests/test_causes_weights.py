@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -63,20 +64,24 @@ FAULTS: dict[str, dict[str, Callable]] = {
 }
 
 
+@cache
+def causes_of(identifier):
+    reference = Net(chain, **SHAPES)
+    return causes(reference, edited(reference, **FAULTS[identifier]))
+
+
 @pytest.mark.parametrize("identifier", FAULTS)
 def test_weights_that_are_wrong_are_named_with_proof(identifier):
-    reference = Net(chain, **SHAPES)
-    found = causes(reference, edited(reference, **FAULTS[identifier]))
+    found = causes_of(identifier)
     assert found[0].id == identifier, [(f.id, f.explained, f.evidence) for f in found]
     assert found[0].explained is not None and found[0].explained > 0.9
 
 
 @pytest.mark.parametrize("identifier", FAULTS)
 def test_no_other_fault_of_weights_is_proven_as_this_one(identifier):
-    reference = Net(chain, **SHAPES)
-    for other, changes in FAULTS.items():
+    for other in FAULTS:
         if other not in {identifier, "weights-changed"} and identifier != "weights-changed":
-            assert identifier not in proven(causes(reference, edited(reference, **changes)))[:1], other
+            assert identifier not in proven(causes_of(other))[:1], other
 
 
 def test_numbers_off_by_a_rounding_are_in_their_own_places():

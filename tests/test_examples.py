@@ -28,7 +28,10 @@ NEEDS = {
     "08_fp16_overflow": [marks.requires_torch],
     "09_int8_twin": [marks.requires_torch, marks.requires_onnx],
     "10_simplified": [marks.requires_torch, marks.requires_onnx],
-    "11_libtorch_cpp": [marks.requires_torch, marks.requires_image, marks.requires_compiler],
+    "11_libtorch_cpp": [
+        # Forty seconds of a compiler; tests/test_instrument.py holds the header and what an instrumented archive gives.
+        marks.requires_torch, marks.requires_image, marks.requires_compiler, pytest.mark.slow
+    ],
     "12_onnxruntime_node": [
         marks.requires_torch, marks.requires_onnx, marks.requires_image, marks.requires_onnxruntime_node
     ],

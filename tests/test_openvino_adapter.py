@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import cache
 
 import numpy as np
 import pytest
@@ -255,12 +256,17 @@ FAULTS = {
 """What goes wrong in a conversion → what it is called."""
 
 
+@cache
+def converted_with(fault):
+    wrong = Small()
+    fault(wrong)
+    return converted_from(wrong)
+
+
 @pytest.mark.parametrize("back", [False, True])
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_located_and_named(fault, back):
-    wrong = Small()
-    fault(wrong)
-    sides = [Small(), converted_from(wrong)]
+    sides = [Small(), converted_with(fault)]
     found = aligner.compare(*(reversed(sides) if back else sides), PICTURE).comparison
     assert found.verdict == "diverged"
     assert len(found.introduced) == 1
