@@ -243,3 +243,17 @@ def test_a_computed_constant_that_only_differs_names_what_computes_it():
     found = aligner.compare(tabled(), tabled(bias=0.75), {"x": image((4, 2, 4))}).causes
     assert found[0].id == "constant-changed", found
     assert "computed by" in found[0].evidence and " reads b for b" in found[0].evidence
+
+
+@requires_onnx
+def test_one_wrong_place_that_is_looked_up_in_what_a_model_computes():
+    from onnx_models import model, node, value, weights
+
+    def picked(*places: int):
+        nodes = [node("Sqrt", ["x"], ["h"], "root"), node("Gather", ["h", "at"], ["y"], "picked", axis=1)]
+        return model(nodes, [value("x", 1, [2, 6])], [value("y", 1, [2, 3])], weights(at=np.array(places)))
+
+    x = np.random.default_rng(0).uniform(1, 2, (2, 6)).astype(np.float32)
+    first, *others = aligner.compare(picked(0, 3, 5), picked(0, 2, 5), x).comparison.causes
+    assert (first.id, first.node, first.evidence_class, others) == ("constant-changed", "picked", "proven", [])
+    assert "2 instead of 3" in first.evidence

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.numerics import relations
-from aligner.operations.kinds import BINARY, COMBINES, COMMUTATIVE, ordered
+from aligner.operations.kinds import BINARY, COMBINES, COMMUTATIVE, LOOKED_UP, ordered
 from aligner.operations.operation import Operation
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node
@@ -99,7 +99,7 @@ def constants_of(part: RegionSide, node: Node, operation: Operation) -> list[Con
         sources = constant_sources(part, name)
         if sources is not None:
             found.append(ConstantOperand(node, operation, place, name, sources, stored=part.constant(name)))
-    return found if len(found) < len(operation.data) else []
+    return found if any(part.varies(name) for name in node.inputs if name) else []
 
 
 Pair = tuple[ConstantOperand, ConstantOperand]
@@ -107,7 +107,7 @@ Pair = tuple[ConstantOperand, ConstantOperand]
 
 def constant_pairs(culprit: Culprit) -> Iterator[Pair]:
     """Constants of the candidate with the reference's that answer them."""
-    for kind in ordered(COMBINES):
+    for kind in ordered(COMBINES | LOOKED_UP):
         both = [
             [
                 constants_of(part, node, operation)
