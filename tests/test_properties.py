@@ -35,3 +35,12 @@ def test_no_bound_of_a_kernel_is_as_wide_as_what_it_gives(seed, faulty):
 
     case = kernel(seed, faulty=faulty)
     assert case is None or violations(case) == []
+
+
+def test_an_aligned_report_in_which_an_error_comes_from_nowhere_is_a_violation():
+    from benchmarks.converters.properties import unfounded
+
+    pair = {"candidate": {"name": "y"}, "verdict": "inherited"}
+    assert unfounded({"verdict": "aligned", "pairs": [pair]})
+    assert not unfounded({"verdict": "inconclusive", "pairs": [pair]})
+    assert not unfounded({"verdict": "aligned", "pairs": [pair, {**pair, "verdict": "nondeterministic"}]})

@@ -36,6 +36,7 @@ def violations(case: Case, report: Mapping[str, Any], again: Mapping[str, Any] |
             found.append(
                 f"insufficient: with {len(report['introduced'])} culprits mended outputs are off by {share:.1e}"
             )
+    found += unfounded(report)
     if again is not None and _gist(report) != _gist(again):
         found.append("not deterministic")
     missing = (
@@ -46,6 +47,15 @@ def violations(case: Case, report: Mapping[str, Any], again: Mapping[str, Any] |
     if missing and report["verdict"] == "aligned":
         found.append(f"outputs not compared: {sorted(missing)}")
     return found
+
+
+def unfounded(report: Mapping[str, Any]) -> list[str]:
+    """No chain of excuses ends in an excused pair: what is inherited has somewhere to come from."""
+    said = {pair["verdict"] for pair in report["pairs"]}
+    if "inherited" not in said or said & {"introduced", "nonfinite", "nondeterministic", "incomparable"}:
+        return []
+    names = [pair["candidate"]["name"] for pair in report["pairs"] if pair["verdict"] == "inherited"]
+    return [f"unfounded: {names[0]} inherits what no pair introduces"] if report["verdict"] == "aligned" else []
 
 
 def _gist(report: Mapping[str, Any]) -> tuple[Any, ...]:
