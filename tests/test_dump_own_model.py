@@ -194,6 +194,55 @@ def test_numbers_too_large_for_the_dumps_type(tmp_path, where):
     assert told == (where != "device")
 
 
+@pytest.mark.parametrize("fault", [None, "kernel"])
+@pytest.mark.parametrize("memory", ["written over", "never written"])
+def test_memory_that_was_used_again(folder, tmp_path, memory, fault):
+    """What the device went on from is not what lay there later: such tensors are the model's, and a fault is not."""
+    import dumped_models
+
+    tensors = dumped_models.computed(dumped_models.network(fault), dumped_models.picture())
+    gone = ("/c1/Conv_output_0", FEW[0]) if fault is None else (FEW[1],)
+    for name in gone:
+        left = np.full(tensors[name].size, 0 if name in FEW else np.nan, np.float32)
+        left = tensors["/head/Gemm_output_0"].ravel() if memory == "written over" else left
+        tensors[name] = np.concatenate([left, tensors[name].ravel()[left.size :]]).reshape(tensors[name].shape)
+    np.savez(tmp_path / "dump.npz", **{name.lstrip("/"): array for name, array in tensors.items()})
+    result = aligner.compare(folder / "net.onnx", tmp_path / "dump.npz", dump_of=folder / "net.onnx")
+    assert result.verdict == ("diverged" if fault else "aligned"), result.comparison.reason
+    assert [pair.candidate.name for pair in result.introduced] == ([GUILTY] if fault else [])
+    told = next(note for note in result.comparison.candidate.notes if "did not go on from" in note)
+    assert all(name in told for name in gone) and GUILTY not in told
+
+
+@pytest.mark.parametrize("fault", [None, "kernel"])
+def test_codes_that_were_written_as_numbers(folder, tmp_path, fault):
+    """A device of int8 whose tools write float32: each tensor is multiples of its step."""
+    import dumped_models
+
+    tensors = dumped_models.computed(dumped_models.network(fault), dumped_models.picture())
+    del tensors["x"]
+    steps = {name: np.float32(np.abs(array).max() / 127) for name, array in tensors.items()}
+    coded = {name.lstrip("/"): np.rint(array / steps[name]) * steps[name] for name, array in tensors.items()}
+    np.savez(tmp_path / "dump.npz", **coded)
+    result = aligner.compare(folder / "net.onnx", tmp_path / "dump.npz", folder / "x.npy", dump_of=folder / "net.onnx")
+    assert result.verdict == ("diverged" if fault else "aligned"), result.comparison.reason
+    assert [pair.candidate.name for pair in result.introduced][:1] == ([GUILTY] if fault else [])
+    assert any("judged as its codes" in note for note in result.comparison.candidate.notes)
+
+
+@pytest.mark.parametrize("levels", [40, 255, 65535])
+def test_a_step_is_told_by_the_numbers(levels):
+    from aligner.numerics.coded_steps import step_of
+
+    rng = np.random.default_rng(levels)
+    for real in (rng.standard_normal(4000), rng.random(600), np.maximum(rng.standard_normal(9000), 0)):
+        step = np.float32(np.abs(real).max() / (levels // 2))
+        found = step_of(np.rint(real / step).astype(np.float32) * step)
+        assert found is not None and abs(found / step - 1) < 1e-6
+        assert step_of(real.astype(np.float32)) is None
+    assert step_of(np.full(50, 3, np.float32)) is None
+
+
 @pytest.mark.parametrize("last", ["Transpose", "Relu"])
 def test_an_output_that_is_a_view_of_a_recorded_tensor_is_recorded(tmp_path, last):
     """Devices do not write what they do not compute."""

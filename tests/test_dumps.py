@@ -203,7 +203,8 @@ def test_a_dump_of_another_input_size(folder, tmp_path, runs):
 def test_half_a_folder_is_told(folder, tmp_path, runs):
     half = {name: runs[None][name] for name in ("/c1/Conv_output_0", "/act1/Relu_output_0", "/c2/Conv_output_0")}
     result = aligner.compare(folder / "net.onnx", write.npy_folder(tmp_path / "half", half), folder / "x.npy")
-    assert result.verdict == "inconclusive"
+    assert (result.verdict, result.comparison.rule) == ("inconclusive", "output-not-recorded")
+    assert "dump the outputs too" in result.comparison.reason
     assert any("lacks outputs of net.onnx: y" in note for note in result.comparison.candidate.notes)
 
 
@@ -230,11 +231,28 @@ def test_colliding_names_are_nobodys():
     assert any("a_b" in note and "--map" in note for note in found.notes("net.onnx"))
 
 
-def test_nan_everywhere(folder, tmp_path, runs):
-    tensors = {name: np.full_like(array, np.nan) for name, array in runs[None].items() if name != "x"}
+def test_a_dump_of_nan_was_never_filled(folder, tmp_path, runs):
+    """Nothing is known of the device then; outputs alone, or what follows a layer, may well be so."""
+    tensors = {name: np.full_like(array, np.nan) for name, array in without_input(runs[None]).items()}
+    text = refused(folder / "net.onnx", write.npz(tmp_path / "dump", tensors), folder / "x.npy")
+    assert "no finite number" in text and "/c1/Conv_output_0" in text and "copied back" in text
+    partly = {**tensors, "/c1/Conv_output_0": runs[None]["/c1/Conv_output_0"]}
+    for kept, blamed in (({"y": tensors["y"]}, "y"), (partly, "/act1/Relu_output_0")):
+        result = aligner.compare(folder / "net.onnx", write.npz(tmp_path / "part", kept), folder / "x.npy")
+        assert result.comparison.introduced[0].candidate.name == blamed
+
+
+@pytest.mark.parametrize(("first", "verdict"), [("right", "aligned"), ("wrong", "inconclusive")])
+def test_tensors_that_collide_are_told_apart_by_what_they_hold(folder, tmp_path, runs, first, verdict):
+    """Files of two runs in one folder: one is the value that both are called like, or neither is."""
+    right = runs[None]["/c1/Conv_output_0"]
+    noise = np.random.default_rng(0).random((2, *right.shape), dtype=np.float32)
+    tensors = {name: array for name, array in without_input(runs[None]).items() if "c1" not in name}
+    tensors |= {"c1_Conv_output_0": right if first == "right" else noise[0], "c1.Conv.output.0": noise[1]}
     result = aligner.compare(folder / "net.onnx", write.npz(tmp_path / "dump", tensors), folder / "x.npy")
-    assert result.verdict == "diverged"
-    assert result.comparison.introduced[0].candidate.name == "/c1/Conv_output_0"
+    assert result.verdict == verdict, result.comparison.reason
+    told = result.comparison.reason if first == "wrong" else " ".join(result.comparison.candidate.notes)
+    assert "c1_Conv_output_0" in told and "c1.Conv.output.0" in told
 
 
 @pytest.mark.parametrize("writer", [pytest.param("msprobe", marks=requires_torch), "trtexec"])

@@ -251,6 +251,8 @@ class Concluding:
             interval=self._interval(judged),
             exchanged=judged.exchanged,
             level=self.options.level,
+            unrecorded=[name for side in self.sides for name in getattr(side.session, "lost", ())],
+            colliding=[name for side in self.sides for name in getattr(side.session, "colliding", ())],
         )
         conclusion = conclude(facts)
         if conclusion.verdict == "aligned":

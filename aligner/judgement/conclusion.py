@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
+from aligner.errors import listing
 from aligner.judgement.founded import FOUNDS
 from aligner.judgement.outputs import Standing
 from aligner.judgement.rule import Rule, opinions
@@ -51,7 +52,8 @@ class WholeFacts:
     comparison with float64 says of all, ``frozen`` of the outputs with the reference's random numbers on both sides;
     ``interval`` names the last pair that agrees and the first that does not, ``exchanged`` the outputs whose namesakes
     are others, each with the name of what answers it.
-    ``level`` says what decides: the contract for "outputs" or all "layers", or what each node does by itself.
+    ``level`` says what decides: the contract for "outputs" or all "layers", or what each node does by itself;
+    ``unrecorded`` names the outputs that a side lacks which is a dump, ``colliding`` its tensors that go by one name.
     """
 
     pairs: Sequence[Pair]
@@ -67,6 +69,8 @@ class WholeFacts:
     interval: tuple[str, str] | None = None
     exchanged: Sequence[tuple[str, str]] = ()
     level: Level = "local"
+    unrecorded: Sequence[str] = ()
+    colliding: Sequence[str] = ()
 
     @property
     def introduced(self) -> tuple[Pair, ...]:
@@ -202,6 +206,23 @@ def _no_output(facts: WholeFacts) -> _Said:
     return "inconclusive", why, None
 
 
+def _unrecorded(facts: WholeFacts) -> _Said:
+    if not facts.unrecorded or not (facts.missing_outputs or any(one.state == "unanswered" for one in facts.standings)):
+        return None
+    why = f"the dump lacks outputs ({listing(facts.unrecorded)}): what was recorded aligns; dump the outputs too"
+    return "inconclusive", why, None
+
+
+def _colliding(facts: WholeFacts) -> _Said:
+    if not facts.colliding:
+        return None
+    why = (
+        f"tensors of the dump go by one name, and are like no tensor of that name: {listing(facts.colliding)}; keep "
+        "those of one run, under names of their own"
+    )
+    return "inconclusive", why, None
+
+
 def _unanswered(facts: WholeFacts) -> _Said:
     open_ = [one for one in facts.standings if one.state in {"unanswered", "incomparable"}]
     if not open_:
@@ -309,6 +330,7 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
     ),
     Rule("inherited-from-nothing", "a pair inherits an error that no pair introduces", _unfounded),
     Rule("nothing-paired", "no tensor has a partner", _nothing_paired),
+    Rule("output-not-recorded", "a side is a dump that lacks outputs", _unrecorded),
     Rule("no-output-compared", "no output of the candidate answers one of the reference's", _no_output),
     Rule("output-not-compared", "an output of the reference has no answer, or one of another shape", _unanswered),
     Rule(
@@ -317,6 +339,7 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
         "half precision or few bits: it is off by as much as it is large",
         _unshown,
     ),
+    Rule("tensors-collide", "tensors of a dump go by one name, and nothing tells which of them is meant", _colliding),
     Rule("low-coverage", "less than half of the candidate's tensors are paired", _coverage),
     Rule("constant-input", "no input varies", _constant),
     Rule("as-near-to-float64", "an output breaks the contract, and float64 tells that it is rounding", _condition),

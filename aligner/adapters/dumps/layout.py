@@ -119,6 +119,15 @@ def fitting(given: Sequence[int] | None, shape: tuple[int, ...], channels: Chann
     return depth is not None and groups_alike(tuple(given), arranged(shape, channels, order, depth))
 
 
+def can_be(given: Sequence[int] | None, shape: tuple[int, ...], channels: Channels) -> bool:
+    """Whether a tensor with those axes can be one of that shape, in any order and filled up or not."""
+    if given is None or groups_alike(tuple(given), shape):
+        return True
+    if len(shape) not in _WITH_CHANNELS:
+        return size_of(given) != size_of(shape)
+    return any(fitting(given, shape, channels, order) for order in orders(size_of(given), shape, channels))
+
+
 def settled(said: Iterable[tuple[Order, int]]) -> Order | None:
     """The order that most of (what a tensor says, its stored channels) are of: a dump has one, so a few change nothing.
 

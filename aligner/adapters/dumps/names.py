@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
@@ -39,15 +39,33 @@ class Matched:
     """Tensors that have a value's name and not its size, in words."""
     left: tuple[int, ...] = ()
     """Places of tensors that nothing is called like."""
+    rivals: Mapping[int, frozenset[str]] = field(default_factory=lambda: MappingProxyType({}))
+    """Places of tensors that several values could be, or several tensors one value, by name: those values."""
     by_numbers: int = 0
     """How many were found by what they hold."""
+    decided: tuple[str, ...] = ()
+    """Tensors whose names leave several values, of which what they hold tells one."""
 
-    def with_more(self, places: Mapping[str, int], tensors: Sequence[DumpedTensor]) -> Matched:
-        """With tensors that were found by what they hold."""
+    def with_more(self, places: Mapping[str, int], copies: Collection[int], tensors: Sequence[DumpedTensor]) -> Matched:
+        """With tensors that were found by what they hold; ``copies`` hold what another one holds."""
+        told = {*places.values(), *copies} - {*self.left}
         left = tuple(place for place in self.left if place not in places.values())
-        every = {**self.places, **places}
-        names = tuple(tensors[place].name for place in left)
-        return replace(self, places=every, left=left, leftover=names, by_numbers=len(places))
+        rivals = {place: values for place, values in self.rivals.items() if place not in told}
+        return replace(
+            self,
+            places={**self.places, **places},
+            left=left,
+            leftover=tuple(tensors[place].name for place in left),
+            rivals=rivals,
+            ambiguous=tuple(tensors[place].name for place in rivals),
+            by_numbers=sum(place in self.left for place in places.values()),
+            decided=tuple(tensors[place].name for place in self.rivals if place in told),
+        )
+
+    def colliding(self, tensors: Sequence[DumpedTensor]) -> tuple[str, ...]:
+        """Names of tensors that go by the name of one value, which is none of them."""
+        alone = {place: next(iter(values)) for place, values in self.rivals.items() if len(values) == 1}
+        return tuple(tensors[place].name for place, value in alone.items() if value not in self.places)
 
     def notes(self, model: str) -> Iterator[str]:
         """Sentences for what was not matched."""
@@ -55,6 +73,11 @@ class Matched:
             yield (
                 f"{self.by_numbers} tensors of the dump, named as nothing in {model}, were taken for the values that "
                 "they are like when it is run here"
+            )
+        if self.decided:
+            yield (
+                f"tensors of the dump that several values of {model} could be, once names are mangled or cut off, were "
+                f"taken for the one that they are like when it is run here: {listing(self.decided)}"
             )
         if self.ambiguous:
             yield (
@@ -103,10 +126,10 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
     At each step tensors' own names come first, then what a node of that name computes, then what a module of that name
     gives back. A name that could be several values is theirs whose size alone fits, or nobody's.
     """
-    places: dict[str, int] = {}
     again = _again(tensors)
     repeats = {place for places_of in again.values() for place in places_of}
-    open_places = {place: tensor for place, tensor in enumerate(tensors) if place not in repeats}
+    claims = _Claims(graph, {place: tensor for place, tensor in enumerate(tensors) if place not in repeats})
+    places, open_places = claims.places, claims.left
     _by_position(tensors, graph, places, open_places)
     sources = _tensor_names(graph), _node_names(graph), _module_names(graph)
     for place, tensor in list(open_places.items()):
@@ -114,32 +137,36 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
         if len(values) == 1 and values[0] not in places:
             places[values[0]] = place
             del open_places[place]
-    ambiguous: dict[int, str] = {}
     ways = (*_WAYS, _cut_at(max((len(tensor.name) for tensor in tensors), default=0)))
     for way in ways:
         for source in sources:
-            _claim(way, source, graph, places, open_places, ambiguous)
-    _claim(_exactly, fused_names(tensors, open_places, graph, sources), graph, places, open_places, ambiguous)
+            claims.claim(way, source)
+    claims.claim(_exactly, fused_names(tensors, open_places, graph, sources))
     bare = undecorated(tensors, open_places, sources)
     open_places |= bare
     for way in (_loosely, _first(_loosely)) if bare else ():
         for source in sources:
-            _claim(way, source, graph, places, open_places, ambiguous)
+            claims.claim(way, source)
     if bare:
         stripped = {place: open_places[place] for place in bare if place in open_places}
-        _claim(_exactly, fused_names(stripped, stripped, graph, sources), graph, places, open_places, ambiguous)
+        claims.claim(_exactly, fused_names(stripped, stripped, graph, sources))
     later = {value: again.pop(place) for value, place in places.items() if place in again}
-    unnamed = tuple(place for place in open_places if place not in ambiguous)
+    unnamed = tuple(place for place in open_places if place not in claims.unsure and place not in claims.misfits)
     left = [tensors[place].name for place in unnamed]
     left += [tensors[place].name for repeated in again.values() for place in repeated]
-    unsure = [tensors[place].name for place, value in ambiguous.items() if not value]
     sizes = [
         f"{tensors[place].name} {spoken_size(tensors[place])}, in the model {graph.values[value].shape}"
-        for place, value in ambiguous.items()
-        if value
+        for place, value in claims.misfits.items()
     ]
-    ordered = dict(sorted(places.items(), key=lambda item: item[1]))
-    return Matched(ordered, tuple(left), tuple(unsure), later, tuple(sizes), unnamed)
+    return Matched(
+        dict(sorted(places.items(), key=lambda item: item[1])),
+        tuple(left),
+        tuple(tensors[place].name for place in claims.unsure),
+        later,
+        tuple(sizes),
+        unnamed,
+        claims.unsure,
+    )
 
 
 def _again(tensors: Sequence[DumpedTensor]) -> dict[int, tuple[int, ...]]:
@@ -168,36 +195,45 @@ def _by_position(
                 left.pop(place, None)
 
 
-def _claim(
-    way: Callable[[str], str],
-    source: Mapping[str, list[str]],
-    graph: Graph,
-    places: dict[str, int],
-    left: dict[int, DumpedTensor],
-    ambiguous: dict[int, str],
-) -> None:
-    """Give each open tensor the one free value that is called like it."""
-    known: dict[str, set[str]] = defaultdict(set)
-    for name, values in source.items():
-        known[way(name)].update(values)
-    claims: dict[str, list[int]] = defaultdict(list)
-    for place, tensor in left.items():
-        free = [value for value in known.get(way(tensor.name), ()) if value not in places]
-        if len(free) > 1:
-            fitting = [value for value in free if may_hold(tensor, graph.values[value].shape, graph.channels)]
-            free = fitting if len(fitting) == 1 else free
-        if len(free) == 1 and (way is _exactly or may_hold(tensor, graph.values[free[0]].shape, graph.channels)):
-            claims[free[0]].append(place)
-        elif free:
-            ambiguous[place] = free[0] if len(free) == 1 else ""
-    for value, rivals in claims.items():
-        exact = [place for place in rivals if left[place].name == value] or rivals
-        if len(exact) == 1:
-            places[value] = exact[0]
-            ambiguous.pop(exact[0], None)
-            del left[exact[0]]
-        else:
-            ambiguous.update(dict.fromkeys(rivals, ""))
+@dataclass(slots=True)
+class _Claims:
+    """Tensors that are a value by name, and those that are ``left``; ``unsure``: the values that names leave them.
+
+    ``misfits``: tensors that have the name of a value and another size.
+    """
+
+    graph: Graph
+    left: dict[int, DumpedTensor]
+    places: dict[str, int] = field(default_factory=dict)
+    unsure: dict[int, frozenset[str]] = field(default_factory=dict)
+    misfits: dict[int, str] = field(default_factory=dict)
+
+    def claim(self, way: Callable[[str], str], source: Mapping[str, list[str]]) -> None:
+        """Give each open tensor the one free value that is called like it."""
+        known: dict[str, set[str]] = defaultdict(set)
+        for name, values in source.items():
+            known[way(name)].update(values)
+        claims: dict[str, list[int]] = defaultdict(list)
+        for place, tensor in self.left.items():
+            free = [value for value in known.get(way(tensor.name), ()) if value not in self.places]
+            fitting = [value for value in free if self._may_hold(tensor, value)]
+            if len(fitting) == 1 or (len(free) == 1 and way is _exactly):
+                claims[(fitting or free)[0]].append(place)
+            elif len(free) == 1:
+                self.misfits.setdefault(place, free[0])
+            elif free:
+                self.unsure.setdefault(place, frozenset(fitting or free))
+        for value, rivals in claims.items():
+            exact = [place for place in rivals if self.left[place].name == value] or rivals
+            if len(exact) > 1:
+                self.unsure.update(dict.fromkeys(rivals, frozenset({value})))
+                continue
+            self.places[value] = exact[0]
+            for told in (self.left, self.unsure, self.misfits):
+                told.pop(exact[0], None)
+
+    def _may_hold(self, tensor: DumpedTensor, value: str) -> bool:
+        return may_hold(tensor, self.graph.values[value].shape, self.graph.channels)
 
 
 def spoken_size(tensor: DumpedTensor) -> str:

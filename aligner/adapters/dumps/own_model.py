@@ -9,6 +9,7 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.dumps.overwritten import overwritten
 from aligner.adapters.dumps.recorded import Given, Real
 from aligner.errors import AlignerError, listing
 from aligner.operations.kinds import SOURCES
@@ -16,6 +17,7 @@ from aligner.operations.reduction import reduction_length
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     from aligner.adapters.base import Feeds, Injection, Session
@@ -53,14 +55,17 @@ class OwnModel:
         """Recorded values on the way to which something of the graph's inputs is read."""
         self.saturated: list[str] = []
         """Recorded values that were too large for the dump's type and not for the device, which went on from them."""
+        self.overwritten: list[str] = []
+        """Recorded values whose tensors are not what the device went on from, and which are the model's own instead."""
         try:
-            self.fits = self._compare() and self._unsaturate()
+            self.fits = self._compare() and self._unsaturate() and self._restore()
         except AlignerError as error:  # a tensor of another shape or kind than the model's
             self.fits, self.misfit = False, error.what
 
     def _compare(self) -> bool:
         """Find what the device did otherwise; False where a recorded tensor cannot stand in the model's place."""
         computed = [value for value in self.recorded if self.graph.producer(value) is not None]
+        grain = self._grain(computed)
         repeated = set()
         for tensor in self.session.run(self.feeds, computed, Given(Real(self.recorded), self.graph)):
             if tensor.occurrence:
@@ -70,7 +75,7 @@ class OwnModel:
             if found.array.shape != tensor.array.shape:
                 self.misfit = f"{tensor.value} is {list(found.array.shape)}, the model's {list(tensor.array.shape)}"
                 return False
-            beyond = self._beyond(tensor, found)
+            beyond = self._beyond(tensor, found, grain.get(tensor.value, 0.0))
             if beyond is not None:
                 self.deviations[tensor.value] = beyond
                 if tensor.value not in self.graph.outputs and _is_beyond_range(tensor.real(), found):
@@ -103,7 +108,47 @@ class OwnModel:
         self._beyond_range.clear()
         return True
 
-    def _beyond(self, tensor: CapturedTensor, found: CapturedTensor) -> Array | None:
+    def _restore(self) -> bool:
+        """Leave to the model what the device had otherwise than it was recorded; always fits."""
+        recorded = dict(self.recorded)
+        computed = [value for value in recorded if self.graph.producer(value) is not None]
+
+        def misfits(left: Collection[str]) -> set[str]:
+            self.recorded = {value: read for value, read in recorded.items() if value not in left}
+            grain = self._grain(computed)
+            given = Given(Real(self.recorded), self.graph)
+            return {
+                tensor.value
+                for tensor in self.session.run(self.feeds, computed, given)
+                if self._beyond(tensor, recorded[tensor.value](), grain.get(tensor.value, 0.0)) is not None
+            }
+
+        self.overwritten = overwritten(self.graph, computed, self.deviations, misfits)
+        self.recorded = {value: read for value, read in recorded.items() if value not in self.overwritten}
+        if self.overwritten:
+            self.deviations.clear()
+            self._compare()
+        return True
+
+    def _grain(self, computed: Collection[str]) -> dict[str, float]:
+        """How far values move where the codes that they are computed from are rounded otherwise, in two runs' worst."""
+        import numpy as np
+
+        codes = {value: read for value, read in self.recorded.items() if _step(read())}
+        if not codes:
+            return {}
+        rng = np.random.default_rng(0)
+        moved = {value: partial(_rounded_anew, read, rng) for value, read in codes.items()}
+        fed = Given(Real(self.recorded), self.graph), Given(Real({**self.recorded, **moved}), self.graph)
+        plain, anew = (self.session.run(self.feeds, computed, one) for one in fed)
+        found: dict[str, float] = {}
+        for one, other in zip(plain, anew, strict=False):
+            if one.array.dtype.kind in "fiu" and one.array.shape == other.array.shape:
+                apart = np.abs(other.real().astype(np.float64) - one.real().astype(np.float64))
+                found[one.value] = 2 * float(apart.max(initial=0.0, where=np.isfinite(apart)))
+        return found
+
+    def _beyond(self, tensor: CapturedTensor, found: CapturedTensor, grain: float) -> Array | None:
         import numpy as np
 
         own, there = tensor.real(), found.real()
@@ -112,7 +157,7 @@ class OwnModel:
         with np.errstate(all="ignore"):
             apart = there.astype(np.float64) - own.astype(np.float64)
         peak = float(np.abs(own, dtype=np.float64).max(initial=0.0, where=np.isfinite(own)))
-        limit = self._rounding(tensor.value, found.dtype) * peak + _step(found)
+        limit = self._rounding(tensor.value, found.dtype) * peak + _step(found) + grain
         same = (there == own) | (np.isnan(there) & np.isnan(own)) if own.dtype.kind == "f" else there == own
         if bool((same | (np.abs(apart) <= limit)).all()):
             return None
@@ -136,6 +181,12 @@ class OwnModel:
             yield (
                 f"too large for the dump's float16 and not for the device, which went on from finite numbers: {names}; "
                 f"those of {model}, run here, stand in their place"
+            )
+        if self.overwritten:
+            names = listing(graph.values[value].name for value in self.overwritten)
+            yield (
+                f"recorded tensors that the device did not go on from, their memory having been written over or never "
+                f"written: {names}; those of {model}, run here, stand in their place"
             )
         made = [value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs]
         lost = [value for value in made if value not in self.recorded and value in graph.values]
@@ -218,6 +269,17 @@ def _filled(recorded: Callable[[], CapturedTensor], own: Array) -> CapturedTenso
     array = np.where(np.isinf(found.array), own, found.array.astype(own.dtype))
     array.flags.writeable = False
     return replace(found, array=array)
+
+
+def _rounded_anew(recorded: Callable[[], CapturedTensor], rng: np.random.Generator) -> CapturedTensor:
+    """The numbers that codes stand for, each anywhere within its step."""
+    import numpy as np
+
+    found = recorded()
+    step = max(found.quantization.scale) if found.quantization is not None else 0.0
+    real = found.real()
+    moved: Array = real.astype(np.float64) + rng.uniform(-step / 2, step / 2, real.shape)
+    return replace(found, array=moved.astype(real.dtype), quantization=None)
 
 
 def _step(found: CapturedTensor) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -13,6 +13,7 @@ from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
 from aligner.adapters.dumps.layout import Order, effective, fitting, laid, order_of, orders, says, settled, spoken
 from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, stored_dtype, ways
 from aligner.errors import AlignerError, listing
+from aligner.numerics.coded_steps import step_of
 from aligner.numerics.written_type import written_from
 from aligner.records.graph import Graph, Quantization, Value
 from aligner.records.tensor import CapturedTensor
@@ -28,6 +29,9 @@ _ASKED = 8
 """Tensors by which a model says how a dump that tells no shapes is laid out; each is one vote."""
 _CODES = ("int8", "uint8", "int16", "int4", "uint4")
 """Types of few bits: of a real tensor they are codes, which a scale makes numbers of."""
+
+_FEW = 4
+"""Levels of a tensor that is a code, too, where most of a dump are: a grid of fewer is any tensor's."""
 
 
 class Reading:
@@ -47,6 +51,8 @@ class Reading:
         self._dump, self._told, self.order = dump, told, told
         self.orders: dict[str, Order] = {}
         """Of values whose tensors fit several orders, the one in which they were found to lie."""
+        self._steps: dict[str, tuple[str, Quantization]] = {}
+        """Of values that were codes before they were written as float32."""
         self.graph, self._later = graph, dict(later or {})
         matched = [(dump.tensors[place], self.shape(name, place)) for name, place in places.items()]
         self.storage = storage_of(ways(tensor, shape, graph.channels) for tensor, shape in matched)
@@ -102,6 +108,8 @@ class Reading:
 
     def _scale(self, name: str, tensor: DumpedTensor, dtype: str | None) -> Quantization | None:
         """What makes numbers of whole ones: the dump's own scale, the value's, or the one it is about to be given."""
+        if name in self._steps:
+            return self._steps[name][1]
         if dtype is None or not dtype.startswith(("int", "uint")):
             return tensor.quantization
         value = self.graph.values[name]
@@ -117,6 +125,8 @@ class Reading:
 
     def tensor(self, name: str, order: Order | None = None, place: int | None = None) -> CapturedTensor:
         """What was recorded of a value, in the model's shape; ``order`` in place of the dump's own."""
+        import numpy as np
+
         place = self.places[name] if place is None else place
         value, channels = self.graph.values[name], self.graph.channels
         tensor, shape, dtype = self._dump.tensors[place], self.shape(name, place), self._dtype(name, place)
@@ -124,6 +134,9 @@ class Reading:
         if shape is not None:
             found = self.orders.get(name, self.order) if order is None else order
             array = laid(array, shape, channels, order_of(channels) if found is None else found)
+        if name in self._steps:
+            dtype, scale = self._steps[name]
+            array = scale.quantize(array, np.dtype(dtype))
         array.flags.writeable = False
         dtype = (self._written or {}).get(name) or dtype or array.dtype.name
         return CapturedTensor(value.id, array, dtype, self._scale(name, tensor, array.dtype.name))
@@ -132,12 +145,22 @@ class Reading:
         """Readers of what was recorded, the model's inputs apart."""
         return {name: partial(self.tensor, name) for name in self.places if name not in self.graph.inputs}
 
+    def holds_numbers(self) -> bool:
+        """Whether a tensor inside of the model has a finite number; outputs alone may well have none."""
+        import numpy as np
+
+        known = {name for name, tensor in self._tensors() if tensor.statistics is None}
+        inner = [
+            name for name in self.places if name in known and name not in {*self.graph.inputs, *self.graph.outputs}
+        ]
+        return not inner or any(bool(np.isfinite(self.tensor(name).array).any()) for name in inner)
+
     def values(self) -> dict[str, Value]:
         """The model's values, of those that were recorded what was recorded."""
         values = dict(self.graph.values)
         for name, place in self.places.items():
             tensor, value = self._dump.tensors[place], values[name]
-            stored = self._dtype(name, place)
+            stored = self._steps[name][0] if name in self._steps else self._dtype(name, place)
             dtype = (self._written or {}).get(name) or stored or value.dtype
             known = (value.id, value.name, *value.aliases)
             aliases = value.aliases if tensor.name in known else (*value.aliases, tensor.name)
@@ -249,6 +272,7 @@ class Reading:
     def _look(self) -> None:
         """Find the types that numbers were in before they were written as float32."""
         tensors = [name for name, tensor in self._tensors() if tensor.statistics is None]
+        self._look_for_steps([name for name in tensors if name not in self.graph.inputs and self._is_real(name)])
         found = {name: written_from(self.tensor(name).array) for name in tensors}
         common = Counter(word for word in found.values() if word)
         if not common:
@@ -256,6 +280,15 @@ class Reading:
         most = max(common, key=common.__getitem__)
         again = {name: word or written_from(self.tensor(name).array, most) for name, word in found.items()}
         self._written = {name: word for name, word in again.items() if word}
+
+    def _look_for_steps(self, tensors: Sequence[str]) -> None:
+        """Find the scales of a device that computes in codes and writes real numbers: most of its tensors have one."""
+        narrow = [name for name in tensors if written_from(self.tensor(name).array) is None]
+        found = {name: step for name in narrow if (step := step_of(self.tensor(name).array)) is not None}
+        if 2 * len(found) > len(tensors):
+            few = {name: step_of(self.tensor(name).array, least=_FEW) for name in narrow if name not in found}
+            found |= {name: step for name, step in few.items() if step is not None}
+            self._steps = {name: _code_of(self.tensor(name).array, step) for name, step in found.items()}
 
     def _common(self, name: str) -> Order:
         """The dump's order by its plainest name for a value of so many channels."""
@@ -282,9 +315,26 @@ class Reading:
             words = Counter(self._written.values())
             said = listing(f"{count} of {word}" for word, count in words.most_common())
             yield f"numbers of the dump that are written as float32 are of narrower types by what they are: {said}"
+        if self._steps:
+            yield (
+                f"numbers of the dump that are written as float32 are multiples of a step each, as of a device that "
+                f"computes in whole numbers, and are judged as its codes: {len(self._steps)} tensors"
+            )
         for why in dict.fromkeys(self.unreadable.values()):
             names = listing(self.graph.values[name].name for name, said in self.unreadable.items() if said == why)
             yield f"{why}: {names}; left out ({model})"
+
+
+def _code_of(array: Array, step: float) -> tuple[str, Quantization]:
+    """The narrowest type that holds multiples of a step, and what makes numbers of it."""
+    import numpy as np
+
+    least, most = (int(np.rint(end / step)) for end in (float(array.min()), float(array.max())))
+    fitting = (("int8", 0), ("uint8", max(0, -least)), ("int16", 0), ("uint16", max(0, -least)))
+    for dtype, zero in fitting:
+        if np.iinfo(dtype).min <= least + zero and most + zero <= np.iinfo(dtype).max:
+            return dtype, Quantization((step,), (zero,))
+    return "int32", Quantization((step,), (0,))
 
 
 def known_shape(value: Value, tensor: DumpedTensor | None = None) -> tuple[int, ...] | None:

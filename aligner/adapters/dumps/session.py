@@ -58,6 +58,10 @@ class DumpSession(Session):
         self._reading: Reading | None = None
         self._notes: tuple[str, ...] = ()
         self._own: OwnModel | None = None
+        self.lost: tuple[str, ...] = ()
+        """Names of the model's outputs that the dump lacks."""
+        self.colliding: tuple[str, ...] = ()
+        """Names of tensors of which nothing tells which one is the value that they are called like."""
         self._told(model)
 
     def _told(self, model: Model | None) -> None:
@@ -193,29 +197,41 @@ class DumpSession(Session):
             self._dump = plain
             matched = match(plain.tensors, graph, {**fed, **model.pairs})
         seek = bool(feeds) and model.stated and not model.borrowed and bool(matched.left)
-        graph = _with_shapes(graph, model.session, feeds, graph.values.keys() if seek else matched.places)
+        unsure = {value for values in matched.rivals.values() for value in values}
+        wanted = graph.values.keys() if seek else {*matched.places, *unsure}
+        graph = _with_shapes(graph, model.session, feeds, wanted)
         reading = self._reading_of(graph, matched, model, feeds)
         computed = {value for node in graph.nodes if node.kind not in SOURCES for value in node.outputs}
         fits = 2 * len(reading.misfits) <= len(matched.places)
         if fits and feeds:
-            found = Identification(model.session, feeds, self._dump, reading, matched.left if seek else ())
+            left = {**dict.fromkeys(matched.left if seek else (), ()), **matched.rivals}
+            found = Identification(model.session, feeds, self._dump, reading, left)
             found.run()
-            if found.places:
-                matched = matched.with_more(found.places, self._dump.tensors)
+            if found.places or found.copies:
+                matched = matched.with_more(found.places, found.copies, self._dump.tensors)
                 reading = self._reading_of(graph, matched, model, feeds)
             reading.settle_orders({name: order for name, order in found.orders.items() if name in reading.places})
         if not fits or not computed & matched.places.keys():
             if not model.stated:
                 self._model = None
+                if not matched.places:
+                    names = listing(tensor.name for tensor in self._dump.tensors)
+                    self._notes = (f"no tensor of the dump is called as one of {model.name}: {names}; say --dump-of",)
                 self.framework = "recording"  # type: ignore[misc]
                 return self._plain()
             raise self._of_another(model, graph, matched, reading.misfits)
+        if not reading.holds_numbers():
+            raise self._never_filled(graph, reading)
         self._places, self._reading = reading.places, reading
         self._notes = (*matched.notes(model.name), *reading.notes(model.name))
+        self.colliding = matched.colliding(self._dump.tensors)
         self._own = self._run_here(model, graph, reading, feeds)
+        for value in self._own.overwritten if self._own is not None else ():
+            del reading.places[value]
         outputs = tuple(value for value in graph.outputs if value in self._places or self._is_view(graph, value))
-        if lost := [graph.values[v].name if v in graph.values else v for v in graph.outputs if v not in outputs]:
-            self._notes = (*self._notes, f"the dump lacks outputs of {model.name}: {listing(lost)}")
+        self.lost = tuple(graph.values[v].name if v in graph.values else v for v in graph.outputs if v not in outputs)
+        if self.lost:
+            self._notes = (*self._notes, f"the dump lacks outputs of {model.name}: {listing(self.lost)}")
         return replace(graph, values=MappingProxyType(reading.values()), outputs=outputs)
 
     def _is_view(self, graph: Graph, value: str) -> bool:
@@ -276,6 +292,15 @@ class DumpSession(Session):
             found = f"in the dump: {listing(tensor.name for tensor in tensors)}; in the model: {names}"
             hint = "name the model that was dumped, or pair the tensors with --map and leave --dump-of out"
         return ModelFormatError(f"{self._dump.path} is no dump of {model.name}", found=found, hint=hint)
+
+    def _never_filled(self, graph: Graph, reading: Reading) -> ModelFormatError:
+        names = [graph.values[name].name for name in reading.places if name not in graph.inputs]
+        return ModelFormatError(
+            f"{self._dump.path} holds no finite number in any of its tensors",
+            found=listing(names),
+            hint="dump after the run has ended and its tensors were copied back; if the device gives nothing else from "
+            "its first tensor on, look at what it was fed and at its weights, or dump the outputs alone",
+        )
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         """The recorded outputs."""

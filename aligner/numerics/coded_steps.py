@@ -1,0 +1,58 @@
+"""The step of numbers that were codes of few bits before they were written as float32, as devices of int8 do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
+TELLING = 16
+"""Different numbers by which a step is told; with _FARTHEST, all are multiples by chance once in 2¹⁴ times."""
+_FARTHEST = 0.25
+"""Steps by which rounding may move a number off its multiple before it tells nothing."""
+_LOOKED_AT = 1 << 12
+_MOST_STEPS = (1 << 16) - 1
+"""Steps between the least and the greatest of 16 bits."""
+_ROUNDING = 2.0**-22
+"""A code times its scale, and both of them, are rounded to float32."""
+
+
+def step_of(array: Array, least: int = TELLING) -> float | None:
+    """The step of which all float32 numbers are multiples, as many as 16 bits count; None where there is none.
+
+    Zero is a code wherever codes stand for real numbers, so that an offset of codes is a multiple, too. ``least``
+    different numbers are needed to tell.
+    """
+    import numpy as np
+
+    if array.dtype != np.float32 or not np.isfinite(array).all():
+        return None
+    flat = array.ravel()
+    if _step(np.unique(flat[:: max(1, flat.size // _LOOKED_AT)]), least) is None:
+        return None
+    return _step(np.unique(flat), least)
+
+
+def _step(levels: Array, least: int) -> float | None:
+    """The smallest distance of levels, where all of them are multiples of it."""
+    import numpy as np
+
+    if not max(2, least) <= levels.size <= _MOST_STEPS:
+        return None
+    wide = levels.astype(np.float64)
+    span, step = float(wide[-1] - wide[0]), float(np.diff(wide).min())
+    reach = 2.0
+    while step > 0 and span / step <= 2 * _MOST_STEPS:
+        near = wide[np.abs(wide) <= reach * step]
+        codes = np.rint(near / step)
+        if codes.any():
+            step = float(near @ codes / (codes @ codes))  # greater multiples tell it to more digits
+        if near.size == wide.size:
+            allowed = _ROUNDING * float(np.abs(wide).max()) / step
+            fits = allowed < _FARTHEST and bool((np.abs(wide / step - codes) <= allowed).all())
+            return step if fits and span / step <= _MOST_STEPS else None
+        reach *= 2
+    return None
