@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import prod
 
 from aligner.alignment.skeleton import Skeleton
@@ -54,6 +55,21 @@ def distance(reference: Sketch | None, candidate: Sketch | None) -> float | None
         abs(reference.min - candidate.min) / (2 * extent),
         abs(reference.max - candidate.max) / (2 * extent),
     )
+
+
+def nearest(distances: Sequence[Sequence[float | None]]) -> list[tuple[int, int]]:
+    """Which row answers which column, where every pair is nearer than whatever else could be made of them; else none.
+
+    A tensor that is further off than zeros would be says nothing.
+    """
+    if not distances or len(distances) != len(distances[0]) or any(None in row for row in distances):
+        return []
+    known = [[float(one or 0) for one in row] for row in distances]
+    pairs = [(place, row.index(min(row))) for place, row in enumerate(known)]
+    if len({column for _, column in pairs}) != len(pairs):
+        return []
+    others = [one for place, row in enumerate(known) for column, one in enumerate(row) if (place, column) not in pairs]
+    return pairs if max(known[place][column] for place, column in pairs) < min([*others, 1.0]) else []
 
 
 _MANY = 16

@@ -17,6 +17,7 @@ from aligner.alignment.compatibility import (
     SAME_TENSOR,
     agree,
     distance,
+    nearest,
     same_word,
     weight_sizes,
 )
@@ -249,6 +250,8 @@ class Matching:
         ordered = len(left) == len(right) and reference.kind not in COMMUTATIVE
         pairs, free_left, free_right = [], list(left), list(right)
         for certain in (self._paired, self._made_by_partners, self._same, *((self._alike,) if not ordered else ())):
+            if certain == self._alike:
+                pairs += self._nearest(free_left, free_right)
             for a in list(free_left):
                 options = [b for b in free_right if certain(a, b)]
                 rivals = [other for other in free_left if other != a and options and certain(other, options[0])]
@@ -259,6 +262,16 @@ class Matching:
         if len(free_left) == len(free_right):
             pairs += [(a, b) for a, b in zip(free_left, free_right, strict=True) if self._may_pair(a, b)]
         return pairs
+
+    def _nearest(self, left: list[str], right: list[str]) -> list[tuple[str, str]]:
+        """Operands in any order where sketches tell them apart, as few bits leave them; those paired are taken out."""
+        roots = [self.reference.root(name) for name in left], [self.candidate.root(name) for name in right]
+        pairs = nearest([[self._distance(one, other) for other in roots[1]] for one in roots[0]])
+        found = [(left[place], right[other]) for place, other in pairs]
+        for one, other in found:
+            left.remove(one)
+            right.remove(other)
+        return found
 
     def _paired(self, left: str, right: str) -> bool:
         return self.roots.get(self.reference.root(left), ("",))[0] == self.candidate.root(right)

@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import cast
 
 from aligner.judgement.judgement import Judgement
+from aligner.operations.kinds import MOVES_DATA, RECODED
 from aligner.records.comparison import PairVerdict
 from aligner.records.graph import Graph
+from aligner.records.opinion import Opinion
 
 FOUNDS = frozenset({"introduced", "nonfinite", "nondeterministic", "incomparable"})
 """Verdicts that others can have inherited from."""
@@ -21,7 +23,7 @@ def refounded(graph: Graph, verdicts: Mapping[str, Judgement]) -> dict[str, Judg
     One that is thereby guilty founds those below it, so that the first of a chain alone changes. Estimates, of pairs
     that nothing could be injected into, have no other opinion, and stay.
     """
-    found: dict[str, Judgement] = {}
+    found = _cut_off_before_movers(graph, verdicts)
     tainted = graph.descendants(value for value, one in verdicts.items() if one.verdict in FOUNDS)
     for value, one in verdicts.items():  # in the order of execution
         if one.verdict != "inherited" or value in tainted:
@@ -29,9 +31,28 @@ def refounded(graph: Graph, verdicts: Mapping[str, Judgement]) -> dict[str, Judg
         rest = tuple(opinion for opinion in one.opinions if opinion.verdict != "inherited")
         if not rest or one.rule in _ESTIMATES:
             continue
-        first = rest[0]
-        verdict = cast(PairVerdict, first.verdict)
-        found[value] = replace(one, verdict=verdict, rule=first.rule, note=first.why or None, opinions=rest)
-        if verdict in FOUNDS:
+        found[value] = _going_on(one, rest)
+        if found[value].verdict in FOUNDS:
             tainted |= graph.descendants([value])
     return found
+
+
+def _cut_off_before_movers(graph: Graph, verdicts: Mapping[str, Judgement]) -> dict[str, Judgement]:
+    """What is cut off, and read with another range by a node that only moves it: of the two the range that is full."""
+    found = {}
+    for value, one in verdicts.items():
+        movers = (
+            [node for node in graph.readers(value) if node.kind in MOVES_DATA - RECODED]
+            if one.rule == "cut-off-unseen"
+            else []
+        )
+        if any(name in verdicts and verdicts[name].verdict in FOUNDS for node in movers for name in node.outputs):
+            found[value] = _going_on(one, one.opinions[1:])
+    return found
+
+
+def _going_on(one: Judgement, rest: tuple[Opinion, ...]) -> Judgement:
+    first = rest[0]
+    return replace(
+        one, verdict=cast(PairVerdict, first.verdict), rule=first.rule, note=first.why or None, opinions=rest
+    )

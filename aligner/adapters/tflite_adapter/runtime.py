@@ -9,7 +9,7 @@ import os
 import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,6 +49,8 @@ class Runtime:
     kernels: Any = None
     """The op resolver type that runs are made with; None: the interpreter's own choice, delegates and all."""
     threads: int = min(4, os.cpu_count() or 1)
+    refused: list[str] = field(default_factory=list, compare=False)
+    """Why the interpreter's own choice of kernels did not run the model, where plain ones do."""
 
     def execute(
         self,
@@ -64,10 +66,9 @@ class Runtime:
         ``operator_names`` describes the n-th operator of ``content``, for error messages.
         """
         try:
-            interpreter = self._invoked(content, feeds, delegates)
+            interpreter = self._accepted(content, feeds, delegates)
         except (RuntimeError, ValueError, TypeError) as error:
-            reason = self._plain_reason(content, feeds) if "elegate" in str(error) else None
-            raise self._translated(reason or error, operator_names) from error
+            raise self._translated(error, operator_names) from error
         for index in outputs:
             try:
                 array = _taken(interpreter, index)
@@ -75,6 +76,19 @@ class Runtime:
                 raise self._translated(error, operator_names) from error
             yield index, owned(array)
             del array
+
+    def _accepted(self, content: bytes, feeds: Mapping[int, Array], delegates: bool) -> Any:
+        """An invoked interpreter; without delegates where they refuse the model, which also tells which operator."""
+        if not delegates or self.refused:
+            return self._invoked(content, feeds, False)
+        try:
+            return self._invoked(content, feeds, True)
+        except (RuntimeError, ValueError, TypeError) as error:
+            if "elegate" not in str(error):
+                raise
+            interpreter = self._invoked(content, feeds, False)
+            self.refused.append(" ".join(str(error).split()))
+            return interpreter
 
     def _invoked(self, content: bytes, feeds: Mapping[int, Array], delegates: bool) -> Any:
         kernels = self.kernels if delegates else self.without_delegates
@@ -100,14 +114,6 @@ class Runtime:
         if switch == "threads":
             return replace(self, threads=int(setting))
         return replace(self, kernels=getattr(type(self.without_delegates), _RESOLVERS[setting]))
-
-    def _plain_reason(self, content: bytes, feeds: Mapping[int, Array]) -> Exception | None:
-        """Why it fails without delegates: those do not tell which operator it was."""
-        try:
-            self._invoked(content, feeds, False)
-        except (RuntimeError, ValueError, TypeError) as error:
-            return error
-        return None
 
     def _translated(self, error: Exception, operator_names: Callable[[int], str]) -> ModelError:
         text = " ".join(str(error).split())

@@ -66,10 +66,14 @@ class TFLiteSession(Session):
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the file holds beyond one stateless graph."""
+        """What the file holds beyond one stateless graph, and what refused to run it."""
         from aligner.adapters.tflite_adapter.graph import notes_of
 
-        return notes_of(self._model)
+        refused = self._runtime.refused[:1] if "_runtime" in self.__dict__ else []
+        return (
+            *notes_of(self._model),
+            *(f"run by plain kernels, which apps do not by default: {one}" for one in refused),
+        )
 
     @cached_property
     def signature(self) -> Signature:

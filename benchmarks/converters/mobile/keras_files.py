@@ -15,6 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.converters.mobile import keras_architectures
+
+SOURCES = ("keras", "keras-architectures")
 Random = np.random.Generator
 CALIBRATION = 12
 ACTIVATIONS = ("relu", "relu6", "swish", "gelu", "tanh", "sigmoid", "elu", "hard_silu", "softplus", "leaky_relu")
@@ -22,13 +25,13 @@ AHEAD = 8
 """Seeds made at once."""
 
 
-def keras_files(seed: int, folder: Path) -> Path:
+def keras_files(seed: int, folder: Path, source: str = "keras") -> Path:
     """The folder of a seed; raises RuntimeError where nothing was made."""
-    made = folder / f"keras-{seed}"
+    made = folder / f"{source}-{seed}"
     if not (made / "done.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
-        ahead = [each for each in range(seed, seed + AHEAD) if not (folder / f"keras-{each}" / "done.json").exists()]
-        command = [sys.executable, "-m", "benchmarks.converters.mobile.keras_files", str(folder.resolve())]
+        ahead = [each for each in range(seed, seed + AHEAD) if not (folder / f"{source}-{each}" / "done.json").exists()]
+        command = [sys.executable, "-m", "benchmarks.converters.mobile.keras_files", str(folder.resolve()), source]
         done = subprocess.run([*command, *map(str, ahead)], capture_output=True, text=True, check=False)
         if not (made / "done.json").exists():
             raise RuntimeError(f"keras seed {seed} was not built:\n{done.stderr[-1000:]}")
@@ -38,8 +41,10 @@ def keras_files(seed: int, folder: Path) -> Path:
     return made
 
 
-def image(seed: int) -> np.ndarray:
-    """The picture that a seed's network is run on."""
+def image(seed: int, source: str = "keras") -> np.ndarray:
+    """The picture that a seed's network is run on, or what else it takes."""
+    if source != "keras":
+        return keras_architectures.fed(seed, np.random.default_rng([seed, 109]))
     rows, columns = _sizes(np.random.default_rng([seed, 107]))
     return np.random.default_rng([seed, 109]).random((1, rows, columns, 3), dtype=np.float32)
 
@@ -49,20 +54,13 @@ def _sizes(rng: Random) -> tuple[int, int]:
     return rows, columns
 
 
-def drawn(seed: int) -> Any:
+def drawn(seed: int, source: str = "keras") -> Any:
     """The Keras model of a seed, with norms and biases as training leaves them."""
     import tensorflow as tf
-    from tensorflow.keras import layers
 
     tf.keras.utils.set_random_seed(seed)
+    model = tf.keras.Model(*(_blocks(seed) if source == "keras" else keras_architectures.drawn(seed)))
     rng = np.random.default_rng([seed, 107])
-    given = tf.keras.Input((*_sizes(rng), 3), batch_size=1, name="image")
-    width = int(rng.choice([8, 12, 16]))
-    value = layers.Conv2D(width, int(rng.choice([3, 5])), strides=int(rng.integers(1, 3)), padding="same")(given)
-    value = _act(layers, rng, layers.BatchNormalization()(value))
-    for place in rng.permutation(len(_BLOCKS))[: int(rng.integers(3, 6))]:
-        value = _BLOCKS[int(place)](layers, rng, value, width)
-    model = tf.keras.Model(given, _HEADS[int(rng.integers(len(_HEADS)))](layers, rng, value, width))
     for weight in model.weights:
         name = weight.path.rsplit("/", 1)[-1]
         if "variance" in name or name == "gamma":
@@ -70,6 +68,20 @@ def drawn(seed: int) -> Any:
         elif "mean" in name or name in {"beta", "bias"}:
             weight.assign((0.2 * rng.standard_normal(weight.shape)).astype(np.float32))
     return model
+
+
+def _blocks(seed: int) -> tuple[Any, Any]:
+    import tensorflow as tf
+    from tensorflow.keras import layers
+
+    rng = np.random.default_rng([seed, 107])
+    given = tf.keras.Input((*_sizes(rng), 3), batch_size=1, name="image")
+    width = int(rng.choice([8, 12, 16]))
+    value = layers.Conv2D(width, int(rng.choice([3, 5])), strides=int(rng.integers(1, 3)), padding="same")(given)
+    value = _act(layers, rng, layers.BatchNormalization()(value))
+    for place in rng.permutation(len(_BLOCKS))[: int(rng.integers(3, 6))]:
+        value = _BLOCKS[int(place)](layers, rng, value, width)
+    return given, _HEADS[int(rng.integers(len(_HEADS)))](layers, rng, value, width)
 
 
 def _act(layers: Any, rng: Random, value: Any) -> Any:
@@ -166,15 +178,15 @@ def _recurrent(layers: Any, rng: Random, value: Any, width: int) -> Any:
 _HEADS = (_classes, _flat, _map, _boxes, _recurrent)
 
 
-def _build(seed: int, folder: Path) -> None:
+def _build(seed: int, folder: Path, source: str) -> None:
     """Write every form; what cannot be made is told in ``done.json``."""
     folder.mkdir(parents=True, exist_ok=True)
-    model = drawn(seed)
+    model = drawn(seed, source)
     model.save(folder / "source.keras")
     errors: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as saved:
         model.export(saved, verbose=False)
-        for form, make in _forms(saved, model, seed):
+        for form, make in _forms(saved, model, seed, source):
             try:
                 make(folder / form)
             except Exception as error:  # noqa: BLE001 - whatever a converter raises
@@ -183,7 +195,7 @@ def _build(seed: int, folder: Path) -> None:
     (folder / "done.json").write_text(json.dumps({"files": files, "errors": errors}))
 
 
-def _forms(saved: str, model: Any, seed: int) -> Iterator[tuple[str, Callable[[Path], Any]]]:
+def _forms(saved: str, model: Any, seed: int, source: str) -> Iterator[tuple[str, Callable[[Path], Any]]]:
     import tensorflow as tf
 
     def lite(path: Path, **settings: Any) -> None:
@@ -195,10 +207,13 @@ def _forms(saved: str, model: Any, seed: int) -> Iterator[tuple[str, Callable[[P
         path.write_bytes(converter.convert())
 
     def pictures() -> Iterator[list[np.ndarray]]:
-        rng = np.random.default_rng([seed, 113])
-        yield [image(seed)]
+        rng, first = np.random.default_rng([seed, 113]), image(seed, source)
+        yield [first]
         for _ in range(CALIBRATION):
-            yield [rng.random(image(seed).shape, dtype=np.float32)]
+            if source == "keras":
+                yield [rng.random(first.shape, dtype=np.float32)]
+            else:
+                yield [keras_architectures.fed(seed, rng)]
 
     small = [tf.lite.Optimize.DEFAULT]
     yield "float32.tflite", lite
@@ -213,7 +228,7 @@ def _onnx(model: Any, path: Path) -> None:
     import tensorflow as tf
     import tf2onnx
 
-    signature = [tf.TensorSpec(model.inputs[0].shape, tf.float32, name="image")]
+    signature = [tf.TensorSpec(model.inputs[0].shape, model.inputs[0].dtype, name="image")]
     tf2onnx.convert.from_function(
         tf.function(model, input_signature=signature), input_signature=signature, opset=17, output_path=str(path)
     )
@@ -226,5 +241,5 @@ def _onnx_of_tflite(lite: Path, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    for given in sys.argv[2:]:
-        _build(int(given), Path(sys.argv[1]) / f"keras-{given}")
+    for given in sys.argv[3:]:
+        _build(int(given), Path(sys.argv[1]) / f"{sys.argv[2]}-{given}", sys.argv[2])

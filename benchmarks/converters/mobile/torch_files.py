@@ -16,7 +16,7 @@ from benchmarks.converters.blind.exporting import by_dynamo, by_trace, quiet, sc
 from benchmarks.converters.mobile import architectures, torch_networks
 from benchmarks.faults.onnx2tf_form import VARIABLE
 
-LIMIT = 240
+LIMIT = 540
 """Seconds that a converter may take."""
 CALIBRATION = 12
 TWINS = ("float32", "float16", "dynamic_range_quant", "integer_quant")

@@ -1,0 +1,49 @@
+"""Integers that a node only moves, read with another scale than they were written with."""
+
+from __future__ import annotations
+
+import numpy as np
+from marks import requires_tflite
+from tflite_models import ModelBuilder
+
+import aligner
+from aligner.alignment.compatibility import nearest
+
+X = np.random.default_rng(0).uniform(-1, 1, (1, 8, 8, 4)).astype(np.float32)
+
+
+def _moved(scale):
+    """Doubled, padded and halved, in int8; ``scale``: what the sum is stored with."""
+    builder = ModelBuilder()
+    schema = builder.schema
+    held = builder.tensor("held", X.shape, "int8", quantized=(1 / 127, 0, 0))
+    builder.op("QUANTIZE", [builder.input("x", X.shape)], [held], schema.QuantizeOptionsT())
+    total = builder.tensor("total", X.shape, "int8", quantized=(scale, 0, 0))
+    builder.op("ADD", [held, held], [total], schema.AddOptionsT())
+    wider = (1, 10, 10, 4)
+    pads = builder.constant("pads", np.array([[0, 0], [1, 1], [1, 1], [0, 0]], np.int32))
+    padded = builder.tensor("padded", wider, "int8", quantized=(2 / 127, 0, 0))
+    builder.op("PAD", [total, pads], [padded], schema.PadOptionsT())
+    real = builder.tensor("real", wider)
+    builder.op("DEQUANTIZE", [padded], [real], schema.DequantizeOptionsT())
+    y = builder.tensor("y", wider)
+    builder.op("NEG", [real], [y], schema.NegOptionsT())
+    return builder.build(y)
+
+
+@requires_tflite
+def test_a_range_too_small_is_named_before_the_pad_that_copies_what_it_cut_off(tmp_path):
+    for name, scale in (("good", 2 / 127), ("bad", 0.5 / 127)):
+        (tmp_path / f"{name}.tflite").write_bytes(_moved(scale))
+    result = aligner.compare(tmp_path / "good.tflite", tmp_path / "bad.tflite", [X])
+    assert result.verdict == "diverged"
+    assert result.first_divergence.candidate.name == "total"
+    assert any("plain kernels" in note for note in result.comparison.candidate.notes)
+
+
+def test_operands_in_any_order_answer_the_nearest_if_nothing_else_comes_as_near():
+    assert nearest([[0.09, 0.6], [2.0, 0.08]]) == [(0, 0), (1, 1)]
+    assert nearest([[0.6, 0.09], [0.08, 2.0]]) == [(0, 1), (1, 0)]
+    assert nearest([[0.09, 0.6], [0.07, 0.08]]) == []
+    assert nearest([[1.5, 3.0], [4.0, 1.2]]) == []
+    assert nearest([[None, 0.1], [0.1, 0.2]]) == []
