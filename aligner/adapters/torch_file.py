@@ -9,8 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Literal
 
+from aligner.errors import ModelFormatError, ModelNotFoundError
+
 TorchFileKind = Literal["torchscript", "export", "package", "module", "state_dict", "safetensors", "damaged", "unknown"]
 
+OP_LIBRARIES = ("torchvision", "torchaudio")
+"""Packages that register operators when they are imported; an archive may name no others."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
 _LEGACY_PREAMBLE = 3
 """Pickles before the object in a file of torch < 1.6: magic number, protocol, system information."""
@@ -47,6 +51,19 @@ class TorchFile:
     detail: str
     classes: tuple[str, ...] = ()
     legacy: bool = False
+
+
+def expect(path: Path, kind: TorchFileKind, what: str, writer: str) -> None:
+    """Raise ModelNotFoundError or ModelFormatError unless the file is there and of this kind."""
+    if not path.is_file():
+        raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path")
+    file = classify(path)
+    if file.kind != kind:
+        raise ModelFormatError(
+            f"{path.name} is not {what}",
+            found=file.detail,
+            hint=f"save the {'program' if kind == 'export' else 'model'} with {writer}, or download the file again",
+        )
 
 
 def classify(path: Path) -> TorchFile:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import ModuleType
+from collections.abc import Iterable, Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 
 from aligner.operations.call import Call, Translation, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, Compare, Reshape, Shaped
 
 
-def vocabulary(*modules: ModuleType) -> Vocabulary:
-    """The words of all these modules, each of which lists its own as ``WORDS``."""
-    return {word: translation for module in modules for word, translation in module.WORDS.items()}
+def vocabulary(package: str, path: Iterable[str]) -> Vocabulary:
+    """The words of all modules of a package that list their own as ``WORDS``."""
+    modules = (import_module(f"{package}.{found.name}") for found in iter_modules(path))
+    return {word: translation for module in modules for word, translation in getattr(module, "WORDS", {}).items()}
 
 
 def of_one(kinds: Mapping[str, str]) -> Vocabulary:

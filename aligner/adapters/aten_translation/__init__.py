@@ -5,39 +5,12 @@ from __future__ import annotations
 import re
 
 from aligner.adapters.aten_kinds import bare_name
-from aligner.adapters.aten_translation import (
-    activation,
-    arithmetic,
-    attention,
-    convolution,
-    making,
-    moving,
-    normalisation,
-    picking,
-    product,
-    quantized,
-    recurrence,
-    reduction,
-    resizing,
-)
+from aligner.adapters.aten_translation.quantized import QUANTIZED
 from aligner.operations.call import Call
 from aligner.operations.forms import vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY = vocabulary(
-    activation,
-    arithmetic,
-    attention,
-    convolution,
-    making,
-    moving,
-    normalisation,
-    picking,
-    product,
-    recurrence,
-    reduction,
-    resizing,
-)
+_VOCABULARY = vocabulary(__name__, __path__)
 _NAMESPACES = frozenset({"aten", "prim"})
 _DUNDER = re.compile(r"(?:__)?([ri]?)(add|sub|mul|matmul|truediv|div|floordiv|mod|pow|and|or|xor|lshift|rshift)(?:__)?")
 
@@ -57,7 +30,7 @@ def word_of(op: str) -> str:
 def translate(call: Call) -> Operation:
     """The operation of a node; raises Unsupported for what is not known here."""
     space, _, word = call.node.op.rpartition("::")
-    found = quantized.WORDS.get(word) if space == "quantized" else _VOCABULARY.get(word_of(call.node.op))
+    found = QUANTIZED.get(word) if space == "quantized" else _VOCABULARY.get(word_of(call.node.op))
     if found is None or call.node.kind == "opaque":
         raise call.unknown()
     if call.flag("stale"):

@@ -19,7 +19,7 @@ _LAYERS = {
     "linear": product.WORDS["linear"],
     **{f"conv{rank}d": convolution.WORDS[f"conv{rank}d"] for rank in (1, 2, 3)},
 }
-WORDS: Vocabulary = {
+QUANTIZED: Vocabulary = {
     **{word: _on_a_grid(real) for word, real in _LAYERS.items()},
     **{f"{word}_relu": _on_a_grid(real, relu=True) for word, real in _LAYERS.items()},
     "linear_dynamic": _LAYERS["linear"],

@@ -10,11 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from aligner.adapters.torch_file import classify
-from aligner.errors import ModelError, ModelFormatError, ModelNotFoundError, UnsupportedModelError
-
-_OP_LIBRARIES = ("torchvision", "torchaudio")
-"""Packages that register operators when they are imported."""
+from aligner.adapters.torch_file import OP_LIBRARIES, expect
+from aligner.errors import ModelError, ModelFormatError, UnsupportedModelError
 
 
 def load(path: Path, *, trust: bool = False) -> Any:
@@ -25,15 +22,7 @@ def load(path: Path, *, trust: bool = False) -> Any:
     from aligner.adapters.export_adapter.archive import check_archive
     from aligner.adapters.torch_archive import within_limits
 
-    if not path.is_file():
-        raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path")
-    file = classify(path)
-    if file.kind != "export":
-        raise ModelFormatError(
-            f"{path.name} is not an archive of torch.export",
-            found=file.detail,
-            hint="save the program with torch.export.save, or download the file again",
-        )
+    expect(path, "export", "an archive of torch.export", "torch.export.save")
     name = check_archive(path, trust=trust)
     if importlib.util.find_spec("torch.export.pt2_archive") is None:
         raise UnsupportedModelError(
@@ -82,7 +71,7 @@ def _version() -> str:
 def _imported_operators() -> bool:
     """Import the packages of operators that are installed and were not; whether there were any."""
     found = False
-    for library in _OP_LIBRARIES:
+    for library in OP_LIBRARIES:
         if library not in sys.modules:
             try:
                 importlib.import_module(library)

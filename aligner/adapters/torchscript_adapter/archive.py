@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from aligner.adapters.target import is_unicode
-from aligner.adapters.torch_file import classify
+from aligner.adapters.torch_file import OP_LIBRARIES, expect
 from aligner.adapters.torchscript_adapter.code import check_archive
 from aligner.adapters.torchscript_adapter.errors import load_error, unknown_namespace
 from aligner.adapters.torchscript_adapter.taps import every_node
-from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
+from aligner.errors import UnsupportedModelError
 
 MARK = "aligner.json"
 """The extra file by which an instrumented archive is known."""
-_OP_LIBRARIES = frozenset({"torchvision", "torchaudio"})
-"""Packages that register ops when imported; an archive may name no others."""
 
 
 def load_script(path: Path, device: str = "cpu", *, trust: bool = False) -> Any:
@@ -25,21 +23,13 @@ def load_script(path: Path, device: str = "cpu", *, trust: bool = False) -> Any:
 
     Raises ModelNotFoundError, ModelFormatError, UntrustedFileError or UnsupportedModelError.
     """
-    if not path.is_file():
-        raise ModelNotFoundError(f"{path} does not exist", found="no such file", hint="check the path")
-    file = classify(path)
-    if file.kind != "torchscript":
-        raise ModelFormatError(
-            f"{path.name} is not a TorchScript archive",
-            found=file.detail,
-            hint="save the model with torch.jit.save, or download the file again",
-        )
+    expect(path, "torchscript", "a TorchScript archive", "torch.jit.save")
     check_archive(path, trust=trust)
     try:
         return _loaded(path, device)
     except (RuntimeError, ValueError, OSError) as error:
         library = unknown_namespace(error)
-        if library not in _OP_LIBRARIES:
+        if library not in OP_LIBRARIES:
             raise load_error(error, path.name) from error
     try:
         importlib.import_module(library)

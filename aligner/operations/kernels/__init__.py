@@ -1,37 +1,9 @@
 """Recompute an operation from its kind, settings and parameters; importing this package registers every kernel."""
 
-from aligner.operations.kernels import (
-    activation,
-    arithmetic,
-    attending,
-    convolution,
-    making,
-    moving,
-    normalising,
-    picking,
-    pooling,
-    products,
-    recurrence,
-    reductions,
-    resizing,
-    sampling,
-    spectral,
-)
+from __future__ import annotations
 
-__all__ = [
-    "activation",
-    "arithmetic",
-    "attending",
-    "convolution",
-    "making",
-    "moving",
-    "normalising",
-    "picking",
-    "pooling",
-    "products",
-    "recurrence",
-    "reductions",
-    "resizing",
-    "sampling",
-    "spectral",
-]
+from importlib import import_module
+from pkgutil import iter_modules
+
+for _module in iter_modules(__path__):
+    import_module(f"{__name__}.{_module.name}")

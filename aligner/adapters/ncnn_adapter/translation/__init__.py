@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from aligner.adapters.ncnn_adapter.translation import elements, moving, norms, windows
 from aligner.operations.call import Call
 from aligner.operations.forms import vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY = vocabulary(elements, moving, norms, windows)
+_VOCABULARY = vocabulary(__name__, __path__)
 
 
 def translate(call: Call) -> Operation:

@@ -2,38 +2,11 @@
 
 from __future__ import annotations
 
-from aligner.adapters.onnx_adapter.translation import (
-    activation,
-    arithmetic,
-    attention,
-    convolution,
-    making,
-    moving,
-    normalisation,
-    picking,
-    product,
-    quantization,
-    recurrence,
-    resizing,
-)
 from aligner.operations.call import Call, with_fused_activation
 from aligner.operations.forms import vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY = vocabulary(
-    activation,
-    arithmetic,
-    attention,
-    convolution,
-    making,
-    moving,
-    normalisation,
-    picking,
-    product,
-    quantization,
-    recurrence,
-    resizing,
-)
+_VOCABULARY = vocabulary(__name__, __path__)
 
 
 def translate(call: Call) -> Operation:

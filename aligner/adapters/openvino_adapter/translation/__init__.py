@@ -2,34 +2,11 @@
 
 from __future__ import annotations
 
-from aligner.adapters.openvino_adapter.translation import (
-    activation,
-    arithmetic,
-    convolution,
-    moving,
-    normalisation,
-    picking,
-    product,
-    quantization,
-    recurrence,
-    resizing,
-)
 from aligner.operations.call import Call
 from aligner.operations.forms import vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY = vocabulary(
-    activation,
-    arithmetic,
-    convolution,
-    moving,
-    normalisation,
-    picking,
-    product,
-    quantization,
-    recurrence,
-    resizing,
-)
+_VOCABULARY = vocabulary(__name__, __path__)
 
 
 def translate(call: Call) -> Operation:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from aligner.adapters.tensorflow_adapter.translation import convolution, layers, moving, product
 from aligner.adapters.tensorflow_adapter.translation.lite_words import LITE_WORDS
 from aligner.adapters.tflite_adapter.translation import WORDS as LITE
 from aligner.operations.call import Call, Translation, Vocabulary
@@ -58,7 +57,7 @@ _WORDS: Vocabulary = {
     **{own: _as_lite(word) for own, word in LITE_WORDS.items()},
     **of_one(_FUNCTIONS),
     **of_two(_OF_TWO),
-    **vocabulary(convolution, layers, moving, product),
+    **vocabulary(__name__, __path__),
 }
 
 

@@ -2,25 +2,11 @@
 
 from __future__ import annotations
 
-from aligner.adapters.tflite_adapter.translation import (
-    activation,
-    arithmetic,
-    convolution,
-    making,
-    moving,
-    normalisation,
-    picking,
-    product,
-    recurrence,
-    resizing,
-)
 from aligner.operations.call import Call, with_fused_activation, with_range
 from aligner.operations.forms import vocabulary
 from aligner.operations.operation import Operation
 
-WORDS = vocabulary(
-    activation, arithmetic, convolution, making, moving, normalisation, picking, product, recurrence, resizing
-)
+WORDS = vocabulary(__name__, __path__)
 
 
 def translate(call: Call) -> Operation:
