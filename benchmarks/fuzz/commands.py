@@ -77,9 +77,11 @@ def write_files(folder: Path) -> None:
 
     if not _CACHE:
         _CACHE.update({"a.onnx": whole.onnx(), "b.onnx": whole.onnx(), "r.json": whole.report(), "map.csv": b"y,y\n"})
-        _CACHE.update({"d.onnx": whole.decoder(), "ids.json": b"[[1, 2, 3]]", "tokens.json": whole.tokenizer()})
+        _CACHE.update({"d.onnx": whole.decoder(), "ids.json": b"[[1, 2, 3]]"})
         _CACHE["h.onnx"] = (_DATA / "hostile" / "hostile_names.onnx").read_bytes()
         _CACHE.update({f"shards/{name}": data for name, data in whole.shards("\x1b[31m").items()})
+        if find_spec("tokenizers"):
+            _CACHE["tokens.json"] = whole.tokenizer()
         if find_spec("gguf"):
             _CACHE["g.gguf"] = whole.gguf("\x1b[31m")
         if find_spec("ncnn"):

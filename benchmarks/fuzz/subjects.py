@@ -115,7 +115,6 @@ def _makers() -> dict[str, Callable[[], Subject | FolderSubject]]:
         "decoder checked": of(".onnx", whole.decoder, (by.proto_changed,), verb.decode),
         "decoder by steps": of(".onnx", whole.decoder, (by.proto_changed,), verb.steps),
         "decoder at sizes": of(".onnx", whole.decoder, (by.proto_changed,), verb.sizes),
-        "tokenizer": of(".json", whole.tokenizer, (*tree, by.numbers_changed), verb.text_fed),
         "weights shards": lambda: FolderSubject(whole.shards(), verb.weights_weighed),
         "weights file": of(".safetensors", lambda: whole.shards()["a.safetensors"], numbers, verb.weights_weighed),
         "onnx external data": lambda: FolderSubject(whole.external_onnx(), verb.in_folder(verb.capture, "model.onnx")),
@@ -158,6 +157,8 @@ def _makers() -> dict[str, Callable[[], Subject | FolderSubject]]:
     if importlib.util.find_spec("ncnn"):
         for word, work in (("ncnn", verb.inspect), ("ncnn run", verb.capture_small)):
             made[word] = partial(_ncnn, verb.in_folder(work, "model.param"))
+    if importlib.util.find_spec("tokenizers"):
+        made["tokenizer"] = of(".json", whole.tokenizer, (*tree, by.numbers_changed), verb.text_fed)
     if importlib.util.find_spec("gguf"):
         made["weights gguf"] = of(".gguf", whole.gguf, words, verb.weights_weighed)
     if importlib.util.find_spec("tensorflow"):
