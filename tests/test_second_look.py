@@ -332,6 +332,23 @@ def test_halves_given_in_each_others_place_are_the_fault_of_the_split_not_of_wha
     ]
 
 
+def test_a_move_without_effect_before_one_that_undoes_it_is_named():
+    plain = [
+        make.node("MatMul", ["x", "w"], ["m"], "first"),
+        make.node("Softmax", ["m"], ["s"], "soft", axis=-1),
+        make.node("MatMul", ["s", "v"], ["y"], "last"),
+    ]
+    turned = [
+        make.node("MatMul", ["x", "w"], ["m"], "first"),
+        make.node("Transpose", ["m"], ["there"], "there", perm=[0, 1]),
+        make.node("Softmax", ["there"], ["soft"], "soft", axis=0),
+        make.node("Transpose", ["soft"], ["back"], "back", perm=[1, 0]),
+        make.node("MatMul", ["back", "v"], ["y"], "last"),
+    ]
+    report = compared(net(plain, shape=(SIZE, SIZE)), net(turned, shape=(SIZE, SIZE)), (SIZE, SIZE))
+    assert report["first_divergence"]["within"] == {"node": "there", "primitive": "order"}
+
+
 @requires_torch
 def test_a_node_that_reads_another_tensor_errs_and_not_what_it_reads():
     import torch

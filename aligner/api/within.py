@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import combinations
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.registry import translator
@@ -57,7 +58,7 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
             if item.step is not None or value not in passes.injectable():
                 continue
             found = _found(sides, passes, item, trials[0]) or _extra(sides, passes, item, trials[1])
-            found = found or _constant(sides, passes, item, trials[1])
+            found = found or _constant(sides, passes, item, trials[1]) or _turned(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
 
@@ -176,6 +177,27 @@ def _constant(sides: Sides, passes: Passes, item: Measured, left: Iterator[int])
             difference = trial_of(passes, item.pair.candidate, place, other)
             if excess(graphs, item, difference) <= MOST:
                 return maker.name, "constant", None
+    return None
+
+
+def _turned(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
+    """The node that moves what a culprit reads, where another order of equal axes makes right what reads the culprit:
+    it errs as well, for it moves the axes back.
+    """
+    graphs, value = (sides[0].graph, sides[1].graph), item.pair.candidate
+    wrong = suspects(graphs, list(passes.measured.values()))
+    behind = [one for one in wrong.values() if value in one.pair.candidate_region.inputs]
+    for name in item.pair.candidate_region.inputs if behind else ():
+        maker = graphs[1].producer(name)
+        array = shown(sides[1], passes, [name]).get(name) if maker is not None and maker.kind in LAYOUT else None
+        for axes in combinations(range(array.ndim), 2) if array is not None and maker is not None else ():
+            if array is None or array.shape[axes[0]] != array.shape[axes[1]] or array.shape[axes[0]] == 1:
+                continue
+            if next(left, None) is None:
+                return None
+            ends = (trial_of(passes, one.pair.candidate, name, array.swapaxes(*axes), {value}) for one in behind)
+            if all(excess(graphs, one, end) <= MOST for one, end in zip(behind, ends, strict=True)):
+                return maker.name, "order", None
     return None
 
 

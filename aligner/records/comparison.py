@@ -106,8 +106,9 @@ class Within:
 
     ``primitive`` names one of the simpler operations that the reference's fused node is made of ("erf", "variance");
     "extra": without the node the region is right; "constant": it is with the reference's numbers for what the node
-    computes of none but stored ones; "missing": what the node reads should have gone through
-    ``reference_node``, which nothing of the candidate answers; "range": its scale or the end of its range.
+    computes of none but stored ones; "missing": what the node reads should have gone through ``reference_node``, which
+    nothing of the candidate answers; "range": its scale or the end of its range; "order": with the axes of what it
+    moves in another order everything behind is right.
     """
 
     node: str
