@@ -52,20 +52,21 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
     """Note at the first culprits which of their nodes errs; ``missing``: what is known of pairs that lack a node."""
     graphs = sides[0].graph, sides[1].graph
     trials = iter(range(_TRIALS)), iter(range(_TRIALS))
+    known = dict(missing)
     for item in list(suspects(graphs, list(passes.measured.values())).values())[:_CULPRITS]:
-        value, found = item.pair.candidate, missing.get(item.pair.candidate)
+        value, found = item.pair.candidate, known.get(item.pair.candidate)
         if found is None:
             if item.step is not None or value not in passes.injectable():
                 continue
-            found = _found(sides, passes, item, trials[0]) or _extra(sides, passes, item, trials[1])
+            found = _found(sides, passes, item, trials[0]) or _extra(sides, passes, item, trials[1], known)
             found = found or _constant(sides, passes, item, trials[1]) or _turned(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
 
 
-def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
+def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int], known: dict[str, Found]) -> Found | None:
     """A node without which the region is right, or one that it makes up with what reads it: another way to compute the
-    same is right at its end alone.
+    same is right at its end alone, of which it is ``known`` then, too.
     """
     graph, value = sides[1].graph, item.pair.candidate
     nodes, forms = _moved_by(graph, passes, item)
@@ -74,7 +75,10 @@ def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) ->
     if found is not None or len(readers) != 1:
         return found
     behind = [graph.nodes[index] for index in readers[0].pair.candidate_region.nodes]
-    return _stepped_over(sides, passes, readers[0], ([*nodes, *behind], forms | {value}), left)
+    found = _stepped_over(sides, passes, readers[0], ([*nodes, *behind], forms | {value}), left)
+    if found is not None:
+        known[readers[0].pair.candidate] = found
+    return found
 
 
 def _stepped_over(
