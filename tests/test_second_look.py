@@ -303,6 +303,27 @@ def test_an_extra_node_in_half_of_another_spelling_is_named_within():
     assert compared(reference, candidate)["first_divergence"]["within"] == {"node": "wrong", "primitive": "extra"}
 
 
+def heads(*, scaled=True):
+    """Attention's product of queries and keys, the keys split into heads, moved and scaled."""
+    nodes = [
+        *(make.node("MatMul", ["x", weight], [f"{out}0"], out) for weight, out in (("w", "q"), ("v", "k"))),
+        *(make.node("Reshape", [f"{out}0", "split"], [f"{out}1"], f"{out}_split") for out in "qk"),
+        make.node("Transpose", ["q1"], ["q"], "q_moved", perm=[1, 0, 2]),
+        make.node("Transpose", ["k1"], ["k2" if scaled else "k"], "k_moved", perm=[1, 2, 0]),
+        *([make.node("Mul", ["k2", "half"], ["k"], "scale")] if scaled else []),
+        make.node("MatMul", ["q", "k"], ["s"], "scores"),
+        make.node("MatMul", ["s", "q"], ["h"], "mix"),
+        make.node("Transpose", ["h"], ["h1"], "h_moved", perm=[1, 0, 2]),
+        make.node("Reshape", ["h1", "whole"], ["y"], "join"),
+    ]
+    return net(nodes, split=np.array([5, 2, 4]), whole=np.array([5, 8]), half=number(0.5))
+
+
+def test_a_lost_factor_of_a_moved_form_is_named_where_it_is_read():
+    first = compared(heads(), heads(scaled=False))["first_divergence"]
+    assert first["within"] == {"node": "scores", "primitive": "missing", "reference_node": "scale"}
+
+
 def turned(order=("p", "q")):
     """Two halves turned by an angle: both sums hold the products of either, crosswise if the halves are exchanged."""
     return net(

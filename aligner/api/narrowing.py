@@ -106,7 +106,8 @@ class Narrowing:
         right, wrong = self._tried(pair, readers)
         if not right:
             return None
-        if pair.candidate in self._graphs[1].inputs:  # inputs keep their partners
+        maker = self._graphs[1].producer(pair.candidate)
+        if maker is None or (maker.kind in LAYOUT and not wrong):  # inputs and moved forms keep their partners
             self._is_missing(pair, item, item)
             return None
         behind = [reader for reader in self._readers(wrong) if reader.pair.candidate not in right | wrong]
