@@ -193,16 +193,23 @@ def _turned(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -
     behind = [one for one in wrong.values() if value in one.pair.candidate_region.inputs]
     for name in item.pair.candidate_region.inputs if behind else ():
         maker = graphs[1].producer(name)
-        array = shown(sides[1], passes, [name]).get(name) if maker is not None and maker.kind in LAYOUT else None
-        for axes in combinations(range(array.ndim), 2) if array is not None and maker is not None else ():
-            if array is None or array.shape[axes[0]] != array.shape[axes[1]] or array.shape[axes[0]] == 1:
-                continue
+        if maker is None or maker.kind not in LAYOUT:
+            continue
+        for array in _other_orders(shown(sides[1], passes, [name]).get(name)):
             if next(left, None) is None:
                 return None
-            ends = (trial_of(passes, one.pair.candidate, name, array.swapaxes(*axes), {value}) for one in behind)
+            ends = (trial_of(passes, one.pair.candidate, name, array, {value}) for one in behind)
             if all(excess(graphs, one, end) <= MOST for one, end in zip(behind, ends, strict=True)):
                 return maker.name, "order", None
     return None
+
+
+def _other_orders(array: Array | None) -> Iterator[Array]:
+    """An array with two axes of one size in each other's place."""
+    shape = array.shape if array is not None else ()
+    for one, other in combinations(range(len(shape)), 2):
+        if array is not None and shape[one] == shape[other] > 1:
+            yield array.swapaxes(one, other)
 
 
 def _constants(graph: Graph, region: Region) -> list[str]:
