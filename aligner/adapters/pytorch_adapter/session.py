@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from aligner.adapters.pytorch_adapter.recorded_graph import recorded_graph
 from aligner.adapters.pytorch_adapter.recorder import Recorder, Tap
 from aligner.adapters.pytorch_adapter.signature import ForwardSignature, read_signature
 from aligner.adapters.pytorch_adapter.switches import SWITCHES, on_threads, switched_copy
-from aligner.adapters.pytorch_adapter.tensors import captured, to_array, walk
+from aligner.adapters.pytorch_adapter.tensors import captured, floating_dtype, is_of, living_tensors, output_name, walk
 from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
 from aligner.adapters.stream import Run, is_huge, stream
 from aligner.adapters.torch_quantization import packed_layers
@@ -89,7 +88,7 @@ class EagerSession(Session):
         for layer in self._packed.values():
             self._weights.update(layer.weights)
         self._forward = forward or read_signature(module, caches=caches)
-        self._floating = _floating_dtype(module)
+        self._floating = floating_dtype(module)
         self._dtypes = {spec.name: spec.dtype for spec in self._forward.inputs}
         self._graphs: dict[bytes, tuple[Graph, _Memory]] = {}
         self._output_names: tuple[str, ...] = ()
@@ -190,7 +189,7 @@ class EagerSession(Session):
         if found is None:
             return None
         with closing(self._watched(feeds, None, None)) as run:
-            value = next((tensor.value for tensor in run if _is_of(tensor, found.output)), None)
+            value = next((tensor.value for tensor in run if is_of(tensor, found.output)), None)
         return HiddenFault(value, found.names, found.error, "torch.compile")
 
     def run(
@@ -239,7 +238,7 @@ class EagerSession(Session):
             rehearsed = self._rehearsed(feeds, look) if look is not None and look.may_rehearse else None
             recorder, result = rehearsed or self._execute(feeds, tap(), OwnRandomness(), describe=True)
             if recorder.untracked:
-                older = _living_tensors()
+                older = living_tensors()
                 recorder, result = self._execute(
                     feeds, tap(), OwnRandomness(), describe=True, existing=frozenset(map(id, older))
                 )
@@ -307,7 +306,7 @@ class EagerSession(Session):
                     raise execution_error(error, recorder) from error
                 outputs = []
                 for path, tensor in walk(self._opened(result)):
-                    name = _output_name(path, bare=tensor is result)
+                    name = output_name(path, bare=tensor is result)
                     recorder.add_alias(tensor, name)
                     value = recorder.name_of(tensor)
                     outputs.append((name, value))
@@ -366,38 +365,9 @@ class EagerSession(Session):
         return recorded_graph(self.framework, recorder, self._weights, tuple(inputs), tuple(ids))
 
 
-def _floating_dtype(module: Any) -> Any:
-    """The dtype that floats of no declared dtype are fed in: that of the module's parameters; None without any."""
-    return next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
-
-
 def _itself(result: Any) -> Any:
     return result
 
 
 def _blind(_value: str, _tensor: Any) -> None:
     """Look at nothing."""
-
-
-def _output_name(path: tuple[str, ...], *, bare: bool) -> str:
-    """ "output", "output.1" or the key that the model gave it ("logits", "hidden_states.2")."""
-    if bare:
-        return "output"
-    return ".".join(path) if not path[0].isdigit() else ".".join(("output", *path))
-
-
-def _living_tensors() -> list[Any]:
-    """Every tensor that exists now; held, so that no new one takes an old one's ``id()``."""
-    import torch
-
-    return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
-
-
-def _is_of(tensor: CapturedTensor, output: Any) -> bool:
-    """Whether a captured tensor is what a part of the model gave, to the last bit."""
-    import numpy as np
-    import torch
-
-    if not isinstance(output, torch.Tensor) or tuple(output.shape) != tensor.array.shape:
-        return False
-    return bool(np.array_equal(to_array(output), tensor.array, equal_nan=tensor.array.dtype.kind == "f"))

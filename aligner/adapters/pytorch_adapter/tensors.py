@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any
@@ -93,6 +94,41 @@ def to_array(tensor: Any, *, share: bool = False) -> Array:
 def captured(value: str, tensor: Any, *, share: bool = False) -> CapturedTensor:
     """A tensor as the record that leaves the session."""
     return CapturedTensor(value, to_array(tensor, share=share), dtype_word(tensor), quantization_of(tensor))
+
+
+def floating_dtype(module: Any) -> Any:
+    """The dtype that floats of no declared dtype are fed in: that of the module's parameters; None without any."""
+    return next((tensor.dtype for tensor in module.parameters() if tensor.is_floating_point()), None)
+
+
+def output_name(path: tuple[str, ...], *, bare: bool) -> str:
+    """ "output", "output.1" or the key that the model gave it ("logits", "hidden_states.2")."""
+    if bare:
+        return "output"
+    return ".".join(path) if not path[0].isdigit() else ".".join(("output", *path))
+
+
+def living_tensors() -> list[Any]:
+    """Every tensor that exists now; held, so that no new one takes an old one's ``id()``."""
+    import torch
+
+    frozen = gc.get_freeze_count()
+    gc.unfreeze()  # the collector lists nothing of what is set aside from it
+    try:
+        return [thing for thing in gc.get_objects() if issubclass(type(thing), torch.Tensor)]
+    finally:
+        if frozen:
+            gc.freeze()
+
+
+def is_of(tensor: CapturedTensor, output: Any) -> bool:
+    """Whether a captured tensor is what a part of the model gave, to the last bit."""
+    import numpy as np
+    import torch
+
+    if not isinstance(output, torch.Tensor) or tuple(output.shape) != tensor.array.shape:
+        return False
+    return bool(np.array_equal(to_array(output), tensor.array, equal_nan=tensor.array.dtype.kind == "f"))
 
 
 def from_array(array: Array, like: Any, *, name: str) -> Any:
