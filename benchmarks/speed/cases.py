@@ -9,7 +9,7 @@ from pathlib import Path
 
 from benchmarks.speed.measuring import Program, align, python
 
-GROUPS = ("restorer", "cold", "tflite", "depth", "width", "nodes", "big", "startup", "peers")
+GROUPS = ("restorer", "cold", "tflite", "depth", "width", "nodes", "big", "decoder", "startup", "peers")
 NETWORKS = ("resnet18", "resnet50", "mobilenetv2", "vit_b", "bert_base")
 _LITTLE = 64 << 20
 _WIDE = 256
@@ -25,9 +25,10 @@ class Sizes:
     nodes: tuple[int, ...] = (1_000, 2_000, 5_000, 10_000)
     parameters: int = 1_000_000_000
     networks: tuple[str, ...] = NETWORKS
+    decoders: tuple[str, ...] = ("tenth", "half")
 
 
-QUICK = Sizes((10, 20), 512, (200, 1_000), 100_000_000, NETWORKS[:1])
+QUICK = Sizes((10, 20), 512, (200, 1_000), 100_000_000, NETWORKS[:1], ("tenth",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ def cases(work: Path, sizes: Sizes, *, peers: bool) -> Iterator[Case]:
     yield _wide(work, sizes.side)
     yield from _nodes(work, sizes)
     yield from _big(work, sizes.parameters)
+    yield from _decoders(work, sizes)
     yield from _startup(work)
     if peers:
         yield _peer(work)
@@ -133,6 +135,16 @@ def _big(work: Path, parameters: int) -> Iterator[Case]:
         read = Program(python("-m", "benchmarks.speed.read", weights, weights))
         match = {"`align match`": Program(align("match", *both, "--json", folder / "match.json"))}
         yield Case("big", name, folder, build, read, match)
+
+
+def _decoders(work: Path, sizes: Sizes) -> Iterator[Case]:
+    for size in sizes.decoders:
+        folder = work / f"decoder-{size}"
+        for dtype, ending in (("float32", ""), ("bfloat16", "_brain")):
+            both = f"benchmarks.speed.decoder:{size}{ending}", folder / "b.onnx"
+            name = f"a {size} of a billion parameters, {dtype}"
+            ours = {"": _compare(folder, *both)}
+            yield Case("decoder", name, folder, ("decoder", size), _plain(folder, *both), ours)
 
 
 def _startup(work: Path) -> Iterator[Case]:
