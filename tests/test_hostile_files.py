@@ -725,3 +725,12 @@ def test_an_empty_word_is_told_too():
     with pytest.raises(InputError) as refused:
         dtype_of("", "--dtype is")
     assert "found: an empty text" in str(refused.value)
+
+
+@pytest.mark.parametrize("word", ["x:2=4,8", "f4,i4", "(2,)f4", "f4,(", "M8", "U5"])
+def test_a_word_that_numpy_reads_as_more_than_a_type(word):
+    from aligner.errors import InputError
+    from aligner.inputs.casting import dtype_of
+
+    with pytest.raises(InputError, match="cannot be fed"):
+        dtype_of(word, "--dtype is")

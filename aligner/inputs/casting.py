@@ -128,8 +128,11 @@ def dtype_of(word: str | None, subject: str) -> np.dtype[Any] | None:
     if bare == "bfloat16":
         return np.dtype(np.float32)
     try:
-        return np.dtype(_WORDS.get(bare, bare))
-    except TypeError as error:
+        found = np.dtype(_WORDS.get(bare, bare))
+        if found.names or found.shape or found.kind in "MmUS":
+            raise TypeError("records, dates and texts are no tensors")
+        return found
+    except (TypeError, ValueError, SyntaxError) as error:  # numpy reads "f4,i4" and "(2,)f4", and what looks so
         raise InputError(
             f"{subject} a dtype that cannot be fed",
             found=word,
