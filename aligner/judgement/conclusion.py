@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from aligner.errors import listing
-from aligner.judgement.founded import FOUNDS
+from aligner.judgement.founded import FOUNDS, UNFED
 from aligner.judgement.outputs import Standing
 from aligner.judgement.rule import Rule, opinions
 from aligner.records.comparison import Coverage, Pair, Verdict
@@ -182,7 +182,7 @@ def _incomparable(facts: WholeFacts) -> _Said:
 
 def _unfounded(facts: WholeFacts) -> _Said:
     """Rules before this one have an opinion wherever a pair is guilty, random or incomparable at an output."""
-    found = next((pair for pair in facts.pairs if pair.verdict == "inherited"), None)
+    found = next((pair for pair in facts.pairs if pair.verdict == "inherited" and pair.verdict_rule != UNFED), None)
     if found is None or any(pair.verdict in FOUNDS for pair in facts.pairs):
         return None
     why = f"{found.candidate.name} has an error from above, and no pair above it is seen to introduce one"

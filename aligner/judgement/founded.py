@@ -14,7 +14,9 @@ from aligner.records.opinion import Opinion
 
 FOUNDS = frozenset({"introduced", "nonfinite", "nondeterministic", "incomparable"})
 """Verdicts that others can have inherited from."""
-_ESTIMATES = frozenset({"accumulated-nonfinite", "accumulated-jump"})
+UNFED = "float16-overflow-before"
+"""Not an error from above: what a dump or a model holds in half precision cannot be fed, and nothing was measured."""
+_STAY = frozenset({"accumulated-nonfinite", "accumulated-jump", UNFED})
 
 
 def refounded(graph: Graph, verdicts: Mapping[str, Judgement]) -> dict[str, Judgement]:
@@ -29,7 +31,7 @@ def refounded(graph: Graph, verdicts: Mapping[str, Judgement]) -> dict[str, Judg
         if one.verdict != "inherited" or value in tainted:
             continue
         rest = tuple(opinion for opinion in one.opinions if opinion.verdict != "inherited")
-        if not rest or one.rule in _ESTIMATES:
+        if not rest or one.rule in _STAY:
             continue
         found[value] = _going_on(one, rest)
         if found[value].verdict in FOUNDS:

@@ -11,7 +11,7 @@ from typing import cast
 
 from aligner.judgement.borderline import MOST
 from aligner.judgement.contradiction import contradicted
-from aligner.judgement.founded import FOUNDS, refounded
+from aligner.judgement.founded import FOUNDS, UNFED, refounded
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import SATURATED, PairFacts, Rules
 from aligner.judgement.pair_rules import PAIR_RULES
@@ -158,7 +158,8 @@ def _only_alone(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[st
 
 def _inherit(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> list[Judgement]:
     """Aligned pairs downstream of a fault whose accumulated error passes the tolerance have inherited it."""
-    tainted = graph.descendants(v for v, one in verdicts.items() if one.verdict in FOUNDS | {"inherited"})
+    wrong = FOUNDS | {"inherited"}
+    tainted = graph.descendants(v for v, one in verdicts.items() if one.verdict in wrong and one.rule != UNFED)
     judged = []
     for item in measured:
         judgement = verdicts[item.pair.candidate]
