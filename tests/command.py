@@ -39,7 +39,7 @@ def start(
 
     ``cold``: nothing is loaded before it starts; else its own code alone is run by a process that has the frameworks.
     """
-    if code == CODE and not cold and hasattr(os, "fork"):
+    if code == CODE and not cold and sys.platform == "linux":
         return WarmProcess(code, [*map(str, words)], folder, environment(folder, **more))
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, words)],

@@ -30,7 +30,7 @@ _settled = 0
 def frameworks_are_no_garbage() -> None:
     """Set aside what is loaded: the collector goes through it else, half a second each time with all frameworks."""
     global _settled
-    if len(sys.modules) > _settled + 20:
+    if len(sys.modules) > _settled + 20 or not gc.get_freeze_count():
         gc.collect()
         gc.freeze()
         _settled = len(sys.modules)

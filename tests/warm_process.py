@@ -90,12 +90,12 @@ def _load() -> None:
     import pkgutil
 
     for name in FRAMEWORKS:
-        with suppress(ImportError):
+        with suppress(Exception):  # whoever needs it says what is wrong
             importlib.import_module(name)
     for room in (*ROOMS, *(f"adapters.{name}" for name in ADAPTERS)):
         package = importlib.import_module(f"aligner.{room}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):
-            with suppress(ImportError):
+            with suppress(Exception):
                 importlib.import_module(module.name)
     gc.collect()
     gc.freeze()  # a child that collects garbage would copy every page of ours
