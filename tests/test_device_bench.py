@@ -71,6 +71,8 @@ WAYS = [
     {"precision": "bfloat16"},
     {"precision": "int8", "writer": "manifest"},
     {"doubled": True, "names": "numbered"},
+    {"names": "hashed", "writer": "npy"},
+    {"reused": True},
 ]
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
-Names = Literal["true", "mangled", "bare", "nodes", "numbered", "suffixed", "prefixed", "cut"]
-Precision = Literal["float32", "float16", "bfloat16", "int8"]
+Names = Literal["true", "mangled", "bare", "nodes", "numbered", "suffixed", "prefixed", "cut", "hashed"]
+Precision = Literal["float32", "float16", "bfloat16", "int8", "coded"]
 Packing = Literal["", "pad16", "pad32", "c4", "c16", "flat"]
 
 GROUPS = ("fault", "module", "clean", "double")
@@ -22,13 +22,15 @@ _PRECISIONS: tuple[Precision, ...] = ("float16", "bfloat16", "int8")
 @dataclass(frozen=True, slots=True)
 class Device:
     """``names``: the model's, foreign characters as "_", without what leads, the nodes' in place of the tensors', with
-    a number or words before or behind, or cut at a length.
+    a number or words before or behind, cut at a length, or a hash of the name.
 
     ``fused``: what follows a convolution or product is one tensor with it, "a + b". ``last``: channels stand last.
     ``batched``: False where an axis of one sample is left out. ``share`` of the tensors is dumped; ``fed``: the input
     too. ``packing``: pictures have channels in whole blocks ("c4": N, C/4, H, W, 4), or no axes. ``doubled``: tensors
-    of other things, and a second copy of some, lie between. ``told``: the user names the model; ``right``: the one
-    without the fault, which is the device's own then.
+    of other things, and a second copy of some, lie between.
+    ``reused``: some tensors are what lay in their memory later. ``precision`` "coded": multiples of a step of int8,
+    written as float32. ``told``: the user names the model; ``right``: the one without the fault, which is the device's
+    own then.
     """
 
     names: Names = "true"
@@ -40,6 +42,7 @@ class Device:
     fed: bool = True
     packing: Packing = ""
     doubled: bool = False
+    reused: bool = False
     writer: str = "npz"
     told: bool = True
     right: bool = False
@@ -58,6 +61,7 @@ class Device:
             "" if self.precision == "float32" else self.precision,
             self.packing,
             "doubled" if self.doubled else "",
+            "memory used again" if self.reused else "",
             "" if self.share == 1 else f"{self.share:.0%}",
             "" if self.fed else "no input",
             "" if self.told else "not told",
@@ -77,7 +81,7 @@ def drawn(rng: np.random.Generator, *, may_guess: bool, may_err: bool = False) -
 
     names = _NAMES[int(rng.integers(len(_NAMES)))]
     told = not (may_guess and often(0.3))
-    return Device(
+    device = Device(
         names=names,
         fused=often(0.4),
         last=often(0.4),
@@ -90,4 +94,10 @@ def drawn(rng: np.random.Generator, *, may_guess: bool, may_err: bool = False) -
         writer=WRITERS[int(rng.integers(len(WRITERS)))],
         told=told,
         right=told and may_err and often(0.5),
+    )
+    return replace(
+        device,
+        names="hashed" if told and often(0.15) else device.names,
+        reused=told and often(0.2),
+        precision="coded" if device.precision == "float32" and often(0.1) else device.precision,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -46,15 +47,32 @@ def dump(folder: Path, graph: Graph, tensors: Mapping[str, Array], device: Devic
     spatial = _spatial(graph) if device.last and graph.channels == "first" else frozenset()
     named: dict[str, Array] = {}
     values = set()
+    lost = _reused(tensors, [value for value in kept if value not in {*graph.inputs, *graph.outputs}], rng, device)
     for value in kept:
         name = _name(value, graph, chains.get(value), device)
         if name in named:
             continue  # a file of that name is there already, and a writer that numbers them would be guessing
-        named[name] = _laid(tensors[value], device, last=device.last and value in spatial, channels=graph.channels)
-        values.add(value)
+        named[name] = _laid(
+            lost.get(value, tensors[value]), device, last=device.last and value in spatial, channels=graph.channels
+        )
+        values |= {value} - lost.keys()
     if device.doubled:
         named = _doubled(named, rng)
     return Dumped(write(folder, device.writer, named, device.precision), frozenset(values))
+
+
+def _reused(
+    tensors: Mapping[str, Array], kept: list[str], rng: np.random.Generator, device: Device
+) -> dict[str, Array]:
+    """Tensors over which a later one of at most their size was written, which does not read them."""
+    found: dict[str, Array] = {}
+    for at, value in enumerate(kept if device.reused else ()):
+        later = [other for other in kept[at + 3 :] if 1 < tensors[other].size <= tensors[value].size]
+        if later and tensors[value].dtype == tensors[later[0]].dtype and rng.random() < 0.3:
+            over = tensors[later[0]].ravel()
+            array = np.concatenate([over, tensors[value].ravel()[over.size :]])
+            found[value] = array.reshape(tensors[value].shape)
+    return found
 
 
 def _doubled(named: Mapping[str, Array], rng: np.random.Generator) -> dict[str, Array]:
@@ -110,6 +128,7 @@ def _name(value: str, graph: Graph, chain: list[Node] | None, device: Device) ->
         maker = graph.producer(value)
         return f"{0 if maker is None else maker.index + 1:04d}_{plain}"
     ways = {
+        "hashed": hashlib.md5(name.encode(), usedforsecurity=False).hexdigest()[:12],
         "mangled": plain,
         "bare": name.lstrip("/"),
         "suffixed": f"{plain}_cast_fp16",
@@ -137,6 +156,9 @@ def _rank(graph: Graph, value: str) -> int | None:
 def _laid(array: Array, device: Device, *, last: bool, channels: str) -> Array:
     if device.precision in {"float16", "bfloat16"} and array.dtype == np.float32:
         array = _narrow(array, device.precision)
+    if device.precision == "coded" and array.dtype == np.float32:
+        step = np.float32(np.abs(array).max(initial=0.0) / 127 or 1.0)
+        array = np.rint(array / step) * step
     if array.ndim == _PICTURE and device.packing not in {"", "flat"}:
         array = _packed(array, device.packing, last=last, channels=channels)
     elif last:

@@ -13,7 +13,7 @@ from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
 from aligner.adapters.dumps.layout import Order, effective, fitting, laid, order_of, orders, says, settled, spoken
 from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, stored_dtype, ways
 from aligner.errors import AlignerError, listing
-from aligner.numerics.coded_steps import step_of
+from aligner.numerics.coded_steps import TELLING, step_of
 from aligner.numerics.written_type import written_from
 from aligner.records.graph import Graph, Quantization, Value
 from aligner.records.tensor import CapturedTensor
@@ -283,10 +283,11 @@ class Reading:
 
     def _look_for_steps(self, tensors: Sequence[str]) -> None:
         """Find the scales of a device that computes in codes and writes real numbers: most of its tensors have one."""
-        narrow = [name for name in tensors if written_from(self.tensor(name).array) is None]
-        found = {name: step for name in narrow if (step := step_of(self.tensor(name).array)) is not None}
-        if 2 * len(found) > len(tensors):
-            few = {name: step_of(self.tensor(name).array, least=_FEW) for name in narrow if name not in found}
+        arrays = ((name, self.tensor(name).array) for name in tensors)
+        sizes = {name: array.size for name, array in arrays if written_from(array) is None}
+        found = {name: step for name in sizes if (step := step_of(self.tensor(name).array)) is not None}
+        if 2 * len(found) > sum(size >= TELLING for size in sizes.values()):
+            few = {name: step_of(self.tensor(name).array, least=_FEW) for name in sizes if name not in found}
             found |= {name: step for name, step in few.items() if step is not None}
             self._steps = {name: _code_of(self.tensor(name).array, step) for name, step in found.items()}
 
