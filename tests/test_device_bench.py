@@ -71,7 +71,7 @@ WAYS = [
     {"precision": "bfloat16"},
     {"precision": "int8", "writer": "manifest"},
     {"doubled": True, "names": "numbered"},
-    {"names": "hashed", "writer": "npy"},
+    {"names": "hashed", "writer": "raw", "last": True},
     {"reused": True},
 ]
 

@@ -65,7 +65,7 @@ class Identification:
         self._runs = 0
         self._votes: Counter[Order] = Counter()
         self._readings: dict[tuple[int, tuple[int | None, ...] | None], Reading] = {}
-        self._sums: dict[int, tuple[float, float]] = {}
+        self._sums: dict[tuple[int, int], tuple[float, float]] = {}
         self._open: dict[int, list[Found]] = {}
         self._names = {place: {*names} for place, names in left.items() if names}
         self._named = {place: name for name, place in reading.places.items() if name in self._rank}
@@ -170,11 +170,12 @@ class Identification:
         """Whether a tensor has the sum and the norm of a value, whatever the order of its numbers."""
         import numpy as np
 
-        if place not in self._sums:
+        key = place, own.size  # which tells the type where only bytes are known
+        if key not in self._sums:
             array = np.asarray(self._read(place, (value, None)).real(), np.float64)
             array = array[np.isfinite(array)]
-            self._sums[place] = float(array.sum()), float(np.linalg.norm(array))
-        total, norm = self._sums[place]
+            self._sums[key] = float(array.sum()), float(np.linalg.norm(array))
+        total, norm = self._sums[key]
         here = float(np.linalg.norm(own.astype(np.float64)))
         apart = abs(float(own.sum(dtype=np.float64)) - total)
         return abs(here - norm) <= 2 * LIKE * here and apart <= 2 * LIKE * here * own.size**0.5
