@@ -24,6 +24,8 @@ def align(tmp_path, capfd, monkeypatch):
     np.save(tmp_path / "x.npy", np.ones((1, 3), np.float32))
     np.save(tmp_path / "nan.npy", np.full((1, 3), np.nan, np.float32))
     (tmp_path / "broken.npy").write_bytes(b"\x93NUMPY\x01\x00v\x00{")
+    (tmp_path / "broken.onnx").write_bytes(b"")
+    (tmp_path / "folder").mkdir()
     (tmp_path / "broken.yaml").write_text("{")
     (tmp_path / "empty.json").write_text("[]")
     (tmp_path / "words.txt").write_text("one two")
@@ -48,6 +50,12 @@ COMPARE = "compare f.py:build f.py:build"
         (f"{COMPARE} -i x.npy --candidate-weights missing.pth", "the checkpoint missing.pth does not exist"),
         (f"{COMPARE} -i x.npy --json no/where.json", "no/where.json"),
         (f"{COMPARE} -i x.npy --dtype float99", "a dtype that cannot be fed"),
+        (f"{COMPARE} -i x.npy --provider cuda", "provider cuda means nothing to these models"),
+        (f"{COMPARE} -i x.npy --signature main", "it is for tensorflow"),
+        (f"{COMPARE} -i x.npy --shapes batch=0", "--shapes batch=1,4"),
+        ("compare f.py:build folder -i x.npy", "is a directory"),
+        ("fix f.py:build broken.onnx -i x.npy -o fixed.tflite", "another kind of file"),
+        ("sweep f.py:build f.py:build --inputs x.npy --worst w --html w/sample_0.html", "the folder of --worst"),
         ("compare f.py:build missing.onnx -i x.npy", "missing.onnx does not exist"),
         ("match f.py:build missing.onnx", "missing.onnx does not exist"),
         ("match f.py:build f.py:build --map broken.yaml", "is not YAML"),

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from tests.command import run
-from tests.marks import requires_onnx
+from tests.marks import requires_onnx, requires_openvino
 
 pytestmark = requires_onnx
 
@@ -100,6 +100,27 @@ def test_lists_name_the_nodes(tmp_path: Path) -> None:
     assert lists["NNCF"] == "ignored_scope=nncf.IgnoredScope(names=['conv4'])"
     ast.parse(lists["OpenVINO"])
     ast.parse(f"f({lists['coremltools']})")
+
+
+@requires_openvino
+def test_list_names_nodes_as_openvino_does(tmp_path: Path) -> None:
+    import onnx
+    import openvino
+    from onnx import numpy_helper
+
+    from aligner.api.sensing import sensitivity
+    from aligner.report.exclusion_lists import exclusion_lists
+
+    right = chain(tmp_path / "float.onnx")
+    model = onnx.load(right)
+    model.graph.initializer.append(numpy_helper.from_array(np.ones(8, "f4"), "bias"))
+    model.graph.node[4].input.append("bias")
+    onnx.save(model, right)
+    twin = chain(tmp_path / "int8.onnx", ranges(right))
+    held = {"model": openvino.Core().read_model(right)}
+    exec(exclusion_lists(sensitivity(right, twin, {"x": X}), LAYERS)["OpenVINO"], held)
+    marked = [op.get_type_name() for op in held["model"].get_ops() if "precise_0" in op.get_rt_info()]
+    assert marked.count("Convolution") == LAYERS and marked.count("Add") == 1
 
 
 def test_command_writes_all_faces(tmp_path: Path) -> None:

@@ -304,6 +304,8 @@ class Adapter(ABC):
     """What it reads, for ``align adapters``: "*.onnx"."""
     loads_weights: ClassVar[bool] = False
     """Whether ``OpenOptions.weights`` means something to it; elsewhere a checkpoint is refused, not ignored."""
+    heeds: ClassVar[frozenset[str] | None] = None
+    """Which of ``provider``, ``ort_optimization``, ``signature``, ``device`` mean something to it; None: not told."""
 
     opens_aside: ClassVar[bool] = False
     """Whether a model may be opened in a thread of its own: no code of the user's runs, no setting is changed."""

@@ -12,7 +12,7 @@ from typing import overload
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.target import Target, check_target, parse_target, unreadable
-from aligner.errors import AlignerError, MissingFrameworkError, ModelError
+from aligner.errors import AlignerError, ComparisonError, MissingFrameworkError, ModelError
 from aligner.operations.call import Call, Translation
 from aligner.operations.operation import Operation
 
@@ -153,6 +153,26 @@ def _find(target: Target) -> Adapter:
         if _claims(adapter, target.value):
             return adapter
     raise unreadable(target, [(adapter.name, adapter.reads) for adapter in adapters()])
+
+
+def check_options(models: Sequence[tuple[object, OpenOptions]]) -> None:
+    """Refuse, before any model is loaded, one that cannot be, and an option that means nothing to any of them.
+
+    Raises what find_adapter raises, or ComparisonError.
+    """
+    if any(options.dump_of is not None for _, options in models):
+        return
+    found = [(target, find_adapter(target), options) for target, options in models]
+    plain = OpenOptions()
+    for word in ("provider", "ort_optimization", "signature", "device"):
+        asked = [getattr(options, word) for _, _, options in found if getattr(options, word) != getattr(plain, word)]
+        if asked and not any(adapter.heeds is None or word in adapter.heeds for _, adapter, _ in found):
+            who = ", ".join(one.name for one in adapters() if word in (one.heeds or ()))
+            raise ComparisonError(
+                f"{word.replace('_', '-')} {asked[0]} means nothing to these models",
+                found=", ".join(f"{parse_target(target)} ({adapter.name})" for target, adapter, _ in found),
+                hint=f"leave it out; it is for {who}",
+            )
 
 
 def _reader_of_dumps(target: Target) -> Adapter:

@@ -77,7 +77,11 @@ def check_target(target: Target) -> None:
     if path is None:
         return
     if target.value == Path():
-        raise ModelNotFoundError("no model was named", found="an empty path", hint="give the path of a model file")
+        raise ModelNotFoundError(
+            "no model was named",
+            found="an empty path, or the folder you are in",
+            hint="give the path of a model file",
+        )
     try:
         if path.is_dir() and target.factory is None:
             return

@@ -64,6 +64,13 @@ def fix(
 def check_output(output: Path, candidate: Path) -> None:
     """Refuse, before the work, a place that cannot be written to. Raises OutputError."""
     problem = None
+    suffixes = [path.suffix.lower() for path in (output, candidate)]
+    if suffixes[1] and suffixes[0] in {".onnx", ".tflite", ".pt", ".pth", ".pt2"} - {suffixes[1]}:
+        raise OutputError(
+            f"cannot write {output}",
+            found=f"the candidate, {candidate}, is another kind of file, and it is that which is edited",
+            hint=f"name a file that ends in {suffixes[1]}; --dry-run says what to change where none can be written",
+        )
     if output.resolve() == candidate.resolve():
         problem = "the candidate itself, which is never touched"
     elif output.is_dir():

@@ -77,8 +77,8 @@ def check(options: CompareOptions) -> None:
         if not sizes or any(isinstance(size, bool) or not isinstance(size, int) or size < 1 for size in sizes):
             raise ComparisonError(
                 f"the sizes of {name} must be whole numbers from 1 on",
-                found=str(sizes),
-                hint='shapes={"batch": (1, 4)}',
+                found=", ".join(map(str, sizes)) or "none",
+                hint='--shapes batch=1,4; in Python shapes={"batch": (1, 4)}',
             )
     if options.level not in LEVELS:
         raise ComparisonError(f"there is no level {options.level!r}", hint=f"use one of {', '.join(LEVELS)}")

@@ -96,7 +96,12 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
     """
     from aligner.api.comparing import CompareOptions
     from aligner.api.sweeping import Part, SweepOptions
+    from aligner.errors import OutputError
 
+    for file in (given["json_file"], given["html_file"]):
+        if file and given["worst_folder"] and Path(file).absolute().parent == Path(given["worst_folder"]).absolute():
+            reason = "the folder of --worst, which holds its pages alone"
+            raise OutputError(f"cannot write {file}", found=reason, hint="name a file elsewhere")
     check_writable(given["json_file"])
     check_writable(given["html_file"])
     if given["dask"] and given["jobs"] > 1:

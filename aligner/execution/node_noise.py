@@ -35,6 +35,10 @@ class NodeNoise:
     clipped: float
 
 
+_SAME = 1 / 8
+"""Of an energy, a sixteenth of the error: half a step of its second digit, the last that is looked at."""
+
+
 class NoiseEffects:
     """What single noises do to the outputs of either side."""
 
@@ -93,7 +97,11 @@ class NoiseEffects:
         return direct + self._run(self._reference, 0, {noise.pair.reference: noise.tensor}, noise.pair.candidate)
 
     def restored(self, noise: NodeNoise, right: Array) -> float | None:
-        """Energy of the error of the candidate's outputs without this noise; None where it holds no such tensor."""
+        """Energy of the error of the candidate's outputs without this noise.
+
+        None where it holds no such tensor, and where its runtime computes otherwise as soon as one is put in: what it
+        computed itself, put in again, must leave the outputs where they are.
+        """
         value = noise.pair.candidate
         known = self._candidate.graph.values.get(value)
         stored = known.quantization if known is not None else None
@@ -102,6 +110,8 @@ class NoiseEffects:
             return None
         surplus = to_candidate(noise.tensor - right, noise.pair.axes, tuple(now.shape))
         if surplus is None or value in self._outputs:
+            return None
+        if not math.isclose(self._run(self._candidate, 1, {value: now}, ""), self.baseline, rel_tol=_SAME):
             return None
         return self._run(self._candidate, 1, {value: (now - surplus).astype(now.dtype)}, "")
 

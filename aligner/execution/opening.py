@@ -9,7 +9,7 @@ from pathlib import Path
 from threading import Thread
 
 from aligner.adapters.base import OpenOptions, Prepares
-from aligner.adapters.registry import import_framework, open_model, opens_aside
+from aligner.adapters.registry import check_options, import_framework, open_model, opens_aside
 from aligner.adapters.target import check_there
 from aligner.errors import AlignerError
 from aligner.execution import memory
@@ -34,6 +34,7 @@ def open_both(models: tuple[Model, Model], seed: int, opened: list[OpenSide], *,
     """
     for model in models:
         check_there(model.target, model.options.weights)
+    check_options([(model.target, model.options) for model in models])
     aside = next((model for model in reversed(models) if opens_aside(model.target)), None)
     if aside is None:
         for model in models:

@@ -44,7 +44,9 @@ def _of_onnx(nodes: Sequence[str]) -> Iterator[tuple[str, str]]:
         pairs = ",".join(f"{name}:fp32" for name in spelled)
         yield "trtexec", f"--precisionConstraints=obey --layerPrecisions={pairs}"
     yield "NNCF", f"ignored_scope=nncf.IgnoredScope(names={list(nodes)!r})"
-    marked = f"if op.get_friendly_name() in {_set(nodes)}: op.get_rt_info()['precise_0'] = ''"
+    # a node with a bias becomes two, and the sum alone keeps its name
+    named = "op.get_friendly_name().removesuffix('/WithoutBiases')"
+    marked = f"if {named} in {_set(nodes)}: op.get_rt_info()['precise_0'] = ''"
     yield "OpenVINO", f"for op in model.get_ops():\n    {marked}"
 
 

@@ -27,6 +27,7 @@ class ExportAdapter(Adapter):
 
     name: ClassVar[str] = "torch-export"
     extra: ClassVar[str] = "torch"
+    heeds: ClassVar[frozenset[str] | None] = frozenset({"device"})
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "*.pt2 (archives of torch.export), torch.export.ExportedProgram"
 

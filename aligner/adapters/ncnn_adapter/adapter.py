@@ -21,6 +21,7 @@ class NcnnAdapter(Adapter):
 
     name: ClassVar[str] = "ncnn"
     extra: ClassVar[str] = "ncnn"
+    heeds: ClassVar[frozenset[str] | None] = frozenset({"device"})
     modules: ClassVar[tuple[str, ...]] = ("ncnn",)
     reads: ClassVar[str] = "*.param (ncnn, with its .bin)"
     opens_aside: ClassVar[bool] = True

@@ -27,6 +27,7 @@ class OnnxAdapter(Adapter):
 
     name: ClassVar[str] = "onnx"
     extra: ClassVar[str] = "onnx"
+    heeds: ClassVar[frozenset[str] | None] = frozenset({"provider", "ort_optimization"})
     modules: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     reads: ClassVar[str] = "*.onnx, onnx.ModelProto"
     opens_aside: ClassVar[bool] = True

@@ -20,6 +20,7 @@ class OpenVINOAdapter(Adapter):
 
     name: ClassVar[str] = "openvino"
     extra: ClassVar[str] = "openvino"
+    heeds: ClassVar[frozenset[str] | None] = frozenset({"device"})
     modules: ClassVar[tuple[str, ...]] = ("openvino",)
     reads: ClassVar[str] = "*.xml (OpenVINO IR, with its .bin), openvino.Model"
     opens_aside: ClassVar[bool] = True

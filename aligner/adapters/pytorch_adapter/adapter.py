@@ -41,6 +41,7 @@ class PyTorchAdapter(Adapter):
 
     name: ClassVar[str] = "pytorch"
     extra: ClassVar[str] = "torch"
+    heeds: ClassVar[frozenset[str] | None] = frozenset({"device"})
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "file.py:factory, package.module:factory, nn.Module objects, pickled modules (*.pt, *.pth)"
     loads_weights: ClassVar[bool] = True

@@ -86,6 +86,7 @@ class RecordingAdapter(Adapter):
 
     name: ClassVar[str] = "recording"
     extra: ClassVar[str] = ""
+    heeds: ClassVar[frozenset[str] | None] = frozenset()
     modules: ClassVar[tuple[str, ...]] = ()
     reads: ClassVar[str] = "*.npz, *.safetensors, dumps of other tools"
 

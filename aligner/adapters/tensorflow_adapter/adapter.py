@@ -24,6 +24,7 @@ class TensorFlowAdapter(Adapter):
 
     name: ClassVar[str] = "tensorflow"
     extra: ClassVar[str] = "tensorflow"
+    heeds: ClassVar[frozenset[str] | None] = frozenset({"signature"})
     modules: ClassVar[tuple[str, ...]] = ("tensorflow", "keras", "flatbuffers")
     reads: ClassVar[str] = "*.keras, *.h5 (Keras), SavedModel folders, keras.Model, tf.function"
 

@@ -33,6 +33,7 @@ class TFLiteAdapter(Adapter):
 
     name: ClassVar[str] = "tflite"
     extra: ClassVar[str] = "tflite"
+    heeds: ClassVar[frozenset[str] | None] = frozenset()
     modules: ClassVar[tuple[str, ...]] = _needed_modules()
     reads: ClassVar[str] = "*.tflite"
 

@@ -30,6 +30,7 @@ class TorchScriptAdapter(Adapter):
 
     name: ClassVar[str] = "torchscript"
     extra: ClassVar[str] = "torch"
+    heeds: ClassVar[frozenset[str] | None] = frozenset({"device"})
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "*.pt, *.pth, *.ts, *.jit (TorchScript archives), torch.jit.ScriptModule"
 

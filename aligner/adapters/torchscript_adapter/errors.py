@@ -33,6 +33,12 @@ def load_error(error: BaseException, name: str) -> ModelFormatError | Unsupporte
             found=unknown[1].rstrip("."),
             hint="install the package that defines it, and import it before opening the model",
         )
+    if "on a CUDA device" in str(error):  # PyTorch's own advice is for its Python API
+        return UnsupportedModelError(
+            f"{name} cannot be loaded on a CUDA device",
+            found="PyTorch sees none here, or not that one",
+            hint="use --device cpu",
+        )
     return ModelFormatError(
         f"{name} cannot be loaded as TorchScript",
         found=_message(error),
