@@ -137,6 +137,17 @@ def test_command_writes_all_faces(tmp_path: Path) -> None:
     assert "uPlot" in page and "http://" not in page.replace("http://www.w3.org", "")
 
 
+def test_report_is_checked(tmp_path: Path) -> None:
+    right = chain(tmp_path / "float.onnx")
+    chain(tmp_path / "int8.onnx", ranges(right))
+    np.save(tmp_path / "x.npy", X)
+    assert run(tmp_path, "compare", right, "int8.onnx", "--input", "x.npy", "--json", "run.json").code == 0
+    assert run(tmp_path, "sensitivity", "run.json").out.startswith("DEPTH")
+    chain(tmp_path / "int8.onnx")
+    told = run(tmp_path, "sensitivity", "run.json")
+    assert told.code == 2 and "not of these files as they are now" in told.err
+
+
 def test_recordings_are_refused(tmp_path: Path) -> None:
     right = chain(tmp_path / "float.onnx")
     np.save(tmp_path / "x.npy", X)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from aligner.api.given_inputs import read_items
 from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions, check
+from aligner.api.run_file import check_unchanged, read_run
 from aligner.errors import ComparisonError
 from aligner.execution import memory
 from aligner.execution.determinism import undisturbed
@@ -27,17 +29,25 @@ _TRIED = 8
 
 @undisturbed()
 def sensitivity(
-    reference: object, candidate: object, inputs: Any = None, *, options: CompareOptions | None = None
+    reference: object,
+    candidate: object,
+    inputs: Any = None,
+    *,
+    options: CompareOptions | None = None,
+    run: Path | None = None,
 ) -> Sensitivity:
     """Rank the candidate's nodes by what their own noise costs at the outputs.
 
-    The reference runs once for each of them, with that node's noise and no other. Raises ComparisonError where a side
-    is a recording, or where no output of real numbers is paired.
+    The reference runs once for each of them, with that node's noise and no other. ``run`` is a report of the same
+    comparison, which must still hold. Raises ComparisonError where a side is a recording, or where no output of real
+    numbers is paired, InputError where the report is of other files.
     """
     options = replace(options or CompareOptions(), local="always", explain=False, noise_floor=False)
     check(options)
     with memory.settled(), OpenModels(reference, candidate, options) as models:
         comparison = models.compare(read_items(inputs))
+        if (earlier := read_run(run)) is not None:
+            check_unchanged(earlier, comparison)
         sides, passes = models.sides, models.passes
         if passes is None or passes.computing != 1 or not sides[0].session.capabilities.can_inject:
             raise ComparisonError(

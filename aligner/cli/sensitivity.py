@@ -34,7 +34,8 @@ def sensitivity(reference: str, candidate: str, keep: int | None, full: bool, **
     check_writable(given["json_file"])
     check_writable(given["html_file"])
     with working(given["verbose"]) as work:
-        found = measured(reference, candidate, list(given["inputs"]), options=compare_options(given))
+        options, inputs = compare_options(given), list(given["inputs"])
+        found = measured(reference, candidate, inputs, options=options, run=given.get("run"))
         if given["json_file"]:
             from aligner.report.document_file import write_document
             from aligner.report.sensitivity_text import to_document
