@@ -162,3 +162,20 @@ def test_a_fingerprint_sees_no_order():
     array = RNG.normal(size=(4, 6))
     assert fingerprint(array).distance(fingerprint(array.T[::-1])) < 1e-12
     assert fingerprint(np.array([np.nan])) is None and fingerprint(np.array(["a"])) is None
+
+
+def test_bytes_that_two_models_share_are_read_once():
+    reads, array = [], RNG.normal(size=64).astype(np.float16)
+    ours, theirs, other = (
+        replace(weight(name, array, reads), place=lambda offset=offset: ("weights.bin", offset))
+        for name, offset in (("ours", 0), ("theirs", 0), ("other", 128))
+    )
+    assert fingerprint_of(ours) is fingerprint_of(theirs) and reads == ["ours"]
+    assert fingerprint_of(other) == fingerprint_of(ours) and reads == ["ours", "other"]
+
+
+def test_half_precision_is_told_from_what_it_stands_for_by_rounding_alone():
+    array = RNG.normal(size=5000).astype(np.float16)
+    assert fingerprint(array).distance(fingerprint(array.astype(np.float64))) < 1e-6
+    array[4000] = np.inf
+    assert fingerprint(array) is None

@@ -60,8 +60,10 @@ def _draws(facts: PairFacts, side: int) -> bool:
 
 
 def _random_alone(facts: PairFacts) -> _Said:
+    if facts.difference is None or not facts.difference.unequal:
+        return None
     drawn = facts.drawn
-    if facts.difference is None or not facts.difference.unequal or drawn is None or facts.reference_varies:
+    if drawn is None or facts.reference_varies:
         return None
     why = f"{drawn.name} ({drawn.op}) gives other numbers from run to run, and nothing of the reference does"
     return "introduced", why, None
