@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import AFFINE, ELEMENTWISE, FUSIBLE, INVERSES, LINEAR
 from aligner.records.graph import Node
 
+Sides = tuple[Skeleton, Skeleton]
+Ends = tuple[str, str]
 _LONGEST_FUNCTION = 6
 _LONGEST_BIAS = 1 << 16
 
@@ -101,3 +105,30 @@ def _fusible(node: Node) -> bool:
     measured = node.attributes.get("training", node.attributes.get("training_mode")) is True
     stored = "batchnorm" in word or node.attributes.get("use_input_stats") is False
     return stored and not measured
+
+
+def both_with_affine(sides: Sides, left: str, right: str) -> Ends:
+    """The end of scale and shift that follow a normalisation on one side and are inside it on the other."""
+    nodes = sides[0].producer.get(left), sides[1].producer.get(right)
+    if any(node is None or node.kind != "norm" for node in nodes):
+        return left, right
+    ends = with_affine(sides[0], left), with_affine(sides[1], right)
+    return (left, right) if (ends[0] == left) == (ends[1] == right) else ends
+
+
+def both_with_norm(sides: Sides, left: str, right: str, same: Callable[[str, str], bool]) -> Ends:
+    """The end of a norm that the other side lacks, where it does so little that the tensors cannot tell.
+
+    Statistics that were never trained divide by √(1 + ε): what the other side has folded in answers the norm.
+    """
+    ends = with_norm(sides[0], left), with_norm(sides[1], right)
+    if (ends[0] == left) == (ends[1] == right):
+        return left, right
+    return ends if same(*ends) else (left, right)
+
+
+def one_with_constant(sides: Sides, left: str, right: str, same: Callable[[str, str], bool]) -> Ends | None:
+    """The end of a constant factor or summand that one side has folded into its node, where the tensors say so."""
+    ends = with_constant(sides[0], left), with_constant(sides[1], right)
+    options = ((ends[0], right), (left, ends[1]))
+    return next((option for option in options if option != (left, right) and same(*option)), None)

@@ -24,12 +24,12 @@ from aligner.alignment.compatibility import (
 from aligner.alignment.layer_ends import (
     adds_bias,
     biased,
+    both_with_affine,
+    both_with_norm,
     gates_itself,
+    one_with_constant,
     tail,
-    with_affine,
     with_bias,
-    with_constant,
-    with_norm,
 )
 from aligner.alignment.second_look import SecondLook
 from aligner.alignment.skeleton import Skeleton, reads_turned
@@ -380,46 +380,18 @@ class Matching:
         return self.ends_agree(reference.outputs[0], candidate.outputs[0])
 
     def _pair_outputs(self, left: str, right: str, evidence: Evidence, *, resized: bool) -> None:
-        same = self.same(left, right)
+        sides, same = (self.reference, self.candidate), self.same(left, right)
         if same is not True:
-            left, right = self._with_affine(left, right)
+            left, right = both_with_affine(sides, left, right)
         else:
-            left, right = self._with_norm(left, right)
-        folded = self._folded(left, right) if same is False else None
+            left, right = both_with_norm(sides, left, right, self._same)
+        folded = one_with_constant(sides, left, right, self._same) if same is False else None
         if folded is not None:
             left, right, same = *folded, True
         elif same is False and not self.ends_agree(left, right):
             return
         factor = 0.98 if same else 0.9
         self.pair_roots(left, right, Evidence(evidence.rule, factor * evidence.confidence), resized=resized)
-
-    def _with_affine(self, left: str, right: str) -> tuple[str, str]:
-        """The end of scale and shift that follow a normalisation on one side and are inside it on the other."""
-        nodes = self.reference.producer.get(left), self.candidate.producer.get(right)
-        if any(node is None or node.kind != "norm" for node in nodes):
-            return left, right
-        ends = with_affine(self.reference, left), with_affine(self.candidate, right)
-        if (ends[0] == left) == (ends[1] == right):
-            return left, right
-        return ends
-
-    def _with_norm(self, left: str, right: str) -> tuple[str, str]:
-        """The end of a norm that the other side lacks, where it does so little that the tensors cannot tell.
-
-        Statistics that were never trained divide by √(1 + ε): what the other side has folded in answers the norm.
-        """
-        ends = with_norm(self.reference, left), with_norm(self.candidate, right)
-        if (ends[0] == left) == (ends[1] == right):
-            return left, right
-        return ends if self._same(*ends) else (left, right)
-
-    def _folded(self, left: str, right: str) -> tuple[str, str] | None:
-        """The end of a constant factor or summand that one side has folded into its node, where the tensors say so."""
-        ends = with_constant(self.reference, left), with_constant(self.candidate, right)
-        for option in ((ends[0], right), (left, ends[1])):
-            if option != (left, right) and self._same(*option):
-                return option
-        return None
 
     def _fed_alike(self, reference: Node, candidate: Node) -> bool:
         """Whether two nodes of one kind read nothing but each other's tensors: then another size is their own doing."""
