@@ -87,12 +87,13 @@ class _limited:  # noqa: N801 - a context manager
 
 
 def _networks(names: list[str]) -> dict[str, Any]:
+    from benchmarks.converters.blind.branching import BRANCHING
     from benchmarks.converters.blind.library import LIBRARY
     from benchmarks.converters.blind.pictures import PICTURES
     from benchmarks.converters.blind.rarer import RARER
     from benchmarks.converters.blind.sequences import SEQUENCES
 
-    rows: dict[str, Any] = {**PICTURES, **SEQUENCES, **LIBRARY, **RARER}
+    rows: dict[str, Any] = {**PICTURES, **SEQUENCES, **LIBRARY, **RARER, **BRANCHING}
     return {name: row for name, row in rows.items() if not names or name in names}
 
 
