@@ -320,6 +320,18 @@ def test_tensors_without_names_are_known_by_what_they_hold(folder, tmp_path, fau
     assert any("named as nothing" in note for note in result.comparison.candidate.notes)
 
 
+def test_tensors_that_were_written_twice(folder, tmp_path):
+    """Nothing is left to be known once the copies are."""
+    import dumped_models
+
+    tensors = dumped_models.computed(dumped_models.network(), dumped_models.picture())
+    del tensors["x"]
+    twice = {f"{name.lstrip('/')}{end}": array for name, array in tensors.items() for end in ("", "_dup")}
+    np.savez(tmp_path / "dump.npz", **twice)
+    result = aligner.compare(folder / "net.onnx", tmp_path / "dump.npz", folder / "x.npy", dump_of=folder / "net.onnx")
+    assert result.verdict == "aligned", result.comparison.reason
+
+
 def test_numbered_tensors_of_another_model_are_refused(folder, tmp_path):
     import dumped_models
 

@@ -213,6 +213,8 @@ class Identification:
 
     def _settle_next(self) -> bool:
         """Settle the first tensor that the model does not give: as what it is nearest to, or alone can be."""
+        if not self._open:
+            return False
         place, able = min(((place, self._window(place)) for place in self._open), key=lambda one: self._first(*one))
         rivals = self._rivals(place)
         if not able or rivals:
