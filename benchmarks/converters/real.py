@@ -116,5 +116,10 @@ def _exports(folder: Path) -> Iterator[Pair]:
             yield Pair(
                 f"{name}: {one} ↔ {other}",
                 lambda name=name, one=one, other=other: (model(name, one), model(name, other)),
-                lambda architecture=architecture: architecture.feeds(1),
+                lambda architecture=architecture: _by_place(architecture.feeds(1)),
             )
+
+
+def _by_place(feeds: dict[str, np.ndarray]) -> Any:
+    """One input as it is: not every form calls it by the architecture's name."""
+    return [*feeds.values()] if len(feeds) == 1 else feeds
