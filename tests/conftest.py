@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gc
 import ipaddress
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,19 +19,6 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # there is a worker for each core
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add --update-golden, which rewrites tests/golden with what is printed now."""
     parser.addoption("--update-golden", action="store_true", help="rewrite the golden reports with what is printed now")
-
-
-_settled = 0
-
-
-@pytest.fixture(autouse=True)
-def frameworks_are_no_garbage() -> None:
-    """Set aside what is loaded: the collector goes through it else, half a second each time with all frameworks."""
-    global _settled
-    if len(sys.modules) > _settled + 20 or not gc.get_freeze_count():
-        gc.collect()
-        gc.freeze()
-        _settled = len(sys.modules)
 
 
 @pytest.fixture(autouse=True)

@@ -9,6 +9,7 @@ from typing import Any
 from aligner.adapters.base import OpenOptions
 from aligner.api.given_inputs import read_items
 from aligner.api.notebook_progress import NotebookProgress
+from aligner.execution import memory
 from aligner.execution.determinism import undisturbed
 from aligner.execution.opening import open_side, side_info
 from aligner.inputs import Preprocessing, prepare_feeds
@@ -26,6 +27,7 @@ class Recording:
     notes: tuple[str, ...]
 
 
+@memory.settled()
 @undisturbed()
 def capture(
     model: object,

@@ -8,6 +8,7 @@ from typing import Any
 from aligner.adapters.base import OpenOptions
 from aligner.api.given_inputs import read_items
 from aligner.errors import InputError
+from aligner.execution import memory
 from aligner.execution.determinism import undisturbed
 from aligner.execution.opening import open_side, side_info
 from aligner.inputs import Preprocessing, prepare_feeds
@@ -25,6 +26,7 @@ class Inspection:
     notes: tuple[str, ...] = ()
 
 
+@memory.settled()
 @undisturbed()
 def inspect(
     model: object,
