@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import fields, is_dataclass
@@ -35,7 +36,7 @@ def needed(
     network. The driver of a GPU maps more memory than there is.
     """
     on_processor = device in (None, "cpu") and (provider or "cpu").lower().startswith("cpu")
-    named = [str(model) for model in models if isinstance(model, (str, Path))]
+    named = [os.fsdecode(model) for model in models if isinstance(model, (str, os.PathLike))]
     own = trust or len(named) < len(models) or any(parse_target(word).factory for word in named)
     told = [*named, *told]
     reads = list(input_files(told))
