@@ -73,6 +73,7 @@ WAYS = [
     {"doubled": True, "names": "numbered"},
     {"names": "hashed", "writer": "raw", "last": True},
     {"reused": True},
+    {"precision": "coded", "fed": False},
 ]
 
 

@@ -232,7 +232,7 @@ def test_codes_that_were_written_as_numbers(folder, tmp_path, fault):
 
 @pytest.mark.parametrize("levels", [40, 255, 65535])
 def test_a_step_is_told_by_the_numbers(levels):
-    from aligner.numerics.coded_steps import step_of
+    from aligner.numerics.coded_steps import step_of, step_of_few
 
     rng = np.random.default_rng(levels)
     for real in (rng.standard_normal(4000), rng.random(600), np.maximum(rng.standard_normal(9000), 0)):
@@ -241,6 +241,8 @@ def test_a_step_is_told_by_the_numbers(levels):
         assert found is not None and abs(found / step - 1) < 1e-6
         assert step_of(real.astype(np.float32)) is None
     assert step_of(np.full(50, 3, np.float32)) is None
+    assert step_of_few(np.float32([0, 7, 127, -31]) * np.float32(0.3)) == pytest.approx(0.3)
+    assert step_of_few(rng.standard_normal(7).astype(np.float32)) is None
 
 
 @pytest.mark.parametrize("last", ["Transpose", "Relu"])

@@ -16,31 +16,51 @@ _FARTHEST = 0.25
 _LOOKED_AT = 1 << 12
 _MOST_STEPS = (1 << 16) - 1
 """Steps between the least and the greatest of 16 bits."""
+_MOST_OF_8 = 255
+"""Steps from zero to the greatest of 8 bits."""
 _ROUNDING = 2.0**-22
 """A code times its scale, and both of them, are rounded to float32."""
 
 
-def step_of(array: Array, least: int = TELLING) -> float | None:
+def step_of(array: Array) -> float | None:
     """The step of which all float32 numbers are multiples, as many as 16 bits count; None where there is none.
 
-    Zero is a code wherever codes stand for real numbers, so that an offset of codes is a multiple, too. ``least``
-    different numbers are needed to tell.
+    Zero is a code wherever codes stand for real numbers, so that an offset of codes is a multiple, too.
     """
     import numpy as np
 
     if array.dtype != np.float32 or not np.isfinite(array).all():
         return None
     flat = array.ravel()
-    if _step(np.unique(flat[:: max(1, flat.size // _LOOKED_AT)]), least) is None:
+    if _step(np.unique(flat[:: max(1, flat.size // _LOOKED_AT)])) is None:
         return None
-    return _step(np.unique(flat), least)
+    return _step(np.unique(flat))
 
 
-def _step(levels: Array, least: int) -> float | None:
+def step_of_few(array: Array) -> float | None:
+    """The step of numbers that are known to be codes of 8 bits, where they are too few to tell it by their distances.
+
+    It is what most of them count up to: with two numbers besides zero one is found by chance once in 64 times.
+    """
+    import numpy as np
+
+    if not np.isfinite(array).all():
+        return None
+    levels = np.unique(np.abs(array.astype(np.float64)))
+    levels = levels[levels > 0]
+    if not 2 <= levels.size <= _MOST_OF_8:
+        return None
+    counts = np.arange(1, _MOST_OF_8 + 1)[:, None]
+    codes = levels / levels[-1] * counts
+    fitting = (np.abs(codes - np.rint(codes)) <= _ROUNDING * counts).all(axis=1)
+    return float(levels[-1] / (np.argmax(fitting) + 1)) if fitting.any() else None
+
+
+def _step(levels: Array) -> float | None:
     """The smallest distance of levels, where all of them are multiples of it."""
     import numpy as np
 
-    if not max(2, least) <= levels.size <= _MOST_STEPS:
+    if not TELLING <= levels.size <= _MOST_STEPS:
         return None
     wide = levels.astype(np.float64)
     span, step = float(wide[-1] - wide[0]), float(np.diff(wide).min())

@@ -13,7 +13,7 @@ from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
 from aligner.adapters.dumps.layout import Order, effective, fitting, laid, order_of, orders, says, settled, spoken
 from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, stored_dtype, ways
 from aligner.errors import AlignerError, listing
-from aligner.numerics.coded_steps import TELLING, step_of
+from aligner.numerics.coded_steps import TELLING, step_of, step_of_few
 from aligner.numerics.written_type import written_from
 from aligner.records.graph import Graph, Quantization, Value
 from aligner.records.tensor import CapturedTensor
@@ -29,9 +29,6 @@ _ASKED = 8
 """Tensors by which a model says how a dump that tells no shapes is laid out; each is one vote."""
 _CODES = ("int8", "uint8", "int16", "int4", "uint4")
 """Types of few bits: of a real tensor they are codes, which a scale makes numbers of."""
-
-_FEW = 4
-"""Levels of a tensor that is a code, too, where most of a dump are: a grid of fewer is any tensor's."""
 
 
 class Reading:
@@ -287,7 +284,7 @@ class Reading:
         sizes = {name: array.size for name, array in arrays if written_from(array) is None}
         found = {name: step for name in sizes if (step := step_of(self.tensor(name).array)) is not None}
         if 2 * len(found) > sum(size >= TELLING for size in sizes.values()):
-            few = {name: step_of(self.tensor(name).array, least=_FEW) for name in sizes if name not in found}
+            few = {name: step_of_few(self.tensor(name).array) for name in sizes if name not in found}
             found |= {name: step for name, step in few.items() if step is not None}
             self._steps = {name: _code_of(self.tensor(name).array, step) for name, step in found.items()}
 
