@@ -19,9 +19,8 @@ SQUARE = tuple((RNG.standard_normal((3, 3, 3, 3)) / 3).astype(np.float32) for _ 
 
 @pytest.fixture(autouse=True)
 def registered(monkeypatch):
-    found, broken = registry._load()
-    own = registry._Found(ConvolutionAdapter(), "tests")
-    monkeypatch.setattr(registry, "_load", lambda: ((own, *found), broken))
+    everyone = registry.adapters()[:]
+    monkeypatch.setattr(registry, "adapters", lambda: (ConvolutionAdapter(), *everyone))
 
 
 def noisy(kernels):

@@ -149,3 +149,31 @@ def test_random_numbers_of_the_candidate_alone_are_its_fault():
 @pytest.mark.parametrize(("lost", "state"), [(False, "rounding"), (True, "unshown")])
 def test_a_declared_precision_explains_no_output_that_is_lost(lost, state):
     assert standing(OutputFacts("y", "y", 0.5, beyond=1.0, declared=True, lost=lost)).state == state
+
+
+def test_an_output_below_its_own_step_is_rounded():
+    """A softmax over a thousand classes in eight bits: all of it is nearer to zero than to the first step."""
+    kernel = np.random.default_rng(2).standard_normal((6, 1000)).astype(np.float32) / 50
+    steps = {
+        f"{name}_{what}": number
+        for name, step in (("x", 0.03), ("p", 1 / 255))
+        for what, number in (("scale", np.float32(step)), ("zero", np.uint8(128 if name == "x" else 0)))
+    }
+
+    def softmax(quantized):
+        def stored(name, at):
+            if not quantized:
+                return [node("Identity", [name], [f"{name}_in"], f"{at}_in")]
+            grid = [f"{at}_scale", f"{at}_zero"]
+            return [
+                node("QuantizeLinear", [name, *grid], [f"{name}_q"], f"{at}_q"),
+                node("DequantizeLinear", [f"{name}_q", *grid], [f"{name}_in"], f"{at}_dq"),
+            ]
+
+        nodes = [*stored("x", "x"), node("MatMul", ["x_in", "w"], ["m"], "mul")]
+        nodes += [node("Softmax", ["m"], ["p"], "softmax", axis=-1), *stored("p", "p")]
+        return model(nodes, [value("x", 1, [3, 6])], [value("p_in", 1, [3, 1000])], weights(w=kernel, **steps))
+
+    result = aligner.compare(softmax(False), softmax(True), X)
+    assert result.verdict == "aligned", result.comparison.reason
+    assert result.outputs[0].accumulated.beyond > 0.9

@@ -13,8 +13,11 @@ from aligner.execution.output_answers import OutputAnswer
 from aligner.execution.side import OpenSide
 from aligner.judgement.outputs import OutputFacts, Standing, standing
 from aligner.judgement.rounding_sum import rounding_sum
+from aligner.judgement.tolerance import region_numbers
 from aligner.records.comparison import NoiseFloor, Pair
+from aligner.records.difference import Difference
 from aligner.records.measurement import Measured
+from aligner.regions.inner_tensors import OWN_STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +92,16 @@ class OutputJudging:
             known,
             carried,
             self.declared,
-            self.declared and not self.fixed and (bool(error.mismatched) or error.relative >= 1),
+            self.declared
+            and not self.fixed
+            and (bool(error.mismatched) or error.errors.max_abs >= self._lost(value, error)),
         )
+
+    def _lost(self, value: str, error: Difference) -> float:
+        """As much as the output is large, or where its own steps are larger, as much as these allow."""
+        item = self.measured.get(value)
+        step = region_numbers((self.sides[0].graph, self.sides[1].graph), item).step if item is not None else 0.0
+        return max(error.peak, OWN_STEPS * step)
 
     def _summed(self, answer: OutputAnswer) -> float:
         if answer.paired and answer.candidate is not None:
