@@ -51,15 +51,22 @@ class Clipping:
         return found
 
     def _measure_readers(self, cut: Mapping[str, tuple[float, float]]) -> None:
-        """A node of the candidate was fed with what the range holds of a tensor: the reference's is, too."""
+        """A node of the candidate was fed with what the range holds of a tensor: the reference's is, too.
+
+        Of numbers that were read back a runtime may hold to the range what is put in their place, or take it all: their
+        readers were fed with what they are nearer to.
+        """
         measured, values = self._passes.measured, self._sides[1].graph.values
-        stored = {
-            value for value, item in measured.items() if item.pair.reference in cut and values[value].quantization
+        held = {
+            value
+            for value, item in measured.items()
+            if item.pair.reference in cut and self._grids[1].of_value(value) is not None
         }
+        stored = {value for value in held if values[value].quantization is not None}
         readers = {
             value: item
             for value, item in measured.items()
-            if item.local is not None and not stored.isdisjoint(item.pair.candidate_region.inputs)
+            if item.local is not None and not held.isdisjoint(item.pair.candidate_region.inputs)
         }
         if not readers:
             return
@@ -70,9 +77,17 @@ class Clipping:
         made = self._run(0, [item.pair.reference for item in readers.values()], fed)
         for value, found, _ in self._passes.injected_run(None, list(readers)):
             expected = made.get(measured[value].pair.reference)
-            if expected is not None and found.occurrence == 0:
+            if expected is None or found.occurrence:
+                continue
+            if not stored.isdisjoint(readers[value].pair.candidate_region.inputs) or self._nearer(
+                value, expected, found
+            ):
                 self._passes.take_local(value, expected, found)
                 measured[value] = replace(measured[value], fed_alike=True)
+
+    def _nearer(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> bool:
+        before, after = self._passes.measured[value].local, self._passes.local_difference(value, expected, found)
+        return before is None or (after is not None and after.errors.max_abs < before.errors.max_abs)
 
     def _ask_outputs(self, cut: Mapping[str, tuple[float, float]], host: int) -> None:
         """How much nearer a side comes to the other's outputs with each further tensor cut off.
