@@ -43,6 +43,20 @@ def test_a_planted_fault_shows_and_is_known_by_node_or_by_tensor():
         assert set(made.planted.nodes) <= {node.name for node in made.candidate.nodes}
 
 
+def test_new_names_leave_the_blame_where_it_is():
+    """A name that a node gets may be one that another had: that one is not blamed in its turn."""
+    from benchmarks.converters.graph import Graph, Node
+    from benchmarks.converters.rewrites import apply
+
+    x = np.ones((2, 3), np.float32)
+    for start in range(101, 108):
+        names = [f"n{start + place}" for place in range(800)]
+        nodes = [Node("Relu", [f"v{at}"], [f"v{at + 1}"], name=name) for at, name in enumerate(names)]
+        graph = Graph({"v0": x}, ["v800"], nodes, blamed={names[5]})
+        apply(graph, "rename", np.random.default_rng(start))
+        assert graph.blamed == {graph.nodes[5].name}
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_every_rewrite_that_applies_keeps_the_meaning(seed):
     from benchmarks.converters.graph import run

@@ -88,12 +88,12 @@ def rename(graph: Graph, rng: np.random.Generator) -> bool:
     ordered = graph.ordered()
     graph.origins = {new.get(name, name): origin for name, origin in graph.origins.items()}
     graph.constants = {new.get(name, name): array for name, array in graph.constants.items()}
+    blamed = [node.name in graph.blamed for node in ordered]  # before any: a new name may be another's former one
     for place, node in enumerate(ordered):
         node.inputs = [new.get(name, name) for name in node.inputs]
         node.outputs = [new.get(name, name) for name in node.outputs]
-        former, node.name = node.name, f"n{start + place}"
-        if former in graph.blamed:
-            graph.blamed = graph.blamed - {former} | {node.name}
+        node.name = f"n{start + place}"
+    graph.blamed = {node.name for node, guilty in zip(ordered, blamed, strict=True) if guilty}
     return True
 
 
