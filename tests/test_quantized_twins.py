@@ -82,6 +82,16 @@ def test_tails_that_a_calibration_cuts_off_are_no_fault(back):
     assert any("cut off" in (pair.note or "") for pair in result.comparison.pairs)
 
 
+@pytest.mark.parametrize(("share", "guilty"), [(0.0005, False), (0.4, False), (0.6, True)])
+def test_a_range_without_the_median_cuts_off_no_tail(share, guilty):
+    from types import SimpleNamespace
+
+    from aligner.judgement.pair_facts import PairFacts
+
+    unseen = SimpleNamespace(item=SimpleNamespace(saturated=share, clipping_shows=False))
+    assert PairFacts.clips.fget(unseen) is guilty
+
+
 def test_a_fault_is_found_under_quantisation_noise():
     wrong = chain(GOOD)
     tensor = next(tensor for tensor in wrong.graph.initializer if tensor.name == "k1")

@@ -16,6 +16,8 @@ from aligner.records.measurement import Measured
 
 SATURATED = 1e-3
 """Share of elements outside the quantised range from which a tensor counts as saturated."""
+_TAIL = 0.5
+"""… up to which that is a tail, as calibrations leave out: none chose a range for numbers whose median lies outside."""
 _FLIPPED = 0.01
 """Share of rounded elements that may flip by one step, beside four times the share that noise flips, where it is not
 known which elements noise flips: what is computed from whole numbers alone cannot be moved by rounding units."""
@@ -161,6 +163,12 @@ class PairFacts:
     def fed_cut(self) -> bool:
         """Whether what feeds the region was cut off by a quantised range."""
         return any(item.saturated > SATURATED for item in self.before)
+
+    @property
+    def clips(self) -> bool:
+        """Whether the quantised range cuts off what is no mere tail, or what nobody could ask the outputs about."""
+        item = self.item
+        return item.saturated > SATURATED and (item.clipping_shows is not False or item.saturated > _TAIL)
 
     @property
     def cut_before(self) -> bool:

@@ -114,8 +114,7 @@ def _nonfinite(facts: PairFacts) -> _Said:
 
 
 def _cut_before(facts: PairFacts) -> _Said:
-    saturated = facts.item.saturated > SATURATED and facts.item.clipping_shows is not False
-    reads = saturated and {node.kind for node in facts.nodes[1][-1:]} <= _READING
+    reads = facts.clips and {node.kind for node in facts.nodes[1][-1:]} <= _READING
     if facts.local is None or not (facts.cut_before or (reads and facts.fed_cut)):
         return None
     if facts.within and not reads:
@@ -124,7 +123,7 @@ def _cut_before(facts: PairFacts) -> _Said:
 
 
 def _clips_unseen(facts: PairFacts) -> _Said:
-    if not facts.within or facts.item.saturated <= SATURATED or facts.item.clipping_shows is not False:
+    if not facts.within or facts.item.saturated <= SATURATED or facts.clips:
         return None
     why = f"{facts.item.saturated:.2%} of the elements are cut off, which is not what the outputs differ by"
     return "aligned", why, facts.margin
