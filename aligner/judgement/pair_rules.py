@@ -232,8 +232,8 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     Rule("cut-off-before", "what feeds the region was cut off by a quantised range", _cut_before),
     Rule(
         "cut-off-unseen",
-        "the quantised range cuts elements off, and the outputs differ by something else: with all that is cut off put "
-        "into the other side, it comes less than half of the way to the outputs of the quantised one",
+        "the quantised range cuts off at most half of the elements, and the outputs differ by something else: with all "
+        "that is cut off put into the other side, it comes less than half of the way to the outputs of the quantised one",
         _clips_unseen,
     ),
     Rule("saturates", "more than 0.1 % of the elements lie outside the quantised range", _saturates),
