@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kinds import VIEWS
-from aligner.records.graph import Graph, Quantization
+from aligner.records.graph import Graph, Node, Quantization
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
@@ -50,12 +50,17 @@ class Grids:
         if own is not None and own.quantization is not None:
             return _grid(own.quantization, own.dtype or "")
         node = self._graph.producer(value)
-        while node is not None and node.kind in VIEWS and node.inputs:
+        while node is not None and node.inputs and (node.kind in VIEWS or self._casts_numbers(node)):
             node = self._graph.producer(node.inputs[0])
         stored = self._graph.values.get(node.inputs[0]) if node is not None and node.kind == "dequantize" else None
         if stored is None or stored.quantization is None:
             return None
         return _grid(stored.quantization, stored.dtype or "")
+
+    def _casts_numbers(self, node: Node) -> bool:
+        """Whether it gives the same real numbers in another width."""
+        ends = [self._graph.values.get(name) for name in (*node.inputs[:1], *node.outputs[:1])]
+        return node.kind == "cast" and all(end is not None and (end.dtype or "").startswith("float") for end in ends)
 
     def clipped(self, values: NDArray[Any], holder: CapturedTensor) -> tuple[Array, float]:
         """The other side's values clipped to what this side's tensor holds, and the share 1.5 steps outside.

@@ -233,7 +233,7 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     Rule(
         "cut-off-unseen",
         "the quantised range cuts off at most half of the elements, and the outputs differ by something else: with all "
-        "that is cut off put into the other side, it comes less than half of the way to the outputs of the quantised one",
+        "that is cut off put into the other side, it comes less than half of the way to the quantised one's outputs",
         _clips_unseen,
     ),
     Rule("saturates", "more than 0.1 % of the elements lie outside the quantised range", _saturates),
