@@ -16,13 +16,12 @@ from aligner.execution.evidence import gather
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
-from aligner.judgement.pair_facts import SATURATED
 from aligner.judgement.tolerance import region_numbers
 from aligner.records.axis_order import to_candidate, to_reference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit, distance
-from aligner.regions.inner_tensors import InnerTensor, inner_tensors, inside, range_of
+from aligner.regions.inner_tensors import SATURATED, InnerTensor, inner_tensors, inside, range_of
 
 _MENDED = 0.5
 """Share of its error that a region keeps at most without what a guilty node adds: the greater part is the node's."""

@@ -13,11 +13,11 @@ from aligner.operations.kinds import MAY_DRAW
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
+from aligner.regions.inner_tensors import SATURATED
 
-SATURATED = 1e-3
-"""Share of elements outside the quantised range from which a tensor counts as saturated."""
 _TAIL = 0.5
-"""… up to which that is a tail, as calibrations leave out: none chose a range for numbers whose median lies outside."""
+"""Share of elements cut off up to which they are a tail, as calibrations leave out:
+none chose a range for numbers whose median lies outside."""
 _FLIPPED = 0.01
 """Share of rounded elements that may flip by one step, beside four times the share that noise flips, where it is not
 known which elements noise flips: what is computed from whole numbers alone cannot be moved by rounding units."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from aligner.judgement.borderline import LEAST, MOST
-from aligner.judgement.pair_facts import SATURATED, PairFacts
+from aligner.judgement.pair_facts import PairFacts
 from aligner.judgement.rule import Rule
 from aligner.operations.kinds import MAY_DRAW, VIEWS
+from aligner.regions.inner_tensors import SATURATED
 
 _JUMP = 8.0
 _WITHOUT_LOCAL = 1e-4

@@ -13,13 +13,14 @@ from aligner.judgement.borderline import MOST
 from aligner.judgement.contradiction import contradicted
 from aligner.judgement.founded import FOUNDS, UNFED, refounded
 from aligner.judgement.judgement import Judgement
-from aligner.judgement.pair_facts import SATURATED, PairFacts, Rules
+from aligner.judgement.pair_facts import PairFacts, Rules
 from aligner.judgement.pair_rules import PAIR_RULES
 from aligner.judgement.rule import opinions
 from aligner.judgement.tolerance import beside_mask, bound, region_numbers
 from aligner.records.comparison import PairVerdict
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
+from aligner.regions.inner_tensors import SATURATED
 
 GRAPH_RULES = {
     "closed-region": "the region around it, entered with the reference's tensors, leaves with them: another way to "

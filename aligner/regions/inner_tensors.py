@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 OWN_STEPS = 1.5
 """Quantisation steps that a tensor in few bits may lie off: half a one by rounding, one by what it is made of."""
+SATURATED = 1e-3
+"""Share of elements outside the quantised range, or off by more than steps explain, from which anything is said."""
 _FEW_BITS = ("int8", "uint8", "int16", "uint16")
 _MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
 """What settings and arrays of unforeseen form raise."""

@@ -15,7 +15,7 @@ from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order
-from aligner.regions.inner_tensors import OWN_STEPS, InnerTensor, inner_tensors
+from aligner.regions.inner_tensors import OWN_STEPS, SATURATED, InnerTensor, inner_tensors
 from aligner.regions.layers import LayerPair
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _KINDS = ("quantize", "dequantize")
-_FEW = 1e-3
-"""Share of elements that may be cut off, or further off than steps explain, before anything is said of them."""
 
 
 def step_of(culprit: Culprit) -> float | None:
@@ -85,7 +83,9 @@ def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
             after,
             lambda array, p=pair, m=meant: _fed(culprit, p, m, array),  # type: ignore[misc]
         )
-    inner = next((one for one in inner_tensors(culprit) if one.off.mean() > _FEW), None)  # what reads it is off, too
+    inner = next(
+        (one for one in inner_tensors(culprit) if one.off.mean() > SATURATED), None
+    )  # what reads it is off, too
     if inner is not None:
         yield Site(inner.node.name, inner.range.step, inner.exact, inner.seen, partial(_seen_inside, inner))
 
@@ -232,7 +232,10 @@ class QuantizationCalibration(_Quantized):
         cut = (expected > high + OWN_STEPS * step) | (expected < low - OWN_STEPS * step)
         share = float(cut.mean())
         # what is cut off stands at the end; elsewhere another scale has put it
-        if share > _FEW and float(np.median(np.abs(np.clip(expected, low, high) - found)[cut])) <= OWN_STEPS * step:
+        if (
+            share > SATURATED
+            and float(np.median(np.abs(np.clip(expected, low, high) - found)[cut])) <= OWN_STEPS * step
+        ):
             yield Claim(
                 f"{share:.1%} of the elements at {site.name} lie outside {low:.4g}…{high:.4g} and are cut off",
                 "calibrate on real inputs, prepared as they will be in use",
