@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from aligner.execution.passes import Passes
 from aligner.execution.saturation import Grids
 from aligner.execution.side import OpenSide
+from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 MOST_RUNS = 64
 """Tensors of one comparison that are cut off one after another; where there are more, the outputs are not asked."""

@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aligner.execution.injection import ReferenceInjection
 from aligner.execution.kept_precision import with_kept_precision
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
+from aligner.records.array import Array
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import in_order
 from aligner.regions.region_side import Evidence
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.records.tensor import CapturedTensor
 
-    Array = NDArray[Any]
 
 CULPRITS = 12
 """Culprits whose arrays are gathered; the others are judged by their settings and weights."""

@@ -12,13 +12,12 @@ from aligner.execution.passes import Passes
 from aligner.execution.perturbation import rounding_units
 from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
+from aligner.records.array import Array
 from aligner.records.difference import Difference
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
-    Array = NDArray[Any]
 
 MOST_RUNS = 200
 """Runs of one comparison; beyond, what is not settled keeps the verdict that it has by itself."""

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import ChoosesPrecision, ChosenPrecision
 from aligner.errors import AlignerError
 from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
+from aligner.records.array import Array
 from aligner.regions.culprit import in_order
 from aligner.regions.region_side import Evidence, KeptPrecision
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def with_kept_precision(

@@ -5,18 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from aligner.execution.passes import Passes
 from aligner.execution.saturation import Grid, Grids
 from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
+from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate, to_reference
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 MOST_RUNS = 200
 """Runs of the reference of one analysis, the noisiest pairs first."""

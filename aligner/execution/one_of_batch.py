@@ -7,15 +7,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import Session
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Capabilities, Feeds, Injection
     from aligner.records.graph import Graph, Signature
     from aligner.records.tensor import CapturedTensor
-
-    Array = NDArray[Any]
 
 
 class OneOfBatch(Session):

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 TELLING = 16
 """Different numbers by which a step is told; with _FARTHEST, all are multiples by chance once in 2¹⁴ times."""

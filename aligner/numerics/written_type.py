@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _TELLING = 64
 """Different numbers by which a type is told: each lies on a grid of 2⁻³ of the numbers by chance."""

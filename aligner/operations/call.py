@@ -7,13 +7,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.operation import Operation, Unsupported
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.records.graph import Attribute, Graph, Node, Quantization, Shape, Value, Weight
 
-    Array = NDArray[Any]
 
 Translation = Callable[["Call"], Operation]
 """What makes an operation of a node; raises Unsupported for what it does not know."""

@@ -32,11 +32,9 @@ from aligner.operations.settings import (
     TransposedConvolution,
     Windowed,
 )
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
     Axes = tuple[int, ...]
 
 _NOTHING = Settings()

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aligner.numerics import relations
 from aligner.operations.operation import Operation, Unsupported
 from aligner.parameters.known import Known
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.parameters.known import ShapeOf
     from aligner.records.graph import Graph, Node
-
-    Array = NDArray[Any]
 
 
 def canonical(graph: Graph, node: Node, shape_of: ShapeOf) -> Operation | None:

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.numerics import relations
 from aligner.operations.layouts import axis_of
 from aligner.operations.operation import Operation
 from aligner.operations.settings import BatchNorm, TransposedConvolution
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 FOLDED = 1e-5
 """Gap up to which a kernel is another one times a number for each output: folded in float32, in another order."""

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aligner.adapters.registry import translator
 from aligner.operations.call import call_of
 from aligner.operations.kinds import LAYOUT
 from aligner.operations.operation import Operation, Unsupported, compute
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.records.graph import Graph, Node, Weight
 
-    Array = NDArray[Any]
     ShapeOf = Callable[[str], "tuple[int | None, ...] | None"]
 
 _RECODING = LAYOUT - {"quantize"}

@@ -6,18 +6,14 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.operation import Operation, Unsupported
+from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.region_side import Change, Evidence, RegionSide, change_node
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 MISFIT = 1e-2
 """Share of the reference's norm that stands for the error where shapes do not fit and none can be measured."""

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kinds import AFFINE, COPIES, INVERSES, LINEAR, MOVED, SCALES, SHIFTS
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Windowed
 from aligner.parameters.folding import as_affine, output_axis, scaled
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.region_side import RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 MOVES_AXES = MOVED | {"slice"}
 """What ``moved_axis`` follows an axis through."""

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kinds import QUANTIZES
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings.base import Settings
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import Change
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 OWN_STEPS = 1.5
 """Quantisation steps that a tensor in few bits may lie off: half a one by rounding, one by what it is made of."""

@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.numerics import relations
 from aligner.parameters.folding import output_axis, scaled
+from aligner.records.array import Array
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import LayerPair
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 MATRICES = frozenset({"kernel", "w", "r", "table"})
 """Roles of the parameters that are stored in few bits."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kinds import LAYERS
 from aligner.operations.operation import Operation
@@ -12,11 +11,6 @@ from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer as Layer
 from aligner.regions.folding import folded as folded
 from aligner.regions.region_side import RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -5,21 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aligner.operations.kinds import PRINCIPAL
 from aligner.operations.lowering import lower, lowers
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.parameters.known import Known, stored_weight
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import ChosenPrecision
-
-    Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

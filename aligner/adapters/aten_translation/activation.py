@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, Approximated, Cast, Clip, Selu, Shrink, Slope
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-
 
 _SAME = (
     "relu relu6 sigmoid tanh mish softsign erf exp log sqrt abs neg reciprocal rsqrt floor ceil trunc sign sin cos tan "

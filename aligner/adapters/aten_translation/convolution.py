@@ -8,11 +8,9 @@ from aligner.operations.call import Call, Vocabulary, layer_parameters
 from aligner.operations.operation import Operation
 from aligner.operations.settings import AdaptivePool, Convolution, Pool, TransposedConvolution
 from aligner.operations.window import Window, pairs_of, spread, window_of
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
     Pairs = tuple[tuple[int, int], ...]
 
 

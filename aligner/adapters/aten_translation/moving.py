@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import broadcast
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, Blocks, Flip, Pad, Repeat, Reshape, Roll, Shaped, Split, Tile, Transpose
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def _axis(call: Call, default: int | None = None) -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.call import Call, Vocabulary, norm_parameters
 from aligner.operations.operation import Operation, compute
@@ -16,11 +16,6 @@ from aligner.operations.settings import (
     RmsNorm,
     Softmax,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def _epsilon(call: Call, default: float = 1e-5) -> float:

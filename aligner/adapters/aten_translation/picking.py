@@ -4,17 +4,11 @@ from __future__ import annotations
 
 import ast
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, ArgMax, Index, OneHot, ScatterElements, Slice, Sort, Triangle
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-
 
 _OPEN = 2**63 - 1
 _PART = re.compile(r"\([^()]*\)|[^,()\s]+")

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aligner.adapters.dumps.dump import Dump, DumpedTensor
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
     from aligner.adapters.recording_adapter.document import RecordedTensor
     from aligner.adapters.recording_adapter.file import ArrayFile
 

@@ -9,16 +9,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from aligner.adapters.target import real_path
 from aligner.errors import AlignerError, ModelFormatError, listing
+from aligner.records.array import Array
 from aligner.records.graph import Quantization
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 Role = Literal["tensor", "input", "output"]
 

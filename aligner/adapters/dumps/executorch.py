@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, files_of, inside_if_there
 from aligner.errors import MissingFrameworkError, ModelFormatError
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 _MAGIC = b"ED00"
 _RECORD = "etrecord.bin"

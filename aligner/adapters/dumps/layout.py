@@ -8,15 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
 from aligner.adapters.dumps.dump import size_of
+from aligner.records.array import Array
 from aligner.records.axis_order import groups_alike
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 Channels = Literal["first", "last"]
 Order = int

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aligner.adapters.dumps.dump import TEXT_LIMIT, Dump, DumpedTensor, LazyDump, files_of
 from aligner.errors import ModelFormatError
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 _INPUT = "Input_"
 _HEAD = 256

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.dumps.dump import (
     Dump,
@@ -21,9 +21,7 @@ from aligner.adapters.dumps.dump import (
 )
 from aligner.adapters.dumps.npy_file import npy
 from aligner.errors import ModelFormatError, listing
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 _FILE = "dump.json"
 _FORWARD = re.compile(r"(?:\.forward\.(?P<last>\d+)|\.(?P<first>\d+)\.forward)$")

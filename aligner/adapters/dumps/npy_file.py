@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aligner.adapters.dumps.dump import DumpedTensor, Role, damage, size_of
 from aligner.errors import ModelFormatError
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 
 def npy(

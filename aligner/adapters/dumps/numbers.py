@@ -6,17 +6,12 @@ from collections import Counter
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.dumps.dump import DumpedTensor, size_of
 from aligner.adapters.dumps.layout import BLOCKS, Channels, blocks_of
 from aligner.errors import ModelFormatError
+from aligner.records.array import Array
 from aligner.records.graph import Shape, Value
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _BY_WIDTH = {8: "float64", 4: "float32", 2: "float16", 1: "uint8"}
 """What bytes hold where neither the dump nor the model says so: writers of raw files write floats."""

@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, Role, damage, files_of, folders_of, several
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 _NUMBERED = re.compile(r"(input|output)_(\d{1,4})\.pb")
 _SET = "test_data_set_*"

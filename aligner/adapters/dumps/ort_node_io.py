@@ -6,13 +6,10 @@ import sqlite3
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, files_of
 from aligner.errors import ModelFormatError
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 _SQLITE = b"SQLite format 3\x00"
 _MOST = 100_000

@@ -8,19 +8,17 @@ a right node that was fed something else leaves none.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from aligner.adapters.dumps.layout import centred_cosine
 from aligner.errors import listing
 from aligner.operations.kinds import ACTIVATIONS, EXACT
+from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.dumps.own_model import OwnModel
 
-    Array = NDArray[Any]
 
 _WIDTHS = (5, 7, 9, 12)
 """Widths of the window, tried until more numbers depend on it alone than it has."""

@@ -7,23 +7,22 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aligner.adapters.dumps.overwritten import overwritten
 from aligner.adapters.dumps.recorded import Given, Real
 from aligner.errors import AlignerError, listing
 from aligner.operations.kinds import SOURCES
 from aligner.operations.reduction import reduction_length
+from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
     from aligner.adapters.base import Feeds, Injection, Session
     from aligner.records.graph import Graph
 
-    Array = NDArray[Any]
 
 _UNITS = {"float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 _UNIT = 2.0**-24

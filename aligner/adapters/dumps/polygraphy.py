@@ -6,13 +6,11 @@ import base64
 import io
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, looks_like_json, read_json
 from aligner.errors import ModelFormatError, listing
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 _MARKS = ("polygraphy_class", "__polygraphy_encoded_RunResults", "polygraphy_serialized_json_type")
 

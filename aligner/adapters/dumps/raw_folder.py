@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.dumps.dump import (
     Dump,
@@ -23,10 +23,8 @@ from aligner.adapters.dumps.dump import (
     several,
 )
 from aligner.errors import ModelFormatError
+from aligner.records.array import Array
 from aligner.records.graph import Quantization
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
 
 _SUFFIXES = (".raw", ".bin")
 _MANIFEST = "manifest.json"

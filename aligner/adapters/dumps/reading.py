@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
 from aligner.adapters.dumps.layout import Order, effective, fitting, laid, order_of, orders, says, settled, spoken
@@ -15,15 +15,13 @@ from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, sto
 from aligner.errors import AlignerError, listing
 from aligner.numerics.coded_steps import TELLING, step_of, step_of_few
 from aligner.numerics.written_type import written_from
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Quantization, Value
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Feeds, Session
 
-    Array = NDArray[Any]
 
 _ASKED = 8
 """Tensors by which a model says how a dump that tells no shapes is laid out; each is one vote."""

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from aligner.records.array import Array
 
+if TYPE_CHECKING:
     from aligner.adapters.base import Injection
     from aligner.records.graph import Graph, InputSpec, Value
     from aligner.records.tensor import CapturedTensor
-
-    Array = NDArray[Any]
 
 
 class Real(Mapping[str, "Array"]):

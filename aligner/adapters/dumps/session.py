@@ -20,15 +20,12 @@ from aligner.adapters.dumps.reading import Reading, known_shape
 from aligner.adapters.dumps.recorded import Decoded, as_stored
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
 from aligner.operations.kinds import SOURCES, VIEWS
+from aligner.records.array import Array
 from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Feeds, Injection
-
-    Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.dumps.dump import TEXT_LIMIT
 from aligner.errors import MissingFrameworkError, ModelFormatError
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 
 def parse(content: bytes, where: str) -> Any:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump
 from aligner.errors import MissingFrameworkError, ModelFormatError, UntrustedFileError
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 _DEEPEST = 8
 

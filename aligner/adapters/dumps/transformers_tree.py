@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.dumps.dump import (
     Dump,
@@ -18,9 +18,7 @@ from aligner.adapters.dumps.dump import (
     several,
 )
 from aligner.errors import ModelFormatError, listing
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 _TREE = "_debug_tree_FULL_TENSORS.json"
 _DEEPEST = 200

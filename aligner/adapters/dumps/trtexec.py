@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.dumps.dump import (
     Dump,
@@ -20,9 +20,7 @@ from aligner.adapters.dumps.dump import (
 )
 from aligner.adapters.dumps.npy_file import npy
 from aligner.errors import ModelFormatError, listing
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import Array
+from aligner.records.array import Array
 
 _SUMMARY = "tensor_summary.json"
 _TYPES = {"float": "float32", "half": "float16", "bf16": "bfloat16", "int32": "int32", "int64": "int64"}

@@ -7,17 +7,12 @@ import io
 import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 from aligner.errors import MissingFrameworkError, OutputError
+from aligner.records.array import Array
 from aligner.records.graph import Graph
 from aligner.records.partial import delete, partial_of
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 FORMATS = ("npy", "polygraphy", "onnx-test-data")
 

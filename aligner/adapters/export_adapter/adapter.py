@@ -5,19 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.torch_file import classify
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.rewriting import Extracted
     from aligner.operations.call import Call
     from aligner.operations.operation import Operation
 
-    Array = NDArray[Any]
 
 _SUFFIXES = frozenset({".pt2", ".pt", ".pth", ".zip"})
 

@@ -14,16 +14,14 @@ from aligner.adapters.ncnn_adapter.graph import Program
 from aligner.adapters.ncnn_adapter.param_file import Layer
 from aligner.adapters.ncnn_adapter.weights import Stored
 from aligner.errors import InputError, ModelExecutionError, ModelFormatError, listing
+from aligner.records.array import Array
 from aligner.records.graph import InputSpec, Signature
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Feeds, Injection
     from aligner.records.graph import Graph
 
-    Array = NDArray[Any]
 
 _REDUCED = ("use_fp16", "use_bf16")
 """What the options begin with that let layers compute, and keep blobs, in fewer bits."""

@@ -6,16 +6,12 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.ncnn_adapter.param_file import DEFAULT, Layer
 from aligner.errors import ModelError, ModelFormatError, ModelNotFoundError
+from aligner.records.array import Array
 from aligner.records.graph import Weight
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _HALF, _EIGHT, _PLAIN = 0x01306B47, 0x000D4B38, (0, 0x0002C056)
 """Tags that precede what may be stored otherwise than as float32."""

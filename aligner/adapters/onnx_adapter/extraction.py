@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.onnx_adapter.branches import inline_taken_branches, is_branching
 from aligner.adapters.onnx_adapter.names import defined_names, reads, subgraphs
 from aligner.adapters.onnx_adapter.order import sort_nodes
 from aligner.adapters.rewriting import Extracted
 from aligner.operations.operation import Unsupported
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _FILE = "part.onnx"
 

@@ -16,13 +16,11 @@ from aligner.adapters.onnx_adapter.node_text import changed_lines, snapshot
 from aligner.adapters.onnx_adapter.order import sort_nodes
 from aligner.adapters.rewriting import Changed, Edit, Recompute, Reorder, Restore, Step
 from aligner.operations.operation import Unsupported
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.onnx_adapter.types import ValueType
 
-    Array = NDArray[Any]
 
 _FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 _LARGEST = (1 << 31) - 1

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.openvino_adapter.types import holder_of, word_of
+from aligner.records.array import Array
 from aligner.records.graph import Quantization, Weight
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _UNPACKING = frozenset({"Convert", "Subtract", "Multiply", "Reshape"})
 """What a converter puts behind weights that it stores in fewer bits."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.openvino_adapter.library import openvino
 from aligner.adapters.openvino_adapter.types import holder_of, word_of
@@ -20,11 +20,7 @@ from aligner.errors import (
     UnsupportedModelError,
     listing,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _PLACE = re.compile(r"Exception from \S+:\d+:\s*|Check '.*?' failed at \S+:\d+:\s*|While validating node ", re.DOTALL)
 _UNKNOWN = ("unsupported opset", "Cannot create", "doesn't contain the operation")

@@ -7,13 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.openvino_adapter.types import holder_of
 from aligner.errors import InputError, listing
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.records.graph import InputSpec
-
-    Array = NDArray[Any]
 
 
 def bind_feeds(inputs: Mapping[str, tuple[InputSpec, Any]], feeds: Mapping[str, Array]) -> dict[str, Array]:

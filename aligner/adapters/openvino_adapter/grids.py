@@ -5,14 +5,10 @@ The runtime computes both at once, and shows what was read back. What would have
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aligner.records.array import Array
 from aligner.records.graph import Quantization
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 STORED = -1
 """In the place of a result's number: what a FakeQuantize would store."""

@@ -19,15 +19,13 @@ from aligner.adapters.openvino_adapter.grids import STORED, stored
 from aligner.adapters.openvino_adapter.program import Place, read_program
 from aligner.adapters.openvino_adapter.types import holder_of
 from aligner.errors import InputError, listing
+from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Feeds, Injection
     from aligner.records.graph import Graph, Shape, Signature
 
-    Array = NDArray[Any]
 
 _KEEP = "compile it with INFERENCE_PRECISION_HINT=f32, or EXECUTION_MODE_HINT=ACCURACY"
 _UNSEEN = frozenset({"int4", "uint4"})

@@ -6,23 +6,21 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from aligner.adapters.base import Adapter, Capabilities, OpenOptions, Session
 from aligner.adapters.recording_adapter.fed import check_fed
 from aligner.errors import InputError, ModelError, ModelFormatError, ModelNotFoundError, listing
+from aligner.records.array import Array
 from aligner.records.graph import Graph, InputSpec, Signature
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Feeds, Injection
     from aligner.adapters.dumps.dump import Dump
     from aligner.adapters.recording_adapter.document import Description, RecordedTensor
     from aligner.adapters.recording_adapter.file import ArrayFile
 
-    Array = NDArray[Any]
 
 _WEIGHTS = "__weights__/"
 _UNSAFE = re.compile(r"[\x00-\x1f\x7f\\]")

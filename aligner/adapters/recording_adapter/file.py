@@ -10,18 +10,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from aligner.errors import ModelFormatError
+from aligner.records.array import Array
 from aligner.records.free_memory import available
 from aligner.records.regular_file import LARGEST_TEXT
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 SUFFIXES = (".npz", ".safetensors")
 DOCUMENT = "__aligner__"

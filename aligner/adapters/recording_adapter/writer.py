@@ -13,18 +13,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, Any
 
 import numpy as np
 
 from aligner.adapters.recording_adapter.file import DOCUMENT, LAYOUTS, SUFFIXES
 from aligner.errors import OutputError
+from aligner.records.array import Array
 from aligner.records.partial import partial_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _WORDS = {np.dtype(layout): word for word, layout in LAYOUTS.items()}
 

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.tensorflow_adapter.program import Program, shown_name, tensor_name
 from aligner.errors import ModelFormatError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _PLUMBING = frozenset({"Identity", "IdentityN", "StopGradient", "PreventGradient", "Snapshot"})
 """What hands on its operands as they are."""

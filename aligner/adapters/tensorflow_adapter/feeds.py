@@ -6,14 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.tensorflow_adapter.graph import shape_of
 from aligner.errors import InputError, listing
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Feeds
     from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
-
-    Array = NDArray[Any]
 
 
 def bind_feeds(flow: Dataflow, feeds: Feeds) -> dict[str, Array]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from aligner.adapters.tensorflow_adapter.attributes import attributes_of, is_setting
 from aligner.adapters.tensorflow_adapter.composite import Composite, composites
@@ -12,12 +12,8 @@ from aligner.adapters.tensorflow_adapter.dataflow import Dataflow, holds_numbers
 from aligner.adapters.tensorflow_adapter.kinds import kind_of
 from aligner.adapters.tensorflow_adapter.program import shown_name
 from aligner.adapters.tensorflow_adapter.scopes import Scopes
+from aligner.records.array import Array
 from aligner.records.graph import Graph, InputSpec, Node, Shape, Signature, Value, Weight
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def build_graph(flow: Dataflow) -> Graph:

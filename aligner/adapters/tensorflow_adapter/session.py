@@ -14,15 +14,12 @@ from aligner.adapters.tensorflow_adapter.graph import build_graph, channels_of, 
 from aligner.adapters.tensorflow_adapter.program import Program
 from aligner.adapters.tensorflow_adapter.segments import segments_of
 from aligner.adapters.tensorflow_adapter.tapped import TappedGraph, failed
+from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Feeds, Injection
     from aligner.records.graph import Graph, Signature
-
-    Array = NDArray[Any]
 
 
 class TensorFlowSession(Session):

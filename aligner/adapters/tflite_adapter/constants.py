@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,11 +10,7 @@ from aligner.adapters.tflite_adapter.flatbuffer import damaged, unpack
 from aligner.adapters.tflite_adapter.schema import Tensor, element_count
 from aligner.adapters.tflite_adapter.sparse import densified
 from aligner.errors import UnsupportedModelError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _PACKED = {"int4": (4, True), "uint4": (4, False), "int2": (2, True)}
 """Types narrower than a byte: bits for each element, lowest bits first, and whether they are signed."""

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aligner.adapters.rewriting import Extracted
 from aligner.operations.operation import Unsupported
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.tflite_adapter.schema import Operator
 
-    Array = NDArray[Any]
 
 _FILE = "part.tflite"
 

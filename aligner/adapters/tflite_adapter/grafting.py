@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import heapq
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.rewriting import Recompute, Step
 from aligner.adapters.tflite_adapter.emission import emit
@@ -12,12 +12,8 @@ from aligner.adapters.tflite_adapter.graph import Naming
 from aligner.adapters.tflite_adapter.patch import STATEFUL
 from aligner.adapters.tflite_adapter.schema import NO_TENSOR, schema
 from aligner.operations.operation import Unsupported
+from aligner.records.array import Array
 from aligner.records.graph import Graph
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _MARK = "/fixed/"
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.rewriting import Step
 from aligner.adapters.tflite_adapter.attributes import OPERANDS, Surroundings, attributes_of
@@ -14,12 +14,8 @@ from aligner.adapters.tflite_adapter.schema import Model, Operator
 from aligner.adapters.tflite_adapter.translation import WORDS, translate
 from aligner.operations.call import call_of
 from aligner.operations.operation import Operation, Unsupported
+from aligner.records.array import Array
 from aligner.records.graph import Graph
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _TOGETHER = 2
 """Options of one node that are changed at once: height and width."""

@@ -6,7 +6,7 @@ import importlib
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.rewriting import Changed, Edit, Recompute, Reorder, Restore, Step
 from aligner.adapters.tflite_adapter.grafting import code_of, graft, octets
@@ -16,11 +16,7 @@ from aligner.adapters.tflite_adapter.node_forms import NodeForms, Variant
 from aligner.adapters.tflite_adapter.schema import Model, Operator, read_model, schema
 from aligner.errors import AlignerError
 from aligner.operations.operation import Unsupported
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _FUSED = {"relu": "relu", "relu6": "relu6", "tanh": "tanh"}
 """Activations that stand behind a node and can be written into it."""

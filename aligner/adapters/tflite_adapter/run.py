@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aligner.adapters.tflite_adapter.constants import load_constant, numpy_dtype
 from aligner.adapters.tflite_adapter.graph import Naming, declared_shape
@@ -16,11 +16,9 @@ from aligner.adapters.tflite_adapter.plan import Planner, Segment
 from aligner.adapters.tflite_adapter.runtime import Runtime, owned
 from aligner.adapters.tflite_adapter.schema import Model, Tensor, element_count
 from aligner.errors import InputError, ModelFormatError
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
     Replacements = Mapping[int, Callable[[], Array]]
     """Tensor index → what hands over the array that its consumers shall see; called once, just before it is needed."""
 

@@ -10,7 +10,7 @@ import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -18,11 +18,7 @@ from aligner.adapters.tflite_adapter.constants import numpy_dtype
 from aligner.adapters.tflite_adapter.flatbuffer import damaged
 from aligner.adapters.tflite_adapter.schema import Model
 from aligner.errors import MissingFrameworkError, ModelError, ModelExecutionError, UnsupportedModelError, listing
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _FLEX = "Flex"
 _RESOLVERS = {

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from aligner.adapters.base import INTERMEDIATES, Capabilities, OpenOptions, Session
 from aligner.adapters.border import no_such_value
 from aligner.errors import AlignerError, InputError, listing
+from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Feeds, Injection
     from aligner.adapters.tflite_adapter.runtime import Runtime
     from aligner.adapters.tflite_adapter.schema import Model
     from aligner.records.graph import Graph, Shape, Signature
-
-    Array = NDArray[Any]
 
 
 class TFLiteSession(Session):

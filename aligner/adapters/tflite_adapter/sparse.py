@@ -8,17 +8,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aligner.adapters.tflite_adapter.flatbuffer import Table, damaged
 from aligner.adapters.tflite_adapter.schema import Tensor, element_count
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _COMPRESSED = 1
 _INDEX_TYPES = {1: "i", 2: "H", 3: "B"}

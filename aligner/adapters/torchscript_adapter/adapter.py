@@ -12,14 +12,12 @@ from aligner.adapters.torch_file import classify
 from aligner.errors import UnsupportedModelError
 from aligner.operations.call import Call
 from aligner.operations.operation import Operation
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.rewriting import Extracted
     from aligner.adapters.torchscript_adapter.session import ScriptSession
 
-    Array = NDArray[Any]
 
 _SUFFIXES = frozenset({".pt", ".pth", ".ts", ".torchscript", ".jit", ".zip"})
 _OWN_SUFFIXES = frozenset({".ts", ".torchscript", ".jit"})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from aligner.operations.fused import sigmoid
 from aligner.operations.operation import Operation, Unsupported, computes, computes_by, wide
@@ -24,11 +23,7 @@ from aligner.operations.settings import (
     Swish,
     Threshold,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 
 def erf(x: Array) -> Array:

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
 
 from aligner.operations.operation import Operation, computes, computes_by, wide
 from aligner.operations.settings import Compare
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 
 def _binary() -> dict[str, Callable[[Array, Array], Array]]:

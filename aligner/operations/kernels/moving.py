@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.kernels.convolution import padded
 from aligner.operations.operation import Operation, channels_back, channels_first, computes_by, wide
@@ -21,11 +21,7 @@ from aligner.operations.settings import (
     Tile,
     Transpose,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 
 @computes_by(Along, "concat")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.operation import Operation, channels_back, channels_first, computes_by, wide
 from aligner.operations.settings import (
@@ -16,11 +16,7 @@ from aligner.operations.settings import (
     RmsNorm,
     Softmax,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 
 @computes_by(Norm, "norm")

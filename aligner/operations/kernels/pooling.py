@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import math
 from itertools import product
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes_by, wide
 from aligner.operations.settings import AdaptivePool, LengthPool, Pool
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 
 @computes_by(Pool, "max_pool", "avg_pool", "length_pool")

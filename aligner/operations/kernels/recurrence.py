@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.fused import sigmoid
 from aligner.operations.operation import Operation, computes_by
 from aligner.operations.settings import Recurrent
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 
 @computes_by(Recurrent, "recurrent")

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import of_one
 from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import Along, Approximated, Clip, HardSigmoid, Selu, Slope, Softplus, Swish
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _SINGLE = "abs neg floor ceil square sqrt rsqrt exp log sin cos tan asin acos atan reciprocal tanh log10 round trunc"
 _PAIRS = "add sub mul div maximum minimum pow sub div pow atan2 atan2"

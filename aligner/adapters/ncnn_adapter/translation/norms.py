@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.operations.call import Call, Vocabulary, layer_parameters, norm_parameters
 from aligner.operations.operation import Operation
 from aligner.operations.settings import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Product, RmsNorm, Softmax
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def axis_of(axis: int, rank: int) -> int:

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.onnx_adapter.emission.moving import pad
 from aligner.adapters.onnx_adapter.emission.writer import Emitter, Writer
 from aligner.adapters.rewriting import Step
 from aligner.operations.operation import Unsupported
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 
 def _flat(pads: Any) -> list[int]:

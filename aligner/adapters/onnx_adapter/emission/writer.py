@@ -8,13 +8,11 @@ from typing import TYPE_CHECKING, Any
 from aligner.adapters.onnx_adapter.dtypes import BFLOAT16
 from aligner.adapters.onnx_adapter.names import fresh
 from aligner.operations.operation import Unsupported
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.rewriting import Step
 
-    Array = NDArray[Any]
 
 Emitter = Callable[["Writer", "Step"], "str | tuple[str, ...]"]
 """Writes the nodes of a step and says which names its results have."""

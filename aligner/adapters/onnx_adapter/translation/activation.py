@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import of_one
@@ -20,12 +20,6 @@ from aligner.operations.settings import (
     Swish,
     Threshold,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-
 
 _NAMED = {
     "Relu": "relu",

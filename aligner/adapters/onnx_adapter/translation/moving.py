@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import broadcast, concatenation, reshaped
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Blocks, Pad, Split, Tile, Transpose
 from aligner.operations.window import pairs_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def _transpose(call: Call) -> Operation:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.operations.call import Call, Vocabulary, norm_parameters
 from aligner.operations.operation import Operation
 from aligner.operations.settings import (
@@ -18,11 +16,7 @@ from aligner.operations.settings import (
     RmsNorm,
     Softmax,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 
 def _epsilon(call: Call, default: float = 1e-5) -> float:

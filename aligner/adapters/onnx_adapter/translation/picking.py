@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import (
@@ -18,11 +16,6 @@ from aligner.operations.settings import (
     Sort,
     Triangle,
 )
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def _slice(call: Call) -> Operation:

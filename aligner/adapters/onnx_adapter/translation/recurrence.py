@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Recurrent
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-
 
 _GATES = {"LSTM": "iofg", "GRU": "zrn", "RNN": "n"}
 _DIRECTIONS = {"forward": ("forward",), "reverse": ("reverse",), "bidirectional": ("forward", "reverse")}

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Convolution, Pool, TransposedConvolution
 from aligner.operations.window import Window, spread, window_of
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 
 def _spatial(call: Call, shape: Sequence[int]) -> tuple[int, ...]:

@@ -2,16 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.operations.call import Call, Vocabulary, norm_parameters
 from aligner.operations.operation import Operation
 from aligner.operations.settings import BatchNorm, Clip, Recurrent, Selu
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _GATES = {"lstm": "ifgo", "gru": "zrn", "tanh": "n", "relu": "n"}
 

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.adapters.rewriting import Step
 from aligner.adapters.tflite_adapter.emission import elementwise, layers, moving
 from aligner.adapters.tflite_adapter.emission.writer import Emitter, Writer
 from aligner.operations.lowering import lower, lowers
 from aligner.operations.operation import Unsupported
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _EMITTERS: dict[str, Emitter] = {**elementwise.EMITTERS, **moving.EMITTERS, **layers.EMITTERS}
 

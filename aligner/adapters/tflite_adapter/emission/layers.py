@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.rewriting import Step
 from aligner.adapters.tflite_adapter.emission.writer import Emitter, Writer, result_of
 from aligner.operations.operation import Unsupported
 from aligner.operations.window import same_pads
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 
 def _spatial(w: Writer, step: Step, rank: int) -> tuple[str, Array]:

@@ -7,13 +7,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.operation import results
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.rewriting import Step
 
-    Array = NDArray[Any]
 
 Emitter = Callable[["Writer", "Step"], "str | tuple[str, ...]"]
 """Writes the operators of a step and says which names its results have."""

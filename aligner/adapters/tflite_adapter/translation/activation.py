@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import of_one
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, Approximated, Cast, Clip, HardSigmoid, Quantize, Slope
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-
 
 NAMED = {
     "RELU": "relu",

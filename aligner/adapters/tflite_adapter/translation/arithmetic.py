@@ -2,18 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import comparisons, of_two, quotient
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Reduce, RunningSum
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
-
 
 BINARY = {
     "ADD": "add",

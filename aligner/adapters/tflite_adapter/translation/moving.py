@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import broadcast, concatenation, reshaped
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, BatchBlocks, Blocks, Flip, Pad, Split, Tile, Transpose
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def _pack(call: Call) -> Operation:

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, ArgMax, GatherNd, Index, NonZero, OneHot, ScatterNd, Slice, Sort
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def _slice(call: Call) -> Operation:

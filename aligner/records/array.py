@@ -1,0 +1,13 @@
+"""What arrays are called where types are written, without loading numpy."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+    """A numpy array of any dtype."""
+else:
+    Array = Any
