@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Reading
 from aligner.alignment.skeleton import Skeleton, reads_turned
@@ -141,8 +143,6 @@ def _product_with_weight(
     matching: Matching, products: list[Node], factors: list[list[str]], entries: Mapping[str, Entry]
 ) -> AxisMap | None:
     """The axes of a product with a stored matrix: (WᵀXᵀ)ᵀ for X·W, the matrix turned if its place is the other one."""
-    import numpy as np
-
     sides = matching.reference, matching.candidate
     if any(len(some) != 1 for some in factors) or factors[1][0] not in entries:
         return None

@@ -6,6 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.alignment import provenance, same_parameters
 from aligner.alignment.compatibility import agree, weight_sizes
 from aligner.alignment.matching import Evidence, Matching
@@ -22,7 +24,6 @@ from aligner.records.alignment import Alignment, Sketch
 from aligner.records.graph import Graph, Node
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 METHODS = ("auto", "name", "order", "weights", "structure")
@@ -167,8 +168,6 @@ def _pair_stretch(matching: Matching, left: list[Node], right: list[Node]) -> No
 
 def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[np.float32]:
     """Likeness of every two nodes: kind, output size, weight sizes, sketch; anchors pair only with each other."""
-    import numpy as np
-
     features = [
         [_features(s, node) for node in nodes] for s, nodes in ((matching.reference, left), (matching.candidate, right))
     ]

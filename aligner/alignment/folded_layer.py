@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import LINEAR
@@ -11,13 +11,10 @@ from aligner.operations.operation import Operation
 from aligner.operations.settings import BatchNorm
 from aligner.parameters.canonical import canonical, stored_axis
 from aligner.parameters.folding import as_affine, output_axis, scaled
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.records.graph import Node
-
-    Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

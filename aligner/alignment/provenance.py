@@ -7,13 +7,14 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import same_family
 from aligner.records.graph import Node
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _NUMBERED = re.compile(r"^(?:[\w:./]*[._:/])?\d+(?::\d+)?$|^[a-z_]{1,8}[._]?\d*(?:\.\d+)*$|^onnx::", re.IGNORECASE)
@@ -72,8 +73,6 @@ def conflicting(
     One of the two has to be ``known`` to the other side, too. A part of a module and the whole are one place: what one
     side inlines the other may not.
     """
-    import numpy as np
-
     told = np.array([bool(one) for one in left])[:, None] & np.array([bool(one) for one in right])[None, :]
     shared = (
         np.array([one in known[1] for one in left])[:, None] | np.array([one in known[0] for one in right])[None, :]

@@ -11,6 +11,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.alignment.folded_layer import linear_before, norm_affine
 from aligner.alignment.skeleton import Skeleton
 from aligner.parameters.fingerprint import (
@@ -118,8 +120,6 @@ class _Shelf:
 
     def nearest(self, wanted: Fingerprint) -> tuple[Parameter, float] | None:
         """The parameter with the same numbers, and how far off; None where there is none, or several."""
-        import numpy as np
-
         reach = ROUNDED * max(abs(wanted.low), abs(wanted.high), 1e-300)
         start, stop = np.searchsorted(self._table[LOW], [wanted.low - reach, wanted.low + reach], side="left")
         apart = np.abs(self._table[ENERGY, start:stop] - wanted.energy)

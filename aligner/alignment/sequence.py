@@ -10,10 +10,11 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.records.graph import Node
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -22,8 +23,6 @@ def heaviest_common_subsequence(score: NDArray[np.float32]) -> list[tuple[int, i
 
     ``score`` has shape [n, m]. Among equal sums, later rows and columns are paired last-with-last.
     """
-    import numpy as np
-
     n, m = score.shape
     if not n or not m:
         return []

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.alignment.folded_layer import LinearLayer, linear_before, norm_affine, normalisation
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import CONFIGURED, LINEAR, PARAMETRIC
@@ -18,7 +20,6 @@ from aligner.records.graph import Node, Weight
 from aligner.records.weight import StoredWeight
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Wide = NDArray[np.float64]

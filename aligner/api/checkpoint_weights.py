@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
 from aligner.adapters.checkpoints.opening import is_checkpoint, open_checkpoint
@@ -71,8 +73,6 @@ def _opened(target: object, options: OpenOptions) -> Checkpoint:
 
 
 def _rows(weight: Any, first: int, last: int) -> Any:
-    import numpy as np
-
     values = weight.values()
     return np.asarray(values[first:last] if values.ndim else values, np.float32)
 
@@ -185,8 +185,6 @@ def _shared(lost: list[StoredTensor], known: list[StoredTensor]) -> list[WeightM
 
 
 def _equal(one: StoredTensor, other: StoredTensor) -> bool:
-    import numpy as np
-
     if one.shape and 0 not in one.shape and not np.array_equal(one.rows(0, 1), other.rows(0, 1)):
         return False
     return kinship(one, other).transforms == ("same",)

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from math import prod
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
+
+import numpy as np
 
 from aligner.diff.weight_picture import weight_pictures
 from aligner.numerics import relations
 from aligner.operations.operation import Operation, Unsupported
+from aligner.records.array import Array
 from aligner.records.dissection import Dissection, RegionNode, Setting, WeightComparison, WeightFacts
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import Layer, LayerPair, layer_pairs
 from aligner.regions.region_side import Evidence, RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 Found = TypeVar("Found", Setting, WeightComparison)
 
@@ -155,15 +153,11 @@ def _arrays(pair: LayerPair, role: str) -> tuple[Array, Array]:
 
 
 def _largest(left: Array, right: Array) -> float:
-    import numpy as np
-
     with np.errstate(all="ignore"):
         return float(np.abs(right.astype(np.float64) - left.astype(np.float64)).max(initial=0.0))
 
 
 def _facts(part: RegionSide, layer: Layer, role: str, array: Array) -> WeightFacts:
-    import numpy as np
-
     finite = array[np.isfinite(array)]
     numbers = [float(read(finite)) for read in (np.mean, np.std, np.min, np.max)] if finite.size else [None] * 4
     return WeightFacts(_name(part, layer, role, array), tuple(array.shape), *numbers)

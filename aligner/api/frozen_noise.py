@@ -4,19 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aligner.execution.injected_run import InjectedRun
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.conclusion import Frozen
 from aligner.judgement.judgement import Judgement
+from aligner.records.array import Array
 from aligner.records.measurement import Measured
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _CHANCE = 1e-6
 """How often two draws from one distribution may be taken for draws from two."""
@@ -55,8 +52,6 @@ def frozen_outputs(
 
 def _drawn_alike(left: Array, right: Array) -> bool:
     """Whether two tensors may be draws from one distribution, by the test of Kolmogorov and Smirnov."""
-    import numpy as np
-
     one, other = (np.sort(array, axis=None).astype(np.float64) for array in (left, right))
     places = np.concatenate([one, other])
     shares = [np.searchsorted(side, places, side="right") / max(side.size, 1) for side in (one, other)]

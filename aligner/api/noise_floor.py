@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from aligner.adapters.base import widened
 from aligner.errors import AlignerError
@@ -17,15 +19,13 @@ from aligner.judgement.ill_conditioned import nearer
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.verdicts import in_doubt
 from aligner.records import progress
+from aligner.records.array import Array
 from aligner.records.comparison import NoiseFloor, Pair
 from aligner.records.measurement import Measured
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Session
 
-    Array = NDArray[Any]
 
 _AS_FAR = 4.0
 """A node may be that many times as far from float64 as the reference's is and still be no worse than rounding."""
@@ -163,8 +163,6 @@ class _Fed(Mapping[str, "Array"]):
 
 def _distance(found: Array, truth: Array) -> float:
     """The largest difference over what is finite on both sides; infinite where nothing can be compared."""
-    import numpy as np
-
     if found.shape != truth.shape:
         return float("inf")
     with np.errstate(all="ignore"):

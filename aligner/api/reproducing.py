@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.registry import find_adapter
 from aligner.adapters.rewriting import Extracts
 from aligner.api.comparing import run_comparison
@@ -127,8 +129,6 @@ def _place(made: Path, folder: Path) -> None:
 
 def _shown(adapter: Extracts, target: Path, one: Specimen, comparison: Comparison, made: Path) -> Reproduction | None:
     """The package in a folder; None where the part cannot stand alone, or does not fail there."""
-    import numpy as np
-
     try:
         part = adapter.extract(target, one.inputs, one.value, made)
     except Unsupported:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from aligner.adapters.base import OpenOptions, widened
 from aligner.api.given_inputs import read_items
@@ -15,11 +17,9 @@ from aligner.execution.determinism import undisturbed
 from aligner.execution.opening import open_side
 from aligner.execution.side import OpenSide
 from aligner.records import progress
+from aligner.records.array import Array
 from aligner.records.self_check import SelfCheck
 from aligner.records.steps import Step
-
-if TYPE_CHECKING:
-    from aligner.inputs.items import Array
 
 
 @undisturbed()
@@ -65,8 +65,6 @@ class _Check:
 
     def through(self, many: int) -> tuple[Step, ...]:
         """The steps up to the first that differs."""
-        import numpy as np
-
         for one in (self._decoder, self._whole):
             one.first(self._tokens, (), ())
         scores = self._decoder.answers()
@@ -106,8 +104,6 @@ class _Check:
 
     def _apart(self, kept: dict[str, Any], whole: dict[str, Array]) -> Iterator[tuple[str, float, float]]:
         """Value, largest difference by the largest magnitude, √ε; in the order of the run on all tokens at once."""
-        import numpy as np
-
         eps = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-52}
         for tensor in self._side.run(None, feeds=whole):
             found, expected = kept.get(tensor.value), _numbers(tensor)
@@ -126,15 +122,11 @@ class _Check:
 
 def _numbers(tensor: Any) -> Any:
     """The real values."""
-    import numpy as np
-
     return np.asarray(tensor.real())
 
 
 def _last(whole: Any, shape: tuple[int, ...]) -> Any:
     """What the last position has of a tensor of all; None where the shapes say no such thing."""
-    import numpy as np
-
     place: list[Any] = []
     for size, wanted in zip(whole.shape, shape, strict=True):
         if size != wanted and wanted != 1:

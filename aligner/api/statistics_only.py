@@ -10,7 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from aligner.adapters.dumps.session import DumpSession
 from aligner.api.options import CompareOptions
@@ -21,14 +23,12 @@ from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
 from aligner.judgement.tolerance import unit
 from aligner.records.alignment import Alignment, PairedValues
+from aligner.records.array import Array
 from aligner.records.comparison import Comparison, Pair, PairVerdict, TensorStatistics, Tolerance, Verdict
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.dumps.dump import KnownStatistics
 
-    Array = NDArray[Any]
 
 _AGREE = "its statistics agree, its elements were not compared"
 
@@ -112,8 +112,6 @@ class StatisticsComparison:
             yield self._look(pair, statistics[name], tensor.real(), values[name].dtype)
 
     def _look(self, pair: PairedValues, told: KnownStatistics, array: Array, dtype: str | None) -> _Looked:
-        import numpy as np
-
         wide = np.asarray(array, np.float64)
         finite = wide[np.isfinite(wide)]
         nan, inf = int(np.isnan(wide).sum()), int(np.isinf(wide).sum())

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+
+import numpy as np
 
 from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions
@@ -15,11 +16,9 @@ from aligner.execution.side import OpenSide
 from aligner.inputs.decoding import Caches, Roles, carried, derived, roles
 from aligner.inputs.items import InputItem, PreparedFeeds
 from aligner.records import progress
+from aligner.records.array import Array
 from aligner.records.comparison import GUILTY, Comparison, FedInput, Pair, Side
 from aligner.records.steps import LayerErrors, Step
-
-if TYPE_CHECKING:
-    from aligner.inputs.items import Array
 
 _PROMPT = 16
 """Tokens drawn where none are given: more than one, so that a mask shows, and few enough to be quick."""
@@ -42,8 +41,6 @@ def prompt(items: Sequence[InputItem], seed: int) -> Array:
 
     Raises InputError for anything else.
     """
-    import numpy as np
-
     if not items:
         return np.random.default_rng(seed).integers(0, _DRAWN, (1, _PROMPT))
     found = [item.value if item.content is None else item.content for item in items]
@@ -78,8 +75,6 @@ class Decoder:
 
     def feeds(self, tokens: Array, past: int, wanted: Sequence[str]) -> dict[str, Array]:
         """Tokens, what follows from them, and the caches as this side left them."""
-        import numpy as np
-
         spec = self.roles.tokens
         flat = spec.shape is not None and len(spec.shape) == 1
         if flat and len(tokens) > 1:
@@ -95,8 +90,6 @@ class Decoder:
 
     def answers(self) -> dict[str, Array]:
         """What the model answers to what it is fed now, by the outputs' names."""
-        import numpy as np
-
         found = {tensor.value: np.asarray(tensor.real()) for tensor in self.side.predict()}
         self.names = {name: value for name in self._outputs() if (value := self._value(name)) in found}
         return {name: found[value] for name, value in self.names.items()}
@@ -190,8 +183,6 @@ class _Decoding:
 
     def _record(self, index: int, comparison: Comparison, past: int, fed: Array) -> Array:
         """Remember the step and its caches; the next token, as the reference has it."""
-        import numpy as np
-
         answers = [one.answers() for one in self._decoders]
         for one, answer in zip(self._decoders, answers, strict=True):
             one.caches.take(answer, fed.shape[-1])

@@ -10,22 +10,21 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions, check
 from aligner.errors import AlignerError, ComparisonError, InputError
 from aligner.execution.determinism import undisturbed
 from aligner.execution.own_process import in_own_process
 from aligner.inputs.samples import Sample, samples_of
+from aligner.records.array import Array
 from aligner.records.comparison import Comparison, ModelSummary, Pair, Tolerance
 from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from aligner.execution.confinement import Bounds
 
-    Array = NDArray[np.generic]
 
 _TOP = 5
 _NOTHING = InputError("there are no inputs to go through", found="the set is empty", hint="name at least one")
@@ -283,8 +282,6 @@ def _node(place: int, pair: Pair, sample: int) -> NodeErrors:
 
 def _agreement(name: str, reference: Array, candidate: Array) -> Agreement:
     """How far a user of the output would see a difference: its largest elements, its angle, its noise."""
-    import numpy as np
-
     left, right = np.asarray(reference, np.float64), np.asarray(candidate, np.float64)
     if not left.size or not (np.isfinite(left).all() and np.isfinite(right).all()):
         return Agreement(name)
@@ -300,8 +297,6 @@ def _agreement(name: str, reference: Array, candidate: Array) -> Agreement:
 
 
 def _same_top(rows: Array, others: Array) -> float | None:
-    import numpy as np
-
     if rows.shape[-1] <= _TOP:
         return None
     best, second = (np.argpartition(one, -_TOP, axis=-1)[:, -_TOP:] for one in (rows, others))

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.adapters.base import Session, TakesSteps, Varies, Widens
 from aligner.api.comparison_run import ComparisonRun
 from aligner.api.feeding import Feeding
@@ -23,16 +25,14 @@ from aligner.execution.opening import open_side, side_info
 from aligner.execution.repetition import varying_nodes
 from aligner.execution.side import OpenSide
 from aligner.records import progress
+from aligner.records.array import Array
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
 from aligner.records.variation import Variation, Variations
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.inputs import PreparedFeeds
     from aligner.records.tensor import CapturedTensor
 
-    Array = NDArray[Any]
 
 SWITCHES = ("provider", "optimization", "precision", "threads", "batch", "runs")
 _DECLARED, _WIDE, _ALONE, _MORE, _FIRST, _AGAIN, _RESEEDED = (
@@ -309,8 +309,6 @@ _ROUNDING = 2.0**-24
 
 def _distance(one: Sequence[CapturedTensor], other: Sequence[CapturedTensor]) -> float:
     """The largest difference of outputs that answer each other, relative to the largest number."""
-    import numpy as np
-
     worst = 0.0
     for a, b in zip(one, other, strict=True):
         left, right = (np.asarray(tensor.real(), np.float64) for tensor in (a, b))

@@ -21,6 +21,7 @@ from aligner.operations.operation import Unsupported
 from aligner.parameters.fingerprint import EXACT, ROUNDED, fingerprint, fingerprint_of
 from aligner.parameters.relation import CAST, NARROW, Numbers, relate
 from aligner.records.alignment import Alignment, PairedValues, Region
+from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
@@ -29,12 +30,8 @@ from aligner.regions.culprit import Culprit
 from aligner.regions.layers import LayerPair, layer_pairs
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from aligner.parameters.fingerprint import Fingerprint
 
-    Array = NDArray[np.generic]
 
 MOVES = frozenset({"transposed", "flipped", "permuted"})
 """Words for another order of the same numbers."""

@@ -13,7 +13,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aligner.adapters.registry import translator
 from aligner.execution.injection import numpy_dtype
@@ -27,14 +28,10 @@ from aligner.operations.kinds import LAYOUT, VIEWS
 from aligner.operations.lowering import Primitive, lower
 from aligner.operations.operation import Unsupported
 from aligner.records.alignment import Region
+from aligner.records.array import Array
 from aligner.records.axis_order import fits, to_candidate
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _CULPRITS = 2
 _TRIALS = 24
@@ -245,8 +242,6 @@ _FEW = 2
 
 def _virtual(sides: Sides, item: Measured) -> tuple[Primitive, ...]:
     """The inside of the reference's only node; nothing where the replay does not end in what the runtime showed."""
-    import numpy as np
-
     graph, side = sides[0].graph, sides[0]
     nodes = [node for index in item.pair.reference_region.nodes if (node := graph.nodes[index]).kind not in LAYOUT]
     if len(nodes) != 1 or item.local is None:

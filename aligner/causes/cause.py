@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
+import numpy as np
+
+from aligner.records.array import Array
 from aligner.regions.culprit import Culprit
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.causes.context import Survey
-
-    Array = NDArray[Any]
 
 
 class Basis(IntEnum):
@@ -141,8 +140,6 @@ class Cause(ABC):
 
 def prove(culprit: Culprit, claim: Claim) -> Proof | None:
     """Hold a claim's prediction against what the other side really computed."""
-    import numpy as np
-
     if claim.measured is not None:
         return claim.measured
     if claim.predict is None or culprit.expected is None or culprit.computed is None or not culprit.gap > 0:
@@ -159,8 +156,6 @@ def prove(culprit: Culprit, claim: Claim) -> Proof | None:
 
 def largest(left: Array, right: Array) -> float:
     """The largest absolute difference over what is finite on both sides."""
-    import numpy as np
-
     with np.errstate(all="ignore"):
         delta = np.abs(left.astype(np.float64) - right.astype(np.float64))
         delta = delta[np.isfinite(delta)]

@@ -6,19 +6,19 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from aligner.causes.constant_operands import ConstantOperand, differ
 from aligner.numerics import relations
 from aligner.operations.kinds import MOVES_DATA, RENAMED
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
     Onward = Callable[[Array], Array]
 
 _MOST_NODES = 8
@@ -58,8 +58,6 @@ def wrong_move(part: RegionSide, operand: ConstantOperand, right: Array) -> Move
 
 def _others(part: RegionSide, node: Node, made: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
     """What a node would have made with every other order of axes or parts."""
-    import numpy as np
-
     if node.kind == "transpose" and (before := _undone(part, node, made)) is not None and before.ndim <= _MOST_PARTS:
         for order in permutations(range(before.ndim)):
             if order != _perm(node):
@@ -136,8 +134,6 @@ def wrong_weight(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperan
 
 def _held(array: Array, own: list[Array], others: list[Array]) -> bool:
     """Whether the other side has these numbers, as they are or as a piece of something that only it holds whole."""
-    import numpy as np
-
     if any(relations.same_numbers(array, each) for each in others):
         return True
     if not array.any():

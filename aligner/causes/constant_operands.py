@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from aligner.numerics import relations
 from aligner.operations.kinds import BINARY, COMBINES, COMMUTATIVE, LOOKED_UP, ordered
 from aligner.operations.operation import Operation
+from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _EITHER_WAY = COMMUTATIVE | {"where"}
 """Kinds whose constant may stand at another place on the other side: factors are exchanged, conditions negated."""
@@ -151,8 +149,6 @@ def _equal(one: ConstantOperand, other: ConstantOperand) -> bool:
 
 def in_candidates_form(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> Array | None:
     """The reference's constant as the candidate's node would read it; None where the two do not fit."""
-    import numpy as np
-
     wrong, right = mine.array, theirs.array
     axes = culprit.measured.pair.axes
     if axes is not None and sum(length > 1 for length in right.shape) > 1:
@@ -178,14 +174,10 @@ def differ(left: Array, right: Array, within: float = _RTOL) -> bool:
 
 
 def _apart(left: Array, right: Array, within: float = _RTOL) -> Array:
-    import numpy as np
-
     return ~np.isclose(_real(left), _real(right), rtol=within, atol=0, equal_nan=True)
 
 
 def _real(array: Array) -> Array:
-    import numpy as np
-
     return array.astype(np.float64) if array.dtype.kind in "biuf" else array
 
 
@@ -202,8 +194,6 @@ def same_tables(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand
 
 def relation(wrong: Array, right: Array) -> str | None:
     """Words for constants of several elements of which one follows from the other."""
-    import numpy as np
-
     a, b = _real(wrong), _real(right)
     if not a.any():
         return "all zeros"
@@ -216,8 +206,6 @@ def relation(wrong: Array, right: Array) -> str | None:
 
 def how_far(wrong: Array, right: Array) -> str:
     """How many values differ, by how much at most, and where."""
-    import numpy as np
-
     spread = np.broadcast_to(wrong, right.shape)
     apart = _apart(spread, right)
     count = round(float(apart.mean()) * wrong.size) or 1
@@ -238,8 +226,6 @@ def _number(value: Any) -> str:
 
 
 def _factor(wrong: Array, right: Array) -> float | None:
-    import numpy as np
-
     energy = float(np.square(right).sum())
     if wrong.size < 2 or not 0 < energy < np.inf:
         return None

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aligner.operations.operation import Operation
 from aligner.operations.settings import BatchNorm, Norm
 from aligner.parameters.canonical import canonical
 from aligner.parameters.folding import output_axis, output_factors
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import Layer, layer_pairs
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 DEFAULTS = {"mean": 0.0, "variance": 1.0, "scale": 1.0, "shift": 0.0}
 
@@ -62,8 +59,6 @@ def _factors(bare: Layer, folded: Layer) -> Array | None:
 
 
 def _with(operation: Operation, chosen: list[str], factors: Array, bare: Layer, folded: Layer) -> Operation:
-    import numpy as np
-
     p = {name: operation.parameters[name].astype(np.float64) for name in DEFAULTS}
     bias, wanted = bare.operation.parameters.get("bias", 0.0), folded.parameters.get("bias", 0.0)
     epsilon = operation.read(Norm).epsilon
@@ -83,8 +78,6 @@ def folded_defaults(culprit: Culprit) -> tuple[float, Array] | None:
 
     Such a fold changes next to nothing, so the folded layer answers the bare one.
     """
-    import numpy as np
-
     readers = culprit.reference.graph.readers(culprit.reference.output)
     if culprit.expected is None or len(readers) != 1 or readers[0].kind != "norm":
         return None

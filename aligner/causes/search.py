@@ -9,6 +9,8 @@ import pkgutil
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from aligner.causes import families
 from aligner.causes.cause import Basis, Cause, Claim, Proof, prove
 from aligner.causes.context import Survey
@@ -119,8 +121,6 @@ def find_causes(
     ``evidence`` maps candidate values to the arrays of their local error; a culprit without is judged by its settings
     and weights alone, and nothing about it is proven. ``examined`` is filled with what the findings rest on.
     """
-    import numpy as np
-
     graphs, guilty = survey.graphs, survey.guilty
     held: list[_Held] = []
     likely: dict[type[Cause], None] = {}

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from aligner.causes.cause import PROVEN, Cause, Claim, prove
 from aligner.causes.context import Survey
 from aligner.numerics import relations
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import output_axis, output_factors, scaled
+from aligner.records.array import Array
 from aligner.regions.culprit import Culprit
 from aligner.regions.layer_numbers import MATRICES, differing, same_numbers_in, step_of
 from aligner.regions.layers import LayerPair, layer_pairs, with_sorted_gates
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 RELATED = 0.9
 """Correlation from which two parameters are versions of one."""
@@ -112,8 +110,6 @@ def versions(pair: LayerPair, role: str) -> list[tuple[Array, Array]]:
 
 def allowance(pair: LayerPair, role: str, culprit: Culprit) -> float:
     """The gap between two copies of a parameter that storing one of them in few bits explains."""
-    import numpy as np
-
     step = step_of(culprit, pair)
     if step is None:
         return relations.SAME
@@ -132,8 +128,6 @@ def settled(pair: LayerPair, role: str, culprit: Culprit) -> bool:
 
 def coarser(left: Array, right: Array) -> str | None:
     """Words for a lower-precision copy."""
-    import numpy as np
-
     from aligner.operations.kernels.activation import to_bfloat16
 
     if relations.gap(left, right) > _COARSER:
@@ -220,8 +214,6 @@ def _folded_otherwise(pair: LayerPair, role: str) -> str | None:
 
 def _factors(left: Array, right: Array, axis: int) -> list[float] | None:
     """What each output's kernel is multiplied by; None where that is not how the two differ, or is one for most."""
-    import numpy as np
-
     factors = output_factors(left, right, axis)
     if factors is None or factors.size < 2:
         return None

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aligner.causes.context import Survey
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
 from aligner.parameters.remembered import Remembered
+from aligner.records.array import Array
 from aligner.records.graph import Weight
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer
 from aligner.regions.layer_numbers import MATRICES
 from aligner.regions.layers import LayerPair, folded, layers
 from aligner.regions.region_side import RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _FEWEST = 8
 """Numbers that do not agree by chance."""
@@ -45,8 +42,6 @@ def left_unread(pair: LayerPair, role: str, culprit: Culprit) -> str | None:
 
 def _strange_forms(pair: LayerPair, role: str, culprit: Culprit) -> list[Form]:
     """The candidate's parameter, as it works and as it is stored, where it is not the reference's in other words."""
-    import numpy as np
-
     right = pair.candidate.parameters.get(role)
     if right is None or right.size < _FEWEST or not float(np.ptp(right)) > 0:
         return []

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import numpy as np
 
 from aligner.causes.weight_cause import allowance, settled, versions
 from aligner.numerics import relations
 from aligner.parameters.folding import output_axis, output_factors
+from aligner.records.array import Array
 from aligner.regions.culprit import Culprit
 from aligner.regions.layer_numbers import MATRICES, step_of
 from aligner.regions.layers import LayerPair
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _FEWEST = 4
 """Numbers of a row that few bits tell from another row."""
@@ -76,8 +72,6 @@ def row_factors(pair: LayerPair, role: str, culprit: Culprit) -> list[float] | N
 
 def _rows(pair: LayerPair, role: str) -> tuple[Array, Array] | None:
     """Both matrices, a row for each output; None where the rows are too short to tell anything."""
-    import numpy as np
-
     left, right = pair.reference.parameters[role], pair.candidate.parameters[role]
     axis = output_axis(pair.candidate.operation, right)
     if axis is None or left.shape != right.shape or left.size // left.shape[axis] < _FEWEST:
@@ -88,8 +82,6 @@ def _rows(pair: LayerPair, role: str) -> tuple[Array, Array] | None:
 
 def _by_direction(pair: LayerPair, role: str) -> str | None:
     """Rows in another order that are each read with the scale of the place they came to."""
-    import numpy as np
-
     found = _rows(pair, role)
     if found is None:
         return None

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.diff.errors import CANCELLED, SPACE, TINY, ErrorAccumulator, cosine
 from aligner.numerics.blocks import BLOCK, dot
 from aligner.numerics.masking import MASKED
@@ -46,8 +48,6 @@ def closely(
 
 def _sums(reference: NDArray[Any], candidate: NDArray[Any], errors: ErrorAccumulator) -> tuple[float, float] | None:
     """δ² and r·δ; None where they are lost."""
-    import numpy as np
-
     squares = cross = 0.0
     with np.errstate(all="ignore"):
         for start in range(0, reference.size, BLOCK):

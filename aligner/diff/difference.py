@@ -10,6 +10,8 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.diff.close import closely
 from aligner.diff.errors import CANCELLED, SPACE, TINY, ErrorAccumulator, cosine
 from aligner.numerics.blocks import BLOCK, dot
@@ -18,7 +20,6 @@ from aligner.records.alignment import Sketch
 from aligner.records.difference import Difference, Unmasked
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _SENTINEL = 1e30
@@ -67,8 +68,6 @@ class DifferenceAccumulator:
         float32 chunks are subtracted as they are (close numbers subtract exactly) and summed by blocks in float64,
         unless their squares leave float32's range.
         """
-        import numpy as np
-
         with np.errstate(all="ignore"):
             delta = np.subtract(candidate, reference, out=SPACE.room("delta", reference.size, reference.dtype))
             sums = _Sums.of(reference, candidate, delta)
@@ -92,8 +91,6 @@ class DifferenceAccumulator:
         self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any]
     ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
         """Count elements whose finiteness differs, and let no other non-finite element into the sums."""
-        import numpy as np
-
         finite = np.isfinite(delta)
         same = (reference == candidate) | (np.isnan(reference) & np.isnan(candidate))
         apart = ~finite & ~same
@@ -107,8 +104,6 @@ class DifferenceAccumulator:
         return zeroed[0], zeroed[1], zeroed[2]
 
     def _numbers(self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any], *, differ: bool) -> None:
-        import numpy as np
-
         size = np.abs(reference, out=SPACE.room("size", reference.size, reference.dtype))
         peak = largest = float(size.max(initial=0.0))
         if peak >= _SENTINEL:
@@ -175,8 +170,6 @@ def difference(
     ``known``: numbers of the very array ``reference``, which then are not worked out again.
     Raises ValueError when the shapes differ: bring them into one axis order first.
     """
-    import numpy as np
-
     if reference.shape != candidate.shape:
         raise ValueError(f"shapes {reference.shape} and {candidate.shape} differ")
     accumulator = DifferenceAccumulator(reference.shape, atol, rtol)

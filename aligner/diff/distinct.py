@@ -5,6 +5,8 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -22,8 +24,6 @@ def estimated_unique(array: NDArray[Any]) -> int | None:
     values that occur only a few times among millions look as if each occurred once. (Haas and Stokes, "Estimating the
     number of classes in a finite population", JASA 93, 1998: Duj2a.)
     """
-    import numpy as np
-
     sample = _sampled(array)
     if sample.dtype.kind == "f":
         sample = sample[np.isfinite(sample)]
@@ -43,8 +43,6 @@ def estimated_unique(array: NDArray[Any]) -> int | None:
 
 def _sampled(array: NDArray[Any]) -> NDArray[Any]:
     """One element from each of as many stretches of equal length; at random, so that no period of the layout is hit."""
-    import numpy as np
-
     places = (_places() * (array.size / SAMPLE)).astype(np.int64)
     if array.flags.c_contiguous:
         return array.reshape(-1)[places]
@@ -53,6 +51,4 @@ def _sampled(array: NDArray[Any]) -> NDArray[Any]:
 
 @functools.lru_cache(maxsize=1)
 def _places() -> NDArray[Any]:
-    import numpy as np
-
     return np.arange(SAMPLE) + np.random.default_rng(0).random(SAMPLE)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.records.preview import BLANK, NOT_FINITE, Picture
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -23,8 +24,6 @@ NOTHING = float("-inf")
 
 def folded(line: Floats) -> Floats:
     """A line of numbers as rows of a near-square, padded at its end."""
-    import numpy as np
-
     width = math.ceil(math.sqrt(line.size))
     height = math.ceil(line.size / width)
     rows = np.full(height * width, NOTHING)
@@ -34,8 +33,6 @@ def folded(line: Floats) -> Floats:
 
 def squared(planes: Floats) -> Floats:
     """Planes [tiles, height, width] that are long strips, cut into pieces that lie side by side; others as they are."""
-    import numpy as np
-
     tiles, height, width = planes.shape
     if width > _STRIP * height:
         turned: Floats = squared(planes.swapaxes(1, 2)).swapaxes(1, 2)
@@ -52,8 +49,6 @@ def squared(planes: Floats) -> Floats:
 
 def grid(planes: Floats, columns: int, size: int, largest: bool) -> Floats:
     """Planes side by side, each shrunk to ``size``, a line of nothing between them."""
-    import numpy as np
-
     tiles = [_shrunk(plane, size, largest) for plane in planes]
     height, width = tiles[0].shape
     rows = math.ceil(len(tiles) / columns)
@@ -67,8 +62,6 @@ def grid(planes: Floats, columns: int, size: int, largest: bool) -> Floats:
 
 def _shrunk(plane: Floats, size: int, largest: bool) -> Floats:
     """Blocks of elements as one pixel each: their mean, or the largest; never enlarged."""
-    import numpy as np
-
     step = max(1, math.ceil(max(plane.shape) / size))
     if step == 1:
         return plane
@@ -84,8 +77,6 @@ def _shrunk(plane: Floats, size: int, largest: bool) -> Floats:
 
 def value_range(*arrays: Floats) -> tuple[float, float]:
     """Least and largest finite element of all."""
-    import numpy as np
-
     finite = [array[np.isfinite(array)] for array in arrays]
     lows = [float(values.min()) for values in finite if values.size]
     highs = [float(values.max()) for values in finite if values.size]
@@ -94,8 +85,6 @@ def value_range(*arrays: Floats) -> tuple[float, float]:
 
 def picture(pixels: Floats, low: float, high: float) -> Picture:
     """Numbers as grey levels of the scale from ``low`` to ``high``."""
-    import numpy as np
-
     span = high - low
     finite = np.isfinite(pixels)
     scaled = np.zeros_like(pixels) if span <= 0 or not math.isfinite(span) else (pixels - low) / span * _LEVELS

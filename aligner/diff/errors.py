@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.numerics.blocks import Workspace, total
 from aligner.records.comparison import Errors
 
@@ -43,8 +45,6 @@ class ErrorAccumulator:
 
         Returns the chunk's largest error.
         """
-        import numpy as np
-
         self.unequal += int(np.count_nonzero(np.not_equal(delta, 0, out=_flags(delta))))
         magnitude = np.abs(delta, out=delta)
         self.absolute += total(magnitude)
@@ -64,8 +64,6 @@ class ErrorAccumulator:
 
     def _beyond_in(self, magnitude: NDArray[Any], size: NDArray[Any]) -> int:
         """How many errors are beyond atol + rtol · |reference|, asked of those beyond atol alone where they are few."""
-        import numpy as np
-
         magnitude, size = _picked(np.greater(magnitude, self._atol, out=_flags(size)), magnitude, size)
         allowed = np.multiply(size, self._rtol, out=SPACE.room("other", size.size, size.dtype))
         allowed += self._atol
@@ -73,8 +71,6 @@ class ErrorAccumulator:
 
     def _raise_relative(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
         """Divide only errors that may be relatively larger than all before."""
-        import numpy as np
-
         if not self.relative > 0 and size.size > _FIRST:
             self._divide(magnitude[:_FIRST], size[:_FIRST])
         if self.relative > 0:
@@ -84,8 +80,6 @@ class ErrorAccumulator:
             self._divide(magnitude, size)
 
     def _divide(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
-        import numpy as np
-
         ratio = np.divide(magnitude, size, out=SPACE.room("other", size.size, size.dtype))
         np.copyto(ratio, 0, where=np.equal(size, 0, out=_flags(size)))
         self.relative = max(self.relative, float(ratio.max(initial=0.0)))
@@ -120,8 +114,6 @@ def _flags(array: NDArray[Any]) -> NDArray[Any]:
 
 def _picked(flags: NDArray[Any], *arrays: NDArray[Any]) -> list[NDArray[Any]]:
     """The elements that are flagged; all of them where too many are for picking to pay."""
-    import numpy as np
-
     if np.count_nonzero(flags) >= flags.size // _FEW:
         return list(arrays)
     places = np.flatnonzero(flags)

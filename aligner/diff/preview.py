@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from aligner.diff.drawing import folded, grid, picture, squared, value_range
+from aligner.records.array import Array
 from aligner.records.preview import Histogram, Preview, WorstElement
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[np.generic]
     Floats = NDArray[np.float64]
 
 SIDE, TILES, BINS, WORST = 128, 16, 40, 5
@@ -28,8 +29,6 @@ def preview(
     channels: Literal["first", "last"] = "first",
 ) -> Preview | None:
     """Pictures of two tensors of one shape, in the reference's axis order; None where there is nothing to see."""
-    import numpy as np
-
     if reference.shape != candidate.shape or reference.size < 2 or reference.dtype.kind not in "fiub":
         return None
     with np.errstate(all="ignore"):
@@ -60,8 +59,6 @@ def preview(
 
 def _planes(array: Array, channels: str) -> tuple[Floats, int | None]:
     """The first sample as a stack of planes [tiles, height, width], and the axis the tiles come from."""
-    import numpy as np
-
     values = array.astype(np.float64)
     values[~np.isfinite(values)] = np.nan
     dropped = 0
@@ -79,8 +76,6 @@ def _planes(array: Array, channels: str) -> tuple[Floats, int | None]:
 
 def _worst_planes(difference: Floats) -> NDArray[np.intp]:
     """The planes with the largest differences, in their own order; those with NaN first of all."""
-    import numpy as np
-
     if len(difference) <= TILES:
         return np.arange(len(difference))
     largest = difference.reshape(len(difference), -1).max(axis=1)
@@ -88,8 +83,6 @@ def _worst_planes(difference: Floats) -> NDArray[np.intp]:
 
 
 def _histogram(reference: Array, candidate: Array) -> Histogram | None:
-    import numpy as np
-
     sides = [array[np.isfinite(array)].astype(np.float64) for array in (reference, candidate)]
     low, high = value_range(*sides)
     if not low < high or not math.isfinite(high - low):
@@ -100,8 +93,6 @@ def _histogram(reference: Array, candidate: Array) -> Histogram | None:
 
 
 def _worst_elements(reference: Array, candidate: Array) -> tuple[WorstElement, ...]:
-    import numpy as np
-
     ours: Any = reference.astype(np.float64).reshape(-1)
     theirs: Any = candidate.astype(np.float64).reshape(-1)
     with np.errstate(all="ignore"):
@@ -119,6 +110,4 @@ def _worst_elements(reference: Array, candidate: Array) -> tuple[WorstElement, .
 
 
 def _index(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
-    import numpy as np
-
     return tuple(int(part) for part in np.unravel_index(place, shape))

@@ -6,12 +6,13 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.diff.distinct import estimated_unique
 from aligner.numerics.blocks import BLOCK, total
 from aligner.records.comparison import TensorStatistics
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 EXACT_UNIQUE = 1 << 16
@@ -36,8 +37,6 @@ class StatisticsAccumulator:
 
     def update(self, chunk: NDArray[np.generic]) -> None:
         """Take in a flat chunk of real numbers (bool counts as 0 and 1)."""
-        import numpy as np
-
         if not chunk.size:
             return
         low, high = float(chunk.min()), float(chunk.max())
@@ -57,8 +56,6 @@ class StatisticsAccumulator:
 
     def result(self) -> TensorStatistics:
         """The statistics so far; None for what an empty or all-non-finite tensor does not have."""
-        import numpy as np
-
         if not self._count:
             return TensorStatistics(nan=self._nan, inf=self._inf)
         unique: int | None = None
@@ -87,8 +84,6 @@ class StatisticsAccumulator:
 
 def statistics(array: NDArray[np.generic], *, unique: bool = False) -> TensorStatistics:
     """The statistics of a whole numeric array; all empty for strings and other objects."""
-    import numpy as np
-
     if array.dtype.kind not in "fiub":
         return TensorStatistics()
     exact = unique or array.size <= EXACT_UNIQUE

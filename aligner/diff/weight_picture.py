@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from aligner.diff.drawing import folded, grid, picture, squared, value_range
+from aligner.records.array import Array
 from aligner.records.dissection import WeightPictures
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[Any]
     Floats = NDArray[np.float64]
 
 SIDE = 96
@@ -34,8 +35,6 @@ def weight_pictures(reference: Array, candidate: Array) -> WeightPictures | None
     A kernel [out, in, *spatial] becomes a grid with a row for each output and a column for each input, a matrix one
     plane, a vector a folded line. Where not all channels fit, those that differ most are shown.
     """
-    import numpy as np
-
     if reference.shape != candidate.shape or reference.size < 2 or reference.dtype.kind not in "fiub":
         return None
     with np.errstate(all="ignore"):
@@ -89,8 +88,6 @@ def _kernels(trio: list[Floats]) -> tuple[list[Floats], str]:
 
 def _worst(difference: Floats, axis: int, most: int) -> NDArray[np.intp]:
     """Slices along an axis with the largest differences, in their own order."""
-    import numpy as np
-
     many = difference.shape[axis]
     if many <= most:
         return np.arange(many)

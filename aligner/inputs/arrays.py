@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,10 +11,8 @@ from aligner.inputs.casting import Cast, cast, fed_dtype, stored_as
 from aligner.inputs.fed import Fed, clipping_warning, describe, owned, shapes_differ
 from aligner.inputs.layouts import Axes, Layout, choose_axes, evident_layout, fits, layout_label, shape_text
 from aligner.inputs.slots import End, Slot, compatible
+from aligner.records.array import Array
 from aligner.records.graph import Quantization
-
-if TYPE_CHECKING:
-    from aligner.inputs.items import Array
 
 
 def feed_array(

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from aligner.errors import InputError
 from aligner.inputs.conventions import real_range
 from aligner.inputs.slots import End
+from aligner.records.array import Array
 from aligner.records.graph import InputSpec, Quantization
-
-if TYPE_CHECKING:
-    from aligner.inputs.items import Array
 
 _WORDS = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "boolean": "bool"}
 _TEXT = ("string", "str", "object")

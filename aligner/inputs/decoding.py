@@ -6,17 +6,15 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from aligner.errors import InputError, listing
 from aligner.inputs.conventions import derivable_kind, is_tokens, words
 from aligner.operations.kinds import MOVES_DATA
+from aligner.records.array import Array
 from aligner.records.graph import Graph, InputSpec, Signature
-
-if TYPE_CHECKING:
-    from aligner.inputs.items import Array
 
 _HOLDING = frozenset("past cache caches kv mem mems memory state states".split())
 _WAYS = frozenset("past present presents cache caches in out input output new old next updated".split())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,10 +15,8 @@ from aligner.inputs.fed import Fed, number, shapes_differ
 from aligner.inputs.items import Preprocessing
 from aligner.inputs.pictures import canvas_of, feed_pixels, frames_of, takes_pixels
 from aligner.inputs.slots import Slot, compatible, merged_shape
+from aligner.records.array import Array
 from aligner.records.graph import Shape
-
-if TYPE_CHECKING:
-    from aligner.inputs.items import Array
 
 _SIDE = 224
 _STEPS = 16

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,9 +13,7 @@ from aligner.inputs.items import Correspondence
 from aligner.inputs.layouts import Axes, between, evident_layout, layout_label, moves, shape_text
 from aligner.inputs.slots import End, Slot
 from aligner.numerics.written_type import written_from
-
-if TYPE_CHECKING:
-    from aligner.inputs.items import Array
+from aligner.records.array import Array
 
 _EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 

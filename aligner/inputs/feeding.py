@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,10 +17,8 @@ from aligner.inputs.files import Picture, checked
 from aligner.inputs.items import Correspondence, InputItem, PreparedFeeds, Preprocessing, Role, SideInfo
 from aligner.inputs.pictures import feed_picture, range_notes
 from aligner.inputs.slots import End, Slot, match_inputs
+from aligner.records.array import Array
 from aligner.records.comparison import FedInput
-
-if TYPE_CHECKING:
-    from aligner.inputs.items import Array
 
 
 def prepare_feeds(

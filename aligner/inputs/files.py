@@ -20,7 +20,8 @@ from aligner.records.free_memory import available
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from aligner.inputs.items import Array, InputItem
+    from aligner.inputs.items import InputItem
+from aligner.records.array import Array
 
 _FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF", "PPM", "TGA", "JPEG2000", "AVIF", "ICO")
 """Formats that Pillow decodes by itself: others may start programs (EPS starts Ghostscript)."""

@@ -31,7 +31,7 @@ from aligner.records.graph import InputSpec
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from aligner.inputs.items import Array
+    from aligner.records.array import Array
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -13,10 +12,8 @@ from aligner.errors import InputError, listing
 from aligner.inputs.conventions import derivable_kind, words
 from aligner.inputs.items import Correspondence, PreparedFeeds, SideInfo
 from aligner.inputs.layouts import evident_layout, spatial_axes
+from aligner.records.array import Array
 from aligner.records.graph import InputSpec
-
-if TYPE_CHECKING:
-    from aligner.inputs.items import Array
 
 _ALIKE = (
     frozenset("batch n b".split()),

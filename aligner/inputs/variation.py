@@ -20,7 +20,7 @@ from aligner.records.comparison import FedInput
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from aligner.inputs.items import Array
+    from aligner.records.array import Array
 
     Real = NDArray[np.float64]
 

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
+
 from aligner.judgement.tolerance import region_numbers
 from aligner.operations.kinds import BINARY, PARAMETRIC, SILENT, SUNDRY
 from aligner.operations.lowering import lowers
@@ -126,8 +128,6 @@ def _made_of_others(part: RegionSide, node: Node) -> bool:
 
 
 def _off_its_grid(culprit: Culprit, pair: LayerPair) -> str:
-    import numpy as np
-
     roles = [role for role in pair.roles if role in MATRICES]
     step = step_of(culprit, pair)
     if step is None or not roles:

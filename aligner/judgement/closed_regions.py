@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aligner.errors import AlignerError, listing
 from aligner.execution.joint_runs import JointRuns, SpentError
@@ -25,11 +26,6 @@ from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import peak
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _STEPS = 8
 _LARGEST = 40
@@ -214,8 +210,6 @@ class ClosedRegions:
 
     def _is_seen(self, value: str, shown: Shown, inside: set[str], watched: Sequence[str]) -> bool:
         """Whether as large a change at ``value`` would be seen at an exit, by the limits that the region is held to."""
-        import numpy as np
-
         assert self._test is not None
         found, expected = shown.arrays[value]
         if found.dtype.kind != "f":

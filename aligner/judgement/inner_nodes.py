@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from aligner.execution.evidence import gather
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.passes import Passes
@@ -50,8 +52,6 @@ class InnerNodes:
         The candidate's own tensor at the region's end is moved by what the exact one adds there; less than half of
         what any output is off by goes.
         """
-        import numpy as np
-
         value, graph = item.pair.candidate, self.sides[1].graph
         outputs = [name for name in dict.fromkeys(graph.outputs) if name in self.passes.computed() and name != value]
         kept = {one: arrays for one, *arrays in self.passes.tensors([value, *outputs], local=False)}

@@ -5,23 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
 
 from aligner.diff.difference import difference
 from aligner.execution.joint_runs import JointRuns
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.tolerance import beside_mask, bound, region_numbers
 from aligner.operations.kinds import COPIES
+from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured, Noise
 from aligner.regions.inner_tensors import OWN_STEPS
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _NEAR = 100.0
 """Past its summed bound by less than that, an exit is asked what rounding at the entries does to it: one run more. It

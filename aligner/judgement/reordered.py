@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+from aligner.records.array import Array
 
 _EQUAL = 1e-4
 """Of the largest magnitude: far above what rounding does to one number, far below what tells two apart."""
@@ -17,8 +14,6 @@ _FEWEST = 4
 
 def is_another_form(found: Array, expected: Array) -> bool:
     """Whether ``found`` is a permutation of ``expected``, or along some axis each slice is a·slice + b."""
-    import numpy as np
-
     found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
     if found.size < _FEWEST or not (np.isfinite(found).all() and np.isfinite(expected).all()):
         return False
@@ -29,8 +24,6 @@ def is_another_form(found: Array, expected: Array) -> bool:
 
 
 def _is_scaled(found: Array, expected: Array, axis: int) -> bool:
-    import numpy as np
-
     slices = found.shape[axis]
     if slices < 2 or found.size < _FEWEST * slices:
         return False

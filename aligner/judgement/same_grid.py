@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.kinds import QUANTIZES
 from aligner.operations.operation import Unsupported
 from aligner.records.graph import Graph, Node
@@ -62,8 +64,6 @@ def _constants(part: RegionSide, node: Node) -> list[bytes | None]:
 
 
 def _rounded_otherwise(culprit: Culprit) -> bool:
-    import numpy as np
-
     for pair in layer_pairs(culprit):
         step = step_of(culprit, pair)
         for role in pair.roles:

@@ -15,6 +15,8 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
 from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LINEAR, SILENT, VIEWS
 from aligner.operations.reduction import reduction_length
@@ -214,8 +216,6 @@ def _offset(graph: Graph, measured: Measured, nodes: Sequence[Node]) -> float:
 
 
 def _magnitude(weight: Weight) -> float:
-    import numpy as np
-
     def largest() -> float:
         found = float(np.abs(np.asarray(weight.values(), dtype=np.float64)).max())
         return found if math.isfinite(found) else 0.0

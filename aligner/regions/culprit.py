@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
@@ -220,8 +222,6 @@ def distance(left: Array, right: Array, limit: float | None = None) -> float:
     An element that is infinite or NaN on one side alone, or otherwise so, counts ``limit``: the largest finite
     magnitude of the two where none is given.
     """
-    import numpy as np
-
     if left.shape != right.shape:
         return float("inf")
     with np.errstate(all="ignore"):
@@ -237,8 +237,6 @@ def distance(left: Array, right: Array, limit: float | None = None) -> float:
 
 def peak(array: Array) -> float:
     """The largest finite magnitude."""
-    import numpy as np
-
     finite = array[np.isfinite(array)] if array.dtype.kind in "fc" else array
     return float(np.abs(finite).max(initial=0)) if array.dtype.kind in "fciu" else float(array.any())
 

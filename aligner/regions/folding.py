@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from aligner.operations.kinds import AFFINE, COPIES, INVERSES, LINEAR, MOVED, SCALES, SHIFTS
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Windowed
@@ -34,8 +36,6 @@ class Layer:
 
     def bare(self, parameters: dict[str, Array]) -> dict[str, Array]:
         """What the node itself has to hold, for these parameters to be what it and all that is folded in amount to."""
-        import numpy as np
-
         found = dict(parameters)
         if "bias" in found and self.added is not None:
             found["bias"] = found["bias"] - self.added
@@ -137,8 +137,6 @@ def _with_norm(layer: Layer, norm: Layer, node: Node) -> Layer | None:
 
 def _with_constant(part: RegionSide, node: Node, layer: Layer, axis: int | None) -> Layer | None:
     """A product or a sum with a constant: one number for each output, or one for all to multiply by."""
-    import numpy as np
-
     if node.kind in INVERSES and not (len(node.inputs) > 1 and _constant(part, node.inputs[1]) is not None):
         return None  # a constant minus the output, or divided by it
     if node.attributes.get("alpha", 1) != 1:
@@ -164,8 +162,6 @@ def _constant(part: RegionSide, name: str) -> Array | None:
 
 def _along(part: RegionSide, node: Node, array: Array, channels: int, axis: int | None) -> Array | None:
     """A constant as one number for each channel, or a single one; None where it is spread along other axes."""
-    import numpy as np
-
     if array.size == 1:
         return array.reshape(1).astype(np.float64)
     shape = part.shape(node.outputs[0]) if node.outputs else None
@@ -180,8 +176,6 @@ def _along(part: RegionSide, node: Node, array: Array, channels: int, axis: int 
 
 def with_affine(layer: Layer, scale: Array | None, added: Array, node: Node) -> Layer | None:
     """A layer whose outputs are multiplied, then added to; None where the sizes do not fit."""
-    import numpy as np
-
     kernel = layer.parameters["kernel"]
     axis = output_axis(layer.operation, kernel)
     if axis is None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from aligner.operations.kinds import QUANTIZES
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings.base import Settings
@@ -46,8 +48,6 @@ class InnerTensor:
     @cached_property
     def off(self) -> Array:
         """Which elements are further off than steps explain."""
-        import numpy as np
-
         return np.asarray(np.abs(self.exact.astype(np.float64) - self.seen) > OWN_STEPS * self.range.step)
 
     @property
@@ -67,8 +67,6 @@ class InnerTensor:
 
 def range_of(graph: Graph, value: str) -> Range | None:
     """The range of a tensor that is stored in few bits; None where it is none, or each slice has one of its own."""
-    import numpy as np
-
     known = graph.values.get(value)
     grid = known.quantization if known is not None else None
     if known is None or grid is None or len(grid.scale) != 1 or not (known.dtype or "").startswith(_FEW_BITS):

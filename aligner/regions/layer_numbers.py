@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.numerics import relations
 from aligner.parameters.folding import output_axis, scaled
 from aligner.records.array import Array
@@ -31,8 +33,6 @@ def same_numbers_in(pair: LayerPair, role: str) -> bool:
 
 def step_of(culprit: Culprit, pair: LayerPair) -> Array | None:
     """The quantisation step of a pair's matrix, one for each output where there are as many; None for floats."""
-    import numpy as np
-
     found = None
     for part, layer in ((culprit.reference, pair.reference), (culprit.candidate, pair.candidate)):
         weight = part.quantized(layer.node)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from aligner.operations.kinds import LAYERS
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Recurrent
@@ -40,8 +42,6 @@ def layers(part: RegionSide) -> list[Layer]:
 
 def with_sorted_gates(operation: Operation) -> Operation:
     """The same cell with the rows of its weights in alphabetical order of their gates."""
-    import numpy as np
-
     gates = operation.read(Recurrent).gates
     order = [gates.index(gate) for gate in sorted(gates)]
     moved = {}

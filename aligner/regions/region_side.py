@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.operations.kinds import PRINCIPAL
 from aligner.operations.lowering import lower, lowers
 from aligner.operations.operation import Operation, Unsupported, results
@@ -147,8 +149,6 @@ class RegionSide:
 
     def _stand_ins(self, node: Node) -> dict[str, Array]:
         """Zeros of the declared shapes for what was not seen: enough to read settings and weights, not to compute."""
-        import numpy as np
-
         if self.values:
             return {}
         found: dict[str, Array] = {}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.adapters.rewriting import Edit, Recompute, Restore
 from aligner.causes.cause import Claim
 from aligner.operations.operation import Unsupported
@@ -40,8 +42,6 @@ def _held(part: RegionSide, name: str, changed: Counterfactual) -> Edit:
     weight = part.graph.weights.get(name)
     if weight is not None:
         if weight.quantization is not None and weight.quantization.scale and array.dtype.kind == "f":
-            import numpy as np
-
             array = weight.quantization.quantize(array, np.dtype(weight.dtype))
         return Restore(name, array)
     other = next((value for value, held in part.values.items() if held is array and value != name), None)

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from itertools import permutations
-from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.rewriting import Step
 from aligner.operations.operation import Operation, Unsupported
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.region_side import RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _MOST_AXES = 5
 

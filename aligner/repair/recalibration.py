@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aligner.adapters.rewriting import Edit, Restore
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
 from aligner.repair.patch import Patch
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 def recalibrated(culprit: Culprit) -> Iterator[Patch]:
@@ -49,8 +46,6 @@ def _readers(part: RegionSide, node: Node) -> list[Node]:
 
 def _as_stored(part: RegionSide, node: Node) -> Iterator[Edit]:
     """The node's own numbers for whoever reads its integers."""
-    import numpy as np
-
     for reader in _readers(part, node):
         for name, own in zip(reader.inputs[1:], node.inputs[1:], strict=False):
             weight, right = part.graph.weights.get(name), part.graph.weights.get(own)
@@ -63,8 +58,6 @@ def _as_stored(part: RegionSide, node: Node) -> Iterator[Edit]:
 
 def _for_range(part: RegionSide, node: Node, low: float, high: float) -> Iterator[Edit]:
     """Other numbers for the node, and for what reads its integers: both mean the same by them."""
-    import numpy as np
-
     stored = _stored(part, node)
     if stored is None or not np.isfinite([low, high]).all():
         return
@@ -93,8 +86,6 @@ def _many(shape: tuple[int, ...]) -> bool:
 
 def _grid(low: float, high: float, zero: Array, dtype: str) -> tuple[float, int]:
     """The finest grid of that type that holds the range and 0; one without offset stays without."""
-    import numpy as np
-
     ends = np.iinfo(np.dtype(dtype))
     if ends.min < 0 and not zero.any():
         return (max(-low, high) / ends.max or 1.0), 0

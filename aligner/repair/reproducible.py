@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aligner.causes.search import Examined
 from aligner.operations.operation import Unsupported
+from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Graph, Node
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,8 +45,6 @@ def specimen(one: Examined) -> Specimen:
 
 def stored(graph: Graph, name: str, array: Array | None) -> Array:
     """As the model holds the value."""
-    import numpy as np
-
     value = graph.values.get(name)
     if array is None or value is None:
         raise Unsupported(f"{name} was not kept")

@@ -5,20 +5,20 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from aligner.causes.context import Survey
 from aligner.causes.search import Examined
 from aligner.operations.operation import Unsupported
+from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate, to_reference
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import Change
 from aligner.repair.reproducible import Specimen, stored
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
     Arrays = Mapping[str, Array]
 
 _WORK = 1 << 26
@@ -75,8 +75,6 @@ class _Shrinking:
 
     def _expected(self, values: Arrays) -> Array | None:
         """What the reference computes of them, in the candidate's order; None where the fault does not show."""
-        import numpy as np
-
         try:
             with np.errstate(all="ignore"):
                 right = self._culprit.reference.replay(Change(arrays=self._theirs(values)))

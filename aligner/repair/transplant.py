@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from aligner.adapters.rewriting import Recompute, Step
 from aligner.causes.context import Survey
@@ -11,17 +12,13 @@ from aligner.numerics.relations import to_half
 from aligner.operations.kernels.activation import to_bfloat16
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.alignment import PairedValues
+from aligner.records.array import Array
 from aligner.records.axis_order import split_axes
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
 from aligner.repair.naming import Naming
 from aligner.repair.patch import Patch
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _WIDTHS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53}
 """Digits of a float's significand."""
@@ -189,6 +186,4 @@ def _new(value: str) -> str:
 
 def _empty(shape: tuple[int, ...]) -> Array:
     """An array that says its shape and holds nothing."""
-    import numpy as np
-
     return np.broadcast_to(np.float32(0), shape)

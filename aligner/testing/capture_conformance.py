@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from aligner.adapters.base import FirstLook, LooksFirst, widened
 from aligner.errors import UnsupportedModelError, listing
+from aligner.records.array import Array
 from aligner.testing.subject import Subject, identical, key
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 
 class CaptureConformance(Subject):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.target import parse_target
 from aligner.errors import AlignerError
 from aligner.records.comparison import Comparison
@@ -98,8 +100,6 @@ def _save(inputs: Any, places: Places) -> SavedInputs:
 
 
 def _array(value: Any) -> Any:
-    import numpy as np
-
     from aligner.inputs.files import plain_array
 
     array = plain_array(np.asarray(value) if type(value).__module__.startswith("PIL.") else value, "the input")
@@ -107,8 +107,6 @@ def _array(value: Any) -> Any:
 
 
 def _write_arrays(side: str, arrays: Mapping[str, Any], places: Places) -> Path:
-    import numpy as np
-
     folder = places.html or places.json or places.scratch()
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / ".".join(part for part in (places.stem, side, "npz") if part)

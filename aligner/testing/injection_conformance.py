@@ -10,6 +10,7 @@ import numpy as np
 from aligner.adapters.base import Session
 from aligner.errors import listing
 from aligner.operations.kinds import DRAWS, RECODED, SOURCES, STEPS
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
 from aligner.records.tensor import CapturedTensor
 from aligner.testing.subject import Subject, identical
@@ -17,7 +18,6 @@ from aligner.testing.subject import Subject, identical
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Array = NDArray[np.generic]
 
 _PROBED = 12
 """Values that get a run of their own; evenly spread over the model."""

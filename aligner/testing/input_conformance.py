@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aligner.adapters.base import OpenOptions
 from aligner.errors import AlignerError, InputError, ModelError
+from aligner.records.array import Array
 from aligner.testing.subject import Subject, identical
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 
 class InputConformance(Subject):

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -16,14 +15,10 @@ from aligner.errors import listing
 from aligner.operations.call import Translation, call_of
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings import Fft, Sort
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Shape
 from aligner.records.tensor import CapturedTensor
 from aligner.testing.subject import Subject
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "complex64": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Half a unit in the last place, relative."""

@@ -11,14 +11,11 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from aligner.adapters.base import Adapter, Session
+from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.adapters.base import Injection
-
-    Array = NDArray[np.generic]
 
 
 class Subject(ABC):

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any, ClassVar
 
+import numpy as np
+
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import SettingCause, shown
@@ -115,8 +117,6 @@ def _solved(operation: Operation, culprit: Culprit, side: int) -> Iterator[tuple
 
     Not those of the identity: an activation that leaves everything as it is is no other one, it is missing.
     """
-    import numpy as np
-
     target, x = culprit.target(side), operation.data[0]
     if target is None or target.shape != x.shape:
         return

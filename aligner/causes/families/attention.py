@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_pairs, in_candidates_form
@@ -15,15 +17,11 @@ from aligner.numerics.masking import MASKED
 from aligner.operations.kinds import AFFINE, LAYOUT, LINEAR
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Attention, Product
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
 from aligner.regions.settings import alike
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _STEPS = 5
 _TWO = 2
@@ -104,8 +102,6 @@ def _hidden(mask: Array) -> Array:
 
 def _places(hidden: Array) -> str:
     """How many places, and from which diagonal on where a mask is causal."""
-    import numpy as np
-
     count = f"{int(hidden.sum())} of {hidden.size} places"
     if hidden.ndim < _TWO or not hidden.any():
         return count
@@ -116,8 +112,6 @@ def _places(hidden: Array) -> str:
 
 
 def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
-    import numpy as np
-
     if operation.kind == "attention":
         mask = operation.parameters.get("mask")
         if mask is not None:

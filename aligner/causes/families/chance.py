@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+import numpy as np
+
 from aligner.causes.cause import Cause, Claim, Proof, largest
 from aligner.causes.context import Survey
 from aligner.causes.global_causes.chance import STEADY, unsteady, unsteady_words
@@ -41,8 +43,6 @@ class DropoutActive(Cause):
         )
 
     def _multiples(self, culprit: Culprit) -> Iterator[Claim]:
-        import numpy as np
-
         if (
             culprit.expected is None
             or culprit.found is None

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_maker import wrong_move, wrong_weight
 from aligner.causes.constant_operands import ConstantOperand, constant_pairs, differ, in_candidates_form
 from aligner.causes.context import Survey
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _NEEDED = 0.98
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_maker import wrong_weight
@@ -24,15 +24,11 @@ from aligner.causes.weight_cause import coarser
 from aligner.operations.kinds import BINARY, SCALES
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import FOLDED, output_axis, output_factors
+from aligner.records.array import Array
 from aligner.regions.culprit import Counterfactual, Culprit
 from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair, layer_pairs
 from aligner.regions.region_side import Change, RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 class ConstantChanged(Cause):

@@ -7,7 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
@@ -15,14 +17,10 @@ from aligner.causes.setting_cause import is_borrowed
 from aligner.operations.kinds import AFFINE, AVERAGES, BINARY
 from aligner.operations.operation import Operation
 from aligner.operations.settings import AdaptivePool, Pool, Reduce, RunningSum
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 
 class OperandSwapped(Cause):
@@ -94,8 +92,6 @@ def is_constant(part: RegionSide, node: Node, place: int, operation: Operation) 
 
 def fitted_constant(culprit: Culprit, part: RegionSide, node: Node, operation: Operation, place: int) -> float | None:
     """Solve f(c) = target for the constant, by replays with others in its place."""
-    import numpy as np
-
     target = culprit.target(part.side)
     if len(operation.data) != 2 or operation.data[place].size != 1 or not is_constant(part, node, place, operation):
         return None
@@ -116,8 +112,6 @@ def fitted_constant(culprit: Culprit, part: RegionSide, node: Node, operation: O
 
 def _solved_for(output: Callable[[float], Array | None], target: Array, start: float) -> float | None:
     """The argument whose output comes closest: exact in one step where it is linear, Gauss and Newton's else."""
-    import numpy as np
-
     at, closest = start, (math.inf, start)
     for step in range(_ROUNDS if target.size <= _LARGEST else 1):
         here, beside = output(at), output(at * _AHEAD[step > 0] + 0.1 * (step == 0))

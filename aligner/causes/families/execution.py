@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import combinations
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.operations.operation import Unsupported
+from aligner.records.array import Array
 from aligner.regions.culprit import FAITHFUL, Counterfactual, Culprit, in_order
 from aligner.regions.region_side import Change, RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _SMALL = 2e-5
 _NOISY = 0.02

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from itertools import permutations
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.families.layout import moves
 from aligner.causes.picture import channel_axis
+from aligner.records.array import Array
 from aligner.regions.culprit import Culprit
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 Transformations = Iterator[tuple[str, Callable[[], "Array | None"], int]]
 """Words, what the candidate would read, and how many numbers were solved for to make it."""
@@ -134,8 +132,6 @@ class InputChannelOrder(InputCause):
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """Every order of up to four channels."""
-        import numpy as np
-
         axis = channel_axis(culprit.reference, name)
         if axis is not None:
             for order in sorted(permutations(range(array.shape[axis])), reverse=True):
@@ -194,8 +190,6 @@ def affine(culprit: Culprit, name: str, array: Array, axis: int | None) -> tuple
     Exact where the region is linear in its input, as a first convolution is: the output is then a sum of the replays of
     each channel alone and of ones in its place.
     """
-    import numpy as np
-
     target = culprit.found
     if target is None or target.dtype.kind != "f" or max(array.size, target.size) > 1 << 22:
         return None
@@ -272,8 +266,6 @@ class InputDtype(InputCause):
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """Integers of eight bits, wrapped or clipped, and halves."""
-        import numpy as np
-
         for word in ("int8", "uint8"):
             limits = np.iinfo(word)
             wrapped = np.trunc(array).astype(np.int64).astype(word).astype(array.dtype)

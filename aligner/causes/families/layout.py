@@ -6,7 +6,9 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations, permutations
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from aligner.causes.cause import Cause, Claim, Proof
 from aligner.causes.context import Survey
@@ -14,15 +16,11 @@ from aligner.causes.setting_cause import is_borrowed
 from aligner.numerics.relations import SAME, gap
 from aligner.operations.kinds import ELEMENTWISE, LAYOUT, PARAMETRIC, SOURCES
 from aligner.operations.settings import Along, Reshape, Transpose
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import layer_pairs
 from aligner.regions.region_side import RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _LARGEST = 1 << 22
 _EXACTLY = 0.999
@@ -205,8 +203,6 @@ class SpatialFlip(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Flips along one or two axes, of the output or of what is read."""
-        import numpy as np
-
         if culprit.expected is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
             return
         for axes in _flips(culprit.expected):
@@ -258,8 +254,6 @@ class Rolled(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every axis, by as many places as bring the reference's first slice to where the candidate holds it."""
-        import numpy as np
-
         if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
             return
         if "f" not in {culprit.expected.dtype.kind, culprit.found.dtype.kind}:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from aligner.causes.context import Survey
 from aligner.causes.weight_cause import RELATED, WeightCause, arrays_of, coarser, eight_bit, misfolded, settled
@@ -16,11 +16,6 @@ from aligner.parameters.initialised import looks_initialised
 from aligner.regions.culprit import Culprit
 from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _STRANGERS = 0.5
 _FEWEST = 16

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations, permutations
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
+
+import numpy as np
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_pairs
@@ -15,15 +17,11 @@ from aligner.causes.setting_cause import SettingCause
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm
 from aligner.parameters.canonical import canonical
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit, distance
 from aligner.regions.region_side import RegionSide
 from aligner.regions.settings import alike
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _USUAL = (1e-3, 1e-5, 1e-6, 1e-12, 1e-4, 1e-8, 1e-7, 1e-2, 0.0, 0.1, 1.0)
 
@@ -215,8 +213,6 @@ class NormStatistics(Cause):
 
 
 def _statistics(operation: Operation) -> Iterator[tuple[str, Operation]]:
-    import numpy as np
-
     parameters, settings = operation.parameters, operation.read(Norm)
     variance = parameters.get("variance")
     if variance is not None:

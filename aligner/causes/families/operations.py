@@ -5,21 +5,17 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.errors import listing
 from aligner.operations.kinds import BINARY, ELEMENTWISE, PARAMETRIC, QUANTIZES, SOURCES
 from aligner.operations.operation import Operation, Unsupported, compute
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, in_order
 from aligner.regions.region_side import RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _LONGEST = 16
 """Operations in a row that are left out together."""

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from aligner.causes.cause import Cause, Claim, Proof, largest
 from aligner.causes.context import Survey
@@ -11,14 +13,10 @@ from aligner.numerics.relations import to_half
 from aligner.operations.kernels.activation import to_bfloat16
 from aligner.operations.kinds import SHIFTS
 from aligner.operations.settings import Softmax
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order, peak
 from aligner.regions.region_side import Change, RegionSide
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 HALF_MAX = 65504.0
 
@@ -34,8 +32,6 @@ class _Narrow(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference's output rounded; its inputs and weights rounded as well."""
-        import numpy as np
-
         if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.evidence is None:
             return
         if culprit.expected.dtype.kind != "f":
@@ -68,8 +64,6 @@ class _Narrow(Cause):
             )
 
     def _on_grid(self, array: Array) -> bool:
-        import numpy as np
-
         sample = array.reshape(-1)[: 1 << 16].astype(np.float32)
         sample = sample[np.isfinite(sample)]
         return bool(sample.size > 3 and np.array_equal(self.narrowed(sample), sample))
@@ -157,8 +151,6 @@ class PrecisionOverflow(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Where the reference exceeds float16's range, there and only there the candidate is not finite or stuck."""
-        import numpy as np
-
         if culprit.expected is None or culprit.found is None:
             return
         with np.errstate(all="ignore"):
@@ -202,8 +194,6 @@ def _dtypes(culprit: Culprit) -> str:
 
 
 def _peak(array: Array) -> float:
-    import numpy as np
-
     finite = array[np.isfinite(array)]
     return float(np.abs(finite).max()) if finite.size else 0.0
 
@@ -220,8 +210,6 @@ class NonfiniteIntroduced(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Where, how many, and which of the candidate's nodes makes the first."""
-        import numpy as np
-
         if culprit.expected is None or culprit.found is None or culprit.found.dtype.kind != "f":
             return
         fresh = ~np.isfinite(culprit.found) & np.isfinite(culprit.expected)
@@ -248,8 +236,6 @@ class NonfiniteIntroduced(Cause):
 
     def _swallowed(self, culprit: Culprit) -> Iterator[Claim]:
         """NaN or infinity inside a region, which a limit or an activation makes finite again."""
-        import numpy as np
-
         if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
             return
         inside = [_nonfinite(part) for part in culprit.parts]
@@ -282,8 +268,6 @@ class NonfiniteIntroduced(Cause):
 
 def _nonfinite(part: RegionSide) -> tuple[Node, Array] | None:
     """The first node of a region that makes something infinite or NaN of what is finite, and what."""
-    import numpy as np
-
     for node in part.nodes:
         read = [part.values[name] for name in node.inputs if name in part.values]
         if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in read):
@@ -296,8 +280,6 @@ def _nonfinite(part: RegionSide) -> tuple[Node, Array] | None:
 
 
 def _maker(culprit: Culprit, side: int) -> Node | None:
-    import numpy as np
-
     part = culprit.parts[side]
     for node in part.nodes:
         for name in node.outputs:
@@ -309,8 +291,6 @@ def _maker(culprit: Culprit, side: int) -> Node | None:
 
 def _why(part: RegionSide, node: Node | None) -> tuple[str, str]:
     """What an operation did to make something infinite or NaN, in words, and what to do about it."""
-    import numpy as np
-
     general = "look for a division by zero, a logarithm or root of a negative number, or a row that is masked entirely"
     operation = part.operation(node) if node is not None else None
     if node is None or operation is None or not operation.data:
@@ -347,8 +327,6 @@ class Saturation(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference clipped to the candidate's range."""
-        import numpy as np
-
         if (
             culprit.expected is None
             or culprit.found is None

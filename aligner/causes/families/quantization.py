@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
@@ -13,23 +15,17 @@ from aligner.causes.weight_cause import WeightCause
 from aligner.causes.weight_order import row_factors
 from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order
 from aligner.regions.inner_tensors import OWN_STEPS, SATURATED, InnerTensor, inner_tensors
 from aligner.regions.layers import LayerPair
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _KINDS = ("quantize", "dequantize")
 
 
 def step_of(culprit: Culprit) -> float | None:
     """The quantisation step of this culprit: declared, or that of the values' grid."""
-    import numpy as np
-
     if culprit.measured.step is not None:
         return culprit.measured.step
     if culprit.found is None or culprit.found.dtype.kind != "f" or not culprit.candidate.of_kind(*_KINDS):
@@ -58,8 +54,6 @@ class Site:
 
 def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
     """The output, every input that the candidate quantises inside the region, the first tensor inside that is off."""
-    import numpy as np
-
     step = step_of(culprit)
     if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
         return
@@ -183,8 +177,6 @@ class QuantizationZeroPoint(_Quantized):
 
     def quantized(self, site: Site) -> Iterator[Claim]:
         """The offset, in steps; the ends of the range cut off."""
-        import numpy as np
-
         step, expected, found = site.step, site.expected, site.found
         low, high = found.min(), found.max()
         inside = (found > low) & (found < high)
@@ -225,8 +217,6 @@ class QuantizationCalibration(_Quantized):
 
     def quantized(self, site: Site) -> Iterator[Claim]:
         """The reference cut off at the candidate's range; a tensor whose cut part was left aside when it was judged."""
-        import numpy as np
-
         step, expected, found = site.step, site.expected, site.found
         low, high = float(found.min()), float(found.max())
         cut = (expected > high + OWN_STEPS * step) | (expected < low - OWN_STEPS * step)
@@ -255,8 +245,6 @@ class QuantizationExpected(_Quantized):
 
     def quantized(self, site: Site) -> Iterator[Claim]:
         """Every element within two steps of the reference."""
-        import numpy as np
-
         step, expected, found = site.step, site.expected, site.found
         worst = float(np.abs(found - expected).max())
         if worst <= 2 * step:
@@ -268,8 +256,6 @@ class QuantizationExpected(_Quantized):
 
 def _line(expected: Array, found: Array) -> tuple[float, float]:
     """Slope and offset of found over expected, elements at the ends of the range left out."""
-    import numpy as np
-
     inside = (found > found.min()) & (found < found.max())
     x, y = expected[inside].astype(np.float64), found[inside].astype(np.float64)
     if x.size < 8 or not float(np.ptp(x)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_sources, constants_of, operand_name
@@ -12,15 +12,11 @@ from aligner.causes.weight_cause import WeightCause
 from aligner.causes.weight_elsewhere import left_unread
 from aligner.operations.kinds import ACTIVATIONS, BINARY, ELEMENTWISE, MOVED, PICKED, SILENT
 from aligner.operations.operation import Operation
+from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, in_order
 from aligner.regions.layers import LayerPair
 from aligner.regions.region_side import Change
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _WITH_BRANCHES = frozenset({"pytorch", "torchscript", "torch-export"})
 """Frameworks whose models may run other operations on another input."""

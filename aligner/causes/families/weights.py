@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import ClassVar
+
+import numpy as np
 
 from aligner.causes.constant_operands import normalises
 from aligner.causes.context import Survey
@@ -21,15 +23,11 @@ from aligner.causes.weight_cause import (
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
 from aligner.operations.settings import Recurrent
+from aligner.records.array import Array
 from aligner.records.graph import Graph
 from aligner.regions.culprit import Culprit
 from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _ROUNDING = 1e-6
 """Share of a weight's largest number within which folding in float32 moves others; such are not counted as off."""
@@ -233,8 +231,6 @@ class WeightsChanged(WeightCause):
 
 def _apart(left: Array, right: Array) -> str:
     """A multiple of the reference's, or how far off as a whole, in how many places, and where most."""
-    import numpy as np
-
     gap = relations.gap(left, right)
     a, b = (side.reshape(-1).astype(np.float64) for side in (left, right))
     energy = float(a @ a)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+import numpy as np
+
 from aligner.causes.context import Survey
 from aligner.causes.families.execution import plain_kernels
 from aligner.causes.global_cause import WholeCause
@@ -93,8 +95,6 @@ def _weights(graph: Graph, node: Node) -> list[Weight]:
 
 
 def _is_wide(weight: Weight) -> bool:
-    import numpy as np
-
     if weight.dtype != "int8" or len(weight.shape) < 2:
         return False
     return bool(np.abs(np.asarray(weight.load(), np.int16)).max(initial=0) > _FITS)
