@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import subprocess
 import sys
 from pathlib import Path
 
@@ -143,3 +145,16 @@ def test_what_a_confined_process_answers_calls_nothing(name):
     with pytest.raises(pickle.UnpicklingError):
         Records(io.BytesIO(pickle.dumps((True, Evil())))).load()
     assert not Path("x").exists()
+
+
+def test_what_a_killed_owner_left_is_swept_by_the_next(tmp_path):
+    code = (
+        "import os, signal; from aligner.execution.own_process import OwnProcess;"
+        "process = OwnProcess(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, timeout=60)
+    assert list(tmp_path.iterdir())
+    code = "from aligner.execution.own_process import OwnProcess; OwnProcess().close()"
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=60)
+    assert not list(tmp_path.iterdir())

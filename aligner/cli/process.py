@@ -15,8 +15,8 @@ from typing import NoReturn
 from aligner.cli.chatter import collect_in
 from aligner.cli.guard import FAILED, flush_output, guarded, interrupted, say
 from aligner.cli.held_back import HELD_BACK
-from aligner.cli.scratch import Scratch, temporary_files
 from aligner.execution import memory
+from aligner.execution.scratch_folder import Scratch, temporary_files
 from aligner.records import progress
 
 _scratch: Path | None = None

@@ -10,9 +10,9 @@ from types import FrameType
 from typing import Any
 
 from aligner.cli.guard import FAILED, interrupted, say
-from aligner.cli.scratch import Scratch
 from aligner.errors import AlignerError
 from aligner.execution.crash import crash_error, left_error
+from aligner.execution.scratch_folder import Scratch
 from aligner.records.progress import Board
 
 PASSED_ON = frozenset((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))

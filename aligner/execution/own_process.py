@@ -7,7 +7,7 @@ import os
 import pickle
 import subprocess
 import sys
-import tempfile
+import weakref
 from collections.abc import Callable
 from dataclasses import is_dataclass, replace
 from pathlib import Path
@@ -17,6 +17,7 @@ from aligner.errors import AlignerError, ComparisonError, CrashError
 from aligner.execution import memory
 from aligner.execution.confinement import Bounds, confine
 from aligner.execution.crash import crash_error, left_error
+from aligner.execution.scratch_folder import Scratch
 from aligner.records import progress
 
 T = TypeVar("T")
@@ -45,8 +46,15 @@ class OwnProcess:
     """
 
     def __init__(self, bounds: Bounds | None = None) -> None:
-        self._scratch = tempfile.TemporaryDirectory(prefix="aligner-")
-        self._desk = _Desk(Path(self._scratch.name))
+        scratch = Scratch()
+        if scratch.folder is None:
+            raise ComparisonError(
+                "a process of its own needs a temporary folder, and none can be made",
+                found=f"TMPDIR is {os.environ.get('TMPDIR') or 'not set'}",
+                hint="free some space, or set TMPDIR to a folder that can be written",
+            )
+        self._swept = weakref.finalize(self, scratch.sweep, ())
+        self._desk = _Desk(scratch.folder)
         self._board = progress.Board(self._desk.board)
         self._confined = bounds is not None and bounds.files
         bounds = bounds and replace(bounds, writes=(*bounds.writes, self._desk.folder))
@@ -75,7 +83,7 @@ class OwnProcess:
         self._child.kill()
         with self._child:  # waits, and closes its pipes
             pass
-        self._scratch.cleanup()
+        self._swept()
 
     def _told(self) -> bool:
         """Wait until it has answered; False: it ended instead."""
