@@ -109,7 +109,7 @@ class Concluding:
             judgement.verdict in GUILTY
             and all(
                 any(graph.nodes[index].kind in MAY_DRAW for index in region.nodes)
-                for graph, region in zip(graphs, (item.pair.reference_region, item.pair.candidate_region), strict=True)
+                for graph, region in zip(graphs, item.pair.regions, strict=True)
             )
             for item, judgement in zip(measured, judgements, strict=True)
         )
@@ -130,7 +130,8 @@ class Concluding:
             measured, rules = list(passes.measured.values()), self._rules()
             joint = self._joint(passes, rules)
             jointly = joint.judge if joint is not None else None
-            erring = None if joint is None or rules.fixed is not None else InnerNodes(self.sides, passes).erring
+            within = passes.computing == 1 and joint is not None and rules.fixed is None
+            erring = InnerNodes(self.sides, passes).erring if within else None
             judgements = judge(graphs, measured, rules, None, jointly, erring)
             first = next((m for m, j in zip(measured, judgements, strict=True) if j.verdict in GUILTY), None)
             if first is not None:
@@ -153,8 +154,8 @@ class Concluding:
         return _Judged(measured, judgements, floor, judging, answers, standings, swapped)
 
     def _joint(self, passes: Passes, rules: Rules) -> ClosedRegions | None:
-        """What judges regions as one, where the candidate can be run on the reference's tensors."""
-        if self.options.local == "never" or passes.computing != 1:
+        """What judges regions as one, where a side can be run on the other's tensors."""
+        if self.options.local == "never" or passes.computing is None:
             return None
         return ClosedRegions((self.sides[0].graph, self.sides[1].graph), JointRuns(self.sides, passes), rules)
 

@@ -164,7 +164,7 @@ class Narrowing:
     def _options(self, item: Measured) -> Iterator[tuple[str, str, bool]]:
         """(reference, candidate, whether that has a partner): the earliest place of the candidate first."""
         graphs = self._graphs
-        regions = item.pair.reference_region, item.pair.candidate_region
+        regions = item.pair.regions
         ends = item.pair.reference, item.pair.candidate
         inner = [_inside(graph, region, end) for graph, region, end in zip(graphs, regions, ends, strict=True)]
         for entry in regions[1].inputs:

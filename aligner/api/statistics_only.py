@@ -99,16 +99,14 @@ class StatisticsComparison:
         session = self._sides[self._told].session
         assert isinstance(session, DumpSession)
         statistics: Mapping[str, KnownStatistics] = session.statistics
-        ends = {(pair.reference, pair.candidate)[1 - self._told]: pair for pair in alignment.pairs}
-        wanted = {
-            value: pair for value, pair in ends.items() if (pair.reference, pair.candidate)[self._told] in statistics
-        }
+        ends = {pair.values[1 - self._told]: pair for pair in alignment.pairs}
+        wanted = {value: pair for value, pair in ends.items() if pair.values[self._told] in statistics}
         values = self._sides[self._told].graph.values
         for tensor in self._sides[1 - self._told].run([*wanted]):
             pair = wanted.get(tensor.value)
             if pair is None or tensor.occurrence or tensor.array.dtype.kind not in "fiub":
                 continue
-            name = (pair.reference, pair.candidate)[self._told]
+            name = pair.values[self._told]
             yield self._look(pair, statistics[name], tensor.real(), values[name].dtype)
 
     def _look(self, pair: PairedValues, told: KnownStatistics, array: Array, dtype: str | None) -> _Looked:

@@ -164,7 +164,7 @@ def _found(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) ->
 def _constant(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
     """The node of a computed constant in whose place the reference's makes the region right."""
     graphs = sides[0].graph, sides[1].graph
-    regions = item.pair.reference_region, item.pair.candidate_region
+    regions = item.pair.regions
     wanted, places = (_constants(graph, region) for graph, region in zip(graphs, regions, strict=True))
     held = _numbers(sides[1], [name for name in places if name not in graphs[1].weights])
     numbers = _numbers(sides[0], wanted) if held else {}

@@ -123,7 +123,7 @@ class Clipping:
             sketch = profile.sketches.get(value) if profile is not None and host else None
             moved = to_candidate(other, pair.axes, sketch.shape) if sketch is not None else other
             if other.dtype.kind == "f" and moved is not None:
-                found[(pair.reference, pair.candidate)[host]] = moved
+                found[pair.values[host]] = moved
         return found
 
     def _run(self, host: int, observe: Collection[str], fed: Mapping[str, Array]) -> dict[str, CapturedTensor]:

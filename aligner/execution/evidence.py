@@ -73,9 +73,9 @@ def _size(side: OpenSide, values: Iterable[str]) -> int:
 
 def _values(side: OpenSide, pair: PairedValues, number: int) -> set[str]:
     """The region's inputs, what it computes inside, and its output: what the run can show of them."""
-    region = (pair.reference_region, pair.candidate_region)[number]
+    region = pair.regions[number]
     graph = side.graph
-    names = {(pair.reference, pair.candidate)[number], *region.inputs}
+    names = {pair.values[number], *region.inputs}
     for index in region.nodes:
         names.update(name for name in (*graph.nodes[index].inputs, *graph.nodes[index].outputs) if name)
     seen = side.profile.sketches if side.profile is not None else {}

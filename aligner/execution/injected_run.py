@@ -118,7 +118,7 @@ class InjectedRun:
 
 
 def _of(pair: PairedValues, side: int) -> str:
-    return (pair.reference, pair.candidate)[side]
+    return pair.values[side]
 
 
 def _to_candidate(array: NDArray[np.generic], pair: PairedValues, shape: tuple[int, ...]) -> NDArray[np.generic] | None:

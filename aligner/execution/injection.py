@@ -52,7 +52,7 @@ class ReferenceInjection(Mapping[str, "Array"]):
         if value in self._override:
             return np.asarray(self._override[value], order="C")
         pair = self._pairs[value]
-        source = (pair.reference, pair.candidate)[self._giver]
+        source = pair.values[self._giver]
         tensor = self._pool.get(source)
         if tensor is None:
             raise KeyError(value)

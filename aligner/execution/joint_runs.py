@@ -1,4 +1,7 @@
-"""Runs of the candidate on the reference's tensors in which a few values are left to the candidate itself."""
+"""Runs of one side on the other's tensors in which a few values are left to that side itself.
+
+The candidate computes; against a recording the reference does. Pairs go by their candidate value either way.
+"""
 
 from __future__ import annotations
 
@@ -11,9 +14,12 @@ from aligner.execution.injection import numpy_dtype
 from aligner.execution.passes import Passes
 from aligner.execution.perturbation import rounding_units
 from aligner.execution.side import OpenSide
-from aligner.records.alignment import PairedValues
+from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.array import Array
+from aligner.records.axis_order import to_candidate, to_reference
 from aligner.records.difference import Difference
+from aligner.records.graph import Quantization
+from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,7 +37,7 @@ class SpentError(Exception):
 
 @dataclass(slots=True)
 class JointRuns:
-    """Counted runs of one comparison's candidate."""
+    """Counted runs of one comparison's computing side."""
 
     sides: tuple[OpenSide, OpenSide]
     passes: Passes
@@ -41,13 +47,13 @@ class JointRuns:
     _sizes: dict[str, int] = field(default_factory=dict)
 
     @property
-    def possible(self) -> bool:
-        """Whether tensors can be put into the candidate."""
-        return self.passes.computing == 1
+    def host(self) -> int:
+        """The side that computes."""
+        return 1 if self.passes.computing is None else self.passes.computing
 
     @property
     def injectable(self) -> dict[str, PairedValues]:
-        """Pairs whose reference tensor can stand in for the candidate's."""
+        """Pairs whose tensor of the other side can stand in for the computing side's."""
         if self._injectable is None:
             self._injectable = self.passes.injectable()
         return self._injectable
@@ -60,7 +66,7 @@ class JointRuns:
         moved: bool = False,
         override: Mapping[str, Array] | None = None,
     ) -> Iterator[Local]:
-        """The shown values of a run in which all pairs but the free ones hold the reference's tensors.
+        """The shown values of a run in which all pairs but the free ones hold the other side's tensors.
 
         ``moved``: what is put in moves by one rounding unit; ``override``: what stands in other values' place. Raises
         SpentError where the work that one comparison may do is done.
@@ -72,35 +78,63 @@ class JointRuns:
         entries = self._entries(set(free) | set(override or ()), shown)
         pairs = {value: self.passes.measured[value].pair for value in dict.fromkeys(shown)}
         noise = rounding_units(self.sides[1].seed) if moved else None
-        return iter(InjectedRun(*self.sides, entries, pairs, noise, override))
+        stead = {self._held(value): array for value, array in (override or {}).items()}
+        return iter(InjectedRun(*self.sides, entries, pairs, noise, stead))
 
     def _entries(self, left: Collection[str], shown: Collection[str]) -> dict[str, PairedValues]:
-        """The nearest pairs before the shown values that hold the reference's tensors: what else would is not read."""
+        """The nearest pairs before the shown values that hold the other side's tensors: what else would is not read."""
+        pairs = {self._held(value): item.pair for value, item in self.passes.measured.items()}
+        given = {self._held(value): value for value in self.injectable}
+        own = set(map(self._held, left))
         found: dict[str, PairedValues] = {}
-        stack, seen = list(shown), set[str]()
+        stack, seen = list(map(self._held, shown)), set[str]()
         while stack:
-            item = self.passes.measured.get(stack.pop())
-            for value in item.pair.candidate_region.inputs if item is not None else ():
+            pair = pairs.get(stack.pop())
+            for value in pair.regions[self.host].inputs if pair is not None else ():
                 if value in seen:
                     continue
                 seen.add(value)
-                if value in self.injectable and value not in left:
-                    found[value] = self.injectable[value]
+                if value in given and value not in own:
+                    found[given[value]] = self.injectable[given[value]]
                 else:
                     stack.append(value)
         return found
 
+    def _held(self, value: str) -> str:
+        """What the computing side calls the value of a pair."""
+        return self.passes.measured[value].pair.values[self.host] if value in self.passes.measured else value
+
+    def _sketch(self, value: str) -> Sketch | None:
+        profile = self.sides[self.host].profile
+        return profile.sketches.get(self._held(value)) if profile is not None else None
+
     def _size(self, value: str) -> int:
-        sketch = self.sides[1].profile.sketches.get(value) if self.sides[1].profile is not None else None
+        sketch = self._sketch(value)
         return 4 * sketch.size if sketch is not None else 0
 
     def dtype(self, value: str) -> np.dtype[Any]:
-        """How the candidate holds a value."""
+        """How the computing side holds a value."""
         import numpy as np
 
-        profile = self.sides[1].profile
-        found = numpy_dtype(profile.sketches[value].dtype) if profile is not None else None
+        sketch = self._sketch(value)
+        found = numpy_dtype(sketch.dtype) if sketch is not None else None
         return np.dtype(np.float32) if found is None else found
+
+    def quantization(self, value: str) -> Quantization | None:
+        """On what grid the computing side holds a value."""
+        known = self.sides[self.host].graph.values.get(self._held(value))
+        return known.quantization if known is not None else None
+
+    def computed(self, expected: CapturedTensor, found: CapturedTensor) -> CapturedTensor:
+        """Of a pair's tensors of such a run the one that was computed in it."""
+        return (expected, found)[self.host]
+
+    def laid(self, value: str, expected: CapturedTensor, found: CapturedTensor) -> tuple[Array, Array] | None:
+        """What was computed, and the other side's tensor laid out like it."""
+        own, axes = self.computed(expected, found), self.passes.measured[value].pair.axes
+        shape = tuple(own.array.shape)
+        other = to_candidate(expected.real(), axes, shape) if self.host else to_reference(found.real(), axes, shape)
+        return None if other is None else (own.real(), other)
 
     def difference(self, value: str, expected: Any, found: Any) -> Difference | None:
         """How far a tensor of such a run is from the reference's, within what both sides' quantisation can hold."""

@@ -39,7 +39,7 @@ def _outputs(
     inject = {
         name: array
         for pair in pairs
-        for name in (pair.reference_region, pair.candidate_region)[number].inputs
+        for name in pair.regions[number].inputs
         if (array := known[pair.candidate].values[number].get(name)) is not None and array.dtype.kind == "f"
     }
     session = side.session
@@ -63,4 +63,4 @@ def _complete(
 
 
 def _side(pair: PairedValues, number: int) -> str:
-    return (pair.reference, pair.candidate)[number]
+    return pair.values[number]

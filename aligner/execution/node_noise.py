@@ -112,7 +112,7 @@ class NoiseEffects:
 
     def _run(self, side: OpenSide, number: int, inject: Mapping[str, Array], left_out: str) -> float:
         """One run on an injected tensor. The injected value itself is yielded as it was computed: it says nothing."""
-        wanted = {(pair.reference, pair.candidate)[number]: value for value, pair in self._pairs.items()}
+        wanted = {pair.values[number]: value for value, pair in self._pairs.items()}
         energies = []
         for tensor in side.run(list(wanted), inject, phase="restoring"):
             value = wanted[tensor.value]

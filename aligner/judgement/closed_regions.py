@@ -3,6 +3,8 @@
 From a pair that errs, grow forward until everything that leaves the region is right when it is entered with the
 reference's tensors: then nothing in it is wrong, whatever its inner tensors are. Faults elsewhere do not matter, as all
 other tensors are the reference's. All closed regions are settled first, and only then is anything blamed.
+
+A recording computes nothing: the reference does on what was recorded, and what leaves the region is to be as recorded.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ class ClosedRegions:
     free: set[str] = field(default_factory=set)
     residual: dict[str, Difference] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
-    _walk: RegionWalk = field(default_factory=lambda: RegionWalk(()))
+    _walk: RegionWalk = field(default_factory=RegionWalk)
     _test: JointTest | None = None
     _verdicts: dict[str, Judgement] = field(default_factory=dict)
     _never: frozenset[str] = frozenset()
@@ -69,10 +71,10 @@ class ClosedRegions:
         self, measured: Sequence[Measured], verdicts: Mapping[str, Judgement], never: frozenset[str]
     ) -> dict[str, Judgement]:
         """New judgements of pairs that err alone and not together; ``never``: those that nothing may excuse."""
-        self._walk = RegionWalk(measured, self.graphs[1])
+        self._walk = RegionWalk(measured, self.graphs[self.runs.host], self.runs.host)
         self.free = self._walk.free
         self.residual = {}
-        self._test = JointTest(self.graphs, self.runs, self.rules, self._walk.items)
+        self._test = JointTest(self.graphs, self.runs, self.rules, self._walk)
         self._verdicts, self._never = dict(verdicts), never
         found: dict[str, Judgement] = {}
         try:
@@ -224,11 +226,11 @@ class ClosedRegions:
         with np.errstate(all="ignore"):
             base = np.where(np.isfinite(found), found, expected)
             changed = (base + shuffled.reshape(found.shape)).astype(found.dtype)
-        known, dtype = self.graphs[1].values.get(value), self.runs.dtype(value)
+        grid, dtype = self.runs.quantization(value), self.runs.dtype(value)
         if dtype.kind in "iu":
-            if known is None or known.quantization is None:
+            if grid is None:
                 return True
-            changed = known.quantization.quantize(changed, dtype)
+            changed = grid.quantize(changed, dtype)
         free = (self._walk.reached(inside) | self.free) - {value}
         other = self._test.changed(free, watched, {value: changed})
         matters = self._test.matters

@@ -1,4 +1,4 @@
-"""Candidate values judged as one: entered with the reference's tensors, what leaves them is held against its own."""
+"""Values of one side judged as one: entered with the other's tensors, what leaves them is held against its own."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from dataclasses import dataclass, field, replace
 from aligner.diff.difference import difference
 from aligner.execution.joint_runs import JointRuns
 from aligner.judgement.pair_facts import Rules
+from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.tolerance import beside_mask, bound, region_numbers
 from aligner.operations.kinds import COPIES
 from aligner.records.array import Array
-from aligner.records.axis_order import to_candidate
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
-from aligner.records.measurement import Measured, Noise
+from aligner.records.measurement import Noise
 from aligner.regions.inner_tensors import OWN_STEPS
 
 _NEAR = 100.0
@@ -25,7 +25,7 @@ decides what is worth a run; an exit that is excused passes the measured noise e
 
 @dataclass(frozen=True, slots=True)
 class Exit:
-    """What one observed value shows with a region left to the candidate."""
+    """What one observed value shows with a region left to the side that computes."""
 
     error: Difference
     limit: float
@@ -43,7 +43,7 @@ class _Member:
 
 @dataclass(slots=True)
 class Shown:
-    """Exits by value; ``arrays``: the candidate's tensor and the reference's laid out like it."""
+    """Exits by value; ``arrays``: what was computed and the other side's tensor laid out like it."""
 
     exits: dict[str, Exit] = field(default_factory=dict)
     arrays: dict[str, tuple[Array, Array]] = field(default_factory=dict)
@@ -59,14 +59,14 @@ class JointTest:
     graphs: tuple[Graph, Graph]
     runs: JointRuns
     rules: Rules
-    items: Mapping[str, Measured]
+    walk: RegionWalk
     _key: frozenset[str] = frozenset()
     _wanted: set[str] = field(default_factory=set)
     _shown: Shown | None = None
     _members: dict[str, _Member] = field(default_factory=dict)
 
     def test(self, free: Collection[str], watched: Sequence[str], kept: Collection[str]) -> Shown:
-        """What leaves ``free``, the values left to the candidate; the tensors of those to be ``kept`` beside it."""
+        """What leaves ``free``, the values left to the side that computes; those of ``kept`` beside it."""
         key = frozenset(free)
         known = self._shown
         wanted = {*watched, *kept}
@@ -95,21 +95,21 @@ class JointTest:
         shown = Shown()
         for value, tensor, expected in self.runs.tensors(free, watched):
             error = self.runs.difference(value, expected, tensor)
-            laid = to_candidate(expected.real(), self.items[value].pair.axes, tuple(tensor.array.shape))
+            laid = self.runs.laid(value, expected, tensor)
             if error is not None and laid is not None:
                 shown.exits[value] = self._held(value, free, error, None)
-                shown.arrays[value] = tensor.real(), laid
+                shown.arrays[value] = laid
         near = [value for value, one in shown.exits.items() if not one.within and _is_near(one)]
         if near:
-            for value, tensor, _ in self.runs.tensors(free, near, moved=True):
-                change = difference(shown.arrays[value][0], tensor.real())
+            for value, tensor, expected in self.runs.tensors(free, near, moved=True):
+                change = difference(shown.arrays[value][0], self.runs.computed(expected, tensor).real())
                 noise = Noise(change.errors.max_abs, 0.0, change.unmasked.max_abs if change.unmasked else None)
                 shown.exits[value] = self._held(value, free, shown.exits[value].error, noise)
         return shown
 
     def _own(self, value: str) -> _Member:
         if value not in self._members:
-            item = self.items[value]
+            item = self.walk.items[value]
             numbers = region_numbers(self.graphs, item)
             peak = item.local.peak if item.local is not None else 0.0
             kinds = {self.graphs[1].nodes[index].kind for index in item.pair.candidate_region.nodes}
@@ -118,16 +118,6 @@ class JointTest:
             share = own / peak if peak else 0.0
             self._members[value] = _Member(numbers.reduction, share, numbers.quantized)
         return self._members[value]
-
-    def _before(self, value: str, free: Collection[str]) -> set[str]:
-        """The values left to the candidate that one is computed from: the rounding of others does not reach it."""
-        stack, found = [value], set[str]()
-        while stack:
-            for name in self.items[stack.pop()].pair.candidate_region.inputs:
-                if name in free and name not in found:
-                    found.add(name)
-                    stack.append(name)
-        return found - {value}
 
     def longest(self, values: Collection[str]) -> int:
         """How many terms the longest sum in the regions of some values has."""
@@ -140,9 +130,10 @@ class JointTest:
         return (self.rules.atol + self.rules.rtol) * min(1.0, error.peak or 1.0)
 
     def _held(self, value: str, free: Collection[str], error: Difference, noise: Noise | None) -> Exit:
-        item = replace(self.items[value], local=error, noise=noise)
+        item = replace(self.walk.items[value], local=error, noise=noise)
         numbers = region_numbers(self.graphs, item)
-        members = [self._own(member) for member in sorted(self._before(value, free))]
+        # the rounding of values that it is not computed from does not reach it
+        members = [self._own(member) for member in sorted(self.walk.before(value, free))]
         reduction = max([numbers.reduction, *(one.reduction for one in members)])
         relative = _together(members)
         seen = beside_mask(self.graphs, item, numbers)

@@ -96,7 +96,7 @@ class PairFacts:
     @cached_property
     def nodes(self) -> tuple[list[Node], list[Node]]:
         """The nodes of both regions."""
-        regions = self.item.pair.reference_region, self.item.pair.candidate_region
+        regions = self.item.pair.regions
         left, right = (
             [graph.nodes[i] for i in region.nodes] for graph, region in zip(self.graphs, regions, strict=True)
         )
@@ -105,7 +105,7 @@ class PairFacts:
     @property
     def unsteady(self) -> bool:
         """Whether a node of either region gives other numbers from run to run."""
-        regions = self.item.pair.reference_region, self.item.pair.candidate_region
+        regions = self.item.pair.regions
         return any((side, at) in self.rules.unsteady for side in (0, 1) for at in regions[side].nodes)
 
     def is_unsteady(self, side: int, node: Node) -> bool:

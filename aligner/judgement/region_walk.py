@@ -1,4 +1,4 @@
-"""Where a set of candidate values leads to, pair by pair."""
+"""Where a set of values leads to, pair by pair, on the side that computes; pairs go by their candidate value."""
 
 from __future__ import annotations
 
@@ -14,20 +14,38 @@ Guilty = Callable[[str], bool]
 class RegionWalk:
     """``free`` holds the values of earlier regions that are left to the candidate: ways out lead through them."""
 
-    def __init__(self, measured: Sequence[Measured], candidate: Graph | None = None) -> None:
+    def __init__(self, measured: Sequence[Measured] = (), graph: Graph | None = None, side: int = 1) -> None:
+        """``graph``: that of the side that computes, which is the reference (0) against a recording."""
         self.items = {item.pair.candidate: item for item in measured}
         self.place = {value: place for place, value in enumerate(self.items)}
         self.free: set[str] = set()
-        self._graph_outputs = list(dict.fromkeys(candidate.outputs)) if candidate is not None else []
-        self._nodes = candidate.nodes if candidate is not None else ()
-        self._readers: dict[str, list[str]] = {}
+        self._side, self._nodes = side, graph.nodes if graph is not None else ()
+        self._held: dict[str, list[str]] = {}
         for item in measured:
-            for value in dict.fromkeys(item.pair.candidate_region.inputs):
-                self._readers.setdefault(value, []).append(item.pair.candidate)
+            self._held.setdefault(item.pair.values[side], []).append(item.pair.candidate)
+        outputs = dict.fromkeys(graph.outputs) if graph is not None else ()
+        self._graph_outputs = [value for name in outputs for value in self._held.get(name, ())]
+        self._readers: dict[str, list[str]] = {}
+        for reader in self.items:
+            for value in dict.fromkeys(self.inputs(reader)):
+                self._readers.setdefault(value, []).append(reader)
 
     def inputs(self, value: str) -> tuple[str, ...]:
         """The paired values that a value's region starts from."""
-        return self.items[value].pair.candidate_region.inputs if value in self.items else ()
+        if value not in self.items:
+            return ()
+        names = self.items[value].pair.regions[self._side].inputs
+        return names if self._side else tuple(found for name in names for found in self._held.get(name, ()))
+
+    def before(self, value: str, among: Collection[str]) -> set[str]:
+        """The values of some that one is computed from by way of them alone."""
+        stack, found = [value], set[str]()
+        while stack:
+            for name in self.inputs(stack.pop()):
+                if name in among and name not in found:
+                    found.add(name)
+                    stack.append(name)
+        return found - {value}
 
     def with_copies(self, values: Collection[str]) -> set[str]:
         """Values and what only renames them or stores them otherwise: one tensor, quantised and back."""
@@ -40,7 +58,7 @@ class RegionWalk:
         return found
 
     def _is_copy(self, value: str) -> bool:
-        region = self.items[value].pair.candidate_region
+        region = self.items[value].pair.regions[self._side]
         nodes = [self._nodes[index] for index in region.nodes]
         return len(region.inputs) == 1 and bool(nodes) and all(node.kind in COPIES for node in nodes)
 

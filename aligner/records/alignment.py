@@ -82,6 +82,16 @@ class PairedValues:
     within: tuple[str, str, str | None] | None = None
     """(node of the candidate's region that errs, what it should have made, the reference's node that makes that)."""
 
+    @property
+    def values(self) -> tuple[str, str]:
+        """The value ids, by side."""
+        return self.reference, self.candidate
+
+    @property
+    def regions(self) -> tuple[Region, Region]:
+        """The regions, by side."""
+        return self.reference_region, self.candidate_region
+
 
 @dataclass(frozen=True, slots=True)
 class Alignment:

@@ -69,9 +69,9 @@ class RegionSide:
 
     def __init__(self, graph: Graph, measured: Measured, side: int, evidence: Evidence | None) -> None:
         pair = measured.pair
-        region = (pair.reference_region, pair.candidate_region)[side]
+        region = pair.regions[side]
         self.graph, self.side, self.region = graph, side, region
-        self.output = (pair.reference, pair.candidate)[side]
+        self.output = pair.values[side]
         self.nodes: tuple[Node, ...] = tuple(graph.nodes[i] for i in region.nodes)
         self.weights: tuple[Weight, ...] = tuple(
             graph.weights[name] for name in region.weights if name in graph.weights

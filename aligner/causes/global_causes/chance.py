@@ -41,7 +41,7 @@ class NoisyTensors(WholeCause):
         for item in survey.measured:
             if survey.verdicts.get(item.pair.candidate) != "nondeterministic" or item.tied:
                 continue
-            regions = item.pair.reference_region, item.pair.candidate_region
+            regions = item.pair.regions
             nodes = [g.nodes[i] for g, region in zip(survey.graphs, regions, strict=True) for i in region.nodes]
             drawn = next((node for node in reversed(nodes) if node.kind in DRAWS), None)
             name = survey.graphs[1].values[item.pair.candidate].name
