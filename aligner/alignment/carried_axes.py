@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Reading
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, STRIDED, SUMS_AXIS
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 
 AxisMap = Mapping[int, int]

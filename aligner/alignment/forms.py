@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 
 from aligner.alignment.axis_flow import AxisFlow, known_orders
 from aligner.alignment.compatibility import same_order
@@ -13,6 +12,7 @@ from aligner.alignment.matching import Matching
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import COPIES
 from aligner.records.axis_order import groups_alike
+from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

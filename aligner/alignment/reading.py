@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Container
-from dataclasses import dataclass
 
 from aligner.alignment.skeleton import Skeleton
+from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 
 _MOST = 64

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds, Preprocessing
 from aligner.records import progress
 from aligner.records.alignment import Alignment, PairedValues
+from aligner.records.dataclass import dataclass, field
 from aligner.records.graph import Shape
 from aligner.records.match import Match, MatchedPair
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +20,7 @@ from aligner.judgement.verdicts import in_doubt
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import NoiseFloor, Pair
+from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.measurement import Measured
 
 if TYPE_CHECKING:

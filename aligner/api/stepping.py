@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,6 +17,7 @@ from aligner.inputs.items import InputItem, PreparedFeeds
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import GUILTY, Comparison, FedInput, Pair, Side
+from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.steps import LayerErrors, Step
 
 _PROMPT = 16

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +26,7 @@ from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
+from aligner.records.dataclass import dataclass, replace
 from aligner.records.variation import Variation, Variations
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,6 +18,7 @@ from aligner.inputs.pictures import feed_picture, range_notes
 from aligner.inputs.slots import End, Slot, match_inputs
 from aligner.records.array import Array
 from aligner.records.comparison import FedInput
+from aligner.records.dataclass import dataclass, field
 
 
 def prepare_feeds(

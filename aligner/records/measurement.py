@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from aligner.records.alignment import PairedValues
 from aligner.records.comparison import TensorStatistics
+from aligner.records.dataclass import dataclass, field
 from aligner.records.difference import Difference
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from aligner.records.comparison import Comparison, Verdict
+from aligner.records.dataclass import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from aligner.records.comparison import Comparison, Errors, Pair, Side
+from aligner.records.dataclass import dataclass
 from aligner.report.columns import Column, Table, table
 from aligner.report.numbers import ABSENT, multiple, number, percent, shape, unique_count
 from aligner.report.page import Page

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aligner.operations.settings.base import Settings, of
+from aligner.records.dataclass import dataclass
 
 
 @of("clip")
