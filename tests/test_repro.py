@@ -13,7 +13,7 @@ import pytest
 
 from tests.command import run
 from tests.fixable_models import FAULTS, build, node
-from tests.marks import requires_onnx, requires_torch
+from tests.marks import requires_onnx, requires_openvino, requires_torch
 
 pytestmark = requires_onnx
 
@@ -185,6 +185,45 @@ def test_programs_of_torch(form: str, tmp_path: Path) -> None:
     found = reproduce(Net(0.2).eval(), path, _feeds(), output=tmp_path / "repro")
     assert "leaky_relu" in found.operations[0] and _alone(tmp_path / "repro").returncode == 1
     assert np.load(tmp_path / "repro" / "expected.npy").size < 100  # of 1,568: shrunk
+
+
+@requires_openvino
+@pytest.mark.parametrize("form", [pytest.param("converted", marks=pytest.mark.slow), "eight bits"])
+def test_layers_of_openvino(form: str, tmp_path: Path) -> None:
+    import openvino
+    import openvino.opset13 as layers
+
+    from aligner.api.reproducing import reproduce
+    from tests.openvino_models import quantized, save
+
+    if form == "converted":
+        right = build(tmp_path / "right.onnx")
+        model = openvino.convert_model(build(tmp_path / "wrong.onnx", FAULTS["pads"]))
+    else:
+        right, model = save(quantized(levels=False), tmp_path, "right"), quantized()
+        kernel = next(op for op in model.get_ops() if op.get_friendly_name() == "k1")
+        readers = kernel.output(0).get_target_inputs()
+        doubled = layers.multiply(kernel, np.float32(2))
+        for reader in readers:
+            reader.replace_source_output(doubled.output(0))
+    found = reproduce(right, save(model, tmp_path, "wrong"), _feeds(), output=tmp_path / "repro")
+    assert "Convolution" in found.operations
+    assert {"part.xml", "part.bin"} <= set(found.files)
+    assert _alone(tmp_path / "repro").returncode == 1
+
+
+@requires_openvino
+def test_part_of_openvino_that_reads_eight_bits(tmp_path: Path) -> None:
+    from aligner.adapters.base import OpenOptions
+    from aligner.adapters.openvino_adapter.adapter import OpenVINOAdapter
+    from tests.openvino_models import quantized, save
+
+    path, adapter = save(quantized(), tmp_path), OpenVINOAdapter()
+    told = {each.value: each.array for each in adapter.open(path, OpenOptions()).run(_feeds(), ["x/fq.stored", "r0"])}
+    part = adapter.extract(path, {"x/fq.stored": told["x/fq.stored"]}, "r0", tmp_path)
+    given: dict[str, Any] = {"inputs": [told["x/fq.stored"]], "np": np}
+    exec(part.script.replace(part.file, str(tmp_path / part.file)), given)
+    np.testing.assert_allclose(given["got"], told["r0"], rtol=1e-5, atol=1e-5)
 
 
 def test_folder_that_cannot_be_made(tmp_path: Path) -> None:

@@ -57,7 +57,7 @@ def reproduce(
         raise UnsupportedModelError(
             f"no part of {candidate} can be cut out",
             found=f"a model of the {adapter.name!r} adapter",
-            hint="reproduce against a file that was made of it: ONNX, TFLite, TorchScript, torch.export",
+            hint="reproduce against a file that was made of it: ONNX, TFLite, TorchScript, torch.export, OpenVINO",
         )
     found: list[Specimen] = []
 

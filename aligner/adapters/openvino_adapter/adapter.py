@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.target import is_unicode
 from aligner.errors import ModelError, ModelNotFoundError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from aligner.adapters.openvino_adapter.engine import Engine
+    from aligner.adapters.rewriting import Extracted
     from aligner.operations.call import Call
     from aligner.operations.operation import Operation
 
@@ -46,16 +52,27 @@ class OpenVINOAdapter(Adapter):
 
     def open(self, target: object, options: OpenOptions) -> Session:
         """Check the file, and have the runtime read it; live models stay as they are."""
-        from aligner.adapters.openvino_adapter.document import check_document
         from aligner.adapters.openvino_adapter.engine import find_engine
         from aligner.adapters.openvino_adapter.session import OpenVINOSession
 
-        if not isinstance(target, Path):
-            return OpenVINOSession(target, find_engine(options.device), options.memory_limit)
-        if not target.is_file():
-            raise ModelNotFoundError(f"{target} does not exist", found="no such file", hint="check the path")
-        if not is_unicode(target):
-            raise ModelError(f"{target} cannot be handed to OpenVINO", found="a name that is no text", hint="rename it")
-        weights = check_document(target)
         engine = find_engine(options.device)
-        return OpenVINOSession(engine.read(target, weights), engine, options.memory_limit)
+        model = _read(target, engine) if isinstance(target, Path) else target
+        return OpenVINOSession(model, engine, options.memory_limit)
+
+    def extract(self, target: Path, inputs: Mapping[str, NDArray[Any]], output: str, folder: Path) -> Extracted:
+        """An IR of the layers between the inputs and one value."""
+        from aligner.adapters.openvino_adapter.engine import find_engine
+        from aligner.adapters.openvino_adapter.extraction import extract
+
+        engine = find_engine(OpenOptions().device)
+        return extract(_read(target, engine).clone(), engine, inputs, output, folder)
+
+
+def _read(target: Path, engine: Engine) -> Any:
+    from aligner.adapters.openvino_adapter.document import check_document
+
+    if not target.is_file():
+        raise ModelNotFoundError(f"{target} does not exist", found="no such file", hint="check the path")
+    if not is_unicode(target):
+        raise ModelError(f"{target} cannot be handed to OpenVINO", found="a name that is no text", hint="rename it")
+    return engine.read(target, check_document(target))
