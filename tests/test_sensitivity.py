@@ -97,9 +97,30 @@ def test_lists_name_the_nodes(tmp_path: Path) -> None:
     lists = exclusion_lists(sensitivity(right, chain(tmp_path / "int8.onnx", held), {"x": X}), 1)
     assert lists["onnxruntime quantize_static"] == "nodes_to_exclude=['conv4']"
     assert lists["trtexec"] == "--precisionConstraints=obey --layerPrecisions=conv4:fp32"
-    assert lists["NNCF"] == "ignored_scope=nncf.IgnoredScope(names=['conv4'])"
+    assert lists["NNCF"] == "ignored_scope=nncf.IgnoredScope(patterns=['^conv4(/WithoutBiases)?$'])"
     ast.parse(lists["OpenVINO"])
-    ast.parse(f"f({lists['coremltools']})")
+    assert "coremltools" not in lists  # which reads no ONNX
+
+
+@pytest.mark.parametrize("framework", ["torchscript", "torch-export", "pytorch"])
+def test_core_ml_is_told_tensors_and_modules(framework: str) -> None:
+    """What coremltools 9 calls them as it asks its op_selector: tensors that it counted have other numbers."""
+    from types import SimpleNamespace
+
+    from aligner.records.comparison import ModelSummary
+    from aligner.records.sensitivity import SensitiveNode, Sensitivity
+    from aligner.report.exclusion_lists import exclusion_lists
+
+    side = ModelSummary("", framework, "", 2)
+    tensors = {"26": "first", "input.1": None}
+    nodes = tuple(SensitiveNode(name, name, "", (), (), scope, 1, 0, 1) for name, scope in tensors.items())
+    words = exclusion_lists(Sensitivity(side, side, 1.0, 1.0, nodes), 2)["coremltools"]
+    selector = eval(words.partition("op_selector=")[2].removesuffix(")"))
+    told = {
+        name: selector(SimpleNamespace(outputs=[SimpleNamespace(name=name)], scopes={"name": path, "handle": [None]}))
+        for name, path in {"19": ["first", "19"], "input.1": ["input.1"], "31": ["second", "31"]}.items()
+    }
+    assert told == {"19": False, "input.1": False, "31": True}
 
 
 @requires_openvino

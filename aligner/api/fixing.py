@@ -12,6 +12,7 @@ from typing import Any
 
 from aligner.adapters.registry import find_adapter
 from aligner.adapters.rewriting import Changed, Rewrites
+from aligner.adapters.target import parse_target
 from aligner.api.comparing import run_comparison
 from aligner.api.options import CompareOptions
 from aligner.api.probing import UnchangedError, other_values
@@ -64,6 +65,12 @@ def fix(
 def check_output(output: Path, candidate: Path) -> None:
     """Refuse, before the work, a place that cannot be written to. Raises OutputError."""
     problem = None
+    if parse_target(str(candidate)).factory:
+        raise OutputError(
+            f"cannot write {output}",
+            found=f"the candidate, {candidate}, is code, which is not edited",
+            hint="--dry-run says what to change in it, and where",
+        )
     suffixes = [path.suffix.lower() for path in (output, candidate)]
     if suffixes[1] and suffixes[0] in {".onnx", ".tflite", ".pt", ".pth", ".pt2"} - {suffixes[1]}:
         raise OutputError(

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from aligner.cli.targets import FileCommand, outputs_of
-from aligner.errors import InputError, UntrustedFileError
+from aligner.errors import AlignerError, InputError, UntrustedFileError
 
 _NEW = outputs_of() | {"dry_run", "verbose", "full", "github", "timeout", "process_memory", "dump_of", "dump_layout"}
 """Parameters that the report does not answer: what is written, what is shown, how much may be taken."""
@@ -39,7 +39,16 @@ def recorded(run: Path) -> dict[str, Any]:
     from aligner.cli.compare import compare
     from aligner.report.json_document import read_json
 
-    command = read_json(run).command
+    try:
+        command = read_json(run).command
+    except AlignerError as error:
+        if run.suffix.lower() == ".json":
+            raise
+        raise InputError(
+            f"{run} is no report of a comparison, and the only model",
+            found="no CANDIDATE",
+            hint="name both models, or the file of align compare … --json FILE",
+        ) from error
     try:
         words = shlex.split(command or "")
     except ValueError:  # a quotation that does not end

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 
 from aligner.records.sensitivity import SensitiveNode, Sensitivity
 
+_CORE_ML_READS = frozenset({"torchscript", "pytorch", "torch-export", "tensorflow"})
+
 
 def exclusion_lists(found: Sensitivity, count: int) -> dict[str, str]:
     """Tool → what to pass to it so that the first ``count`` nodes are left as they were.
@@ -21,12 +23,9 @@ def exclusion_lists(found: Sensitivity, count: int) -> dict[str, str]:
     modules = list(dict.fromkeys(node.scope for node in chosen if node.scope))
     if modules:
         lists["PyTorch modules"] = repr(modules)
-    tensors = [node.reference for node in chosen]
-    if tensors:
-        lists["coremltools"] = (
-            "compute_precision=ct.transform.FP16ComputePrecision("
-            f"op_selector=lambda op: not {{o.name for o in op.outputs}} & {_set(map(_core_ml_name, tensors))})"
-        )
+    if found.reference.framework in _CORE_ML_READS and (kept := " or ".join(_of_core_ml(found, chosen))):
+        selector = f"op_selector=lambda op: not ({kept})"
+        lists["coremltools"] = f"compute_precision=ct.transform.FP16ComputePrecision({selector})"
     return lists
 
 
@@ -43,8 +42,9 @@ def _of_onnx(nodes: Sequence[str]) -> Iterator[tuple[str, str]]:
     if spelled:
         pairs = ",".join(f"{name}:fp32" for name in spelled)
         yield "trtexec", f"--precisionConstraints=obey --layerPrecisions={pairs}"
-    yield "NNCF", f"ignored_scope=nncf.IgnoredScope(names={list(nodes)!r})"
-    # a node with a bias becomes two, and the sum alone keeps its name
+    # in OpenVINO's form of the model a node with a bias becomes two, and the sum alone keeps its name
+    patterns = [f"^{re.escape(name)}(/WithoutBiases)?$" for name in nodes]
+    yield "NNCF", f"ignored_scope=nncf.IgnoredScope(patterns={patterns!r})"
     named = "op.get_friendly_name().removesuffix('/WithoutBiases')"
     marked = f"if {named} in {_set(nodes)}: op.get_rt_info()['precise_0'] = ''"
     yield "OpenVINO", f"for op in model.get_ops():\n    {marked}"
@@ -59,7 +59,19 @@ def _set(names: Iterator[str] | Sequence[str]) -> str:
     return "{" + ", ".join(map(repr, names)) + "}"
 
 
-def _core_ml_name(name: str) -> str:
-    """As coremltools makes identifiers of tensors' names."""
+def _of_core_ml(found: Sensitivity, nodes: Sequence[SensitiveNode]) -> Iterator[str]:
+    """By tensor; by module where the tool would count tensors for itself, or trace the module."""
+    live = found.reference.framework == "pytorch"
+    counted = [node for node in nodes if node.reference.isdigit() or (live and node.scope)]
+    named = [name for node in nodes if node not in counted for name in (node.reference, _identifier(node.reference))]
+    if named:
+        yield f"{{o.name for o in op.outputs}} & {_set(list(dict.fromkeys(named)))}"
+    modules = list(dict.fromkeys(node.scope for node in counted if node.scope))
+    if modules:
+        yield f"{{'.'.join(map(str, path[:-1])) for path in op.scopes.values()}} & {_set(modules)}"
+
+
+def _identifier(name: str) -> str:
+    """As coremltools makes one of the name of an input or output."""
     plain = re.sub(r"\W", "_", name, flags=re.ASCII)
     return plain if re.match(r"[A-Za-z_]", plain) else f"var_{plain}"
