@@ -109,3 +109,28 @@ def test_a_sum_with_what_was_not_moved_is_not_meant():
 
     axes = axes_of(net("r", turned=False), net("c", turned=True))
     assert axes["ctranspose_1"] is None and axes["cadd_2"] is None
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_move_behind_a_node_that_nothing_answers_is_followed_too(back):
+    """A clip put into (WᵀXᵀ)ᵀ stands between the product and the turn back, and has no partner."""
+
+    def net(prefix, turned):
+        builder = GraphBuilder(prefix=prefix)
+        shape, x = (SIZE, SIZE), builder.input(f"{prefix}x", (SIZE, SIZE))
+        matrix = np.random.default_rng(0).normal(size=shape)
+        bias = builder.weight(np.arange(SIZE) + 0.5)
+        if turned:
+            value = builder.node("transpose", [x], shape, perm=(1, 0))
+            value = builder.node("matmul", [builder.weight(matrix.T), value], shape)
+            value = builder.node("clip", [value], shape)
+            value = builder.node("transpose", [value], shape, perm=(1, 0)) if back else value
+        else:
+            value = builder.node("matmul", [x, builder.weight(matrix)], shape)
+        return builder.graph(builder.node("add", [value, bias], shape))
+
+    given = [("rmatmul_0", "cmatmul_1")]
+    found = align(net("r", turned=False), net("c", turned=True), inputs=[("rx", "cx")], mapping=given)
+    axes = {pair.candidate: pair.axes for pair in found.pairs}
+    assert axes["ctranspose_0"] == axes["cmatmul_1"] == ((1, 0) if back else None)
+    assert axes["cadd_4" if back else "cadd_3"] is None

@@ -215,6 +215,15 @@ def test_a_normalisation_with_wrong_numbers_that_the_reference_has_folded(fault)
     assert (found[0].id, found[0].explained is not None) == (identifier, True), [(f.id, f.evidence) for f in found]
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_an_epsilon_a_thousandth_off_is_read_from_the_folded_kernel(turned):
+    """TensorFlow takes 1.001e-5 for 1e-5; where variances are as small, outputs show it."""
+    nets = norm(variance=VARIANCE * 1e-5), folded(norm(variance=VARIANCE * 1e-5, epsilon=1.001e-5))
+    found = causes(*(nets[::-1] if turned else nets))
+    assert (found[0].id, found[0].evidence_class) == ("norm-epsilon", "proven"), [(f.id, f.evidence) for f in found]
+    assert "1.001e-05" in found[0].evidence
+
+
 def test_a_normalisation_folded_with_its_defaults_where_the_bare_layer_answers_it():
     fresh = {"mean": torch.zeros(6), "variance": torch.ones(6), "g": torch.ones(6), "h": torch.zeros(6)}
     reference, candidate = norm(epsilon=1e-3), folded(norm(epsilon=1e-3, **fresh))

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from aligner.alignment.carried_axes import AxisMap, Entry, carried_axes
+from aligner.alignment.carried_axes import Entry, carried_axes
 from aligner.alignment.compatibility import same_order
-from aligner.alignment.element_order import Order, merged, orders, permuted, plain, regrouped
+from aligner.alignment.element_order import AxisMap, Order, axis_map, orders, permuted, plain, regrouped
 from aligner.alignment.layout import axes_between
 from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Reading, reading
@@ -59,15 +59,15 @@ class AxisFlow:
         as_read = _as_read(self.matching, reference, candidate, self.labels)
         root = self.matching.candidate.root(candidate)
         if candidate in self.refuted and as_read is not None:
-            return Entry(as_read, frozenset())
+            return Entry(reference, as_read, frozenset())
         known = self.known.get(root)
         if known is None or reference not in known[0] or candidate not in known[1]:
             return None
-        found = _map(known[0][reference], known[1][candidate])
+        found = axis_map(known[0][reference], known[1][candidate])
         if found is None or found == as_read:
-            return None if found is None else Entry(found, frozenset())
+            return None if found is None else Entry(reference, found, frozenset())
         own = frozenset({candidate}) if candidate != root else frozenset()
-        return Entry(found, self._moves.get(root, frozenset()) | own)
+        return Entry(reference, found, self._moves.get(root, frozenset()) | own)
 
 
 def axis_flow(matching: Matching, labels: Labels) -> AxisFlow:
@@ -236,18 +236,6 @@ def _as_read(matching: Matching, reference: str, candidate: str, labels: Labels)
     if not comparable:
         return None
     return {place - rank: axis - rank for place, axis in enumerate(axes or range(rank)) if shapes[1][place] != 1}
-
-
-def _map(reference: Order, candidate: Order) -> AxisMap | None:
-    """Which axis of one form is which of the other, by the steps that they take; None where they are grouped apart."""
-    places = {merged(axis): place - len(reference) for place, axis in enumerate(reference) if axis}
-    found = {}
-    for place, axis in enumerate(candidate):
-        if axis:
-            if merged(axis) not in places:
-                return None
-            found[place - len(candidate)] = places[merged(axis)]
-    return found
 
 
 def _axes(found: AxisMap, rank: int) -> tuple[int, ...] | None:

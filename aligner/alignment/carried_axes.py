@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 import numpy as np
 
+from aligner.alignment.element_order import AxisMap
 from aligner.alignment.matching import Matching
-from aligner.alignment.reading import Reading
+from aligner.alignment.reading import Places, Reading
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, STRIDED, SUMS_AXIS
 from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 
-AxisMap = Mapping[int, int]
-"""Candidate axis → reference axis, both counted from the end (−1, −2 …), for axes longer than one."""
 _POINTWISE = ELEMENTWISE | COPIES
 _ALONG_AXES = SUMS_AXIS - STRIDED - {"attention"}
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A form that a region reads on both sides: how its axes answer, and the moves that this rests on."""
+    """A form that a region reads on both sides: what it answers, how its axes do, and the moves that this rests on."""
 
+    source: str
     map: AxisMap
     moves: frozenset[str]
 
@@ -30,17 +30,36 @@ class Entry:
 def carried_axes(matching: Matching, sides: tuple[Reading, Reading], entries: Mapping[str, Entry]) -> AxisMap | None:
     """What a region makes of its operands' axes; None where the two sides treat them differently, or nobody knows."""
     products = [[node for node in side.nodes if node.kind == "matmul"] for side in sides]
+    places = sides[0].places(), sides[1].places()
     if products[0] or products[1]:
-        return _product(matching, sides, products, entries)
+        found = _product(matching, sides, products, entries)
+        ends = [some[0].outputs[0] for some in products] if found is not None else ()
+        return _union(_outward(found, places, *ends)) if found is not None else None
     if not all(node.kind in _POINTWISE or _axes_used(side, node, rank=None) for side in sides for node in side.nodes):
         return None
-    found = _union(entries[form].map for form in sides[1].forms if form in entries)
-    if found is None or any(form not in entries for form in sides[1].forms if _wide(sides[1].skeleton, form)):
+    if any(form not in entries for form in sides[1].forms if _wide(sides[1].skeleton, form)):
         return None
-    used = [_all_used(side) for side in sides]
-    if used[0] is None or used[1] is None or {found.get(axis, axis) for axis in used[1]} != used[0]:
+    known = [(entries[form], form) for form in sides[1].forms if form in entries]
+    found = _union(each for entry, form in known for each in _outward(entry.map, places, entry.source, form))
+    used = [_all_used(side, some) for side, some in zip(sides, places, strict=True)]
+    if found is None or None in used or {found.get(axis, axis) for axis in used[1] or ()} != used[0]:
         return None
     return found
+
+
+def _outward(inner: AxisMap, places: tuple[Places, Places], reference: str, candidate: str) -> Iterator[AxisMap | None]:
+    """How the axes of two regions' ends answer, from how those of two tensors inside do; None where that is not known.
+
+    A tensor that goes there by several ways goes by as many on the other side.
+    """
+    ways = places[0].get(reference, []), places[1].get(candidate, [])
+    if len(ways[0]) != len(ways[1]):
+        yield None
+    for left, right in zip(*ways, strict=False):
+        if left is None or right is None or not (inner.keys() <= right.keys() and {*inner.values()} <= left.keys()):
+            yield None
+        else:
+            yield {right[axis]: left[other] for axis, other in inner.items()}
 
 
 def _wide(skeleton: Skeleton, form: str) -> bool:
@@ -48,15 +67,17 @@ def _wide(skeleton: Skeleton, form: str) -> bool:
     return sum(1 for dim in skeleton.shape(form) or () if dim != 1) > 1
 
 
-def _all_used(side: Reading) -> set[int] | None:
+def _all_used(side: Reading, places: Places) -> set[int] | None:
+    """The axes of a region's end that some node in it treats otherwise than the rest."""
     found: set[int] = set()
     for node in side.nodes:
         if node.kind in _POINTWISE:
             continue
         axes = _axes_used(side, node, rank=None)
-        if axes is None:
+        ways = places.get(node.outputs[0], [])
+        if axes is None or any(way is None or not axes <= way.keys() for way in ways):
             return None
-        found |= axes
+        found |= {way[axis] for way in ways if way is not None for axis in axes}
     return found
 
 
@@ -172,9 +193,11 @@ def _answer(matching: Matching, factors: list[str], form: str, entries: Mapping[
     return places[0] if len(places) == 1 else None
 
 
-def _union(maps: Iterable[AxisMap]) -> AxisMap | None:
+def _union(maps: Iterable[AxisMap | None]) -> AxisMap | None:
     found: dict[int, int] = {}
     for one in maps:
+        if one is None:
+            return None
         for axis, other in one.items():
             if found.setdefault(axis, other) != other:
                 return None

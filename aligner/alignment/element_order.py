@@ -7,7 +7,7 @@ it. What cannot be followed (a transposition whose axes are not known) has no de
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from aligner.alignment.skeleton import Skeleton
 from aligner.records.graph import Node
@@ -16,6 +16,8 @@ Step = tuple[int, int]
 """(how many, how far apart in the tensor described)."""
 Order = tuple[tuple[Step, ...], ...]
 """For each axis of a form the steps it takes, slowest first; none for an axis of length one."""
+AxisMap = Mapping[int, int]
+"""Candidate axis → reference axis, both counted from the end (−1, −2 …), for axes longer than one."""
 
 
 def plain(shape: Sequence[int]) -> Order:
@@ -69,6 +71,18 @@ def merged(steps: Sequence[Step]) -> tuple[Step, ...]:
         elif length != 1:
             found.append((length, stride))
     return tuple(found)
+
+
+def axis_map(reference: Order, candidate: Order) -> AxisMap | None:
+    """Which axis of one form is which of the other, by the steps that they take; None where they are grouped apart."""
+    places = {merged(axis): place - len(reference) for place, axis in enumerate(reference) if axis}
+    found = {}
+    for place, axis in enumerate(candidate):
+        if axis:
+            if merged(axis) not in places:
+                return None
+            found[place - len(candidate)] = places[merged(axis)]
+    return found
 
 
 def axes_into(reference: Order, candidate: Order) -> tuple[int, ...] | None:
@@ -141,7 +155,7 @@ def orders(skeleton: Skeleton, members: Sequence[str], start: str, order: Order)
             _note(found, stack, source, _before(skeleton, node, source, found[value]))
         for reader in skeleton.graph.readers(value):
             if skeleton.moved(reader) == value and reader.outputs[0] not in found:
-                _note(found, stack, reader.outputs[0], _after(skeleton, reader, found[value]))
+                _note(found, stack, reader.outputs[0], moved_order(skeleton, reader, found[value]))
     return found
 
 
@@ -151,7 +165,8 @@ def _note(found: dict[str, Order], stack: list[str], value: str, order: Order | 
         stack.append(value)
 
 
-def _after(skeleton: Skeleton, node: Node, order: Order) -> Order | None:
+def moved_order(skeleton: Skeleton, node: Node, order: Order) -> Order | None:
+    """The order behind a node that moves."""
     shape = skeleton.shape(node.outputs[0])
     if node.kind == "transpose":
         axes = permutation(node, len(order))

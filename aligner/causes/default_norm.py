@@ -10,11 +10,12 @@ import numpy as np
 from aligner.operations.operation import Operation
 from aligner.operations.settings import BatchNorm, Norm
 from aligner.parameters.canonical import canonical
-from aligner.parameters.folding import output_axis, output_factors
+from aligner.parameters.folding import FOLDED, output_axis, output_factors
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import Layer, layer_pairs
+from aligner.regions.region_side import RegionSide
 
 DEFAULTS = {"mean": 0.0, "variance": 1.0, "scale": 1.0, "shift": 0.0}
 
@@ -47,6 +48,27 @@ def solved(culprit: Culprit) -> Iterator[tuple[Node, str, Operation]]:
                 words = ", ".join(f"{name} {DEFAULTS[name]:g}" for name in sorted(default))
                 edited = _with(operation, chosen, factors, pair.candidate, pair.reference)
                 yield norms[0], f"the default {words}", edited
+
+
+def folded_epsilon(culprit: Culprit, part: RegionSide, node: Node) -> float | None:
+    """Another epsilon of a side's normalisation with which the other side's kernel was folded; None without one.
+
+    Each output says one, and as much more exactly as its variance is small: what folding may round off its factor
+    moves the epsilon by that share of variance and epsilon. All must say the same within that.
+    """
+    for pair in layer_pairs(culprit):
+        bare, folded = (pair.reference, pair.candidate)[:: 1 if part.side == 0 else -1]
+        norm, factors = part.operation(node), _factors(bare, folded)
+        if norm is None or factors is None or bare.taken != (node.index,) or "variance" not in norm.parameters:
+            continue
+        variance = norm.parameters["variance"].astype(float).reshape(-1)
+        said = (norm.parameters.get("scale", factors**0).reshape(-1) / factors) ** 2 - variance
+        spread = abs(variance) + (known := norm.read(Norm).epsilon)
+        found = float((said / spread**2).sum() / (1 / spread**2).sum())
+        fits = [bool((abs(said - one) <= 2 * FOLDED * (spread + one)).all()) for one in (known, found)]
+        if found > 0 and fits == [False, True]:
+            return found
+    return None
 
 
 def _factors(bare: Layer, folded: Layer) -> Array | None:

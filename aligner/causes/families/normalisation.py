@@ -12,7 +12,7 @@ import numpy as np
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_pairs
 from aligner.causes.context import Survey
-from aligner.causes.default_norm import DEFAULTS, folded_defaults, solved
+from aligner.causes.default_norm import DEFAULTS, folded_defaults, folded_epsilon, solved
 from aligner.causes.setting_cause import SettingCause
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm
@@ -48,20 +48,26 @@ class NormEpsilon(SettingCause):
         yield from _outside(culprit)
         if culprit.gap > 0:
             for part, node, operation in culprit.nodes("norm"):
-                epsilon = _solved(culprit, part, node)
+                folded = folded_epsilon(culprit, part, node)
+                epsilon = folded or _solved(culprit, part, node)
                 if epsilon is not None:
                     pair = (epsilon, operation.read(Norm).epsilon)
-                    wrong, right = pair if part.side == 0 else pair[::-1]
+                    wrong, right = (f"{one:.4g}" for one in (pair if part.side == 0 else pair[::-1]))
+                    how = "has a normalisation folded in with" if folded and part.side == 0 else "behaves as if it had"
                     yield Claim(
-                        f"{culprit.where} behaves as if epsilon were {wrong:.3g}; the reference has {right:.3g}",
-                        f"use epsilon {right:.3g} in both models",
-                        f"with epsilon {right:.3g} instead of {wrong:.3g}",
+                        f"{culprit.where} {how} epsilon {wrong}; the reference has {right}",
+                        f"use epsilon {right} in both models{_TENSORFLOW if wrong == f'{_CUDNN:.4g}' else ''}",
+                        f"with epsilon {right} instead of {wrong}",
                         _with_epsilon(culprit, part, node, epsilon),
                         side=part.side,
+                        written=bool(folded),
                     )
 
 
 _LARGEST_EPSILON = 0.1
+_CUDNN = 1.001e-5
+"""The least epsilon that TensorFlow gives to its fused normalisation, whatever it is told (CUDNN_BN_MIN_EPSILON)."""
+_TENSORFLOW = f"; TensorFlow's fused normalisation takes none below {_CUDNN:g}, so give the reference that one"
 
 
 def _spelled_out(culprit: Culprit) -> Iterator[Claim]:
