@@ -14,7 +14,7 @@ from aligner.cli.decode import decode
 from aligner.cli.demo import demo
 from aligner.cli.explain import explain
 from aligner.cli.fix import fix
-from aligner.cli.graph_commands import register
+from aligner.cli.graph_commands import instrument, match, weights
 from aligner.cli.options import (
     MODELS,
     input_options,
@@ -22,14 +22,14 @@ from aligner.cli.options import (
     preprocessing,
     runtime_options,
 )
-from aligner.cli.report_options import check_report_targets, report_options, wanted
+from aligner.cli.report_options import report_options, wanted
 from aligner.cli.repro import repro
 from aligner.cli.sensitivity import sensitivity
 from aligner.cli.sweep_commands import merge, sweep
 from aligner.cli.targets import FileCommand
 from aligner.cli.vary import vary
 from aligner.cli.view_options import view_options
-from aligner.cli.work import check_writable, working
+from aligner.cli.work import working
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -51,7 +51,6 @@ def inspect(model: str, **given: Any) -> int:
     """List every node of a model: names, shapes, dtypes, attributes, source lines."""
     from aligner.api.inspecting import inspect as inspect_model
 
-    check_writable(given["json_file"])
     with working(given["verbose"]) as work:
         found = inspect_model(
             model,
@@ -60,15 +59,10 @@ def inspect(model: str, **given: Any) -> int:
             preprocessing=preprocessing(given),
             seed=given["seed"],
         )
-        if given["json_file"]:
-            from aligner.report import graph_document
-            from aligner.report.document_file import write_document
+        from aligner.report.graph_document import to_document
+        from aligner.report.graph_table import print_graph
 
-            document = graph_document.to_document(found.graph, found.signature, found.path, found.runtime)
-            write_document(document, work.target(given["json_file"]))
-        if given["json_file"] != "-":
-            from aligner.report.graph_table import print_graph
-
+        if work.wrote(given, lambda: to_document(found.graph, found.signature, found.path, found.runtime)):
             print_graph(found.graph, found.signature, work.console, path=found.path, runtime=found.runtime)
             work.notes(tuple(note for note in found.notes if note not in found.graph.notes))
     return 0
@@ -119,7 +113,6 @@ def report(run: Path, **given: Any) -> int:
     """Make any report from a JSON one, written with compare --json; the terminal's where no file is named."""
     from aligner.report.json_document import read_json
 
-    check_report_targets(given)
     comparison = read_json(run)
     with working(verbose=False) as work:
         work.report(comparison, given, printed=not wanted(given))
@@ -142,15 +135,8 @@ def adapters() -> int:
     return 0
 
 
-register(cli)
-cli.add_command(compare)
-cli.add_command(completion)
-cli.add_command(decode)
-cli.add_command(demo)
-cli.add_command(explain)
-cli.add_command(fix)
-cli.add_command(repro)
-cli.add_command(sensitivity)
-cli.add_command(sweep)
-cli.add_command(merge)
-cli.add_command(vary)
+for _command in (
+    *(compare, completion, decode, demo, explain, fix, instrument),
+    *(match, merge, repro, sensitivity, sweep, vary, weights),
+):
+    cli.add_command(_command)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aligner.cli.report_options import check_report_targets, report_options, to_stdout
+from aligner.cli.report_options import report_options, to_stdout
 from aligner.cli.targets import FileCommand
 from aligner.cli.view_options import view_options
-from aligner.cli.work import check_writable, working
+from aligner.cli.work import working
 from aligner.errors import OutputError
 
 if TYPE_CHECKING:
@@ -38,8 +38,6 @@ def demo(output: Path | None, **given: Any) -> int:
     The bug is found every time, so this exits 0; compare exits 1 where two models diverge. The last line is the command
     that puts the face right; the files that it needs are kept with --keep.
     """
-    check_writable(given["json_file"])
-    check_report_targets(given)
     with working(verbose=False) as work, _folder(output) as folder:
         from aligner.api.comparing import CompareOptions, run_comparison
         from aligner.demo.scenario import prepare

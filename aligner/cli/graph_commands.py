@@ -9,6 +9,9 @@ import click
 
 from aligner.cli.completion import files
 from aligner.cli.options import (
+    ALIGN_BY,
+    MAP,
+    SAVE_MAP,
     input_options,
     open_options,
     opening_options,
@@ -17,27 +20,12 @@ from aligner.cli.options import (
     weights_options,
 )
 from aligner.cli.targets import FileCommand
-from aligner.cli.work import check_writable, working
+from aligner.cli.work import working
 
 if TYPE_CHECKING:
     from aligner.api.matching import MatchOptions
 
-ALIGN_BY = click.option(
-    "--align-by",
-    type=click.Choice(["auto", "name", "order", "weights", "structure"]),
-    default="auto",
-    show_default=True,
-    help="How tensors are paired.",
-)
-SAVE_MAP = click.option("--save-map", metavar="FILE", help="Write the pairing as CSV, to be edited and given to --map.")
 _JSON = click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
-
-
-def register(group: click.Group) -> None:
-    """Add the commands to the group."""
-    group.add_command(instrument)
-    group.add_command(match)
-    group.add_command(weights)
 
 
 @click.command(cls=FileCommand)
@@ -46,7 +34,7 @@ def register(group: click.Group) -> None:
 @input_options
 @_JSON
 @ALIGN_BY
-@click.option("--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs that override pairing.")
+@MAP
 @SAVE_MAP
 @weights_options
 @runtime_options
@@ -57,20 +45,12 @@ def match(reference: str, candidate: str, **given: Any) -> int:
     """
     from aligner.api.matching import match as match_models
 
-    check_writable(given["json_file"])
-    check_writable(given["save_map"])
     with working(given["verbose"]) as work:
         found = match_models(reference, candidate, list(given["inputs"]), options=_options(given))
-        if given["save_map"]:
-            save_map(found.mapping, given["save_map"], work)
-        if given["json_file"]:
-            from aligner.report.document_file import write_document
-            from aligner.report.match_table import to_document
+        work.save_map(given, found.mapping)
+        from aligner.report.match_table import print_match, to_document
 
-            write_document(to_document(found), work.target(given["json_file"]))
-        if "-" not in (given["json_file"], given["save_map"]):
-            from aligner.report.match_table import print_match
-
+        if work.wrote(given, lambda: to_document(found)) and given["save_map"] != "-":
             print_match(found, work.console)
     return 0
 
@@ -92,26 +72,13 @@ def weights(reference: str, candidate: str, **given: Any) -> int:
     """
     from aligner.api.weighing import weigh
 
-    check_writable(given["json_file"])
     with working(given["verbose"]) as work:
         found = weigh(reference, candidate, list(given["inputs"]), options=_options(given))
-        if given["json_file"]:
-            from aligner.report.document_file import write_document
-            from aligner.report.weight_table import to_document
+        from aligner.report.weight_table import print_weights, to_document
 
-            write_document(to_document(found), work.target(given["json_file"]))
-        if given["json_file"] != "-":
-            from aligner.report.weight_table import print_weights
-
+        if work.wrote(given, lambda: to_document(found)):
             print_weights(found, work.console, full=given["full"])
         return found.exit_code
-
-
-def save_map(mapping: tuple[tuple[str, str], ...], target: str, work: Any) -> None:
-    """Write a pairing; "-" is standard output."""
-    from aligner.api.mapping_file import write_mapping
-
-    write_mapping(mapping, work.target(target))
 
 
 def _options(given: dict[str, Any]) -> MatchOptions:

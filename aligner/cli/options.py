@@ -12,6 +12,7 @@ from aligner.cli.completion import files
 
 if TYPE_CHECKING:
     from aligner.adapters.base import OpenOptions
+    from aligner.api.options import CompareOptions
     from aligner.inputs import Preprocessing
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -138,6 +139,21 @@ _TOLERANCES = [
     click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of the outputs."),
     click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of the outputs."),
 ]
+MAP = click.option(
+    "--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs that override pairing."
+)
+SAVE_MAP = click.option("--save-map", metavar="FILE", help="Write the pairing as CSV, to be edited and given to --map.")
+ALIGN_BY = click.option(
+    "--align-by",
+    type=click.Choice(["auto", "name", "order", "weights", "structure"]),
+    default="auto",
+    show_default=True,
+    help="How tensors are paired.",
+)
+_TEXT = [
+    click.option("--prompt", help="Text whose tokens are fed, by --tokenizer."),
+    click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json, or the folder that holds it."),
+]
 LOCAL = click.option(
     "--local",
     type=click.Choice(["auto", "always", "never"]),
@@ -173,6 +189,16 @@ def weights_options(command: Command) -> Command:
     return _decorate(_WEIGHTS)(command)
 
 
+def contract_options(command: Command) -> Command:
+    """Add what decides what counts as right, and how tensors are paired."""
+    return _decorate([*_TOLERANCES, MAP, *_WEIGHTS])(command)
+
+
+def text_options(command: Command) -> Command:
+    """Add the text that a decoder is fed."""
+    return _decorate(_TEXT)(command)
+
+
 def input_options(command: Command) -> Command:
     """Add --input and the preprocessing options."""
     return _decorate(_INPUTS)(command)
@@ -206,3 +232,19 @@ def open_options(given: dict[str, Any], weights: Path | None = None) -> OpenOpti
 
     names = ("trust", "evaluation_mode", "provider", "ort_optimization", "signature", "device", "memory_limit")
     return OpenOptions(weights=weights, **{name: given[name] for name in names})
+
+
+_PLAIN = "atol rtol mapping seed memory_limit tolerance align_by local level noise_floor".split()
+"""Options of a comparison that mean the same to the library."""
+
+
+def compare_options(given: dict[str, Any]) -> CompareOptions:
+    """What a command line, or the report that it names, asks of the comparison."""
+    from aligner.api.options import CompareOptions
+
+    weights = (given.get(f"{side}_weights", given.get("weights")) for side in ("reference", "candidate"))
+    sides = [open_options(given, file) for file in weights]
+    plain = {name: given[name] for name in _PLAIN if given.get(name) is not None}
+    return CompareOptions(
+        **plain, reference_options=sides[0], candidate_options=sides[1], preprocessing=preprocessing(given)
+    )

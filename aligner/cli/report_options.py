@@ -60,15 +60,6 @@ def report_options(command: Command) -> Command:
     return command
 
 
-def check_report_targets(given: dict[str, Any]) -> None:
-    """Refuse files that cannot be written before minutes of work, not after."""
-    from aligner.report.document_file import check_writable
-
-    for name in FORMATS:
-        if given.get(name) and given[name] != "-":
-            check_writable(Path(given[name]))
-
-
 def wanted(given: dict[str, Any]) -> bool:
     """Whether any of these files was asked for."""
     return any(given.get(name) for name in FORMATS) or bool(given.get("github"))

@@ -8,10 +8,9 @@ from typing import Any
 import click
 
 from aligner.cli.completion import files
-from aligner.cli.fix import compare_options, contract_options
-from aligner.cli.options import input_options, runtime_options
+from aligner.cli.options import compare_options, contract_options, input_options, runtime_options
 from aligner.cli.run_file import RunCommand
-from aligner.cli.work import check_writable, working
+from aligner.cli.work import working
 
 
 @click.command(cls=RunCommand, short_help="Cut the fault out, to show it alone.")
@@ -30,19 +29,14 @@ def repro(reference: str, candidate: str, output: Path, **given: Any) -> int:
     """
     from aligner.api.reproducing import reproduce
 
-    check_writable(given["json_file"])
     with working(given["verbose"]) as work:
         options = compare_options(given)
         found = reproduce(
             reference, candidate, list(given["inputs"]), output=output, options=options, run=given.get("run")
         )
-        if given["json_file"]:
-            from aligner.report.codec import encode
-            from aligner.report.document_file import write_document
+        from aligner.report.codec import encode
 
-            document = {"format": "aligner.reproduction/1", **encode(found)}
-            write_document(document, work.target(given["json_file"]))
-        if given["json_file"] != "-":
+        if work.wrote(given, lambda: {"format": "aligner.reproduction/1", **encode(found)}):
             work.print(f"wrote {found.folder}: {', '.join(found.files)}")
             work.print(f"{', '.join(found.operations)} at {found.node} fails alone: {found.said}")
             work.print(f"run it: cd {found.folder} && python repro.py; ISSUE.md is the text to send with it")

@@ -7,10 +7,9 @@ from typing import Any
 import click
 
 from aligner.cli.completion import files
-from aligner.cli.fix import compare_options, contract_options
-from aligner.cli.options import input_options, runtime_options
+from aligner.cli.options import compare_options, contract_options, input_options, runtime_options
 from aligner.cli.run_file import RunCommand
-from aligner.cli.work import check_writable, working
+from aligner.cli.work import working
 
 
 @click.command(cls=RunCommand, short_help="Rank a quantised model's nodes by what they cost.")
@@ -31,22 +30,16 @@ def sensitivity(reference: str, candidate: str, keep: int | None, full: bool, **
     """
     from aligner.api.sensing import sensitivity as measured
 
-    check_writable(given["json_file"])
-    check_writable(given["html_file"])
     with working(given["verbose"]) as work:
         options, inputs = compare_options(given), list(given["inputs"])
         found = measured(reference, candidate, inputs, options=options, run=given.get("run"))
-        if given["json_file"]:
-            from aligner.report.document_file import write_document
-            from aligner.report.sensitivity_text import to_document
+        from aligner.report.sensitivity_text import lines, to_document
 
-            write_document(to_document(found, keep), work.target(given["json_file"]))
+        words = work.wrote(given, lambda: to_document(found, keep))
         if given["html_file"]:
             from aligner.report.sensitivity_page import write_sensitivity_html
 
             write_sensitivity_html(found, work.target(given["html_file"]), keep)
-        if "-" not in (given["json_file"], given["html_file"]):
-            from aligner.report.sensitivity_text import lines
-
+        if words and given["html_file"] != "-":
             work.print("\n".join(lines(found, full=full, keep=keep)), wrap=False)
     return 0

@@ -15,15 +15,14 @@ from aligner.cli.guard import decided
 from aligner.cli.options import (
     LEVEL,
     LOCAL,
+    compare_options,
     input_options,
-    open_options,
-    preprocessing,
     runtime_options,
     tolerance_options,
     weights_options,
 )
 from aligner.cli.targets import FileCommand, limits
-from aligner.cli.work import check_writable, working
+from aligner.cli.work import working
 
 if TYPE_CHECKING:
     from aligner.api.sweeping import Part, SweepOptions
@@ -94,7 +93,6 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
 
     The models are opened once. The answer is the same for any --shard and --jobs.
     """
-    from aligner.api.comparing import CompareOptions
     from aligner.api.sweeping import Part, SweepOptions
     from aligner.errors import OutputError
 
@@ -102,23 +100,11 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
         if file and given["worst_folder"] and Path(file).absolute().parent == Path(given["worst_folder"]).absolute():
             reason = "the folder of --worst, which holds its pages alone"
             raise OutputError(f"cannot write {file}", found=reason, hint="name a file elsewhere")
-    check_writable(given["json_file"])
-    check_writable(given["html_file"])
     if given["dask"] and given["jobs"] > 1:
         raise click.UsageError("--jobs and --dask both say who works: give one of them")
     samples = _samples(given)
     options = SweepOptions(
-        CompareOptions(
-            atol=given["atol"],
-            rtol=given["rtol"],
-            level=given["level"],
-            local=given["local"],
-            reference_options=open_options(given, given["reference_weights"]),
-            candidate_options=open_options(given, given["candidate_weights"]),
-            preprocessing=preprocessing(given),
-            seed=given["seed"],
-            memory_limit=given["memory_limit"],
-        ),
+        compare_options(given),
         given["skip_bad"],
         Part(*given["shard"]),
         total=len(samples),
@@ -147,8 +133,6 @@ def merge(parts: tuple[Path, ...], **given: Any) -> int:
     """Add up the parts of one sweep, made with --shard; one part alone is shown as it is."""
     from aligner.report.sweep_document import merged, write_sweep
 
-    check_writable(given["json_file"])
-    check_writable(given["html_file"])
     found = merged(parts)
     decided(found.exit_code)
     with working(verbose=False) as work:

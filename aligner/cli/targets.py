@@ -29,6 +29,8 @@ _OUTPUTS = {
 """Parameters that name a file or folder to be written; every other one that names a file is read."""
 _FOLDERS = ("recorder", "worst_folder")
 """Those of folders that are made where they are missing."""
+_NOT_TEXT = {_OUTPUTS[name] for name in ("output", *_FOLDERS)}
+"""Options of what is no report: who writes it looks at its place."""
 
 
 _DEFAULT_SECONDS = 3600.0
@@ -107,9 +109,10 @@ def _words(value: Any) -> Iterator[str]:
 def check_targets(given: Mapping[str, Any]) -> None:
     """Raise OutputError where an output is one of the inputs, or lies in one, or two outputs are one file.
 
-    Or where something that is to be a folder cannot be one.
+    Or where a report cannot be written, or something that is to be a folder cannot be one.
     """
     from aligner.execution.needs import input_files, input_folders
+    from aligner.report.document_file import check_writable
 
     written: dict[object, str] = {}
     read = {_same(_resolved(path)): path for path in input_files(_read(given))}
@@ -118,6 +121,8 @@ def check_targets(given: Mapping[str, Any]) -> None:
         if given.get(name):
             _check_folder(_OUTPUTS[name], Path(given[name]))
     for option, path in _outputs(given):
+        if option not in _NOT_TEXT:
+            check_writable(path)
         resolved = _resolved(path)
         place = _same(resolved)
         within = next((folders[around] for around in resolved.parents if around in folders), None)

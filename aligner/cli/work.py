@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,14 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from aligner.records.comparison import Comparison
-
-
-def check_writable(json_file: str | None) -> None:
-    """Refuse a report that cannot be written before minutes of work, not after."""
-    if json_file and json_file != "-":
-        from aligner.report.document_file import check_writable
-
-        check_writable(Path(json_file))
 
 
 class working:  # noqa: N801 - used as a function: with _working(...) as work
@@ -67,6 +60,22 @@ class working:  # noqa: N801 - used as a function: with _working(...) as work
         """Where a document goes: standard output for "-", else the file."""
         self._bar.stop()
         return self._terminal.out if json_file == "-" else Path(json_file)
+
+    def wrote(self, given: dict[str, Any], document: Callable[[], Mapping[str, Any]]) -> bool:
+        """Write a document where ``--json`` asks for it; whether standard output is left for words."""
+        json_file = given["json_file"]
+        if json_file:
+            from aligner.report.document_file import write_document
+
+            write_document(document(), self.target(json_file))
+        return bool(json_file != "-")
+
+    def save_map(self, given: dict[str, Any], mapping: tuple[tuple[str, str], ...]) -> None:
+        """Write a pairing where ``--save-map`` asks for it."""
+        if given["save_map"]:
+            from aligner.api.mapping_file import write_mapping
+
+            write_mapping(mapping, self.target(given["save_map"]))
 
     def report(self, comparison: Comparison, given: dict[str, Any], *, printed: bool = True) -> int:
         """Print the terminal report and write the others; the exit code."""
