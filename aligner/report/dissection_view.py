@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from aligner.records.dissection import Dissection, RegionNode, Setting, WeightComparison, WeightPictures
+from aligner.records.dissection import Dissection, RegionNode, Setting, WeightComparison
 from aligner.report.numbers import ABSENT, number, shape
-from aligner.report.picture import data_uri
-from aligner.report.preview_view import picture_view
+from aligner.report.preview_view import strip
 
 Line = tuple[str, str, str, bool]
 """What, the reference's, the candidate's, whether they differ."""
@@ -39,7 +38,7 @@ def _setting(setting: Setting, several: bool) -> Line:
 
 
 def _weight(weight: WeightComparison) -> dict[str, Any]:
-    sides = weight.reference, weight.candidate
+    sides, drawn = (weight.reference, weight.candidate), weight.pictures
     correlation = "" if weight.correlation is None else f", correlation {number(weight.correlation, 4)}"
     apart = f"off by {number(weight.max_abs)} at most, ‖Δ‖ / ‖reference‖ = {number(weight.relative)}{correlation}"
     return {
@@ -54,14 +53,6 @@ def _weight(weight: WeightComparison) -> dict[str, Any]:
         ]
         if weight.differs
         else [],
-        "strip": [] if weight.pictures is None else _strip(weight.pictures),
-        "tiles": "" if weight.pictures is None else weight.pictures.tiles,
+        "strip": [] if drawn is None else strip(drawn.reference, drawn.candidate, drawn.difference),
+        "tiles": "" if drawn is None else drawn.tiles,
     }
-
-
-def _strip(pictures: WeightPictures) -> list[dict[str, Any]]:
-    return [
-        picture_view(data_uri(pictures.reference), "reference", pictures.reference),
-        picture_view(data_uri(pictures.candidate), "candidate", pictures.candidate),
-        picture_view(data_uri(pictures.difference, difference=True), "|candidate − reference|", pictures.difference),
-    ]

@@ -11,9 +11,9 @@ from rich.text import Text
 
 from aligner.records.comparison import Comparison, Finding, Pair, Side, TensorStatistics
 from aligner.report.error_rows import error_rows
-from aligner.report.numbers import ABSENT, count, multiple, number, shape, unique_count
+from aligner.report.numbers import ABSENT, count, number, shape, unique_count
 from aligner.report.page import LONGEST_NAME, Page
-from aligner.report.words import STYLES, how_sure
+from aligner.report.words import STYLES, floors, how_sure
 
 _LABEL = 10
 _WIDEST = 124
@@ -140,15 +140,6 @@ def _errors(page: Page, pair: Pair) -> Table:
         if pair.local is not None:
             cells = [local[label], cells[0]]
         grid.add_row(page.text(label, "dim"), *(page.text(cell) for cell in cells))
-    for label, fact in _floors(pair):
-        grid.add_row(page.text(label, "dim"), page.text(fact), Text())
+    for label, floor, beyond in floors(pair):
+        grid.add_row(page.text(label, "dim"), page.text(number(floor, 4) + beyond), Text())
     return grid
-
-
-def _floors(pair: Pair) -> Iterator[tuple[str, str]]:
-    error = pair.local or pair.accumulated
-    worst = None if error is None else error.max_abs
-    for label, floor in (("bound", pair.bound), ("noise", pair.noise)):
-        if floor is not None:
-            times = multiple(worst, floor)
-            yield label, number(floor, 4) + (f" (max abs is {times})" if times else "")

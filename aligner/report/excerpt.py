@@ -13,9 +13,9 @@ from aligner.records.dataclass import dataclass
 from aligner.report.certificate_words import certificate_lines
 from aligner.report.error_rows import error_rows, listed
 from aligner.report.headline import headline
-from aligner.report.numbers import ABSENT, multiple, number, plural, shape
+from aligner.report.numbers import ABSENT, number, plural, shape
 from aligner.report.page import Page, sentence, shorten, visible
-from aligner.report.words import how_sure, other_culprits, place
+from aligner.report.words import floors, how_sure, other_culprits, place, runs_on
 
 LINES, WIDTH = 30, 112
 _LABEL = 11
@@ -90,9 +90,7 @@ def _models(comparison: Comparison) -> Iterator[_Line]:
 
 
 def _model(summary: ModelSummary) -> str:
-    known = summary.runtime
-    if summary.framework.lower() not in known.lower():
-        known = f"{summary.framework}, {known}"
+    known = runs_on(summary.framework, summary.runtime)
     return f"{shorten(summary.path, WIDTH // 2)} — {known}, {plural(summary.nodes, 'node')}"
 
 
@@ -162,15 +160,9 @@ def _errors(pair: Pair) -> Iterator[_Line]:
         label = item["label"]
         if label in ours or label in theirs:
             yield _columns(label, ours.get(label, ""), theirs.get(label, ""), item["importance"])
-    error = pair.local or pair.accumulated
-    floors = [
-        f"{label} {number(floor)}" + (f" (max abs is {times})" if times else "")
-        for label, floor in (("bound", pair.bound), ("noise", pair.noise))
-        if floor is not None
-        for times in [multiple(None if error is None else error.max_abs, floor)]
-    ]
-    if floors:
-        yield _Line(_fact("floor", ", ".join(floors)), 1)
+    held = [f"{label} {number(floor)}{beyond}" for label, floor, beyond in floors(pair)]
+    if held:
+        yield _Line(_fact("floor", ", ".join(held)), 1)
 
 
 def _circumstances(comparison: Comparison) -> Iterator[_Line]:

@@ -26,7 +26,7 @@ def to_document(graph: Graph, signature: Signature, path: str, runtime: str) -> 
         "notes": list(graph.notes),
         "inputs": [_input_document(spec) for spec in signature.inputs],
         "outputs": [_value_document(graph, value) for value in graph.outputs],
-        "weights": [_weight_document(key, weight) for key, weight in graph.weights.items()],
+        "weights": [_tensor_document(key, weight) for key, weight in graph.weights.items()],
         "nodes": [_node_document(graph, node) for node in graph.nodes],
     }
 
@@ -52,25 +52,17 @@ def _input_document(spec: InputSpec) -> Document:
 
 
 def _value_document(graph: Graph, key: str) -> Document:
-    value = graph.values.get(key) or Value(id=key, name=key)
+    return _tensor_document(key, graph.values.get(key) or Value(id=key, name=key))
+
+
+def _tensor_document(key: str, value: Value | Weight) -> Document:
     return {
-        "id": value.id,
+        "id": key,
         "name": value.name,
         "index": plain(value.index),
         "shape": plain(value.shape),
         "dtype": value.dtype,
         "quantization": _quantization(value.quantization),
-    }
-
-
-def _weight_document(key: str, weight: Weight) -> Document:
-    return {
-        "id": key,
-        "name": weight.name,
-        "index": plain(weight.index),
-        "shape": plain(weight.shape),
-        "dtype": weight.dtype,
-        "quantization": _quantization(weight.quantization),
     }
 
 

@@ -13,6 +13,7 @@ from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
 from aligner.report.columns import Column, table
 from aligner.report.numbers import number, plural, shape
 from aligner.report.page import Page
+from aligner.report.words import runs_on
 
 
 def print_graph(graph: Graph, signature: Signature, console: Console, *, path: str = "", runtime: str = "") -> None:
@@ -51,9 +52,7 @@ class NodeRow:
 
 def _title(page: Page, graph: Graph, path: str, runtime: str) -> Text:
     line = page.text(path or graph.framework, "bold")
-    known = (
-        runtime if graph.framework.lower() in runtime.lower() else ", ".join(filter(None, (graph.framework, runtime)))
-    )
+    known = runs_on(graph.framework, runtime)
     return line.append_text(page.text(f" — {known}, {plural(len(graph.nodes), 'node')}, channels {graph.channels}"))
 
 

@@ -10,11 +10,10 @@ import base64
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from aligner.records.comparison import GUILTY, Comparison, Finding, Pair, Unpaired
+from aligner.records.comparison import GUILTY, Comparison, Finding, Pair
 from aligner.records.dissection import Dissection
 from aligner.report.certificate_words import certificate_lines, floor_words
 from aligner.report.codec import encode
@@ -24,7 +23,7 @@ from aligner.report.document_file import write_text
 from aligner.report.error_rows import listed
 from aligner.report.excerpt import one_line
 from aligner.report.json_document import plain
-from aligner.report.numbers import multiple, number, percent, plural, shape
+from aligner.report.numbers import number, percent, plural, shape
 from aligner.report.page import sentence, shorten, visible
 from aligner.report.pair_table import within
 from aligner.report.portable import portable
@@ -34,6 +33,7 @@ from aligner.report.words import (
     COUNTED,
     MARKS,
     brief,
+    by_reason,
     how_sure,
     label,
     operation,
@@ -41,6 +41,7 @@ from aligner.report.words import (
     place,
     position,
     tally,
+    times,
 )
 
 if TYPE_CHECKING:
@@ -64,18 +65,15 @@ def write_html(comparison: Comparison, target: Path | TextIO) -> None:
 def to_html(comparison: Comparison) -> str:
     """The page as text; absolute paths are shortened."""
     comparison = portable(comparison)
-    scripts = [asset("uPlot.iife.min.js"), asset("report.js"), asset("beside.js")]
-    return (
-        environment()
-        .get_template("report.html.j2")
-        .render(
-            **_context(comparison),
-            styles=[asset("uPlot.min.css"), asset("report.css")],
-            scripts=scripts,
-            policy=policy(scripts),
-            data=embedded(_data(comparison)),
-        )
-    )
+    return rendered("report.html.j2", ("report.js", "beside.js"), _context(comparison), _data(comparison))
+
+
+def rendered(template: str, scripts: Sequence[str], context: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    """A page of its own: the template with what it shows, the chart's style and scripts, and the data they read."""
+    texts = [asset(name) for name in ("uPlot.iife.min.js", *scripts)]
+    styles = [asset("uPlot.min.css"), asset("report.css")]
+    page = environment().get_template(template)
+    return page.render(**context, styles=styles, scripts=texts, policy=policy(texts), data=embedded(data))
 
 
 def environment() -> Environment:
@@ -211,7 +209,7 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "first_at": position(comparison.pairs, first),
         "first_name": "" if first is None else shown(place(first.reference)),
         "first_short": "" if first is None else shorten(shown(place(first.reference)), _HEADLINE),
-        "first_times": None if first is None else _times(first),
+        "first_times": None if first is None else times(first, first.bound),
         "others": len(other_culprits(comparison)),
         "causes": [cause_view(comparison, cause) for cause in comparison.causes],
         "pictures": _first_pictures(comparison, first),
@@ -224,7 +222,7 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "floor": floor_words(comparison.certificate) if comparison.certificate is not None else "",
         "outputs": [_output(comparison, pair) for pair in comparison.outputs],
         "unpaired": [
-            (side, _grouped(items), plural(len(items), "tensor"))
+            (side, by_reason(items), plural(len(items), "tensor"))
             for side, items in (
                 ("reference", comparison.unpaired_reference),
                 ("candidate", comparison.unpaired_candidate),
@@ -233,11 +231,6 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "models": [("reference", comparison.reference), ("candidate", comparison.candidate)],
         "label": label,
     }
-
-
-def _times(pair: Pair) -> str | None:
-    error = pair.local or pair.accumulated
-    return multiple(None if error is None else error.max_abs, pair.bound)
 
 
 def cause_view(comparison: Comparison, cause: Finding) -> dict[str, Any]:
@@ -277,10 +270,3 @@ def _verdicts(comparison: Comparison) -> Iterator[tuple[str, str, int]]:
 
 def _output(comparison: Comparison, pair: Pair) -> dict[str, Any]:
     return {"pair": pair, "at": position(comparison.pairs, pair), "within": within(pair)}
-
-
-def _grouped(items: Sequence[Unpaired]) -> list[tuple[str, list[Unpaired]]]:
-    """By reason, the most frequent first."""
-    ordered = sorted(items, key=lambda item: item.reason)
-    groups = [(reason, list(group)) for reason, group in groupby(ordered, key=lambda item: item.reason)]
-    return sorted(groups, key=lambda entry: -len(entry[1]))

@@ -12,11 +12,11 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 from aligner.records.comparison import Comparison, Pair
 from aligner.report.document_file import write_text
 from aligner.report.excerpt import excerpt, one_line
-from aligner.report.numbers import multiple, number, percent
+from aligner.report.numbers import number, percent
 from aligner.report.page import visible
 from aligner.report.pair_table import within
 from aligner.report.portable import portable
-from aligner.report.words import MARKS, label, operation
+from aligner.report.words import MARKS, label, operation, times
 
 _FAILING = frozenset({"introduced", "nonfinite"})
 
@@ -98,10 +98,8 @@ def pair_message(pair: Pair) -> str:
     for name, errors in (("local", pair.local), ("accumulated", pair.accumulated)):
         if errors is not None:
             parts.append(f"{name} max abs {number(errors.max_abs)}")
-    worst = pair.local or pair.accumulated
-    times = multiple(None if worst is None else worst.max_abs, pair.bound)
-    if times:
-        parts.append(f"{times} the bound {number(pair.bound)}")
+    if beyond := times(pair, pair.bound):
+        parts.append(f"{beyond} the bound {number(pair.bound)}")
     if pair.note:
         parts.append(pair.note)
     return ", ".join(parts)

@@ -9,12 +9,12 @@ from typing import TextIO
 
 from aligner.records.comparison import Comparison, Finding, Pair
 from aligner.report.document_file import write_text
-from aligner.report.numbers import ABSENT, multiple, number, percent, plural, shape
+from aligner.report.numbers import ABSENT, number, percent, plural, shape
 from aligner.report.page import sentence, shorten, visible
 from aligner.report.pair_table import PairRow, around, rows, within
 from aligner.report.portable import portable
 from aligner.report.selection import EVERYTHING, Selection
-from aligner.report.words import MARKS, how_sure, label, operation, other_culprits, place, tally
+from aligner.report.words import MARKS, how_much, how_sure, label, largest, operation, other_culprits, place, tally
 
 _CULPRITS, _OUTPUTS, _NOTES, _CAUSES = 20, 10, 10, 5
 _SELECTED, _NAME, _PROSE = 100, 120, 2000
@@ -84,7 +84,7 @@ def _answer(comparison: Comparison) -> Iterator[str]:
         source = f", {code(first.reference.source)}" if first.reference.source else ""
         reference = f"{code(first.reference.name)}{source}"
         yield f"- **where**: candidate {code(first.candidate.name)} answers reference {reference}"
-        yield f"- **how much**: {_size(first)}"
+        yield f"- **how much**: {how_much(first)}"
     for cause in comparison.causes[:_CAUSES]:
         yield from _cause(cause)
     if not comparison.causes and comparison.reason and (first is not None or comparison.verdict == "aligned"):
@@ -92,15 +92,6 @@ def _answer(comparison: Comparison) -> Iterator[str]:
     if comparison.next_step:
         yield f"- **next**: {code(comparison.next_step, _PROSE)}"
     yield ""
-
-
-def _size(pair: Pair) -> str:
-    error = pair.local or pair.accumulated
-    if error is None:
-        return "not measured"
-    kind = "fed with the reference's own tensors it is off by" if pair.local else "off by"
-    times = multiple(error.max_abs, pair.bound)
-    return f"{kind} {number(error.max_abs)}" + (f", {times} what rounding explains" if times else "")
 
 
 def _cause(cause: Finding) -> Iterator[str]:
@@ -133,7 +124,7 @@ def _pair_table(shown: Sequence[PairRow]) -> Iterator[str]:
     yield "|--:|---|---|---|--:|--:|--:|---|"
     for row in shown:
         pair = row.pair
-        errors = (ABSENT if item is None else number(item.max_abs) for item in (pair.accumulated, pair.local))
+        errors = (number(largest(item)) for item in (pair.accumulated, pair.local))
         cells = [
             f"▶ {row.position}" if row.first else str(row.position),
             code(label(pair.reference)),
@@ -156,11 +147,10 @@ def _outputs(outputs: Sequence[Pair]) -> Iterator[str]:
     yield "|---|---|---|--:|---|"
     for pair in outputs[:_OUTPUTS]:
         errors = pair.accumulated
-        worst = ABSENT if errors is None else number(errors.max_abs)
         beyond = "" if errors is None else f": {percent(errors.beyond)} of elements beyond"
         names = f"{code(label(pair.reference))} | {code(label(pair.candidate))}"
         answer = "yes" if within(pair) else f"**NO**{beyond}"
-        yield f"| {names} | {shape(pair.candidate.shape)} | {worst} | {answer} |"
+        yield f"| {names} | {shape(pair.candidate.shape)} | {number(largest(errors))} | {answer} |"
     if len(outputs) > _OUTPUTS:
         yield f"\n{len(outputs) - _OUTPUTS:,} more outputs."
     yield ""

@@ -8,17 +8,17 @@ from typing import Any
 
 from rich.console import Console
 
-from aligner.records.comparison import Comparison, Errors, Pair, Side
+from aligner.records.comparison import Comparison, Pair, Side
 from aligner.records.dataclass import dataclass, replace
 from aligner.report.divergence_panel import divergence_panel
 from aligner.report.error_rows import error_rows, listed
 from aligner.report.html import cause_view, environment, shown
-from aligner.report.numbers import ABSENT, index, multiple, number, percent, shape, unique_count
+from aligner.report.numbers import ABSENT, index, number, percent, shape, unique_count
 from aligner.report.page import Page, shorten
 from aligner.report.pair_table import around, rows, within
 from aligner.report.portable import portable
 from aligner.report.preview_view import preview_views
-from aligner.report.words import MARKS, label, operation, other_culprits, place, tally
+from aligner.report.words import MARKS, how_much, label, largest, operation, other_culprits, place, tally
 
 COLOURS = {
     "aligned": "#2e7d32",
@@ -57,8 +57,8 @@ def comparison_html(comparison: Comparison) -> str:
             "first": row.first,
             "names": (label(row.pair.reference), label(row.pair.candidate)),
             "op": operation(row.pair),
-            "accumulated": _max_abs(row.pair.accumulated),
-            "local": _max_abs(row.pair.local),
+            "accumulated": number(largest(row.pair.accumulated)),
+            "local": number(largest(row.pair.local)),
             "mark": MARKS[row.pair.verdict].strip(),
             "colour": COLOURS[row.pair.verdict],
         }
@@ -70,7 +70,7 @@ def comparison_html(comparison: Comparison) -> str:
         colour=COLOURS[comparison.verdict],
         first=first,
         first_name="" if first is None else shorten(place(first.reference), 72),
-        size="" if first is None else _size(first),
+        size="" if first is None else how_much(first),
         causes=[cause_view(comparison, cause) for cause in comparison.causes[:2]],
         tally=tally(comparison.pairs),
         others=len(other_culprits(comparison)),
@@ -123,19 +123,6 @@ def _pictures(comparison: Comparison, pair: Pair | None) -> dict[str, Any] | Non
         if pair is not None and preview.pair < len(comparison.pairs) and comparison.pairs[preview.pair] is pair:
             return preview_views(preview)
     return None
-
-
-def _max_abs(errors: Errors | None) -> str:
-    return ABSENT if errors is None else number(errors.max_abs)
-
-
-def _size(pair: Pair) -> str:
-    error = pair.local or pair.accumulated
-    if error is None:
-        return "not measured"
-    times = multiple(error.max_abs, pair.bound)
-    said = "fed with the reference's own tensors it is off by" if pair.local else "off by"
-    return f"{said} {number(error.max_abs)}" + (f", {times} what rounding explains" if times else "")
 
 
 _SIDE: tuple[tuple[str, Callable[[Side], str]], ...] = (

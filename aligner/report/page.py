@@ -6,7 +6,6 @@ import textwrap
 import unicodedata
 from collections.abc import Iterable
 
-from rich.box import Box
 from rich.cells import cell_len
 from rich.console import Console, RenderableType
 from rich.padding import Padding
@@ -40,9 +39,6 @@ _LABELS = 12
 _LONGEST = 400
 LONGEST_NAME = 96
 """Cells that a name may take in a sentence; converters join the names of all that they fuse."""
-
-_RULED = Box("    \n    \n ── \n    \n    \n    \n    \n    \n")
-_RULED_ASCII = Box("    \n    \n -- \n    \n    \n    \n    \n    \n", ascii=True)
 
 
 def visible(text: str) -> str:
@@ -98,11 +94,6 @@ class Page:
     def ellipsis(self) -> str:
         """What stands for the part left out."""
         return "..." if self.ascii else "…"
-
-    @property
-    def ruled(self) -> Box:
-        """A table's frame: one line under the header."""
-        return _RULED_ASCII if self.ascii else _RULED
 
     def plain(self, text: str, width: int = _LONGEST) -> str:
         """Text that is safe to print, in characters the terminal has, at most ``width`` cells wide."""

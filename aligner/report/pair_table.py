@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
-from aligner.records.comparison import Comparison, Errors, Pair, Side
-from aligner.records.dataclass import dataclass
+from aligner.records.comparison import Comparison, Pair, Side
+from aligner.records.dataclass import dataclass, replace
 from aligner.report.columns import Column, Table, table
-from aligner.report.numbers import ABSENT, multiple, number, percent, shape, unique_count
+from aligner.report.numbers import ABSENT, number, percent, shape, unique_count
 from aligner.report.page import Page
-from aligner.report.words import MARKS, STYLES, brief, label, operation, position
+from aligner.report.words import MARKS, STYLES, brief, label, largest, operation, position, times
 
 BEFORE, AFTER = 3, 5
 
@@ -80,24 +81,12 @@ def _position(row: PairRow) -> str:
     return ("▶" if row.first else " ") + (str(row.position) if row.position else "")
 
 
-def _reference(row: PairRow) -> str:
-    return label(row.pair.reference)
+def _named(call: Callable[[Side], str], side: str, row: PairRow) -> str:
+    return call(getattr(row.pair, side))
 
 
-def _candidate(row: PairRow) -> str:
-    return label(row.pair.candidate)
-
-
-def _brief_reference(row: PairRow) -> str:
-    return brief(row.pair.reference)
-
-
-def _brief_candidate(row: PairRow) -> str:
-    return brief(row.pair.candidate)
-
-
-def _op(row: PairRow) -> str:
-    return operation(row.pair)
+def _source(row: PairRow) -> str:
+    return row.pair.reference.source or row.pair.candidate.source or ""
 
 
 def _shape(row: PairRow) -> str:
@@ -127,35 +116,6 @@ def _unique(row: PairRow) -> str:
     return _both(*(unique_count(side.statistics) for side in _sides(row)))
 
 
-def _max_abs(errors: Errors | None) -> str:
-    return ABSENT if errors is None else number(errors.max_abs)
-
-
-def _accumulated(row: PairRow) -> str:
-    return _max_abs(row.pair.accumulated)
-
-
-def _local(row: PairRow) -> str:
-    return _max_abs(row.pair.local)
-
-
-def _bound(row: PairRow) -> str:
-    return number(row.pair.bound)
-
-
-def _mark(row: PairRow) -> str:
-    return MARKS[row.pair.verdict]
-
-
-def _source(row: PairRow) -> str:
-    return row.pair.reference.source or row.pair.candidate.source or ""
-
-
-def _times(row: PairRow) -> str:
-    error = row.pair.local or row.pair.accumulated
-    return multiple(None if error is None else error.max_abs, row.pair.bound) or ABSENT
-
-
 def _verdict_of_output(row: PairRow) -> str:
     errors = row.pair.accumulated
     if errors is None:
@@ -167,39 +127,44 @@ def _verdict_of_output(row: PairRow) -> str:
 
 _POSITION: Column[PairRow] = Column("#", _position, rank=2, right=True)
 _NAMES: list[Column[PairRow]] = [
-    Column("reference", _reference, 1, brief=_brief_reference, flexible=True, least=17),
-    Column("candidate", _candidate, brief=_brief_candidate, flexible=True, least=17),
+    Column(side, partial(_named, label, side), rank, brief=partial(_named, brief, side), flexible=True, least=17)
+    for side, rank in (("reference", 1), ("candidate", 0))
 ]
+_ACCUMULATED: Column[PairRow] = Column("accumulated", lambda row: number(largest(row.pair.accumulated)), right=True)
+_LOCAL: Column[PairRow] = Column("local", lambda row: number(largest(row.pair.local)), right=True)
+_OP: Column[PairRow] = Column("op", lambda row: operation(row.pair), rank=4, most=18)
+_SOURCE: Column[PairRow] = Column("source", _source, rank=9, most=28)
+_BOUND: Column[PairRow] = Column("bound", lambda row: number(row.pair.bound), rank=3, right=True)
 
 _COLUMNS: list[Column[PairRow]] = [
     _POSITION,
     *_NAMES,
-    Column("op", _op, rank=4, most=18),
+    _OP,
     Column("shape", _shape, rank=5, most=30),
     Column("mean", _mean, rank=6, most=24),
     Column("min…max", _range, rank=7, most=34),
     Column("unique", _unique, rank=8, most=18),
-    Column("source", _source, rank=9, most=28),
-    Column("accumulated", _accumulated, right=True),
-    Column("local", _local, right=True),
-    Column("bound", _bound, rank=3, right=True),
-    Column("verdict", _mark),
+    _SOURCE,
+    _ACCUMULATED,
+    _LOCAL,
+    _BOUND,
+    Column("verdict", lambda row: MARKS[row.pair.verdict]),
 ]
 
 _CULPRITS: list[Column[PairRow]] = [
     _POSITION,
     *_NAMES,
-    Column("op", _op, rank=3, most=18),
-    Column("source", _source, rank=4, most=28),
-    Column("accumulated", _accumulated, right=True),
-    Column("local", _local, right=True),
-    Column("bound", _bound, rank=2, right=True),
-    Column("times", _times, right=True),
+    replace(_OP, rank=3),
+    replace(_SOURCE, rank=4),
+    _ACCUMULATED,
+    _LOCAL,
+    replace(_BOUND, rank=2),
+    Column("times", lambda row: times(row.pair, row.pair.bound) or ABSENT, right=True),
 ]
 
 _OUTPUTS: list[Column[PairRow]] = [
     *_NAMES,
     Column("shape", _shape, rank=3, most=30),
-    Column("max abs", _accumulated, right=True),
+    replace(_ACCUMULATED, title="max abs"),
     Column("within tolerance", _verdict_of_output, most=30),
 ]

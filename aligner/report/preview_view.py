@@ -12,12 +12,7 @@ from aligner.report.picture import data_uri, histogram_uri
 
 def preview_views(preview: Preview) -> dict[str, Any]:
     """JSON's own types: ``strips`` of pictures side by side (``src``, ``caption``), ``worst`` elements."""
-    strip = [
-        picture_view(data_uri(preview.reference), "reference", preview.reference),
-        picture_view(data_uri(preview.candidate), "candidate", preview.candidate),
-        picture_view(data_uri(preview.difference, difference=True), "|candidate − reference|", preview.difference),
-    ]
-    strips = [strip]
+    strips = [strip(preview.reference, preview.candidate, preview.difference)]
     if preview.histogram is not None:
         low, high = number(preview.histogram.low), number(preview.histogram.high)
         caption = f"histogram from {low} to {high}: reference filled, candidate as a line"
@@ -35,8 +30,16 @@ def tiles(preview: Preview) -> str:
     return f"tiles along axis {preview.axis}, the most different: {', '.join(map(str, preview.channels))}"
 
 
-def picture_view(src: str, name: str, picture: Picture) -> dict[str, Any]:
-    """A picture with its scale as the caption."""
+def strip(reference: Picture, candidate: Picture, difference: Picture) -> list[dict[str, Any]]:
+    """Three pictures side by side, each with its scale as the caption."""
+    return [
+        _picture_view(data_uri(reference), "reference", reference),
+        _picture_view(data_uri(candidate), "candidate", candidate),
+        _picture_view(data_uri(difference, difference=True), "|candidate − reference|", difference),
+    ]
+
+
+def _picture_view(src: str, name: str, picture: Picture) -> dict[str, Any]:
     return {"src": src, "caption": f"{name}, {number(picture.low)} … {number(picture.high)}", "wide": False}
 
 

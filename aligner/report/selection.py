@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from aligner.records.comparison import Comparison, Errors, Pair
+from aligner.records.comparison import Comparison, Pair
 from aligner.records.dataclass import dataclass
-from aligner.report.words import COUNTED, operation
+from aligner.report.words import COUNTED, largest, operation
 
 _WORST_FIRST = ("introduced", "nonfinite", "inherited", "incomparable", "nondeterministic", "aligned")
 _VERDICTS = {name: name for name in COUNTED} | {word.lower(): name for name, word in COUNTED.items()}
@@ -77,10 +77,6 @@ def _largest_first(value: float | None) -> Key:
     return (1, -value) if math.isfinite(value) else (0, 0.0)
 
 
-def _error(errors: Errors | None) -> Key:
-    return _largest_first(None if errors is None else errors.max_abs)
-
-
 def _times(pair: Pair) -> Key:
     """How far beyond what rounding explains."""
     error = pair.local or pair.accumulated
@@ -92,8 +88,8 @@ def _times(pair: Pair) -> Key:
 COLUMNS: dict[str, Callable[[Pair, int], Key]] = {
     "position": lambda _, place: (0, float(place)),
     "verdict": lambda pair, _: (0, float(_WORST_FIRST.index(pair.verdict))),
-    "accumulated": lambda pair, _: _error(pair.accumulated),
-    "local": lambda pair, _: _error(pair.local),
+    "accumulated": lambda pair, _: _largest_first(largest(pair.accumulated)),
+    "local": lambda pair, _: _largest_first(largest(pair.local)),
     "bound": lambda pair, _: _largest_first(pair.bound),
     "times": lambda pair, _: _times(pair),
     "reference": lambda pair, _: (0, pair.reference.name.lower()),

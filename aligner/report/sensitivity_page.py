@@ -9,7 +9,7 @@ from typing import Any, TextIO
 from aligner.records.sensitivity import Sensitivity
 from aligner.report.document_file import write_text
 from aligner.report.exclusion_lists import exclusion_lists
-from aligner.report.html import asset, embedded, environment, policy, shown
+from aligner.report.html import rendered, shown
 from aligner.report.sensitivity_text import headline, rows
 
 
@@ -20,7 +20,6 @@ def write_sensitivity_html(found: Sensitivity, target: Path | TextIO, keep: int 
 
 def to_html(found: Sensitivity, keep: int | None = None) -> str:
     """The page as text."""
-    scripts = [asset("uPlot.iife.min.js"), asset("sensitivity.js")]
     context: dict[str, Any] = {
         "found": found,
         "line": headline(found),
@@ -31,14 +30,4 @@ def to_html(found: Sensitivity, keep: int | None = None) -> str:
         "left": [value if math.isfinite(value) else None for value in found.curve],
         "names": ["nothing", *(shown(node.candidate) for node in found.nodes)],
     }
-    return (
-        environment()
-        .get_template("sensitivity.html.j2")
-        .render(
-            **context,
-            styles=[asset("uPlot.min.css"), asset("report.css")],
-            scripts=scripts,
-            policy=policy(scripts),
-            data=embedded(data),
-        )
-    )
+    return rendered("sensitivity.html.j2", ("sensitivity.js",), context, data)

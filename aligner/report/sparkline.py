@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from rich.console import Group
 from rich.text import Text
 
-from aligner.records.comparison import Comparison, Errors, Pair
+from aligner.records.comparison import Comparison, Pair
 from aligner.records.dataclass import dataclass
 from aligner.report.numbers import number
 from aligner.report.page import Page
-from aligner.report.words import STYLES, position
+from aligner.report.words import STYLES, largest, position
 
 _LABEL = 12
 _DECADES = 12
@@ -50,7 +50,7 @@ def depth(page: Page, comparison: Comparison) -> Depth | None:
     Each column stands for one pair, or for the worst of several where the page is too narrow.
     """
     pairs = comparison.pairs
-    known = [value for pair in pairs for value in (_value(pair.accumulated), _value(pair.local)) if value]
+    known = [value for pair in pairs for value in (largest(pair.accumulated), largest(pair.local)) if value]
     heights = [value for value in known if math.isfinite(value)]
     if len(pairs) < 2 or not known:
         return None
@@ -87,13 +87,9 @@ class _Scale:
         return bars[min(int(share * len(bars)), len(bars) - 1)]
 
 
-def _value(errors: Errors | None) -> float | None:
-    return None if errors is None else errors.max_abs
-
-
 def _bar(column: Sequence[Pair], which: str, scale: _Scale) -> tuple[str, str]:
     """The sign of the worst pair of a column, and its style; blank where nothing was measured."""
-    values = [value for pair in column if (value := _value(getattr(pair, which))) is not None]
+    values = [value for pair in column if (value := largest(getattr(pair, which))) is not None]
     if not values:
         return " ", ""
     worst = next((value for value in values if not math.isfinite(value)), max(values))

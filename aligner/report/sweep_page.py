@@ -7,7 +7,7 @@ from typing import Any, TextIO
 
 from aligner.records.sweep import Sweep
 from aligner.report.document_file import write_text
-from aligner.report.html import asset, embedded, environment, policy, shown
+from aligner.report.html import rendered, shown
 from aligner.report.numbers import number, percent
 from aligner.report.sweep_table import agreement_words, headline, worst_nodes
 
@@ -22,7 +22,6 @@ def write_sweep_html(sweep: Sweep, target: Path | TextIO) -> None:
 
 def to_html(sweep: Sweep) -> str:
     """The page as text."""
-    scripts = [asset("uPlot.iife.min.js"), asset("sweep.js")]
     many = max(len(sweep.samples), 1)
     context: dict[str, Any] = {
         "sweep": sweep,
@@ -31,17 +30,7 @@ def to_html(sweep: Sweep) -> str:
         "guilty": [_row(node, many) for node in worst_nodes(sweep)],
         "samples": sorted(sweep.samples, key=lambda one: (-(one.output_error or 0.0), one.index)),
     }
-    return (
-        environment()
-        .get_template("sweep.html.j2")
-        .render(
-            **context,
-            styles=[asset("uPlot.min.css"), asset("report.css")],
-            scripts=scripts,
-            policy=policy(scripts),
-            data=embedded(_data(sweep)),
-        )
-    )
+    return rendered("sweep.html.j2", ("sweep.js",), context, _data(sweep))
 
 
 def _row(node: Any, many: int) -> dict[str, str]:

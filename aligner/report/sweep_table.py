@@ -8,7 +8,7 @@ from rich.console import Console
 
 from aligner.records.sweep import NodeErrors, SampleResult, Sweep
 from aligner.report.columns import Column, table
-from aligner.report.numbers import ABSENT, number, percent, plural
+from aligner.report.numbers import number, percent, plural
 from aligner.report.page import Page
 from aligner.report.words import STYLES
 
@@ -90,15 +90,11 @@ def _least(words: str, values: Sequence[float | None], digits: int, unit: str = 
     return f"least {words} {number(min(known), digits)}{unit}" if known else ""
 
 
-def _error(sample: SampleResult) -> str:
-    return ABSENT if sample.output_error is None else number(sample.output_error)
-
-
 _SAMPLES: list[Column[SampleResult]] = [
     Column("#", lambda one: str(one.index), right=True),
     Column("sample", lambda one: one.name, flexible=True),
     Column("verdict", lambda one: one.verdict),
-    Column("max abs", _error, right=True),
+    Column("max abs", lambda one: number(one.output_error), right=True),
     Column("first wrong at", lambda one: one.first or "", flexible=True, rank=1),
 ]
 

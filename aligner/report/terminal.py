@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 
 from rich.console import Console, RenderableType
 
@@ -20,7 +19,7 @@ from aligner.report.pair_table import AFTER, BEFORE, around, culprit_table, meas
 from aligner.report.selection import EVERYTHING, Selection
 from aligner.report.series_table import series
 from aligner.report.sparkline import depth
-from aligner.report.words import label, other_culprits, place, tally
+from aligner.report.words import by_reason, label, other_culprits, place, runs_on, tally
 
 _CULPRITS, _CAUSES, _OUTPUTS, _NOTES, _REASONS, _EXAMPLES, _FED = 5, 2, 6, 5, 3, 2, 8
 _SELECTED, _PLACE = 40, 64
@@ -86,9 +85,7 @@ def _summaries(comparison: Comparison) -> list[tuple[str, ModelSummary]]:
 
 
 def _model(summary: ModelSummary) -> str:
-    runtime = summary.runtime
-    known = runtime if summary.framework.lower() in runtime.lower() else f"{summary.framework}, {runtime}"
-    return f"{summary.path} — {known}, {plural(summary.nodes, 'node')}"
+    return f"{summary.path} — {runs_on(summary.framework, summary.runtime)}, {plural(summary.nodes, 'node')}"
 
 
 def _print_settling(page: Page, comparison: Comparison) -> None:
@@ -251,9 +248,7 @@ def _unpaired(page: Page, comparison: Comparison, full: bool) -> list[Renderable
 
 def _unpaired_side(page: Page, side: str, items: Sequence[Unpaired], full: bool) -> list[RenderableType]:
     """Counts by reason, the most frequent first, each with a few names."""
-    ordered = sorted(items, key=lambda item: item.reason)
-    reasons = [(reason, list(group)) for reason, group in groupby(ordered, key=lambda item: item.reason)]
-    reasons.sort(key=lambda entry: -len(entry[1]))
+    reasons = by_reason(items)
     lines: list[RenderableType] = []
     for reason, group in reasons if full else reasons[:_REASONS]:
         few = group if full else group[:_EXAMPLES]

@@ -7,7 +7,7 @@ from rich.console import Console
 from aligner.records.variation import Variation, Variations
 from aligner.report.codec import Document, encode
 from aligner.report.columns import Column, table
-from aligner.report.numbers import ABSENT, number, plural
+from aligner.report.numbers import number, plural
 from aligner.report.page import Page
 from aligner.report.words import STYLES
 
@@ -67,6 +67,6 @@ _COLUMNS: list[Column[Variation]] = [
     Column("setting", lambda one: one.setting),
     Column("against", lambda one: one.against, rank=2),
     Column("outcome", lambda one: one.outcome),
-    Column("max abs", lambda one: ABSENT if one.error is None else number(one.error), right=True),
+    Column("max abs", lambda one: number(one.error), right=True),
     Column("first wrong at", lambda one: _node(one) if one.outcome == "diverged" else "", flexible=True, rank=1),
 ]

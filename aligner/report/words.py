@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
-from aligner.records.comparison import Comparison, Finding, Pair, Side
-from aligner.report.numbers import percent
+from aligner.records.comparison import Comparison, Errors, Finding, Pair, Side, Unpaired
+from aligner.report.numbers import multiple, number, percent
 
 MARKS = {
     "aligned": "ok",
@@ -46,6 +46,47 @@ def how_sure(cause: Finding) -> str:
     if cause.explained is None:
         return cause.sure if cause.sure == "proven" else "suspected: nothing was recomputed that shows it"
     return f"{cause.sure}: explains {percent(cause.explained)} of the local error"
+
+
+def largest(errors: Errors | None) -> float | None:
+    """The largest difference, None where nothing was measured."""
+    return None if errors is None else errors.max_abs
+
+
+def times(pair: Pair, floor: float | None) -> str | None:
+    """How many times a floor a pair is off by itself, or where that was not measured, in all."""
+    return multiple(largest(pair.local or pair.accumulated), floor)
+
+
+def floors(pair: Pair) -> Iterator[tuple[str, float, str]]:
+    """What its error is held against, where it is known: label, number, and how far the error is beyond."""
+    for name, floor in (("bound", pair.bound), ("noise", pair.noise)):
+        if floor is not None:
+            beyond = times(pair, floor)
+            yield name, floor, f" (max abs is {beyond})" if beyond else ""
+
+
+def how_much(pair: Pair) -> str:
+    """How far off a pair is, in words."""
+    error = pair.local or pair.accumulated
+    if error is None:
+        return "not measured"
+    said = "fed with the reference's own tensors it is off by" if pair.local else "off by"
+    beyond = times(pair, pair.bound)
+    return f"{said} {number(error.max_abs)}" + (f", {beyond} what rounding explains" if beyond else "")
+
+
+def runs_on(framework: str, runtime: str) -> str:
+    """A model's runtime, after its framework where the name does not tell it."""
+    return runtime if framework.lower() in runtime.lower() else ", ".join(filter(None, (framework, runtime)))
+
+
+def by_reason(items: Iterable[Unpaired]) -> list[tuple[str, list[Unpaired]]]:
+    """Tensors without a partner by the reason, the most frequent first."""
+    groups: dict[str, list[Unpaired]] = {}
+    for item in sorted(items, key=lambda item: item.reason):
+        groups.setdefault(item.reason, []).append(item)
+    return sorted(groups.items(), key=lambda entry: -len(entry[1]))
 
 
 def place(side: Side) -> str:
