@@ -12,7 +12,7 @@ import numpy as np
 
 from aligner.records.array import Array
 from aligner.records.dataclass import dataclass
-from aligner.regions.culprit import Culprit
+from aligner.regions.culprit import Counterfactual, Culprit
 
 if TYPE_CHECKING:
     from aligner.causes.context import Survey
@@ -51,7 +51,8 @@ class Claim:
     """A hypothesis about one culprit.
 
     ``predict`` recomputes one side's output under the hypothesis (``side`` 0: the reference's, which should become the
-    candidate's; 1: the candidate's, which should become the reference's); None where nothing can be recomputed.
+    candidate's; 1: the candidate's, which should become the reference's; a counterfactual says itself which); None
+    where nothing can be recomputed.
     ``measured`` is a proof that the cause has made itself, where a distance says nothing (NaN, masks). ``change`` words
     it: "with pads ((1, 1), (1, 1)) instead of ((0, 2), (0, 2))". ``written``: the two values stand in the two models,
     and one is put in the other's place; ``borrowed``: one of several values that were tried stands in the other model;
@@ -76,6 +77,11 @@ class Claim:
     structural: bool = False
     vague: bool = False
     borrowed: bool = False
+
+    @property
+    def recomputed(self) -> int:
+        """The side whose output is predicted."""
+        return self.predict.side if isinstance(self.predict, Counterfactual) else self.side
 
     @property
     def basis(self) -> Basis:
@@ -122,6 +128,8 @@ class Cause(ABC):
     sought: ClassVar[bool] = True
     covers_weights: ClassVar[bool] = False
     """Concerns the weights of the whole model: proven at one layer, it covers what is suspected at others."""
+    needs_error: ClassVar[bool] = True
+    """Has nothing to say of a culprit whose own error was not measured."""
     shown: ClassVar[str] = (
         "The region is computed again under each hypothesis, and held against what the other side computed."
     )
@@ -145,13 +153,18 @@ def prove(culprit: Culprit, claim: Claim) -> Proof | None:
     if claim.predict is None or culprit.expected is None or culprit.computed is None or not culprit.gap > 0:
         return None
     predicted = claim.predict()
-    target = culprit.target(claim.side)
+    target = culprit.target(claim.recomputed)
     if predicted is None or target is None or predicted.shape != target.shape:
         return None
     size = culprit.apart(target, np.where(np.isfinite(target), target.dtype.type(0), target))
     explained = 1 - culprit.apart(target, predicted) / min(culprit.gap, size or culprit.gap)
     before = math.inf if culprit.misfit else largest(culprit.computed, culprit.expected)
     return Proof(explained, before, largest(target, predicted))
+
+
+def held(array: Array | None) -> Callable[[], Array | None]:
+    """A prediction that is known already."""
+    return lambda: array
 
 
 def largest(left: Array, right: Array) -> float:

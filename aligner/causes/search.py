@@ -189,7 +189,7 @@ def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int,
     best: _Held | None = None
     left, tried, elements = _FURTHER, 0, culprit.elements
     weighted, floor = bool(culprit.candidate.region.weights), culprit.floor
-    for claim in kind().claims(culprit, survey):
+    for claim in kind().claims(culprit, survey) if culprit.gap > 0 or not kind.needs_error else ():
         searched = claim.basis in {Basis.FITTED, Basis.BLIND}
         if written and searched:
             continue

@@ -29,6 +29,7 @@ class SettingCause(Cause):
     )
     follows: ClassVar[bool] = False
     """These settings follow from others: where those differ as well, theirs is the cause."""
+    needs_error: ClassVar[bool] = False
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
         """Values to try on an operation: settings that replace its own."""
@@ -88,7 +89,6 @@ class SettingCause(Cause):
                 suggestion,
                 f"with {listed(right)} instead of {listed(wrong)}",
                 _prediction(culprit, culprit.candidate, other, settings),
-                side=1,
                 node=other.name,
                 written=True,
                 vague=vague,
@@ -99,7 +99,6 @@ class SettingCause(Cause):
                 suggestion,
                 f"with {listed(right)} instead of {listed(wrong)}",
                 _prediction(culprit, culprit.reference, node, back),
-                side=0,
                 node=other.name,
                 written=True,
                 vague=vague,
@@ -116,7 +115,6 @@ class SettingCause(Cause):
                 f"make {culprit.where} compute with {listed(theirs)}",
                 f"with {listed(theirs)} instead of {listed(mine)}",
                 _prediction(culprit, part, node, settings),
-                side=part.side,
                 borrowed=any(name in there and alike(value, there[name]) for name, value in settings.items()),
             )
 

@@ -38,6 +38,8 @@ class WeightCause(Cause):
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
         """What is wrong with this parameter, None when it is not this cause."""
 
+    needs_error: ClassVar[bool] = False
+
     def vague(self, pair: LayerPair) -> bool:  # noqa: ARG002
         """Whether the words say how numbers differ and not why; a cause that says what was wrong comes first."""
         return False
@@ -62,7 +64,6 @@ class WeightCause(Cause):
             self.advice,
             "with the reference's weights in its place",
             _put_right(culprit, pair, wrong),
-            side=1,
             node=pair.candidate.node.name,
             written=not idle,
             vague=idle or self.vague(pair),

@@ -78,7 +78,6 @@ class ActivationVariant(SettingCause):
                     f"use {right} in both models",
                     f"with {right} instead of {wrong}",
                     culprit.replaced(part, node, other),
-                    side=part.side,
                     parameters=len(settings) if number < len(solved) else 0,
                     borrowed=(kind, _told(settings)) in held[1 - part.side],
                 )
@@ -90,7 +89,6 @@ class ActivationVariant(SettingCause):
                 f"use {right} in both models",
                 f"with {right} instead of {wrong}",
                 culprit.replaced(part, node, operation.with_settings(approximate="tanh")),
-                side=part.side,
             )
         yield from _fused(culprit)
 
@@ -157,7 +155,6 @@ def _fused(culprit: Culprit) -> Iterator[Claim]:
                 f"let {culprit.where} end in activation {right}",
                 f"with activation {right} instead of {wrong}",
                 culprit.replaced(part, node, operation.with_settings(fused_activation=name)),
-                side=part.side,
             )
 
 
@@ -176,8 +173,6 @@ class DivisionRounding(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other rounding of the same division."""
-        if not culprit.gap > 0:
-            return
         for part, node, operation in culprit.nodes("div", "binary", "unary", "cast"):
             group = next((g for g in self._GROUPS if operation.kind in g), ())
             for kind in group:
@@ -189,5 +184,4 @@ class DivisionRounding(Cause):
                     f"write {right} out explicitly before exporting",
                     f"with {right} instead of {wrong}",
                     culprit.replaced(part, node, replace(operation, kind=kind)),
-                    side=part.side,
                 )

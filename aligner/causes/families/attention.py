@@ -53,8 +53,6 @@ class AttentionMask(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Masks that hide other places; the mask left out or turned around, the causal flag toggled."""
-        if not culprit.gap > 0:
-            return
         yield from _other_places(culprit)
         for part, node, operation in culprit.nodes("attention", "add", "where"):
             if operation.kind != "attention" and not leads_to_softmax(part.graph, node.outputs):
@@ -87,7 +85,6 @@ def _other_places(culprit: Culprit) -> Iterator[Claim]:
             f"give {node.name} a mask that hides {_places(hidden[1])}",
             "with the reference's mask",
             culprit.replaced(culprit.candidate, node, mine.replaced_by(right)),
-            side=1,
             node=node.name,
             written=True,
             only_proven=True,
@@ -174,8 +171,6 @@ class AttentionScale(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Scales of an attention operation; constants and products before a softmax."""
-        if not culprit.gap > 0:
-            return
         advice = "scale the scores by 1/√(head width), once"
         for part, node, operation in culprit.nodes("attention"):
             present, width = operation.read(Attention).scale, operation.data[0].shape[-1]
@@ -224,7 +219,6 @@ def _unscaled(culprit: Culprit, part: RegionSide, node: Node, operation: Operati
         "scale the scores by 1/√(head width), once",
         "with the scale as the reference has it",
         culprit.replaced(part, node, operation.with_data(*data)),
-        side=part.side,
         written=True,
         only_proven=True,
     )

@@ -20,6 +20,7 @@ class DropoutActive(Cause):
     id: ClassVar[str] = "dropout-active"
     fix: ClassVar[str] = "call model.eval() before exporting, and F.dropout(x, training=self.training)"
     example: ClassVar[str] = "functional dropout that ignores eval()"
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """An active dropout taken out of its region; one side's elements zero or a fixed multiple of the other's."""
@@ -85,6 +86,7 @@ class NondeterministicKernel(Cause):
     id: ClassVar[str] = "nondeterministic-kernel"
     fix: ClassVar[str] = "ask the runtime for deterministic kernels, or keep the spread of several runs in mind"
     example: ClassVar[str] = "sums by atomic additions"
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Nodes of the region that a second run has shown."""
@@ -99,6 +101,7 @@ class RandomOperation(Cause):
     id: ClassVar[str] = "random-op"
     fix: ClassVar[str] = "feed the noise as an input, or store it as a constant"
     example: ClassVar[str] = "noise drawn inside a generator"
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """A random operation on either side."""

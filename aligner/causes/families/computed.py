@@ -24,7 +24,7 @@ class _Computed(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Each computed constant that differs and that such a node explains."""
-        if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
+        if culprit.expected is None or culprit.found is None:
             return
         for mine, theirs in constant_pairs(culprit):
             right = None if mine.stored else in_candidates_form(culprit, mine, theirs)
@@ -36,10 +36,9 @@ class _Computed(Cause):
             node, words = told
             yield Claim(
                 f"{node.name} {words}; the constant that {mine.node.name} reads is made of it",
-                self.advice,
+                self.advice or self.fix,
                 "with that put right",
                 culprit.replaced(culprit.candidate, mine.node, mine.replaced_by(right)),
-                side=1,
                 node=node.name,
             )
 
@@ -72,7 +71,6 @@ class ComputedConcat(_Moved):
     id: ClassVar[str] = "concat-order"
     fix: ClassVar[str] = "pass the parts in the reference's order"
     example: ClassVar[str] = "skip connection and upsampled features joined the other way round"
-    advice: ClassVar[str] = "pass the parts in the reference's order"
     kind: ClassVar[str] = "concat"
     words: ClassVar[str] = "joins its {count} parts in another order; the reference has them as {order}"
 
@@ -94,7 +92,6 @@ class ComputedBias(_Computed):
     id: ClassVar[str] = "weights-bias-missing"
     fix: ClassVar[str] = "carry the bias over, once"
     example: ClassVar[str] = "a bias lost when a layer was fused"
-    advice: ClassVar[str] = "carry the bias over, once"
 
     def tell(
         self, culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand, right: Array

@@ -38,6 +38,7 @@ class ConstantChanged(Cause):
     fix: ClassVar[str] = "give the node the reference's number, or export again after its last change"
     example: ClassVar[str] = "a fill value of −100 for −∞; a buffer that changed after the export"
     unspecific: ClassVar[bool] = True
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference's constants in the candidate's nodes; then the factor or offset that the outputs show."""
@@ -78,7 +79,6 @@ class ConstantChanged(Cause):
                     f"give {culprit.where} the constant {right:.6g}",
                     f"with {right:.6g} instead of {wrong:.6g}",
                     culprit.replaced(part, node, operation.with_data(*data)),
-                    side=part.side,
                     parameters=1,
                     vague=True,
                 )
@@ -102,7 +102,6 @@ def _written(culprit: Culprit, found: list[Differing]) -> Claim:
         "; ".join(dict.fromkeys(each[1] for each in words)),
         words[0][2] if len(words) == 1 else "with the reference's values in their places",
         Counterfactual(culprit, 1, change),
-        side=1,
         only_proven=not as_stored or len(found) > 1,
         node=_made_by(culprit, *found[0][:2]),
         written=as_stored and not simple,
@@ -129,7 +128,6 @@ def _folded(culprit: Culprit) -> Iterator[Claim]:
             f"export again after the last change of {product}: it is folded into {node.name}",
             "with the reference's factor folded in",
             culprit.prediction(culprit.candidate, node, _holding(right)),
-            side=1,
             written=True,
             only_proven=True,
             node=node.name,

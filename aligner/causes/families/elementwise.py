@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aligner.causes.cause import Cause, Claim
+from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import is_borrowed
 from aligner.operations.kinds import AFFINE, AVERAGES, BINARY
@@ -32,8 +32,6 @@ class OperandSwapped(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The other side's operation on the same operands; the operands in the other order."""
-        if not culprit.gap > 0:
-            return
         yield from _other_operations(culprit)
         for part, node, operation in culprit.nodes("sub", "div", "pow", "matmul", "where", "binary", "attention"):
             for data in _swaps(operation):
@@ -42,7 +40,6 @@ class OperandSwapped(Cause):
                     "swap the operands back",
                     "with the operands in the reference's order",
                     culprit.replaced(part, node, operation.with_data(*data)),
-                    side=part.side,
                 )
 
 
@@ -62,7 +59,6 @@ def _other_operations(culprit: Culprit) -> Iterator[Claim]:
                     f"compute {right}; where the model chooses between the two, a trace keeps one arm of the if",
                     f"with {right} instead of {wrong}",
                     culprit.replaced(culprit.parts[side], node, replace(operation, kind=kind)),
-                    side=side,
                     written=True,
                     only_proven=True,
                 )
@@ -147,8 +143,6 @@ class ReduceAxis(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other set of axes, correction and reduction."""
-        if not culprit.gap > 0:
-            return
         for part, node, operation in culprit.nodes("reduce", "avg_pool", "max_pool", "cumsum"):
             own = _reduced(operation)
             for words, changed in _reductions(operation) if operation.kind == "reduce" else _others(operation):
@@ -158,7 +152,6 @@ class ReduceAxis(Cause):
                     f"take the {right}",
                     f"with the {right}",
                     culprit.replaced(part, node, changed),
-                    side=part.side,
                     borrowed=is_borrowed(culprit, part, node, changed),
                 )
         yield from self._unbiased(culprit)
@@ -182,7 +175,7 @@ class ReduceAxis(Cause):
                     f"{culprit.where} divides by {words}, n being {count}",
                     "use the same correction (unbiased, ddof) in both models",
                     "with the reference's divisor",
-                    _held(culprit.expected * factor)
+                    held(culprit.expected * factor)
                     if read is None
                     else culprit.swapped(culprit.reference, name, read * factor),
                 )
@@ -257,7 +250,3 @@ def _reductions(operation: Operation) -> Iterator[tuple[str, Operation]]:
     for change in changes:
         changed = operation.with_settings(**change)
         yield _reduced(changed), changed
-
-
-def _held(array: Array) -> Any:
-    return lambda: array

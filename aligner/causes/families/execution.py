@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import ClassVar
 
-from aligner.causes.cause import Cause, Claim
+from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.context import Survey
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
@@ -29,7 +29,7 @@ class FusionOrKernel(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The candidate's region computed by plain kernels."""
-        if not culprit.gap > 0 or culprit.measured.step is not None or not culprit.candidate.nodes:
+        if culprit.measured.step is not None or not culprit.candidate.nodes:
             return
         if survey.recorded:
             yield from self._where_it_ran(culprit)
@@ -88,7 +88,7 @@ class SplitOrder(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other part of the node that the tensor is a part of; two parts in each other's place further up."""
-        if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
+        if culprit.expected is None or culprit.found is None:
             return
         for part in culprit.parts:
             yield from self._exchanged(culprit, part)
@@ -107,7 +107,7 @@ class SplitOrder(Cause):
                     f"part {place + 1} of {len(maker.outputs)} of the {('reference', 'candidate')[side]}'s {maker.op}",
                     "take the parts in the reference's order",
                     "compared with that part",
-                    _held(moved),
+                    held(moved),
                     side=side,
                     node=culprit.candidate.nodes[-1].name if culprit.candidate.nodes else None,
                 )
@@ -126,15 +126,10 @@ class SplitOrder(Cause):
                     "take the parts in the reference's order",
                     "with the parts in the reference's order",
                     Counterfactual(culprit, part.side, change),
-                    side=part.side,
                 )
 
 
 _MOST_PAIRS = 15
-
-
-def _held(array: Array) -> Callable[[], Array | None]:
-    return lambda: array
 
 
 class IllConditioned(Cause):
@@ -144,6 +139,7 @@ class IllConditioned(Cause):
     fix: ClassVar[str] = "compare in float64, or judge by what is decided from the outputs"
     example: ClassVar[str] = "the difference of two nearly equal sums"
     benign: ClassVar[bool] = True
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The measured noise against the error."""
@@ -165,6 +161,7 @@ class Rounding(Cause):
     example: ClassVar[str] = "another order of summation"
     general: ClassVar[bool] = True
     benign: ClassVar[bool] = True
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Small everywhere."""

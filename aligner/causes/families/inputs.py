@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from aligner.causes.cause import Cause, Claim
+from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.context import Survey
 from aligner.causes.families.layout import moves
 from aligner.causes.picture import channel_axis
@@ -46,8 +46,6 @@ class InputCause(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every transformation of every graph input that the region starts from."""
-        if not culprit.gap > 0:
-            return
         graph = culprit.reference.graph
         own = (culprit.reference.output,)
         names = culprit.reference.region.inputs or own
@@ -110,10 +108,6 @@ def _fed(culprit: Culprit, name: str, build: Callable[[], Array | None], *, itse
     return predict
 
 
-def _held(array: Array) -> Callable[[], Array | None]:
-    return lambda: array
-
-
 class InputChannelOrder(InputCause):
     """BGR instead of RGB, in the picture or in the kernel that reads it."""
 
@@ -136,7 +130,7 @@ class InputChannelOrder(InputCause):
         if axis is not None:
             for order in sorted(permutations(range(array.shape[axis])), reverse=True):
                 if order != tuple(range(array.shape[axis])):
-                    yield f"its channels in the order {order}", _held(np.take(array, order, axis=axis)), 0
+                    yield f"its channels in the order {order}", held(np.take(array, order, axis=axis)), 0
 
 
 class InputScale(InputCause):
@@ -149,13 +143,13 @@ class InputScale(InputCause):
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
         """The usual ranges, then the factor and offset that fit."""
         for factor, offset, words in _KNOWN:
-            yield words, _held(array * factor + offset), 0
+            yield words, held(array * factor + offset), 0
         fitted = affine(culprit, name, array, None)
         if fitted is not None:
             factor, offset = float(fitted[0][0]), float(fitted[1][0])
             if name != culprit.reference.output and abs(factor - 1) < _NOTABLE and abs(offset) < _NOTABLE:
                 return  # nobody prepares pictures like that, and the graph inputs agree: a node does it
-            yield f"{factor:.6g} · x + {offset:.3g} instead of x", _held(array * factor + offset), 2
+            yield f"{factor:.6g} · x + {offset:.3g} instead of x", held(array * factor + offset), 2
 
 
 class InputMeanStd(InputCause):
@@ -179,7 +173,7 @@ class InputMeanStd(InputCause):
         listed = [", ".join(f"{value:.4g}" for value in part) for part in fitted]
         yield (
             f"each channel times ({listed[0]}) plus ({listed[1]})",
-            _held((array * factors + offsets).astype(array.dtype)),
+            held((array * factors + offsets).astype(array.dtype)),
             2 * array.shape[axis],
         )
 
@@ -230,8 +224,8 @@ class InputLayout(InputCause):
         """Every transposition that fits, and every one reshaped back."""
         for perm, moved in moves(array):
             if moved.shape == array.shape:
-                yield f"its axes in the order {perm}", _held(moved), 0
-            yield f"its elements as if the axes were {perm}", _held(moved.reshape(array.shape)), 0
+                yield f"its axes in the order {perm}", held(moved), 0
+            yield f"its elements as if the axes were {perm}", held(moved.reshape(array.shape)), 0
 
 
 class InputResize(Cause):
@@ -245,7 +239,7 @@ class InputResize(Cause):
         """Related values where the two inputs differ; not proven without the raw picture."""
         from aligner.numerics.relations import correlation
 
-        if culprit.reference.nodes or culprit.expected is None or culprit.found is None or not culprit.gap > 0:
+        if culprit.reference.nodes or culprit.expected is None or culprit.found is None:
             return
         alike = correlation(culprit.expected, culprit.found)
         if alike > 0.3:
@@ -269,7 +263,7 @@ class InputDtype(InputCause):
         for word in ("int8", "uint8"):
             limits = np.iinfo(word)
             wrapped = np.trunc(array).astype(np.int64).astype(word).astype(array.dtype)
-            yield f"{word} numbers, wrapped around", _held(wrapped), 0
-            yield f"{word} numbers, clipped", _held(np.clip(np.trunc(array), limits.min, limits.max)), 0
-        yield "whole numbers", _held(np.rint(array)), 0
-        yield "whole numbers, cut off", _held(np.trunc(array)), 0
+            yield f"{word} numbers, wrapped around", held(wrapped), 0
+            yield f"{word} numbers, clipped", held(np.clip(np.trunc(array), limits.min, limits.max)), 0
+        yield "whole numbers", held(np.rint(array)), 0
+        yield "whole numbers, cut off", held(np.trunc(array)), 0

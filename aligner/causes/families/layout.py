@@ -10,7 +10,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from aligner.causes.cause import Cause, Claim, Proof
+from aligner.causes.cause import Cause, Claim, Proof, held
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import is_borrowed
 from aligner.numerics.relations import SAME, gap
@@ -25,10 +25,6 @@ from aligner.regions.region_side import RegionSide
 _LARGEST = 1 << 22
 _EXACTLY = 0.999
 _JOINS_NOTHING = PARAMETRIC | ELEMENTWISE | LAYOUT | SOURCES
-
-
-def _constantly(array: Array | None) -> Callable[[], Array | None]:
-    return lambda: array
 
 
 def moves(array: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
@@ -53,8 +49,6 @@ class FlattenOrder(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Reshapes that merge axes, and matrices whose columns stand in such an order."""
-        if not culprit.gap > 0:
-            return
         for part, node, operation in culprit.nodes("reshape"):
             x, settings = operation.data[0], operation.settings
             if not isinstance(settings, Reshape) or len(settings.shape) >= x.ndim or x.size > _LARGEST:
@@ -102,7 +96,6 @@ class FlattenOrder(Cause):
                         "permute the columns back, or flatten in the order they were made for",
                         "with the columns in the reference's order",
                         culprit.prediction(culprit.candidate, edit, lambda o, k=left: o.with_parameters(kernel=k)),  # type: ignore[misc]
-                        side=1,
                         node=edit.name,
                     )
 
@@ -127,6 +120,7 @@ class LayoutTransposition(Cause):
     """The output is the reference's with two axes exchanged, or a transposition with another order."""
 
     id: ClassVar[str] = "layout-transposition"
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Another order of the whole output, of a transposition; the output itself moved; the input moved."""
@@ -149,11 +143,11 @@ class LayoutTransposition(Cause):
                     yield replace(claim, borrowed=is_borrowed(culprit, part, node, changed))
         for perm, moved in moves(culprit.expected):
             if moved.shape == culprit.expected.shape:
-                yield self._claim(culprit, f"holds the reference's tensor with axes {perm}", _constantly(moved))
+                yield self._claim(culprit, f"holds the reference's tensor with axes {perm}", held(moved))
             yield self._claim(
                 culprit,
                 f"holds the reference's elements as if its axes were {perm}: reshaped where it should be transposed",
-                _constantly(moved.reshape(culprit.expected.shape)),
+                held(moved.reshape(culprit.expected.shape)),
             )
         yield from self._inputs(culprit)
 
@@ -203,10 +197,10 @@ class SpatialFlip(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Flips along one or two axes, of the output or of what is read."""
-        if culprit.expected is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
+        if culprit.expected is None or culprit.expected.size > _LARGEST:
             return
         for axes in _flips(culprit.expected):
-            yield self._claim(culprit, axes, _constantly(np.flip(culprit.expected, axes)), culprit.expected.ndim)
+            yield self._claim(culprit, axes, held(np.flip(culprit.expected, axes)), culprit.expected.ndim)
         for name in culprit.reference.region.inputs:
             array = culprit.reference.array(name)
             if array is not None and array.size <= _LARGEST:
@@ -254,7 +248,7 @@ class Rolled(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every axis, by as many places as bring the reference's first slice to where the candidate holds it."""
-        if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
+        if culprit.expected is None or culprit.found is None or culprit.expected.size > _LARGEST:
             return
         if "f" not in {culprit.expected.dtype.kind, culprit.found.dtype.kind}:
             return
@@ -269,7 +263,7 @@ class Rolled(Cause):
                     f"{culprit.where} holds the reference's tensor rolled by {back} of {size} along axis {axis}",
                     "roll by the reference's number of places, or not at all",
                     "with everything in the reference's place",
-                    _constantly(np.roll(culprit.expected, shift, axis)),
+                    held(np.roll(culprit.expected, shift, axis)),
                 )
 
 
@@ -284,8 +278,6 @@ class ConcatOrder(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other order of up to five parts."""
-        if not culprit.gap > 0:
-            return
         for part, node, operation in culprit.nodes("concat"):
             if all(other.kind in _JOINS_NOTHING for other in culprit.parts[1 - part.side].nodes):
                 continue  # nothing stands there to have another order
@@ -298,7 +290,6 @@ class ConcatOrder(Cause):
                     "pass the parts in the reference's order",
                     "with the parts in the reference's order",
                     culprit.replaced(part, node, operation.with_data(*(operation.data[k] for k in order))),
-                    side=part.side,
                 )
 
 
@@ -311,7 +302,7 @@ class AxisNotRemapped(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Concatenations and lookups along every other axis that gives the shape, reshaped where it does not."""
-        if culprit.expected is None or not culprit.gap > 0:
+        if culprit.expected is None:
             return
         for part, node, operation in culprit.nodes("concat", "gather"):
             if operation.kind not in {"concat", "lookup"}:
@@ -326,7 +317,6 @@ class AxisNotRemapped(Cause):
                         "count the axis in this model's layout",
                         "with the axis counted in this layout",
                         culprit.replaced(part, node, changed),
-                        side=part.side,
                         borrowed=is_borrowed(culprit, part, node, changed),
                     )
 
@@ -340,8 +330,6 @@ class BroadcastAxis(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The smaller operand laid along every axis that it fits."""
-        if not culprit.gap > 0:
-            return
         for part, node, operation in culprit.nodes("add", "sub", "mul", "div", "binary", "minmax", "prelu"):
             if operation.kind == "prelu":
                 shape, slope = operation.data[0].shape, operation.parameters["slope"]

@@ -84,7 +84,6 @@ def _spelled_out(culprit: Culprit) -> Iterator[Claim]:
                 f"give {node.name} epsilon {right:.6g}",
                 f"with epsilon {right:.6g} instead of {wrong:.6g}",
                 culprit.replaced(culprit.candidate, node, mine.replaced_by(mine.array * 0 + right)),
-                side=1,
                 node=node.name,
                 written=mine.stored,
             )
@@ -103,7 +102,6 @@ def _outside(culprit: Culprit) -> Iterator[Claim]:
                     f"add epsilon {meant:.6g} to the variance, before {before.name}",
                     f"with epsilon {meant:.6g} under the root",
                     culprit.swapped(part, node.outputs[0], (spread + meant) ** 0.5),
-                    side=1,
                     node=node.name,
                     written=True,
                 )
@@ -191,8 +189,6 @@ class NormStatistics(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Other statistics on either side's normalisation; where only one side has folded it, its defaults."""
-        if not culprit.gap > 0:
-            return
         for part, node, operation in culprit.nodes("norm"):
             who = culprit.where if part.side == 0 else f"set against {culprit.where}, the reference"
             for words, edited in _statistics(operation):

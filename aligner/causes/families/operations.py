@@ -74,7 +74,6 @@ def _exchanged(culprit: Culprit, side: int, node: Node, partner: Node, there: Op
         f"compute {right} in {named.name}; where the model chooses between the two, a trace keeps one arm of the if",
         f"with {right} instead of {wrong}",
         culprit.replaced(culprit.parts[side], node, there),
-        side=side,
         node=named.name,
         written=True,
         only_proven=True,
@@ -90,7 +89,7 @@ class OperationOrder(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every two elementwise operations in a row, exchanged."""
-        if not culprit.gap > 0 or any(+_surplus(culprit, side) for side in (0, 1)):
+        if any(+_surplus(culprit, side) for side in (0, 1)):
             return
         for part in culprit.parts:
             for node in part.nodes:
@@ -136,8 +135,6 @@ class _Lopsided(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Operations of a kind that stands more often on this side, alone and in a row; then all up to the end."""
-        if not culprit.gap > 0:
-            return
         part = culprit.parts[self.side]
         surplus = _surplus(culprit, self.side)
         for node in part.nodes:

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from aligner.causes.cause import Cause, Claim, Proof, largest
+from aligner.causes.cause import Cause, Claim, Proof, held, largest
 from aligner.causes.context import Survey
 from aligner.numerics.relations import to_half
 from aligner.operations.kernels.activation import to_bfloat16
@@ -32,7 +32,7 @@ class _Narrow(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference's output rounded; its inputs and weights rounded as well."""
-        if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.evidence is None:
+        if culprit.expected is None or culprit.found is None or culprit.evidence is None:
             return
         if culprit.expected.dtype.kind != "f":
             return
@@ -126,20 +126,16 @@ class PrecisionChosen(Cause):
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """What a side gives where its runtime is kept from choosing."""
         for side, kept in enumerate(culprit.evidence.kept if culprit.evidence is not None else ()):
-            if kept is not None and culprit.gap > 0:
+            if kept is not None:
                 yield Claim(
                     f"{culprit.where} computes in {kept.chosen.word}, which the {('reference', 'candidate')[side]}'s "
                     "runtime chose and its model does not ask for",
                     kept.chosen.advice,
                     "run by the same runtime in the declared precision",
-                    _given(kept.output),
+                    held(kept.output),
                     side=side,
                     written=True,
                 )
-
-
-def _given(array: Array) -> Callable[[], Array]:
-    return lambda: array
 
 
 class PrecisionOverflow(Cause):
@@ -148,6 +144,7 @@ class PrecisionOverflow(Cause):
     id: ClassVar[str] = "precision-overflow"
     fix: ClassVar[str] = "compute the node in float32, or scale its input down"
     example: ClassVar[str] = "attention scores beyond 65504"
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Where the reference exceeds float16's range, there and only there the candidate is not finite or stuck."""
@@ -207,6 +204,7 @@ class NonfiniteIntroduced(Cause):
     )
     example: ClassVar[str] = "log of a negative number; a softmax over a row masked entirely"
     general: ClassVar[bool] = True
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Where, how many, and which of the candidate's nodes makes the first."""
@@ -327,12 +325,7 @@ class Saturation(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference clipped to the candidate's range."""
-        if (
-            culprit.expected is None
-            or culprit.found is None
-            or not culprit.gap > 0
-            or culprit.measured.step is not None
-        ):
+        if culprit.expected is None or culprit.found is None or culprit.measured.step is not None:
             return
         if not np.isfinite(culprit.found).all() or culprit.found.size < 8:
             return
@@ -357,7 +350,7 @@ class PrecisionDoubleCast(Cause):
     example: ClassVar[str] = "a float64 constant that widens the graph"
     benign: ClassVar[bool] = True
 
-    _WORDS = frozenset({"double", "float64"})
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """A cast to float64 on one side only, and an error of float32 rounding."""

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from aligner.causes.cause import Cause, Claim
+from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.context import Survey
 from aligner.causes.weight_cause import WeightCause
 from aligner.causes.weight_order import row_factors
@@ -55,10 +55,10 @@ class Site:
 def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
     """The output, every input that the candidate quantises inside the region, the first tensor inside that is off."""
     step = step_of(culprit)
-    if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
+    if culprit.expected is None or culprit.found is None:
         return
     if step is not None and np.isfinite(culprit.found).all() and np.isfinite(culprit.expected).all():
-        yield Site(culprit.where, step, culprit.expected, culprit.found, _held)
+        yield Site(culprit.where, step, culprit.expected, culprit.found, held)
     for node in culprit.candidate.of_kind("dequantize"):
         origin = _origin(culprit, node)
         after = culprit.candidate.array(node.outputs[0]) if node.outputs else None
@@ -115,10 +115,6 @@ def _seen_inside(inner: InnerTensor, array: Array) -> Callable[[], Array | None]
     """What is behind may be blind to what differs: a claim has to tell most of the tensor itself first."""
     told = distance(inner.seen, array) <= 0.5 * distance(inner.seen, inner.exact)
     return partial(inner.end, array) if told else lambda: None
-
-
-def _held(array: Array) -> Callable[[], Array | None]:
-    return lambda: array
 
 
 class _Quantized(Cause):

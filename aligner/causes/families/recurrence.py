@@ -25,8 +25,6 @@ class RnnGateOrder(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every order of the gates."""
-        if not culprit.gap > 0:
-            return
         for part, node, operation in culprit.nodes("recurrent"):
             gates = operation.read(Recurrent).gates
             for order in permutations(gates):
@@ -37,7 +35,6 @@ class RnnGateOrder(Cause):
                         "reorder the rows of both weights and both biases to the framework's gate order",
                         "with the gates in the right order",
                         culprit.replaced(part, node, operation.with_settings(gates="".join(order))),
-                        side=part.side,
                     )
 
 
@@ -62,7 +59,6 @@ class RnnDirection(SettingCause):
                     "exchange the two directions in both weights and in the biases",
                     "with the weights of the two directions exchanged",
                     culprit.replaced(part, node, operation.with_parameters(**turned)),
-                    side=part.side,
                 )
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
@@ -103,8 +99,6 @@ class EmbeddingOffset(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Indices moved by one or two."""
-        if not culprit.gap > 0:
-            return
         for part, node, operation in culprit.nodes("embedding", "gather", constant=True):
             for offset in (1, -1, 2, -2):
                 shift = offset if part.side == 0 else -offset
@@ -113,5 +107,4 @@ class EmbeddingOffset(Cause):
                     "check the padding row and the first index of the vocabulary",
                     "with the rows that the reference looks up",
                     culprit.replaced(part, node, operation.with_data(operation.data[0] + offset)),
-                    side=part.side,
                 )

@@ -28,8 +28,6 @@ class ResidualMissing(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Each part of a sum alone, or in the other's place."""
-        if not culprit.gap > 0:
-            return
         for part, node, operation in culprit.nodes("add", "sub"):
             if len(operation.data) != 2 or not _both_flow(part, node):
                 continue
@@ -48,7 +46,6 @@ class ResidualMissing(Cause):
                         "connect the skip connection to this sum",
                         "with both operands",
                         culprit.replaced(part, node, operation.with_data(*data)),
-                        side=part.side,
                     )
         yield from self._constant_instead(culprit)
         yield from self._gone(culprit, survey)
@@ -96,7 +93,6 @@ class ResidualMissing(Cause):
                     "connect the skip connection to this sum",
                     "with the reference's operand in the vector's place",
                     culprit.replaced(culprit.candidate, node, operation.with_data(*data)),
-                    side=1,
                 )
 
 

@@ -37,6 +37,7 @@ class SettingChanged(Cause):
     fix: ClassVar[str] = "give the node the reference's settings"
     example: ClassVar[str] = "align_corners of a grid sample"
     general: ClassVar[bool] = True
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Each pair of nodes alone, then all of them: sizes and orders of axes go together."""
@@ -54,6 +55,7 @@ class AttributesDiffer(Cause):
     fix: ClassVar[str] = "give the node the reference's attributes"
     example: ClassVar[str] = "an operator of a vendor's own, or a tree ensemble, with other numbers inside"
     shown: ClassVar[str] = "It stands in both files; nothing is recomputed that shows it."
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Operators of one spelling, in order."""
@@ -159,7 +161,6 @@ def _claims(culprit: Culprit, found: list[_Difference]) -> Iterator[Claim]:
             f"give {right}",
             change,
             Counterfactual(culprit, side, Change(edits)),
-            side=side,
             node=first.candidate.name,
             written=True,
             structural=True,

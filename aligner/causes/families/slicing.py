@@ -26,8 +26,6 @@ class SliceBounds(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The reference's places in the candidate's slices; then every other place of each slice along each axis."""
-        if not culprit.gap > 0:
-            return
         yield from _written(culprit)
         for part, node, operation in culprit.nodes("slice"):
             if not isinstance(operation.settings, Slice):
@@ -56,7 +54,6 @@ class SliceBounds(Cause):
             f"slice axis {axis} from {theirs.replace(':', ' to ')}",
             f"with {theirs} instead of {mine}",
             culprit.replaced(part, node, operation.with_settings(places=tuple(places))),
-            side=part.side,
             vague=whole > 1 and (other[0] - own[0]) % whole == 0,  # one of several parts, taken in another order
             node=node.name if part.side == 1 else None,
         )
@@ -89,7 +86,6 @@ def _written(culprit: Culprit) -> Iterator[Claim]:
         f"slice {theirs}",
         f"with {theirs} instead of {mine}",
         Counterfactual(culprit, 1, Change(edits)),
-        side=1,
         node=named.name if named else None,
         written=True,
         only_proven=True,

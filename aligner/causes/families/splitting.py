@@ -26,8 +26,6 @@ class AxisSplit(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other pair of factors, at all reshapes of a region that split alike."""
-        if not culprit.gap > 0:
-            return
         for part in culprit.parts:
             splits: dict[tuple[int, int], dict[int, tuple[int, ...]]] = {}
             for _, node, operation in (each for each in culprit.nodes("reshape") if each[0] is part):
@@ -56,7 +54,6 @@ class AxisSplit(Cause):
             f"split {words} into {right[0]} × {right[1]}: the number of heads or groups is another",
             f"with {right[0]} × {right[1]} instead of {wrong[0]} × {wrong[1]}",
             Counterfactual(culprit, side, Change(edits)),
-            side=side,
             node=node,
             borrowed=all(_replaced(shape, own, other) in there for shape in shapes.values()),
         )

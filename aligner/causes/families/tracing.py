@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-from aligner.causes.cause import Cause, Claim
+from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.constant_operands import constant_sources, constants_of, operand_name
 from aligner.causes.context import Survey
 from aligner.causes.weight_cause import WeightCause
@@ -35,8 +35,6 @@ class TraceBakedConstant(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The candidate's constant where the reference computes: an operand, or all that comes before."""
-        if not culprit.gap > 0:
-            return
         yield from self._cut_off(culprit)
         for node in culprit.reference.of_kind(*BINARY, "where", "matmul", "resize"):
             operation, partner = culprit.reference.operation(node), culprit.partner(culprit.reference, node)
@@ -60,7 +58,6 @@ class TraceBakedConstant(Cause):
                     "keep the value in the graph: no .item(), float(), int() or numpy on tensors while tracing",
                     "with the computed value instead of the constant",
                     culprit.replaced(culprit.reference, node, operation.with_data(*data)),
-                    side=0,
                     written=True,
                     only_proven=True,
                     node=partner[0].name,
@@ -116,7 +113,7 @@ class InplaceWriteLost(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The candidate's output equals what the reference wrote to, before it did."""
-        if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
+        if culprit.expected is None or culprit.found is None:
             return
         if not culprit.reference.of_kind("scatter", "identity", "slice"):
             return
@@ -140,7 +137,7 @@ class InplaceWriteLost(Cause):
 
     def _unwritten(self, culprit: Culprit, node: Node, before: Array) -> Any:
         if node.outputs[0] == culprit.reference.output:
-            return _held(before)
+            return held(before)
         later = [n for n in culprit.reference.of_kind("scatter", "identity") if n.index > node.index]
         names = [name for other in later for name in other.outputs]
         same = {node.outputs[0]: before}
@@ -162,10 +159,6 @@ def _writes(culprit: Culprit, side: int) -> int:
     )
 
 
-def _held(array: Array) -> Any:
-    return lambda: array
-
-
 class TraceBakedBranch(Cause):
     """The candidate took the other arm of an if when it was traced, and takes it ever since."""
 
@@ -175,7 +168,7 @@ class TraceBakedBranch(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The same place in the model, from the same input, by other operations that both do what they say."""
-        if culprit.reference.graph.framework not in _WITH_BRANCHES or not culprit.gap > 0:
+        if culprit.reference.graph.framework not in _WITH_BRANCHES:
             return
         kinds = [{n.kind for n in part.nodes if n.kind not in SILENT} for part in culprit.parts]
         if not kinds[0] or not kinds[1] or kinds[0] & kinds[1] or not (kinds[0] | kinds[1]) <= _ARITHMETIC:
@@ -211,6 +204,7 @@ class TraceBakedShape(Cause):
     id: ClassVar[str] = "trace-baked-shape"
     fix: ClassVar[str] = "export with dynamic axes, and take sizes from x.shape"
     example: ClassVar[str] = "a positional table cut to the traced length"
+    needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Shapes that do not fit, where the candidate reshapes, slices or expands to constant sizes."""
