@@ -7,13 +7,12 @@ from contextlib import ExitStack
 from typing import Any
 
 from aligner.adapters.base import FirstLook
-from aligner.alignment.engine import align
-from aligner.alignment.mapping import mapping_pairs, resolve
 from aligner.alignment.second_look import SecondLook
 from aligner.api.concluding import Concluding
 from aligner.api.dumped import check_input, check_random
 from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
+from aligner.api.matching import aligned
 from aligner.api.observer_effect import ObserverEffect
 from aligner.api.options import CompareOptions
 from aligner.api.second_look import second_look
@@ -21,7 +20,6 @@ from aligner.api.statistics_only import StatisticsComparison, known_by_statistic
 from aligner.errors import ComparisonError
 from aligner.execution import memory
 from aligner.execution.clock import Clock
-from aligner.execution.fed_values import fed_pairs
 from aligner.execution.injected_run import computing_side
 from aligner.execution.lockstep import Lockstep, expected_profile
 from aligner.execution.passes import Passes
@@ -32,7 +30,6 @@ from aligner.execution.ties import settle_ties
 from aligner.execution.untouched import Answer, Untouched
 from aligner.inputs import PreparedFeeds
 from aligner.judgement.verdicts import doubtful
-from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Comparison
 from aligner.records.observation import Observations
@@ -97,13 +94,7 @@ class ComparisonRun:
 
     def _by_statistics(self, fed: PreparedFeeds, told: int) -> Comparison:
         sides = self._reference, self._candidate
-        alignment = align(
-            sides[0].graph,
-            sides[1].graph,
-            inputs=fed_pairs(fed, *sides),
-            mapping=resolve(mapping_pairs(self._options.mapping), sides[0].graph, sides[1].graph),
-            method=self._options.align_by,
-        )
+        alignment = aligned(sides, fed, self._options, sketched=False)
         notes = [*self._notes, *alignment.notes]
         return StatisticsComparison(sides, told, self._options, self._clock).comparison(alignment, fed, notes)
 
@@ -208,20 +199,8 @@ class ComparisonRun:
         return answers
 
     def _align(self, fed: PreparedFeeds, *, sketched: bool = True, second: SecondLook | None = None) -> Alignment:
-        progress.enter("", "pairing tensors")
-        left, right = self._reference, self._candidate
-        assert left.profile is not None and right.profile is not None
-        mapping = mapping_pairs(self._options.mapping)
-        alignment = align(
-            left.graph,
-            right.graph,
-            reference_sketches=left.profile.sketches if sketched else None,
-            candidate_sketches=right.profile.sketches if sketched else None,
-            inputs=fed_pairs(fed, left, right),
-            mapping=resolve(mapping, left.graph, right.graph),
-            method=self._options.align_by,
-            second=second,
-        )
+        sides = self._reference, self._candidate
+        alignment = aligned(sides, fed, self._options, sketched=sketched, second=second)
         if sketched and second is None:
             self._notes += alignment.notes
         return alignment

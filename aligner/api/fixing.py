@@ -22,10 +22,10 @@ from aligner.causes.search import Examined
 from aligner.errors import AlignerError, ComparisonError, ModelExecutionError, OutputError, listing
 from aligner.operations.operation import Unsupported
 from aligner.records import progress
-from aligner.records.comparison import Comparison, Finding
+from aligner.records.comparison import Comparison, Finding, output_error
 from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.partial import partial_of
-from aligner.records.repair import AppliedPatch, Repair, Unrepaired, output_error
+from aligner.records.repair import AppliedPatch, Repair, Unrepaired
 from aligner.repair.patch import Patch, Plan
 from aligner.repair.planning import plans
 

@@ -15,7 +15,7 @@ from aligner.inputs.sizes import points, resized, spelled
 from aligner.judgement.second_input import Variant, told_apart
 from aligner.judgement.written_sizes import written_sizes
 from aligner.records import progress
-from aligner.records.comparison import Comparison
+from aligner.records.comparison import Comparison, output_error
 from aligner.records.dataclass import dataclass, replace
 from aligner.records.grid import GridPoint, depending
 
@@ -71,14 +71,13 @@ class _Grid:
             return
         self._found.append(found)
         first = found.first_divergence
-        errors = [pair.accumulated.max_abs for pair in found.outputs if pair.accumulated is not None]
         self._points.append(
             GridPoint(
                 sizes,
                 found.verdict,
                 None if first is None else first.candidate.node,
                 tuple(dict.fromkeys(pair.candidate.node for pair in found.introduced)),
-                max(errors, default=None),
+                output_error(found),
             )
         )
 

@@ -4,59 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from aligner.adapters.base import OpenOptions
 from aligner.adapters.target import check_there
-from aligner.alignment.engine import METHODS, align
-from aligner.alignment.mapping import Mapping as UserMapping
+from aligner.alignment.engine import align
 from aligner.alignment.mapping import mapping_pairs, resolve
 from aligner.alignment.saved_mapping import spelled
+from aligner.alignment.second_look import SecondLook
 from aligner.api import summary
 from aligner.api.dumped import lend_models
 from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items, read_items
-from aligner.errors import ComparisonError, InputError
+from aligner.api.options import CompareOptions, check
+from aligner.errors import InputError
 from aligner.execution import memory
 from aligner.execution.determinism import undisturbed
 from aligner.execution.fed_values import fed_pairs, unfed_pairs
 from aligner.execution.opening import open_side
 from aligner.execution.profile import profile
 from aligner.execution.side import OpenSide
-from aligner.inputs import PreparedFeeds, Preprocessing
+from aligner.inputs import PreparedFeeds
 from aligner.records import progress
 from aligner.records.alignment import Alignment, PairedValues
-from aligner.records.dataclass import dataclass, field
 from aligner.records.graph import Shape
 from aligner.records.match import Match, MatchedPair
 
 
-@dataclass(frozen=True, slots=True)
-class MatchOptions:
-    """What a pairing can be told; ``run`` observes both models even where their graphs are static."""
-
-    mapping: UserMapping | Path | str | None = None
-    align_by: str = "auto"
-    run: bool = False
-    reference_options: OpenOptions = field(default_factory=OpenOptions)
-    candidate_options: OpenOptions = field(default_factory=OpenOptions)
-    preprocessing: Preprocessing = field(default_factory=Preprocessing)
-    seed: int = 0
-    memory_limit: int | None = None
-
-
-def match(reference: object, candidate: object, inputs: Any = None, *, options: MatchOptions | None = None) -> Match:
+def match(reference: object, candidate: object, inputs: Any = None, *, options: CompareOptions | None = None) -> Match:
     """Pair the tensors of two models.
 
     Graphs that are known without running are paired as they stand; with ``inputs``, or where a side is a live module,
     both run once and what they compute confirms the pairs. Raises AlignerError where a model cannot be read.
     """
-    options = options or MatchOptions()
-    if options.align_by not in METHODS:
-        raise ComparisonError(
-            f"there is no alignment method {options.align_by!r}", hint=f"use one of {', '.join(METHODS)}"
-        )
+    options = options or CompareOptions()
+    check(options)
     inputs, pairs = read_items(inputs), mapping_pairs(options.mapping)
     with opened(reference, candidate, options) as sides:
         lend_models(sides, pairs)
@@ -66,7 +47,7 @@ def match(reference: object, candidate: object, inputs: Any = None, *, options: 
 
 
 @contextmanager
-def opened(reference: object, candidate: object, options: MatchOptions) -> Iterator[tuple[OpenSide, OpenSide]]:
+def opened(reference: object, candidate: object, options: CompareOptions) -> Iterator[tuple[OpenSide, OpenSide]]:
     """Both models, closed again when the block ends."""
     for target, how in ((reference, options.reference_options), (candidate, options.candidate_options)):
         check_there(target, how.weights)
@@ -84,26 +65,39 @@ def opened(reference: object, candidate: object, options: MatchOptions) -> Itera
 
 
 def paired(
-    sides: tuple[OpenSide, OpenSide], inputs: Any, options: MatchOptions
+    sides: tuple[OpenSide, OpenSide], inputs: Any, options: CompareOptions, *, run: bool = False
 ) -> tuple[Alignment, PreparedFeeds | None]:
-    """The alignment of two open models, and what they were fed; None where neither had to run."""
+    """The alignment of two open models, and what they were fed; None where neither had to ``run``."""
     fed = None
-    if input_items(inputs) or options.run or not all(read_static(side) for side in sides):
+    if input_items(inputs) or run or not all(read_static(side) for side in sides):
         fed = feed(sides, inputs, options)
         for side in sides:
             side.profile = profile(side.run(None), memory.keep_budget(options.memory_limit))
+    return aligned(sides, fed, options), fed
+
+
+def aligned(
+    sides: tuple[OpenSide, OpenSide],
+    fed: PreparedFeeds | None,
+    options: CompareOptions,
+    *,
+    sketched: bool = True,
+    second: SecondLook | None = None,
+) -> Alignment:
+    """The pairs, by the graphs and by what the sides' profiles hold; ``sketched`` False: by the graphs alone."""
     progress.enter("", "pairing tensors")
     left, right = sides
-    alignment = align(
+    sketches = [side.profile.sketches if sketched and side.profile is not None else None for side in sides]
+    return align(
         left.graph,
         right.graph,
-        reference_sketches=left.profile.sketches if left.profile else None,
-        candidate_sketches=right.profile.sketches if right.profile else None,
+        reference_sketches=sketches[0],
+        candidate_sketches=sketches[1],
         inputs=unfed_pairs(left.graph, right.graph) if fed is None else fed_pairs(fed, left, right),
         mapping=resolve(mapping_pairs(options.mapping), left.graph, right.graph),
         method=options.align_by,
+        second=second,
     )
-    return alignment, fed
 
 
 def read_static(side: OpenSide) -> bool:
@@ -115,7 +109,7 @@ def read_static(side: OpenSide) -> bool:
     return True
 
 
-def feed(sides: tuple[OpenSide, OpenSide], inputs: Any, options: MatchOptions) -> PreparedFeeds:
+def feed(sides: tuple[OpenSide, OpenSide], inputs: Any, options: CompareOptions) -> PreparedFeeds:
     """Prepare the feeds of both sides, random numbers where none are given, and read the graphs for them."""
     feeding = Feeding(sides, input_items(inputs), options.preprocessing, options.seed)
     return feeding.settled(feeding.prepared())

@@ -16,7 +16,7 @@ from aligner.inputs.decoding import Caches, Roles, carried, derived, roles
 from aligner.inputs.items import InputItem, PreparedFeeds
 from aligner.records import progress
 from aligner.records.array import Array
-from aligner.records.comparison import GUILTY, Comparison, FedInput, Pair, Side
+from aligner.records.comparison import GUILTY, Comparison, FedInput, Pair, Side, output_error
 from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.steps import LayerErrors, Step
 
@@ -189,7 +189,6 @@ class _Decoding:
         scores = [next(iter(answer.values())) for answer in answers]
         best = [one.reshape(len(fed), -1, one.shape[-1])[:, -1].argmax(-1) for one in scores]
         first = comparison.first_divergence
-        errors = [pair.accumulated.max_abs for pair in comparison.outputs if pair.accumulated is not None]
         self._steps.append(
             Step(
                 index,
@@ -201,7 +200,7 @@ class _Decoding:
                 bool((best[0] == best[1]).all()),
                 None if first is None else layer_of(first) or None,
                 None if first is None else first.candidate.node,
-                max(errors, default=None),
+                output_error(comparison),
             )
         )
         return np.asarray(best[0][:, None], np.int64)

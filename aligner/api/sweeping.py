@@ -18,7 +18,7 @@ from aligner.execution.determinism import undisturbed
 from aligner.execution.own_process import in_own_process
 from aligner.inputs.samples import Sample, samples_of
 from aligner.records.array import Array
-from aligner.records.comparison import Comparison, ModelSummary, Pair, Tolerance
+from aligner.records.comparison import Comparison, ModelSummary, Pair, Tolerance, output_error
 from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
 
@@ -244,13 +244,12 @@ class _Going:
 
 def _summary(comparison: Comparison, sample: Sample, agreements: tuple[Agreement, ...], total: int) -> Sweep:
     first = comparison.first_divergence
-    errors = [pair.accumulated.max_abs for pair in comparison.outputs if pair.accumulated is not None]
     result = SampleResult(
         sample.index,
         sample.name,
         comparison.verdict,
         comparison.reason,
-        max(errors, default=None),
+        output_error(comparison),
         first.candidate.node if first is not None else None,
         agreements,
     )

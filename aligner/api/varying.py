@@ -25,7 +25,7 @@ from aligner.execution.repetition import varying_nodes
 from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.array import Array
-from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
+from aligner.records.comparison import Comparison, Finding, Pair, Tolerance, output_error
 from aligner.records.dataclass import dataclass, replace
 from aligner.records.variation import Variation, Variations
 
@@ -173,12 +173,11 @@ class _Varying:
         reference, candidate = replace(reference, role="reference"), replace(candidate, role="candidate")
         run = ComparisonRun(reference, candidate, options, Clock(), self._model)
         comparison = run.run(self._inputs)
-        errors = [pair.accumulated.max_abs for pair in comparison.outputs if pair.accumulated is not None]
         found = replace(
             blank,
             outcome=comparison.verdict,
             reason=comparison.reason,
-            error=max(errors, default=None),
+            error=output_error(comparison),
             first_divergence=_first(comparison),
             causes=comparison.causes,
             notes=comparison.notes,

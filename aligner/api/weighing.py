@@ -7,14 +7,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from aligner.alignment.engine import align
 from aligner.alignment.weight_audit import audit, unfolded
 from aligner.api.checkpoint_weights import concerns, weigh_checkpoints
 from aligner.api.given_inputs import read_items
-from aligner.api.matching import MatchOptions, feed, opened, read_static
+from aligner.api.matching import aligned, feed, opened, read_static
+from aligner.api.options import CompareOptions
 from aligner.api.weight_places import Misplaced, misplaced, same_outputs
 from aligner.errors import AlignerError, ComparisonError, listing
-from aligner.execution.fed_values import fed_pairs, unfed_pairs
 from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
 from aligner.parameters.fingerprint import Fingerprint, fingerprint
@@ -29,7 +28,7 @@ Sides = tuple[OpenSide, OpenSide]
 
 
 def weigh(
-    reference: object, candidate: object, inputs: Any = None, *, options: MatchOptions | None = None
+    reference: object, candidate: object, inputs: Any = None, *, options: CompareOptions | None = None
 ) -> WeightAudit:
     """Audit the weights of two models; a side may be safetensors, in a folder too, or GGUF: nothing is run then.
 
@@ -37,7 +36,7 @@ def weigh(
     that constant folding may have turned into others, or reach their nodes in another order. Raises AlignerError where
     a model cannot be read.
     """
-    options = options or MatchOptions()
+    options = options or CompareOptions()
     if concerns(reference, candidate):
         return weigh_checkpoints(reference, candidate, (options.reference_options, options.candidate_options))
     inputs = read_items(inputs)
@@ -57,12 +56,11 @@ def weigh(
 
 
 def _audit(
-    sides: Sides, inputs: Any, fed: PreparedFeeds | None, options: MatchOptions, notes: list[str]
+    sides: Sides, inputs: Any, fed: PreparedFeeds | None, options: CompareOptions, notes: list[str]
 ) -> tuple[WeightMatch, ...]:
-    progress.enter("", "pairing weights")
     left, right = sides
-    given = unfed_pairs(left.graph, right.graph) if fed is None else fed_pairs(fed, left, right)
-    alignment = align(left.graph, right.graph, inputs=given, method=options.align_by)
+    alignment = aligned(sides, fed, options, sketched=False)
+    progress.enter("", "pairing weights")
     matches = audit(left.graph, right.graph, alignment)
     computed = [unfolded(side.graph) for side in sides]
     if any(match.status != "matched" for match in matches) and any(computed):

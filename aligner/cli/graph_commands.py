@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
@@ -12,18 +12,14 @@ from aligner.cli.options import (
     ALIGN_BY,
     MAP,
     SAVE_MAP,
+    compare_options,
     input_options,
-    open_options,
     opening_options,
-    preprocessing,
     runtime_options,
     weights_options,
 )
 from aligner.cli.targets import FileCommand
 from aligner.cli.work import working
-
-if TYPE_CHECKING:
-    from aligner.api.matching import MatchOptions
 
 _JSON = click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
 
@@ -46,7 +42,7 @@ def match(reference: str, candidate: str, **given: Any) -> int:
     from aligner.api.matching import match as match_models
 
     with working(given["verbose"]) as work:
-        found = match_models(reference, candidate, list(given["inputs"]), options=_options(given))
+        found = match_models(reference, candidate, list(given["inputs"]), options=compare_options(given))
         work.save_map(given, found.mapping)
         from aligner.report.match_table import print_match, to_document
 
@@ -73,26 +69,12 @@ def weights(reference: str, candidate: str, **given: Any) -> int:
     from aligner.api.weighing import weigh
 
     with working(given["verbose"]) as work:
-        found = weigh(reference, candidate, list(given["inputs"]), options=_options(given))
+        found = weigh(reference, candidate, list(given["inputs"]), options=compare_options(given))
         from aligner.report.weight_table import print_weights, to_document
 
         if work.wrote(given, lambda: to_document(found)):
             print_weights(found, work.console, full=given["full"])
         return found.exit_code
-
-
-def _options(given: dict[str, Any]) -> MatchOptions:
-    from aligner.api.matching import MatchOptions
-
-    return MatchOptions(
-        mapping=given.get("mapping"),
-        align_by=given["align_by"],
-        reference_options=open_options(given, given["reference_weights"]),
-        candidate_options=open_options(given, given["candidate_weights"]),
-        preprocessing=preprocessing(given),
-        seed=given["seed"],
-        memory_limit=given["memory_limit"],
-    )
 
 
 def _tapped(ctx: click.Context, _: click.Parameter, output: Path | None) -> Path:

@@ -323,3 +323,9 @@ class Comparison:
     def exit_code(self) -> int:
         """0 aligned, 1 diverged, 3 inconclusive."""
         return EXIT_CODES[self.verdict]
+
+
+def output_error(comparison: Comparison) -> float | None:
+    """The largest absolute error of any output."""
+    errors = [pair.accumulated.max_abs for pair in comparison.outputs if pair.accumulated is not None]
+    return max(errors, default=None)

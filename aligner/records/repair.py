@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from aligner.records.comparison import Comparison, Verdict
+from aligner.records.comparison import Verdict
 from aligner.records.dataclass import dataclass, field
 
 
@@ -51,9 +51,3 @@ class Repair:
     def exit_code(self) -> int:
         """0: the outputs hold the contract now, 1 where they do not, 3 inconclusive."""
         return {"aligned": 0, "diverged": 1, "inconclusive": 3}[self.after]
-
-
-def output_error(comparison: Comparison) -> float | None:
-    """The largest absolute error of any output."""
-    errors = [pair.accumulated.max_abs for pair in comparison.outputs if pair.accumulated is not None]
-    return max(errors, default=None)

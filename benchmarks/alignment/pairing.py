@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from aligner.alignment.compatibility import agree
-from aligner.api.matching import MatchOptions, opened, paired
+from aligner.api.matching import opened, paired
+from aligner.api.options import CompareOptions
 from aligner.execution.passes import Passes
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.measurement import Measured
@@ -44,9 +45,9 @@ class Pairing:
 
 def pairing(reference: Any, candidate: Any, feeds: dict[str, np.ndarray], *, measure: bool = True) -> Pairing:
     """Run both models and pair them; ``measure`` also compares every pair's tensors."""
-    options = MatchOptions(run=True)
+    options = CompareOptions()
     with opened(reference, candidate, options) as sides:
-        alignment, _ = paired(sides, feeds, options)
+        alignment, _ = paired(sides, feeds, options, run=True)
         profiles = [side.profile for side in sides]
         assert profiles[0] is not None and profiles[1] is not None
         start = time.perf_counter()
