@@ -25,11 +25,6 @@ class LinearLayer:
     kernel: Array
     axis: int
 
-    @property
-    def outputs(self) -> int:
-        """How many outputs it has."""
-        return int(self.kernel.shape[self.axis])
-
     def times(self, scale: Array) -> Array:
         """The kernel with each output multiplied."""
         return scaled(self.kernel.astype("float64"), scale, self.axis)

@@ -69,17 +69,3 @@ def same_values(
 
 _FEW = 4
 """Elements below which two tensors agree by chance."""
-
-
-def before(graph: Graph, value: str) -> frozenset[str]:
-    """All values that one is computed from."""
-    producer = {name: node for node in graph.nodes for name in node.outputs}
-    found: set[str] = set()
-    stack = [value]
-    while stack:
-        node = producer.get(stack.pop())
-        for name in node.inputs if node is not None else ():
-            if name not in found:
-                found.add(name)
-                stack.append(name)
-    return frozenset(found)

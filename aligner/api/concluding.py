@@ -28,7 +28,7 @@ from aligner.inputs import PreparedFeeds
 from aligner.judgement.borderline import unseen
 from aligner.judgement.closed_regions import ClosedRegions
 from aligner.judgement.conclusion import Conclusion, WholeFacts, conclude
-from aligner.judgement.ill_conditioned import condition
+from aligner.judgement.ill_conditioned import Condition, condition
 from aligner.judgement.inner_nodes import InnerNodes
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.outputs import Standing
@@ -40,7 +40,7 @@ from aligner.judgement.verdicts import judge
 from aligner.operations.kinds import MAY_DRAW
 from aligner.records.alignment import Alignment
 from aligner.records.certificate import Certificate
-from aligner.records.comparison import GUILTY, Comparison, Finding, Pair, Tolerance
+from aligner.records.comparison import GUILTY, Comparison, Coverage, Finding, Pair, Tolerance
 from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.measurement import Measured
 from aligner.records.observation import Observations, UnsteadyNode
@@ -57,6 +57,22 @@ class _Judged:
     answers: list[OutputAnswer]
     standings: list[Standing]
     exchanged: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Pairs as the report shows them, the outputs among them; ``shown`` are all outputs, those too that only their
+    names or places pair, ``held``."""
+
+    writers: tuple[summary.SideWriter, summary.SideWriter]
+    pairs: list[Pair]
+    outputs: list[Pair]
+    missing: int
+    held: list[Pair]
+    shown: list[Pair]
+    hidden: Sequence[Hidden]
+    state: Condition | None
+    notes: list[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -222,47 +238,16 @@ class Concluding:
 
     def comparison(self, passes: Passes, alignment: Alignment, fed: PreparedFeeds) -> Comparison:
         """Everything there is to say. The sessions still run: causes are tried on them, pictures drawn from them."""
-        graphs = self.sides[0].graph, self.sides[1].graph
         judged = self._judged(passes)
-        measured, judgements, floor = judged.measured, judged.judgements, judged.floor
-        writers = summary.SideWriter(self.sides[0]), summary.SideWriter(self.sides[1])
-        pairs = summary.pairs(writers, measured, judgements)
-        if floor is not None:
-            pairs = floor.written(measured, pairs)
-        hidden = self.observer.hidden(measured, pairs, self.target, self.options.candidate_options)
-        for effect in hidden:
-            pairs[effect.place] = effect.pair
-        outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
-        held = held_pairs(writers, judged.answers, judged.standings)
-        shown = _with_held(outputs, held)
-        self.notes.extend([*summary.unanswered_outputs(graphs, judged.answers), *summary.shared_nonfinite(shown)])
-        coverage = summary.coverage(alignment)
-        state = condition(pairs, outputs) if floor is not None and floor.telling else None
-        facts = WholeFacts(
-            [*pairs, *held],
-            shown,
-            missing,
-            coverage,
-            constant_input=_constant(fed),
-            random_input=fed.random,
-            quantized=any(region_numbers(graphs, item).quantized for item in measured),
-            condition=state.reason if state is not None else None,
-            frozen=frozen_outputs(self.sides[0], self.sides[1], passes, measured, judgements),
-            standings=judged.standings,
-            interval=self._interval(judged),
-            exchanged=judged.exchanged,
-            level=self.options.level,
-            unrecorded=[name for side in self.sides for name in getattr(side.session, "lost", ())],
-            colliding=[name for side in self.sides for name in getattr(side.session, "colliding", ())],
-        )
+        written = self._written(judged)
+        self.notes.extend(written.notes)
+        facts = self._facts(passes, judged, written, summary.coverage(alignment), fed)
         conclusion = conclude(facts)
         if conclusion.verdict == "aligned":
-            with self.clock.phase("weigh"):
-                silent = unseen(graphs, _plain(measured, judgements))
-            if silent:
-                self.notes.append(f"weights differ without effect on this input, try another: {listing(silent)}")
+            self.notes.extend(self._without_effect(judged))
         diverged = alignment if conclusion.verdict == "diverged" else None
-        why = self._explained(passes, judged, (pairs, outputs), diverged)
+        why = self._explained(passes, judged, (written.pairs, written.outputs), diverged)
+        more = [written.state.finding] if written.state and written.state.finding else []
         return Comparison(
             verdict=conclusion.verdict,
             rule=conclusion.rule,
@@ -272,16 +257,14 @@ class Concluding:
             reference=self.sides[0].summary(),
             candidate=self.sides[1].summary(),
             tolerance=self._tolerance(),
-            coverage=coverage,
+            coverage=facts.coverage,
             first_divergence=conclusion.introduced[0] if conclusion.introduced else None,
             introduced=conclusion.introduced,
-            causes=_placed(
-                _with_hidden([*why.causes, *([state.finding] if state and state.finding else [])], hidden), pairs
-            ),
-            outputs=tuple(shown),
-            pairs=(*pairs, *held),
-            unpaired_reference=summary.unpaired(writers[0], dict(alignment.unpaired_reference)),
-            unpaired_candidate=summary.unpaired(writers[1], dict(alignment.unpaired_candidate)),
+            causes=_placed(_with_hidden([*why.causes, *more], written.hidden), written.pairs),
+            outputs=tuple(written.shown),
+            pairs=(*written.pairs, *written.held),
+            unpaired_reference=summary.unpaired(written.writers[0], dict(alignment.unpaired_reference)),
+            unpaired_candidate=summary.unpaired(written.writers[1], dict(alignment.unpaired_candidate)),
             inputs=fed.fed,
             notes=tuple(dict.fromkeys(self.notes)),
             timing=self.clock.timing(),
@@ -289,8 +272,54 @@ class Concluding:
             previews=why.previews,
             dissections=why.dissections,
             weights=why.weights,
-            mapping=tuple(spelled(alignment.pairs, *graphs)),
+            mapping=tuple(spelled(alignment.pairs, self.sides[0].graph, self.sides[1].graph)),
         )
+
+    def _written(self, judged: _Judged) -> _Written:
+        """The pairs as the report shows them."""
+        measured, floor = judged.measured, judged.floor
+        graphs = self.sides[0].graph, self.sides[1].graph
+        writers = summary.SideWriter(self.sides[0]), summary.SideWriter(self.sides[1])
+        pairs = summary.pairs(writers, measured, judged.judgements)
+        if floor is not None:
+            pairs = floor.written(measured, pairs)
+        hidden = self.observer.hidden(measured, pairs, self.target, self.options.candidate_options)
+        for effect in hidden:
+            pairs[effect.place] = effect.pair
+        outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
+        held = held_pairs(writers, judged.answers, judged.standings)
+        shown = _with_held(outputs, held)
+        notes = [*summary.unanswered_outputs(graphs, judged.answers), *summary.shared_nonfinite(shown)]
+        state = condition(pairs, outputs) if floor is not None and floor.telling else None
+        return _Written(writers, pairs, outputs, missing, held, shown, hidden, state, notes)
+
+    def _facts(
+        self, passes: Passes, judged: _Judged, written: _Written, coverage: Coverage, fed: PreparedFeeds
+    ) -> WholeFacts:
+        """What the verdict rests on."""
+        sides, graphs = self.sides, (self.sides[0].graph, self.sides[1].graph)
+        return WholeFacts(
+            [*written.pairs, *written.held],
+            written.shown,
+            written.missing,
+            coverage,
+            constant_input=_constant(fed),
+            random_input=fed.random,
+            quantized=any(region_numbers(graphs, item).quantized for item in judged.measured),
+            condition=written.state.reason if written.state is not None else None,
+            frozen=frozen_outputs(*sides, passes, judged.measured, judged.judgements),
+            standings=judged.standings,
+            interval=self._interval(judged),
+            exchanged=judged.exchanged,
+            level=self.options.level,
+            unrecorded=[name for side in sides for name in getattr(side.session, "lost", ())],
+            colliding=[name for side in sides for name in getattr(side.session, "colliding", ())],
+        )
+
+    def _without_effect(self, judged: _Judged) -> list[str]:
+        with self.clock.phase("weigh"):
+            silent = unseen((self.sides[0].graph, self.sides[1].graph), _plain(judged.measured, judged.judgements))
+        return [f"weights differ without effect on this input, try another: {listing(silent)}"] if silent else []
 
 
 def _with_hidden(causes: Sequence[Finding], hidden: Sequence[Hidden]) -> tuple[Finding, ...]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from aligner.alignment.second_look import SecondLook, before, same_values
+from aligner.alignment.second_look import SecondLook, same_values
 from aligner.api.exchanged import exchanged
 from aligner.api.narrowing import Narrowing
 from aligner.api.rewired import rewired
@@ -108,5 +108,5 @@ def _inserted(candidate: Graph, new: list[tuple[str, str]], wrong: Mapping[str, 
     return [
         (reference, wrong[reference])
         for reference, value in new
-        if reference in wrong and value in before(candidate, wrong[reference])
+        if reference in wrong and value in candidate.ancestors([wrong[reference]])
     ]
