@@ -94,12 +94,7 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
     The models are opened once. The answer is the same for any --shard and --jobs.
     """
     from aligner.api.sweeping import Part, SweepOptions
-    from aligner.errors import OutputError
 
-    for file in (given["json_file"], given["html_file"]):
-        if file and given["worst_folder"] and Path(file).absolute().parent == Path(given["worst_folder"]).absolute():
-            reason = "the folder of --worst, which holds its pages alone"
-            raise OutputError(f"cannot write {file}", found=reason, hint="name a file elsewhere")
     if given["dask"] and given["jobs"] > 1:
         raise click.UsageError("--jobs and --dask both say who works: give one of them")
     samples = _samples(given)

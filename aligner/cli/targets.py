@@ -120,7 +120,11 @@ def check_targets(given: Mapping[str, Any]) -> None:
     for name in _FOLDERS:
         if given.get(name):
             _check_folder(_OUTPUTS[name], Path(given[name]))
+    pages = Path(given["worst_folder"]).absolute() if given.get("worst_folder") else None
     for option, path in _outputs(given):
+        if path.absolute().parent == pages:
+            reason = "the folder of --worst, which holds its pages alone"
+            raise OutputError(f"cannot write {path}", found=reason, hint="name a file elsewhere")
         if option not in _NOT_TEXT:
             check_writable(path)
         resolved = _resolved(path)
