@@ -13,6 +13,8 @@ SAMPLE = {
     "tail_missing_softmax": "onnx",
     "roll_by_another": "onnx",
     "mask_shifted": "onnx",
+    "cell_in_half": "script",
+    "tail_extra_clamp": "script",
 }
 
 

@@ -68,9 +68,9 @@ Made by `python -m aligner.causes.catalogue > docs/causes.md`; `align explain CA
 
 A cause is a hypothesis that was held against numbers. Its class says what it rests on:
 
-- **proven**: two values that stand in the two models were exchanged and the error went, or a change without a free
-  number left nothing of it;
-- **fitted**: numbers were solved for, or a change that was searched for left a little;
+- **proven**: two values that stand in the two models were exchanged, or something was changed without a free number,
+  and nothing of the error was left but what rounding leaves (in few bits, what is not the cause's);
+- **fitted**: numbers were solved for, or a little of the error was left;
 - **suspected**: what both models say differs, or looks wrong, and nothing could be recomputed, or it did not explain
   the error.
 
@@ -78,7 +78,8 @@ Of several that explain an error equally well the one that is written in the mod
 to describe: out of fewer alternatives, with fewer numbers solved for. What was searched for must leave less than 2 % of
 the error, and more must be explained than the best of as many unrelated guesses would. `explained` is the share of the
 local error that goes; `confidence` in JSON follows from class and share (proven 1, fitted 0.8, suspected 0.3, times the
-share) and measures nothing more.
+share) and measures nothing more. What explains as much of one error as the leading cause does is the same fault in
+other words, and not told again; only what the model may have been fed stands beside what its first nodes do.
 """
 
 

@@ -125,6 +125,8 @@ class Cause(ABC):
     """Says what any more exact cause of the same proof says better."""
     unspecific: ClassVar[bool] = False
     """Names a number and no purpose: of two that explain as much with as little, the other one leads."""
+    outside: ClassVar[bool] = False
+    """Concerns what the model is fed: another reading of what its first nodes do, mended elsewhere."""
     sought: ClassVar[bool] = True
     covers_weights: ClassVar[bool] = False
     """Concerns the weights of the whole model: proven at one layer, it covers what is suspected at others."""

@@ -76,11 +76,12 @@ class _Held:
 
     @property
     def evidence_class(self) -> EvidenceClass:
-        """A search without free numbers proves where it leaves nothing."""
+        """What is written, or was searched for without free numbers, proves where it leaves nothing."""
         if self.basis is Basis.SUSPICION:
             return "suspected"
-        exact = self.basis is Basis.BLIND and self.explained >= _NOTHING_LEFT
-        return "proven" if self.basis is Basis.WRITTEN or exact else "fitted"
+        left = 1 - self.explained
+        spared = 1 - _NOTHING_LEFT if self.claim.needed is None else 1 - self.claim.needed
+        return "proven" if self.basis is not Basis.FITTED and left <= max(spared, self.floor) else "fitted"
 
     @property
     def bits(self) -> float:
@@ -238,8 +239,9 @@ def _best(found: list[_Held]) -> list[_Held]:
     if any(one.basis is Basis.WRITTEN and not one.claim.vague and one.explained >= _NOTHING_LEFT for one in close):
         close = [one for one in close if not (one.cause.unspecific and one.basis is Basis.FITTED)]
     close.sort(key=lambda one: one.rank)
-    if close[0].explained >= _NOTHING_LEFT and close[0].cause.general:
-        close = close[:1] + [one for one in close[1:] if not (one.cause.general and one.cause.unspecific)]
+    if close[0].explained >= _NOTHING_LEFT and close[0].evidence_class == "proven":
+        # what explains as much of the same error is the same fault in other words, but for what the model is fed
+        return close[:1] + [one for one in close[1:] if one.cause.outside][: _SHOWN - 1]
     rest = sorted((one for one in proven if one not in close and not one.cause.general), key=lambda one: -one.explained)
     return (close + (rest if top < _NOTHING_LEFT else []))[:_SHOWN]
 

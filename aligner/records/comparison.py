@@ -173,8 +173,8 @@ class Finding:
     """A cause and its evidence: ``explained`` is the share of the local error that goes with it, None where not tried.
 
     ``evidence_class``: proven, where two values that stand in the two models were exchanged, or a change without a free
-    number left nothing of the error; fitted, where numbers were solved for, or something is left; suspected, where
-    nothing was recomputed; None in reports of earlier versions. ``confidence`` follows from these two.
+    number was made, and nothing is left of the error; fitted, where numbers were solved for, or something is left;
+    suspected, where nothing was recomputed; None in reports of earlier versions. ``confidence`` follows from these two.
     """
 
     id: str

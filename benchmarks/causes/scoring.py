@@ -78,6 +78,8 @@ def _beside(case: Case, comparison: Comparison, finding: Finding) -> list[str]:
         missed.append(f"names {finding.node}")
     if case.form in {"script", "eager"} and any(word in said for word in _ONNX_WORDS):
         missed.append("advice for a runtime that is not there")
-    if len(comparison.causes) > 1 and comparison.causes[1].id != "unknown":
-        missed.append(f"also {comparison.causes[1].id}")
+    # what a first node does wrong may as well have been done to what it is fed
+    also = [one.id for one in comparison.causes[1:] if not (case.place == "start" and one.id.startswith("input-"))]
+    if also and also[0] != "unknown":
+        missed.append(f"also {also[0]}")
     return missed

@@ -52,7 +52,21 @@ def _kernel(seed: int, faulty: bool) -> list[str] | None:
     return None if case is None else [f"{words}; {case.kind} {case.told}" for words in violations(case)]
 
 
-_KINDS: dict[str, Callable[[int, bool], list[str] | None]] = {"converted": _converted, "kernels": _kernel}
+def _mixture(seed: int, faulty: bool) -> list[str] | None:
+    from benchmarks.properties.mixtures import mixture, violations
+
+    made = mixture(seed, faulty=faulty)
+    if made is None:
+        return None
+    told = f"; {made.kind}, {made.case.recipe.network} {made.case.planted.detail if made.case.planted else ''}"
+    return [words + told for words in violations(made)]
+
+
+_KINDS: dict[str, Callable[[int, bool], list[str] | None]] = {
+    "converted": _converted,
+    "kernels": _kernel,
+    "mixtures": _mixture,
+}
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,9 +15,11 @@ from aligner.causes.context import Survey
 from aligner.causes.setting_cause import SettingCause, shown
 from aligner.operations.fused import FUSED
 from aligner.operations.kernels.activation import ACTIVATIONS
-from aligner.operations.kinds import ELEMENTWISE
+from aligner.operations.kinds import AFFINE, ELEMENTWISE
 from aligner.operations.operation import Operation
+from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
+from aligner.regions.region_side import RegionSide
 
 _VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gelu", {"approximate": "none"}),
@@ -94,9 +96,16 @@ class ActivationVariant(SettingCause):
 
 
 def _is_in_pieces(culprit: Culprit, side: int) -> bool:
-    """Whether a side holds what an activation could be spelled with: arithmetic that the other side has not as well."""
-    counts = [Counter(node.kind for node in part.nodes) for part in culprit.parts]
+    """Whether a side holds what an activation could be spelled with: arithmetic that the other side has not as well.
+
+    A factor or a summand that is a constant bends nothing.
+    """
+    counts = [Counter(node.kind for node in part.nodes if not _is_affine(part, node)) for part in culprit.parts]
     return bool((counts[side] - counts[1 - side]).keys() & ELEMENTWISE)
+
+
+def _is_affine(part: RegionSide, node: Node) -> bool:
+    return node.kind in AFFINE and sum(part.varies(name) for name in node.inputs if name) < 2
 
 
 def _told(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:

@@ -36,6 +36,7 @@ _ALIKE = 1e-3
 class InputCause(Cause):
     """What the reference is fed is transformed, and its first region recomputed where there is one."""
 
+    outside: ClassVar[bool] = True
     advice: ClassVar[str] = "prepare the candidate's input as the reference's is prepared"
     shown: ClassVar[str] = "The first region is computed again from the input, prepared otherwise."
     vague_inside: ClassVar[bool] = True
