@@ -242,17 +242,44 @@ def test_a_dump_of_nan_was_never_filled(folder, tmp_path, runs):
         assert result.comparison.introduced[0].candidate.name == blamed
 
 
-@pytest.mark.parametrize(("first", "verdict"), [("right", "aligned"), ("wrong", "inconclusive")])
-def test_tensors_that_collide_are_told_apart_by_what_they_hold(folder, tmp_path, runs, first, verdict):
-    """Files of two runs in one folder: one is the value that both are called like, or neither is."""
+@pytest.mark.parametrize("first", ["right", "wrong"])
+def test_tensors_of_one_name_leave_open_which_is_meant(folder, tmp_path, runs, first):
+    """Files of two runs in one folder: that one of them is right says nothing of the run that gave the other."""
     right = runs[None]["/c1/Conv_output_0"]
     noise = np.random.default_rng(0).random((2, *right.shape), dtype=np.float32)
     tensors = {name: array for name, array in without_input(runs[None]).items() if "c1" not in name}
     tensors |= {"c1_Conv_output_0": right if first == "right" else noise[0], "c1.Conv.output.0": noise[1]}
     result = aligner.compare(folder / "net.onnx", write.npz(tmp_path / "dump", tensors), folder / "x.npy")
-    assert result.verdict == verdict, result.comparison.reason
-    told = result.comparison.reason if first == "wrong" else " ".join(result.comparison.candidate.notes)
-    assert "c1_Conv_output_0" in told and "c1.Conv.output.0" in told
+    assert (result.verdict, result.comparison.rule) == ("inconclusive", "tensors-collide")
+    assert "c1.Conv.output.0" in result.comparison.reason
+    assert ("c1_Conv_output_0" in result.comparison.reason) == (first == "wrong")
+
+
+@pytest.mark.parametrize(("held", "rule"), [("a/b", "all-agree"), ("a.b", "all-agree"), (None, "tensors-collide")])
+def test_a_name_that_several_values_become_is_theirs_that_it_is_like(tmp_path, held, rule):
+    """What a tensor holds tells which value it is, for certain; one that is like none of them proves nothing."""
+    from onnx import TensorProto, helper, save
+
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2, 8]) for name in "xy"]
+    steps = [("Relu", "x", "a/b"), ("Tanh", "a/b", "a.b"), ("Neg", "a.b", "y")]
+    nodes = [helper.make_node(op, [read], [made], f"n{made}") for op, read, made in steps]
+    graph, opset = helper.make_graph(nodes, "g", ends[:1], ends[1:]), helper.make_opsetid("", 17)
+    save(helper.make_model(graph, opset_imports=[opset], ir_version=9), tmp_path / "net.onnx")
+    x = np.random.default_rng(0).standard_normal((2, 8)).astype(np.float32)
+    made = {"a/b": np.maximum(x, 0), "a.b": np.tanh(np.maximum(x, 0)), None: x[::-1]}
+    dump = write.npz(tmp_path / "dump", {"a_b": made[held], "y": -made["a.b"]})
+    result = aligner.compare(tmp_path / "net.onnx", dump, [x], dump_of=tmp_path / "net.onnx")
+    assert result.comparison.rule == rule, result.comparison.reason
+    told = " ".join(result.comparison.candidate.notes) if held else result.comparison.reason
+    assert "a_b" in told
+
+
+def test_a_copy_under_another_spelling_of_the_name_does_not_collide(folder, tmp_path, runs):
+    right = runs[None]["/c1/Conv_output_0"]
+    tensors = {name: array for name, array in without_input(runs[None]).items() if "c1" not in name}
+    tensors |= {"c1_Conv_output_0": right, "c1.Conv.output.0": right}
+    result = aligner.compare(folder / "net.onnx", write.npz(tmp_path / "dump", tensors), folder / "x.npy")
+    assert result.verdict == "aligned", result.comparison.reason
 
 
 @pytest.mark.parametrize("writer", [pytest.param("msprobe", marks=requires_torch), "trtexec"])

@@ -217,8 +217,9 @@ def _colliding(facts: WholeFacts) -> _Said:
     if not facts.colliding:
         return None
     why = (
-        f"tensors of the dump go by one name, and are like no tensor of that name: {listing(facts.colliding)}; keep "
-        "those of one run, under names of their own"
+        "tensors of the dump go by one name, or by one that several values could have, and are not what the model "
+        f"gives there: {listing(facts.colliding)}; keep those of one run, under names of their own, or pair them with "
+        "--map"
     )
     return "inconclusive", why, None
 

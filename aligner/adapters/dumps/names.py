@@ -62,11 +62,6 @@ class Matched:
             decided=tuple(tensors[place].name for place in self.rivals if place in told),
         )
 
-    def colliding(self, tensors: Sequence[DumpedTensor]) -> tuple[str, ...]:
-        """Names of tensors that go by the name of one value, which is none of them."""
-        alone = {place: next(iter(values)) for place, values in self.rivals.items() if len(values) == 1}
-        return tuple(tensors[place].name for place, value in alone.items() if value not in self.places)
-
     def notes(self, model: str) -> Iterator[str]:
         """Sentences for what was not matched."""
         if self.by_numbers:
@@ -81,8 +76,8 @@ class Matched:
             )
         if self.ambiguous:
             yield (
-                f"tensors of the dump that several values of {model} could be, once names are mangled, were left out: "
-                f"{listing(self.ambiguous)}; pair them with --map"
+                f"tensors of the dump whose names several values of {model} could have, or several tensors one value, "
+                f"once names are mangled, were left out: {listing(self.ambiguous)}; pair them with --map"
             )
         if self.other_sizes:
             yield (

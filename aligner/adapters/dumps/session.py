@@ -221,7 +221,7 @@ class DumpSession(Session):
             raise self._never_filled(graph, reading)
         self._places, self._reading = reading.places, reading
         self._notes = (*matched.notes(model.name), *reading.notes(model.name))
-        self.colliding = matched.colliding(self._dump.tensors)
+        self.colliding = matched.ambiguous
         self._own = self._run_here(model, graph, reading, feeds)
         for value in self._own.overwritten if self._own is not None else ():
             del reading.places[value]
