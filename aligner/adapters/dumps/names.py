@@ -145,6 +145,7 @@ def match(tensors: Sequence[DumpedTensor], graph: Graph, told: Mapping[str, str]
     if bare:
         stripped = {place: open_places[place] for place in bare if place in open_places}
         claims.claim(_exactly, fused_names(stripped, stripped, graph, sources))
+    claims.find_seconds(sources[0])
     later = {value: again.pop(place) for value, place in places.items() if place in again}
     unnamed = tuple(place for place in open_places if place not in claims.unsure and place not in claims.misfits)
     left = [tensors[place].name for place in unnamed]
@@ -226,6 +227,16 @@ class _Claims:
             self.places[value] = exact[0]
             for told in (self.left, self.unsure, self.misfits):
                 told.pop(exact[0], None)
+
+    def find_seconds(self, source: Mapping[str, list[str]]) -> None:
+        """Tensors left over whose name, spelled otherwise, is that of a value which another tensor is already."""
+        known: dict[str, set[str]] = defaultdict(set)
+        for name, values in source.items():
+            known[_loosely(name)].update(values)
+        for place, tensor in self.left.items():
+            held = known.get(_loosely(tensor.name), set())
+            if held and held <= self.places.keys() and any(self._may_hold(tensor, value) for value in held):
+                self.unsure.setdefault(place, frozenset(held))
 
     def _may_hold(self, tensor: DumpedTensor, value: str) -> bool:
         return may_hold(tensor, self.graph.values[value].shape, self.graph.channels)
