@@ -9,8 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from aligner.records.graph import Graph, InputSpec, Node, Quantization, Signature, Value, Weight
-from aligner.report.codec import Document
-from aligner.report.json_document import plain
+from aligner.report.codec import Document, plain
 
 FORMAT = "aligner.graph/1"
 
