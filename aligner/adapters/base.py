@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from aligner.errors import InputError, UnsupportedModelError, listing
 from aligner.operations.operation import Operation, Unsupported
-from aligner.records.dataclass import dataclass, fields
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 

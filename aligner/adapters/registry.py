@@ -7,6 +7,7 @@ import importlib
 import importlib.util
 import threading
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import overload
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
@@ -14,7 +15,6 @@ from aligner.adapters.target import Target, check_target, parse_target, unreadab
 from aligner.errors import AlignerError, ComparisonError, MissingFrameworkError, ModelError
 from aligner.operations.call import Call, Translation
 from aligner.operations.operation import Operation
-from aligner.records.dataclass import dataclass
 
 _GROUP = "aligner.adapters"
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, field
 
 Operand = "str | Array"
 """A value of the model or an earlier step's result, by name; or numbers to be stored."""

@@ -10,6 +10,7 @@ moves.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from aligner.alignment.carried_axes import Entry, carried_axes
 from aligner.alignment.compatibility import same_order
@@ -18,7 +19,6 @@ from aligner.alignment.layout import axes_between
 from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Reading, reading
 from aligner.records.axis_order import groups_alike
-from aligner.records.dataclass import dataclass, field
 
 Labels = tuple[Mapping[str, str], Mapping[str, str]]
 _ROUNDS = 8

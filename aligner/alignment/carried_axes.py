@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Places, Reading
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, STRIDED, SUMS_AXIS
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 
 _POINTWISE = ELEMENTWISE | COPIES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from aligner.alignment.skeleton import Skeleton
@@ -11,7 +12,6 @@ from aligner.operations.settings import BatchNorm
 from aligner.parameters.canonical import canonical, stored_axis
 from aligner.parameters.folding import as_affine, output_axis, scaled
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aligner.records.graph import Node

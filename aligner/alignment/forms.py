@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 
 from aligner.alignment.axis_flow import AxisFlow, known_orders
 from aligner.alignment.compatibility import same_order
@@ -12,7 +13,6 @@ from aligner.alignment.matching import Matching
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import COPIES
 from aligner.records.axis_order import groups_alike
-from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

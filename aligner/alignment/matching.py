@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from aligner.alignment.batches import whole_input, whole_output
 from aligner.alignment.compatibility import (
@@ -36,7 +37,6 @@ from aligner.alignment.twins import GIVEN, twins
 from aligner.alignment.windows import before_padding, windows_beyond_padding
 from aligner.operations.kinds import AFFINE, COMMUTATIVE, SOURCES, SUNDRY, neutral_element, same_family
 from aligner.records.alignment import Sketch
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 
 _STEPS_BACK = 3

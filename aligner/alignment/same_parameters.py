@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,6 @@ from aligner.parameters.fingerprint import (
     fingerprint_of,
     table,
 )
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aligner.records.graph import Node

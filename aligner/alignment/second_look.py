@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.skeleton import read
 from aligner.alignment.sketch_index import SketchShelf
 from aligner.records.alignment import Alignment, Sketch
-from aligner.records.dataclass import dataclass, field
 from aligner.records.graph import Graph
 
 

@@ -7,11 +7,11 @@ order of nodes in a file nor the names of values can change a pairing.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from math import prod
 
 from aligner.operations.kinds import AFFINE, IMPURE, LAYOUT, LOOKED_UP, PICKED, RESIZES, SOURCES, neutral_element
 from aligner.records.alignment import Sketch
-from aligner.records.dataclass import dataclass, field
 from aligner.records.graph import Graph, Node
 
 _MAY_MOVE = LAYOUT | RESIZES | AFFINE | LOOKED_UP | {"where"}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from aligner.operations.kinds import CONFIGURED, LINEAR, PARAMETRIC
 from aligner.parameters.fingerprint import Fingerprint, fingerprint, fingerprint_of
 from aligner.parameters.folding import scaled
 from aligner.parameters.relation import Numbers
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node, Weight
 from aligner.records.weight import StoredWeight
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 from aligner.api.probing import Alter, UnchangedError
@@ -12,7 +13,6 @@ from aligner.execution.opening import side_info
 from aligner.execution.side import OpenSide
 from aligner.inputs import InputItem, PreparedFeeds, Preprocessing, SideInfo, prepare_feeds
 from aligner.inputs.items import Role
-from aligner.records.dataclass import dataclass, replace
 
 
 @dataclass(slots=True)

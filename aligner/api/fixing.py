@@ -7,6 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,6 @@ from aligner.errors import AlignerError, ComparisonError, ModelExecutionError, O
 from aligner.operations.operation import Unsupported
 from aligner.records import progress
 from aligner.records.comparison import Comparison, Finding, output_error
-from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.partial import partial_of
 from aligner.records.repair import AppliedPatch, Repair, Unrepaired
 from aligner.repair.patch import Patch, Plan

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aligner.api.open_models import OpenModels
@@ -16,7 +17,6 @@ from aligner.judgement.second_input import Variant, told_apart
 from aligner.judgement.written_sizes import written_sizes
 from aligner.records import progress
 from aligner.records.comparison import Comparison, output_error
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.grid import GridPoint, depending
 
 

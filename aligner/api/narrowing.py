@@ -10,6 +10,7 @@ other one, for they all read what has gone through the lost node.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from aligner.alignment.second_look import SecondLook
 from aligner.execution.look import stands_in, trial
@@ -19,7 +20,6 @@ from aligner.judgement.borderline import MOST
 from aligner.judgement.wrong_pairs import excess, suspects, with_forms
 from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues, Region
-from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,6 @@ from aligner.judgement.verdicts import in_doubt
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import NoiseFloor, Pair
-from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.measurement import Measured
 
 if TYPE_CHECKING:

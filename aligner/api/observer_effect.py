@@ -7,6 +7,7 @@ was looked at is innocent and the fused kernel is the suspect: that is a verdict
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aligner.adapters.base import OpenOptions
@@ -19,7 +20,6 @@ from aligner.execution.determinism import seed_everything
 from aligner.execution.side import OpenSide
 from aligner.records.axis_order import to_reference
 from aligner.records.comparison import Finding, Pair
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured
 from aligner.records.tensor import CapturedTensor

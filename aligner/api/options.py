@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -13,7 +14,6 @@ from aligner.api.probing import Alter
 from aligner.errors import ComparisonError
 from aligner.inputs import Preprocessing
 from aligner.judgement.conclusion import LEVELS, Level
-from aligner.records.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from aligner.causes.context import Survey

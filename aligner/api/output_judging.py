@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from aligner.api.noise_floor import Floor
 from aligner.api.summary import SideWriter
@@ -14,7 +15,6 @@ from aligner.judgement.outputs import OutputFacts, Standing, standing
 from aligner.judgement.rounding_sum import rounding_sum
 from aligner.judgement.tolerance import region_numbers
 from aligner.records.comparison import NoiseFloor, Pair
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured
 from aligner.regions.inner_tensors import OWN_STEPS

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
@@ -14,7 +15,6 @@ from aligner.judgement.second_input import Variant, told_apart
 from aligner.judgement.written_sizes import written_sizes
 from aligner.records import progress
 from aligner.records.comparison import Comparison
-from aligner.records.dataclass import dataclass, replace
 
 Alter = Callable[[PreparedFeeds, SideInfo, SideInfo], PreparedFeeds]
 

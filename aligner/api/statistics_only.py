@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,7 +25,6 @@ from aligner.judgement.tolerance import unit
 from aligner.records.alignment import Alignment, PairedValues
 from aligner.records.array import Array
 from aligner.records.comparison import Comparison, Pair, PairVerdict, TensorStatistics, Tolerance, Verdict
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aligner.adapters.dumps.dump import KnownStatistics

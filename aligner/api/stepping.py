@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,7 +18,6 @@ from aligner.inputs.items import InputItem, PreparedFeeds
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import GUILTY, Comparison, FedInput, Pair, Side, output_error
-from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.steps import LayerErrors, Step
 
 _PROMPT = 16

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,6 @@ from aligner.execution.own_process import in_own_process
 from aligner.inputs.samples import Sample, samples_of
 from aligner.records.array import Array
 from aligner.records.comparison import Comparison, ModelSummary, Pair, Tolerance, output_error
-from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
 
 if TYPE_CHECKING:

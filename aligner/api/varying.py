@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,6 @@ from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance, output_error
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.variation import Variation, Variations
 
 if TYPE_CHECKING:

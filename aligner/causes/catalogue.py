@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 from aligner.causes.cause import Cause
 from aligner.causes.global_cause import WholeCause
 from aligner.causes.search import find_causes  # noqa: F401 - loads every family
 from aligner.causes.unknown import Unknown
 from aligner.errors import InputError
-from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass
 from aligner.regions.culprit import Counterfactual, Culprit
 
 if TYPE_CHECKING:

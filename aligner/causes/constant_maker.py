@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from itertools import permutations
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from aligner.causes.constant_operands import ConstantOperand, differ
 from aligner.numerics import relations
 from aligner.operations.kinds import MOVES_DATA, RENAMED
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide

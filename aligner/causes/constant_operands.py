@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,6 @@ from aligner.operations.kinds import BINARY, COMBINES, COMMUTATIVE, LOOKED_UP, o
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide

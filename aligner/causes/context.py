@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from aligner.records.dataclass import dataclass, field
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.records.observation import Observations

@@ -7,6 +7,7 @@ import logging
 import math
 import pkgutil
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from aligner.causes.unknown import Unknown
 from aligner.causes.weight_cause import WeightCause
 from aligner.operations.operation import Unsupported
 from aligner.records.comparison import EvidenceClass, Finding
-from aligner.records.dataclass import dataclass, replace
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import Evidence
 

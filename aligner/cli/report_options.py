@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
@@ -11,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 import click
 
 from aligner.cli.view_options import selection
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aligner.records.comparison import Comparison

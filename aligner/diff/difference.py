@@ -7,6 +7,7 @@ read from memory once.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,7 +17,6 @@ from aligner.diff.errors import CANCELLED, SPACE, TINY, ErrorAccumulator, cosine
 from aligner.numerics.blocks import BLOCK, dot
 from aligner.numerics.masking import MASKED, MOST_UNMASKED
 from aligner.records.alignment import Sketch
-from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference, Unmasked
 
 if TYPE_CHECKING:

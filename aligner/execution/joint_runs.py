@@ -6,6 +6,7 @@ The candidate computes; against a recording the reference does. Pairs go by thei
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aligner.execution.injected_run import InjectedRun, Local
@@ -16,7 +17,6 @@ from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate, to_reference
-from aligner.records.dataclass import dataclass, field
 from aligner.records.difference import Difference
 from aligner.records.graph import Quantization
 from aligner.records.tensor import CapturedTensor

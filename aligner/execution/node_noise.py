@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from aligner.execution.passes import Passes
 from aligner.execution.saturation import Grid, Grids
@@ -11,7 +12,6 @@ from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate, to_reference
-from aligner.records.dataclass import dataclass
 
 MOST_RUNS = 200
 """Runs of the reference of one analysis, the noisiest pairs first."""

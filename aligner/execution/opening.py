@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 
@@ -15,7 +16,6 @@ from aligner.execution import memory
 from aligner.execution.side import OpenSide
 from aligner.inputs import SideInfo
 from aligner.records import progress
-from aligner.records.dataclass import dataclass
 
 
 @dataclass(frozen=True, slots=True)

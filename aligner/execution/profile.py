@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.numerics.blocks import BLOCK, dot, total, weighted
 from aligner.numerics.masking import MASKED, MOST_UNMASKED
 from aligner.records.alignment import Sketch
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kinds import VIEWS
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node, Quantization
 from aligner.records.tensor import CapturedTensor
 

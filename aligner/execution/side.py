@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,6 @@ from aligner.execution.determinism import seed_everything
 from aligner.inputs.layouts import shape_text
 from aligner.records import progress
 from aligner.records.comparison import ModelSummary
-from aligner.records.dataclass import dataclass, field
 from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
 

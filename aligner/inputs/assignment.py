@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ from aligner.inputs.files import Picture, Value, pick, read_value
 from aligner.inputs.items import ROLES, InputItem, Preprocessing, Role
 from aligner.inputs.pictures import frames_of
 from aligner.inputs.slots import Slot
-from aligner.records.dataclass import dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True, eq=False)

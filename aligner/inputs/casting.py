@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,6 @@ from aligner.errors import InputError
 from aligner.inputs.conventions import real_range
 from aligner.inputs.slots import End
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import InputSpec, Quantization
 
 _WORDS = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "boolean": "bool"}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 from aligner.errors import InputError
@@ -12,7 +14,6 @@ from aligner.inputs.layouts import Axes, between, evident_layout, layout_label, 
 from aligner.inputs.slots import End, Slot
 from aligner.numerics.written_type import written_from
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass
 
 _EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
 

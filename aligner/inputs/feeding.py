@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,7 +19,6 @@ from aligner.inputs.pictures import feed_picture, range_notes
 from aligner.inputs.slots import End, Slot, match_inputs
 from aligner.records.array import Array
 from aligner.records.comparison import FedInput
-from aligner.records.dataclass import dataclass, field
 
 
 def prepare_feeds(

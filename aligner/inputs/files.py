@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,6 @@ from aligner.adapters.dumps.dump import read_json, read_lines
 from aligner.adapters.torch_archive import check_pickled_tensors, within_limits
 from aligner.adapters.torch_file import is_program
 from aligner.errors import AlignerError, InputError, MissingFrameworkError, listing
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.free_memory import available
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,7 +26,6 @@ from aligner.inputs.layouts import (
     spatial_axes,
 )
 from aligner.inputs.slots import End, Slot
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.graph import InputSpec
 
 if TYPE_CHECKING:

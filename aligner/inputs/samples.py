@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from aligner.errors import InputError
 from aligner.inputs.items import InputItem
-from aligner.records.dataclass import dataclass
 from aligner.records.regular_file import read_regular
 
 _FORMS = "give a pattern in quotes ('val/*.png'), a folder, or a .txt file with a path on each line"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -12,7 +13,6 @@ from aligner.inputs.conventions import derivable_kind, words
 from aligner.inputs.items import Correspondence, PreparedFeeds, SideInfo
 from aligner.inputs.layouts import evident_layout, spatial_axes
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.graph import InputSpec
 
 _ALIKE = (

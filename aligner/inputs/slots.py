@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 
 from aligner.inputs.conventions import derivable_kind
 from aligner.inputs.items import Role, SideInfo
@@ -15,7 +16,6 @@ from aligner.inputs.layouts import (
     evident_layout,
     shape_text,
 )
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.graph import InputSpec, Shape
 
 _FLOATS = ("float", "bfloat", "double", "half")

@@ -6,6 +6,7 @@ What was right on the first input only because the model was traced with it show
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -15,7 +16,6 @@ from aligner.inputs.items import Correspondence, PreparedFeeds, Role, SideInfo
 from aligner.inputs.layouts import evident_layout, spatial_axes
 from aligner.inputs.slots import End
 from aligner.records.comparison import FedInput
-from aligner.records.dataclass import dataclass, replace
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

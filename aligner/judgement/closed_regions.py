@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -23,7 +24,6 @@ from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.reordered import is_another_form
 from aligner.judgement.same_grid import are_twins
 from aligner.judgement.tolerance import masked_otherwise, region_numbers
-from aligner.records.dataclass import dataclass, field
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured

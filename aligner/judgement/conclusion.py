@@ -6,6 +6,7 @@ The rules stand in order; the first that has an opinion decides, and ``docs/verd
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 from aligner.errors import listing
@@ -13,7 +14,6 @@ from aligner.judgement.founded import FOUNDS, UNFED
 from aligner.judgement.outputs import Standing
 from aligner.judgement.rule import Rule, opinions
 from aligner.records.comparison import Coverage, Pair, Verdict
-from aligner.records.dataclass import dataclass
 from aligner.records.difference import Difference
 from aligner.records.opinion import Opinion
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 from aligner.records.comparison import Finding, NoiseFloor, Pair
-from aligner.records.dataclass import dataclass
 
 _ALIKE = 4.0
 """Distances from float64 within this factor of each other count as equal."""

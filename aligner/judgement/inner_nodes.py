@@ -10,6 +10,7 @@ of a clip fails the second: the end is right with it.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -19,7 +20,6 @@ from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.tolerance import region_numbers
 from aligner.records.axis_order import to_candidate, to_reference
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit, distance

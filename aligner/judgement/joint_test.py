@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from aligner.diff.difference import difference
 from aligner.execution.joint_runs import JointRuns
@@ -12,7 +13,6 @@ from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.tolerance import beside_mask, bound, region_numbers
 from aligner.operations.kinds import COPIES
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Noise

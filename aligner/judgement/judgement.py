@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass, replace
 
 from aligner.records.comparison import PairVerdict
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.opinion import Opinion
 
 

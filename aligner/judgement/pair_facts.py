@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from aligner.judgement.borderline import difference_in, misquantized
 from aligner.judgement.same_grid import STEPS, are_twins
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers, unit
 from aligner.operations.kinds import MAY_DRAW
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured

@@ -10,9 +10,9 @@ import math
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from aligner.records.comparison import Comparison, Errors, Finding, Pair
-from aligner.records.dataclass import dataclass, replace
 
 _GUILTY = frozenset({"introduced", "nonfinite"})
 _INNOCENT = frozenset({"aligned", "inherited"})

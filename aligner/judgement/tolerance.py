@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -20,7 +21,6 @@ from aligner.judgement.precision import AS_A_RULE, declares_quantization, quanti
 from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LINEAR, SILENT, VIEWS
 from aligner.operations.reduction import reduction_length
 from aligner.parameters.remembered import Remembered
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, replace
 
 if TYPE_CHECKING:
     from aligner.records.graph import Attribute, Graph, Node, Quantization, Shape, Value, Weight

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.operation import Operation, Unsupported, compute
@@ -32,7 +33,6 @@ from aligner.operations.settings import (
     Windowed,
 )
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, replace
 
 if TYPE_CHECKING:
     Axes = tuple[int, ...]

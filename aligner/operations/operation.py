@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, TypeVar
 
 from aligner.operations.fused import FUSED
 from aligner.operations.settings import Settings, family_of, settings_of
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, field, replace
 
 S = TypeVar("S", bound=Settings)
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aligner.operations.call import Call

@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
 from aligner.numerics.blocks import BLOCK, Workspace, dot, single, total
 from aligner.parameters.remembered import Remembered
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,9 +7,8 @@ the largest code is off by as many parts of a step as there are codes to a value
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
-
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,12 +6,12 @@ Arrays are compared in blocks, through views: neither side is copied whole.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from itertools import combinations, permutations
 from math import prod, sqrt
 from typing import TYPE_CHECKING, TypeVar
 
 from aligner.numerics.relations import SAME
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Quantization
 
 if TYPE_CHECKING:

@@ -6,12 +6,12 @@ Rows are compared in blocks, so that memory stays flat; a tensor is read whole o
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from math import prod, sqrt
 from typing import TYPE_CHECKING
 
 from aligner.parameters.grids import GRIDS, within
 from aligner.parameters.relation import CAST
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from aligner.records.dataclass import dataclass, field
 from aligner.records.preview import Picture
 
 

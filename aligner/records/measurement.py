@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from aligner.records.alignment import PairedValues
 from aligner.records.comparison import TensorStatistics
-from aligner.records.dataclass import dataclass, field
 from aligner.records.difference import Difference
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from typing import Literal
-
-from aligner.records.dataclass import dataclass, field
 
 BLANK, NOT_FINITE = 254, 255
 """The grey levels of what is no part of the tensor, and of NaN and infinity."""

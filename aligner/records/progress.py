@@ -6,9 +6,8 @@ import mmap
 import os
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-
-from aligner.records.dataclass import dataclass, replace
 
 _SLOT = 4096
 _PARTIALS = 2 * _SLOT + 16

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+
 from aligner.records.comparison import Verdict
-from aligner.records.dataclass import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Literal
-
-from aligner.records.dataclass import dataclass
 
 Phase = Literal["prefill", "decode"]
 StepVerdict = Literal["aligned", "diverged", "inconclusive"]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from math import ceil, isfinite, log, sqrt
 from typing import Literal
 
 from aligner.records.comparison import EXIT_CODES, ModelSummary, Tolerance, Verdict
-from aligner.records.dataclass import dataclass, field, replace
 
 Stability = Literal["stable", "sample-dependent", "drifting"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,7 +13,6 @@ import numpy as np
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.region_side import Change, Evidence, RegionSide, change_node

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from aligner.operations.kinds import AFFINE, COPIES, INVERSES, LINEAR, MOVED, SCALES, SHIFTS
@@ -9,7 +11,6 @@ from aligner.operations.operation import Operation
 from aligner.operations.settings import Windowed
 from aligner.parameters.folding import as_affine, output_axis, scaled
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.graph import Node
 from aligner.regions.region_side import RegionSide
 

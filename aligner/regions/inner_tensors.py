@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -11,7 +12,6 @@ from aligner.operations.kinds import QUANTIZES
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings.base import Settings
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import Change

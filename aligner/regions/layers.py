@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+
 import numpy as np
 
 from aligner.operations.kinds import LAYERS
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Recurrent
-from aligner.records.dataclass import dataclass, replace
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer as Layer
 from aligner.regions.folding import folded as folded

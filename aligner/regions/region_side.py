@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,6 @@ from aligner.operations.lowering import lower, lowers
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.parameters.known import Known, stored_weight
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, field
 from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from rich.cells import cell_len
@@ -12,7 +13,6 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from aligner.records.dataclass import dataclass
 from aligner.report.distinct_names import shortened
 from aligner.report.page import Page
 

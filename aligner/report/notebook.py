@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rich.console import Console
 
 from aligner.records.comparison import Comparison, Pair, Side
-from aligner.records.dataclass import dataclass, replace
 from aligner.report.divergence_panel import divergence_panel
 from aligner.report.error_rows import error_rows, listed
 from aligner.report.html import cause_view, environment, shown

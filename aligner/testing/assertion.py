@@ -7,6 +7,7 @@ import shlex
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -14,7 +15,6 @@ from aligner.api import Result, compare
 from aligner.errors import AlignerError
 from aligner.judgement.conclusion import Level
 from aligner.records.comparison import Comparison
-from aligner.records.dataclass import dataclass, replace
 from aligner.report.excerpt import excerpt, one_line, worst
 from aligner.report.numbers import number, percent, plural
 from aligner.report.words import place

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
 from types import MappingProxyType
 from typing import Any
 
 from aligner.errors import ComparisonError, listing
 from aligner.judgement.conclusion import LEVELS, Level
 from aligner.records.comparison import Comparison, Pair
-from aligner.records.dataclass import dataclass, field, fields
 from aligner.report.excerpt import beyond
 
 

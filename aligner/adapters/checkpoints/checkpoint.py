@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-from aligner.records.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     import numpy as np

@@ -7,13 +7,13 @@ a right node that was fed something else leaves none.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from aligner.adapters.dumps.layout import centred_cosine
 from aligner.errors import listing
 from aligner.operations.kinds import ACTIVATIONS, EXACT
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -20,7 +21,6 @@ from aligner.adapters.dumps.recorded import Decoded, as_stored
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
 from aligner.operations.kinds import SOURCES, VIEWS
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, field, replace
 from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
 from aligner.records.tensor import CapturedTensor
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.onnx_adapter.dtypes import dtype_word
 from aligner.adapters.onnx_adapter.padding import SPATIAL, spatial
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Attribute, Shape
 
 if TYPE_CHECKING:

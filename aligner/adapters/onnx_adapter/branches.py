@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from aligner.adapters.onnx_adapter.names import defined_names, fresh, rename_graph, subgraphs
 from aligner.errors import ModelError, listing
-from aligner.records.dataclass import dataclass, field
 
 _ROUNDS = 64
 Decide = Callable[[Any, list[str]], Mapping[str, bool]]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,6 @@ from aligner.adapters.onnx_adapter.order import sort_nodes
 from aligner.adapters.onnx_adapter.structure import check_reads, check_structure, every_tensor, inner_tensors, malformed
 from aligner.adapters.onnx_adapter.text import has_broken_text
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -16,7 +17,6 @@ from aligner.adapters.onnx_adapter.provenance import scope_of, source_of
 from aligner.adapters.onnx_adapter.quantization import quantizations
 from aligner.adapters.onnx_adapter.types import ValueType, value_type
 from aligner.errors import listing
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.graph import Attribute, Graph, Node, Shape, Value, Weight
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +17,6 @@ from aligner.adapters.onnx_adapter.order import sort_nodes
 from aligner.adapters.rewriting import Changed, Edit, Recompute, Reorder, Restore, Step
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     from aligner.adapters.onnx_adapter.types import ValueType

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from aligner.adapters.base import Capabilities, Session
@@ -21,7 +22,6 @@ from aligner.adapters.onnx_adapter.program import Piece, Program, index_program,
 from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import infer_types, value_type
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 

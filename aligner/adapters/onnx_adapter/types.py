@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import STRING, byte_count, dtype_word, element_type_of
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Shape
 
 

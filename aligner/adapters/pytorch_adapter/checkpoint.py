@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from aligner.errors import (
     UntrustedFileError,
     listing,
 )
-from aligner.records.dataclass import dataclass
 
 _CONTAINERS = (
     "params_ema",

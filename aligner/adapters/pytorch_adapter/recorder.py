@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
 from types import FunctionType, MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +32,6 @@ from aligner.adapters.pytorch_adapter.torch_calls import (
 )
 from aligner.adapters.torch_quantization import PackedLayer, dtype_word, quantization_of
 from aligner.operations.kinds import MAY_DRAW
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node, Quantization
 
 if TYPE_CHECKING:

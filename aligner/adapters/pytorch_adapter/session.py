@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +26,6 @@ from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
 from aligner.adapters.stream import Run, is_huge, stream
 from aligner.adapters.torch_quantization import packed_layers
 from aligner.errors import AlignerError, InputError, listing
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 

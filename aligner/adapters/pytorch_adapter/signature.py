@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.pytorch_adapter.caches import nested
 from aligner.errors import InputError, listing
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.graph import InputSpec
 
 if TYPE_CHECKING:

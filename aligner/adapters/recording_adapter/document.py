@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aligner.errors import ModelFormatError
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, Node, Quantization, Value, Weight
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.tensorflow_adapter.scopes import Scopes
-from aligner.records.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from aligner.adapters.tensorflow_adapter.dataflow import Dataflow

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.tflite_adapter.kinds import kind_of
 from aligner.adapters.tflite_adapter.schema import Operator, dtype_word, schema
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass, field
 from typing import Any
 
 from aligner.errors import ModelFormatError
-from aligner.records.dataclass import dataclass, field
 
 _WIDEST_OFFSET = 0xFFFFFFFF
 _ALIGNMENT = 16

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -13,7 +14,6 @@ from aligner.adapters.tflite_adapter.constants import load_constant
 from aligner.adapters.tflite_adapter.kinds import kind_of
 from aligner.adapters.tflite_adapter.schema import NO_TENSOR, Model, Operator, Subgraph, Tensor, element_count
 from aligner.errors import ModelError, listing
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Graph, InputSpec, Node, Shape, Signature, Value, Weight
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import Any
 
@@ -14,7 +15,6 @@ from aligner.adapters.tflite_adapter.translation import WORDS, translate
 from aligner.operations.call import call_of
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, replace
 from aligner.records.graph import Graph
 
 _TOGETHER = 2

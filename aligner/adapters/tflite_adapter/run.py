@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -16,7 +17,6 @@ from aligner.adapters.tflite_adapter.runtime import Runtime, owned
 from aligner.adapters.tflite_adapter.schema import Model, Tensor, element_count
 from aligner.errors import InputError, ModelFormatError
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     Replacements = Mapping[int, Callable[[], Array]]

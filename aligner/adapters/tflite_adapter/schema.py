@@ -7,6 +7,7 @@ import importlib.util
 import math
 import sys
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType, ModuleType
@@ -14,7 +15,6 @@ from typing import Any
 
 from aligner.adapters.tflite_adapter.flatbuffer import Table, damaged
 from aligner.errors import MissingFrameworkError, ModelFormatError
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Quantization
 
 MAGIC = b"TFL3"

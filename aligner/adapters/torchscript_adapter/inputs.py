@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.torchscript_adapter.arrays import as_tensor
 from aligner.adapters.torchscript_adapter.operands import holds_tensors, is_tensor
 from aligner.errors import InputError, listing
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import InputSpec
 
 if TYPE_CHECKING:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from typing import ClassVar
 
@@ -15,7 +16,6 @@ from aligner.causes.weight_order import row_factors
 from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order
 from aligner.regions.inner_tensors import OWN_STEPS, SATURATED, InnerTensor, inner_tensors

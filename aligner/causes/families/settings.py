@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import listed, shown
 from aligner.operations.operation import Operation
-from aligner.records.dataclass import dataclass
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit
 from aligner.regions.region_side import Change, RegionSide

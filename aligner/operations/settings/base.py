@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from typing import Any, TypeVar
-
-from aligner.records.dataclass import dataclass, fields
 
 S = TypeVar("S", bound="Settings")
 

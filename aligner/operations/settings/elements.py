@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from aligner.operations.settings.base import Settings, of
-from aligner.records.dataclass import dataclass
 
 
 @of("clip")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.settings.base import Along, Settings, of
-from aligner.records.dataclass import dataclass
 
 if TYPE_CHECKING:
     Sizes = tuple[int, ...]

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.operation import results
 from aligner.records.array import Array
-from aligner.records.dataclass import dataclass, field
 
 if TYPE_CHECKING:
     from aligner.adapters.rewriting import Step
