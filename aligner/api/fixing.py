@@ -21,6 +21,7 @@ from aligner.api.run_file import check_unchanged, read_run
 from aligner.causes.context import Survey
 from aligner.causes.search import Examined
 from aligner.errors import AlignerError, ComparisonError, ModelExecutionError, OutputError, listing
+from aligner.judgement.second_input import counts
 from aligner.operations.operation import Unsupported
 from aligner.records import progress
 from aligner.records.comparison import Comparison, Finding, output_error
@@ -166,12 +167,13 @@ class _Fixing:
         return comparison, found
 
     def _elsewhere(self, comparison: Comparison, found: list[Plan]) -> tuple[Comparison, list[Plan]]:
-        """What another input says of what is right on the given one."""
+        """What another input says of what is right on the given one: nothing where it leaves a calibrated range."""
         try:
             again, plans = self._look(replace(self.options, alter=other_values()))
         except (UnchangedError, AlignerError):
             return comparison, found
-        return (again, plans) if again.verdict == "diverged" else (comparison, found)
+        says = again.verdict == "diverged" and all(map(counts, again.introduced[:1]))
+        return (again, plans) if says else (comparison, found)
 
     def _check(self, found: Sequence[Plan]) -> None:
         if any(plan.proven for plan in found):

@@ -35,7 +35,7 @@ def told_apart(first: Comparison, second: Comparison, variant: Variant) -> Compa
 
     Where the given input shows nothing, the report is that of the second one.
     """
-    fresh = [pair for pair in second.introduced if _counts(pair)]
+    fresh = [pair for pair in second.introduced if counts(pair)]
     if not first.introduced:
         return _only_second(first, second, fresh[0], variant) if second.verdict == "diverged" and fresh else None
     vanished = _vanished(first, second, variant)
@@ -138,7 +138,7 @@ def _vanished(first: Comparison, second: Comparison, variant: Variant) -> Pair |
     """The given input's first divergence, when the second does not show it and nothing else has been proven of it."""
     culprit = first.introduced[0]
     partner = _partner(second, culprit)
-    if not _counts(culprit) or partner is None or partner.verdict not in _INNOCENT:
+    if not counts(culprit) or partner is None or partner.verdict not in _INNOCENT:
         return None
     proven = [c for c in first.causes if c.node in _nodes(culprit) and c.explained is not None]
     return None if proven and not _traced_in(proven[0], culprit, partner, variant) else culprit
@@ -176,7 +176,7 @@ def _partner(comparison: Comparison, pair: Pair) -> Pair | None:
     return next((other for other in comparison.pairs if other.candidate.name == pair.candidate.name), None)
 
 
-def _counts(pair: Pair) -> bool:
+def counts(pair: Pair) -> bool:
     """Whether the error says something of the model: made-up numbers may well leave a calibrated range."""
     return pair.verdict_rule != "saturates"
 
