@@ -117,3 +117,18 @@ def test_a_process_answers_again_and_keeps_what_it_holds():
         assert process.call(eval, "print('noise') or 1") == 1
         with pytest.raises(CrashError, match="SIGKILL"):
             process.call(eval, "__import__('os').kill(__import__('os').getpid(), 9)")
+
+
+def test_the_worst_samples_are_opened_in_a_process_of_their_own(models, samples, tmp_path, monkeypatch):
+    from aligner.api import open_models
+    from aligner.cli import sweep_commands
+
+    options = SweepOptions(total=20)
+    found = run_sweep(*models, samples, options)
+    monkeypatch.setattr(open_models, "OpenModels", None)  # what talks to a cluster opens none
+    bounds = Bounds(reads=tuple(map(Path, models)), writes=(tmp_path,))
+    monkeypatch.setattr(sweep_commands, "limits", lambda: bounds)
+    given = {"worst_folder": str(tmp_path / "worst"), "dask": "tcp://nobody:1"}
+    written = sweep_commands._worst(tuple(models), samples, found, options, given)
+    assert len(written) == 6
+    assert all(path.stat().st_size for path in written)

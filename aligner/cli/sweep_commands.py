@@ -25,8 +25,10 @@ from aligner.cli.targets import FileCommand, limits
 from aligner.cli.work import working
 
 if TYPE_CHECKING:
+    from aligner.api.options import CompareOptions
     from aligner.api.sweeping import Part, SweepOptions
     from aligner.inputs.samples import Sample
+    from aligner.records.comparison import Comparison
     from aligner.records.sweep import Sweep
 
 _EVERY = 5.0
@@ -258,25 +260,39 @@ def _worst(
     """Pages of the worst samples, each compared in full, and beside each what was fed, to compare again."""
     if not given["worst_folder"] or not found.breaking:
         return []
-    import numpy as np
-
-    from aligner.api.open_models import OpenModels
-    from aligner.errors import OutputError
+    from aligner.execution.own_process import in_own_process
     from aligner.report.html import write_html
 
     folder = Path(given["worst_folder"])
     folder.mkdir(parents=True, exist_ok=True)
     by_index = {sample.index: sample for sample in samples}
-    written = []
-    with OpenModels(*models, options.compare) as opened:
-        for sample in found.breaking[:3]:
-            page = folder / f"sample_{sample.index}.html"
-            write_html(opened.compare(by_index[sample.index].inputs), page)
-            fed = page.with_suffix(".npz")
+    worst = [by_index[sample.index] for sample in found.breaking[:3]]
+    asked = models, options.compare, worst, folder
+    # a process that talks to a cluster opens no model itself
+    compared = in_own_process(_in_full, *asked, bounds=limits()) if given["dask"] else _in_full(*asked)
+    pages = [folder / f"sample_{sample.index}.html" for sample in worst]
+    for page, comparison in zip(pages, compared, strict=True):
+        write_html(comparison, page)
+    return [path for page in pages for path in (page, page.with_suffix(".npz"))]
+
+
+def _in_full(
+    models: tuple[str, str], options: CompareOptions, samples: Sequence[Sample], folder: Path
+) -> list[Comparison]:
+    """The comparison of each sample; what was fed is written."""
+    import numpy as np
+
+    from aligner.api.open_models import OpenModels
+    from aligner.errors import OutputError
+
+    found = []
+    with OpenModels(*models, options) as opened:
+        for sample in samples:
+            found.append(opened.compare(sample.inputs))
+            fed = folder / f"sample_{sample.index}.npz"
             try:
                 np.savez(fed, **dict[str, Any](opened.sides[0].feeds))
             except OSError as error:
                 hint = "name a folder with room"
                 raise OutputError(f"{fed} cannot be written", found=str(error), hint=hint) from error
-            written += [page, fed]
-    return written
+    return found
