@@ -11,8 +11,8 @@ import binascii
 import math
 import sys
 import zlib
-from collections.abc import Callable, Mapping, Sequence, Set
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,72 +28,10 @@ _LARGEST = 1 << 20
 """Pixels of the largest picture that is read."""
 
 
-def encode(record: Any) -> Document:
+def encode(record: object) -> Document:
     """A record as a document; keys are its fields' names, in their order."""
-    document: Document = _WAYS[type(record)](record)
+    document: Document = _converter().unstructure(record)
     return document
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it: records as documents, tuples as lists, NumPy scalars as numbers, None for NaN."""
-    return _WAYS[type(value)](value)
-
-
-class _Ways(dict[type[Any], Callable[[Any], Any]]):
-    """How values of each type are made plain, worked out once."""
-
-    def __missing__(self, kind: type[Any]) -> Callable[[Any], Any]:
-        self[kind] = made = _way(kind)
-        return made
-
-
-_WAYS = _Ways()
-
-
-def _way(kind: type[Any]) -> Callable[[Any], Any]:
-    if issubclass(kind, (bool, str, type(None))):
-        return lambda value: value
-    if issubclass(kind, float):
-        return lambda value: float(value) if math.isfinite(value) else None
-    if issubclass(kind, int):
-        return int
-    if is_dataclass(kind):
-        return _picture_document if kind is Picture else _encoder(kind)
-    if issubclass(kind, Mapping):
-        return lambda value: {str(key): plain(item) for key, item in value.items()}
-    if issubclass(kind, (Sequence, Set)) and not issubclass(kind, (bytes, bytearray)):
-        return lambda value: [_WAYS[type(item)](item) for item in value]
-    return _number
-
-
-def _number(value: Any) -> Any:
-    """A NumPy scalar; anything else is shown as its own words."""
-    item = getattr(value, "item", None)
-    return plain(item()) if callable(item) and getattr(value, "ndim", 1) == 0 else str(value)
-
-
-def _encoder(record: type[Any]) -> Callable[[Any], Document]:
-    """Fields of FLAT ones stand among the others; what is WHEN_SET is left out where it is not."""
-    written = [item for item in fields(record) if item.metadata.get("written", True)]
-    flat = {item.name for item in written if item.metadata.get("flat")}
-    left_out = {item.name: _default(item) for item in written if item.metadata.get("when_set")}
-    names = [item.name for item in written]
-
-    def encoded(made: Any) -> Document:
-        document: Document = {}
-        for name in names:
-            value = getattr(made, name)
-            if name in flat:
-                document |= encode(value)
-            elif name not in left_out or value != left_out[name]:
-                document[name] = _WAYS[type(value)](value)
-        return document
-
-    return encoded
-
-
-def _default(item: Field[Any]) -> object:
-    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 def decode(record: type[Record], document: Mapping[str, Any]) -> Record:
@@ -114,11 +52,15 @@ def decode(record: type[Record], document: Mapping[str, Any]) -> Record:
 def _converter() -> Converter:
     from cattrs import Converter
 
-    made = Converter(detailed_validation=False)
+    made = Converter(detailed_validation=False, unstruct_collection_overrides={tuple: list})
+    made.register_unstructure_hook(float, lambda value: float(value) if math.isfinite(value) else None)
+    made.register_unstructure_hook(int, lambda value: value if isinstance(value, bool) else int(value))
     made.register_structure_hook(float, _float)
-    for exact in (int, str, bool):
-        made.register_structure_hook(exact, _exactly)
+    for plain in (int, str, bool):
+        made.register_structure_hook(plain, _exactly)
+    made.register_unstructure_hook_factory(is_dataclass, lambda record: _encoder(made, record))
     made.register_structure_hook_factory(is_dataclass, lambda record: _decoder(made, record))
+    made.register_unstructure_hook(Picture, _picture_document)
     made.register_structure_hook(Picture, lambda document, _: _picture(document))
     return made
 
@@ -133,10 +75,34 @@ def _float(value: Any, _: object) -> float:
     return value  # an integer stays one, as it was written
 
 
-def _exactly(value: Any, exact: type) -> Any:
-    if type(value) is not exact:
-        raise TypeError(f"{value!r} is no {exact.__name__}")
+def _exactly(value: Any, plain: type) -> Any:
+    if type(value) is not plain:
+        raise TypeError(f"{value!r} is no {plain.__name__}")
     return value
+
+
+def _encoder(converter: Converter, record: type[Any]) -> Callable[[Any], Document]:
+    """Cattrs' own encoder, with the fields of FLAT ones among the others and what is WHEN_SET left out."""
+    from cattrs.gen import make_dict_unstructure_fn, override
+
+    changed = {
+        item.name: override(omit=True)
+        if not item.metadata.get("written", True)
+        else override(omit_if_default=bool(item.metadata.get("when_set")))
+        for item in fields(record)
+    }
+    encoder: Callable[[Any], Document] = make_dict_unstructure_fn(record, converter, **changed)  # type: ignore[arg-type]
+    flat = [item.name for item in fields(record) if item.metadata.get("flat")]
+    if not flat:
+        return encoder
+
+    def flattened(made: Any) -> Document:
+        document: Document = {}
+        for name, value in encoder(made).items():
+            document.update(value if name in flat else {name: value})
+        return document
+
+    return flattened
 
 
 def _decoder(converter: Converter, record: type[Any]) -> Callable[[Any, Any], Any]:

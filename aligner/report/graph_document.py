@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import Any
 
 from aligner.records.graph import Graph, InputSpec, Node, Quantization, Signature, Value, Weight
-from aligner.report.codec import Document, plain
+from aligner.report.codec import Document
+from aligner.report.json_document import plain
 
 FORMAT = "aligner.graph/1"
 

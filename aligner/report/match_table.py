@@ -9,8 +9,9 @@ from rich.console import Console, RenderableType
 
 from aligner.records.comparison import ModelSummary, Unpaired
 from aligner.records.match import Match, MatchedPair
-from aligner.report.codec import Document, encode, plain
+from aligner.report.codec import Document, encode
 from aligner.report.columns import Column, table
+from aligner.report.json_document import plain
 from aligner.report.numbers import number, percent, plural, shape
 from aligner.report.page import Page, sentence
 from aligner.report.words import label
