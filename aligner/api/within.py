@@ -17,6 +17,7 @@ from itertools import combinations
 import numpy as np
 
 from aligner.adapters.registry import translator
+from aligner.api.lost_node import lost_node
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.look import shown, trial_of
 from aligner.execution.passes import Passes
@@ -56,6 +57,7 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
             if item.step is not None or value not in passes.injectable():
                 continue
             found = _found(sides, passes, item, trials[0]) or _extra(sides, passes, item, trials[1], known)
+            found = found or lost_node(sides, passes, item, trials[1], known)
             found = found or _constant(sides, passes, item, trials[1]) or _turned(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))

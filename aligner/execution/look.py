@@ -12,6 +12,7 @@ from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.axis_order import fits
 from aligner.records.difference import Difference
+from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -102,3 +103,21 @@ def shown(
         return {tensor.value: tensor.array for tensor in tensors if tensor.occurrence == 0}
     finally:
         pool.close()
+
+
+def made_of_reference(passes: Passes, value: str, without: Collection[str]) -> CapturedTensor | None:
+    """What the candidate computes of the reference's tensors in the place of one, some pairs left out."""
+    for name, tensor, _ in passes.injected_run(wanted=[value], injectable=_but(passes, without)):
+        if name == value:
+            return tensor
+    return None
+
+
+def without_step(
+    passes: Passes, pair: PairedValues, place: str, array: Array, made: CapturedTensor
+) -> Difference | None:
+    """How far a pair is apart where an array stands in for one of the reference's tensors in a run of its own."""
+    for tensor in passes.reference.run([pair.reference], {place: array}, phase="looking inside"):
+        if tensor.value == pair.reference and tensor.occurrence == 0:
+            return passes.held(pair.candidate, tensor, made)
+    return None
