@@ -116,7 +116,9 @@ class Narrowing:
             if healed and not open_:
                 return _Place(pair, True, frozenset(right | healed), frozenset(wrong))
         if not wrong:
-            self._is_missing(pair, item, self.passes.measured[pair.candidate])
+            lost = self._graphs[0].producer(pair.reference)
+            if lost is None or lost.kind != maker.kind:  # else it stands there, and was paired with another
+                self._is_missing(pair, item, self.passes.measured[pair.candidate])
             return _Place(pair, True, frozenset(right))
         if item.pair.candidate in right:
             self._is_missing(pair, item, item)
