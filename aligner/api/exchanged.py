@@ -69,10 +69,12 @@ def _split(sides: Sides, measured: Sequence[Measured], suspected: Collection[str
 
 
 def _answered(sides: Sides, at: Mapping[str, Measured], node: Node) -> list[Measured]:
+    """The pairs of a node's outputs, which the reference takes from one tensor, be it by one node or by several."""
     pairs = [at[value] for value in node.outputs if value in at]
     makers = [sides[0].graph.producer(item.pair.reference) for item in pairs]
-    alone = len({maker.index for maker in makers if maker is not None}) == 1 and None not in makers
-    return pairs if 1 < len(pairs) <= _MOST_PARTS and alone else []
+    reads = [set(maker.inputs) & sides[0].graph.values.keys() for maker in makers if maker is not None]
+    alike = len(reads) == len(makers) > 1 and bool(set.intersection(*reads) - sides[0].graph.weights.keys())
+    return pairs if alike and len(pairs) <= _MOST_PARTS else []
 
 
 def _orders(sides: Sides, passes: Passes, now: Sequence[Measured]) -> Iterator[list[PairedValues]]:

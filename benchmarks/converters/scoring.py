@@ -198,11 +198,20 @@ def _location(case: Case, report: Mapping[str, Any], made: Outcome) -> None:
     makers = {maker.name for name in answers if (maker := case.reference.producer(name))}
     inner = first.get("within") or {}
     made.exact = node in guilty or by_reference or inner.get("node") in guilty or inner.get("reference_node") in makers
+    made.exact = made.exact or _lost(case, inner)
     made.inside = made.exact or bool(
         guilty & set(first.get("candidate_nodes") or ()) or makers & set(first.get("reference_nodes") or ())
     )
     around = _around(case.candidate, guilty) | _around(case.reference, makers)
     made.near = made.inside or node in around or first["reference"]["node"] in around
+
+
+def _lost(case: Case, inner: Mapping[str, Any]) -> bool:
+    """Whether a lost node is told by the node that should have read it, where the reference holds it otherwise."""
+    planted = case.planted
+    readers = {node.name for name in case.wrong for node in case.clean.readers(name)}
+    lost = planted is not None and not planted.nodes
+    return lost and inner.get("primitive") == "missing" and inner.get("node") in readers
 
 
 def reference_truth(case: Case) -> set[str]:
