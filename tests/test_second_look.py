@@ -324,12 +324,14 @@ def test_a_lost_factor_of_a_moved_form_is_named_where_it_is_read():
     assert first["within"] == {"node": "scores", "primitive": "missing", "reference_node": "scale"}
 
 
-def turned(order=("p", "q")):
+def turned(order=("p", "q"), *, sliced=False):
     """Two halves turned by an angle: both sums hold the products of either, crosswise if the halves are exchanged."""
+    bounds = {name: np.array([4 * place]) for place, name in enumerate(("start", "middle", "end"))}
+    cut = [make.node("Slice", ["m", *some, "axis"], [name], name) for name, some in zip(order, CUTS, strict=True)]
     return net(
         [
             make.node("MatMul", ["x", "w"], ["m"], "first"),
-            make.node("Split", ["m"], [*order], "halves", axis=1, num_outputs=2),
+            *(cut if sliced else [make.node("Split", ["m"], [*order], "halves", axis=1, num_outputs=2)]),
             make.node("Mul", ["p", "cos"], ["ac"], "ac"),
             make.node("Mul", ["q", "sin"], ["bs"], "bs"),
             make.node("Sub", ["ac", "bs"], ["left"], "sub"),
@@ -341,16 +343,41 @@ def turned(order=("p", "q")):
         ],
         cos=np.cos(np.arange(4, dtype=np.float32)),
         sin=np.sin(np.arange(4, dtype=np.float32)),
+        axis=np.array([1]),
+        **bounds,
     )
 
 
-def test_halves_given_in_each_others_place_are_the_fault_of_the_split_not_of_what_they_meet_in():
-    report = compared(turned(), turned(("q", "p")))
+CUTS = (("start", "middle"), ("middle", "end"))
+
+
+@pytest.mark.parametrize("sliced", [False, True])
+def test_halves_given_in_each_others_place_are_the_fault_of_the_split_not_of_what_they_meet_in(sliced):
+    report = compared(turned(sliced=sliced), turned(("q", "p")))
     assert report["first_divergence"]["candidate"]["node"] == "halves"
     assert report["causes"][0]["id"] == "split-order"
     assert not [
         pair for pair in report["pairs"] if pair["verdict"] == "introduced" and pair["candidate"]["node"] != "halves"
     ]
+
+
+def test_a_lost_gate_is_named_though_its_place_holds_nothing_that_could_answer_it():
+    gate = [make.node("Sigmoid", ["m"], ["s"], "gate"), make.node("Mul", ["m", "s"], ["g"], "product")]
+    first, last = make.node("MatMul", ["x", "w"], ["m"], "first"), make.node("MatMul", ["g", "v"], ["y"], "last")
+    report = compared(net([first, *gate, last]), net([first, make.node("Mul", ["m", "m"], ["g"], "product"), last]))
+    expected = {"node": "product", "primitive": "missing", "reference_node": "gate"}
+    assert report["first_divergence"]["within"] == expected
+
+
+def test_a_lost_activation_is_named_between_kernels_whose_channels_stand_in_another_order():
+    order = np.random.default_rng(3).permutation(SIZE)
+    w, v = (np.random.default_rng(seed).standard_normal((SIZE, SIZE)).astype(np.float32) for seed in (4, 5))
+    first, last = make.node("MatMul", ["x", "w"], ["m"], "first"), make.node("MatMul", ["r", "v"], ["y"], "last")
+    reference = net([first, make.node("Relu", ["m"], ["r"], "clip"), last], w=w, v=v)
+    straight = make.node("MatMul", ["m", "v"], ["y"], "last")
+    report = compared(reference, net([first, straight], w=w[:, order], v=v[order]))
+    expected = {"node": "last", "primitive": "missing", "reference_node": "clip"}
+    assert report["first_divergence"]["within"] == expected
 
 
 def test_a_move_without_effect_before_one_that_undoes_it_is_named():
