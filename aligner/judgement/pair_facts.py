@@ -10,6 +10,7 @@ from aligner.judgement.borderline import difference_in, misquantized
 from aligner.judgement.same_grid import STEPS, are_twins
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers, unit
 from aligner.operations.kinds import MAY_DRAW
+from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
@@ -26,6 +27,7 @@ _QUANTIZED_RELATIVE = 0.08
 _QUANTIZED_PEAKS = 3.0
 """… provided that no single element exceeds the bound more than this often."""
 _FLOAT16_MAX = 65504.0
+_DRAWING: Remembered[bool] = Remembered()
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,7 @@ class PairFacts:
     def reference_varies(self) -> bool:
         """Whether anything of the reference is random, or was seen to change from run to run."""
         unsteady = any(side == 0 for side, _ in self.rules.unsteady)
-        return unsteady or any(node.kind in MAY_DRAW for node in self.graphs[0].nodes if _draws(node))
+        return unsteady or _anything_draws(self.graphs[0])
 
     @property
     def within(self) -> bool:
@@ -200,6 +202,10 @@ class PairFacts:
     def fresh(self) -> bool:
         """Whether everything that feeds the region could be compared."""
         return all(item.accumulated is not None or item.local is not None for item in self.before)
+
+
+def _anything_draws(graph: Graph) -> bool:
+    return _DRAWING.of(graph, lambda: any(node.kind in MAY_DRAW and _draws(node) for node in graph.nodes))
 
 
 def _draws(node: Node) -> bool:
