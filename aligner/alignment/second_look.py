@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.skeleton import read
@@ -22,6 +22,11 @@ class SecondLook:
     dropped: frozenset[tuple[str, str]] = frozenset()
     inserted: tuple[tuple[str, str], ...] = ()
     """(reference, candidate): what a node that only the candidate has makes of a tensor, which has its partner."""
+
+    def repaired(self, gone: Collection[tuple[str, str]], new: Iterable[tuple[str, str]]) -> SecondLook:
+        """The same with some pairs given up and others settled."""
+        stay = [pair for pair in self.found if pair not in gone]
+        return replace(self, dropped=self.dropped.union(gone), found=tuple(dict.fromkeys([*stay, *new])))
 
 
 def same_values(

@@ -8,7 +8,6 @@ converter that gives q, k and v in an order of its own harms no reader, and is l
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import replace
 from itertools import permutations
 
 from aligner.alignment.second_look import SecondLook
@@ -43,11 +42,8 @@ def exchanged(sides: Sides, passes: Passes, known: SecondLook) -> SecondLook | N
                 continue
             found = trial(passes, sorted(ends), pairs, with_forms(graphs, measured, without))
             if all(excess(graphs, passes.measured[end], found.get(end)) <= MOST for end in ends):
-                gone = {
-                    (item.pair.reference, item.pair.candidate) for item in measured if item.pair.candidate in without
-                }
-                stay = [pair for pair in known.found if pair not in gone]
-                return replace(known, dropped=known.dropped | gone, found=tuple(dict.fromkeys([*stay, *new])))
+                wrong = (item.pair for item in measured if item.pair.candidate in without)
+                return known.repaired({(pair.reference, pair.candidate) for pair in wrong}, new)
     return None
 
 

@@ -76,8 +76,7 @@ class Narrowing:
         if not place.entry:
             return replace(known, inserted=tuple(dict.fromkeys((*known.inserted, pair))))
         gone = {(self._partner[value], value) for value in (pair[1], *place.wrong) if value in self._partner}
-        found = [one for one in known.found if one not in gone]
-        return replace(known, dropped=known.dropped | gone, found=tuple(dict.fromkeys((*found, pair))))
+        return known.repaired(gone, [pair])
 
     def _place(self, item: Measured) -> _Place | None:
         orders = [item.pair.axes, *(one.pair.axes for one in self._entries(item)), None]

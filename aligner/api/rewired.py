@@ -7,7 +7,6 @@ one of the reference's that has no partner, and fewer nodes err once it is left 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from aligner.alignment.second_look import SecondLook, same_values
 from aligner.execution.look import differences, look
@@ -35,9 +34,7 @@ def rewired(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLoo
         found = differences(passes, sorted(readers[value]), without)
         wrong = [one for one in readers[value] if excess(graphs, passes.measured[one], found.get(one)) > MOST]
         if len(wrong) <= sum(one in suspected for one in readers[value]):
-            gone = {(several[value].pair.reference, value)}
-            stay = [one for one in known.found if one not in gone]
-            return replace(known, dropped=known.dropped | gone, found=tuple(dict.fromkeys([*stay, pair])))
+            return known.repaired({(several[value].pair.reference, value)}, [pair])
     return None
 
 

@@ -10,7 +10,7 @@ for the tensor after: a region that is right without a node has one too many, ho
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -44,6 +44,8 @@ _LARGE = 1 << 28
 
 Sides = tuple[OpenSide, OpenSide]
 Found = tuple[str, str, str | None]
+Place = tuple[str, Array, Found]
+"""A value of the candidate, what is put there, and what it tells where the region's end comes out right."""
 
 
 def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) -> None:
@@ -56,9 +58,11 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
         if found is None:
             if item.step is not None or value not in passes.injectable():
                 continue
-            found = _found(sides, passes, item, trials[0]) or _extra(sides, passes, item, trials[1], known)
+            found = _tried(graphs, passes, item, _inside(sides, item), trials[0])
+            found = found or _extra(sides, passes, item, trials[1], known)
             found = found or lost_node(sides, passes, item, trials[1], known)
-            found = found or _constant(sides, passes, item, trials[1]) or _turned(sides, passes, item, trials[1])
+            found = found or _tried(graphs, passes, item, _constant(sides, item), trials[1])
+            found = found or _turned(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
 
@@ -91,17 +95,32 @@ def _stepped_over(
     if len(nodes) < 2 or sum(_bytes(sides[1], name) for name in inner) > _LARGE:
         return None
     arrays = shown(sides[1], passes, [*start, *inner], forms)
-    for steps in range(1, _IN_A_ROW + 1):
-        for node in reversed(nodes):
-            for value in node.outputs:
-                before = _before(graphs[1], arrays, value, steps) if value != end else None
-                if before is None or (node.kind in VIEWS and not forms):
-                    continue
-                if next(left, None) is None:
-                    return None
-                difference = trial_of(passes, end, value, arrays[before[0]], forms)
-                if excess(graphs, item, difference) <= MOST:
-                    return before[1], "extra", None
+
+    def places() -> Iterator[Place]:
+        for steps in range(1, _IN_A_ROW + 1):
+            for node in reversed(nodes):
+                for value in node.outputs if forms or node.kind not in VIEWS else ():
+                    before = _before(graphs[1], arrays, value, steps) if value != end else None
+                    if before is not None:
+                        yield value, arrays[before[0]], (before[1], "extra", None)
+
+    return _tried(graphs, passes, item, places(), left, forms)
+
+
+def _tried(
+    graphs: tuple[Graph, Graph],
+    passes: Passes,
+    item: Measured,
+    places: Iterable[Place],
+    left: Iterator[int],
+    forms: Collection[str] = (),
+) -> Found | None:
+    """The first place where the tensor that is put there makes the region's end right; each costs a run."""
+    for value, array, found in places:
+        if next(left, None) is None:
+            return None
+        if excess(graphs, item, trial_of(passes, item.pair.candidate, value, array, forms)) <= MOST:
+            return found
     return None
 
 
@@ -141,8 +160,8 @@ def _before(graph: Graph, arrays: Mapping[str, Array], value: str, steps: int) -
     return (name, node) if alike and node is not None else None
 
 
-def _found(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
-    """(candidate's node, primitive): the earliest place from which on everything is right."""
+def _inside(sides: Sides, item: Measured) -> Iterator[Place]:
+    """Each virtual tensor in the place of each of the candidate's, the earliest first: (its node, the primitive)."""
     graphs, profile = (sides[0].graph, sides[1].graph), sides[1].profile
     steps = _virtual(sides, item) if len(item.pair.candidate_region.nodes) > 1 else ()
     for index in item.pair.candidate_region.nodes if steps and profile is not None else ():
@@ -153,18 +172,12 @@ def _found(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) ->
                 continue
             for step in steps:
                 array = _laid(step.value, item, seen.shape, seen.dtype)
-                if array is None:
-                    continue
-                if next(left, None) is None:
-                    return None
-                difference = trial_of(passes, item.pair.candidate, value, array)
-                if excess(graphs, item, difference) <= MOST:
-                    return node.name, step.name, None
-    return None
+                if array is not None:
+                    yield value, array, (node.name, step.name, None)
 
 
-def _constant(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
-    """The node of a computed constant in whose place the reference's makes the region right."""
+def _constant(sides: Sides, item: Measured) -> Iterator[Place]:
+    """Each of the reference's constants in the place of one that the candidate computes, and the node that does."""
     graphs = sides[0].graph, sides[1].graph
     regions = item.pair.regions
     wanted, places = (_constants(graph, region) for graph, region in zip(graphs, regions, strict=True))
@@ -175,12 +188,7 @@ def _constant(sides: Sides, passes: Passes, item: Measured, left: Iterator[int])
         for other in numbers.values():
             if maker is None or (other.shape, other.dtype) != (array.shape, array.dtype) or (other == array).all():
                 continue
-            if next(left, None) is None:
-                return None
-            difference = trial_of(passes, item.pair.candidate, place, other)
-            if excess(graphs, item, difference) <= MOST:
-                return maker.name, "constant", None
-    return None
+            yield place, other, (maker.name, "constant", None)
 
 
 def _turned(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:

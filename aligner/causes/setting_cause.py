@@ -84,25 +84,17 @@ class SettingCause(Cause):
         suggestion = f"give {other.name} {self.worded(culprit, right)}"
         for settings in (right, every):
             vague = self.follows and settings is every and len(every) > len(right)
-            yield Claim(
-                words,
-                suggestion,
-                f"with {listed(right)} instead of {listed(wrong)}",
-                _prediction(culprit, culprit.candidate, other, settings),
-                node=other.name,
-                written=True,
-                vague=vague,
-            )
             back = {name: theirs.settings[name] for name in settings}
-            yield Claim(
-                words,
-                suggestion,
-                f"with {listed(right)} instead of {listed(wrong)}",
-                _prediction(culprit, culprit.reference, node, back),
-                node=other.name,
-                written=True,
-                vague=vague,
-            )
+            for part, at, put in ((culprit.candidate, other, settings), (culprit.reference, node, back)):
+                yield Claim(
+                    words,
+                    suggestion,
+                    f"with {listed(right)} instead of {listed(wrong)}",
+                    _prediction(culprit, part, at, put),
+                    node=other.name,
+                    written=True,
+                    vague=vague,
+                )
 
     def _blind(self, culprit: Culprit, part: RegionSide, node: Node, operation: Operation) -> Iterator[Claim]:
         for settings in self.others(operation, culprit):
