@@ -9,14 +9,10 @@ a region finds no partner. One tensor has at most one partner; a pairing once ma
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from aligner.alignment.batches import whole_input, whole_output
 from aligner.alignment.compatibility import (
-    SAME_TENSOR,
-    agree,
-    distance,
     nearest,
     same_word,
     weight_sizes,
@@ -31,21 +27,17 @@ from aligner.alignment.layer_ends import (
     tail,
     with_bias,
 )
+from aligner.alignment.likeness import Likeness
 from aligner.alignment.second_look import SecondLook
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.alignment.twins import GIVEN, twins
 from aligner.alignment.windows import before_padding, windows_beyond_padding
-from aligner.operations.kinds import AFFINE, COMMUTATIVE, SOURCES, SUNDRY, neutral_element, same_family
-from aligner.records.alignment import Sketch
+from aligner.operations.kinds import COMMUTATIVE, SOURCES, SUNDRY, same_family
 from aligner.records.graph import Node
 
-_STEPS_BACK = 3
-_CLEARLY_NEARER = 100.0
 _OWN = frozenset({"name", "weights"})
 _FAR = 0.5
 """The confidence that a walk of any length keeps."""
-_ROUNDING = 1e-6
-"""Relative difference of sketches that the order of a sum makes: one tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +71,7 @@ class Matching:
         self.reference = reference
         self.candidate = candidate
         self.second = second or SecondLook()
+        self.like = Likeness(reference, candidate, self.second.sketches)
         self.twins = twins(reference, candidate, self.second.found)
         self.node_partner: dict[int, Node] = {}
         self.node_source: dict[int, Node] = {}
@@ -150,7 +143,7 @@ class Matching:
                 whole_input(self.reference, reference, left, self.candidate, right),
                 whole_input(self.candidate, candidate, right, self.reference, left),
             )
-            roots = self._without_extra(self.reference.root(left), self.candidate.root(right))
+            roots = self.like.without_extra(self.reference.root(left), self.candidate.root(right))
             if not self._settled_otherwise(*roots):
                 self.pair_roots(*roots, Evidence("structure", confidence))
             if alike and self.roots.get(roots[0], ("",))[0] == roots[1]:
@@ -169,79 +162,23 @@ class Matching:
 
     def _settled_otherwise(self, left: str, right: str) -> bool:
         """Whether one of two tensors that differ is computed by a node whose partner computes the like of it."""
-        if self._same(left, right):
+        if self.like.surely_same(left, right):
             return False
         a, b = self.reference.producer.get(left), self.candidate.producer.get(right)
         partner = self.node_partner.get(a.index) if a is not None else None
         source = self.node_source.get(b.index) if b is not None else None
         return bool(
-            (partner is not None and partner is not b and any(self._same(left, name) for name in partner.outputs))
-            or (source is not None and source is not a and any(self._same(name, right) for name in source.outputs))
+            (
+                partner is not None
+                and partner is not b
+                and any(self.like.surely_same(left, name) for name in partner.outputs)
+            )
+            or (
+                source is not None
+                and source is not a
+                and any(self.like.surely_same(name, right) for name in source.outputs)
+            )
         )
-
-    def _without_extra(self, left: str, right: str) -> tuple[str, str]:
-        """Step over nodes that one side alone has (a lost rounding, a dropped activation), where the tensors say so."""
-        here = self._distance(left, right)
-        if here is None or here <= _ROUNDING or self._stands_for(left, right):
-            return left, right
-        options = [(value, right) for value in self._upstream(self.reference, left)]
-        options += [(left, value) for value in self._upstream(self.candidate, right)]
-        for option in options:
-            there = self._distance(*option)
-            if there is not None and there <= min(SAME_TENSOR, here / _CLEARLY_NEARER):
-                return self._of_one_kind(*option)
-        return left, right
-
-    def _stands_for(self, left: str, right: str) -> bool:
-        """Whether one of two scales or shifts changes nothing and is known to stand where the other does."""
-        makers = self.reference.producer.get(left), self.candidate.producer.get(right)
-        if makers[0] is None or makers[1] is None or makers[0].kind not in AFFINE or makers[1].kind not in AFFINE:
-            return False
-        idle = makers[0].index in self.reference.computing or makers[1].index in self.candidate.computing
-        return idle and neutral_element(makers[0].kind) == neutral_element(makers[1].kind)
-
-    def _of_one_kind(self, left: str, right: str) -> tuple[str, str]:
-        """The same tensor before nodes that change none of its numbers (an idle clip), where its kind is.
-
-        What follows on either side is then told by its own nodes.
-        """
-        for option in [(left, right), *((left, value) for value in self._upstream(self.candidate, right))]:
-            if option[1] != right and not self._same(*option):
-                break
-            if self._alike(*option):
-                return option
-        for value in self._upstream(self.reference, left):
-            if not self._same(value, right):
-                break
-            if self._alike(value, right):
-                return value, right
-        return left, right
-
-    def _distance(self, left: str, right: str) -> float | None:
-        found = [distance(self.reference.sketches.get(left), seen.get(right)) for seen in self._seen()]
-        return min((one for one in found if one is not None), default=None)
-
-    def _seen(self) -> tuple[Mapping[str, Sketch], ...]:
-        """The candidate's tensors as it computes them by itself, and on the reference's where that was looked at."""
-        return (self.candidate.sketches, self.second.sketches) if self.second.sketches else (self.candidate.sketches,)
-
-    def same(self, left: str, right: str) -> bool | None:
-        """Whether two tensors look like the same one, in whichever run; None where sketches cannot tell."""
-        found = [agree(self.reference.sketches.get(left), seen.get(right)) for seen in self._seen()]
-        return True if True in found else found[0]
-
-    @staticmethod
-    def _upstream(skeleton: Skeleton, value: str) -> list[str]:
-        """Tensors of the same size that a few nodes of one data input turn into this one, nearest first."""
-        found: list[str] = []
-        for _ in range(_STEPS_BACK):
-            node = skeleton.producer.get(value)
-            data = skeleton.data_inputs(node) if node is not None else []
-            if len(data) != 1 or skeleton.size(data[0]) != skeleton.size(value):
-                break
-            value = skeleton.root(data[0])
-            found.append(value)
-        return found
 
     def _matched_operands(self, reference: Node, candidate: Node) -> list[tuple[str, str]]:
         left, right = self.reference.data_inputs(reference), self.candidate.data_inputs(candidate)
@@ -249,8 +186,13 @@ class Matching:
             return [(left[0], right[0])]
         ordered = len(left) == len(right) and reference.kind not in COMMUTATIVE
         pairs, free_left, free_right = [], list(left), list(right)
-        for certain in (self._paired, self._made_by_partners, self._same, *((self._alike,) if not ordered else ())):
-            if certain == self._alike:
+        for certain in (
+            self._paired,
+            self._made_by_partners,
+            self.like.surely_same,
+            *((self.like.alike,) if not ordered else ()),
+        ):
+            if certain == self.like.alike:
                 pairs += self._nearest(free_left, free_right)
             for a in list(free_left):
                 options = [b for b in free_right if certain(a, b)]
@@ -266,7 +208,7 @@ class Matching:
     def _nearest(self, left: list[str], right: list[str]) -> list[tuple[str, str]]:
         """Operands in any order where sketches tell them apart, as few bits leave them; those paired are taken out."""
         roots = [self.reference.root(name) for name in left], [self.candidate.root(name) for name in right]
-        pairs = nearest([[self._distance(one, other) for other in roots[1]] for one in roots[0]])
+        pairs = nearest([[self.like.distance(one, other) for other in roots[1]] for one in roots[0]])
         found = [(left[place], right[other]) for place, other in pairs]
         for one, other in found:
             left.remove(one)
@@ -287,22 +229,6 @@ class Matching:
     def _may_pair(self, left: str, right: str) -> bool:
         roots = self.reference.root(left), self.candidate.root(right)
         return (roots[0] not in self.roots and roots[1] not in self.root_source) or self._paired(left, right)
-
-    def _same(self, left: str, right: str) -> bool:
-        return bool(self.same(left, right))
-
-    def _alike(self, left: str, right: str) -> bool:
-        sizes = self.reference.size(left), self.candidate.size(right)
-        if None in sizes or sizes[0] != sizes[1]:
-            return False
-        producers = (
-            self.reference.producer.get(self.reference.root(left)),
-            self.candidate.producer.get(self.candidate.root(right)),
-        )
-        if None in producers:
-            return producers == (None, None)
-        a, b = producers
-        return a is not None and b is not None and a.kind == b.kind
 
     def _producers(self, reference: str, candidate: str) -> None:
         a, b = self.reference.producer.get(reference), self.candidate.producer.get(candidate)
@@ -380,12 +306,12 @@ class Matching:
         return self.ends_agree(reference.outputs[0], candidate.outputs[0])
 
     def _pair_outputs(self, left: str, right: str, evidence: Evidence, *, resized: bool) -> None:
-        sides, same = (self.reference, self.candidate), self.same(left, right)
+        sides, same = (self.reference, self.candidate), self.like.same(left, right)
         if same is not True:
             left, right = both_with_affine(sides, left, right)
         else:
-            left, right = both_with_norm(sides, left, right, self._same)
-        folded = one_with_constant(sides, left, right, self._same) if same is False else None
+            left, right = both_with_norm(sides, left, right, self.like.surely_same)
+        folded = one_with_constant(sides, left, right, self.like.surely_same) if same is False else None
         if folded is not None:
             left, right, same = *folded, True
         elif same is False and not self.ends_agree(left, right):
