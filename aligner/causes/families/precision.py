@@ -216,10 +216,11 @@ class NonfiniteIntroduced(Cause):
             yield from self._swallowed(culprit)
             return
         side, bad = ("candidate", fresh) if fresh.any() else ("reference", lost)
-        maker = _maker(culprit, 1 if fresh.any() else 0)
+        part = culprit.parts[1 if fresh.any() else 0]
+        maker = made[0] if (made := _maker(part)) is not None else None
         found = culprit.found if fresh.any() else culprit.expected
         kind = "NaN" if np.isnan(found[bad]).any() else "infinity"
-        why, advice = _why(culprit.parts[1 if fresh.any() else 0], maker)
+        why, advice = _why(part, maker)
         rest = [np.where(bad, 0, each) for each in (culprit.found, culprit.expected)]
         share = 1 - culprit.apart(rest[0], rest[1]) / culprit.gap if culprit.gap > 0 else 0.0
         yield Claim(
@@ -236,7 +237,7 @@ class NonfiniteIntroduced(Cause):
         """NaN or infinity inside a region, which a limit or an activation makes finite again."""
         if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
             return
-        inside = [_nonfinite(part) for part in culprit.parts]
+        inside = [_maker(part, of_finite=True) for part in culprit.parts]
         if (inside[0] is None) == (inside[1] is None):
             return
         side = 0 if inside[1] is None else 1
@@ -264,27 +265,20 @@ class NonfiniteIntroduced(Cause):
         )
 
 
-def _nonfinite(part: RegionSide) -> tuple[Node, Array] | None:
-    """The first node of a region that makes something infinite or NaN of what is finite, and what."""
+def _maker(part: RegionSide, *, of_finite: bool = False) -> tuple[Node, Array] | None:
+    """The first node of a region that gives something infinite or NaN, ``of_finite`` numbers alone, and what."""
     for node in part.nodes:
-        read = [part.values[name] for name in node.inputs if name in part.values]
-        if any(array.dtype.kind == "f" and not np.isfinite(array).all() for array in read):
+        if of_finite and any(_broken(part.values.get(name)) for name in node.inputs):
             return None
         for name in node.outputs:
             array = part.values.get(name)
-            if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
+            if array is not None and _broken(array):
                 return node, array
     return None
 
 
-def _maker(culprit: Culprit, side: int) -> Node | None:
-    part = culprit.parts[side]
-    for node in part.nodes:
-        for name in node.outputs:
-            array = part.values.get(name)
-            if array is not None and array.dtype.kind == "f" and not np.isfinite(array).all():
-                return node
-    return None
+def _broken(array: Array | None) -> bool:
+    return array is not None and array.dtype.kind == "f" and not np.isfinite(array).all()
 
 
 def _why(part: RegionSide, node: Node | None) -> tuple[str, str]:
