@@ -8,6 +8,7 @@ from typing import Any
 
 from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions
+from aligner.api.probing import changed_sizes
 from aligner.errors import AlignerError, ComparisonError, InputError, ModelExecutionError
 from aligner.execution import memory
 from aligner.execution.opening import side_info
@@ -114,13 +115,7 @@ class _Grid:
         resizing, error = self._refused[0]
         assert resizing.before is not None and resizing.after is not None
         candidate = self._models.sides[1]
-        before, after = resizing.before.candidate or {}, resizing.after.candidate or {}
-        sizes = {
-            old: new
-            for name, array in before.items()
-            for old, new in zip(array.shape, after[name].shape, strict=True)
-            if old != new
-        }
+        sizes = changed_sizes(resizing.before, resizing.after)
         variant = Variant("size", spelled(resizing.sizes))
         message = f"{error.what} {error.found}"
         found = written_sizes(first, candidate.graph, sizes, variant, message) if sizes else None

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -95,11 +96,8 @@ def _decides(targets: Targets, fed: PreparedFeeds | None) -> bool:
     """Whether a comparison with the reference's numbers decides what runs: it is in the graph, or nothing reads it."""
     if fed is None:
         return False
-    side = _opened("reference", targets, fed.reference)
-    try:
+    with _opened("reference", targets, fed.reference) as side:
         graph = side.graph
-    finally:
-        side.close()
     return any(
         node.kind == "control_flow"
         or (node.kind == "compare" and not any(graph.readers(v) or v in graph.outputs for v in node.outputs))
@@ -114,34 +112,31 @@ def _refused(first: Comparison, targets: Targets, alteration: _Alteration, error
         return None
     if not _runs("reference", targets, after.reference) or _runs("candidate", targets, after.candidate or {}):
         return None
-    side = _opened("candidate", targets, before.candidate or {})
-    try:
+    with _opened("candidate", targets, before.candidate or {}) as side:
         graph = side.graph
-    finally:
-        side.close()
-    return written_sizes(first, graph, _sizes(before, after), alteration.variant, f"{error.what} {error.found}")
+    return written_sizes(first, graph, changed_sizes(before, after), alteration.variant, f"{error.what} {error.found}")
 
 
-def _sizes(before: PreparedFeeds, after: PreparedFeeds) -> dict[int, int]:
+def changed_sizes(before: PreparedFeeds, after: PreparedFeeds) -> dict[int, int]:
     """Old size → new size of every axis that was changed."""
     pairs = [(array, (after.candidate or {})[name]) for name, array in (before.candidate or {}).items()]
     return {old: new for a, b in pairs for old, new in zip(a.shape, b.shape, strict=True) if old != new}
 
 
-def _opened(role: str, targets: Targets, feeds: Mapping[str, Any]) -> OpenSide:
+@contextmanager
+def _opened(role: str, targets: Targets, feeds: Mapping[str, Any]) -> Iterator[OpenSide]:
     place = role == "candidate"
     target = (targets.reference, targets.candidate)[place]
     side = open_side(role, target, targets.options[place], targets.seed)
     side.feeds = dict(feeds)
-    return side
+    with closing(side):
+        yield side
 
 
 def _runs(role: str, targets: Targets, feeds: Mapping[str, Any]) -> bool:
-    side = _opened(role, targets, feeds)
-    try:
-        side.predict()
-    except AlignerError:
-        return False
-    finally:
-        side.close()
+    with _opened(role, targets, feeds) as side:
+        try:
+            side.predict()
+        except AlignerError:
+            return False
     return True
