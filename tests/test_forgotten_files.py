@@ -18,17 +18,24 @@ from aligner.operations.settings.base import told_kinds
 
 ROOT = Path(aligner.__file__).parent
 PAGE = ROOT.parent / "docs" / "operations.md"
-TRANSLATIONS = sorted((ROOT / "adapters" / "aten_translation").glob("*.py")) + sorted(
-    (ROOT / "adapters").glob("*/translation/*.py")
-)
+TRANSLATIONS = [
+    *sorted((ROOT / "operations").glob("*forms.py")),
+    *sorted((ROOT / "adapters" / "aten_translation").glob("*.py")),
+    *sorted((ROOT / "adapters").glob("*/translation/*.py")),
+]
+ROWS = {"Operation", "simple", "with_constants"}
 
 
 def made(source):
-    """Every ``Operation("kind", Family(…) …)`` in a file: line, kind, family or None where it is not spelled there."""
+    """Every ``Operation("kind", Family(…) …)`` in a file, or row of a table that makes one: line, kind, family.
+
+    The family is None where it is not spelled there.
+    """
     for node in ast.walk(ast.parse(source)):
-        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Operation" and len(node.args) > 1:
-            kind, told = node.args[:2]
-            family = told.func.id if isinstance(told, ast.Call) and isinstance(told.func, ast.Name) else None
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") in ROWS and node.args:
+            kind, *told = node.args
+            calls = [one.func.id for one in told if isinstance(one, ast.Call) and isinstance(one.func, ast.Name)]
+            family = next(iter(calls), None)
             if isinstance(kind, ast.Constant):
                 yield node.lineno, kind.value, family
 

@@ -111,6 +111,10 @@ class Call:
             raise self.unknown(f"no {names[0]}")
         return default
 
+    def axis(self, rank: int, default: int | None = None) -> int:
+        """The axis that the node says, from the front of ``rank`` axes; raises Unsupported where there is none."""
+        return self.integer("axis", "dim", default=default) % max(rank, 1)
+
     def text(self, name: str, default: str) -> str:
         """An attribute in lower case."""
         return str(self.attributes.get(name, default)).lower()
@@ -178,14 +182,15 @@ def norm_parameters(*arrays: Array | None) -> dict[str, Array]:
 def with_range(operation: Operation, call: Call) -> Operation:
     """The operation with the limits of the grid that its result is stored on, as real numbers."""
     grid = call.quantization()
-    stored = _STORED.get(call.dtype())
+    stored = STORED.get(call.dtype())
     if grid is None or stored is None or len(grid.scale) != 1:
         return operation
     zero = grid.zero_point[0] if grid.zero_point else 0
     return operation.with_settings(range=tuple((limit - zero) * grid.scale[0] for limit in stored))
 
 
-_STORED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
+STORED = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535)}
+"""Type → the limits of what it stores."""
 
 
 def with_fused_activation(operation: Operation, call: Call) -> Operation:

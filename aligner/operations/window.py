@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
     from aligner.operations.call import Call
 
     Pairs = tuple[tuple[int, int], ...]
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,53 @@ def window_of(call: Call, sizes: Sequence[int], kernel: tuple[int, ...], automat
     if pads is None and automatic.startswith("same"):
         pads = same_pads(sizes, kernel, strides, dilations, upper=automatic != "same_lower")
     return Window(strides, dilations, pads)
+
+
+def cropping(
+    call: Call,
+    sizes: Sequence[int],
+    kernel: tuple[int, ...],
+    window: Window,
+    extra: tuple[int, ...],
+    *,
+    more_before: bool,
+) -> Pairs:
+    """What a transposed convolution crops, so that its result has the shape it was seen to have.
+
+    ``sizes`` are those of its input; of an odd number one more goes before, or behind.
+    """
+    pads = []
+    axes = zip(sizes, kernel, window.strides, window.dilations, extra, call.need_shape()[2:], strict=True)
+    for size, length, stride, dilation, more, wanted in axes:
+        total = stride * (size - 1) + more + (length - 1) * dilation + 1 - wanted
+        if total < 0:
+            raise call.unknown("a result longer than the kernel reaches")
+        small = total // 2
+        pads.append((total - small, small) if more_before else (small, total - small))
+    return tuple(pads)
+
+
+def missing(
+    call: Call, sizes: Sequence[int], wanted: Sequence[int], kernel: tuple[int, ...], window: Window
+) -> tuple[int, ...]:
+    """What a transposed convolution, cropped as it is, lacks at the end of each axis."""
+    extra = tuple(
+        size - ((own - 1) * stride + length - begin - end)
+        for own, size, stride, length, (begin, end) in zip(
+            sizes, wanted, window.strides, kernel, window.padding, strict=True
+        )
+    )
+    if min(extra) < 0:
+        raise call.unknown("a result shorter than its padding leaves")
+    return extra
+
+
+def over_axes(rank: int, axes: Sequence[int], values: Sequence[T], default: T) -> tuple[T, ...]:
+    """One value for each of ``rank`` axes, of which these have one of their own."""
+    every = [default] * rank
+    for axis, value in zip(axes, values, strict=True):
+        every[int(axis) % rank] = value
+    return tuple(every)
 
 
 def spread(value: Any, rank: int, default: int) -> tuple[int, ...]:

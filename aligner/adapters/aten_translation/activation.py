@@ -6,8 +6,9 @@ import math
 from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import gelu, simple, with_constants
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Along, Approximated, Cast, Clip, Selu, Shrink, Slope
+from aligner.operations.settings import Along, Cast, Clip, HardSigmoid, Selu, Shrink, Slope
 
 _SAME = (
     "relu relu6 sigmoid tanh mish softsign erf exp log sqrt abs neg reciprocal rsqrt floor ceil trunc sign sin cos tan "
@@ -52,32 +53,10 @@ def _named(kind: str) -> Any:
     return translate
 
 
-def _with(kind: str, **defaults: float) -> Any:
-    """A function with constants: those that were given, else PyTorch's defaults."""
-
-    def translate(call: Call) -> Operation:
-        return Operation(kind, {n: call.number(n, default=v) for n, v in defaults.items()}, (call.need(0),))
-
-    return translate
-
-
 def _elu(call: Call) -> Operation:
     if call.number("scale", default=1.0) != 1.0 or call.number("input_scale", default=1.0) != 1.0:
         raise call.unknown("scaled")
     return Operation("elu", Slope(alpha=call.number("alpha", default=1.0)), (call.need(0),))
-
-
-def _selu(call: Call) -> Operation:
-    return Operation("selu", Selu(alpha=1.6732632423543772, scale=1.0507009873554805), (call.need(0),))
-
-
-def _gelu(call: Call) -> Operation:
-    tanh = call.attributes.get("approximate") in {"tanh", True}
-    return Operation("gelu", Approximated(approximate="tanh" if tanh else "none"), (call.need(0),))
-
-
-def _sixth(kind: str) -> Any:
-    return lambda call: Operation(kind, {"alpha": 1 / 6, "beta": 0.5}, (call.need(0),))
 
 
 def _clip(call: Call) -> Operation:
@@ -110,18 +89,9 @@ def _round(call: Call) -> Operation:
     return Operation("round", {}, (call.need(0),))
 
 
-def _shrink(kind: str) -> Any:
-    def translate(call: Call) -> Operation:
-        number = call.number("lambd", default=0.5)
-        settings = Shrink(lambd=number, bias=number if kind == "soft" else 0.0)
-        return Operation("shrink", settings, (call.need(0),))
-
-    return translate
-
-
 def _glu(call: Call) -> Operation:
     x = call.need(0)
-    return Operation("glu", Along(axis=call.integer("axis", default=-1) % x.ndim), (x,))
+    return Operation("glu", Along(axis=call.axis(x.ndim, -1)), (x,))
 
 
 _DTYPES = {
@@ -156,25 +126,32 @@ def _alias(call: Call) -> Operation:
     return Operation("identity", {}, (call.need(0),))
 
 
+def _shrink(call: Call) -> Operation:
+    number = call.number("lambd", default=0.5)
+    return Operation("shrink", Shrink(lambd=number, bias=number), (call.need(0),))
+
+
+_SIXTH = HardSigmoid(alpha=1 / 6, beta=0.5)
+_SELU = Selu(alpha=1.6732632423543772, scale=1.0507009873554805)
 WORDS: Vocabulary = {
     "alias": _alias,
     **{word: _named(kind) for word, kind in _NAMED.items()},
-    "leaky_relu": _with("leaky_relu", alpha=0.01),
+    "leaky_relu": with_constants("leaky_relu", alpha=0.01),
     "elu": _elu,
-    "celu": _with("celu", alpha=1.0),
-    "selu": _selu,
-    "gelu": _gelu,
-    "silu": _with("silu", alpha=1.0),
-    "swish": _with("silu", alpha=1.0),
-    "hardsigmoid": _sixth("hardsigmoid"),
-    "hardswish": _sixth("hardswish"),
-    "softplus": _with("softplus", beta=1.0, threshold=20.0),
+    "celu": with_constants("celu", alpha=1.0),
+    "selu": simple("selu", 1, _SELU),
+    "gelu": lambda call: gelu(call.need(0), tanh=call.attributes.get("approximate") in {"tanh", True}),
+    "silu": with_constants("silu", alpha=1.0),
+    "swish": with_constants("silu", alpha=1.0),
+    "hardsigmoid": simple("hardsigmoid", 1, _SIXTH),
+    "hardswish": simple("hardswish", 1, _SIXTH),
+    "softplus": with_constants("softplus", beta=1.0, threshold=20.0),
     **dict.fromkeys("clamp clip clamp_min clamp_max hardtanh".split(), _clip),
     "prelu": _prelu,
     "round": _round,
-    "threshold": _with("threshold", threshold=0.0, value=0.0),
-    "hardshrink": _shrink("hard"),
-    "softshrink": _shrink("soft"),
+    "threshold": with_constants("threshold", threshold=0.0, value=0.0),
+    "hardshrink": with_constants("shrink", lambd=0.5, bias=0.0),
+    "softshrink": _shrink,
     "glu": _glu,
     **dict.fromkeys("to type type_as float double half bfloat16 int long short byte char bool".split(), _cast),
 }

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aligner.operations.call import Call, Vocabulary
-from aligner.operations.operation import Operation
+from aligner.operations.call import Call, Translation, Vocabulary
+from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import Compare
 from aligner.records.array import Array
 
@@ -66,7 +66,7 @@ _NAMED = {
 }
 
 
-def _named(kind: str, *, turned: bool = False) -> Any:
+def _named(kind: str, *, turned: bool = False) -> Translation:
     def translate(call: Call) -> Operation:
         left, right = operands(call)
         return Operation(kind, {}, (right, left) if turned else (left, right))
@@ -78,12 +78,10 @@ def _sum(kind: str, *, turned: bool = False) -> Any:
     """self ± alpha · other, or the other way round."""
 
     def translate(call: Call) -> Operation:
-        left, right = operands(call)
-        left, right = (right, left) if turned else (left, right)
+        left, right = reversed(operands(call)) if turned else operands(call)
         alpha = call.number("alpha", default=1.0)
         if alpha != 1:
-            factor = int(alpha) if alpha == int(alpha) and right.dtype.kind in "iu" else alpha
-            right = right * factor
+            right = right * (int(alpha) if alpha == int(alpha) and right.dtype.kind in "iu" else alpha)
         return Operation(kind, {}, (left, right))
 
     return translate
@@ -91,25 +89,24 @@ def _sum(kind: str, *, turned: bool = False) -> Any:
 
 def _div(*, turned: bool = False) -> Any:
     def translate(call: Call) -> Operation:
-        left, right = operands(call)
         kind = {"floor": "floor_divide", "trunc": "trunc_divide"}.get(call.text("rounding_mode", ""), "div")
-        return Operation(kind, {}, (right, left) if turned else (left, right))
+        return _named(kind, turned=turned)(call)
 
     return translate
 
 
-def _joined(kind: str, first: str, second: str) -> Any:
+def _joined(inner: str) -> Any:
     """x + value · a ∘ b: operands x, a, b."""
 
     def translate(call: Call) -> Operation:
-        from aligner.operations.operation import compute
+        joined = compute(Operation(inner, {}, (call.need(1), call.need(2))))
+        return Operation("add", {}, (call.need(0), joined * call.number("value", default=1.0)))
 
-        x, a, b = call.need(0), call.need(1), call.need(2)
-        inner = compute(Operation(second, {}, (a, b))) * call.number("value", default=1.0)
-        return Operation(first, {}, (x, inner))
-
-    del kind
     return translate
+
+
+def _compare(form: str) -> Any:
+    return lambda call: Operation("compare", Compare(form=form), operands(call))
 
 
 def _lerp(call: Call) -> Operation:
@@ -144,10 +141,6 @@ _COMPARED = {
 }
 
 
-def _compare(form: str) -> Any:
-    return lambda call: Operation("compare", Compare(form=form), operands(call))
-
-
 WORDS: Vocabulary = {
     **{word: _named(kind) for word, kind in _NAMED.items()},
     **{word: _compare(form) for word, form in _COMPARED.items()},
@@ -162,8 +155,8 @@ WORDS: Vocabulary = {
     "rpow": _named("pow", turned=True),
     "rfloordiv": _named("floor_divide", turned=True),
     "rmod": _named("remainder", turned=True),
-    "addcmul": _joined("addcmul", "add", "mul"),
-    "addcdiv": _joined("addcdiv", "add", "div"),
+    "addcmul": _joined("mul"),
+    "addcdiv": _joined("div"),
     "lerp": _lerp,
     "diff": _difference,
 }

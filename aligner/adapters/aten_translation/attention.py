@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import attention
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Attention
 
 
 def _attention(call: Call) -> Operation:
@@ -21,9 +21,8 @@ def _attention(call: Call) -> Operation:
         key, value = np.repeat(key, times, axis=-3), np.repeat(value, times, axis=-3)
     if query.shape[:-2] != key.shape[:-2]:
         raise call.unknown("grouped queries")
-    scale, mask = call.number("scale", default=1 / math.sqrt(query.shape[-1])), call.operand(3)
-    settings = Attention(scale=scale, causal=call.flag("is_causal"))
-    return Operation("attention", settings, (query, key, value), {} if mask is None else {"mask": mask})
+    scale = call.number("scale", default=1 / math.sqrt(query.shape[-1]))
+    return attention((query, key, value), call.operand(3), scale, causal=call.flag("is_causal"))
 
 
 WORDS: Vocabulary = {"scaled_dot_product_attention": _attention}

@@ -2,56 +2,41 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from aligner.operations.call import Call, Vocabulary, layer_parameters
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import convolution, transposed_convolution
 from aligner.operations.operation import Operation
-from aligner.operations.settings import AdaptivePool, Convolution, Pool, TransposedConvolution
+from aligner.operations.settings import AdaptivePool, Pool
 from aligner.operations.window import Window, pairs_of, spread, window_of
 from aligner.records.array import Array
 
-if TYPE_CHECKING:
-    Pairs = tuple[tuple[int, int], ...]
 
-
-def _window(call: Call, x: Array, kernel: tuple[int, ...]) -> tuple[Window, Pairs]:
+def _window(call: Call, x: Array, kernel: tuple[int, ...]) -> Window:
     rank, said = len(kernel), call.attributes.get("pads")
     found = window_of(call, x.shape[-rank:], kernel, call.text("auto_pad", ""))
-    pads = found.pads
-    if pads is None and isinstance(said, tuple) and len(said) == 1:
-        pads = pairs_of(said * rank, rank)
-    if pads is None:
+    if found.pads is None and isinstance(said, tuple) and len(said) == 1:
+        found = replace(found, pads=pairs_of(said * rank, rank))
+    if found.pads is None:
         raise call.unknown("padding of unknown amount")
-    return found, pads
+    return found
 
 
 def _conv(call: Call) -> Operation:
     if call.node.kind == "conv_transpose":
         return _transposed(call)
     x, kernel = call.need(0), call.need(1)
-    window, pads = _window(call, x, kernel.shape[2:])
-    settings = Convolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=pads,
-        groups=call.integer("groups", default=1),
-        channels="first",
-    )
-    return Operation("conv", settings, (x,), layer_parameters(kernel, call.operand(2)))
+    window = _window(call, x, kernel.shape[2:])
+    return convolution(x, kernel, call.operand(2), window, call.integer("groups", default=1))
 
 
 def _transposed(call: Call) -> Operation:
     x, kernel = call.need(0), call.need(1)
-    window, pads = _window(call, x, kernel.shape[2:])
-    settings = TransposedConvolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=pads,
-        groups=call.integer("groups", default=1),
-        output_padding=spread(call.attributes.get("output_padding"), kernel.ndim - 2, 0),
-        channels="first",
-    )
-    return Operation("conv_transpose", settings, (x,), layer_parameters(kernel, call.operand(2)))
+    window = _window(call, x, kernel.shape[2:])
+    extra = spread(call.attributes.get("output_padding"), kernel.ndim - 2, 0)
+    groups = call.integer("groups", default=1)
+    return transposed_convolution(x, kernel, call.operand(2), window, extra, groups=groups)
 
 
 def _pool(kind: str, rank: int) -> Any:

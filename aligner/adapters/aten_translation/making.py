@@ -42,15 +42,8 @@ def _transform(form: str, rank: int | None) -> Any:
         default = (-1,) if rank == 1 else (-2, -1) if rank == 2 else tuple(range(x.ndim))
         axes = (said,) if isinstance(said, int) else said if isinstance(said, tuple) else default
         lengths = call.numbers("n") or call.numbers("s")
-        settings = Fft(
-            form=form,
-            lengths=lengths,
-            axes=axes,
-            norm=str(call.attributes.get("norm") or "backward"),
-            pairs=False,
-            complex_input=False,
-        )
-        return Operation("fft", settings, (x,))
+        norm = str(call.attributes.get("norm") or "backward")
+        return Operation("fft", Fft(form=form, lengths=lengths, axes=axes, norm=norm), (x,))
 
     return translate
 

@@ -5,25 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import broadcast
+from aligner.operations.forms import broadcast, parts, reshaped, stacked, transposed
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Along, Blocks, Flip, Pad, Repeat, Reshape, Roll, Shaped, Split, Tile, Transpose
-
-
-def _axis(call: Call, default: int | None = None) -> int:
-    return call.integer("axis", "dim", default=default)
+from aligner.operations.settings import Along, Blocks, Flip, Pad, Repeat, Roll, Shaped, Tile
 
 
 def _concat(call: Call) -> Operation:
     data = tuple(operand for operand in call.given if operand.ndim != 1 or operand.size)  # an empty list of old
     if not data:
         raise call.unknown("nothing to join")
-    return Operation("concat", Along(axis=_axis(call, 0) % data[0].ndim), data)
-
-
-def _stack(call: Call) -> Operation:
-    data = tuple(call.given)
-    return Operation("stack", Along(axis=_axis(call, 0) % (data[0].ndim + 1)), data)
+    return Operation("concat", Along(axis=call.axis(data[0].ndim, 0)), data)
 
 
 def _along(axis: int) -> Any:
@@ -41,7 +32,7 @@ def _along(axis: int) -> Any:
 def _reshape(call: Call) -> Operation:
     if call.attributes.get("dtype") is not None:
         raise call.unknown("a view of other bits")
-    return Operation("reshape", Reshape(shape=call.need_shape(), before=None), (call.need(0),))
+    return reshaped(call)
 
 
 def _copy(call: Call) -> Operation:
@@ -55,7 +46,7 @@ def _permuted(call: Call) -> Operation:
     x, perm = call.need(0), call.numbers("perm")
     if perm is None or len(perm) != x.ndim:
         raise call.unknown("an unknown order")
-    return Operation("transpose", Transpose(perm=tuple(int(axis) % x.ndim for axis in perm)), (x,))
+    return transposed(x, perm)
 
 
 def _exchanged(call: Call) -> Operation:
@@ -69,7 +60,7 @@ def _exchanged(call: Call) -> Operation:
     perm = list(range(x.ndim))
     first, second = (int(axis) % x.ndim for axis in axes)  # type: ignore[arg-type]
     perm[first], perm[second] = perm[second], perm[first]
-    return Operation("transpose", Transpose(perm=tuple(perm)), (x,))
+    return transposed(x, perm)
 
 
 def _last_two(call: Call) -> Operation:
@@ -78,12 +69,7 @@ def _last_two(call: Call) -> Operation:
         return _permuted(call)
     perm = list(range(x.ndim))
     perm[-2:] = perm[:-3:-1]
-    return Operation("transpose", Transpose(perm=tuple(perm)), (x,))
-
-
-def _reversed(call: Call) -> Operation:
-    x = call.need(0)
-    return Operation("transpose", Transpose(perm=tuple(reversed(range(x.ndim)))), (x,))
+    return transposed(x, perm)
 
 
 def _moved(call: Call) -> Operation:
@@ -96,7 +82,7 @@ def _moved(call: Call) -> Operation:
     for one, other in zip(source, target, strict=True):
         perm[int(other) % x.ndim] = int(one) % x.ndim
     rest = iter(left)
-    return Operation("transpose", Transpose(perm=tuple(axis if axis >= 0 else next(rest) for axis in perm)), (x,))
+    return transposed(x, [axis if axis >= 0 else next(rest) for axis in perm])
 
 
 def _repeat(call: Call) -> Operation:
@@ -161,7 +147,7 @@ def _completed(call: Call, pair: tuple[int | None, int | None], total: int) -> t
 def _split(call: Call) -> Operation:
     """Parts of a given length, or of given lengths; what the results were seen to be where the call is mute."""
     x = call.need(0)
-    axis, outputs = _axis(call, 0) % max(x.ndim, 1), len(call.node.outputs)
+    axis, outputs = call.axis(x.ndim, 0), len(call.node.outputs)
     sizes = []
     for place in range(outputs):
         shape = call.shape_of(place)
@@ -170,15 +156,15 @@ def _split(call: Call) -> Operation:
         sizes.append(shape[axis])
     if sum(sizes) != x.shape[axis]:
         raise call.unknown("parts that were not seen")
-    return Operation("split", Split(axis=axis, sizes=tuple(sizes), drop=False), (x,))
+    return parts(x, axis, sizes)
 
 
 def _unbind(call: Call) -> Operation:
     x = call.need(0)
-    axis = _axis(call, 0) % x.ndim
+    axis = call.axis(x.ndim, 0)
     if x.shape[axis] != len(call.node.outputs):
         raise call.unknown("parts that were not seen")
-    return Operation("split", Split(axis=axis, sizes=(1,) * x.shape[axis], drop=True), (x,))
+    return parts(x, axis, (1,) * x.shape[axis], drop=True)
 
 
 def _shuffle(*, inverse: bool) -> Any:
@@ -203,7 +189,7 @@ _VIEWS = (
 
 WORDS: Vocabulary = {
     **dict.fromkeys("cat concat concatenate".split(), _concat),
-    "stack": _stack,
+    "stack": stacked,
     "hstack": _along(1),
     "vstack": _along(0),
     **dict.fromkeys(_VIEWS, _reshape),
@@ -212,7 +198,7 @@ WORDS: Vocabulary = {
     "permute": _permuted,
     **dict.fromkeys("transpose swapaxes swapdims".split(), _exchanged),
     **dict.fromkeys("mT adjoint".split(), _last_two),
-    **dict.fromkeys("t T numpy_T".split(), _reversed),
+    **dict.fromkeys("t T numpy_T".split(), lambda call: transposed(call.need(0), None)),
     **dict.fromkeys("movedim moveaxis".split(), _moved),
     **dict.fromkeys("repeat tile".split(), _repeat),
     "repeat_interleave": _interleaved,

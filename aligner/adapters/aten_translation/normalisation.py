@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from aligner.operations.call import Call, Vocabulary, norm_parameters
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import norm, response_norm
 from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import (
     BatchNorm,
@@ -12,7 +13,6 @@ from aligner.operations.settings import (
     InstanceNorm,
     LayerNorm,
     LengthNorm,
-    ResponseNorm,
     RmsNorm,
     Softmax,
 )
@@ -30,7 +30,7 @@ def _batch(call: Call, *, training: bool | None = None) -> Operation:
     """F.batch_norm names mean and variance before weight and bias; the graph lists weight and bias first."""
     own = call.flag("training") if training is None else training
     settings = BatchNorm(epsilon=_epsilon(call), axis=_channels(call), training=own)
-    return Operation("norm", settings, (call.need(0),), norm_parameters(*map(call.operand, range(1, 5))))
+    return norm(call, settings, range(1, 5))
 
 
 def _own_statistics(call: Call) -> Operation:
@@ -42,14 +42,12 @@ def _instance(call: Call) -> Operation:
     """With its own statistics, unless it was told to take those that it was given."""
     if call.operand(3) is not None and not call.flag("use_input_stats", default=True):
         return _batch(call, training=False)
-    settings = InstanceNorm(epsilon=_epsilon(call), axis=_channels(call))
-    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
+    return norm(call, InstanceNorm(epsilon=_epsilon(call), axis=_channels(call)))
 
 
 def _group(call: Call) -> Operation:
     groups = call.integer("groups", "num_groups", "group")
-    settings = GroupNorm(epsilon=_epsilon(call), axis=_channels(call), groups=groups)
-    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
+    return norm(call, GroupNorm(epsilon=_epsilon(call), axis=_channels(call), groups=groups))
 
 
 def _axes(call: Call) -> tuple[int, ...]:
@@ -60,8 +58,7 @@ def _axes(call: Call) -> tuple[int, ...]:
 
 
 def _layer(call: Call) -> Operation:
-    settings = LayerNorm(epsilon=_epsilon(call), axis=_channels(call), axes=_axes(call))
-    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
+    return norm(call, LayerNorm(epsilon=_epsilon(call), axis=_channels(call), axes=_axes(call)))
 
 
 def _rms(call: Call) -> Operation:
@@ -70,8 +67,7 @@ def _rms(call: Call) -> Operation:
 
     dtype = call.need(0).dtype
     default = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
-    settings = RmsNorm(epsilon=_epsilon(call, default), axis=_channels(call), axes=_axes(call))
-    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1)))
+    return norm(call, RmsNorm(epsilon=_epsilon(call, default), axis=_channels(call), axes=_axes(call)), (1,))
 
 
 def _length(call: Call) -> Operation:
@@ -81,8 +77,7 @@ def _length(call: Call) -> Operation:
         raise call.unknown("an order other than 1 and 2")
     said = call.attributes.get("axis", call.attributes.get("dim", 1))
     axes = tuple(int(axis) % x.ndim for axis in (said if isinstance(said, tuple) else (said,)))  # type: ignore[arg-type]
-    settings = LengthNorm(epsilon=_epsilon(call, 1e-12), axis=axes[0], axes=axes, order=int(order))
-    return Operation("norm", settings, (x,))
+    return norm(call, LengthNorm(epsilon=_epsilon(call, 1e-12), axis=axes[0], axes=axes, order=int(order)), ())
 
 
 def _weight_norm(call: Call) -> Operation:
@@ -93,30 +88,17 @@ def _weight_norm(call: Call) -> Operation:
     return Operation("mul", {}, (compute(Operation("norm", settings, (v,))), call.need(1)))
 
 
-def _response(call: Call) -> Operation:
-    size = call.integer("size")
-    settings = ResponseNorm(
-        neighbours=(size // 2, (size - 1) // 2),
-        alpha=call.number("alpha", default=1e-4) / size,
-        beta=call.number("beta", default=0.75),
-        bias=call.number("k", default=1.0),
-        channels="first",
-    )
-    return Operation("response_norm", settings, (call.need(0),))
-
-
 def _softmax(kind: str) -> Any:
     def translate(call: Call) -> Operation:
         x = call.need(0)
-        axis = call.integer("axis", "dim")
-        return Operation(kind, Softmax(axis=axis % max(x.ndim, 1)), (x,))
+        return Operation(kind, Softmax(axis=call.axis(x.ndim)), (x,))
 
     return translate
 
 
 def _softmin(call: Call) -> Operation:
     x = call.need(0)
-    return Operation("softmax", Softmax(axis=call.integer("axis", "dim") % x.ndim, beta=-1.0), (x,))
+    return Operation("softmax", Softmax(axis=call.axis(x.ndim), beta=-1.0), (x,))
 
 
 WORDS: Vocabulary = {
@@ -128,7 +110,7 @@ WORDS: Vocabulary = {
     "rms_norm": _rms,
     "normalize": _length,
     "weight_norm": _weight_norm,
-    "local_response_norm": _response,
+    "local_response_norm": lambda call: response_norm(call, longer_before=True),
     "softmax": _softmax("softmax"),
     "log_softmax": _softmax("log_softmax"),
     "softmin": _softmin,

@@ -7,10 +7,10 @@ import re
 from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import TO_THE_END, gather_elements, indexed, lookup
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, ArgMax, Index, OneHot, ScatterElements, Slice, Sort, Triangle
 
-_OPEN = 2**63 - 1
 _PART = re.compile(r"\([^()]*\)|[^,()\s]+")
 """One axis of an index: a list of places in brackets, or anything up to the next comma."""
 
@@ -22,17 +22,11 @@ def _get_item(call: Call) -> Operation:
         raise call.unknown("an unknown index")
     tensors = iter(call.given[1:])
     index = [_indexed(call, part.strip(), tensors) for part in _PART.findall(text)]
-    if all(isinstance(item, slice) and (item.step or 1) > 0 for item in index):
-        places = tuple(
-            (axis, item.start or 0, _OPEN if item.stop is None else item.stop, item.step or 1)
-            for axis, item in enumerate(index)
-        )
-        return Operation("slice", Slice(places=places), (x,))
-    lookup = [place for place, item in enumerate(index) if hasattr(item, "dtype")]
-    others = [item for place, item in enumerate(index) if place not in lookup]
-    if len(lookup) == 1 and all(item == slice(None) for item in others) and index[lookup[0]].dtype.kind in "iu":
-        return Operation("lookup", Along(axis=lookup[0]), (index[lookup[0]],), {"table": x})
-    return Operation("index", Index(index=tuple(index)), (x,))
+    tables = [place for place, item in enumerate(index) if hasattr(item, "dtype")]
+    others = [item for place, item in enumerate(index) if place not in tables]
+    if len(tables) == 1 and all(item == slice(None) for item in others) and index[tables[0]].dtype.kind in "iu":
+        return lookup(x, index[tables[0]], tables[0])
+    return indexed(x, index)
 
 
 def _put(call: Call) -> Operation:
@@ -81,8 +75,8 @@ def _slice(call: Call) -> Operation:
     """One bound that the model computes follows from the other and the length of the result."""
     _known(call, "dim", "step")
     x, computed = call.need(0), _computed(call) & {"start", "end"}
-    axis, step = call.integer("axis", "dim", default=0) % x.ndim, call.integer("step", default=1)
-    start, end = call.integer("start", default=0), call.integer("end", default=_OPEN)
+    axis, step = call.axis(x.ndim, 0), call.integer("step", default=1)
+    start, end = call.integer("start", default=0), call.integer("end", default=TO_THE_END)
     if computed:
         size, length = x.shape[axis], call.need_shape()[axis]
         start, end, _ = slice(start, end).indices(size)
@@ -98,21 +92,20 @@ def _slice(call: Call) -> Operation:
 def _select(call: Call) -> Operation:
     _known(call, "dim", "index")
     x = call.need(0)
-    axis = call.integer("axis", "dim") % x.ndim
+    axis = call.axis(x.ndim)
     return Operation("index", Index(index=(*(slice(None),) * axis, call.integer("index"))), (x,))
 
 
 def _narrow(call: Call) -> Operation:
     _known(call, "dim", "start", "length")
     x, start = call.need(0), call.integer("start")
-    place = (call.integer("axis", "dim") % x.ndim, start, start + call.integer("length"), 1)
+    place = (call.axis(x.ndim), start, start + call.integer("length"), 1)
     return Operation("slice", Slice(places=(place,)), (x,))
 
 
 def _index_select(call: Call) -> Operation:
     x = call.need(0)
-    axis = call.integer("axis", "dim") % x.ndim
-    return Operation("lookup", Along(axis=axis), (call.need(1),), {"table": x})
+    return lookup(x, call.need(1), call.axis(x.ndim))
 
 
 def _embedding(call: Call) -> Operation:
@@ -120,20 +113,14 @@ def _embedding(call: Call) -> Operation:
     first, second = call.need(0), call.need(1)
     if first.dtype.kind in "iu" and second.dtype.kind not in "iu":
         first, second = second, first
-    return Operation("lookup", Along(axis=0), (second,), {"table": first})
-
-
-def _gather(call: Call) -> Operation:
-    """One element for each index, along an axis."""
-    x = call.need(0)
-    return Operation("gather_elements", Along(axis=call.integer("axis", "dim") % x.ndim), (x, call.need(1)))
+    return lookup(first, second, 0)
 
 
 def _take_along(call: Call) -> Operation:
     import numpy as np
 
     x, indices = call.need(0), call.need(1)
-    axis = call.integer("axis", "dim") % x.ndim
+    axis = call.axis(x.ndim)
     shape = [b if axis == k else max(a, b) for k, (a, b) in enumerate(zip(x.shape, indices.shape, strict=True))]
     return Operation("gather_elements", Along(axis=axis), (x, np.broadcast_to(indices, shape)))
 
@@ -149,7 +136,7 @@ def _scatter(reduction: str) -> Any:
         if said or (source is None and not isinstance(call.attributes.get("value"), (int, float))):
             raise call.unknown("reduced in a way of its own")
         updates = np.asarray(call.attributes["value"], x.dtype) if source is None else source
-        settings = ScatterElements(axis=call.integer("axis", "dim") % x.ndim, reduction=reduction)
+        settings = ScatterElements(axis=call.axis(x.ndim), reduction=reduction)
         return Operation("scatter_elements", settings, (x, indices, updates))
 
     return translate
@@ -204,7 +191,7 @@ def _arg_max(*, largest: bool) -> Any:
 def _top_k(call: Call) -> Operation:
     x = call.need(0)
     settings = Sort(
-        axis=call.integer("axis", "dim", default=-1) % x.ndim,
+        axis=call.axis(x.ndim, -1),
         largest=call.flag("largest", default=True),
         count=call.integer("k"),
     )
@@ -214,7 +201,7 @@ def _top_k(call: Call) -> Operation:
 def _sort(call: Call) -> Operation:
     x = call.need(0)
     settings = Sort(
-        axis=call.integer("axis", "dim", default=-1) % max(x.ndim, 1),
+        axis=call.axis(x.ndim, -1),
         largest=call.flag("descending"),
         count=None,
     )
@@ -237,7 +224,7 @@ WORDS: Vocabulary = {
     "narrow": _narrow,
     "index_select": _index_select,
     "embedding": _embedding,
-    "gather": _gather,
+    "gather": gather_elements,
     "take_along_dim": _take_along,
     "scatter": _scatter("none"),
     "scatter_add": _scatter("add"),

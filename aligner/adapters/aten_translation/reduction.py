@@ -64,14 +64,13 @@ def _extreme(form: str) -> Any:
 
 def _running(call: Call) -> Operation:
     x = call.need(0)
-    settings = RunningSum(axis=call.integer("axis", "dim") % max(x.ndim, 1), reverse=False, exclusive=False)
-    return Operation("cumsum", settings, (x,))
+    return Operation("cumsum", RunningSum(axis=call.axis(x.ndim)), (x,))
 
 
 def _cumulate(form: str) -> Any:
     def translate(call: Call) -> Operation:
         x = call.need(0)
-        return Operation("cumulate", Cumulate(axis=call.integer("axis", "dim") % max(x.ndim, 1), form=form), (x,))
+        return Operation("cumulate", Cumulate(axis=call.axis(x.ndim), form=form), (x,))
 
     return translate
 

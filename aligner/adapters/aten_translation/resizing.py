@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import grid_sample
 from aligner.operations.operation import Operation
-from aligner.operations.settings import GridSample, Resize
+from aligner.operations.settings import Resize
 
 _MODES = {"nearest-exact": "nearest", "nearest_exact": "nearest"}
 
@@ -58,13 +59,7 @@ def _grid_sample(call: Call) -> Operation:
     mode = call.attributes.get("mode", call.attributes.get("interpolation_mode", 0))
     padding = call.attributes.get("padding_mode", 0)
     word = _SAMPLED[mode] if isinstance(mode, int) else str(mode)
-    settings = GridSample(
-        mode={"bilinear": "linear", "bicubic": "cubic"}.get(word, word),
-        padding=_PADDED[padding] if isinstance(padding, int) else str(padding),
-        align_corners=call.flag("align_corners"),
-        channels="first",
-    )
-    return Operation("grid_sample", settings, (call.need(0), call.need(1)))
+    return grid_sample(call, word, _PADDED[padding] if isinstance(padding, int) else str(padding))
 
 
 _RESIZED = (

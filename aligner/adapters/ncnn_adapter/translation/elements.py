@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import replace
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import of_one
-from aligner.operations.operation import Operation, compute
-from aligner.operations.settings import Along, Approximated, Clip, HardSigmoid, Selu, Slope, Softplus, Swish
+from aligner.operations.forms import gelu, of_all, of_one, simple, with_constants
+from aligner.operations.operation import Operation
+from aligner.operations.settings import Along, Approximated, Slope, Softplus, Swish
 from aligner.records.array import Array
 
 _SINGLE = "abs neg floor ceil square sqrt rsqrt exp log sin cos tan asin acos atan reciprocal tanh log10 round trunc"
@@ -25,32 +25,6 @@ def _relu(call: Call) -> Operation:
         if slope
         else Operation("relu", {}, (call.need(0),))
     )
-
-
-def _clip(call: Call) -> Operation:
-    low, high = call.number("p0", default=-_LARGEST), call.number("p1", default=_LARGEST)
-    return Operation("clip", Clip(min=low, max=high), (call.need(0),))
-
-
-def _gelu(call: Call) -> Operation:
-    return Operation("gelu", Approximated(approximate="tanh" if call.flag("p0") else "none"), (call.need(0),))
-
-
-def _hard(kind: str) -> Any:
-    def translate(call: Call) -> Operation:
-        settings = HardSigmoid(alpha=call.number("p0", default=0.2), beta=call.number("p1", default=0.5))
-        return Operation(kind, settings, (call.need(0),))
-
-    return translate
-
-
-def _elu(call: Call) -> Operation:
-    return Operation("elu", Slope(alpha=call.number("p0", default=0.1)), (call.need(0),))
-
-
-def _selu(call: Call) -> Operation:
-    settings = Selu(alpha=call.number("p0", default=1.67326324), scale=call.number("p1", default=1.050700987))
-    return Operation("selu", settings, (call.need(0),))
 
 
 def _prelu(call: Call) -> Operation:
@@ -99,25 +73,22 @@ def _eltwise(call: Call) -> Operation:
         raise call.unknown(f"form {form}")
     if form == 1 and factors:
         first, *rest = (blob * factor for blob, factor in zip((first, *rest), factors, strict=True))
-    kind = ("mul", "add", "maximum")[form]
-    for blob in rest[:-1]:
-        first = compute(Operation(kind, {}, (first, blob)))
-    return Operation(kind, {}, (first, rest[-1]))
+    return of_all(("mul", "add", "maximum")[form])(replace(call, operands=(first, *rest)))
 
 
 WORDS: Vocabulary = {
     **of_one({"Sigmoid": "sigmoid", "TanH": "tanh", "Mish": "mish", "AbsVal": "abs", "Noop": "identity"}),
     **of_one({"Dropout": "identity"}),
     "ReLU": _relu,
-    "Clip": _clip,
-    "GELU": _gelu,
-    "Swish": lambda call: Operation("silu", Swish(), (call.need(0),)),
-    "Erf": lambda call: Operation("erf", Approximated(), (call.need(0),)),
-    "Softplus": lambda call: Operation("softplus", Softplus(), (call.need(0),)),
-    "HardSigmoid": _hard("hardsigmoid"),
-    "HardSwish": _hard("hardswish"),
-    "ELU": _elu,
-    "SELU": _selu,
+    "Clip": with_constants("clip", min=("p0", -_LARGEST), max=("p1", _LARGEST)),
+    "GELU": lambda call: gelu(call.need(0), tanh=call.flag("p0")),
+    "Swish": simple("silu", 1, Swish()),
+    "Erf": simple("erf", 1, Approximated()),
+    "Softplus": simple("softplus", 1, Softplus()),
+    "HardSigmoid": with_constants("hardsigmoid", alpha=("p0", 0.2), beta=("p1", 0.5)),
+    "HardSwish": with_constants("hardswish", alpha=("p0", 0.2), beta=("p1", 0.5)),
+    "ELU": with_constants("elu", alpha=("p0", 0.1)),
+    "SELU": with_constants("selu", alpha=("p0", 1.67326324), scale=("p1", 1.050700987)),
     "PReLU": _prelu,
     "UnaryOp": _unary,
     "BinaryOp": _binary,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from aligner.adapters.ncnn_adapter.translation.norms import axis_of
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import reshaped
+from aligner.operations.forms import dealt, parts, reduced, reshaped, transposed
 from aligner.operations.operation import Operation, compute
-from aligner.operations.settings import Along, Blocks, Pad, Reduce, Slice, Split, Transpose
+from aligner.operations.settings import Along, Blocks, Pad, Slice
 
 _ORDERS: dict[int, list[tuple[int, ...]]] = {
     2: [(0, 1), (1, 0)],
@@ -30,7 +30,7 @@ def _slice(call: Call) -> Operation:
     x = call.need(0)
     axis = axis_of(call.integer("p1", default=0), x.ndim)
     sizes = tuple(call.need_shape(place)[axis] for place in range(len(call.node.outputs)))
-    return Operation("split", Split(axis=axis, sizes=sizes), (x,))
+    return parts(x, axis, sizes)
 
 
 def _crop(call: Call) -> Operation:
@@ -56,7 +56,7 @@ def _permute(call: Call) -> Operation:
     order = call.integer("p0", default=0)
     if not 0 <= order < len(orders):
         raise call.unknown(f"order {order} of {x.ndim - 1} axes")
-    return Operation("transpose", Transpose(perm=(0, *(axis + 1 for axis in orders[order]))), (x,))
+    return transposed(x, (0, *(axis + 1 for axis in orders[order])))
 
 
 def _pad(call: Call) -> Operation:
@@ -78,15 +78,12 @@ def _shuffle_pixels(call: Call) -> Operation:
 
 
 def _shuffle_channels(call: Call) -> Operation:
-    import numpy as np
-
     x, groups = call.need(0), call.integer("p0", default=1)
     if call.flag("p1"):
         groups = x.shape[1] // max(groups, 1)
     if groups < 1 or x.shape[1] % groups:
         raise call.unknown("groups that do not divide the channels")
-    places = np.arange(x.shape[1]).reshape(groups, -1).T.reshape(-1)
-    return Operation("lookup", Along(axis=1), (places,), {"table": x})
+    return dealt(x, 1, groups)
 
 
 def _reduce(call: Call) -> Operation:
@@ -99,7 +96,7 @@ def _reduce(call: Call) -> Operation:
     if axes and all(int(axis) == 0 for axis in axes) and call.integer("p5", default=0) == 0:
         raise call.unknown("axes that count otherwise")
     places = tuple(range(1, x.ndim)) if every or not axes else tuple(axis_of(int(a), x.ndim) for a in axes)
-    result = Operation("reduce", Reduce(form=form, axes=tuple(sorted(places)), keep=call.flag("p4")), (x,))
+    result = reduced(x, form, tuple(sorted(places)), keep=call.flag("p4"))
     shape = call.shape
     if shape is not None and compute(result).shape != shape:  # a blob has at least one axis
         raise call.unknown("a result of another shape")

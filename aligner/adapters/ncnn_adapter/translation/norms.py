@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from aligner.operations.call import Call, Vocabulary, layer_parameters, norm_parameters
+from aligner.operations.call import Call, Vocabulary, norm_parameters
+from aligner.operations.layer_forms import dense, norm
 from aligner.operations.operation import Operation
 from aligner.operations.settings import BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Product, RmsNorm, Softmax
 
@@ -14,19 +15,16 @@ def axis_of(axis: int, rank: int) -> int:
 
 def _batch(call: Call) -> Operation:
     """Operands input, slope, mean, variance, bias."""
-    slope, mean, variance, bias = (call.operand(place) for place in range(1, 5))
-    settings = BatchNorm(epsilon=call.number("p1", default=0.0), axis=1)
-    return Operation("norm", settings, (call.need(0),), norm_parameters(slope, bias, mean, variance))
+    return norm(call, BatchNorm(epsilon=call.number("p1", default=0.0), axis=1), (1, 4, 2, 3))
 
 
 def _instance(call: Call) -> Operation:
-    settings = InstanceNorm(epsilon=call.number("p1", default=1e-3), axis=1)
-    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
+    return norm(call, InstanceNorm(epsilon=call.number("p1", default=1e-3), axis=1))
 
 
 def _group(call: Call) -> Operation:
     settings = GroupNorm(epsilon=call.number("p2", default=1e-3), axis=1, groups=call.integer("p0", default=1))
-    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
+    return norm(call, settings)
 
 
 def _layer(call: Call) -> Operation:
@@ -60,8 +58,7 @@ def _dense(call: Call) -> Operation:
     kernel = call.need(1)
     if x.shape[-1] != kernel.shape[1]:
         x = x.reshape(x.shape[0], -1)
-    operation = Operation("matmul", Product(linear=True), (x,), layer_parameters(kernel, call.operand(2)))
-    return with_activation(call, operation)
+    return with_activation(call, dense(x, kernel, call.operand(2)))
 
 
 def _matmul(call: Call) -> Operation:
@@ -72,8 +69,6 @@ def _matmul(call: Call) -> Operation:
 
 def _gemm(call: Call) -> Operation:
     """Only the form of a linear layer: a blob times a stored matrix, plus a stored row."""
-    import numpy as np
-
     alpha, beta = call.number("p0", default=1.0), call.number("p1", default=1.0)
     said = tuple(call.flag(f"p{number}") for number in (2, 4, 5))
     rest = (call.flag("p11"), call.flag("p14"), call.integer("p18", default=0))
@@ -83,8 +78,7 @@ def _gemm(call: Call) -> Operation:
     bias = call.operand(2)
     if bias is not None and bias.size != kernel.shape[0]:
         raise call.unknown("a bias of another form")
-    parameters = layer_parameters(kernel, None if bias is None else np.reshape(bias, -1))
-    return Operation("matmul", Product(linear=True), (call.need(0),), parameters)
+    return dense(call.need(0), kernel, bias)
 
 
 WORDS: Vocabulary = {

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from aligner.operations.call import Call, Vocabulary, layer_parameters
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import reduced
+from aligner.operations.layer_forms import convolution, transposed_convolution
 from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import (
     AdaptivePool,
     Clip,
-    Convolution,
     HardSigmoid,
     Pool,
-    Reduce,
     Resize,
     Slope,
-    TransposedConvolution,
 )
-from aligner.operations.window import same_pads, window_of
+from aligner.operations.window import same_pads, spread, window_of
 
 _SAME = {2: True, 3: False}
 
@@ -42,14 +41,8 @@ def _conv(call: Call) -> Operation:
     if call.integer("p8", default=0) or call.number("p18", default=0.0):
         raise call.unknown("computed in eight bits, or a border that is not zero")
     window = window_of(call, x.shape[2:], kernel.shape[2:], call.text("auto_pad", "explicit"))
-    settings = Convolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=window.padding,
-        groups=call.integer("groups", default=1),
-        channels="first",
-    )
-    return with_activation(call, Operation("conv", settings, (x,), layer_parameters(kernel, call.operand(2))))
+    groups = call.integer("groups", default=1)
+    return with_activation(call, convolution(x, kernel, call.operand(2), window, groups))
 
 
 def _conv_transpose(call: Call) -> Operation:
@@ -61,16 +54,8 @@ def _conv_transpose(call: Call) -> Operation:
     out, spatial = kernel.shape[0] // groups, kernel.shape[2:]
     kernel = kernel.reshape(groups, out, -1, *spatial).swapaxes(1, 2).reshape(-1, out, *spatial)
     window = window_of(call, x.shape[2:], spatial, "explicit")
-    extra = call.attributes.get("output_padding")
-    settings = TransposedConvolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=window.padding,
-        groups=groups,
-        output_padding=tuple(int(n) for n in extra) if isinstance(extra, tuple) else (0,) * len(spatial),
-        channels="first",
-    )
-    operation = Operation("conv_transpose", settings, (x,), layer_parameters(kernel, call.operand(2)))
+    extra = spread(call.attributes.get("output_padding"), len(spatial), 0)
+    operation = transposed_convolution(x, kernel, call.operand(2), window, extra, groups=groups)
     return with_activation(call, operation)
 
 
@@ -80,7 +65,7 @@ def _pool(call: Call) -> Operation:
     mean = call.flag("p0")
     if call.flag("p4"):
         axes = tuple(range(2, x.ndim))
-        return Operation("reduce", Reduce(form="mean" if mean else "max", axes=axes, keep=False), (x,))
+        return reduced(x, "mean" if mean else "max", axes, keep=False)
     if call.flag("p7"):
         kind = "adaptive_avg_pool" if mean else "adaptive_max_pool"
         return Operation(kind, AdaptivePool(output_size=call.need_shape()[2:], channels="first"), (x,))

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import of_one
+from aligner.operations.forms import cast, gelu, of_one, prelu, simple, with_constants
 from aligner.operations.operation import Operation
 from aligner.operations.settings import (
-    Along,
     Approximated,
-    Cast,
     Clip,
     Infinite,
-    Selu,
-    Shrink,
     Softplus,
     Swish,
-    Threshold,
 )
 
 _NAMED = {
@@ -57,22 +51,6 @@ _NAMED = {
 }
 
 
-def _with(kind: str, **defaults: float) -> Any:
-    """A function with constants: those written into the node, else the defaults of the standard."""
-
-    def translate(call: Call) -> Operation:
-        return Operation(kind, {n: call.number(n, default=v) for n, v in defaults.items()}, (call.need(0),))
-
-    return translate
-
-
-def _selu(call: Call) -> Operation:
-    alpha = call.number("alpha", default=1.67326319217681884765625)
-    return Operation(
-        "selu", Selu(alpha=alpha, scale=call.number("gamma", default=1.05070102214813232421875)), (call.need(0),)
-    )
-
-
 def _clip(call: Call) -> Operation:
     if call.node.kind != "clip":
         return Operation(call.node.kind, {}, (call.need(0),))
@@ -90,7 +68,7 @@ def _gelu(call: Call) -> Operation:
     if word in {"BiasGelu", "FastGelu"} and call.operand(1) is not None:
         x = x + call.need(1)
     tanh = word == "FastGelu" or call.text("approximate", "none") == "tanh"
-    return Operation("gelu", Approximated(approximate="tanh" if tanh else "none"), (x,))
+    return gelu(x, tanh=tanh)
 
 
 def _quick_gelu(call: Call) -> Operation:
@@ -100,34 +78,12 @@ def _quick_gelu(call: Call) -> Operation:
     return Operation("silu", Swish(alpha=alpha), (call.need(0),))
 
 
-def _softplus(call: Call) -> Operation:
-    return Operation("softplus", Softplus(beta=1.0, threshold=None), (call.need(0),))
-
-
-def _shrink(call: Call) -> Operation:
-    settings = Shrink(lambd=call.number("lambd", default=0.5), bias=call.number("bias", default=0.0))
-    return Operation("shrink", settings, (call.need(0),))
-
-
-def _thresholded(call: Call) -> Operation:
-    settings = Threshold(threshold=call.number("alpha", default=1.0), value=0.0)
-    return Operation("threshold", settings, (call.need(0),))
-
-
 def _prelu(call: Call) -> Operation:
     """The slope broadcasts towards the input: its last axis is the input's last; channels come second."""
     x, slope = call.need(0), call.need(1)
-    long = [x.ndim - slope.ndim + axis for axis, size in enumerate(slope.shape) if size != 1]
     if slope.ndim == 1 and slope.size > 1:
         slope = slope.reshape(*(1,) * (x.ndim - 1), -1)
-    return Operation("prelu", Along(axis=long[0] if len(long) == 1 else min(1, x.ndim - 1)), (x,), {"slope": slope})
-
-
-def _cast(call: Call) -> Operation:
-    to = call.attributes.get("to") or call.dtype()
-    if not to:
-        raise call.unknown("an unknown dtype")
-    return Operation("cast", Cast(to=str(to)), (call.need(0),))
+    return prelu(x, slope, min(1, x.ndim - 1))
 
 
 def _dropout(call: Call) -> Operation:
@@ -144,25 +100,25 @@ def _is_inf(call: Call) -> Operation:
 
 WORDS: Vocabulary = {
     **of_one(_NAMED),
-    "LeakyRelu": _with("leaky_relu", alpha=0.01),
-    "Elu": _with("elu", alpha=1.0),
-    "Celu": _with("celu", alpha=1.0),
-    "Selu": _selu,
-    "HardSigmoid": _with("hardsigmoid", alpha=0.2, beta=0.5),
-    "HardSwish": _with("hardswish", alpha=1 / 6, beta=0.5),
-    "Swish": _with("silu", alpha=1.0),
-    "Softplus": _softplus,
+    "LeakyRelu": with_constants("leaky_relu", alpha=0.01),
+    "Elu": with_constants("elu", alpha=1.0),
+    "Celu": with_constants("celu", alpha=1.0),
+    "Selu": with_constants("selu", alpha=1.67326319217681884765625, scale=("gamma", 1.05070102214813232421875)),
+    "HardSigmoid": with_constants("hardsigmoid", alpha=0.2, beta=0.5),
+    "HardSwish": with_constants("hardswish", alpha=1 / 6, beta=0.5),
+    "Swish": with_constants("silu", alpha=1.0),
+    "Softplus": simple("softplus", 1, Softplus()),
     "Clip": _clip,
     "Gelu": _gelu,
     "com.microsoft::Gelu": _gelu,
     "com.microsoft::FastGelu": _gelu,
     "com.microsoft::BiasGelu": _gelu,
     "com.microsoft::QuickGelu": _quick_gelu,
-    "Shrink": _shrink,
-    "ThresholdedRelu": _thresholded,
+    "Shrink": with_constants("shrink", lambd=0.5, bias=0.0),
+    "ThresholdedRelu": with_constants("threshold", threshold=("alpha", 1.0), value=0.0),
     "PRelu": _prelu,
-    "Cast": _cast,
-    "CastLike": _cast,
+    "Cast": cast,
+    "CastLike": cast,
     "Dropout": _dropout,
     "IsInf": _is_inf,
 }

@@ -5,9 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import comparisons, quotient
+from aligner.operations.forms import comparisons, of_all, quotient, reduced, running_sum
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Reduce, RunningSum
 
 _BINARY = {
     "Add": "add",
@@ -37,23 +36,6 @@ def _mod(call: Call) -> Operation:
 def _shift(call: Call) -> Operation:
     kind = "shift_left" if call.text("direction", "") == "left" else "shift_right"
     return Operation(kind, {}, (call.need(0), call.need(1)))
-
-
-def _of_all(kind: str) -> Any:
-    """An operation of any number of tensors: of two, else of the first two at a time."""
-
-    def translate(call: Call) -> Operation:
-        from aligner.operations.operation import compute
-
-        data = call.given
-        if len(data) == 1:
-            return Operation("identity", {}, (data[0],))
-        left = data[0]
-        for other in data[1:-1]:
-            left = compute(Operation(kind, {}, (left, other)))
-        return Operation(kind, {}, (left, data[-1]))
-
-    return translate
 
 
 def _mean(call: Call) -> Operation:
@@ -91,22 +73,14 @@ def _reduce(call: Call) -> Operation:
     x = call.need(0)
     axes: Any = call.integers(1) if call.operand(1) is not None else call.numbers("axes")
     if not axes and call.attributes.get("noop_with_empty_axes"):
-        return Operation("reduce", _reduction(call, (), keep=True), (x,))
+        return reduced(x, _REDUCTIONS[call.node.op], (), keep=True)
     axes = tuple(sorted(int(axis) % x.ndim for axis in axes)) if axes else tuple(range(x.ndim))
-    return Operation("reduce", _reduction(call, axes, keep=call.flag("keepdims", default=True)), (x,))
+    return reduced(x, _REDUCTIONS[call.node.op], axes, keep=call.flag("keepdims", default=True))
 
 
-def _reduction(call: Call, axes: tuple[int, ...], *, keep: bool) -> Reduce:
-    return Reduce(form=_REDUCTIONS[call.node.op], axes=axes, keep=keep, correction=1.0)
-
-
-def _running(call: Call) -> Operation:
-    x, given = call.need(0), call.integers(1)
-    axis = given[0] if given else call.integer("axis")
-    settings = RunningSum(axis=axis % x.ndim, reverse=call.flag("reverse"), exclusive=call.flag("exclusive"))
-    if call.node.op == "CumProd":
-        return Operation("cumulate", {**settings, "form": "multiply"}, (x,))
-    return Operation("cumsum", settings, (x,))
+def _running_product(call: Call) -> Operation:
+    total = running_sum(call)
+    return Operation("cumulate", {**total.settings, "form": "multiply"}, total.data)
 
 
 WORDS: Vocabulary = {
@@ -116,10 +90,10 @@ WORDS: Vocabulary = {
     "Div": quotient,
     "Mod": _mod,
     "BitShift": _shift,
-    "Sum": _of_all("add"),
-    "Max": _of_all("maximum"),
-    "Min": _of_all("minimum"),
+    "Sum": of_all("add"),
+    "Max": of_all("maximum"),
+    "Min": of_all("minimum"),
     "Mean": _mean,
-    "CumSum": _running,
-    "CumProd": _running,
+    "CumSum": running_sum,
+    "CumProd": _running_product,
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import attention
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Attention
 from aligner.records.array import Array
 
 
@@ -34,12 +34,8 @@ def _attention(call: Call) -> Operation:
         heads, fewer = call.integer("q_num_heads"), call.integer("kv_num_heads")
         query, key, value = _apart(query, heads), _apart(key, fewer), _apart(value, fewer)
     key, value = _shared(key, query.shape[1]), _shared(value, query.shape[1])
-    settings = Attention(
-        scale=call.number("scale", default=1 / math.sqrt(query.shape[-1])),
-        causal=call.flag("is_causal"),
-        merged=merged,
-    )
-    return Operation("attention", settings, (query, key, value), {} if mask is None else {"mask": mask})
+    scale = call.number("scale", default=1 / math.sqrt(query.shape[-1]))
+    return attention((query, key, value), mask, scale, causal=call.flag("is_causal"), merged=merged)
 
 
 def _multi_head(call: Call) -> Operation:
@@ -57,12 +53,8 @@ def _multi_head(call: Call) -> Operation:
             key, value = key + bias[ends[0] : ends[1]], value + bias[ends[1] :]
     query = _apart(query, heads)
     key, value = (x if x.ndim == 4 else _apart(x, heads) for x in (key, value))
-    settings = Attention(
-        scale=call.number("scale", default=0.0) or 1 / math.sqrt(query.shape[-1]),
-        causal=call.flag("unidirectional"),
-        merged=True,
-    )
-    return Operation("attention", settings, (query, key, value), {} if added is None else {"mask": added})
+    scale = call.number("scale", default=0.0) or None
+    return attention((query, key, value), added, scale, causal=call.flag("unidirectional"), merged=True)
 
 
 WORDS: Vocabulary = {"Attention": _attention, "com.microsoft::MultiHeadAttention": _multi_head}

@@ -2,35 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
-from aligner.operations.call import Call, Vocabulary, layer_parameters
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import reduced
+from aligner.operations.layer_forms import convolution, transposed_convolution
 from aligner.operations.operation import Operation
-from aligner.operations.settings import AdaptivePool, Convolution, Pool, Reduce, TransposedConvolution
-from aligner.operations.window import Window, spread, window_of
+from aligner.operations.settings import AdaptivePool, Pool
+from aligner.operations.window import Window, cropping, spread, window_of
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    Pairs = tuple[tuple[int, int], ...]
 
 
 def _conv(call: Call) -> Operation:
     if call.operand(3) is not None and "Fused" in call.node.op:
         raise call.unknown("a sum fused in")
-    return conv(call, call.need(0), call.need(1), call.operand(2))
-
-
-def conv(call: Call, x: Array, kernel: Array, bias: Array | None) -> Operation:
-    """A convolution of a kernel in ONNX's order, which is the common one."""
+    x, kernel = call.need(0), call.need(1)
     window = _window(call, x, kernel.shape[2:])
-    settings = Convolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=window.padding,
-        groups=call.integer("groups", default=1),
-        channels="first",
-    )
-    return Operation("conv", settings, (x,), layer_parameters(kernel, bias))
+    return convolution(x, kernel, call.operand(2), window, call.integer("groups", default=1))
 
 
 def _window(call: Call, x: Array, kernel: tuple[int, ...]) -> Window:
@@ -44,31 +32,11 @@ def _window(call: Call, x: Array, kernel: tuple[int, ...]) -> Window:
 def _conv_transpose(call: Call) -> Operation:
     x, kernel, rank = call.need(0), call.need(1), call.need(1).ndim - 2
     window, extra = _window(call, x, kernel.shape[2:]), spread(call.attributes.get("output_padding"), rank, 0)
-    pads = window.padding
     if call.attributes.get("auto_pad") or call.attributes.get("output_shape"):
-        pads = _cropping(call, x, kernel.shape[2:], window, extra)
-    settings = TransposedConvolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=pads,
-        groups=call.integer("groups", default=1),
-        output_padding=extra,
-        channels="first",
-    )
-    return Operation("conv_transpose", settings, (x,), layer_parameters(kernel, call.operand(2)))
-
-
-def _cropping(call: Call, x: Array, kernel: tuple[int, ...], window: Window, extra: tuple[int, ...]) -> Pairs:
-    """What is cropped, so that the result has the shape it was seen to have."""
-    pads, automatic = [], call.text("auto_pad", "notset")
-    axes = zip(x.shape[2:], kernel, window.strides, window.dilations, extra, call.need_shape()[2:], strict=True)
-    for size, length, stride, dilation, more, wanted in axes:
-        total = stride * (size - 1) + more + (length - 1) * dilation + 1 - wanted
-        if total < 0:
-            raise call.unknown("a result longer than the kernel reaches")
-        small = total // 2
-        pads.append((small, total - small) if automatic == "same_upper" else (total - small, small))
-    return tuple(pads)
+        more_before = call.text("auto_pad", "notset") != "same_upper"
+        pads = cropping(call, x.shape[2:], kernel.shape[2:], window, extra, more_before=more_before)
+        window = replace(window, pads=pads)
+    return transposed_convolution(x, kernel, call.operand(2), window, extra, groups=call.integer("groups", default=1))
 
 
 def _pool(call: Call) -> Operation:
@@ -102,7 +70,7 @@ def _global_length(call: Call) -> Operation:
     if call.integer("p", default=2) not in {1, 2}:
         raise call.unknown("an order other than 1 and 2")
     form = "l1" if call.integer("p", default=2) == 1 else "l2"
-    return Operation("reduce", Reduce(form=form, axes=tuple(range(2, x.ndim)), keep=True, correction=1.0), (x,))
+    return reduced(x, form, tuple(range(2, x.ndim)), keep=True)
 
 
 WORDS: Vocabulary = {

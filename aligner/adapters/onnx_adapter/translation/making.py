@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import simple
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Fft, Fill, ShapeOf
 
@@ -12,18 +13,10 @@ def _fill(call: Call) -> Operation:
     return Operation("fill", Fill(shape=call.need_integers(0), value=value[0] if value else 0.0), ())
 
 
-def _range(call: Call) -> Operation:
-    return Operation("range", {}, (call.need(0), call.need(1), call.need(2)))
-
-
 def _shape(call: Call) -> Operation:
     end = call.attributes.get("end")
     settings = ShapeOf(begin=call.integer("start", default=0), end=end if isinstance(end, int) else None)
     return Operation("shape", settings, (call.need(0),))
-
-
-def _size(call: Call) -> Operation:
-    return Operation("size", {}, (call.need(0),))
 
 
 def _transform(call: Call) -> Operation:
@@ -33,14 +26,8 @@ def _transform(call: Call) -> Operation:
     form = "ifft" if call.flag("inverse") else "rfft" if call.flag("onesided") else "fft"
     if call.flag("inverse") and call.flag("onesided"):
         form = "irfft"
-    settings = Fft(
-        form=form,
-        lengths=length[:1] if length else None,
-        axes=(along,),
-        norm="backward",
-        pairs=True,
-        complex_input=x.shape[-1] == 2,
-    )
+    lengths = length[:1] if length else None
+    settings = Fft(form=form, lengths=lengths, axes=(along,), pairs=True, complex_input=x.shape[-1] == 2)
     return Operation("fft", settings, (x,))
 
 
@@ -50,9 +37,9 @@ def _constant(call: Call) -> Operation:
 
 WORDS: Vocabulary = {
     "ConstantOfShape": _fill,
-    "Range": _range,
+    "Range": simple("range", 3),
     "Shape": _shape,
-    "Size": _size,
+    "Size": simple("size"),
     "DFT": _transform,
     "Constant": _constant,
 }

@@ -3,20 +3,10 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import broadcast, concatenation, reshaped
+from aligner.operations.forms import broadcast, concatenation, parts, reshaped, tiled, transposed
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Blocks, Pad, Split, Tile, Transpose
-from aligner.operations.window import pairs_of
-
-
-def _transpose(call: Call) -> Operation:
-    x, perm = call.need(0), call.numbers("perm")
-    axes = tuple(reversed(range(x.ndim))) if perm is None else tuple(int(p) % x.ndim for p in perm)
-    return Operation("transpose", Transpose(perm=axes), (x,))
-
-
-def _tile(call: Call) -> Operation:
-    return Operation("tile", Tile(repeats=call.need_integers(1)), (call.need(0),))
+from aligner.operations.settings import Blocks, Pad
+from aligner.operations.window import over_axes, pairs_of
 
 
 def _pad(call: Call) -> Operation:
@@ -31,12 +21,9 @@ def _pad(call: Call) -> Operation:
         if found is None:
             raise call.unknown("padding of unknown amount")
         pads = found
-    every = [(0, 0)] * x.ndim
-    for axis, pair in zip(axes, pads, strict=True):
-        every[axis % x.ndim] = pair
     given = call.operand(2)
     value = given.reshape(-1)[0].item() if given is not None and given.size else call.number("value", default=0.0)
-    settings = Pad(pads=tuple(every), mode=_PADDING.get(mode, mode), value=value)
+    settings = Pad(pads=over_axes(x.ndim, axes, pads, (0, 0)), mode=_PADDING.get(mode, mode), value=value)
     return Operation("pad", settings, (x,))
 
 
@@ -45,7 +32,7 @@ _PADDING = {"edge": "replicate", "wrap": "circular"}
 
 def _split(call: Call) -> Operation:
     x = call.need(0)
-    axis = call.integer("axis", default=0) % x.ndim
+    axis = call.axis(x.ndim, 0)
     given = call.integers(1) or call.numbers("split")
     if given:
         sizes = tuple(int(size) for size in given)
@@ -53,7 +40,7 @@ def _split(call: Call) -> Operation:
         count = len(call.node.outputs)
         whole = -(-x.shape[axis] // count)
         sizes = (*(whole,) * (count - 1), x.shape[axis] - whole * (count - 1))
-    return Operation("split", Split(axis=axis, sizes=sizes, drop=False), (x,))
+    return parts(x, axis, sizes)
 
 
 def _depth_to_space(call: Call) -> Operation:
@@ -65,10 +52,10 @@ def _depth_to_space(call: Call) -> Operation:
 
 WORDS: Vocabulary = {
     "Concat": concatenation(1),
-    "Transpose": _transpose,
+    "Transpose": lambda call: transposed(call.need(0), call.numbers("perm")),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), reshaped),
     "Expand": broadcast,
-    "Tile": _tile,
+    "Tile": tiled,
     "Pad": _pad,
     "Split": _split,
     "DepthToSpace": _depth_to_space,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary, norm_parameters
-from aligner.operations.operation import Operation
+from aligner.operations.layer_forms import norm, response_norm, softmax
+from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import (
     BatchNorm,
     GroupNorm,
@@ -12,9 +13,7 @@ from aligner.operations.settings import (
     LengthNorm,
     OneHot,
     Reduce,
-    ResponseNorm,
     RmsNorm,
-    Softmax,
 )
 from aligner.records.array import Array
 
@@ -29,12 +28,11 @@ def _channels(call: Call) -> int:
 
 def _batch(call: Call) -> Operation:
     settings = BatchNorm(epsilon=_epsilon(call), axis=_channels(call), training=call.flag("training_mode"))
-    return Operation("norm", settings, (call.need(0),), norm_parameters(*map(call.operand, range(1, 5))))
+    return norm(call, settings, range(1, 5))
 
 
 def _instance(call: Call) -> Operation:
-    settings = InstanceNorm(epsilon=_epsilon(call), axis=_channels(call))
-    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
+    return norm(call, InstanceNorm(epsilon=_epsilon(call), axis=_channels(call)))
 
 
 def _group(call: Call) -> Operation:
@@ -63,12 +61,11 @@ def _rms_norm(call: Call, epsilon: float) -> RmsNorm:
 
 
 def _layer(call: Call) -> Operation:
-    parameters = norm_parameters(call.operand(1), call.operand(2))
-    return Operation("norm", _layer_norm(call, 1e-5), (call.need(0),), parameters)
+    return norm(call, _layer_norm(call, 1e-5))
 
 
 def _rms(call: Call) -> Operation:
-    return Operation("norm", _rms_norm(call, 1e-5), (call.need(0),), norm_parameters(call.operand(1)))
+    return norm(call, _rms_norm(call, 1e-5), (1,))
 
 
 def _with_skipped(call: Call, place: int) -> Array:
@@ -91,8 +88,6 @@ def _skip_rms(call: Call) -> Operation:
 
 def _mean_variance(call: Call) -> Operation:
     """The standard adds 1e-9 to the deviation, not to the variance."""
-    from aligner.operations.operation import compute
-
     x = call.need(0)
     axes = tuple(sorted(int(axis) % x.ndim for axis in call.numbers("axes") or (0, 2, 3)))
     mean, deviation = (
@@ -105,30 +100,17 @@ def _length(call: Call) -> Operation:
     x, order = call.need(0), call.integer("p", default=2)
     if order not in {1, 2}:
         raise call.unknown("an order other than 1 and 2")
-    axis = call.integer("axis", default=-1) % x.ndim
-    settings = LengthNorm(order=order, axes=(axis,), epsilon=0.0, squared=False, axis=axis)
-    return Operation("norm", settings, (x,))
-
-
-def _response(call: Call) -> Operation:
-    size = call.integer("size")
-    settings = ResponseNorm(
-        neighbours=((size - 1) // 2, size // 2),
-        alpha=call.number("alpha", default=1e-4) / size,
-        beta=call.number("beta", default=0.75),
-        bias=call.number("bias", default=1.0),
-        channels="first",
-    )
-    return Operation("response_norm", settings, (call.need(0),))
+    axis = call.axis(x.ndim, -1)
+    return norm(call, LengthNorm(order=order, axes=(axis,), epsilon=0.0, axis=axis), ())
 
 
 def _softmax(call: Call) -> Operation:
     """Before version 13 all axes from the given one on count as one."""
-    x, kind = call.need(0), call.node.kind
-    axis = call.integer("axis", default=-1) % max(x.ndim, 1)
+    x = call.need(0)
+    axis = call.axis(x.ndim, -1)
     if call.flag("flattened") and axis != x.ndim - 1 and any(size != 1 for size in x.shape[axis + 1 :]):
         raise call.unknown("several axes at once")
-    return Operation(kind, Softmax(axis=axis), (x,))
+    return softmax(call, -1)
 
 
 def _hardmax(call: Call) -> Operation:
@@ -153,7 +135,7 @@ WORDS: Vocabulary = {
     "com.microsoft::SkipSimplifiedLayerNormalization": _skip_rms,
     "MeanVarianceNormalization": _mean_variance,
     "LpNormalization": _length,
-    "LRN": _response,
+    "LRN": response_norm,
     "Softmax": _softmax,
     "LogSoftmax": _softmax,
     "Hardmax": _hardmax,

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import gather_elements, gather_nd, lookup, scatter_elements, scatter_nd, simple
 from aligner.operations.operation import Operation
 from aligner.operations.settings import (
-    Along,
     ArgMax,
-    GatherNd,
     NonZero,
     OneHot,
-    ScatterElements,
-    ScatterNd,
     Slice,
     Sort,
     Triangle,
@@ -34,43 +31,13 @@ def _slice(call: Call) -> Operation:
 
 
 def _gather(call: Call) -> Operation:
-    axis = call.integer("axis", default=0)
-    return Operation("lookup", Along(axis=axis), (call.need(1),), {"table": call.need(0)})
-
-
-def _gather_elements(call: Call) -> Operation:
-    x = call.need(0)
-    return Operation("gather_elements", Along(axis=call.integer("axis", default=0) % x.ndim), (x, call.need(1)))
-
-
-def _gather_nd(call: Call) -> Operation:
-    return Operation("gather_nd", GatherNd(batch=call.integer("batch_dims", default=0)), (call.need(0), call.need(1)))
-
-
-def _scatter_elements(call: Call) -> Operation:
-    x = call.need(0)
-    settings = ScatterElements(axis=call.integer("axis", default=0) % x.ndim, reduction=call.text("reduction", "none"))
-    return Operation("scatter_elements", settings, (x, call.need(1), call.need(2)))
-
-
-def _scatter_nd(call: Call) -> Operation:
-    settings = ScatterNd(reduction=call.text("reduction", "none"))
-    return Operation("scatter_nd", settings, (call.need(0), call.need(1), call.need(2)))
+    return lookup(call.need(0), call.need(1), call.integer("axis", default=0))
 
 
 def _one_hot(call: Call) -> Operation:
     indices, depth, values = call.need(0), call.need_integers(1)[0], call.need(2)
-    axis = call.integer("axis", default=-1) % (indices.ndim + 1)
-    settings = OneHot(depth=depth, axis=axis, wrap=True)
+    settings = OneHot(depth=depth, axis=call.axis(indices.ndim + 1, -1), wrap=True)
     return Operation("one_hot", settings, (indices, values[1], values[0]))
-
-
-def _where(call: Call) -> Operation:
-    return Operation("where", {}, (call.need(0), call.need(1), call.need(2)))
-
-
-def _nonzero(call: Call) -> Operation:
-    return Operation("nonzero", NonZero(turned=True), (call.need(0),))
 
 
 def _triangle(call: Call) -> Operation:
@@ -83,7 +50,7 @@ def _arg_max(call: Call) -> Operation:
     x = call.need(0)
     settings = ArgMax(
         largest=call.node.op == "ArgMax",
-        axis=call.integer("axis", default=0) % x.ndim,
+        axis=call.axis(x.ndim, 0),
         keep=call.flag("keepdims", default=True),
         last=call.flag("select_last_index"),
     )
@@ -95,7 +62,7 @@ def _top_k(call: Call) -> Operation:
     if not call.flag("sorted", default=True):
         raise call.unknown("results in no order")
     settings = Sort(
-        axis=call.integer("axis", default=-1) % x.ndim,
+        axis=call.axis(x.ndim, -1),
         largest=call.flag("largest", default=True),
         count=count[0] if count else call.integer("k"),
     )
@@ -108,21 +75,22 @@ def _compress(call: Call) -> Operation:
     x, axis = call.need(0), call.attributes.get("axis")
     chosen = np.flatnonzero(call.need(1))
     if not isinstance(axis, int):
-        return Operation("lookup", Along(axis=0), (chosen,), {"table": x.reshape(-1)})
-    return Operation("lookup", Along(axis=axis % x.ndim), (chosen,), {"table": x})
+        return lookup(x.reshape(-1), chosen, 0)
+    return lookup(x, chosen, axis % x.ndim)
 
 
 WORDS: Vocabulary = {
     "Slice": _slice,
     "Gather": _gather,
-    "GatherElements": _gather_elements,
-    "GatherND": _gather_nd,
-    "Scatter": _scatter_elements,
-    "ScatterElements": _scatter_elements,
-    "ScatterND": _scatter_nd,
+    "GatherElements": gather_elements,
+    "GatherND": gather_nd,
+    **dict.fromkeys(
+        ("Scatter", "ScatterElements"), lambda call: scatter_elements(call, call.integer("axis", default=0))
+    ),
+    "ScatterND": scatter_nd,
     "OneHot": _one_hot,
-    "Where": _where,
-    "NonZero": _nonzero,
+    "Where": simple("where", 3),
+    "NonZero": simple("nonzero", 1, NonZero(turned=True)),
     "Trilu": _triangle,
     "ArgMax": _arg_max,
     "ArgMin": _arg_max,

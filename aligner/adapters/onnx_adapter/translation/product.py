@@ -5,43 +5,24 @@ from __future__ import annotations
 from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import einsum, matmul
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Einsum, Product
+from aligner.operations.settings import Product
 from aligner.records.array import Array
 
 
-def _matmul(call: Call) -> Operation:
-    return product(call, call.need(0), call.need(1), turned=False)
-
-
-def product(
-    call: Call, left: Array, right: Array, *, turned: bool, scale: float = 1.0, bias: Array | None = None
-) -> Operation:
-    """x · kernelᵀ + bias with a kernel [out, in] where the second factor is a stored matrix, else left · right."""
-    settings = Product(scale=scale, linear=False)
-    parameters = {} if bias is None else {"bias": bias}
-    if right.ndim == 2 and call.is_constant(1):
-        return Operation("matmul", settings, (left,), parameters | {"kernel": right if turned else right.T})
-    return Operation("matmul", settings, (left, right.swapaxes(-1, -2) if turned else right), parameters)
-
-
 def _gemm(call: Call) -> Operation:
-    left = call.need(0).swapaxes(-1, -2) if call.flag("transpose_a") else call.need(0)
     bias = call.operand(2)
     if bias is not None:
         bias = bias * call.number("beta", default=1.0)
         bias = bias.reshape(-1) if bias.ndim == 2 and bias.shape[0] == 1 else bias
-    scale = call.number("alpha", default=1.0)
-    return product(call, left, call.need(1), turned=call.flag("transpose_b"), scale=scale, bias=bias)
+    return matmul(call, call.number("alpha", default=1.0), bias)
 
 
 def _fused(call: Call) -> Operation:
     if call.flag("transBatchA") or call.flag("transBatchB"):
         raise call.unknown("transposed batches")
-    left, right = call.need(0), call.need(1)
-    left = left.swapaxes(-1, -2) if call.flag("transpose_a") and left.ndim > 1 else left
-    scale, turned = call.number("alpha", default=1.0), call.flag("transpose_b") and right.ndim > 1
-    return product(call, left, right, turned=turned, scale=scale)
+    return matmul(call, call.number("alpha", default=1.0))
 
 
 def _integers(call: Call) -> Operation:
@@ -62,7 +43,7 @@ def _integers(call: Call) -> Operation:
             left = left - across
         else:
             right = right - across
-    return Operation("matmul", Product(scale=1.0, linear=False), (left, right))
+    return Operation("matmul", Product(), (left, right))
 
 
 def _few_bits(call: Call) -> Operation:
@@ -81,7 +62,7 @@ def _few_bits(call: Call) -> Operation:
     real = ((kernel - middle) * scale).reshape(size[0], -1)[:, : size[1]].astype(scale.dtype)
     bias = call.operand(5)
     parameters = {"kernel": real} | ({} if bias is None else {"bias": bias})
-    return Operation("matmul", Product(scale=1.0, linear=False), (call.need(0),), parameters)
+    return Operation("matmul", Product(), (call.need(0),), parameters)
 
 
 def _unpacked(array: Array, bits: int) -> Array:
@@ -93,17 +74,13 @@ def _unpacked(array: Array, bits: int) -> Array:
     return apart.reshape(*array.shape[:-1], -1).astype(np.float32)
 
 
-def _einsum(call: Call) -> Operation:
-    return Operation("einsum", Einsum(equation=str(call.attributes.get("equation", ""))), tuple(call.given))
-
-
 WORDS: Vocabulary = {
-    "MatMul": _matmul,
+    "MatMul": matmul,
     "Gemm": _gemm,
     "com.microsoft::FusedGemm": _gemm,
     "com.microsoft::FusedMatMul": _fused,
     "com.microsoft::TransposeMatMul": _fused,
     "com.microsoft::MatMulNBits": _few_bits,
     "MatMulInteger": _integers,
-    "Einsum": _einsum,
+    "Einsum": einsum,
 }

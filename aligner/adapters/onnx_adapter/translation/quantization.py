@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import STORED, Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Dequantize, Quantize
 from aligner.records.array import Array
-
-_LIMITS = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767), "uint16": (0, 65535)}
 
 
 def _is_real(call: Call, place: int) -> bool:
@@ -32,10 +30,10 @@ def _grid(call: Call, scale: Array, zero: Array | None) -> tuple[int | None, dic
 def _quantize(call: Call) -> Operation:
     axis, parameters = _grid(call, call.need(1), call.operand(2))
     dtype = call.dtype() or (str(parameters["zero"].dtype) if call.operand(2) is not None else "uint8")
-    if dtype not in _LIMITS:
+    if dtype not in STORED:
         raise call.unknown(dtype)
     stored = call.quantization() is None
-    return Operation("quantize", Quantize(axis=axis, limits=_LIMITS[dtype], stored=stored), (call.need(0),), parameters)
+    return Operation("quantize", Quantize(axis=axis, limits=STORED[dtype], stored=stored), (call.need(0),), parameters)
 
 
 def _dequantize(call: Call) -> Operation:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import grid_sample
 from aligner.operations.operation import Operation
-from aligner.operations.settings import GridSample, Resize
+from aligner.operations.settings import Resize
+from aligner.operations.window import over_axes
 
 
 def _resize(call: Call) -> Operation:
@@ -31,10 +33,7 @@ def _scales(call: Call, shape: tuple[int, ...]) -> tuple[float, ...] | None:
     axes, rank = call.numbers("axes"), call.need(0).ndim
     if not isinstance(said, tuple) or len(said) != len(axes or shape):
         return None
-    every = [1.0] * rank
-    for axis, scale in zip(axes or range(rank), said, strict=True):
-        every[int(axis) % rank] = float(scale)
-    return tuple(every)
+    return over_axes(rank, axes or range(rank), [float(scale) for scale in said], 1.0)
 
 
 def _upsample(call: Call) -> Operation:
@@ -44,18 +43,8 @@ def _upsample(call: Call) -> Operation:
     return Operation("resize", settings, (call.need(0),))
 
 
-_SAMPLED = {"bilinear": "linear", "bicubic": "cubic"}
-
-
 def _grid_sample(call: Call) -> Operation:
-    mode = call.text("mode", "linear")
-    settings = GridSample(
-        mode=_SAMPLED.get(mode, mode),
-        padding=call.text("padding_mode", "zeros"),
-        align_corners=call.flag("align_corners"),
-        channels="first",
-    )
-    return Operation("grid_sample", settings, (call.need(0), call.need(1)))
+    return grid_sample(call, call.text("mode", "linear"), call.text("padding_mode", "zeros"))
 
 
 WORDS: Vocabulary = {"Resize": _resize, "Upsample": _upsample, "GridSample": _grid_sample}

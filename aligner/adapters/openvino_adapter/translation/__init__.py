@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call
-from aligner.operations.forms import vocabulary
+from aligner.operations.forms import translated, vocabulary
 from aligner.operations.operation import Operation
 
 _VOCABULARY = vocabulary(__name__, __path__)
@@ -11,7 +11,4 @@ _VOCABULARY = vocabulary(__name__, __path__)
 
 def translate(call: Call) -> Operation:
     """The operation of a layer; raises Unsupported for what is not known here."""
-    found = _VOCABULARY.get(call.node.op)
-    if found is None:
-        raise call.unknown()
-    return found(call)
+    return translated(_VOCABULARY, call)

@@ -5,13 +5,10 @@ from __future__ import annotations
 import math
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import of_one
+from aligner.operations.forms import cast, gelu, of_one, prelu, simple, with_constants
 from aligner.operations.operation import Operation
 from aligner.operations.settings import (
-    Along,
     Approximated,
-    Cast,
-    Clip,
     HardSigmoid,
     Infinite,
     Selu,
@@ -39,23 +36,10 @@ def _number(call: Call, place: int, default: float) -> float:
     return default if given is None else float(given.reshape(()))
 
 
-def _erf(call: Call) -> Operation:
-    return Operation("erf", Approximated(), (call.need(0),))
-
-
 def _round(call: Call) -> Operation:
     if call.text("mode", "half_to_even") != "half_to_even":
         raise call.unknown("halves away from zero")
     return Operation("round", {}, (call.need(0),))
-
-
-def _clamp(call: Call) -> Operation:
-    settings = Clip(min=call.number("min", default=-math.inf), max=call.number("max", default=math.inf))
-    return Operation("clip", settings, (call.need(0),))
-
-
-def _elu(call: Call) -> Operation:
-    return Operation("elu", Slope(alpha=call.number("alpha", default=1.0)), (call.need(0),))
 
 
 def _selu(call: Call) -> Operation:
@@ -69,23 +53,8 @@ def _hard_sigmoid(call: Call) -> Operation:
     return Operation("hardsigmoid", settings, (call.need(0),))
 
 
-def _sixth(call: Call) -> Operation:
-    """min(max(x + 3, 0), 6) / 6, or x times that."""
-    kind = "hardswish" if call.node.op == "HSwish" else "hardsigmoid"
-    return Operation(kind, HardSigmoid(alpha=1 / 6, beta=0.5), (call.need(0),))
-
-
 def _swish(call: Call) -> Operation:
     return Operation("silu", Swish(alpha=_number(call, 1, 1.0)), (call.need(0),))
-
-
-def _gelu(call: Call) -> Operation:
-    tanh = call.text("approximation_mode", "erf") == "tanh"
-    return Operation("gelu", Approximated(approximate="tanh" if tanh else "none"), (call.need(0),))
-
-
-def _softplus(call: Call) -> Operation:
-    return Operation("softplus", Softplus(), (call.need(0),))
 
 
 def _prelu(call: Call) -> Operation:
@@ -94,18 +63,9 @@ def _prelu(call: Call) -> Operation:
     if call.node.kind == "leaky_relu":
         return Operation("leaky_relu", Slope(alpha=float(slope.reshape(()))), (x,))
     axis = min(1, x.ndim - 1)
-    if slope.ndim > 1:
-        long = [x.ndim - slope.ndim + place for place, size in enumerate(slope.shape) if size != 1]
-        axis = long[0] if len(long) == 1 else axis
-    elif slope.size > 1:
+    if slope.ndim == 1 and slope.size > 1:
         slope = slope.reshape([slope.size if place == axis else 1 for place in range(x.ndim)])
-    return Operation("prelu", Along(axis=axis), (x,), {"slope": slope})
-
-
-def _convert(call: Call) -> Operation:
-    if not call.dtype():
-        raise call.unknown("an unknown type")
-    return Operation("cast", Cast(to=call.dtype()), (call.need(0),))
+    return prelu(x, slope, axis)
 
 
 def _is_inf(call: Call) -> Operation:
@@ -113,21 +73,24 @@ def _is_inf(call: Call) -> Operation:
     return Operation("isinf_signed", Infinite(positive=positive, negative=negative), (call.need(0),))
 
 
+_SIXTH = HardSigmoid(alpha=1 / 6, beta=0.5)
+"""min(max(x + 3, 0), 6) / 6."""
+
 WORDS: Vocabulary = {
     **of_one(_NAMED),
-    "Erf": _erf,
+    "Erf": simple("erf", 1, Approximated()),
     "Round": _round,
-    "Clamp": _clamp,
-    "Elu": _elu,
+    "Clamp": with_constants("clip", min=-math.inf, max=math.inf),
+    "Elu": with_constants("elu", alpha=1.0),
     "Selu": _selu,
     "HardSigmoid": _hard_sigmoid,
-    "HSigmoid": _sixth,
-    "HSwish": _sixth,
+    "HSigmoid": simple("hardsigmoid", 1, _SIXTH),
+    "HSwish": simple("hardswish", 1, _SIXTH),
     "Swish": _swish,
-    "Gelu": _gelu,
-    "SoftPlus": _softplus,
+    "Gelu": lambda call: gelu(call.need(0), tanh=call.text("approximation_mode", "erf") == "tanh"),
+    "SoftPlus": simple("softplus", 1, Softplus()),
     "PRelu": _prelu,
-    "Convert": _convert,
-    "ConvertLike": _convert,
+    "Convert": cast,
+    "ConvertLike": cast,
     "IsInf": _is_inf,
 }

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import comparisons, of_two
+from aligner.operations.forms import comparisons, of_two, reductions, running_sum
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Reduce, RunningSum
 
 _BINARY = {
     "Add": "add",
@@ -49,23 +48,10 @@ def _divide(call: Call) -> Operation:
     return Operation(("floor_divide" if down else "trunc_divide") if whole else "div", {}, (left, right))
 
 
-def _reduce(call: Call) -> Operation:
-    x = call.need(0)
-    axes = tuple(sorted({axis % x.ndim for axis in call.need_integers(1)})) if x.ndim else ()
-    settings = Reduce(form=_REDUCTIONS[call.node.op], axes=axes, keep=call.flag("keepdims"), correction=1.0)
-    return Operation("reduce", settings, (x,))
-
-
-def _running(call: Call) -> Operation:
-    x, axis = call.need(0), call.need_integers(1)[0]
-    settings = RunningSum(axis=axis % x.ndim, reverse=call.flag("reverse"), exclusive=call.flag("exclusive"))
-    return Operation("cumsum", settings, (x,))
-
-
 WORDS: Vocabulary = {
     **of_two(_BINARY),
     **comparisons(_COMPARED),
-    **dict.fromkeys(_REDUCTIONS, _reduce),
+    **reductions(_REDUCTIONS),
     "Divide": _divide,
-    "CumSum": _running,
+    "CumSum": running_sum,
 }

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import convolution, transposed_convolution
 from aligner.operations.operation import Operation
-from aligner.operations.settings import AdaptivePool, Convolution, Pool, TransposedConvolution
-from aligner.operations.window import Window, spread, window_of
+from aligner.operations.settings import AdaptivePool, Pool
+from aligner.operations.window import Window, cropping, spread, window_of
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    Pairs = tuple[tuple[int, int], ...]
 
 
 def _window(call: Call, x: Array, kernel: tuple[int, ...]) -> Window:
@@ -28,11 +26,7 @@ def _kernel(call: Call, grouped: str) -> tuple[Array, int]:
 
 def _conv(call: Call) -> Operation:
     kernel, groups = _kernel(call, "GroupConvolution")
-    window = _window(call, call.need(0), kernel.shape[2:])
-    settings = Convolution(
-        strides=window.strides, dilations=window.dilations, pads=window.padding, groups=groups, channels="first"
-    )
-    return Operation("conv", settings, (call.need(0),), {"kernel": kernel})
+    return convolution(call.need(0), kernel, None, _window(call, call.need(0), kernel.shape[2:]), groups)
 
 
 def _conv_transpose(call: Call) -> Operation:
@@ -42,31 +36,11 @@ def _conv_transpose(call: Call) -> Operation:
     window = _window(call, x, kernel.shape[2:])
     extra = spread(call.attributes.get("output_padding"), kernel.ndim - 2, 0)
     automatic = call.text("auto_pad", "explicit")
-    pads = window.padding
     if call.operand(2) is not None or automatic.startswith("same"):
-        pads = _cropping(call, x, kernel.shape[2:], window, extra)
-    settings = TransposedConvolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=pads,
-        groups=groups,
-        output_padding=extra,
-        channels="first",
-    )
-    return Operation("conv_transpose", settings, (x,), {"kernel": kernel})
-
-
-def _cropping(call: Call, x: Array, kernel: tuple[int, ...], window: Window, extra: tuple[int, ...]) -> Pairs:
-    """What is cropped, so that the result has the shape it was seen to have; the odd one at the end."""
-    pads, upper = [], call.text("auto_pad", "explicit") == "same_upper"
-    axes = zip(x.shape[2:], kernel, window.strides, window.dilations, extra, call.need_shape()[2:], strict=True)
-    for size, length, stride, dilation, more, wanted in axes:
-        total = stride * (size - 1) + more + (length - 1) * dilation + 1 - wanted
-        if total < 0:
-            raise call.unknown("a result longer than the kernel reaches")
-        small = total // 2
-        pads.append((total - small, small) if upper else (small, total - small))
-    return tuple(pads)
+        more_before = automatic == "same_upper"
+        pads = cropping(call, x.shape[2:], kernel.shape[2:], window, extra, more_before=more_before)
+        window = replace(window, pads=pads)
+    return transposed_convolution(x, kernel, None, window, extra, groups=groups)
 
 
 def _pool(call: Call) -> Operation:

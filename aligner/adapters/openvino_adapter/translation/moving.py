@@ -3,22 +3,9 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import broadcast, concatenation, reshaped
+from aligner.operations.forms import broadcast, concatenation, dealt, parts, reshaped, simple, tiled, transposed
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Along, Blocks, Fft, Pad, Roll, ShapeOf, Split, Tile, Transpose
-
-
-def _transpose(call: Call) -> Operation:
-    x, perm = call.need(0), call.integers(1)
-    axes = tuple(axis % x.ndim for axis in perm) if perm else tuple(reversed(range(x.ndim)))
-    return Operation("transpose", Transpose(perm=axes), (x,))
-
-
-def _tile(call: Call) -> Operation:
-    x, repeats = call.need(0), call.need_integers(1)
-    lead = len(repeats) - x.ndim
-    x = x.reshape((1,) * lead + x.shape) if lead > 0 else x
-    return Operation("tile", Tile(repeats=(1,) * -min(lead, 0) + repeats), (x,))
+from aligner.operations.settings import Blocks, Fft, Pad, Roll, ShapeOf
 
 
 def _pad(call: Call) -> Operation:
@@ -35,15 +22,13 @@ def _pad(call: Call) -> Operation:
 def _split(call: Call) -> Operation:
     x, count = call.need(0), len(call.node.outputs)
     axis = call.need_integers(1)[0] % x.ndim
-    return Operation("split", Split(axis=axis, sizes=(x.shape[axis] // count,) * count), (x,))
+    return parts(x, axis, (x.shape[axis] // count,) * count)
 
 
 def _split_sizes(call: Call) -> Operation:
     """Operands input, axis, sizes; one size may be −1, the rest."""
-    x, sizes = call.need(0), call.need_integers(2)
-    axis = call.need_integers(1)[0] % x.ndim
-    rest = x.shape[axis] - sum(size for size in sizes if size >= 0)
-    return Operation("split", Split(axis=axis, sizes=tuple(rest if s < 0 else s for s in sizes)), (x,))
+    x = call.need(0)
+    return parts(x, call.need_integers(1)[0] % x.ndim, call.need_integers(2))
 
 
 def _blocks(call: Call) -> Operation:
@@ -55,13 +40,8 @@ def _blocks(call: Call) -> Operation:
 
 
 def _shuffle(call: Call) -> Operation:
-    """Channels dealt out to groups in turn, as rows of a table in another order."""
-    import numpy as np
-
-    x, groups = call.need(0), call.integer("group", default=1)
-    axis = call.integer("axis", default=1) % x.ndim
-    order = np.arange(x.shape[axis]).reshape(groups, -1).T.reshape(-1)
-    return Operation("lookup", Along(axis=axis), (order,), {"table": x})
+    x = call.need(0)
+    return dealt(x, call.axis(x.ndim, 1), call.integer("group", default=1))
 
 
 def _roll(call: Call) -> Operation:
@@ -69,14 +49,6 @@ def _roll(call: Call) -> Operation:
     x, shifts = call.need(0), call.need_integers(1)
     axes = tuple(axis % x.ndim for axis in call.need_integers(2))
     return Operation("roll", Roll(axes=axes, shifts=shifts * len(axes) if len(shifts) == 1 else shifts), (x,))
-
-
-def _range(call: Call) -> Operation:
-    return Operation("range", {}, (call.need(0), call.need(1), call.need(2)))
-
-
-def _shape(call: Call) -> Operation:
-    return Operation("shape", ShapeOf(), (call.need(0),))
 
 
 _TRANSFORMS = {"DFT": "fft", "IDFT": "ifft", "RDFT": "rfft", "IRDFT": "irfft"}
@@ -105,10 +77,10 @@ def _transform(call: Call) -> Operation:
 WORDS: Vocabulary = {
     **dict.fromkeys(_TRANSFORMS, _transform),
     "Concat": concatenation(0),
-    "Transpose": _transpose,
+    "Transpose": lambda call: transposed(call.need(0), call.integers(1)),
     **dict.fromkeys(("Reshape", "Squeeze", "Unsqueeze"), reshaped),
     "Broadcast": broadcast,
-    "Tile": _tile,
+    "Tile": tiled,
     "Pad": _pad,
     "Split": _split,
     "VariadicSplit": _split_sizes,
@@ -116,6 +88,6 @@ WORDS: Vocabulary = {
     "SpaceToDepth": _blocks,
     "ShuffleChannels": _shuffle,
     "Roll": _roll,
-    "Range": _range,
-    "ShapeOf": _shape,
+    "Range": simple("range", 3),
+    "ShapeOf": simple("shape", 1, ShapeOf()),
 }

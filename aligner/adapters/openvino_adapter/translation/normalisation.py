@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from aligner.operations.call import Call, Vocabulary, norm_parameters
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import norm, response_norm, softmax
 from aligner.operations.operation import Operation, compute
-from aligner.operations.settings import BatchNorm, GroupNorm, LayerNorm, Reduce, ResponseNorm, Softmax
+from aligner.operations.settings import BatchNorm, GroupNorm, LayerNorm, Reduce
 
 
 def _batch(call: Call) -> Operation:
@@ -13,12 +14,12 @@ def _batch(call: Call) -> Operation:
     if x.ndim < 2:
         raise call.unknown("the input behind the vectors")
     settings = BatchNorm(epsilon=call.number("epsilon", default=1e-5), axis=1)
-    return Operation("norm", settings, (x,), norm_parameters(*map(call.operand, range(1, 5))))
+    return norm(call, settings, range(1, 5))
 
 
 def _group(call: Call) -> Operation:
     settings = GroupNorm(epsilon=call.number("epsilon", default=1e-5), axis=1, groups=call.integer("groups"))
-    return Operation("norm", settings, (call.need(0),), norm_parameters(call.operand(1), call.operand(2)))
+    return norm(call, settings)
 
 
 def _mean_variance(call: Call) -> Operation:
@@ -31,7 +32,7 @@ def _mean_variance(call: Call) -> Operation:
     if not call.flag("normalize_variance", default=True):
         return Operation("sub", {}, (x, compute(Operation("reduce", Reduce(form="mean", axes=axes, keep=True), (x,)))))
     if call.text("eps_mode", "inside_sqrt") == "inside_sqrt":
-        return Operation("norm", LayerNorm(epsilon=epsilon, axis=min(1, x.ndim - 1), axes=axes), (x,))
+        return norm(call, LayerNorm(epsilon=epsilon, axis=min(1, x.ndim - 1), axes=axes), ())
     wide = x.astype(np.float64)
     deviation = wide.std(axis=axes, keepdims=True) + epsilon
     return Operation("div", {}, (wide - wide.mean(axis=axes, keepdims=True), deviation))
@@ -51,22 +52,9 @@ def _length(call: Call) -> Operation:
 
 def _response(call: Call) -> Operation:
     """Operand 1 names the axes; only sums over channels are known."""
-    size = call.integer("size")
     if call.need_integers(1) != (1,):
         raise call.unknown("sums over other axes than the channels")
-    settings = ResponseNorm(
-        neighbours=((size - 1) // 2, size // 2),
-        alpha=call.number("alpha", default=1e-4) / size,
-        beta=call.number("beta", default=0.75),
-        bias=call.number("bias", default=1.0),
-        channels="first",
-    )
-    return Operation("response_norm", settings, (call.need(0),))
-
-
-def _softmax(call: Call) -> Operation:
-    x = call.need(0)
-    return Operation(call.node.kind, Softmax(axis=call.integer("axis", default=1) % max(x.ndim, 1)), (x,))
+    return response_norm(call)
 
 
 WORDS: Vocabulary = {
@@ -75,6 +63,5 @@ WORDS: Vocabulary = {
     "MVN": _mean_variance,
     "NormalizeL2": _length,
     "LRN": _response,
-    "Softmax": _softmax,
-    "LogSoftmax": _softmax,
+    **dict.fromkeys(("Softmax", "LogSoftmax"), lambda call: softmax(call, 1)),
 }

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import grid_sample
 from aligner.operations.operation import Operation
-from aligner.operations.settings import GridSample, Resize
+from aligner.operations.settings import Resize
+from aligner.operations.window import over_axes
 
 _MODES = {"nearest": "nearest", "linear": "linear", "linear_onnx": "linear", "cubic": "cubic"}
 
@@ -49,24 +51,11 @@ def _scales(call: Call, rank: int) -> tuple[float, ...] | None:
     older = call.operand(2) is not None and call.need(2).dtype.kind == "f"
     factors = call.need(2 if older else 1).reshape(-1)
     axes = call.integers(3 if older else 2) or range(rank)
-    every = [1.0] * rank
-    for axis, factor in zip(axes, factors, strict=True):
-        every[axis % rank] = float(factor)
-    return tuple(every)
-
-
-_SAMPLED = {"bilinear": "linear", "bicubic": "cubic"}
+    return over_axes(rank, axes, [float(factor) for factor in factors], 1.0)
 
 
 def _grid_sample(call: Call) -> Operation:
-    mode = call.text("mode", "bilinear")
-    settings = GridSample(
-        mode=_SAMPLED.get(mode, mode),
-        padding=call.text("padding_mode", "zeros"),
-        align_corners=call.flag("align_corners"),
-        channels="first",
-    )
-    return Operation("grid_sample", settings, (call.need(0), call.need(1)))
+    return grid_sample(call, call.text("mode", "bilinear"), call.text("padding_mode", "zeros"))
 
 
 WORDS: Vocabulary = {"Interpolate": _interpolate, "GridSample": _grid_sample}

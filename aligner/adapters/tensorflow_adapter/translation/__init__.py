@@ -7,7 +7,7 @@ from dataclasses import replace
 from aligner.adapters.tensorflow_adapter.translation.lite_words import LITE_WORDS
 from aligner.adapters.tflite_adapter.translation import WORDS as LITE
 from aligner.operations.call import Call, Translation, Vocabulary
-from aligner.operations.forms import of_one, of_two, vocabulary
+from aligner.operations.forms import of_one, of_two, translated, vocabulary
 from aligner.operations.operation import Operation
 
 _FUNCTIONS = {
@@ -47,10 +47,7 @@ _OF_TWO = {
 
 
 def _as_lite(word: str) -> Translation:
-    def translated(call: Call) -> Operation:
-        return LITE[word](replace(call, node=replace(call.node, op=word)))
-
-    return translated
+    return lambda call: LITE[word](replace(call, node=replace(call.node, op=word)))
 
 
 _WORDS: Vocabulary = {
@@ -63,7 +60,4 @@ _WORDS: Vocabulary = {
 
 def translate(call: Call) -> Operation:
     """The operation of a node; raises Unsupported for what is not known here."""
-    found = _WORDS.get(call.node.op)
-    if found is None:
-        raise call.unknown()
-    return found(call)
+    return translated(_WORDS, call)

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import convolution, transposed_convolution
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Convolution, Pool, TransposedConvolution
-from aligner.operations.window import Window, spread, window_of
+from aligner.operations.settings import Pool
+from aligner.operations.window import Window, missing, spread, window_of
 from aligner.records.array import Array
 
 
@@ -25,14 +26,7 @@ def _conv(call: Call, kernel: Array) -> Operation:
     x = call.need(0)
     window = _window(call, x.shape, kernel.shape[2:])
     channels = x.shape[1] if call.channels == "first" else x.shape[-1]
-    settings = Convolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=window.padding,
-        groups=max(channels // kernel.shape[1], 1),
-        channels=call.channels,
-    )
-    return Operation("conv", settings, (x,), {"kernel": kernel})
+    return convolution(x, kernel, None, window, max(channels // kernel.shape[1], 1), call.channels)
 
 
 def _conv_2d(call: Call) -> Operation:
@@ -55,24 +49,8 @@ def _conv_2d_transposed(call: Call) -> Operation:
     window = _window(call, shape, kernel.shape[2:])
     if set(window.dilations) != {1}:
         raise call.unknown("dilations")
-    reached = [
-        (size - 1) * stride + length
-        for size, stride, length in zip(_spatial(call, x.shape), window.strides, kernel.shape[2:], strict=True)
-    ]
-    extra = tuple(
-        wanted - (full - begin - end)
-        for wanted, full, (begin, end) in zip(_spatial(call, shape), reached, window.padding, strict=True)
-    )
-    if min(extra) < 0:
-        raise call.unknown("a result shorter than its padding leaves")
-    settings = TransposedConvolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=window.padding,
-        output_padding=extra,
-        channels=call.channels,
-    )
-    return Operation("conv_transpose", settings, (x,), {"kernel": kernel})
+    extra = missing(call, _spatial(call, x.shape), _spatial(call, shape), kernel.shape[2:], window)
+    return transposed_convolution(x, kernel, None, window, extra, channels=call.channels)
 
 
 def _pool(kind: str) -> Any:

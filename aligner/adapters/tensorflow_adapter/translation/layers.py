@@ -1,10 +1,12 @@
-"""Normalisations, activations with constants, and the layers that several operations make."""
+"""Normalisations, products, activations with constants, and the layers that several operations make."""
 
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary, norm_parameters
+from aligner.operations.forms import simple
+from aligner.operations.layer_forms import einsum, matmul, norm
 from aligner.operations.operation import Operation
-from aligner.operations.settings import BatchNorm, Clip, Recurrent, Selu
+from aligner.operations.settings import BatchNorm, Clip, Fill, Recurrent, Selu
 
 _GATES = {"lstm": "ifgo", "gru": "zrn", "tanh": "n", "relu": "n"}
 
@@ -22,7 +24,7 @@ def _batch_norm(call: Call) -> Operation:
     settings = BatchNorm(
         epsilon=call.number("epsilon", default=1e-4), axis=axis, training=call.flag("training", default=True)
     )
-    return Operation("norm", settings, (x,), norm_parameters(*(call.operand(place) for place in range(1, 5))))
+    return norm(call, settings, range(1, 5))
 
 
 def _written_out(call: Call) -> Operation:
@@ -33,16 +35,15 @@ def _written_out(call: Call) -> Operation:
     return Operation("norm", settings, (call.need(0),), norm_parameters(*flat))
 
 
-def _selu(call: Call) -> Operation:
-    alpha, scale = 1.6732632423543772848170429916717, 1.0507009873554804934193349852946
-    return Operation("selu", Selu(alpha=alpha, scale=scale), (call.need(0),))
-
-
 def _clip(call: Call) -> Operation:
     low, high = call.need(1), call.need(2)
     if low.size != 1 or high.size != 1:
         raise call.unknown("limits of several numbers")
     return Operation("clip", Clip(min=float(low.reshape(-1)[0]), max=float(high.reshape(-1)[0])), (call.need(0),))
+
+
+def _ones(call: Call) -> Operation:
+    return Operation("fill", Fill(shape=call.need(0).shape, value=1), ())
 
 
 def _recurrent(call: Call) -> Operation:
@@ -67,11 +68,15 @@ def _recurrent(call: Call) -> Operation:
     return Operation("recurrent", settings, (call.need(0),), parameters)
 
 
+_SELU = Selu(alpha=1.6732632423543772848170429916717, scale=1.0507009873554804934193349852946)
 WORDS: Vocabulary = {
     **dict.fromkeys(("BiasAdd", "BiasAddV1"), _bias),
     **dict.fromkeys(("FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"), _batch_norm),
     "BatchNormalization": _written_out,
-    "Selu": _selu,
+    "Selu": simple("selu", 1, _SELU),
     "ClipByValue": _clip,
     "Recurrent": _recurrent,
+    "MatMul": matmul,
+    "Einsum": einsum,
+    "OnesLike": _ones,
 }

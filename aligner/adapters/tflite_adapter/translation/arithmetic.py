@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import comparisons, of_two, quotient
-from aligner.operations.operation import Operation
-from aligner.operations.settings import Reduce, RunningSum
+from aligner.operations.call import Vocabulary
+from aligner.operations.forms import comparisons, of_all, of_two, quotient, reductions, running_sum
 
 BINARY = {
     "ADD": "add",
@@ -23,13 +21,6 @@ BINARY = {
     "BITWISE_XOR": "bitwise_xor",
     "RIGHT_SHIFT": "shift_right",
 }
-
-
-def _add_all(call: Call) -> Operation:
-    data = call.given
-    if len(data) == 1:
-        return Operation("identity", {}, (data[0],))
-    return Operation("add", {}, (sum(data[1:-1], start=data[0]), data[-1]))
 
 
 COMPARED = {
@@ -53,30 +44,11 @@ REDUCTIONS = {
 }
 
 
-def _reduce(call: Call) -> Operation:
-    x = call.need(0)
-    axes = tuple(sorted({axis % x.ndim for axis in call.need_integers(1)}))
-    settings = Reduce(
-        form=REDUCTIONS[call.node.op],
-        axes=axes,
-        keep=call.flag("keep_dims"),
-        correction=1.0,
-    )
-    return Operation("reduce", settings, (x,))
-
-
-def _running(call: Call) -> Operation:
-    x = call.need(0)
-    axis = call.need_integers(1)[0] % x.ndim
-    settings = RunningSum(axis=axis, reverse=call.flag("reverse"), exclusive=call.flag("exclusive"))
-    return Operation("cumsum", settings, (x,))
-
-
 WORDS: Vocabulary = {
     **of_two(BINARY),
     **comparisons(COMPARED),
-    **dict.fromkeys(REDUCTIONS, _reduce),
+    **reductions(REDUCTIONS),
     "DIV": quotient,
-    "ADD_N": _add_all,
-    "CUMSUM": _running,
+    "ADD_N": of_all("add"),
+    "CUMSUM": running_sum,
 }

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from aligner.operations.call import Call, Vocabulary, layer_parameters
+from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import convolution, transposed_convolution
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Convolution, Pool, TransposedConvolution
-from aligner.operations.window import Window, spread, window_of
+from aligner.operations.settings import Pool
+from aligner.operations.window import Window, missing, spread, window_of
 from aligner.records.array import Array
 
 
@@ -18,15 +19,8 @@ def _window(call: Call, sizes: Sequence[int], kernel: tuple[int, ...]) -> Window
 
 def _conv(call: Call, kernel: Array) -> Operation:
     x = call.need(0)
-    window = _window(call, x.shape[1:-1], kernel.shape[2:])
-    settings = Convolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=window.padding,
-        groups=max(x.shape[-1] // kernel.shape[1], 1),
-        channels="last",
-    )
-    return Operation("conv", settings, (x,), layer_parameters(kernel, call.operand(2)))
+    window, groups = _window(call, x.shape[1:-1], kernel.shape[2:]), max(x.shape[-1] // kernel.shape[1], 1)
+    return convolution(x, kernel, call.operand(2), window, groups, "last")
 
 
 def _conv_2d(call: Call) -> Operation:
@@ -49,22 +43,8 @@ def _transpose_conv(call: Call) -> Operation:
     kernel, x = call.need(1).transpose(3, 0, 1, 2), call.need(2)
     shape = call.integers(0) or call.need_shape()
     window = _window(call, shape[1:-1], kernel.shape[2:])
-    reached = [
-        (size - 1) * stride + length
-        for size, stride, length in zip(x.shape[1:-1], window.strides, kernel.shape[2:], strict=True)
-    ]
-    cropped = [full - begin - end for full, (begin, end) in zip(reached, window.padding, strict=True)]
-    extra = tuple(wanted - found for wanted, found in zip(shape[1:-1], cropped, strict=True))
-    if min(extra) < 0:
-        raise call.unknown("a result shorter than its padding leaves")
-    settings = TransposedConvolution(
-        strides=window.strides,
-        dilations=window.dilations,
-        pads=window.padding,
-        output_padding=extra,
-        channels="last",
-    )
-    return Operation("conv_transpose", settings, (x,), layer_parameters(kernel, call.operand(3)))
+    extra = missing(call, x.shape[1:-1], shape[1:-1], kernel.shape[2:], window)
+    return transposed_convolution(x, kernel, call.operand(3), window, extra, channels="last")
 
 
 def _pool(call: Call) -> Operation:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import simple
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Fft, Fill, ShapeOf
 
@@ -15,32 +16,17 @@ def _zeros_like(call: Call) -> Operation:
     return Operation("fill", Fill(shape=call.need(0).shape, value=0), ())
 
 
-def _range(call: Call) -> Operation:
-    return Operation("range", {}, (call.need(0), call.need(1), call.need(2)))
-
-
-def _shape(call: Call) -> Operation:
-    return Operation("shape", ShapeOf(begin=0, end=None), (call.need(0),))
-
-
 def _real_spectrum(call: Call) -> Operation:
     """Half the spectrum of the last two axes, cut or filled up to the lengths of an operand."""
     x = call.need(0)
-    settings = Fft(
-        form="rfft",
-        lengths=call.need_integers(1),
-        axes=(x.ndim - 2, x.ndim - 1),
-        norm="backward",
-        pairs=False,
-        complex_input=False,
-    )
+    settings = Fft(form="rfft", lengths=call.need_integers(1), axes=(x.ndim - 2, x.ndim - 1))
     return Operation("fft", settings, (x,))
 
 
 WORDS: Vocabulary = {
     "FILL": _fill,
     "ZEROS_LIKE": _zeros_like,
-    "RANGE": _range,
-    "SHAPE": _shape,
+    "RANGE": simple("range", 3),
+    "SHAPE": simple("shape", 1, ShapeOf()),
     "RFFT2D": _real_spectrum,
 }

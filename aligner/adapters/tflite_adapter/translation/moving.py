@@ -3,45 +3,28 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import broadcast, concatenation, reshaped
+from aligner.operations.forms import broadcast, concatenation, parts, reshaped, stacked, tiled, transposed
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Along, BatchBlocks, Blocks, Flip, Pad, Split, Tile, Transpose
-
-
-def _pack(call: Call) -> Operation:
-    data = tuple(call.given)
-    return Operation("stack", Along(axis=call.integer("axis", default=0) % (data[0].ndim + 1)), data)
+from aligner.operations.settings import BatchBlocks, Blocks, Flip, Pad
 
 
 def _unpack(call: Call) -> Operation:
     x = call.need(0)
-    axis = call.integer("axis", default=0) % x.ndim
-    return Operation("split", Split(axis=axis, sizes=(1,) * x.shape[axis], drop=True), (x,))
+    axis = call.axis(x.ndim, 0)
+    return parts(x, axis, (1,) * x.shape[axis], drop=True)
 
 
 def _split(call: Call) -> Operation:
     """Operands axis, input: equal parts."""
     x, count = call.need(1), len(call.node.outputs)
     axis = call.need_integers(0)[0] % x.ndim
-    return Operation("split", Split(axis=axis, sizes=(x.shape[axis] // count,) * count, drop=False), (x,))
+    return parts(x, axis, (x.shape[axis] // count,) * count)
 
 
 def _split_sizes(call: Call) -> Operation:
     """Operands input, sizes, axis; one size may be −1, the rest."""
-    x, sizes = call.need(0), call.need_integers(1)
-    axis = call.need_integers(2)[0] % x.ndim
-    rest = x.shape[axis] - sum(size for size in sizes if size >= 0)
-    sizes = tuple(rest if size < 0 else size for size in sizes)
-    return Operation("split", Split(axis=axis, sizes=sizes, drop=False), (x,))
-
-
-def _transpose(call: Call) -> Operation:
     x = call.need(0)
-    return Operation("transpose", Transpose(perm=tuple(axis % x.ndim for axis in call.need_integers(1))), (x,))
-
-
-def _tile(call: Call) -> Operation:
-    return Operation("tile", Tile(repeats=call.need_integers(1)), (call.need(0),))
+    return parts(x, call.need_integers(2)[0] % x.ndim, call.need_integers(1))
 
 
 def _reverse(call: Call) -> Operation:
@@ -77,14 +60,14 @@ def _batches(call: Call) -> Operation:
 
 WORDS: Vocabulary = {
     "CONCATENATION": concatenation(0),
-    "PACK": _pack,
+    "PACK": stacked,
     "UNPACK": _unpack,
     "SPLIT": _split,
     "SPLIT_V": _split_sizes,
-    "TRANSPOSE": _transpose,
+    "TRANSPOSE": lambda call: transposed(call.need(0), call.need_integers(1)),
     **dict.fromkeys(("RESHAPE", "SQUEEZE", "EXPAND_DIMS"), reshaped),
     "BROADCAST_TO": broadcast,
-    "TILE": _tile,
+    "TILE": tiled,
     "REVERSE_V2": _reverse,
     **dict.fromkeys(("PAD", "PADV2", "MIRROR_PAD"), _pad),
     "DEPTH_TO_SPACE": _depth_to_space,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.layer_forms import norm
 from aligner.operations.operation import Operation
 from aligner.operations.settings import LengthNorm, ResponseNorm, Softmax
 
@@ -15,10 +16,8 @@ def _softmax(call: Call) -> Operation:
 
 def _length(call: Call) -> Operation:
     """The kernels divide by a length of 1e-6 at least."""
-    x = call.need(0)
-    last = x.ndim - 1
-    settings = LengthNorm(order=2, axes=(last,), epsilon=1e-12, squared=True, axis=last)
-    return Operation("norm", settings, (x,))
+    last = call.need(0).ndim - 1
+    return norm(call, LengthNorm(axes=(last,), epsilon=1e-12, squared=True, axis=last), ())
 
 
 def _response(call: Call) -> Operation:

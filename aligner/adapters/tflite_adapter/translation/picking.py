@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from aligner.operations.call import Call, Vocabulary
+from aligner.operations.forms import gather_nd, lookup, one_hot, simple, strided_slice
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Along, ArgMax, GatherNd, Index, NonZero, OneHot, ScatterNd, Slice, Sort
+from aligner.operations.settings import ArgMax, NonZero, ScatterNd, Slice, Sort
 
 
 def _slice(call: Call) -> Operation:
@@ -20,48 +19,22 @@ def _slice(call: Call) -> Operation:
 
 
 def _strided_slice(call: Call) -> Operation:
-    """Operands input, begin, end, strides, and masks of bits: an end that is left open, an axis that goes or comes."""
-    x, begins, ends, steps = call.need(0), call.need_integers(1), call.need_integers(2), call.need_integers(3)
-    open_begin, open_end = call.integer("begin_mask", default=0), call.integer("end_mask", default=0)
-    dropped, fresh = call.integer("shrink_axis_mask", default=0), call.integer("new_axis_mask", default=0)
-    ellipsis = call.integer("ellipsis_mask", default=0)
+    """A mask has a bit for each place."""
     if call.flag("offset"):
         raise call.unknown("ends that count from the beginning")
-    index: list[Any] = []
-    for place, (begin, end, step) in enumerate(zip(begins, ends, steps, strict=True)):
-        bit = 1 << place
-        if ellipsis & bit:
-            index.append(Ellipsis)
-        elif fresh & bit:
-            index.append(None)
-        elif dropped & bit:
-            index.append(begin)
-        else:
-            index.append(slice(None if open_begin & bit else begin, None if open_end & bit else end, step))
-    if all(isinstance(item, slice) and item.step > 0 for item in index):
-        places = tuple(
-            (axis, s.start or 0, 2**63 - 1 if s.stop is None else s.stop, s.step) for axis, s in enumerate(index)
-        )
-        return Operation("slice", Slice(places=places), (x,))
-    return Operation("index", Index(index=tuple(index)), (x,))
+    return strided_slice(call, lambda mask, place: bool(call.integer(f"{mask}_mask", default=0) & 1 << place))
 
 
 def _gather(call: Call) -> Operation:
     if call.integer("batch_dims", default=0):
         raise call.unknown("batches")
     table = call.need(0)
-    return Operation(
-        "lookup", Along(axis=call.integer("axis", default=0) % table.ndim), (call.need(1),), {"table": table}
-    )
+    return lookup(table, call.need(1), call.axis(table.ndim, 0))
 
 
 def _embedding(call: Call) -> Operation:
     """Operands indices, table."""
-    return Operation("lookup", Along(axis=0), (call.need(0),), {"table": call.need(1)})
-
-
-def _gather_nd(call: Call) -> Operation:
-    return Operation("gather_nd", GatherNd(batch=0), (call.need(0), call.need(1)))
+    return lookup(call.need(1), call.need(0), 0)
 
 
 def _scatter_nd(call: Call) -> Operation:
@@ -93,10 +66,6 @@ def _select(call: Call) -> Operation:
     return Operation("where", {}, (condition, left, right))
 
 
-def _where(call: Call) -> Operation:
-    return Operation("nonzero", NonZero(turned=False), (call.need(0),))
-
-
 def _arg_max(call: Call) -> Operation:
     x = call.need(0)
     settings = ArgMax(axis=call.need_integers(1)[0] % x.ndim, largest=call.node.op == "ARG_MAX", keep=False)
@@ -108,30 +77,19 @@ def _top_k(call: Call) -> Operation:
     return Operation("sort", Sort(axis=x.ndim - 1, largest=True, count=call.need_integers(1)[0]), (x,))
 
 
-def _one_hot(call: Call) -> Operation:
-    """Operands indices, depth, on, off."""
-    indices = call.need(0)
-    settings = OneHot(
-        depth=call.need_integers(1)[0],
-        axis=call.integer("axis", default=-1) % (indices.ndim + 1),
-        wrap=False,
-    )
-    return Operation("one_hot", settings, (indices, call.need(2), call.need(3)))
-
-
 WORDS: Vocabulary = {
     "SLICE": _slice,
     "STRIDED_SLICE": _strided_slice,
     "GATHER": _gather,
     "EMBEDDING_LOOKUP": _embedding,
-    "GATHER_ND": _gather_nd,
+    "GATHER_ND": gather_nd,
     "SCATTER_ND": _scatter_nd,
     "DYNAMIC_UPDATE_SLICE": _update,
     "SELECT": _select,
     "SELECT_V2": _select,
-    "WHERE": _where,
+    "WHERE": simple("nonzero", 1, NonZero(turned=False)),
     "ARG_MAX": _arg_max,
     "ARG_MIN": _arg_max,
     "TOPK_V2": _top_k,
-    "ONE_HOT": _one_hot,
+    "ONE_HOT": one_hot,
 }
