@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.kinds import STRIDED
-
-if TYPE_CHECKING:
-    from aligner.records.graph import Attribute
+from aligner.records.graph import Attribute
 
 _WORDS: dict[str, str] = {
     "conv": (

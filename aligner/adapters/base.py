@@ -7,25 +7,19 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
+from typing import ClassVar, Literal, Protocol, runtime_checkable
 
 from aligner.errors import InputError, UnsupportedModelError, listing
+from aligner.operations.call import Call
 from aligner.operations.operation import Operation, Unsupported
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from aligner.operations.call import Call
-
-    Array = NDArray[np.generic]
-    Feeds = Mapping[str, Array]
-    """Input name → array, in the model's own layout and dtype."""
-    Injection = Mapping[str, Array]
-    """Value id → array in that value's layout; may be lazy: entries are read when the run reaches the value."""
-
+Feeds = Mapping[str, Array]
+"""Input name → array, in the model's own layout and dtype."""
+Injection = Mapping[str, Array]
+"""Value id → array in that value's layout; may be lazy: entries are read when the run reaches the value."""
 
 _LONG_RUN = 1 << 30
 """Bytes of tensors from which on computing shapes alone is quicker than a run; it has modules of its own to import."""

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds
+from aligner.adapters.base import Feeds
 
 
 def digest(feeds: Feeds) -> bytes:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from aligner.execution.injection import ReferenceInjection
 from aligner.execution.kept_precision import with_kept_precision
@@ -12,12 +11,9 @@ from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
 from aligner.records.measurement import Measured
+from aligner.records.tensor import CapturedTensor
 from aligner.regions.culprit import in_order
 from aligner.regions.region_side import Evidence
-
-if TYPE_CHECKING:
-    from aligner.records.tensor import CapturedTensor
-
 
 CULPRITS = 12
 """Culprits whose arrays are gathered; the others are judged by their settings and weights."""

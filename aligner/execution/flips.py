@@ -9,11 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+from aligner.records.array import Array
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[np.generic]
 
 UNITS = 8.0
 """Rounding units that the operands are moved by: the 8 of the bound u · (8 + √K). Moving each of K terms by 8 u moves

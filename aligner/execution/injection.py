@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.execution.pool import TensorPool
 from aligner.records.alignment import PairedValues, Sketch
+from aligner.records.array import Array
 from aligner.records.graph import Quantization
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[np.generic]
     Perturbation = Callable[[NDArray[Any], Quantization | None], NDArray[Any]]
     Convert = Callable[[Array, PairedValues, tuple[int, ...]], Array | None]
 

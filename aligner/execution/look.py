@@ -10,6 +10,7 @@ from aligner.execution.pool import TensorPool
 from aligner.execution.profile import sketch
 from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues, Sketch
+from aligner.records.array import Array
 from aligner.records.axis_order import fits
 from aligner.records.difference import Difference
 from aligner.records.tensor import CapturedTensor
@@ -17,10 +18,6 @@ from aligner.records.tensor import CapturedTensor
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
     Axes = Iterable[tuple[int, ...] | None]
 
 

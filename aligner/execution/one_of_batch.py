@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aligner.adapters.base import Session
+from aligner.adapters.base import Capabilities, Feeds, Injection, Session
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Capabilities, Feeds, Injection
-    from aligner.records.graph import Graph, Signature
-    from aligner.records.tensor import CapturedTensor
+from aligner.records.graph import Graph, Signature
+from aligner.records.tensor import CapturedTensor
 
 
 class OneOfBatch(Session):

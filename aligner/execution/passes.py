@@ -23,6 +23,7 @@ from aligner.execution.saturation import Grids
 from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.alignment import PairedValues, Sketch
+from aligner.records.array import Array
 from aligner.records.axis_order import fits, to_reference
 from aligner.records.comparison import TensorStatistics
 from aligner.records.difference import Difference
@@ -30,12 +31,7 @@ from aligner.records.measurement import Measured, Noise
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from aligner.execution.injection import Perturbation
-
-    Array = NDArray[np.generic]
 
 
 def _is_kept(side: OpenSide) -> bool:

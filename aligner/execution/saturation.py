@@ -6,14 +6,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from aligner.operations.kinds import VIEWS
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Quantization
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[np.generic]
 
 _WIDEST = 16
 

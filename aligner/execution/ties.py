@@ -4,20 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from aligner.execution.flips import UNITS
 from aligner.execution.passes import Passes
 from aligner.operations.settings.picks import ArgMax, Sort
+from aligner.records.array import Array
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.regions.region_side import RegionSide
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 
 @dataclass(frozen=True, slots=True)

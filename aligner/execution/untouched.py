@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
-from typing import TYPE_CHECKING
 
+from aligner.adapters.base import Feeds
 from aligner.execution.side import OpenSide
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds
 
 Answer = tuple[CapturedTensor, ...]
 

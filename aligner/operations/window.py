@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
-if TYPE_CHECKING:
-    from aligner.operations.call import Call
-
-    Pairs = tuple[tuple[int, int], ...]
+from aligner.operations.call import Call
+from aligner.operations.settings.base import Pairs
 
 T = TypeVar("T")
 

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from aligner.numerics import relations
 from aligner.operations.operation import Operation, Unsupported
-from aligner.parameters.known import Known
+from aligner.parameters.known import Known, ShapeOf
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.parameters.known import ShapeOf
-    from aligner.records.graph import Graph, Node
+from aligner.records.graph import Graph, Node
 
 
 def canonical(graph: Graph, node: Node, shape_of: ShapeOf) -> Operation | None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from aligner.adapters.registry import translator
 from aligner.operations.call import call_of
 from aligner.operations.kinds import LAYOUT
 from aligner.operations.operation import Operation, Unsupported, compute
 from aligner.records.array import Array
+from aligner.records.graph import Graph, Node, Weight
 
-if TYPE_CHECKING:
-    from aligner.records.graph import Graph, Node, Weight
-
-    ShapeOf = Callable[[str], "tuple[int | None, ...] | None"]
-
+ShapeOf = Callable[[str], "tuple[int | None, ...] | None"]
 _RECODING = LAYOUT - {"quantize"}
 """What a weight may go through and still be the one that is stored."""
 _DEEPEST = 64

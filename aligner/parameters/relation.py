@@ -12,13 +12,13 @@ from math import prod, sqrt
 from typing import TYPE_CHECKING, TypeVar
 
 from aligner.numerics.relations import SAME
+from aligner.records.array import Array
 from aligner.records.graph import Quantization
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[np.generic]
     Wide = NDArray[np.float64]
 
     Number = TypeVar("Number", bound=np.generic)

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
+from aligner.records.array import Array
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[np.generic]
 
 Shape = tuple[int | None, ...]
 """One entry for each axis; ``None`` where the size is not known before running."""

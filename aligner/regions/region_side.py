@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aligner.adapters.base import ChosenPrecision
 from aligner.operations.kinds import PRINCIPAL
 from aligner.operations.lowering import lower, lowers
 from aligner.operations.operation import Operation, Unsupported, results
@@ -16,9 +16,6 @@ from aligner.parameters.known import Known, stored_weight
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import ChosenPrecision
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from aligner.records.graph import Graph
+from aligner.records.graph import Graph
 
 _MOST_TRIED = 16
 """Limit of cost: each takes a run of the model. What is not tried is left to the model, or nothing is."""

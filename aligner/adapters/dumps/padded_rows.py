@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
 from aligner.adapters.dumps.layout import BLOCKS, FIRST, LAST, Channels, Order, arranged
 from aligner.adapters.dumps.names import match
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.records.graph import Graph
-
+from aligner.records.graph import Graph
 
 _PICTURE = 4
 """Axes of a picture: samples, channels, height, width; only these have rows that hardware fills up."""

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
+from aligner.adapters.base import Feeds, Session
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
 from aligner.adapters.dumps.layout import Order, effective, fitting, laid, order_of, orders, says, settled, spoken
 from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, stored_dtype, ways
@@ -18,10 +18,6 @@ from aligner.numerics.written_type import written_from
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Quantization, Value
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds, Session
-
 
 _ASKED = 8
 """Tensors by which a model says how a dump that tells no shapes is laid out; each is one vote."""

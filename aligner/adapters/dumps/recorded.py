@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aligner.adapters.base import Injection
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Injection
-    from aligner.records.graph import Graph, InputSpec, Value
-    from aligner.records.tensor import CapturedTensor
+from aligner.records.graph import Graph, InputSpec, Value
+from aligner.records.tensor import CapturedTensor
 
 
 class Real(Mapping[str, "Array"]):

@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
-from aligner.adapters.base import Capabilities, Session
+from aligner.adapters.base import Capabilities, Feeds, Injection, Session
 from aligner.adapters.dumps.dump import Dump, KnownStatistics
 from aligner.adapters.dumps.identification import Identification
 from aligner.adapters.dumps.layout import LAYOUTS, Channels, Order
@@ -23,9 +23,6 @@ from aligner.operations.kinds import SOURCES, VIEWS
 from aligner.records.array import Array
 from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds, Injection
 
 
 @dataclass(frozen=True, slots=True)

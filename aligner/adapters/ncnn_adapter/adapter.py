@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.target import beside, is_unicode
 from aligner.errors import ModelError, ModelNotFoundError
-
-if TYPE_CHECKING:
-    from aligner.operations.call import Call
-    from aligner.operations.operation import Operation
+from aligner.operations.call import Call
+from aligner.operations.operation import Operation
 
 _TOGETHER = "keep the .param and the .bin together, with files in place of links"
 

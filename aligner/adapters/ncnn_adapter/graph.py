@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from aligner.adapters.ncnn_adapter.kinds import WINDOWED, kind_of
 from aligner.adapters.ncnn_adapter.param_file import DEFAULT, Layer
 from aligner.adapters.ncnn_adapter.weights import Stored
-from aligner.records.graph import Graph, Node, Value
-
-if TYPE_CHECKING:
-    from aligner.records.graph import Attribute, Shape
+from aligner.records.graph import Attribute, Graph, Node, Shape, Value
 
 _FUSED = {1: "relu", 2: "leaky_relu", 3: "clip", 4: "sigmoid", 5: "mish", 6: "hardswish"}
 """What parameter 9 of a layer puts behind it."""

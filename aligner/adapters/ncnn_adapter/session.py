@@ -7,21 +7,16 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from aligner.adapters.base import Capabilities, ChosenPrecision, Session
+from aligner.adapters.base import Capabilities, ChosenPrecision, Feeds, Injection, Session
 from aligner.adapters.ncnn_adapter.graph import Program
 from aligner.adapters.ncnn_adapter.param_file import Layer
 from aligner.adapters.ncnn_adapter.weights import Stored
 from aligner.errors import InputError, ModelExecutionError, ModelFormatError, listing
 from aligner.records.array import Array
-from aligner.records.graph import InputSpec, Signature
+from aligner.records.graph import Graph, InputSpec, Signature
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds, Injection
-    from aligner.records.graph import Graph
-
 
 _REDUCED = ("use_fp16", "use_bf16")
 """What the options begin with that let layers compute, and keep blobs, in fewer bits."""

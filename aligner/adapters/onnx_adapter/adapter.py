@@ -5,19 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from aligner.adapters.base import Adapter, Instrumented, OpenOptions, Session
 from aligner.adapters.onnx_adapter.engine import check_operators, make_engine
 from aligner.adapters.onnx_adapter.file import looks_like_onnx, read_onnx, wrap_onnx
 from aligner.adapters.onnx_adapter.instrument import as_it_was, instrument
 from aligner.adapters.onnx_adapter.optimised import SwitchableSession
+from aligner.adapters.rewriting import Changed, Edit, Extracted
 from aligner.operations.call import Call
 from aligner.operations.operation import Operation
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Array
-    from aligner.adapters.rewriting import Changed, Edit, Extracted
+from aligner.records.array import Array
 
 _SUFFIXES = (".onnx", ".ort")
 

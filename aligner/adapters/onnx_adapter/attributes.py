@@ -6,17 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import dtype_word
 from aligner.adapters.onnx_adapter.padding import SPATIAL, spatial
+from aligner.records.array import Array
 from aligner.records.graph import Attribute, Shape
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 _REDUCTIONS = ("Mean", "Sum", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")
 _FROM_INPUTS: dict[str, dict[str, int]] = {

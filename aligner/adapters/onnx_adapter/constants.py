@@ -4,17 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import dtype_word
 from aligner.adapters.onnx_adapter.file import OnnxFile
+from aligner.records.array import Array
 from aligner.records.graph import Weight
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 _SMALL = 4096
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ctypes
 from typing import TYPE_CHECKING, Any
 
+from aligner.records.array import Array
+
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 STRING = 8
 BFLOAT16 = 16

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import dtype_word, from_ort_value, numpy_dtype, to_ort_value
 from aligner.adapters.onnx_adapter.engine import Engine
@@ -11,14 +11,9 @@ from aligner.adapters.onnx_adapter.names import fresh
 from aligner.adapters.onnx_adapter.program import Piece, Program, make_piece
 from aligner.adapters.onnx_adapter.segments import Segment, plan_segments
 from aligner.errors import InputError, ModelFormatError
+from aligner.records.array import Array
 from aligner.records.graph import Quantization
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 _ELEMENT_TYPES = {"bool": 9, "float16": 10, "float32": 1, "float64": 11, "int8": 3, "int16": 5, "int32": 6, "int64": 7,
                   "uint8": 2, "uint16": 4, "uint32": 12, "uint64": 13, "object": 8}  # fmt: skip

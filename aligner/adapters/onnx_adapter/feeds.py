@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import numpy_dtype, to_ort_value
 from aligner.adapters.onnx_adapter.execution import fits_shape
 from aligner.adapters.onnx_adapter.types import ValueType, value_type
 from aligner.errors import InputError, listing
+from aligner.records.array import Array
 from aligner.records.graph import InputSpec
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 
 def input_specs(inputs: Mapping[str, Any]) -> tuple[InputSpec, ...]:

@@ -14,12 +14,12 @@ from aligner.adapters.onnx_adapter.order import sort_nodes
 from aligner.adapters.onnx_adapter.structure import check_reads, check_structure, every_tensor, inner_tensors, malformed
 from aligner.adapters.onnx_adapter.text import has_broken_text
 from aligner.errors import ModelFormatError, ModelNotFoundError, UnsupportedModelError
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    Array = NDArray[np.generic]
 
 _EXTERNAL = 1
 _SMALL = 1024

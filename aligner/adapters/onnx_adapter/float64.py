@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Iterator
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from aligner.adapters.base import Session
+from aligner.adapters.base import Feeds, Injection, Session
 from aligner.adapters.onnx_adapter.names import subgraphs
 from aligner.adapters.onnx_adapter.program import Program
 from aligner.errors import ModelExecutionError, UnsupportedModelError
 from aligner.operations.kinds import CONVOLUTIONS
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds, Injection
 
 _DOUBLE = 11
 _NARROW = frozenset({1, 10, 16})

@@ -8,22 +8,17 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aligner.adapters.onnx_adapter.engine import LEVELS, make_engine, short_name
+from aligner.adapters.base import Feeds
+from aligner.adapters.onnx_adapter.engine import LEVELS, Engine, make_engine, short_name
 from aligner.adapters.onnx_adapter.file import OnnxFile, read_onnx
 from aligner.adapters.onnx_adapter.session import OnnxSession
 from aligner.errors import UnsupportedModelError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from aligner.adapters.base import Feeds
-    from aligner.adapters.onnx_adapter.engine import Engine
-    from aligner.records.tensor import CapturedTensor
+from aligner.records.tensor import CapturedTensor
 
 _CHANGED = re.compile(r"GraphTransformer (\S+) modified: 1")
 _TELLING = """

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aligner.records.array import Array
 from aligner.records.graph import Quantization
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 _BINARY = (("input", 0, 1, 2), ("input", 3, 4, 5), ("output", 0, 6, 7))
 _UNARY = (("input", 0, 1, 2), ("output", 0, 3, 4))

@@ -6,9 +6,9 @@ import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from aligner.adapters.base import Capabilities, Session
+from aligner.adapters.base import Capabilities, Feeds, Injection, Session
 from aligner.adapters.border import reading
 from aligner.adapters.digest import digest
 from aligner.adapters.onnx_adapter.branches import Inlined, inline_taken_branches, is_branching
@@ -22,11 +22,9 @@ from aligner.adapters.onnx_adapter.program import Piece, Program, index_program,
 from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import infer_types, value_type
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Array, Feeds, Injection
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 from xml.parsers import expat
 
 from aligner.adapters.openvino_adapter.types import BITS
 from aligner.adapters.target import beside
 from aligner.errors import ModelError, ModelFormatError, UnsupportedModelError
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _VERSIONS = ("10", "11")
 _AGAIN = "convert the model again (openvino.save_model), and keep the .xml and the .bin together"

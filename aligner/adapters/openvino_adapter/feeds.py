@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.openvino_adapter.types import holder_of
 from aligner.errors import InputError, listing
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.records.graph import InputSpec
+from aligner.records.graph import InputSpec
 
 
 def bind_feeds(inputs: Mapping[str, tuple[InputSpec, Any]], feeds: Mapping[str, Array]) -> dict[str, Array]:

@@ -7,9 +7,9 @@ import threading
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
-from aligner.adapters.base import INTERMEDIATES, Capabilities, ChosenPrecision, Session
+from aligner.adapters.base import INTERMEDIATES, Capabilities, ChosenPrecision, Feeds, Injection, Session
 from aligner.adapters.border import no_such_value, reading
 from aligner.adapters.openvino_adapter.cutting import cut_model, shapes_for
 from aligner.adapters.openvino_adapter.engine import Engine, translated
@@ -20,12 +20,8 @@ from aligner.adapters.openvino_adapter.program import Place, read_program
 from aligner.adapters.openvino_adapter.types import holder_of
 from aligner.errors import InputError, listing
 from aligner.records.array import Array
+from aligner.records.graph import Graph, Shape, Signature
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds, Injection
-    from aligner.records.graph import Graph, Shape, Signature
-
 
 _KEEP = "compile it with INFERENCE_PRECISION_HINT=f32, or EXECUTION_MODE_HINT=ACCURACY"
 _UNSEEN = frozenset({"int4", "uint4"})

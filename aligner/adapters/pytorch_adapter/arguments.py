@@ -5,13 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.aten_kinds import bare_name, is_inplace, kind_of, normalise_attributes, plain
 from aligner.adapters.pytorch_adapter.tensors import tensors_in, walk
-
-if TYPE_CHECKING:
-    from aligner.records.graph import Attribute
+from aligner.records.graph import Attribute
 
 _NEVER_SAID = frozenset(
     {"device", "memory_format", "non_blocking", "copy", "out", "pin_memory", "requires_grad", "inplace"}

@@ -5,19 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.pytorch_adapter.recorder import Recorder
 from aligner.adapters.pytorch_adapter.tensors import to_array
 from aligner.adapters.torch_quantization import dtype_word, quantization_of
 from aligner.errors import listing
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Value, Weight
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 
 def recorded_graph(

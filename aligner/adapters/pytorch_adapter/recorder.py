@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from types import FunctionType, MappingProxyType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.aten_kinds import bare_name, is_inplace, kind_of
 from aligner.adapters.pytorch_adapter.arguments import attributes, bind, operands
@@ -32,13 +32,8 @@ from aligner.adapters.pytorch_adapter.torch_calls import (
 )
 from aligner.adapters.torch_quantization import PackedLayer, dtype_word, quantization_of
 from aligner.operations.kinds import MAY_DRAW
+from aligner.records.array import Array
 from aligner.records.graph import Node, Quantization
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 Tap = Callable[[str, Any], "Array | None"]
 """Called with (value id, tensor) as soon as a value exists; what it returns takes the value's place."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aligner.adapters.base import Capabilities, FirstLook, HiddenFault, Session
+from aligner.adapters.base import Capabilities, Feeds, FirstLook, HiddenFault, Injection, Session
 from aligner.adapters.digest import digest
 from aligner.adapters.kept import Kept
 from aligner.adapters.pytorch_adapter.caches import opened
@@ -26,16 +26,9 @@ from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
 from aligner.adapters.stream import Run, is_huge, stream
 from aligner.adapters.torch_quantization import packed_layers
 from aligner.errors import AlignerError, InputError, listing
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    from aligner.adapters.base import Feeds, Injection
-
-    Array = NDArray[np.generic]
 
 Emit = Callable[[CapturedTensor], None]
 

@@ -5,17 +5,11 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.pytorch_adapter.caches import nested
 from aligner.errors import InputError, listing
 from aligner.records.graph import InputSpec
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 _TENSOR_WORDS = {
     "LongTensor": "int64",

@@ -5,17 +5,12 @@ from __future__ import annotations
 import gc
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.torch_quantization import dtype_word, quantization_of, requantised
 from aligner.errors import InputError
+from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 _WIDENED = ("bfloat16", "float8")
 """Dtypes that numpy lacks; they arrive as float32."""

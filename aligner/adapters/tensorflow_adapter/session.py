@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aligner.adapters.base import INTERMEDIATES, Capabilities, OpenOptions, Session
+from aligner.adapters.base import INTERMEDIATES, Capabilities, Feeds, Injection, OpenOptions, Session
 from aligner.adapters.border import no_such_value
 from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
 from aligner.adapters.tensorflow_adapter.feeds import as_fed, bind_feeds
@@ -15,11 +15,8 @@ from aligner.adapters.tensorflow_adapter.program import Program
 from aligner.adapters.tensorflow_adapter.segments import segments_of
 from aligner.adapters.tensorflow_adapter.tapped import TappedGraph, failed
 from aligner.records.array import Array
+from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds, Injection
-    from aligner.records.graph import Graph, Signature
 
 
 class TensorFlowSession(Session):

@@ -4,19 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aligner.adapters.base import Feeds
 from aligner.adapters.tflite_adapter.constants import numpy_dtype
 from aligner.adapters.tflite_adapter.graph import Naming, declared_shape, input_names
 from aligner.adapters.tflite_adapter.schema import Model, Tensor
 from aligner.errors import InputError, ModelExecutionError, listing
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds
-    from aligner.records.graph import Shape
+from aligner.records.graph import Shape
 
 
 def bind_feeds(model: Model, naming: Naming, feeds: Feeds) -> dict[int, Array]:

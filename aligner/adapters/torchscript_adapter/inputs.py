@@ -4,18 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.torchscript_adapter.arrays import as_tensor
 from aligner.adapters.torchscript_adapter.operands import holds_tensors, is_tensor
 from aligner.errors import InputError, listing
+from aligner.records.array import Array
 from aligner.records.graph import InputSpec
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
 
 _NUMBERS = {"IntType": "int64", "FloatType": "float64", "BoolType": "bool"}
 

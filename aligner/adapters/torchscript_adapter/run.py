@@ -19,13 +19,10 @@ from aligner.adapters.torchscript_adapter.scalars import as_scalars
 from aligner.adapters.torchscript_adapter.state import ModuleState, named_parameters, set_training
 from aligner.adapters.torchscript_adapter.taps import instrument, watching
 from aligner.errors import AlignerError
+from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
-    Array = NDArray[np.generic]
     Feeds = Mapping[str, Array]
 
 Emit = Callable[[CapturedTensor], None]

@@ -7,6 +7,11 @@ from dataclasses import dataclass, fields
 from typing import Any, TypeVar
 
 S = TypeVar("S", bound="Settings")
+Sizes = tuple[int, ...]
+"""One number for each axis."""
+Pair = tuple[int, int]
+Pairs = tuple[Pair, ...]
+"""(begin, end) for each axis."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -3,13 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from aligner.operations.settings.base import Settings, of
-
-if TYPE_CHECKING:
-    Pairs = tuple[tuple[int, int], ...]
-    Sizes = tuple[int, ...]
+from aligner.operations.settings.base import Pairs, Settings, Sizes, of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -3,14 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from aligner.operations.settings.base import Along, Settings, of
-
-if TYPE_CHECKING:
-    Pair = tuple[int, int]
-    Pairs = tuple[tuple[int, int], ...]
-    Sizes = tuple[int, ...]
+from aligner.operations.settings.base import Along, Pair, Pairs, Settings, Sizes, of
 
 
 @of("split")

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from aligner.operations.settings.base import Along, Settings, of
-
-if TYPE_CHECKING:
-    Sizes = tuple[int, ...]
+from aligner.operations.settings.base import Along, Settings, Sizes, of
 
 
 @of("reduce")

@@ -6,60 +6,19 @@ import math
 from typing import Any
 
 from aligner.adapters.onnx_adapter.emission.writer import Emitter, Writer
+from aligner.adapters.onnx_adapter.translation import activation, arithmetic
 from aligner.adapters.rewriting import Step
 from aligner.operations.operation import Unsupported
 
-_FUNCTIONS = {
-    "relu": "Relu",
-    "sigmoid": "Sigmoid",
-    "tanh": "Tanh",
-    "softsign": "Softsign",
-    "erf": "Erf",
-    "exp": "Exp",
-    "log": "Log",
-    "sqrt": "Sqrt",
-    "abs": "Abs",
-    "neg": "Neg",
-    "identity": "Identity",
-    "reciprocal": "Reciprocal",
-    "floor": "Floor",
-    "ceil": "Ceil",
-    "round": "Round",
-    "sign": "Sign",
-    "sin": "Sin",
-    "cos": "Cos",
-    "tan": "Tan",
-    "asin": "Asin",
-    "acos": "Acos",
-    "atan": "Atan",
-    "sinh": "Sinh",
-    "cosh": "Cosh",
-    "asinh": "Asinh",
-    "acosh": "Acosh",
-    "atanh": "Atanh",
-    "not": "Not",
-    "isnan": "IsNaN",
-    "isinf": "IsInf",
-}
+# what stands in every version of the standard; of the rest some are composed below
+_FUNCTIONS = {kind: word for word, kind in activation.NAMED.items() if kind not in {"mish", "bitwise_not", "rsqrt"}}
 _BINARY = {
-    "add": "Add",
-    "sub": "Sub",
-    "mul": "Mul",
+    **{kind: word for word, kind in arithmetic.BINARY.items() if not kind.startswith("bitwise_") and "::" not in word},
     "div": "Div",
-    "pow": "Pow",
     "maximum": "Max",
     "minimum": "Min",
-    "logical_and": "And",
-    "logical_or": "Or",
-    "logical_xor": "Xor",
 }
-_COMPARED = {
-    "greater": "Greater",
-    "greater_equal": "GreaterOrEqual",
-    "less": "Less",
-    "less_equal": "LessOrEqual",
-    "equal": "Equal",
-}
+_COMPARED = {form: word for word, form in arithmetic.COMPARED.items()}
 
 
 def _function(w: Writer, step: Step) -> str:
@@ -178,6 +137,7 @@ def _prelu(w: Writer, step: Step) -> str:
 
 EMITTERS: dict[str, Emitter] = {
     **dict.fromkeys(_FUNCTIONS, _function),
+    "isinf": _composed(lambda w, x: w("IsInf", x)),
     **dict.fromkeys(_BINARY, _binary),
     "compare": _compare,
     "where": _where,

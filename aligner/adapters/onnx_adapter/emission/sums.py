@@ -2,25 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from aligner.adapters.onnx_adapter.emission.writer import Emitter, Writer
+from aligner.adapters.onnx_adapter.translation import arithmetic
 from aligner.adapters.rewriting import Step
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
 
-_REDUCTIONS = {
-    "mean": "ReduceMean",
-    "sum": "ReduceSum",
-    "max": "ReduceMax",
-    "min": "ReduceMin",
-    "prod": "ReduceProd",
-    "l1": "ReduceL1",
-    "l2": "ReduceL2",
-    "sumsquare": "ReduceSumSquare",
-    "logsum": "ReduceLogSum",
-    "logsumexp": "ReduceLogSumExp",
-}
+_REDUCTIONS = {form: word for word, form in arithmetic.REDUCTIONS.items()}
 _AXES_GIVEN = {"ReduceSum": 13}
 """Version since which axes are an operand; 18 for the others."""
 
@@ -42,19 +33,12 @@ def _reduce(w: Writer, step: Step) -> str | tuple[str, ...]:
         if form not in _REDUCTIONS:
             raise Unsupported(form)
         return reduced(w, form, x, axes, keep=keep)
-    count = _count(step.operation.data[0], axes)
+    count = math.prod(step.operation.data[0].shape[axis] for axis in axes)
     centred = w("Sub", x, reduced(w, "mean", x, axes))
     total = reduced(w, "sum", w("Mul", centred, centred), axes, keep=keep)
     found = w("Div", total, w.number(max(count - settings["correction"], 1e-30)))
     found = found if form == "var" else w("Sqrt", found)
     return (found, reduced(w, "mean", x, axes, keep=keep)) if settings.get("with_mean") else found
-
-
-def _count(x: Array, axes: Any) -> int:
-    count = 1
-    for axis in axes:
-        count *= x.shape[axis]
-    return count
 
 
 def _cumsum(w: Writer, step: Step) -> str:

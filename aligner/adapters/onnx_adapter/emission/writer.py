@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import BFLOAT16
 from aligner.adapters.onnx_adapter.names import fresh
+from aligner.adapters.rewriting import Step
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.adapters.rewriting import Step
-
 
 Emitter = Callable[["Writer", "Step"], "str | tuple[str, ...]"]
 """Writes the nodes of a step and says which names its results have."""

@@ -15,7 +15,7 @@ from aligner.operations.settings import (
     Swish,
 )
 
-_NAMED = {
+NAMED = {
     "Relu": "relu",
     "Sigmoid": "sigmoid",
     "Tanh": "tanh",
@@ -99,7 +99,7 @@ def _is_inf(call: Call) -> Operation:
 
 
 WORDS: Vocabulary = {
-    **of_one(_NAMED),
+    **of_one(NAMED),
     "LeakyRelu": with_constants("leaky_relu", alpha=0.01),
     "Elu": with_constants("elu", alpha=1.0),
     "Celu": with_constants("celu", alpha=1.0),

@@ -8,7 +8,7 @@ from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import comparisons, of_all, quotient, reduced, running_sum
 from aligner.operations.operation import Operation
 
-_BINARY = {
+BINARY = {
     "Add": "add",
     "Sub": "sub",
     "Mul": "mul",
@@ -26,7 +26,7 @@ _BINARY = {
 def _binary(call: Call) -> Operation:
     if call.attributes.get("broadcast"):
         raise call.unknown("broadcasting along a given axis")  # before version 7
-    return Operation(_BINARY[call.node.op], {}, (call.need(0), call.need(1)))
+    return Operation(BINARY[call.node.op], {}, (call.need(0), call.need(1)))
 
 
 def _mod(call: Call) -> Operation:
@@ -45,7 +45,7 @@ def _mean(call: Call) -> Operation:
     return Operation("div", {}, (total, np.asarray(float(len(call.given)))))
 
 
-_COMPARED = {
+COMPARED = {
     "Greater": "greater",
     "GreaterOrEqual": "greater_equal",
     "Less": "less",
@@ -54,7 +54,7 @@ _COMPARED = {
 }
 
 
-_REDUCTIONS = {
+REDUCTIONS = {
     "ReduceMean": "mean",
     "ReduceSum": "sum",
     "ReduceMax": "max",
@@ -73,9 +73,9 @@ def _reduce(call: Call) -> Operation:
     x = call.need(0)
     axes: Any = call.integers(1) if call.operand(1) is not None else call.numbers("axes")
     if not axes and call.attributes.get("noop_with_empty_axes"):
-        return reduced(x, _REDUCTIONS[call.node.op], (), keep=True)
+        return reduced(x, REDUCTIONS[call.node.op], (), keep=True)
     axes = tuple(sorted(int(axis) % x.ndim for axis in axes)) if axes else tuple(range(x.ndim))
-    return reduced(x, _REDUCTIONS[call.node.op], axes, keep=call.flag("keepdims", default=True))
+    return reduced(x, REDUCTIONS[call.node.op], axes, keep=call.flag("keepdims", default=True))
 
 
 def _running_product(call: Call) -> Operation:
@@ -84,9 +84,9 @@ def _running_product(call: Call) -> Operation:
 
 
 WORDS: Vocabulary = {
-    **dict.fromkeys(_BINARY, _binary),
-    **comparisons(_COMPARED),
-    **dict.fromkeys(_REDUCTIONS, _reduce),
+    **dict.fromkeys(BINARY, _binary),
+    **comparisons(COMPARED),
+    **dict.fromkeys(REDUCTIONS, _reduce),
     "Div": quotient,
     "Mod": _mod,
     "BitShift": _shift,

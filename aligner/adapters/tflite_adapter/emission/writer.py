@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aligner.adapters.rewriting import Step
 from aligner.operations.operation import results
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.adapters.rewriting import Step
-
 
 Emitter = Callable[["Writer", "Step"], "str | tuple[str, ...]"]
 """Writes the operators of a step and says which names its results have."""
