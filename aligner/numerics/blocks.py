@@ -7,6 +7,8 @@ import math
 import threading
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from numpy.typing import DTypeLike, NDArray
 
@@ -24,8 +26,6 @@ _SHORT = 1 << 11
 
 def dot(left: NDArray[Any], right: NDArray[Any]) -> float:
     """The inner product of two flat, contiguous arrays of one float dtype; infinite where it outgrows that."""
-    import numpy as np
-
     whole = left.size - left.size % ROW
     with np.errstate(all="ignore"):
         total = float(left[whole:] @ right[whole:])
@@ -44,8 +44,6 @@ def total(array: NDArray[Any]) -> float:
 
 
 def _wide(array: NDArray[Any]) -> float:
-    import numpy as np
-
     with np.errstate(all="ignore"):
         return float(array.sum(dtype=np.float64))
 
@@ -55,8 +53,6 @@ def weighted(array: NDArray[Any], weights: NDArray[Any], rows: NDArray[Any] | No
 
     ``weights``: one for each of a row's elements, in the array's dtype.
     """
-    import numpy as np
-
     whole = array.size - array.size % weights.size
     with np.errstate(all="ignore"):
         sums = array[:whole].reshape(-1, weights.size) @ weights
@@ -72,8 +68,6 @@ def single(half: NDArray[Any], bits: NDArray[Any]) -> NDArray[Any]:
     Sign, exponent and fraction are shifted into place, and 2¹¹² makes up for what the exponents start from, also below
     the normal numbers. In whole vectors; numpy's own conversion takes one number after the other.
     """
-    import numpy as np
-
     np.left_shift(half.view(np.int16), _SHIFT, out=bits, dtype=np.int32)
     np.bitwise_and(bits, _MOVED, out=bits)
     found: NDArray[Any] = bits.view(np.float32)
@@ -89,8 +83,6 @@ class Workspace(threading.local):
 
     def room(self, use: str, size: int, dtype: DTypeLike) -> NDArray[Any]:
         """An array of that many elements with arbitrary content, the same one each time for one use."""
-        import numpy as np
-
         key = use, np.dtype(dtype).char
         if key not in self._arrays or self._arrays[key].size < size:
             self._arrays[key] = np.empty(size, dtype)
@@ -99,6 +91,4 @@ class Workspace(threading.local):
 
 @functools.lru_cache(maxsize=8)
 def _ones(size: int, kind: str) -> NDArray[Any]:
-    import numpy as np
-
     return np.ones(size, kind)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.records.array import Array
 
 TELLING = 16
@@ -22,8 +24,6 @@ def step_of(array: Array) -> float | None:
 
     Zero is a code wherever codes stand for real numbers, so that an offset of codes is a multiple, too.
     """
-    import numpy as np
-
     if array.dtype != np.float32 or not np.isfinite(array).all():
         return None
     flat = array.ravel()
@@ -37,8 +37,6 @@ def step_of_few(array: Array) -> float | None:
 
     It is what most of them count up to: with two numbers besides zero one is found by chance once in 64 times.
     """
-    import numpy as np
-
     if not np.isfinite(array).all():
         return None
     levels = np.unique(np.abs(array.astype(np.float64)))
@@ -53,8 +51,6 @@ def step_of_few(array: Array) -> float | None:
 
 def _step(levels: Array) -> float | None:
     """The smallest distance of levels, where all of them are multiples of it."""
-    import numpy as np
-
     if not TELLING <= levels.size <= _MOST_STEPS:
         return None
     wide = levels.astype(np.float64)

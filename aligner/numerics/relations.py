@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import product
 
+import numpy as np
+
 from aligner.records.array import Array
 
 SAME = 2e-6
@@ -23,8 +25,6 @@ _STRIP = 128
 
 def gap(left: Array, right: Array) -> float:
     """‖right − left‖ / ‖left‖; infinite when the shapes differ."""
-    import numpy as np
-
     if left.shape != right.shape:
         return float("inf")
     if left.dtype == right.dtype and _equal(left, right):
@@ -35,8 +35,6 @@ def gap(left: Array, right: Array) -> float:
 
 def _equal(left: Array, right: Array) -> bool:
     """Matrices that lie in memory by rows here and by columns there are read in strips that fit a cache."""
-    import numpy as np
-
     if left.ndim != 2 or left.flags.c_contiguous == right.flags.c_contiguous:
         return bool(np.array_equal(left, right))
     strips = range(0, left.shape[1], _STRIP)
@@ -45,8 +43,6 @@ def _equal(left: Array, right: Array) -> bool:
 
 def correlation(left: Array, right: Array) -> float:
     """Pearson's, of the elements in order."""
-    import numpy as np
-
     a, b = (side.reshape(-1).astype(np.float64) for side in (left, right))
     a, b = a - a.mean(), b - b.mean()
     norms = float(np.linalg.norm(a) * np.linalg.norm(b))
@@ -62,15 +58,11 @@ def one_factor(left: Array, right: Array) -> bool:
 
 def same_numbers(left: Array, right: Array) -> bool:
     """Whether sorting makes the two equal."""
-    import numpy as np
-
     return left.size == right.size and gap(np.sort(left, axis=None), np.sort(right, axis=None)) <= SAME
 
 
 def kernel_moves(kernel: Array) -> Iterator[tuple[str, Array]]:
     """A kernel [out, in, *spatial] transposed, flipped and turned in every way that a converter mixes up."""
-    import numpy as np
-
     spatial = tuple(range(2, kernel.ndim))
     swaps: list[tuple[str, Array]] = [("", kernel)]
     if kernel.ndim >= 2:
@@ -96,8 +88,6 @@ def _joined(*words: str) -> str:
 
 def permutation(left: Array, right: Array, axis: int, within: float = _ROUNDED) -> tuple[int, ...] | None:
     """The order of slices along an axis that makes ``left`` into ``right``, up to a gap; None where there is none."""
-    import numpy as np
-
     if left.shape != right.shape or left.shape[axis] < 2 or left.shape[axis] > 8192:
         return None
     a, b = (np.moveaxis(side, axis, 0).reshape(side.shape[axis], -1).astype(np.float64) for side in (left, right))
@@ -112,8 +102,6 @@ def permutation(left: Array, right: Array, axis: int, within: float = _ROUNDED) 
 
 def _nearest_rows(a: Array, b: Array, lengths: list[Array]) -> tuple[int, ...] | None:
     """For each row of one matrix the nearest of the other, none of them twice, its own before others as near."""
-    import numpy as np
-
     order: list[int] = []
     taken = np.zeros(len(a), bool)
     for start in range(0, len(b), _ROWS):
@@ -133,16 +121,12 @@ def _nearest_rows(a: Array, b: Array, lengths: list[Array]) -> tuple[int, ...] |
 
 def to_half(array: Array) -> Array:
     """Rounded to float16."""
-    import numpy as np
-
     with np.errstate(all="ignore"):
         return array.astype(np.float16).astype(np.float32)
 
 
 def on_grid(array: Array, levels: int = 256) -> bool:
     """Whether the elements take few, evenly spaced values."""
-    import numpy as np
-
     if array.size < 2 * levels:
         return False
     values = np.unique(array)
@@ -151,8 +135,6 @@ def on_grid(array: Array, levels: int = 256) -> bool:
 
 def grid_by_channel(array: Array, axis: int = 0) -> bool:
     """Whether every slice along an axis lies on an eight-bit grid of its own."""
-    import numpy as np
-
     slices = np.moveaxis(array, axis, 0).reshape(array.shape[axis], -1)
     if slices.shape[1] < 6:
         return False
@@ -168,8 +150,6 @@ def grid_by_channel(array: Array, axis: int = 0) -> bool:
 
 def rounded_to_grid(left: Array, right: Array) -> bool:
     """Whether one is the other rounded to the 255 levels of a single scale; tells of few numbers as well as of many."""
-    import numpy as np
-
     peak = float(np.abs(right).max(initial=0))
     if right.size < _FEWEST or not 0 < peak < np.inf or left.shape != right.shape:
         return False
@@ -181,8 +161,6 @@ def rounded_to_grid(left: Array, right: Array) -> bool:
 
 
 def _even(values: Array) -> bool:
-    import numpy as np
-
     steps = np.diff(values.astype(np.float64))
     step = float(steps.min())
     return step > 0 and float(np.abs(steps / step - np.rint(steps / step)).max()) < 0.05

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.records.array import Array
 
 _TELLING = 64
@@ -17,8 +19,6 @@ def written_from(array: Array, common: str | None = None) -> str | None:
     They tell by what they are: numbers of bfloat16 and float16 use the upper 16 and 19 bits alone. Where there are too
     few to tell, they may be of the type ``common`` to the dump.
     """
-    import numpy as np
-
     if array.dtype != np.float32:
         return None
     flat = array.ravel()[:: max(1, array.size // _LOOKED_AT)]

@@ -7,6 +7,8 @@ from importlib import import_module
 from pkgutil import iter_modules
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.call import Call, Translation, Vocabulary
 from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import (
@@ -103,8 +105,6 @@ def cast(call: Call) -> Operation:
 
 def quantized(x: Array, grid: Quantization, axis: int | None, limits: tuple[int, int]) -> Operation:
     """Real numbers rounded to a grid."""
-    import numpy as np
-
     parameters = {"scale": np.asarray(grid.scale), "zero": np.asarray(grid.zero_point)}
     return Operation("quantize", Quantize(axis=axis, limits=limits, stored=False), (x,), parameters)
 
@@ -205,8 +205,6 @@ def tiled(call: Call) -> Operation:
 
 def dealt(x: Array, axis: int, groups: int) -> Operation:
     """Channels dealt out to groups in turn, as rows of a table in another order."""
-    import numpy as np
-
     order = np.arange(x.shape[axis]).reshape(groups, -1).T.reshape(-1)
     return lookup(x, order, axis)
 

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.operations.operation import Operation, Unsupported, compute
 from aligner.operations.settings import (
     Approximated,
@@ -197,8 +199,6 @@ def _norm(tape: _Tape, operation: Operation) -> Array:
 
 
 def _batch_norm(tape: _Tape, operation: Operation) -> Array:
-    import numpy as np
-
     p = {name: array.astype(np.float64) for name, array in operation.parameters.items()}
     settings, across = operation.read(BatchNorm), [1] * operation.data[0].ndim
     across[settings.axis] = -1
@@ -275,8 +275,6 @@ def _total(tape: _Tape, exponentials: Array, axis: int) -> Array:
 
 
 def _attention(tape: _Tape, operation: Operation) -> Array:
-    import numpy as np
-
     settings, (query, key, value) = operation.read(Attention), operation.data
     scores = tape("scores", "matmul", query, key.swapaxes(-1, -2))
     scores = tape("scaled", "mul", scores, _number(settings.scale))
@@ -343,8 +341,6 @@ def _squared_difference(tape: _Tape, operation: Operation) -> Array:
 
 
 def _number(value: float) -> Array:
-    import numpy as np
-
     return np.asarray(value, np.float64)
 
 

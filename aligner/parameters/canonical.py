@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.numerics import relations
 from aligner.operations.operation import Operation, Unsupported
 from aligner.parameters.known import Known, ShapeOf
@@ -14,8 +16,6 @@ def canonical(graph: Graph, node: Node, shape_of: ShapeOf) -> Operation | None:
 
     Zeros of the known shapes stand for data: enough to read settings and parameters, not to compute.
     """
-    import numpy as np
-
     known = Known(graph, shape_of)
     held = {name: known.array(name) for name in node.inputs if name and not graph.varies(name)}
 
@@ -33,7 +33,6 @@ def canonical(graph: Graph, node: Node, shape_of: ShapeOf) -> Operation | None:
 
 def stored_axis(stored: Array, kernel: Array, axis: int) -> int | None:
     """The axis of a kernel as it is stored that is an axis of the canonical one, by the sums along it."""
-    import numpy as np
 
     def sums(array: Array, along: int) -> Array:
         moved = np.moveaxis(array, along, 0)

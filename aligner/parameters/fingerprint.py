@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakValueDictionary
 
+import numpy as np
+
 from aligner.numerics.blocks import BLOCK, Workspace, dot, single, total
 from aligner.parameters.remembered import Remembered
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from aligner.records.graph import Weight
@@ -72,8 +73,6 @@ class Fingerprint:
 
     def distances(self, others: NDArray[np.float64]) -> NDArray[np.float64]:
         """``distance`` to many of the same size, columns of a ``table``."""
-        import numpy as np
-
         total, magnitude, energy, low, high = others
         scale = np.maximum(max(self.magnitude, 1e-300), magnitude)
         extent = max(abs(self.low), abs(self.high), 1e-300)
@@ -111,16 +110,12 @@ ENERGY, LOW = 2, 3
 
 def table(prints: Sequence[Fingerprint]) -> NDArray[np.float64]:
     """The numbers of many fingerprints, [5, count]: total, magnitude, energy, low, high."""
-    import numpy as np
-
     rows = [(one.total, one.magnitude, one.energy, one.low, one.high) for one in prints]
     return np.ascontiguousarray(np.array(rows, np.float64).reshape(-1, 5).T)
 
 
 def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
     """The fingerprint of a numeric array; None where it has no finite numbers or is not numeric."""
-    import numpy as np
-
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         return None
     flat = np.asarray(array).reshape(-1)
@@ -134,8 +129,6 @@ def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
 
 def _sums(flat: NDArray[np.generic]) -> tuple[float, float, float, float, float]:
     """Sums of the elements, their magnitudes and squares; least and greatest, infinite where a number is not finite."""
-    import numpy as np
-
     plain = magnitude = energy = 0.0
     low, high = math.inf, -math.inf
     limit = _MOST_HALF if flat.dtype == np.float16 else math.inf
@@ -155,15 +148,11 @@ def _sums(flat: NDArray[np.generic]) -> tuple[float, float, float, float, float]
 
 
 def _of_few(values: NDArray[Any]) -> tuple[float, float, float]:
-    import numpy as np
-
     with np.errstate(over="ignore"):
         return float(np.add.reduce(values)), float(np.add.reduce(np.abs(values))), float(values @ values)
 
 
 def _of_many(values: NDArray[Any]) -> tuple[float, float, float]:
-    import numpy as np
-
     squares = dot(values, values)
     if not _TINY < squares < math.inf:
         values = values.astype(np.float64)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.numerics import relations
 from aligner.operations.layouts import axis_of
 from aligner.operations.operation import Operation
@@ -28,8 +30,6 @@ def scaled(kernel: Array, scale: Array, axis: int) -> Array:
 
 def as_affine(norm: Operation) -> tuple[Array, Array] | None:
     """The factor and the summand, one for each channel, that a normalisation by stored statistics amounts to."""
-    import numpy as np
-
     settings = norm.settings
     if not isinstance(settings, BatchNorm) or settings.training or "mean" not in norm.parameters:
         return None
@@ -40,8 +40,6 @@ def as_affine(norm: Operation) -> tuple[Array, Array] | None:
 
 def output_factors(left: Array, right: Array, axis: int, within: float = FOLDED) -> Array | None:
     """The number for each output that makes one kernel into the other, by least squares; None where none does."""
-    import numpy as np
-
     if left.shape != right.shape or not left.size or left.size == left.shape[axis]:
         return None  # of one number for each output everything is a factor
     a, b = (np.moveaxis(each, axis, 0).reshape(each.shape[axis], -1).astype(np.float64) for each in (left, right))

@@ -10,8 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Numbers = NDArray[np.float32]
@@ -33,8 +34,6 @@ class Grid:
 
     def limits(self, numbers: Numbers) -> Numbers:
         """The largest root mean square error of each block."""
-        import numpy as np
-
         groups = numbers.reshape(-1, self.block // self.group, self.group)
         high, low = np.maximum(groups.max(2), 0), np.minimum(groups.min(2), 0)
         extent = np.maximum(high, -low) if self.centred else high - low
@@ -61,8 +60,6 @@ GRIDS = {
 
 def within(grid: Grid, floats: Numbers, found: Numbers) -> bool:
     """Whether every block of the quantised numbers is as near to the floats as its grid allows."""
-    import numpy as np
-
     if floats.shape[-1] % grid.block:
         return False
     error = (floats.astype(np.float64) - found).reshape(-1, grid.block)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _FEW = 64
@@ -20,8 +21,6 @@ def looks_initialised(array: NDArray[np.generic], rank: int | None = None) -> bo
     kernels have heavier tails. Small tensors and vectors cannot tell and count as not initialised unless constant.
     Of a large array every n-th element is looked at; ``rank`` is the weight's own where the array has been flattened.
     """
-    import numpy as np
-
     flat = array.reshape(-1)
     flat = flat[:: max(1, flat.size // _SAMPLE)].astype(np.float64)
     if np.all(flat == 0) or np.all(flat == 1):

@@ -11,12 +11,13 @@ from itertools import combinations, permutations
 from math import prod, sqrt
 from typing import TYPE_CHECKING, TypeVar
 
+import numpy as np
+
 from aligner.numerics.relations import SAME
 from aligner.records.array import Array
 from aligner.records.graph import Quantization
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Wide = NDArray[np.float64]
@@ -56,8 +57,6 @@ class Numbers:
 
     def steps(self) -> Wide | None:
         """The quantisation step of each element, a view in the array's shape; None for floats."""
-        import numpy as np
-
         if self.quantization is None or not self.quantization.scale or not self.integer:
             return None
         scale = np.asarray(self.quantization.scale, dtype=np.float64)
@@ -94,8 +93,6 @@ class _Move:
             array = array.reshape(self.shape)
         if self.axes is not None:
             array = array.transpose(self.axes)
-        import numpy as np
-
         return np.flip(array, self.flips) if self.flips else array
 
     @property
@@ -149,8 +146,6 @@ def relate(left: Numbers, right: Numbers, *, numbers_agree: bool) -> Relation:
 
 def _held(array: Array, right: Numbers) -> Array:
     """The array as far as float16 reaches, where the right weight is stored so: a mask of −3e38 becomes −65504."""
-    import numpy as np
-
     if right.dtype != "float16" or array.dtype == np.float16:
         return array
     limit = float(np.finfo(np.float16).max)
@@ -221,8 +216,6 @@ def _steps(move: _Move, left: Numbers, right: Numbers, shape: tuple[int, ...]) -
 
 def _probe(left: Array, right: Array, steps: Wide | None) -> bool:
     """Whether a few places agree, before everything is compared."""
-    import numpy as np
-
     places = np.unravel_index(np.random.default_rng(0).integers(0, right.size, _PROBES), right.shape)
     a, b = (side[places].astype(np.float64) for side in (left, right))
     allowed = 2 * CAST * float(np.abs(b).max()) + (0.0 if steps is None else steps[places])
@@ -230,8 +223,6 @@ def _probe(left: Array, right: Array, steps: Wide | None) -> bool:
 
 
 def _distance(left: Array, right: Array, steps: Wide | None) -> _Gap:
-    import numpy as np
-
     gap = squares = 0.0
     sums = np.zeros(5)
     beyond = 0
@@ -267,7 +258,6 @@ def _blocks(shape: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
 
 def _rounded(left: Array, right: Array) -> bool:
     """Whether the right numbers are the left ones rounded to a narrower float type, stored in the wide one."""
-    import numpy as np
 
     def to_half(block: Array) -> Array:
         with np.errstate(over="ignore"):

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from math import prod, sqrt
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.parameters.grids import GRIDS, within
 from aligner.parameters.relation import CAST
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from aligner.adapters.checkpoints.checkpoint import StoredTensor
@@ -68,8 +69,6 @@ def _precision(left: StoredTensor, right: StoredTensor) -> tuple[str, ...]:
 
 def distance(left: Numbers, right: Numbers) -> float:
     """‖right − left‖ / ‖left‖."""
-    import numpy as np
-
     gap, size = np.subtract(right, left), float(np.vdot(left, left))
     square = float(np.vdot(gap, gap))
     return sqrt(square / size) if size else float(square > 0)
@@ -102,8 +101,6 @@ def _in_place(left: StoredTensor, right: StoredTensor) -> tuple[bool, float]:
     """Rows against the same rows; a first block that is another tensor's ends it."""
     squares = gaps = 0.0
     same = True
-    import numpy as np
-
     for first, last in _blocks(left.shape):
         ours, theirs = left.rows(first, last), right.rows(first, last)
         alike, relative = agree(left, right, ours, theirs)
@@ -129,8 +126,6 @@ def _changes(ours: Numbers, theirs: Numbers, squeezed: list[tuple[int, ...]]) ->
 
 def _rope(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
     """Rows of each head in halves or in pairs, as rotary embeddings take them; tried by a few rows first."""
-    import numpy as np
-
     rows = len(ours)
     for size in (size for size in range(4, rows + 1, 2) if rows % size == 0):
         order = np.arange(rows).reshape(-1, 2, size // 2).swapaxes(1, 2).reshape(-1)
@@ -142,8 +137,6 @@ def _rope(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
 
 def found_in(part: StoredTensor, whole: StoredTensor) -> int | None:
     """The row from which on a tensor stands within a larger one; None where it does not."""
-    import numpy as np
-
     if part.shape[1:] != whole.shape[1:] or not part.shape or not prod(part.shape) or part.shape[0] >= whole.shape[0]:
         return None
     first = part.rows(0, 1).reshape(-1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.call import Call, Translation, Vocabulary
 from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import Compare
@@ -14,8 +16,6 @@ _SCALARS = ("other", "exponent", "value", "argument_1", "self", "input")
 
 def operands(call: Call) -> tuple[Array, Array]:
     """Two operands in order."""
-    import numpy as np
-
     data = call.given
     if len(data) == 1:
         attributes = call.attributes
@@ -117,8 +117,6 @@ def _lerp(call: Call) -> Operation:
 
 def _difference(call: Call) -> Operation:
     """diff: each element less the one before it."""
-    import numpy as np
-
     if call.integer("n", default=1) != 1 or len(call.given) != 1:
         raise call.unknown("differences of differences, or beyond the ends")
     x, axis = call.need(0), call.integer("axis", "dim", default=-1)

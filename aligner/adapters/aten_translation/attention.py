@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.layer_forms import attention
 from aligner.operations.operation import Operation
@@ -11,8 +13,6 @@ from aligner.operations.operation import Operation
 
 def _attention(call: Call) -> Operation:
     """Query, key, value [..., length, width], a mask where there is one; shared keys are repeated for each head."""
-    import numpy as np
-
     query, key, value = call.need(0), call.need(1), call.need(2)
     if call.number("dropout_p", default=0.0):
         raise call.unknown("random")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.layer_forms import norm, response_norm
 from aligner.operations.operation import Operation, compute
@@ -63,8 +65,6 @@ def _layer(call: Call) -> Operation:
 
 def _rms(call: Call) -> Operation:
     """Where no epsilon is given it is the dtype's own."""
-    import numpy as np
-
     dtype = call.need(0).dtype
     default = float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
     return norm(call, RmsNorm(epsilon=_epsilon(call, default), axis=_channels(call), axes=_axes(call)), (1,))

@@ -6,6 +6,8 @@ import ast
 import re
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import TO_THE_END, gather_elements, indexed, lookup
 from aligner.operations.operation import Operation
@@ -31,8 +33,6 @@ def _get_item(call: Call) -> Operation:
 
 def _put(call: Call) -> Operation:
     """x[index] = value: operands x, what stands for "tensor" in the index, and the value where it is no number."""
-    import numpy as np
-
     x, text = call.need(0), call.attributes.get("index")
     if not isinstance(text, str) or call.flag("accumulate"):
         raise call.unknown("an unknown index, or sums")
@@ -46,8 +46,6 @@ def _put(call: Call) -> Operation:
 
 
 def _indexed(call: Call, part: str, tensors: Any) -> Any:
-    import numpy as np
-
     if part in {"None", "..."}:
         return None if part == "None" else Ellipsis
     if part == "tensor":
@@ -117,8 +115,6 @@ def _embedding(call: Call) -> Operation:
 
 
 def _take_along(call: Call) -> Operation:
-    import numpy as np
-
     x, indices = call.need(0), call.need(1)
     axis = call.axis(x.ndim)
     shape = [b if axis == k else max(a, b) for k, (a, b) in enumerate(zip(x.shape, indices.shape, strict=True))]
@@ -129,8 +125,6 @@ def _scatter(reduction: str) -> Any:
     """Operands x, indices, source; or a number for all."""
 
     def translate(call: Call) -> Operation:
-        import numpy as np
-
         x, indices, source = call.need(0), call.need(1), call.operand(2)
         said = str(call.attributes.get("reduce", ""))
         if said or (source is None and not isinstance(call.attributes.get("value"), (int, float))):
@@ -143,8 +137,6 @@ def _scatter(reduction: str) -> Any:
 
 
 def _where(call: Call) -> Operation:
-    import numpy as np
-
     data = call.given
     if len(data) == 1:
         raise call.unknown("places")
@@ -158,8 +150,6 @@ def _where(call: Call) -> Operation:
 
 def _masked_fill(call: Call) -> Operation:
     """masked_fill(x, mask, value)."""
-    import numpy as np
-
     value = call.operand(2)
     if value is None:
         value = np.asarray(call.number("value", default=0.0))
@@ -209,8 +199,6 @@ def _sort(call: Call) -> Operation:
 
 
 def _one_hot(call: Call) -> Operation:
-    import numpy as np
-
     indices = call.need(0)
     settings = OneHot(depth=call.need_shape()[-1], axis=indices.ndim, wrap=False)
     return Operation("one_hot", settings, (indices, np.ones((), np.int64), np.zeros((), np.int64)))

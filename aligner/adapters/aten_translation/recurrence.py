@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Recurrent
@@ -15,8 +17,6 @@ def _recurrent(word: str) -> Any:
     """Operands x, states, then for each direction w, r and the two biases where it has them."""
 
     def translate(call: Call) -> Operation:
-        import numpy as np
-
         x = call.need(0)
         given = [a for a in call.operands[1:] if a is not None]
         first = next((k for k, a in enumerate(given) if a.ndim == 2 and a.shape[1] == x.shape[-1]), len(given))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+import numpy as np
+
 from aligner.operations.fused import sigmoid
 from aligner.operations.operation import Operation, Unsupported, computes, computes_by, wide
 from aligner.operations.settings import (
@@ -28,8 +30,6 @@ from aligner.records.array import Array
 
 def erf(x: Array) -> Array:
     """The error function, to 1e-7 or better (numpy has none)."""
-    import numpy as np
-
     if x.size <= 1 << 18:
         return np.vectorize(math.erf, otypes=[np.float64])(x) if x.size else x
     # Abramowitz and Stegun 7.1.26 is too coarse; interpolating a fine table is not
@@ -39,8 +39,6 @@ def erf(x: Array) -> Array:
 
 
 def _plain() -> dict[str, Callable[[Array], Array]]:
-    import numpy as np
-
     return {
         "relu": lambda x: np.maximum(x, 0),
         "softsign": lambda x: x / (1 + np.abs(x)),
@@ -111,16 +109,12 @@ def activate(operation: Operation) -> Array:
 @computes_by(Clip, "clip")
 def clip(operation: Operation, settings: Clip) -> Array:
     """Between two limits."""
-    import numpy as np
-
     return np.clip(wide(operation.data[0]), settings.min, settings.max)
 
 
 @computes_by(Slope, "leaky_relu", "elu", "celu")
 def bend(operation: Operation, settings: Slope) -> Array:
     """x where positive; below a straight line, α (eˣ − 1), or α (e^(x/α) − 1)."""
-    import numpy as np
-
     x, alpha = wide(operation.data[0]), settings.alpha
     if operation.kind == "leaky_relu":
         return np.where(x >= 0, x, x * alpha)
@@ -131,8 +125,6 @@ def bend(operation: Operation, settings: Slope) -> Array:
 @computes_by(Selu, "selu")
 def scaled_bend(operation: Operation, settings: Selu) -> Array:
     """scale · elu."""
-    import numpy as np
-
     x = wide(operation.data[0])
     found: Array = settings.scale * np.where(x > 0, x, settings.alpha * np.expm1(np.minimum(x, 0)))
     return found
@@ -141,8 +133,6 @@ def scaled_bend(operation: Operation, settings: Selu) -> Array:
 @computes_by(Approximated, "gelu", "erf")
 def gaussian(operation: Operation, settings: Approximated) -> Array:
     """x · Φ(x), or erf(x); exactly, or by the cubic in a tangent, or by a sigmoid, that stand for them."""
-    import numpy as np
-
     x = wide(operation.data[0])
     if operation.kind == "gelu" and settings.approximate == "quick":
         found: Array = x * sigmoid(1.702 * x)
@@ -163,8 +153,6 @@ def swish(operation: Operation, settings: Swish) -> Array:
 @computes_by(HardSigmoid, "hardsigmoid", "hardswish")
 def hard_sigmoid(operation: Operation, settings: HardSigmoid) -> Array:
     """max(0, min(1, αx + β)), times x for a hard swish."""
-    import numpy as np
-
     x = wide(operation.data[0])
     gate: Array = np.clip(settings.alpha * x + settings.beta, 0, 1)
     return x * gate if operation.kind == "hardswish" else gate
@@ -173,8 +161,6 @@ def hard_sigmoid(operation: Operation, settings: HardSigmoid) -> Array:
 @computes_by(Softplus, "softplus")
 def softplus(operation: Operation, settings: Softplus) -> Array:
     """log(1 + e^βx) / β."""
-    import numpy as np
-
     x = wide(operation.data[0])
     soft: Array = np.logaddexp(0.0, settings.beta * x) / settings.beta
     return soft if settings.threshold is None else np.where(x * settings.beta > settings.threshold, x, soft)
@@ -183,8 +169,6 @@ def softplus(operation: Operation, settings: Softplus) -> Array:
 @computes_by(Threshold, "threshold")
 def above(operation: Operation, settings: Threshold) -> Array:
     """x above the threshold, else a value."""
-    import numpy as np
-
     x = wide(operation.data[0])
     return np.where(x > settings.threshold, x, settings.value)
 
@@ -192,8 +176,6 @@ def above(operation: Operation, settings: Threshold) -> Array:
 @computes_by(Shrink, "shrink")
 def shrink(operation: Operation, settings: Shrink) -> Array:
     """0 near 0, else x moved towards it."""
-    import numpy as np
-
     x = wide(operation.data[0])
     return np.where(np.abs(x) > settings.lambd, x - np.sign(x) * settings.bias, 0.0)
 
@@ -201,8 +183,6 @@ def shrink(operation: Operation, settings: Shrink) -> Array:
 @computes_by(Infinite, "isinf_signed")
 def infinite(operation: Operation, settings: Infinite) -> Array:
     """Infinities of the signs that count."""
-    import numpy as np
-
     x = operation.data[0]
     found: Array = (settings.positive & np.isposinf(x)) | (settings.negative & np.isneginf(x))
     return found
@@ -211,8 +191,6 @@ def infinite(operation: Operation, settings: Infinite) -> Array:
 @computes_by(Cast, "cast")
 def cast(operation: Operation, settings: Cast) -> Array:
     """Only what changes numbers: narrower floats round, integers truncate."""
-    import numpy as np
-
     word = settings.to.removeprefix("torch.")
     names = {"float": "float32", "half": "float16", "double": "float64", "long": "int64", "int": "int32"}
     x = operation.data[0]
@@ -226,8 +204,6 @@ def cast(operation: Operation, settings: Cast) -> Array:
 
 def to_bfloat16(x: Array) -> Array:
     """Rounded to bfloat16's grid, carried in float32."""
-    import numpy as np
-
     bits = np.ascontiguousarray(x, dtype=np.float32).view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
     result: Array = rounded.astype(np.uint32).view(np.float32)
@@ -237,8 +213,6 @@ def to_bfloat16(x: Array) -> Array:
 @computes_by(Along, "prelu")
 def prelu(operation: Operation, settings: Along) -> Array:
     """x where positive, slope · x elsewhere; a flat slope lies along the axis, another one broadcasts."""
-    import numpy as np
-
     x, slope, axis = wide(operation.data[0]), operation.parameters["slope"], settings.axis
     if slope.size > 1 and slope.ndim <= 1:
         across = [1] * x.ndim
@@ -252,8 +226,6 @@ def prelu(operation: Operation, settings: Along) -> Array:
 @computes_by(Along, "glu")
 def gated(operation: Operation, settings: Along) -> Array:
     """The first half along an axis, times the sigmoid of the second."""
-    import numpy as np
-
     first, second = np.split(wide(operation.data[0]), 2, axis=settings.axis)
     return first * sigmoid(second)
 
@@ -261,8 +233,6 @@ def gated(operation: Operation, settings: Along) -> Array:
 @computes_by(Quantize, "quantize")
 def quantize(operation: Operation, settings: Quantize) -> Array:
     """On the grid of scale and zero point, as real numbers, or as the stored ones where ``stored``."""
-    import numpy as np
-
     parameters, x = operation.parameters, operation.data[0].astype(np.float64)
     scale, zero = (_across(parameters[name].astype(np.float64), x, settings.axis) for name in ("scale", "zero"))
     stored: Array = np.clip(np.rint(x / scale) + zero, *settings.limits)
@@ -272,8 +242,6 @@ def quantize(operation: Operation, settings: Quantize) -> Array:
 @computes_by(Dequantize, "dequantize")
 def dequantize(operation: Operation, settings: Dequantize) -> Array:
     """scale · (x − zero point)."""
-    import numpy as np
-
     parameters, x = operation.parameters, operation.data[0].astype(np.float64)
     scale, zero = (_across(parameters[name].astype(np.float64), x, settings.axis) for name in ("scale", "zero"))
     return (x - zero) * scale

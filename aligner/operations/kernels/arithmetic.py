@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
+
 from aligner.operations.operation import Operation, computes, computes_by, wide
 from aligner.operations.settings import Compare
 from aligner.records.array import Array
 
 
 def _binary() -> dict[str, Callable[[Array, Array], Array]]:
-    import numpy as np
-
     return {
         "add": np.add,
         "sub": np.subtract,
@@ -59,8 +59,6 @@ def combine(operation: Operation) -> Array:
 @computes_by(Compare, "compare")
 def compare(operation: Operation, settings: Compare) -> Array:
     """True and false. A number that is written out is as wide as what it is compared with."""
-    import numpy as np
-
     left, right = operation.data
     if right.size == 1 and left.dtype.kind == "f":
         right = right.astype(left.dtype)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.operation import Operation, computes_by, wide
 from aligner.operations.settings import Attention
 from aligner.records.array import Array
@@ -10,8 +12,6 @@ from aligner.records.array import Array
 @computes_by(Attention, "attention")
 def attend(operation: Operation, settings: Attention) -> Array:
     """softmax(scale · Q·Kᵀ + mask) · V; ``merged`` lays the heads [batch, heads, length, width] side by side."""
-    import numpy as np
-
     query, key, value = (wide(a) for a in operation.data)
     logits = query @ key.swapaxes(-1, -2) * settings.scale
     mask = operation.parameters.get("mask")

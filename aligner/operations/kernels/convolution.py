@@ -6,6 +6,8 @@ import math
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes_by, wide
 from aligner.operations.settings import Convolution, TransposedConvolution
 from aligner.records.array import Array
@@ -26,8 +28,6 @@ def _taps(weight: Array, place: Any) -> Array:
 @computes_by(Convolution, "conv")
 def convolve(operation: Operation, settings: Convolution) -> Array:
     """Any rank, groups, dilations; negative padding crops."""
-    import numpy as np
-
     kernel = wide(operation.parameters["kernel"])
     x = wide(channels_first(operation.data[0], settings.channels))
     rank, groups = kernel.ndim - 2, settings.groups
@@ -66,8 +66,6 @@ def convolve(operation: Operation, settings: Convolution) -> Array:
 @computes_by(TransposedConvolution, "conv_transpose")
 def convolve_transposed(operation: Operation, settings: TransposedConvolution) -> Array:
     """Scatter each input element's kernel, then crop the padding."""
-    import numpy as np
-
     kernel = wide(operation.parameters["kernel"])
     x = wide(channels_first(operation.data[0], settings.channels))
     rank, groups = kernel.ndim - 2, settings.groups
@@ -122,8 +120,6 @@ _NUMPY_MODES["symmetric"] = "symmetric"
 
 def padded(x: Array, pads: Any, mode: str = "constant", value: float = 0.0) -> Array:
     """Pad the last ``len(pads)`` axes; negative amounts crop."""
-    import numpy as np
-
     lead = x.ndim - len(pads)
     crop: Any = (slice(None),) * lead + tuple(
         slice(max(-b, 0), x.shape[lead + i] - max(-e, 0)) for i, (b, e) in enumerate(pads)

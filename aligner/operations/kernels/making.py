@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.operation import Operation, computes, computes_by
 from aligner.operations.settings import Fill, Mesh, ShapeOf
 from aligner.records.array import Array
@@ -12,16 +14,12 @@ from aligner.records.array import Array
 @computes_by(Fill, "fill")
 def fill(_: Operation, settings: Fill) -> Array:
     """One value in every place."""
-    import numpy as np
-
     return np.full(settings.shape, settings.value)
 
 
 @computes("range")
 def count_up(operation: Operation) -> Array:
     """From a start, up to a limit that is left out, by steps."""
-    import numpy as np
-
     start, limit, step = (operand.reshape(()) for operand in operation.data)
     return np.asarray(np.arange(start.item(), limit.item(), step.item()))
 
@@ -29,8 +27,6 @@ def count_up(operation: Operation) -> Array:
 @computes_by(Mesh, "mesh")
 def mesh(operation: Operation, settings: Mesh) -> tuple[Array, ...]:
     """Each vector along an axis of its own, spread over those of the others."""
-    import numpy as np
-
     grids: Any = np.meshgrid(*operation.data, indexing=settings.indexing)  # type: ignore[call-overload]
     return tuple(grids)
 
@@ -38,8 +34,6 @@ def mesh(operation: Operation, settings: Mesh) -> tuple[Array, ...]:
 @computes_by(ShapeOf, "shape")
 def shape(operation: Operation, settings: ShapeOf) -> Array:
     """The sizes of some axes."""
-    import numpy as np
-
     begin, end = settings.begin, settings.end
     return np.asarray(operation.data[0].shape[begin:end], np.int64)
 
@@ -47,6 +41,4 @@ def shape(operation: Operation, settings: ShapeOf) -> Array:
 @computes("size")
 def size(operation: Operation) -> Array:
     """How many elements there are."""
-    import numpy as np
-
     return np.asarray(operation.data[0].size, np.int64)

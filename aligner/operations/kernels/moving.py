@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.kernels.convolution import padded
 from aligner.operations.operation import Operation, channels_back, channels_first, computes_by, wide
 from aligner.operations.settings import (
@@ -27,16 +29,12 @@ from aligner.records.array import Array
 @computes_by(Along, "concat")
 def concatenate(operation: Operation, settings: Along) -> Array:
     """Along one axis."""
-    import numpy as np
-
     return np.concatenate(operation.data, axis=settings.axis)
 
 
 @computes_by(Along, "stack")
 def stack(operation: Operation, settings: Along) -> Array:
     """Along a new axis."""
-    import numpy as np
-
     return np.stack(operation.data, axis=settings.axis)
 
 
@@ -60,40 +58,30 @@ def reshape(operation: Operation, settings: Reshape) -> Array:
 @computes_by(Shaped, "expand")
 def expand(operation: Operation, settings: Shaped) -> Array:
     """Broadcast to a shape."""
-    import numpy as np
-
     return np.broadcast_to(wide(operation.data[0]), settings.shape)
 
 
 @computes_by(Tile, "tile")
 def tile(operation: Operation, settings: Tile) -> Array:
     """The whole tensor again and again along each axis; a longer list of repeats makes new axes in front."""
-    import numpy as np
-
     return np.tile(operation.data[0], settings.repeats)
 
 
 @computes_by(Repeat, "repeat")
 def repeat(operation: Operation, settings: Repeat) -> Array:
     """Each element again and again along one axis, of the flattened tensor where that is None."""
-    import numpy as np
-
     return np.repeat(operation.data[0], settings.repeats, axis=settings.axis)
 
 
 @computes_by(Flip, "flip")
 def flip(operation: Operation, settings: Flip) -> Array:
     """Backwards along some axes."""
-    import numpy as np
-
     return np.flip(operation.data[0], axis=settings.axes)
 
 
 @computes_by(Roll, "roll")
 def roll(operation: Operation, settings: Roll) -> Array:
     """Shifted in a circle along some axes."""
-    import numpy as np
-
     return np.roll(operation.data[0], settings.shifts, axis=settings.axes)
 
 
@@ -106,8 +94,6 @@ def pad(operation: Operation, settings: Pad) -> Array:
 @computes_by(Split, "split")
 def split(operation: Operation, settings: Split) -> tuple[Array, ...]:
     """Every part in order, the last one as long as what is left."""
-    import numpy as np
-
     axis, sizes = settings.axis, settings.sizes
     parts = np.split(operation.data[0], np.cumsum(sizes)[:-1], axis=axis)
     return tuple(part.squeeze(axis) for part in parts) if settings.drop else tuple(parts)
@@ -132,8 +118,6 @@ def depth_to_space(operation: Operation, settings: Blocks) -> Array:
 @computes_by(BatchBlocks, "space_to_batch")
 def space_to_batch(operation: Operation, settings: BatchBlocks) -> Array:
     """Pad, cut every axis into steps of the block, and put the places within a block before the batch."""
-    import numpy as np
-
     x, block = wide(operation.data[0]), settings.block
     n, rank = x.shape[0], len(block)
     rest = x.shape[rank + 1 :]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.operation import Operation, channels_back, channels_first, computes_by, wide
 from aligner.operations.settings import (
     BatchNorm,
@@ -22,8 +24,6 @@ from aligner.records.array import Array
 @computes_by(Norm, "norm")
 def normalise(operation: Operation, settings: Norm) -> Array:
     """(x − mean) / √(variance + ε) · scale + shift."""
-    import numpy as np
-
     parameters, x = operation.parameters, operation.data[0].astype(np.float64)
     if isinstance(settings, LengthNorm):
         return _by_length(x, settings)
@@ -43,8 +43,6 @@ def normalise(operation: Operation, settings: Norm) -> Array:
 
 
 def _over_axes(x: Array, settings: LayerNorm | RmsNorm) -> Array:
-    import numpy as np
-
     correction = 0.0
     if isinstance(settings, LayerNorm):
         x, correction = x - x.mean(axis=settings.axes, keepdims=True), settings.correction
@@ -54,8 +52,6 @@ def _over_axes(x: Array, settings: LayerNorm | RmsNorm) -> Array:
 
 
 def _grouped(x: Array, settings: GroupNorm) -> Array:
-    import numpy as np
-
     moved = np.moveaxis(x, settings.axis, 1)
     parts = moved.reshape(moved.shape[0], settings.groups, -1)
     mean, variance = parts.mean(axis=2, keepdims=True), parts.var(axis=2, keepdims=True)
@@ -74,8 +70,6 @@ def _affine(result: Array, parameters: Any, across: list[int]) -> Array:
 @computes_by(Softmax, "softmax", "log_softmax")
 def softmax(operation: Operation, settings: Softmax) -> Array:
     """exp(βx) / Σ exp(βx), shifted by the largest."""
-    import numpy as np
-
     x, axis = wide(operation.data[0]) * settings.beta, settings.axis
     shifted = x - x.max(axis=axis, keepdims=True)
     total = np.exp(shifted).sum(axis=axis, keepdims=True)
@@ -85,8 +79,6 @@ def softmax(operation: Operation, settings: Softmax) -> Array:
 
 def _by_length(x: Array, settings: LengthNorm) -> Array:
     """x over its ``order``-norm along the axes, which is ``epsilon`` at least (its square where ``squared``)."""
-    import numpy as np
-
     if settings.order == 1:
         length = np.abs(x).sum(axis=settings.axes, keepdims=True)
     else:
@@ -100,8 +92,6 @@ def _by_length(x: Array, settings: LengthNorm) -> Array:
 @computes_by(ResponseNorm, "response_norm")
 def local_response_norm(operation: Operation, settings: ResponseNorm) -> Array:
     """x / (bias + alpha · Σ x²)^beta, summed over (before, after) neighbours among the channels."""
-    import numpy as np
-
     x = channels_first(operation.data[0].astype(np.float64), settings.channels)
     before, after = settings.neighbours
     squares = np.pad(np.square(x), [(0, 0), (before, after)] + [(0, 0)] * (x.ndim - 2))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.operation import Operation, computes, computes_by
 from aligner.operations.settings import (
     Along,
@@ -50,8 +52,6 @@ def cut(operation: Operation, settings: Slice) -> Array:
 @computes_by(Along, "lookup")
 def look_up(operation: Operation, settings: Along) -> Array:
     """``numpy.take``; indices out of range wrap around."""
-    import numpy as np
-
     table = operation.parameters["table"]
     return np.take(table, operation.data[0].astype(np.int64), axis=settings.axis, mode="wrap")
 
@@ -59,8 +59,6 @@ def look_up(operation: Operation, settings: Along) -> Array:
 @computes_by(Along, "gather_elements")
 def gather_elements(operation: Operation, settings: Along) -> Array:
     """One element for each index, along an axis."""
-    import numpy as np
-
     x, indices = operation.data
     axis = settings.axis
     place: Any = list(np.indices(indices.shape, sparse=True))
@@ -72,8 +70,6 @@ def gather_elements(operation: Operation, settings: Along) -> Array:
 @computes_by(GatherNd, "gather_nd")
 def gather_nd(operation: Operation, settings: GatherNd) -> Array:
     """The last axis of the indices names a place; ``batch`` axes in front are shared."""
-    import numpy as np
-
     x, indices, batch = operation.data[0], operation.data[1].astype(np.int64), settings.batch
     lead: Any = np.indices(indices.shape[:batch], sparse=True)
     across = [part.reshape(*part.shape, *(1,) * (indices.ndim - 1 - batch)) for part in lead]
@@ -86,8 +82,6 @@ _UPDATES = {"none": None, "add": "add", "mul": "multiply", "max": "maximum", "mi
 
 
 def _place(x: Array, place: Any, updates: Array, reduction: str) -> Array:
-    import numpy as np
-
     result: Array = x.copy()
     word = _UPDATES[reduction]
     if word is None:
@@ -100,8 +94,6 @@ def _place(x: Array, place: Any, updates: Array, reduction: str) -> Array:
 @computes_by(ScatterElements, "scatter_elements")
 def scatter_elements(operation: Operation, settings: ScatterElements) -> Array:
     """One element for each index, along an axis."""
-    import numpy as np
-
     x, indices, updates = operation.data
     place: Any = list(np.indices(indices.shape, sparse=True))
     place[settings.axis] = indices.astype(np.int64)
@@ -112,8 +104,6 @@ def scatter_elements(operation: Operation, settings: ScatterElements) -> Array:
 @computes_by(ScatterNd, "scatter_nd")
 def scatter_nd(operation: Operation, settings: ScatterNd) -> Array:
     """The last axis of the indices names a place."""
-    import numpy as np
-
     x, indices, updates = operation.data
     return _place(x, tuple(np.moveaxis(indices.astype(np.int64), -1, 0)), updates, settings.reduction)
 
@@ -121,8 +111,6 @@ def scatter_nd(operation: Operation, settings: ScatterNd) -> Array:
 @computes_by(OneHot, "one_hot")
 def one_hot(operation: Operation, settings: OneHot) -> Array:
     """``on`` at each index along a new axis, ``off`` elsewhere; an index out of range has no place."""
-    import numpy as np
-
     indices, on, off = operation.data
     depth, axis = settings.depth, settings.axis
     indices = indices.astype(np.int64)
@@ -134,8 +122,6 @@ def one_hot(operation: Operation, settings: OneHot) -> Array:
 @computes("where")
 def choose(operation: Operation) -> Array:
     """Element by element."""
-    import numpy as np
-
     condition, left, right = operation.data
     return np.where(condition.astype(bool), left, right)
 
@@ -143,8 +129,6 @@ def choose(operation: Operation) -> Array:
 @computes_by(NonZero, "nonzero")
 def nonzero(operation: Operation, settings: NonZero) -> Array:
     """The places of what is not zero: [count, rank], or [rank, count] where ``turned``."""
-    import numpy as np
-
     found = np.argwhere(operation.data[0])
     return found.T if settings.turned else found
 
@@ -152,8 +136,6 @@ def nonzero(operation: Operation, settings: NonZero) -> Array:
 @computes_by(Triangle, "triangle")
 def triangle(operation: Operation, settings: Triangle) -> Array:
     """The last two axes above or below a diagonal; zeros elsewhere."""
-    import numpy as np
-
     keep = np.triu if settings.upper else np.tril
     return keep(operation.data[0], settings.diagonal)
 
@@ -161,8 +143,6 @@ def triangle(operation: Operation, settings: Triangle) -> Array:
 @computes_by(ArgMax, "argmax")
 def arg_max(operation: Operation, settings: ArgMax) -> Array:
     """The first or last place of the largest or smallest; of the flattened tensor where the axis is None."""
-    import numpy as np
-
     x = operation.data[0]
     find = np.argmax if settings.largest else np.argmin
     axis, keep = settings.axis, settings.keep
@@ -174,8 +154,6 @@ def arg_max(operation: Operation, settings: ArgMax) -> Array:
 @computes_by(Sort, "sort")
 def sort(operation: Operation, settings: Sort) -> tuple[Array, Array]:
     """Values and where they were, the first ``count`` of them (all where that is None); equals stay in order."""
-    import numpy as np
-
     x = operation.data[0]
     axis = settings.axis
     if settings.largest:

@@ -6,6 +6,8 @@ import math
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes_by, wide
 from aligner.operations.settings import AdaptivePool, LengthPool, Pool
 from aligner.records.array import Array
@@ -14,8 +16,6 @@ from aligner.records.array import Array
 @computes_by(Pool, "max_pool", "avg_pool", "length_pool")
 def pool(operation: Operation, settings: Pool) -> Array:
     """A window that would start in the padding at the end is dropped, as PyTorch and ONNX do in ceil mode."""
-    import numpy as np
-
     average = operation.kind == "avg_pool"
     x = wide(channels_first(operation.data[0], settings.channels))
     order = settings.order if isinstance(settings, LengthPool) else None
@@ -76,8 +76,6 @@ def _size(size: int, settings: Pool, axis: int) -> int:
 
 def _counted(sizes: tuple[int, ...], settings: Pool, amounts: Any) -> Array:
     """1 where an element counts towards the divisor: inside, and in the declared padding if that is included."""
-    import numpy as np
-
     inside = np.ones(sizes)
     if settings.include_pad:
         inside = np.pad(inside, settings.pads, constant_values=1.0)
@@ -89,8 +87,6 @@ def _counted(sizes: tuple[int, ...], settings: Pool, amounts: Any) -> Array:
 @computes_by(AdaptivePool, "adaptive_max_pool", "adaptive_avg_pool")
 def adaptive_pool(operation: Operation, settings: AdaptivePool) -> Array:
     """Windows floor(i·n / m) … ceil((i + 1)·n / m)."""
-    import numpy as np
-
     x = wide(channels_first(operation.data[0], settings.channels))
     wanted = settings.output_size
     lead = x.ndim - len(wanted)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.operation import Operation, computes_by, wide
 from aligner.operations.settings import Einsum, Product
 from aligner.records.array import Array
@@ -21,7 +23,5 @@ def multiply(operation: Operation, settings: Product) -> Array:
 @computes_by(Einsum, "einsum")
 def sum_of_products(operation: Operation, settings: Einsum) -> Array:
     """numpy's einsum of the equation."""
-    import numpy as np
-
     data = [wide(operand) for operand in operation.data]
     return np.asarray(np.einsum(settings.equation, *data, optimize=True))

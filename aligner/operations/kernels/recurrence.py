@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.fused import sigmoid
 from aligner.operations.operation import Operation, computes_by
 from aligner.operations.settings import Recurrent
@@ -19,8 +21,6 @@ def recur(operation: Operation, settings: Recurrent) -> tuple[Array, ...]:
     side in the last axis. ``batch_first`` puts the batch before time everywhere; with ``last`` the last hidden states
     take the place of all. Layout "step": one step, whose input and states have no time.
     """
-    import numpy as np
-
     parameters = operation.parameters
     x = operation.data[0].astype(np.float64)
     if settings.layout == "step":
@@ -48,8 +48,6 @@ def recur(operation: Operation, settings: Recurrent) -> tuple[Array, ...]:
 
 
 def _one(x: Array, d: int, settings: Recurrent, parameters: Any) -> tuple[Array, Array]:
-    import numpy as np
-
     w, r = (parameters[name][d].astype(np.float64) for name in ("w", "r"))
     hidden = r.shape[1]
     zeros = np.zeros(w.shape[0])
@@ -68,8 +66,6 @@ def _one(x: Array, d: int, settings: Recurrent, parameters: Any) -> tuple[Array,
 
 
 def _step(x: Array, state: Array, weights: Any, settings: Recurrent) -> Array:
-    import numpy as np
-
     w, r, b, rb = weights
     gates = settings.gates
     h, c = state

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.operation import Operation, computes_by, wide
 from aligner.operations.settings import Cumulate, Reduce, RunningSum
 from aligner.records.array import Array
@@ -12,8 +14,6 @@ from aligner.records.array import Array
 @computes_by(RunningSum, "cumsum")
 def running_sum(operation: Operation, settings: RunningSum) -> Array:
     """Sums of all up to each element, from either end, with it or without."""
-    import numpy as np
-
     x, axis = wide(operation.data[0]), settings.axis
     x = np.flip(x, axis) if settings.reverse else x
     total: Array = np.cumsum(x, axis=axis)
@@ -24,8 +24,6 @@ def running_sum(operation: Operation, settings: RunningSum) -> Array:
 @computes_by(Cumulate, "cumulate")
 def running(operation: Operation, settings: Cumulate) -> Array:
     """Running products, largest and smallest: ``form`` is numpy's word for the function of two."""
-    import numpy as np
-
     x, axis = wide(operation.data[0]), settings.axis
     x = np.flip(x, axis) if settings.reverse else x
     found: Array = getattr(np, settings.form).accumulate(x, axis=axis)
@@ -38,8 +36,6 @@ def running(operation: Operation, settings: Cumulate) -> Array:
 @computes_by(Reduce, "reduce")
 def reduce(operation: Operation, settings: Reduce) -> Array | tuple[Array, ...]:
     """Sums in float64; ``with_mean`` answers the mean beside a variance or deviation."""
-    import numpy as np
-
     x = operation.data[0]
     if x.dtype.kind == "f":
         x = x.astype(np.float64)
@@ -55,15 +51,11 @@ def reduce(operation: Operation, settings: Reduce) -> Array | tuple[Array, ...]:
 
 
 def _l2(x: Array, axes: Any, keep: bool) -> Array:
-    import numpy as np
-
     found: Array = np.sqrt(np.square(np.abs(x)).sum(axis=axes, keepdims=keep))
     return found
 
 
 def _log_sum_exp(x: Array, axes: Any, keep: bool) -> Array:
-    import numpy as np
-
     largest = x.max(axis=axes, keepdims=True)
     largest = np.where(np.isfinite(largest), largest, 0.0)
     total: Array = np.log(np.exp(x - largest).sum(axis=axes, keepdims=True)) + largest
@@ -71,8 +63,6 @@ def _log_sum_exp(x: Array, axes: Any, keep: bool) -> Array:
 
 
 def _log_sum(x: Array, axes: Any, keep: bool) -> Array:
-    import numpy as np
-
     found: Array = np.log(x.sum(axis=axes, keepdims=keep))
     return found
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from aligner.operations.operation import Operation, Unsupported, computes_by, wide
 from aligner.operations.settings import Resize
 from aligner.records.array import Array
@@ -15,8 +17,6 @@ ROUNDINGS = ("floor", "round_prefer_floor", "round_prefer_ceil", "ceil")
 @computes_by(Resize, "resize")
 def resize(operation: Operation, settings: Resize) -> Array:
     """Each axis whose size or scale changes is resampled by a small matrix."""
-    import numpy as np
-
     x = wide(operation.data[0])
     for axis, wanted in enumerate(settings.shape):
         size = x.shape[axis]
@@ -31,8 +31,6 @@ def resize(operation: Operation, settings: Resize) -> Array:
 
 
 def _matrix(size: int, wanted: int, scale: float, settings: Resize) -> Array:
-    import numpy as np
-
     at = _coordinates(size, wanted, scale, settings.coordinates)
     matrix = np.zeros((wanted, size))
     rows = np.arange(wanted)
@@ -60,8 +58,6 @@ def _matrix(size: int, wanted: int, scale: float, settings: Resize) -> Array:
 
 
 def _coordinates(size: int, wanted: int, scale: float, mode: str) -> Array:
-    import numpy as np
-
     i = np.arange(wanted, dtype=np.float64)
     if mode == "asymmetric":
         return i / scale
@@ -78,8 +74,6 @@ def _coordinates(size: int, wanted: int, scale: float, mode: str) -> Array:
 
 
 def _rounded(at: Array, rounding: str) -> Array:
-    import numpy as np
-
     at = np.round(at, 6)  # kernels compute coordinates in float32: 2.9999998 means 3
     if rounding == "floor":
         found = np.floor(at)
@@ -93,8 +87,6 @@ def _rounded(at: Array, rounding: str) -> Array:
 
 
 def _kernel(distance: Array, settings: Resize) -> Array:
-    import numpy as np
-
     x = np.abs(distance)
     if settings.mode == "linear":
         triangle: Array = np.maximum(1 - x, 0.0)

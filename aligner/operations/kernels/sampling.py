@@ -5,6 +5,8 @@ from __future__ import annotations
 from itertools import product
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes_by, wide
 from aligner.operations.settings import GridSample
 from aligner.records.array import Array
@@ -16,8 +18,6 @@ def sample(operation: Operation, settings: GridSample) -> Array:
 
     Settings mode (nearest, linear, cubic), padding (zeros, border, reflection), align_corners. ONNX, GridSample.
     """
-    import numpy as np
-
     x, grid = wide(channels_first(operation.data[0], settings.channels)), operation.data[1]
     if settings.mode != "nearest":  # which place is a tie is a matter of the runtime's bits
         grid = wide(grid)
@@ -41,8 +41,6 @@ def _unnormalised(place: Array, size: int, settings: GridSample) -> Array:
 
 def _inside(place: Array, size: int, settings: GridSample) -> Array:
     """Places outside moved to the border or mirrored; with zeros they stay where they are."""
-    import numpy as np
-
     if settings.padding == "border":
         return np.clip(place, 0, size - 1)
     if settings.padding == "reflection":
@@ -57,8 +55,6 @@ def _inside(place: Array, size: int, settings: GridSample) -> Array:
 
 def _taps(place: Array, mode: str) -> list[tuple[Array, Array]]:
     """The whole places around each, and their weights along one axis."""
-    import numpy as np
-
     if mode == "nearest":
         return [(np.rint(place), np.ones_like(place))]
     base = np.floor(place)
@@ -84,8 +80,6 @@ def _far(distance: Array) -> Array:
 
 def _read(x: Array, places: list[Array], settings: GridSample) -> Array:
     """x at whole places; what lies outside is 0, or what the padding says."""
-    import numpy as np
-
     sizes = x.shape[2:]
     if settings.mode == "cubic":
         places = [_inside(place, size, settings) for place, size in zip(places, sizes, strict=True)]

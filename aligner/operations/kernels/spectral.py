@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.operation import Operation, computes, computes_by
 from aligner.operations.settings import Fft
 from aligner.records.array import Array
@@ -13,8 +15,6 @@ def transform(operation: Operation, settings: Fft) -> Array:
 
     ``pairs`` says that complex numbers are written as a last axis of two.
     """
-    import numpy as np
-
     x = operation.data[0]
     if settings.pairs and settings.complex_input:
         x = x[..., 0] + 1j * x[..., 1]
@@ -32,8 +32,6 @@ def transform(operation: Operation, settings: Fft) -> Array:
 @computes("real", "imag", "angle", "conjugate", "complex_pairs", "pairs_complex")
 def part(operation: Operation) -> Array:
     """The parts of complex numbers, and complex numbers from a last axis of two and back."""
-    import numpy as np
-
     x = operation.data[0]
     if operation.kind == "pairs_complex":
         joined: Array = x[..., 0] + 1j * x[..., 1]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import gelu, of_all, of_one, simple, with_constants
 from aligner.operations.operation import Operation
@@ -43,8 +45,6 @@ def _unary(call: Call) -> Operation:
 
 def _binary(call: Call) -> Operation:
     """Of two blobs, or of one and the number in parameter 2; shapes broadcast as ncnn has them."""
-    import numpy as np
-
     form, x = call.integer("p0", default=0), call.need(0)
     if not 0 <= form < len(_PAIRS.split()):
         raise call.unknown(f"form {form}")

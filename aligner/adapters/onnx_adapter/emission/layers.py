@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.onnx_adapter.emission.moving import pad
 from aligner.adapters.onnx_adapter.emission.writer import Emitter, Writer
 from aligner.adapters.rewriting import Step
@@ -101,8 +103,6 @@ def _adaptive(w: Writer, step: Step) -> str:
 
 def _resize(w: Writer, step: Step) -> str:
     w.need(11, "Resize with coordinates")
-    import numpy as np
-
     settings, x = step.operation.settings, step.operation.data[0]
     scales, shape = settings["scales"], settings["shape"]
     options: dict[str, Any] = {"antialias": 1} if settings["antialias"] else {}
@@ -145,8 +145,6 @@ _GATES = {"lstm": ("LSTM", "iofg"), "gru": ("GRU", "zrn"), "tanh": ("RNN", "n"),
 
 
 def _recurrent(w: Writer, step: Step) -> tuple[str, ...]:
-    import numpy as np
-
     settings, x = step.operation.settings, step.operation.data[0]
     op, order = _GATES[settings["cell"]]
     if x.ndim != 3 or any(isinstance(step.parameters.get(name), str) for name in ("w", "r", "b", "rb")):

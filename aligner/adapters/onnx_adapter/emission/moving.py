@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.onnx_adapter.emission.writer import Emitter, Writer
 from aligner.adapters.rewriting import Step
 from aligner.operations.operation import Unsupported
@@ -149,7 +151,6 @@ def _lookup(w: Writer, step: Step) -> str:
 
 def _whole(w: Writer, array: Array, given: str | Array) -> str:
     """Places as the standard wants them."""
-    import numpy as np
     from onnx import TensorProto
 
     if not isinstance(given, str):
@@ -201,8 +202,6 @@ def _shape(w: Writer, step: Step) -> str:
 
 def _triangle(w: Writer, step: Step) -> str:
     w.need(14, "Trilu")
-    import numpy as np
-
     settings = step.operation.settings
     diagonal = w.constant(np.asarray(settings["diagonal"], np.int64))
     return w("Trilu", w.operand(step.data[0]), diagonal, upper=int(settings["upper"]))

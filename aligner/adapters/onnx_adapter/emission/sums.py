@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.onnx_adapter.emission.writer import Emitter, Writer
 from aligner.adapters.onnx_adapter.translation import arithmetic
 from aligner.adapters.rewriting import Step
@@ -42,8 +44,6 @@ def _reduce(w: Writer, step: Step) -> str | tuple[str, ...]:
 
 
 def _cumsum(w: Writer, step: Step) -> str:
-    import numpy as np
-
     settings = step.operation.settings
     axis = w.constant(np.asarray(settings["axis"], np.int64))
     ends = {name: int(settings[name]) for name in ("reverse", "exclusive")}
@@ -80,15 +80,11 @@ def _norm(w: Writer, step: Step) -> str:
 
 def _vectors(w: Writer, step: Step, size: int) -> tuple[str, str]:
     """Scale and shift, ones and zeros where there are none."""
-    import numpy as np
-
     given = {"scale": np.ones(size), "shift": np.zeros(size)} | dict(step.parameters)
     return w.operand(_spread(given["scale"], size)), w.operand(_spread(given["shift"], size))
 
 
 def _spread(given: str | Array, size: int) -> str | Array:
-    import numpy as np
-
     return given if isinstance(given, str) else np.broadcast_to(given.reshape(-1), (size,))
 
 
@@ -147,8 +143,6 @@ def _over_axes(w: Writer, step: Step, name: str, form: str) -> str:
         inner = tuple(x.shape[axis] for axis in axes)
         vectors = [w.optional(step, role, inner) for role in ("scale", "shift")]
         if not vectors[0]:
-            import numpy as np
-
             vectors[0] = w.constant(np.ones(inner))
         return w("LayerNormalization", name, *vectors, axis=axes[0], epsilon=settings["epsilon"])
     if settings.get("correction"):
@@ -179,8 +173,6 @@ def _einsum(w: Writer, step: Step) -> str:
 
 
 def _attention(w: Writer, step: Step) -> str:
-    import numpy as np
-
     settings, (query, key, value) = step.operation.settings, step.operation.data
     names, rank = [w.operand(part) for part in step.data], query.ndim
     turned = w.transpose(names[1], [*range(rank - 2), rank - 1, rank - 2])

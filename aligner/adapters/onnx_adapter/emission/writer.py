@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.onnx_adapter.dtypes import BFLOAT16
 from aligner.adapters.onnx_adapter.names import fresh
 from aligner.adapters.rewriting import Step
@@ -71,7 +73,6 @@ class Writer:
 
     def constant(self, array: Array) -> str:
         """A stored tensor."""
-        import numpy as np
         from onnx import helper, numpy_helper
 
         array, name = np.asarray(array), self.name("constant")
@@ -86,19 +87,14 @@ class Writer:
 
     def number(self, value: float) -> str:
         """One number in the type that is computed in."""
-        import numpy as np
-
         return self.constant(np.asarray(value, np.float64))
 
     def integers(self, values: Iterable[int]) -> str:
         """A list of whole numbers."""
-        import numpy as np
-
         return self.constant(np.asarray(list(values), np.int64))
 
     def constant32(self, values: Iterable[float]) -> str:
         """A list of float32 numbers, whatever is computed in."""
-        import numpy as np
         from onnx import numpy_helper
 
         name = self.name("constant")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import comparisons, of_all, quotient, reduced, running_sum
 from aligner.operations.operation import Operation
@@ -39,8 +41,6 @@ def _shift(call: Call) -> Operation:
 
 
 def _mean(call: Call) -> Operation:
-    import numpy as np
-
     total = sum(call.given[1:], start=call.given[0])
     return Operation("div", {}, (total, np.asarray(float(len(call.given)))))
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.layer_forms import attention
 from aligner.operations.operation import Operation
@@ -12,15 +14,11 @@ from aligner.records.array import Array
 
 def _apart(x: Array, heads: int) -> Array:
     """[batch, length, heads · width] as [batch, heads, length, width]."""
-    import numpy as np
-
     return np.moveaxis(x.reshape(*x.shape[:2], heads, -1), 2, 1)
 
 
 def _shared(x: Array, heads: int) -> Array:
     """Keys and values that several heads share, repeated for each of them."""
-    import numpy as np
-
     return np.repeat(x, heads // x.shape[1], axis=1) if x.shape[1] != heads else x
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary, norm_parameters
 from aligner.operations.layer_forms import norm, response_norm, softmax
 from aligner.operations.operation import Operation, compute
@@ -37,8 +39,6 @@ def _instance(call: Call) -> Operation:
 
 def _group(call: Call) -> Operation:
     """Since version 21 one scale for each channel; before, one for each group."""
-    import numpy as np
-
     x, groups = call.need(0), call.integer("groups")
     vectors = [call.need(1), call.need(2)]
     if vectors[0].size != x.shape[1]:
@@ -114,8 +114,6 @@ def _softmax(call: Call) -> Operation:
 
 
 def _hardmax(call: Call) -> Operation:
-    import numpy as np
-
     x = call.need(0)
     axis = call.integer("axis", default=-1) % x.ndim
     if call.flag("flattened") and axis != x.ndim - 1:

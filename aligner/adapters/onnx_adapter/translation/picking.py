@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import gather_elements, gather_nd, lookup, scatter_elements, scatter_nd, simple
 from aligner.operations.operation import Operation
@@ -70,8 +72,6 @@ def _top_k(call: Call) -> Operation:
 
 
 def _compress(call: Call) -> Operation:
-    import numpy as np
-
     x, axis = call.need(0), call.attributes.get("axis")
     chosen = np.flatnonzero(call.need(1))
     if not isinstance(axis, int):

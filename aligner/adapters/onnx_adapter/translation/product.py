@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.layer_forms import einsum, matmul
 from aligner.operations.operation import Operation
@@ -27,8 +29,6 @@ def _fused(call: Call) -> Operation:
 
 def _integers(call: Call) -> Operation:
     """Stored numbers less their zero points; no parameters, for these are not the numbers that a model learnt."""
-    import numpy as np
-
     left, right = (operand.astype(np.float64) for operand in (call.need(0), call.need(1)))
     if any(getattr(value, "quantization", None) is not None for value in call.inputs[:2]):
         raise call.unknown("real numbers where stored ones are multiplied")
@@ -67,8 +67,6 @@ def _few_bits(call: Call) -> Operation:
 
 def _unpacked(array: Array, bits: int) -> Array:
     """The numbers in each byte, the lowest bits first, along the last axis."""
-    import numpy as np
-
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     apart: Array = (array[..., None] >> shifts) & np.uint8((1 << bits) - 1)
     return apart.reshape(*array.shape[:-1], -1).astype(np.float32)

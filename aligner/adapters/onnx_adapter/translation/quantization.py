@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.call import STORED, Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Dequantize, Quantize
@@ -14,8 +16,6 @@ def _is_real(call: Call, place: int) -> bool:
 
 
 def _grid(call: Call, scale: Array, zero: Array | None) -> tuple[int | None, dict[str, Array]]:
-    import numpy as np
-
     data, block = call.need(0), call.integer("block_size", default=0)
     axis = call.integer("axis", default=1) % max(data.ndim, 1) if scale.size > 1 else None
     if block and axis is not None and scale.ndim == data.ndim:

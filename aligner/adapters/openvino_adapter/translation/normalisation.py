@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.layer_forms import norm, response_norm, softmax
 from aligner.operations.operation import Operation, compute
@@ -24,8 +26,6 @@ def _group(call: Call) -> Operation:
 
 def _mean_variance(call: Call) -> Operation:
     """Of the axes in operand 1; ε is added to the variance, or to its root."""
-    import numpy as np
-
     x = call.need(0)
     axes = tuple(sorted(axis % x.ndim for axis in call.need_integers(1)))
     epsilon = call.number("epsilon", default=1e-9)
@@ -40,8 +40,6 @@ def _mean_variance(call: Call) -> Operation:
 
 def _length(call: Call) -> Operation:
     """x / √(Σ x² + ε), or ε at least under the root."""
-    import numpy as np
-
     x = call.need(0)
     axes = tuple(axis % x.ndim for axis in call.need_integers(1))
     squares = np.square(x.astype(np.float64)).sum(axis=axes, keepdims=True)

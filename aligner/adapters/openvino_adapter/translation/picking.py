@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import (
     gather_elements,
@@ -56,8 +58,6 @@ def _scatter_elements(call: Call) -> Operation:
 
 def _scatter(call: Call) -> Operation:
     """Operands input, indices, updates, axis: whole slices along the axis are replaced."""
-    import numpy as np
-
     x, indices, updates = call.need(0), call.need(1), call.need(2)
     axis = call.need_integers(3)[0] % x.ndim
     if axis:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Recurrent
@@ -39,8 +41,6 @@ def _recurrent(call: Call) -> Operation:
 
 def _biases(bias: Array, *, after: bool) -> dict[str, Array]:
     """Where a GRU's reset gate works behind its product, the two biases of its last gate stand side by side."""
-    import numpy as np
-
     if not after:
         return {"b": bias}
     fed, kept = bias[:, : bias.shape[1] // 4 * 3], bias[:, bias.shape[1] // 4 * 3 :]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.adapters.rewriting import Step
 from aligner.adapters.tflite_adapter.emission import elementwise, layers, moving
 from aligner.adapters.tflite_adapter.emission.writer import Emitter, Writer
@@ -31,8 +33,6 @@ def emit(writer: Writer, step: Step) -> tuple[str, ...]:
 
 def _lowered(w: Writer, step: Step) -> str:
     """The step by the primitives that make it; their arrays are known by identity."""
-    import numpy as np
-
     operation = step.operation
     given = [(operation.data[place], name) for place, name in enumerate(step.data)]
     given += [(operation.parameters[role], name) for role, name in step.parameters.items()]

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from aligner.adapters.rewriting import Step
 from aligner.adapters.tflite_adapter.emission.writer import Emitter, Writer, plain, result_of
 from aligner.adapters.tflite_adapter.translation import activation, arithmetic
@@ -15,8 +17,6 @@ def _identity(w: Writer, step: Step) -> str:
 
 
 def _clip(w: Writer, step: Step) -> str:
-    import numpy as np
-
     found, settings = w.operand(step.data[0]), step.operation.settings
     for word, limit in (("MAXIMUM", settings["min"]), ("MINIMUM", settings["max"])):
         if math.isfinite(limit):
@@ -45,8 +45,6 @@ def _gelu(w: Writer, step: Step) -> str:
 
 def _softplus(w: Writer, step: Step) -> str:
     """log(1 + exp x), with no exponential that could overflow: relu(x) + log(1 + exp −|x|)."""
-    import numpy as np
-
     x, name = step.operation.data[0], w.operand(step.data[0])
     if step.operation.settings["beta"] != 1:
         raise Unsupported("a slope of its own")

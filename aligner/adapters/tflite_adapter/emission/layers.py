@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.rewriting import Step
 from aligner.adapters.tflite_adapter.emission.writer import Emitter, Writer, result_of
 from aligner.operations.operation import Unsupported
@@ -50,8 +52,6 @@ def _flat(shown: Array, result: Array, settings: Mapping[str, Any], rank: int) -
 
 
 def _conv(w: Writer, step: Step) -> str:
-    import numpy as np
-
     settings, kernel, bias = step.operation.settings, step.parameters["kernel"], step.parameters.get("bias")
     if isinstance(kernel, str) or isinstance(bias, str) or settings["padding_mode"] not in {"constant", "zeros"}:
         raise Unsupported("a kernel that is computed, or a border of its own")
@@ -73,8 +73,6 @@ def _conv(w: Writer, step: Step) -> str:
 
 
 def _pool(w: Writer, step: Step) -> str:
-    import numpy as np
-
     settings, average = dict(step.operation.settings), step.operation.kind == "avg_pool"
     rank = len(settings["kernel"])
     if settings["ceil"] or settings["divisor"] or settings["fill"] is not None or set(settings["dilations"]) != {1}:
@@ -93,8 +91,6 @@ def _pool(w: Writer, step: Step) -> str:
 
 
 def _matmul(w: Writer, step: Step) -> str:
-    import numpy as np
-
     settings, kernel, bias = step.operation.settings, step.parameters.get("kernel"), step.parameters.get("bias")
     if settings["scale"] != 1 or isinstance(bias, str) or isinstance(kernel, str):
         raise Unsupported("a product times a number, or of parameters that are computed")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.adapters.rewriting import Step
 from aligner.adapters.tflite_adapter.emission.writer import Emitter, Writer, result_of
 from aligner.operations.operation import Unsupported, results
@@ -49,8 +51,6 @@ def _slice(w: Writer, step: Step) -> str:
 
 
 def _pad(w: Writer, step: Step) -> str:
-    import numpy as np
-
     settings, x = step.operation.settings, step.operation.data[0]
     if any(amount < 0 for pair in settings["pads"] for amount in pair):
         raise Unsupported("pads that crop")

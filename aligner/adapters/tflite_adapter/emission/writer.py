@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.rewriting import Step
 from aligner.operations.operation import results
 from aligner.records.array import Array
@@ -47,8 +49,6 @@ class Writer:
 
     def operand(self, given: str | Array) -> str:
         """The name of an operand; numbers become a constant, floats in float32."""
-        import numpy as np
-
         if isinstance(given, str):
             return given
         name = self.named("constant")
@@ -58,8 +58,6 @@ class Writer:
 
     def integers(self, values: Iterable[Any]) -> str:
         """A constant of whole numbers."""
-        import numpy as np
-
         return self.operand(np.asarray(list(values), np.int32))
 
     def transpose(self, name: str, shown: Array, order: Iterable[int]) -> tuple[str, Array]:

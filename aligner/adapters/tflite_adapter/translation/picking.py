@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import gather_nd, lookup, one_hot, simple, strided_slice
 from aligner.operations.operation import Operation
@@ -39,8 +41,6 @@ def _embedding(call: Call) -> Operation:
 
 def _scatter_nd(call: Call) -> Operation:
     """Operands indices, updates, shape: places named twice are added up."""
-    import numpy as np
-
     updates = call.need(1)
     empty = np.zeros(call.need_integers(2), updates.dtype)
     return Operation("scatter_nd", ScatterNd(reduction="add"), (empty, call.need(0), updates))
@@ -48,8 +48,6 @@ def _scatter_nd(call: Call) -> Operation:
 
 def _update(call: Call) -> Operation:
     """Operands input, update, begins: a block is replaced, moved inside where it would reach beyond the end."""
-    import numpy as np
-
     x, update = call.need(0), call.need(1)
     begins = [max(0, min(b, n - m)) for b, n, m in zip(call.need_integers(2), x.shape, update.shape, strict=True)]
     places = np.stack(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Recurrent
@@ -9,8 +11,6 @@ from aligner.operations.settings import Recurrent
 
 def _lstm(call: Call) -> Operation:
     """Operands 1–4 feed the gates, 5–8 carry on, 9–11 look into the cell, 12–15 are added, 18 and 19 are states."""
-    import numpy as np
-
     if any(call.operand(place) is not None for place in (9, 10, 11, 16, 17, *range(20, 24))):
         raise call.unknown("peepholes, projections or normalised gates")
     if call.text("fused_activation", "none") != "tanh" or call.number("cell_clip", default=0.0):
