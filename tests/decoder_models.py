@@ -15,9 +15,12 @@ class Attention(nn.Module):
         super().__init__()
         self.qkv, self.out, self.fault = nn.Linear(WIDTH, 3 * WIDTH, bias=False), nn.Linear(WIDTH, WIDTH), fault
 
+    def projected(self, x):
+        return self.qkv(x).split(WIDTH, dim=-1)
+
     def forward(self, x, positions, past):
         batch, many, _ = x.shape
-        q, k, v = (part.view(batch, many, HEADS, SIZE).transpose(1, 2) for part in self.qkv(x).split(WIDTH, dim=-1))
+        q, k, v = (part.view(batch, many, HEADS, SIZE).transpose(1, 2) for part in self.projected(x))
         angle = positions[:, None, :, None].float() * torch.tensor([1.0, 0.1])
         if self.fault == "positions":
             angle = torch.arange(many)[None, None, :, None].float() * torch.tensor([1.0, 0.1])
@@ -32,6 +35,22 @@ class Attention(nn.Module):
         scores = (q @ k.transpose(-1, -2) / SIZE**0.5).masked_fill(~seen, -1e4)
         found = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, many, WIDTH)
         return self.out(found), (kept if self.fault == "new only" else (k, v))
+
+
+class Apart(Attention):
+    """The same weights in three projections; ``turned``: the key's upside down."""
+
+    def __init__(self, whole, *, turned=False):
+        super().__init__()
+        parts = whole.qkv.weight.detach().split(WIDTH)
+        self.q, self.k, self.v = (nn.Linear(WIDTH, WIDTH, bias=False) for _ in parts)
+        for one, weight in zip((self.q, self.k, self.v), parts, strict=True):
+            one.weight.data = weight.flip(0).clone() if turned and one is self.k else weight.clone()
+        self.out = whole.out
+        del self.qkv
+
+    def projected(self, x):
+        return self.q(x), self.k(x), self.v(x)
 
 
 class Decoder(nn.Module):
@@ -69,20 +88,29 @@ class Flat(nn.Module):
         return scores, *(part.permute(self.axes) for cache in found for part in cache)
 
 
-def export(decoder, path, *, names=("past_key_values.{}.{}", "present.{}.{}"), axes=(0, 1, 2, 3)):
+class Unbatched(Flat):
+    """Tokens and scores without an axis for the batch: [tokens], [tokens, words]."""
+
+    def forward(self, input_ids, position_ids, *caches):
+        scores, *found = super().forward(input_ids[None], position_ids[None], *caches)
+        return scores[0], *found
+
+
+def export(decoder, path, *, names=("past_key_values.{}.{}", "present.{}.{}"), axes=(0, 1, 2, 3), batched=True):
     """An ONNX file that takes caches and gives them back."""
     caches = [torch.zeros(1, HEADS, 3, SIZE).permute(axes).contiguous() for _ in range(2 * len(decoder.layers))]
     parts = [(number, part) for number in range(len(decoder.layers)) for part in ("key", "value")]
     ins, outs = ([form.format(*part) for part in parts] for form in names)
     open_ = {0: "batch", axes.index(2): "past"}
+    tokens = torch.zeros(1, 2, dtype=torch.long), torch.arange(3, 5)[None]
+    words = {0: "batch", 1: "seq"} if batched else {0: "seq"}
     torch.onnx.export(
-        Flat(decoder.eval(), axes),
-        (torch.zeros(1, 2, dtype=torch.long), torch.arange(3, 5)[None], *caches),
+        (Flat if batched else Unbatched)(decoder.eval(), axes),
+        (*(one if batched else one[0] for one in tokens), *caches),
         path,
         dynamo=False,
         input_names=["input_ids", "position_ids", *ins],
         output_names=["logits", *outs],
-        dynamic_axes={"input_ids": {0: "batch", 1: "seq"}, "position_ids": {0: "batch", 1: "seq"}}
-        | dict.fromkeys([*ins, *outs], open_),
+        dynamic_axes=dict.fromkeys(["input_ids", "position_ids"], words) | dict.fromkeys([*ins, *outs], open_),
     )
     return str(path)

@@ -15,7 +15,7 @@ import aligner  # noqa: E402
 from aligner.errors import InputError  # noqa: E402
 from aligner.inputs.decoding import key  # noqa: E402
 from tests.command import Shell  # noqa: E402
-from tests.decoder_models import Decoder, export  # noqa: E402
+from tests.decoder_models import Apart, Decoder, export  # noqa: E402
 
 
 @pytest.fixture
@@ -38,10 +38,11 @@ def files(tmp_path_factory):
     found = {word: export(Decoder(**given), folder / f"{word[:3]}.onnx") for word, given in made.items()}
     found["moved"] = export(Decoder(), folder / "moved.onnx", axes=(0, 2, 1, 3))
     found["own words"] = export(Decoder(), folder / "own.onnx", names=("memory_{}_{}_a", "kept_{}_{}_b"))
+    found["unbatched"] = export(Decoder(), folder / "flat.onnx", batched=False)
     return found
 
 
-@pytest.mark.parametrize("word", ["right", "moved", "own words"])
+@pytest.mark.parametrize("word", ["right", "moved", "own words", "unbatched"])
 def test_what_decodes_alike_is_aligned(files, word):
     found = aligner.compare(Decoder().eval(), files[word], IDS, steps=2).comparison
     assert (found.verdict, [step.verdict for step in found.steps]) == ("aligned", ["aligned"] * 3)
@@ -62,6 +63,15 @@ def test_a_fault_that_only_decoding_shows(files):
     assert "Concat" in found.steps[1].node
     assert found.reason.startswith("step 1 (decode of 1 after 5 tokens)")
     assert found.causes[0].id == "concat-order"
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_projections_in_one_and_apart(turned, tmp_path):
+    parts = Decoder()
+    parts.layers = torch.nn.ModuleList(Apart(one, turned=turned and at == 1) for at, one in enumerate(parts.layers))
+    found = aligner.compare(Decoder().eval(), export(parts, tmp_path / "apart.onnx"), IDS, steps=1).comparison
+    assert [step.verdict for step in found.steps] == (["diverged"] if turned else ["aligned"] * 2)
+    assert not turned or (found.steps[0].layer == "layers.1" and "/k/" in found.steps[0].node)
 
 
 def test_positions_that_start_again(files):
