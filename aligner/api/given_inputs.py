@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner.inputs import InputItem, parse_input
+from aligner.inputs.items import split_side
 
 
 def input_items(inputs: Any) -> list[InputItem]:
@@ -39,8 +40,5 @@ def _unnamed(value: Any) -> InputItem:
 
 def _named(name: str, value: Any) -> InputItem:
     value = Path(value) if isinstance(value, str) else value
-    if name.startswith("reference."):
-        return InputItem(name=name.removeprefix("reference."), side="reference", value=value)
-    if name.startswith("candidate."):
-        return InputItem(name=name.removeprefix("candidate."), side="candidate", value=value)
-    return InputItem(name=name, side=None, value=value)
+    side, name = split_side(name)
+    return InputItem(name=name, side=side, value=value)

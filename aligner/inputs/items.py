@@ -93,6 +93,10 @@ class SideInfo:
     recorded: Mapping[str, Array] | None = None
     names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
 
+    def spec(self, name: str) -> InputSpec | None:
+        """What is declared of an input; None where there is none of that name."""
+        return next((spec for spec in self.signature.inputs if spec.name == name), None)
+
     def known_as(self, spec: InputSpec) -> tuple[str, ...]:
         """The input's name, then its aliases."""
         return (spec.name, *self.names.get(spec.name, ()))
@@ -127,13 +131,14 @@ def parse_input(text: str) -> InputItem:
     name, equals, value = text.partition("=")
     if not equals:
         return InputItem(None, None, _value(text, text))
-    side, name = _split_side(name.strip())
+    side, name = split_side(name.strip())
     if not name:
         raise InputError(f"--input {text} names no input", found="nothing before the =", hint=_FORMS)
     return InputItem(name, side, _value(value.strip(), text))
 
 
-def _split_side(name: str) -> tuple[Role | None, str]:
+def split_side(name: str) -> tuple[Role | None, str]:
+    """Whose input a name means, where it says so, and the input's own name."""
     if name.startswith("reference."):
         return "reference", name.removeprefix("reference.")
     if name.startswith("candidate."):

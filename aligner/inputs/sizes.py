@@ -13,7 +13,6 @@ from aligner.inputs.conventions import derivable_kind, words
 from aligner.inputs.items import Correspondence, PreparedFeeds, SideInfo
 from aligner.inputs.layouts import evident_layout, spatial_axes
 from aligner.records.array import Array
-from aligner.records.graph import InputSpec
 
 _ALIKE = (
     frozenset("batch n b".split()),
@@ -55,7 +54,7 @@ def resized(fed: PreparedFeeds, sizes: Sizes, reference: SideInfo, candidate: Si
         for place in places:
             one, other, moved = place.item
             order = moved or tuple(range(left[one].ndim))
-            specs = _spec(reference, one), _spec(candidate, other)
+            specs = reference.spec(one), candidate.spec(other)
             kind = next(filter(None, (derivable_kind(spec) for spec in specs if spec is not None)), None)
             inner = max(
                 (axis for axis in order if axis != place.axes[0]), key=lambda at: left[one].shape[at], default=None
@@ -134,14 +133,10 @@ def _axis_words(
     order = item[2] or tuple(range(fed.reference[item[0]].ndim))
     said: list[set[str]] = [set() for _ in order]
     for place, (side, name) in enumerate(zip(sides, item[:2], strict=True)):
-        spec = _spec(side, name)
+        spec = side.spec(name)
         for axis, word in enumerate(spec.axes if spec is not None and len(spec.axes) == len(order) else ()):
             said[order[axis] if place else axis] |= {word} - {""}
     return order, said
-
-
-def _spec(side: SideInfo, name: str) -> InputSpec | None:
-    return next((spec for spec in side.signature.inputs if spec.name == name), None)
 
 
 def _named(fed: PreparedFeeds, sides: tuple[SideInfo, SideInfo]) -> list[str]:

@@ -84,10 +84,8 @@ def _twins(fed: PreparedFeeds, reference: SideInfo, candidate: SideInfo) -> Iter
         axes = item[2] or tuple(range(arrays[0].ndim))
         if len(axes) != arrays[0].ndim or arrays[0].transpose(axes).shape != arrays[1].shape:
             continue
-        shapes = tuple(
-            next((spec.shape for spec in side.signature.inputs if spec.name == name), None)
-            for side, name in zip((reference, candidate), item[:2], strict=True)
-        )
+        specs = [side.spec(name) for side, name in zip((reference, candidate), item[:2], strict=True)]
+        shapes = tuple(None if spec is None else spec.shape for spec in specs)
         if all(shape is None or len(shape) == arrays[0].ndim for shape in shapes):
             yield _Twin(item[:2], arrays, shapes, axes)
 
@@ -196,7 +194,7 @@ def _described(
         texts = {}
         for role, name in names.items():
             array = arrays[role].get(name)
-            spec = next((spec for spec in sides[role].signature.inputs if spec.name == name), None)
+            spec = sides[role].spec(name)
             texts[role] = describe(array, End(role, spec, sides[role])) if array is not None and spec else None
         given = (row.reference, row.candidate)
         rows.append(
