@@ -274,10 +274,13 @@ class ClosedRegions:
         return {}
 
     def _expects(self, value: str, start: str, shown: Shown) -> bool:
-        """Whether a guilty reader errs less on the candidate's form than on the reference's."""
+        """Whether a guilty reader errs less on the candidate's form than on the reference's, or does not tell them."""
         own, left = self._walk.items[value].local, shown.exits[value].error
         if own is None or left.mismatched:
             return False
+        same = (left.errors.max_abs, left.errors.rmse) == (own.errors.max_abs, own.errors.rmse)
+        if same and masked_otherwise(self.graphs, self._walk.items[start]):
+            return True  # it makes the same of either number that stands for "masked"
         if left.errors.rmse <= _UNDONE * own.errors.rmse:
             return True
         eased = left.errors.rmse < own.errors.rmse  # else two faults in a row would excuse the first
