@@ -91,7 +91,7 @@ def _stepped_over(
     graphs, end = (sides[0].graph, sides[1].graph), item.pair.candidate
     nodes, forms = region
     inner = [name for node in nodes for name in node.outputs if name]
-    start = [name for node in nodes[:1] if forms for name in node.inputs if name in passes.measured]
+    start = [name for node in nodes for name in node.inputs if name in passes.measured and name not in inner]
     if len(nodes) < 2 or sum(_bytes(sides[1], name) for name in inner) > _LARGE:
         return None
     arrays = shown(sides[1], passes, [*start, *inner], forms)
