@@ -17,18 +17,18 @@ SIZE = 12
 class Scores(torch.nn.Module):
     """Attention over one head; what is added to the scores is a mask and, below it, a bias by distance."""
 
-    def __init__(self, scale: float = 0.35, masked: float = -1e9, slope: float = 0.0):
+    def __init__(self, scale: float = 0.35, masked: float = -1e9, slope: float = 0.0, share=None):
         super().__init__()
         generator = torch.Generator().manual_seed(0)
         self.weight = torch.nn.Parameter(torch.randn(8, 8, generator=generator))
         above = torch.zeros(SIZE, SIZE).masked_fill(torch.ones(SIZE, SIZE).triu(1) > 0, masked)
         self.register_buffer("mask", above + slope * torch.arange(SIZE).repeat(SIZE, 1).tril())
-        self.scale = scale
+        self.scale, self.share = scale, share or torch.nn.Softmax(-1)
         self.eval()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         scores = (x @ self.weight) @ x.transpose(-1, -2)
-        return torch.softmax(scores * self.scale + self.mask, dim=-1) @ x
+        return self.share(scores * self.scale + self.mask) @ x
 
 
 def tokens() -> np.ndarray:
@@ -68,6 +68,11 @@ def test_another_number_for_masked_is_no_fault(masked):
         found = compare(*(Scores(masked=number) for number in pair), tokens())
         assert found.verdict == "aligned"
         assert any("masked by another number" in (each.note or "") for each in found.pairs)
+
+
+def test_another_number_for_masked_is_no_fault_before_a_node_that_is_one():
+    found = compare(Scores(), Scores(masked=float(torch.finfo(torch.float32).min), share=torch.nn.Sigmoid()), tokens())
+    assert found.first_divergence.candidate.kind == "sigmoid"
 
 
 def test_a_lost_mask_is_a_fault():

@@ -361,6 +361,20 @@ def test_halves_given_in_each_others_place_are_the_fault_of_the_split_not_of_wha
     ]
 
 
+def test_an_extra_node_right_behind_what_a_region_of_another_shape_reads_is_named():
+    first, last = make.node("MatMul", ["x", "w"], ["m"], "first"), make.node("MatMul", ["m", "v"], ["y"], "last")
+    spelled = [
+        make.node("Clip", ["m", "low", "high"], ["c"], "clip"),
+        make.node("Reshape", ["c", "wide"], ["r"], "wide"),
+        make.node("MatMul", ["r", "v"], ["p"], "product"),
+        make.node("Reshape", ["p", "flat"], ["y"], "flat"),
+    ]
+    shapes = {"wide": np.array([1, 5, SIZE]), "flat": np.array([5, SIZE])}
+    report = compared(net([first, last]), net([first, *spelled], low=number(-1), high=number(1), **shapes))
+    first = report["first_divergence"]
+    assert "clip" in {first["candidate"]["node"], (first["within"] or {}).get("node")}
+
+
 def test_a_lost_gate_is_named_though_its_place_holds_nothing_that_could_answer_it():
     gate = [make.node("Sigmoid", ["m"], ["s"], "gate"), make.node("Mul", ["m", "s"], ["g"], "product")]
     first, last = make.node("MatMul", ["x", "w"], ["m"], "first"), make.node("MatMul", ["g", "v"], ["y"], "last")
