@@ -96,13 +96,11 @@ def compared(reference: str, candidate: str, fault: str | None, folder: Path) ->
 
 
 def _is_of(pair: Any, layer: str) -> bool:
-    """Whether a pair is of a layer, by a path or a name of either side."""
-    words = [
-        word
-        for side in (pair.reference, pair.candidate)
-        for text in (side.scope or "", side.name, *side.names)
-        for word in text.replace(";", "/").replace(".", "/").split("/")
-    ]
+    """Whether a pair is of a layer, by a path or a name of either side, or by those that one node of a side fuses."""
+    texts = [text for side in (pair.reference, pair.candidate) for text in (side.scope or "", side.name, *side.names)]
+    for nodes, others in ((pair.reference_nodes, pair.candidate_nodes), (pair.candidate_nodes, pair.reference_nodes)):
+        texts += nodes if len(others) <= 1 else ()
+    words = [word for text in texts for word in text.replace(";", "/").replace(".", "/").split("/")]
     return any(word.split(":")[0] in (layer, f"{layer}_1") for word in words)
 
 

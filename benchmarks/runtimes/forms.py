@@ -72,6 +72,24 @@ def _openvino(model: Any, folder: Path) -> Path:
     return path
 
 
+def _ncnn(model: Any, folder: Path) -> Path:
+    import subprocess
+
+    import pnnx
+    import torch
+
+    from benchmarks.runtimes.torch_form import Pointwise
+
+    twin = _torch(model, folder)
+    twin.head = Pointwise(twin.head)  # ncnn keeps the weights of dense layers in float16: no fault of this bench
+    image = torch.from_numpy(feeds()[INPUT].transpose(0, 3, 1, 2).copy())
+    torch.jit.trace(twin, image).save(str(folder / "traced.pt"))
+    shape = ",".join(map(str, image.shape))
+    words = ["traced.pt", f"inputshape=[{shape}]", "fp16=0", "ncnnparam=model.param", "ncnnbin=model.bin"]
+    subprocess.run([pnnx.EXEC_PATH, *words], cwd=folder, check=True, capture_output=True)
+    return folder / "model.param"
+
+
 _NEEDS: Mapping[str, tuple[Form, tuple[str, ...]]] = {
     "keras": (_keras, ("keras",)),
     "h5": (_hdf5, ("keras",)),
@@ -82,6 +100,7 @@ _NEEDS: Mapping[str, tuple[Form, tuple[str, ...]]] = {
     "torch": (_torch, ("torch",)),
     "torch-export": (_program, ("torch",)),
     "openvino": (_openvino, ("openvino", "tf2onnx")),
+    "ncnn": (_ncnn, ("ncnn", "pnnx", "torch")),
 }
 FORMS: Mapping[str, Form] = {
     name: form
@@ -89,7 +108,7 @@ FORMS: Mapping[str, Form] = {
     if all(importlib.util.find_spec(module) is not None for module in modules)
 }
 """Runtime's form → how it is made, of those that are installed."""
-FIRST = frozenset({"torch", "torch-export"})
+FIRST = frozenset({"torch", "torch-export", "ncnn"})
 """Forms that are fed channels first."""
 EXACT = frozenset(FORMS) - {"tflite-int8"}
 """Forms that compute in float32."""

@@ -33,12 +33,25 @@ class Twin(nn.Module):
         return seen[self.steps[-1][2]]
 
 
-class _Padded(nn.Module):
-    """SAME as TensorFlow means it: the odd row at the end."""
+class Pointwise(nn.Module):
+    """A dense layer as a convolution of one pixel."""
 
-    def __init__(self, inner: nn.Module, layer: Any, size: Any, value: float = 0.0) -> None:
+    def __init__(self, dense: nn.Linear) -> None:
         super().__init__()
-        self.inner, self.value = inner, value
+        self.inner = nn.Conv2d(dense.in_features, dense.out_features, 1)
+        self.inner.weight.data, self.inner.bias.data = dense.weight.data[:, :, None, None], dense.bias.data
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.inner(x[:, :, None, None]).flatten(1)
+
+
+class _Padded(nn.Module):
+    """SAME as TensorFlow means it: the odd row at the end. A pool that pads evenly does so itself."""
+
+    def __init__(self, inner: nn.Module, layer: Any, size: Any) -> None:
+        super().__init__()
+        self.inner = inner
+        self.value = -torch.inf if isinstance(inner, nn.MaxPool2d) else 0.0
         self.same, self.size, self.strides = layer.padding == "same", size, layer.strides
         self.act = _function(getattr(layer, "activation", None))
 
@@ -46,8 +59,10 @@ class _Padded(nn.Module):
         if self.same:
             pads: list[int] = []
             for length, size, stride in zip(x.shape[:1:-1], self.size[::-1], self.strides[::-1], strict=True):
-                total = max((-(-length // stride) - 1) * stride + size - length, 0)
+                total = max((-(-int(length) // stride) - 1) * stride + size - int(length), 0)
                 pads += [total // 2, total - total // 2]
+            if isinstance(self.inner, nn.MaxPool2d) and pads[::2] == pads[1::2]:
+                return F.max_pool2d(x, self.inner.kernel_size, self.inner.stride, pads[::-2])
             x = F.pad(x, pads, value=self.value)
         return self.act(self.inner(x))
 
@@ -60,11 +75,11 @@ class _Wide(nn.Module):
         kernel, bias = layer.get_weights()
         self.inner = nn.ConvTranspose2d(kernel.shape[3], kernel.shape[2], kernel.shape[:2], layer.strides)
         _set(self.inner, kernel.transpose(3, 2, 0, 1), bias)
-        self.strides, self.act = layer.strides, _function(layer.activation)
+        rest = (size - stride for size, stride in zip(kernel.shape[:2], layer.strides, strict=True))
+        self.kept, self.act = [slice(-most or None) for most in rest], _function(layer.activation)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        height, width = (size * stride for size, stride in zip(x.shape[2:], self.strides, strict=True))
-        return self.act(self.inner(x)[:, :, :height, :width])
+        return self.act(self.inner(x)[:, :, self.kept[0], self.kept[1]])
 
 
 class _Call(nn.Module):
@@ -107,7 +122,7 @@ def _norm(layer: Any) -> nn.Module:
 
 def _pool(layer: Any) -> nn.Module:
     if type(layer).__name__ == "MaxPooling2D":
-        return _Padded(nn.MaxPool2d(layer.pool_size, layer.strides), layer, layer.pool_size, -torch.inf)
+        return _Padded(nn.MaxPool2d(layer.pool_size, layer.strides), layer, layer.pool_size)
     return nn.AvgPool2d(layer.pool_size, layer.strides, padding=1, count_include_pad=False)
 
 
@@ -118,7 +133,7 @@ def _dense(layer: Any) -> nn.Module:
 
 def _crop(layer: Any) -> nn.Module:
     (top, bottom), (left, right) = layer.cropping
-    return _Call(lambda x: x[:, :, top : x.shape[2] - bottom, left : x.shape[3] - right])
+    return _Call(lambda x: x[:, :, top : -bottom or None, left : -right or None])
 
 
 _MODULES = {
