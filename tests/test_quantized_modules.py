@@ -124,3 +124,45 @@ def test_a_layer_whose_weights_went_wrong_is_named():
         result = aligner.compare(reference, candidate, [ROWS])
         assert result.verdict == "diverged"
         assert result.first_divergence.candidate.name == "1.b/quantized::linear.0"
+
+
+class Rows(torch.Tensor):
+    """As torchao keeps weights: integers, and a scale for each row."""
+
+    @staticmethod
+    def __new__(cls, qdata, scale):
+        return torch.Tensor._make_wrapper_subclass(cls, qdata.shape, dtype=scale.dtype)
+
+    def __init__(self, qdata, scale):
+        self.qdata, self.scale = qdata, scale
+
+    def dequantize(self):
+        return self.qdata * self.scale
+
+    @classmethod
+    def __torch_function__(cls, func, types, args=(), kwargs=None):
+        if func is nn.functional.linear:
+            return func(args[0], args[1].dequantize(), *args[2:])
+        return super().__torch_function__(func, types, args, kwargs or {})
+
+    @classmethod
+    def __torch_dispatch__(cls, func, types, args=(), kwargs=None):
+        return cls(args[0].qdata, args[0].scale) if "detach" in str(func) else NotImplemented
+
+
+def in_rows(module):
+    for layer in (module.a, module.b, module.c):
+        scale = layer.weight.detach().abs().amax(1, keepdim=True) / 127
+        kept = Rows((layer.weight.detach() / scale).round().to(torch.int8), scale)
+        layer.weight = nn.Parameter(kept, requires_grad=False)
+    return module
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_weights_of_a_class_of_their_own_are_the_integers_that_they_keep(factor):
+    wrong = network(Dense)
+    with torch.no_grad():
+        wrong.b.weight[3] *= factor
+    result = aligner.compare(network(Dense), in_rows(wrong), [ROWS])
+    assert result.verdict == ("aligned" if factor == 1 else "diverged")
+    assert [pair.candidate.name for pair in result.introduced] == ([] if factor == 1 else ["b/linear.0"])

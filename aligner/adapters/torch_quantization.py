@@ -11,11 +11,36 @@ from aligner.records.graph import Quantization
 
 def dtype_word(tensor: Any) -> str:
     """The framework's own word without its prefix ("float32"); of a quantised tensor that of what is stored."""
-    return str(tensor.dtype).removeprefix("torch.").removeprefix("q" if tensor.is_quantized else "")
+    stored = integers_of(tensor)
+    known = tensor if stored is None else stored
+    return str(known.dtype).removeprefix("torch.").removeprefix("q" if tensor.is_quantized else "")
+
+
+def integers_of(tensor: Any) -> Any | None:
+    """The integers that a tensor of a class of its own keeps, as torchao's do, with one scale for all or each slice."""
+    stored, scale = getattr(tensor, "qdata", None), getattr(tensor, "scale", None)
+    if stored is None or scale is None or stored.dtype.is_floating_point or stored.shape != tensor.shape:
+        return None
+    wide = [axis for axis, size in enumerate(scale.shape) if size > 1]
+    sliced = scale.ndim == stored.ndim and all(scale.shape[axis] == stored.shape[axis] for axis in wide)
+    return stored if not wide or (len(wide) == 1 and sliced) else None
+
+
+def in_real_numbers(tensor: Any) -> Any:
+    """A tensor that is of no class of its own: what it stands for, where numpy cannot see what another class keeps."""
+    import torch
+
+    plain = type(tensor) in (torch.Tensor, torch.nn.Parameter)
+    return tensor if plain or not hasattr(tensor, "qdata") else tensor.dequantize()
 
 
 def quantization_of(tensor: Any) -> Quantization | None:
     """The grid of a quantised tensor; None for any other."""
+    if integers_of(tensor) is not None:
+        scales, points = tensor.scale.flatten(), getattr(tensor, "zero_point", None)
+        zeros = [0] * len(scales) if points is None else points.flatten().expand(len(scales)).tolist()
+        wide = [axis for axis, size in enumerate(tensor.scale.shape) if size > 1]
+        return Quantization(tuple(map(float, scales.tolist())), tuple(map(int, zeros)), wide[0] if wide else None)
     if not tensor.is_quantized:
         return None
     if "channel" in str(tensor.qscheme()):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from aligner.adapters.torch_quantization import dtype_word, quantization_of, requantised
+from aligner.adapters.torch_quantization import dtype_word, in_real_numbers, integers_of, quantization_of, requantised
 from aligner.errors import InputError
 from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
@@ -78,6 +78,8 @@ def to_array(tensor: Any, *, share: bool = False) -> Array:
         plain = plain.to_dense()
     if plain.is_quantized:
         plain = plain.int_repr()
+    stored = integers_of(plain)
+    plain = in_real_numbers(plain) if stored is None else stored
     plain = plain.resolve_conj().resolve_neg()
     if dtype_word(plain).startswith(_WIDENED):
         plain = plain.to(torch.float32)
