@@ -31,7 +31,14 @@ def test_the_shared_parts_leave_first():
     assert shortened(names, 18) == ["…0.attention.q", "…1.attention.q", "…1.attention.k"]
 
 
-@given(st.lists(st.text("ab/._", max_size=60), max_size=8), st.integers(4, 60))
+def test_one_of_several_fused_nodes_stands_for_all():
+    names = [f"net/add_{place}/add;net/relu_{place}/Relu;net/shared/bias #{place}" for place in (3, 4)]
+    assert shortened(names, 24) == ["net/add_3/add;… #3", "net/add_4/add;… #4"]
+    assert shortened(names, 16) == ["…add_3/add;… #3", "…add_4/add;… #4"]
+    assert shortened(["a/b;c/d", "c/d;a/b"], 6) == shortened(["a/b;c/d", "c/d;a/b"], 6)
+
+
+@given(st.lists(st.text("ab/._;", max_size=60), max_size=8), st.integers(4, 60))
 def test_every_name_fits(names, width):
     for name, text in zip(names, shortened(names, width), strict=True):
         assert len(text) <= width
