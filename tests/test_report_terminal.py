@@ -229,6 +229,13 @@ def test_full_prints_every_pair(made, full):
     assert not full or len(found) == len(comparison.pairs)
 
 
+def test_a_note_that_is_evidence_is_printed_once():
+    said, other = "no kernel of its own", "the batch was split"
+    cause = replace(factory.FINDING, evidence=f"the weights agree; {said}")
+    text = report(factory.diverged(causes=(cause,), notes=(said, other)), width=200)
+    assert (text.count(said), text.lower().count(other)) == (1, 1)
+
+
 def test_names_print_as_they_are_and_obey_nothing():
     for text in (report(hostile()), report(hostile(), full=True), report(hostile(), quiet=True)):
         assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e\u2028\ud800]", text)

@@ -221,8 +221,10 @@ def _fed(fed: FedInput) -> list[str]:
 
 
 def _notes(comparison: Comparison) -> list[str]:
+    """What was noted and is no cause's evidence, which is printed with it."""
     own = [f"{side}: {note}" for side, summary in _summaries(comparison) for note in summary.notes]
-    return [*comparison.notes, *own]
+    told = " ".join(cause.evidence for cause in comparison.causes[:_CAUSES])
+    return [note for note in (*comparison.notes, *own) if note not in told]
 
 
 def _cut(page: Page, lines: Sequence[str], most: int | None) -> list[RenderableType]:
