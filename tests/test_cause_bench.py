@@ -15,7 +15,10 @@ SAMPLE = {
     "mask_shifted": "onnx",
     "cell_in_half": "script",
     "tail_extra_clamp": "script",
+    "epsilon_outside_the_root": "script",
 }
+
+SEEDS = {"epsilon_outside_the_root": 5}  # the same names in the other order are paired there
 
 
 @pytest.mark.parametrize("name", SAMPLE)
@@ -23,7 +26,7 @@ def test_a_planted_fault_is_named_with_its_node_and_nothing_beside_it(name, tmp_
     from benchmarks.causes.case import case
     from benchmarks.causes.scoring import judge
 
-    outcome = judge(case(name, 0, tmp_path, SAMPLE[name]))
+    outcome = judge(case(name, SEEDS.get(name, 0), tmp_path, SAMPLE[name]))
     assert not outcome.missed, outcome
 
 

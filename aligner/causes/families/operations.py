@@ -88,21 +88,42 @@ class OperationOrder(Cause):
     example: ClassVar[str] = "√x + ε for √(x + ε)"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
-        """Every two elementwise operations in a row, exchanged."""
+        """Every two elementwise operations in a row, exchanged: in one region, or one of them the culprit's own."""
         if any(+_surplus(culprit, side) for side in (0, 1)):
             return
         for part in culprit.parts:
             for node in part.nodes:
                 for later in part.nodes:
-                    if node.outputs[0] in later.inputs and {node.kind, later.kind} <= ELEMENTWISE:
-                        wrong, right = (later, node) if part.side == 0 else (node, later)
-                        yield Claim(
-                            f"{culprit.where} applies {wrong.op} before {right.op}, the reference {right.op} first",
-                            f"apply {right.op} before {wrong.op}",
-                            f"with {right.op} first",
-                            _reversed(culprit, part, node, later),
-                            side=part.side,
-                        )
+                    if _follows(later, node):
+                        yield _in_the_other_order(culprit, part, node, later)
+        for node in culprit.candidate.nodes:
+            for later in _crossed(culprit, survey):
+                if _follows(later, node):
+                    yield _in_the_other_order(culprit, culprit.candidate, node, later)
+
+
+def _follows(later: Node, node: Node) -> bool:
+    return node.outputs[0] in later.inputs and {node.kind, later.kind} <= ELEMENTWISE
+
+
+def _crossed(culprit: Culprit, survey: Survey) -> Iterator[Node]:
+    """What the candidate does to the culprit's tensor, and the reference before it makes that tensor."""
+    for measured in survey.measured:
+        maker = culprit.candidate.graph.producer(measured.pair.candidate)
+        read = measured.pair.reference in culprit.reference.region.inputs
+        if read and maker is not None and culprit.candidate.output in maker.inputs:
+            yield maker
+
+
+def _in_the_other_order(culprit: Culprit, part: RegionSide, node: Node, later: Node) -> Claim:
+    wrong, right = (later, node) if part.side == 0 else (node, later)
+    return Claim(
+        f"{culprit.where} applies {wrong.op} before {right.op}, the reference {right.op} first",
+        f"apply {right.op} before {wrong.op}",
+        f"with {right.op} first",
+        _reversed(culprit, part, node, later),
+        side=part.side,
+    )
 
 
 def _reversed(culprit: Culprit, part: RegionSide, node: Node, later: Node) -> Callable[[], Array | None]:
@@ -113,9 +134,9 @@ def _reversed(culprit: Culprit, part: RegionSide, node: Node, later: Node) -> Ca
         middle = part.array(node.outputs[0])
         if first is None or second is None or start is None or middle is None:
             return None
+        end = part.output if node.outputs[0] == part.output else later.outputs[0]
         try:
-            moved = compute(_on(second, middle, start))
-            return culprit.swapped(part, later.outputs[0], compute(_on(first, start, moved)))()
+            return _put(culprit, part, end, compute(_on(first, start, compute(_on(second, middle, start)))))()
         except Unsupported:
             return None
 
