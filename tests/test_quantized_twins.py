@@ -149,6 +149,20 @@ def test_a_table_stored_in_eight_bits_is_no_exact_movement():
     assert aligner.compare(model(False), model(True), [ids]).verdict == "aligned"
 
 
+def test_a_range_of_other_numbers_is_told_at_the_node_that_codes_them():
+    result = aligner.compare(chain(), chain((127.0, *GOOD[1:])), [X])
+    assert (result.first_divergence.candidate.name, result.first_divergence.verdict_rule) == ("x_q", "range-too-wide")
+    assert (result.causes[0].id, result.causes[0].evidence_class) == ("quantization-calibration", "proven")
+
+
+def test_the_same_bits_on_another_grid_are_another_setting():
+    result = aligner.compare(chain(GOOD), chain((1.07, *GOOD[1:])), [X])
+    assert (result.first_divergence.candidate.name, result.first_divergence.verdict_rule) == ("x_q", "grids-differ")
+    assert (result.causes[0].id, result.causes[0].evidence_class) == ("quantization-scale", "proven")
+    near = chain((np.nextafter(np.float32(1), np.float32(2)), *GOOD[1:]))
+    assert aligner.compare(chain(GOOD), near, [X]).verdict == "aligned"
+
+
 def edited(model, name, edit):
     """The model with one stored array changed."""
     tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)

@@ -102,11 +102,12 @@ _NAMING = frozenset({"saturated-by-random-input", "node-introduces-error", "cont
 
 def _saturated(facts: WholeFacts) -> _Said:
     guilty = facts.introduced
-    if not guilty or not facts.random_input or not all(pair.verdict_rule == "saturates" for pair in guilty):
+    ranges = {"saturates", "range-too-wide"}
+    if not guilty or not facts.random_input or not all(pair.verdict_rule in ranges for pair in guilty):
         return None
     why = (
-        f"random input drives {len(guilty)} quantised tensors out of their calibrated ranges, which a real input may "
-        "not; repeat with --input"
+        f"random input drives {len(guilty)} quantised tensors out of their calibrated ranges, or fills a corner of "
+        "them, which a real input may not; repeat with --input"
     )
     return "inconclusive", why, None
 
@@ -306,7 +307,7 @@ def _share(outputs: Sequence[Pair]) -> str:
 WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
     Rule(
         "saturated-by-random-input",
-        "every culprit is a quantised range that made-up numbers leave, which a real input may not",
+        "every culprit is a quantised range that made-up numbers leave, or hardly fill, which a real input may not",
         _saturated,
     ),
     Rule("node-introduces-error", "a pair is `introduced` or `nonfinite`", _introduced),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from aligner.judgement.borderline import difference_in, misquantized
-from aligner.judgement.same_grid import STEPS, are_twins
+from aligner.judgement.same_grid import STEPS, another_grid, are_twins
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers, unit
 from aligner.operations.kinds import MAY_DRAW
 from aligner.parameters.remembered import Remembered
@@ -27,6 +27,8 @@ _QUANTIZED_RELATIVE = 0.08
 _QUANTIZED_PEAKS = 3.0
 """… provided that no single element exceeds the bound more than this often."""
 _FLOAT16_MAX = 65504.0
+_CODES = 255
+"""Steps between the ends of eight bits."""
 _DRAWING: Remembered[bool] = Remembered()
 
 
@@ -148,6 +150,26 @@ class PairFacts:
         if self.local is None or self.fixed or not self.numbers.quantized or self.twins:
             return False
         return self.local.relative <= _QUANTIZED_RELATIVE and self.local.errors.max_abs <= _QUANTIZED_PEAKS * self.limit
+
+    @property
+    def too_wide(self) -> float | None:
+        """The step that eight bits need for the tensor's own numbers, where a range of others costs what they do not.
+
+        Numbers with tails cost as much with a range of their own: for those any range is as good.
+        """
+        item, step = self.item, self.item.step
+        reference, candidate = ([node.kind for node in nodes[-1:]] == ["quantize"] for nodes in self.nodes)
+        if self.fixed or self.local is None or not step or reference or not candidate:
+            return None  # of two that code, the grids are held against each other
+        own, off = item.reference_statistics, self.local.relative
+        needed = ((own.max or 0.0) - (own.min or 0.0)) / _CODES
+        eight = (item.candidate_dtype or "").endswith("int8")
+        return needed if eight and off > _QUANTIZED_RELATIVE >= off * needed / step else None
+
+    @cached_property
+    def another_grid(self) -> str | None:
+        """That both sides are coded alike but for their scales, in words."""
+        return None if self.fixed or not self.numbers.quantized else another_grid(self.graphs, self.item)
 
     @property
     def flips(self) -> bool:

@@ -146,6 +146,20 @@ def _off_grid(facts: PairFacts) -> _Said:
     return "introduced", facts.misquantized, None
 
 
+def _on_another_grid(facts: PairFacts) -> _Said:
+    if facts.local is None or not facts.local.unequal or not facts.within or not facts.another_grid:
+        return None
+    return "introduced", facts.another_grid, facts.margin
+
+
+def _too_wide(facts: PairFacts) -> _Said:
+    needed = facts.too_wide
+    if needed is None or not facts.within:
+        return None
+    why = f"coded in steps of {facts.item.step:.4g}, where its numbers need {needed:.2g}: a range of other numbers"
+    return "introduced", why, facts.margin
+
+
 def _in_doubt(facts: PairFacts) -> bool:
     """Whether the error is so near to its bound that rounding and a small fault look alike."""
     if not facts.plain or facts.local is None or not facts.limit or (facts.flips and not facts.within):
@@ -239,6 +253,16 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     ),
     Rule("saturates", "more than 0.1 % of the elements lie outside the quantised range", _saturates),
     Rule("weights-off-grid", "weights in few bits are off by more than a step (root mean square)", _off_grid),
+    Rule(
+        "grids-differ",
+        "the same nodes make the tensor in eight bits on both sides, on grids of which a code is half a step apart",
+        _on_another_grid,
+    ),
+    Rule(
+        "range-too-wide",
+        "a quantised range costs more than eight bits explain, which a range of the tensor's own numbers would not",
+        _too_wide,
+    ),
     Rule("settings-differ", "the error is near its bound, and weights or settings differ", _settings_differ),
     Rule("settings-same", "the error is just beyond its bound, and no weight or setting differs", _settings_same),
     Rule("within-bound", "rounding explains the local error", _bound),

@@ -35,6 +35,27 @@ def are_twins(graphs: tuple[Graph, Graph], item: Measured) -> bool:
         return False
 
 
+def another_grid(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
+    """Words where the same nodes make a tensor of the same few bits on grids of which a code is half a step apart.
+
+    Nothing but the two scales stands between such tensors: no bits are fewer that could explain what differs.
+    """
+    values = [graph.values.get(name) for graph, name in zip(graphs, item.pair.values, strict=True)]
+    made = [[graph.nodes[at].kind for at in r.nodes] for graph, r in zip(graphs, item.pair.regions, strict=True)]
+    if made[0] != made[1] or not made[0] or values[0] is None or values[1] is None:
+        return None
+    grids, dtypes = [value.quantization for value in values if value], {value.dtype for value in values if value}
+    dtype = dtypes.pop() or ""
+    if dtypes or not dtype.endswith("int8") or grids[0] is None or grids[1] is None:
+        return None
+    ends = np.array([np.iinfo(dtype).min, np.iinfo(dtype).max])[:, None]
+    left, right = ((ends - np.array(grid.zero_point or (0,))) * np.array(grid.scale) for grid in grids if grid)
+    if left.shape != right.shape or not (np.abs(left - right) > np.array(grids[0].scale) / 2).any():
+        return None
+    first = [f"{grid.scale[0]:.4g}" for grid in grids if grid]
+    return f"coded with scale {first[1]}, the reference with {first[0]}, both of {dtype}"
+
+
 def _same_grids(culprit: Culprit, node: Node, other: Node) -> bool:
     """Operands may stand in another order: a graph with an added operation renumbers none of its scales."""
     for mine, theirs in ((node.inputs, other.inputs), (node.outputs, other.outputs)):

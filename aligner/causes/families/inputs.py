@@ -240,7 +240,7 @@ class InputResize(Cause):
         """Related values where the two inputs differ; not proven without the raw picture."""
         from aligner.numerics.relations import correlation
 
-        if culprit.reference.nodes or culprit.expected is None or culprit.found is None:
+        if culprit.reference.nodes or culprit.candidate.nodes or culprit.expected is None or culprit.found is None:
             return
         alike = correlation(culprit.expected, culprit.found)
         if alike > 0.3:
@@ -260,7 +260,9 @@ class InputDtype(InputCause):
     example: ClassVar[str] = "pictures of 0…1 cast to uint8"
 
     def transformations(self, array: Array, culprit: Culprit, name: str) -> Transformations:
-        """Integers of eight bits, wrapped or clipped, and halves."""
+        """Integers of eight bits, wrapped or clipped, and halves; a node that quantises has causes of its own."""
+        if culprit.candidate.of_kind("quantize"):
+            return
         for word in ("int8", "uint8"):
             limits = np.iinfo(word)
             wrapped = np.trunc(array).astype(np.int64).astype(word).astype(array.dtype)

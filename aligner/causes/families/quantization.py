@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
@@ -22,6 +22,8 @@ from aligner.regions.inner_tensors import OWN_STEPS, SATURATED, InnerTensor, inn
 from aligner.regions.layers import LayerPair
 
 _KINDS = ("quantize", "dequantize")
+_CODES = 255
+"""Steps between the ends of eight bits."""
 
 
 def step_of(culprit: Culprit) -> float | None:
@@ -135,11 +137,28 @@ class QuantizationScale(_Quantized):
     fix: ClassVar[str] = "quantise and dequantise with one scale"
     example: ClassVar[str] = "a scale read from another tensor"
 
+    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+        """The reference's scale in the candidate's own quantising node; then the factor between the two sides."""
+        for part, node, operation in culprit.nodes("quantize"):
+            partner = culprit.partner(part, node) if part.side else None
+            if partner is not None:
+                mine, theirs = (f"{one.parameters['scale'].flat[0]:.4g}" for one in (operation, partner[1]))
+                yield Claim(
+                    f"{node.name} codes with scale {mine}, the reference's {partner[0].op} with {theirs}",
+                    f"give {node.name} the scale and zero point of the reference's",
+                    "with those of the reference",
+                    culprit.replaced(part, node, replace(partner[1], data=operation.data)),
+                    node=node.name,
+                    written=True,
+                    only_proven=True,
+                )
+        yield from super().claims(culprit, survey)
+
     def quantized(self, site: Site) -> Iterator[Claim]:
         """The factor between the two sides."""
         step, expected, found = site.step, site.expected, site.found
         factor, offset = _line(expected, found)
-        if abs(factor - 1) > 0.02:
+        if factor and abs(factor - 1) > 0.02:
             zero = abs(offset) <= step
             yield Claim(
                 f"{site.name} holds {factor:.4g} times the reference: stored and read with different scales",
@@ -205,15 +224,26 @@ class QuantizationZeroPoint(_Quantized):
 
 
 class QuantizationCalibration(_Quantized):
-    """The range was measured on other data: flat tops."""
+    """The range was measured on other data: flat tops, or all numbers on a few codes."""
 
     id: ClassVar[str] = "quantization-calibration"
     fix: ClassVar[str] = "calibrate on real inputs, prepared as they will be in use"
     example: ClassVar[str] = "flat tops on unusual inputs"
 
     def quantized(self, site: Site) -> Iterator[Claim]:
-        """The reference cut off at the candidate's range; a tensor whose cut part was left aside when it was judged."""
+        """A step that loses a bit; the reference cut off at the range, also where that was left aside before."""
         step, expected, found = site.step, site.expected, site.found
+        wide, codes = float(expected.max() - expected.min()), _CODES
+        if step > 2 * wide / codes > 0:
+            yield Claim(
+                f"{site.name} is coded with scale {step:.4g}, which leaves {wide / step + 1:.0f} of {codes + 1} codes "
+                f"to its numbers from {expected.min():.4g} to {expected.max():.4g}: a range of other numbers",
+                f"quantise for the range of what is fed: scale {wide / codes:.2g}, not {step:.4g}",
+                "with the reference so coded",
+                site.predict(step * np.rint(expected / step)),
+                written=True,
+                only_proven=True,
+            )
         low, high = float(found.min()), float(found.max())
         cut = (expected > high + OWN_STEPS * step) | (expected < low - OWN_STEPS * step)
         share = float(cut.mean())
