@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
@@ -296,6 +297,8 @@ class Adapter(ABC):
     """Importable modules it needs; any missing one means the framework is not installed."""
     reads: ClassVar[str]
     """What it reads, for ``align adapters``: "*.onnx"."""
+    translation: ClassVar[str] = ""
+    """The module whose ``translate`` says what a node computes, imported when it is first asked."""
     loads_weights: ClassVar[bool] = False
     """Whether ``OpenOptions.weights`` means something to it; elsewhere a checkpoint is refused, not ignored."""
     heeds: ClassVar[frozenset[str] | None] = None
@@ -310,8 +313,6 @@ class Adapter(ABC):
 
     def import_module(self, name: str) -> object:
         """Import one of ``modules``; a framework that does more than compute when it is imported is kept from that."""
-        import importlib
-
         return importlib.import_module(name)
 
     def translate(self, call: Call) -> Operation:
@@ -320,7 +321,10 @@ class Adapter(ABC):
         Operand order, attribute names, weight layouts and defaults of the framework end here. Raises Unsupported for
         every node or form that is not known: it is then compared, but not recomputed.
         """
-        raise Unsupported(call.node.op)
+        if not self.translation:
+            raise Unsupported(call.node.op)
+        operation: Operation = importlib.import_module(self.translation).translate(call)
+        return operation
 
     @abstractmethod
     def open(self, target: object, options: OpenOptions) -> Session:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
+
 from aligner.execution.side import OpenSide
 
 PLACES = 8
@@ -16,8 +18,6 @@ def carried_rounding(side: OpenSide, bounds: Mapping[str, float], outputs: Seque
 
     The sum is first order: errors of different nodes are added as if none undid another.
     """
-    import numpy as np
-
     moving = [value for value, limit in bounds.items() if limit > 0]
     if not moving or not side.session.capabilities.can_inject:
         return {}
@@ -37,8 +37,6 @@ def carried_rounding(side: OpenSide, bounds: Mapping[str, float], outputs: Seque
 
 
 def _change(moved: object, plain: object) -> float:
-    import numpy as np
-
     with np.errstate(all="ignore"):
         apart = np.abs(np.asarray(moved, np.float64) - np.asarray(plain, np.float64))
     finite = apart[np.isfinite(apart)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from aligner.execution.passes import Passes
 from aligner.execution.saturation import Grids
 from aligner.execution.side import OpenSide
@@ -152,8 +154,6 @@ def _has_part(gaps: Sequence[float], place: int) -> bool:
 
 
 def _gap(one: Array, other: Array) -> float:
-    import numpy as np
-
     if one.shape != other.shape:
         return float("nan")
     return float(np.square(one.astype(np.float64) - other).sum())

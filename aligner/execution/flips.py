@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 
@@ -53,8 +54,6 @@ class Flips:
 
     def take(self, moved: Array) -> None:
         """A further draw."""
-        import numpy as np
-
         self._moved = np.maximum(self._moved, _apart(_wide(moved), self._plain))
 
     def unexplained(self, by_one_unit: float) -> float | None:
@@ -66,15 +65,11 @@ class Flips:
 
 
 def _wide(array: Array) -> NDArray[np.float64]:
-    import numpy as np
-
     return np.asarray(array, np.float64)
 
 
 def _apart(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
     """Differences of what is finite on both sides; the rest is told by other rules."""
-    import numpy as np
-
     with np.errstate(all="ignore"):
         apart = np.abs(left - right)
     return np.where(np.isfinite(apart), apart, 0.0)

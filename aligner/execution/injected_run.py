@@ -7,6 +7,8 @@ from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.execution.injection import ReferenceInjection
 from aligner.execution.pool import TensorPool
 from aligner.execution.side import OpenSide
@@ -16,7 +18,6 @@ from aligner.records.axis_order import to_candidate, to_reference
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from aligner.execution.injection import Perturbation

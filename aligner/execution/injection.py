@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.execution.pool import TensorPool
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.array import Array
 from aligner.records.graph import Quantization
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Perturbation = Callable[[NDArray[Any], Quantization | None], NDArray[Any]]
@@ -47,8 +48,6 @@ class ReferenceInjection(Mapping[str, "Array"]):
         self._perturbation = perturbation
 
     def __getitem__(self, value: str) -> Array:
-        import numpy as np
-
         if value in self._override:
             return np.asarray(self._override[value], order="C")
         pair = self._pairs[value]
@@ -91,8 +90,6 @@ class ReferenceInjection(Mapping[str, "Array"]):
 
 def numpy_dtype(name: str) -> np.dtype[np.generic] | None:
     """The array dtype that carries a framework's dtype: bfloat16 travels as float32; None for what has no numbers."""
-    import numpy as np
-
     plain = name.removeprefix("torch.").lower()
     if plain in {"bfloat16", "float8_e4m3fn", "float8_e5m2"}:
         return np.dtype(np.float32)

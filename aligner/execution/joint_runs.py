@@ -7,7 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
 
 from aligner.execution.injected_run import InjectedRun, Local
 from aligner.execution.injection import numpy_dtype
@@ -20,10 +22,6 @@ from aligner.records.axis_order import to_candidate, to_reference
 from aligner.records.difference import Difference
 from aligner.records.graph import Quantization
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    import numpy as np
-
 
 MOST_RUNS = 200
 """Runs of one comparison; beyond, what is not settled keeps the verdict that it has by itself."""
@@ -114,8 +112,6 @@ class JointRuns:
 
     def dtype(self, value: str) -> np.dtype[Any]:
         """How the computing side holds a value."""
-        import numpy as np
-
         sketch = self._sketch(value)
         found = numpy_dtype(sketch.dtype) if sketch is not None else None
         return np.dtype(np.float32) if found is None else found

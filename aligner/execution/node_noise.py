@@ -6,6 +6,8 @@ import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
+import numpy as np
+
 from aligner.execution.passes import Passes
 from aligner.execution.saturation import Grid, Grids
 from aligner.execution.side import OpenSide
@@ -131,8 +133,6 @@ class NoiseEffects:
 
 def _energy(found: Array, expected: Array) -> float:
     """‖found − expected‖² / ‖expected‖², infinite where one alone is not finite."""
-    import numpy as np
-
     with np.errstate(all="ignore"):
         off = found.astype(np.float64) - expected.astype(np.float64)
         alike = (found == expected) | (np.isnan(found) & np.isnan(expected))
@@ -146,8 +146,6 @@ def _energy(found: Array, expected: Array) -> float:
 
 def _clipped_share(right: Array, made: Array, grid: Grid | None) -> float:
     """The part of the noise that lies in elements beyond the ends of the grid by more than rounding moves them."""
-    import numpy as np
-
     if grid is None or grid.ends is None:
         return 0.0
     noise = np.square(made.astype(np.float64) - right.astype(np.float64))

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.base import Capabilities, Feeds, Injection, Session
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Signature
@@ -20,8 +22,6 @@ class OneOfBatch(Session):
     """
 
     def __init__(self, session: Session, feeds: Feeds, more: Feeds) -> None:
-        import numpy as np
-
         self.framework = session.framework  # type: ignore[misc]  # a class attribute elsewhere
         self._session, self._alone = session, {**feeds, **more}
         self._all = {k: np.concatenate([feeds[k], more[k]]) if k in more else feeds[k] for k in feeds}
@@ -69,8 +69,6 @@ class OneOfBatch(Session):
             yield self._first(tensor)
 
     def _first(self, tensor: CapturedTensor) -> CapturedTensor:
-        import numpy as np
-
         axis, size = self._sizes.get(tensor.value, (0, None))
         if size is None or tensor.array.ndim <= axis:
             return tensor
@@ -98,8 +96,6 @@ class _Completed(Mapping[str, "Array"]):
         self._first, self._others, self._sizes = first, others, sizes
 
     def __getitem__(self, name: str) -> Array:
-        import numpy as np
-
         array = np.asarray(self._first[name])
         if name not in self._sizes or name not in self._others:
             return array

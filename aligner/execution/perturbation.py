@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.numerics.masking import MASKED, MOST_UNMASKED
 
 if TYPE_CHECKING:
@@ -18,8 +20,6 @@ def rounding_units(seed: int, units: float = 1.0) -> Perturbation:
 
     The same seed with ``units`` of the other sign moves every float the other way.
     """
-    import numpy as np
-
     generator = np.random.default_rng(seed)
 
     def perturb(array: NDArray[Any], quantization: Quantization | None) -> NDArray[Any]:
@@ -38,8 +38,6 @@ def rounding_units(seed: int, units: float = 1.0) -> Perturbation:
 
 def _is_computed(array: NDArray[Any]) -> NDArray[Any] | bool:
     """Which elements are neither infinite nor a mask's number; True for all."""
-    import numpy as np
-
     if not array.size or (array.min() > MASKED and np.isfinite(array.max())):
         return True
     finite: NDArray[Any] = np.isfinite(array)

@@ -8,6 +8,8 @@ from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.numerics.blocks import BLOCK, dot, total, weighted
 from aligner.numerics.masking import MASKED, MOST_UNMASKED
 from aligner.records.alignment import Sketch
@@ -80,8 +82,6 @@ def profile(tensors: Iterable[CapturedTensor], budget: int, survey: Survey | Non
 
 def sketch(tensor: CapturedTensor) -> Sketch:
     """Reordering-invariant numbers of a tensor's real values."""
-    import numpy as np
-
     array = tensor.real()
     shape = tuple(int(dim) for dim in array.shape)
     if array.dtype.kind not in "fiub" or not array.size:
@@ -105,8 +105,6 @@ def _sums(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
 
     A block that holds something non-finite ends it, since then nothing else is asked for.
     """
-    import numpy as np
-
     if flat.size <= _ROW:
         return _of_few(flat)
     least, greatest = math.inf, -math.inf
@@ -132,8 +130,6 @@ def _sums(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
 
 def _of_few(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
     """The same of a row or less, in float64: the fewest calls."""
-    import numpy as np
-
     low, high, size = float(np.minimum.reduce(flat)), float(np.maximum.reduce(flat)), flat.size
     if not (math.isfinite(low) and math.isfinite(high)):
         return low, high, 0.0, 0.0, 0.0
@@ -146,7 +142,5 @@ def _of_few(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
 @functools.lru_cache(maxsize=2)
 def _places(kind: str) -> tuple[NDArray[Any], NDArray[Any]]:
     """The pseudo-random weights of a block's places, in [−1, 1]: one for each place in a row, one for each row."""
-    import numpy as np
-
     drawn = np.random.default_rng(BLOCK).uniform(-1.0, 1.0, (2, _ROW)).astype(kind)
     return drawn[0], drawn[1]

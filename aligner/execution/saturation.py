@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.operations.kinds import VIEWS
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Quantization
@@ -66,8 +68,6 @@ class Grids:
 
         Anything else comes back as it is, with a share of 0.
         """
-        import numpy as np
-
         grid = self.of(holder)
         if grid is None or grid.ends is None:
             return values, 0.0
@@ -78,8 +78,6 @@ class Grids:
 
 
 def _grid(quantization: Quantization, dtype: str) -> Grid | None:
-    import numpy as np
-
     try:
         limits = np.iinfo(np.dtype(dtype))
     except (TypeError, ValueError):

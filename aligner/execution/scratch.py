@@ -5,6 +5,8 @@ from __future__ import annotations
 import tempfile
 from dataclasses import replace
 
+import numpy as np
+
 from aligner.errors import ComparisonError
 from aligner.records.tensor import CapturedTensor
 
@@ -14,8 +16,6 @@ def put_aside(tensor: CapturedTensor) -> CapturedTensor:
 
     Raises ComparisonError where the disk does not take them.
     """
-    import numpy as np
-
     array = tensor.array
     if not array.nbytes or array.dtype.hasobject:
         return tensor

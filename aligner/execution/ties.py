@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from aligner.execution.flips import UNITS
 from aligner.execution.passes import Passes
 from aligner.operations.settings.picks import ArgMax, Sort
@@ -57,8 +59,6 @@ def _choice(graph: Graph, item: Measured) -> _Choice | None:
 
 def are_tied(operand: Array, expected: Array, found: Array, settings: Sort | ArgMax) -> bool:
     """Whether two tensors of places pick the same numbers but for ``UNITS`` of rounding, no place twice."""
-    import numpy as np
-
     axis: int | None = settings.axis
     wide = np.asarray(operand, np.float64)
     places = [np.asarray(each).astype(np.int64) for each in (expected, found)]

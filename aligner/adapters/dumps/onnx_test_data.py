@@ -6,7 +6,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, Role, damage, files_of, folders_of, several
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, files_of, folders_of, several
+from aligner.adapters.dumps.tensor_proto import proto_file
 from aligner.records.array import Array
 
 _NUMBERED = re.compile(r"(input|output)_(\d{1,4})\.pb")
@@ -38,13 +39,6 @@ def open_dump(path: Path) -> Dump:
 
 
 def _tensor(file: Path) -> tuple[DumpedTensor, Callable[[], Array]]:
-    from aligner.adapters.dumps.tensor_proto import as_array, dtype_of, parse
-
     match = _NUMBERED.fullmatch(file.name)
     assert match is not None
-    role: Role = "input" if match[1] == "input" else "output"
-    with damage(file, "its tensor"):
-        proto = parse(file.read_bytes(), str(file))
-        described = DumpedTensor(proto.name or file.stem, tuple(proto.dims), dtype_of(proto), role, int(match[2]))
-    del proto
-    return described, lambda: as_array(parse(file.read_bytes(), str(file)))
+    return proto_file(file, "input" if match[1] == "input" else "output", int(match[2]))

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
-from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, files_of
+from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, files_of
+from aligner.adapters.dumps.tensor_proto import as_array, dtype_of, parse, proto_file
 from aligner.errors import ModelFormatError
 from aligner.records.array import Array
 
@@ -41,18 +42,10 @@ def _is_plain(database: sqlite3.Connection, table: str) -> bool:
 def open_dump(path: Path) -> Dump:
     """The tensors under their true names, which the messages keep."""
     if path.is_dir():
-        return LazyDump(path, "ONNX Runtime's node outputs", [_file(file) for file in files_of(path, ".tensorproto")])
+        return LazyDump(
+            path, "ONNX Runtime's node outputs", [proto_file(file) for file in files_of(path, ".tensorproto")]
+        )
     return _database(path)
-
-
-def _file(file: Path) -> tuple[DumpedTensor, Callable[[], Array]]:
-    from aligner.adapters.dumps.tensor_proto import as_array, dtype_of, parse
-
-    with damage(file, "its tensor"):
-        proto = parse(file.read_bytes(), str(file))
-        described = DumpedTensor(proto.name or file.stem, tuple(proto.dims), dtype_of(proto))
-    del proto
-    return described, lambda: as_array(parse(file.read_bytes(), str(file)))
 
 
 def _opened(path: Path) -> sqlite3.Connection:
@@ -63,8 +56,6 @@ def _opened(path: Path) -> sqlite3.Connection:
 
 
 def _database(path: Path) -> Dump:
-    from aligner.adapters.dumps.tensor_proto import as_array, dtype_of, parse
-
     def content(row: int) -> bytes:
         with closing(_opened(path)) as database:
             found = database.execute("SELECT Value FROM Tensors WHERE rowid = ?", (row,)).fetchone()

@@ -18,7 +18,8 @@ from aligner.adapters.dumps.own_model import OwnModel
 from aligner.adapters.dumps.padded_rows import unpadded
 from aligner.adapters.dumps.reading import Reading, known_shape
 from aligner.adapters.dumps.recorded import Decoded, as_stored
-from aligner.errors import AlignerError, InputError, ModelFormatError, listing
+from aligner.adapters.recording_adapter.fed import check_asked
+from aligner.errors import AlignerError, ModelFormatError, listing
 from aligner.operations.kinds import SOURCES, VIEWS
 from aligner.records.array import Array
 from aligner.records.graph import Graph, InputSpec, Node, Signature, Value
@@ -313,17 +314,7 @@ class DumpSession(Session):
             return self._own.run(self._feeds(feeds), graph.values.keys() if observe is None else observe, inject)
         if inject and self._model is not None and self.capabilities.computes_for_others:
             return self._model.session.run(self._feeds(feeds), observe, inject)
-        if inject:
-            raise InputError(
-                "nothing can be injected into a recording",
-                found=listing(inject),
-                hint="give the model itself to measure local errors",
-            )
-        unknown = sorted(set(observe or ()) - graph.values.keys() - graph.weights.keys())
-        if unknown:
-            raise InputError(
-                "the recording has no such value", found=listing(unknown), hint="align inspect lists its values"
-            )
+        check_asked(graph, observe, inject)
         return self._replay(None if observe is None else frozenset(observe))
 
     def _feeds(self, feeds: Feeds) -> Feeds:

@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
-from aligner.adapters.dumps.dump import TEXT_LIMIT
+from aligner.adapters.dumps.dump import TEXT_LIMIT, DumpedTensor, Role, damage
 from aligner.errors import MissingFrameworkError, ModelFormatError
 from aligner.records.array import Array
+
+
+def proto_file(file: Path, role: Role = "tensor", place: int | None = None) -> tuple[DumpedTensor, Callable[[], Array]]:
+    """The tensor that a file holds, under the name that it carries, else that of the file."""
+    with damage(file, "its tensor"):
+        proto = parse(file.read_bytes(), str(file))
+        described = DumpedTensor(proto.name or file.stem, tuple(proto.dims), dtype_of(proto), role, place)
+    del proto
+    return described, lambda: as_array(parse(file.read_bytes(), str(file)))
 
 
 def parse(content: bytes, where: str) -> Any:

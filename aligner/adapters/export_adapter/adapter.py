@@ -10,8 +10,6 @@ from typing import ClassVar
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.rewriting import Extracted
 from aligner.adapters.torch_file import classify
-from aligner.operations.call import Call
-from aligner.operations.operation import Operation
 from aligner.records.array import Array
 
 _SUFFIXES = frozenset({".pt2", ".pt", ".pth", ".zip"})
@@ -25,12 +23,7 @@ class ExportAdapter(Adapter):
     heeds: ClassVar[frozenset[str] | None] = frozenset({"device"})
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "*.pt2 (archives of torch.export), torch.export.ExportedProgram"
-
-    def translate(self, call: Call) -> Operation:
-        """PyTorch's own operators."""
-        from aligner.adapters.aten_translation import translate
-
-        return translate(call)
+    translation: ClassVar[str] = "aligner.adapters.aten_translation"
 
     def claims(self, target: object) -> bool:
         """Whether it is such an archive by content, or a live program."""

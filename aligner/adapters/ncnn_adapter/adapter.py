@@ -8,8 +8,6 @@ from typing import ClassVar
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.target import beside, is_unicode
 from aligner.errors import ModelError, ModelNotFoundError
-from aligner.operations.call import Call
-from aligner.operations.operation import Operation
 
 _TOGETHER = "keep the .param and the .bin together, with files in place of links"
 
@@ -22,13 +20,8 @@ class NcnnAdapter(Adapter):
     heeds: ClassVar[frozenset[str] | None] = frozenset({"device"})
     modules: ClassVar[tuple[str, ...]] = ("ncnn",)
     reads: ClassVar[str] = "*.param (ncnn, with its .bin)"
+    translation: ClassVar[str] = "aligner.adapters.ncnn_adapter.translation"
     opens_aside: ClassVar[bool] = True
-
-    def translate(self, call: Call) -> Operation:
-        """ncnn's layers."""
-        from aligner.adapters.ncnn_adapter.translation import translate
-
-        return translate(call)
 
     def claims(self, target: object) -> bool:
         """By suffix."""

@@ -9,6 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
+import numpy as np
+
 from aligner.adapters.base import Capabilities, ChosenPrecision, Feeds, Injection, Session
 from aligner.adapters.ncnn_adapter.graph import Program
 from aligner.adapters.ncnn_adapter.param_file import Layer
@@ -174,8 +176,6 @@ class NcnnSession(Session):
 
     @staticmethod
     def _injected(name: str, inject: Injection, computed: Array) -> Array:
-        import numpy as np
-
         try:
             given = np.asarray(inject[name]) if name in inject else computed
         except KeyError:  # the injection offers it and has none for this run
@@ -202,8 +202,6 @@ class NcnnSession(Session):
 
     def _mat(self, array: Array) -> Any:
         """A copy that ncnn owns: a Mat of a numpy array does not keep it alive."""
-        import numpy as np
-
         return self._library.Mat(np.ascontiguousarray(array), batch_index=0).clone()
 
     def _shown(self, extractor: Any, name: str) -> CapturedTensor:
@@ -219,8 +217,6 @@ class NcnnSession(Session):
         return self._captured(name, mat.numpy(batch_index=0))
 
     def _captured(self, name: str, array: Array) -> CapturedTensor:
-        import numpy as np
-
         owned = np.array(array, order="C")
         owned.flags.writeable = False
         return CapturedTensor(name, owned, self._program.dtype(name))
@@ -234,8 +230,6 @@ class NcnnSession(Session):
 
     def _bound(self, feeds: Feeds) -> dict[str, Array]:
         """The arrays in the order of the inputs, samples first."""
-        import numpy as np
-
         names = self._program.inputs
         if set(feeds) != set(names):
             raise InputError(

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.ncnn_adapter.param_file import DEFAULT, Layer
 from aligner.errors import ModelError, ModelFormatError, ModelNotFoundError
 from aligner.records.array import Array
@@ -204,8 +206,6 @@ class _Reader:
 
     def weight(self, name: str, slot: Slot) -> Weight:
         """The next array, left in the file."""
-        import numpy as np
-
         count, word = math.prod(slot.shape) if min(slot.shape, default=0) >= 0 else -1, "float32"
         if slot.tagged:
             tag = int.from_bytes(self._taken(name, 4), "little")
@@ -234,8 +234,6 @@ class _Reader:
 
 def _loader(content: bytes, dtype: Any, shape: tuple[int, ...]) -> Callable[[], Array]:
     def load() -> Array:
-        import numpy as np
-
         return np.frombuffer(content, dtype, math.prod(shape)).reshape(shape)
 
     return load

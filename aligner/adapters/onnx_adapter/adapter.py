@@ -13,8 +13,6 @@ from aligner.adapters.onnx_adapter.file import looks_like_onnx, read_onnx, wrap_
 from aligner.adapters.onnx_adapter.instrument import as_it_was, instrument
 from aligner.adapters.onnx_adapter.optimised import SwitchableSession
 from aligner.adapters.rewriting import Changed, Edit, Extracted
-from aligner.operations.call import Call
-from aligner.operations.operation import Operation
 from aligner.records.array import Array
 
 _SUFFIXES = (".onnx", ".ort")
@@ -28,13 +26,8 @@ class OnnxAdapter(Adapter):
     heeds: ClassVar[frozenset[str] | None] = frozenset({"provider", "ort_optimization"})
     modules: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     reads: ClassVar[str] = "*.onnx, onnx.ModelProto"
+    translation: ClassVar[str] = "aligner.adapters.onnx_adapter.translation"
     opens_aside: ClassVar[bool] = True
-
-    def translate(self, call: Call) -> Operation:
-        """ONNX's words, and onnxruntime's own."""
-        from aligner.adapters.onnx_adapter.translation import translate
-
-        return translate(call)
 
     def claims(self, target: object) -> bool:
         if isinstance(target, Path):

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Collection, Iterator
 from typing import Any, ClassVar
 
+import numpy as np
+
 from aligner.adapters.base import Feeds, Injection, Session
 from aligner.adapters.onnx_adapter.names import subgraphs
 from aligner.adapters.onnx_adapter.program import Program
@@ -67,8 +69,6 @@ class WideOnnxSession(Session):
 
 
 def _given(name: str, results: dict[str, Any], wanted: frozenset[str], inject: Injection) -> Iterator[CapturedTensor]:
-    import numpy as np
-
     value = results.get(name)
     if name and isinstance(value, np.ndarray) and value.dtype != object and name in wanted:
         owned = np.array(value, copy=True, order="C")
@@ -82,8 +82,6 @@ def _given(name: str, results: dict[str, Any], wanted: frozenset[str], inject: I
 
 
 def _computed(node: Any, results: dict[str, Any]) -> tuple[Any, ...]:
-    import numpy as np
-
     inputs = [results[name] if name else None for name in node.input]
     context = {"context": results} if node.need_context() else {}
     try:
@@ -130,8 +128,6 @@ def _constants(program: Program) -> dict[str, Any]:
 
 
 def _wide(value: Any) -> Any:
-    import numpy as np
-
     narrow = isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind == "f"
     return np.asarray(value, np.float64) if narrow else value
 

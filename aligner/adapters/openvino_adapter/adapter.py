@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 
     from aligner.adapters.openvino_adapter.engine import Engine
     from aligner.adapters.rewriting import Extracted
-    from aligner.operations.call import Call
-    from aligner.operations.operation import Operation
 
 
 class OpenVINOAdapter(Adapter):
@@ -29,6 +27,7 @@ class OpenVINOAdapter(Adapter):
     heeds: ClassVar[frozenset[str] | None] = frozenset({"device"})
     modules: ClassVar[tuple[str, ...]] = ("openvino",)
     reads: ClassVar[str] = "*.xml (OpenVINO IR, with its .bin), openvino.Model"
+    translation: ClassVar[str] = "aligner.adapters.openvino_adapter.translation"
     opens_aside: ClassVar[bool] = True
 
     def import_module(self, name: str) -> object:
@@ -36,12 +35,6 @@ class OpenVINOAdapter(Adapter):
         from aligner.adapters.openvino_adapter.library import openvino
 
         return openvino(name.partition(".")[2])
-
-    def translate(self, call: Call) -> Operation:
-        """The operation sets of OpenVINO."""
-        from aligner.adapters.openvino_adapter.translation import translate
-
-        return translate(call)
 
     def claims(self, target: object) -> bool:
         """By suffix, or a live model."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.openvino_adapter.types import holder_of, word_of
 from aligner.records.array import Array
 from aligner.records.graph import Quantization, Weight
@@ -53,8 +55,6 @@ def _steps(op: Any) -> Any:
 
 def _grid(steps: list[Any], rank: int) -> Quantization | None:
     """Scale and zero point along one axis, of (stored − zero) · scale."""
-    import numpy as np
-
     names = [step.get_type_name() for step in steps if step.get_type_name() not in {"Convert", "Constant"}]
     if names not in (["Multiply"], ["Multiply", "Subtract"]):
         return None
@@ -78,8 +78,6 @@ def _grid(steps: list[Any], rank: int) -> Quantization | None:
 
 def _frozen(op: Any) -> Callable[[], Array]:
     def load() -> Array:
-        import numpy as np
-
         array = np.array(_values(op), order="C")
         array.flags.writeable = False
         return array
@@ -89,8 +87,6 @@ def _frozen(op: Any) -> Callable[[], Array]:
 
 def _values(op: Any) -> Array:
     """What a constant operation computes."""
-    import numpy as np
-
     word = op.get_type_name()
     if word == "Constant":
         return _stored(op)
@@ -104,8 +100,6 @@ def _values(op: Any) -> Array:
 
 
 def _stored(op: Any) -> Array:
-    import numpy as np
-
     word, shape = word_of(op.output(0).get_element_type()), tuple(op.output(0).get_shape())
     raw: Array = np.asarray(op.data)
     if word == "bfloat16":

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.openvino_adapter.library import openvino
 from aligner.adapters.openvino_adapter.types import holder_of, word_of
 from aligner.errors import (
@@ -124,8 +126,6 @@ def translated(what: str, kind: type[AlignerError]) -> Iterator[None]:
 
 
 def _tensor(array: Array, element: Any) -> Any:
-    import numpy as np
-
     if word_of(element) != "bfloat16":
         return np.ascontiguousarray(array)
     tensor = openvino().Tensor(element, list(array.shape))
@@ -135,8 +135,6 @@ def _tensor(array: Array, element: Any) -> Any:
 
 
 def _array(tensor: Any) -> Array:
-    import numpy as np
-
     word = word_of(tensor.get_element_type())
     if word == "bfloat16":
         found: Array = (tensor.data.view(np.uint16).astype(np.uint32) << np.uint32(16)).view(np.float32)

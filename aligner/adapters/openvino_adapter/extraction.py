@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.adapters.openvino_adapter.cutting import cut_model
 from aligner.adapters.openvino_adapter.engine import Engine
 from aligner.adapters.openvino_adapter.grids import STORED
@@ -57,8 +59,6 @@ def extract(model: Any, engine: Engine, inputs: Mapping[str, Array], output: str
 
 def _read_back(model: Any, real: Any, grid: Quantization) -> Any:
     """An input of the numbers as they are stored, in the place of one of real numbers."""
-    import numpy as np
-
     build = openvino("opset8")
     shape = [1] * len(real.get_partial_shape())
     if grid.axis is not None:

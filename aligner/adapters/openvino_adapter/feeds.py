@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.openvino_adapter.types import holder_of
 from aligner.errors import InputError, listing
 from aligner.records.array import Array
@@ -31,8 +33,6 @@ def bind_feeds(inputs: Mapping[str, tuple[InputSpec, Any]], feeds: Mapping[str, 
 
 
 def _checked(spec: InputSpec, shape: Any, given: Array) -> Array:
-    import numpy as np
-
     array = np.asarray(given)
     holder = holder_of(spec.dtype or "")
     if holder is None or array.dtype != holder:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.records.array import Array
 from aligner.records.graph import Quantization
 
@@ -31,8 +33,6 @@ def grid_of(op: Any) -> Quantization | None:
 
 def grid_between(limits: list[Array], levels: int, rank: Any) -> Quantization | None:
     """Scale and zero point of (low, high, the same for what is given); None where these tell of no grid of 8 bits."""
-    import numpy as np
-
     low, high, out_low, out_high = (np.asarray(limit, np.float64) for limit in limits)
     same = np.array_equal(low, out_low) and np.array_equal(high, out_high) and low.shape == high.shape
     if not same or levels > _MOST or not (high > low).all():
@@ -50,8 +50,6 @@ def grid_between(limits: list[Array], levels: int, rank: Any) -> Quantization | 
 
 def stored(read: Array, grid: Quantization) -> Array:
     """The integers that were read back as these numbers."""
-    import numpy as np
-
     found = grid.quantize(read, np.dtype(np.uint8))
     found.flags.writeable = False
     return found

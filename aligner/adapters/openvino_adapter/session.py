@@ -9,6 +9,8 @@ from contextlib import suppress
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
+
 from aligner.adapters.base import INTERMEDIATES, Capabilities, ChosenPrecision, Feeds, Injection, Session
 from aligner.adapters.border import no_such_value, reading
 from aligner.adapters.openvino_adapter.cutting import cut_model, shapes_for
@@ -172,8 +174,6 @@ class OpenVINOSession(Session):
         return self._engine.run(compiled, [*fed.values(), *given.values()])
 
     def _injected(self, place: Place, inject: Injection) -> Array:
-        import numpy as np
-
         array = np.asarray(inject[self._program.ids[place]])
         if place[1] == STORED:
             return self._program.grids[place[0]].dequantize(array)
@@ -245,8 +245,6 @@ _BODIES = frozenset({"If", "Loop", "TensorIterator"})
 
 
 def _owned(array: Array) -> Array:
-    import numpy as np
-
     copy = np.array(array, order="C")
     copy.flags.writeable = False
     return copy

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    import numpy as np
+import numpy as np
 
 _WORDS = {
     "f64": "float64",
@@ -34,8 +33,6 @@ def word_of(element: Any) -> str:
 
 def holder_of(word: str) -> np.dtype[np.generic] | None:
     """The numpy type that holds elements of a type exactly; None for texts and what is not known."""
-    import numpy as np
-
     try:
         found = np.dtype(_STAND_INS.get(word, word))
     except TypeError:

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from aligner.adapters.pytorch_adapter.session import EagerSession
-    from aligner.operations.call import Call
-    from aligner.operations.operation import Operation
 
 _SUFFIXES = frozenset({".pt", ".pth", ".bin", ".pt2", ".ckpt", ".pkl"})
 _OURS = frozenset({"module", "state_dict", "package", "damaged"})
@@ -44,13 +42,8 @@ class PyTorchAdapter(Adapter):
     heeds: ClassVar[frozenset[str] | None] = frozenset({"device"})
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "file.py:factory, package.module:factory, nn.Module objects, pickled modules (*.pt, *.pth)"
+    translation: ClassVar[str] = "aligner.adapters.aten_translation"
     loads_weights: ClassVar[bool] = True
-
-    def translate(self, call: Call) -> Operation:
-        """PyTorch's own operators."""
-        from aligner.adapters.aten_translation import translate
-
-        return translate(call)
 
     def claims(self, target: object) -> bool:
         """Also claims state dicts and packages: it knows what to say of them."""

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.base import Capabilities, Feeds, FirstLook, HiddenFault, Injection, Session
 from aligner.adapters.digest import digest
 from aligner.adapters.kept import Kept
@@ -334,7 +336,6 @@ class EagerSession(Session):
 
     def _tensors(self, feeds: Feeds) -> dict[str, Any]:
         """A copy of every array on the model's device: the model may write into its inputs."""
-        import numpy as np
         import torch
 
         tensors: dict[str, Any] = {}

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.torch_quantization import dtype_word, in_real_numbers, integers_of, quantization_of, requantised
 from aligner.errors import InputError
 from aligner.records.array import Array
@@ -120,7 +122,6 @@ def living_tensors() -> list[Any]:
 
 def is_of(tensor: CapturedTensor, output: Any) -> bool:
     """Whether a captured tensor is what a part of the model gave, to the last bit."""
-    import numpy as np
     import torch
 
     if not isinstance(output, torch.Tensor) or tuple(output.shape) != tensor.array.shape:
@@ -135,7 +136,6 @@ def from_array(array: Array, like: Any, *, name: str) -> Any:
 
     Raises InputError when the shapes differ.
     """
-    import numpy as np
     import torch
 
     if tuple(array.shape) != tuple(like.shape):

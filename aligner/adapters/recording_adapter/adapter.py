@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from aligner.adapters.base import Adapter, Capabilities, OpenOptions, Session
-from aligner.adapters.recording_adapter.fed import check_fed
-from aligner.errors import InputError, ModelError, ModelFormatError, ModelNotFoundError, listing
+from aligner.adapters.recording_adapter.fed import check_asked, check_fed
+from aligner.errors import ModelError, ModelFormatError, ModelNotFoundError, listing
 from aligner.records.array import Array
 from aligner.records.graph import Graph, InputSpec, Signature
 from aligner.records.tensor import CapturedTensor
@@ -228,20 +228,10 @@ class RecordingSession(Session):
         self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
     ) -> Iterator[CapturedTensor]:
         """Replay in the recorded order."""
-        if inject:
-            raise InputError(
-                "nothing can be injected into a recording",
-                found=listing(inject),
-                hint="give the model itself to measure local errors",
-            )
+        check_asked(self._graph, observe, inject)
         self._check(feeds)
-        wanted = {tensor.value for tensor in self._description.tensors} if observe is None else set(observe)
-        unknown = sorted(wanted - self._graph.values.keys() - self._graph.weights.keys())
-        if unknown:
-            raise InputError(
-                "the recording has no such value", found=listing(unknown), hint="align inspect lists its values"
-            )
-        return self._replay(frozenset(wanted))
+        every = (tensor.value for tensor in self._description.tensors)
+        return self._replay(frozenset(every if observe is None else observe))
 
     def _replay(self, wanted: frozenset[str]) -> Iterator[CapturedTensor]:
         for tensor in self._description.tensors:

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.errors import ModelFormatError
 from aligner.records.graph import Graph, Node, Quantization, Value, Weight
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 FORMAT = "aligner.capture/1"

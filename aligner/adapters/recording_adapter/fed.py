@@ -1,12 +1,14 @@
-"""What a recording was made with, and what it is fed now: they have to be the same."""
+"""What is asked of a recording: it shows what was recorded, of the input that it was made with."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from aligner.adapters.base import Injection
 from aligner.errors import InputError, listing
 from aligner.records.array import Array
+from aligner.records.graph import Graph
 
 _SAME_INPUT = 1e-6
 """Difference up to which a fed array is the recorded one, relative to its largest element."""
@@ -29,6 +31,21 @@ def check_fed(recorded: Mapping[str, Array], inputs: Collection[str], feeds: Map
                 f"{recorded[name].shape} with other values recorded",
                 hint="leave the input out, and both sides are fed what was recorded",
             )
+
+
+def check_asked(graph: Graph, observe: Collection[str] | None, inject: Injection | None) -> None:
+    """Raise InputError where something is injected, or a value asked for that the recording does not know."""
+    if inject:
+        raise InputError(
+            "nothing can be injected into a recording",
+            found=listing(inject),
+            hint="give the model itself to measure local errors",
+        )
+    unknown = sorted(set(observe or ()) - graph.values.keys() - graph.weights.keys())
+    if unknown:
+        raise InputError(
+            "the recording has no such value", found=listing(unknown), hint="align inspect lists its values"
+        )
 
 
 def _same(recorded: Array, fed: Any) -> bool:

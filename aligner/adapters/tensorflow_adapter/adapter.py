@@ -11,8 +11,6 @@ from aligner.adapters.target import first_bytes
 
 if TYPE_CHECKING:
     from aligner.adapters.tensorflow_adapter.program import Program
-    from aligner.operations.call import Call
-    from aligner.operations.operation import Operation
 
 _KERAS = frozenset({".keras", ".h5", ".hdf5"})
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -27,12 +25,7 @@ class TensorFlowAdapter(Adapter):
     heeds: ClassVar[frozenset[str] | None] = frozenset({"signature"})
     modules: ClassVar[tuple[str, ...]] = ("tensorflow", "keras", "flatbuffers")
     reads: ClassVar[str] = "*.keras, *.h5 (Keras), SavedModel folders, keras.Model, tf.function"
-
-    def translate(self, call: Call) -> Operation:
-        """TensorFlow's operations."""
-        from aligner.adapters.tensorflow_adapter.translation import translate
-
-        return translate(call)
+    translation: ClassVar[str] = "aligner.adapters.tensorflow_adapter.translation"
 
     def claims(self, target: object) -> bool:
         """By suffix or content of a file, by what a folder holds, or by type."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.adapters.tensorflow_adapter.graph import shape_of
 from aligner.errors import InputError, listing
 from aligner.records.array import Array
@@ -18,8 +20,6 @@ def bind_feeds(flow: Dataflow, feeds: Feeds) -> dict[str, Array]:
 
     Raises InputError for a missing or unknown name, another type, rank or size than the function takes.
     """
-    import numpy as np
-
     unknown, missing = (
         [name for name in feeds if name not in flow.fed],
         [name for name in flow.fed if name not in feeds],
@@ -58,8 +58,6 @@ def _check(name: str, tensor: Any, array: Array) -> None:
 
 def as_fed(tensor: Any, array: Any) -> Array:
     """An array in the type that TensorFlow has for a tensor. Raises InputError where its shape does not fit."""
-    import numpy as np
-
     found = np.asarray(array)
     if not tensor.shape.is_compatible_with(found.shape):
         raise InputError(

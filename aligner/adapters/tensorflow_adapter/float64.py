@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.errors import UnsupportedModelError
 
 if TYPE_CHECKING:
@@ -57,7 +59,6 @@ def _wide(kind: int) -> int:
 
 
 def _widen(node: Any) -> None:
-    import numpy as np
     import tensorflow as tf
 
     for value in node.attr.values():
@@ -107,7 +108,6 @@ def _double() -> int:
 
 
 def _scalar(number: float) -> Any:
-    import numpy as np
     import tensorflow as tf
 
     return tf.make_tensor_proto(np.float64(number))

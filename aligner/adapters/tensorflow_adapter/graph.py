@@ -6,6 +6,8 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Literal
 
+import numpy as np
+
 from aligner.adapters.tensorflow_adapter.attributes import attributes_of, is_setting
 from aligner.adapters.tensorflow_adapter.composite import Composite, composites
 from aligner.adapters.tensorflow_adapter.dataflow import Dataflow, holds_numbers
@@ -109,8 +111,6 @@ def _load(op: Any) -> Array:
 
 def plain(array: Array) -> Array:
     """As numpy's own type: bfloat16 and its like as float32."""
-    import numpy as np
-
     return array.astype(np.float32) if array.dtype.kind == "V" or array.dtype.name in _NARROW else array
 
 

@@ -6,6 +6,8 @@ from collections.abc import Collection, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.base import INTERMEDIATES, Capabilities, Feeds, Injection, OpenOptions, Session
 from aligner.adapters.border import no_such_value
 from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
@@ -166,8 +168,6 @@ class TensorFlowSession(Session):
 
 def read_only(array: Any) -> Array:
     """An array of numpy's own types that nobody writes to."""
-    import numpy as np
-
     found = plain(np.asarray(array))
     if found.flags.writeable:
         found = found.view()

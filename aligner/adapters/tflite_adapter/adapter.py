@@ -13,8 +13,6 @@ from aligner.adapters.tflite_adapter.instrument import as_it_was, instrument
 from aligner.adapters.tflite_adapter.schema import MAGIC, read_model
 from aligner.adapters.tflite_adapter.session import TFLiteSession
 from aligner.errors import ModelFormatError, ModelNotFoundError
-from aligner.operations.call import Call
-from aligner.operations.operation import Operation
 from aligner.records.array import Array
 
 
@@ -31,12 +29,7 @@ class TFLiteAdapter(Adapter):
     heeds: ClassVar[frozenset[str] | None] = frozenset()
     modules: ClassVar[tuple[str, ...]] = _needed_modules()
     reads: ClassVar[str] = "*.tflite"
-
-    def translate(self, call: Call) -> Operation:
-        """TFLite's builtin operators."""
-        from aligner.adapters.tflite_adapter.translation import translate
-
-        return translate(call)
+    translation: ClassVar[str] = "aligner.adapters.tflite_adapter.translation"
 
     def claims(self, target: object) -> bool:
         """By suffix, or by the letters TFL3 at bytes 4 to 8."""

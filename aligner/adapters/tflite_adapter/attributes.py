@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.adapters.tflite_adapter.kinds import kind_of
 from aligner.adapters.tflite_adapter.schema import Operator, dtype_word, schema
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from aligner.records.graph import Attribute, Shape

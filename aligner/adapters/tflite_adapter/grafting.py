@@ -5,6 +5,8 @@ from __future__ import annotations
 import heapq
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.rewriting import Recompute, Step
 from aligner.adapters.tflite_adapter.emission import emit
 from aligner.adapters.tflite_adapter.emission.writer import Made, Writer
@@ -69,8 +71,6 @@ class _Grafting:
 
     def _read(self, given: str | Array) -> str | Array:
         """A tensor of the file, as real numbers where it stands for some."""
-        import numpy as np
-
         if not isinstance(given, str) or given in self._known:
             return given if not isinstance(given, str) else self._known[given]
         index = self._names.indices.get(given)
@@ -186,8 +186,6 @@ class _Grafting:
 
     def _held(self, array: Array) -> int | None:
         """The constant of a replaced operator that is the same."""
-        import numpy as np
-
         for value in self._edit.values:
             node = self._graph.producer(value)
             for weight in node.weights if node is not None else ():
@@ -256,6 +254,4 @@ def code_of(unpacked: Any, word: str) -> int:
 
 def octets(array: Array) -> Array:
     """An array's bytes, as the schema's code takes them."""
-    import numpy as np
-
     return np.frombuffer(np.ascontiguousarray(array).tobytes(), np.uint8)

@@ -9,6 +9,8 @@ from functools import lru_cache, partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.adapters.tflite_adapter.attributes import Surroundings, attributes_of
 from aligner.adapters.tflite_adapter.constants import load_constant
 from aligner.adapters.tflite_adapter.kinds import kind_of
@@ -17,7 +19,6 @@ from aligner.errors import ModelError, listing
 from aligner.records.graph import Graph, InputSpec, Node, Shape, Signature, Value, Weight
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 _INTANGIBLE = frozenset({"resource", "variant"})

@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.rewriting import Step
 from aligner.adapters.tflite_adapter.attributes import OPERANDS, Surroundings, attributes_of
 from aligner.adapters.tflite_adapter.graph import Naming
@@ -85,8 +87,6 @@ class NodeForms:
 
     def constants(self, variant: Variant, step: Step) -> dict[str, Array]:
         """Stored numbers that the step has others for, by the weights' names. Raises Unsupported."""
-        import numpy as np
-
         made = self._operation(variant)
         wanted = [(made.data[place], given) for place, given in enumerate(step.data) if place < len(made.data)]
         wanted += [(made.parameters[role], given) for role, given in step.parameters.items() if role in made.parameters]
@@ -150,8 +150,6 @@ class NodeForms:
 
     def _array(self, name: str) -> Array:
         """A weight's numbers; of what is computed only the shape."""
-        import numpy as np
-
         if name not in self._held:
             weight = self._graph.weights.get(name)
             values = weight.values() if weight is not None else None
@@ -184,8 +182,6 @@ def _choices(before: Any, numbers: Sequence[Any]) -> list[Any]:
 
 def _alike(number: Any, stored: Array | None) -> Array | None:
     """The numbers as a constant of that shape and type, where they are as many."""
-    import numpy as np
-
     try:
         made = np.asarray(number, dtype=None if stored is None else stored.dtype)
     except (TypeError, ValueError, OverflowError):
@@ -199,8 +195,6 @@ def _equal(one: Any, other: Any) -> bool:
     if isinstance(one, (tuple, list)) and isinstance(other, (tuple, list)):
         return len(one) == len(other) and all(map(_equal, one, other))
     if isinstance(one, float) or isinstance(other, float):
-        import numpy as np
-
         return (
             isinstance(one, (int, float)) and isinstance(other, (int, float)) and np.float32(one) == np.float32(other)
         )

@@ -8,6 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.rewriting import Changed, Edit, Recompute, Reorder, Restore, Step
 from aligner.adapters.tflite_adapter.grafting import code_of, graft, octets
 from aligner.adapters.tflite_adapter.graph import Naming, build_graph, name_tensors
@@ -73,8 +75,6 @@ class _Editing:
 
     def _take_shapes(self, model: Model) -> None:
         """Declare the shapes that the runtime finds where windows have changed."""
-        import numpy as np
-
         from aligner.adapters.base import OpenOptions
         from aligner.adapters.tflite_adapter.session import TFLiteSession
 

@@ -10,8 +10,6 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.adapters.base import Adapter, Instrumented, OpenOptions
 from aligner.adapters.torch_file import classify
 from aligner.errors import UnsupportedModelError
-from aligner.operations.call import Call
-from aligner.operations.operation import Operation
 from aligner.records.array import Array
 
 if TYPE_CHECKING:
@@ -31,12 +29,7 @@ class TorchScriptAdapter(Adapter):
     heeds: ClassVar[frozenset[str] | None] = frozenset({"device"})
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "*.pt, *.pth, *.ts, *.jit (TorchScript archives), torch.jit.ScriptModule"
-
-    def translate(self, call: Call) -> Operation:
-        """PyTorch's own operators."""
-        from aligner.adapters.aten_translation import translate
-
-        return translate(call)
+    translation: ClassVar[str] = "aligner.adapters.aten_translation"
 
     def claims(self, target: object) -> bool:
         """Whether it is a TorchScript archive by content, or a live script object."""

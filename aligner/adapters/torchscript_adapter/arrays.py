@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.torch_quantization import dtype_word, quantization_of, requantised
 from aligner.errors import InputError
 from aligner.records.array import Array
@@ -19,8 +21,6 @@ def owned_array(tensor: Any, *, share: bool = False) -> Array:
 
     It is a copy, or with ``share`` the tensor's own memory, to which then nobody may write any more.
     """
-    import numpy as np
-
     plain = tensor.detach()
     if plain.is_quantized:
         plain = plain.int_repr()
@@ -67,7 +67,6 @@ def replacement(tensor: Any, array: Array, value: str) -> Any:
 
 def as_tensor(array: Array) -> Any:
     """A tensor that owns its memory."""
-    import numpy as np
     import torch
 
     return torch.from_numpy(np.array(array, order="C", copy=True))

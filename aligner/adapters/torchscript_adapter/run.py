@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+
 from aligner.adapters.stream import RunAbandoned
 from aligner.adapters.torch_compiler import compiler_apart
 from aligner.adapters.torchscript_adapter.arrays import captured, replacement
@@ -200,8 +202,6 @@ class Capture:
 
     def fed(self, name: str, array: Array) -> Array:
         """Yield an input as it was given."""
-        import numpy as np
-
         if self._wants(name):
             owned = np.array(array, copy=True)
             owned.flags.writeable = False
