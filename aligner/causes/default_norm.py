@@ -8,8 +8,7 @@ from itertools import product
 import numpy as np
 
 from aligner.operations.operation import Operation
-from aligner.operations.settings import BatchNorm, Norm
-from aligner.parameters.canonical import canonical
+from aligner.operations.settings import Norm
 from aligner.parameters.folding import FOLDED, output_axis, output_factors
 from aligner.records.array import Array
 from aligner.records.graph import Node
@@ -93,18 +92,3 @@ def _with(operation: Operation, chosen: list[str], factors: Array, bare: Layer, 
     if "shift" in chosen:
         p["shift"] = wanted - (bias - p["mean"]) * factors
     return operation.with_parameters(**{name: p[name] for name in chosen})
-
-
-def folded_defaults(culprit: Culprit) -> tuple[float, Array] | None:
-    """Where the reference's next node is a normalisation: its epsilon, and the output with all else at its defaults.
-
-    Such a fold changes next to nothing, so the folded layer answers the bare one.
-    """
-    readers = culprit.reference.graph.readers(culprit.reference.output)
-    if culprit.expected is None or len(readers) != 1 or readers[0].kind != "norm":
-        return None
-    norm = canonical(culprit.reference.graph, readers[0], culprit.reference.shape)
-    if norm is None or not isinstance(norm.settings, BatchNorm):
-        return None
-    epsilon = norm.settings.epsilon
-    return epsilon, (culprit.expected / np.sqrt(1.0 + epsilon)).astype(culprit.expected.dtype)

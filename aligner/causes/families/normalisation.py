@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import combinations, permutations
 from typing import Any, ClassVar
@@ -12,12 +12,11 @@ import numpy as np
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_pairs
 from aligner.causes.context import Survey
-from aligner.causes.default_norm import DEFAULTS, folded_defaults, folded_epsilon, solved
+from aligner.causes.default_norm import DEFAULTS, folded_epsilon, solved
 from aligner.causes.setting_cause import SettingCause
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm
 from aligner.parameters.canonical import canonical
-from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit, distance
 from aligner.regions.region_side import RegionSide
@@ -192,25 +191,17 @@ class NormStatistics(Cause):
         for part, node, operation in culprit.nodes("norm"):
             who = culprit.where if part.side == 0 else f"set against {culprit.where}, the reference"
             for words, edited in _statistics(operation):
-                yield self._claim(f"{who} normalises with {words}", culprit.replaced(part, node, edited), part.side)
+                yield self._claim(f"{who} normalises with {words}", culprit.replaced(part, node, edited))
         for node, words, edited in solved(culprit):
-            yield self._claim(f"{node.name} has {words}", culprit.replaced(culprit.candidate, node, edited), 1)
-        defaults = folded_defaults(culprit)
-        if defaults is not None:
-            epsilon, folded = defaults
-            words = (
-                f"{culprit.where} has a normalisation folded in that holds its default numbers, epsilon {epsilon:.3g}"
-            )
-            yield self._claim(words, lambda: folded, 0)
+            yield self._claim(f"{node.name} has {words}", culprit.replaced(culprit.candidate, node, edited))
 
     @staticmethod
-    def _claim(evidence: str, predict: Callable[[], Array | None], side: int) -> Claim:
+    def _claim(evidence: str, predict: Counterfactual) -> Claim:
         return Claim(
             evidence,
             "check which vector is which and that all were loaded, the axes and the groups of this normalisation",
             "with the reference's statistics",
             predict,
-            side=side,
         )
 
 
