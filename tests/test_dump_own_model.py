@@ -89,6 +89,8 @@ def test_a_deviation_is_carried_to_other_tensors(folder, tmp_path):
     [
         ("/c2/Conv + /act2/Relu", FEW[1]),
         ("/c2/Conv + PWN(/act2/Relu)", FEW[1]),
+        ("/c2/Conv/WithoutBiases,/c2/Conv,/act2/Relu", FEW[1]),
+        ("_c2_Conv_WithoutBiases__c2_Conv__act2_Relu", FEW[1]),
         ("c2_Conv___act2_Relu", FEW[1]),
         ("/c1/Conv||/c2/Conv", GUILTY),
         ("Reformatting CopyNode for /c2/Conv", None),

@@ -9,8 +9,8 @@ from aligner.adapters.dumps.dump import DumpedTensor
 from aligner.records.graph import Graph
 
 _TOKENS = re.compile(r"[0-9A-Za-z]+")
-_WRAPPER = re.compile(r"\b(?:PWN|ForeignNode)\b", re.IGNORECASE)
-"""What TensorRT writes around the names of pointwise and compiled nodes."""
+_ADDED = frozenset({"pwn", "foreignnode", "withoutbiases"})
+"""What TensorRT writes around the names of pointwise and compiled nodes, and OpenVINO behind that of a convolution."""
 MOST_TOKENS = 400
 """Limit of work, names being a stranger's: longer ones are left as they are."""
 _MOST_PARTS = 32
@@ -33,17 +33,17 @@ def fused_names(
     longest = max(map(len, known), default=0)
     found: dict[str, list[str]] = {}
     for place in open_places:
-        name = tensors[place].name
-        tokens = tokens_of(_WRAPPER.sub("", name))
+        tokens = tokens_of(tensors[place].name)
         if len(tokens) > MOST_TOKENS:
             continue
         leaving: dict[int, set[str]] = {}
-        for parts in _split(tokens, known, longest):
+        bare = tuple(token for token in tokens if token not in _ADDED)
+        for parts in _split(tokens, known, longest) or _split(bare, known, longest):
             if (value := _leaves(graph, parts)) is not None:
                 leaving.setdefault(len(parts), set()).add(value)
         plainest = leaving[min(leaving)] if leaving else set()
         if len(plainest) == 1:
-            found[name] = [*plainest]
+            found[tensors[place].name] = [*plainest]
     return found
 
 
