@@ -123,3 +123,47 @@ def test_fault_is_cut_out(fault: str, tmp_path: Path, write: Callable[..., Path]
     assert len(found.operations) <= 2 and "part.tflite" in found.files
     if fault == "alpha":
         assert np.load(tmp_path / "repro" / "expected.npy").size < 8 * 8 * 4
+
+
+def _two_layers(step: float | None) -> bytes:
+    """Two convolutions in float32, or in eight bits with this step between them."""
+    rng, builder = np.random.default_rng(5), ModelBuilder()
+    schema, shape = builder.schema, (1, 8, 8, 4)
+    source, scale = builder.input("x", X.shape), 4 / 127
+    if step is not None:
+        stored = builder.tensor("q", X.shape, "int8", quantized=(scale, 0, 0))
+        source = builder.op("QUANTIZE", [source], [stored], schema.QuantizeOptionsT())
+    for number, (channels, out) in enumerate(((3, step), (4, 6 / 127))):
+        kernel, bias = rng.standard_normal((4, 3, 3, channels)) / 5, rng.standard_normal(4)
+        if step is None:
+            k, b = (builder.constant(f"{name}{number}", one.astype("f4")) for name, one in (("k", kernel), ("b", bias)))
+            made = builder.tensor(f"c{number}", shape)
+        else:
+            steps = np.abs(kernel).reshape(4, -1).max(1) / 127
+            whole = np.rint(kernel / steps[:, None, None, None]).astype(np.int8)
+            k = builder.constant(f"k{number}", whole, quantized=(steps, np.zeros(4, np.int64), 0))
+            # stored in steps of the range that the tensor before should have had
+            steps = steps * (scale if not number else 5 / 127)
+            whole = np.rint(bias / steps).astype(np.int32)
+            b = builder.constant(f"b{number}", whole, quantized=(steps, np.zeros(4, np.int64), 0))
+            made = builder.tensor(f"c{number}", shape, "int8", quantized=(out, 0, 0))
+        options = schema.Conv2DOptionsT(padding=0, strideW=1, strideH=1, dilationWFactor=1, dilationHFactor=1)
+        source = builder.op("CONV_2D", [source, k, b], [made], options)
+    if step is not None:
+        source = builder.op("DEQUANTIZE", [source], [builder.tensor("y", shape)], schema.DequantizeOptionsT())
+    return builder.build(source)
+
+
+def test_a_range_that_cuts_off_is_widened(tmp_path: Path) -> None:
+    from aligner.api.fixing import fix
+
+    right, wrong = tmp_path / "right.tflite", tmp_path / "wrong.tflite"
+    right.write_bytes(_two_layers(None))
+    wrong.write_bytes(_two_layers(1 / 127))
+    found = fix(right, wrong, {"x": X}, output=tmp_path / "fixed.tflite")
+    assert (found.before, found.after) == ("diverged", "aligned"), found
+    errors = [
+        np.abs(a - b).max()
+        for a, b in ((_outputs(right)[0], _outputs(path)[0]) for path in (wrong, tmp_path / "fixed.tflite"))
+    ]
+    assert errors[1] < errors[0] / 8

@@ -52,13 +52,22 @@ class Restore:
 
 
 @dataclass(frozen=True, slots=True)
+class Regrid:
+    """Another step and offset for the integers that a value is computed in, where the value itself declares them."""
+
+    value: str
+    scale: float
+    zero_point: int
+
+
+@dataclass(frozen=True, slots=True)
 class Reorder:
     """The model's outputs in another order: the places, in the order in which they are now, of all or of some."""
 
     places: tuple[int, ...]
 
 
-Edit = Recompute | Restore | Reorder
+Edit = Recompute | Restore | Regrid | Reorder
 Changed = tuple[str, ...]
 """What an edit has changed, a line each."""
 

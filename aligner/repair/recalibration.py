@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from aligner.adapters.rewriting import Edit, Restore
+from aligner.adapters.rewriting import Edit, Regrid, Restore
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
@@ -20,6 +20,7 @@ def recalibrated(culprit: Culprit) -> Iterator[Patch]:
     Nothing where the region recodes nothing, or the numbers are computed.
     """
     part, expected = culprit.candidate, culprit.expected
+    yield from _declared(culprit)
     node = next((found for one in reversed(part.nodes) if (found := _quantizing(part, one)) is not None), None)
     if node is None or expected is None or not expected.size:
         return
@@ -30,6 +31,21 @@ def recalibrated(culprit: Culprit) -> Iterator[Patch]:
     other = tuple(_for_range(part, node, float(expected.min()), float(expected.max())))
     if other:
         yield Patch(value, node.name, "with scale and zero point for the range of the reference's tensor", other)
+
+
+def _declared(culprit: Culprit) -> Iterator[Patch]:
+    """Another grid, where the tensor itself declares the one that it is computed on."""
+    pair, expected = culprit.measured.pair, culprit.expected
+    value = culprit.candidate.graph.values.get(pair.candidate)
+    grid = value.quantization if value is not None else None
+    if value is None or value.dtype is None or grid is None or len(grid.scale) != 1 or expected is None:
+        return
+    if not expected.size or not np.isfinite(expected).all():
+        return
+    range_ = min(float(expected.min()), 0.0), max(float(expected.max()), 0.0)
+    scale, zero = _grid(*range_, np.asarray(grid.zero_point), value.dtype)
+    words = "with scale and zero point for the range of the reference's tensor"
+    yield Patch(pair.candidate, culprit.where, words, (Regrid(pair.candidate, scale, zero),))
 
 
 def _quantizing(part: RegionSide, node: Node) -> Node | None:

@@ -104,8 +104,10 @@ class _Editing:
             self._recompute(edit)
         elif isinstance(edit, Restore):
             self._restore(edit)
-        else:
+        elif isinstance(edit, Reorder):
             self._reorder(edit)
+        else:
+            raise Unsupported("values that declare no grid of their own")
 
     def finish(self) -> None:
         """Drop what the edits left without a reader, and sort."""

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from aligner.adapters.rewriting import Changed, Edit, Recompute, Reorder, Restore, Step
+from aligner.adapters.rewriting import Changed, Edit, Recompute, Regrid, Reorder, Restore, Step
 from aligner.adapters.tflite_adapter.grafting import code_of, graft, octets
 from aligner.adapters.tflite_adapter.graph import Naming, build_graph, name_tensors
 from aligner.adapters.tflite_adapter.instrument import as_it_was
 from aligner.adapters.tflite_adapter.node_forms import NodeForms, Variant
+from aligner.adapters.tflite_adapter.regridding import regrid
 from aligner.adapters.tflite_adapter.schema import Model, Operator, read_model, schema
 from aligner.errors import AlignerError
 from aligner.operations.operation import Unsupported
@@ -96,6 +97,8 @@ class _Editing:
             self._restore(edit.weight, edit.array)
         elif isinstance(edit, Reorder):
             self._reorder(edit)
+        elif isinstance(edit, Regrid):
+            self.said += regrid(self._unpacked, self._model, self._names, edit)
         else:
             self._recompute(edit)
 
