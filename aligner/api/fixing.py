@@ -20,7 +20,7 @@ from aligner.api.probing import UnchangedError, other_values
 from aligner.api.run_file import check_unchanged, read_run
 from aligner.causes.context import Survey
 from aligner.causes.search import Examined
-from aligner.errors import AlignerError, ComparisonError, ModelExecutionError, OutputError, listing
+from aligner.errors import AlignerError, ComparisonError, ModelExecutionError, ModelFormatError, OutputError, listing
 from aligner.judgement.second_input import counts
 from aligner.operations.operation import Unsupported
 from aligner.records import progress
@@ -139,7 +139,10 @@ class _Fixing:
             rounds += 1
             try:
                 comparison, found = self._look()
-            except ModelExecutionError:  # an edit that the runtime does not take: the next one of each culprit, then
+            except (
+                ModelExecutionError,
+                ModelFormatError,
+            ):  # an edit that the runtime does not take: the next one of each culprit, then
                 self.current, self.patches = before, kept
         if comparison.verdict == "aligned" and self.patches:
             comparison, found = self._elsewhere(comparison, found)

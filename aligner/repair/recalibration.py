@@ -13,39 +13,35 @@ from aligner.regions.culprit import Culprit
 from aligner.regions.region_side import RegionSide
 from aligner.repair.patch import Patch
 
+_INTEGERS = frozenset({"int8", "uint8", "int16", "uint16"})
+
 
 def recalibrated(culprit: Culprit) -> Iterator[Patch]:
     """Read as it was stored; then stored for the range of the reference's tensor.
 
-    Nothing where the region recodes nothing, or the numbers are computed.
+    Where the region recodes nothing, the tensor itself may declare its numbers; nothing where they are computed.
     """
     part, expected = culprit.candidate, culprit.expected
-    yield from _declared(culprit)
     node = next((found for one in reversed(part.nodes) if (found := _quantizing(part, one)) is not None), None)
-    if node is None or expected is None or not expected.size:
+    if expected is None or not expected.size or not np.isfinite(expected).all():
         return
-    value = culprit.measured.pair.candidate
-    same = tuple(_as_stored(part, node))
+    value, low, high = culprit.measured.pair.candidate, float(expected.min()), float(expected.max())
+    same = tuple(_as_stored(part, node)) if node is not None else ()
     if same:
         yield Patch(value, culprit.where, "with the scale and zero point that it was quantised with", same)
-    other = tuple(_for_range(part, node, float(expected.min()), float(expected.max())))
+    other: tuple[Edit, ...] = tuple(_for_range(part, node, low, high)) if node is not None else ()
+    other = other or tuple(_declared(part, value, low, high))
     if other:
-        yield Patch(value, node.name, "with scale and zero point for the range of the reference's tensor", other)
+        where = culprit.where if node is None else node.name
+        yield Patch(value, where, "with scale and zero point for the range of the reference's tensor", other)
 
 
-def _declared(culprit: Culprit) -> Iterator[Patch]:
+def _declared(part: RegionSide, name: str, low: float, high: float) -> Iterator[Edit]:
     """Another grid, where the tensor itself declares the one that it is computed on."""
-    pair, expected = culprit.measured.pair, culprit.expected
-    value = culprit.candidate.graph.values.get(pair.candidate)
+    value = part.graph.values.get(name)
     grid = value.quantization if value is not None else None
-    if value is None or value.dtype is None or grid is None or len(grid.scale) != 1 or expected is None:
-        return
-    if not expected.size or not np.isfinite(expected).all():
-        return
-    range_ = min(float(expected.min()), 0.0), max(float(expected.max()), 0.0)
-    scale, zero = _grid(*range_, np.asarray(grid.zero_point), value.dtype)
-    words = "with scale and zero point for the range of the reference's tensor"
-    yield Patch(pair.candidate, culprit.where, words, (Regrid(pair.candidate, scale, zero),))
+    if value is not None and value.dtype in _INTEGERS and grid is not None and len(grid.scale) == 1:
+        yield Regrid(name, *_grid(min(low, 0.0), max(high, 0.0), np.asarray(grid.zero_point), value.dtype))
 
 
 def _quantizing(part: RegionSide, node: Node) -> Node | None:
@@ -75,7 +71,7 @@ def _as_stored(part: RegionSide, node: Node) -> Iterator[Edit]:
 def _for_range(part: RegionSide, node: Node, low: float, high: float) -> Iterator[Edit]:
     """Other numbers for the node, and for what reads its integers: both mean the same by them."""
     stored = _stored(part, node)
-    if stored is None or not np.isfinite([low, high]).all():
+    if stored is None:
         return
     done: set[str] = set()
     for each in (node, *_readers(part, node)):
