@@ -11,6 +11,8 @@ import aligner
 import aligner.operations.kernels
 from aligner.adapters.aten_kinds import kind_of
 from aligner.adapters.dumps import formats
+from aligner.adapters.onnx_adapter.kinds import kind_of as onnx_kind
+from aligner.adapters.onnx_adapter.translation import activation, arithmetic
 from aligner.operations import operation as operations
 from aligner.operations import settings
 from aligner.operations.settings import Settings, family_of
@@ -24,6 +26,8 @@ TRANSLATIONS = [
     *sorted((ROOT / "adapters").glob("*/translation/*.py")),
 ]
 ROWS = {"Operation", "simple", "with_constants"}
+TABLES = {"NAMED", "BINARY", "FUNCTIONS", "OF_TWO", "OTHERS"}
+"""Word → kind of what is told nothing."""
 
 
 def made(source):
@@ -38,6 +42,9 @@ def made(source):
             family = next(iter(calls), None)
             if isinstance(kind, ast.Constant):
                 yield node.lineno, kind.value, family
+        elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "").strip("_") in TABLES:
+            kinds = node.value.values if isinstance(node.value, ast.Dict) else ()
+            yield from ((kind.lineno, kind.value, None) for kind in kinds if isinstance(kind, ast.Constant))
 
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -57,6 +64,13 @@ def test_the_page_of_operations_names_every_kind_that_is_told_something():
 
 def test_a_forgotten_kernel_is_seen():
     assert list(made('Operation("unheard_of", Softmax(axis=1), ())')) == [(1, "unheard_of", "Softmax")]
+    assert list(made('_NAMED = {"Unheard": "unheard_of"}')) == [(1, "unheard_of", None)]
+
+
+def test_a_word_that_is_translated_by_a_table_has_a_kind():
+    for table in (activation.NAMED, arithmetic.BINARY, arithmetic.COMPARED, arithmetic.REDUCTIONS):
+        lost = [word for word in table if onnx_kind(word.rpartition("::")[2], word.rpartition("::")[0]) == "other"]
+        assert not lost, f"give these a kind in adapters/onnx_adapter/kinds.py: {lost}"
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
 from aligner.errors import MissingFrameworkError, ModelFormatError
 
@@ -61,7 +63,6 @@ def _tensor(tensor: Any) -> StoredTensor:
 
 
 def _rows(tensor: Any, shape: tuple[int, ...], first: int, last: int) -> Numbers:
-    import numpy as np
     from gguf import quants
 
     found: Numbers = np.asarray(quants.dequantize(tensor.data[first:last], tensor.tensor_type), np.float32)

@@ -9,6 +9,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from aligner.adapters.border import OF_CONTENT
 from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
 from aligner.adapters.target import real_path
@@ -110,8 +112,6 @@ def _tensor(name: str, entry: Any, file: Path, start: int, size: int) -> StoredT
 
 
 def _rows(file: Path, place: int, word: str, shape: tuple[int, ...], first: int, last: int) -> Numbers:
-    import numpy as np
-
     kind, inner = np.dtype(_TYPES[word]), shape[1:] if shape else ()
     step = math.prod(inner)
     raw = np.fromfile(file, kind, (last - first) * step, offset=place + first * step * kind.itemsize)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from aligner.adapters.target import real_path
 from aligner.errors import AlignerError, ModelFormatError, listing
 from aligner.records.array import Array
@@ -102,8 +104,6 @@ class LazyDump(Dump):
 
     def read(self, place: int) -> Array:
         """The numbers, read now."""
-        import numpy as np
-
         with damage(self.path, self.tensors[place].name):
             array = np.asarray(self._readers[place]())
         shape = self.tensors[place].shape

@@ -10,6 +10,8 @@ import math
 from collections.abc import Iterable, Sequence
 from typing import Literal
 
+import numpy as np
+
 from aligner.adapters.dumps.dump import size_of
 from aligner.records.array import Array
 from aligner.records.axis_order import groups_alike
@@ -161,8 +163,6 @@ def laid(array: Array, shape: tuple[int, ...], channels: Channels, dumped: Order
 
 def _turned(array: Array, shape: tuple[int, ...], channels: Channels, order: Order) -> Array:
     """From that order into the model's, without what channels were filled up with."""
-    import numpy as np
-
     if order > FIRST:
         array = np.moveaxis(array, -1, 2)
         array = array.reshape(array.shape[0], -1, *array.shape[3:])
@@ -180,8 +180,6 @@ def clearly(cosines: Sequence[float], size: int) -> bool:
 
 def centred_cosine(array: Array, own: Array) -> float:
     """The cosine of two tensors of one shape; 0 where a dump has other sizes than it should."""
-    import numpy as np
-
     if array.size != own.size:
         return 0.0
 
@@ -195,8 +193,6 @@ def centred_cosine(array: Array, own: Array) -> float:
 
 def distance(array: Array, own: Array) -> float:
     """How far two tensors are apart, relative to the second's norm, over what is finite in both; 0 for equal ones."""
-    import numpy as np
-
     if array.size != own.size:
         return float("inf")
     left, right = array.astype(np.float64).ravel(), own.astype(np.float64).ravel()

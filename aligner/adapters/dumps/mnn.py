@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from aligner.adapters.dumps.dump import TEXT_LIMIT, Dump, DumpedTensor, LazyDump, files_of
 from aligner.errors import ModelFormatError
 from aligner.records.array import Array
@@ -37,8 +39,6 @@ def open_dump(path: Path) -> Dump:
 
 
 def _tensor(file: Path) -> tuple[DumpedTensor, Callable[[], Array]]:
-    import numpy as np
-
     if file.stat().st_size > TEXT_LIMIT:
         raise ModelFormatError(
             f"{file} is too large a text", found=f"{file.stat().st_size:,} bytes", hint="dump to .npy files instead"

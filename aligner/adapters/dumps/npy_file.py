@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+
 from aligner.adapters.dumps.dump import DumpedTensor, Role, damage, size_of
 from aligner.errors import ModelFormatError
 from aligner.records.array import Array
@@ -17,8 +19,6 @@ def npy(
 
     Raises ModelFormatError where it is none, is cut off, or holds Python objects.
     """
-    import numpy as np
-
     with damage(path, "its header"), path.open("rb") as file:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0

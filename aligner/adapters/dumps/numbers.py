@@ -7,6 +7,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from aligner.adapters.dumps.dump import DumpedTensor, size_of
 from aligner.adapters.dumps.layout import BLOCKS, Channels, blocks_of
 from aligner.errors import ModelFormatError
@@ -96,8 +98,6 @@ def stored_dtype(tensor: DumpedTensor, value: Value, channels: Channels, storage
     way = storage.way(tensor, value.shape, channels)
     if way is None:
         return None
-    import numpy as np
-
     own = (value.dtype or "").removeprefix("torch.")
     if own == "bfloat16" and way[1] == 2:
         return own
@@ -114,8 +114,6 @@ def numbers(tensor: DumpedTensor, stored: Array, dtype: str | None, path: Path, 
 
     Raises ModelFormatError where the bytes are not as many as the model's ``shape`` takes.
     """
-    import numpy as np
-
     if tensor.shape is not None:
         return bfloat16(stored) if dtype == "bfloat16" and stored.dtype.kind in "uV" else stored.view()
     if dtype is None:
@@ -130,15 +128,12 @@ def numbers(tensor: DumpedTensor, stored: Array, dtype: str | None, path: Path, 
 
 def bfloat16(bits: Array) -> Array:
     """Numbers whose upper halves are stored, as float32."""
-    import numpy as np
-
     wide: Array = (bits.view("<u2").astype(np.uint32) << np.uint32(16)).view(np.float32)
     return wide
 
 
 def nearer_half(stored: Array, own: Array) -> str | None:
     """What two bytes each hold, by the size of the model's own numbers; None where that does not tell."""
-    import numpy as np
 
     def size(array: Array) -> float:
         sizes = np.abs(array[np.isfinite(array) & (array != 0)].astype(np.float64))

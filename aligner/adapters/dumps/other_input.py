@@ -10,6 +10,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+
 from aligner.adapters.dumps.layout import centred_cosine
 from aligner.errors import listing
 from aligner.operations.kinds import ACTIVATIONS, EXACT
@@ -73,8 +75,6 @@ class _Window:
 
     def solved(self) -> Answer | None:
         """Which input explains the tensor; "given" too where none does; None where it cannot be told."""
-        import numpy as np
-
         region = self._own.graph.region(self._own.recorded.keys(), self._value)
         read = {name for node in region for name in node.inputs if name in self._own.graph.inputs}
         if len(read) != 1:
@@ -95,8 +95,6 @@ class _Window:
 
     def _unclamped(self) -> tuple[str, Array, Array]:
         """The value before a clamp, what was recorded behind it, and which elements the clamp left as they were."""
-        import numpy as np
-
         graph = self._own.graph
         recorded = np.asarray(self._own.recorded[self._value]().real(), np.float64)
         value, open_ones = self._value, np.isfinite(recorded)
@@ -110,8 +108,6 @@ class _Window:
     def _solve(
         self, name: str, given: Array, window: tuple[slice, ...], before: str, recorded: Array, open_ones: Array
     ) -> Answer | None:
-        import numpy as np
-
         rng = np.random.default_rng(0)
         scale = float(np.abs(given).max()) or 1.0
 
@@ -155,8 +151,6 @@ class _Window:
 
 def _is_alike(given: Array, window: tuple[slice, ...], found: Array) -> bool:
     """Whether a window is of the given input after all: scaled, shifted, its channels in another order."""
-    import numpy as np
-
     own = np.asarray(given[window], np.float64)
     turned = [np.flip(found, axis) for axis in range(1, found.ndim) if found.shape[axis] in _COLOURS]
     return any(centred_cosine(one, own) >= _MOVED for one in (found, *turned)) or _is_moved(given, window, found)

@@ -9,6 +9,8 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.adapters.dumps.overwritten import overwritten
 from aligner.adapters.dumps.recorded import Given, Real
 from aligner.errors import AlignerError, listing
@@ -18,8 +20,6 @@ from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from aligner.adapters.base import Feeds, Injection, Session
     from aligner.records.graph import Graph
 
@@ -131,8 +131,6 @@ class OwnModel:
 
     def _grain(self, computed: Collection[str]) -> dict[str, float]:
         """How far values move where the codes that they are computed from are rounded otherwise, in two runs' worst."""
-        import numpy as np
-
         codes = {value: read for value, read in self.recorded.items() if _step(read())}
         if not codes:
             return {}
@@ -148,8 +146,6 @@ class OwnModel:
         return found
 
     def _beyond(self, tensor: CapturedTensor, found: CapturedTensor, grain: float) -> Array | None:
-        import numpy as np
-
         own, there = tensor.real(), found.real()
         if own.dtype.kind not in "fiub":
             return None
@@ -230,8 +226,6 @@ class OwnModel:
 
     def _deviated(self, tensor: CapturedTensor) -> CapturedTensor:
         """What the device would have given; where its deviation is no number, what it gave."""
-        import numpy as np
-
         deviation = self.deviations[tensor.value]
         own, there = tensor.real(), self.recorded[tensor.value]()
         if deviation.shape != own.shape:
@@ -251,8 +245,6 @@ class OwnModel:
 
 def _is_beyond_range(own: Array, found: CapturedTensor) -> bool:
     """Whether the infinities of a tensor in float16 are what the model's own finite numbers become in that type."""
-    import numpy as np
-
     if found.dtype.removeprefix("torch.") != "float16" or own.dtype.kind != "f":
         return False
     infinite = np.isinf(found.array)
@@ -262,8 +254,6 @@ def _is_beyond_range(own: Array, found: CapturedTensor) -> bool:
 
 def _filled(recorded: Callable[[], CapturedTensor], own: Array) -> CapturedTensor:
     """A recorded tensor with the model's numbers in the place of its infinities."""
-    import numpy as np
-
     found = recorded()
     array = np.where(np.isinf(found.array), own, found.array.astype(own.dtype))
     array.flags.writeable = False
@@ -272,8 +262,6 @@ def _filled(recorded: Callable[[], CapturedTensor], own: Array) -> CapturedTenso
 
 def _rounded_anew(recorded: Callable[[], CapturedTensor], rng: np.random.Generator) -> CapturedTensor:
     """The numbers that codes stand for, each anywhere within its step."""
-    import numpy as np
-
     found = recorded()
     step = max(found.quantization.scale) if found.quantization is not None else 0.0
     real = found.real()

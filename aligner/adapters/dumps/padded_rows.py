@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
 from aligner.adapters.dumps.layout import BLOCKS, FIRST, LAST, Channels, Order, arranged
 from aligner.adapters.dumps.names import match
@@ -53,8 +55,6 @@ class Unpadded(Dump):
 
     def read(self, place: int) -> Array:
         """The bytes of a tensor's own numbers."""
-        import numpy as np
-
         array = self._dump.read(place)
         if place not in self._rows:
             return array

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, LazyDump, damage, looks_like_json, read_json
 from aligner.errors import ModelFormatError, listing
 from aligner.records.array import Array
@@ -60,8 +62,6 @@ def _tensors(path: Path, named: Mapping[str, Any]) -> Iterator[tuple[DumpedTenso
 
 def _array(value: Any) -> Array:
     """An encoded array, however deep it is wrapped: LazyArray, LazyNumpyArray, ndarray, Tensor."""
-    import numpy as np
-
     while isinstance(value, Mapping) and "values" in value:
         value = value["values"]
     if isinstance(value, Mapping) and "tensor" in value:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.dumps.dump import (
     Dump,
     DumpedTensor,
@@ -57,8 +59,6 @@ def open_dump(path: Path) -> Dump:
 
 
 def _bytes(file: Path) -> Callable[[], Array]:
-    import numpy as np
-
     return lambda: np.fromfile(file, np.uint8)
 
 
@@ -74,8 +74,6 @@ def _described(path: Path, manifest: Any) -> Dump:
 
 
 def _entry(path: Path, name: str, entry: dict[str, Any]) -> tuple[DumpedTensor, Callable[[], Array]]:
-    import numpy as np
-
     file = inside(path, str(entry.get("file", f"{name}.raw")))
     shape = tuple(int(size) for size in entry["shape"])
     word = str(entry.get("dtype", "float32"))

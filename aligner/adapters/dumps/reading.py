@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
+
 from aligner.adapters.base import Feeds, Session
 from aligner.adapters.dumps.dump import Dump, DumpedTensor, size_of
 from aligner.adapters.dumps.layout import Order, effective, fitting, laid, order_of, orders, says, settled, spoken
@@ -116,8 +118,6 @@ class Reading:
 
     def tensor(self, name: str, order: Order | None = None, place: int | None = None) -> CapturedTensor:
         """What was recorded of a value, in the model's shape; ``order`` in place of the dump's own."""
-        import numpy as np
-
         place = self.places[name] if place is None else place
         value, channels = self.graph.values[name], self.graph.channels
         tensor, shape, dtype = self._dump.tensors[place], self.shape(name, place), self._dtype(name, place)
@@ -138,8 +138,6 @@ class Reading:
 
     def holds_numbers(self) -> bool:
         """Whether a tensor inside of the model has a finite number; outputs alone may well have none."""
-        import numpy as np
-
         known = {name for name, tensor in self._tensors() if tensor.statistics is None}
         inner = [
             name for name in self.places if name in known and name not in {*self.graph.inputs, *self.graph.outputs}
@@ -319,8 +317,6 @@ class Reading:
 
 def _code_of(array: Array, step: float) -> tuple[str, Quantization]:
     """The narrowest type that holds multiples of a step, and what makes numbers of it."""
-    import numpy as np
-
     least, most = (int(np.rint(end / step)) for end in (float(array.min()), float(array.max())))
     fitting = (("int8", 0), ("uint8", max(0, -least)), ("int16", 0), ("uint16", max(0, -least)))
     for dtype, zero in fitting:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.base import Injection
 from aligner.records.array import Array
 from aligner.records.graph import Graph, InputSpec, Value
@@ -78,8 +80,6 @@ class Decoded(Mapping[str, "Array"]):
 
 def as_stored(array: Any, value: Value | InputSpec | None) -> Array:
     """A tensor in the type that the model has for it."""
-    import numpy as np
-
     array = np.asarray(array)
     if array.dtype.kind not in "fiub":
         plain: Array = array

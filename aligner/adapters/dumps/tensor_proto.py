@@ -6,6 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.dumps.dump import TEXT_LIMIT, DumpedTensor, Role, damage
 from aligner.errors import MissingFrameworkError, ModelFormatError
 from aligner.records.array import Array
@@ -68,7 +70,6 @@ def dtype_of(proto: Any) -> str:
 
 def as_array(proto: Any) -> Array:
     """The numbers; types that numpy lacks as float32."""
-    import numpy as np
     from onnx import numpy_helper
 
     array: Array = numpy_helper.to_array(proto)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from aligner.adapters.dumps.dump import (
     Dump,
     DumpedTensor,
@@ -85,8 +87,6 @@ def _exported(path: Path) -> Dump:
 
 
 def _output(entry: Any) -> tuple[DumpedTensor, Callable[[], Array]]:
-    import numpy as np
-
     text = str(entry["dimensions"])
     shape = tuple(int(size) for size in text.split("x")) if text else ()
     values = np.asarray(entry["values"], dtype=np.float32).reshape(shape)

@@ -8,6 +8,8 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
+
 from aligner.errors import MissingFrameworkError, OutputError
 from aligner.records.array import Array
 from aligner.records.graph import Graph
@@ -49,8 +51,6 @@ def write_dump(
 
 def _npy(made: Path, graph: Graph, tensors: Iterable[CapturedTensor], feeds: dict[str, Array]) -> None:
     """A file for each tensor; index.json tells the names that a file name cannot hold."""
-    import numpy as np
-
     del graph, feeds
     made.mkdir()
     index: dict[str, str] = {}
@@ -66,8 +66,6 @@ def _npy(made: Path, graph: Graph, tensors: Iterable[CapturedTensor], feeds: dic
 
 def _polygraphy(made: Path, graph: Graph, tensors: Iterable[CapturedTensor], feeds: dict[str, Array]) -> None:
     """RunResults of one runner and one iteration, written tensor by tensor."""
-    import numpy as np
-
     del graph, feeds
     with made.open("w", encoding="ascii") as file:
         file.write('{"lst": [["aligner", [{"outputs": {')
