@@ -94,6 +94,15 @@ def test_reports_that_do_not_hold(verb: str, report: str, compared: Path) -> Non
     assert files(compared) == before
 
 
+def test_one_model_alone_is_no_report(compared: Path) -> None:
+    checked(run(compared, "fix", "right.onnx", "-o", "made.onnx"), "the only model")
+
+
+def test_code_is_not_written_again(compared: Path) -> None:
+    (compared / "net.py").write_text("raise RuntimeError('this was loaded')")
+    checked(run(compared, "fix", "right.onnx", "net.py:made", "--trust", "-o", "made.onnx"), "is code")
+
+
 def test_disk_that_takes_nothing(compared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from aligner.api.fixing import fix
     from aligner.errors import OutputError
