@@ -163,6 +163,13 @@ def test_the_same_bits_on_another_grid_are_another_setting():
     assert aligner.compare(chain(GOOD), near, [X]).verdict == "aligned"
 
 
+def test_models_that_were_calibrated_apart_are_twins():
+    apart = chain(tuple(1.07 * largest for largest in GOOD))
+    assert aligner.compare(chain(GOOD), apart, [X]).verdict == "aligned"
+    wide = aligner.compare(chain(GOOD), chain((127.0, *(1.07 * largest for largest in GOOD[1:]))), [X])
+    assert wide.first_divergence.candidate.name == "x_q"
+
+
 def edited(model, name, edit):
     """The model with one stored array changed."""
     tensor = next(tensor for tensor in model.graph.initializer if tensor.name == name)

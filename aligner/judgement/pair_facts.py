@@ -158,9 +158,8 @@ class PairFacts:
         Numbers with tails cost as much with a range of their own: for those any range is as good.
         """
         item, step = self.item, self.item.step
-        reference, candidate = ([node.kind for node in nodes[-1:]] == ["quantize"] for nodes in self.nodes)
-        if self.fixed or self.local is None or not step or reference or not candidate:
-            return None  # of two that code, the grids are held against each other
+        if self.fixed or self.local is None or not step or [n.kind for n in self.nodes[1][-1:]] != ["quantize"]:
+            return None
         own, off = item.reference_statistics, self.local.relative
         needed = ((own.max or 0.0) - (own.min or 0.0)) / _CODES
         eight = (item.candidate_dtype or "").endswith("int8")

@@ -255,7 +255,7 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     Rule("weights-off-grid", "weights in few bits are off by more than a step (root mean square)", _off_grid),
     Rule(
         "grids-differ",
-        "the same nodes make the tensor in eight bits on both sides, on grids of which a code is half a step apart",
+        "the same nodes make the tensor in eight bits, a code of which is half a step off, where most grids are equal",
         _on_another_grid,
     ),
     Rule(

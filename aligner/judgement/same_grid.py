@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from functools import partial
+
 import numpy as np
 
 from aligner.operations.kinds import QUANTIZES
 from aligner.operations.operation import Unsupported
+from aligner.parameters.remembered import Remembered
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit
@@ -16,6 +20,7 @@ from aligner.regions.region_side import RegionSide
 STEPS = 2.0
 """Quantisation steps that two kernels for one operation on the same integers may lie apart."""
 _ONE_STEP = 1.01
+_GRIDS: Remembered[Counter[tuple[np.float32, int]]] = Remembered()
 
 
 def are_twins(graphs: tuple[Graph, Graph], item: Measured) -> bool:
@@ -38,8 +43,11 @@ def are_twins(graphs: tuple[Graph, Graph], item: Measured) -> bool:
 def another_grid(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
     """Words where the same nodes make a tensor of the same few bits on grids of which a code is half a step apart.
 
-    Nothing but the two scales stands between such tensors: no bits are fewer that could explain what differs.
+    Nothing but the two scales stands between such tensors: no bits are fewer that could explain what differs. Models
+    that were calibrated apart differ in most of their grids, and the one is as good as the other.
     """
+    if not _one_calibration(graphs):
+        return None
     values = [graph.values.get(name) for graph, name in zip(graphs, item.pair.values, strict=True)]
     made = [[graph.nodes[at].kind for at in r.nodes] for graph, r in zip(graphs, item.pair.regions, strict=True)]
     if made[0] != made[1] or not made[0] or values[0] is None or values[1] is None:
@@ -54,6 +62,18 @@ def another_grid(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
         return None
     first = [f"{grid.scale[0]:.4g}" for grid in grids if grid]
     return f"coded with scale {first[1]}, the reference with {first[0]}, both of {dtype}"
+
+
+def _one_calibration(graphs: tuple[Graph, Graph]) -> bool:
+    """Whether most of the grids of the model that has fewer are the other's, too."""
+    reference, candidate = (_GRIDS.of(graph, partial(_grids, graph)) for graph in graphs)
+    return 2 * (reference & candidate).total() > min(reference.total(), candidate.total())
+
+
+def _grids(graph: Graph) -> Counter[tuple[np.float32, int]]:
+    """The grids of what nodes compute; other formats store scales in half as many digits as Python does."""
+    made = (graph.values[name].quantization for node in graph.nodes for name in node.outputs if name in graph.values)
+    return Counter((np.float32(grid.scale[0]), grid.zero_point[0]) for grid in made if grid)
 
 
 def _same_grids(culprit: Culprit, node: Node, other: Node) -> bool:
