@@ -361,18 +361,24 @@ def test_halves_given_in_each_others_place_are_the_fault_of_the_split_not_of_wha
     ]
 
 
-def test_an_extra_node_right_behind_what_a_region_of_another_shape_reads_is_named():
-    first, last = make.node("MatMul", ["x", "w"], ["m"], "first"), make.node("MatMul", ["m", "v"], ["y"], "last")
+def test_an_extra_node_right_behind_what_a_region_reads_is_named():
+    first = make.node("MatMul", ["x", "w"], ["m"], "first")
+    plain = [make.node("Softmax", ["x"], ["s"], "shares"), make.node("MatMul", ["s", "m"], ["y"], "last")]
     spelled = [
+        make.node("Transpose", ["x"], ["t"], "turn", perm=[1, 0]),
+        make.node("Softmax", ["t"], ["k"], "shares", axis=0),
+        make.node("Transpose", ["k"], ["s"], "back", perm=[1, 0]),
         make.node("Clip", ["m", "low", "high"], ["c"], "clip"),
-        make.node("Reshape", ["c", "wide"], ["r"], "wide"),
-        make.node("MatMul", ["r", "v"], ["p"], "product"),
+        make.node("Reshape", ["s", "wide"], ["q"], "wide_s"),
+        make.node("Reshape", ["c", "wide"], ["r"], "wide_c"),
+        make.node("MatMul", ["q", "r"], ["p"], "product"),
         make.node("Reshape", ["p", "flat"], ["y"], "flat"),
     ]
-    shapes = {"wide": np.array([1, 5, SIZE]), "flat": np.array([5, SIZE])}
-    report = compared(net([first, last]), net([first, *spelled], low=number(-1), high=number(1), **shapes))
-    first = report["first_divergence"]
-    assert "clip" in {first["candidate"]["node"], (first["within"] or {}).get("node")}
+    shape = (SIZE, SIZE)
+    more = {"low": number(-1), "high": number(1), "wide": np.array([1, *shape]), "flat": np.array(shape)}
+    report = compared(net([first, *plain], shape=shape), net([first, *spelled], shape=shape, **more), shape)
+    found = report["first_divergence"]
+    assert "clip" in {found["candidate"]["node"], (found["within"] or {}).get("node")}
 
 
 def test_a_lost_gate_is_named_though_its_place_holds_nothing_that_could_answer_it():
