@@ -38,15 +38,12 @@ def test_another_way_to_compute_the_same_is_no_fault(name):
     assert compared(name).verdict == "aligned"
 
 
-@pytest.mark.parametrize(
-    ("name", "places"),
-    [*((name, []) for name in REWRITES), ("permuted_channels_with_a_fault_after", ["op_v3"])],
-)
-def test_recorded_forms_are_judged_by_what_the_reference_makes_of_what_was_recorded(name, places, tmp_path):
+@pytest.mark.parametrize("name", REWRITES)
+def test_recorded_forms_are_judged_by_what_the_reference_makes_of_what_was_recorded(name, tmp_path):
     folder, path = PAIRS / name, tmp_path / "candidate.npz"
     aligner.capture(folder / "cand.onnx", path, dict(np.load(folder / "in.npz")))
     found = [pair.candidate.node for pair in aligner.compare(folder / "ref.onnx", path).introduced]
-    assert found == places
+    assert found == []
 
 
 @pytest.mark.parametrize("name", TURNED)
