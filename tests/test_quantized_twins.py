@@ -269,3 +269,30 @@ def test_a_range_inside_a_region_is_asked_as_well(top, wrong):
     first = result.first_divergence
     assert (first.verdict_rule, first.within.node) == ("inner-node-errs", "softplus_q")
     assert result.comparison.causes[0].id == "quantization-calibration"
+
+
+@pytest.mark.parametrize(("factor", "verdict"), [(1.05, "aligned"), (30.0, "diverged")])
+def test_few_bits_explain_no_untouched_output_off_by_as_much_as_it_is_large(monkeypatch, factor, verdict):
+    from aligner.adapters.onnx_adapter.engine import Engine
+
+    plain_session, plain_run, untouched = Engine.session, Engine.run, set()
+
+    def session(self, model, stubs=None, *, level=None):
+        made = plain_session(self, model, stubs, level=level)
+        if stubs is None and level is None and self.level == "all":
+            untouched.add(made)
+        return made
+
+    def run(self, session, outputs, feeds):
+        import onnxruntime
+
+        found = plain_run(self, session, outputs, feeds)
+        if session not in untouched or session.get_modelmeta().graph_name != "twin":
+            return found
+        return [onnxruntime.OrtValue.ortvalue_from_numpy(np.float32(factor) * each.numpy()) for each in found]
+
+    twin = chain(GOOD)
+    twin.graph.name = "twin"
+    monkeypatch.setattr(Engine, "session", session)
+    monkeypatch.setattr(Engine, "run", run)
+    assert aligner.compare(chain(), twin, [X]).verdict == verdict

@@ -31,6 +31,8 @@ _WORSE = 10.0
 _FLOOR = {"float16": 0.05, "bfloat16": 0.1}
 _PLAIN_FLOOR = 1e-3
 """Relative error of the untouched outputs below which fusion has only rounded differently."""
+_FEW_BITS_FLOOR = 1.0
+"""… in few bits, where kernels may lie steps apart at each node: nothing explains an error as large as the tensor."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +74,7 @@ class ObserverEffect:
             error = self._untouched_error(item)
             if error is None or item.accumulated is None or pair.verdict not in {"aligned", "inherited"}:
                 continue
-            floor = max(_FLOOR.get(str(dtype), _PLAIN_FLOOR) for dtype in (item.candidate_dtype, item.reference_dtype))
-            if item.step is not None or error.relative <= max(floor, _WORSE * item.accumulated.relative):
+            if error.relative <= max(_floor(item), _WORSE * item.accumulated.relative):
                 continue
             note = f"right when observed, off by {error.errors.max_abs:.3g} when not"
             wrong = replace(pair, verdict="introduced", accumulated=error.errors, note=note)
@@ -138,6 +139,12 @@ class ObserverEffect:
             errors[level] = error.relative if error is not None else 0.0
         self._untouched[1] = kept
         return errors
+
+
+def _floor(item: Measured) -> float:
+    if item.step is not None:
+        return _FEW_BITS_FLOOR
+    return max(_FLOOR.get(str(dtype), _PLAIN_FLOOR) for dtype in (item.candidate_dtype, item.reference_dtype))
 
 
 def _values(item: Measured) -> tuple[str, str]:

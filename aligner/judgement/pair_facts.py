@@ -29,6 +29,8 @@ _QUANTIZED_PEAKS = 3.0
 _FLOAT16_MAX = 65504.0
 _CODES = 255
 """Steps between the ends of eight bits."""
+_HALF = 16
+"""Codes in half of the bits: samples of one kind fill a range that was measured on many of them better than that."""
 _DRAWING: Remembered[bool] = Remembered()
 
 
@@ -153,7 +155,7 @@ class PairFacts:
 
     @property
     def too_wide(self) -> float | None:
-        """The step that eight bits need for the tensor's own numbers, where a range of others costs what they do not.
+        """The step that the tensor's own numbers need, where a range of others leaves them half of eight bits.
 
         Numbers with tails cost as much with a range of their own: for those any range is as good.
         """
@@ -163,7 +165,8 @@ class PairFacts:
         own, off = item.reference_statistics, self.local.relative
         needed = ((own.max or 0.0) - (own.min or 0.0)) / _CODES
         eight = (item.candidate_dtype or "").endswith("int8")
-        return needed if eight and off > _QUANTIZED_RELATIVE >= off * needed / step else None
+        few = needed * _CODES < _HALF * step
+        return needed if eight and few and off > _QUANTIZED_RELATIVE >= off * needed / step else None
 
     @cached_property
     def another_grid(self) -> str | None:

@@ -138,7 +138,12 @@ class QuantizationScale(_Quantized):
     example: ClassVar[str] = "a scale read from another tensor"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
-        """The reference's scale in the candidate's own quantising node; then the factor between the two sides."""
+        """The reference's scale in the candidate's own quantising node; then the factor between the two sides.
+
+        Where the range cuts numbers off, the data that it was measured on are the cause of its scale.
+        """
+        if any(_share_cut_off(site) for site in sites(culprit, survey)):
+            return
         for part, node, operation in culprit.nodes("quantize"):
             partner = culprit.partner(part, node) if part.side else None
             if partner is not None:
@@ -244,14 +249,8 @@ class QuantizationCalibration(_Quantized):
                 written=True,
                 only_proven=True,
             )
-        low, high = float(found.min()), float(found.max())
-        cut = (expected > high + OWN_STEPS * step) | (expected < low - OWN_STEPS * step)
-        share = float(cut.mean())
-        # what is cut off stands at the end; elsewhere another scale has put it
-        if (
-            share > SATURATED
-            and float(np.median(np.abs(np.clip(expected, low, high) - found)[cut])) <= OWN_STEPS * step
-        ):
+        if share := _share_cut_off(site):
+            low, high = float(found.min()), float(found.max())
             yield Claim(
                 f"{share:.1%} of the elements at {site.name} lie outside {low:.4g}…{high:.4g} and are cut off",
                 "calibrate on real inputs, prepared as they will be in use",
@@ -278,6 +277,20 @@ class QuantizationExpected(_Quantized):
                 f"every element of {site.name} lies within {worst / step:.1f} quantisation steps of {step:.3g}",
                 "nothing: this is what the declared precision costs",
             )
+
+
+def _share_cut_off(site: Site) -> float:
+    """The share of elements that the range cuts off; 0 where it is no more than tails, or where they stand elsewhere.
+
+    What is cut off stands at the range's end; elsewhere another scale has put it.
+    """
+    step, expected, found = site.step, site.expected, site.found
+    low, high = float(found.min()), float(found.max())
+    cut = (expected > high + OWN_STEPS * step) | (expected < low - OWN_STEPS * step)
+    share = float(cut.mean())
+    if share <= SATURATED or float(np.median(np.abs(np.clip(expected, low, high) - found)[cut])) > OWN_STEPS * step:
+        return 0.0
+    return share
 
 
 def _line(expected: Array, found: Array) -> tuple[float, float]:
