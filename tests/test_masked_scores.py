@@ -49,6 +49,22 @@ def test_a_wrong_bias_beside_a_mask(masked):
     assert found.verdict == "diverged" and found.first_divergence.candidate.kind == "add"
 
 
+class Coded(torch.nn.Module):
+    """Softmax of scores that went through eight bits, of a range that the mask sets."""
+
+    def __init__(self, step: float):
+        super().__init__()
+        self.step = step
+
+    def forward(self, scores: torch.Tensor) -> torch.Tensor:
+        return torch.softmax(torch.fake_quantize_per_tensor_affine(scores, self.step, 0, -128, 127), -1)
+
+
+def test_scores_that_a_mask_takes_all_codes_from():
+    found = compare(Scores(masked=-1e9), Scores(masked=-1e9, share=Coded(1e9 / 40)), tokens())
+    assert found.verdict == "diverged" and "quantize" in found.first_divergence.candidate.op
+
+
 @pytest.mark.parametrize("masked", [-1e4, -1e9])
 def test_a_mask_alone_is_no_fault(masked):
     assert compare(Scores(masked=masked), Scores(masked=masked), tokens()).verdict == "aligned"

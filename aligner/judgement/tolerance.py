@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
-from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LINEAR, SILENT, VIEWS
+from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LAYOUT, LINEAR, SILENT
 from aligner.operations.reduction import reduction_length
 from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference, Unmasked
@@ -33,7 +33,7 @@ _UNDERFLOW = 2.0**-126
 """What one operation may lose below float32's normal numbers where a kernel flushes them to zero: fl(a∘b) =
 (a∘b)(1+δ)+η with |η| up to the smallest normal number (Higham, Accuracy and Stability, 2nd ed., 2.1 and 2.8)."""
 _QUANTIZED_UNIT = 2.0**-8
-_ITS_LIKE_ALONE = ELEMENTWISE | VIEWS | {"cast"}
+_ITS_LIKE_ALONE = ELEMENTWISE | LAYOUT
 """Kinds of which each element comes from one element of each operand."""
 _FLOATS = ("float16", "float32", "float64", "half", "float", "double")
 _LONGEST_BIAS = 1 << 16
