@@ -125,8 +125,6 @@ def check_targets(given: Mapping[str, Any]) -> None:
         if path.absolute().parent == pages:
             reason = "the folder of --worst, which holds its pages alone"
             raise OutputError(f"cannot write {path}", found=reason, hint="name a file elsewhere")
-        if option not in _NOT_TEXT:
-            check_writable(path)
         resolved = _resolved(path)
         place = _same(resolved)
         within = next((folders[around] for around in resolved.parents if around in folders), None)
@@ -148,6 +146,8 @@ def check_targets(given: Mapping[str, Any]) -> None:
                 found=f"{path}: one would overwrite the other",
                 hint="name a file for each",
             )
+        if option not in _NOT_TEXT:
+            check_writable(path)
         if not _is_device(resolved):
             written[place] = option
 
