@@ -138,12 +138,12 @@ def test_what_outgrows_the_budget_waits_on_disk():
 
 def test_a_full_disk_is_told(monkeypatch):
     from aligner.errors import AlignerError
-    from aligner.execution import scratch
+    from aligner.execution import spill
 
     def full(*_args, **_kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(scratch.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(spill.tempfile, "TemporaryFile", full)
     pool = TensorPool(tensors(2, 1000), {"t0": 1, "t1": 1}, budget=100)
     with pytest.raises(AlignerError, match="scratch"):
         pool.get("t1")

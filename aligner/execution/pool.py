@@ -6,7 +6,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping
 
-from aligner.execution.scratch import put_aside
+from aligner.execution.spill import put_aside
 from aligner.records.tensor import CapturedTensor
 
 

@@ -14,7 +14,7 @@ from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
-from aligner.regions.inner_tensors import SATURATED
+from aligner.regions.inner_tensors import CODES, SATURATED
 
 _TAIL = 0.5
 """Share of elements cut off up to which they are a tail, as calibrations leave out:
@@ -22,15 +22,14 @@ none chose a range for numbers whose median lies outside."""
 _FLIPPED = 0.01
 """Share of rounded elements that may flip by one step, beside four times the share that noise flips, where it is not
 known which elements noise flips: what is computed from whole numbers alone cannot be moved by rounding units."""
-_QUANTIZED_RELATIVE = 0.08
+QUANTIZED_RELATIVE = 0.08
 """Relative root-mean-square error that eight-bit weights and activations explain at one node …"""
 _QUANTIZED_PEAKS = 3.0
 """… provided that no single element exceeds the bound more than this often."""
 _FLOAT16_MAX = 65504.0
-_CODES = 255
-"""Steps between the ends of eight bits."""
-_HALF = 16
-"""Codes in half of the bits: samples of one kind fill a range that was measured on many of them better than that."""
+_FEWEST = 4
+"""Codes below which a range is one of other numbers. Of 260 networks no further sample that costs too much, in the
+range of 24 of its kind, has less; divided by 127 or 255 twice it has 2 or 1 (``benchmarks.properties.ranges``)."""
 _DRAWING: Remembered[bool] = Remembered()
 
 
@@ -151,11 +150,11 @@ class PairFacts:
         """Whether a quantised region is off by no more than eight bits explain."""
         if self.local is None or self.fixed or not self.numbers.quantized or self.twins:
             return False
-        return self.local.relative <= _QUANTIZED_RELATIVE and self.local.errors.max_abs <= _QUANTIZED_PEAKS * self.limit
+        return self.local.relative <= QUANTIZED_RELATIVE and self.local.errors.max_abs <= _QUANTIZED_PEAKS * self.limit
 
     @property
     def too_wide(self) -> float | None:
-        """The step that the tensor's own numbers need, where a range of others leaves them half of eight bits.
+        """The step that the tensor's own numbers need, where a range of others leaves them next to no codes.
 
         Numbers with tails cost as much with a range of their own: for those any range is as good.
         """
@@ -163,10 +162,10 @@ class PairFacts:
         if self.fixed or self.local is None or not step or [n.kind for n in self.nodes[1][-1:]] != ["quantize"]:
             return None
         own, off = item.reference_statistics, self.local.relative
-        needed = ((own.max or 0.0) - (own.min or 0.0)) / _CODES
+        wide = (own.max or 0.0) - (own.min or 0.0)
         eight = (item.candidate_dtype or "").endswith("int8")
-        few = needed * _CODES < _HALF * step
-        return needed if eight and few and off > _QUANTIZED_RELATIVE >= off * needed / step else None
+        needed, few = wide / CODES, wide < _FEWEST * step
+        return needed if eight and few and off > QUANTIZED_RELATIVE >= off * needed / step else None
 
     @cached_property
     def another_grid(self) -> str | None:

@@ -260,7 +260,7 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     ),
     Rule(
         "range-too-wide",
-        "a quantised range leaves the tensor less than half of its bits, and costs more than eight bits explain",
+        "a quantised range leaves the tensor less than four codes, and costs more than eight bits explain",
         _too_wide,
     ),
     Rule("settings-differ", "the error is near its bound, and weights or settings differ", _settings_differ),

@@ -65,7 +65,8 @@ class NormEpsilon(SettingCause):
 
 _LARGEST_EPSILON = 0.1
 _CUDNN = 1.001e-5
-"""The least epsilon that TensorFlow gives to its fused normalisation, whatever it is told (CUDNN_BN_MIN_EPSILON)."""
+"""The least epsilon that TensorFlow gives to its fused normalisation, "a requirement by CUDNN to prevent exception":
+fused_batch_norm in tensorflow/python/ops/nn_impl.py (v1), ``min_epsilon``."""
 _TENSORFLOW = f"; TensorFlow's fused normalisation takes none below {_CUDNN:g}, so give the reference that one"
 
 

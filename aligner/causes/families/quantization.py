@@ -18,12 +18,10 @@ from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order
-from aligner.regions.inner_tensors import OWN_STEPS, SATURATED, InnerTensor, inner_tensors
+from aligner.regions.inner_tensors import CODES, OWN_STEPS, SATURATED, InnerTensor, inner_tensors
 from aligner.regions.layers import LayerPair
 
 _KINDS = ("quantize", "dequantize")
-_CODES = 255
-"""Steps between the ends of eight bits."""
 
 
 def step_of(culprit: Culprit) -> float | None:
@@ -238,12 +236,12 @@ class QuantizationCalibration(_Quantized):
     def quantized(self, site: Site) -> Iterator[Claim]:
         """A step that loses a bit; the reference cut off at the range, also where that was left aside before."""
         step, expected, found = site.step, site.expected, site.found
-        wide, codes = float(expected.max() - expected.min()), _CODES
-        if step > 2 * wide / codes > 0:
+        wide = float(expected.max() - expected.min())
+        if step > 2 * wide / CODES > 0:
             yield Claim(
-                f"{site.name} is coded with scale {step:.4g}, which leaves {wide / step + 1:.0f} of {codes + 1} codes "
+                f"{site.name} is coded with scale {step:.4g}, which leaves {wide / step + 1:.0f} of {CODES + 1} codes "
                 f"to its numbers from {expected.min():.4g} to {expected.max():.4g}: a range of other numbers",
-                f"quantise for the range of what is fed: scale {wide / codes:.2g}, not {step:.4g}",
+                f"quantise for the range of what is fed: scale {wide / CODES:.2g}, not {step:.4g}",
                 "with the reference so coded",
                 site.predict(step * np.rint(expected / step)),
                 written=True,
