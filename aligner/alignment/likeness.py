@@ -10,9 +10,12 @@ from aligner.operations.kinds import AFFINE, neutral_element
 from aligner.records.alignment import Sketch
 
 _STEPS_BACK = 3
+"""Nodes in a row that one side alone may have."""
 _CLEARLY_NEARER = 100.0
+"""How many times as near another tensor has to be."""
 _ROUNDING = 1e-6
-"""Relative difference of sketches that the order of a sum makes: one tensor."""
+"""Relative difference of sketches that the order of a sum makes: one tensor. No answer hangs on these three: neither
+half nor twice of one changes any (``benchmarks.properties.constants --room alignment``, seeds 0:30)."""
 
 
 class Likeness:

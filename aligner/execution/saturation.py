@@ -11,6 +11,7 @@ from aligner.operations.kinds import VIEWS
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Quantization
 from aligner.records.tensor import CapturedTensor
+from aligner.regions.inner_tensors import OWN_STEPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -64,17 +65,18 @@ class Grids:
         return node.kind == "cast" and all(end is not None and (end.dtype or "").startswith("float") for end in ends)
 
     def clipped(self, values: NDArray[Any], holder: CapturedTensor) -> tuple[Array, float]:
-        """The other side's values clipped to what this side's tensor holds, and the share 1.5 steps outside.
+        """The other side's values clipped to what this side's tensor holds, and the share that lies steps outside.
 
         Anything else comes back as it is, with a share of 0.
         """
         grid = self.of(holder)
         if grid is None or grid.ends is None:
             return values, 0.0
-        margin = 1.5 * grid.step
-        outside = (values < grid.ends[0] - margin) | (values > grid.ends[1] + margin)
-        share = float(outside.mean()) if outside.size else 0.0
-        return (np.clip(values, *grid.ends), share) if share else (values, 0.0)
+        margin = OWN_STEPS * grid.step
+        with np.errstate(over="ignore"):  # ends that single precision does not reach hold all of its numbers
+            outside = (values < grid.ends[0] - margin) | (values > grid.ends[1] + margin)
+            share = float(outside.mean()) if outside.size else 0.0
+            return (np.clip(values, *grid.ends), share) if share else (values, 0.0)
 
 
 def _grid(quantization: Quantization, dtype: str) -> Grid | None:
