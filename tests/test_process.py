@@ -275,6 +275,26 @@ sys.exit(main())
     assert command.files(tmp_path) == []
 
 
+def test_an_interruption_that_a_finaliser_swallows_comes_again(tmp_path):
+    code = """
+    import os, signal, time
+
+    class Kept:
+        def __del__(self):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.001)
+
+    def work():
+        Kept()
+        time.sleep(5)
+        return 0
+    """
+    status, _, err = run(code, tmp_path)
+    assert status == 2
+    assert err.startswith("error: interrupted\n")
+    assert "Traceback" not in err
+
+
 def test_without_a_process_of_its_own_nothing_is_left_either(tmp_path, monkeypatch, capfd):
     """Where there is no fork, temporary files go where they are swept, and this process is as it was."""
     import tempfile

@@ -23,6 +23,8 @@ _scratch: Path | None = None
 """The folder of a working process of our own."""
 _COMPLETING = "_ALIGN_COMPLETE"
 """Set by a shell that asks for completions."""
+_MOMENT = 1e-3
+"""Seconds in which a finaliser ends; where it does not, the next one follows."""
 
 
 Mask = set[int | signal.Signals]
@@ -77,6 +79,7 @@ def _work(work: Callable[[], int], scratch: Scratch, board: progress.Board, life
     try:
         if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
             signal.signal(signal.SIGINT, _interrupt_once)
+            sys.unraisablehook = _interrupt_again
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         code = guarded(lambda: _prepared(work, scratch, board, lifeline))
         code = flush_output(code)
@@ -104,6 +107,17 @@ def _interrupt_once(*_: object) -> NoReturn:
     """One Ctrl-C may arrive twice, from the terminal and from the parent; cleaning up must not be interrupted again."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     raise KeyboardInterrupt
+
+
+def _interrupt_again(unraisable: sys.UnraisableHookArgs) -> None:
+    """An interruption that reached a finaliser, which lets nothing pass, comes again in a moment."""
+    if unraisable.exc_type is not KeyboardInterrupt:
+        sys.__unraisablehook__(unraisable)
+        return
+    import threading
+
+    signal.signal(signal.SIGINT, _interrupt_once)
+    threading.Timer(_MOMENT, os.kill, (os.getpid(), signal.SIGINT)).start()
 
 
 def _record_stack(path: Path) -> None:
