@@ -153,6 +153,22 @@ def test_torchscript_archive_as_checkpoint(tmp_path):
     assert same(module, network(1))
 
 
+def test_a_storage_may_end_within_an_element(tmp_path):
+    """Its whole elements are those that count: nothing promises that nothing follows."""
+    import zipfile
+
+    import torch
+
+    whole, longer = tmp_path / "whole.pt", tmp_path / "longer.pt"
+    torch.jit.script(network(1)).save(str(whole))
+    with zipfile.ZipFile(whole) as given, zipfile.ZipFile(longer, "w") as taken:
+        for name in given.namelist():
+            taken.writestr(name, given.read(name) + b"x" * ("/data/" in name))
+    module = network(2)
+    load_into(module, longer)
+    assert same(module, network(1))
+
+
 def test_bad_files(tmp_path):
     import torch
 

@@ -71,7 +71,9 @@ def _tensor(archive: TorchArchive, stored: StoredTensor) -> Any:
     dtype = _DTYPES.get(stored.storage.dtype)
     if dtype is None:
         raise damaged(archive.path, f"parameters of the type {stored.storage.dtype}, which only quantised kernels have")
-    flat = torch.frombuffer(bytearray(archive.read(f"data/{stored.storage.key}") or b"\0"), dtype=torch.uint8)
+    kind = getattr(torch, dtype)
     if not stored.storage.count:
-        return torch.empty(stored.shape, dtype=getattr(torch, dtype))
-    return flat.view(getattr(torch, dtype)).as_strided(stored.shape, stored.strides, stored.offset)
+        return torch.empty(stored.shape, dtype=kind)
+    held = archive.read(f"data/{stored.storage.key}")
+    flat = torch.frombuffer(bytearray(held), dtype=kind, count=len(held) // kind.itemsize)
+    return flat.as_strided(stored.shape, stored.strides, stored.offset)
