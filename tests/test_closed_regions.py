@@ -148,3 +148,29 @@ def test_wide_bounds_of_half_precision_hide_no_wrong_scale(factor, tmp_path):
     )
     assert result.verdict == "diverged"
     assert [pair.candidate.node for pair in result.introduced] == ["m"]
+
+
+@pytest.mark.parametrize("undone", [True, False])
+def test_channels_in_another_order_before_a_dead_activation_are_told_by_other_numbers(undone):
+    """On the numbers fed nothing passes the Relu, and nothing shows whether the next kernel undoes the order."""
+    generator, order = np.random.default_rng(5), [1, 2, 0, 5, 3, 4]
+    first, second = (generator.standard_normal((6, 6)).astype(np.float32) for _ in range(2))
+    bias, first = np.arange(-0.1, -0.7, -0.1, dtype=np.float32), np.abs(first)
+    fed = {"x": -np.abs(generator.standard_normal((3, 6))).astype(np.float32)}
+    turned = second[order] if undone else second
+    result = aligner.compare(_perceptron(first, bias, second), _perceptron(first[:, order], bias[order], turned), fed)
+    assert result.verdict == ("aligned" if undone else "diverged")
+
+
+def _perceptron(first, bias, second):
+    from onnx import helper, numpy_helper
+
+    nodes = [
+        helper.make_node("Gemm", ["x", "first", "bias"], ["hidden"]),
+        helper.make_node("Relu", ["hidden"], ["passed"]),
+        helper.make_node("MatMul", ["passed", "second"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, 1, [3, 6]) for name in "xy"]
+    stored = [numpy_helper.from_array(a, n) for n, a in (("first", first), ("bias", bias), ("second", second))]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)

@@ -41,8 +41,8 @@ class InjectedRun:
     """Yields those of the pairs that are shown.
 
     ``injectable`` and ``shown`` are pairs by candidate value; ``override`` holds what stands in the place of further
-    values of the side that computes. Iterating runs both sides: the one that gives tensors,
-    as far as it is asked, and the one that computes with them.
+    values of the side that computes, ``given`` what stands in the place of those of the side that gives. Iterating runs
+    both sides: the one that gives tensors, as far as it is asked, and the one that computes with them.
     """
 
     def __init__(
@@ -53,8 +53,10 @@ class InjectedRun:
         shown: Mapping[str, PairedValues],
         perturbation: Perturbation | None = None,
         override: Mapping[str, NDArray[np.generic]] | None = None,
+        given: Mapping[str, NDArray[np.generic]] | None = None,
     ) -> None:
         assert candidate.profile is not None
+        self._given = given
         self._override = dict(override or {})
         seen = candidate.profile.sketches  # a graph also lists what no run shows, such as the body of a loop
         self._sides, self._perturbation = (reference, candidate), perturbation
@@ -74,7 +76,9 @@ class InjectedRun:
 
     def __iter__(self) -> Iterator[Local]:
         uses = self.uses()
-        pool = TensorPool(self._sides[1 - self._host].replay(list(uses)), uses)
+        giver = self._sides[1 - self._host]
+        tensors = giver.run(list(uses), self._given) if self._given else giver.replay(list(uses))
+        pool = TensorPool(tensors, uses)
         try:
             yield from self.over(pool)
         finally:

@@ -6,6 +6,7 @@ The candidate computes; against a recording the reference does. Pairs go by thei
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,6 +42,8 @@ class JointRuns:
     passes: Passes
     runs: int = 0
     seen: int = 0
+    stirred: Mapping[str, Array] = field(default_factory=dict)
+    """By reference value, other numbers from which both sides compute on; see ``stirring``."""
     _injectable: dict[str, PairedValues] | None = None
     _sizes: dict[str, int] = field(default_factory=dict)
 
@@ -77,7 +80,38 @@ class JointRuns:
         pairs = {value: self.passes.measured[value].pair for value in dict.fromkeys(shown)}
         noise = rounding_units(self.sides[1].seed) if moved else None
         stead = {self._held(value): array for value, array in (override or {}).items()}
-        return iter(InjectedRun(*self.sides, entries, pairs, noise, stead))
+        for value, pair in entries.items() if self.stirred else ():
+            laid = self._as_candidate(value, pair)
+            if laid is not None:
+                stead.setdefault(value, laid)
+        return iter(InjectedRun(*self.sides, entries, pairs, noise, stead, self.stirred))
+
+    @contextmanager
+    def stirring(self, values: Collection[str]) -> Iterator[bool]:
+        """Run with the numbers of some values in another order and with other signs, on both sides.
+
+        False where neither the reference takes such numbers nor any of these values holds such.
+        """
+        pairs = [self.injectable[value] for value in values if value in self.injectable]
+        if self.host and pairs and self.sides[0].session.capabilities.can_inject:
+            generator = np.random.default_rng(0)
+            for tensor in self.sides[0].replay([pair.reference for pair in pairs]):
+                array = tensor.real()
+                if tensor.occurrence == 0 and array.dtype.kind == "f":
+                    mixed = generator.permutation(array.reshape(-1)) * generator.choice((-1.0, 1.0), array.size)
+                    self.stirred = {**self.stirred, tensor.value: mixed.reshape(array.shape).astype(array.dtype)}
+        try:
+            yield bool(self.stirred)
+        finally:
+            self.stirred = {}
+
+    def _as_candidate(self, value: str, pair: PairedValues) -> Array | None:
+        """The other numbers of a pair, as the candidate holds it."""
+        array, sketch = self.stirred.get(pair.reference), self._sketch(value)
+        if array is None or sketch is None or self.dtype(value).kind != "f":
+            return None
+        laid = to_candidate(array, pair.axes, sketch.shape)
+        return None if laid is None else laid.astype(self.dtype(value))
 
     def _entries(self, left: Collection[str], shown: Collection[str]) -> dict[str, PairedValues]:
         """The nearest pairs before the shown values that hold the other side's tensors: what else would is not read."""

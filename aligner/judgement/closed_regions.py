@@ -114,50 +114,79 @@ class ClosedRegions:
         return self._test.test(self._walk.reached(inside) | self.free, watched, kept)
 
     def _closed(self, start: str) -> dict[str, Judgement]:
-        """Grow forward until everything that leaves the region is right; nothing where that never comes."""
-        inside, alone = self._walk.with_copies([start]), 0
+        """Excuse a region that closes and hides nothing; where the numbers at hand do not tell whether it does, others
+        do."""
+        inside = self._grown(self._walk.with_copies([start]))
+        shown = self._closing(inside) if inside is not None else None
+        if inside is None or shown is None:
+            return {}
+        if not self._is_seen_outside(shown, inside):
+            inside = self._grown_on_others(start, inside)
+            shown = self._closing(inside) if inside is not None else None
+        return self._same(inside, shown) if inside is not None and shown is not None else {}
+
+    def _grown_on_others(self, start: str, inside: set[str]) -> set[str] | None:
+        """The region that closes on other numbers, which show what is inside: a dead activation hides it on these."""
+        known = self._test
+        with self.runs.stirring(self._walk.inputs(start)) as stirred:
+            self._test = JointTest(self.graphs, self.runs, self.rules, self._walk)
+            further = self._grown(inside) if stirred else None
+            shown = self._closing(further) if further is not None else None
+            seen = shown is not None and further is not None and self._errs(shown, further)
+            told = seen and shown is not None and self._is_seen_outside(shown, further or inside)
+        self._test = known
+        return further if told else None
+
+    def _grown(self, inside: set[str]) -> set[str] | None:
+        """Grow forward until everything that leaves the region is right; None where that never comes."""
+        inside, alone = set(inside), 0
         for _ in range(_STEPS):
             exits, last = self._walk.exits(inside), self._walk.outputs(inside)
             if len(inside) > _LARGEST or not (exits or last):
-                return {}
+                return None
             alone = 0 if self._walk.ahead(inside, self._guilty) else alone + 1
             if alone > _ALONE:  # nothing there could make up for it but what forgets it
-                return {}
+                return None
             shown = self._run(inside, exits + last)
             wrong = [value for value in exits + last if value in shown.exits and not shown.exits[value].within]
             blind = [value for value in exits if value not in shown.exits]
             if any(value not in shown.exits for value in last):
-                return {}
+                return None
             if not wrong and not blind:
-                return self._same(inside, exits, last)
+                return inside
             beside = self._walk.beside(wrong, inside, self._guilty)
             if not beside and set(wrong) & set(last):
-                return {}
+                return None
             inside |= self._walk.with_copies(beside or [*wrong, *blind])
-        return {}
+        return None
 
-    def _same(self, inside: set[str], exits: Sequence[str], last: Sequence[str]) -> dict[str, Judgement]:
-        if self._never & (inside | set(exits)):
-            return {}
-        shown = self._run(inside, [*exits, *last], sorted(inside))
-        if any(value in shown.exits and not shown.exits[value].within for value in (*exits, *last)):
-            return {}  # a runtime that is not asked for what is inside may leave out a cast that overflows
-        watched = list(exits) or self._walk.outputs(inside)
-        if not self._are_seen(shown, inside, watched) or self._leaks(inside, watched, shown):
-            return {}
+    def _closing(self, inside: set[str]) -> Shown | None:
+        """What a region shows that leaves right, and no better for the reference's tensors."""
+        ends = [*self._walk.exits(inside), *self._walk.outputs(inside)]
+        if self._never & {*inside, *self._walk.exits(inside)}:
+            return None
+        shown = self._run(inside, ends, sorted(inside))
+        if any(value in shown.exits and not shown.exits[value].within for value in ends):
+            return None  # a runtime that is not asked for what is inside may leave out a cast that overflows
+        return None if self._leaks(inside, self._watched(inside), shown) else shown
+
+    def _watched(self, inside: set[str]) -> list[str]:
+        return self._walk.exits(inside) or self._walk.outputs(inside)
+
+    def _same(self, inside: set[str], shown: Shown) -> dict[str, Judgement]:
         self.free |= inside
-        done = [value for value in exits if self._guilty(value)]
+        done = [value for value in self._walk.exits(inside) if self._guilty(value)]
         found = {value: self._excused(value, "closed-region", inside | set(done)) for value in [*inside, *done]}
         for value in (*done, *self._walk.outputs(inside)):
             self.residual[value] = shown.exits[value].error
         return {value: new for value, new in found.items() if self._guilty(value)}
 
-    def _are_seen(self, shown: Shown, inside: set[str], watched: Sequence[str]) -> bool:
+    def _is_seen_outside(self, shown: Shown, inside: set[str]) -> bool:
         """Whether differences inside, as large as they are, would show where the region is left.
 
         Steps may be so coarse that no change of one tensor shows beside those of all others; one that does is enough.
         """
-        seen = False
+        seen, watched = False, self._watched(inside)
         for value in sorted((value for value in inside if self._guilty(value)), key=self._walk.place.__getitem__):
             if value not in shown.exits or shown.exits[value].within or value not in shown.arrays:
                 continue
@@ -168,8 +197,10 @@ class ClosedRegions:
                 seen = True
             elif not coarse:
                 return False
-        wrong = any(self._guilty(value) and value in shown.exits and not shown.exits[value].within for value in inside)
-        return seen or not wrong
+        return seen or not self._errs(shown, inside)
+
+    def _errs(self, shown: Shown, inside: set[str]) -> bool:
+        return any(self._guilty(value) and value in shown.exits and not shown.exits[value].within for value in inside)
 
     def _leaks(self, inside: set[str], watched: Sequence[str], shown: Shown) -> bool:
         """Whether what leaves a region is better, and by more than rounding, for the reference's tensor at its first
