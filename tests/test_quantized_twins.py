@@ -153,6 +153,9 @@ def test_a_range_of_other_numbers_is_told_at_the_node_that_codes_them():
     result = aligner.compare(chain(), chain((127.0, *GOOD[1:])), [X])
     assert (result.first_divergence.candidate.name, result.first_divergence.verdict_rule) == ("x_q", "range-too-wide")
     assert (result.causes[0].id, result.causes[0].evidence_class) == ("quantization-calibration", "proven")
+    result = aligner.compare(chain((127.0, *GOOD[1:])), chain(), [X])
+    assert result.first_divergence.verdict_rule == "range-too-wide"
+    assert [(one.id, one.evidence_class) for one in result.causes] == [("quantization-calibration", "proven")]
 
 
 def test_the_same_bits_on_another_grid_are_another_setting():

@@ -17,7 +17,9 @@ from aligner.causes.families.execution import plain_kernels
 from aligner.diff.difference import difference
 from aligner.errors import AlignerError
 from aligner.execution.determinism import seed_everything
+from aligner.execution.repetition import moved
 from aligner.execution.side import OpenSide
+from aligner.judgement.precision import quantizes
 from aligner.records.axis_order import to_reference
 from aligner.records.comparison import Finding, Pair
 from aligner.records.difference import Difference
@@ -31,6 +33,8 @@ _WORSE = 10.0
 _FLOOR = {"float16": 0.05, "bfloat16": 0.1}
 _PLAIN_FLOOR = 1e-3
 """Relative error of the untouched outputs below which fusion has only rounded differently."""
+_SAME = 2.0**-20
+"""A tensor's mean and size, moved by less: sums of float32 in another order."""
 _FEW_BITS_FLOOR = 1.0
 """… in few bits, where kernels may lie steps apart at each node: nothing explains an error as large as the tensor."""
 
@@ -74,8 +78,10 @@ class ObserverEffect:
             error = self._untouched_error(item)
             if error is None or item.accumulated is None or pair.verdict not in {"aligned", "inherited"}:
                 continue
-            if error.relative <= max(_floor(item), _WORSE * item.accumulated.relative):
+            if error.relative <= max(self._floor(item), _WORSE * item.accumulated.relative):
                 continue
+            if moved(self._sides[1], self._untouched[1][item.pair.candidate]) <= _SAME:
+                continue  # what watching has changed is the reference
             note = f"right when observed, off by {error.errors.max_abs:.3g} when not"
             wrong = replace(pair, verdict="introduced", accumulated=error.errors, note=note)
             found.append(Hidden(place, wrong, self._finding(item, pair, error, target, options)))
@@ -94,6 +100,11 @@ class ObserverEffect:
             if one.place != part.place
         ]
         return [Hidden(part.place, part.pair, part.finding), *later]
+
+    def _floor(self, item: Measured) -> float:
+        if item.step is not None or any(quantizes(side.graph) for side in self._sides):
+            return _FEW_BITS_FLOOR
+        return max(_FLOOR.get(str(dtype), _PLAIN_FLOOR) for dtype in (item.candidate_dtype, item.reference_dtype))
 
     def _untouched_error(self, item: Measured) -> Difference | None:
         left, right = (side.get(v) for side, v in zip(self._untouched, _values(item), strict=True))
@@ -139,12 +150,6 @@ class ObserverEffect:
             errors[level] = error.relative if error is not None else 0.0
         self._untouched[1] = kept
         return errors
-
-
-def _floor(item: Measured) -> float:
-    if item.step is not None:
-        return _FEW_BITS_FLOOR
-    return max(_FLOOR.get(str(dtype), _PLAIN_FLOOR) for dtype in (item.candidate_dtype, item.reference_dtype))
 
 
 def _values(item: Measured) -> tuple[str, str]:

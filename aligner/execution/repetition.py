@@ -61,10 +61,7 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observatio
         if seen is None or tensor.occurrence:
             continue
         plain = sketch(tensor)
-        if not (plain.finite and seen.finite):
-            continue
-        gap = abs(plain.rms - seen.rms) + abs(plain.mean - seen.mean)
-        if gap > least * max(plain.rms, math.ulp(1.0)):
+        if moved(side, tensor) > least:
             name = side.graph.values[tensor.value].name if tensor.value in side.graph.values else tensor.value
             note = (
                 f"{side.role}: observing changes output {name} (mean {plain.mean:.6g} untouched, {seen.mean:.6g} "
@@ -74,6 +71,14 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observatio
             seen_so.add(unsteady(side))
             return seen_so
     return Observations()
+
+
+def moved(side: OpenSide, untouched: CapturedTensor) -> float:
+    """How far mean and size of an output are from those of the observed run, in parts of its size."""
+    seen, plain = side.profile.sketches.get(untouched.value) if side.profile is not None else None, sketch(untouched)
+    if seen is None or not (plain.finite and seen.finite):
+        return math.inf if seen is not None and plain.finite != seen.finite else 0.0
+    return (abs(plain.rms - seen.rms) + abs(plain.mean - seen.mean)) / max(plain.rms, math.ulp(1.0))
 
 
 def _differ(one: object, other: object) -> bool:

@@ -14,7 +14,7 @@ from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
-from aligner.regions.inner_tensors import CODES, SATURATED
+from aligner.regions.inner_tensors import CODES, SATURATED, range_made_in
 
 _TAIL = 0.5
 """Share of elements cut off up to which they are a tail, as calibrations leave out:
@@ -153,19 +153,22 @@ class PairFacts:
         return self.local.relative <= QUANTIZED_RELATIVE and self.local.errors.max_abs <= _QUANTIZED_PEAKS * self.limit
 
     @property
-    def too_wide(self) -> float | None:
-        """The step that the tensor's own numbers need, where a range of others leaves them next to no codes.
+    def too_wide(self) -> tuple[float, float] | None:
+        """The step of a side's range, and the step that its numbers need, where they are left next to no codes.
 
         Numbers with tails cost as much with a range of their own: for those any range is as good.
         """
-        item, step = self.item, self.item.step
-        if self.fixed or self.local is None or not step or [n.kind for n in self.nodes[1][-1:]] != ["quantize"]:
+        if self.fixed or self.local is None or not self.item.step:
             return None
-        own, off = item.reference_statistics, self.local.relative
-        wide = (own.max or 0.0) - (own.min or 0.0)
-        eight = (item.candidate_dtype or "").endswith("int8")
-        needed, few = wide / CODES, wide < _FEWEST * step
-        return needed if eight and few and off > QUANTIZED_RELATIVE >= off * needed / step else None
+        pair, off = self.item.pair, self.local.relative
+        exact = self.item.candidate_statistics, self.item.reference_statistics
+        for graph, region, value, own in zip(self.graphs, pair.regions, pair.values, exact, strict=True):
+            held, wide = range_made_in(graph, region, value), (own.max or 0.0) - (own.min or 0.0)
+            if held is None or held.codes != CODES or wide >= _FEWEST * held.step:
+                continue
+            if off > QUANTIZED_RELATIVE >= off * (wide / CODES) / held.step:
+                return held.step, wide / CODES
+        return None
 
     @cached_property
     def another_grid(self) -> str | None:

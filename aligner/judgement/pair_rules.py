@@ -153,10 +153,10 @@ def _on_another_grid(facts: PairFacts) -> _Said:
 
 
 def _too_wide(facts: PairFacts) -> _Said:
-    needed = facts.too_wide
-    if needed is None or not facts.within:
+    steps = facts.too_wide
+    if steps is None or not facts.within:
         return None
-    why = f"coded in steps of {facts.item.step:.4g}, where its numbers need {needed:.2g}: a range of other numbers"
+    why = f"coded in steps of {steps[0]:.4g}, where its numbers need {steps[1]:.2g}: a range of other numbers"
     return "introduced", why, facts.margin
 
 

@@ -8,9 +8,10 @@ from functools import cached_property
 
 import numpy as np
 
-from aligner.operations.kinds import QUANTIZES
+from aligner.operations.kinds import QUANTIZES, VIEWS
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings.base import Settings
+from aligner.records.alignment import Region
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
@@ -23,6 +24,7 @@ OWN_STEPS = 1.5
 SATURATED = 1e-3
 """Share of elements outside the quantised range, or off by more than steps explain, from which anything is said: as
 many as the boldest of the usual calibrations by percentile leaves out (99.9 %: Wu et al., arXiv:2004.09602)."""
+_READS_BACK = VIEWS | {"dequantize"}
 _FEW_BITS = ("int8", "uint8", "int16", "uint16")
 _MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
 """What settings and arrays of unforeseen form raise."""
@@ -35,6 +37,11 @@ class Range:
     step: float
     low: float
     high: float
+
+    @property
+    def codes(self) -> int:
+        """Steps between the ends."""
+        return round((self.high - self.low) / self.step)
 
 
 @dataclass(eq=False)
@@ -77,6 +84,20 @@ def range_of(graph: Graph, value: str) -> Range | None:
     limits = np.iinfo(np.dtype(known.dtype or ""))
     low, high = grid.dequantize(np.array([limits.min, limits.max])).tolist()
     return Range(grid.scale[0], low, high)
+
+
+def range_made_in(graph: Graph, region: Region, value: str) -> Range | None:
+    """The range that a value's numbers have been given by a node of a region, whatever it is read back as."""
+    held = None
+    while (node := graph.producer(value)) is not None and node.index in region.nodes:
+        before = node.inputs[0] if node.inputs else ""
+        held = range_of(graph, value)
+        if held is not None and held != range_of(graph, before):
+            return held
+        if node.kind not in _READS_BACK and held is None:
+            return None
+        value = before
+    return None
 
 
 def inside(nodes: Sequence[Node], end: str) -> Iterator[tuple[str, Node]]:

@@ -18,7 +18,7 @@ from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order
-from aligner.regions.inner_tensors import CODES, OWN_STEPS, SATURATED, InnerTensor, inner_tensors
+from aligner.regions.inner_tensors import CODES, OWN_STEPS, SATURATED, InnerTensor, inner_tensors, range_made_in
 from aligner.regions.layers import LayerPair
 
 _KINDS = ("quantize", "dequantize")
@@ -42,7 +42,7 @@ def step_of(culprit: Culprit) -> float | None:
 class Site:
     """A tensor before and after it was quantised: the culprit's output, or what its region reads.
 
-    ``predict`` says what the output becomes when the reference holds a given array here.
+    ``predict`` says what the output becomes when the side that is not coded (``side``) holds a given array here.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Site:
     expected: Array
     found: Array
     predict: Callable[[Array], Callable[[], Array | None]]
+    side: int = 0
 
 
 def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
@@ -58,7 +59,11 @@ def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
     if culprit.expected is None or culprit.found is None:
         return
     if step is not None and np.isfinite(culprit.found).all() and np.isfinite(culprit.expected).all():
-        yield Site(culprit.where, step, culprit.expected, culprit.found, held)
+        ranges = [range_made_in(part.graph, part.region, part.output) for part in culprit.parts]
+        if ranges[0] is not None and ranges[1] is None:
+            yield Site(culprit.reference.output, ranges[0].step, culprit.found, culprit.expected, held, side=1)
+        else:
+            yield Site(culprit.where, step, culprit.expected, culprit.found, held)
     for node in culprit.candidate.of_kind("dequantize"):
         origin = _origin(culprit, node)
         after = culprit.candidate.array(node.outputs[0]) if node.outputs else None
@@ -168,6 +173,7 @@ class QuantizationScale(_Quantized):
                 "use the same scale for quantising and dequantising, and the one of the tensor's range",
                 f"with the scale {step / factor:.4g} instead of {step:.4g}",
                 site.predict(factor * expected + (0 if zero else offset)),
+                side=site.side,
                 needed=0.8,
             )
 
@@ -212,6 +218,7 @@ class QuantizationZeroPoint(_Quantized):
                 "use one zero point for quantising and dequantising",
                 f"with the zero point moved back by {steps}",
                 site.predict(moved),
+                side=site.side,
                 needed=0.8,
             )
         for wrap in (128, 256):
@@ -222,6 +229,7 @@ class QuantizationZeroPoint(_Quantized):
                     "use one zero point and integer type for quantising and dequantising",
                     "with the values unwrapped",
                     site.predict(turned),
+                    side=site.side,
                     vague=True,
                 )
 
@@ -244,6 +252,7 @@ class QuantizationCalibration(_Quantized):
                 f"quantise for the range of what is fed: scale {wide / CODES:.2g}, not {step:.4g}",
                 "with the reference so coded",
                 site.predict(step * np.rint(expected / step)),
+                side=site.side,
                 written=True,
                 only_proven=True,
             )
@@ -254,6 +263,7 @@ class QuantizationCalibration(_Quantized):
                 "calibrate on real inputs, prepared as they will be in use",
                 "with a range that holds them",
                 site.predict(np.clip(expected, low, high)),
+                side=site.side,
                 needed=0.7,
             )
 
