@@ -336,6 +336,12 @@ def test_unwritable_json(align, target):
     align.refused("inspect", "net.onnx", "--json", target, says=(target,))
 
 
+@pytest.mark.parametrize("words", [("compare", "--html"), ("sensitivity", "--html"), ("compare", "--csv")])
+def test_two_reports_on_one_stream(align, words):
+    told = align(words[0], "net.onnx", "net.onnx", "--input", "no such input", "--json", "-", words[1], "-")
+    assert (told.code, told.out) == (2, "") and f"--json and {words[1]} both ask for standard output" in told.err
+
+
 @pytest.mark.parametrize("target", ["no/such/folder/run.npz", "run.txt", "folder.onnx", "/proc/run.npz"])
 def test_unwritable_recordings(align, target):
     align.refused("capture", "net.onnx", *X, "-o", target, says=(target,))

@@ -125,8 +125,8 @@ def test_fault_is_cut_out(fault: str, tmp_path: Path, write: Callable[..., Path]
         assert np.load(tmp_path / "repro" / "expected.npy").size < 8 * 8 * 4
 
 
-def _two_layers(step: float | None) -> bytes:
-    """Two convolutions in float32, or in eight bits with this step between them."""
+def _two_layers(step: float | None, *, rolled: bool = False) -> bytes:
+    """Two convolutions in float32, or in eight bits with this step between them; ``rolled``: a weight's steps are."""
     rng, builder = np.random.default_rng(5), ModelBuilder()
     schema, shape = builder.schema, (1, 8, 8, 4)
     source, scale = builder.input("x", X.shape), 4 / 127
@@ -134,14 +134,16 @@ def _two_layers(step: float | None) -> bytes:
         stored = builder.tensor("q", X.shape, "int8", quantized=(scale, 0, 0))
         source = builder.op("QUANTIZE", [source], [stored], schema.QuantizeOptionsT())
     for number, (channels, out) in enumerate(((3, step), (4, 6 / 127))):
-        kernel, bias = rng.standard_normal((4, 3, 3, channels)) / 5, rng.standard_normal(4)
+        sizes = np.array([0.05, 0.1, 0.2, 0.3])[:, None, None, None]
+        kernel, bias = rng.standard_normal((4, 3, 3, channels)) * sizes, rng.standard_normal(4)
         if step is None:
             k, b = (builder.constant(f"{name}{number}", one.astype("f4")) for name, one in (("k", kernel), ("b", bias)))
             made = builder.tensor(f"c{number}", shape)
         else:
             steps = np.abs(kernel).reshape(4, -1).max(1) / 127
             whole = np.rint(kernel / steps[:, None, None, None]).astype(np.int8)
-            k = builder.constant(f"k{number}", whole, quantized=(steps, np.zeros(4, np.int64), 0))
+            told = np.roll(steps, 1) if rolled and not number else steps
+            k = builder.constant(f"k{number}", whole, quantized=(told, np.zeros(4, np.int64), 0))
             # stored in steps of the range that the tensor before should have had
             steps = steps * (scale if not number else 5 / 127)
             whole = np.rint(bias / steps).astype(np.int32)
@@ -154,12 +156,13 @@ def _two_layers(step: float | None) -> bytes:
     return builder.build(source)
 
 
-def test_a_range_that_cuts_off_is_widened(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("step", "rolled"), [(1 / 127, False), (5 / 127, True)], ids=["range", "weight's steps"])
+def test_steps_are_put_right(step: float, rolled: bool, tmp_path: Path) -> None:
     from aligner.api.fixing import fix
 
     right, wrong = tmp_path / "right.tflite", tmp_path / "wrong.tflite"
     right.write_bytes(_two_layers(None))
-    wrong.write_bytes(_two_layers(1 / 127))
+    wrong.write_bytes(_two_layers(step, rolled=rolled))
     found = fix(right, wrong, {"x": X}, output=tmp_path / "fixed.tflite")
     assert (found.before, found.after) == ("diverged", "aligned"), found
     errors = [

@@ -120,6 +120,9 @@ def test_what_is_no_decoder(files):
 
     with pytest.raises(InputError, match="no decoder"):
         aligner.compare(Plain(), files["right"], IDS, steps=1)
+    with pytest.raises(InputError, match="no decoder") as told:
+        aligner.decode(Plain(), IDS)
+    assert "--steps" not in told.value.hint
 
 
 def test_a_text_needs_its_tokenizer(files, shell):

@@ -107,13 +107,20 @@ def _words(value: Any) -> Iterator[str]:
 
 
 def check_targets(given: Mapping[str, Any]) -> None:
-    """Raise OutputError where an output is one of the inputs, or lies in one, or two outputs are one file.
+    """Raise OutputError where an output is one of the inputs, or lies in one, or two outputs are one file or stream.
 
     Or where a report cannot be written, or something that is to be a folder cannot be one.
     """
     from aligner.execution.needs import input_files, input_folders
     from aligner.report.document_file import check_writable
 
+    taking = [option for name, option in _OUTPUTS.items() if given.get(name) == "-" and option not in _NOT_TEXT]
+    if len(taking) > 1:
+        raise OutputError(
+            f"{taking[0]} and {taking[1]} both ask for standard output",
+            found="one document would follow the other",
+            hint="name a file for one of them",
+        )
     written: dict[object, str] = {}
     read = {_same(_resolved(path)): path for path in input_files(_read(given))}
     folders = {_resolved(path): path for path in input_folders(_models(given), _read(given))}

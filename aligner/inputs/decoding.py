@@ -45,8 +45,8 @@ def roles(signature: Signature, whose: str) -> Roles:
         raise InputError(
             f"the {whose} is no decoder that goes step by step: no input takes {missing}",
             found=f"inputs: {listing(spec.name for spec in signature.inputs) or 'none'}",
-            hint="export it with its cache as inputs and outputs (past_key_values.0.key → present.0.key), or leave "
-            "--steps out",
+            hint="export it with its cache as inputs and outputs (past_key_values.0.key → present.0.key), or compare "
+            "it as it is, without steps",
         )
     return Roles(tokens[0], tuple(derived), tuple(caches))
 

@@ -27,8 +27,9 @@ _NO_EDIT = frozenset({"random-op"})
 @click.command()
 @click.option("--only", multiple=True, metavar="TEXT", help="Cases whose name holds this text; may be repeated.")
 @click.option("--half", type=click.Choice(["open", "held"]), help="One half of the architectures alone.")
-@click.option("--suffix", default=".onnx", show_default=True, help="Candidates of this form.")
+@click.option("--suffix", multiple=True, default=(".onnx", ".tflite"), show_default=True, help="Candidates' forms.")
 @click.option("--sample", type=int, help="So many of the cases, drawn with the seed.")
+@click.option("--part", metavar="I/N", help="Every N-th case from the I-th on, counted from 1.")
 @click.option("--repro", is_flag=True, help="Cut the faults out instead of mending them.")
 @click.option("--seed", default=0, show_default=True, help="The bench's seed.")
 @click.option("--work", type=click.Path(path_type=Path), help="Keep built files here; a temporary folder if not.")
@@ -36,8 +37,9 @@ _NO_EDIT = frozenset({"random-op"})
 def main(
     only: tuple[str, ...],
     half: str | None,
-    suffix: str,
+    suffix: tuple[str, ...],
     sample: int | None,
+    part: str | None,
     repro: bool,
     seed: int,
     work: Path | None,
@@ -52,6 +54,9 @@ def main(
     cases = [case for case in cases if not only or any(text in case.name for text in only)]
     if sample is not None:
         cases = random.Random(seed).sample(cases, min(sample, len(cases)))
+    if part is not None:
+        first, parts = map(int, part.split("/"))
+        cases = cases[first - 1 :: parts]
     records, job = [], repro_case if repro else fix_case
     with tempfile.TemporaryDirectory(prefix="fixes-") as temporary:
         for case in cases:
@@ -63,7 +68,7 @@ def main(
     click.echo(_reproduced(records) if repro else _summary(records))
 
 
-def _run(case: Case, work: Path, suffix: str, job: Any) -> dict[str, Any] | None:
+def _run(case: Case, work: Path, suffix: tuple[str, ...], job: Any) -> dict[str, Any] | None:
     from benchmarks.faults.bench import build_case
     from benchmarks.faults.process import run_apart
 
@@ -79,7 +84,7 @@ def _run(case: Case, work: Path, suffix: str, job: Any) -> dict[str, Any] | None
     return {"name": case.name, "kind": case.kind, "editable": case.kind not in _NO_EDIT, **found}
 
 
-def fix_case(folder: Path, suffix: str) -> dict[str, Any] | None:
+def fix_case(folder: Path, suffix: tuple[str, ...]) -> dict[str, Any] | None:
     """In the child: fix, and hold what was written against the reference without the tool's help."""
     import warnings
 
@@ -92,7 +97,7 @@ def fix_case(folder: Path, suffix: str) -> dict[str, Any] | None:
     built = Built.read(folder)
     if built.candidate.file is None or not built.candidate.file.endswith(suffix):
         return None
-    written = folder / f"fixed{suffix}"
+    written = folder / f"fixed{Path(built.candidate.file).suffix}"
     written.unlink(missing_ok=True)
     start = time.perf_counter()
     try:
@@ -117,7 +122,7 @@ def fix_case(folder: Path, suffix: str) -> dict[str, Any] | None:
 _ALONE = "import runpy, sys; sys.modules['aligner'] = None; runpy.run_path('repro.py', run_name='__main__')"
 
 
-def repro_case(folder: Path, suffix: str) -> dict[str, Any] | None:
+def repro_case(folder: Path, suffix: tuple[str, ...]) -> dict[str, Any] | None:
     """In the child: cut the fault out, and run what was written where aligner cannot be imported."""
     import aligner
     from aligner.errors import AlignerError

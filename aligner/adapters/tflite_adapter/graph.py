@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aligner.adapters.tflite_adapter.attributes import Surroundings, attributes_of
+from aligner.adapters.tflite_adapter.bias import steps_of_biases
 from aligner.adapters.tflite_adapter.constants import load_constant
 from aligner.adapters.tflite_adapter.kinds import kind_of
 from aligner.adapters.tflite_adapter.schema import NO_TENSOR, Model, Operator, Subgraph, Tensor, element_count
 from aligner.errors import ModelError, listing
-from aligner.records.graph import Graph, InputSpec, Node, Shape, Signature, Value, Weight
+from aligner.records.graph import Graph, InputSpec, Node, Quantization, Shape, Signature, Value, Weight
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -93,7 +94,7 @@ def build_graph(model: Model, naming: Naming, shapes: Mapping[int, Shape] | None
         known[index] = main.tensors[index].shape
     known.update(shapes or {})
     around = Surroundings(known.get, lru_cache(maxsize=256)(partial(_small_constant, model, naming)))
-    handles = _handles(main)
+    handles, steps = _handles(main), steps_of_biases(main)
     aliases = _aliases(model)
     return Graph(
         framework="tflite",
@@ -106,7 +107,7 @@ def build_graph(model: Model, naming: Naming, shapes: Mapping[int, Shape] | None
             }
         ),
         weights=MappingProxyType(
-            {naming.ids[index]: _weight(model, main.tensors[index]) for index in sorted(naming.constants)}
+            {naming.ids[index]: _weight(model, main.tensors[index], steps) for index in sorted(naming.constants)}
         ),
         inputs=_ids(main.inputs, naming),
         outputs=_ids(main.outputs, naming),
@@ -169,13 +170,13 @@ def _value(tensor: Tensor, naming: Naming, shape: Shape | None, aliases: Mapping
     )
 
 
-def _weight(model: Model, tensor: Tensor) -> Weight:
+def _weight(model: Model, tensor: Tensor, steps: Mapping[int, Quantization]) -> Weight:
     return Weight(
         name=tensor.name,
         shape=tensor.shape,
         dtype=tensor.dtype,
         load=partial(_load, model.data, tensor),
-        quantization=tensor.quantization,
+        quantization=steps.get(tensor.index, tensor.quantization),
         index=tensor.index,
     )
 

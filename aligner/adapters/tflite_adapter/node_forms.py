@@ -103,7 +103,7 @@ class NodeForms:
                 lies = [*again.data, *(again.parameters[role] for role in step.parameters if role in again.parameters)]
                 order = lies[number].reshape(-1)
                 if order.size == stored.size == given.size and (np.sort(order) == np.arange(stored.size)).all():
-                    restored = np.empty(stored.size, stored.dtype)
+                    restored = np.empty(stored.size, known.dtype)
                     restored[order.astype(np.int64)] = given.reshape(-1)
                     found[self._names.ids[self._operator.inputs[place]]] = restored
                     break

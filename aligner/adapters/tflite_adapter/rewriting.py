@@ -15,7 +15,7 @@ from aligner.adapters.tflite_adapter.grafting import code_of, graft, octets
 from aligner.adapters.tflite_adapter.graph import Naming, build_graph, name_tensors
 from aligner.adapters.tflite_adapter.instrument import as_it_was
 from aligner.adapters.tflite_adapter.node_forms import NodeForms, Variant
-from aligner.adapters.tflite_adapter.regridding import regrid
+from aligner.adapters.tflite_adapter.regridding import refit, regrid
 from aligner.adapters.tflite_adapter.schema import Model, Operator, read_model, schema
 from aligner.errors import AlignerError
 from aligner.operations.operation import Unsupported
@@ -106,17 +106,21 @@ class _Editing:
         self._store(weight, self._stored(weight, array))
 
     def _stored(self, weight: str, array: Array) -> Array:
-        """Numbers in the form in which a constant is stored. Raises Unsupported."""
+        """Numbers in the form in which a constant is stored, or real ones for one of integers. Raises Unsupported."""
         index = self._names.indices.get(weight)
         if index is None or index not in self._names.constants:
             raise Unsupported(f"{weight} is not stored in the main subgraph")
         tensor, stored = self._model.main.tensors[index], self._graph.weights[weight].load()
         if tensor.sparse or tensor.variable or stored.dtype.name != tensor.dtype or stored.size != array.size:
             raise Unsupported(f"{weight} is stored in another form")
-        return array.reshape(stored.shape).astype(stored.dtype)
+        real = array.dtype.kind == "f" and self._graph.weights[weight].values().dtype.kind == "f"
+        return array.reshape(stored.shape).astype(array.dtype if real else stored.dtype)
 
     def _store(self, weight: str, content: Array) -> None:
-        before = self._graph.weights[weight].load()
+        known = self._graph.weights[weight]
+        before = known.load()
+        if content.dtype.kind == "f" and before.dtype.kind != "f":
+            content = refit(self._unpacked, self._model, self._names.indices[weight], known, content)
         self._unpacked.buffers.append(schema().BufferT(data=octets(content)))
         self._main.tensors[self._names.indices[weight]].buffer = len(self._unpacked.buffers) - 1
         few = content.size == 1 or (content.dtype.kind in "iu" and content.size <= _FEW)
@@ -161,7 +165,7 @@ class _Editing:
         contents = {name: self._stored(name, array) for name, array in constants.items()}
         if not contents and order == list(operator.inputs) and variant.word == operator.op and not variant.options:
             raise Unsupported("nothing that this format tells apart")
-        for name, content in contents.items():
+        for name, content in sorted(contents.items(), key=lambda item: item[1].ndim):  # a bias before what it follows
             self._store(name, content)
         self._write(operator, variant, order, value)
 
