@@ -7,6 +7,8 @@ from itertools import count
 import numpy as np
 import pytest
 
+import aligner
+
 torch = pytest.importorskip("torch")
 
 from cause_models import Net, causes, image, proven  # noqa: E402
@@ -93,6 +95,17 @@ def test_dropout_that_is_active():
 
 def test_dropout_that_is_off():
     assert causes(Dropping(active=False), Dropping(active=False)) == []
+
+
+def test_dropout_that_was_traced_active(tmp_path):
+    torch.jit.trace(Dropping(active=True), torch.tensor(image()), check_trace=False).save(tmp_path / "traced.pt")
+    first, *_ = aligner.compare(Dropping(active=False), tmp_path / "traced.pt", image()).causes
+    assert (first.id, first.evidence_class) == ("dropout-active", "proven"), first
+
+
+def test_zeros_of_an_activation_are_no_dropout():
+    found = run(lambda n, x: torch.tanh(x), lambda n, x: F.relu(torch.tanh(x)) * 1.5)
+    assert found[0].id == "operation-extra" and "dropout-active" not in [f.id for f in found]
 
 
 def noisy(drawn_before):

@@ -219,12 +219,24 @@ def pooling(kind):
     return lambda n, x: kind(x, 1) * 2
 
 
+FLAT = torch.randn(5, 3 * 9 * 7, generator=torch.Generator().manual_seed(2))
+REORDERED = FLAT.reshape(5, 3, 9, 7).permute(0, 2, 3, 1).flatten(1)
 OTHERS = {
     "add, sub": ("operand-swapped", lambda n, x: F.relu(x) + torch.sin(x), lambda n, x: F.relu(x) - torch.sin(x)),
     "mul, max": (
         "operand-swapped",
         lambda n, x: F.relu(x) * torch.sin(x),
         lambda n, x: torch.maximum(F.relu(x), torch.sin(x)),
+    ),
+    "a stored vector for a skip": (
+        "residual-missing",
+        lambda n, x: F.relu(x) + torch.sin(x),
+        lambda n, x: F.relu(x) + torch.tensor([[[0.5]], [[-0.2]], [[0.7]]]),
+    ),
+    "columns in the order of another flatten": (
+        "flatten-order",
+        lambda n, x: F.linear(F.relu(x).flatten(1), FLAT),
+        lambda n, x: F.linear(F.relu(x).flatten(1), REORDERED),
     ),
     "softsign": ("activation-variant", lambda n, x: torch.tanh(x) * 2, lambda n, x: F.softsign(x) * 2),
     "gate": ("activation-variant", lambda n, x: F.silu(x * 2), lambda n, x: (x * 2) * (x * 2)),

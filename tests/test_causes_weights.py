@@ -12,7 +12,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from cause_models import Net, causes, edited, image, proven  # noqa: E402
+from marks import requires_onnx  # noqa: E402
 
+import aligner  # noqa: E402
 from aligner.causes.families.weights import told_apart  # noqa: E402
 from aligner.causes.weight_order import same_somewhere  # noqa: E402
 from aligner.regions.layers import Layer, LayerPair  # noqa: E402
@@ -252,6 +254,36 @@ def test_two_weights_taken_for_each_other_name_where_the_numbers_belong():
     assert found[0].id == "weights-wrong-entry", [(f.id, f.explained, f.evidence) for f in found]
     assert "it holds the numbers of the reference's k2, the weight of" in found[0].evidence
     assert not {"weights-partly-loaded", "weights-prefix-mismatch", "weights-not-loaded"} & {f.id for f in found}
+
+
+class Normed(torch.nn.Module):
+    """Convolutions with norms, in another order."""
+
+    def __init__(self, order=(0, 1, 2, 3)):
+        super().__init__()
+        torch.manual_seed(3)
+        blocks = [torch.nn.Sequential(torch.nn.Conv2d(4, 4, 3, bias=False), torch.nn.BatchNorm2d(4)) for _ in order]
+        with torch.no_grad():
+            for conv, norm in blocks:
+                conv.weight.normal_(0, 0.3).mul_(1 + conv.weight.abs())
+                for numbers in (norm.weight, norm.bias, norm.running_mean, norm.running_var):
+                    numbers.uniform_(0.3, 1.5)
+        self.blocks = torch.nn.ModuleList(blocks[at] for at in order)
+        self.eval()
+
+    def forward(self, x):
+        for block in self.blocks:
+            x = F.relu(block(x))
+        return x
+
+
+@requires_onnx
+def test_two_layers_exchanged_and_folded_name_where_the_numbers_belong(tmp_path):
+    x = image((2, 4, 12, 11))
+    torch.onnx.export(Normed((0, 2, 1, 3)), (torch.tensor(x),), tmp_path / "folded.onnx", dynamo=False)
+    first, *_ = aligner.compare(Normed(), tmp_path / "folded.onnx", x).causes
+    assert (first.id, first.evidence_class) == ("weights-wrong-entry", "proven"), first
+    assert "it holds the numbers of the reference's the kernel of blocks.2" in first.evidence
 
 
 def test_a_weight_of_the_same_shape_is_not_taken_for_another():

@@ -77,3 +77,16 @@ def test_an_infinity_that_an_activation_swallows(last):
     result = aligner.compare(plain, divided, {"x": X})
     assert result.causes[0].id == "nonfinite-introduced"
     assert [(pair.candidate.name, pair.verdict) for pair in result.introduced] == [("d", "nonfinite")]
+
+
+@pytest.mark.parametrize("sixth", [6, 0])
+def test_an_infinity_inside_an_activation_in_pieces_that_its_limits_swallow(sixth):
+    sixes = np.full(12, 6, np.float32)
+    sixes[2] = sixth
+    start, end = ("Gemm", ["x", "w", "b"], "g"), ("MatMul", ["h", "v"], "y")
+    pieces = ("Add", ["g", "three"], "a"), ("Div", ["a", "d"], "q"), ("Clip", ["q", "zero", "one"], "c")
+    whole = network(start, ("HardSwish", ["g"], "h"), end)
+    spelled = network(start, *pieces, ("Mul", ["g", "c"], "h"), end, d=sixes, one=np.float32(1))
+    result = aligner.compare(whole, spelled, {"x": X})
+    assert result.verdict == ("aligned" if sixth else "diverged")
+    assert [(one.id, one.node) for one in result.causes] == ([] if sixth else [("nonfinite-introduced", "q")])

@@ -14,6 +14,7 @@ from tflite_models import (
     residual_network,
 )
 
+import aligner
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.tflite_adapter.adapter import TFLiteAdapter
 from aligner.errors import (
@@ -425,3 +426,22 @@ def test_either_of_the_two_64_bit_integers_of_c_can_be_fed():
     for kind in ("l", "q"):
         (found,) = session.predict({"x": np.arange(3, dtype=kind)})
         np.testing.assert_array_equal(found.array, [0, 2, 4])
+
+
+def ending_in(activation, folder):
+    """A sum with that activation fused into it."""
+    builder = ModelBuilder()
+    x = builder.input("x", (1, 3, 4))
+    twice = builder.schema.AddOptionsT(fusedActivationFunction=activation)
+    half = builder.op("LOGISTIC", [x], [builder.tensor("half", (1, 3, 4))])
+    sum_ = builder.op("ADD", [x, half], [builder.tensor("sum", (1, 3, 4))], twice)
+    out = builder.op("TANH", [sum_], [builder.tensor("out", (1, 3, 4))])
+    path = folder / f"{activation}.tflite"
+    path.write_bytes(builder.build(out))
+    return path
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 0), (0, 3)])
+def test_another_activation_in_a_fused_sum_is_named(before, after, tmp_path):
+    first, *_ = aligner.compare(ending_in(before, tmp_path), ending_in(after, tmp_path), picture(1, 3, 4)).causes
+    assert (first.id, first.evidence_class, first.node) == ("activation-variant", "proven", "sum"), first

@@ -207,7 +207,14 @@ def is_inplace(op: str) -> bool:
     return name.endswith("_") and not name.endswith("__")
 
 
-_RENAMED = {"eps": "epsilon", "negative_slope": "alpha", "keepdim": "keepdims", "min_val": "min", "max_val": "max"}
+_RENAMED = {
+    "eps": "epsilon",
+    "negative_slope": "alpha",
+    "keepdim": "keepdims",
+    "min_val": "min",
+    "max_val": "max",
+    "train": "training",
+}
 _MODES = {"bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
 _TO_THE_END = (1 << 31) - 1
 """A slice's end from here on is the compilers' word for "to the end"."""

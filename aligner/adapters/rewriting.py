@@ -10,16 +10,14 @@ from typing import Protocol, runtime_checkable
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
 
-Operand = "str | Array"
-"""A value of the model or an earlier step's result, by name; or numbers to be stored."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Step:
     """One operation with the names of what it reads and makes.
 
-    ``data`` and ``parameters`` stand for those of the operation, whose own arrays say shapes alone. ``results`` name
-    what it makes, in order; "" for what nobody reads.
+    ``data`` and ``parameters`` stand for those of the operation, whose own arrays say shapes alone: a value of the
+    model or an earlier step's result by name, or numbers to be stored. ``results`` name what it makes, in order; "" for
+    what nobody reads.
     """
 
     operation: Operation

@@ -102,9 +102,8 @@ def _fusible(node: Node) -> bool:
     if node.kind != "norm":
         return node.kind in FUSIBLE
     word = node.op.rpartition("::")[2].replace("_", "").lower()
-    measured = node.attributes.get("training", node.attributes.get("training_mode")) is True
     stored = "batchnorm" in word or node.attributes.get("use_input_stats") is False
-    return stored and not measured
+    return stored and not node.attributes.get("training")
 
 
 def both_with_affine(sides: Sides, left: str, right: str) -> Ends:

@@ -236,7 +236,7 @@ def _anything_draws(graph: Graph) -> bool:
 
 def _draws(node: Node) -> bool:
     """Whether a node that may draw random numbers does: dropout in training, a random operation always."""
-    return node.kind == "random" or bool(node.attributes.get("training") or node.attributes.get("training_mode"))
+    return node.kind == "random" or bool(node.attributes.get("training"))
 
 
 def _overflows(fed: Measured) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -360,9 +360,3 @@ _RULES: dict[str, Rule] = {
     "mish": _mish,
     "squared_difference": _squared_difference,
 }
-
-
-def intermediates(operation: Operation) -> Iterator[tuple[str, Array]]:
-    """Name and value of every primitive but the last: what runs inside the node and no runtime shows."""
-    for step in lower(operation)[:-1]:
-        yield step.name, step.value

@@ -113,7 +113,8 @@ class Node:
     ``inputs`` lists value ids and weight names in the framework's operand order ("" for an absent optional one);
     ``weights`` is the subset that are constants. ``attributes`` use neutral names: ``strides``, ``dilations``,
     ``kernel``, ``pads`` as ((begin, end), …) for each spatial axis, ``groups``, ``epsilon``, ``axis``, ``axes``,
-    ``alpha``, ``beta``, ``mode``, ``perm``, ``fused_activation``; anything else keeps the framework's name.
+    ``alpha``, ``beta``, ``mode``, ``perm``, ``training``, ``fused_activation``; anything else keeps the framework's
+    name.
     ``scope`` is the module path ("layer1.0.conv1"), ``source`` "file.py:12" of the model's own code.
     """
 

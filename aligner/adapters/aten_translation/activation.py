@@ -46,7 +46,7 @@ _NAMED = {**{word: word for word in _SAME}, **_OTHERS}
 
 def _named(kind: str) -> Any:
     def translate(call: Call) -> Operation:
-        if call.node.kind == "dropout" and (call.flag("training") or call.flag("train")):
+        if call.node.kind == "dropout" and call.flag("training"):
             raise call.unknown("random")
         return Operation(kind, {}, (call.need(0),))
 

@@ -43,6 +43,7 @@ _RENAMED = {
     "group": "groups",
     "num_groups": "groups",
     "activation": "fused_activation",
+    "training_mode": "training",
     "transA": "transpose_a",
     "transB": "transpose_b",
 }

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-import numpy as np
-
-from aligner.causes.cause import Cause, Claim, Proof, largest
+from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.global_causes.chance import STEADY, unsteady, unsteady_words
 from aligner.records.graph import Node
@@ -23,11 +21,7 @@ class DropoutActive(Cause):
     needs_error: ClassVar[bool] = False
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
-        """An active dropout taken out of its region; one side's elements zero or a fixed multiple of the other's."""
-        yield from self._taken_out(culprit)
-        yield from self._multiples(culprit)
-
-    def _taken_out(self, culprit: Culprit) -> Iterator[Claim]:
+        """An active dropout taken out of its region."""
         active = [[node for node in part.of_kind("dropout") if _trains(node)] for part in culprit.parts]
         if bool(active[0]) == bool(active[1]):
             return
@@ -43,41 +37,9 @@ class DropoutActive(Cause):
             node=node.name if part.side else None,
         )
 
-    def _multiples(self, culprit: Culprit) -> Iterator[Claim]:
-        if (
-            culprit.expected is None
-            or culprit.found is None
-            or not culprit.gap > 0
-            or culprit.expected.dtype.kind != "f"
-        ):
-            return
-        for who, plain, dropped in (
-            ("the candidate", culprit.expected, culprit.found),
-            ("the reference", culprit.found, culprit.expected),
-        ):
-            known = (plain != 0) & np.isfinite(plain) & np.isfinite(dropped)
-            if known.sum() < 16:
-                continue
-            ratio = dropped[known].astype(np.float64) / plain[known]
-            kept = ratio != 0
-            if not 0.02 < kept.mean() < 0.999 or not kept.any():
-                continue
-            factor = float(np.median(ratio[kept]))
-            fitting = np.abs(ratio[kept] - factor) <= 1e-3 * factor
-            expected = 1 / float(kept.mean())
-            if factor > 1.001 and fitting.mean() > 0.999 and abs(factor / expected - 1) < 0.35:
-                yield Claim(
-                    f"{who} zeroes {1 - kept.mean():.0%} of the elements at {culprit.where} and multiplies the rest by "
-                    f"{factor:.4g} = 1 / (1 − {1 - 1 / factor:.3g}): dropout is active",
-                    "call model.eval() before exporting, and F.dropout(x, training=self.training)",
-                    "with dropout off",
-                    measured=Proof(1.0, largest(culprit.found, culprit.expected), 0.0),
-                )
-                return
-
 
 def _trains(node: Node) -> bool:
-    return bool(node.attributes.get("training") or node.attributes.get("training_mode"))
+    return bool(node.attributes.get("training"))
 
 
 class NondeterministicKernel(Cause):

@@ -48,9 +48,9 @@ class ResidualMissing(Cause):
                         culprit.replaced(part, node, operation.with_data(*data)),
                     )
         yield from self._constant_instead(culprit)
-        yield from self._gone(culprit, survey)
+        yield from self._gone(culprit)
 
-    def _gone(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def _gone(self, culprit: Culprit) -> Iterator[Claim]:
         """A sum that is gone with the activation fused into it: one of its operands takes its place."""
         part = culprit.reference
         for node in part.of_kind("add"):
@@ -61,8 +61,6 @@ class ResidualMissing(Cause):
             for name, other in (operands, operands[::-1]):
                 array, sum_ = part.array(name), part.array(end)
                 if array is None or sum_ is None or array.shape != sum_.shape:
-                    continue
-                if end == part.output and _added_later(culprit, survey, other):
                     continue
                 yield Claim(
                     f"the candidate has no sum before {culprit.where}: {name} stands in its place, and {other} never "
@@ -105,15 +103,6 @@ def _end_of_sum(part: RegionSide, node: Node) -> str:
             break
         value = readers[0].outputs[0]
     return value
-
-
-def _added_later(culprit: Culprit, survey: Survey, name: str) -> bool:
-    """Whether the candidate adds the like of a tensor of the reference to what it gives: the pairing is one off."""
-    graph = culprit.candidate.graph
-    sums = [node for node in graph.readers(culprit.candidate.output) if node.kind == "add"]
-    others = [value for node in sums for value in node.inputs if value != culprit.candidate.output]
-    pairs = [pair for value in others if (pair := survey.pair_of(value)) is not None]
-    return any(pair.reference == name for pair in pairs)
 
 
 def _both_flow(part: RegionSide, node: Node) -> bool:

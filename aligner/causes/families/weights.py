@@ -151,25 +151,15 @@ class WeightsBiasMissing(WeightCause):
         if role not in {"bias", "shift", "b", "rb"} or {"kernel", "w", "r", "scale"} & set(wrong):
             return None
         if pair.candidate.parameters.get(role) is None:
-            missing = not _added_later(pair, pair.reference.parameters[role], culprit)
-            return f"the {role} is missing; the reference's is not" if missing else None
+            return f"the {role} is missing; the reference's is not"
         within = max(1e-5, allowance(pair, role, culprit))
         for left, right in versions(pair, role):
             if not right.any() and left.any():
-                late = _added_later(pair, left, culprit)
-                return None if late else f"the {role} is all zeros; the reference's is not"
+                return f"the {role} is all zeros; the reference's is not"
             for words, factor in (("twice", 2.0), ("the negative of", -1.0)):
                 if relations.gap(left.reshape(-1) * factor, right.reshape(-1)) <= within:
                     return f"the {role} is {words} the reference's"
         return None
-
-
-def _added_later(pair: LayerPair, bias: Array, culprit: Culprit) -> bool:
-    """Whether a node of its own, beyond this region, adds these numbers: the bias is there, the pairing is one off."""
-    part = culprit.candidate
-    readers = [n for value in pair.candidate.node.outputs for n in part.graph.readers(value) if n.kind == "add"]
-    stored = [array for n in readers for name in n.weights if (array := part.weight(name)) is not None]
-    return any(relations.gap(bias.reshape(-1), array.reshape(-1)) <= relations.SAME for array in stored)
 
 
 class WeightsSharedEdited(WeightCause):

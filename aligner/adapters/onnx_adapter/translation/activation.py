@@ -88,7 +88,7 @@ def _prelu(call: Call) -> Operation:
 
 def _dropout(call: Call) -> Operation:
     training = call.operand(2)
-    if call.flag("training_mode") or (training is not None and training.any()):
+    if call.flag("training") or (training is not None and training.any()):
         raise call.unknown("random")
     return Operation("identity", {}, (call.need(0),))
 

@@ -29,7 +29,7 @@ def _channels(call: Call) -> int:
 
 
 def _batch(call: Call) -> Operation:
-    settings = BatchNorm(epsilon=_epsilon(call), axis=_channels(call), training=call.flag("training_mode"))
+    settings = BatchNorm(epsilon=_epsilon(call), axis=_channels(call), training=call.flag("training"))
     return norm(call, settings, range(1, 5))
 
 
