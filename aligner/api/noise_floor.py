@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aligner.adapters.base import widened
+from aligner.adapters.lazy_injection import LazyInjection
 from aligner.errors import AlignerError
 from aligner.execution.passes import Passes
 from aligner.execution.pool import TensorPool
@@ -127,7 +128,7 @@ def _local(floor: Floor, wide: Session, reference: OpenSide, passes: Passes, dou
         return
     inputs = {value for item in doubtful for value in item.pair.reference_region.inputs}
     fed = TensorPool(reference.replay(sorted(inputs)), Counter(inputs))
-    stream = wide.run(reference.feeds, set(wanted.values()), _Fed(fed, inputs))
+    stream = wide.run(reference.feeds, set(wanted.values()), LazyInjection(inputs, lambda value: _own(fed, value)))
     pool = TensorPool(stream, Counter(wanted.values()))
     try:
         for value, expected, found in passes.tensors(list(wanted), local=True):
@@ -139,26 +140,12 @@ def _local(floor: Floor, wide: Session, reference: OpenSide, passes: Passes, dou
         fed.close()
 
 
-class _Fed(Mapping[str, "Array"]):
-    """The reference's own tensors, read as a wide run of it comes to them."""
-
-    def __init__(self, pool: TensorPool, values: set[str]) -> None:
-        self._pool, self._values = pool, values
-
-    def __getitem__(self, value: str) -> Array:
-        tensor = self._pool.get(value) if value in self._values else None
-        if tensor is None:
-            raise KeyError(value)
-        return tensor.array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-    def __contains__(self, value: object) -> bool:
-        return value in self._values
+def _own(pool: TensorPool, value: str) -> Array:
+    """The reference's own tensor, read as a wide run of it comes to it."""
+    tensor = pool.get(value)
+    if tensor is None:
+        raise KeyError(value)
+    return tensor.array
 
 
 def _distance(found: Array, truth: Array) -> float:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
+from aligner.adapters.lazy_injection import LazyInjection
 from aligner.execution.injection import ReferenceInjection
 from aligner.execution.kept_precision import with_kept_precision
 from aligner.execution.passes import Passes
@@ -82,29 +83,20 @@ def _values(side: OpenSide, pair: PairedValues, number: int) -> set[str]:
     return {name for name in names if name in seen or (name in made and not graph.varies(name))}
 
 
-class _Remembering(Mapping[str, "Array"]):
-    """An injection that keeps what it handed over of the values that matter."""
+def _remembering(
+    injection: ReferenceInjection, handed: dict[str, Array], wanted: set[str], side: OpenSide
+) -> LazyInjection:
+    """An injection that keeps what it handed over of the values that matter, as real numbers."""
 
-    def __init__(self, injection: ReferenceInjection, wanted: set[str], side: OpenSide) -> None:
-        self._injection, self._wanted, self._values = injection, wanted, side.graph.values
-        self.handed: dict[str, Array] = {}
-
-    def __getitem__(self, value: str) -> Array:
-        array = self._injection[value]
-        if value in self._wanted:
-            quantization = self._values[value].quantization if value in self._values else None
+    def read(value: str) -> Array:
+        array = injection[value]
+        if value in wanted:
+            quantization = side.graph.values[value].quantization if value in side.graph.values else None
             stored = quantization is not None and quantization.scale and array.dtype.kind in "iu"
-            self.handed[value] = quantization.dequantize(array) if stored and quantization else array
+            handed[value] = quantization.dequantize(array) if stored and quantization else array
         return array
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._injection)
-
-    def __len__(self) -> int:
-        return len(self._injection)
-
-    def __contains__(self, value: object) -> bool:
-        return value in self._injection
+    return LazyInjection(injection, read)
 
 
 def _own(side: OpenSide, wanted: set[str]) -> dict[str, CapturedTensor]:
@@ -117,10 +109,11 @@ def _local(
     """What a side computes from the other's tensors, and those tensors as its nodes read them."""
     injected = passes.injected_run(None, ())
     pool = passes.pool(injected.uses(), 1 - host)
-    injection = _Remembering(injected.injection(pool), wanted, sides[host])
+    handed: dict[str, Array] = {}
+    injection = _remembering(injected.injection(pool), handed, wanted, sides[host])
     try:
         run = sides[host].run(sorted(wanted), injection, phase="looking closely at the culprits")
-        return {tensor.value: tensor for tensor in run if tensor.occurrence == 0}, injection.handed
+        return {tensor.value: tensor for tensor in run if tensor.occurrence == 0}, handed
     finally:
         pool.close()
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from aligner.adapters.base import Capabilities, Feeds, Injection, Session
+from aligner.adapters.lazy_injection import LazyInjection
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
@@ -64,9 +64,16 @@ class OneOfBatch(Session):
         if inject is not None and self._others is None:
             run = self._session.run(self._alone)
             self._others = {tensor.value: tensor.array for tensor in run if tensor.occurrence == 0}
-        given = None if inject is None else _Completed(inject, self._others or {}, self._sizes)
+        given = None if inject is None else LazyInjection(inject, lambda name: self._completed(name, inject[name]))
         for tensor in self._session.run(self._all, observe, given):
             yield self._first(tensor)
+
+    def _completed(self, name: str, first: Array) -> Array:
+        """A tensor of the first samples, that of the others behind it."""
+        if name not in self._sizes or self._others is None or name not in self._others:
+            return first
+        others = self._others[name].astype(first.dtype, copy=False)
+        return np.concatenate([first, others], self._sizes[name][0])
 
     def _first(self, tensor: CapturedTensor) -> CapturedTensor:
         axis, size = self._sizes.get(tensor.value, (0, None))
@@ -87,25 +94,3 @@ def _grown(one: tuple[int | None, ...], whole: tuple[int | None, ...] | None) ->
         return None
     axes = [axis for axis, (size, other) in enumerate(zip(one, whole, strict=True)) if size != other]
     return axes[0] if len(axes) == 1 and one[axes[0]] is not None else None
-
-
-class _Completed(Mapping[str, "Array"]):
-    """Tensors of the first samples, those of the others behind them; read when a run reaches them."""
-
-    def __init__(self, first: Injection, others: Mapping[str, Array], sizes: Mapping[str, tuple[int, Any]]) -> None:
-        self._first, self._others, self._sizes = first, others, sizes
-
-    def __getitem__(self, name: str) -> Array:
-        array = np.asarray(self._first[name])
-        if name not in self._sizes or name not in self._others:
-            return array
-        return np.concatenate([array, self._others[name].astype(array.dtype, copy=False)], self._sizes[name][0])
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._first
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._first)
-
-    def __len__(self) -> int:
-        return len(self._first)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from aligner.adapters.base import Session
+from aligner.adapters.lazy_injection import LazyInjection
 from aligner.errors import listing
 from aligner.operations.kinds import DRAWS, RECODED, SOURCES, STEPS
 from aligner.records.array import Array
@@ -26,22 +27,6 @@ _INSENSITIVE = (STEPS - RECODED) | SOURCES | DRAWS | {"cast"} | {"control_flow"}
 """Kinds whose outputs may well be the same for another input."""
 
 
-class LazyInjection(Mapping[str, "Array"]):
-    """Computes an entry when it is read, as a comparison does that has not received the tensor yet."""
-
-    def __init__(self, arrays: Mapping[str, Array]) -> None:
-        self._arrays = arrays
-
-    def __getitem__(self, name: str) -> Array:
-        return self._arrays[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._arrays)
-
-    def __len__(self) -> int:
-        return len(self._arrays)
-
-
 class InjectionConformance(Subject):
     """Skipped for sessions with ``can_inject=False`` among their capabilities."""
 
@@ -51,7 +36,8 @@ class InjectionConformance(Subject):
             _skip_unless_injectable(session)
             captured = self.capture(session)
             once = _computed_once(captured)
-            run = self.capture(session, inject=LazyInjection({t.value: t.array for t in once}))
+            own = {tensor.value: tensor.array for tensor in once}
+            run = self.capture(session, inject=LazyInjection(own, own.__getitem__))
         assert [t.value for t in run] == [t.value for t in captured], "other values were captured"
         for before, after in zip(captured, run, strict=True):
             fault = self.differs(before.array, after.array)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from aligner.adapters.dumps.layout import LIKE, Order, can_be, centred_cosine, clearly, distance, effective
 from aligner.adapters.dumps.numbers import Storage, storage_of, ways
 from aligner.adapters.dumps.reading import Reading
-from aligner.adapters.dumps.recorded import Given, Real
+from aligner.adapters.dumps.recorded import Given, real
 from aligner.errors import AlignerError
 from aligner.operations.kinds import SOURCES
 from aligner.records.array import Array
@@ -160,7 +160,7 @@ class Identification:
         self, wanted: Iterable[str], known: Mapping[str, Callable[[], CapturedTensor]]
     ) -> Iterable[CapturedTensor]:
         self._runs += 1
-        given = Given(Real(known), self._graph)
+        given = Given(real(known), self._graph)
         tensors = self._session.run(self._feeds, {*wanted}, given)
         return (tensor for tensor in tensors if not tensor.occurrence and tensor.array.dtype.kind in "fiub")
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aligner.adapters.dumps.overwritten import overwritten
-from aligner.adapters.dumps.recorded import Given, Real
+from aligner.adapters.dumps.recorded import Given, real
 from aligner.errors import AlignerError, listing
 from aligner.operations.kinds import SOURCES
 from aligner.operations.reduction import reduction_length
@@ -66,7 +66,7 @@ class OwnModel:
         computed = [value for value in self.recorded if self.graph.producer(value) is not None]
         grain = self._grain(computed)
         repeated = set()
-        for tensor in self.session.run(self.feeds, computed, Given(Real(self.recorded), self.graph)):
+        for tensor in self.session.run(self.feeds, computed, Given(real(self.recorded), self.graph)):
             if tensor.occurrence:
                 repeated.add(tensor.value)
                 continue
@@ -115,7 +115,7 @@ class OwnModel:
         def misfits(left: Collection[str]) -> set[str]:
             self.recorded = {value: read for value, read in recorded.items() if value not in left}
             grain = self._grain(computed)
-            given = Given(Real(self.recorded), self.graph)
+            given = Given(real(self.recorded), self.graph)
             return {
                 tensor.value
                 for tensor in self.session.run(self.feeds, computed, given)
@@ -136,7 +136,7 @@ class OwnModel:
             return {}
         rng = np.random.default_rng(0)
         moved = {value: partial(_rounded_anew, read, rng) for value, read in codes.items()}
-        fed = Given(Real(self.recorded), self.graph), Given(Real({**self.recorded, **moved}), self.graph)
+        fed = Given(real(self.recorded), self.graph), Given(real({**self.recorded, **moved}), self.graph)
         plain, anew = (self.session.run(self.feeds, computed, one) for one in fed)
         found: dict[str, float] = {}
         for one, other in zip(plain, anew, strict=False):
@@ -198,7 +198,7 @@ class OwnModel:
 
     def replay(self, wanted: Collection[str] | None) -> Iterator[CapturedTensor]:
         """What was recorded, and of the rest what the model computes from it, in the model's order."""
-        for tensor in self.session.run(self.feeds, wanted, Given(Real(self.recorded), self.graph)):
+        for tensor in self.session.run(self.feeds, wanted, Given(real(self.recorded), self.graph)):
             recorded = self.recorded.get(tensor.value)
             yield tensor if recorded is None else recorded()
 

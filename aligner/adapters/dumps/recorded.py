@@ -8,26 +8,15 @@ from typing import Any
 import numpy as np
 
 from aligner.adapters.base import Injection
+from aligner.adapters.lazy_injection import LazyInjection
 from aligner.records.array import Array
 from aligner.records.graph import Graph, InputSpec, Value
 from aligner.records.tensor import CapturedTensor
 
 
-class Real(Mapping[str, "Array"]):
-    """Recorded tensors, each read when the run reaches it."""
-
-    def __init__(self, recorded: Mapping[str, Callable[[], CapturedTensor]]) -> None:
-        self.recorded = recorded
-
-    def __getitem__(self, value: str) -> Array:
-        array: Array = self.recorded[value]().real()
-        return array
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.recorded)
-
-    def __len__(self) -> int:
-        return len(self.recorded)
+def real(recorded: Mapping[str, Callable[[], CapturedTensor]]) -> Injection:
+    """Recorded tensors as real numbers, each read when the run reaches it."""
+    return LazyInjection(recorded, lambda value: recorded[value]().real())
 
 
 class Given(Mapping[str, "Array"]):
@@ -55,27 +44,17 @@ class Given(Mapping[str, "Array"]):
         return value in self.fixed or value in self._inject
 
 
-class Decoded(Mapping[str, "Array"]):
+def decoded(inject: Injection, dumped: Mapping[str, Value], own: Mapping[str, Value]) -> Injection:
     """Tensors that were given as a dump codes them, as real numbers where its model computes in those."""
 
-    def __init__(self, inject: Injection, dumped: Mapping[str, Value], own: Mapping[str, Value]) -> None:
-        self._inject, self._dumped, self._own = inject, dumped, own
-
-    def __getitem__(self, value: str) -> Array:
-        array: Array = self._inject[value]
-        code = self._dumped[value].quantization if value in self._dumped else None
-        if code is None or value not in self._own or self._own[value].quantization is not None:
+    def read(value: str) -> Array:
+        array: Array = inject[value]
+        code = dumped[value].quantization if value in dumped else None
+        if code is None or value not in own or own[value].quantization is not None:
             return array
         return code.dequantize(array) if code.scale and array.dtype.kind in "iu" else array
 
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._inject)
-
-    def __len__(self) -> int:
-        return len(self._inject)
-
-    def __contains__(self, value: object) -> bool:
-        return value in self._inject  # without reading it, which gives it up
+    return LazyInjection(inject, read)
 
 
 def as_stored(array: Any, value: Value | InputSpec | None) -> Array:

@@ -17,7 +17,7 @@ from aligner.adapters.dumps.other_input import OtherInput, other_input
 from aligner.adapters.dumps.own_model import OwnModel
 from aligner.adapters.dumps.padded_rows import unpadded
 from aligner.adapters.dumps.reading import Reading, known_shape
-from aligner.adapters.dumps.recorded import Decoded, as_stored
+from aligner.adapters.dumps.recorded import as_stored, decoded
 from aligner.adapters.recording_adapter.fed import check_asked
 from aligner.errors import AlignerError, ModelFormatError, listing
 from aligner.operations.kinds import SOURCES, VIEWS
@@ -309,7 +309,7 @@ class DumpSession(Session):
         """Replay in the model's order; with something to inject, the model itself runs."""
         graph = self.graph(feeds)
         if inject and self._reading is not None:
-            inject = Decoded(inject, graph.values, self._reading.graph.values)
+            inject = decoded(inject, graph.values, self._reading.graph.values)
         if inject and self._own is not None:
             return self._own.run(self._feeds(feeds), graph.values.keys() if observe is None else observe, inject)
         if inject and self._model is not None and self.capabilities.computes_for_others:
