@@ -305,3 +305,16 @@ def test_numbers_near_zero_do_not_explain_an_error_in_the_hundreds():
     found = causes(Net(attend(False)), Net(attend(True)), image((2, 5, 6)) * 0.01)
     assert proven(found)[:1] == ["operand-swapped"]
     assert "attention-scale" not in proven(found)
+
+
+def test_a_cause_names_the_node_that_was_changed_and_not_the_weightiest_of_its_region():
+    def halves(order):
+        def forward(n, x):
+            large = F.interpolate(torch.sin(x), scale_factor=2, mode="bilinear")
+            return torch.relu(torch.cat([large.chunk(2, 1)[k] for k in order], 1) if order else large) * 2
+
+        return forward
+
+    found = causes(Net(halves(())), Net(halves((1, 0))), image((2, 6, 5, 4)))
+    assert [(f.id, f.node) for f in found] == [("concat-order", "cat.0")], found
+    assert found[0].evidence.startswith("cat.0 joins")

@@ -78,6 +78,11 @@ class Claim:
     vague: bool = False
     borrowed: bool = False
 
+    def place(self, culprit: Culprit) -> str:
+        """The node that it speaks of."""
+        changed = self.predict.node if isinstance(self.predict, Counterfactual) else None
+        return self.node or changed or culprit.where
+
     @property
     def recomputed(self) -> int:
         """The side whose output is predicted."""

@@ -196,9 +196,7 @@ def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int,
             continue
         proof = prove(culprit, claim)
         tried += proof is not None
-        one = _Held(
-            kind, claim, proof, place, claim.node or culprit.where, culprit.source, tried, elements, weighted, floor
-        )
+        one = _Held(kind, claim, proof, place, claim.place(culprit), culprit.source, tried, elements, weighted, floor)
         if (claim.only_proven or searched or (kind.general and proof is not None)) and not one.proven:
             continue
         if best is None or _better(one, best):

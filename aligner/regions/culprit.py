@@ -43,6 +43,10 @@ class Culprit:
         node = self.candidate.node
         return node.name if node else self.measured.pair.candidate
 
+    def said(self, part: RegionSide, node: Node) -> str:
+        """What a sentence about that node begins with: its name, or that of its region where it is the reference's."""
+        return node.name if part is self.candidate else self.where
+
     @property
     def source(self) -> str | None:
         """The line of the model's own code, where the reference knows it."""
@@ -206,6 +210,13 @@ class Counterfactual:
 
     def __call__(self) -> Array | None:
         return self.culprit.predict(self.side, self.change)
+
+    @property
+    def node(self) -> str | None:
+        """The candidate's node that is changed, where it is one."""
+        changed = self.change.operations if self.side == 1 and not self.change.arrays else ()
+        names = [node.name for node in self.culprit.candidate.nodes if node.index in changed]
+        return names[0] if len(names) == len(changed) == 1 else None
 
 
 def _inverse(axes: tuple[int, ...]) -> list[int]:

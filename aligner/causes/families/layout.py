@@ -286,7 +286,7 @@ class ConcatOrder(Cause):
                 if order == tuple(range(count)):
                     continue
                 yield Claim(
-                    f"{culprit.where} joins its {count} parts in the order {order}",
+                    f"{culprit.said(part, node)} joins its {count} parts in the order {order}",
                     "pass the parts in the reference's order",
                     "with the parts in the reference's order",
                     culprit.replaced(part, node, operation.with_data(*(operation.data[k] for k in order))),
@@ -313,7 +313,7 @@ class AxisNotRemapped(Cause):
                 if axis != own % data.ndim:
                     changed = operation.with_settings(axis=axis)
                     yield Claim(
-                        f"{culprit.where} works along axis {axis}, the reference along {own}",
+                        f"{culprit.said(part, node)} works along axis {axis}, the reference along {own}",
                         "count the axis in this model's layout",
                         "with the axis counted in this layout",
                         culprit.replaced(part, node, changed),
