@@ -53,6 +53,41 @@ class Apart(Attention):
         return self.q(x), self.k(x), self.v(x)
 
 
+class Gated(nn.Module):
+    """Attention, then a gated feed-forward with both projections in one matrix."""
+
+    def __init__(self, attention):
+        super().__init__()
+        self.attention, self.down = attention, nn.Linear(2 * WIDTH, WIDTH, bias=False)
+        self.gate_up = nn.Linear(WIDTH, 4 * WIDTH, bias=False)
+
+    def gates(self, x):
+        return self.gate_up(x).chunk(2, -1)
+
+    def forward(self, x, positions, past):
+        more, cache = self.attention(x, positions, past)
+        gate, up = self.gates(x + more)
+        return more + self.down(nn.functional.silu(gate) * up), cache
+
+
+class GatedApart(Gated):
+    """The same weights in two projections; ``turned``: the second one upside down."""
+
+    def __init__(self, whole, attention, *, turned=False):
+        super().__init__(attention)
+        self.gate, self.up = (nn.Linear(WIDTH, 2 * WIDTH, bias=False) for _ in range(2))
+        parts = whole.gate_up.weight.detach().chunk(2)
+        self.gate.weight.data, self.up.weight.data = (
+            parts[0].clone(),
+            (parts[1].flip(0) if turned else parts[1]).clone(),
+        )
+        self.down = whole.down
+        del self.gate_up
+
+    def gates(self, x):
+        return self.gate(x), self.up(x)
+
+
 class Decoder(nn.Module):
     """Scores and a tuple of (key, value) for each layer; ``past`` is what the last step gave."""
 
@@ -94,6 +129,34 @@ class Unbatched(Flat):
     def forward(self, input_ids, position_ids, *caches):
         scores, *found = super().forward(input_ids[None], position_ids[None], *caches)
         return scores[0], *found
+
+
+class Prompt(nn.Module):
+    """What reads the prompt alone: no cache goes in, all of them come out."""
+
+    def __init__(self, decoder):
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, input_ids, position_ids):
+        scores, found = self.decoder(input_ids, position_ids)
+        return scores, *(part for cache in found for part in cache)
+
+
+def export_prompt(decoder, path, *, form="present.{}.{}"):
+    """An ONNX file for the prompt, as of a decoder that is exported into two."""
+    outs = [form.format(number, part) for number in range(len(decoder.layers)) for part in ("key", "value")]
+    words, grown = {0: "batch", 1: "seq"}, {0: "batch", 2: "seq"}
+    torch.onnx.export(
+        Prompt(decoder.eval()),
+        (torch.zeros(1, 2, dtype=torch.long), torch.arange(2)[None]),
+        path,
+        dynamo=False,
+        input_names=["input_ids", "position_ids"],
+        output_names=["logits", *outs],
+        dynamic_axes=dict.fromkeys(["input_ids", "position_ids"], words) | dict.fromkeys(outs, grown),
+    )
+    return str(path)
 
 
 def export(decoder, path, *, names=("past_key_values.{}.{}", "present.{}.{}"), axes=(0, 1, 2, 3), batched=True):

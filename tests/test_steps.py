@@ -15,7 +15,7 @@ import aligner  # noqa: E402
 from aligner.errors import InputError  # noqa: E402
 from aligner.inputs.decoding import key  # noqa: E402
 from tests.command import Shell  # noqa: E402
-from tests.decoder_models import Apart, Decoder, export  # noqa: E402
+from tests.decoder_models import Apart, Decoder, Gated, GatedApart, export, export_prompt  # noqa: E402
 
 
 @pytest.fixture
@@ -65,13 +65,42 @@ def test_a_fault_that_only_decoding_shows(files):
     assert found.causes[0].id == "concat-order"
 
 
-@pytest.mark.parametrize("turned", [False, True])
+@pytest.mark.parametrize("turned", ["", "k", "up"])
 def test_projections_in_one_and_apart(turned, tmp_path):
-    parts = Decoder()
-    parts.layers = torch.nn.ModuleList(Apart(one, turned=turned and at == 1) for at, one in enumerate(parts.layers))
-    found = aligner.compare(Decoder().eval(), export(parts, tmp_path / "apart.onnx"), IDS, steps=1).comparison
+    whole, parts = Decoder(), Decoder()
+    whole.layers = torch.nn.ModuleList(map(Gated, whole.layers))
+    parts.layers = torch.nn.ModuleList(
+        GatedApart(one, Apart(one.attention, turned=turned == "k" and at == 1), turned=turned == "up" and at == 1)
+        for at, one in enumerate(whole.layers)
+    )
+    found = aligner.compare(whole.eval(), export(parts, tmp_path / "apart.onnx"), IDS, steps=1).comparison
     assert [step.verdict for step in found.steps] == (["diverged"] if turned else ["aligned"] * 2)
-    assert not turned or (found.steps[0].layer == "layers.1" and "/k/" in found.steps[0].node)
+    assert not turned or (found.steps[0].layer == "layers.1" and f"/{turned}/" in found.steps[0].node)
+
+
+@pytest.mark.parametrize(
+    ("steps_file", "form", "verdicts"),
+    [
+        ("right", "present.{}.{}", ["aligned"] * 3),
+        ("own words", "first_{}_{}_x", ["aligned"] * 3),
+        ("order", "present.{}.{}", ["aligned", "diverged"]),
+    ],
+)
+def test_a_file_for_the_prompt_and_one_for_the_steps(steps_file, form, verdicts, files, tmp_path):
+    prompt = export_prompt(Decoder(), tmp_path / "prompt.onnx", form=form)
+    found = aligner.compare(Decoder().eval(), files[steps_file], IDS, steps=2, prefill=prompt).comparison
+    assert [step.verdict for step in found.steps] == verdicts
+    assert [(step.past, step.fed) for step in found.steps][:2] == [(0, 5), (5, 1)]
+
+
+def test_the_command_takes_both_files_of_both_sides(files, shell):
+    prompts = [export_prompt(Decoder(), shell.folder / f"{side}.onnx") for side in ("reference", "candidate")]
+    (shell.folder / "ids.txt").write_text("3 7 1 9 4")
+    words = "-i", "ids.txt", "--steps", "1", "--prefill", f"reference={prompts[0]}", "--prefill"
+    said = shell("compare", files["right"], files["right"], *words, prompts[1])
+    assert (said.code, "1 decode" in said.out) == (0, True), said.err
+    shell.refused("compare", files["right"], files["right"], *words[:2], "--prefill", prompts[1], says=("steps",))
+    shell.refused("compare", files["right"], files["right"], *words, f"reference={prompts[1]}", says=("twice",))
 
 
 def test_positions_that_start_again(files):

@@ -57,6 +57,7 @@ def compare(
     dump_layout: str | None = None,
     isolated: bool = False,
     steps: int | None = None,
+    prefill: object = None,
     shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Result:
     """Compare two forms of one model, tensor by tensor.
@@ -78,7 +79,8 @@ def compare(
     both models are files, and not trusted, that process has no other files and no network, as a command's has.
 
     ``steps`` takes both as decoders: ``inputs`` are token ids, which go in at once, and that many further tokens one
-    by one, the likeliest for the reference, caches fed back. The result is of the first step that diverges.
+    by one, the likeliest for the reference, caches fed back. The result is of the first step that diverges. ``prefill``
+    is the candidate's file for the prompt where it is another one, or {"reference": …, "candidate": …}.
 
     ``shapes`` ({"batch": (1, 4), "seq": (16, 128)}) compares at every combination of sizes: by a model's own words for
     them, batch, seq, height, width, or "x:2".
@@ -106,6 +108,7 @@ def compare(
         level=level,
         noise_floor=noise_floor,
         steps=steps,
+        prefill=prefill if isinstance(prefill, Mapping) else {} if prefill is None else {"candidate": prefill},
         shapes=shapes,
         reference_options=sides[0],
         candidate_options=sides[1],
@@ -117,7 +120,7 @@ def compare(
     with NotebookProgress():
         if isolated:
             dumped = list(dump_of.values()) if isinstance(dump_of, Mapping) else [dump_of] if dump_of else []
-            models = (reference, candidate, *dumped)
+            models = (reference, candidate, *dumped, *options.prefill.values())
             bounds = needed(models, (inputs, options), trust=trust, device=device, provider=provider)
             return Result(in_own_process(run_comparison, reference, candidate, inputs, options, bounds=bounds))
         return Result(run_comparison(reference, candidate, inputs, options))

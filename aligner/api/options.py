@@ -52,6 +52,8 @@ class CompareOptions:
     """Is told what the causes of a divergence rest on, while both models still run."""
     steps: int | None = None
     """How many tokens a decoder goes on by after its prompt, caches fed back; None: one run, no cache."""
+    prefill: Mapping[str, object] = field(default_factory=dict)
+    """Side → the file that reads the prompt, of a decoder exported into two."""
     shapes: Mapping[str, Sequence[int]] | None = None
     """Sizes to compare at, by what they are called; every combination is tried."""
     relaid: bool = False
@@ -71,6 +73,8 @@ def check(options: CompareOptions) -> None:
             raise ComparisonError(f"{name} must be a finite number ≥ 0", found=str(value), hint="1e-5 is the default")
     if options.steps is not None and options.steps < 1:
         raise ComparisonError("steps must be at least 1", found=str(options.steps), hint="steps=3 decodes three tokens")
+    if options.prefill and options.steps is None:
+        raise ComparisonError("prefill is of a decoder's steps", found="no steps", hint="steps=3 decodes three tokens")
     if options.steps is not None and options.shapes:
         raise ComparisonError("steps and shapes do not go together", hint="give one of them")
     for name, sizes in (options.shapes or {}).items():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -13,7 +13,7 @@ from aligner.api.options import CompareOptions
 from aligner.errors import InputError, listing
 from aligner.execution import memory
 from aligner.execution.side import OpenSide
-from aligner.inputs.decoding import Caches, Roles, carried, derived, roles
+from aligner.inputs.decoding import CACHE_RANK, Caches, Roles, carried, derived, key, roles
 from aligner.inputs.items import InputItem, PreparedFeeds
 from aligner.records import progress
 from aligner.records.array import Array
@@ -31,9 +31,15 @@ def stepped(reference: object, candidate: object, items: Sequence[InputItem], op
     """The comparison of the first step that diverges, else of the first that stays open, else of the last."""
     sides = (replace(options.reference_options, caches=True), replace(options.candidate_options, caches=True))
     options = replace(options, reference_options=sides[0], candidate_options=sides[1], probe=False, rehearse=False)
-    tokens = prompt(items, options.seed)
-    with memory.settled(), OpenModels(reference, candidate, options) as models:
-        return _Decoding(models, tokens).through(options.steps or 1)
+    decoding, steps = _Decoding(prompt(items, options.seed), options.steps or 1), range((options.steps or 1) + 1)
+    first = options.prefill.get("reference", reference), options.prefill.get("candidate", candidate)
+    stages = [(first, steps[:1]), ((reference, candidate), steps[1:])]
+    with memory.settled():
+        for targets, part in stages if options.prefill else [((reference, candidate), steps)]:
+            with OpenModels(*targets, options) as models:
+                if not decoding.through(models, part):
+                    break
+        return decoding.told()
 
 
 def prompt(items: Sequence[InputItem], seed: int) -> Array:
@@ -69,8 +75,9 @@ class Decoder:
     """Output name → value."""
 
     @classmethod
-    def of(cls, side: OpenSide) -> Decoder:
-        found = roles(side.session.signature, side.role)
+    def of(cls, side: OpenSide, *, cached: bool = True) -> Decoder:
+        """With caches of its own; of a file for the prompt alone there are none to feed."""
+        found = roles(side.session.signature, side.role, cached=cached)
         return cls(side, found, Caches(found.caches))
 
     def feeds(self, tokens: Array, past: int, wanted: Sequence[str]) -> dict[str, Array]:
@@ -86,7 +93,7 @@ class Decoder:
             array = derived(one, tokens, past) if one.required or one.name in wanted else None
             if array is not None:
                 made[one.name] = array
-        return made | self.caches.held
+        return made | self.caches.held if self.roles.caches else made
 
     def answers(self) -> dict[str, Array]:
         """What the model answers to what it is fed now, by the outputs' names."""
@@ -108,9 +115,24 @@ class Decoder:
         self.caches.empty(len(tokens), example)
         self.side.read(self.feeds(tokens, 0, wanted))
         answers = self.answers()
-        rest = dict(list(self.names.items())[1:])
-        self.caches.link(self.side.graph, rest, self.side.role)
+        self._link(answers)
         self.example = [answers[source] for source in self.caches.sources.values()]
+
+    def _link(self, answers: Mapping[str, Array]) -> None:
+        rest = dict(list(self.names.items())[1:])
+        if self.roles.caches:
+            self.caches.link(self.side.graph, rest, self.side.role)
+        else:  # they go by what the file for the steps calls them, which is asked next
+            self.caches.sources = {name: name for name in rest if answers[name].ndim >= CACHE_RANK}
+
+    def go_on(self, before: Decoder, tokens: Array, past: int, wanted: Sequence[str]) -> None:
+        """With what another file of the same side, or this one opened before, has left in its caches."""
+        if before.roles.caches:
+            self.caches = before.caches
+            return
+        self.caches.adopt(before.caches, self.side.role)
+        self.side.read(self.feeds(tokens, past, wanted))
+        self._link(self.answers())
 
     example: list[Array] = field(default_factory=list)
 
@@ -118,31 +140,37 @@ class Decoder:
 class _Decoding:
     """Both sides through the steps."""
 
-    def __init__(self, models: OpenModels, tokens: Array) -> None:
-        self._models, self._tokens = models, tokens
-        self._decoders = tuple(Decoder.of(side) for side in models.sides)
-        names = [[spec.name for spec in one.roles.derived] for one in self._decoders]
-        self._wanted = [name for name in names[0] if name in names[1]]
+    def __init__(self, tokens: Array, many: int) -> None:
+        self._fed, self._many, self._past = tokens, many, 0
+        self._decoders: tuple[Decoder, ...] = ()
+        self._kept: Comparison | None = None
         self._steps: list[Step] = []
         self._relaid = False
         """Whether some cache has another order of axes on either side."""
 
-    def through(self, many: int) -> Comparison:
-        """Prefill and that many steps; the first divergence ends it."""
-        self._begin()
-        past, fed, kept = 0, self._tokens, None
-        for index in range(many + 1):
-            progress.headline(f"step {index} of {many}")
-            comparison = self._models.compare(self._feeds(fed, past), relaid=self._relaid)
-            fed = self._record(index, comparison, past, fed)
-            past += self._steps[-1].fed
-            if kept is None or kept.verdict == "aligned":
-                kept = comparison
+    def through(self, models: OpenModels, part: Sequence[int]) -> bool:
+        """These steps, by these models; False at the first divergence, which ends it."""
+        self._open(models, prompt_alone=len(part) == 1)
+        for index in part:
+            progress.headline(f"step {index} of {self._many}")
+            comparison = models.compare(self._feeds(self._fed, self._past), relaid=self._relaid)
+            self._fed = self._record(index, comparison, self._past, self._fed)
+            self._past += self._steps[-1].fed
+            if self._kept is None or self._kept.verdict == "aligned" or comparison.verdict == "diverged":
+                self._kept = comparison
             if comparison.verdict == "diverged":
-                kept = comparison
-                break
-        assert kept is not None
-        return self._told(kept)
+                return False
+        return True
+
+    def _open(self, models: OpenModels, *, prompt_alone: bool) -> None:
+        before = self._decoders
+        self._decoders = tuple(Decoder.of(side, cached=not prompt_alone or bool(before)) for side in models.sides)
+        names = [[spec.name for spec in one.roles.derived] for one in self._decoders]
+        self._wanted = [name for name in names[0] if name in names[1]]
+        if not before:
+            self._begin()
+        for one, former in zip(self._decoders, before, strict=False):
+            one.go_on(former, self._fed, self._past, self._wanted)
 
     def _begin(self) -> None:
         """The side that needs no empty cache runs first: its caches tell sizes that a file leaves open."""
@@ -150,7 +178,7 @@ class _Decoding:
         ready.sort(key=lambda one: any(spec.required and spec.shape is None for spec in one.roles.caches))
         example: list[Array] = []
         for one in ready:
-            one.first(self._tokens, self._wanted, example)
+            one.first(self._fed, self._wanted, example)
             example = one.example
         left, right = self._decoders
         kept = [dict(zip(one.caches.sources, one.example, strict=True)) for one in self._decoders]
@@ -205,7 +233,10 @@ class _Decoding:
         )
         return np.asarray(best[0][:, None], np.int64)
 
-    def _told(self, comparison: Comparison) -> Comparison:
+    def told(self) -> Comparison:
+        """The comparison that is kept, and the steps."""
+        comparison = self._kept
+        assert comparison is not None
         step = next(
             (one for one in self._steps if one.verdict == comparison.verdict and one.verdict != "aligned"),
             self._steps[-1],
@@ -223,8 +254,6 @@ class _Decoding:
 
 def _cache_pairs(left: Caches, right: Caches) -> list[tuple[str, str]]:
     """Caches that answer each other: by layer and kind where the names tell, else in order."""
-    from aligner.inputs.decoding import key
-
     ours, theirs = list(left.sources), list(right.sources)
     named = {key(name): name for name in theirs}
     if len(named) == len(theirs) and all(key(name) in named for name in ours):

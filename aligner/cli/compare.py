@@ -62,6 +62,12 @@ from aligner.cli.work import working
     help="How a dump lies. [default: as its shapes or its model say]",
 )
 @click.option("--steps", type=click.IntRange(min=1), help="Take both as decoders: prefill, then so many tokens.")
+@click.option(
+    "--prefill",
+    multiple=True,
+    metavar="[SIDE=]MODEL",
+    help="With --steps: the file that reads the prompt, of a candidate exported into two.",
+)
 @text_options
 @click.option(
     "--shapes",
@@ -77,7 +83,7 @@ from aligner.cli.work import working
 def compare(reference: str, candidate: str, **given: Any) -> int:
     """Compare two forms of one model, tensor by tensor."""
     from aligner.api.comparing import run_comparison
-    from aligner.api.dumped import dump_options, parse_dump_of
+    from aligner.api.dumped import by_side, dump_options, parse_dump_of
     from aligner.execution.memory import keep_pages
 
     asked = compare_options(given)
@@ -94,6 +100,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
         candidate_options=sides[1],
         probe=given["probe"],
         steps=given["steps"],
+        prefill=by_side("--prefill", given["prefill"], unnamed="candidate"),
         shapes=dict(given["shapes"]) or None,
         command=shlex.join(["align", *words]),
     )

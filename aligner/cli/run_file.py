@@ -11,7 +11,17 @@ import click
 from aligner.cli.targets import FileCommand, outputs_of
 from aligner.errors import AlignerError, InputError, UntrustedFileError
 
-_NEW = outputs_of() | {"dry_run", "verbose", "full", "github", "timeout", "process_memory", "dump_of", "dump_layout"}
+_NEW = outputs_of() | {
+    "dry_run",
+    "verbose",
+    "full",
+    "github",
+    "timeout",
+    "process_memory",
+    "dump_of",
+    "dump_layout",
+    "prefill",
+}
 """Parameters that the report does not answer: what is written, what is shown, how much may be taken."""
 
 

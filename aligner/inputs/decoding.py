@@ -19,7 +19,7 @@ from aligner.records.graph import Graph, InputSpec, Signature
 _HOLDING = frozenset("past cache caches kv mem mems memory state states".split())
 _WAYS = frozenset("past present presents cache caches in out input output new old next updated".split())
 """Words that say which way a cache goes, and not whose it is."""
-_RANK = 3
+CACHE_RANK = 3
 """Fewest axes of a cache: batch or heads, positions, channels."""
 
 
@@ -32,15 +32,15 @@ class Roles:
     caches: tuple[InputSpec, ...]
 
 
-def roles(signature: Signature, whose: str) -> Roles:
-    """What each input is for. Raises InputError where no input takes token ids, or none a cache."""
+def roles(signature: Signature, whose: str, *, cached: bool = True) -> Roles:
+    """What each input is for. Raises InputError where no input takes token ids, or, if ``cached``, none a cache."""
     tokens = [spec for spec in signature.inputs if is_tokens(spec)]
     whole = [spec for spec in signature.inputs if spec.dtype in ("int32", "int64") and derivable_kind(spec) is None]
     tokens = tokens or [spec for spec in whole if not set(words(spec.name)) & {"cache", "position", "length", "len"}]
     tokens = tokens or [spec for spec in signature.inputs if spec.dtype is None and spec.required][:1]
     derived = [spec for spec in signature.inputs if spec not in tokens and _is_derived(spec)]
     caches = [spec for spec in signature.inputs if spec not in (*tokens, *derived) and _is_cache(spec)]
-    if not tokens or not caches:
+    if not tokens or (cached and not caches):
         missing = "token ids" if not tokens else "a cache of keys and values"
         raise InputError(
             f"the {whose} is no decoder that goes step by step: no input takes {missing}",
@@ -66,7 +66,7 @@ def _is_cache(spec: InputSpec) -> bool:
     if spec.dtype is not None and "float" not in spec.dtype:
         return False
     if spec.shape is not None:
-        return len(spec.shape) >= _RANK and "embeds" not in words(spec.name)
+        return len(spec.shape) >= CACHE_RANK and "embeds" not in words(spec.name)
     return bool(set(words(spec.name)) & _HOLDING) or (spec.required and not is_tokens(spec))
 
 
@@ -154,6 +154,24 @@ class Caches:
             for axis in open_:
                 sizes[axis] = known[axis] if known is not None and axis != _growing(open_, len(sizes)) else 0
             self.held[spec.name] = np.zeros([size or 0 for size in sizes], np.dtype(spec.dtype or "float32"))
+
+    def adopt(self, others: Caches, whose: str) -> None:
+        """Hold what caches of other names hold: by layer and kind where the names tell, else in order.
+
+        Raises InputError where there are not as many.
+        """
+        names, given = [spec.name for spec in self.specs], others.held
+        named = {key(name): array for name, array in given.items()}
+        if all(key(name) in named for name in names):
+            self.held = {name: named[key(name)] for name in names}
+        elif len(names) == len(given):
+            self.held = dict(zip(names, given.values(), strict=True))
+        else:
+            raise InputError(
+                f"the {whose}'s file for the prompt does not fill the caches of that for the steps",
+                found=f"outputs: {listing(given) or 'the scores alone'}; caches: {listing(names)}",
+                hint="--prefill names the file that was exported beside it (decoder_model.onnx)",
+            )
 
     def take(self, answers: Mapping[str, Array], new: int) -> None:
         """What a step has given back: caches grown by its tokens, or the new part alone, which is put behind."""
