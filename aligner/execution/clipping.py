@@ -29,14 +29,14 @@ class Clipping:
         """Measure the readers of what is cut off on both sides' nodes fed alike; ask the outputs."""
         for host in (0, 1):
             cut = self._cut(host)
-            if cut and host == 0:
+            if cut and host == 0 and self._passes.computing == 1:
                 self._measure_readers(cut)
             if 0 < len(cut) <= MOST_RUNS:
                 self._ask_outputs(cut, host)
 
     def _cut(self, host: int) -> dict[str, tuple[float, float]]:
         """Which tensors of a side do not fit into the range of the other's, and that range."""
-        if self._passes.computing != 1 or not self._sides[host].session.capabilities.can_inject:
+        if self._passes.computing is None or not self._sides[host].session.capabilities.can_inject:
             return {}
         found = {}
         for item in self._passes.measured.values():
