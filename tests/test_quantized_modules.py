@@ -127,7 +127,7 @@ def test_a_layer_whose_weights_went_wrong_is_named():
 
 
 class Rows(torch.Tensor):
-    """As torchao keeps weights: integers, and a scale for each row."""
+    """As torchao keeps weights: integers or floats of eight bits, and a scale for each row or block of one."""
 
     @staticmethod
     def __new__(cls, qdata, scale):
@@ -137,7 +137,8 @@ class Rows(torch.Tensor):
         self.qdata, self.scale = qdata, scale
 
     def dequantize(self):
-        return self.qdata * self.scale
+        many = self.qdata.shape[1] // self.scale.shape[1]
+        return self.qdata.float() * self.scale.repeat_interleave(many, 1)
 
     @classmethod
     def __torch_function__(cls, func, types, args=(), kwargs=None):
@@ -150,19 +151,25 @@ class Rows(torch.Tensor):
         return cls(args[0].qdata, args[0].scale) if "detach" in str(func) else NotImplemented
 
 
-def in_rows(module):
+CODES = {"int8": 127, "int4 by blocks": 7, "float8": 448}
+
+
+def in_rows(module, codes="int8"):
     for layer in (module.a, module.b, module.c):
-        scale = layer.weight.detach().abs().amax(1, keepdim=True) / 127
-        kept = Rows((layer.weight.detach() / scale).round().to(torch.int8), scale)
-        layer.weight = nn.Parameter(kept, requires_grad=False)
+        weight, blocks = layer.weight.detach(), 2 if "blocks" in codes else 1
+        scale = weight.unflatten(1, (blocks, -1)).abs().amax(2) / CODES[codes]
+        stood = weight / scale.repeat_interleave(weight.shape[1] // blocks, 1)
+        kept = stood.to(torch.float8_e4m3fn) if codes == "float8" else stood.round().to(torch.int8)
+        layer.weight = nn.Parameter(Rows(kept, scale), requires_grad=False)
     return module
 
 
+@pytest.mark.parametrize("codes", CODES)
 @pytest.mark.parametrize("factor", [1.0, 1.5])
-def test_weights_of_a_class_of_their_own_are_the_integers_that_they_keep(factor):
+def test_weights_of_a_class_of_their_own_are_the_codes_that_they_keep(factor, codes):
     wrong = network(Dense)
     with torch.no_grad():
         wrong.b.weight[3] *= factor
-    result = aligner.compare(network(Dense), in_rows(wrong), [ROWS])
+    result = aligner.compare(network(Dense), in_rows(wrong, codes), [ROWS])
     assert result.verdict == ("aligned" if factor == 1 else "diverged")
     assert [pair.candidate.name for pair in result.introduced] == ([] if factor == 1 else ["b/linear.0"])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,9 +11,10 @@ from aligner.records.graph import Quantization
 
 def dtype_word(tensor: Any) -> str:
     """The framework's own word without its prefix ("float32"); of a quantised tensor that of what is stored."""
-    stored = integers_of(tensor)
-    known = tensor if stored is None else stored
-    return str(known.dtype).removeprefix("torch.").removeprefix("q" if tensor.is_quantized else "")
+    kept = getattr(tensor, "qdata", None)
+    known = tensor if kept is None else kept
+    word = getattr(tensor, "target_dtype", known.dtype)  # fewer bits than a byte are kept in bytes
+    return str(word).removeprefix("torch.").removeprefix("q" if tensor.is_quantized else "")
 
 
 def integers_of(tensor: Any) -> Any | None:
@@ -24,6 +25,33 @@ def integers_of(tensor: Any) -> Any | None:
     wide = [axis for axis, size in enumerate(scale.shape) if size > 1]
     sliced = scale.ndim == stored.ndim and all(scale.shape[axis] == stored.shape[axis] for axis in wide)
     return stored if not wide or (len(wide) == 1 and sliced) else None
+
+
+def spacing_of(tensor: Any) -> Callable[[], Any] | None:
+    """How far apart the codes around each number are, where they are floats or have a scale for each block."""
+    stored, scale = getattr(tensor, "qdata", None), getattr(tensor, "scale", None)
+    if stored is None or scale is None or integers_of(tensor) is not None:
+        return None
+    if stored.shape != tensor.shape or scale.ndim != stored.ndim:
+        return None
+    return lambda: (_scales(scale, stored.shape) * _gaps(stored)).detach().cpu().numpy()
+
+
+def _scales(scale: Any, shape: Any) -> Any:
+    """The scale of each number: blocks are equal along an axis."""
+    for axis, (many, size) in enumerate(zip(scale.shape, shape, strict=True)):
+        scale = scale.repeat_interleave(-(-size // many), axis).narrow(axis, 0, size)
+    return scale.double()
+
+
+def _gaps(stored: Any) -> Any:
+    """How far apart neighbouring codes are: one for integers, the unit in the last place for floats."""
+    import torch
+
+    if not stored.dtype.is_floating_point:
+        return 1.0
+    told = torch.finfo(stored.dtype)
+    return told.eps * torch.exp2(stored.double().abs().clamp_min(told.smallest_normal).log2().floor())
 
 
 def in_real_numbers(tensor: Any) -> Any:

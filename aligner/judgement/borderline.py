@@ -12,6 +12,8 @@ from aligner.judgement.tolerance import region_numbers
 from aligner.operations.kinds import BINARY, PARAMETRIC, SILENT, SUNDRY
 from aligner.operations.lowering import lowers
 from aligner.operations.operation import Unsupported
+from aligner.parameters.folding import output_axis
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit
@@ -27,6 +29,8 @@ _BLOCKED = "nchwc"
 _ARITHMETIC = BINARY | SUNDRY | {"reduce"}
 _OFF_BY_STEPS = 1.0
 """Root mean square, in steps: rounding to the nearest one leaves 0.29, rounding learnt from data 0.6."""
+_STANDS_OUT = 2.0
+"""How much more than the middle one an output has to be off: what is learnt from data takes all of them off alike."""
 _NEARLY_ALL = 0.98
 """Weights beyond this share of the largest one may have been cut off on purpose."""
 _MOST = 1 << 26
@@ -136,14 +140,28 @@ def _off_its_grid(culprit: Culprit, pair: LayerPair) -> str:
     if left.shape != right.shape:
         return ""
     steps = np.broadcast_to(step, right.shape)
-    peaks = np.abs(right).max(axis=tuple(axis for axis in range(right.ndim) if step.shape[axis] == 1), keepdims=True)
+    slices = tuple(axis for axis in range(right.ndim) if step.shape[axis] == 1) or None  # none: each has its own step
+    peaks = np.abs(right).max(axis=slices, keepdims=True)
     inside = (np.abs(right) < _NEARLY_ALL * peaks) & (steps > 0)
     if not inside.any():
         return ""
-    off = float(np.sqrt(np.mean(np.square((left - right)[inside] / steps[inside]))))
+    squares = np.divide(left - right, steps, out=np.zeros_like(right), where=inside) ** 2
+    off = float(np.sqrt(squares.sum() / inside.sum()))
+    if off <= _OFF_BY_STEPS:
+        off = _worst_row(squares, inside, output_axis(pair.candidate.operation, right))
     if off <= _OFF_BY_STEPS:
         return ""
     return f"the weights of {pair.candidate.node.name} are off by {off:.1f} quantisation steps, and not by half a one"
+
+
+def _worst_row(squares: Array, inside: Array, axis: int | None) -> float:
+    """Root mean square of the output that is off most, where it stands out of the others; else 0."""
+    if axis is None:
+        return 0.0
+    others = tuple(place for place in range(squares.ndim) if place != axis)
+    counts = inside.sum(axis=others)
+    rows = np.sqrt(squares.sum(axis=others)[counts > 0] / counts[counts > 0])
+    return float(rows.max()) if rows.max() > _STANDS_OUT * np.median(rows) else 0.0
 
 
 def _settings(culprit: Culprit, node: Node, other: Node) -> str | None:

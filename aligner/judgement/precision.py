@@ -60,6 +60,6 @@ def _quantizes_tensors(graph: Graph) -> bool:
 
 
 def _few_bits(weight: Weight) -> bool:
-    if weight.quantization is not None:
-        return bool(weight.quantization.scale)
+    if weight.coded or weight.quantization is not None:
+        return weight.coded
     return weight.dtype.lower() in {"int8", "uint8", "int4", "uint4"}

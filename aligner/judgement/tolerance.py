@@ -180,7 +180,7 @@ def _storage(graphs: tuple[Graph, Graph], measured: Measured) -> float:
     for graph, region in zip(graphs, (measured.pair.reference_region, measured.pair.candidate_region), strict=True):
         stored = [graph.weights[name] for name in region.weights if name in graph.weights]
         stored = [weight for weight in stored if _holds_numbers(weight)]
-        kept = [_weight_unit(w.dtype, w.quantization is not None) for w in stored]
+        kept = [_weight_unit(weight) for weight in stored]
         units.append(max([*kept, _QUANTIZED_UNIT if _reads_stored_constants(graph, region.nodes) else 0.0]))
     return max(units) if units[0] != units[1] and max(units) > _UNITS["float32"] else 0.0
 
@@ -201,8 +201,27 @@ def _holds_numbers(weight: Weight) -> bool:
     return len(weight.shape) > 1 or (weight.quantization is not None and "32" not in weight.dtype)
 
 
-def _weight_unit(dtype: str, quantized: bool) -> float:
-    return _QUANTIZED_UNIT if quantized or dtype.lower() in {"int8", "uint8", "int4", "uint4"} else unit(dtype)
+def _weight_unit(weight: Weight) -> float:
+    if weight.spacing is not None:
+        return max(_QUANTIZED_UNIT, _units.of(weight, lambda: _measured_unit(weight)))
+    few = weight.quantization is not None or weight.dtype.lower() in {"int8", "uint8", "int4", "uint4"}
+    return _QUANTIZED_UNIT if few else unit(weight.dtype)
+
+
+def _measured_unit(weight: Weight) -> float:
+    """The unit of codes whose spacing is known: rounding to them leaves 1/√12 of it, each number by itself.
+
+    Sums of products with numbers that are off by a share r (root mean square) are off by r of their own size. The
+    largest of many is some four deviations, of errors as of sums, so that the largest error is some r of the largest
+    sum; twice that is allowed, which the bound takes as eight units.
+    """
+    assert weight.spacing is not None
+    values, steps = (np.asarray(each, np.float64) for each in (weight.values(), weight.spacing()))
+    size = float(np.mean(np.square(values)))
+    return math.sqrt(float(np.mean(np.square(steps))) / 12 / size) / 4 if size else 0.0
+
+
+_units: Remembered[float] = Remembered()
 
 
 def _offset(graph: Graph, measured: Measured, nodes: Sequence[Node]) -> float:

@@ -88,6 +88,8 @@ class Weight(_Referable):
     """A constant stored in the model; ``load()`` returns a read-only array and is called only when needed.
 
     ``place()`` tells stored bytes from all others, so that those that two files share are looked at once.
+    ``spacing()`` says how far apart the codes around each number are where ``load()`` gives what codes stand for and no
+    ``quantization`` could say it: scales of blocks, floats of eight bits.
     """
 
     name: str
@@ -97,6 +99,12 @@ class Weight(_Referable):
     quantization: Quantization | None = None
     index: int | None = None
     place: Callable[[], Hashable] = field(default=_nowhere, repr=False, compare=False)
+    spacing: Callable[[], Array] | None = field(default=None, repr=False, compare=False)
+
+    @property
+    def coded(self) -> bool:
+        """Whether codes are stored that are told how to be read."""
+        return self.spacing is not None or (self.quantization is not None and bool(self.quantization.scale))
 
     def values(self) -> Array:
         """The numbers the stored weight stands for: quantised ones are scaled back to float32."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from itertools import permutations
+
 import numpy as np
 
 from aligner.numerics import relations
 from aligner.parameters.folding import output_axis, scaled
 from aligner.records.array import Array
+from aligner.records.graph import Weight
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import LayerPair
 
@@ -37,18 +40,32 @@ def step_of(culprit: Culprit, pair: LayerPair) -> Array | None:
     for part, layer in ((culprit.reference, pair.reference), (culprit.candidate, pair.candidate)):
         weight = part.quantized(layer.node)
         role = next((name for name in layer.parameters if name in MATRICES), None)
-        if weight is None or weight.quantization is None or role is None:
+        if weight is None or role is None:
             continue
         matrix = layer.parameters[role]
         axis = output_axis(layer.operation, matrix)
-        step = np.asarray(weight.quantization.scale, np.float64)
-        across = [1] * matrix.ndim
-        if axis is None or matrix.shape[axis] != step.size:
-            step = step.max(keepdims=True)
-        elif step.size > 1:
-            across[axis] = step.size
-        step = step.reshape(across)
+        if weight.spacing is not None:
+            step = _spaced(weight, weight.spacing(), layer.bare(layer.parameters)[role])
+        else:
+            step = _by_slice(weight, matrix, axis)
         if layer.scale is not None and axis is not None:
             step = scaled(step, np.abs(layer.scale), axis)
         found = step if found is None or found.ndim != step.ndim else np.maximum(found, step)
     return found
+
+
+def _by_slice(weight: Weight, matrix: Array, axis: int | None) -> Array:
+    """The step of each output's slice, or the largest one, to be laid on the matrix."""
+    step: Array = np.asarray(weight.quantization.scale if weight.quantization else (), np.float64)
+    if axis is None or matrix.shape[axis] != step.size:
+        return np.full([1] * matrix.ndim, step.max())
+    return step.reshape([step.size if place == axis else 1 for place in range(matrix.ndim)])
+
+
+def _spaced(weight: Weight, steps: Array, matrix: Array) -> Array:
+    """The step of each number, in the order of axes in which the layer has the weight; the largest one in any other."""
+    values = weight.values()
+    for axes in permutations(range(values.ndim)):
+        if np.array_equal(values.transpose(axes), matrix):
+            return np.transpose(steps, axes)
+    return np.full([1] * matrix.ndim, steps.max())

@@ -110,7 +110,7 @@ class RegionSide:
     def quantized(self, node: Node) -> Weight | None:
         """The matrix stored in few bits that a node reads."""
         stored = [weight for name in node.inputs if name and (weight := self.stored(name)) is not None]
-        found = [w for w in stored if w.quantization is not None and w.quantization.scale and len(w.shape) > 1]
+        found = [w for w in stored if w.coded and len(w.shape) > 1]
         return found[0] if found else None
 
     def of_kind(self, *kinds: str) -> tuple[Node, ...]:

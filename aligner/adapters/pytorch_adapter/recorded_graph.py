@@ -9,7 +9,7 @@ from typing import Any
 
 from aligner.adapters.pytorch_adapter.recorder import Recorder
 from aligner.adapters.pytorch_adapter.tensors import to_array
-from aligner.adapters.torch_quantization import dtype_word, quantization_of
+from aligner.adapters.torch_quantization import dtype_word, quantization_of, spacing_of
 from aligner.errors import listing
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Value, Weight
@@ -42,7 +42,8 @@ def recorded_graph(
 
 
 def _weight(name: str, tensor: Any) -> Weight:
-    return Weight(name, tuple(tensor.shape), dtype_word(tensor), partial(to_array, tensor), quantization_of(tensor))
+    grid, spacing = quantization_of(tensor), spacing_of(tensor)
+    return Weight(name, tuple(tensor.shape), dtype_word(tensor), partial(to_array, tensor), grid, spacing=spacing)
 
 
 def _same(array: Array) -> Array:
