@@ -389,6 +389,16 @@ def test_a_lost_gate_is_named_though_its_place_holds_nothing_that_could_answer_i
     assert report["first_divergence"]["within"] == expected
 
 
+def test_a_lost_activation_behind_a_mask_that_adds_nothing_is_named_at_what_reads_it():
+    first, last = make.node("MatMul", ["x", "w"], ["m"], "first"), make.node("MatMul", ["r", "v"], ["y"], "last")
+    cast, masked = make.node("Cast", ["n"], ["r"], "cast", to=1), make.node("Sub", ["m", "none"], ["k"], "masked")
+    soft, none = make.node("Softmax", ["k"], ["n"], "soft"), np.zeros(SIZE, np.float32)
+    straight = [make.node("Sub", ["m", "none"], ["n"], "masked"), cast]
+    report = compared(net([first, masked, soft, cast, last], none=none), net([first, *straight, last], none=none))
+    expected = {"node": "last", "primitive": "missing", "reference_node": "soft"}
+    assert report["first_divergence"]["within"] == expected
+
+
 def test_a_lost_activation_is_named_between_kernels_whose_channels_stand_in_another_order():
     order = np.random.default_rng(3).permutation(SIZE)
     w, v = (np.random.default_rng(seed).standard_normal((SIZE, SIZE)).astype(np.float32) for seed in (4, 5))

@@ -105,8 +105,9 @@ class Narrowing:
         right, wrong = self._tried(pair, readers)
         if not right:
             return None
-        maker = self._graphs[1].producer(pair.candidate)
-        if maker is None or (maker.kind in LAYOUT and not wrong):  # inputs and moved forms keep their partners
+        maker, told = self._graphs[1].producer(pair.candidate), self.passes.measured.get(pair.candidate)
+        is_form = told is not None and told.pair.rule == "layout"  # behind a mask that adds nothing in this run, say
+        if maker is None or ((is_form or maker.kind in LAYOUT) and not wrong):  # inputs and forms keep their partners
             self._is_missing(pair, item, item)
             return None
         behind = [reader for reader in self._readers(wrong) if reader.pair.candidate not in right | wrong]
