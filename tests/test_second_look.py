@@ -399,6 +399,16 @@ def test_a_lost_activation_behind_a_mask_that_adds_nothing_is_named_at_what_read
     assert report["first_divergence"]["within"] == expected
 
 
+def test_a_tail_behind_a_layer_with_its_activation_fused_in_is_named():
+    plain = [make.node("Gemm", ["x", "w", "b"], ["m"], "first"), make.node("Tanh", ["m"], ["y"], "end")]
+    fused = [
+        make.node("FusedGemm", ["x", "w", "b"], ["t"], "first", domain="com.microsoft", activation="Tanh"),
+        make.node("Sigmoid", ["t"], ["y"], "tail"),
+    ]
+    report = compared(net(plain), net(fused))
+    assert [pair["candidate"]["node"] for pair in report["introduced"]] == ["tail"]
+
+
 def test_a_lost_activation_is_named_between_kernels_whose_channels_stand_in_another_order():
     order = np.random.default_rng(3).permutation(SIZE)
     w, v = (np.random.default_rng(seed).standard_normal((SIZE, SIZE)).astype(np.float32) for seed in (4, 5))

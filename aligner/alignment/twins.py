@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from aligner.alignment.compatibility import SAME_FEW, agree, same_order
 from aligner.alignment.skeleton import Skeleton
 from aligner.alignment.sketch_index import SketchShelf
-from aligner.operations.kinds import same_family
+from aligner.operations.kinds import ACTIVATIONS, LINEAR, same_family
+from aligner.records.graph import Node
 
 GIVEN = frozenset({"map", "input"})
 """Rules that ask no numbers."""
@@ -57,6 +58,15 @@ def twins(reference: Skeleton, candidate: Skeleton, known: Collection[tuple[str,
             other = candidate.sketches[same[0]]
             if not agree(one, other, within=SAME_FEW) or (one.shape == other.shape and not same_order(one, other)):
                 continue
-            if same_family(node.kind, candidate.producer[same[0]].kind):  # x · 1/√x holds what √x does, and is not it
+            maker = candidate.producer[same[0]]
+            kinds = {node.kind, _layer(reference, node)}, {maker.kind, _layer(candidate, maker)}
+            if any(same_family(a, b) for a in kinds[0] for b in kinds[1]):  # x · 1/√x holds what √x does, and is not it
                 found[value] = same[0]
     return Twins(found, {other: value for value, other in found.items()})
+
+
+def _layer(side: Skeleton, node: Node) -> str:
+    """The kind of the layer that an activation ends, into which a converter may have put it."""
+    data = side.data_inputs(node) if node.kind in ACTIVATIONS else []
+    layer = side.producer.get(side.root(data[0])) if len(data) == 1 else None
+    return layer.kind if layer is not None and layer.kind in LINEAR else node.kind
