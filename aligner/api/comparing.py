@@ -14,14 +14,12 @@ from aligner.api.given_inputs import read_items
 from aligner.api.notebook_progress import NotebookProgress
 from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions, Local, check
-from aligner.api.probing import Targets, probed
 from aligner.api.result import Result
 from aligner.errors import RehearsalError
 from aligner.execution import memory
 from aligner.execution.determinism import undisturbed
 from aligner.execution.needs import needed
 from aligner.execution.opening import target_name
-from aligner.execution.own_process import in_own_process
 from aligner.inputs import Preprocessing
 from aligner.judgement.conclusion import Level
 from aligner.records import progress
@@ -119,6 +117,8 @@ def compare(
     )
     with NotebookProgress():
         if isolated:
+            from aligner.execution.own_process import in_own_process
+
             dumped = list(dump_of.values()) if isinstance(dump_of, Mapping) else [dump_of] if dump_of else []
             models = (reference, candidate, *dumped, *options.prefill.values())
             bounds = needed(models, (inputs, options), trust=trust, device=device, provider=provider)
@@ -153,6 +153,8 @@ def _compared(reference: object, candidate: object, inputs: Any, options: Compar
     with memory.settled(), OpenModels(reference, candidate, options) as models:
         result = models.compare(inputs)
     if options.probe:
+        from aligner.api.probing import Targets, probed
+
         targets = Targets(reference, candidate, (options.reference_options, options.candidate_options), options.seed)
         plain = replace(options, probe=False)
         result = probed(

@@ -9,14 +9,13 @@ from typing import Any
 from aligner.adapters.base import FirstLook
 from aligner.alignment.second_look import SecondLook
 from aligner.api.concluding import Concluding
-from aligner.api.dumped import check_input, check_random
+from aligner.api.dumped import check_input, check_random, known_by_statistics
 from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
 from aligner.api.matching import aligned
 from aligner.api.observer_effect import ObserverEffect
 from aligner.api.options import CompareOptions
 from aligner.api.second_look import second_look
-from aligner.api.statistics_only import StatisticsComparison, known_by_statistics
 from aligner.errors import ComparisonError
 from aligner.execution import memory
 from aligner.execution.clock import Clock
@@ -93,6 +92,8 @@ class ComparisonRun:
         return writing.comparison(passes, alignment, fed)
 
     def _by_statistics(self, fed: PreparedFeeds, told: int) -> Comparison:
+        from aligner.api.statistics_only import StatisticsComparison
+
         sides = self._reference, self._candidate
         alignment = aligned(sides, fed, self._options, sketched=False)
         notes = [*self._notes, *alignment.notes]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from aligner.adapters.target import WHAT_TO_WRITE, parse_target
 from aligner.errors import ComparisonError, InputError
@@ -93,15 +93,22 @@ def lend_models(sides: Sequence[OpenSide], pairs: Sequence[tuple[str, str]]) -> 
 
     ``pairs`` are the user's own: (reference name, candidate name).
     """
-    from aligner.adapters.dumps.session import DumpSession
-
     for place, side in enumerate(sides):
-        other = sides[1 - place]
-        if not isinstance(side.session, DumpSession) or side.session.knows_its_model:
-            continue
-        if other.session.capabilities.can_inject:
-            told = {pair[place]: pair[1 - place] for pair in pairs}
-            side.session.try_model(other.session, Path(other.path).name, told)
+        other, session = sides[1 - place], cast(Any, side.session)
+        if not getattr(session, "knows_its_model", True) and other.session.capabilities.can_inject:
+            session.try_model(other.session, Path(other.path).name, {pair[place]: pair[1 - place] for pair in pairs})
+
+
+def known_by_statistics(sides: Sequence[OpenSide]) -> int | None:
+    """Which side is a dump of statistics alone, 0 or 1; None for neither. Raises ComparisonError where both are."""
+    found = [n for n, side in enumerate(sides) if getattr(side.session, "statistics", None)]
+    if len(found) > 1:
+        raise ComparisonError(
+            "two dumps of statistics cannot be compared",
+            found=" and ".join(side.path for side in sides),
+            hint="dump tensors on one side, or give the model itself",
+        )
+    return found[0] if found else None
 
 
 def check_random(fed: PreparedFeeds, sides: Sequence[OpenSide]) -> None:
@@ -121,11 +128,10 @@ def check_input(sides: Sequence[OpenSide]) -> list[str]:
 
     Raises InputError where they were.
     """
-    from aligner.adapters.dumps.session import DumpSession
-
     notes = []
     for side in sides:
-        found = side.session.other_input(side.feeds) if isinstance(side.session, DumpSession) else None
+        asked = getattr(side.session, "other_input", None)
+        found = asked(side.feeds) if asked is not None else None
         if found is None:
             continue
         if found.proven:

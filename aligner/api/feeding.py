@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import cast
 
-from aligner.api.probing import Alter, UnchangedError
 from aligner.errors import AlignerError, ModelExecutionError
 from aligner.execution.lockstep import expected_profile
 from aligner.execution.opening import side_info
 from aligner.execution.side import OpenSide
 from aligner.inputs import InputItem, PreparedFeeds, Preprocessing, SideInfo, prepare_feeds
 from aligner.inputs.items import Role
+
+Alter = Callable[[PreparedFeeds, SideInfo, SideInfo], PreparedFeeds]
+
+
+class UnchangedError(Exception):
+    """No such second input can be made, or a side does not allow it."""
 
 
 @dataclass(slots=True)

@@ -15,8 +15,9 @@ from aligner.adapters.registry import find_adapter
 from aligner.adapters.rewriting import Changed, Rewrites
 from aligner.adapters.target import parse_target
 from aligner.api.comparing import run_comparison
+from aligner.api.feeding import UnchangedError
 from aligner.api.options import CompareOptions
-from aligner.api.probing import UnchangedError, other_values
+from aligner.api.probing import other_values
 from aligner.api.run_file import check_unchanged, read_run
 from aligner.causes.context import Survey
 from aligner.causes.search import Examined

@@ -12,8 +12,6 @@ from typing import TYPE_CHECKING
 
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.registry import open_model
-from aligner.api.hidden_part import find_hidden_part
-from aligner.causes.families.execution import plain_kernels
 from aligner.diff.difference import difference
 from aligner.errors import AlignerError
 from aligner.execution.determinism import seed_everything
@@ -89,7 +87,11 @@ class ObserverEffect:
 
     def _located(self, found: list[Hidden], measured: Sequence[Measured], pairs: Sequence[Pair]) -> list[Hidden]:
         """In the place of outputs that are wrong, the part that makes them so, where it is found."""
-        part = find_hidden_part(self._sides, measured, pairs, found[0].pair.candidate.node) if found else None
+        if not found:
+            return found
+        from aligner.api.hidden_part import find_hidden_part
+
+        part = find_hidden_part(self._sides, measured, pairs, found[0].pair.candidate.node)
         if part is None:
             return found
         if part.place is None or part.pair is None:
@@ -115,6 +117,8 @@ class ObserverEffect:
         return None if moved is None else difference(expected, moved)
 
     def _finding(self, item: Measured, pair: Pair, error: Difference, target: object, options: OpenOptions) -> Finding:
+        from aligner.causes.families.execution import plain_kernels
+
         assert item.accumulated is not None
         levels = self._levels(item, target, options)
         wrong = [level for level, relative in levels.items() if relative > error.relative / _WORSE]

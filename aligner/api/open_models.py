@@ -73,5 +73,6 @@ class OpenModels:
 
 
 def _release(sides: list[OpenSide]) -> None:
+    circles = any(side.is_code for side in sides)
     while sides:
-        sides.pop(0).close(last=not sides)
+        sides.pop(0).close(last=not sides, circles=circles)

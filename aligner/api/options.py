@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from aligner.adapters.base import OpenOptions
 from aligner.alignment.engine import METHODS
 from aligner.alignment.mapping import Mapping as UserMapping
-from aligner.api.probing import Alter
+from aligner.api.feeding import Alter
 from aligner.errors import ComparisonError
 from aligner.inputs import Preprocessing
 from aligner.judgement.conclusion import LEVELS, Level

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from aligner.adapters.base import OpenOptions
+from aligner.api.feeding import Alter, UnchangedError
 from aligner.errors import AlignerError, InputError, ModelExecutionError
 from aligner.execution.opening import open_side
 from aligner.execution.side import OpenSide
@@ -17,18 +18,12 @@ from aligner.judgement.written_sizes import written_sizes
 from aligner.records import progress
 from aligner.records.comparison import Comparison
 
-Alter = Callable[[PreparedFeeds, SideInfo, SideInfo], PreparedFeeds]
-
 _VARIANTS = (
     Variant("values", "other values"),
     Variant("sign", "the opposite values"),
     Variant("batch", "one sample more"),
     Variant("size", "another size"),
 )
-
-
-class UnchangedError(Exception):
-    """No such second input can be made, or a side does not allow it."""
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ import numpy as np
 from aligner.adapters.dumps.session import DumpSession
 from aligner.api.options import CompareOptions
 from aligner.api.summary import SideWriter, coverage
-from aligner.errors import ComparisonError, listing
+from aligner.errors import listing
 from aligner.execution.clock import Clock
 from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
@@ -31,18 +31,6 @@ if TYPE_CHECKING:
 
 
 _AGREE = "its statistics agree, its elements were not compared"
-
-
-def known_by_statistics(sides: tuple[OpenSide, OpenSide]) -> int | None:
-    """Which side is, 0 or 1; None for neither. Raises ComparisonError where both are."""
-    found = [n for n, side in enumerate(sides) if isinstance(side.session, DumpSession) and side.session.statistics]
-    if len(found) > 1:
-        raise ComparisonError(
-            "two dumps of statistics cannot be compared",
-            found=" and ".join(side.path for side in sides),
-            hint="dump tensors on one side, or give the model itself",
-        )
-    return found[0] if found else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -133,10 +133,16 @@ class OpenSide:
             return (tensor for tensor in self.profile.tensors if tensor.value in wanted)
         return self.run(observe, phase=phase)
 
-    def close(self, *, last: bool = True) -> None:
+    @property
+    def is_code(self) -> bool:
+        """Whether the user's own code made the model, and may hold it in circles; a file's goes with its session."""
+        return not Path(self.path).exists()
+
+    def close(self, *, last: bool = True, circles: bool = False) -> None:
         """Let the runtime die now, while a crash can still be told from a finished report.
 
-        What only the garbage collector finds goes with the ``last`` side that is closed.
+        What only the garbage collector finds goes with the ``last`` side that is closed; ``circles``: one of those
+        before it was code.
         """
         if self._closed:
             return
@@ -146,7 +152,7 @@ class OpenSide:
         self.session.close()
         del self.session
         if last:
-            memory.collect()
+            memory.collect(aside=circles or self.is_code)
 
     def summary(self) -> ModelSummary:
         """What the report says of the model."""

@@ -10,10 +10,10 @@ from typing import Any
 
 from aligner.errors import InputError, listing
 from aligner.inputs.arrays import suits
-from aligner.inputs.files import Picture, Value, pick, read_value
+from aligner.inputs.files import pick, read_value
 from aligner.inputs.items import ROLES, InputItem, Preprocessing, Role
-from aligner.inputs.pictures import frames_of
 from aligner.inputs.slots import Slot
+from aligner.inputs.value import Picture, Value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -191,5 +191,7 @@ def _give_all(waiting: list[Given], places: list[Assignment]) -> None:
 
 def _suits(given: Given, slot: Slot, preprocessing: Preprocessing) -> bool:
     if isinstance(given.value, Picture):
+        from aligner.inputs.pictures import frames_of
+
         return frames_of(slot, preprocessing) is not None and any(end.spec.shape is not None for end in slot.ends)
     return suits(given.value, slot)

@@ -11,12 +11,10 @@ from aligner.errors import InputError, listing
 from aligner.inputs.arrays import feed_array
 from aligner.inputs.assignment import Assignment, Given, assign, declared, unanswered_inputs
 from aligner.inputs.casting import stored_as
-from aligner.inputs.draws import derived_feed, random_feed
 from aligner.inputs.fed import Fed, describe, found_correspondence, owned, shared_correspondence
-from aligner.inputs.files import Picture, checked
 from aligner.inputs.items import Correspondence, InputItem, PreparedFeeds, Preprocessing, Role, SideInfo
-from aligner.inputs.pictures import feed_picture, range_notes
 from aligner.inputs.slots import End, Slot, match_inputs
+from aligner.inputs.value import Picture, checked
 from aligner.records.array import Array
 from aligner.records.comparison import FedInput
 
@@ -208,6 +206,8 @@ def _feed_end(gift: Given, end: End, slot: Slot, tray: _Tray) -> Fed:
 
 def _feed_one(gift: Given, slot: Slot, tray: _Tray) -> tuple[Fed, ...]:
     if isinstance(gift.value, Picture):
+        from aligner.inputs.pictures import feed_picture, range_notes
+
         feds = feed_picture(gift.value, slot, gift.source, tray.options)
         tray.notes.extend(range_notes(slot, tray.options))
         return feds
@@ -229,6 +229,10 @@ def _note_unused_options(assignments: list[Assignment], options: Preprocessing, 
 
 def _feed_random(slots: list[Slot], tray: _Tray, seed: int) -> list[Slot]:
     """Draw what can be drawn for both sides alike; return what has to be derived or given."""
+    if not slots:
+        return []
+    from aligner.inputs.draws import random_feed
+
     rng = np.random.default_rng(seed)
     rest = []
     for slot in slots:
@@ -245,6 +249,8 @@ def _feed_random(slots: list[Slot], tray: _Tray, seed: int) -> list[Slot]:
 
 
 def _feed_derived(slot: Slot, tray: _Tray) -> bool:
+    from aligner.inputs.draws import derived_feed
+
     made = derived_feed(slot, tray.fed())
     if made is None:
         return False

@@ -13,7 +13,6 @@ from aligner.errors import InputError
 from aligner.inputs.casting import cast, fed_dtype
 from aligner.inputs.conventions import pixel_range
 from aligner.inputs.fed import Fed, clipping_warning, describe, number, owned, shapes_differ
-from aligner.inputs.files import Picture
 from aligner.inputs.items import Preprocessing
 from aligner.inputs.layouts import (
     PICTURE_CHANNELS,
@@ -26,6 +25,7 @@ from aligner.inputs.layouts import (
     spatial_axes,
 )
 from aligner.inputs.slots import End, Slot
+from aligner.inputs.value import Picture
 from aligner.records.graph import InputSpec
 
 if TYPE_CHECKING:

@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from aligner.errors import AlignerError, listing
 from aligner.execution.joint_runs import JointRuns, SpentError
-from aligner.judgement.joint_test import JointTest, Shown
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.region_walk import RegionWalk
@@ -28,6 +28,9 @@ from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import peak
+
+if TYPE_CHECKING:
+    from aligner.judgement.joint_test import JointTest, Shown
 
 _STEPS = 8
 _LARGEST = 40
@@ -74,7 +77,7 @@ class ClosedRegions:
         self._walk = RegionWalk(measured, self.graphs[self.runs.host], self.runs.host)
         self.free = self._walk.free
         self.residual = {}
-        self._test = JointTest(self.graphs, self.runs, self.rules, self._walk)
+        self._test = None
         self._verdicts, self._never = dict(verdicts), never
         found: dict[str, Judgement] = {}
         try:
@@ -96,6 +99,13 @@ class ClosedRegions:
             self.notes.append(f"regions could not be judged jointly: {error.what} ({error.found})")
         return found
 
+    def _joint_test(self) -> JointTest:
+        if self._test is None:
+            from aligner.judgement.joint_test import JointTest
+
+            self._test = JointTest(self.graphs, self.runs, self.rules, self._walk)
+        return self._test
+
     def _guilty(self, value: str) -> bool:
         return value in self._verdicts and self._verdicts[value].verdict in _GUILTY
 
@@ -110,8 +120,7 @@ class ClosedRegions:
 
     def _run(self, inside: set[str], watched: Sequence[str], kept: Sequence[str] = ()) -> Shown:
         """The test of a region; ``kept``: values of its inside that are shown as well."""
-        assert self._test is not None
-        return self._test.test(self._walk.reached(inside) | self.free, watched, kept)
+        return self._joint_test().test(self._walk.reached(inside) | self.free, watched, kept)
 
     def _closed(self, start: str) -> dict[str, Judgement]:
         """Excuse a region that closes and hides nothing; where the numbers at hand do not tell whether it does, others
@@ -214,15 +223,15 @@ class ClosedRegions:
         first = next((value for value in guilty if value in self.runs.injectable), None)
         if first is None:
             return False
-        assert self._test is not None
+        test = self._joint_test()
         free = (self._walk.reached(inside) | self.free) - self._walk.with_copies([first])
         coarse = any(map(self._is_coarse, inside))
-        other = self._test.changed(free, watched, moved=not coarse)
-        factor = _SEEN if coarse else max(_SEEN, math.sqrt(self._test.longest(inside)))
+        other = test.changed(free, watched, moved=not coarse)
+        factor = _SEEN if coarse else max(_SEEN, math.sqrt(test.longest(inside)))
         return any(
             (left := shown.exits.get(value)) is not None
             and not left.error.mismatched
-            and (coarse or left.error.errors.max_abs > self._test.matters(left.error))
+            and (coarse or left.error.errors.max_abs > test.matters(left.error))
             and left.error.errors.rmse > factor * one.error.errors.rmse
             for value, one in other.exits.items()
         )
@@ -244,7 +253,7 @@ class ClosedRegions:
 
     def _is_seen(self, value: str, shown: Shown, inside: set[str], watched: Sequence[str]) -> bool:
         """Whether as large a change at ``value`` would be seen at an exit, by the limits that the region is held to."""
-        assert self._test is not None
+        test = self._joint_test()
         found, expected = shown.arrays[value]
         if found.dtype.kind != "f":
             return True
@@ -264,8 +273,8 @@ class ClosedRegions:
                 return True
             changed = grid.quantize(changed, dtype)
         free = (self._walk.reached(inside) | self.free) - {value}
-        other = self._test.changed(free, watched, {value: changed})
-        matters = self._test.matters
+        other = test.changed(free, watched, {value: changed})
+        matters = self._joint_test().matters
         return any(
             one.error.mismatched
             or one.error.errors.max_abs > _SEEN * max(one.limit, shown.exits[name].limit, matters(one.error))

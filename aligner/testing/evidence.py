@@ -100,7 +100,7 @@ def _save(inputs: Any, places: Places) -> SavedInputs:
 
 
 def _array(value: Any) -> Any:
-    from aligner.inputs.files import plain_array
+    from aligner.inputs.value import plain_array
 
     array = plain_array(np.asarray(value) if type(value).__module__.startswith("PIL.") else value, "the input")
     return array.astype(np.str_) if array.dtype.kind == "O" else array

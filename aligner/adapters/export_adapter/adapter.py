@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
-from aligner.adapters.rewriting import Extracted
 from aligner.adapters.torch_file import classify
 from aligner.records.array import Array
+
+if TYPE_CHECKING:
+    from aligner.adapters.rewriting import Extracted
 
 _SUFFIXES = frozenset({".pt2", ".pt", ".pth", ".zip"})
 

@@ -5,15 +5,16 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from aligner.adapters.base import Adapter, Instrumented, OpenOptions, Session
 from aligner.adapters.onnx_adapter.engine import check_operators, make_engine
 from aligner.adapters.onnx_adapter.file import looks_like_onnx, read_onnx, wrap_onnx
 from aligner.adapters.onnx_adapter.instrument import as_it_was, instrument
-from aligner.adapters.onnx_adapter.optimised import SwitchableSession
-from aligner.adapters.rewriting import Changed, Edit, Extracted
 from aligner.records.array import Array
+
+if TYPE_CHECKING:
+    from aligner.adapters.rewriting import Changed, Edit, Extracted
 
 _SUFFIXES = (".onnx", ".ort")
 
@@ -41,6 +42,8 @@ class OnnxAdapter(Adapter):
         return onnx is not None and isinstance(target, getattr(onnx, "ModelProto", ()))
 
     def open(self, target: object, options: OpenOptions) -> Session:
+        from aligner.adapters.onnx_adapter.optimised import SwitchableSession
+
         engine = make_engine(options.provider, options.ort_optimization)
         file = as_it_was(read_onnx(target) if isinstance(target, Path) else wrap_onnx(target, None))
         check_operators(file.skeleton, str(file))

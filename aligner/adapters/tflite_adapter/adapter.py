@@ -5,15 +5,17 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from aligner.adapters.base import Adapter, Instrumented, OpenOptions
-from aligner.adapters.rewriting import Changed, Edit, Extracted
 from aligner.adapters.tflite_adapter.instrument import as_it_was, instrument
 from aligner.adapters.tflite_adapter.schema import MAGIC, read_model
 from aligner.adapters.tflite_adapter.session import TFLiteSession
 from aligner.errors import ModelFormatError, ModelNotFoundError
 from aligner.records.array import Array
+
+if TYPE_CHECKING:
+    from aligner.adapters.rewriting import Changed, Edit, Extracted
 
 
 def _needed_modules() -> tuple[str, ...]:

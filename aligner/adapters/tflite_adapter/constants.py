@@ -8,7 +8,6 @@ import numpy as np
 
 from aligner.adapters.tflite_adapter.flatbuffer import damaged, unpack
 from aligner.adapters.tflite_adapter.schema import Tensor, element_count
-from aligner.adapters.tflite_adapter.sparse import densified
 from aligner.errors import UnsupportedModelError
 from aligner.records.array import Array
 
@@ -39,6 +38,8 @@ def load_constant(data: bytes, tensor: Tensor) -> Array:
     content = data[begin:end]
     array = _decode(content, tensor)
     if tensor.sparse:
+        from aligner.adapters.tflite_adapter.sparse import densified
+
         array = densified(array, tensor)
     if array.size != element_count(tensor.shape):
         raise damaged(f'tensor {tensor.index} "{tensor.name}" has {array.size} elements for the shape {tensor.shape}')

@@ -8,7 +8,6 @@ from typing import ClassVar
 import numpy as np
 
 from aligner.causes.context import Survey
-from aligner.causes.families.execution import plain_kernels
 from aligner.causes.global_cause import WholeCause
 from aligner.errors import listing
 from aligner.operations.kinds import LINEAR
@@ -34,6 +33,8 @@ class CaptureArtefact(WholeCause):
         for changed in _changed(survey):
             role, graph = ("reference", "candidate")[changed.side], survey.graphs[changed.side]
             if not _wide_layers(graph):
+                from aligner.causes.families.execution import plain_kernels
+
                 advice = f"{plain_kernels(graph.framework, role)}, and look whether the untouched model is wrong at all"
                 yield Finding.of(self.id, changed.output, "proven", changed.words, advice)
 

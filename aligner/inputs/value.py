@@ -1,0 +1,87 @@
+"""What an input is once it is read: a picture or an array of our own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from aligner.errors import AlignerError, InputError
+from aligner.records.array import Array
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+READABLE = (
+    "aligner reads pictures (png, jpeg, webp, bmp, …), .npy, .npz, .pt/.pth tensors, .safetensors, "
+    ".json and .txt of numbers, "
+    "inputs saved by Polygraphy (.json), ONNX test data (.pb, or its folder), folders of .npy"
+)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Picture:
+    """A decoded picture, upright; what it becomes depends on the models."""
+
+    image: Image
+    remark: str = ""
+
+
+Value = Picture | np.ndarray[Any, np.dtype[Any]]
+
+
+def plain_array(value: Any, source: str) -> Array:
+    """An array of our own from an array, a tensor, a number or a list; Python floats become float32."""
+    if hasattr(value, "detach"):
+        value = _from_tensor(value)
+    try:
+        array = np.array(value)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(
+            f"{source} is not an array", found=str(error), hint="give numbers, all rows equally long"
+        ) from error
+    if array.dtype == np.float64 and not hasattr(value, "dtype"):
+        array = array.astype(np.float32)
+    return checked(array, source)
+
+
+def checked(array: Any, source: str) -> Array:
+    """The array in native byte order, if a model can be fed with it.
+
+    Raises InputError for no elements, NaN, infinity, and types that are no numbers, truth values or strings.
+    """
+    if not isinstance(array, np.ndarray):  # a member of an archive that does not begin like an array
+        raise InputError(f"{source} is no array", found=type(array).__name__, hint="save it with numpy.savez")
+    if array.dtype.kind == "U":
+        return array.astype(object)
+    if array.dtype.kind not in "biufcOS" or (array.dtype.kind == "O" and not _all_text(array)):
+        raise InputError(f"{source} holds no numbers", found=f"dtype {array.dtype}", hint="save a numeric array")
+    if array.size == 0:
+        found = f"shape {array.shape}, {array.dtype}"
+        raise InputError(
+            f"{source} is empty: one of its axes has size zero", found=found, hint="give at least one element"
+        )
+    if array.dtype.kind in "fc" and not (finite := np.isfinite(array)).all():
+        where = tuple(int(index) for index in np.unravel_index(int(np.argmin(finite)), array.shape))
+        bad = int(array.size - np.count_nonzero(finite))
+        found = f"{bad} of {array.size} values, the first {array[where]} at {where}"
+        raise InputError(f"{source} contains NaN or infinity", found=found, hint="comparing needs finite inputs")
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def _all_text(array: Array) -> bool:
+    return all(isinstance(entry, str | bytes) for entry in array.ravel())
+
+
+def _from_tensor(tensor: Any) -> Any:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
+
+
+def unreadable(path: Path, error: Exception, hint: str) -> InputError:
+    """The error of a file that its reader refuses."""
+    text = error.found or error.what if isinstance(error, AlignerError) else str(error)
+    lines = text.strip().splitlines() or [type(error).__name__]
+    return InputError(f"cannot read the input {path}", found=lines[0], hint=hint)
