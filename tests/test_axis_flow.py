@@ -134,3 +134,25 @@ def test_a_move_behind_a_node_that_nothing_answers_is_followed_too(back):
     axes = {pair.candidate: pair.axes for pair in found.pairs}
     assert axes["ctranspose_0"] == axes["cmatmul_1"] == ((1, 0) if back else None)
     assert axes["cadd_4" if back else "cadd_3"] is None
+
+
+def test_a_reshape_that_drops_axes_of_length_one_moves_nothing():
+    """What is behind it keeps its axes: here a head's slices, taken before the transposition and after it."""
+
+    def net(prefix, late):
+        builder = GraphBuilder(prefix=prefix)
+        kernel = builder.weight(np.random.default_rng(0).normal(size=(32, 32)))
+        value, rows = builder.input(f"{prefix}x", (1, 16, 32)), (16, 32) if late else (1, 16, 32)
+        if late:
+            value = builder.node("reshape", [value], rows)
+        value = builder.node("matmul", [value, kernel], rows)
+        value = builder.node("reshape", [value], (1, 16, 4, 8))
+        if not late:
+            value = builder.node("transpose", [value], (1, 4, 16, 8), perm=(0, 2, 1, 3))
+        shape = (1, 16, 4, 4) if late else (1, 4, 16, 4)
+        value = builder.node("slice", [value], shape, starts=(0,), ends=(4,), axes=(3,), steps=(1,))
+        if late:
+            value = builder.node("transpose", [value], (1, 4, 16, 4), perm=(0, 2, 1, 3))
+        return builder.graph(builder.node("relu", [value], (1, 4, 16, 4)))
+
+    assert axes_of(net("r", late=False), net("c", late=True))["cslice_3"] == (0, 2, 1, 3)

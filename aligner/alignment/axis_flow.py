@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from aligner.alignment.carried_axes import Entry, carried_axes
 from aligner.alignment.compatibility import same_order
 from aligner.alignment.element_order import AxisMap, Order, axis_map, orders, permuted, plain, regrouped
-from aligner.alignment.layout import axes_between
+from aligner.alignment.layout import axes_between, squeezed
 from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Reading, reading
 from aligner.records.axis_order import groups_alike
@@ -229,8 +229,13 @@ def _check_outputs(flow: AxisFlow, reference: str, root: str) -> None:
 def _as_read(matching: Matching, reference: str, candidate: str, labels: Labels) -> AxisMap | None:
     """How the axes answer by shapes and by where channels are, as if nothing had been moved."""
     shapes = matching.reference.shape(reference), matching.candidate.shape(candidate)
-    if shapes[0] is None or shapes[1] is None or len(shapes[0]) != len(shapes[1]):
+    if shapes[0] is None or shapes[1] is None:
         return None
+    if len(shapes[0]) != len(shapes[1]):
+        kept = [
+            [axis - len(shape) for axis, size in enumerate(shape) if size != 1] for shape in shapes if shape is not None
+        ]
+        return dict(zip(kept[1], kept[0], strict=True)) if squeezed(shapes[0]) == squeezed(shapes[1]) else None
     comparable, axes = axes_between(shapes[0], shapes[1], (labels[0].get(reference), labels[1].get(candidate)))
     rank = len(shapes[0])
     if not comparable:
