@@ -240,6 +240,11 @@ OTHERS = {
     ),
     "softsign": ("activation-variant", lambda n, x: torch.tanh(x) * 2, lambda n, x: F.softsign(x) * 2),
     "gate": ("activation-variant", lambda n, x: F.silu(x * 2), lambda n, x: (x * 2) * (x * 2)),
+    "orders": (
+        "reduce-axis-or-bias",
+        lambda n, x: torch.tanh(x).sort(3).values,
+        lambda n, x: torch.tanh(x).sort(3, descending=True).values,
+    ),
     "pools": ("reduce-axis-or-bias", pooling(F.adaptive_avg_pool2d), pooling(F.adaptive_max_pool2d)),
 }
 
@@ -249,6 +254,14 @@ def test_another_operation_on_the_same_operands_is_proven(name):
     identifier, reference, candidate = OTHERS[name]
     found = causes(Net(reference), Net(candidate))
     assert proven(found)[:1] == [identifier], [(f.id, f.evidence) for f in found]
+
+
+def test_what_reads_numbers_that_an_integer_cannot_hold_is_not_guilty():
+    def through(dtype):
+        return lambda n, x: torch.sin((x.abs() * 300).to(dtype) / 300)
+
+    found = causes(Net(through(torch.int32)), Net(through(torch.uint8)))
+    assert [(one.id, one.evidence_class) for one in found] == [("setting-changed", "proven")]
 
 
 def spelled_out(axis, scale):

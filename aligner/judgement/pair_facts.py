@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+import numpy as np
+
 from aligner.judgement.borderline import difference_in, misquantized
 from aligner.judgement.same_grid import STEPS, another_grid, are_twins
-from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers, unit
+from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers
 from aligner.operations.kinds import MAY_DRAW
 from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference
@@ -26,7 +28,9 @@ QUANTIZED_RELATIVE = 0.08
 """Relative root-mean-square error that eight-bit weights and activations explain at one node …"""
 _QUANTIZED_PEAKS = 3.0
 """… provided that no single element exceeds the bound more than this often."""
-_FLOAT16_MAX = 65504.0
+_ENDS = {name: (float(np.iinfo(name).min), float(np.iinfo(name).max)) for name in ("int8", "uint8", "int16", "uint16")}
+_ENDS |= dict.fromkeys(("float16", "half"), (-65504.0, 65504.0))
+"""The smallest and the largest number of dtypes that are narrower than float32 and int32."""
 _FEWEST = 4
 """Codes below which a range is one of other numbers. Of 260 networks no further sample that costs too much, in the
 range of 24 of its kind, has less; divided by 127 or 255 twice it has 2 or 1 (``benchmarks.properties.ranges``)."""
@@ -205,9 +209,9 @@ class PairFacts:
         return self.fed_cut and not asked
 
     @property
-    def fed_too_large(self) -> bool:
-        """Whether the reference's tensors overflow in the float16 that the candidate is fed with."""
-        return any(_overflows(item) for item in self.before)
+    def fed_too_large(self) -> str | None:
+        """The dtype of the candidate's in which a tensor of the reference overflows that the region is fed with."""
+        return next((str(item.candidate_dtype) for item in self.before if _overflows(item)), None)
 
     @property
     def plain(self) -> bool:
@@ -240,7 +244,8 @@ def _draws(node: Node) -> bool:
 
 
 def _overflows(fed: Measured) -> bool:
-    if unit(fed.candidate_dtype) != unit("float16"):
+    """Quantised tensors hold what their range cuts off; that is told apart."""
+    ends, numbers = _ENDS.get((fed.candidate_dtype or "").lower()), fed.reference_statistics
+    if ends is None or fed.step is not None:
         return False
-    numbers = fed.reference_statistics
-    return max(abs(numbers.min or 0.0), abs(numbers.max or 0.0)) > _FLOAT16_MAX
+    return (numbers.min or 0.0) < ends[0] or (numbers.max or 0.0) > ends[1]

@@ -101,9 +101,10 @@ def _accumulated(facts: PairFacts) -> _Said:
 
 
 def _fed_too_large(facts: PairFacts) -> _Said:
-    if facts.item.local is None or not facts.item.local.mismatched or not facts.fed_too_large:
+    local, dtype = facts.item.local, facts.fed_too_large
+    if local is None or dtype is None or (facts.within and not local.mismatched):
         return None
-    return "inherited", "fed with values that float16 cannot hold", None
+    return "inherited", f"fed with values that {dtype} cannot hold", None
 
 
 def _nonfinite(facts: PairFacts) -> _Said:
@@ -242,7 +243,7 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
         "without injection: the accumulated error jumps over that of everything that feeds the region; an estimate",
         _accumulated,
     ),
-    Rule("float16-overflow-before", "fed with numbers that float16 cannot hold", _fed_too_large),
+    Rule("float16-overflow-before", "fed with numbers that float16, or an integer, cannot hold", _fed_too_large),
     Rule("nonfinite", "NaN or infinity on one side only", _nonfinite),
     Rule("cut-off-before", "what feeds the region was cut off by a quantised range", _cut_before),
     Rule(

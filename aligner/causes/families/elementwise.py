@@ -16,7 +16,7 @@ from aligner.causes.context import Survey
 from aligner.causes.setting_cause import is_borrowed
 from aligner.operations.kinds import AFFINE, AVERAGES, BINARY
 from aligner.operations.operation import Operation
-from aligner.operations.settings import AdaptivePool, Pool, Reduce, RunningSum
+from aligner.operations.settings import AdaptivePool, ArgMax, Pool, Reduce, RunningSum, Sort
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
@@ -135,7 +135,7 @@ _SETTLED = 1e-7
 
 
 class ReduceAxis(Cause):
-    """Means, sums and deviations over other axes, or divided by n instead of n − 1."""
+    """Means, sums, deviations and orders over other axes, or divided by n instead of n − 1."""
 
     id: ClassVar[str] = "reduce-axis-or-bias"
     fix: ClassVar[str] = "reduce over the reference's axes, with its correction"
@@ -143,7 +143,9 @@ class ReduceAxis(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Every other set of axes, correction and reduction."""
-        for part, node, operation in culprit.nodes("reduce", "avg_pool", "max_pool", "cumsum"):
+        for part, node, operation in culprit.nodes(
+            "reduce", "avg_pool", "max_pool", "cumsum", "argmax", "sort", "topk"
+        ):
             own = _reduced(operation)
             for words, changed in _reductions(operation) if operation.kind == "reduce" else _others(operation):
                 wrong, right = (words, own) if part.side == 0 else (own, words)
@@ -213,13 +215,16 @@ _POOLS |= {other: kind for kind, other in _POOLS.items()}
 
 
 def _others(operation: Operation) -> Iterator[tuple[str, Operation]]:
-    """The other kind of pool; a running sum from the other end, without the element itself, along another axis."""
+    """The other kind of pool; a running sum, or an order, from the other end or along another axis."""
     changed: list[Operation] = []
     if operation.kind in _POOLS:
         changed.append(replace(operation, kind=_POOLS[operation.kind]))
     if isinstance(settings := operation.settings, RunningSum):
         changed.append(operation.with_settings(reverse=not settings.reverse))
         changed.append(operation.with_settings(exclusive=not settings.exclusive))
+    if isinstance(settings, ArgMax | Sort):
+        changed.append(operation.with_settings(largest=not settings.largest))
+    if isinstance(settings, RunningSum | ArgMax | Sort):
         axes = range(operation.data[0].ndim)
         changed += [operation.with_settings(axis=axis) for axis in axes if axis != settings.axis]
     for other in changed:
@@ -233,6 +238,9 @@ def _reduced(operation: Operation) -> str:
     if isinstance(settings, RunningSum):
         ends = ["reverse"] * settings.reverse + ["exclusive"] * settings.exclusive
         return f"{' '.join([*ends, 'running sum'])} along axis {settings.axis}"
+    if isinstance(settings, ArgMax | Sort):
+        end, where = ("largest" if settings.largest else "smallest"), f"along axis {settings.axis}"
+        return f"{end} first {where}" if isinstance(settings, Sort) else f"place of the {end} {where}"
     reduction = operation.read(Reduce)
     correction = f" with n − {reduction.correction:g}" if reduction.form in {"var", "std"} else ""
     return f"{reduction.form} over axes {reduction.axes}{correction}"
