@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -28,11 +28,13 @@ RENAMED = {"dissections": "regions"}
 
 
 def plain(value: Any) -> Any:
-    """A value as JSON can hold it: tuples to lists, NumPy scalars to Python's, numbers that are not finite to None."""
+    """A value as JSON can hold it: records by their fields, NumPy scalars as Python's, what is not finite as None."""
     if value is None or isinstance(value, (bool, str)):
         return value
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
+    if is_dataclass(value):
+        return {item.name: plain(getattr(value, item.name)) for item in fields(value)}
     if isinstance(value, (Sequence, set, frozenset)) and not isinstance(value, (bytes, bytearray)):
         return [plain(item) for item in value]
     if isinstance(value, float):

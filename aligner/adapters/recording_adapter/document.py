@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 FORMAT = "aligner.capture/1"
+_OF_WEIGHTS = ("name", "shape", "dtype", "index", "quantization")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,81 +53,30 @@ def write_description(
         "inputs": graph.inputs,
         "outputs": graph.outputs,
         "notes": graph.notes,
-        "nodes": [_node(node) for node in graph.nodes],
-        "values": [_value(value) for value in graph.values.values()],
+        "nodes": _plain(graph.nodes),
+        "values": [_plain(value) for value in graph.values.values()],
         "weights": [_weight(name, weight, weights.get(name)) for name, weight in graph.weights.items()],
-        "tensors": [_tensor(tensor) for tensor in tensors],
+        "tensors": [_plain(tensor) for tensor in tensors],
     }
     return json.dumps(document, allow_nan=False)
 
 
-def _node(node: Node) -> dict[str, Any]:
-    return {
-        "index": node.index,
-        "name": node.name,
-        "op": node.op,
-        "kind": node.kind,
-        "inputs": node.inputs,
-        "outputs": node.outputs,
-        "weights": node.weights,
-        "attributes": {key: _attribute(value) for key, value in node.attributes.items()},
-        "scope": node.scope,
-        "source": node.source,
-    }
-
-
-def _value(value: Value) -> dict[str, Any]:
-    return {
-        "id": value.id,
-        "name": value.name,
-        "shape": value.shape,
-        "dtype": value.dtype,
-        "index": value.index,
-        "quantization": _quantization(value.quantization),
-        "aliases": value.aliases,
-    }
-
-
 def _weight(name: str, weight: Weight, entry: str | None) -> dict[str, Any]:
-    return {
-        "id": name,
-        "name": weight.name,
-        "shape": weight.shape,
-        "dtype": weight.dtype,
-        "index": weight.index,
-        "quantization": _quantization(weight.quantization),
-        "entry": entry,
-    }
+    return {"id": name, "entry": entry, **{key: _plain(getattr(weight, key)) for key in _OF_WEIGHTS}}
 
 
-def _tensor(tensor: RecordedTensor) -> dict[str, Any]:
-    return {
-        "entry": tensor.entry,
-        "value": tensor.value,
-        "dtype": tensor.dtype,
-        "quantization": _quantization(tensor.quantization),
-        "occurrence": tensor.occurrence,
-    }
-
-
-def _quantization(quantization: Quantization | None) -> dict[str, Any] | None:
-    if quantization is None:
-        return None
-    return {
-        "scale": [_attribute(scale) for scale in quantization.scale],
-        "zero_point": quantization.zero_point,
-        "axis": quantization.axis,
-    }
-
-
-def _attribute(value: Any) -> Any:
-    """JSON has no infinities: they are wrapped, {"float": "inf"}. What is no plain value becomes its text."""
+def _plain(value: Any) -> Any:
+    """A record by its fields; JSON has no infinities: they are wrapped, {"float": "inf"}. What else is becomes text."""
+    if is_dataclass(value):
+        return {item.name: _plain(getattr(value, item.name)) for item in fields(value)}
+    if isinstance(value, Mapping):
+        return {key: _plain(entry) for key, entry in value.items()}
     if isinstance(value, float) and not math.isfinite(value):
         return {"float": repr(float(value))}
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, tuple | list):
-        return [_attribute(entry) for entry in value]
+        return [_plain(entry) for entry in value]
     return str(value)
 
 
