@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,9 @@ import aligner
 import aligner.operations.kernels
 from aligner.adapters.aten_kinds import kind_of
 from aligner.adapters.dumps import formats
+from aligner.adapters.onnx_adapter.kinds import _KINDS
 from aligner.adapters.onnx_adapter.kinds import kind_of as onnx_kind
-from aligner.adapters.onnx_adapter.translation import activation, arithmetic
+from aligner.adapters.onnx_adapter.translation import _VOCABULARY, activation, arithmetic
 from aligner.operations import operation as operations
 from aligner.operations import settings
 from aligner.operations.settings import Settings, family_of
@@ -71,6 +73,12 @@ def test_a_word_that_is_translated_by_a_table_has_a_kind():
     for table in (activation.NAMED, arithmetic.BINARY, arithmetic.COMPARED, arithmetic.REDUCTIONS):
         lost = [word for word in table if onnx_kind(word.rpartition("::")[2], word.rpartition("::")[0]) == "other"]
         assert not lost, f"give these a kind in adapters/onnx_adapter/kinds.py: {lost}"
+
+
+def test_an_onnx_operator_with_a_kind_is_translated_or_said_to_be_opaque():
+    translated = {word.rpartition("::")[2] for word in _VOCABULARY}
+    section = PAGE.read_text().partition("these are opaque")[2].partition("\n\n")[0]
+    assert set(re.findall(r"`(\w+)`", section)) == _KINDS.keys() - translated
 
 
 @pytest.mark.parametrize(
