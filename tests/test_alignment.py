@@ -16,6 +16,7 @@ from aligner.alignment.sequence import heaviest_common_subsequence
 from aligner.alignment.skeleton import read
 from aligner.errors import MappingError
 from aligner.records.alignment import Sketch
+from aligner.records.graph import Graph, Node, Value
 
 
 def pairing(reference, candidate, **options):
@@ -240,3 +241,20 @@ def test_of_what_computes_the_inside_of_a_region_is_not_answered():
     found = align(conv_net("r"), conv_net("c", folded=True), inputs=[("rx", "cx")])
     assert found.computing == (3 * 3 + 2, 2 * 3 + 2)
     assert found.answered == (2 * 3 + 2, 2 * 3 + 2)
+
+
+def test_counters_that_fall_into_step_for_a_stretch_are_no_names():
+    """One network, counted from 0 and from 2: either file has an exp that goes by t4 and reads t3."""
+
+    def counted(first):
+        names = [f"t{first + place}" for place in range(9)]
+        kinds = "relu tanh exp sqrt exp erf abs neg".split()
+        nodes = [
+            Node(place, f"n{first + place}", kind, kind, (names[place],), (names[place + 1],), (), {})
+            for place, kind in enumerate(kinds)
+        ]
+        values = {name: Value(name, name, (4,), "float32") for name in names}
+        return Graph("toy", tuple(nodes), values, {}, (names[0],), (names[-1],), "first")
+
+    found = align(counted(0), counted(2), inputs=[("t0", "t2")])
+    assert [(pair.reference, pair.candidate) for pair in found.pairs] == [(f"t{k}", f"t{k + 2}") for k in range(9)]

@@ -108,7 +108,9 @@ def _by_scope(skeleton: Skeleton) -> dict[tuple[str, str], list[Node]]:
 def named_values(reference: Skeleton, candidate: Skeleton) -> list[tuple[str, str]]:
     """Value ids whose names agree word for word and were not merely counted up.
 
-    Of a list of tensors without a dataflow every name counts: whoever wrote it took them from the model.
+    Of a list of tensors without a dataflow every name counts: whoever wrote it took them from the model. Counted ones
+    count where one file was made from the other: most of those that both have are then of one node. Two counters that
+    fall into step for a stretch say nothing.
     """
     listed = not (reference.flows and candidate.flows)
     names: list[dict[str, list[str]]] = [defaultdict(list), defaultdict(list)]
@@ -116,14 +118,13 @@ def named_values(reference: Skeleton, candidate: Skeleton) -> list[tuple[str, st
         for value in skeleton.graph.values.values():
             if value.id not in skeleton.constants:
                 side[_plain(value.name)].append(value.id)
-    pairs = []
-    for name, ids in names[0].items():
-        others = names[1].get(name, [])
-        if len(ids) == len(others) == 1 and (
-            listed or not _NUMBERED.match(name) or _kin(reference, candidate, ids[0], others[0])
-        ):
-            pairs.append((ids[0], others[0]))
-    return pairs
+    shared = [(name, ids[0], *names[1][name]) for name, ids in names[0].items() if len(ids) == len(names[1][name]) == 1]
+    counted = {(left, right) for name, left, right in shared if _NUMBERED.match(name) and not listed}
+    kin = {pair for pair in counted if _kin(reference, candidate, *pair)}
+    computed = sum(left in reference.producer and right in candidate.producer for left, right in counted)
+    trusted = kin if len(kin) * 2 >= computed else set()
+    pairs = [(left, right) for _, left, right in shared]
+    return [pair for pair in pairs if pair not in counted or pair in trusted]
 
 
 def _plain(name: str) -> str:
