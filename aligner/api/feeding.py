@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import cast
+from typing import Any, cast
 
 from aligner.errors import AlignerError, ModelExecutionError
 from aligner.execution.lockstep import expected_profile
@@ -68,23 +68,32 @@ class Feeding:
     def _tried(
         self, side: OpenSide, turned: list[str], scaled: list[Role], error: ModelExecutionError
     ) -> PreparedFeeds:
-        """The other order of channels, real values in the place of pixels, both; what works is kept in the lists."""
+        """The other order of channels, real values in the place of pixels, both; what works is kept in the lists.
+
+        Two sides of one convention are turned together where both can be: they are then fed alike.
+        """
         inputs, role = side.session.signature.inputs, cast("Role", side.role)
         may_turn = self.preprocessing.layout is None and any(spec.shape is None for spec in inputs)
         may_scale = any(spec.dtype is None for spec in inputs)
         tries: list[tuple[list[Role], list[Role]]] = (
             [([role], []), ([], [role]), ([role], [role])] if self.items else []
         )
-        seen = [_told(side)]
+        other = self.sides[side is self.sides[0]]
+        if tries and other.role not in turned and _alike(side, other):
+            tries.insert(0, ([role, cast("Role", other.role)], []))
+        seen: list[Any] = [[_told(side)]]
         for turn, scale in tries:
             if (turn and not may_turn) or (scale and not may_scale):
                 continue
             try:
                 fed = self.prepared(*turned, *turn, scaled=[*scaled, *scale])
-                if _told(side) in seen:
+                told = [_told(each) for each in self.sides if each is side or each.role in turn]
+                if told in seen:
                     continue
-                seen.append(_told(side))
-                side.read(side.feeds)
+                seen.append(told)
+                for each in self.sides:
+                    if each is side or each.role in turn:
+                        each.read(each.feeds)
             except (AlignerError, UnchangedError):
                 continue
             turned += turn
@@ -105,6 +114,12 @@ class Feeding:
 def _told(side: OpenSide) -> dict[str, tuple[tuple[int, ...], str]]:
     """What a side is fed, by shape and dtype."""
     return {name: (array.shape, array.dtype.name) for name, array in side.feeds.items()}
+
+
+def _alike(one: OpenSide, other: OpenSide) -> bool:
+    """Whether convention alone says of both, and the same, where channels stand."""
+    silent = all(any(spec.shape is None for spec in side.session.signature.inputs) for side in (one, other))
+    return silent and side_info(one).channels == side_info(other).channels
 
 
 def _turned(info: SideInfo) -> SideInfo:
