@@ -38,6 +38,7 @@ NEEDS = {
     "13_polygraphy": [marks.requires_torch, marks.requires_onnx, marks.requires_polygraphy],
     "14_openvino": [marks.requires_torch, marks.requires_openvino],
     "15_keras_port": [marks.requires_torch, marks.requires_tensorflow],
+    "16_ncnn_param": [marks.requires_ncnn],
 }  # fmt: skip
 
 
@@ -117,6 +118,7 @@ ALIGNED = [
     case("11_libtorch_cpp", 1, 1e-4),
     case("14_openvino", 0, 1e-3),
     case("15_keras_port", 1, 1e-6),
+    case("16_ncnn_param", 0, 1e-4),
 ]
 """Example, which of its commands, and how far apart the outputs may be."""
 
@@ -144,6 +146,7 @@ GUILTY = [
     case("13_polygraphy", 0, "aten::_convolution head", "/head/Conv"),
     case("14_openvino", 1, "batch_norm", "norm"),
     case("15_keras_port", 0, "norm0", "blocks.0.1"),
+    case("16_ncnn_param", 1, "interpolate", "upsample_nearest"),
 ]  # fmt: skip
 """Example, which of its commands, what the guilty node is called on either side."""
 
@@ -171,6 +174,7 @@ CAUSES = [
     case("13_polygraphy", 0, {"weights-bias-missing"}),
     case("14_openvino", 1, {"input-mean-std"}),
     case("15_keras_port", 0, {"norm-epsilon"}),
+    case("16_ncnn_param", 1, {"resize-coordinate-mode"}),
 ]
 """Example, which of its commands, the causes of which one must be among the first three findings."""
 
