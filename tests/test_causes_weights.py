@@ -302,3 +302,16 @@ def test_few_numbers_rounded_to_the_levels_of_one_scale_are_quantized(place):
     reference = Net(chain, **SHAPES)
     found = causes(reference, edited(reference, **{place: whole_tensor}))
     assert found[0].id == "weights-quantized", [(f.id, f.explained, f.evidence) for f in found]
+
+
+HALVED = {
+    "weights-permuted": {"k1": lambda k: k.flip(-1).half().float()},
+    "weights-changed": {"k1": lambda k: k.half().float(), "b1": lambda b: b * torch.linspace(-1, 3, 8)},
+}
+
+
+@pytest.mark.parametrize("identifier", HALVED)
+def test_half_precision_hides_no_other_cause_and_is_none_where_the_error_is_another_parameters(identifier):
+    reference = Net(chain, **SHAPES)
+    first, *_ = causes(reference, edited(reference, **HALVED[identifier]))
+    assert (first.id, first.evidence_class) == (identifier, "proven")

@@ -49,16 +49,20 @@ class WeightCause(Cause):
         for pair in layer_pairs(culprit):
             fitting = {role: self.describe(pair, role, culprit, survey) for role in differing(pair)}
             words = {role: text for role, text in fitting.items() if text}
-            if words:
-                yield self._claim(culprit, pair, words)
+            claim = self._claim(culprit, pair, words) if words else None
+            if claim is not None:
+                yield claim
 
-    def _claim(self, culprit: Culprit, pair: LayerPair, words: dict[str, str]) -> Claim:
+    def _claim(self, culprit: Culprit, pair: LayerPair, words: dict[str, str]) -> Claim | None:
+        """None where the error is gone without these parameters being put right, and is not when they alone are."""
         wrong = [role for role in differing(pair) if role in pair.reference.parameters]
         names = (
             ", ".join(culprit.candidate.graph.weights[n].name for n in pair.candidate.node.weights[:2]) or "its weight"
         )
         # all are put right at once, for one mistake may be behind them; that tells nothing of these where others do
         idle = _suffices(culprit, pair, [role for role in wrong if role not in words])
+        if idle and not _suffices(culprit, pair, [role for role in wrong if role in words]):
+            return None
         return Claim(
             f"{pair.candidate.node.name} ({names}): {'; '.join(words.values())}",
             self.advice,
@@ -107,6 +111,17 @@ def versions(pair: LayerPair, role: str) -> list[tuple[Array, Array]]:
         if role in left and role in right and left[role].shape == right[role].shape:
             found.append((left[role], right[role]))
     return found
+
+
+def as_stored(left: Array, right: Array) -> tuple[Array, Array]:
+    """Both in the precision of the one that is stored in fewer bits of a float."""
+    from aligner.operations.kernels.activation import to_bfloat16
+
+    for round_to in (relations.to_half, to_bfloat16):
+        rounded = [round_to(side.astype(np.float32)) for side in (left, right)]
+        if any(np.array_equal(*pair) for pair in zip(rounded, (left, right), strict=True)):
+            return rounded[0], rounded[1]
+    return left, right
 
 
 def allowance(pair: LayerPair, role: str, culprit: Culprit) -> float:

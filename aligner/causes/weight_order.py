@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from itertools import starmap
+
 import numpy as np
 
-from aligner.causes.weight_cause import allowance, settled, versions
+from aligner.causes.weight_cause import allowance, as_stored, settled, versions
 from aligner.numerics import relations
 from aligner.parameters.folding import output_axis, output_factors
 from aligner.records.array import Array
@@ -23,7 +25,8 @@ _NEARLY = 2.0
 def same_somewhere(pair: LayerPair, role: str) -> bool:
     """Whether both hold exactly the same numbers in other places; what differs by a rounding stands in its own."""
     return any(
-        relations.same_numbers(*arrays) and relations.gap(*arrays) > _OUT_OF_PLACE for arrays in versions(pair, role)
+        relations.same_numbers(*arrays) and relations.gap(*arrays) > _OUT_OF_PLACE
+        for arrays in starmap(as_stored, versions(pair, role))
     )
 
 
@@ -31,7 +34,7 @@ def moved(pair: LayerPair, role: str, culprit: Culprit) -> str | None:
     """How the candidate's numbers are the reference's in another order, in words."""
     step = step_of(culprit, pair)
     if step is None:
-        for arrays in versions(pair, role):
+        for arrays in starmap(as_stored, versions(pair, role)):
             if relations.same_numbers(*arrays) and (words := _move(arrays, role, relations.SAME)):
                 return words
         return None

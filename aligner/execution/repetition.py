@@ -15,6 +15,8 @@ from aligner.records.tensor import CapturedTensor
 
 _DISTURBED = 1e-4
 """Relative to the output's root mean square."""
+_HALVES = {"float16": 2.0**-11, "half": 2.0**-11, "bfloat16": 2.0**-8}
+"""Rounding units of dtypes that fused kernels leave out between nodes; eight move what is looked at, as steps do:"""
 _REQUANTISED = 8 * 2.0**-8
 """The same of a graph with quantised tensors: fused, a layer computes in whole numbers what it computes in floats when
 its parts are looked at, and each result may fall on the next step, as in ``judgement.tolerance.bound``."""
@@ -55,7 +57,8 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observatio
     assert side.profile is not None
     steps = any(value.quantization is not None for value in side.graph.values.values())
     steps |= any(node.kind == "quantize" for node in side.graph.nodes)
-    least = _REQUANTISED if steps else _DISTURBED
+    narrow = max((_HALVES.get(value.dtype or "", 0.0) for value in side.graph.values.values()), default=0.0)
+    least = max(_REQUANTISED if steps else _DISTURBED, 8 * narrow)
     for tensor in untouched:
         seen = side.profile.sketches.get(tensor.value)
         if seen is None or tensor.occurrence:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
@@ -174,7 +175,7 @@ class QuantizationScale(_Quantized):
                 f"with the scale {step / factor:.4g} instead of {step:.4g}",
                 site.predict(factor * expected + (0 if zero else offset)),
                 side=site.side,
-                needed=0.8,
+                needed=_least(site, 0.8),
             )
 
 
@@ -219,7 +220,7 @@ class QuantizationZeroPoint(_Quantized):
                 f"with the zero point moved back by {steps}",
                 site.predict(moved),
                 side=site.side,
-                needed=0.8,
+                needed=_least(site, 0.8),
             )
         for wrap in (128, 256):
             turned = expected + wrap * step * np.round((found - expected) / (wrap * step))
@@ -264,7 +265,7 @@ class QuantizationCalibration(_Quantized):
                 "with a range that holds them",
                 site.predict(np.clip(expected, low, high)),
                 side=site.side,
-                needed=0.7,
+                needed=_least(site, 0.7),
             )
 
 
@@ -285,6 +286,12 @@ class QuantizationExpected(_Quantized):
                 f"every element of {site.name} lies within {worst / step:.1f} quantisation steps of {step:.3g}",
                 "nothing: this is what the declared precision costs",
             )
+
+
+def _least(site: Site, least: float) -> float:
+    """The share of an error that a claim explains at least: all but what steps leave, where the error is larger."""
+    steps = OWN_STEPS * site.step * math.sqrt(site.found.size)
+    return max(least, 1 - steps / max(distance(site.found, site.expected), steps))
 
 
 def _share_cut_off(site: Site) -> float:
