@@ -138,7 +138,7 @@ class ClosedRegions:
         """The region that closes on other numbers, which show what is inside: a dead activation hides it on these."""
         known = self._test
         with self.runs.stirring(self._walk.inputs(start)) as stirred:
-            self._test = JointTest(self.graphs, self.runs, self.rules, self._walk)
+            self._test = None  # what is known of a region holds for the numbers at hand
             further = self._grown(inside) if stirred else None
             shown = self._closing(further) if further is not None else None
             seen = shown is not None and further is not None and self._errs(shown, further)
