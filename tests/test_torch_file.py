@@ -32,7 +32,6 @@ def test_state_dict_and_module(network, tmp_path, zipped):
     assert "torch.nn.modules.conv.Conv2d" in classify(module).classes
     assert classify(weights).kind == "state_dict"
     assert classify(weights).classes == ()
-    assert classify(weights).legacy is not zipped
 
 
 @requires_torch

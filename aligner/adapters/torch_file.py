@@ -50,7 +50,6 @@ class TorchFile:
     kind: TorchFileKind
     detail: str
     classes: tuple[str, ...] = ()
-    legacy: bool = False
 
 
 def expect(path: Path, kind: TorchFileKind, what: str, writer: str) -> None:
@@ -83,7 +82,7 @@ def classify(path: Path) -> TorchFile:
         if head[8:9] == b"{":
             return _safetensors(file, path.stat().st_size)
     if _is_tar(path):
-        return TorchFile("state_dict", "a tar archive of torch before 0.2", legacy=True)
+        return TorchFile("state_dict", "a tar archive of torch before 0.2")
     return TorchFile("unknown", f"first bytes {head[:8]!r}")
 
 
@@ -116,7 +115,7 @@ def _members(archive: zipfile.ZipFile) -> TorchFile:
     if archive.getinfo(pickles[0]).file_size > _LARGEST_PICKLE:
         return TorchFile("damaged", "a zip archive whose data.pkl is implausibly large")
     with archive.open(pickles[0]) as pickled:
-        return _pickled(pickled, legacy=False)
+        return _pickled(pickled)
 
 
 def _legacy_pickles(file: IO[bytes]) -> TorchFile:
@@ -129,10 +128,10 @@ def _legacy_pickles(file: IO[bytes]) -> TorchFile:
                 pass
     except Exception as error:  # noqa: BLE001 - pickletools raises whatever the damage leads to
         return TorchFile("damaged", f"a pickle that is truncated or corrupt ({error})")
-    return _pickled(file, legacy=True)
+    return _pickled(file)
 
 
-def _pickled(file: IO[bytes], *, legacy: bool) -> TorchFile:
+def _pickled(file: IO[bytes]) -> TorchFile:
     """Read opcodes up to the end of one pickle; nothing is executed."""
     classes: dict[str, None] = {}
     keys: set[str] = set()
@@ -147,11 +146,11 @@ def _pickled(file: IO[bytes], *, legacy: bool) -> TorchFile:
                 recent = [*recent[-1:], str(argument)]
                 keys.update(_MODULE_KEYS & {str(argument)})
     except Exception as error:  # noqa: BLE001 - pickletools raises whatever the damage leads to
-        return TorchFile("damaged", f"a pickle that is truncated or corrupt ({error})", legacy=legacy)
+        return TorchFile("damaged", f"a pickle that is truncated or corrupt ({error})")
     called = tuple(name.replace(" ", ".") for name in classes if not _inert(name))
     if keys == _MODULE_KEYS or any(name.startswith("torch.nn.modules.") for name in called):
-        return TorchFile("module", "a pickled nn.Module", called, legacy)
-    return TorchFile("state_dict", "tensors without a model (a state dict or a checkpoint)", called, legacy)
+        return TorchFile("module", "a pickled nn.Module", called)
+    return TorchFile("state_dict", "tensors without a model (a state dict or a checkpoint)", called)
 
 
 def _inert(name: str) -> bool:

@@ -36,10 +36,6 @@ class Survey:
     fresh_share: float | None = None
     """Which share of the guilty layers' numbers looks drawn by an initialiser, once somebody has looked."""
 
-    def first(self, measured: Measured) -> bool:
-        """Whether this culprit is the first."""
-        return bool(self.guilty) and self.guilty[0] is measured
-
     def pair_of(self, candidate: str) -> PairedValues | None:
         """The pair of a candidate value."""
         return next((m.pair for m in self.measured if m.pair.candidate == candidate), None)

@@ -52,7 +52,6 @@ class Operator:
     inputs: tuple[int, ...]
     outputs: tuple[int, ...]
     options: Mapping[str, Any]
-    custom_options: bytes
     table: Table
 
 
@@ -246,10 +245,6 @@ def _read_operator(index: int, table: Table, codes: list[tuple[str, bool]]) -> O
     if code >= len(codes):
         raise damaged(f"operator {index} refers to operator code {code}; there are {len(codes)}")
     op, custom = codes[code]
-    content = table.vector(5, 1)
-    begin, size = table.scalar(9, "Q"), table.scalar(10, "Q")
-    if content is not None:
-        begin, size = content.position, content.length
     return Operator(
         index=index,
         op=op,
@@ -257,14 +252,8 @@ def _read_operator(index: int, table: Table, codes: list[tuple[str, bool]]) -> O
         inputs=table.numbers(1, "i"),
         outputs=table.numbers(2, "i"),
         options=MappingProxyType(_read_options(index, table)),
-        custom_options=_bytes(table, begin, size),
         table=table,
     )
-
-
-def _bytes(table: Table, begin: int, size: int) -> bytes:
-    table.reading.add(size)
-    return table.data[begin : begin + size]
 
 
 def _read_options(index: int, table: Table) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from aligner.adapters.torchscript_adapter.operands import Draft, Items, Ref, is_tensor, leaves
+from aligner.adapters.torchscript_adapter.operands import Draft, Ref, is_tensor, leaves
 from aligner.adapters.torchscript_adapter.reader import Reader
 from aligner.adapters.torchscript_adapter.scopes import complete_scopes
 from aligner.adapters.torchscript_adapter.taps import every_node
@@ -36,17 +36,6 @@ class ScriptGraph:
     still: frozenset[str]
     result: Ref
     random: bool
-
-    @property
-    def dynamic(self) -> bool:
-        """Whether only a run can tell the outputs."""
-        return not _settled(self.result)
-
-
-def _settled(ref: Ref) -> bool:
-    if isinstance(ref, Items):
-        return ref.exact and all(_settled(element) for element in ref.elements)
-    return isinstance(ref, str)
 
 
 def read_graph(jit_graph: Any, module: Any) -> ScriptGraph:
