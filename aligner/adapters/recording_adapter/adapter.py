@@ -109,11 +109,11 @@ class RecordingAdapter(Adapter):
 
             file = open_file(path)
             if file.document is None:
-                return _dumped(array_file.ArrayFileDump(file), options)
+                return _dumped(array_file.plain_dump(file), options)
             described = self._described(path, file)
             if options.dump_of is None:
                 return described
-            return _dumped(array_file.RecordedDump(file, described.recorded), options)
+            return _dumped(array_file.recorded_dump(file, described.recorded), options)
         return _dumped(formats.open_dump(path), options)
 
     def _described(self, path: Path, file: ArrayFile) -> RecordingSession:
