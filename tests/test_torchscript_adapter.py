@@ -11,6 +11,7 @@ from marks import requires_transformers
 import aligner
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.torchscript_adapter.adapter import TorchScriptAdapter
+from aligner.adapters.torchscript_adapter.weights import WeightTable
 from aligner.errors import InputError, ModelError, ModelExecutionError, ModelFormatError, UnsupportedModelError
 from aligner.testing import AdapterConformance
 
@@ -329,6 +330,12 @@ def test_what_is_optimised_for_inference_runs_and_its_file_is_told_to_lack_weigh
     torch.jit.save(optimised, tmp_path / "optimised.pt")
     with pytest.raises(ModelFormatError, match="optimize_for_inference"):
         TorchScriptAdapter().open(tmp_path / "optimised.pt", OpenOptions())
+
+
+def test_a_nameless_constant_in_a_layout_without_an_address_is_a_weight_too():
+    table = WeightTable(None)
+    assert table.add("5304", torch.ones(2, 3).to_mkldnn(), attribute=False) == "5304"
+    assert table.shape("5304") == (2, 3) and table.records["5304"].values().sum() == 6
 
 
 def test_lists_are_followed_through_the_changes_that_the_program_makes():

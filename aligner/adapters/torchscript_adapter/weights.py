@@ -26,7 +26,7 @@ class WeightTable:
 
         One that a list attribute holds (``_flat_weights`` of an LSTM) goes by the parameter's own name.
         """
-        if path.rpartition(".")[2].isdecimal():
+        if path.rpartition(".")[2].isdecimal() and not tensor.is_mkldnn:  # which has no address
             path = self._paths.get(tensor.data_ptr(), path)
         if attribute:
             self._attributes.add(path)
