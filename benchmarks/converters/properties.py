@@ -37,6 +37,7 @@ def violations(case: Case, report: Mapping[str, Any], again: Mapping[str, Any] |
                 f"insufficient: with {len(report['introduced'])} culprits mended outputs are off by {share:.1e}"
             )
     found += unfounded(report)
+    found += _unnecessary(case, report)
     if again is not None and _gist(report) != _gist(again):
         found.append("not deterministic")
     missing = (
@@ -58,6 +59,17 @@ def unfounded(report: Mapping[str, Any]) -> list[str]:
     return [f"unfounded: {names[0]} inherits what no pair introduces"] if report["verdict"] == "aligned" else []
 
 
+def _unnecessary(case: Case, report: Mapping[str, Any]) -> list[str]:
+    """Culprits that are said to be necessary, with which outputs agree once the others alone are mended."""
+    named = [one["name"] for one in (report.get("certificate") or {}).get("culprits", ()) if one["necessary"]]
+    left = {name: _left_after(case, report, kept=name) for name in named}
+    return [
+        f"unnecessary: outputs agree with {name} as it is"
+        for name, share in left.items()
+        if share is not None and share <= MENDED / 10
+    ]
+
+
 def _gist(report: Mapping[str, Any]) -> tuple[Any, ...]:
     return (
         report["verdict"],
@@ -66,13 +78,18 @@ def _gist(report: Mapping[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _left_after(case: Case, report: Mapping[str, Any]) -> float | None:
-    """How far outputs stay off where every culprit makes the reference's tensor; None where a tensor does not fit."""
+def _left_after(case: Case, report: Mapping[str, Any], *, kept: str | None = None) -> float | None:
+    """How far outputs stay off where every culprit, but for one that is kept, makes the reference's tensor.
+
+    None where a tensor does not fit.
+    """
     if case.recipe.torch:
         return None
     graph, inputs = case.candidate.copy(), set(case.candidate.feeds)
     for pair in report["introduced"]:
         name, answer = pair["candidate"]["name"], case.reference.values.get(pair["reference"]["name"])
+        if name == kept:
+            continue
         if answer is None or name in inputs or name not in case.candidate.values:
             return None
         value = _moved(answer, pair["axes"], case.candidate.values[name])
