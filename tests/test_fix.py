@@ -185,3 +185,35 @@ def test_quantised_tensor_is_put_right(fault: str, tmp_path: Path) -> None:
     found = fix(right, wrong, {"x": X}, output=tmp_path / "fixed.onnx")
     assert (found.before, found.after) == ("diverged", "aligned"), found
     assert found.errors[1] is not None and found.errors[0] is not None and found.errors[1] < found.errors[0] / 4
+
+
+def test_an_operation_too_many_goes_where_the_rest_cannot_be_written_again(tmp_path: Path) -> None:
+    import onnx
+
+    from aligner.api.fixing import fix
+
+    for name, turned in (("right", False), ("wrong", True)):
+        onnx.save(_cell(turned), tmp_path / f"{name}.onnx")
+    x = np.random.default_rng(5).standard_normal((6, 1, 3)).astype("f4")
+    found = fix(tmp_path / "right.onnx", tmp_path / "wrong.onnx", {"x": x}, output=tmp_path / "fixed.onnx")
+    assert (found.before, found.after) == ("diverged", "aligned"), found
+    assert "Slice" in found.patches[0].lines[0] and "Identity" in found.patches[0].lines[1]
+
+
+def _cell(turned: bool) -> Any:
+    """A recurrent cell, its time reversed behind it or not, and a dense layer."""
+    import onnx
+
+    rng, known = np.random.default_rng(6), {}
+    for name, shape in {"w": (1, 16, 3), "r": (1, 16, 4), "v": (4, 5)}.items():
+        known[name] = rng.standard_normal(shape).astype("f4")
+    known |= {name: np.array([value], np.int64) for name, value in (("minus", -1), ("zero", 0), ("far", -99))}
+    nodes = [
+        onnx.helper.make_node("LSTM", ["x", "w", "r"], ["all" if turned else "t"], "cell", hidden_size=4),
+        *([onnx.helper.make_node("Slice", ["all", "minus", "far", "zero", "minus"], ["t"], "turn")] if turned else []),
+        onnx.helper.make_node("MatMul", ["t", "v"], ["y"], "dense"),
+    ]
+    ends = [onnx.helper.make_tensor_value_info(n, 1, shape) for n, shape in (("x", (6, 1, 3)), ("y", (6, 1, 1, 5)))]
+    weights = [onnx.numpy_helper.from_array(array, name) for name, array in known.items()]
+    graph = onnx.helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=9)

@@ -59,6 +59,7 @@ class Claim:
     ``parameters``: how many numbers were solved for. ``structural``: the difference stands in the two graphs, in a node
     that one side lacks or in a setting. ``vague``: it says how numbers differ and not why, so that any other
     explanation as good comes first. ``only_proven``: dropped when its prediction fails, as all is that is not written.
+    ``becomes``: a value of the candidate and the other one that stands in its place under the hypothesis.
     ``needed``: share that it must explain, where noise that cannot be recomputed is part of the error; else
     ``threshold`` says it.
     """
@@ -77,6 +78,7 @@ class Claim:
     structural: bool = False
     vague: bool = False
     borrowed: bool = False
+    becomes: tuple[str, str] | None = None
 
     def place(self, culprit: Culprit) -> str:
         """The node that it speaks of."""

@@ -15,6 +15,11 @@ from aligner.repair.patch import Patch
 
 def patch_of(culprit: Culprit, claim: Claim) -> Patch | None:
     """What the claim changed in the candidate, as a patch; None where it changed the reference, or cannot be named."""
+    words = claim.change or claim.suggestion
+    if claim.becomes is not None:
+        value, other = claim.becomes
+        edit = Recompute({value: other}, ())
+        return Patch(culprit.measured.pair.candidate, claim.node or culprit.where, words, (edit,))
     changed = claim.predict
     if not isinstance(changed, Counterfactual) or changed.side != 1:
         return None
@@ -32,7 +37,6 @@ def patch_of(culprit: Culprit, claim: Claim) -> Patch | None:
         edits += [_held(part, name, changed) for name in changed.change.arrays]
     except Unsupported:
         return None
-    words = claim.change or claim.suggestion
     return Patch(culprit.measured.pair.candidate, claim.node or culprit.where, words, tuple(edits)) if edits else None
 
 

@@ -91,7 +91,9 @@ class OnnxSession(Session):
                 self._started = self._whole()
 
     def _whole(self) -> Any:
-        if not self._file.external:
+        """The model as it is; from its own files the runtime frees each weight that it has packed."""
+        alone = self._file.path is not None and self._file.own is None
+        if alone or not self._file.external:
             return self._optimised(self._file.path or self._file.original)
         piece = self._all(self._file.skeleton, [output.name for output in self._file.skeleton.graph.output])
         self._alive = piece.keep_alive

@@ -160,16 +160,16 @@ class _Lopsided(Cause):
         surplus = _surplus(culprit, self.side)
         for node in part.nodes:
             for left_out, before in _rows(part, node, surplus):
-                yield self._claim(culprit, left_out, part.array(before), written=True)
+                yield self._claim(culprit, left_out, before, written=True)
         for name, array in part.values.items():
             later = _after(part, name)
             alone = [node for node in later if node.kind in surplus]
             if self.side == 1 and _is_expected(culprit, survey, name):  # the other side does nothing beyond it
                 alone = [node for node in later if node.kind not in _LEFT]
             if alone and array.dtype.kind == "f" and array.size > 1:
-                yield self._claim(culprit, later, array, written=False)
+                yield self._claim(culprit, later, name, written=False)
 
-    def _claim(self, culprit: Culprit, nodes: list[Node], before: Array | None, *, written: bool) -> Claim:
+    def _claim(self, culprit: Culprit, nodes: list[Node], before: str, *, written: bool) -> Claim:
         part, other = culprit.parts[self.side], culprit.parts[1 - self.side]
         names = listing([f"{node.op} {node.name}" for node in nodes])
         twice = written and len(nodes) == 1 and bool(other.of_kind(nodes[0].kind))
@@ -180,8 +180,9 @@ class _Lopsided(Cause):
             f"the {who} applies {words}",
             self.advice(names),
             "without it" if len(nodes) == 1 else "without them",
-            _put(culprit, part, end, before),
+            _put(culprit, part, end, part.array(before)),
             side=self.side,
+            becomes=(end, before) if self.side else None,
             node=nodes[0].name if self.side else None,
             written=written,
             structural=written,
