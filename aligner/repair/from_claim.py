@@ -18,8 +18,8 @@ def patch_of(culprit: Culprit, claim: Claim) -> Patch | None:
     words = claim.change or claim.suggestion
     if claim.becomes is not None:
         value, other = claim.becomes
-        edit = Recompute({value: other}, ())
-        return Patch(culprit.measured.pair.candidate, claim.node or culprit.where, words, (edit,))
+        instead = Recompute({value: other}, ())
+        return Patch(culprit.measured.pair.candidate, claim.node or culprit.where, words, (instead,))
     changed = claim.predict
     if not isinstance(changed, Counterfactual) or changed.side != 1:
         return None
