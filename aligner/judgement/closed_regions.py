@@ -47,6 +47,8 @@ _UNDONE = 0.5
 """Share of its own error that a reader may keep when fed with the candidate's form, to be taken for its other half: an
 error that has nothing to do with the form adds to it and leaves none smaller. Likewise, where a region is left, of what
 a change as large as that inside it would do there."""
+_SINGLE = 4
+"""Bytes of float32: the bounds of half precision are wider than what other numbers would show."""
 _GUILTY = frozenset({"introduced", "nonfinite"})
 _ERRING = frozenset({"beyond-bound", "nonfinite", "shapes-differ"})
 """Rules that blame a pair for its numbers alone: a setting that differs is a written fact, however little it does."""
@@ -124,13 +126,14 @@ class ClosedRegions:
 
     def _closed(self, start: str) -> dict[str, Judgement]:
         """Excuse a region that closes and hides nothing; where the numbers at hand do not tell whether it does, others
-        do."""
+        do, unless limits are so wide that any number passes them."""
         inside = self._grown(self._walk.with_copies([start]))
         shown = self._closing(inside) if inside is not None else None
         if inside is None or shown is None:
             return {}
         if not self._is_seen_outside(shown, inside):
-            inside = self._grown_on_others(start, inside)
+            wide = any(self._is_coarse(value) or self.runs.dtype(value).itemsize < _SINGLE for value in inside)
+            inside = None if wide else self._grown_on_others(start, inside)
             shown = self._closing(inside) if inside is not None else None
         return self._same(inside, shown) if inside is not None and shown is not None else {}
 
