@@ -91,7 +91,7 @@ class OutputJudging:
             self._summed(answer) * error.peak,
             known,
             carried,
-            self.declared,
+            self.declared and answer.paired,  # else nothing says that the same is computed, however coarsely
             self.declared
             and not self.fixed
             and (bool(error.mismatched) or error.errors.max_abs >= self._lost(value, error)),
