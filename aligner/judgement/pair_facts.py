@@ -16,7 +16,7 @@ from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
-from aligner.regions.inner_tensors import CODES, SATURATED, range_made_in
+from aligner.regions.inner_tensors import CODES, SATURATED, is_given, range_made_in
 
 _TAIL = 0.5
 """Share of elements cut off up to which they are a tail, as calibrations leave out:
@@ -168,7 +168,7 @@ class PairFacts:
         exact = self.item.candidate_statistics, self.item.reference_statistics
         for graph, region, value, own in zip(self.graphs, pair.regions, pair.values, exact, strict=True):
             held, wide = range_made_in(graph, region, value), (own.max or 0.0) - (own.min or 0.0)
-            if held is None or held.codes != CODES or wide >= _FEWEST * held.step:
+            if held is None or held.codes != CODES or wide >= _FEWEST * held.step or is_given(graph, value, held):
                 continue
             if off > QUANTIZED_RELATIVE >= off * (wide / CODES) / held.step:
                 return held.step, wide / CODES

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from aligner.operations.kinds import QUANTIZES, VIEWS
+from aligner.operations.kinds import BOUNDED, QUANTIZES, VIEWS
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings.base import Settings
 from aligner.records.alignment import Region
@@ -24,6 +24,8 @@ OWN_STEPS = 1.5
 SATURATED = 1e-3
 """Share of elements outside the quantised range, or off by more than steps explain, from which anything is said: as
 many as the boldest of the usual calibrations by percentile leaves out (99.9 %: Wu et al., arXiv:2004.09602)."""
+_LEAST_RANGE = 2e-6
+"""TFLite's converter widens what is narrower to this (kNearZeroTolerance on either side, quantization_interface.cc)."""
 _READS_BACK = VIEWS | {"dequantize"}
 _FEW_BITS = ("int8", "uint8", "int16", "uint16")
 _MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
@@ -98,6 +100,15 @@ def range_made_in(graph: Graph, region: Region, value: str) -> Range | None:
             return None
         value = before
     return None
+
+
+def is_given(graph: Graph, value: str, held: Range) -> bool:
+    """Whether a range follows from what makes the value, or from its converter, and from no numbers: all that a softmax
+    or a sigmoid can give, or the least that there is."""
+    while (node := graph.producer(value)) is not None and node.kind in _READS_BACK | {"quantize"}:
+        value = node.inputs[0] if node.inputs else ""
+    bounded = node is not None and node.kind in BOUNDED and -1 - held.step <= held.low and held.high <= 1 + held.step
+    return bounded or held.high - held.low <= _LEAST_RANGE + held.step
 
 
 def inside(nodes: Sequence[Node], end: str) -> Iterator[tuple[str, Node]]:
