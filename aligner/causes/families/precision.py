@@ -28,8 +28,8 @@ class _Narrow(Cause):
         """The reference's output rounded; its inputs and weights rounded as well."""
         if culprit.expected is None or culprit.found is None or culprit.evidence is None:
             return
-        if culprit.expected.dtype.kind != "f":
-            return
+        if culprit.expected.dtype.kind != "f" or not culprit.found.any():
+            return  # zeros lie on every grid
         declared = self.word in culprit.evidence.found_dtype or any(
             self.word in str(node.attributes.get("to", node.attributes.get("dtype", "")))
             for node in culprit.candidate.nodes
