@@ -15,7 +15,6 @@ from aligner.adapters.registry import open_model
 from aligner.diff.difference import difference
 from aligner.errors import AlignerError
 from aligner.execution.determinism import seed_everything
-from aligner.execution.repetition import moved
 from aligner.execution.side import OpenSide
 from aligner.judgement.precision import quantizes
 from aligner.records.axis_order import to_reference
@@ -31,8 +30,6 @@ _WORSE = 10.0
 _FLOOR = {"float16": 0.05, "bfloat16": 0.1}
 _PLAIN_FLOOR = 1e-3
 """Relative error of the untouched outputs below which fusion has only rounded differently."""
-_SAME = 2.0**-20
-"""A tensor's mean and size, moved by less: sums of float32 in another order."""
 _FEW_BITS_FLOOR = 1.0
 """… in few bits, where kernels may lie steps apart at each node: nothing explains an error as large as the tensor."""
 
@@ -78,8 +75,6 @@ class ObserverEffect:
                 continue
             if error.relative <= max(self._floor(item), _WORSE * item.accumulated.relative):
                 continue
-            if moved(self._sides[1], self._untouched[1][item.pair.candidate]) <= _SAME:
-                continue  # what watching has changed is the reference
             note = f"right when observed, off by {error.errors.max_abs:.3g} when not"
             wrong = replace(pair, verdict="introduced", accumulated=error.errors, note=note)
             found.append(Hidden(place, wrong, self._finding(item, pair, error, target, options)))

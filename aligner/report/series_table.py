@@ -29,6 +29,11 @@ class Series:
     rows: Sequence[Any]
 
     @property
+    def titles(self) -> list[str]:
+        """The columns' titles."""
+        return [column.title for column in self.columns]
+
+    @property
     def cells(self) -> list[list[str]]:
         """Every row's words."""
         return [[column.cell(row) for column in self.columns] for row in self.rows]

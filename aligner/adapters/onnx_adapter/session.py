@@ -91,12 +91,8 @@ class OnnxSession(Session):
                 self._started = self._whole()
 
     def _whole(self) -> Any:
-        """The model as it is; from its own files the runtime frees each weight that it has packed."""
         if not self._file.external:
             return self._optimised(self._file.path or self._file.original)
-        if self._file.path is not None and self._file.own is None:
-            with suppress(AlignerError):  # files that lie where the runtime does not look are given to it
-                return self._optimised(self._file.path)
         piece = self._all(self._file.skeleton, [output.name for output in self._file.skeleton.graph.output])
         self._alive = piece.keep_alive
         return self._optimised(piece.model, piece.stubs)
