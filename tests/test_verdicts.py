@@ -11,8 +11,9 @@ from aligner.execution.saturation import Grids
 from aligner.judgement.conclusion import WholeFacts, conclude
 from aligner.judgement.founded import refounded
 from aligner.judgement.judgement import Judgement
-from aligner.judgement.tolerance import bound, region_numbers, unit
+from aligner.judgement.tolerance import bound, region_numbers
 from aligner.judgement.verdicts import Rules, judge
+from aligner.numerics.rounding import unit
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.comparison import Coverage
 from aligner.records.graph import Quantization

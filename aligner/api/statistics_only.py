@@ -21,7 +21,7 @@ from aligner.errors import listing
 from aligner.execution.clock import Clock
 from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
-from aligner.judgement.tolerance import unit
+from aligner.numerics.rounding import unit
 from aligner.records.alignment import Alignment, PairedValues
 from aligner.records.array import Array
 from aligner.records.comparison import Comparison, Pair, PairVerdict, TensorStatistics, Tolerance, Verdict

@@ -9,17 +9,19 @@ from dataclasses import replace
 from aligner.errors import listing
 from aligner.execution.profile import profile, sketch
 from aligner.execution.side import OpenSide
+from aligner.numerics.rounding import unit
+from aligner.records.alignment import Sketch
 from aligner.records.graph import Node
 from aligner.records.observation import Observations, ObservedDifference, UnsteadyNode
 from aligner.records.tensor import CapturedTensor
 
 _DISTURBED = 1e-4
 """Relative to the output's root mean square."""
-_HALVES = {"float16": 2.0**-11, "half": 2.0**-11, "bfloat16": 2.0**-8}
-"""Rounding units of dtypes that fused kernels leave out between nodes; eight move what is looked at, as steps do:"""
+_UNITS_MOVED = 8
+"""Roundings of a narrow dtype that fused kernels leave out between nodes move what is looked at by so many units …"""
 _REQUANTISED = 8 * 2.0**-8
-"""The same of a graph with quantised tensors: fused, a layer computes in whole numbers what it computes in floats when
-its parts are looked at, and each result may fall on the next step, as in ``judgement.tolerance.bound``."""
+"""… as steps do in a graph with quantised tensors: fused, a layer computes in whole numbers what it computes in floats
+when its parts are looked at, and each result may fall on the next step, as in ``judgement.tolerance.bound``."""
 
 
 def varying_nodes(side: OpenSide) -> list[Node]:
@@ -57,14 +59,14 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observatio
     assert side.profile is not None
     steps = any(value.quantization is not None for value in side.graph.values.values())
     steps |= any(node.kind == "quantize" for node in side.graph.nodes)
-    narrow = max((_HALVES.get(value.dtype or "", 0.0) for value in side.graph.values.values()), default=0.0)
-    least = max(_REQUANTISED if steps else _DISTURBED, 8 * narrow)
+    coarsest = max((unit(value.dtype) for value in side.graph.values.values()), default=0.0)
+    least = max(_REQUANTISED if steps else _DISTURBED, _UNITS_MOVED * coarsest)
     for tensor in untouched:
         seen = side.profile.sketches.get(tensor.value)
         if seen is None or tensor.occurrence:
             continue
         plain = sketch(tensor)
-        if moved(side, tensor) > least:
+        if _moved(plain, seen) > least:
             name = side.graph.values[tensor.value].name if tensor.value in side.graph.values else tensor.value
             note = (
                 f"{side.role}: observing changes output {name} (mean {plain.mean:.6g} untouched, {seen.mean:.6g} "
@@ -76,11 +78,10 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observatio
     return Observations()
 
 
-def moved(side: OpenSide, untouched: CapturedTensor) -> float:
+def _moved(plain: Sketch, seen: Sketch) -> float:
     """How far mean and size of an output are from those of the observed run, in parts of its size."""
-    seen, plain = side.profile.sketches.get(untouched.value) if side.profile is not None else None, sketch(untouched)
-    if seen is None or not (plain.finite and seen.finite):
-        return math.inf if seen is not None and plain.finite != seen.finite else 0.0
+    if not (plain.finite and seen.finite):
+        return math.inf if plain.finite != seen.finite else 0.0
     return (abs(plain.rms - seen.rms) + abs(plain.mean - seen.mean)) / max(plain.rms, math.ulp(1.0))
 
 

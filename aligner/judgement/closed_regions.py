@@ -47,8 +47,8 @@ _UNDONE = 0.5
 """Share of its own error that a reader may keep when fed with the candidate's form, to be taken for its other half: an
 error that has nothing to do with the form adds to it and leaves none smaller. Likewise, where a region is left, of what
 a change as large as that inside it would do there."""
-_SINGLE = 4
-"""Bytes of float32: the bounds of half precision are wider than what other numbers would show."""
+_SINGLE = np.dtype(np.float32).itemsize
+"""Bytes of an element below which bounds are wider than what other numbers would show."""
 _GUILTY = frozenset({"introduced", "nonfinite"})
 _ERRING = frozenset({"beyond-bound", "nonfinite", "shapes-differ"})
 """Rules that blame a pair for its numbers alone: a setting that differs is a written fact, however little it does."""

@@ -11,6 +11,7 @@ import numpy as np
 from aligner.judgement.borderline import difference_in, misquantized
 from aligner.judgement.same_grid import STEPS, another_grid, are_twins
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers
+from aligner.numerics.rounding import HALF_MAX
 from aligner.operations.kinds import MAY_DRAW
 from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference
@@ -29,7 +30,7 @@ QUANTIZED_RELATIVE = 0.08
 _QUANTIZED_PEAKS = 3.0
 """… provided that no single element exceeds the bound more than this often."""
 _ENDS = {name: (float(np.iinfo(name).min), float(np.iinfo(name).max)) for name in ("int8", "uint8", "int16", "uint16")}
-_ENDS |= dict.fromkeys(("float16", "half"), (-65504.0, 65504.0))
+_ENDS |= dict.fromkeys(("float16", "half"), (-HALF_MAX, HALF_MAX))
 """The smallest and the largest number of dtypes that are narrower than float32 and int32."""
 _FEWEST = 4
 """Codes below which a range is one of other numbers. Of 260 networks no further sample that costs too much, in the

@@ -12,12 +12,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
+from aligner.numerics.rounding import UNITS, unit
 from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LAYOUT, LINEAR, SILENT
 from aligner.operations.reduction import reduction_length
 from aligner.parameters.remembered import Remembered
@@ -26,7 +26,6 @@ from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
 from aligner.regions.inner_tensors import OWN_STEPS
 
-_UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 _SUBNORMAL = {"float16": 2.0**-24}
 """The smallest number above zero, where tensors of a network come near it."""
 _UNDERFLOW = 2.0**-126
@@ -39,16 +38,8 @@ _FLOATS = ("float16", "float32", "float64", "half", "float", "double")
 _LONGEST_BIAS = 1 << 16
 _STEPS_OF_NOISE = 3.0
 """Quantised regions: how often the change that half a step at every input makes may be exceeded."""
-_SMALLEST = 32 * _UNITS["float32"]
+_SMALLEST = 32 * UNITS["float32"]
 """Relative error of honest elementwise kernels: a few units for exp, erf and tanh approximations."""
-
-
-@lru_cache(maxsize=64)
-def unit(dtype: str | None) -> float:
-    """Half a unit in the last place of 1.0; a quantised dtype counts as eight bits, anything exact as float32."""
-    plain = (dtype or "float32").removeprefix("torch.").lower()
-    plain = {"float": "float32", "half": "float16", "double": "float64"}.get(plain, plain)
-    return max(_UNITS.get(plain, _UNITS["float32"]), _UNITS["float32"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +97,7 @@ def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNu
     fed = [graphs[1].values[v] for v in regions[1].inputs if v in graphs[1].values]
     inner = [graphs[1].values[v] for node in nodes[1] for v in node.outputs if v in graphs[1].values]
     coarsest = max([unit(measured.reference_dtype), unit(measured.candidate_dtype), *(unit(v.dtype) for v in fed)])
-    if coarsest > _UNITS["float32"]:
+    if coarsest > UNITS["float32"]:
         coarsest = min(coarsest, max(declared_unit(graph) for graph in graphs))
     same_dtype = coarsest == min(unit(measured.reference_dtype), unit(measured.candidate_dtype))
     inside = [
@@ -166,12 +157,12 @@ def _coarsest_as_a_rule(graph: Graph) -> float:
         for value in node.outputs
         if value in graph.values and (graph.values[value].dtype or "float32").lower().endswith(_FLOATS)
     ]
-    return max((u for u in set(units) if units.count(u) >= AS_A_RULE * len(units)), default=_UNITS["float32"])
+    return max((u for u in set(units) if units.count(u) >= AS_A_RULE * len(units)), default=UNITS["float32"])
 
 
 def is_coarse(graph: Graph) -> bool:
     """Whether a model computes in less than float32 as a rule."""
-    return declared_unit(graph) > _UNITS["float32"]
+    return declared_unit(graph) > UNITS["float32"]
 
 
 def _storage(graphs: tuple[Graph, Graph], measured: Measured) -> float:
@@ -182,7 +173,7 @@ def _storage(graphs: tuple[Graph, Graph], measured: Measured) -> float:
         stored = [weight for weight in stored if _holds_numbers(weight)]
         kept = [_weight_unit(weight) for weight in stored]
         units.append(max([*kept, _QUANTIZED_UNIT if _reads_stored_constants(graph, region.nodes) else 0.0]))
-    return max(units) if units[0] != units[1] and max(units) > _UNITS["float32"] else 0.0
+    return max(units) if units[0] != units[1] and max(units) > UNITS["float32"] else 0.0
 
 
 def _reads_stored_constants(graph: Graph, nodes: Iterable[int]) -> bool:
@@ -255,7 +246,7 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
     growth = 8 + math.sqrt(numbers.reduction)
     relative = max(numbers.unit * growth, _SMALLEST) + 8 * numbers.storage
     limit = relative * (difference.peak + numbers.offset) + (1 + numbers.reduction) * _UNDERFLOW
-    if numbers.unit == _UNITS["float16"]:
+    if numbers.unit == UNITS["float16"]:
         limit += 2 * _SUBNORMAL["float16"]
     if numbers.stepped:
         limit += OWN_STEPS * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak

@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from aligner.numerics.blocks import BLOCK, Workspace, dot, single, total
+from aligner.numerics.rounding import HALF_MAX
 from aligner.parameters.remembered import Remembered
 
 if TYPE_CHECKING:
@@ -33,8 +34,6 @@ _ROUNDED_SUMS = 0.01
 """Relative difference of a sum by rounding each of its terms, times the root of their number."""
 _LITTLE = 1 << 11
 """Elements for which float64 costs less than the calls that would do without."""
-_MOST_HALF = 65504.0
-"""The largest number of float16."""
 _SPACE = Workspace()
 """Working space of a block: "bits", "size"."""
 _TINY = 1e-30
@@ -131,7 +130,7 @@ def _sums(flat: NDArray[np.generic]) -> tuple[float, float, float, float, float]
     """Sums of the elements, their magnitudes and squares; least and greatest, infinite where a number is not finite."""
     plain = magnitude = energy = 0.0
     low, high = math.inf, -math.inf
-    limit = _MOST_HALF if flat.dtype == np.float16 else math.inf
+    limit = HALF_MAX if flat.dtype == np.float16 else math.inf
     for start in range(0, flat.size, BLOCK):
         values = flat[start : start + BLOCK]
         if values.dtype == np.float16 and values.size > _LITTLE:

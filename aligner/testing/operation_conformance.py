@@ -12,6 +12,7 @@ import aligner.operations.kernels  # noqa: F401  # what computes the operations
 from aligner.adapters.base import Session
 from aligner.adapters.registry import translator
 from aligner.errors import listing
+from aligner.numerics.rounding import UNITS
 from aligner.operations.call import Translation, call_of
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings import Fft, Sort
@@ -19,9 +20,6 @@ from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Shape
 from aligner.records.tensor import CapturedTensor
 from aligner.testing.subject import Subject
-
-_UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "complex64": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-"""Half a unit in the last place, relative."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +117,7 @@ def _differs(replayed: Array, seen: CapturedTensor, terms: float, step: float) -
         return f"{wrong} of {expected.size} elements differ" if wrong else ""
     finite = np.isfinite(expected)
     peak = float(np.max(np.abs(expected), initial=0.0, where=finite))
-    bound = _UNITS.get(seen.dtype.removeprefix("torch."), 2.0**-24) * terms * max(peak, 1e-30)
+    bound = UNITS.get(seen.dtype.removeprefix("torch."), UNITS["float32"]) * terms * max(peak, 1e-30)
     bound += step
     if seen.quantization is not None and seen.quantization.scale:
         bound += 1.5 * max(seen.quantization.scale)

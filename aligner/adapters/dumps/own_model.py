@@ -14,6 +14,7 @@ import numpy as np
 from aligner.adapters.dumps.overwritten import overwritten
 from aligner.adapters.dumps.recorded import Given, real
 from aligner.errors import AlignerError, listing
+from aligner.numerics.rounding import unit
 from aligner.operations.kinds import SOURCES
 from aligner.operations.reduction import reduction_length
 from aligner.records.array import Array
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from aligner.records.graph import Graph
 
 
-_UNITS = {"float64": 2.0**-53, "float16": 2.0**-11, "bfloat16": 2.0**-8}
-_UNIT = 2.0**-24
 _MOST_CHAINED = 16
 """Deviating nodes inside of what one run leaves free; each takes a run of its own."""
 
@@ -162,8 +161,7 @@ class OwnModel:
         """u·(8 + √K): what rounding a sum of K products does to it, in the coarser of float32 and the dump's type."""
         region = self.graph.region(self.recorded.keys(), value)
         longest = max((reduction_length(self.graph, node) for node in region), default=1)
-        unit = max(_UNITS.get(dtype.removeprefix("torch."), _UNIT), _UNIT)
-        return unit * (8 + math.sqrt(longest)) * max(1, len(region))
+        return unit(dtype) * (8 + math.sqrt(longest)) * max(1, len(region))
 
     def _reads_inputs(self, value: str) -> bool:
         region = self.graph.region(self.recorded.keys(), value)

@@ -9,14 +9,13 @@ import numpy as np
 
 from aligner.causes.cause import Cause, Claim, Proof, largest
 from aligner.causes.context import Survey
+from aligner.numerics.rounding import HALF_MAX
 from aligner.operations.kinds import SHIFTS
 from aligner.operations.settings import Softmax
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order, peak
 from aligner.regions.region_side import RegionSide
-
-_HALF_MAX = 65504.0
 
 
 class PrecisionOverflow(Cause):
@@ -32,13 +31,13 @@ class PrecisionOverflow(Cause):
         if culprit.expected is None or culprit.found is None:
             return
         with np.errstate(all="ignore"):
-            beyond = np.isfinite(culprit.expected) & (np.abs(culprit.expected) > _HALF_MAX)
-            stuck = (np.abs(culprit.found) >= _HALF_MAX) & ~np.isclose(culprit.found, culprit.expected, rtol=1e-2)
+            beyond = np.isfinite(culprit.expected) & (np.abs(culprit.expected) > HALF_MAX)
+            stuck = (np.abs(culprit.found) >= HALF_MAX) & ~np.isclose(culprit.found, culprit.expected, rtol=1e-2)
             broken = ~np.isfinite(culprit.found) | stuck
         inner = [
             name
             for name, array in culprit.reference.values.items()
-            if array.dtype.kind == "f" and array.size and name in _names(culprit) and peak(array) > _HALF_MAX
+            if array.dtype.kind == "f" and array.size and name in _names(culprit) and peak(array) > HALF_MAX
         ]
         if beyond.any():
             agree = float((beyond & broken).sum()) / max(
