@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
+from aligner.adapters.dumps.is_dump import IsDump
 from aligner.adapters.target import WHAT_TO_WRITE, parse_target
 from aligner.errors import ComparisonError, InputError
 
@@ -53,7 +54,7 @@ def dump_options(
     """
     if dump_of is None and layout is None:
         return options
-    by_side = dump_of if isinstance(dump_of, Mapping) else None
+    named = dump_of if isinstance(dump_of, Mapping) else None
     dumps = [_is_dump(target) for target in targets]
     if not any(dumps) and not any(_is_missing(target) for target in targets):
         raise ComparisonError(
@@ -63,7 +64,7 @@ def dump_options(
         )
     told: list[OpenOptions] = []
     for role, option, is_dump in zip(ROLES, options, dumps, strict=True):
-        model = by_side.get(role) if by_side is not None else dump_of
+        model = named.get(role) if named is not None else dump_of
         told.append(replace(option, dump_of=model, dump_layout=layout) if is_dump else option)
     return told[0], told[1]
 
@@ -94,14 +95,14 @@ def lend_models(sides: Sequence[OpenSide], pairs: Sequence[tuple[str, str]]) -> 
     ``pairs`` are the user's own: (reference name, candidate name).
     """
     for place, side in enumerate(sides):
-        other, session = sides[1 - place], cast(Any, side.session)
-        if not getattr(session, "knows_its_model", True) and other.session.capabilities.can_inject:
-            session.try_model(other.session, Path(other.path).name, {pair[place]: pair[1 - place] for pair in pairs})
+        other, dump = sides[1 - place], side.session
+        if isinstance(dump, IsDump) and not dump.knows_its_model and other.session.capabilities.can_inject:
+            dump.try_model(other.session, Path(other.path).name, {pair[place]: pair[1 - place] for pair in pairs})
 
 
 def known_by_statistics(sides: Sequence[OpenSide]) -> int | None:
     """Which side is a dump of statistics alone, 0 or 1; None for neither. Raises ComparisonError where both are."""
-    found = [n for n, side in enumerate(sides) if getattr(side.session, "statistics", None)]
+    found = [n for n, side in enumerate(sides) if isinstance(side.session, IsDump) and side.session.statistics]
     if len(found) > 1:
         raise ComparisonError(
             "two dumps of statistics cannot be compared",
@@ -130,8 +131,7 @@ def check_input(sides: Sequence[OpenSide]) -> list[str]:
     """
     notes = []
     for side in sides:
-        asked = getattr(side.session, "other_input", None)
-        found = asked(side.feeds) if asked is not None else None
+        found = side.session.other_input(side.feeds) if isinstance(side.session, IsDump) else None
         if found is None:
             continue
         if found.proven:
