@@ -83,7 +83,8 @@ from aligner.cli.work import working
 def compare(reference: str, candidate: str, **given: Any) -> int:
     """Compare two forms of one model, tensor by tensor."""
     from aligner.api.comparing import run_comparison
-    from aligner.api.dumped import by_side, dump_options, parse_dump_of
+    from aligner.api.dumped import dump_options
+    from aligner.cli.sides import by_side, parse_dump_of
     from aligner.execution.memory import keep_pages
 
     asked = compare_options(given)
