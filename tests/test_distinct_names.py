@@ -38,6 +38,24 @@ def test_one_of_several_fused_nodes_stands_for_all():
     assert shortened(["a/b;c/d", "c/d;a/b"], 6) == shortened(["a/b;c/d", "c/d;a/b"], 6)
 
 
+@pytest.mark.parametrize("width", [16, 17, 18])
+def test_steps_of_a_normalisation_stay_apart(width):
+    """What most share tells these apart: the rows of two norms in each of three layers read alike."""
+    names = [
+        f"model.model.layers.{layer}.{norm}_layernorm/{step}"
+        for layer in range(3)
+        for norm in ("input", "post_attention")
+        for step in ("pow.0", "mean.0", "add.0", "rsqrt.0", "mul.0", "mul.1")
+    ]
+    shown = shortened(names, width)
+    assert len(set(shown)) == len(names)
+    assert all(step in text for text, step in zip(shown, (name.rsplit("/")[-1] for name in names), strict=True))
+
+
+def test_brackets_are_never_half():
+    assert all(text.count("(") == text.count(")") for text in shortened([f"mul_{n} (m.l.{n}.attn)" for n in "12"], 12))
+
+
 @given(st.lists(st.text("ab/._;", max_size=60), max_size=8), st.integers(4, 60))
 def test_every_name_fits(names, width):
     for name, text in zip(names, shortened(names, width), strict=True):

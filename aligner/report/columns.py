@@ -20,6 +20,9 @@ Row = TypeVar("Row")
 _GAP = 2
 """Cells between two columns."""
 
+_DETAIL, _WHOLE = 6, 28
+"""Columns of this rank and above leave before a name is cut; names longer than so many cells are cut for them, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Column(Generic[Row]):
@@ -129,19 +132,22 @@ def _natural(page: Page, column: Column[Row], cells: dict[str, list[str]]) -> in
 
 def _kept(page: Page, columns: Sequence[Column[Row]], cells: dict[str, list[str]], width: int) -> list[Column[Row]]:
     kept = list(columns)
+    natural = {column.title: _natural(page, column, cells) for column in columns}
     while True:
+        highest = max(column.rank for column in kept)
         needed = sum(
-            min(_natural(page, column, cells), column.least) if column.flexible else _natural(page, column, cells)
+            min(natural[column.title], _WHOLE if highest >= _DETAIL else column.least)
+            if column.flexible
+            else natural[column.title]
             for column in kept
         )
-        highest = max(column.rank for column in kept)
         if needed + _gaps(kept) <= width or highest == 0:
             return kept
         kept = [column for column in kept if column.rank != highest]
 
 
 def _gaps(columns: Sequence[Column[Row]]) -> int:
-    return _GAP * len(columns)
+    return _GAP * (len(columns) - 1)
 
 
 def _widths(page: Page, columns: Sequence[Column[Row]], cells: dict[str, list[str]], width: int) -> dict[str, int]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import groupby
 
 from rich.cells import cell_len
 
@@ -15,25 +16,50 @@ _PARTS = re.compile(r"[^/.:\s_]*[/.:\s_]*")
 _NUMBER = re.compile(r" #\d+$")
 """What a label ends with where names alone do not tell tensors apart."""
 
+_ROUNDS = 4
+"""Parts that may be needed to tell a name from others that read like it: layer, block, kind, which of the kind."""
+
 
 def shortened(names: Sequence[str], width: int, ellipsis: str = "…") -> list[str]:
     """Each name within ``width`` cells; what fits is left as it is.
 
     A name that is too wide keeps the parts ("layers.", "0/", "q_") that the fewest of the names have at that place,
-    counted from its beginning or its end; an ellipsis stands for each run of others. Of the names of several fused
-    nodes ("a/Conv;a/Relu") the shortest one that no other name holds stands for all.
+    counted from its beginning or its end; an ellipsis stands for each run of others. Names that read alike all the same
+    are told apart by what they do not share among themselves. Of the names of several fused nodes ("a/Conv;a/Relu") the
+    shortest one that no other name holds stands for all.
     """
     owners = Counter(one for name in set(names) for one in set(_fused(name)))
     short = {name: name if cell_len(name) <= width else _one_of_fused(name, owners, ellipsis) for name in set(names)}
     split = {name: [part for part in _PARTS.findall(text) if part] for name, text in short.items()}
+    wide = [name for name, text in short.items() if cell_len(text) > width]
+    shared = _shared(split)
+    first: dict[str, list[int]] = {name: [] for name in wide}
+    cut = short | {name: _cut(short[name], split[name], shared[name], (), width, ellipsis) for name in wide}
+    for _ in range(_ROUNDS):
+        alike: dict[str, list[str]] = {}
+        for name, text in cut.items():
+            alike.setdefault(text, []).append(name)
+        groups = [group for group in alike.values() if len(group) > 1]
+        for group in groups:
+            among = _shared({name: split[name] for name in group})
+            for name in first.keys() & set(group):
+                telling = [place for place, count in enumerate(among[name]) if count < len(group)]
+                order = sorted(set(telling) - set(first[name]), key=lambda place: (among[name][place], -place))
+                first[name] += order[:1]
+                cut[name] = _cut(short[name], split[name], shared[name], first[name], width, ellipsis)
+        if not groups:
+            break
+    return [cut[name] for name in names]
+
+
+def _shared(split: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
+    """For each part of each name, how many of the names have it at that place."""
     fronts = Counter((place, part) for parts in split.values() for place, part in enumerate(parts))
     backs = Counter((place, part) for parts in split.values() for place, part in enumerate(reversed(parts)))
-    cut: dict[str, str] = {}
-    for name, parts in split.items():
-        shared = [max(fronts[place, part], backs[len(parts) - 1 - place, part]) for place, part in enumerate(parts)]
-        fits = cell_len(short[name]) <= width
-        cut[name] = short[name] if fits else _cut(short[name], parts, shared, width, ellipsis)
-    return [cut[name] for name in names]
+    return {
+        name: [max(fronts[place, part], backs[len(parts) - 1 - place, part]) for place, part in enumerate(parts)]
+        for name, parts in split.items()
+    }
 
 
 def _fused(name: str) -> list[str]:
@@ -46,15 +72,21 @@ def _one_of_fused(name: str, owners: Counter[str], ellipsis: str) -> str:
     return min(own, key=len) + f";{ellipsis}" + (number[0] if number else "") if own and ";" in name else name
 
 
-def _cut(name: str, parts: Sequence[str], shared: Sequence[int], width: int, ellipsis: str) -> str:
-    """The least shared parts, the later of equals first, as many as fit; letters are cut where not even one does.
+def _cut(
+    name: str, parts: Sequence[str], shared: Sequence[int], first: Sequence[int], width: int, ellipsis: str
+) -> str:
+    """The parts at the places ``first``, then the least shared ones, the later of equals first, as many as fit.
 
-    What was said once ("4/" of "add_4/add_4/add") is said again only where there is room left.
+    Letters are cut where not even one part fits. What was said once ("4/" of "add_4/add_4/add") is said again only
+    where room is left, and so are words that go together ("post_attention_"): one of them, the shortest, says as much.
     """
+    order = [*first, *sorted(set(range(len(parts))) - set(first), key=lambda place: (shared[place], -place))]
+    again = {place for at, place in enumerate(order) if parts[place] in {parts[earlier] for earlier in order[:at]}}
+    runs = groupby(range(len(parts)), key=lambda place: (shared[place], any(map(str.isdigit, parts[place]))))
+    again |= {place for _, run in runs for place in sorted(run, key=lambda place: (len(parts[place]), -place))[1:]}
+    again -= set(first)
     kept: set[int] = set()
-    order = sorted(range(len(parts)), key=lambda place: (shared[place], -place))
-    again = [place for at, place in enumerate(order) if parts[place] in {parts[earlier] for earlier in order[:at]}]
-    for place in [*(place for place in order if place not in again), *again]:
+    for place in sorted(order, key=again.__contains__):
         if cell_len(_joined(parts, kept | {place}, ellipsis)) <= width:
             kept.add(place)
     return _joined(parts, kept, ellipsis) if kept else shorten(name, width, ellipsis)
@@ -67,4 +99,4 @@ def _joined(parts: Sequence[str], kept: set[int], ellipsis: str) -> str:
             text += part
         elif not text.endswith(ellipsis):
             text += ellipsis
-    return text
+    return text if ("(" in text) == (")" in text) else re.sub("[()]", "", text)

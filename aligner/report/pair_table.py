@@ -127,7 +127,7 @@ def _verdict_of_output(row: PairRow) -> str:
 
 _POSITION: Column[PairRow] = Column("#", _position, rank=2, right=True)
 _NAMES: list[Column[PairRow]] = [
-    Column(side, partial(_named, label, side), rank, brief=partial(_named, brief, side), flexible=True, least=17)
+    Column(side, partial(_named, label, side), rank, brief=partial(_named, brief, side), flexible=True, least=16)
     for side, rank in (("reference", 1), ("candidate", 0))
 ]
 _ACCUMULATED: Column[PairRow] = Column("accumulated", lambda row: number(largest(row.pair.accumulated)), right=True)

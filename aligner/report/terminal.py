@@ -11,6 +11,7 @@ from aligner.errors import listing
 from aligner.records.comparison import Comparison, FedInput, ModelSummary, Unpaired, WeightTally
 from aligner.report import half_blocks
 from aligner.report.certificate_words import certificate_lines
+from aligner.report.distinct_names import shortened
 from aligner.report.divergence_panel import cause_facts, divergence_panel
 from aligner.report.headline import headline
 from aligner.report.numbers import number, plural
@@ -198,7 +199,7 @@ def _print_circumstances(page: Page, comparison: Comparison, full: bool) -> None
         *_labelled("weights", [page.prose(_weights(comparison.weights))] if full and comparison.weights else []),
         *_labelled("judged by", [page.prose(comparison.tolerance.rule)] if full and comparison.tolerance.rule else []),
         *_labelled("seconds", [page.text(_seconds(comparison))] if full and comparison.timing else []),
-        *_labelled("again", [page.prose(comparison.command)] if comparison.command else []),
+        *_labelled("again", [page.command(comparison.command)] if comparison.command else []),
         *_labelled("more", [] if full else [page.text(_more(comparison))]),
     ]
     page.print()
@@ -254,7 +255,7 @@ def _unpaired_side(page: Page, side: str, items: Sequence[Unpaired], full: bool)
     lines: list[RenderableType] = []
     for reason, group in reasons if full else reasons[:_REASONS]:
         few = group if full else group[:_EXAMPLES]
-        names = ", ".join(page.plain(label(item.side), 120 if full else 40) for item in few)
+        names = ", ".join(map(page.plain, shortened([label(item.side) for item in few], 120 if full else 40)))
         more = page.ellipsis if len(few) < len(group) else ""
         lines.append(page.prose(f"{side} {len(group):,} {reason}: {names}{more}"))
     if not full and len(reasons) > _REASONS:
