@@ -15,7 +15,7 @@ from aligner.alignment.mapping import read_mapping, resolve
 from aligner.alignment.sequence import heaviest_common_subsequence
 from aligner.alignment.skeleton import read
 from aligner.errors import MappingError
-from aligner.records.alignment import Sketch
+from aligner.records.alignment import Answered, Sketch
 from aligner.records.graph import Graph, Node, Value
 
 
@@ -238,9 +238,24 @@ def test_an_epsilon_too_small_to_show_is_an_operation_all_the_same(number, moves
 
 
 def test_of_what_computes_the_inside_of_a_region_is_not_answered():
+    """A convolution with its normalisation folded in is one node: the unfolded one's own output is virtual there."""
     found = align(conv_net("r"), conv_net("c", folded=True), inputs=[("rx", "cx")])
-    assert found.computing == (3 * 3 + 2, 2 * 3 + 2)
-    assert found.answered == (2 * 3 + 2, 2 * 3 + 2)
+    assert found.answered == (Answered(3 * 3 + 2, 2 * 3 + 2, 3), Answered(2 * 3 + 2, 2 * 3 + 2, 0))
+
+
+def test_an_inside_that_the_other_side_spells_otherwise_is_not_virtual():
+    """Three nodes for two others: what lies between them could have been paired."""
+
+    def graph(prefix, *kinds):
+        builder = GraphBuilder(prefix)
+        x = value = builder.input("x", (2, 3))
+        for kind in kinds:
+            value = builder.node(kind, (value,), (2, 3))
+        return builder.graph(value), x, value
+
+    one, other = graph("r", "exp", "tanh", "erf"), graph("c", "sqrt", "abs")
+    found = align(one[0], other[0], inputs=[(one[1], other[1])], mapping=[(one[2], other[2])])
+    assert found.answered == (Answered(3, 1, 0), Answered(2, 1, 0))
 
 
 def test_counters_that_fall_into_step_for_a_stretch_are_no_names():

@@ -134,6 +134,8 @@ def test_a_live_module_is_run_to_be_read(shell, tmp_path):
         "unpaired": 0,
         "computing_reference": 1.0,
         "computing_candidate": 1.0,
+        "virtual_reference": 0.0,
+        "virtual_candidate": 0.0,
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
+from aligner.alignment.answered import answered, observed, unread
 from aligner.alignment.axis_flow import axis_flow
 from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.forms import PairedForms, paired_forms
@@ -12,7 +13,7 @@ from aligner.alignment.layout import axes_between, channel_labels, squeezed
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.regions import region
 from aligner.alignment.skeleton import Skeleton
-from aligner.operations.kinds import MOVES_DATA, SOURCES
+from aligner.operations.kinds import SOURCES
 from aligner.records.alignment import Alignment, PairedValues, Region, Sketch
 
 LEAST_CONFIDENCE = 0.35
@@ -39,30 +40,12 @@ def assemble(matching: Matching) -> Alignment:
     ]
     for pair in healed:
         reasons[1][pair.candidate] = SUSPECT
-    counts = [
-        _answered(skeleton, {getattr(pair, side) for pair in pairs})
-        for skeleton, side in ((matching.reference, "reference"), (matching.candidate, "candidate"))
-    ]
     return Alignment(
         pairs=tuple(pairs),
         unpaired_reference=reasons[0],
         unpaired_candidate=reasons[1],
-        computing=(counts[0][0], counts[1][0]),
-        answered=(counts[0][1], counts[1][1]),
+        answered=answered(matching, pairs),
     )
-
-
-def _answered(skeleton: Skeleton, paired: set[str]) -> tuple[int, int]:
-    """How many tensors are computed and not only moved, and how many of those are paired in some form."""
-    roots = {skeleton.root(value) for value in paired}
-    computed = [
-        value
-        for node in skeleton.compute
-        if node.kind not in MOVES_DATA
-        for value in node.outputs
-        if value and _observed(skeleton, value) and not (len(node.outputs) > 1 and _unread(skeleton, value))
-    ]
-    return len(computed), sum(1 for value in computed if skeleton.root(value) in roots)
 
 
 def _inserted(
@@ -225,7 +208,7 @@ def _pair(
     matching: Matching, forms: PairedForms, evidence: Evidence, labels: tuple[dict[str, str], dict[str, str]]
 ) -> PairedValues | None:
     reference, candidate = forms.reference, forms.candidate
-    if not (_observed(matching.reference, reference) and _observed(matching.candidate, candidate)):
+    if not (observed(matching.reference, reference) and observed(matching.candidate, candidate)):
         return None  # the inside of a loop, a branch not taken: nothing to compare
     sketches = matching.reference.sketches.get(reference), matching.candidate.sketches.get(candidate)
     if sketches[0] is not None and sketches[1] is not None and not sketches[0].repeats_as(sketches[1]):
@@ -251,10 +234,6 @@ def _pair(
     return replace(pair, rule="layout" if evidence.rule != "map" else "map")
 
 
-def _observed(skeleton: Skeleton, value: str) -> bool:
-    return not skeleton.sketches or value in skeleton.sketches
-
-
 def _reasons(skeleton: Skeleton, paired: set[str]) -> dict[str, str]:
     inside = _between_pairs(skeleton, paired)
     roots = {skeleton.root(value) for value in paired}
@@ -267,19 +246,15 @@ def _reasons(skeleton: Skeleton, paired: set[str]) -> dict[str, str]:
             reasons[value] = "constant"
         elif skeleton.root(value) != value and skeleton.root(value) in roots:
             reasons[value] = "layout-only"
-        elif not _observed(skeleton, value) or (producer is None and value not in skeleton.graph.inputs):
+        elif not observed(skeleton, value) or (producer is None and value not in skeleton.graph.inputs):
             reasons[value] = "not computed"
         elif value in inside:
             reasons[value] = "fused away"
-        elif producer is not None and len(producer.outputs) > 1 and _unread(skeleton, value):
+        elif producer is not None and len(producer.outputs) > 1 and unread(skeleton, value):
             reasons[value] = "not computed"  # one of several outputs, such as the state that a loop leaves behind
         else:
             reasons[value] = "no counterpart"
     return reasons
-
-
-def _unread(skeleton: Skeleton, value: str) -> bool:
-    return not skeleton.graph.readers(value) and value not in skeleton.graph.outputs
 
 
 def _between_pairs(skeleton: Skeleton, paired: set[str]) -> frozenset[str]:

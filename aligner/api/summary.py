@@ -165,7 +165,6 @@ def coverage(alignment: Alignment) -> Coverage:
     ]
     paired = len({pair.reference for pair in alignment.pairs}), len(alignment.pairs)
     shares = [count / (count + left) if count + left else 0.0 for count, left in zip(paired, missing, strict=True)]
-    computing = [
-        found / count if count else None for found, count in zip(alignment.answered, alignment.computing, strict=True)
-    ]
-    return Coverage(shares[0], shares[1], len(alignment.pairs), sum(missing), *computing)
+    computing = [one.paired / one.computing if one.computing else None for one in alignment.answered]
+    virtual = [one.virtual / one.computing if one.computing else None for one in alignment.answered]
+    return Coverage(shares[0], shares[1], len(alignment.pairs), sum(missing), *computing, *virtual)

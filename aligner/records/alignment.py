@@ -94,6 +94,19 @@ class PairedValues:
 
 
 @dataclass(frozen=True, slots=True)
+class Answered:
+    """Tensors of one side that nodes compute and do not only move, and how they are answered.
+
+    ``paired`` have a partner. ``virtual`` have none and can have none: they lie inside a region that the other side
+    computes in one node.
+    """
+
+    computing: int = 0
+    paired: int = 0
+    virtual: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Alignment:
     """Pairs in the candidate's execution order, and why the rest has none (value id → reason)."""
 
@@ -101,7 +114,4 @@ class Alignment:
     unpaired_reference: Mapping[str, str] = field(default_factory=dict)
     unpaired_candidate: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    computing: tuple[int, int] = (0, 0)
-    """Tensors that nodes of the reference, and of the candidate, compute and do not only move …"""
-    answered: tuple[int, int] = (0, 0)
-    """… and how many of them have a partner: what lies inside a region has none."""
+    answered: tuple[Answered, Answered] = (Answered(), Answered())

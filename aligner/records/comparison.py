@@ -234,7 +234,9 @@ class Coverage:
     """Shares and counts of pairable tensors that found their answer.
 
     ``computing_reference`` and ``computing_candidate`` are the shares of all tensors that nodes compute and do not only
-    move, those inside a region counted as not answered; None in reports that do not say.
+    move, those inside a region counted as not answered. ``virtual_reference`` and ``virtual_candidate`` are the shares
+    of them that lie inside what the other side computes in one node: nothing there could be paired with them. None in
+    reports that do not say.
     """
 
     reference: float
@@ -243,6 +245,8 @@ class Coverage:
     unpaired: int
     computing_reference: float | None = field(default=None, metadata=WHEN_SET)
     computing_candidate: float | None = field(default=None, metadata=WHEN_SET)
+    virtual_reference: float | None = field(default=None, metadata=WHEN_SET)
+    virtual_candidate: float | None = field(default=None, metadata=WHEN_SET)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from rich.console import Console, RenderableType
 
-from aligner.records.comparison import ModelSummary, Unpaired
+from aligner.records.comparison import Coverage, ModelSummary, Unpaired
 from aligner.records.match import Match, MatchedPair
 from aligner.report.codec import Document, encode
 from aligner.report.columns import Column, table
@@ -73,9 +73,7 @@ def _facts(page: Page, match: Match) -> list[tuple[str, RenderableType]]:
     found = model_facts(page, match.reference, match.candidate)
     rules = Counter(pair.rule for pair in match.pairs)
     found.append(("paired by", page.prose(", ".join(f"{many:,} {rule}" for rule, many in rules.most_common()))))
-    shares = match.coverage.computing_reference, match.coverage.computing_candidate
-    if shares[0] is not None and shares[1] is not None:
-        words = f"{percent(shares[0])} / {percent(shares[1])} of the tensors that compute something, insides included"
+    if words := _answered(match.coverage):
         found.append(("answered", page.prose(words)))
     unpaired = [
         f"{side} {len(items):,}: {_reasons(items)}"
@@ -99,6 +97,18 @@ def _facts(page: Page, match: Match) -> list[tuple[str, RenderableType]]:
     found.append(("seen", page.text(read)))
     found += [("notes" if place == 0 else "", page.prose(sentence(note))) for place, note in enumerate(match.notes)]
     return found
+
+
+def _answered(coverage: Coverage) -> str:
+    """The shares of what computes that is paired; beside them, what lies inside one node of the other side."""
+    shares = coverage.computing_reference, coverage.computing_candidate
+    virtual = coverage.virtual_reference or 0.0, coverage.virtual_candidate or 0.0
+    if shares[0] is None or shares[1] is None:
+        return ""
+    words = f"{percent(shares[0])} / {percent(shares[1])} of the tensors that compute something"
+    if any(virtual):
+        words += f"; {percent(virtual[0])} / {percent(virtual[1])} lie inside what the other side computes in one node"
+    return words
 
 
 def _reasons(items: Iterable[Unpaired]) -> str:

@@ -28,7 +28,11 @@ MOVES = frozenset(
 
 @dataclass(slots=True)
 class Outcome:
-    """``right`` of ``pairs`` hold the same numbers; ``answered`` of the candidate's ``pairable`` tensors are paired."""
+    """``right`` of ``pairs`` hold the same numbers; ``answered`` of the candidate's ``pairable`` tensors are paired.
+
+    Where the reference's numbers are not at hand ``pairable`` are all that compute but for those that lie inside what
+    the reference computes in one node: the report counts these ``virtual`` ones apart, in parts of a thousand.
+    """
 
     seed: int
     network: str
@@ -44,6 +48,7 @@ class Outcome:
     right: int = 0
     pairable: int = 0
     answered: int = 0
+    virtual: int | None = None
     causes: tuple[str, ...] = ()
     violations: list[str] = field(default_factory=list)
     wrong_pairs: list[str] = field(default_factory=list)
@@ -153,8 +158,6 @@ def _pairing(case: Case, report: Mapping[str, Any], made: Outcome) -> None:
 
 def _pairing_by_statistics(case: Case, report: Mapping[str, Any], made: Outcome) -> None:
     """Where the reference's tensors are not at hand: right pairs have equal means and ends."""
-    computing = set(_computing(case.candidate))
-    paired = set()
     for pair in report["pairs"]:
         name = pair["candidate"]["name"]
         value = case.candidate.values.get(name)
@@ -162,8 +165,14 @@ def _pairing_by_statistics(case: Case, report: Mapping[str, Any], made: Outcome)
             continue
         made.pairs += 1
         made.right += _like(pair["reference"], value)
-        paired.add(name)
-    made.pairable, made.answered = len(computing), len(computing & paired)
+    by_report(report, made)
+
+
+def by_report(report: Mapping[str, Any], made: Outcome) -> None:
+    """The candidate's tensors that are answered, by the report's own shares, in parts of a thousand."""
+    coverage = report["coverage"]
+    made.virtual = round(1000 * (coverage["virtual_candidate"] or 0))
+    made.pairable, made.answered = 1000 - made.virtual, round(1000 * (coverage["computing_candidate"] or 0))
 
 
 def _computing(graph: Graph) -> list[str]:

@@ -7,6 +7,11 @@ from collections.abc import Sequence
 
 from benchmarks.converters.scoring import Outcome
 
+_HEADS = (
+    *("network", "clean pairs", "aligned", "pairs right", "answered", "virtual"),
+    *("faults", "flagged", "located", "in region", "near"),
+)
+
 
 def failure(outcome: Outcome) -> str | None:
     """The kind of a failure, None for a pass."""
@@ -20,8 +25,8 @@ def failure(outcome: Outcome) -> str | None:
 def summary(outcomes: Sequence[Outcome]) -> str:
     """The figures of a run, a line for each network and one for all, then failures by kind and by fault."""
     lines = [
-        "| network | clean pairs | aligned | pairs right | answered | faults | flagged | located | in region | near |",
-        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        f"| {' | '.join(_HEADS)} |",
+        f"| --- |{' ---: |' * (len(_HEADS) - 1)}",
     ]
     rows: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
@@ -42,6 +47,7 @@ def summary(outcomes: Sequence[Outcome]) -> str:
 def _row(name: str, outcomes: Sequence[Outcome]) -> str:
     clean = [each for each in outcomes if each.fault is None]
     faults = [each for each in outcomes if each.fault is not None]
+    told = [each for each in clean if each.virtual is not None]
     flagged = [each.verdict == "diverged" for each in faults]
     cells = [
         name,
@@ -49,6 +55,7 @@ def _row(name: str, outcomes: Sequence[Outcome]) -> str:
         _share([each.verdict == "aligned" for each in clean]),
         _parts(sum(each.right for each in clean), sum(each.pairs for each in clean)),
         _parts(sum(each.answered for each in clean), sum(each.pairable for each in clean)),
+        _parts(sum(each.virtual or 0 for each in told), 1000 * len(told)),
         str(len(faults)),
         _share(flagged),
         _share([bool(each.exact) for each in faults]),

@@ -13,7 +13,7 @@ import numpy as np
 from benchmarks.converters.blind.drawing import Blind
 from benchmarks.converters.blind.exporting import quiet
 from benchmarks.converters.graph import Array
-from benchmarks.converters.scoring import Outcome, same_numbers
+from benchmarks.converters.scoring import Outcome, by_report, same_numbers
 
 FLAT = 1e-3
 """Two sides of a clean pair differ in mean and ends by no more than this share of the peak."""
@@ -67,8 +67,7 @@ def _clean(case: Blind, report: Mapping[str, Any], made: Outcome) -> None:
         made.right += same
         if not same:
             made.wrong_pairs.append(f"{one['name']} ↔ {other['name']} ({pair['rule']})")
-    coverage = report["coverage"]
-    made.pairable, made.answered = 1000, round(1000 * (coverage["computing_candidate"] or 0))
+    by_report(report, made)
 
 
 def _faulty(case: Blind, report: Mapping[str, Any], made: Outcome) -> None:
