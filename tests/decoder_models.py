@@ -9,10 +9,14 @@ HEADS, SIZE, WIDTH, WORDS = 2, 4, 8, 20
 
 
 class Attention(nn.Module):
-    """Rotary attention over what the cache holds and what is new; ``fault`` is wrong only after a cache."""
+    """Rotary attention over what the cache holds and what is new; ``fault`` is wrong only after a cache.
 
-    def __init__(self, fault=""):
+    ``window``: as many positions are seen; ``slides``: no more of them are kept than the next token sees.
+    """
+
+    def __init__(self, fault="", window=100, *, slides=False):
         super().__init__()
+        self.window, self.slides = window, slides
         self.qkv, self.out, self.fault = nn.Linear(WIDTH, 3 * WIDTH, bias=False), nn.Linear(WIDTH, WIDTH), fault
 
     def projected(self, x):
@@ -31,9 +35,12 @@ class Attention(nn.Module):
             order = (k, past[0]) if self.fault == "order" else (past[0], k)
             k, v = torch.cat(order, 2), torch.cat([past[1], v], 2)
         whole = k.shape[2]
-        seen = torch.arange(whole)[None] <= (torch.arange(many) + (whole - many))[:, None]
+        back = (torch.arange(many) + (whole - many))[:, None] - torch.arange(whole)[None]
+        seen = (back >= 0) & (back < self.window)
         scores = (q @ k.transpose(-1, -2) / SIZE**0.5).masked_fill(~seen, -1e4)
         found = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, many, WIDTH)
+        if self.slides:
+            k, v = k[:, :, 1 - self.window :], v[:, :, 1 - self.window :]
         return self.out(found), (kept if self.fault == "new only" else (k, v))
 
 
@@ -91,11 +98,11 @@ class GatedApart(Gated):
 class Decoder(nn.Module):
     """Scores and a tuple of (key, value) for each layer; ``past`` is what the last step gave."""
 
-    def __init__(self, faults=("", "")):
+    def __init__(self, faults=("", ""), window=100, *, slides=False):
         super().__init__()
         torch.manual_seed(0)
         self.embed, self.head = nn.Embedding(WORDS, WIDTH), nn.Linear(WIDTH, WORDS, bias=False)
-        self.layers = nn.ModuleList(Attention(fault) for fault in faults)
+        self.layers = nn.ModuleList(Attention(fault, window, slides=slides) for fault in faults)
 
     def forward(self, input_ids, position_ids=None, past=None):
         before = 0 if past is None else past[0][0].shape[2]

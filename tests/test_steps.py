@@ -103,6 +103,17 @@ def test_the_command_takes_both_files_of_both_sides(files, shell):
     shell.refused("compare", files["right"], files["right"], *words, f"reference={prompts[1]}", says=("twice",))
 
 
+@pytest.mark.parametrize(("fault", "verdicts"), [("", ["aligned"] * 3), ("order", ["aligned", "diverged"])])
+def test_a_window_that_slides_on_one_side_alone(fault, verdicts, tmp_path):
+    """What the reference lets go of is not compared; the candidate keeps all and masks it."""
+    path = export(Decoder(("", fault), window=4), tmp_path / "all.onnx")
+    found = aligner.compare(Decoder(window=4, slides=True).eval(), path, IDS, steps=2).comparison
+    assert [step.verdict for step in found.steps] == verdicts, found.reason
+    assert any("caches that slide" in note and "(3)" in note for note in found.notes)
+    assert not any(cause.id == "operation-missing" for cause in found.causes)
+    assert not fault or found.steps[-1].layer == "layers.1"
+
+
 def test_positions_that_start_again(files):
     found = aligner.compare(Decoder().eval(), files["positions"], IDS, steps=2).comparison
     assert [step.verdict for step in found.steps] == ["aligned", "diverged"]

@@ -154,7 +154,7 @@ class Concluding:
                 passes.count_unique(first.pair.candidate)
                 measured = list(passes.measured.values())
             tolerance = self.options.atol, self.options.rtol
-            answers = output_answers(self.sides, measured, self.observer.kept, tolerance)
+            answers = output_answers(self.sides, measured, self.observer.kept, tolerance, self.options.caches)
             judging = self._judging(measured, answers)
         doubtful = any(map(judging.is_open, answers))
         floor = self._floor(passes, measured, judgements, doubtful=doubtful, declared=judging.declared)
@@ -210,7 +210,10 @@ class Concluding:
         verdicts = {m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)}
         found, recorded = list(guilty.values()), passes.computing != 1
         partial = frozenset(place for place, side in enumerate(self.sides) if hasattr(side.session, "recorded_feeds"))
-        survey = Survey(graphs, measured, found, verdicts, self.observations, judged.exchanged, recorded, partial)
+        sliding = frozenset(v for one in judged.answers if one.shared for v in (one.reference, one.candidate) if v)
+        survey = Survey(
+            graphs, measured, found, verdicts, self.observations, judged.exchanged, recorded, partial, sliding
+        )
         if not guilty and alignment is None:
             with self.clock.phase("diagnose"):
                 return Explanation(find_whole(survey))
@@ -289,7 +292,11 @@ class Concluding:
         outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
         held = held_pairs(writers, judged.answers, judged.standings)
         shown = _with_held(outputs, held)
-        notes = [*summary.unanswered_outputs(graphs, judged.answers), *summary.shared_nonfinite(shown)]
+        notes = [
+            *summary.unanswered_outputs(graphs, judged.answers),
+            *summary.sliding_caches(graphs, judged.answers),
+            *summary.shared_nonfinite(shown),
+        ]
         state = condition(pairs, outputs) if floor is not None and floor.telling else None
         return _Written(writers, pairs, outputs, missing, held, shown, hidden, state, notes)
 

@@ -58,6 +58,8 @@ class CompareOptions:
     """Sizes to compare at, by what they are called; every combination is tried."""
     relaid: bool = False
     """Whether what the two sides are fed back has another order of axes, so that outputs may have it too."""
+    caches: Sequence[tuple[str, str]] = ()
+    """Names of both sides' outputs that a decoder's next step is fed."""
     rehearse: bool = True
     """Large models may tell their shapes by a run without numbers."""
 

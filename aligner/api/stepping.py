@@ -153,7 +153,8 @@ class _Decoding:
         self._open(models, prompt_alone=len(part) == 1)
         for index in part:
             progress.headline(f"step {index} of {self._many}")
-            comparison = models.compare(self._feeds(self._fed, self._past), relaid=self._relaid)
+            feeds = self._feeds(self._fed, self._past)
+            comparison = models.compare(feeds, relaid=self._relaid, caches=self._handed_on())
             self._fed = self._record(index, comparison, self._past, self._fed)
             self._past += self._steps[-1].fed
             if self._kept is None or self._kept.verdict == "aligned" or comparison.verdict == "diverged":
@@ -208,6 +209,11 @@ class _Decoding:
             for name, array in ours.items()
         )
         return PreparedFeeds(ours, theirs, rows, correspondence=tuple(pairs))
+
+    def _handed_on(self) -> list[tuple[str, str]]:
+        """The outputs of both sides that fill caches which answer each other."""
+        left, right = (one.caches for one in self._decoders)
+        return [(left.sources[one], right.sources[other]) for one, other in _cache_pairs(left, right)]
 
     def _record(self, index: int, comparison: Comparison, past: int, fed: Array) -> Array:
         """Remember the step and its caches; the next token, as the reference has it."""

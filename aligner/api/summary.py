@@ -147,6 +147,14 @@ def unanswered_outputs(graphs: tuple[Graph, Graph], answers: Sequence[OutputAnsw
     ]
 
 
+def sliding_caches(graphs: tuple[Graph, Graph], answers: Sequence[OutputAnswer]) -> list[str]:
+    """A sentence where one side lets go of positions that the other keeps."""
+    found = [answer for answer in answers if answer.shared]
+    names = listing(graphs[0].values[answer.reference].name for answer in found)
+    many = listing(sorted({str(answer.shared) for answer in found}))
+    return [f"caches that slide were compared on the last positions, which both hold ({many}): {names}"] * bool(found)
+
+
 def shared_nonfinite(outputs: Sequence[Pair]) -> list[str]:
     """A sentence for each output that holds NaN or infinity on both sides: equal, and still no result."""
     notes = []

@@ -33,6 +33,8 @@ class Survey:
     """Whether the candidate was recorded and did not run here: with which weights it ran is not known."""
     partial: frozenset[int] = frozenset()
     """Sides that are recordings: what such a side lacks may only not have been recorded."""
+    sliding: frozenset[str] = frozenset()
+    """Outputs, of either side, that are a decoder's caches and were compared on the positions that both hold."""
     fresh_share: float | None = None
     """Which share of the guilty layers' numbers looks drawn by an initialiser, once somebody has looked."""
 

@@ -7,7 +7,7 @@ name, by place, or as the only one of its shape.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from aligner.alignment.layout import axes_between
 from aligner.diff.difference import difference
@@ -24,7 +24,8 @@ class OutputAnswer:
     """One output of the reference; ``candidate`` is None where nothing answers it.
 
     ``paired``: the pairing says so, or has compared the same elements elsewhere. ``axes`` as in ``PairedValues``;
-    ``error`` is None where the two cannot be laid on each other.
+    ``error`` is None where the two cannot be laid on each other; ``shared``: positions that both caches of a decoder
+    hold, where one of them holds more.
     """
 
     reference: str
@@ -32,6 +33,7 @@ class OutputAnswer:
     paired: bool
     axes: tuple[int, ...] | None = None
     error: Difference | None = None
+    shared: int | None = None
 
 
 def output_answers(
@@ -39,8 +41,12 @@ def output_answers(
     measured: Sequence[Measured],
     kept: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
     tolerance: tuple[float, float],
+    caches: Sequence[tuple[str, str]] = (),
 ) -> list[OutputAnswer]:
-    """One answer for each output of the reference, in order; ``kept`` are both sides' untouched outputs."""
+    """One answer for each output of the reference, in order; ``kept`` are both sides' untouched outputs.
+
+    ``caches``: names of outputs of a decoder that are fed again, and of which one may hold the last positions alone.
+    """
     left, right = (list(dict.fromkeys(side.graph.outputs)) for side in sides)
     given = set(right)
     paired = {item.pair.reference: item for item in measured if item.pair.candidate in given}
@@ -56,6 +62,11 @@ def output_answers(
         sides, (left, right), [v for v in left if not _is_answered(answers[v])], spare
     ):
         answers[value] = _held(value, other, kept, tolerance)
+    for name, other_name in caches:
+        value, other = _named(sides[0].graph, name), _named(sides[1].graph, other_name)
+        if value in answers and other in kept[1] and answers[value].error is None:
+            found = _ending_alike(value, other, kept, tolerance)
+            answers[value] = replace(found, paired=any(item.pair.candidate == other for item in measured))
     return [answers[value] for value in left]
 
 
@@ -81,6 +92,12 @@ def exchanged(
         if error is None or error.mismatched or error.errors.beyond:
             found.append((name, _name(sides[1].graph, answer.candidate or "")))
     return tuple(found)
+
+
+def _named(graph: Graph, name: str) -> str:
+    """The value of an output, by any of its names."""
+    known = ((value, graph.values[value]) for value in graph.outputs if value in graph.values)
+    return next((value for value, one in known if name in (value, one.name, *one.aliases)), name)
 
 
 def _is_answered(answer: OutputAnswer) -> bool:
@@ -138,6 +155,25 @@ def _name(graph: Graph, value: str) -> str:
 def _shape(side: OpenSide, value: str) -> tuple[int, ...] | None:
     known = side.profile.sketches.get(value) if side.profile is not None else None
     return known.shape if known is not None else None
+
+
+def _ending_alike(
+    value: str,
+    other: str,
+    kept: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
+    tolerance: tuple[float, float],
+) -> OutputAnswer:
+    """Held against each other on the positions that both have: a window that slides lets go of those before it."""
+    if value not in kept[0]:
+        return OutputAnswer(value, other, False)
+    expected, found = kept[0][value].real(), kept[1][other].real()
+    sizes = list(zip(expected.shape, found.shape, strict=False))
+    uneven = [axis for axis, (one, two) in enumerate(sizes) if one != two]
+    if expected.ndim != found.ndim or len(uneven) != 1 or not (shared := min(sizes[uneven[0]])):
+        return OutputAnswer(value, other, False)
+    last = (*(slice(None),) * uneven[0], slice(-shared, None))
+    error = difference(expected[last], found[last], atol=tolerance[0], rtol=tolerance[1])
+    return OutputAnswer(value, other, False, None, error, shared)
 
 
 def _held(

@@ -127,7 +127,7 @@ def tails(survey: Survey, side: int) -> Iterator[tuple[str, str, str]]:
         return
     for own, other in zip(outputs[side], outputs[1 - side], strict=True):
         start = beyond.get(other)
-        if own in known or start is None or start in survey.graphs[side].outputs:
+        if own in known or own in survey.sliding or start is None or start in survey.graphs[side].outputs:
             continue
         if survey.verdicts.get(other if side == 0 else start) in {"aligned", "inherited"}:
             yield own, start, other
