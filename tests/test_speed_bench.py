@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.page import fill
 from benchmarks.speed import table
 from benchmarks.speed.cases import GROUPS, QUICK, Case, cases
 from benchmarks.speed.measuring import Cost, Failed, Program, alternately, once, python
@@ -47,12 +48,12 @@ def test_a_page_is_filled_between_its_marks(tmp_path):
     page.write_text(
         "a\n<!-- speed:depth -->\nold\n<!-- /speed:depth -->\nb\n<!-- speed:big -->\nkept\n<!-- /speed:big -->\n"
     )
-    table.fill(page, {"depth": r"new \1"})
+    fill(page, "speed", {"depth": r"new \1"})
     assert page.read_text().splitlines() == [
         *("a", "<!-- speed:depth -->", r"new \1", "<!-- /speed:depth -->"),
         *("b", "<!-- speed:big -->", "kept", "<!-- /speed:big -->"),
     ]
-    table.fill(tmp_path / "new.md", {"how": "so"})
+    fill(tmp_path / "new.md", "speed", {"how": "so"})
     assert (tmp_path / "new.md").read_text() == "<!-- speed:how -->\nso\n<!-- /speed:how -->\n"
 
 

@@ -22,7 +22,7 @@ pytestmark = requires_tensorflow
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """(form, fault, folder) → the bench's network in that form, made once."""
-    from benchmarks.runtimes.__main__ import made
+    from benchmarks.runtimes.outcome import made
 
     folder = tmp_path_factory.mktemp("forms")
     made.folder = folder
@@ -147,7 +147,7 @@ def test_it_answers_to_what_is_made_of_it(made, form):
 @pytest.mark.parametrize("fault", ["padding", "epsilon", "kernel-flipped", "concat-order", "resize"])
 @pytest.mark.parametrize("turned", [False, True])
 def test_faults_are_located_and_named(made, fault, turned):
-    from benchmarks.runtimes.__main__ import compared
+    from benchmarks.runtimes.outcome import compared
 
     sides = ("tflite", "keras") if turned else ("keras", "tflite")
     outcome = compared(*sides, fault, made.folder)

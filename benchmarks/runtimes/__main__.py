@@ -4,33 +4,18 @@ from __future__ import annotations
 
 import json
 import tempfile
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
-from functools import cache
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
-from typing import Any
 
 import click
 
-from benchmarks.runtimes.forms import EXACT, FIRST, FORMS
-from benchmarks.runtimes.network import FAULTS, build, feeds
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """One comparison: ``right`` is the verdict, ``located`` the place, ``named`` the cause among the first three."""
-
-    reference: str
-    candidate: str
-    fault: str | None
-    verdict: str
-    right: bool
-    located: bool | None = None
-    named: bool | None = None
-    first: str | None = None
-    causes: tuple[str, ...] = ()
-    seconds: float = 0.0
+from benchmarks.page import fill
+from benchmarks.runtimes.forms import FORMS
+from benchmarks.runtimes.network import FAULTS
+from benchmarks.runtimes.outcome import Outcome, compared
+from benchmarks.runtimes.table import clean_table, fault_table
 
 
 @click.command()
@@ -38,83 +23,59 @@ class Outcome:
 @click.option("--fault", "faults", multiple=True, type=click.Choice(sorted(FAULTS)), help="These faults alone.")
 @click.option("--against", default="keras", show_default=True, help="The form of one side where faults are planted.")
 @click.option("--clean/--no-clean", default=True, help="Whether clean pairs of all forms are compared.")
-@click.option("--out", type=click.Path(path_type=Path), help="Write the outcomes as JSON.")
-def main(forms: tuple[str, ...], faults: tuple[str, ...], against: str, clean: bool, out: Path | None) -> None:
+@click.option("--part", default="1/1", show_default=True, help="Which of how many equal parts of this work: 2/4.")
+@click.option(
+    "--out", type=click.Path(path_type=Path), help="Outcomes as JSON; those that it holds are not made again."
+)
+@click.option("--read", multiple=True, type=click.Path(path_type=Path, exists=True), help="Add these outcomes.")
+@click.option("--only-read", is_flag=True, help="Compare nothing.")
+@click.option("--page", type=click.Path(path_type=Path, exists=True), help="Put the tables into this page.")
+def main(
+    forms: Sequence[str],
+    faults: Sequence[str],
+    against: str,
+    clean: bool,
+    part: str,
+    out: Path | None,
+    read: Sequence[Path],
+    only_read: bool,
+    page: Path | None,
+) -> None:
     """Compare, print each outcome as it comes and the tables at the end."""
     chosen = [name for name in FORMS if not forms or name in forms]
-    outcomes = []
+    work = [] if only_read else _share(list(_pairs(chosen, faults or tuple(FAULTS), against, clean)), part)
+    known = list(chain.from_iterable(map(_outcomes, read)))
+    outcomes = _outcomes(out) if out is not None and out.exists() else []
+    made = {(one.reference, one.candidate, one.fault) for one in outcomes}
     with tempfile.TemporaryDirectory(prefix="runtimes-") as folder:
-        for pair in _pairs(chosen, faults or tuple(FAULTS), against, clean):
+        for pair in (pair for pair in work if pair not in made):
             outcomes.append(outcome := compared(*pair, Path(folder)))
             click.echo(_line(outcome), err=True)
-    click.echo(table(outcomes))
-    if out is not None:
-        out.write_text(json.dumps([asdict(outcome) for outcome in outcomes], indent=1) + "\n")
+            if out is not None:
+                out.write_text(json.dumps([asdict(one) for one in outcomes], indent=1) + "\n")
+    tables = {"clean": clean_table(known + outcomes), "faults": fault_table(known + outcomes)}
+    click.echo("\n\n".join(tables.values()))
+    if page is not None:
+        fill(page, "runtimes", tables)
 
 
 def _pairs(
-    forms: list[str], faults: tuple[str, ...], against: str, clean: bool
+    forms: Sequence[str], faults: Sequence[str], against: str, clean: bool
 ) -> Iterator[tuple[str, str, str | None]]:
     if clean:
         yield from ((one, other, None) for one in forms for other in forms)
     for form in forms:
-        if form in EXACT:
-            for fault in faults:
-                yield from dict.fromkeys([(against, form, fault), (form, against, fault)])
+        for fault in faults:
+            yield from dict.fromkeys([(against, form, fault), (form, against, fault)])
 
 
-def compared(reference: str, candidate: str, fault: str | None, folder: Path) -> Outcome:
-    """Compare the clean network in one form with the faulty one in another."""
-    import aligner
-
-    begun = time.perf_counter()
-    options: dict[str, Any] = {"preprocessing": None}
-    given = feeds(seed=1)
-    if {reference, candidate} & FIRST:
-        from aligner.inputs import Preprocessing
-
-        options["preprocessing"] = Preprocessing(layout="nhwc")
-    result = aligner.compare(made(reference, None, folder), made(candidate, fault, folder), given, **options)
-    seconds = round(time.perf_counter() - begun, 2)
-    first = result.first_divergence
-    causes = tuple(finding.id for finding in result.causes[:3])
-    if fault is None:
-        return Outcome(reference, candidate, None, result.verdict, result.verdict == "aligned", seconds=seconds)
-    truth = FAULTS[fault]
-    return Outcome(
-        reference,
-        candidate,
-        fault,
-        result.verdict,
-        result.verdict == "diverged",
-        first is not None and any(_is_of(first, layer) for layer in truth.layers),
-        bool(set(causes) & set(truth.causes)),
-        first and f"{first.reference.name} → {first.candidate.name}",
-        causes,
-        seconds,
-    )
+def _share(pairs: list[tuple[str, str, str | None]], part: str) -> list[tuple[str, str, str | None]]:
+    number, parts = map(int, part.split("/"))
+    return pairs[(number - 1) * len(pairs) // parts : number * len(pairs) // parts]
 
 
-def _is_of(pair: Any, layer: str) -> bool:
-    """Whether a pair is of a layer, by a path or a name of either side, or by those that one node of a side fuses."""
-    texts = [text for side in (pair.reference, pair.candidate) for text in (side.scope or "", side.name, *side.names)]
-    for nodes, others in ((pair.reference_nodes, pair.candidate_nodes), (pair.candidate_nodes, pair.reference_nodes)):
-        texts += nodes if len(others) <= 1 else ()
-    words = [word for text in texts for word in text.replace(";", "/").replace(".", "/").split("/")]
-    return any(word.split(":")[0] in (layer, f"{layer}_1") for word in words)
-
-
-@cache
-def _model(fault: str | None) -> Any:
-    return build(fault)
-
-
-@cache
-def made(form: str, fault: str | None, folder: Path) -> Any:
-    """The network in a form, made once."""
-    place = folder / f"{form}-{fault or 'clean'}"
-    place.mkdir()
-    return FORMS[form](_model(fault), place)
+def _outcomes(path: Path) -> list[Outcome]:
+    return [Outcome(**one | {"causes": tuple(one["causes"])}) for one in json.loads(path.read_text())]
 
 
 def _line(one: Outcome) -> str:
@@ -123,25 +84,6 @@ def _line(one: Outcome) -> str:
     more = "" if one.right and one.named is not False and one.located is not False else f" {one.first} {one.causes}"
     pair = f"{one.reference} → {one.candidate}"
     return f"{pair:28} {one.fault or 'clean':16} {one.verdict:10} {told}{more} {one.seconds} s"
-
-
-def table(outcomes: list[Outcome]) -> str:
-    """Clean pairs as a matrix, and what became of the faults for each pair of forms."""
-    lines = []
-    clean = {(one.reference, one.candidate): one for one in outcomes if one.fault is None}
-    forms = list(dict.fromkeys(pair[0] for pair in clean))
-    if clean:
-        lines += [f"| reference ↓ candidate → | {' | '.join(forms)} |", "|---" * (len(forms) + 1) + "|"]
-        lines += [f"| {row} | {' | '.join(clean[row, column].verdict for column in forms)} |" for row in forms]
-        lines.append("")
-    faulty = [one for one in outcomes if one.fault]
-    if faulty:
-        lines += ["| pair | faults | diverged | located | cause among three |", "|---|---|---|---|---|"]
-    for pair in dict.fromkeys((one.reference, one.candidate) for one in faulty):
-        group = [one for one in faulty if (one.reference, one.candidate) == pair]
-        counts = [sum(bool(getattr(one, name)) for one in group) for name in ("right", "located", "named")]
-        lines.append(f"| {pair[0]} → {pair[1]} | {len(group)} | {' | '.join(map(str, counts))} |")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -55,12 +55,50 @@ def _torch(model: Any, _: Path) -> Any:
     return Twin(model).eval()
 
 
+def _image(seed: int = 0) -> Any:
+    import torch
+
+    return torch.from_numpy(feeds(seed)[INPUT].transpose(0, 3, 1, 2).copy())
+
+
 def _program(model: Any, folder: Path) -> Path:
     import torch
 
     path = folder / "model.pt2"
-    image = torch.from_numpy(feeds()[INPUT].transpose(0, 3, 1, 2).copy())
-    torch.export.save(torch.export.export(_torch(model, folder), (image,)), path)
+    torch.export.save(torch.export.export(_torch(model, folder), (_image(),)), path)
+    return path
+
+
+def _scripted(model: Any, folder: Path) -> Path:
+    import torch
+
+    torch.jit.trace(_torch(model, folder), _image()).save(str(folder / "model.pt"))
+    return folder / "model.pt"
+
+
+def _compiled(model: Any, folder: Path) -> Any:
+    import torch
+
+    return torch.compile(_torch(model, folder))
+
+
+def _torch_integers(model: Any, folder: Path) -> Any:
+    """Static quantisation of torch.ao, calibrated on eight pictures."""
+    from torch.ao.quantization import get_default_qconfig_mapping
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+    prepared = prepare_fx(_torch(model, folder), get_default_qconfig_mapping("qnnpack"), (_image(),))
+    for seed in range(8):
+        prepared(_image(seed))
+    return convert_fx(prepared)
+
+
+def _openvino_of_torch(model: Any, folder: Path) -> Path:
+    import openvino
+
+    path = folder / "model.xml"
+    converted = openvino.convert_model(_torch(model, folder), example_input=_image())
+    openvino.save_model(converted, path, compress_to_fp16=False)
     return path
 
 
@@ -82,9 +120,8 @@ def _ncnn(model: Any, folder: Path) -> Path:
 
     twin = _torch(model, folder)
     twin.head = Pointwise(twin.head)  # ncnn keeps the weights of dense layers in float16: no fault of this bench
-    image = torch.from_numpy(feeds()[INPUT].transpose(0, 3, 1, 2).copy())
-    torch.jit.trace(twin, image).save(str(folder / "traced.pt"))
-    shape = ",".join(map(str, image.shape))
+    torch.jit.trace(twin, _image()).save(str(folder / "traced.pt"))
+    shape = ",".join(map(str, _image().shape))
     words = ["traced.pt", f"inputshape=[{shape}]", "fp16=0", "ncnnparam=model.param", "ncnnbin=model.bin"]
     subprocess.run([pnnx.EXEC_PATH, *words], cwd=folder, check=True, capture_output=True)
     return folder / "model.param"
@@ -98,8 +135,12 @@ _NEEDS: Mapping[str, tuple[Form, tuple[str, ...]]] = {
     "tflite-int8": (lambda model, folder: _lite(model, folder, integers=True), ("tensorflow",)),
     "onnx": (_onnx, ("tf2onnx", "onnxruntime")),
     "torch": (_torch, ("torch",)),
+    "torch-compile": (_compiled, ("torch",)),
+    "torch-int8": (_torch_integers, ("torch",)),
+    "torchscript": (_scripted, ("torch",)),
     "torch-export": (_program, ("torch",)),
     "openvino": (_openvino, ("openvino", "tf2onnx")),
+    "openvino-torch": (_openvino_of_torch, ("openvino", "torch")),
     "ncnn": (_ncnn, ("ncnn", "pnnx", "torch")),
 }
 FORMS: Mapping[str, Form] = {
@@ -108,7 +149,5 @@ FORMS: Mapping[str, Form] = {
     if all(importlib.util.find_spec(module) is not None for module in modules)
 }
 """Runtime's form → how it is made, of those that are installed."""
-FIRST = frozenset({"torch", "torch-export", "ncnn"})
+FIRST = frozenset(name for name in FORMS if "torch" in name or name == "ncnn")
 """Forms that are fed channels first."""
-EXACT = frozenset(FORMS) - {"tflite-int8"}
-"""Forms that compute in float32."""

@@ -52,19 +52,23 @@ class _Padded(nn.Module):
         super().__init__()
         self.inner = inner
         self.value = -torch.inf if isinstance(inner, nn.MaxPool2d) else 0.0
-        self.same, self.size, self.strides = layer.padding == "same", size, layer.strides
+        self.pads = _same_pads(layer.input.shape[1:-1], size, layer.strides) if layer.padding == "same" else []
         self.act = _function(getattr(layer, "activation", None))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        if self.same:
-            pads: list[int] = []
-            for length, size, stride in zip(x.shape[:1:-1], self.size[::-1], self.strides[::-1], strict=True):
-                total = max((-(-int(length) // stride) - 1) * stride + size - int(length), 0)
-                pads += [total // 2, total - total // 2]
-            if isinstance(self.inner, nn.MaxPool2d) and pads[::2] == pads[1::2]:
-                return F.max_pool2d(x, self.inner.kernel_size, self.inner.stride, pads[::-2])
-            x = F.pad(x, pads, value=self.value)
-        return self.act(self.inner(x))
+        if not any(self.pads):
+            return self.act(self.inner(x))
+        if isinstance(self.inner, nn.MaxPool2d) and self.pads[::2] == self.pads[1::2]:
+            return F.max_pool2d(x, self.inner.kernel_size, self.inner.stride, self.pads[::-2])
+        return self.act(self.inner(F.pad(x, self.pads, value=self.value)))
+
+
+def _same_pads(sizes: Any, kernel: Any, strides: Any) -> list[int]:
+    pads: list[int] = []
+    for length, size, stride in zip(sizes[::-1], kernel[::-1], strides[::-1], strict=True):
+        total = max((-(-length // stride) - 1) * stride + size - length, 0)
+        pads += [total // 2, total - total // 2]
+    return pads
 
 
 class _Wide(nn.Module):

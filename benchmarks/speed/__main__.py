@@ -20,6 +20,7 @@ from pathlib import Path
 import click
 
 import aligner
+from benchmarks.page import fill
 from benchmarks.speed import table
 from benchmarks.speed.cases import GROUPS, QUICK, Case, Sizes, cases
 from benchmarks.speed.measuring import Cost, Failed, alternately, python
@@ -62,7 +63,7 @@ def main(
             parts[group] = table.markdown(rows)
             print(f"\n{group}\n\n{parts[group]}", flush=True)
     if page is not None:
-        table.fill(page, parts)
+        fill(page, "speed", parts)
     if raw is not None:
         raw.write_text(json.dumps(costs, indent=1), encoding="utf-8")
 

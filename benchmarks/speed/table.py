@@ -1,10 +1,8 @@
-"""The measurements as Markdown, printed or put between the marks of a page."""
+"""The measurements as Markdown, row by row."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 
 from benchmarks.speed.cases import Case
 from benchmarks.speed.measuring import Cost
@@ -36,19 +34,6 @@ def markdown(rows: Sequence[Sequence[str]]) -> str:
     """Heads and lines; numbers to the right."""
     rule = ("---", *["---:"] * (len(HEADS) - 2), "---")
     return "\n".join("| " + " | ".join(line) + " |" for line in (HEADS, rule, *rows))
-
-
-def fill(page: Path, parts: Mapping[str, str]) -> None:
-    """Put each part between ``<!-- speed:NAME -->`` and ``<!-- /speed:NAME -->``; a page without marks is written."""
-    text = page.read_text(encoding="utf-8") if page.exists() else ""
-    if "<!-- speed:" not in text:
-        text = "\n\n".join(f"<!-- speed:{name} -->\n<!-- /speed:{name} -->" for name in parts) + "\n"
-    for name, part in parts.items():
-        marks = f"<!-- speed:{name} -->", f"<!-- /speed:{name} -->"
-        between = re.compile(f"{re.escape(marks[0])}.*?{re.escape(marks[1])}", re.DOTALL)
-        new = f"{marks[0]}\n{part}\n{marks[1]}"
-        text = between.sub(lambda _, new=new: new, text)
-    page.write_text(text, encoding="utf-8")
 
 
 def _answer(case: Case, cost: Cost) -> str:
