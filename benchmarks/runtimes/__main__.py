@@ -23,9 +23,9 @@ from benchmarks.runtimes.table import clean_table, fault_table
 @click.option("--fault", "faults", multiple=True, type=click.Choice(sorted(FAULTS)), help="These faults alone.")
 @click.option("--against", default="keras", show_default=True, help="The form of one side where faults are planted.")
 @click.option("--clean/--no-clean", default=True, help="Whether clean pairs of all forms are compared.")
-@click.option("--part", default="1/1", show_default=True, help="Which of how many equal parts of this work: 2/4.")
+@click.option("--part", default="1/1", show_default=True, help="Which of how many equal parts: 2/4.")
 @click.option(
-    "--out", type=click.Path(path_type=Path), help="Outcomes as JSON; those that it holds are not made again."
+    "--out", type=click.Path(path_type=Path), help="Outcomes as JSON; those in it stay."
 )
 @click.option("--read", multiple=True, type=click.Path(path_type=Path, exists=True), help="Add these outcomes.")
 @click.option("--only-read", is_flag=True, help="Compare nothing.")
