@@ -15,11 +15,27 @@ from openvino_models import LAYERS, draw, network, one_layer, quantized, save
 
 import aligner
 from aligner.adapters.base import OpenOptions
+from aligner.adapters.registry import open_model
 from aligner.errors import ModelError, ModelFormatError, UnsupportedModelError
 from aligner.testing import AdapterConformance
 from aligner.testing.operation_conformance import replay_session
 
 pytestmark = requires_openvino
+
+
+PICTURE = draw(1, 3, 16, 16, seed=4)
+KEPT = {"precision": "f32"}
+"""Whatever the processor of these tests has: where it computes in bfloat16, the runtime would choose that."""
+
+
+def compared(reference, candidate, inputs=PICTURE):
+    """Two models, of which those of OpenVINO keep to the precision that they declare."""
+    from aligner.adapters.openvino_adapter.adapter import OpenVINOAdapter
+
+    sides = {"reference": reference, "candidate": candidate}
+    kept = [side for side, model in sides.items() if OpenVINOAdapter().claims(model)]
+    settings = {f"{side}.{switch}": setting for side in kept for switch, setting in KEPT.items()}
+    return aligner.compare(*sides.values(), inputs, settings=settings).comparison
 
 
 class TestConformance(AdapterConformance):
@@ -36,7 +52,7 @@ class TestConformance(AdapterConformance):
         self.path = save(network(), tmp_path, half=self.half)
 
     def make_session(self):
-        return self.adapter.open(self.path, OpenOptions())
+        return open_model(self.path, OpenOptions(settings=KEPT))
 
     def make_feeds(self):
         return {"image": draw(1, 3, 8, 8, seed=9)}
@@ -61,9 +77,7 @@ class TestEightBits(TestConformance):
 
 
 def opened(model, **options):
-    from aligner.adapters.openvino_adapter.adapter import OpenVINOAdapter
-
-    return OpenVINOAdapter().open(model, OpenOptions(**options))
+    return open_model(model, OpenOptions(**{"settings": KEPT} | options))
 
 
 @pytest.mark.parametrize("name", LAYERS)
@@ -101,9 +115,6 @@ class Small:
         return model.eval()
 
 
-PICTURE = draw(1, 3, 16, 16, seed=4)
-
-
 @pytest.fixture(scope="module")
 def converted(tmp_path_factory):
     """The network by every way to OpenVINO, and as ONNX; "half" stores its weights as float16, as converters do."""
@@ -129,7 +140,7 @@ def converted(tmp_path_factory):
 @pytest.mark.parametrize("origin", ["torch", "onnx"])
 def test_conversions_are_aligned(converted, origin, form, back):
     sides = [Small() if origin == "torch" else converted["onnx"], converted[form]]
-    found = aligner.compare(*(reversed(sides) if back else sides), PICTURE).comparison
+    found = compared(*(reversed(sides) if back else sides))
     assert found.verdict == "aligned"
     assert found.rule == "all-agree"
     assert min(found.coverage.reference, found.coverage.candidate) == 1.0
@@ -138,7 +149,7 @@ def test_conversions_are_aligned(converted, origin, form, back):
 
 @pytest.mark.parametrize("form", ["from_torch_half", "from_onnx_half"])
 def test_weights_stored_as_float16_are_a_declared_precision(converted, form):
-    found = aligner.compare(Small(), converted[form], PICTURE).comparison
+    found = compared(Small(), converted[form])
     assert found.verdict == "aligned"
     graph = opened(converted[form]).graph(None)
     assert {weight.dtype for weight in graph.weights.values() if len(weight.shape) > 1} == {"float16"}
@@ -267,7 +278,7 @@ def converted_with(fault):
 @pytest.mark.parametrize("fault", FAULTS)
 def test_faults_are_located_and_named(fault, back):
     sides = [Small(), converted_with(fault)]
-    found = aligner.compare(*(reversed(sides) if back else sides), PICTURE).comparison
+    found = compared(*(reversed(sides) if back else sides))
     assert found.verdict == "diverged"
     assert len(found.introduced) == 1
     assert found.causes[0].id == FAULTS[fault]
@@ -410,7 +421,7 @@ EIGHT = draw(1, 3, 16, 16, seed=9)
 def test_eight_bits_are_no_fault_of_a_layer():
     plain, eight = quantized(levels=False), quantized()
     for sides in ((plain, eight), (eight, plain), (eight, quantized())):
-        found = aligner.compare(*sides, EIGHT).comparison
+        found = compared(*sides, EIGHT)
         assert found.verdict == "aligned", found.reason
 
 
@@ -424,7 +435,7 @@ def test_a_fake_quantize_is_numbers_stored_and_read_back():
 
 @pytest.mark.parametrize(("levels", "guilty"), [(True, "c1"), (False, "r0/fq.stored")])
 def test_a_range_that_is_too_small_is_found(levels, guilty):
-    found = aligner.compare(quantized(levels=levels), quantized(top=1.5), EIGHT).comparison
+    found = compared(quantized(levels=levels), quantized(top=1.5), EIGHT)
     assert found.verdict == "diverged"
     assert [pair.candidate.name for pair in found.introduced] == [guilty]
     assert found.causes[0].id == "quantization-calibration"

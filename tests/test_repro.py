@@ -193,6 +193,8 @@ def test_layers_of_openvino(form: str, tmp_path: Path) -> None:
     import openvino
     import openvino.opset13 as layers
 
+    from aligner.adapters.base import OpenOptions
+    from aligner.api.options import CompareOptions
     from aligner.api.reproducing import reproduce
     from tests.openvino_models import quantized, save
 
@@ -206,7 +208,10 @@ def test_layers_of_openvino(form: str, tmp_path: Path) -> None:
         doubled = layers.multiply(kernel, np.float32(2))
         for reader in readers:
             reader.replace_source_output(doubled.output(0))
-    found = reproduce(right, save(model, tmp_path, "wrong"), _feeds(), output=tmp_path / "repro")
+    kept = OpenOptions(settings={"precision": "f32"})
+    options = CompareOptions(candidate_options=kept, reference_options=OpenOptions() if form == "converted" else kept)
+    wrong = save(model, tmp_path, "wrong")
+    found = reproduce(right, wrong, _feeds(), output=tmp_path / "repro", options=options)
     assert "Convolution" in found.operations
     assert {"part.xml", "part.bin"} <= set(found.files)
     assert _alone(tmp_path / "repro").returncode == 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import ClassVar, Literal, Protocol, runtime_checkable
@@ -41,6 +41,8 @@ class OpenOptions:
     signature: str | None = None
     """Which function of a file that holds several."""
     device: str = "cpu"
+    settings: Mapping[str, str] = field(default_factory=dict)
+    """Switch → setting of its runtime, as ``Varies`` has them."""
     dump_of: object | None = None
     """The model that the target is a dump of: it gives graph, shapes and true names."""
     dump_layout: str | None = None

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import overload
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
+from aligner.adapters.settings import under
 from aligner.adapters.target import Target, check_target, parse_target, unreadable
 from aligner.errors import AlignerError, ComparisonError, MissingFrameworkError, ModelError
 from aligner.operations.call import Call, Translation
@@ -193,7 +194,8 @@ def _claims(adapter: Adapter, value: object) -> bool:
 def open_model(target: object, options: OpenOptions) -> Session:
     """Find the adapter and open the model with it.
 
-    Raises what find_adapter raises, MissingFrameworkError, or a ModelError of the adapter.
+    Raises what find_adapter raises, MissingFrameworkError, a ModelError of the adapter, or ComparisonError for a
+    setting that the model does not have.
     """
     parsed = parse_target(target)
     adapter = _find(parsed) if options.dump_of is None else _reader_of_dumps(parsed)
@@ -211,7 +213,7 @@ def open_model(target: object, options: OpenOptions) -> Session:
             hint="give the checkpoint to a factory (file.py:factory), or leave it out",
         )
     try:
-        return adapter.open(parsed.value, options)
+        return under(adapter.open(parsed.value, options), options.settings, str(parsed))
     except ModelError as error:
         if _names(parsed, error):
             raise

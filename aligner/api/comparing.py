@@ -13,7 +13,7 @@ from aligner.api.dumped import dump_options
 from aligner.api.given_inputs import read_items
 from aligner.api.notebook_progress import NotebookProgress
 from aligner.api.open_models import OpenModels
-from aligner.api.options import CompareOptions, Local, check
+from aligner.api.options import CompareOptions, Local, check, settings_of
 from aligner.api.result import Result
 from aligner.errors import RehearsalError
 from aligner.execution import memory
@@ -21,6 +21,7 @@ from aligner.execution.determinism import undisturbed
 from aligner.execution.needs import needed
 from aligner.execution.opening import target_name
 from aligner.inputs import Preprocessing
+from aligner.inputs.items import ROLES
 from aligner.judgement.conclusion import Level
 from aligner.records import progress
 from aligner.records.comparison import Comparison
@@ -46,6 +47,7 @@ def compare(
     ort_optimization: str | None = None,
     signature: str | None = None,
     device: str = "cpu",
+    settings: Mapping[str, str] | None = None,
     preprocessing: Preprocessing | None = None,
     seed: int = 0,
     memory_limit: int | None = None,
@@ -68,6 +70,8 @@ def compare(
     compares on further inputs made from the given one (other values, one sample more, another size) as well.
     ``noise_floor`` also runs the reference in float64 and both sides from another seed; None: where the verdict is in
     doubt.
+
+    ``settings`` are of the runtimes, as ``vary`` knows them, for one side or both: {"candidate.precision": "f32"}.
 
     A side may be what another program dumped of a run (a file or folder): ``dump_of`` is the model that was dumped, or
     {"reference": …, "candidate": …}, and ``dump_layout``, "nchw" or "nhwc", says how it lies where shapes do not.
@@ -94,8 +98,10 @@ def compare(
         device=device,
         memory_limit=memory_limit,
     )
-    sides = replace(opening, weights=_path(reference_weights)), replace(opening, weights=_path(candidate_weights))
-    sides = dump_options((reference, candidate), sides, dump_of, dump_layout)
+    of_sides = (settings_of(settings or {}, role) for role in ROLES)
+    files = _path(reference_weights), _path(candidate_weights)
+    one, other = (replace(opening, weights=w, settings=s) for w, s in zip(files, of_sides, strict=True))
+    sides = dump_options((reference, candidate), (one, other), dump_of, dump_layout)
     options = CompareOptions(
         atol=atol,
         rtol=rtol,

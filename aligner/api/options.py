@@ -13,6 +13,7 @@ from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.api.feeding import Alter
 from aligner.errors import ComparisonError
 from aligner.inputs import Preprocessing
+from aligner.inputs.items import ROLES
 from aligner.judgement.conclusion import LEVELS, Level
 
 if TYPE_CHECKING:
@@ -62,6 +63,23 @@ class CompareOptions:
     """Names of both sides' outputs that a decoder's next step is fed."""
     rehearse: bool = True
     """Large models may tell their shapes by a run without numbers."""
+
+
+def settings_of(settings: Mapping[str, str], role: str) -> dict[str, str]:
+    """Those of a side ("": the only model) among settings by "SWITCH" or "SIDE.SWITCH".
+
+    Raises ComparisonError for a side that there is not.
+    """
+    found: dict[str, str] = {}
+    for name, setting in settings.items():
+        side, _, switch = name.rpartition(".")
+        if side and (side not in ROLES or not role):
+            raise ComparisonError(
+                f"there is no side {side!r}", found=name, hint=f"a comparison has {' and '.join(ROLES)}"
+            )
+        if side in ("", role):
+            found[switch] = setting
+    return found
 
 
 def check(options: CompareOptions) -> None:

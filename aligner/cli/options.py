@@ -52,6 +52,20 @@ class Size(click.ParamType):  # type: ignore[type-arg]  # generic only in newer 
         return numbers[0], numbers[-1]
 
 
+class Setting(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
+    """A setting of a runtime: "precision=f32"."""
+
+    name = "switch=setting"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, str]:
+        if isinstance(value, tuple):
+            return value
+        switch, equals, setting = str(value).partition("=")
+        if not (switch and equals and setting):
+            self.fail(f"{value!r} is not a setting such as precision=f32 or candidate.threads=1", param, ctx)
+        return switch, setting
+
+
 _SHIFTS = {"k": 10, "m": 20, "g": 30, "t": 40}
 
 
@@ -117,6 +131,14 @@ _RUNTIME = [
         help="ONNX Runtime graph optimisation level. [default: all]",
     ),
     click.option("--signature", metavar="NAME", help="Which function of a SavedModel that holds several."),
+    click.option(
+        "--setting",
+        "settings",
+        type=Setting(),
+        multiple=True,
+        metavar="[SIDE.]SWITCH=SETTING",
+        help="A setting of the runtime, as align vary names it: candidate.precision=f32; repeatable.",
+    ),
     click.option("--device", default="cpu", show_default=True, help="Device for PyTorch models."),
     click.option(
         "--memory-limit",
@@ -226,12 +248,14 @@ def preprocessing(given: dict[str, Any]) -> Preprocessing:
     return Preprocessing(**{name: given[name] for name in names})
 
 
-def open_options(given: dict[str, Any], weights: Path | None = None) -> OpenOptions:
+def open_options(given: dict[str, Any], weights: Path | None = None, role: str = "") -> OpenOptions:
     """How a model is opened, as a command line asks."""
     from aligner.adapters.base import OpenOptions
+    from aligner.api.options import settings_of
 
     names = ("trust", "evaluation_mode", "provider", "ort_optimization", "signature", "device", "memory_limit")
-    return OpenOptions(weights=weights, **{name: given[name] for name in names})
+    settings = settings_of(dict(given["settings"]), role)
+    return OpenOptions(weights=weights, settings=settings, **{name: given[name] for name in names})
 
 
 _PLAIN = "atol rtol mapping seed memory_limit tolerance align_by local level noise_floor".split()
@@ -242,8 +266,10 @@ def compare_options(given: dict[str, Any]) -> CompareOptions:
     """What a command line, or the report that it names, asks of the comparison."""
     from aligner.api.options import CompareOptions
 
-    weights = (given.get(f"{side}_weights", given.get("weights")) for side in ("reference", "candidate"))
-    sides = [open_options(given, file) for file in weights]
+    sides = [
+        open_options(given, given.get(f"{role}_weights", given.get("weights")), role)
+        for role in ("reference", "candidate")
+    ]
     plain = {name: given[name] for name in _PLAIN if given.get(name) is not None}
     return CompareOptions(
         **plain, reference_options=sides[0], candidate_options=sides[1], preprocessing=preprocessing(given)

@@ -154,6 +154,8 @@ def _options(given: Mapping[str, Any]) -> list[str] | None:
             continue  # the command is isolated as it is
         if name == "preprocessing":
             words += _preprocessing(value)
+        elif name == "settings":
+            words += [word for switch, one in value.items() for word in ("--setting", f"{switch}={one}")]
         elif name in ("trust", "evaluation_mode"):
             words.append(_SWITCHES[name, bool(value)])
         elif name in _FLAGS and isinstance(value, str | int | float | Path):

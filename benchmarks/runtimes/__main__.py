@@ -24,9 +24,7 @@ from benchmarks.runtimes.table import clean_table, fault_table
 @click.option("--against", default="keras", show_default=True, help="The form of one side where faults are planted.")
 @click.option("--clean/--no-clean", default=True, help="Whether clean pairs of all forms are compared.")
 @click.option("--part", default="1/1", show_default=True, help="Which of how many equal parts: 2/4.")
-@click.option(
-    "--out", type=click.Path(path_type=Path), help="Outcomes as JSON; those in it stay."
-)
+@click.option("--out", type=click.Path(path_type=Path), help="Outcomes as JSON; those in it stay.")
 @click.option("--read", multiple=True, type=click.Path(path_type=Path, exists=True), help="Add these outcomes.")
 @click.option("--only-read", is_flag=True, help="Compare nothing.")
 @click.option("--page", type=click.Path(path_type=Path, exists=True), help="Put the tables into this page.")

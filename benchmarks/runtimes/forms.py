@@ -151,3 +151,5 @@ FORMS: Mapping[str, Form] = {
 """Runtime's form → how it is made, of those that are installed."""
 FIRST = frozenset(name for name in FORMS if "torch" in name or name == "ncnn")
 """Forms that are fed channels first."""
+KEPT = {"openvino": "f32", "openvino-torch": "f32"}
+"""Forms that might compute in fewer bits → what keeps them from it; what ncnn has in float32 it computes so."""

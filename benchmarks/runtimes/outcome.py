@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from benchmarks.runtimes.forms import FIRST, FORMS
+from benchmarks.runtimes.forms import FIRST, FORMS, KEPT
 from benchmarks.runtimes.network import FAULTS, build, feeds
 
 
@@ -34,7 +34,12 @@ def compared(reference: str, candidate: str, fault: str | None, folder: Path) ->
 
     begun = time.perf_counter()
     options: dict[str, Any] = {"preprocessing": None}
-    given = feeds(seed=1)
+    given = list(feeds(seed=1).values())
+    options["settings"] = {
+        f"{side}.precision": KEPT[form]
+        for side, form in (("reference", reference), ("candidate", candidate))
+        if form in KEPT
+    }
     if {reference, candidate} & FIRST:
         from aligner.inputs import Preprocessing
 

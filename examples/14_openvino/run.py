@@ -14,8 +14,8 @@ import torch
 from classifier import DEVIATION, MEAN, SIZE, classifier
 
 COMMANDS = (
-    "align compare classifier.py:classifier plain.xml -i picture.npy",
-    "align compare classifier.py:classifier prepared.xml -i picture.npy",
+    "align compare classifier.py:classifier plain.xml -i picture.npy --setting candidate.precision=f32",
+    "align compare classifier.py:classifier prepared.xml -i picture.npy --setting candidate.precision=f32",
 )
 
 

@@ -81,7 +81,9 @@ class NcnnSession(Session):
         if not (asked and (self._library.cpu_support_x86_avx2() or self._library.cpu_support_arm_asimdhp())):
             return None
         return ChosenPrecision(
-            "float16", "set net.opt.use_fp16_storage, _packed and _arithmetic to False before loading"
+            "float16",
+            "set net.opt.use_fp16_storage, _packed and _arithmetic to False before loading (here: --setting "
+            "precision=float32)",
         )
 
     def in_declared_precision(self) -> Session:

@@ -25,7 +25,7 @@ from aligner.records.array import Array
 from aligner.records.graph import Graph, Shape, Signature
 from aligner.records.tensor import CapturedTensor
 
-_KEEP = "compile it with INFERENCE_PRECISION_HINT=f32, or EXECUTION_MODE_HINT=ACCURACY"
+_KEEP = "compile it with INFERENCE_PRECISION_HINT=f32, or EXECUTION_MODE_HINT=ACCURACY (here: --setting precision=f32)"
 _UNSEEN = frozenset({"int4", "uint4"})
 """Types that the runtime hands out packed."""
 
