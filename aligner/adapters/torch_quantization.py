@@ -100,7 +100,7 @@ class PackedLayer:
     """Arguments of the operator that are packed with them, and the kernel."""
 
 
-_SETTINGS = ("stride", "padding", "dilation", "groups")
+_SETTINGS = ("stride", "padding", "output_padding", "dilation", "groups")
 
 
 def packed_layers(module: Any) -> dict[int, PackedLayer]:

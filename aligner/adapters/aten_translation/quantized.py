@@ -17,7 +17,7 @@ def _on_a_grid(real: Translation, *, relu: bool = False) -> Translation:
 
 _LAYERS = {
     "linear": product.WORDS["linear"],
-    **{f"conv{rank}d": convolution.WORDS[f"conv{rank}d"] for rank in (1, 2, 3)},
+    **{word: convolution.WORDS[word] for rank in (1, 2, 3) for word in (f"conv{rank}d", f"conv_transpose{rank}d")},
 }
 QUANTIZED: Vocabulary = {
     **{word: _on_a_grid(real) for word, real in _LAYERS.items()},

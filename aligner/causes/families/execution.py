@@ -29,7 +29,7 @@ class FusionOrKernel(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The candidate's region computed by plain kernels."""
-        if culprit.measured.step is not None or not culprit.candidate.nodes:
+        if not culprit.candidate.nodes:
             return
         if survey.recorded:
             yield from self._where_it_ran(culprit)
