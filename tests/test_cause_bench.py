@@ -16,6 +16,10 @@ SAMPLE = {
     "cell_in_half": "script",
     "tail_extra_clamp": "script",
     "epsilon_outside_the_root": "script",
+    "scale_behind_the_softmax": "onnx",
+    "gelu_by_sigmoid": "script",
+    "halves_exchanged": "onnx",
+    "norm_of_another_order": "onnx",
 }
 
 SEEDS = {"epsilon_outside_the_root": 5}  # the same names in the other order are paired there

@@ -63,7 +63,8 @@ class ActivationVariant(SettingCause):
         operations = [[one for n in p.nodes if (one := p.operation(n)) is not None] for p in culprit.parts]
         held = [{(one.kind, _told(one.settings)) for one in side} for side in operations]
         spelled = [{one.kind for one in side} for side in operations]
-        in_pieces = [_is_in_pieces(culprit, side) and not spelled[side] & ACTIVATIONS for side in (0, 1)]
+        whole = [spelled[side] & (ACTIVATIONS - _gates(culprit.parts[side])) for side in (0, 1)]
+        in_pieces = [_is_in_pieces(culprit, side) and not whole[side] for side in (0, 1)]
         for part, node, operation in culprit.nodes(*sorted(ACTIVATIONS), "activation"):
             ungated: list[tuple[str, dict[str, Any]]] = [("square", {})] if operation.kind == "silu" else []
             solved = list(_solved(operation, culprit, part.side))
@@ -102,6 +103,13 @@ def _is_in_pieces(culprit: Culprit, side: int) -> bool:
     """
     counts = [Counter(node.kind for node in part.nodes if not _is_affine(part, node)) for part in culprit.parts]
     return bool((counts[side] - counts[1 - side]).keys() & ELEMENTWISE)
+
+
+def _gates(part: RegionSide) -> set[str]:
+    """Activations that are a piece of another one: x · sigmoid(1.702 x) multiplies by what one of them gives."""
+    made = {name: node.kind for node in part.of_kind(*ACTIVATIONS) for name in node.outputs}
+    products = [node for node in part.of_kind("mul") if not _is_affine(part, node)]
+    return {made[name] for node in products for name in node.inputs if name in made}
 
 
 def _is_affine(part: RegionSide, node: Node) -> bool:

@@ -254,7 +254,7 @@ def _reductions(operation: Operation) -> Iterator[tuple[str, Operation]]:
         changes.append({"form": "std" if settings.form == "var" else "var"})
     for size in range(1, rank + 1):
         changes += [{"axes": axes} for axes in combinations(range(rank), size) if axes != settings.axes]
-    changes += [{"form": form} for form in ("mean", "sum", "max", "min") if form != settings.form]
+    changes += [{"form": form} for form in ("mean", "sum", "max", "min", "l1", "l2") if form != settings.form]
     for change in changes:
         changed = operation.with_settings(**change)
         yield _reduced(changed), changed

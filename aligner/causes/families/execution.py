@@ -114,19 +114,28 @@ class SplitOrder(Cause):
 
     @staticmethod
     def _exchanged(culprit: Culprit, part: RegionSide) -> Iterator[Claim]:
-        for node in part.of_kind("split"):
-            for pair in list(combinations(node.outputs, 2))[:_MOST_PAIRS]:
+        for names in _parts(part):
+            for pair in list(combinations(names, 2))[:_MOST_PAIRS]:
                 left, right = (part.array(name) for name in pair)
                 if left is None or right is None or left.shape != right.shape or part.output in pair:
                     continue
-                places = " and ".join(str(node.outputs.index(name) + 1) for name in pair)
+                places = " and ".join(str(names.index(name) + 1) for name in pair)
                 change = Change(arrays={pair[0]: right, pair[1]: left})
                 yield Claim(
-                    f"{culprit.where} takes the parts {places} of {len(node.outputs)} in each other's place",
+                    f"{culprit.where} takes the parts {places} of {len(names)} in each other's place",
                     "take the parts in the reference's order",
                     "with the parts in the reference's order",
                     Counterfactual(culprit, part.side, change),
                 )
+
+
+def _parts(part: RegionSide) -> Iterator[tuple[str, ...]]:
+    """What a split makes of a tensor, or several slices of one."""
+    for node in part.of_kind("split"):
+        yield node.outputs
+    cuts = part.of_kind("slice")
+    for read in dict.fromkeys(node.inputs[0] for node in cuts):
+        yield tuple(node.outputs[0] for node in cuts if node.inputs[0] == read)
 
 
 _MOST_PAIRS = 15

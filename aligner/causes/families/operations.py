@@ -10,7 +10,7 @@ from typing import ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.errors import listing
-from aligner.operations.kinds import BINARY, ELEMENTWISE, PARAMETRIC, QUANTIZES, SOURCES
+from aligner.operations.kinds import BINARY, ELEMENTWISE, KEEPS_AXES, PARAMETRIC, QUANTIZES, SOURCES, SUMS_AXIS
 from aligner.operations.operation import Operation, Unsupported, compute
 from aligner.records.array import Array
 from aligner.records.graph import Node
@@ -80,15 +80,19 @@ def _exchanged(culprit: Culprit, side: int, node: Node, partner: Node, there: Op
     )
 
 
+_KEEP_SHAPES = ELEMENTWISE | (SUMS_AXIS & KEEPS_AXES)
+"""What may stand before another operation or after it."""
+
+
 class OperationOrder(Cause):
-    """Two operations in the other order: epsilon added outside the root instead of inside, a scale after a shift."""
+    """Two operations in the other order: epsilon outside the root instead of inside, a scale behind a softmax."""
 
     id: ClassVar[str] = "operation-order"
     fix: ClassVar[str] = "apply the two in the reference's order"
     example: ClassVar[str] = "√x + ε for √(x + ε)"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
-        """Every two elementwise operations in a row, exchanged: in one region, or one of them the culprit's own."""
+        """Every two operations in a row that keep shapes, exchanged: in one region, or one is the culprit's own."""
         if any(+_surplus(culprit, side) for side in (0, 1)):
             return
         for part in culprit.parts:
@@ -103,7 +107,7 @@ class OperationOrder(Cause):
 
 
 def _follows(later: Node, node: Node) -> bool:
-    return node.outputs[0] in later.inputs and {node.kind, later.kind} <= ELEMENTWISE
+    return node.outputs[0] in later.inputs and {node.kind, later.kind} <= _KEEP_SHAPES
 
 
 def _crossed(culprit: Culprit, survey: Survey) -> Iterator[Node]:

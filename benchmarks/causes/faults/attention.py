@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import random
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -12,13 +13,18 @@ from torch import Tensor, nn
 from benchmarks.causes.faults.registry import Pair, fault
 from benchmarks.causes.network import Size, Step
 
+Function = Callable[[Tensor], Tensor]
+
 
 def _heads(x: Tensor, heads: int) -> Tensor:
     return x.reshape(x.shape[0], x.shape[1], heads, -1).transpose(1, 2)
 
 
-def _turned(x: Tensor, base: float) -> Tensor:
+def _turned(x: Tensor, base: float, interleaved: bool) -> Tensor:
     width = x.shape[-1]
+    if interleaved:
+        parts = torch.cat([x[..., ::2], x[..., 1::2]], -1)
+        return _turned(parts, base, False).unflatten(-1, (2, -1)).transpose(-1, -2).flatten(-2)
     angles = torch.arange(x.shape[-2])[:, None] * base ** (-torch.arange(0, width, 2) / width)[None]
     cos, sin = torch.cat([angles, angles], -1).cos(), torch.cat([angles, angles], -1).sin()
     return x * cos + torch.cat([-x[..., width // 2 :], x[..., : width // 2]], -1) * sin
@@ -36,17 +42,20 @@ def _attended(
     scale: bool = True,
     merged: bool = True,
     lower: bool = False,
+    interleaved: bool = False,
+    behind: bool = False,
 ) -> Tensor:
     query, key, value = (_heads(part, heads) for part in qkv(x).chunk(3, -1))
     if base is not None:
-        query, key = _turned(query, base), _turned(key, base)
+        query, key = _turned(query, base, interleaved), _turned(key, base, interleaved)
     scores = query @ key.transpose(-1, -2)
-    if scale:
+    if scale and not behind:
         scores = scores * query.shape[-1] ** -0.5
     if fill is not None:
         hidden = torch.full((x.shape[1], x.shape[1]), fill)
         scores = scores + (torch.tril(hidden, -diagonal) if lower else torch.triu(hidden, diagonal))
-    mixed = scores.softmax(-1) @ value
+    weights = scores.softmax(-1)
+    mixed = (weights * query.shape[-1] ** -0.5 if behind else weights) @ value
     mixed = mixed.transpose(1, 2) if merged else mixed
     result: Tensor = out(mixed.reshape(x.shape))
     return result
@@ -98,6 +107,11 @@ def scale_missing(draw: random.Random, size: Size) -> Pair:
     return _pair(size, {}, {"scale": False})
 
 
+@fault("operation-order", domain="tokens")
+def scale_behind_the_softmax(draw: random.Random, size: Size) -> Pair:
+    return _pair(size, {}, {"behind": True})
+
+
 @fault("layout-transposition", "operation-missing", "flatten-order", domain="tokens")
 def heads_not_merged(draw: random.Random, size: Size) -> Pair:
     return _pair(size, {}, {"merged": False})
@@ -106,6 +120,23 @@ def heads_not_merged(draw: random.Random, size: Size) -> Pair:
 @fault("constant-changed", domain="tokens")
 def rotary_base(draw: random.Random, size: Size) -> Pair:
     return _pair(size, {"base": 1e4, "heads": 2}, {"base": 5e5, "heads": 2})
+
+
+@fault("layout-transposition", "slice-bounds", "operation-missing", "operation-extra", domain="tokens")
+def rotary_pairs(draw: random.Random, size: Size) -> Pair:
+    return _pair(size, {"base": 1e4, "heads": 2}, {"base": 1e4, "heads": 2, "interleaved": True})
+
+
+@fault("layout-transposition", "operation-changed", "axis-split", "setting-changed", domain="tokens")
+def shared_heads_in_another_order(draw: random.Random, size: Size) -> Pair:
+    def of(repeated: Function) -> Step:
+        def shared(x: Tensor) -> Tensor:
+            query, key = _heads(x, 4), repeated(_heads(x, 4)[:, :2])
+            return (query @ key.transpose(-1, -2)).softmax(-1)
+
+        return Step(shared)
+
+    return of(lambda key: key.repeat_interleave(2, 1)), of(lambda key: key.repeat(1, 2, 1, 1))
 
 
 @fault("constant-changed", "slice-bounds", domain="tokens")
