@@ -88,6 +88,23 @@ def branching_network():
     return Network().eval()
 
 
+@pytest.fixture(scope="class")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("network")
+
+
+class InFile:
+    """A network in a file that the tests of a class share."""
+
+    @pytest.fixture(autouse=True)
+    def _folder(self, folder):
+        self.folder = folder
+
+    @property
+    def path(self):
+        return self.folder / self.file
+
+
 class TorchSuite(AdapterConformance):
     network = staticmethod(conv_network)
 
@@ -132,16 +149,14 @@ class TestPyTorchBranching(PyTorchSuite):
         return {"x": picture(2, 4), "h": picture(2, 4) / 2}
 
 
-class TorchScriptSuite(TorchSuite):
+class TorchScriptSuite(InFile, TorchSuite):
+    file = "network.pt"
+
     @property
     def adapter(self):
         from aligner.adapters.torchscript_adapter.adapter import TorchScriptAdapter
 
         return TorchScriptAdapter()
-
-    @pytest.fixture(autouse=True)
-    def saved(self, tmp_path):
-        self.path = tmp_path / "network.pt"
 
     def make_session(self):
         if not self.path.exists():
@@ -179,7 +194,8 @@ class TestScripted(TorchScriptSuite):
         return torch.jit.script(self.network())
 
 
-class ExportedSuite(TorchSuite):
+class ExportedSuite(InFile, TorchSuite):
+    file = "network.pt2"
     decomposed = False
 
     @property
@@ -187,10 +203,6 @@ class ExportedSuite(TorchSuite):
         from aligner.adapters.export_adapter.adapter import ExportAdapter
 
         return ExportAdapter()
-
-    @pytest.fixture(autouse=True)
-    def saved(self, tmp_path):
-        self.path = tmp_path / "network.pt2"
 
     def make_session(self):
         import torch
@@ -316,7 +328,8 @@ def looping_onnx_network():
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=8)
 
 
-class OnnxSuite(AdapterConformance):
+class OnnxSuite(InFile, AdapterConformance):
+    file = "network.onnx"
     network = staticmethod(onnx_network)
 
     @property
@@ -324,10 +337,6 @@ class OnnxSuite(AdapterConformance):
         from aligner.adapters.onnx_adapter.adapter import OnnxAdapter
 
         return OnnxAdapter()
-
-    @pytest.fixture(autouse=True)
-    def saved(self, tmp_path):
-        self.path = tmp_path / "network.onnx"
 
     def make_session(self):
         if not self.path.exists():

@@ -166,6 +166,39 @@ def test_the_suite_finds(kind, test, message):
         getattr(Suite(), f"test_{test}")()
 
 
+def test_one_session_serves_the_tests_of_a_class_and_is_closed_behind_them():
+    made = []
+
+    class Counted(ToySession):
+        closed = 0
+
+        def close(self):
+            self.closed += 1
+
+    class Suite(TestToyAdapter):
+        def make_session(self):
+            made.append(Counted(MODEL))
+            return made[-1]
+
+    with Suite().session() as one, Suite().session(fresh=True) as new, Suite().session() as second:
+        assert len({id(one), id(new), id(second)}) == 3
+    with Suite().session() as again:
+        assert again is second
+    assert [each.closed for each in made] == [1, 1, 0]
+    other = Suite()
+    other.model = "another"
+    with other.session() as unlike:
+        assert unlike is not second
+    assert second.closed == 1
+    with pytest.raises(ValueError, match="wrong"), other.session() as failed:
+        raise ValueError("wrong")
+    assert failed is unlike and failed.closed == 1
+    with other.session() as last:
+        assert last is not failed
+    Suite.teardown_class()
+    assert last.closed == 1
+
+
 def test_sessions_that_cannot_inject_are_skipped():
     class Replay(ToySession):
         can_inject = False

@@ -38,6 +38,17 @@ def compared(reference, candidate, inputs=PICTURE):
     return aligner.compare(*sides.values(), inputs, settings=settings).comparison
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Models by the name of their form."""
+    folder = tmp_path_factory.mktemp("saved")
+    return {
+        "plain": save(network(), folder, "plain"),
+        "half": save(network(), folder, "half", half=True),
+        "eight": save(quantized(), folder, "eight"),
+    }
+
+
 class TestConformance(AdapterConformance):
     @property
     def adapter(self):
@@ -45,11 +56,11 @@ class TestConformance(AdapterConformance):
 
         return OpenVINOAdapter()
 
-    half = False
+    form = "plain"
 
     @pytest.fixture(autouse=True)
-    def saved(self, tmp_path):
-        self.path = save(network(), tmp_path, half=self.half)
+    def chosen(self, saved):
+        self.path = saved[self.form]
 
     def make_session(self):
         return open_model(self.path, OpenOptions(settings=KEPT))
@@ -64,13 +75,11 @@ class TestConformance(AdapterConformance):
 
 
 class TestHalfWeights(TestConformance):
-    half = True
+    form = "half"
 
 
 class TestEightBits(TestConformance):
-    @pytest.fixture(autouse=True)
-    def saved(self, tmp_path):
-        self.path = save(quantized(), tmp_path)
+    form = "eight"
 
     def make_feeds(self):
         return {"x": draw(1, 3, 16, 16, seed=9)}

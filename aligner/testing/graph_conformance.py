@@ -60,7 +60,7 @@ class GraphConformance(Subject):
 
     def test_graph_is_the_same_at_each_call(self) -> None:
         """Ids are stable within a session and between sessions of the same model."""
-        with self.session() as session, self.session() as other:
+        with self.session() as session, self.session(fresh=True) as other:
             one, again, fresh = self.graph(session), self.graph(session), self.graph(other)
         for graph in (again, fresh):
             assert list(one.values) == list(graph.values), "the values' ids changed"

@@ -18,7 +18,7 @@ class InputConformance(Subject):
     def test_feeds_are_not_changed(self) -> None:
         """Neither by an observed nor by an untouched run."""
         feeds, before = self.make_feeds(), self.make_feeds()
-        with self.session() as session:
+        with self.session(fresh=True) as session:
             session.graph(feeds)
             session.predict(feeds)
             list(session.run(feeds))

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 import numpy as np
 
@@ -40,13 +40,41 @@ class Subject(ABC):
         return None
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
-        """Open the model, and close it behind the block."""
-        session = self.make_session()
+    def session(self, *, fresh: bool = False) -> Iterator[Session]:
+        """A session of the model; ``fresh``: one that nothing was asked of before, closed behind the block.
+
+        Runs do not see each other, so that one is kept from test to test of a class, as long as the instances hold the
+        same attributes: opening takes longer than running. A test that fails gives its session up.
+        """
+        session = (None if fresh else self._take()) or self.make_session()
         try:
             yield session
-        finally:
+        except BaseException:
             session.close()
+            raise
+        if fresh or type(self).__dict__.get("_kept"):  # a test that asks for two has two
+            session.close()
+        else:
+            type(self)._kept = session, vars(self).copy()
+
+    _kept: ClassVar[tuple[Session, Mapping[str, object]] | None] = None
+
+    def _take(self) -> Session | None:
+        kept, type(self)._kept = type(self).__dict__.get("_kept"), None
+        if kept is None:
+            return None
+        (session, attributes), own = kept, vars(self)
+        if attributes.keys() == own.keys() and all(attributes[name] is own[name] for name in own):
+            return cast("Session", session)
+        session.close()
+        return None
+
+    @classmethod
+    def teardown_class(cls) -> None:
+        """Close what was kept; pytest calls it after the last test of the class."""
+        kept, cls._kept = cls.__dict__.get("_kept"), None
+        if kept is not None:
+            kept[0].close()
 
     def capture(
         self, session: Session, *, observe: Collection[str] | None = None, inject: Injection | None = None
