@@ -165,6 +165,16 @@ def test_shapes_that_do_not_fit_are_introduced_once():
     assert verdicts(graph, [fine, *broken]) == ["aligned", "introduced", "incomparable"]
 
 
+def test_shapes_that_do_not_fit_blame_nobody_where_every_output_agrees():
+    graph, values = chain(["conv", "conv"])
+    graph = replace(graph, outputs=(values[2],))
+    first, broken, last = (measure(graph, values, i) for i in range(3))
+    broken = Measured(broken.pair, (1, 4, 8, 8), (1, 4, 7, 7), "float32", "float32")
+    assert verdicts(graph, [first, broken, last]) == ["aligned", "incomparable", "aligned"]
+    off = measure(graph, values, 2, accumulated=0.1)
+    assert verdicts(graph, [first, broken, off])[1] == "introduced"
+
+
 def test_a_fixed_tolerance_replaces_the_bounds():
     graph, values = chain(["conv"])
     measured = [measure(graph, values, 0), measure(graph, values, 1, local=1e-3)]

@@ -284,7 +284,10 @@ class Matching:
             if sure and not (evidence.rule in _OWN and self._end_alike(reference, candidate)):
                 continue
             own = [biased(side, node) for side, node in self._sides(reference, candidate)]
-            own_size = self._fed_alike(reference, candidate) or evidence.rule in _OWN or evidence.confidence >= 0.85
+            own_size = self._fed_alike(reference, candidate) or (
+                # a write is as large as what it writes into: a part of a tensor (a view), or all of it
+                reference.kind != "scatter" and (evidence.rule in _OWN or evidence.confidence >= 0.85)
+            )
             for place, (left, right) in enumerate(zip(reference.outputs, candidate.outputs, strict=False)):
                 if left and right and same_family(reference.kind, candidate.kind):
                     left, right = (

@@ -28,6 +28,8 @@ GRAPH_RULES = {
     "other-form": "another form of the tensor, as those that read it expect: the fault is theirs",
     "inner-node-errs": "in few bits, a tensor inside the region is not what its node computes of what it reads, and "
     "the region's end comes nearer to the reference without that",
+    "of-no-effect": "the shapes do not fit, and every output agrees all the same: two tensors that do not answer each "
+    "other, or another way to compute the same",
     "contradiction": "right alone and wrong within the whole, although what it reads agrees",
     "inherited": "within its bound, beyond the tolerance, and a fault lies upstream",
 }
@@ -74,6 +76,7 @@ def judge(
     if erring is not None:
         verdicts |= _from_within(measured, verdicts, erring)
     if rules.fixed is None:
+        verdicts |= _of_no_effect(graphs, measured, verdicts)
         verdicts |= _only_alone(graphs[1], measured, verdicts)
     return _inherit(graphs[1], measured, verdicts)
 
@@ -139,6 +142,25 @@ def in_doubt(item: Measured, judgement: Judgement) -> bool:
     if judgement.verdict != "introduced" or item.local is None or not judgement.bound:
         return False
     return item.step is None and item.saturated <= SATURATED and item.local.errors.max_abs <= MOST * judgement.bound
+
+
+def _of_no_effect(
+    graphs: tuple[Graph, Graph], measured: Sequence[Measured], verdicts: Mapping[str, Judgement]
+) -> dict[str, Judgement]:
+    """Pairs blamed for shapes that do not fit, where all outputs agree: no number that was compared blames them."""
+    blamed = [
+        item.pair.candidate
+        for item in measured
+        if verdicts[item.pair.candidate].rule == "shapes-differ" and verdicts[item.pair.candidate].verdict in FOUNDS
+    ]
+    agreeing = {
+        item.pair.reference
+        for item in measured
+        if item.accumulated is not None and not (item.accumulated.errors.beyond or item.accumulated.mismatched)
+    }
+    if not blamed or not graphs[0].outputs or not agreeing.issuperset(graphs[0].outputs):
+        return {}
+    return {value: verdicts[value].overruled("incomparable", "of-no-effect", verdicts[value].note) for value in blamed}
 
 
 def _only_alone(graph: Graph, measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> dict[str, Judgement]:
