@@ -100,6 +100,9 @@ def test_an_input_for_any_number_is_as_many_as_the_other_side_has():
     given = [item(ramp(2)), item(ramp(3))]
     assert feeds(given, many, side(*TWO)).reference.keys() == {"tensors.0", "tensors.1"}
     assert feeds(given, side(*TWO), many).candidate.keys() == {"tensors.0", "tensors.1"}
+    assert (
+        feeds(given, many, many).reference.keys() == feeds(given, many).reference.keys() == {"tensors.0", "tensors.1"}
+    )
     assert feeds([item(ramp(2), "a"), item(ramp(3), "b")], many, side(*TWO)).reference["tensors.1"].shape == (3,)
 
 

@@ -35,7 +35,8 @@ def prepare_feeds(
     named = [item for item in items if item.name is not None]
     own = [(item.side, item.name) for item in named if item.side is not None and item.name is not None]
     settings = [item.name for item in named if item.name is not None and isinstance(item.value, bool | int | float)]
-    slots = match_inputs(reference, candidate, own=own, settings=settings)
+    unnamed = len(items) - len(named)
+    slots = match_inputs(reference, candidate, own=own, settings=settings, unnamed=unnamed)
     _refuse_collections(slots)
     assignments, notes = assign(items, slots, options)
     recorded = _add_recordings(assignments)

@@ -94,16 +94,20 @@ def match_inputs(
     *,
     own: Collection[tuple[Role, str]] = (),
     settings: Collection[str] = (),
+    unnamed: int = 0,
 ) -> list[Slot]:
     """Pair the inputs of both sides: by name, by a shape that fits only one, then by order.
 
     Where that leaves a choice, inputs that are no data are set aside: states and masks, single numbers (``settings``
     names those the user gave as one), and what the user feeds to one side alone (``own``). A single data input left on
     each side makes a pair, so that feeding can say how the two differ. The rest become slots with a single end.
+    An input that stands for any number of tensors (``*args``) is as many as the other side has, or as are given
+    ``unnamed``.
     """
     left = [End("reference", spec, reference) for spec in reference.signature.inputs]
     right = [End("candidate", spec, candidate) for spec in candidate.signature.inputs] if candidate else []
-    left, right = _spread(left, len(right)), _spread(right, len(left))
+    many = unnamed if all(len(ends) < 2 for ends in (left, right)) else 0
+    left, right = _spread(left, max(len(right), many)), _spread(right, max(len(left), many))
     order, pairs = [end.spec.name for end in left], list[tuple[End, End]]()
 
     def is_data(end: End) -> bool:
@@ -122,7 +126,7 @@ def match_inputs(
 
 
 def _spread(ends: list[End], count: int) -> list[End]:
-    """An input that stands for any number of tensors, as the many that the other side has."""
+    """An input that stands for any number of tensors, as so many."""
     if count < 2 or len(ends) != 1 or not ends[0].spec.variadic:
         return ends
     spec = replace(ends[0].spec, variadic=False)
