@@ -20,7 +20,7 @@ _PRIVATE = frozenset(
     "_assert_tensor_metadata _batch_norm_impl_index _cdist_forward _conj _conj_physical _convolution "
     "_convolution_mode _dim_arange "
     "_embedding_bag _embedding_bag_forward_only _euclidean_dist _functional_assert_async _fused_rms_norm "
-    "_get_tracing_state "
+    "_get_tracing_state _grouped_mm "
     "_grid_sampler_2d_cpu_fallback _index_put_impl_ _infer_size _int_mm _is_all_true _is_any_true _list_to_tensor "
     "_local_scalar_dense _log_softmax _logcumsumexp _masked_softmax _native_batch_norm_legit "
     "_native_batch_norm_legit_no_training _native_multi_head_attention _nested_tensor_from_mask "
