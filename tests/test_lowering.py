@@ -83,8 +83,19 @@ def test_a_primitive_is_its_own_only_step():
     assert [step.operation for step in lower(operation)] == [operation]
 
 
-def test_an_activation_with_settings_of_its_own_is_not_taken_apart():
-    """ONNX Runtime's FusedConv with a LeakyRelu: its slope stands in the node, and in none of our records."""
-    fused = Operation("softmax", {"axis": 1, "fused_activation": "leakyrelu"}, (drawn(3, 4),))
-    with pytest.raises(Unsupported, match="leakyrelu"):
+@pytest.mark.parametrize("word", ["leaky_relu 0.25", "elu 0.5", "clip -0.5 0.5", "relu_n1_to_1", "sigmoid"])
+def test_an_activation_fused_in_is_told_its_numbers(word):
+    fused = Operation("matmul", {"fused_activation": word}, (drawn(3, 4), drawn(4, 3)))
+    before, after = lower(fused)
+    kind, *numbers = word.split()
+    assert (before.operation.kind, after.name) == ("matmul", "activation")
+    assert after.operation.kind == {"relu_n1_to_1": "clip"}.get(kind, kind)
+    assert {float(number) for number in numbers} <= {*after.operation.settings.values()}
+    np.testing.assert_array_equal(after.value, compute(fused))
+
+
+@pytest.mark.parametrize("word", ["leaky_relu", "clip 0", "gaussian"])
+def test_an_activation_without_its_numbers_is_not_taken_apart(word):
+    fused = Operation("softmax", {"axis": 1, "fused_activation": word}, (drawn(3, 4),))
+    with pytest.raises(Unsupported, match=word):
         lower(fused)

@@ -41,3 +41,63 @@ def test_the_last_state_of_a_stack_is_not_that_of_one_layer(tmp_path):
     with quiet():
         torch.onnx.export(net, (x,), str(tmp_path / "gru.onnx"), dynamo=False)
     assert aligner.compare(net, tmp_path / "gru.onnx", [x.numpy()]).verdict == "aligned"
+
+
+def _activated(activation, target, **settings):
+    """Two convolutions with an activation between them, and what onnxruntime makes of it."""
+    import numpy as np
+    import onnxruntime
+    from onnx_models import model, node, value, weights
+
+    rng = np.random.default_rng(0)
+    stored = weights(**{name: 0.3 * rng.standard_normal((3, 3, 3, 3)).astype("f4") for name in "uv"})
+    nodes = [
+        node("Conv", ["x", "u"], ["c"], "conv", pads=[1, 1, 1, 1]),
+        node(activation, ["c"], ["a"], "act", **settings),
+        node("Conv", ["a", "v"], ["y"], "end"),
+    ]
+    made = model(nodes, [value("x", 1, [1, 3, 8, 8])], [value("y", 1, None)], stored).SerializeToString()
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.optimized_model_filepath, options.log_severity_level = str(target), 4
+    onnxruntime.InferenceSession(made, options, providers=["CPUExecutionProvider"])
+    plain = target.with_name(f"plain-{target.name}")
+    plain.write_bytes(made)
+    return plain, target
+
+
+def test_activations_with_numbers_fused_in_by_onnxruntime(tmp_path):
+    import aligner
+
+    plain, fused = _activated("LeakyRelu", tmp_path / "leaky.onnx", alpha=0.01)
+    _, hard = _activated("HardSigmoid", tmp_path / "hard.onnx", alpha=0.25, beta=0.5)
+    _, steep = _activated("LeakyRelu", tmp_path / "steep.onnx", alpha=0.2)
+    assert aligner.compare(plain, fused).verdict == "aligned"
+    for other in (hard, steep):
+        first, *_ = aligner.compare(plain, other).causes
+        assert (first.id, first.evidence_class, first.node) == ("activation-variant", "proven", "conv"), first
+
+
+def test_a_write_into_a_view_answers_no_whole_tensor(tmp_path):
+    """What TorchScript writes in place is a part; what ONNX's ScatterND gives is all of it."""
+    import torch
+
+    import aligner
+    from benchmarks.converters.blind.exporting import quiet
+
+    class Written(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.dense, self.column = torch.nn.Linear(6, 8), torch.nn.Parameter(torch.randn(5))
+
+        def forward(self, x):
+            h = self.dense(x).clone()
+            h[:, :, 0] = self.column
+            return h.tanh()
+
+    net, x = Written().eval(), torch.randn(2, 5, 6)
+    with quiet():
+        torch.onnx.export(net, (x,), str(tmp_path / "written.onnx"), dynamo=False)
+        torch.jit.trace(net, (x,)).save(tmp_path / "written.pt")
+    result = aligner.compare(tmp_path / "written.onnx", tmp_path / "written.pt", [x.numpy()])
+    assert result.verdict == "aligned" and not [pair for pair in result.pairs if pair.verdict == "incomparable"]

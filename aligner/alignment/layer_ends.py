@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.fused import fused_kind
 from aligner.operations.kinds import AFFINE, ELEMENTWISE, FUSIBLE, INVERSES, LINEAR
 from aligner.records.graph import Node
 
@@ -87,7 +88,7 @@ def with_norm(skeleton: Skeleton, value: str) -> str:
 def tail(skeleton: Skeleton, value: str) -> tuple[str, str | None]:
     """The activation inside the value's node, and the kind of a fusible only reader."""
     node = skeleton.producer.get(skeleton.root(value))
-    fused = str(node.attributes.get("fused_activation") or "none") if node is not None else "none"
+    fused = fused_kind(str(node.attributes.get("fused_activation") or "none")) if node is not None else "none"
     readers = {reader.index: reader for reader, _ in skeleton.readers(skeleton.root(value))}
     if len(readers) != 1:
         return fused, None

@@ -18,6 +18,7 @@ import numpy as np
 
 from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
 from aligner.numerics.rounding import UNITS, unit
+from aligner.operations.fused import fused_kind
 from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LAYOUT, LINEAR, SILENT
 from aligner.operations.reduction import reduction_length
 from aligner.parameters.remembered import Remembered
@@ -89,7 +90,7 @@ def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNu
         (reduction_length(graph, node) for graph, side in zip(graphs, nodes, strict=True) for node in side), default=1
     )
     kinds = {node.kind for side in nodes for node in side} | {
-        str(node.attributes["fused_activation"])
+        fused_kind(str(node.attributes["fused_activation"]))
         for side in nodes
         for node in side
         if node.attributes.get("fused_activation")

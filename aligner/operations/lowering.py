@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aligner.operations.operation import Operation, Unsupported, compute
+from aligner.operations.operation import Operation, activation, compute
 from aligner.operations.settings import (
     Approximated,
     Attention,
@@ -135,14 +135,8 @@ def _saturated(tape: _Tape, operation: Operation) -> Array:
 
 
 def _fused(tape: _Tape, operation: Operation) -> Array:
-    kind = _FUSED_KINDS.get(fused := operation.read(Settings).fused_activation)
-    if kind is None:
-        raise Unsupported(fused)
     before = tape.run(operation.with_settings(fused_activation="none"), "result")
-    return tape("activation", kind, before, by=Clip(min=-1.0, max=1.0) if kind == "clip" else _NOTHING)
-
-
-_FUSED_KINDS = {"relu": "relu", "relu6": "relu6", "relu_n1_to_1": "clip", "tanh": "tanh"}
+    return tape.run(activation(operation.fused_activation, before), "activation")
 
 
 def _matmul(tape: _Tape, operation: Operation) -> Array:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from importlib import import_module
 from typing import Any, TypeVar
 
-from aligner.operations.fused import FUSED
+from aligner.operations.fused import fused_kind, fused_settings
 from aligner.operations.settings import Settings, family_of, settings_of
 from aligner.records.array import Array
 
@@ -107,17 +107,23 @@ def results(operation: Operation) -> tuple[Array, ...]:
     if computer is None:
         raise Unsupported(operation.kind)
     settings = operation.read(Settings)
-    fused = settings.fused_activation
-    if fused not in FUSED:
-        raise Unsupported(fused)
     try:
         with np.errstate(all="ignore"):
             found = computer(operation)
             first, *others = found if isinstance(found, tuple) else (found,)
-            first, limits = FUSED[fused](first), settings.range
-            return (first if limits is None else np.clip(first, *limits), *others)
+            if settings.fused_activation != "none":
+                first = compute(activation(settings.fused_activation, first))
+            return (first if settings.range is None else np.clip(first, *settings.range), *others)
     except (ValueError, IndexError, TypeError, ZeroDivisionError, KeyError, OverflowError, MemoryError) as exc:
         raise Unsupported(f"{operation.kind}: {exc}") from exc
+
+
+def activation(fused: str, before: Array) -> Operation:
+    """What a layer applies to its own result, as an operation of its own."""
+    try:
+        return Operation(fused_kind(fused), fused_settings(fused), (before,))
+    except (KeyError, ValueError) as exc:
+        raise Unsupported(fused) from exc
 
 
 def wide(array: Array) -> Array:

@@ -10,6 +10,7 @@ from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import dtype_word
 from aligner.adapters.onnx_adapter.padding import SPATIAL, spatial
+from aligner.operations.fused import fused_word
 from aligner.records.array import Array
 from aligner.records.graph import Attribute, Shape
 
@@ -65,6 +66,8 @@ def attributes_of(node: Any, opset: int, operands: Operands) -> Mapping[str, Att
         if value is not None:
             found[attribute.name] = value
     found |= _constant_inputs(node, operands)
+    if isinstance(found.get("activation"), str):
+        found["activation"] = _fused_activation(str(found["activation"]), found)
     found = {_renamed(name, node): _worded(name, value) for name, value in found.items()}
     if node.op_type in SPATIAL:
         found = spatial(node.op_type, found, _shapes(node, operands))
@@ -180,9 +183,16 @@ def _renamed(name: str, node: Any) -> str:
 def _worded(name: str, value: Attribute) -> Attribute:
     if name in _DTYPES and isinstance(value, int) and value:
         return dtype_word(value) or value
-    if name == "activation" and isinstance(value, str):
-        return value.lower()
     return value
+
+
+def _fused_activation(word: str, found: Mapping[str, Attribute]) -> str:
+    """The shared word for the activation of a fused node of onnxruntime's, with its numbers."""
+    kind = {"leakyrelu": "leaky_relu"}.get(word.lower(), word.lower())
+    names = {"leaky_relu": ("alpha",), "elu": ("alpha",), "hardsigmoid": ("alpha", "beta")}.get(kind, ())
+    listed = found.get("activation_params")
+    given = listed if isinstance(listed, tuple | list) else [found.get(f"activation_{name}") for name in names]
+    return fused_word(kind, [float(number) for number in given if isinstance(number, int | float)])
 
 
 def _shapes(node: Any, operands: Operands) -> tuple[Shape | None, ...]:

@@ -13,7 +13,7 @@ import numpy as np
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import SettingCause, shown
-from aligner.operations.fused import FUSED
+from aligner.operations.fused import FUSED, as_fused
 from aligner.operations.kernels.activation import ACTIVATIONS
 from aligner.operations.kinds import AFFINE, ELEMENTWISE
 from aligner.operations.operation import Operation
@@ -163,7 +163,7 @@ def _fused(culprit: Culprit) -> Iterator[Claim]:
         if node is None or operation is None or operation.kind in ACTIVATIONS:
             continue
         present = operation.fused_activation
-        for name in FUSED:
+        for name in dict.fromkeys((*_applied(culprit.parts[1 - part.side]), *FUSED)):
             if name == present:
                 continue
             wrong, right = (name, present) if part.side == 0 else (present, name)
@@ -173,6 +173,14 @@ def _fused(culprit: Culprit) -> Iterator[Claim]:
                 f"with activation {right} instead of {wrong}",
                 culprit.replaced(part, node, operation.with_settings(fused_activation=name)),
             )
+
+
+def _applied(part: RegionSide) -> Iterator[str]:
+    """The activations of a side, in nodes of their own or in layers, as words for one in a layer."""
+    for node in part.nodes:
+        if (operation := part.operation(node)) is not None:
+            word = as_fused(operation.kind, operation.settings) if operation.kind in ACTIVATIONS else None
+            yield word or operation.fused_activation
 
 
 class DivisionRounding(Cause):

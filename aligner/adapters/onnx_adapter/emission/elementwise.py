@@ -8,6 +8,7 @@ from typing import Any
 from aligner.adapters.onnx_adapter.emission.writer import Emitter, Writer
 from aligner.adapters.onnx_adapter.translation import activation, arithmetic
 from aligner.adapters.rewriting import Step
+from aligner.operations.fused import fused_kind, fused_settings
 from aligner.operations.operation import Unsupported
 
 # what stands in every version of the standard; of the rest some are composed below
@@ -61,10 +62,18 @@ def _clip(w: Writer, step: Step) -> str:
 
 def fused(w: Writer, x: str, activation: str) -> str:
     """The activation that a node applies itself."""
-    limits = {"relu6": (0.0, 6.0), "relu_n1_to_1": (-1.0, 1.0)}
-    if activation in limits:
-        return clip(w, x, *limits[activation])
-    return x if activation == "none" else w({"relu": "Relu", "tanh": "Tanh"}[activation], x)
+    kind, told = fused_kind(activation), fused_settings(activation)
+    if kind in ("relu6", "clip"):
+        return clip(w, x, told.get("min", 0.0), told.get("max", 6.0))
+    words = {
+        "relu": "Relu",
+        "tanh": "Tanh",
+        "sigmoid": "Sigmoid",
+        "leaky_relu": "LeakyRelu",
+        "elu": "Elu",
+        "hardsigmoid": "HardSigmoid",
+    }
+    return x if kind == "none" else w(words[kind], x, **told)
 
 
 def _gelu(w: Writer, step: Step) -> str:
