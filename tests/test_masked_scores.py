@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from marks import requires_onnx
 
 torch = pytest.importorskip("torch")
 
@@ -96,3 +97,44 @@ def test_a_lost_mask_is_a_fault():
     assert found.first_divergence.candidate.kind == "add"
     found = compare(Scores(masked=-np.inf), Scores(masked=-1.0), tokens())
     assert found.first_divergence.candidate.kind == "add"
+
+
+def _masked_product(path, coded):
+    """Scores, a mask, softmax and a product; ``coded``: every tensor but the mask's in a range of its own in int8."""
+    from onnx_models import model, node, value, weights
+
+    rng = np.random.default_rng(0)
+    kernels = {name: rng.standard_normal(shape).astype("f4") for name, shape in {"w": (8, 6), "v": (6, 5)}.items()}
+    mask = np.where(np.arange(6) < 4, 0, -1e9).astype("f4")
+    nodes, stored = [], {"mask": mask, "zero": np.int8(0), "end": np.int8(127), **kernels}
+
+    def held(name, step, zero="zero"):
+        if not coded:
+            return name
+        stored[f"{name}_step"] = np.float32(step)
+        read = [f"{name}_step", zero]
+        nodes.append(node("QuantizeLinear", [name, *read], [f"{name}_q"], f"{name}_quantize"))
+        nodes.append(node("DequantizeLinear", [f"{name}_q", *read], [f"{name}_d"], f"{name}_dequantize"))
+        return f"{name}_d"
+
+    nodes.append(node("MatMul", [held("x", 0.02), "w"], ["scores"], "scores"))
+    nodes.append(node("Add", [held("scores", 0.07), "mask"], ["masked"], "masked"))
+    nodes.append(node("Softmax", [held("masked", 1e9 / 255, "end")], ["shares"], "shares"))
+    nodes.append(node("MatMul", [held("shares", 1 / 127), "v"], ["y"], "y"))
+    made = model(nodes, [value("x", 1, [3, 8])], [value("y", 1, [3, 5])], weights(**stored))
+    path.write_bytes(made.SerializeToString())
+    return path
+
+
+@requires_onnx
+def test_a_range_that_a_mask_takes_is_too_wide_for_the_scores_beside_it(tmp_path):
+    x = 0.7 * np.random.default_rng(1).standard_normal((3, 8)).astype("f4")
+    found = compare(_masked_product(tmp_path / "a.onnx", False), _masked_product(tmp_path / "b.onnx", True), [x])
+    first = found.first_divergence
+    assert (found.verdict, first.candidate.node, first.verdict_rule) == (
+        "diverged",
+        "masked_quantize",
+        "range-too-wide",
+    )
+    assert (found.causes[0].id, found.causes[0].evidence_class) == ("quantization-calibration", "proven")
+    assert "mask" in found.causes[0].evidence

@@ -161,18 +161,24 @@ class PairFacts:
     def too_wide(self) -> tuple[float, float] | None:
         """The step of a side's range, and the step that its numbers need, where they are left next to no codes.
 
-        Numbers with tails cost as much with a range of their own: for those any range is as good.
+        Numbers with tails cost as much with a range of their own: for those any range is as good. The number of a mask
+        is no tail: what stands beside it is looked at by itself.
         """
         if self.fixed or self.local is None or not self.item.step:
             return None
-        pair, off = self.item.pair, self.local.relative
+        pair, beside = self.item.pair, self.local.unmasked
         exact = self.item.candidate_statistics, self.item.reference_statistics
         for graph, region, value, own in zip(self.graphs, pair.regions, pair.values, exact, strict=True):
-            held, wide = range_made_in(graph, region, value), (own.max or 0.0) - (own.min or 0.0)
-            if held is None or held.codes != CODES or wide >= _FEWEST * held.step or is_given(graph, value, held):
+            held = range_made_in(graph, region, value)
+            if held is None or held.codes != CODES or is_given(graph, value, held):
                 continue
-            if off > QUANTIZED_RELATIVE >= off * (wide / CODES) / held.step:
-                return held.step, wide / CODES
+            looks = [((own.max or 0.0) - (own.min or 0.0), self.local.relative)]
+            if beside is not None and beside.peak and not beside.mismatched:
+                looks.append((2 * beside.peak, beside.max_abs / beside.peak))
+            for wide, off in looks:
+                fits = off * (wide / CODES) / held.step
+                if wide < _FEWEST * held.step and off > QUANTIZED_RELATIVE >= fits:
+                    return held.step, wide / CODES
         return None
 
     @cached_property

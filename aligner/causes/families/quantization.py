@@ -14,6 +14,7 @@ from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.context import Survey
 from aligner.causes.weight_cause import WeightCause
 from aligner.causes.weight_order import row_factors
+from aligner.numerics.masking import MASKED
 from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
@@ -245,12 +246,18 @@ class QuantizationCalibration(_Quantized):
     def quantized(self, site: Site) -> Iterator[Claim]:
         """A step that loses a bit; the reference cut off at the range, also where that was left aside before."""
         step, expected, found = site.step, site.expected, site.found
-        wide = float(expected.max() - expected.min())
+        masked = expected <= MASKED
+        beside = expected[~masked] if masked.any() and not masked.all() else expected
+        wide = float(beside.max() - beside.min())
         if step > 2 * wide / CODES > 0:
+            numbers, helps = "a range of other numbers", "quantise for the range of what is fed:"
+            if beside is not expected:
+                numbers = f"the range is that of the mask's {expected.min():.4g}"
+                helps = "leave what is masked in float, or mask with a number near the others:"
             yield Claim(
                 f"{site.name} is coded with scale {step:.4g}, which leaves {wide / step + 1:.0f} of {CODES + 1} codes "
-                f"to its numbers from {expected.min():.4g} to {expected.max():.4g}: a range of other numbers",
-                f"quantise for the range of what is fed: scale {wide / CODES:.2g}, not {step:.4g}",
+                f"to its numbers from {beside.min():.4g} to {beside.max():.4g}: {numbers}",
+                f"{helps} scale {wide / CODES:.2g}, not {step:.4g}",
                 "with the reference so coded",
                 site.predict(step * np.rint(expected / step)),
                 side=site.side,
