@@ -419,7 +419,7 @@ def test_loops_are_looked_at_from_outside():
     model = ov.Model([build.result(build.relu(out, name="last"))], [x], "looping")
     session, feeds = opened(model), {"x": draw(1, 3)}
     assert "compared as a whole" in session.notes[0]
-    assert [node.kind for node in session.graph(feeds).nodes] == ["control_flow", "relu"]
+    assert [node.kind for node in session.graph(feeds).nodes] == ["loop", "relu"]
     shown = list(session.run(feeds))
     np.testing.assert_allclose(shown[-1].array, np.maximum(feeds["x"] * 8, 0))
 

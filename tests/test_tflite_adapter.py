@@ -112,7 +112,7 @@ def test_attributes_are_explicit():
     assert "fused_activation" not in conv.attributes
     assert point.attributes["fused_activation"] == "relu6"
     assert mean.attributes["axes"] == (1, 2)
-    assert mean.attributes["keep_dims"] is False
+    assert mean.attributes["keepdims"] is False
     assert [node.kind for node in graph.nodes] == ["conv", "relu", "conv", "add", "reduce"]
     assert relu.inputs == ("conv",)
     assert conv.weights == ("kernel", "bias")

@@ -151,7 +151,8 @@ _WORDS: dict[str, str] = {
     ),
     "embedding": "embedding embedding_bag",
     "cumsum": "cumsum cumprod cummax cummin logcumsumexp",
-    "control_flow": "if loop",
+    "control_flow": "if",
+    "loop": "loop",
     "opaque": "pythonop",
 }
 _KINDS: dict[str, str] = {word.replace("_", ""): kind for kind, words in _WORDS.items() for word in words.split()}
@@ -218,6 +219,11 @@ _RENAMED = {
 _MODES = {"bilinear": "linear", "trilinear": "linear", "bicubic": "cubic"}
 _TO_THE_END = (1 << 31) - 1
 """A slice's end from here on is the compilers' word for "to the end"."""
+_TURNED: dict[str, dict[str, Attribute]] = {
+    **{word: {"dim0": -2, "dim1": -1} for word in ("t", "mT", "mH", "adjoint")},
+    **{word: {"reverse": True} for word in ("T", "numpy_T", "H")},
+}
+"""Transpositions that say what they exchange by their name alone: the last two axes, or all of them."""
 _LOOSE_AXES = ("reduce", "reshape")
 """Kinds whose ``dim`` may be one axis or several: always written as ``axes``."""
 
@@ -293,6 +299,8 @@ def _special(kind: str, name: str, given: dict[str, Any], weight_shape: Sequence
         return {"axes": tuple(range(-len(_tuple(shape)), 0))} if shape is not None else {}
     if kind == "transpose" and "dims" in given:
         return {"perm": _tuple(given.pop("dims"))}
+    if name in _TURNED:
+        return dict(_TURNED[name])
     if kind == "slice" and isinstance(given.get("end"), int) and given["end"] >= _TO_THE_END:
         del given["end"]
     return {}

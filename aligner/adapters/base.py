@@ -61,8 +61,9 @@ INTERMEDIATES = 256 << 20
 class Capabilities:
     """What may be asked of a session.
 
-    ``can_inject``: a run takes arrays for values. ``computes_for_others``: a session that cannot compute has the model
-    at hand that it was recorded from, and injected runs are that model's. ``runs_concurrently``: a run may begin before
+    ``computes``: its runs do, where a recording shows what it holds. ``can_inject``: a run takes arrays for values.
+    ``computes_for_others``: a session that cannot compute has the model at hand that it was recorded from, and injected
+    runs are that model's. ``runs_concurrently``: a run may begin before
     another of the same session has ended. ``reads_statically``: ``graph`` reads a file, where others run the model.
     ``predicts_aside``: ``predict`` may run beside any other work, as it draws from no generator that others share.
     ``observes_faithfully``: observed runs compute with the kernels of ``predict``; elsewhere looking may end fusions.
@@ -70,6 +71,7 @@ class Capabilities:
     levels of graph optimisation under which it may be opened, the least first.
     """
 
+    computes: bool = True
     can_inject: bool = True
     computes_for_others: bool = False
     runs_concurrently: bool = True

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from aligner.alignment.element_order import AxisMap
+from aligner.alignment.folded_layer import normalisation
 from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Places, Reading
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, STRIDED, SUMS_AXIS
+from aligner.operations.settings import LayerNorm, LengthNorm, Norm, RmsNorm
 from aligner.records.graph import Node
 
 _POINTWISE = ELEMENTWISE | COPIES
@@ -35,7 +37,7 @@ def carried_axes(matching: Matching, sides: tuple[Reading, Reading], entries: Ma
         found = _product(matching, sides, products, entries)
         ends = [some[0].outputs[0] for some in products] if found is not None else ()
         return _union(_outward(found, places, *ends)) if found is not None else None
-    if not all(node.kind in _POINTWISE or _axes_used(side, node, rank=None) for side in sides for node in side.nodes):
+    if not all(node.kind in _POINTWISE or _axes_used(side, node) for side in sides for node in side.nodes):
         return None
     if any(form not in entries for form in sides[1].forms if _wide(sides[1].skeleton, form)):
         return None
@@ -73,7 +75,7 @@ def _all_used(side: Reading, places: Places) -> set[int] | None:
     for node in side.nodes:
         if node.kind in _POINTWISE:
             continue
-        axes = _axes_used(side, node, rank=None)
+        axes = _axes_used(side, node)
         ways = places.get(node.outputs[0], [])
         if axes is None or any(way is None or not axes <= way.keys() for way in ways):
             return None
@@ -81,35 +83,32 @@ def _all_used(side: Reading, places: Places) -> set[int] | None:
     return found
 
 
-def _axes_used(side: Reading, node: Node, rank: int | None) -> set[int] | None:
+def _axes_used(side: Reading, node: Node) -> set[int] | None:
     """The axes that a node treats otherwise than the rest, counted from the end; None where that is not known."""
-    shape = side.skeleton.shape(side.skeleton.data_inputs(node)[0]) if side.skeleton.data_inputs(node) else None
-    if shape is None or side.skeleton.shape(node.outputs[0]) is None:
-        return None
-    rank = rank or len(shape)
-    if len(side.skeleton.shape(node.outputs[0]) or ()) != rank:
-        return None  # a sum that drops its axis
+    data = side.skeleton.data_inputs(node)
+    shape, after = (side.skeleton.shape(name) for name in (data[0] if data else "", node.outputs[0]))
+    if shape is None or after is None or len(after) != len(shape):
+        return None  # not known, or a sum that drops its axis
+    rank = len(shape)
     if node.kind == "norm":
-        word = node.op.rpartition("::")[2].replace("_", "").lower()
-        if "layer" not in word and "rms" not in word:
-            channels = str(node.attributes.get("channels") or side.skeleton.graph.channels)
-            return {-1 if channels == "last" else 1 - rank}
-        return _last_axes(node, rank)
+        return _normalised(side.skeleton, node, rank)
     if node.kind not in _ALONG_AXES | ALONG_AN_AXIS:
         return None
     unsaid = None if node.kind in ALONG_AN_AXIS else -1
-    axes = node.attributes.get("axes", node.attributes.get("axis", node.attributes.get("dim", unsaid)))
+    axes = node.attributes.get("axes", node.attributes.get("axis", unsaid))
     given = axes if isinstance(axes, tuple) else (axes,)
     if not all(isinstance(axis, int) for axis in given):
         return None
     return {int(axis) % rank - rank for axis in given if isinstance(axis, int) and shape[int(axis) % rank] != 1}
 
 
-def _last_axes(node: Node, rank: int) -> set[int] | None:
-    axes, axis = node.attributes.get("axes"), node.attributes.get("axis", -1)
-    if isinstance(axes, tuple) and all(isinstance(one, int) for one in axes):
-        return {int(one) % rank - rank for one in axes if isinstance(one, int)}
-    return set(range(int(axis) % rank - rank, 0)) if isinstance(axis, int) else None
+def _normalised(skeleton: Skeleton, node: Node, rank: int) -> set[int] | None:
+    """The axes along which a normalisation sums up, where it names them; else that of the channels."""
+    operation = normalisation(skeleton, node)
+    settings = operation.settings if operation is not None else None
+    if isinstance(settings, (LayerNorm, RmsNorm, LengthNorm)):
+        return {axis % rank - rank for axis in settings.axes}
+    return {settings.axis % rank - rank} if isinstance(settings, Norm) else None
 
 
 def _product(

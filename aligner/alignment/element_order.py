@@ -194,6 +194,4 @@ def permutation(node: Node, rank: int) -> tuple[int, ...] | None:
         axes = list(range(rank))
         axes[first % rank], axes[second % rank] = axes[second % rank], axes[first % rank]
         return tuple(axes)
-    if node.op.rpartition("::")[2] in {"t", "numpy_T"} and rank <= 2:
-        return tuple(reversed(range(rank)))
-    return None
+    return tuple(reversed(range(rank))) if node.attributes.get("reverse") else None

@@ -72,6 +72,12 @@ def normalisation(skeleton: Skeleton, node: Node) -> Operation | None:
     """
     if node.kind != "norm":
         return None
+    if node.index not in skeleton.norms:
+        skeleton.norms[node.index] = _normalisation(skeleton, node)
+    return skeleton.norms[node.index]
+
+
+def _normalisation(skeleton: Skeleton, node: Node) -> Operation | None:
     operation = canonical(skeleton.graph, node, skeleton.shape)
     if operation is not None:
         return operation

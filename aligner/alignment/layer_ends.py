@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from aligner.alignment.folded_layer import normalisation
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.fused import fused_kind
 from aligner.operations.kinds import AFFINE, ELEMENTWISE, FUSIBLE, INVERSES, LINEAR
+from aligner.operations.settings import BatchNorm
 from aligner.records.graph import Node
 
 Sides = tuple[Skeleton, Skeleton]
@@ -82,7 +84,7 @@ def with_norm(skeleton: Skeleton, value: str) -> str:
     """What a value's only reader makes of it, where that is a norm that a converter may fold; else the value itself."""
     readers = {reader.index: reader for reader, _ in skeleton.readers(skeleton.root(value))}
     only = next(iter(readers.values())) if len(readers) == 1 else None
-    return only.outputs[0] if only is not None and only.kind == "norm" and _fusible(only) else value
+    return only.outputs[0] if only is not None and only.kind == "norm" and _fusible(skeleton, only) else value
 
 
 def tail(skeleton: Skeleton, value: str) -> tuple[str, str | None]:
@@ -95,16 +97,16 @@ def tail(skeleton: Skeleton, value: str) -> tuple[str, str | None]:
     (reader,) = readers.values()
     affine = AFFINE - INVERSES if node is not None and node.kind == "norm" else frozenset({"add"})
     constant = reader.kind in affine and len(skeleton.data_inputs(reader)) == 1
-    return fused, reader.kind if _fusible(reader) or constant else None
+    return fused, reader.kind if _fusible(skeleton, reader) or constant else None
 
 
-def _fusible(node: Node) -> bool:
+def _fusible(skeleton: Skeleton, node: Node) -> bool:
     """Whether a converter may fold a node into the layer before it; a norm over what it reads itself it cannot."""
     if node.kind != "norm":
         return node.kind in FUSIBLE
-    word = node.op.rpartition("::")[2].replace("_", "").lower()
-    stored = "batchnorm" in word or node.attributes.get("use_input_stats") is False
-    return stored and not node.attributes.get("training")
+    operation = normalisation(skeleton, node)
+    settings = operation.settings if operation is not None else None
+    return isinstance(settings, BatchNorm) and not settings.training
 
 
 def both_with_affine(sides: Sides, left: str, right: str) -> Ends:

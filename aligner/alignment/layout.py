@@ -43,9 +43,7 @@ def _spread(skeleton: Skeleton, node: Node, value: str, label: str, mark: object
     assert callable(mark)
     values = [*skeleton.data_inputs(node), *node.outputs]
     rank = _rank(skeleton, value)
-    if node.kind in KEEPS_AXES or (
-        node.kind == "reduce" and node.attributes.get("keepdims", node.attributes.get("keep_dims"))
-    ):
+    if node.kind in KEEPS_AXES or (node.kind == "reduce" and node.attributes.get("keepdims")):
         for other in values:
             if _rank(skeleton, other) == rank:
                 mark(other, label)

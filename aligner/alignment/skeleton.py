@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from aligner.operations.kinds import AFFINE, IMPURE, LAYOUT, LOOKED_UP, PICKED, RESIZES, SOURCES, neutral_element
+from aligner.operations.operation import Operation
 from aligner.records.alignment import Sketch
 from aligner.records.graph import Graph, Node
 
@@ -40,6 +41,8 @@ class Skeleton:
     by_index: dict[int, Node] = field(default_factory=dict)
     computing: frozenset[int] = frozenset()
     """Nodes that count as computing although nothing changes in this run."""
+    norms: dict[int, Operation | None] = field(default_factory=dict)
+    """Node index → what a normalisation computes, of those that were asked for."""
     _moved: dict[int, str | None] = field(default_factory=dict)
     _roots: dict[str, str] = field(default_factory=dict)
     _members: dict[str, list[str]] = field(default_factory=dict)

@@ -158,7 +158,10 @@ def run_comparison(reference: object, candidate: object, inputs: Any, options: C
 def _compared(reference: object, candidate: object, inputs: Any, options: CompareOptions) -> Comparison:
     with memory.settled(), OpenModels(reference, candidate, options) as models:
         result = models.compare(inputs)
-    if options.probe:
+        computing = all(side.session.capabilities.computes for side in models.sides)
+    if options.probe and not computing:
+        result = replace(result, notes=(*result.notes, "no second input was tried: a recording cannot run again"))
+    elif options.probe:
         from aligner.api.probing import Targets, probed
 
         targets = Targets(reference, candidate, (options.reference_options, options.candidate_options), options.seed)

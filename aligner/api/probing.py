@@ -15,6 +15,7 @@ from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds, SideInfo
 from aligner.judgement.second_input import Variant, told_apart
 from aligner.judgement.written_sizes import written_sizes
+from aligner.operations.kinds import NESTED
 from aligner.records import progress
 from aligner.records.comparison import Comparison
 
@@ -62,8 +63,6 @@ class Targets:
 def probed(first: Comparison, targets: Targets, again: Callable[[Alter], Comparison]) -> Comparison:
     """The first comparison, or what a second input adds to it; ``again`` compares on the inputs it alters."""
     notes: list[str] = []
-    if any(side.framework.startswith("recording") for side in (first.reference, first.candidate)):
-        return replace(first, notes=(*first.notes, "no second input was tried: a recording cannot run again"))
     before: PreparedFeeds | None = None
     for variant in _VARIANTS:
         progress.enter("", f"trying a second input: {variant.words}")
@@ -94,7 +93,7 @@ def _decides(targets: Targets, fed: PreparedFeeds | None) -> bool:
     with _opened("reference", targets, fed.reference) as side:
         graph = side.graph
     return any(
-        node.kind == "control_flow"
+        node.kind in NESTED
         or (node.kind == "compare" and not any(graph.readers(v) or v in graph.outputs for v in node.outputs))
         for node in graph.nodes
     )

@@ -37,7 +37,6 @@ MOVES = frozenset({"transposed", "flipped", "permuted"})
 """Words for another order of the same numbers."""
 _UNREAD = frozenset({"concatenated", "split", "constant-folded"})
 """What has no single counterpart to be held against."""
-_BLOCKED = "nchwc"
 _MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError, MemoryError)
 
 
@@ -108,7 +107,7 @@ def _look(
     for pair in _scenes(alignment, match, readers):
         try:
             culprit = Culprit(graphs, Measured(pair, None, None, None, None), None)
-            if any(_BLOCKED in node.op for part in culprit.parts for node in part.nodes):
+            if any(node.attributes.get("blocked") for part in culprit.parts for node in part.nodes):
                 return None
             found = [one for layer in layer_pairs(culprit) for one in _of_layer(culprit, layer, match)]
         except _MISFITS:

@@ -27,12 +27,11 @@ from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
 
 T = TypeVar("T")
-_REPEATING = frozenset({"loop", "scan", "while", "prim::loop"})
 
 
 def expected_profile(graph: Graph) -> Profile | None:
     """What a run of the graph will show, by its shapes; None where a shape is open or a value may occur repeatedly."""
-    if any(node.op.lower() in _REPEATING for node in graph.nodes):
+    if any(node.kind == "loop" for node in graph.nodes):
         return None
     constants = {value for node in graph.nodes if node.kind == "constant" for value in node.outputs}
     sketches: dict[str, Sketch] = {}

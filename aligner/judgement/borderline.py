@@ -25,7 +25,6 @@ from aligner.regions.settings import UNCOMPARED, alike, in_pieces
 
 LEAST, MOST = 0.5, 4.0
 """Scores (error over bound) between which an error may be either; honest nodes were never seen above 0.4."""
-_BLOCKED = "nchwc"
 _ARITHMETIC = BINARY | SUNDRY | {"reduce"}
 _OFF_BY_STEPS = 1.0
 """Root mean square, in steps: rounding to the nearest one leaves 0.29, rounding learnt from data 0.6."""
@@ -179,7 +178,7 @@ def _settings(culprit: Culprit, node: Node, other: Node) -> str | None:
 
 def _weights(culprit: Culprit) -> list[str] | None:
     """None where weights are there that do not pair, or that a kernel keeps in blocks of its own."""
-    if any(_BLOCKED in node.op for part in culprit.parts for node in part.nodes):
+    if any(node.attributes.get("blocked") for part in culprit.parts for node in part.nodes):
         return None
     counts = [len(layers(part)) for part in culprit.parts]
     pairs = layer_pairs(culprit)

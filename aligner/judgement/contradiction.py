@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from aligner.operations.kinds import AMPLIFIES
+from aligner.operations.kinds import AMPLIFIES, STEP_FUNCTIONS
+from aligner.parameters.canonical import operation_kind
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 
@@ -17,7 +18,6 @@ _BLOWN_UP = 1e5
 _GROWN = 1e3
 """And so many times as large: where numbers cancel, all that is left may be rounding, and is as small as that."""
 _LEAST = 1e-7
-_STEPS = ("floor", "ceil", "round", "sign", "trunc", "not", "isnan", "isinf", "inverse", "det")
 
 
 def contradicted(graph: Graph, measured: Sequence[Measured]) -> list[tuple[Measured, str]]:
@@ -32,7 +32,7 @@ def _words(graph: Graph, item: Measured, by_value: Mapping[str, Measured]) -> st
         return None
     reads = [by_value[value].accumulated for value in item.pair.candidate_region.inputs if value in by_value]
     nodes = [graph.nodes[index] for index in item.pair.candidate_region.nodes]
-    if not reads or len(reads) != len(item.pair.candidate_region.inputs) or any(map(_jumps, nodes)):
+    if not reads or len(reads) != len(item.pair.candidate_region.inputs) or any(_jumps(graph, node) for node in nodes):
         return None
     worst = max(_LEAST, *(float("inf") if read is None or read.mismatched else read.relative for read in reads))
     if worst > _EQUAL or (not whole.mismatched and whole.relative <= max(_OTHER, _BLOWN_UP * worst)):
@@ -44,5 +44,5 @@ def _words(graph: Graph, item: Measured, by_value: Mapping[str, Measured]) -> st
     return f"alone it gives what the reference gives; within the whole it {told}, although what it reads agrees"
 
 
-def _jumps(node: Node) -> bool:
-    return node.kind in AMPLIFIES or (node.kind == "unary" and node.op.lower().rpartition("::")[2] in _STEPS)
+def _jumps(graph: Graph, node: Node) -> bool:
+    return node.kind in AMPLIFIES or (node.kind == "unary" and operation_kind(graph, node) in {None, *STEP_FUNCTIONS})

@@ -189,7 +189,7 @@ class PairFacts:
     @property
     def flips(self) -> bool:
         """Whether rounded values flip by one step, few enough of them."""
-        if self.local is None or not rounds_to_integers(self.item.candidate_dtype, self.nodes[1]):
+        if self.local is None or not rounds_to_integers(self.graphs[1], self.item.candidate_dtype, self.nodes[1]):
             return False
         noise = self.item.noise
         one_step = self.local.errors.max_abs <= 1.001 * (self.item.step or 1.0)

@@ -21,6 +21,7 @@ from aligner.numerics.rounding import UNITS, unit
 from aligner.operations.fused import fused_kind
 from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LAYOUT, LINEAR, SILENT
 from aligner.operations.reduction import reduction_length
+from aligner.parameters.canonical import operation_kind
 from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.graph import Graph, Node, Value, Weight
@@ -108,7 +109,7 @@ def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNu
     narrowed = inside[1] > max(coarsest, inside[0]) and inside[1] > max(declared_unit(graph) for graph in graphs)
     step = max([*_steps(inner), measured.step or 0.0])
     storage = _storage(graphs, measured)
-    scaled_as_it_runs = any(node.op == "DynamicQuantizeLinear" for side in nodes for node in side)
+    scaled_as_it_runs = any(map(_scaled_as_it_runs, graphs, nodes))
     stepped = (bool(step or _steps(fed)) or scaled_as_it_runs) and _by_intent(graphs)
     return RegionNumbers(
         reduction=reduction,
@@ -117,11 +118,22 @@ def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNu
         step=step,
         stepped=stepped,
         offset=_offset(graphs[1], measured, nodes[1]),
-        rounded=not stepped and rounds_to_integers(measured.candidate_dtype, nodes[1]),
+        rounded=not stepped and rounds_to_integers(graphs[1], measured.candidate_dtype, nodes[1]),
         storage=storage,
         narrowed=narrowed and not stepped,
         contracting=kinds <= BOUNDED | EXACT | {"none"} and not stepped,
         quantized=stepped or storage >= _QUANTIZED_UNIT,
+    )
+
+
+def _scaled_as_it_runs(graph: Graph, nodes: Sequence[Node]) -> bool:
+    """Whether a node quantises by a scale that is nowhere written: no operand, no attribute, none of its result."""
+    return any(
+        node.kind == "quantize"
+        and len(node.inputs) == 1
+        and not node.attributes
+        and all(graph.values[name].quantization is None for name in node.outputs if name in graph.values)
+        for node in nodes
     )
 
 
@@ -295,8 +307,8 @@ def masked_otherwise(graphs: tuple[Graph, Graph], measured: Measured) -> bool:
     return local.unmasked.max_abs <= bound(seen, region_numbers(graphs, seen))
 
 
-def rounds_to_integers(dtype: str | None, nodes: Sequence[Node]) -> bool:
+def rounds_to_integers(graph: Graph, dtype: str | None, nodes: Sequence[Node]) -> bool:
     """Whether a tensor holds rounded numbers, where one step either way is a flip and not an error."""
     return bool(dtype and dtype.removeprefix("torch.").lower().startswith(("int", "uint"))) or any(
-        node.op.lower() in {"round", "aten::round"} for node in nodes[-1:]
+        node.kind == "unary" and operation_kind(graph, node) == "round" for node in nodes[-1:]
     )

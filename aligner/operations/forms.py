@@ -135,7 +135,7 @@ def reductions(forms: Mapping[str, str]) -> Vocabulary:
     def translate(call: Call) -> Operation:
         x = call.need(0)
         axes = tuple(sorted({axis % x.ndim for axis in call.need_integers(1)})) if x.ndim else ()
-        keep = call.flag("keepdims") or call.flag("keep_dims")
+        keep = call.flag("keepdims")
         return reduced(x, forms[call.node.op], axes, keep=keep)
 
     return dict.fromkeys(forms, translate)

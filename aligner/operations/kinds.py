@@ -52,7 +52,8 @@ class KindTraits:
     ``sundry``: the kind lumps operations together which have nothing in common. ``response``: why a small difference
     may become a large one. ``pure``: constants make a constant of it. ``draws``: random numbers, as its purpose or
     somewhere inside. ``principal``: what a user should open first in a region; the table's order is that of weight.
-    ``families``: classes within which a converter, or a fault, may turn one kind into the other.
+    ``families``: classes within which a converter, or a fault, may turn one kind into the other. ``nested``: graphs of
+    its own decide what runs, of a loop several times.
     """
 
     output: Output
@@ -76,6 +77,7 @@ class KindTraits:
     draws: Drawing | None = None
     principal: bool = False
     families: tuple[str, ...] = ()
+    nested: bool = False
 
 
 def _elementwise(
@@ -233,7 +235,8 @@ _ROWS: dict[str, KindTraits] = {
     "constant": KindTraits("made", configured=True),
     "shape": KindTraits("made", configured=True),
     "random": KindTraits("made", layout="keeps", configured=True, response="unknown", pure=False, draws="itself"),
-    "control_flow": KindTraits("unknown", response="unknown", pure=False),
+    "control_flow": KindTraits("unknown", response="unknown", pure=False, nested=True),
+    "loop": KindTraits("unknown", response="unknown", pure=False, nested=True),
     "opaque": KindTraits("unknown", response="unknown", pure=False),
     "other": KindTraits("unknown", sundry=True, response="unknown"),
 }
@@ -335,7 +338,10 @@ FUSIBLE = kinds_that(lambda row: row.fuses)
 DRAWS = kinds_that(lambda row: row.draws == "itself")
 MAY_DRAW = kinds_that(lambda row: row.draws is not None)
 IMPURE = kinds_that(lambda row: not row.pure)
+NESTED = kinds_that(lambda row: row.nested)
 STEPS = kinds_that(lambda row: row.response == "steps")
+STEP_FUNCTIONS = frozenset("floor ceil round trunc sign frac not bitwise_not isnan isinf isinf_signed isfinite".split())
+"""Of the operations that "unary" lumps together those that jump."""
 AMPLIFIES = kinds_that(lambda row: row.response is not None)
 """Kinds that may make a large difference of a small one, and those of which nothing is known."""
 PRINCIPAL = ordered(kinds_that(lambda row: row.principal))

@@ -31,6 +31,12 @@ def canonical(graph: Graph, node: Node, shape_of: ShapeOf) -> Operation | None:
         return None
 
 
+def operation_kind(graph: Graph, node: Node) -> str | None:
+    """Which operation a node is, where its own kind lumps several together; None where it is not understood."""
+    operation = canonical(graph, node, lambda _: None)
+    return operation.kind if operation is not None else None
+
+
 def stored_axis(stored: Array, kernel: Array, axis: int) -> int | None:
     """The axis of a kernel as it is stored that is an axis of the canonical one, by the sums along it."""
 

@@ -124,6 +124,7 @@ class Node:
     ``alpha``, ``beta``, ``mode``, ``perm``, ``training``, ``fused_activation``; anything else keeps the framework's
     name.
     ``scope`` is the module path ("layer1.0.conv1"), ``source`` "file.py:12" of the model's own code.
+    ``overwrites``: its first operand holds the result afterwards.
     """
 
     index: int
@@ -136,6 +137,7 @@ class Node:
     attributes: Mapping[str, Attribute] = field(default_factory=lambda: MappingProxyType({}))
     scope: str | None = None
     source: str | None = None
+    overwrites: bool = False
 
 
 class GraphIndex:
@@ -217,6 +219,7 @@ class GraphIndex:
 class Graph(_Referable):
     """A model's dataflow. ``channels`` says where its convolutions expect the channel axis.
 
+    ``of_one_run``: these are the nodes that ran on one input; on another one the model's code may take another way.
     What it answers of itself is indexed when it is first asked.
     """
 
@@ -228,6 +231,7 @@ class Graph(_Referable):
     outputs: tuple[str, ...]
     channels: Literal["first", "last"] = "first"
     notes: tuple[str, ...] = ()
+    of_one_run: bool = False
     _index: GraphIndex | None = field(default=None, init=False, repr=False, compare=False)
 
     @property

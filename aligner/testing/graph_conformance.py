@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from aligner.adapters.base import Session
 from aligner.errors import listing
-from aligner.operations.kinds import TRAITS
+from aligner.operations.kinds import NESTED, TRAITS
 from aligner.records.graph import Graph
 from aligner.testing.subject import Subject
 
@@ -51,7 +51,7 @@ class GraphConformance(Subject):
             "node indices do not ascend"
         )
         ready = {"", *graph.inputs, *graph.weights}
-        if any(node.kind == "control_flow" for node in graph.nodes):  # no node computes what a loop hands its body
+        if any(node.kind in NESTED for node in graph.nodes):  # no node computes what a loop hands its body
             ready |= set(graph.values) - {name for node in graph.nodes for name in node.outputs}
         for node in graph.nodes:
             early = [name for name in node.inputs if name not in ready]
@@ -76,7 +76,7 @@ class GraphConformance(Subject):
         assert set(graph.outputs) <= set(captured) | set(graph.weights), "an output of the graph was not captured"
         constant = {name for node in graph.nodes if node.kind == "constant" for name in node.outputs}
         missing = set(graph.values) - set(captured) - constant - set(graph.weights)
-        branches = any(node.kind == "control_flow" for node in graph.nodes)
+        branches = any(node.kind in NESTED for node in graph.nodes)
         assert branches or not missing, f"in graph.values, but not captured: {listing(sorted(missing))}"
 
     def test_captures_look_as_declared(self) -> None:

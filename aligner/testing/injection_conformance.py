@@ -10,7 +10,7 @@ import numpy as np
 from aligner.adapters.base import Session
 from aligner.adapters.lazy_injection import LazyInjection
 from aligner.errors import listing
-from aligner.operations.kinds import DRAWS, RECODED, SOURCES, STEPS
+from aligner.operations.kinds import DRAWS, NESTED, RECODED, SOURCES, STEPS
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
 from aligner.records.tensor import CapturedTensor
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PROBED = 12
 """Values that get a run of their own; evenly spread over the model."""
 
-_INSENSITIVE = (STEPS - RECODED) | SOURCES | DRAWS | {"cast"} | {"control_flow"}
+_INSENSITIVE = (STEPS - RECODED) | SOURCES | DRAWS | NESTED | {"cast"}
 """Kinds whose outputs may well be the same for another input."""
 
 

@@ -17,6 +17,7 @@ from aligner.adapters.dumps.numbers import nearer_half, numbers, storage_of, sto
 from aligner.errors import AlignerError, listing
 from aligner.numerics.coded_steps import TELLING, step_of, step_of_few
 from aligner.numerics.written_type import written_from
+from aligner.operations.kinds import NESTED
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Quantization, Value
 from aligner.records.tensor import CapturedTensor
@@ -220,7 +221,7 @@ class Reading:
     def _count_turns(self, session: Session, feeds: Feeds) -> None:
         """Leave out what the model computes more often than it was recorded: which turn of a loop is it?"""
         inner = [name for name, _ in self._tensors() if name not in self.graph.inputs]
-        if not any(node.kind == "control_flow" for node in self.graph.nodes):
+        if not any(node.kind in NESTED for node in self.graph.nodes):
             return
         turns: Counter[str] = Counter()
         with suppress(AlignerError):  # a model that does not run leaves its loops to the other side

@@ -68,9 +68,10 @@ class DumpSession(Session):
     def capabilities(self) -> Capabilities:
         """What its model can do for it."""
         if self._model is None:
-            return Capabilities(can_inject=False)
+            return Capabilities(computes=False, can_inject=False)
         of = self._model.session.capabilities
         return Capabilities(
+            computes=False,
             can_inject=self._own is not None,
             computes_for_others=not self._model.borrowed and of.can_inject,
             reads_statically=of.reads_statically,

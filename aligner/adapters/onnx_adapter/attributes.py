@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import dtype_word
+from aligner.adapters.onnx_adapter.encoded import BLOCKED
 from aligner.adapters.onnx_adapter.padding import SPATIAL, spatial
 from aligner.operations.fused import fused_word
 from aligner.records.array import Array
@@ -78,6 +79,8 @@ def attributes_of(node: Any, opset: int, operands: Operands) -> Mapping[str, Att
         shape = operands.shape(node.input[0])
         if shape is not None:
             found["perm"] = tuple(reversed(range(len(shape))))
+    if node.domain == BLOCKED:
+        found["blocked"] = True
     return MappingProxyType(found)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-_BLOCKED = "com.microsoft.nchwc"
+BLOCKED = "com.microsoft.nchwc"
 """Domain of kernels on channels in blocks of eight or sixteen, as onnxruntime's own files have them."""
 _SCALED_AS_IT_RUNS = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"})
 """Operators that give integers whose scale another tensor holds."""
@@ -21,8 +21,8 @@ def encoded_values(nodes: Iterable[Any]) -> frozenset[str]:
     for node in nodes:
         if node.op_type in _SCALED_AS_IT_RUNS or (node.op_type in _PASSING and integers.intersection(node.input[:1])):
             integers.update(node.output[:1])
-        if node.domain == _BLOCKED and node.op_type == "ReorderOutput":
+        if node.domain == BLOCKED and node.op_type == "ReorderOutput":
             continue
-        if node.domain == _BLOCKED or any(name in blocked for name in node.input):
+        if node.domain == BLOCKED or any(name in blocked for name in node.input):
             blocked.update(node.output)
     return frozenset(blocked | integers)

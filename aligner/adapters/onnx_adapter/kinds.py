@@ -76,7 +76,8 @@ _BY_KIND: dict[str, str] = {
     "LongformerAttention SparseAttention DecoderMaskedMultiHeadAttention",
     "embedding": "EmbedLayerNormalization RotaryEmbedding GatherBlockQuantized",
     "cumsum": "CumSum CumProd",
-    "control_flow": "If Loop Scan",
+    "control_flow": "If",
+    "loop": "Loop Scan",
 }
 
 _KINDS = {word: kind for kind, words in _BY_KIND.items() for word in words.split()}

@@ -70,7 +70,8 @@ _BY_KIND: dict[str, str] = {
     "embedding": "EmbeddingBagOffsets EmbeddingBagOffsetsSum EmbeddingBagPacked EmbeddingBagPackedSum "
     "EmbeddingSegmentsSum",
     "cumsum": "CumSum",
-    "control_flow": "If Loop TensorIterator",
+    "control_flow": "If",
+    "loop": "Loop TensorIterator",
 }
 
 _KINDS = {word: kind for kind, words in _BY_KIND.items() for word in words.split()}

@@ -38,6 +38,7 @@ def recorded_graph(
         inputs=inputs,
         outputs=outputs,
         notes=_graph_notes(recorder),
+        of_one_run=True,
     )
 
 

@@ -329,6 +329,7 @@ class Recorder:
             attributes=attributes(name, bound) if bound else {},
             scope=self._scopes[-1],
             source=self._source(),
+            overwrites=is_inplace(name),
         )
 
     def _publish(self, value: str, tensor: Any, kind: str, *, inplace: bool, borrowed: bool = False) -> Any:

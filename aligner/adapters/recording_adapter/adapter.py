@@ -173,7 +173,7 @@ class RecordingSession(Session):
     def capabilities(self) -> Capabilities:
         """Nothing but what was recorded."""
         last = self._graph.channels == "last" or self._graph.framework in _CHANNELS_LAST
-        return Capabilities(can_inject=False, channels="last" if last else "first")
+        return Capabilities(computes=False, can_inject=False, channels="last" if last else "first")
 
     @property
     def runtime(self) -> str:

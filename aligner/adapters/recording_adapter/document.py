@@ -53,6 +53,7 @@ def write_description(
         "inputs": graph.inputs,
         "outputs": graph.outputs,
         "notes": graph.notes,
+        "of_one_run": graph.of_one_run,
         "nodes": _plain(graph.nodes),
         "values": [_plain(value) for value in graph.values.values()],
         "weights": [_weight(name, weight, weights.get(name)) for name, weight in graph.weights.items()],
@@ -114,6 +115,7 @@ def _read_graph(document: Mapping[str, Any], load: Callable[[str], NDArray[np.ge
         outputs=_words(document["outputs"]),
         channels="last" if document["channels"] == "last" else "first",
         notes=_words(document["notes"]),
+        of_one_run=bool(document.get("of_one_run", False)),
     )
 
 
@@ -141,6 +143,7 @@ def _read_node(entry: Mapping[str, Any]) -> Node:
         attributes=MappingProxyType({str(key): _read_attribute(value) for key, value in entry["attributes"].items()}),
         scope=_optional(entry["scope"]),
         source=_optional(entry["source"]),
+        overwrites=bool(entry.get("overwrites", False)),
     )
 
 

@@ -18,10 +18,11 @@ _RENAMED = {
     "squeeze_dims": "axes",
     "is_training": "training",
     "depth_radius": "radius",
+    "keep_dims": "keepdims",
     "ksize": "kernel",
 }
 _KEPT = frozenset(
-    "strides dilations padding keep_dims transpose_a transpose_b epsilon alpha beta bias axis num align_corners "
+    "strides dilations padding transpose_a transpose_b epsilon alpha beta bias axis num align_corners "
     "half_pixel_centers begin_mask end_mask ellipsis_mask new_axis_mask shrink_axis_mask block_size equation exclusive "
     "reverse batch_dims mode DstT dtype seed sorted".split()
 )

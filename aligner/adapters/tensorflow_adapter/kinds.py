@@ -10,7 +10,7 @@ _OWN = {
     "Softsign": "activation",
     "LRN": "norm",
     "StatelessIf": "control_flow",
-    "StatelessWhile": "control_flow",
+    "StatelessWhile": "loop",
     "StatefulPartitionedCall": "control_flow",
     "PartitionedCall": "control_flow",
     "ZerosLike": "constant",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 _ACTIVATIONS = {1: "relu", 2: "relu_n1_to_1", 3: "relu6", 4: "tanh", 5: "sign_bit"}
 _TYPE_FIELDS = frozenset({"inDataType", "outDataType", "outType", "outputType", "idxOutType", "type"})
 _RENAMED = {
-    "keepDims": "keep_dims",
+    "keepDims": "keepdims",
     "adjX": "transpose_a",
     "adjY": "transpose_b",
     "squeezeDims": "axes",

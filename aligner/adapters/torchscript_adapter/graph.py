@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
+from aligner.adapters.aten_kinds import is_inplace
 from aligner.adapters.torchscript_adapter.operands import Draft, Ref, is_tensor, leaves
 from aligner.adapters.torchscript_adapter.reader import Reader
 from aligner.adapters.torchscript_adapter.scopes import complete_scopes
@@ -94,7 +95,7 @@ def as_it_ran(graph: Graph, seen: Seen, passed: Mapping[str, str]) -> Graph:
     }
     used = {name for node in nodes for name in (*node.inputs, *node.outputs)}
     weights = {name: weight for name, weight in graph.weights.items() if name in used}
-    return replace(graph, nodes=tuple(nodes), values=values, weights=weights)
+    return replace(graph, nodes=tuple(nodes), values=values, weights=weights, of_one_run=True)
 
 
 def _nodes(drafts: Sequence[Draft], table: WeightTable) -> tuple[Node, ...]:
@@ -112,6 +113,7 @@ def _nodes(drafts: Sequence[Draft], table: WeightTable) -> tuple[Node, ...]:
             attributes=MappingProxyType(draft.attributes),
             scope=draft.scope,
             source=draft.source,
+            overwrites=is_inplace(draft.op),
         )
         nodes.append(node)
     return tuple(nodes)

@@ -103,8 +103,6 @@ def kind_of_node(node: Any, known: Callable[[Any], Any]) -> str:
         return "scatter"  # mostly ``x[…] = value``: part of a tensor is replaced
     if op in ("prim::CallMethod", "prim::CallFunction", "prim::fork", "aten::wait"):
         return "opaque"
-    if op in ("prim::If", "prim::Loop"):
-        return "control_flow"
     if op in ("prim::GetAttr", "prim::unchecked_cast", "prim::TupleIndex", "prim::TupleUnpack", "prim::ListUnpack"):
         return "identity"
     return kind_of(op)

@@ -18,8 +18,6 @@ from aligner.regions.culprit import Culprit, in_order
 from aligner.regions.layers import LayerPair
 from aligner.regions.region_side import Change
 
-_WITH_BRANCHES = frozenset({"pytorch", "torchscript", "torch-export"})
-"""Frameworks whose models may run other operations on another input."""
 _ARITHMETIC = ELEMENTWISE - ACTIVATIONS | {"clip"}
 
 
@@ -117,7 +115,7 @@ class InplaceWriteLost(Cause):
             return
         if not culprit.reference.of_kind("scatter", "identity", "slice"):
             return
-        writes = [n for n in culprit.reference.nodes if n.kind == "scatter" or n.op.endswith("_")]
+        writes = [n for n in culprit.reference.nodes if n.kind == "scatter" or n.overwrites]
         if _writes(culprit, 1) >= _writes(culprit, 0):
             return
         for node in writes:
@@ -153,9 +151,7 @@ def _writes(culprit: Culprit, side: int) -> int:
     nodes = culprit.graphs[side].nodes
     views = {value for node in nodes if node.kind in MOVED | PICKED for value in node.outputs}
     return sum(
-        1
-        for node in nodes
-        if node.kind == "scatter" or (node.op.endswith("_") and node.inputs and node.inputs[0] in views)
+        1 for node in nodes if node.kind == "scatter" or (node.overwrites and node.inputs and node.inputs[0] in views)
     )
 
 
@@ -168,7 +164,7 @@ class TraceBakedBranch(Cause):
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The same place in the model, from the same input, by other operations that both do what they say."""
-        if culprit.reference.graph.framework not in _WITH_BRANCHES:
+        if not culprit.reference.graph.of_one_run:
             return
         kinds = [{n.kind for n in part.nodes if n.kind not in SILENT} for part in culprit.parts]
         if not kinds[0] or not kinds[1] or kinds[0] & kinds[1] or not (kinds[0] | kinds[1]) <= _ARITHMETIC:
