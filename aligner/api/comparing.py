@@ -123,13 +123,25 @@ def compare(
     )
     with NotebookProgress():
         if isolated:
-            from aligner.execution.own_process import in_own_process
-
-            dumped = list(dump_of.values()) if isinstance(dump_of, Mapping) else [dump_of] if dump_of else []
-            models = (reference, candidate, *dumped, *options.prefill.values())
-            bounds = needed(models, (inputs, options), trust=trust, device=device, provider=provider)
-            return Result(in_own_process(run_comparison, reference, candidate, inputs, options, bounds=bounds))
+            return Result(_isolated(reference, candidate, inputs, options, dump_of))
         return Result(run_comparison(reference, candidate, inputs, options))
+
+
+def _isolated(
+    reference: object, candidate: object, inputs: Any, options: CompareOptions, dump_of: object
+) -> Comparison:
+    from aligner.execution.own_process import in_own_process
+
+    dumped = list(dump_of.values()) if isinstance(dump_of, Mapping) else [dump_of] if dump_of else []
+    how = options.reference_options
+    bounds = needed(
+        (reference, candidate, *dumped, *options.prefill.values()),
+        (inputs, options),
+        trust=how.trust,
+        device=how.device,
+        provider=how.provider,
+    )
+    return in_own_process(run_comparison, reference, candidate, inputs, options, bounds=bounds)
 
 
 def _path(path: Path | str | None) -> Path | None:

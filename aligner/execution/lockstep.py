@@ -18,7 +18,7 @@ from aligner.adapters.stream import HUGE, Run, ahead, leeway
 from aligner.execution.injected_run import InjectedRun, Local
 from aligner.execution.passes import Passes
 from aligner.execution.pool import TensorPool
-from aligner.execution.profile import Profile, Survey
+from aligner.execution.profile import Profile, RunningProfile
 from aligner.execution.side import OpenSide
 from aligner.operations.kinds import DRAWS
 from aligner.records import progress
@@ -104,7 +104,7 @@ class Lockstep:
         self.as_expected = True
         """Whether each tensor was what the graph had said; what was measured counts for nothing otherwise."""
         self._injected: InjectedRun | None = passes.injected_run() if self.local else None
-        self.surveys = Survey(reference.graph.outputs), Survey()
+        self.profiles = RunningProfile(reference.graph.outputs), RunningProfile()
 
     def run(self, pairs: Sequence[PairedValues]) -> None:
         """Measure the pairs and take both sides' profiles."""
@@ -134,9 +134,9 @@ class Lockstep:
             while self._advance(other):
                 pass
             pool.exhaust()
-        for side, survey in zip((self._reference, self._candidate), self.surveys, strict=True):
-            side.profile = survey.profile()
-        self.as_expected = all(survey.as_expected for survey in self.surveys)
+        for side, running in zip((self._reference, self._candidate), self.profiles, strict=True):
+            side.profile = running.profile()
+        self.as_expected = all(running.as_expected for running in self.profiles)
 
     def _take(self, pool: TensorPool, pair: PairedValues | None, tensor: CapturedTensor) -> None:
         expected = pool.get(pair.reference, tensor.occurrence) if pair is not None else None
@@ -172,4 +172,4 @@ class Lockstep:
     def _watched(self, number: int) -> Generator[CapturedTensor]:
         side = (self._reference, self._candidate)[number]
         assert side.profile is not None
-        return self.surveys[number].watch(side.run(None), side.profile.sketches)
+        return self.profiles[number].watch(side.run(None), side.profile.sketches)

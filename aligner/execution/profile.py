@@ -38,7 +38,7 @@ class Profile:
         return one is not None and one.occurrences == 1
 
 
-class Survey:
+class RunningProfile:
     """The profile of a run that passes by."""
 
     def __init__(self, kept: Sequence[str] = ()) -> None:
@@ -68,16 +68,16 @@ class Survey:
         return Profile(self._sketches, tensors, self.size)
 
 
-def profile(tensors: Iterable[CapturedTensor], budget: int, survey: Survey | None = None) -> Profile:
+def profile(tensors: Iterable[CapturedTensor], budget: int, running: RunningProfile | None = None) -> Profile:
     """Sketch every tensor of a run; keep the tensors as long as they take ``budget`` bytes or less in all."""
-    survey = survey or Survey()
+    running = running or RunningProfile()
     kept: list[CapturedTensor] | None = []
-    for tensor in survey.watch(tensors, {}):
+    for tensor in running.watch(tensors, {}):
         if kept is not None:
             kept.append(tensor)
-            if survey.size > budget:
+            if running.size > budget:
                 kept = None
-    return survey.profile(None if kept is None else tuple(kept))
+    return running.profile(None if kept is None else tuple(kept))
 
 
 def sketch(tensor: CapturedTensor) -> Sketch:
