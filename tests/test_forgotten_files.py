@@ -1,4 +1,4 @@
-"""What an operation needs is in three places: whoever forgets one is told here which."""
+"""What an operation needs is in several places: whoever forgets one is told here which."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ from aligner.adapters.aten_kinds import kind_of
 from aligner.adapters.dumps import formats
 from aligner.adapters.onnx_adapter.kinds import _KINDS
 from aligner.adapters.onnx_adapter.kinds import kind_of as onnx_kind
-from aligner.adapters.onnx_adapter.translation import _VOCABULARY, activation, arithmetic
+from aligner.adapters.onnx_adapter.translation import VOCABULARY, activation, arithmetic
 from aligner.operations import operation as operations
 from aligner.operations import settings
+from aligner.operations.forms import simple
 from aligner.operations.settings import Settings, family_of
 from aligner.operations.settings.base import told_kinds
 
@@ -75,8 +76,14 @@ def test_a_word_that_is_translated_by_a_table_has_a_kind():
         assert not lost, f"give these a kind in adapters/onnx_adapter/kinds.py: {lost}"
 
 
+def test_a_word_that_no_list_of_kinds_has_is_of_the_kind_that_its_translation_says(monkeypatch):
+    monkeypatch.setitem(VOCABULARY, "Unheard", simple("softmax"))
+    monkeypatch.setitem(VOCABULARY, "Unkind", simple("unheard_of"))
+    assert [onnx_kind(word) for word in ("Unheard", "Unkind", "Untranslated")] == ["softmax", "other", "other"]
+
+
 def test_an_onnx_operator_with_a_kind_is_translated_or_said_to_be_opaque():
-    translated = {word.rpartition("::")[2] for word in _VOCABULARY}
+    translated = {word.rpartition("::")[2] for word in VOCABULARY}
     section = PAGE.read_text().partition("these are opaque")[2].partition("\n\n")[0]
     assert set(re.findall(r"`(\w+)`", section)) == _KINDS.keys() - translated
 

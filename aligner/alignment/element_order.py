@@ -169,7 +169,7 @@ def moved_order(skeleton: Skeleton, node: Node, order: Order) -> Order | None:
     """The order behind a node that moves."""
     shape = skeleton.shape(node.outputs[0])
     if node.kind == "transpose":
-        axes = permutation(node, len(order))
+        axes = node.permutation(len(order))
         return None if axes is None else permuted(order, axes)
     return None if shape is None else regrouped(order, shape)
 
@@ -177,21 +177,6 @@ def moved_order(skeleton: Skeleton, node: Node, order: Order) -> Order | None:
 def _before(skeleton: Skeleton, node: Node, source: str, order: Order) -> Order | None:
     shape = skeleton.shape(source)
     if node.kind == "transpose":
-        axes = permutation(node, len(order))
+        axes = node.permutation(len(order))
         return None if axes is None else permuted(order, [axes.index(place) for place in range(len(axes))])
     return None if shape is None else regrouped(order, shape)
-
-
-def permutation(node: Node, rank: int) -> tuple[int, ...] | None:
-    """The axes of a transposition, whichever way its framework says them; None where it does not."""
-    perm = node.attributes.get("perm")
-    if isinstance(perm, tuple):
-        axes = [axis % rank for axis in perm if isinstance(axis, int)] if rank else []
-        return tuple(axes) if sorted(axes) == list(range(rank)) else None
-    swapped = [node.attributes.get(name) for name in ("dim0", "dim1")]
-    first, second = swapped
-    if isinstance(first, int) and isinstance(second, int) and rank:
-        axes = list(range(rank))
-        axes[first % rank], axes[second % rank] = axes[second % rank], axes[first % rank]
-        return tuple(axes)
-    return tuple(reversed(range(rank))) if node.attributes.get("reverse") else None

@@ -55,8 +55,8 @@ def _spread(skeleton: Skeleton, node: Node, value: str, label: str, mark: object
 
 
 def _switched(node: Node, backwards: bool, label: str, rank: int) -> str | None:
-    perm = node.attributes.get("perm")
-    if not isinstance(perm, tuple) or len(perm) != rank:
+    perm = node.permutation(rank)
+    if perm is None:
         return None
     if backwards:
         perm = tuple(perm.index(axis) for axis in range(rank))

@@ -60,7 +60,7 @@ def _others(part: RegionSide, node: Node, made: Array) -> Iterator[tuple[tuple[i
     """What a node would have made with every other order of axes or parts."""
     if node.kind == "transpose" and (before := _undone(part, node, made)) is not None and before.ndim <= _MOST_PARTS:
         for order in permutations(range(before.ndim)):
-            if order != _perm(node):
+            if order != node.permutation(before.ndim):
                 yield order, before.transpose(order)
     axis = node.attributes.get("axis")
     if node.kind != "concat" or not isinstance(axis, int) or not 2 <= len(node.inputs) <= _MOST_PARTS:
@@ -81,8 +81,8 @@ def _undone(part: RegionSide, node: Node, made: Array) -> Array | None:
     if node.kind in RENAMED | {"cast"}:
         return made
     if node.kind == "transpose":
-        perm = _perm(node)
-        return made.transpose(sorted(range(made.ndim), key=perm.__getitem__)) if len(perm) == made.ndim else None
+        axes = node.permutation(made.ndim)
+        return None if axes is None else made.transpose(sorted(axes, key=axes.__getitem__))
     shape = part.shape(node.inputs[0]) if node.kind == "reshape" else None
     if shape is None or None in shape:
         return None
@@ -92,13 +92,8 @@ def _undone(part: RegionSide, node: Node, made: Array) -> Array | None:
 
 def _after(node: Node, shape: tuple[int, ...], onward: Onward) -> Onward:
     if node.kind == "transpose":
-        return lambda y: onward(y.transpose(_perm(node)))
+        return lambda y: onward(y.transpose(node.permutation(y.ndim)))
     return lambda y: onward(y.reshape(shape))
-
-
-def _perm(node: Node) -> tuple[int, ...]:
-    perm = node.attributes.get("perm")
-    return tuple(int(axis) for axis in perm) if isinstance(perm, (tuple, list)) else ()  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from aligner.operations.kinds import TRAITS
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 
@@ -17,6 +18,24 @@ Translation = Callable[["Call"], Operation]
 """What makes an operation of a node; raises Unsupported for what it does not know."""
 Vocabulary = Mapping[str, Translation]
 """A framework's word → its translation."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfKind:
+    """A translation whose operations are all of one kind: what its words mean is known before a node is seen."""
+
+    kind: str
+    translation: Translation
+
+    def __call__(self, call: Call) -> Operation:
+        """The operation of a node."""
+        return self.translation(call)
+
+
+def kind_said(words: Vocabulary, word: str, otherwise: str) -> str:
+    """The kind of nodes that a vocabulary says of a word, for those that an adapter's own list of kinds leaves out."""
+    kind = getattr(words.get(word), "kind", "")
+    return kind if kind in TRAITS else otherwise
 
 
 @dataclass(frozen=True, slots=True, eq=False)

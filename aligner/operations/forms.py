@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from aligner.operations.call import Call, Translation, Vocabulary
+from aligner.operations.call import Call, OfKind, Translation, Vocabulary
 from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import (
     Along,
@@ -55,7 +55,7 @@ def translated(words: Vocabulary, call: Call) -> Operation:
 
 def simple(kind: str, count: int = 1, settings: Settings | None = None) -> Translation:
     """Of the first ``count`` operands, told the same by every node."""
-    return lambda call: Operation(kind, settings or {}, tuple(call.need(place) for place in range(count)))
+    return OfKind(kind, lambda call: Operation(kind, settings or {}, tuple(map(call.need, range(count)))))
 
 
 def of_one(kinds: Mapping[str, str]) -> Vocabulary:
@@ -81,7 +81,7 @@ def with_constants(kind: str, **defaults: float | tuple[str, float]) -> Translat
         found = {name: call.number(attribute, default=default) for name, (attribute, default) in said.items()}
         return Operation(kind, found, (call.need(0),))
 
-    return translate
+    return OfKind(kind, translate)
 
 
 def gelu(x: Array, *, tanh: bool) -> Operation:
@@ -120,7 +120,7 @@ def of_all(kind: str) -> Translation:
             left = compute(Operation(kind, {}, (left, other)))
         return Operation(kind, {}, (left, others[-1]))
 
-    return translate
+    return OfKind(kind, translate)
 
 
 def quotient(call: Call) -> Operation:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Literal
 
@@ -80,54 +81,8 @@ class KindTraits:
     nested: bool = False
 
 
-def _elementwise(
-    *families: str,
-    exact: bool = False,
-    operands: int = 1,
-    commutative: bool = False,
-    affine: Affine | None = None,
-    bounded: bool = False,
-    sundry: bool = False,
-    response: Response | None = None,
-) -> KindTraits:
-    return KindTraits(
-        output="elementwise",
-        exact=exact,
-        operands=operands,
-        commutative=commutative,
-        affine=affine,
-        layout="keeps",
-        apart=True,
-        bounded=bounded,
-        sundry=sundry,
-        response=response,
-        families=families,
-    )
-
-
-def _activation(
-    *families: str,
-    exact: bool = False,
-    bounded: bool = False,
-    fuses: bool = False,
-    configured: bool = False,
-    weights: Weights | None = None,
-    draws: Drawing | None = None,
-) -> KindTraits:
-    return KindTraits(
-        output="elementwise",
-        exact=exact,
-        layout="keeps",
-        apart=True,
-        configured=configured,
-        weights=weights,
-        activation=True,
-        bounded=bounded,
-        fuses=fuses,
-        draws=draws,
-        families=families,
-    )
-
+_elementwise = partial(KindTraits, "elementwise", layout="keeps", apart=True)
+_activation = partial(_elementwise, activation=True)
 
 _ROWS: dict[str, KindTraits] = {
     # linear layers and others with trained parameters
@@ -196,14 +151,14 @@ _ROWS: dict[str, KindTraits] = {
     "identity": KindTraits("same", exact=True, layout="keeps", apart=True),
     "dropout": KindTraits("same", exact=True, layout="keeps", apart=True, draws="itself"),
     # arithmetic, element by element
-    "add": _elementwise("sum", "choice", operands=2, commutative=True, affine="shift"),
-    "sub": _elementwise("sum", operands=2, affine="shift"),
-    "mul": _elementwise("scale", "power", "choice", operands=2, commutative=True, affine="scale"),
-    "div": _elementwise("scale", operands=2, affine="scale"),
-    "pow": _elementwise("power", operands=2),
-    "minmax": _elementwise("rectifier", exact=True, operands=2, commutative=True),
-    "binary": _elementwise("sum", "scale", operands=2, commutative=True, sundry=True, response="unknown"),
-    "where": _elementwise("choice", exact=True, operands=3, response="chooses"),
+    "add": _elementwise(operands=2, commutative=True, affine="shift", families=("sum", "choice")),
+    "sub": _elementwise(operands=2, affine="shift", families=("sum",)),
+    "mul": _elementwise(operands=2, commutative=True, affine="scale", families=("scale", "power", "choice")),
+    "div": _elementwise(operands=2, affine="scale", families=("scale",)),
+    "pow": _elementwise(operands=2, families=("power",)),
+    "minmax": _elementwise(exact=True, operands=2, commutative=True, families=("rectifier",)),
+    "binary": _elementwise(operands=2, commutative=True, sundry=True, response="unknown", families=("sum", "scale")),
+    "where": _elementwise(exact=True, operands=3, response="chooses", families=("choice",)),
     "compare": _elementwise(operands=2, commutative=True, response="steps"),
     "sqrt": _elementwise(),
     "exp": _elementwise(),
@@ -211,22 +166,22 @@ _ROWS: dict[str, KindTraits] = {
     "abs": _elementwise(exact=True),
     "neg": _elementwise(exact=True),
     "erf": _elementwise(bounded=True),
-    "unary": _elementwise("power", sundry=True),
-    "relu": _activation("rectifier", exact=True, fuses=True),
-    "relu6": _activation("rectifier", exact=True, fuses=True),
-    "clip": _activation("rectifier", exact=True, fuses=True, configured=True),
-    "leaky_relu": _activation("rectifier", fuses=True, draws="inside"),
-    "prelu": _activation("rectifier", weights="vectors"),
-    "elu": _activation("rectifier"),
-    "gelu": _activation("rectifier"),
-    "silu": _activation("rectifier"),
-    "hardswish": _activation("rectifier"),
-    "softplus": _activation("rectifier"),
-    "mish": _activation("rectifier"),
-    "activation": _activation("rectifier", draws="inside"),
-    "sigmoid": _activation("squash", bounded=True),
-    "tanh": _activation("squash", bounded=True),
-    "hardsigmoid": _activation("squash", bounded=True),
+    "unary": _elementwise(sundry=True, families=("power",)),
+    "relu": _activation(exact=True, fuses=True, families=("rectifier",)),
+    "relu6": _activation(exact=True, fuses=True, families=("rectifier",)),
+    "clip": _activation(exact=True, fuses=True, configured=True, families=("rectifier",)),
+    "leaky_relu": _activation(fuses=True, draws="inside", families=("rectifier",)),
+    "prelu": _activation(weights="vectors", families=("rectifier",)),
+    "elu": _activation(families=("rectifier",)),
+    "gelu": _activation(families=("rectifier",)),
+    "silu": _activation(families=("rectifier",)),
+    "hardswish": _activation(families=("rectifier",)),
+    "softplus": _activation(families=("rectifier",)),
+    "mish": _activation(families=("rectifier",)),
+    "activation": _activation(draws="inside", families=("rectifier",)),
+    "sigmoid": _activation(bounded=True, families=("squash",)),
+    "tanh": _activation(bounded=True, families=("squash",)),
+    "hardsigmoid": _activation(bounded=True, families=("squash",)),
     # what is ordered, made, or not known
     "argmax": KindTraits("ranked", configured=True, response="steps"),
     "topk": KindTraits("ranked", configured=True, response="steps"),

@@ -139,6 +139,18 @@ class Node:
     source: str | None = None
     overwrites: bool = False
 
+    def permutation(self, rank: int) -> tuple[int, ...] | None:
+        """The axes of a transposition of so many axes, whichever way it says them; None where it does not."""
+        axes, given = list(range(rank)), self.attributes
+        perm, first, second = given.get("perm"), given.get("dim0"), given.get("dim1")
+        if isinstance(perm, tuple):
+            named = tuple(axis % rank for axis in perm if isinstance(axis, int)) if rank else ()
+            return named if sorted(named) == axes else None
+        if isinstance(first, int) and isinstance(second, int) and rank:
+            axes[first % rank], axes[second % rank] = axes[second % rank], axes[first % rank]
+            return tuple(axes)
+        return tuple(reversed(axes)) if given.get("reverse") else None
+
 
 class GraphIndex:
     """The dataflow of a sequence of nodes.

@@ -117,12 +117,12 @@ def moved_axis(part: RegionSide, node: Node, axis: int | None) -> int | None:
     """Where a transposition, a reshape or a slice leaves an axis; None if that cannot be told."""
     if axis is None:
         return None
-    perm = node.attributes.get("perm")
-    if node.kind == "transpose":
-        return perm.index(axis) if isinstance(perm, tuple) and axis in perm else None
     shapes = [part.shape(name) for name in (node.inputs[0], node.outputs[0])]
     if shapes[0] is None or shapes[1] is None or axis >= len(shapes[0]):
         return None
+    if node.kind == "transpose":
+        perm = node.permutation(len(shapes[0]))
+        return None if perm is None else perm.index(axis)
     size = shapes[0][axis]
     if node.kind == "slice":
         return axis if len(shapes[0]) == len(shapes[1]) and shapes[1][axis] == size else None

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 
-from aligner.adapters.aten_kinds import bare_name
+from aligner.adapters.aten_names import bare_name
 from aligner.adapters.aten_translation.quantized import QUANTIZED
 from aligner.operations.call import Call
 from aligner.operations.forms import vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY = vocabulary(__name__, __path__)
+VOCABULARY = vocabulary(__name__, __path__)
 _NAMESPACES = frozenset({"aten", "prim"})
 _DUNDER = re.compile(r"(?:__)?([ri]?)(add|sub|mul|matmul|truediv|div|floordiv|mod|pow|and|or|xor|lshift|rshift)(?:__)?")
 
@@ -30,7 +30,7 @@ def word_of(op: str) -> str:
 def translate(call: Call) -> Operation:
     """The operation of a node; raises Unsupported for what is not known here."""
     space, _, word = call.node.op.rpartition("::")
-    found = QUANTIZED.get(word) if space == "quantized" else _VOCABULARY.get(word_of(call.node.op))
+    found = QUANTIZED.get(word) if space == "quantized" else VOCABULARY.get(word_of(call.node.op))
     if found is None or call.node.kind == "opaque":
         raise call.unknown()
     if call.flag("stale"):

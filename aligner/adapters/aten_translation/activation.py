@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from aligner.adapters.aten_names import bare_name
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.forms import gelu, simple, with_constants
 from aligner.operations.operation import Operation
@@ -61,8 +62,6 @@ def _elu(call: Call) -> Operation:
 
 def _clip(call: Call) -> Operation:
     """Limits may be numbers or tensors; an operand that follows a number is the other limit."""
-    from aligner.adapters.aten_kinds import bare_name
-
     word, tensors = bare_name(call.node.op), call.given[1:]
     standard = (-1.0, 1.0) if word == "hardtanh" else (-math.inf, math.inf)
     low, high = call.number("min", default=standard[0]), call.number("max", default=standard[1])
@@ -110,8 +109,6 @@ _DTYPES = {
 
 def _cast(call: Call) -> Operation:
     """What the result was seen to be, else what the call says."""
-    from aligner.adapters.aten_kinds import bare_name
-
     said = call.dtype() or str(call.attributes.get("dtype") or _DTYPES.get(bare_name(call.node.op), ""))
     word = said.removeprefix("torch.")
     if not word:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aligner.adapters.ncnn_adapter.param_file import Layer
+from aligner.operations.call import kind_said
 
 _BY_KIND: dict[str, str] = {
     "conv": "Convolution ConvolutionDepthWise Convolution1D ConvolutionDepthWise1D Convolution3D "
@@ -77,4 +78,8 @@ def kind_of(layer: Layer) -> str:
         return "leaky_relu" if layer.real(0) else "relu"
     if layer.type == "Softmax" and layer.whole(2):
         return "log_softmax"
-    return _KINDS.get(layer.type, "opaque")
+    if layer.type in _KINDS:
+        return _KINDS[layer.type]
+    from aligner.adapters.ncnn_adapter.translation import VOCABULARY
+
+    return kind_said(VOCABULARY, layer.type, "opaque")

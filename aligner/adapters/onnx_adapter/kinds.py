@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from aligner.operations.call import kind_said
+
 _BY_KIND: dict[str, str] = {
     "conv": "Conv ConvInteger QLinearConv FusedConv NhwcConv NhwcFusedConv DeformConv",
     "conv_transpose": "ConvTranspose",
@@ -88,4 +90,9 @@ def kind_of(op_type: str, domain: str = "") -> str:
     """The neutral kind; operators of domains that nobody here knows are opaque."""
     if domain not in _KNOWN_DOMAINS:
         return "opaque"
-    return _KINDS.get(op_type, "other" if domain in ("", "ai.onnx", "ai.onnx.ml") else "opaque")
+    if op_type in _KINDS:
+        return _KINDS[op_type]
+    from aligner.adapters.onnx_adapter.translation import VOCABULARY
+
+    own = domain in ("", "ai.onnx", "ai.onnx.ml")
+    return kind_said(VOCABULARY, op_type if own else f"{domain}::{op_type}", "other" if own else "opaque")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from aligner.operations.call import kind_said
+
 _BY_KIND: dict[str, str] = {
     "conv": "Convolution GroupConvolution BinaryConvolution DeformableConvolution",
     "conv_transpose": "ConvolutionBackpropData GroupConvolutionBackpropData",
@@ -84,4 +86,8 @@ def kind_of(op: str, sizes: Sequence[int | None]) -> str:
     """
     if op == "PRelu" and len(sizes) == 2 and sizes[1] == 1:
         return "leaky_relu"
-    return _KINDS.get(op, "other")
+    if op in _KINDS:
+        return _KINDS[op]
+    from aligner.adapters.openvino_adapter.translation import VOCABULARY
+
+    return kind_said(VOCABULARY, op, "other")

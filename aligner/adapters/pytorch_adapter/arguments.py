@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from aligner.adapters.aten_kinds import bare_name, is_inplace, kind_of, normalise_attributes, plain
+from aligner.adapters.aten_kinds import kind_of, normalise_attributes, plain
+from aligner.adapters.aten_names import bare_name, is_inplace
 from aligner.adapters.pytorch_adapter.tensors import tensors_in, walk
 from aligner.records.graph import Attribute
 

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from types import FunctionType, MappingProxyType
 from typing import Any
 
-from aligner.adapters.aten_kinds import bare_name, is_inplace, kind_of
+from aligner.adapters.aten_kinds import kind_of
+from aligner.adapters.aten_names import bare_name, is_inplace
 from aligner.adapters.pytorch_adapter.arguments import attributes, bind, operands
 from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.randomness import OwnRandomness

@@ -7,7 +7,7 @@ from contextlib import AbstractContextManager
 from types import FunctionType
 from typing import Any
 
-from aligner.adapters.aten_kinds import is_inplace
+from aligner.adapters.aten_names import is_inplace
 
 _PROPERTIES = frozenset({"T", "mT", "H", "mH", "real", "imag", "data", "grad"})
 """Tensor properties that compute or return a tensor."""

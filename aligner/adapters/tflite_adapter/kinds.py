@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import re
 
+from aligner.operations.call import kind_said
+
 _BY_KIND: dict[str, str] = {
     "conv": "CONV_2D DEPTHWISE_CONV_2D CONV_3D CONVOLUTION DEPTHWISE_CONV_2D_NATIVE",
     "conv_transpose": "TRANSPOSE_CONV CONV_3D_TRANSPOSE CONVOLUTION_2D_TRANSPOSE_BIAS CONV_2D_BACKPROP_INPUT",
@@ -86,5 +88,9 @@ def kind_of(op: str, *, custom: bool = False) -> str:
     if custom:
         plain = op.removeprefix("Flex")
         words = [_WORD_START.sub("_", plain).upper(), plain.upper()]
-    found = (_KINDS[word] for word in words if word in _KINDS)
-    return next(found, "opaque" if custom else "other")
+    known = next((_KINDS[word] for word in words if word in _KINDS), None)
+    if known is not None or custom:
+        return known or "opaque"
+    from aligner.adapters.tflite_adapter.translation import WORDS
+
+    return kind_said(WORDS, op, "other")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
 
-from aligner.adapters.aten_kinds import is_inplace
+from aligner.adapters.aten_names import is_inplace
 from aligner.adapters.torchscript_adapter.operands import Draft, Ref, is_tensor, leaves
 from aligner.adapters.torchscript_adapter.reader import Reader
 from aligner.adapters.torchscript_adapter.scopes import complete_scopes

@@ -6,9 +6,9 @@ from aligner.operations.call import Call, with_fused_activation
 from aligner.operations.forms import translated, vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY = vocabulary(__name__, __path__)
+VOCABULARY = vocabulary(__name__, __path__)
 
 
 def translate(call: Call) -> Operation:
     """The operation of a node; raises Unsupported for what is not known here."""
-    return with_fused_activation(translated(_VOCABULARY, call), call)
+    return with_fused_activation(translated(VOCABULARY, call), call)

@@ -6,9 +6,9 @@ from aligner.operations.call import Call
 from aligner.operations.forms import translated, vocabulary
 from aligner.operations.operation import Operation
 
-_VOCABULARY = vocabulary(__name__, __path__)
+VOCABULARY = vocabulary(__name__, __path__)
 
 
 def translate(call: Call) -> Operation:
     """The operation of a layer; raises Unsupported for what is not known here."""
-    return translated(_VOCABULARY, call)
+    return translated(VOCABULARY, call)
