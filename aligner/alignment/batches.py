@@ -12,6 +12,7 @@ from aligner.operations.kinds import CONVOLUTIONS, MOVES_DATA
 from aligner.records.graph import Node
 
 _STEPS = 12
+"""Moves that cut a tensor into a batch or join it again: TensorFlow's dilation by batches takes three of each."""
 
 
 def whole_input(skeleton: Skeleton, node: Node, value: str, other: Skeleton, answer: str) -> str:

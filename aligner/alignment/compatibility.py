@@ -73,6 +73,7 @@ def nearest(distances: Sequence[Sequence[float | None]]) -> list[tuple[int, int]
 
 
 _MANY = 16
+"""Elements from which mean, spread and both ends do not agree within 10⁻³ by chance."""
 
 
 def same_order(reference: Sketch | None, candidate: Sketch | None) -> bool | None:

@@ -30,6 +30,7 @@ METHODS = ("auto", "name", "order", "weights", "structure")
 _WHOLE_TABLE = 2_000_000
 """Cells up to which two sequences are compared whole; longer ones from anchor to anchor."""
 _LARGEST_TABLE = 40_000_000
+"""Cells of a stretch between two anchors that are held at once: 160 MB of scores. A longer one stays unpaired here."""
 _LIKE_NEIGHBOURS = 0.2
 """What operands, and what readers, of the same kinds add to the likeness of two nodes: they decide between equals."""
 

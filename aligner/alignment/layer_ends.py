@@ -14,7 +14,9 @@ from aligner.records.graph import Node
 Sides = tuple[Skeleton, Skeleton]
 Ends = tuple[str, str]
 _LONGEST_FUNCTION = 6
+"""Nodes of a function of one tensor that gates it: hard swish spelled out has four, with casts on either side six."""
 _LONGEST_BIAS = 1 << 16
+"""A limit of work: as ``judgement.tolerance`` has it, longer ones are tables."""
 
 
 def biased(skeleton: Skeleton, node: Node) -> bool:

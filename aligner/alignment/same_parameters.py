@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from aligner.records.graph import Node
 
 _FEW = 16
+"""Parameters that are told apart by their further sums, before all within the rougher distance are: a limit of work."""
 
 
 @dataclass(frozen=True, slots=True)

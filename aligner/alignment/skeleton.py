@@ -20,6 +20,7 @@ _MAY_MOVE = LAYOUT | RESIZES | AFFINE | LOOKED_UP | {"where"}
 slice or a gather of everything, a mask of zeros, a scale of one, a choice that takes one branch everywhere."""
 
 _LEVELS = 100
+"""Of the range: what reaches past it by less than two and a half codes of eight bits was rounded, not clipped."""
 
 
 @dataclass(slots=True)

@@ -22,10 +22,14 @@ from aligner.records.graph import Graph
 from aligner.records.weight import WeightMatch
 
 _RELATED = 0.5
+"""Correlation below which two weights share less than a quarter of their variance (0.5² of it)."""
 _PARTS = 8
+"""Parts that a weight is looked for in: gates of a cell have 3 or 4, queries, keys and values 3, of both directions
+twice."""
 _COARSE = 1e-2
 """Distance of fingerprints up to which eight bits may stand for what a run computed from weights."""
 _GROUP = 16
+"""Weights of one node of which any parts may make one: a limit of work, 16 over 8 being 12,870 groups."""
 
 
 Constants = Mapping[str, Fingerprint]

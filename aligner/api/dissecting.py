@@ -26,6 +26,7 @@ CULPRITS, NODES = 12, 24
 """Culprits taken apart, and nodes listed of one region."""
 
 _TEXT = 160
+"""Characters of one attribute that are shown."""
 _LARGEST = 1 << 24
 """Elements from which on a weight is described and not drawn."""
 

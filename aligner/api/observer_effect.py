@@ -27,7 +27,10 @@ if TYPE_CHECKING:
     from aligner.adapters.base import Feeds
 
 _WORSE = 10.0
+"""An untouched output counts as wrong from so many times the observed one's error: less is rounding in another
+order."""
 _FLOOR = {"float16": 0.05, "bfloat16": 0.1}
+"""Relative error below which fusion has only rounded differently: a hundred units of float16, two dozen of bfloat16."""
 _PLAIN_FLOOR = 1e-3
 """Relative error of the untouched outputs below which fusion has only rounded differently."""
 _FEW_BITS_FLOOR = 1.0

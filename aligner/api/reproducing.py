@@ -31,6 +31,8 @@ from aligner.repair.shrinking import smaller
 from aligner.report.issue_text import issue, script
 
 _SECONDS = 120
+"""After which the script of a case is stopped: a case is a few nodes, most of the time goes to importing a
+framework."""
 _FEW = 8
 """Culprits that are tried, upstream first."""
 

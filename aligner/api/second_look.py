@@ -23,6 +23,7 @@ _TRIALS = 32
 """Runs with one tensor in another's place, for all regions together: each has few tensors of one size on both sides."""
 
 _FEW = 32
+"""Pairs that may always be left out at once, however few there are: of a small model they may be most."""
 _MOST = 0.5
 """Share of the pairs that may be left out of a run, or so few: with more it is no run on the reference's tensors."""
 _SETTLED = frozenset({"constant", "layout-only", "not computed"})

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 
 _TOP = 5
+"""Classes whose places are compared: top-5, as classifiers are usually scored."""
 _NOTHING = InputError("there are no inputs to go through", found="the set is empty", hint="name at least one")
 Listener = Callable[[Sweep], None]
 

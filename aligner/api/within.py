@@ -35,6 +35,7 @@ from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 
 _CULPRITS = 2
+"""The first culprits, which are looked into: every one takes runs of its own."""
 _TRIALS = 24
 """Runs for all of them together, of either kind."""
 _IN_A_ROW = 3

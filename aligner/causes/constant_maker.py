@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     Onward = Callable[[Array], Array]
 
 _MOST_NODES = 8
+"""Nodes back from a constant to the one that moved it wrongly: a limit of cost, each is tried in every order."""
 _MOST_PARTS = 5
+"""Axes or parts that are tried in every order: 5! = 120."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

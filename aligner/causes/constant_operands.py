@@ -23,6 +23,7 @@ _EITHER_WAY = COMMUTATIVE | {"where"}
 _MOST = 64
 """Nodes that a constant may be computed by; what takes more is taken to depend on the input."""
 _RTOL = 1e-6
+"""Of each number: a constant that was written as text with seven digits, or folded in float32, is the same one."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

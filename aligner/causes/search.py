@@ -34,6 +34,7 @@ _WORK = 1 << 33
 _SHOWN = 3
 """Findings kept of one culprit."""
 _BENIGN_AFTER = 1
+"""Culprits, upstream first: what is not proven of a later one ranks with what is not proven of the second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,6 +209,7 @@ def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int,
 
 
 _WHOLLY = 0.99
+"""Share of the error that leaves nothing for another cause to explain: a hundredth is rounding of the replay."""
 _FURTHER = 4
 """Claims of one cause that are still looked at when one has been proven that leaves something to explain."""
 

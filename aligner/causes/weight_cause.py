@@ -21,9 +21,12 @@ from aligner.regions.layers import LayerPair, layer_pairs, with_sorted_gates
 RELATED = 0.9
 """Correlation from which two parameters are versions of one."""
 _COARSER = 4e-3
+"""Distance of a copy in fewer bits: bfloat16's unit, 2⁻⁸ (``parameters.relation.CAST``)."""
 _STEPS = 0.6
 """Root mean square of rounding, in steps: 0.29 to the nearest, more where it is learnt from data."""
 _COARSE_BIAS = 2e-3
+"""Distance of a bias stored in 32 bits by the product of two scales: coarser than float32, finer than a step of
+weights."""
 _OF_ROUNDING = 0.05
 """Share of a difference that is left when rounding explains it."""
 

@@ -17,7 +17,9 @@ from aligner.regions.layers import LayerPair
 _FEWEST = 4
 """Numbers of a row that few bits tell from another row."""
 _LEVELS = 127
+"""Steps from zero to the largest number of eight bits."""
 _OUT_OF_PLACE = 10 * relations.SAME
+"""Numbers that stand elsewhere are further apart than any that are the same by a rounding."""
 _NEARLY = 2.0
 """How often the allowance of rows that a wrong factor has made larger may be exceeded."""
 

@@ -42,6 +42,7 @@ _SYSTEM = tuple(
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/tty", "/dev/urandom", "/dev/random", "/dev/shm")
 _ACCELERATORS = ("nvidia*", "dri", "kfd")
 _FREE_SHARE = 0.9
+"""Share of the memory that is free that a stranger's model may take."""
 
 
 @dataclass(frozen=True, slots=True)

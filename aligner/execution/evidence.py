@@ -19,6 +19,7 @@ from aligner.regions.region_side import Evidence
 CULPRITS = 12
 """Culprits whose arrays are gathered; the others are judged by their settings and weights."""
 _BYTES = 1 << 29
+"""Arrays that are gathered for causes; beyond, culprits are judged by settings and weights."""
 
 
 def gather(

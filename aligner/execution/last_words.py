@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _TAIL_BYTES = 16 * 1024
+"""Of what a process has written before it died; the last lines are what is looked for."""
 
 
 def tail(path: Path, count: int = 6) -> list[str]:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from aligner.records.free_memory import available
 
 _SHARE = 4
+"""Part of the free memory that tensors may take: models, their copies and the runtime's own take the rest."""
 _MOST = 1 << 30
 """Bytes beyond which keeping tensors gains little: in lockstep they need not be kept."""
 _REUSED = 128 << 20

@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 
 _TINY = 1e-30
+"""Sums of squares below which float32 may have lost them."""
 _GOLDEN = 0.6180339887498949
+"""Multiples of the golden ratio, modulo one, repeat latest: each block weighs otherwise."""
 _ROW = 1 << 10
+"""Elements summed in float64 at once, and of one row of weights."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

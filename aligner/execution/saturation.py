@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 
 _WIDEST = 16
+"""Bits; a range of 32 is as good as endless."""
 
 
 @dataclass(frozen=True, slots=True)

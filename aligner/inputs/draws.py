@@ -19,8 +19,11 @@ from aligner.records.array import Array
 from aligner.records.graph import Shape
 
 _SIDE = 224
+"""Pixels of a picture whose size is open: what most classifiers were trained on."""
 _STEPS = 16
+"""Length of other axes that are open: long enough for a window, short enough to be quick."""
 _TOKENS = 10
+"""Whole numbers are drawn below this: every vocabulary and every table has so many."""
 _MOST_ELEMENTS = int(np.iinfo(np.intp).max) // 16
 """Elements of the widest dtype that can have an address."""
 _WORDS = {"zeros": "zeros", "ones": "ones", "range": "0, 1, 2 …", "state": "zeros"}

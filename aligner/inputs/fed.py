@@ -16,6 +16,7 @@ from aligner.numerics.written_type import written_from
 from aligner.records.array import Array
 
 _EPSILON = {"float16": 2.0**-10, "bfloat16": 2.0**-7}
+"""Distance of neighbouring numbers at 1.0, where what is fed was rounded to fewer bits."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -36,6 +36,7 @@ _NEARLY_ALL = 0.98
 _MOST = 1 << 26
 """Stored numbers of the candidate that are read to look for what does not show, from the first layer on."""
 _THREADS = 2
+"""As many as the slowest part, reading weights from a file, keeps busy."""
 
 
 def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:

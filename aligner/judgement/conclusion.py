@@ -18,6 +18,7 @@ from aligner.records.difference import Difference
 from aligner.records.opinion import Opinion
 
 _LARGE = 0.01
+"""Share of an output's largest value from which its error is told beside that value."""
 LEAST_COVERAGE = 0.5
 """Share of the candidate's pairable tensors below which silence proves nothing."""
 Level = Literal["outputs", "layers", "local"]

@@ -18,6 +18,7 @@ _BLOWN_UP = 1e5
 _GROWN = 1e3
 """And so many times as large: where numbers cancel, all that is left may be rounding, and is as small as that."""
 _LEAST = 1e-7
+"""Rounding of float32 (its unit is 6 · 10⁻⁸) that inputs have even where they are equal."""
 
 
 def contradicted(graph: Graph, measured: Sequence[Measured]) -> list[tuple[Measured, str]]:

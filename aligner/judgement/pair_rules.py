@@ -9,6 +9,8 @@ from aligner.operations.kinds import MAY_DRAW, VIEWS
 from aligner.regions.inner_tensors import SATURATED
 
 _JUMP = 8.0
+"""Errors grow from node to node by the factor of its gain; 8 is past that of a normalised layer, an estimate at
+best."""
 _WITHOUT_LOCAL = 1e-4
 """Where nothing can be injected: relative error from which a jump over the tensors before it is taken for a fault."""
 _READING = VIEWS | {"dequantize"}

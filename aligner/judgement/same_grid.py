@@ -20,6 +20,7 @@ from aligner.regions.region_side import RegionSide
 STEPS = 2.0
 """Quantisation steps that two kernels for one operation on the same integers may lie apart."""
 _ONE_STEP = 1.01
+"""A step and what float32 makes of its product with a code."""
 _GRIDS: Remembered[Counter[tuple[np.float32, int]]] = Remembered()
 
 

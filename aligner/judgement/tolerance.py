@@ -34,10 +34,12 @@ _UNDERFLOW = 2.0**-126
 """What one operation may lose below float32's normal numbers where a kernel flushes them to zero: fl(a∘b) =
 (a∘b)(1+δ)+η with |η| up to the smallest normal number (Higham, Accuracy and Stability, 2nd ed., 2.1 and 2.8)."""
 _QUANTIZED_UNIT = 2.0**-8
+"""Half a step of eight bits, relative to the largest number: 1 / (2 · 127) rounded to a power of two."""
 _ITS_LIKE_ALONE = ELEMENTWISE | LAYOUT
 """Kinds of which each element comes from one element of each operand."""
 _FLOATS = ("float16", "float32", "float64", "half", "float", "double")
 _LONGEST_BIAS = 1 << 16
+"""Numbers of a vector that are read to learn its largest: a limit of work, longer ones are tables."""
 _STEPS_OF_NOISE = 3.0
 """Quantised regions: how often the change that half a step at every input makes may be exceeded."""
 _SMALLEST = 32 * UNITS["float32"]

@@ -11,6 +11,7 @@ TELLING = 16
 _FARTHEST = 0.25
 """Steps by which rounding may move a number off its multiple before it tells nothing."""
 _LOOKED_AT = 1 << 12
+"""Elements of a first look, which most tensors do not pass."""
 _MOST_STEPS = (1 << 16) - 1
 """Steps between the least and the greatest of 16 bits."""
 _MOST_OF_8 = 255

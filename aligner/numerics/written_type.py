@@ -9,6 +9,7 @@ from aligner.records.array import Array
 _TELLING = 64
 """Different numbers by which a type is told: each lies on a grid of 2⁻³ of the numbers by chance."""
 _LOOKED_AT = 1 << 16
+"""Elements that are looked at; different ones are few in what was written with few bits."""
 _TO_BFLOAT16, _TO_FLOAT16 = 0xFFFF, 0x1FFF
 """Bits of a float32 that numbers of the narrower types leave at 0."""
 

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _FEW = 64
+"""Numbers from which a kurtosis says anything: its deviation, √(24 / n), is 0.6 there, half of what tells 1.8 from
+3."""
 _SAMPLE = 1 << 20
+"""Elements that are looked at."""
 
 
 def looks_initialised(array: NDArray[np.generic], rank: int | None = None) -> bool:

@@ -26,6 +26,7 @@ _BLOCK = 1 << 22
 """Numbers of a block: 16 MB of each side."""
 _NARROW = ("float16", "bfloat16")
 _EXACT = 1e-6
+"""Relative distance of the same numbers, written by two programs: a few units of float32."""
 _PROBES = 4
 """Rows by which another order of rows is told before all of it is compared."""
 

@@ -24,7 +24,7 @@ from aligner.regions.region_side import RegionSide
 from aligner.regions.settings import alike
 
 _STEPS = 5
-_TWO = 2
+"""Nodes between scores and softmax: scale, mask, a cast there and back, a reshape."""
 _ON_THE_WAY = AFFINE | LAYOUT | {"where"}
 """What may lie between a product of matrices, the scaling of it and the softmax."""
 
@@ -100,7 +100,7 @@ def _hidden(mask: Array) -> Array:
 def _places(hidden: Array) -> str:
     """How many places, and from which diagonal on where a mask is causal."""
     count = f"{int(hidden.sum())} of {hidden.size} places"
-    if hidden.ndim < _TWO or not hidden.any():
+    if hidden.ndim < 2 or not hidden.any():
         return count
     plane = hidden.reshape(-1, *hidden.shape[-2:])[0]
     first = int(np.argmax(plane[0])) if plane[0].any() else plane.shape[1]
@@ -198,7 +198,7 @@ class AttentionScale(Cause):
                     changed = operation.with_data(*data)
                     claim = _claim(culprit, part, node, f"scales by {fitted:.4g}", changed, "the scale", advice)
                     partner = culprit.partner(part, node)
-                    theirs = partner[1].data if partner is not None and len(partner[1].data) == _TWO else ()
+                    theirs = partner[1].data if partner is not None and len(partner[1].data) == 2 else ()
                     written = any(o.size == 1 and alike(float(o.reshape(())), fitted) for o in theirs)
                     yield replace(claim, parameters=1, written=written)
 

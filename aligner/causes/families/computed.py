@@ -15,6 +15,7 @@ from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 
 _NEEDED = 0.98
+"""Share of the error that has to go, as for whatever is found by trying (``cause.SEARCHED``)."""
 
 
 class _Computed(Cause):

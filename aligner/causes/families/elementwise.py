@@ -52,7 +52,7 @@ def _other_operations(culprit: Culprit) -> Iterator[Claim]:
     for side in (1, 0):
         surplus, missing = counts[side] - counts[1 - side], counts[1 - side] - counts[side]
         for node, operation in found[side]:
-            for kind in missing if operation.kind in surplus and len(operation.data) == _TWO else ():
+            for kind in missing if operation.kind in surplus and len(operation.data) == 2 else ():
                 wrong, right = (operation.kind, kind) if side else (kind, operation.kind)
                 yield Claim(
                     f"{culprit.where} computes {wrong} where the reference computes {right}, from the same operands",
@@ -64,7 +64,6 @@ def _other_operations(culprit: Culprit) -> Iterator[Claim]:
                 )
 
 
-_TWO = 2
 _EXCHANGED = AFFINE | {"pow", "maximum", "minimum"}
 """Not the forms of one division, which are a matter of rounding."""
 
@@ -128,10 +127,13 @@ def _solved_for(output: Callable[[float], Array | None], target: Array, start: f
 
 
 _ROUNDS = 12
+"""Newton's steps: from a factor of two off, digits double from the third on, and float64 has no more after eight."""
 _LARGEST = 1 << 20
+"""Elements up to which the second and further steps are worth a replay each."""
 _AHEAD = (1.5, 1.001)
 """How far the second look goes: far where all may be linear, near where it has turned out not to be."""
 _SETTLED = 1e-7
+"""Relative move of the argument below which float32 has no more digits: its unit is 6 · 10⁻⁸."""
 
 
 class ReduceAxis(Cause):

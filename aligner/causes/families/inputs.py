@@ -30,7 +30,9 @@ _KNOWN = (
 
 
 _NOTABLE = 0.02
+"""Distance of a factor from one, and of an offset from zero, below which an inner tensor tells of no other scaling."""
 _ALIKE = 1e-3
+"""Relative spread of mean and deviation over channels below which one number is meant for all of them."""
 
 
 class InputCause(Cause):

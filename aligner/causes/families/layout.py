@@ -23,7 +23,9 @@ from aligner.regions.layers import layer_pairs
 from aligner.regions.region_side import RegionSide
 
 _LARGEST = 1 << 22
+"""Elements that are moved to try another order: a limit of cost, each trial copies them."""
 _EXACTLY = 0.999
+"""Share of the error that must go: moving numbers changes none of them, so that nothing but rounding is left."""
 _JOINS_NOTHING = PARAMETRIC | ELEMENTWISE | LAYOUT | SOURCES
 
 

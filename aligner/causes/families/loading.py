@@ -18,6 +18,7 @@ from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair
 
 _STRANGERS = 0.5
+"""Correlation from which two weights have something in common: a quarter of their variance."""
 _FEWEST = 16
 """Numbers from which a correlation says anything."""
 _LOOKED_AT = 16
@@ -25,6 +26,7 @@ _LOOKED_AT = 16
 _TELLING = 64
 """Numbers from which a draw can be told from what training leaves."""
 _MOST = 0.5
+"""Share of fresh weights among all from which the model was not loaded, rather than a layer of it: more than half."""
 _ALL = 0.8
 """Share of the weighted layers from which a fault of weights concerns the whole model."""
 

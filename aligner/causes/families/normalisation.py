@@ -23,6 +23,7 @@ from aligner.regions.region_side import RegionSide
 from aligner.regions.settings import alike
 
 _USUAL = (1e-3, 1e-5, 1e-6, 1e-12, 1e-4, 1e-8, 1e-7, 1e-2, 0.0, 0.1, 1.0)
+"""Epsilons that frameworks have by default or models are published with, the usual ones first."""
 
 
 class NormEpsilon(SettingCause):
@@ -64,6 +65,7 @@ class NormEpsilon(SettingCause):
 
 
 _LARGEST_EPSILON = 0.1
+"""A larger number under the root is no epsilon: it is part of the formula."""
 _CUDNN = 1.001e-5
 """The least epsilon that TensorFlow gives to its fused normalisation, "a requirement by CUDNN to prevent exception":
 fused_batch_norm in tensorflow/python/ops/nn_impl.py (v1), ``min_epsilon``."""

@@ -17,6 +17,7 @@ from aligner.regions.region_side import RegionSide
 _FUSED = ACTIVATIONS | COPIES | {"minmax"}
 """What a runtime may fuse into a sum."""
 _FUSED_AT_MOST = 2
+"""Nodes that a runtime may have fused behind the sum: a bias, an activation."""
 
 
 class ResidualMissing(Cause):

@@ -32,6 +32,7 @@ from aligner.regions.layers import LayerPair
 _ROUNDING = 1e-6
 """Share of a weight's largest number within which folding in float32 moves others; such are not counted as off."""
 _UNRELATED = 0.5
+"""Correlation below which two weights share less than a quarter of their variance."""
 _ALIKE = 0.995
 """Correlation from which on it says no more than the distance does."""
 
