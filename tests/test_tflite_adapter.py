@@ -228,11 +228,11 @@ def test_signature_names_are_aliases():
 @pytest.mark.parametrize(
     ("feeds", "words"),
     [
-        ({}, "missing"),
-        ({"x": picture(1, 6, 5, 2), "y": picture(1)}, "no such input"),
-        ({"x": picture(6, 5, 2)}, "wrong shape"),
-        ({"x": picture(1, 7, 5, 2)}, "wrong shape"),
-        ({"x": picture(1, 6, 5, 2).astype(np.float64)}, "wrong type"),
+        ({}, "needs an input"),
+        ({"x": picture(1, 6, 5, 2), "y": picture(1)}, "no input 'y'"),
+        ({"x": picture(6, 5, 2)}, "another shape"),
+        ({"x": picture(1, 7, 5, 2)}, "another shape"),
+        ({"x": picture(1, 6, 5, 2).astype(np.float64)}, "another dtype"),
     ],
 )
 def test_wrong_feeds_are_named(feeds, words):

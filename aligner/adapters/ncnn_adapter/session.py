@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aligner.adapters.base import Capabilities, ChosenPrecision, Feeds, Injection, Session
+from aligner.adapters.fed import check_names
 from aligner.adapters.ncnn_adapter.graph import Program
 from aligner.adapters.ncnn_adapter.param_file import Layer
 from aligner.adapters.ncnn_adapter.weights import Stored
@@ -233,12 +234,7 @@ class NcnnSession(Session):
     def _bound(self, feeds: Feeds) -> dict[str, Array]:
         """The arrays in the order of the inputs, samples first."""
         names = self._program.inputs
-        if set(feeds) != set(names):
-            raise InputError(
-                "the inputs are not those of the model",
-                found=f"given: {listing(feeds)}",
-                hint=f"wanted: {listing(names)}",
-            )
+        check_names(self.signature.inputs, feeds)
         fed = {name: np.asarray(feeds[name]) for name in names}
         for name, array in fed.items():
             if array.dtype != self._program.dtype(name) or not 2 <= array.ndim <= _HIGHEST or not array.size:

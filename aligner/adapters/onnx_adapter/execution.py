@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
+from aligner.adapters.fed import fits_shape
 from aligner.adapters.onnx_adapter.dtypes import dtype_word, from_ort_value, numpy_dtype, to_ort_value
 from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.adapters.onnx_adapter.names import fresh
@@ -126,13 +127,6 @@ class Execution:
                 hint="transpose or reshape it to the value's layout",
             )
         return to_ort_value(array.astype(dtype, copy=False), element)
-
-
-def fits_shape(shape: tuple[int, ...], declared: tuple[int | None, ...]) -> bool:
-    """Whether a shape agrees with a declared one, in which None stands for any size."""
-    return len(shape) == len(declared) and all(
-        want is None or have == want for have, want in zip(shape, declared, strict=True)
-    )
 
 
 def captured(

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
+from aligner.adapters.fed import check_dtype, check_names, check_shape, fits_shape
 from aligner.adapters.onnx_adapter.dtypes import numpy_dtype, to_ort_value
-from aligner.adapters.onnx_adapter.execution import fits_shape
 from aligner.adapters.onnx_adapter.types import ValueType, value_type
-from aligner.errors import InputError, listing
+from aligner.errors import InputError
 from aligner.records.array import Array
 from aligner.records.graph import InputSpec
 
@@ -35,27 +34,8 @@ def check_feeds(inputs: Mapping[str, Any], feeds: Mapping[str, Array]) -> dict[s
     Raises InputError naming every input that is missing, unknown or does not fit.
     """
     specs = {spec.name: spec for spec in input_specs(inputs)}
-    unknown = [name for name in feeds if name not in specs]
-    missing = [spec for spec in specs.values() if spec.required and spec.name not in feeds]
-    declared = "; ".join(describe(spec) for spec in specs.values()) or "the model has no inputs"
-    if unknown:
-        close = difflib.get_close_matches(unknown[0], list(specs), n=1)
-        hint = f"did you mean {close[0]!r}?" if close else f"its inputs: {declared}"
-        raise InputError(f"the model has no input {unknown[0]!r}", found=f"given: {listing(feeds)}", hint=hint)
-    if missing:
-        names = listing(spec.name for spec in missing)
-        raise InputError(
-            f"the model needs an input that was not given: {names}",
-            found=f"given: {listing(feeds) or 'none'}",
-            hint=f"its inputs: {declared}",
-        )
+    check_names(specs.values(), feeds)
     return {name: _fed(specs[name], value_type(inputs[name].type), array) for name, array in feeds.items()}
-
-
-def describe(spec: InputSpec) -> str:
-    """ "x [1, 3, ?, ?] float32"."""
-    shape = "" if spec.shape is None else f" [{', '.join('?' if n is None else str(n) for n in spec.shape)}]"
-    return f"{spec.name}{shape} {spec.dtype or ''}".rstrip()
 
 
 def _fed(spec: InputSpec, kind: ValueType, array: Any) -> Any:
@@ -72,18 +52,9 @@ def _fed(spec: InputSpec, kind: ValueType, array: Any) -> Any:
             hint="export the model with an input of a standard type",
         )
     is_text = wanted.kind == "O" and array.dtype.kind in "OUS"
-    if array.dtype != wanted and not is_text and array.dtype.name != spec.dtype:
-        raise InputError(
-            f"input {spec.name!r} has another dtype",
-            found=f"{array.dtype} given, {spec.dtype} wanted",
-            hint=f"convert it to {wanted}",
-        )
-    if spec.shape is not None and not fits_shape(array.shape, spec.shape):
-        raise InputError(
-            f"input {spec.name!r} has another shape",
-            found=f"{list(array.shape)} given",
-            hint=f"wanted: {describe(spec)}",
-        )
+    same = array.dtype == wanted or is_text or array.dtype.name == spec.dtype
+    check_dtype(spec, array.dtype, fits=same, wanted=wanted)
+    check_shape(spec, array.shape, fits=spec.shape is None or fits_shape(array.shape, spec.shape))
     return to_ort_value(array.astype(wanted, copy=False), kind.element)
 
 

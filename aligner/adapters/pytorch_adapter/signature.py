@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from aligner.adapters.fed import check_missing, check_unknown
 from aligner.adapters.pytorch_adapter.caches import nested
-from aligner.errors import InputError, listing
 from aligner.records.graph import InputSpec
 
 _TENSOR_WORDS = {
@@ -56,21 +56,10 @@ class ForwardSignature:
             and self._holder(name) is None
             and not any(_numbered(name, base) for base in taken)
         ]
-        existing = listing(spec.name for spec in self.inputs) or "no inputs"
-        if unknown:
-            raise InputError(
-                f"the model has no input called {listing(unknown)}",
-                found=f"its forward takes {existing}",
-                hint="name an input with --input name=path",
-            )
+        check_unknown(self.inputs, names, unknown)
         missing = [spec.name for spec in self.inputs if spec.required and spec.name not in names]
         missing = [name for name in missing if not any(given.startswith(f"{name}.") for given in names)]
-        if missing:
-            raise InputError(
-                f"the model needs an input for {listing(missing)}",
-                found=f"given: {listing(names) or 'nothing'}; its forward takes {existing}",
-                hint="give each one with --input name=path",
-            )
+        check_missing(self.inputs, names, missing)
 
     def call(self, tensors: Mapping[str, Any], module: Any = None) -> tuple[list[Any], dict[str, Any]]:
         """Sort tensors into positional and keyword arguments; those called "past.0.key" are parts of one."""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from aligner.adapters.torchscript_adapter.arrays import as_tensor
 from aligner.adapters.torchscript_adapter.operands import holds_tensors, is_tensor
-from aligner.errors import InputError, listing
+from aligner.errors import InputError
 from aligner.records.array import Array
 from aligner.records.graph import InputSpec
 
@@ -46,26 +46,6 @@ def _argument(argument: Any) -> Argument:
     else:
         specs = (InputSpec(argument.name, required=required),)
     return Argument(argument.name, argument.type, specs, default)
-
-
-def check_names(arguments: Sequence[Argument], feeds: Mapping[str, Array]) -> None:
-    """Raise InputError where an input is missing or unknown."""
-    specs = [spec for argument in arguments for spec in argument.specs]
-    names = [spec.name for spec in specs]
-    missing = [spec.name for spec in specs if spec.required and spec.name not in feeds]
-    if missing:
-        raise InputError(
-            f"the model's input {listing(missing)} was not given",
-            found=f"given: {listing(feeds) or 'nothing'}; the model takes: {listing(names)}",
-            hint="give every required input by name",
-        )
-    unknown = [name for name in feeds if name not in names]
-    if unknown:
-        raise InputError(
-            f"the model has no input {listing(unknown)}",
-            found=f"it takes: {listing(names) or 'nothing'}",
-            hint="use the names of forward's arguments",
-        )
 
 
 def argument_value(argument: Argument, arrays: Sequence[Array | None], device: Any) -> Any:

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from aligner.adapters.fed import check_names
 from aligner.adapters.stream import RunAbandoned
 from aligner.adapters.torch_compiler import compiler_apart
 from aligner.adapters.torchscript_adapter.arrays import captured, replacement
 from aligner.adapters.torchscript_adapter.errors import execution_error
 from aligner.adapters.torchscript_adapter.float64 import widen, widened_module
 from aligner.adapters.torchscript_adapter.graph import ScriptGraph, read_graph
-from aligner.adapters.torchscript_adapter.inputs import argument_value, check_names, read_arguments
+from aligner.adapters.torchscript_adapter.inputs import argument_value, read_arguments
 from aligner.adapters.torchscript_adapter.outputs import named_outputs
 from aligner.adapters.torchscript_adapter.random import RandomStream
 from aligner.adapters.torchscript_adapter.scalars import as_scalars
@@ -168,7 +169,7 @@ class Program:
             raise execution_error(error, self.name) from error
 
     def _bound(self, feeds: Feeds, observer: Observer | None) -> list[Any]:
-        check_names(self.arguments, feeds)
+        check_names((spec for argument in self.arguments for spec in argument.specs), feeds)
         ids = iter(self.graph.graph.inputs)
         values = []
         for argument in self.arguments:
