@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from aligner.errors import InputError, listing
+from aligner.records.array import Array
 from aligner.records.graph import InputSpec, Shape
 
 
@@ -65,6 +66,16 @@ def check_shape(spec: InputSpec, given: tuple[int, ...], *, fits: bool, why: str
             f"input {spec.name!r} has another shape",
             found=f"{list(given)} given{why and f': {why}'}",
             hint=f"wanted: {declared(spec)}{layout}",
+        )
+
+
+def check_injected(name: str, given: Array, *, fits: bool, wanted: str) -> None:
+    """Raise InputError unless an array fits the value in whose place it stands."""
+    if not fits:
+        raise InputError(
+            f"the array injected for {name!r} has another shape or dtype",
+            found=f"{given.dtype} {list(given.shape)}, {wanted} wanted",
+            hint="give it in the layout and the dtype that the value has in this model",
         )
 
 

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aligner.adapters.base import Capabilities, ChosenPrecision, Feeds, Injection, Session
-from aligner.adapters.fed import check_names
+from aligner.adapters.border import no_such_value
+from aligner.adapters.fed import check_injected, check_names
 from aligner.adapters.ncnn_adapter.graph import Program
 from aligner.adapters.ncnn_adapter.param_file import Layer
 from aligner.adapters.ncnn_adapter.weights import Stored
@@ -183,12 +184,8 @@ class NcnnSession(Session):
             given = np.asarray(inject[name]) if name in inject else computed
         except KeyError:  # the injection offers it and has none for this run
             return computed
-        if given.shape != computed.shape:
-            raise InputError(
-                f"the array injected for {name!r} has another shape",
-                found=f"{list(given.shape)}, {list(computed.shape)} wanted",
-                hint="transpose or reshape it to the value's layout",
-            )
+        wanted = f"{computed.dtype} {list(computed.shape)}"
+        check_injected(name, given, fits=given.shape == computed.shape, wanted=wanted)
         return given.astype(computed.dtype, copy=False)
 
     def _extractor(self, fed: Mapping[str, Array], *, light: bool) -> tuple[Any, list[Any]]:
@@ -226,9 +223,7 @@ class NcnnSession(Session):
 
     def _checked(self, name: str, verb: str) -> str:
         if name not in self._program.blobs:
-            raise InputError(
-                f"there is no blob to {verb} under this name", found=repr(name), hint="align inspect MODEL lists them"
-            )
+            raise no_such_value(name, verb)
         return name
 
     def _bound(self, feeds: Feeds) -> dict[str, Array]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from aligner.adapters.fed import fits_shape
+from aligner.adapters.fed import check_injected, fits_shape
 from aligner.adapters.onnx_adapter.dtypes import dtype_word, from_ort_value, numpy_dtype, to_ort_value
 from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.adapters.onnx_adapter.names import fresh
@@ -112,20 +112,10 @@ class Execution:
         kind = self._program.types.get(name)
         element = kind.element if kind is not None and kind.element else _ELEMENT_TYPES.get(array.dtype.name, 0)
         dtype = numpy_dtype(element)
-        fits = dtype is not None and (array.dtype == dtype or np.can_cast(array.dtype, dtype, "same_kind"))
-        if dtype is None or not fits:
-            raise InputError(
-                f"the array injected for {name!r} has another dtype",
-                found=f"{array.dtype}, {dtype_word(element) or 'unknown'} wanted",
-                hint="convert it to the value's dtype",
-            )
+        same = dtype is not None and (array.dtype == dtype or np.can_cast(array.dtype, dtype, "same_kind"))
         known = kind.shape if kind is not None else None
-        if known is not None and not fits_shape(array.shape, known):
-            raise InputError(
-                f"the array injected for {name!r} has another shape",
-                found=f"{list(array.shape)}, {list(known)} wanted",
-                hint="transpose or reshape it to the value's layout",
-            )
+        wanted = f"{dtype_word(element) or 'unknown'}{'' if known is None else f' {list(known)}'}"
+        check_injected(name, array, fits=same and (known is None or fits_shape(array.shape, known)), wanted=wanted)
         return to_ort_value(array.astype(dtype, copy=False), element)
 
 

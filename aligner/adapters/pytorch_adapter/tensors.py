@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from aligner.adapters.fed import check_injected
 from aligner.adapters.torch_quantization import dtype_word, in_real_numbers, integers_of, quantization_of, requantised
-from aligner.errors import InputError
 from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
 
@@ -138,12 +138,8 @@ def from_array(array: Array, like: Any, *, name: str) -> Any:
     """
     import torch
 
-    if tuple(array.shape) != tuple(like.shape):
-        raise InputError(
-            f"the tensor put in the place of {name} has another shape",
-            found=f"shape {list(array.shape)}, the model computes {list(like.shape)}",
-            hint="give an array in the value's own layout",
-        )
+    fits = tuple(array.shape) == tuple(like.shape)
+    check_injected(name, array, fits=fits, wanted=f"{dtype_word(like)} {list(like.shape)}")
     given = torch.from_numpy(np.array(array, copy=True))
     if like.is_quantized:
         return requantised(like, given)

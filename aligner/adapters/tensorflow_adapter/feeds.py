@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aligner.adapters.fed import check_dtype, check_names, check_shape
+from aligner.adapters.fed import check_dtype, check_injected, check_names, check_shape
 from aligner.adapters.tensorflow_adapter.graph import signature_of
-from aligner.errors import InputError
 from aligner.records.array import Array
 
 if TYPE_CHECKING:
@@ -39,10 +38,6 @@ def bind_feeds(flow: Dataflow, feeds: Feeds) -> dict[str, Array]:
 def as_fed(tensor: Any, array: Any) -> Array:
     """An array in the type that TensorFlow has for a tensor. Raises InputError where its shape does not fit."""
     found = np.asarray(array)
-    if not tensor.shape.is_compatible_with(found.shape):
-        raise InputError(
-            "the array to inject does not fit the value",
-            found=f'"{tensor.name}" is {tensor.shape}, the array is {found.shape}',
-            hint="inject arrays in the layout and type that the value has in this model",
-        )
+    wanted = f"{tensor.dtype.base_dtype.name} {tensor.shape}"
+    check_injected(tensor.name, found, fits=tensor.shape.is_compatible_with(found.shape), wanted=wanted)
     return found.astype(tensor.dtype.base_dtype.as_numpy_dtype, copy=False)

@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
+from aligner.adapters.fed import check_injected, fits_shape
 from aligner.adapters.tflite_adapter.constants import load_constant, numpy_dtype
 from aligner.adapters.tflite_adapter.graph import Naming, declared_shape
 from aligner.adapters.tflite_adapter.patch import Cut, Patcher
 from aligner.adapters.tflite_adapter.plan import Planner, Segment
 from aligner.adapters.tflite_adapter.runtime import Runtime, owned
-from aligner.adapters.tflite_adapter.schema import Model, Tensor, element_count
-from aligner.errors import InputError, ModelFormatError
+from aligner.adapters.tflite_adapter.schema import Model, element_count
+from aligner.errors import ModelFormatError
 from aligner.records.array import Array
 
 if TYPE_CHECKING:
@@ -154,20 +155,9 @@ class Walk:
                 hint="convert the model again",
             )
         tensor, array = self.model.main.tensors[index], replaced[index]()
-        _check_fit(self.naming.ids[index], tensor, array)
+        declared = declared_shape(tensor)
+        fits = declared is None or fits_shape(array.shape, declared)
+        fits = fits and array.dtype == numpy_dtype(tensor.dtype)
+        wanted = f"{tensor.dtype} {'of any shape' if declared is None else list(declared)}"
+        check_injected(self.naming.ids[index], array, fits=fits, wanted=wanted)
         return array
-
-
-def _check_fit(name: str, tensor: Tensor, array: Array) -> None:
-    declared = declared_shape(tensor)
-    fits = declared is None or (
-        len(array.shape) == len(declared)
-        and all(size in (None, given) for size, given in zip(declared, array.shape, strict=True))
-    )
-    if fits and array.dtype == numpy_dtype(tensor.dtype):
-        return
-    raise InputError(
-        "the array to inject does not fit the value",
-        found=f'"{name}" is {tensor.dtype} {declared}, the array is {array.dtype} {array.shape}',
-        hint="inject arrays in the layout and type that the value has in this model",
-    )

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from aligner.adapters.fed import check_injected
 from aligner.adapters.torch_quantization import dtype_word, quantization_of, requantised
-from aligner.errors import InputError
 from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
 
@@ -47,12 +47,8 @@ def replacement(tensor: Any, array: Array, value: str) -> Any:
     """
     import torch
 
-    if tuple(array.shape) != tuple(tensor.shape):
-        raise InputError(
-            f"the tensor injected for {value} has the wrong shape",
-            found=f"{tuple(array.shape)}, the model computed {tuple(tensor.shape)}",
-            hint="inject an array in the value's own layout",
-        )
+    fits = tuple(array.shape) == tuple(tensor.shape)
+    check_injected(value, array, fits=fits, wanted=f"{dtype_word(tensor)} {list(tensor.shape)}")
     source = as_tensor(array)
     if tensor.is_mkldnn:
         return source.to(dtype=tensor.dtype).to_mkldnn()
