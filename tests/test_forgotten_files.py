@@ -17,6 +17,7 @@ from aligner.adapters.onnx_adapter.kinds import kind_of as onnx_kind
 from aligner.adapters.onnx_adapter.translation import VOCABULARY, activation, arithmetic
 from aligner.operations import operation as operations
 from aligner.operations import settings
+from aligner.operations.call import kind_said, of_kind
 from aligner.operations.forms import simple
 from aligner.operations.settings import Settings, family_of
 from aligner.operations.settings.base import told_kinds
@@ -63,6 +64,17 @@ def test_the_page_of_operations_names_every_kind_that_is_told_something():
     page = PAGE.read_text()
     missing = [kind for kind in sorted(told_kinds()) if f"`{kind}`" not in page]
     assert not missing, f"describe in docs/operations.md: {missing}"
+
+
+def test_every_kind_that_is_told_something_is_made_by_an_adapter():
+    source = "".join(path.read_text() for path in TRANSLATIONS)
+    assert not [kind for kind in sorted(told_kinds()) if f'"{kind}"' not in source], "no adapter translates into these"
+
+
+def test_a_translation_says_no_kind_without_a_row():
+    with pytest.raises(TypeError, match="unheard_of has no row"):
+        of_kind("unheard_of")
+    assert kind_said({"Word": of_kind("softmax")(simple("unheard_of"))}, "Word", "other") == "softmax"
 
 
 def test_a_forgotten_kernel_is_seen():

@@ -32,6 +32,16 @@ class OfKind:
         return self.translation(call)
 
 
+def of_kind(kind: str) -> Callable[[Translation], OfKind]:
+    """Say of a translation that its words are of a kind of nodes, in the place of an adapter's list of kinds.
+
+    Raises TypeError for a kind without a row.
+    """
+    if kind not in TRAITS:
+        raise TypeError(f"{kind} has no row in operations/kinds.py")
+    return lambda translation: OfKind(kind, translation)
+
+
 def kind_said(words: Vocabulary, word: str, otherwise: str) -> str:
     """The kind of nodes that a vocabulary says of a word, for those that an adapter's own list of kinds leaves out."""
     kind = getattr(words.get(word), "kind", "")
