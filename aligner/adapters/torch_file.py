@@ -16,6 +16,7 @@ TorchFileKind = Literal["torchscript", "export", "package", "module", "state_dic
 OP_LIBRARIES = ("torchvision", "torchaudio")
 """Packages that register operators when they are imported; an archive may name no others."""
 _LEGACY_MAGIC = 0x1950A86A20F9469CFC6C
+"""With which files begin that torch.save wrote before 1.6 (torch/serialization.py, MAGIC_NUMBER)."""
 _LEGACY_PREAMBLE = 3
 """Pickles before the object in a file of torch < 1.6: magic number, protocol, system information."""
 _MODULE_KEYS = frozenset({"_parameters", "_buffers", "_modules"})
@@ -37,6 +38,7 @@ _INERT = frozenset(
     }
 )
 _LARGEST_PICKLE = 1 << 29
+"""Bytes of the description of tensors, without them: a limit of memory, files being a stranger's."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
 _PATIENCE = 1.0
+"""Seconds that nobody needs a bar for."""
 
 
 class ProgressBar:

@@ -34,6 +34,7 @@ _NOT_TEXT = {_OUTPUTS[name] for name in ("output", *_FOLDERS)}
 
 
 _DEFAULT_SECONDS = 3600.0
+"""An hour, after which a stranger's model is stopped."""
 _MODELS = ("reference", "candidate", "model", "dump_of", "prefill", "dataset")
 _child: Path | None = None
 _limits: Bounds | None = None

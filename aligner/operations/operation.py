@@ -136,6 +136,7 @@ def wide(array: Array) -> Array:
 
 
 _SMALL = 1 << 21
+"""Elements: 16 MB in float64, beyond which the wider type costs more than it tells."""
 
 
 def channels_first(array: Array, channels: str) -> Array:

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 
 _FALLBACK = 2 << 30
+"""Bytes where the system does not say."""
 
 
 def available() -> int:

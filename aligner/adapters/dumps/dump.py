@@ -25,6 +25,7 @@ TEXT_LIMIT = 1 << 30
 MOST_FILES = 100_000
 """Entries of a folder that are looked at."""
 _HEADER = 1 << 16
+"""Bytes of either end that are looked at for words of a format."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from aligner.records.array import Array
 
 _INPUT = "Input_"
 _HEAD = 256
+"""Bytes of a file that are read to see whether it is numbers as text."""
 
 
 def recognises(path: Path) -> bool:

@@ -20,6 +20,7 @@ _FOREIGN = re.compile(r"[^0-9A-Za-z]")
 _RUNS = re.compile(r"[^0-9A-Za-z]+")
 _TURN = re.compile(r"(?P<name>.+)@(?P<turn>[1-9][0-9]{0,5})")
 _LONGEST = 4096
+"""Characters of a name that are read: a limit of work, names being a stranger's."""
 _MOSTLY_CUT = 24
 """Characters that the shortest limit of a writer leaves; shorter names are whole."""
 

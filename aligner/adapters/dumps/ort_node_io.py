@@ -14,6 +14,7 @@ from aligner.records.array import Array
 
 _SQLITE = b"SQLite format 3\x00"
 _MOST = 100_000
+"""Tensors of a database that are read: a limit of work."""
 
 
 def recognises(path: Path) -> bool:

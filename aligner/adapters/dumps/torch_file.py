@@ -12,6 +12,7 @@ from aligner.errors import MissingFrameworkError, ModelFormatError, UntrustedFil
 from aligner.records.array import Array
 
 _DEEPEST = 8
+"""Containers within each other that are looked through: a limit of work."""
 
 
 def recognises(path: Path) -> bool:

@@ -22,6 +22,7 @@ from aligner.records.array import Array
 
 _TREE = "_debug_tree_FULL_TENSORS.json"
 _DEEPEST = 200
+"""Modules within each other: a limit that recursion of Python does not reach."""
 
 
 def recognises(path: Path) -> bool:

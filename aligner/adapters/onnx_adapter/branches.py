@@ -11,6 +11,7 @@ from aligner.adapters.onnx_adapter.names import defined_names, fresh, rename_gra
 from aligner.errors import ModelError, listing
 
 _ROUNDS = 64
+"""Branches within each other that are taken out: a limit of work."""
 Decide = Callable[[Any, list[str]], Mapping[str, bool]]
 """(model, names of conditions) → those that could be computed."""
 

@@ -12,6 +12,7 @@ from aligner.records.array import Array
 from aligner.records.graph import Weight
 
 _SMALL = 4096
+"""Elements of a constant that says how: axes, sizes, limits; a larger one is a weight and is not read for that."""
 
 
 def is_constant(node: Any) -> bool:

@@ -39,6 +39,7 @@ _CONTAINERS = (
 _WRAPPERS = ("_orig_mod.", "module.")
 """Written by torch.compile and DataParallel, also in the middle of a name."""
 _DEPTH = 3
+"""Dictionaries within each other that trainers wrap a state dict in: {"state": {"model": …}}."""
 _COUNTER = "num_batches_tracked"
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from aligner.adapters.pytorch_adapter.shared_memory import version_of
 
 _DEPTH = 4
+"""Attributes of attributes of a module that may hold what it remembers: a limit of work."""
 _SHALLOW = frozenset({"_modules", "_parameters"})
 """Restored as bindings only: parameters are not copied."""
 

@@ -17,7 +17,9 @@ from aligner.records.tensor import CapturedTensor
 _WIDENED = ("bfloat16", "float8")
 """Dtypes that numpy lacks; they arrive as float32."""
 _DEPTH = 8
+"""Containers within each other that tensors are looked for in: a limit of work."""
 _ALIGNMENT = 64
+"""Bytes: PyTorch's own allocator aligns to a cache line, which kernels look at."""
 
 
 def walk(tree: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:

@@ -32,6 +32,7 @@ _OMITTED = {"ConcatV2": -1, "GatherV2": 2}
 """Those of them that are no operand of a node, as the language of operations has it."""
 _KERNELS = {"Conv2D": 1, "DepthwiseConv2dNative": 1, "Conv3D": 1, "Conv2DBackpropInput": 1}
 _LONGEST = 64
+"""Elements of a constant operand that is shown as an attribute: axes, sizes, paddings."""
 _SLIDING = frozenset({"strides", "dilations", "kernel"})
 
 

@@ -72,6 +72,7 @@ OPERANDS: Mapping[str, tuple[tuple[int, str], ...]] = {
 _MODES = {"RESIZE_BILINEAR": "linear", "RESIZE_NEAREST_NEIGHBOR": "nearest", "PAD": "constant", "PADV2": "constant"}
 _AXES = ("D", "H", "W")
 _LONGEST_OPERAND = 64
+"""Elements of a constant operand that is shown as an attribute: axes, sizes, paddings."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from typing import Any
 from aligner.errors import ModelFormatError
 
 _WIDEST_OFFSET = 0xFFFFFFFF
+"""Offsets are 32 bits."""
 _ALIGNMENT = 16
+"""Bytes: TFLite's schema forces buffers to it (force_align: 16)."""
 _READ_TIMES = 16
 """How often each byte may be read: writers share equal vectors, and our readers ask for some fields again."""
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _INTANGIBLE = frozenset({"resource", "variant"})
 """Types of handles: nothing that could be looked at."""
 _OPERAND_LIMIT = 4096
+"""Elements of a constant that says how; a larger one is a weight and is not read for that."""
 
 
 @dataclass(frozen=True, slots=True)
