@@ -15,7 +15,7 @@ T = TypeVar("T")
 HUGE = 128 << 20
 """Bytes of a tensor from which on no run goes on beside the work on it: its next step may need as much again."""
 _AHEAD = 128 << 20
-"""Bytes of tensors that a run may be ahead: enough to keep both sides busy, few enough to stay in reach of caches."""
+"""Bytes of tensors that a run may be ahead at most: a limit of memory, whatever the budget allows."""
 _SHARE = 4
 """Three runs may be under way, beside what is kept for them."""
 
