@@ -84,6 +84,7 @@ def _compiled(model: Any, folder: Path) -> Any:
 
 def _torch_integers(model: Any, folder: Path) -> Any:
     """Static quantisation of torch.ao, calibrated on eight pictures."""
+    import torch
     from torch.ao.quantization import get_default_qconfig_mapping
     from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
 
