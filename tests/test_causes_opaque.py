@@ -109,6 +109,29 @@ def test_a_loop_of_another_body_or_of_other_constants(changed, told, tmp_path):
     assert result.causes[0].id == "attributes-differ" and told in result.causes[0].evidence
 
 
+def collected(path, inner="Tanh"):
+    """A recurrence whose steps a loop collects in a sequence that starts empty, as PyTorch's exporter writes lists."""
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+    g (float[8, 2] x) => (float[N, 2] y) <int64 trips = {{3}}, bool go = {{1}}> {{
+      none = SequenceEmpty <dtype = 1> ()
+      last, all = Loop (trips, go, x, none) <body = body (int64 at, bool on, float[8, 2] state, seq(float[8, 2]) kept)
+        => (bool on_, float[8, 2] next, seq(float[8, 2]) more) {{
+          on_ = Identity (on)
+          next = {inner} (state)
+          more = SequenceInsert (kept, next)
+        }}>
+      steps = ConcatFromSequence <axis = 0> (all)
+      y = Relu (steps)
+    }}"""
+    onnx.save(onnx.parser.parse_model(text), path)
+    return path
+
+
+def test_a_sequence_that_starts_empty_is_no_tensor_to_look_at(tmp_path):
+    result = aligner.compare(collected(tmp_path / "a.onnx"), collected(tmp_path / "b.onnx", "Sigmoid"), X)
+    assert result.verdict == "diverged" and result.first_divergence.candidate.name == "last"
+
+
 def pick(path, place):
     """One of the parts that a sequence is split into."""
     make, real = onnx.helper, onnx.TensorProto.FLOAT

@@ -34,7 +34,7 @@ def unread(skeleton: Skeleton, value: str) -> bool:
 def _counted(
     sides: tuple[Skeleton, Skeleton], paired: Collection[str], regions: Sequence[tuple[Region, Region]]
 ) -> Answered:
-    """The first side's tensors; those of its regions' insides are virtual where the other side has but one node there.
+    """The first side's tensors; those of a region's inside are virtual where the other side has but one node there.
 
     There is nothing on the other side then that they could be paired with: what lowering that node gives are steps
     without a value in any run, which are replayed where the region errs.
@@ -53,13 +53,13 @@ def _counted(
         for index in ours.nodes:
             within.setdefault(index, []).append(theirs)
     inside = [within.get(index, []) for index, value in computed if own.root(value) not in roots]
-    virtual = sum(bool(around) and all(_one_node(other, region) for region in around) for around in inside)
+    virtual = sum(max((_nodes(other, region) for region in around), default=0) == 1 for around in inside)
     return Answered(len(computed), len(computed) - len(inside), virtual)
 
 
-def _one_node(skeleton: Skeleton, region: Region) -> bool:
-    """Whether a single node of a region computes, the others only move."""
-    return sum(_computes(skeleton, skeleton.by_index[index]) for index in region.nodes) == 1
+def _nodes(skeleton: Skeleton, region: Region) -> int:
+    """How many nodes of a region compute, and do not only move."""
+    return sum(_computes(skeleton, skeleton.by_index[index]) for index in region.nodes)
 
 
 def _computes(skeleton: Skeleton, node: Node) -> bool:

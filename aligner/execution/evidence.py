@@ -72,7 +72,8 @@ def _size(side: OpenSide, values: Iterable[str]) -> int:
 def _values(side: OpenSide, pair: PairedValues, number: int) -> set[str]:
     """The region's inputs, what it computes inside, and its output: what the run can show of them.
 
-    Also what nodes make that read nothing: states of zeros, as long as the batch of the day.
+    Also what nodes make that read nothing: states of zeros, as long as the batch of the day; no empty sequences, which
+    are no values of the graph.
     """
     region = pair.regions[number]
     graph = side.graph
@@ -81,6 +82,7 @@ def _values(side: OpenSide, pair: PairedValues, number: int) -> set[str]:
         names.update(name for name in (*graph.nodes[index].inputs, *graph.nodes[index].outputs) if name)
     seen = side.profile.sketches if side.profile is not None else {}
     made = {name for name in names if (node := graph.producer(name)) is not None and not node.inputs}
+    made &= graph.values.keys()
     return {name for name in names if name in seen or (name in made and not graph.varies(name))}
 
 
