@@ -162,15 +162,29 @@ def test_channels_in_another_order_before_a_dead_activation_are_told_by_other_nu
     assert result.verdict == ("aligned" if undone else "diverged")
 
 
-def _perceptron(first, bias, second):
+@pytest.mark.parametrize("undone", [True, False])
+@pytest.mark.parametrize("wrong", ["Elu", "Softplus"])
+def test_a_fault_between_the_halves_of_a_rewrite_is_told_at_its_node(wrong, undone):
+    """Channels permuted and scaled before an activation, and put right behind it: it alone is another one."""
+    generator, order = np.random.default_rng(6), [1, 2, 0, 5, 3, 4]
+    first, second = (generator.standard_normal((6, 6)).astype(np.float32) for _ in range(2))
+    bias, factor = np.arange(6, dtype=np.float32) / 6, np.linspace(0.5, 3, 6, dtype=np.float32)
+    fed = {"x": generator.standard_normal((5, 6)).astype(np.float32)}
+    behind = second[order] / factor[:, None] if undone else second
+    changed = _perceptron(first[:, order] * factor, bias[order] * factor, behind, wrong)
+    result = aligner.compare(_perceptron(first, bias, second), changed, fed)
+    assert result.first_divergence.candidate.name == ("passed" if undone else "hidden")
+
+
+def _perceptron(first, bias, second, activation="Relu"):
     from onnx import helper, numpy_helper
 
     nodes = [
         helper.make_node("Gemm", ["x", "first", "bias"], ["hidden"]),
-        helper.make_node("Relu", ["hidden"], ["passed"]),
+        helper.make_node(activation, ["hidden"], ["passed"]),
         helper.make_node("MatMul", ["passed", "second"], ["y"]),
     ]
-    ends = [helper.make_tensor_value_info(name, 1, [3, 6]) for name in "xy"]
+    ends = [helper.make_tensor_value_info(name, 1, [None, 6]) for name in "xy"]
     stored = [numpy_helper.from_array(a, n) for n, a in (("first", first), ("bias", bias), ("second", second))]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)

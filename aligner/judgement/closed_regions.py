@@ -71,6 +71,8 @@ class ClosedRegions:
     _test: JointTest | None = None
     _verdicts: dict[str, Judgement] = field(default_factory=dict)
     _never: frozenset[str] = frozenset()
+    _blamed: set[str] = field(default_factory=set)
+    """Values that a region left guilty in which others were excused."""
 
     def judge(
         self, measured: Sequence[Measured], verdicts: Mapping[str, Judgement], never: frozenset[str]
@@ -80,11 +82,11 @@ class ClosedRegions:
         self.free = self._walk.free
         self.residual = {}
         self._test = None
-        self._verdicts, self._never = dict(verdicts), never
+        self._verdicts, self._never, self._blamed = dict(verdicts), never, set()
         found: dict[str, Judgement] = {}
         try:
             # readers of a recording are the reference's: what they expect says nothing of the recorded ones
-            for way in (self._closed, self._half) if self.runs.host else (self._closed,):
+            for way in (self._closed, self._between, self._half) if self.runs.host else (self._closed,):
                 vain = 0
                 for item in measured:
                     if vain < _PATIENCE and self._eligible(item.pair.candidate):
@@ -113,7 +115,7 @@ class ClosedRegions:
 
     def _eligible(self, value: str) -> bool:
         item, judgement = self._walk.items[value], self._verdicts[value]
-        if judgement.verdict not in _GUILTY or value in self._never or judgement.rule not in _ERRING:
+        if judgement.verdict not in _GUILTY or value in self._never | self._blamed or judgement.rule not in _ERRING:
             return False
         if item.local is None:  # shapes that do not fit: never injected, so what reads it was fed with it as it is
             return item.accumulated is None
@@ -287,6 +289,20 @@ class ClosedRegions:
             and shown.exits[name].error.errors.rmse <= _UNDONE * one.error.errors.rmse
             for name, one in other.exits.items()
         )
+
+    def _between(self, start: str) -> dict[str, Judgement]:
+        """A fault is between two halves: the first holds another form of its tensor, as the second reads it."""
+        from aligner.judgement.between_halves import between_halves
+
+        halves = between_halves(self._walk, self._joint_test(), start, self._guilty)
+        if halves is None or self._never & {*halves.formed, *halves.ends}:
+            return {}
+        self.free |= halves.formed
+        self._blamed |= {*halves.wrong, *halves.ends}
+        names = listing([self._name(value) for value in sorted(halves.ends, key=self._walk.place.__getitem__)])
+        note = f"another form of the tensor, as {names} reads it"
+        guilty = [value for value in halves.formed if self._guilty(value)]
+        return {value: self._verdicts[value].overruled("aligned", "other-form", note) for value in guilty}
 
     def _half(self, start: str) -> dict[str, Judgement]:
         """A fault is in the region. Readers that err less on the candidate's form expect it, and are to blame."""

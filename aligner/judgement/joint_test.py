@@ -86,9 +86,11 @@ class JointTest:
         """The same with other tensors in the place of some values, or with what is put in moved by rounding."""
         shown = Shown()
         for value, tensor, expected in self.runs.tensors(free, watched, moved=moved, override=override):
-            error = self.runs.difference(value, expected, tensor)
+            error, laid = self.runs.difference(value, expected, tensor), self.runs.laid(value, expected, tensor)
             if error is not None:
                 shown.exits[value] = self._held(value, free, error, None)
+            if laid is not None:
+                shown.arrays[value] = laid
         return shown
 
     def _run(self, free: Collection[str], watched: Sequence[str]) -> Shown:

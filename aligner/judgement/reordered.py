@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from aligner.records.array import Array
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _EQUAL = 1e-4
 """Of the largest magnitude: far above what rounding does to one number, far below what tells two apart."""
 _FEWEST = 4
 """Elements that a channel must have for a factor and an offset to say something of it."""
+_COLUMNS = 256
+"""Elements of each slice by which slices are matched; whether all of them fit is tried on every element afterwards."""
 
 
 def is_another_form(found: Array, expected: Array) -> bool:
@@ -34,3 +42,63 @@ def _is_scaled(found: Array, expected: Array, axis: int) -> bool:
     energy = np.square(left).sum(axis=1, keepdims=True)
     slope = np.divide((left * right).sum(axis=1, keepdims=True), energy, out=np.zeros_like(energy), where=energy > 0)
     return bool(np.abs(right - slope * left).max() <= _EQUAL * np.abs(right).max())
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelForm:
+    """Along one axis, counted from the front: of which slice each is made, times which positive factor."""
+
+    axis: int
+    order: NDArray[np.int64]
+    factor: NDArray[np.float64]
+
+    @property
+    def largest(self) -> float:
+        """How many times an error may grow in this form; at least 1."""
+        return max(1.0, float(self.factor.max()))
+
+    def of(self, array: Array) -> NDArray[np.float64] | None:
+        """A tensor in this form; None where it has no such axis."""
+        if array.ndim <= self.axis or array.shape[self.axis] != self.order.size:
+            return None
+        shape = [-1 if axis == self.axis else 1 for axis in range(array.ndim)]
+        made: NDArray[np.float64] = np.take(array.astype(np.float64), self.order, self.axis)
+        return made * self.factor.reshape(shape)
+
+
+def channel_form(found: Array, expected: Array) -> ChannelForm | None:
+    """The form of ``expected`` that ``found`` holds: slices of some axis in another order, each times a factor.
+
+    None where there is no such form, or nothing but the same. A slice that is zero everywhere goes to what is left.
+    """
+    if found.shape != expected.shape or found.size < _FEWEST:
+        return None
+    found, expected = np.asarray(found, np.float64), np.asarray(expected, np.float64)
+    if not (np.isfinite(found).all() and np.isfinite(expected).all()):
+        return None
+    forms = (_form_along(found, expected, axis) for axis in range(found.ndim))
+    return next((form for form in forms if form is not None), None)
+
+
+def _form_along(found: NDArray[np.float64], expected: NDArray[np.float64], axis: int) -> ChannelForm | None:
+    slices = found.shape[axis]
+    if slices < 2 or found.size < _FEWEST * slices:
+        return None
+    left = np.moveaxis(expected, axis, 0).reshape(slices, -1)
+    right = np.moveaxis(found, axis, 0).reshape(slices, -1)
+    sizes = np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1)
+    units = [side / np.where(size > 0, size, 1.0)[:, None] for side, size in zip((left, right), sizes, strict=True)]
+    in_place = np.einsum("ij,ij->i", units[0], units[1])
+    order = np.arange(slices)
+    if (in_place < 1 - _EQUAL)[sizes[1] > 0].any():
+        some = slice(None, None, -(-left.shape[1] // _COLUMNS))
+        order = (units[1][:, some] @ units[0][:, some].T).argmax(axis=1)
+        idle = sizes[1] == 0
+        order[idle] = np.setdiff1d(np.arange(slices), order[~idle])[: int(idle.sum())] if idle.any() else order[idle]
+    if np.unique(order).size != slices:
+        return None
+    energy = np.square(sizes[0][order])
+    factor = np.divide(np.einsum("ij,ij->i", right, left[order]), energy, out=np.ones(slices), where=energy > 0)
+    if (factor <= 0).any() or np.abs(right - factor[:, None] * left[order]).max() > _EQUAL * np.abs(right).max():
+        return None
+    return ChannelForm(axis, order, factor)
