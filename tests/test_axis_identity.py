@@ -49,7 +49,8 @@ def test_what_works_on_the_transpose_and_turns_it_back_is_aligned(tmp_path):
     assert softmax.axes == (0, 2, 1)
 
 
-@pytest.mark.parametrize("mistake", ["weight", "axis", "back"])
-def test_a_transpose_that_is_not_taken_as_such_is_a_fault(tmp_path, mistake):
+@pytest.mark.parametrize(("mistake", "op"), [("weight", "MatMul"), ("axis", "Softmax"), ("back", "Transpose")])
+def test_a_transpose_that_is_not_taken_as_such_is_a_fault(tmp_path, mistake, op):
     result = _compare(tmp_path, _square(_plain), _square(lambda b, w: _transposed(b, w, mistake=mistake)))
     assert result.verdict == "diverged"
+    assert result.first_divergence.candidate.op == op

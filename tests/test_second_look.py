@@ -420,21 +420,51 @@ def test_a_lost_activation_is_named_between_kernels_whose_channels_stand_in_anot
     assert report["first_divergence"]["within"] == expected
 
 
-def test_a_move_without_effect_before_one_that_undoes_it_is_named():
+def island(there=(1, 0), axis=0, back=(1, 0)):
+    """A softmax of a square, along the other axis of its transpose."""
+    return net(
+        [
+            make.node("MatMul", ["x", "w"], ["m"], "first"),
+            make.node("Transpose", ["m"], ["there"], "there", perm=there),
+            make.node("Softmax", ["there"], ["soft"], "soft", axis=axis),
+            make.node("Transpose", ["soft"], ["back"], "back", perm=back),
+            make.node("MatMul", ["back", "v"], ["y"], "last"),
+        ],
+        shape=(SIZE, SIZE),
+    )
+
+
+@pytest.mark.parametrize(
+    ("mistake", "node"), [({"there": (0, 1)}, "there"), ({"axis": 1}, "soft"), ({"back": (0, 1)}, "back")]
+)
+def test_of_an_island_of_moves_the_one_node_that_is_wrong_is_named(mistake, node):
     plain = [
         make.node("MatMul", ["x", "w"], ["m"], "first"),
         make.node("Softmax", ["m"], ["s"], "soft", axis=-1),
         make.node("MatMul", ["s", "v"], ["y"], "last"),
     ]
-    turned = [
-        make.node("MatMul", ["x", "w"], ["m"], "first"),
-        make.node("Transpose", ["m"], ["there"], "there", perm=[0, 1]),
-        make.node("Softmax", ["there"], ["soft"], "soft", axis=0),
-        make.node("Transpose", ["soft"], ["back"], "back", perm=[1, 0]),
-        make.node("MatMul", ["back", "v"], ["y"], "last"),
+    first = compared(net(plain, shape=(SIZE, SIZE)), island(**mistake), (SIZE, SIZE))["first_divergence"]
+    assert (first.get("within") or first["candidate"])["node"] == node
+
+
+def test_a_transposition_of_a_square_that_only_a_region_reads_is_named():
+    """A concatenation as a sum of paddings: nothing answers the padded tensor that reads the turned one."""
+    shape, ends = (SIZE, 2 * SIZE), {"shape": (SIZE, SIZE)}
+    first = [make.node("MatMul", ["x", "w"], ["m"], "first"), make.node("Tanh", ["x"], ["t"])]
+    last = make.node("MatMul", ["j", "join"], ["y"], "last")
+    joined = [make.node("Concat", ["t", "m"], ["j"], "joined", axis=1)]
+    padded = [
+        make.node("Transpose", ["m"], ["turned"], "turned", perm=[1, 0]),
+        make.node("Pad", ["t", "behind"], ["l"]),
+        make.node("Pad", ["turned", "before"], ["r"]),
+        make.node("Add", ["l", "r"], ["j"], "joined"),
     ]
-    report = compared(net(plain, shape=(SIZE, SIZE)), net(turned, shape=(SIZE, SIZE)), (SIZE, SIZE))
-    assert report["first_divergence"]["within"] == {"node": "there", "primitive": "order"}
+    pads = {"behind": np.int64([0, 0, 0, SIZE]), "before": np.int64([0, SIZE, 0, 0])}
+    more = {"join": np.random.default_rng(4).standard_normal(shape[::-1]).astype(np.float32)}
+    report = compared(
+        net([*first, *joined, last], **ends, **more), net([*first, *padded, last], **ends, **more, **pads), (SIZE, SIZE)
+    )
+    assert report["first_divergence"]["candidate"]["node"] == "turned"
 
 
 @requires_torch

@@ -117,9 +117,11 @@ def _follow(flow: AxisFlow, root: str) -> None:
     entries = _entries(flow, *sides)
     moved = {name: entry for name, entry in entries.items() if entry.moves}
     if moved or any(axis != other for entry in entries.values() for axis, other in entry.map.items()):
-        axes = _carried(flow, reference, sides, entries)
-        if moved and (axes is None or _unread(flow, sides, moved)):
-            flow.refuted |= {move for entry in moved.values() for move in entry.moves}
+        moves = {move for entry in moved.values() for move in entry.moves}
+        doubted = moves - matching.second.meant
+        axes = _carried(flow, reference, sides, entries, sure=bool(moves) and not doubted)
+        if moved and (axes is None or (doubted and _unread(flow, sides, moved))):
+            flow.refuted |= doubted
             return
         if axes is not None and axes != _told_by_shape(flow, reference, root):
             flow.axes[root] = axes
@@ -129,11 +131,11 @@ def _follow(flow: AxisFlow, root: str) -> None:
 
 
 def _carried(
-    flow: AxisFlow, reference: str, sides: tuple[Reading, Reading], entries: Mapping[str, Entry]
+    flow: AxisFlow, reference: str, sides: tuple[Reading, Reading], entries: Mapping[str, Entry], *, sure: bool
 ) -> tuple[int, ...] | None:
     """The axes that a region gives its tensor; None where they do not follow, or its shape is another."""
     root = flow.matching.roots[reference][0]
-    found, rank = carried_axes(flow.matching, sides, entries), flow._rank(reference, root)
+    found, rank = carried_axes(flow.matching, sides, entries, sure=sure), flow._rank(reference, root)
     axes = _axes(found, rank) if found is not None and rank is not None else None
     return axes if axes is not None and _fits(flow.matching, reference, root, axes) else None
 

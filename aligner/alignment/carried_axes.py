@@ -29,8 +29,13 @@ class Entry:
     moves: frozenset[str]
 
 
-def carried_axes(matching: Matching, sides: tuple[Reading, Reading], entries: Mapping[str, Entry]) -> AxisMap | None:
-    """What a region makes of its operands' axes; None where the two sides treat them differently, or nobody knows."""
+def carried_axes(
+    matching: Matching, sides: tuple[Reading, Reading], entries: Mapping[str, Entry], *, sure: bool = False
+) -> AxisMap | None:
+    """What a region makes of its operands' axes; None where the two sides treat them differently, or nobody knows.
+
+    ``sure``: the operands' axes are what they are said to be, and a side that treats them differently is wrong.
+    """
     products = [[node for node in side.nodes if node.kind == "matmul"] for side in sides]
     places = sides[0].places(), sides[1].places()
     if products[0] or products[1]:
@@ -44,7 +49,9 @@ def carried_axes(matching: Matching, sides: tuple[Reading, Reading], entries: Ma
     known = [(entries[form], form) for form in sides[1].forms if form in entries]
     found = _union(each for entry, form in known for each in _outward(entry.map, places, entry.source, form))
     used = [_all_used(side, some) for side, some in zip(sides, places, strict=True)]
-    if found is None or None in used or {found.get(axis, axis) for axis in used[1] or ()} != used[0]:
+    if found is None or None in used:
+        return None
+    if not sure and {found.get(axis, axis) for axis in used[1] or ()} != used[0]:
         return None
     return found
 

@@ -162,6 +162,9 @@ class _Forms:
 
     def _turned(self, value: str) -> PairedForms | None:
         """A form that a transposition turns into this one: the one that is known, else the only one sizes allow."""
+        same = self._of_shape(self._members[0], value) if value in self._flow.refuted else []
+        if same:  # the move is not meant: it is an error of the node that moves
+            return PairedForms(same[0], value)
         order = self._known[1].get(value)
         if order is not None:
             for member in self._members[0]:

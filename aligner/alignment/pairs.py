@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from aligner.alignment.answered import answered, observed, unread
-from aligner.alignment.axis_flow import axis_flow
+from aligner.alignment.axis_flow import AxisFlow, axis_flow
 from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.forms import PairedForms, paired_forms
 from aligner.alignment.layout import axes_between, channel_labels, squeezed
@@ -28,7 +28,8 @@ _CERTAIN = frozenset({"map", "input"})
 def assemble(matching: Matching) -> Alignment:
     """Pairs in the candidate's execution order, and the reason of every value without one."""
     labels = channel_labels(matching.reference), channel_labels(matching.candidate)
-    pairs = [pair for pair in _pairs(matching, labels) if pair.confidence >= LEAST_CONFIDENCE]
+    flow = axis_flow(matching, labels)
+    pairs = [pair for pair in _pairs(matching, labels, flow) if pair.confidence >= LEAST_CONFIDENCE]
     pairs += _inserted(matching, pairs, labels)
     pairs += _outputs_left(matching, pairs, labels)
     place = _execution_place(matching.candidate)
@@ -45,6 +46,7 @@ def assemble(matching: Matching) -> Alignment:
         unpaired_reference=reasons[0],
         unpaired_candidate=reasons[1],
         answered=answered(matching, pairs),
+        unmeant=tuple(sorted(flow.refuted, key=lambda value: place.get(value, -1))),
     )
 
 
@@ -187,8 +189,7 @@ def _execution_place(skeleton: Skeleton) -> dict[str, int]:
     return place
 
 
-def _pairs(matching: Matching, labels: tuple[dict[str, str], dict[str, str]]) -> Iterator[PairedValues]:
-    flow = axis_flow(matching, labels)
+def _pairs(matching: Matching, labels: tuple[dict[str, str], dict[str, str]], flow: AxisFlow) -> Iterator[PairedValues]:
     for reference, (candidate, evidence) in matching.roots.items():
         made = [
             _pair(matching, forms, evidence, labels) for forms in paired_forms(matching, reference, candidate, flow)

@@ -22,6 +22,8 @@ class SecondLook:
     dropped: frozenset[tuple[str, str]] = frozenset()
     inserted: tuple[tuple[str, str], ...] = ()
     """(reference, candidate): what a node that only the candidate has makes of a tensor, which has its partner."""
+    meant: frozenset[str] = frozenset()
+    """Forms of the candidate's whose moves are meant, whatever their readers make of them."""
 
     def repaired(self, gone: Collection[tuple[str, str]], new: Iterable[tuple[str, str]]) -> SecondLook:
         """The same with some pairs given up and others settled."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from aligner.alignment.second_look import SecondLook, same_values
 from aligner.api.exchanged import exchanged
+from aligner.api.meant_moves import with_meant_moves
 from aligner.api.narrowing import Narrowing
 from aligner.api.rewired import rewired
 from aligner.api.within import locate_within
@@ -47,6 +48,7 @@ def second_look(sides: Sides, passes: Passes, alignment: Alignment, align: Align
         known = again
         alignment = align(known)
         measure(alignment)
+    alignment = with_meant_moves(sides, passes, alignment, known, align, measure)
     locate_within(sides, passes, narrowing.missing)
     return alignment
 

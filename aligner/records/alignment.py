@@ -115,3 +115,5 @@ class Alignment:
     unpaired_candidate: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     answered: tuple[Answered, Answered] = (Answered(), Answered())
+    unmeant: tuple[str, ...] = ()
+    """Moved forms of the candidate's that their readers do not take for what they would be if the move was meant."""
