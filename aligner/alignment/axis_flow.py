@@ -29,7 +29,8 @@ _ROUNDS = 8
 class AxisFlow:
     """``axes`` of root pairs by candidate root, where they follow from meant moves; ``refuted`` are the others' forms.
 
-    ``known`` are element orders of all forms of a root pair, both in steps through the reference's root.
+    ``known`` are element orders of all forms of a root pair, both in steps through the reference's root. ``inserted``
+    are roots that nodes make which only the candidate has, and what they answer.
     """
 
     matching: Matching
@@ -38,6 +39,20 @@ class AxisFlow:
     refuted: set[str] = field(default_factory=set)
     known: dict[str, tuple[dict[str, Order], dict[str, Order]]] = field(default_factory=dict)
     _moves: dict[str, frozenset[str]] = field(default_factory=dict)
+    inserted: dict[str, str] = field(init=False)
+    answers: dict[str, str] = field(init=False)
+    """Candidate root → reference root, of pairs and of what is inserted."""
+
+    def __post_init__(self) -> None:
+        left, right, known = self.matching.reference, self.matching.candidate, self.matching.root_source
+        found = {right.root(candidate): left.root(reference) for reference, candidate in self.matching.second.inserted}
+        self.inserted = {root: source for root, source in found.items() if root not in known}
+        self.answers = {**known, **self.inserted}
+
+    def axes_of(self, reference: str, candidate: str) -> tuple[int, ...] | None:
+        """The axes that follow from meant moves, of a root or of a form; None where the shapes are to tell."""
+        found = self.axes.get(candidate) if candidate in self.answers else None
+        return found if found is not None else self.meant(reference, candidate)
 
     def meant(self, reference: str, candidate: str) -> tuple[int, ...] | None:
         """The axes that carry one form into the other where the candidate's move is meant; None where it is plain."""
@@ -75,7 +90,7 @@ def axis_flow(matching: Matching, labels: Labels) -> AxisFlow:
     flow = AxisFlow(matching, labels)
     order = matching.candidate.order
     place = {root: order.get(maker.index, 0) for root, maker in matching.candidate.producer.items()}
-    roots = sorted(matching.root_source, key=lambda root: place.get(root, -1))
+    roots = sorted(flow.answers, key=lambda root: place.get(root, -1))
     square = [root for root in roots if _ambiguous(matching, root)]
     if not square:
         return flow
@@ -109,17 +124,18 @@ def _ambiguous(matching: Matching, root: str) -> bool:
 def _follow(flow: AxisFlow, root: str) -> None:
     """The axes of one root pair, from what both sides read; then the orders of its forms."""
     matching = flow.matching
-    reference = matching.root_source[root]
+    reference, extra = flow.answers[root], root in flow.inserted
+    left = reading(matching.reference, reference, matching.roots)
     sides = (
-        reading(matching.reference, reference, matching.roots),
-        reading(matching.candidate, root, matching.root_source),
+        Reading(matching.reference, reference, (), (reference,)) if extra else left,  # what it answers is all it reads
+        reading(matching.candidate, root, flow.answers),
     )
     entries = _entries(flow, *sides)
     moved = {name: entry for name, entry in entries.items() if entry.moves}
     if moved or any(axis != other for entry in entries.values() for axis, other in entry.map.items()):
         moves = {move for entry in moved.values() for move in entry.moves}
         doubted = moves - matching.second.meant
-        axes = _carried(flow, reference, sides, entries, sure=bool(moves) and not doubted)
+        axes = _carried(flow, reference, sides, entries, sure=extra or (bool(moves) and not doubted))
         if moved and (axes is None or (doubted and _unread(flow, sides, moved))):
             flow.refuted |= doubted
             return
@@ -134,8 +150,9 @@ def _carried(
     flow: AxisFlow, reference: str, sides: tuple[Reading, Reading], entries: Mapping[str, Entry], *, sure: bool
 ) -> tuple[int, ...] | None:
     """The axes that a region gives its tensor; None where they do not follow, or its shape is another."""
-    root = flow.matching.roots[reference][0]
-    found, rank = carried_axes(flow.matching, sides, entries, sure=sure), flow._rank(reference, root)
+    root = sides[1].root
+    found = carried_axes(flow.matching, sides, entries, sure=sure)
+    rank = flow._rank(reference, root)
     axes = _axes(found, rank) if found is not None and rank is not None else None
     return axes if axes is not None and _fits(flow.matching, reference, root, axes) else None
 
@@ -148,7 +165,7 @@ def _told_by_shape(flow: AxisFlow, reference: str, root: str) -> tuple[int, ...]
 def _unread(flow: AxisFlow, sides: tuple[Reading, Reading], moved: Mapping[str, Entry]) -> bool:
     """Whether the reference does not read what the moved forms are forms of."""
     roots = {flow.matching.candidate.root(form) for form in moved}
-    sources = {flow.matching.root_source.get(root) for root in roots}
+    sources = {flow.answers.get(root) for root in roots}
     return not sources <= {flow.matching.reference.root(form) for form in sides[0].forms}
 
 
@@ -157,7 +174,7 @@ def _entries(flow: AxisFlow, left: Reading, right: Reading) -> dict[str, Entry]:
     matching = flow.matching
     found = {}
     for form in right.forms:
-        source = matching.root_source.get(matching.candidate.root(form))
+        source = flow.answers.get(matching.candidate.root(form))
         options = [other for other in left.forms if matching.reference.root(other) == source]
         read = matching.forms.get(form)
         for option in sorted(options, key=lambda other: other != read):

@@ -194,7 +194,7 @@ def _answer(matching: Matching, factors: list[str], form: str, entries: Mapping[
     """Which of the reference's two factors a candidate's form answers."""
     if form not in entries:
         return None
-    source = matching.root_source.get(matching.candidate.root(form))
+    source = matching.reference.root(entries[form].source)
     places = [place for place, name in enumerate(factors) if matching.reference.root(name) == source]
     return places[0] if len(places) == 1 else None
 

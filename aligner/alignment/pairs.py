@@ -30,7 +30,7 @@ def assemble(matching: Matching) -> Alignment:
     labels = channel_labels(matching.reference), channel_labels(matching.candidate)
     flow = axis_flow(matching, labels)
     pairs = [pair for pair in _pairs(matching, labels, flow) if pair.confidence >= LEAST_CONFIDENCE]
-    pairs += _inserted(matching, pairs, labels)
+    pairs += _inserted(matching, pairs, labels, flow)
     pairs += _outputs_left(matching, pairs, labels)
     place = _execution_place(matching.candidate)
     pairs.sort(key=lambda pair: place.get(pair.candidate, -1))
@@ -51,14 +51,16 @@ def assemble(matching: Matching) -> Alignment:
 
 
 def _inserted(
-    matching: Matching, pairs: list[PairedValues], labels: tuple[dict[str, str], dict[str, str]]
+    matching: Matching, pairs: list[PairedValues], labels: tuple[dict[str, str], dict[str, str]], flow: AxisFlow
 ) -> Iterator[PairedValues]:
     """What a node that the candidate alone has makes of a paired tensor: it answers the same one."""
     paired = {pair.candidate for pair in pairs}
     for reference, candidate in matching.second.inserted:
         if candidate in paired:
             continue
-        pair = _pair(matching, PairedForms(reference, candidate), Evidence("inserted", 0.9), labels)
+        axes = flow.axes_of(reference, candidate)
+        forms = PairedForms(reference, candidate, known=axes is not None, axes=axes)
+        pair = _pair(matching, forms, Evidence("inserted", 0.9), labels)
         if pair is not None:
             yield replace(pair, rule="inserted")
 
