@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from aligner.alignment.second_look import SecondLook
+from aligner.api.open_suspects import open_suspects
 from aligner.execution.look import stands_in, trial
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
@@ -60,8 +61,8 @@ class Narrowing:
         self._measured = list(self.passes.measured.values())
         self._partner = {item.pair.candidate: item.pair.reference for item in self._measured}
         added, explained = known, set[str]()
-        for value, item in list(suspects(self._graphs, self._measured).items())[:_CULPRITS]:
-            place = self._place(item) if value not in explained else None
+        for item in open_suspects(self.sides, self.passes, _CULPRITS):
+            place = self._place(item) if item.pair.candidate not in explained else None
             if place is not None:
                 explained |= place.right | place.wrong
                 added = self._with(added, place)

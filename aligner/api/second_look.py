@@ -8,6 +8,7 @@ from aligner.alignment.second_look import SecondLook, same_values
 from aligner.api.exchanged import exchanged
 from aligner.api.meant_moves import with_meant_moves
 from aligner.api.narrowing import Narrowing
+from aligner.api.open_suspects import is_many
 from aligner.api.rewired import rewired
 from aligner.api.within import locate_within
 from aligner.execution.look import differences, look
@@ -23,10 +24,6 @@ _ROUNDS = 6
 _TRIALS = 32
 """Runs with one tensor in another's place, for all regions together: each has few tensors of one size on both sides."""
 
-_FEW = 32
-"""Pairs that may always be left out at once, however few there are: of a small model they may be most."""
-_MOST = 0.5
-"""Share of the pairs that may be left out of a run, or so few: with more it is no run on the reference's tensors."""
 _SETTLED = frozenset({"constant", "layout-only", "not computed"})
 
 Sides = tuple[OpenSide, OpenSide]
@@ -70,8 +67,8 @@ def _seen(
     wrong: set[str] = set()
     sets = [frozenset(find(graphs, measured, suspected)) for find in (with_forms, between)]
     for left_out in dict.fromkeys(sets):
-        if len(left_out) > max(_FEW, _MOST * len(measured)):
-            continue  # errors are the rule here, and nothing stands out
+        if is_many(len(left_out), len(measured)):
+            continue
         without = differences(passes, watched(measured, left_out), left_out)
         wrong = wrong_pairs(graphs, measured, without, suspected, left_out)
         if wrong:

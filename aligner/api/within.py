@@ -18,6 +18,7 @@ import numpy as np
 
 from aligner.adapters.registry import translator
 from aligner.api.lost_node import lost_node
+from aligner.api.open_suspects import open_suspects
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.look import shown, trial_of
 from aligner.execution.passes import Passes
@@ -54,7 +55,7 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
     graphs = sides[0].graph, sides[1].graph
     trials = iter(range(_TRIALS)), iter(range(_TRIALS))
     known = dict(missing)
-    for item in list(suspects(graphs, list(passes.measured.values())).values())[:_CULPRITS]:
+    for item in open_suspects(sides, passes, _CULPRITS):
         value, found = item.pair.candidate, known.get(item.pair.candidate)
         if found is None:
             if item.step is not None or value not in passes.injectable():

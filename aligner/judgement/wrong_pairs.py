@@ -126,22 +126,37 @@ def wrong_pairs(
     left_out: Collection[str],
 ) -> set[str]:
     """Which pairs are wrong; ``without``: what is ``watched``, where those ``left_out`` are not injected."""
-    readers = _readers(measured)
+    readers, healed = _readers(measured), _healed(graphs, measured, without, left_out)
+    open_ = set(left_out) - healed
+    return {value for value in _made_up_for(readers, healed, open_) if _harmed(value, readers, suspected, open_)}
+
+
+def made_up_for(
+    graphs: Graphs, measured: Sequence[Measured], without: Mapping[str, Difference], left_out: Collection[str]
+) -> set[str]:
+    """Of values ``left_out`` of a run those that are right without the others, or right behind which everything is."""
+    readers, healed = _readers(measured), _healed(graphs, measured, without, left_out)
+    return (set(left_out) & healed) | _made_up_for(readers, healed, set(left_out) - healed)
+
+
+def _healed(
+    graphs: Graphs, measured: Sequence[Measured], without: Mapping[str, Difference], left_out: Collection[str]
+) -> set[str]:
+    """What agrees without what is left out."""
     ran = [item for item in measured if item.pair.candidate in left_out]
     allowed = sum((_share(graphs, item) for item in ran), 0.0)
-    healed = {
+    return {
         item.pair.candidate
         for item in measured
         if (error := without.get(item.pair.candidate)) is not None and _agrees(graphs, item, error, allowed)
     }
-    open_ = set(left_out) - healed
-    found = set()
-    for value in open_:
-        harmed = _harmed(value, readers, suspected, open_)
-        frontier = _frontier(value, readers, open_)
-        if harmed and frontier and frontier <= healed:
-            found.add(value)
-    return found
+
+
+def _made_up_for(
+    readers: Mapping[str, Sequence[Measured]], healed: Collection[str], open_: Collection[str]
+) -> set[str]:
+    fronts = {value: _frontier(value, readers, open_) for value in open_}
+    return {value for value, front in fronts.items() if front and front <= set(healed)}
 
 
 def _harmed(

@@ -1,0 +1,34 @@
+"""The pairs that surely err and whose error nothing makes up for: what is looked into first."""
+
+from __future__ import annotations
+
+from aligner.execution.look import differences
+from aligner.execution.passes import Passes
+from aligner.execution.side import OpenSide
+from aligner.judgement.wrong_pairs import made_up_for, suspects, watched, with_forms
+from aligner.records.measurement import Measured
+
+_FEW = 32
+"""Pairs that may always be left out at once, however few there are: of a small model they may be most."""
+_MOST = 0.5
+"""Share of the pairs that may be left out of a run, or so few: with more it is no run on the reference's tensors."""
+
+
+def is_many(left_out: int, measured: int) -> bool:
+    """Whether errors are the rule, so that nothing stands out."""
+    return left_out > max(_FEW, _MOST * measured)
+
+
+def open_suspects(sides: tuple[OpenSide, OpenSide], passes: Passes, most: int) -> list[Measured]:
+    """The first suspects, those left out behind which everything is right without them: they hold other forms of their
+    tensors, and looking into them costs the runs that a fault would be found by. One run, where there are more.
+    """
+    graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
+    suspected = suspects(graphs, measured)
+    left_out = with_forms(graphs, measured, suspected)
+    if len(suspected) <= most or is_many(len(left_out), len(measured)):
+        return list(suspected.values())[:most]
+    without = differences(passes, watched(measured, left_out), left_out)
+    forms = made_up_for(graphs, measured, without, left_out)
+    chosen = [item for value, item in suspected.items() if value not in forms]
+    return (chosen or list(suspected.values()))[:most]
