@@ -420,6 +420,54 @@ def test_a_lost_activation_is_named_between_kernels_whose_channels_stand_in_anot
     assert report["first_divergence"]["within"] == expected
 
 
+def renamed(nodes):
+    """The nodes with tensors that go by other names than the reference's."""
+    made = {name: f"t{place}" for place, name in enumerate(name for node in nodes for name in node.output)}
+    for node in nodes:
+        for names in (node.input, node.output):
+            names[:] = [name if name == "y" else made.get(name, name) for name in names]
+    return nodes
+
+
+def test_a_bias_lost_before_a_function_whose_factor_stands_elsewhere_is_told_at_its_layer():
+    """A pair that is settled in a further look leaves the pairs alone that agreed before."""
+    gate = [
+        make.node("Div", ["a", "root"], ["d"]),
+        make.node("Erf", ["d"], ["e"]),
+        make.node("Add", ["e", "one"], ["f"]),
+    ]
+    inner = [make.node("Mul", ["f", "half"], ["g"]), make.node("Mul", ["a", "g"], ["h"])]
+    outer = [make.node("Mul", ["a", "f"], ["g"]), make.node("Mul", ["g", "half"], ["h"])]
+    biased = [make.node("MatMul", ["x", "w"], ["m"], "layer"), make.node("Add", ["m", "b"], ["a"], "bias")]
+    bare = [make.node("MatMul", ["x", "w"], ["a"], "layer")]
+    last = make.node("MatMul", ["h", "v"], ["y"], "last")
+    numbers = {"root": number(2**0.5), "one": number(1), "half": number(0.5)}
+    reference = net([*biased, *gate, *inner, last], **numbers)
+    report = compared(reference, net(renamed([*bare, *gate, *outer, last]), **numbers))
+    assert report["first_divergence"]["candidate"]["node"] == "layer"
+    assert report["first_divergence"]["within"]["reference_node"] == "bias"
+
+
+def test_a_layer_before_a_function_that_starts_with_a_factor_is_told_itself():
+    """2σ(2x) − 1 for tanh: the layer's tensor twice as large is another one."""
+    spelled = [
+        make.node("InstanceNormalization", ["x", "s", "z"], ["n"], "norm", epsilon=1e-5),
+        make.node("Mul", ["n", "two"], ["d"]),
+        make.node("Sigmoid", ["d"], ["g"]),
+        make.node("Mul", ["g", "two"], ["e"]),
+        make.node("Sub", ["e", "one"], ["t"]),
+    ]
+    plain = [
+        make.node("InstanceNormalization", ["x", "s", "z"], ["n"], "norm", epsilon=0.1),
+        make.node("Tanh", ["n"], ["t"], "tanh"),
+    ]
+    last, shape = make.node("MatMul", ["t", "v"], ["y"], "last"), (2, 3, SIZE)
+    more = {"s": np.float32([1, 2, 0.5]), "z": np.float32([0, 1, -1])}
+    reference = net([*spelled, last], shape=shape, two=number(2), one=number(1), **more)
+    first = compared(reference, net(renamed([*plain, last]), shape=shape, **more), shape)["first_divergence"]
+    assert (first["reference"]["name"], first["candidate"]["node"]) == ("n", "norm")
+
+
 def island(there=(1, 0), axis=0, back=(1, 0)):
     """A softmax of a square, along the other axis of its transpose."""
     return net(

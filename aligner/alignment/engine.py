@@ -74,6 +74,8 @@ def _matched(
         matching.pair_roots(*pair, Evidence("input", 1.0))
     for pair in matching.second.found:
         matching.pair_roots(*pair, Evidence("values", 0.9))
+    for known in matching.second.confirmed:
+        matching.pair_roots(*known.values, Evidence(known.rule, known.confidence))
     if method == "order":
         _pair_in_order(matching)
         return matching

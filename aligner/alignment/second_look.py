@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from aligner.alignment.compatibility import agree, same_order
 from aligner.alignment.skeleton import read
 from aligner.alignment.sketch_index import SketchShelf
-from aligner.records.alignment import Alignment, Sketch
+from aligner.records.alignment import Alignment, PairedValues, Sketch
 from aligner.records.graph import Graph
 
 
@@ -22,6 +22,8 @@ class SecondLook:
     dropped: frozenset[tuple[str, str]] = frozenset()
     inserted: tuple[tuple[str, str], ...] = ()
     """(reference, candidate): what a node that only the candidate has makes of a tensor, which has its partner."""
+    confirmed: tuple[PairedValues, ...] = ()
+    """Pairs that agree in that run: made again before others are looked for, so that no new pair changes them."""
     meant: frozenset[str] = frozenset()
     """Forms of the candidate's whose moves are meant, whatever their readers make of them."""
 

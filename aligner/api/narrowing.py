@@ -164,6 +164,18 @@ class Narrowing:
         measured = self.passes.measured
         return (measured[value] for value in item.pair.candidate_region.inputs if value in measured)
 
+    def _before(self, value: str) -> list[str]:
+        """Tensors of the reference that a culprit may answer in place of its partner: before it, of one kind of node.
+
+        Where a spelled-out function starts with a factor, the layer before it has two tensors that may answer it.
+        """
+        item, maker = self.passes.measured.get(value), self._graphs[1].producer(value)
+        if item is None or maker is None or value not in suspects(self._graphs, [item]):
+            return []
+        inner = _inside(self._graphs[0], item.pair.reference_region, item.pair.reference)
+        makers = {name: self._graphs[0].producer(name) for name in inner}
+        return [name for name, node in makers.items() if node is not None and node.kind == maker.kind]
+
     def _options(self, item: Measured) -> Iterator[tuple[str, str, bool]]:
         """(reference, candidate, whether that has a partner): the earliest place of the candidate first."""
         graphs = self._graphs
@@ -173,6 +185,7 @@ class Narrowing:
         for entry in regions[1].inputs:
             for value in _origins(graphs[1], entry, self._partner):
                 yield from ((reference, value, True) for reference in inner[0])
+            yield from ((reference, entry, True) for reference in self._before(entry))
         starts = regions[0].inputs
         for value in inner[1]:
             yield from ((reference, value, False) for reference in (*starts, *inner[0]))

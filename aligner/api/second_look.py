@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 from aligner.alignment.second_look import SecondLook, same_values
 from aligner.api.exchanged import exchanged
@@ -14,8 +15,8 @@ from aligner.api.within import locate_within
 from aligner.execution.look import differences, look
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
-from aligner.judgement.wrong_pairs import between, suspects, watched, with_forms, wrong_pairs
-from aligner.records.alignment import Alignment
+from aligner.judgement.wrong_pairs import between, excess, suspects, watched, with_forms, wrong_pairs
+from aligner.records.alignment import Alignment, PairedValues
 from aligner.records.graph import Graph
 
 _ROUNDS = 6
@@ -24,6 +25,7 @@ _ROUNDS = 6
 _TRIALS = 32
 """Runs with one tensor in another's place, for all regions together: each has few tensors of one size on both sides."""
 
+_FOLLOWING = frozenset({"map", "input", "layout", "inserted"})
 _SETTLED = frozenset({"constant", "layout-only", "not computed"})
 
 Sides = tuple[OpenSide, OpenSide]
@@ -43,7 +45,7 @@ def second_look(sides: Sides, passes: Passes, alignment: Alignment, align: Align
         if again is None:
             break
         known = again
-        alignment = align(known)
+        alignment = align(replace(known, confirmed=_confirmed(sides, passes, known)))
         measure(alignment)
     alignment = with_meant_moves(sides, passes, alignment, known, align, measure)
     locate_within(sides, passes, narrowing.missing)
@@ -94,6 +96,19 @@ def _seen(
         tuple(dict.fromkeys([*found, *new])),
         dropped,
         tuple(dict.fromkeys([*known.inserted, *inserted])),
+    )
+
+
+def _confirmed(sides: Sides, passes: Passes, known: SecondLook) -> tuple[PairedValues, ...]:
+    """The pairs that are right on the reference's tensors, forms and what is inserted left out: these follow."""
+    graphs = sides[0].graph, sides[1].graph
+    return tuple(
+        item.pair
+        for item in passes.measured.values()
+        if item.pair.rule not in _FOLLOWING
+        and item.pair.values not in known.dropped
+        and item.local is not None
+        and excess(graphs, item, item.local) <= 1
     )
 
 
