@@ -16,6 +16,7 @@ from aligner.operations.kinds import CONFIGURED, LINEAR, PARAMETRIC
 from aligner.parameters.fingerprint import Fingerprint, fingerprint, fingerprint_of
 from aligner.parameters.folding import scaled
 from aligner.parameters.relation import Numbers
+from aligner.records.dtypes import is_floating
 from aligner.records.graph import Node, Weight
 from aligner.records.weight import StoredWeight
 
@@ -125,7 +126,7 @@ def _counts(weight: Weight, nodes: list[Node], scales: frozenset[tuple[int, floa
         return True
     if weight.dtype.startswith(("int", "uint")):  # integers beside a float computation are indices, unless multiplied
         return weight.dtype.endswith("8") and len(weight.shape) > 1 and any(n.kind in LINEAR for n in nodes)
-    if not weight.dtype.startswith(("float", "bfloat", "double", "half")):
+    if not is_floating(weight.dtype):
         return False
     if len(weight.shape) < 2 and any(size == prod(weight.shape) for size, _ in scales):
         return (prod(weight.shape), float(weight.values().reshape(-1)[0])) not in scales

@@ -10,6 +10,7 @@ import numpy as np
 from aligner.execution.pool import TensorPool
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.array import Array
+from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Quantization
 
 if TYPE_CHECKING:
@@ -90,12 +91,9 @@ class ReferenceInjection(Mapping[str, "Array"]):
 
 def numpy_dtype(name: str) -> np.dtype[np.generic] | None:
     """The array dtype that carries a framework's dtype: bfloat16 travels as float32; None for what has no numbers."""
-    plain = name.removeprefix("torch.").lower()
+    plain = plain_dtype(name)
     if plain in {"bfloat16", "float8_e4m3fn", "float8_e5m2"}:
         return np.dtype(np.float32)
-    plain = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "int": "int32"}.get(
-        plain, plain
-    )
     try:
         dtype = np.dtype(plain)
     except TypeError:

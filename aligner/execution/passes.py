@@ -27,6 +27,7 @@ from aligner.records.array import Array
 from aligner.records.axis_order import fits, to_reference
 from aligner.records.comparison import TensorStatistics
 from aligner.records.difference import Difference
+from aligner.records.dtypes import is_floating
 from aligner.records.measurement import Measured, Noise
 from aligner.records.tensor import CapturedTensor
 
@@ -219,7 +220,7 @@ class Passes:
             return False
         seen = self._candidate.profile.sketches if self._candidate.profile is not None else {}
         fed = [seen[value].dtype for value in item.pair.candidate_region.inputs if value in seen]
-        return item.noise.share < 1 and any("float" in dtype or "half" in dtype for dtype in fed)
+        return item.noise.share < 1 and any(map(is_floating, fed))
 
     def _unexplained(self, wanted: Sequence[str]) -> None:
         """Hold errors against what noise does element by element, where it does not grow as rounding does."""

@@ -11,9 +11,9 @@ from aligner.errors import InputError
 from aligner.inputs.conventions import real_range
 from aligner.inputs.slots import End
 from aligner.records.array import Array
+from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import InputSpec, Quantization
 
-_WORDS = {"float": "float32", "double": "float64", "half": "float16", "long": "int64", "boolean": "bool"}
 _TEXT = ("string", "str", "object")
 
 
@@ -120,13 +120,13 @@ def dtype_of(word: str | None, subject: str) -> np.dtype[Any] | None:
     """What a word means; None where none is said. Raises InputError for one that nothing can be fed as."""
     if word is None:
         return None
-    bare = word.removeprefix("torch.").lower()
+    bare = plain_dtype(word)
     if bare in _TEXT:
         return np.dtype(object)
     if bare == "bfloat16":
         return np.dtype(np.float32)
     try:
-        found = np.dtype(_WORDS.get(bare, bare))
+        found = np.dtype(word if word == "int" else bare)  # a user's word here, and numpy's int has 64 bits
         if found.names or found.shape or found.kind in "MmUS":
             raise TypeError("records, dates and texts are no tensors")
         return found

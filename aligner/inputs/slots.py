@@ -16,9 +16,8 @@ from aligner.inputs.layouts import (
     evident_layout,
     shape_text,
 )
+from aligner.records.dtypes import is_floating
 from aligner.records.graph import InputSpec, Shape
-
-_FLOATS = ("float", "bfloat", "double", "half")
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,6 +218,6 @@ def _same_kind(a: InputSpec, b: InputSpec) -> bool:
 def _kind(spec: InputSpec) -> str | None:
     if spec.dtype is None:
         return None
-    if spec.quantization or spec.dtype.startswith(_FLOATS):
+    if spec.quantization or is_floating(spec.dtype):
         return "number"
     return "integer" if "int" in spec.dtype else spec.dtype

@@ -15,6 +15,7 @@ from aligner.numerics.rounding import HALF_MAX
 from aligner.operations.kinds import MAY_DRAW
 from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference
+from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.inner_tensors import CODES, SATURATED, is_given, range_made_in
@@ -30,7 +31,7 @@ QUANTIZED_RELATIVE = 0.08
 _QUANTIZED_PEAKS = 3.0
 """… provided that no single element exceeds the bound more than this often."""
 _ENDS = {name: (float(np.iinfo(name).min), float(np.iinfo(name).max)) for name in ("int8", "uint8", "int16", "uint16")}
-_ENDS |= dict.fromkeys(("float16", "half"), (-HALF_MAX, HALF_MAX))
+_ENDS["float16"] = -HALF_MAX, HALF_MAX
 """The smallest and the largest number of dtypes that are narrower than float32 and int32."""
 _FEWEST = 4
 """Codes below which a range is one of other numbers. Of 260 networks no further sample that costs too much, in the
@@ -252,7 +253,7 @@ def _draws(node: Node) -> bool:
 
 def _overflows(fed: Measured) -> bool:
     """Quantised tensors hold what their range cuts off; that is told apart."""
-    ends, numbers = _ENDS.get((fed.candidate_dtype or "").lower()), fed.reference_statistics
+    ends, numbers = _ENDS.get(plain_dtype(fed.candidate_dtype or "")), fed.reference_statistics
     if ends is None or fed.step is not None:
         return False
     return (numbers.min or 0.0) < ends[0] or (numbers.max or 0.0) > ends[1]

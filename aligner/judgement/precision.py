@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aligner.operations.kinds import QUANTIZES, SOURCES, VIEWS
 from aligner.parameters.remembered import Remembered
+from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Graph, Weight
 
 AS_A_RULE = 0.2
 """Share from which something is the rule in a model and no accident."""
-_COARSE = frozenset({"float16", "half", "bfloat16", "int8", "uint8", "int4", "uint4"})
+_COARSE = frozenset({"float16", "bfloat16", "int8", "uint8", "int4", "uint4"})
 
 
 def declares_quantization(graph: Graph) -> bool:
@@ -40,7 +41,7 @@ def quantizes(graph: Graph) -> bool:
 def stores_coarsely(graph: Graph) -> bool:
     """Whether as a rule a model stores its matrices and kernels in less than float32."""
     kernels = [weight for weight in graph.weights.values() if len(weight.shape) >= 2]
-    coarse = [weight for weight in kernels if _few_bits(weight) or weight.dtype.lower() in _COARSE]
+    coarse = [weight for weight in kernels if _few_bits(weight) or plain_dtype(weight.dtype) in _COARSE]
     return bool(coarse) and len(coarse) >= AS_A_RULE * len(kernels)
 
 

@@ -24,6 +24,7 @@ from aligner.operations.reduction import reduction_length
 from aligner.parameters.canonical import operation_kind
 from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference, Unmasked
+from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
 from aligner.regions.inner_tensors import OWN_STEPS
@@ -37,7 +38,7 @@ _QUANTIZED_UNIT = 2.0**-8
 """Half a step of eight bits, relative to the largest number: 1 / (2 · 127) rounded to a power of two."""
 _ITS_LIKE_ALONE = ELEMENTWISE | LAYOUT
 """Kinds of which each element comes from one element of each operand."""
-_FLOATS = ("float16", "float32", "float64", "half", "float", "double")
+_FLOATS = ("float16", "float32", "float64", "bfloat16")
 _LONGEST_BIAS = 1 << 16
 """Numbers of a vector that are read to learn its largest: a limit of work, longer ones are tables."""
 _STEPS_OF_NOISE = 3.0
@@ -170,7 +171,7 @@ def _coarsest_as_a_rule(graph: Graph) -> float:
         for node in graph.nodes
         if node.kind not in SILENT
         for value in node.outputs
-        if value in graph.values and (graph.values[value].dtype or "float32").lower().endswith(_FLOATS)
+        if value in graph.values and plain_dtype(graph.values[value].dtype or "float32") in _FLOATS
     ]
     return max((u for u in set(units) if units.count(u) >= AS_A_RULE * len(units)), default=UNITS["float32"])
 
@@ -236,7 +237,7 @@ def _offset(graph: Graph, measured: Measured, nodes: Sequence[Node]) -> float:
         return 0.0
     vectors = [graph.weights[name] for name in measured.pair.candidate_region.weights if name in graph.weights]
     vectors = [weight for weight in vectors if len(weight.shape) == 1 and 0 < weight.shape[0] <= _LONGEST_BIAS]
-    vectors = [weight for weight in vectors if weight.quantization is not None or weight.dtype.endswith(_FLOATS)]
+    vectors = [weight for weight in vectors if weight.quantization is not None or plain_dtype(weight.dtype) in _FLOATS]
     return max((_magnitude(weight) for weight in vectors), default=0.0)
 
 
@@ -311,6 +312,6 @@ def masked_otherwise(graphs: tuple[Graph, Graph], measured: Measured) -> bool:
 
 def rounds_to_integers(graph: Graph, dtype: str | None, nodes: Sequence[Node]) -> bool:
     """Whether a tensor holds rounded numbers, where one step either way is a flip and not an error."""
-    return bool(dtype and dtype.removeprefix("torch.").lower().startswith(("int", "uint"))) or any(
+    return plain_dtype(dtype or "").startswith(("int", "uint")) or any(
         node.kind == "unary" and operation_kind(graph, node) == "round" for node in nodes[-1:]
     )

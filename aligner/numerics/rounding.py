@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from aligner.records.dtypes import plain_dtype
+
 UNITS = {"float64": 2.0**-53, "float32": 2.0**-24, "complex64": 2.0**-24, "float16": 2.0**-11, "bfloat16": 2.0**-8}
 """Half a unit in the last place of 1.0 (IEEE 754; bfloat16 has eight bits of significand)."""
 HALF_MAX = 65504.0
@@ -13,6 +15,4 @@ HALF_MAX = 65504.0
 @lru_cache(maxsize=64)
 def unit(dtype: str | None) -> float:
     """Of a dtype by any framework's word; what is no float, or a finer one, counts as float32."""
-    plain = (dtype or "float32").removeprefix("torch.").lower()
-    plain = {"float": "float32", "half": "float16", "double": "float64"}.get(plain, plain)
-    return max(UNITS.get(plain, UNITS["float32"]), UNITS["float32"])
+    return max(UNITS.get(plain_dtype(dtype or "float32"), UNITS["float32"]), UNITS["float32"])

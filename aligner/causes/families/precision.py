@@ -12,6 +12,7 @@ from aligner.causes.context import Survey
 from aligner.numerics.relations import to_half
 from aligner.operations.kernels.activation import to_bfloat16
 from aligner.records.array import Array
+from aligner.records.dtypes import plain_dtype
 from aligner.regions.culprit import Culprit, peak
 from aligner.regions.region_side import Change
 
@@ -144,10 +145,7 @@ class PrecisionDoubleCast(Cause):
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """A cast to float64 on one side only, and an error of float32 rounding."""
         doubles = [
-            any(
-                "double" in str(n.attributes.get("to", "")) or "float64" in str(n.attributes.get("to", ""))
-                for n in p.nodes
-            )
+            any(plain_dtype(str(n.attributes.get("to", ""))) == "float64" for n in p.nodes)
             or (culprit.evidence is not None and "64" in (culprit.evidence.dtype, culprit.evidence.found_dtype)[p.side])
             for p in culprit.parts
         ]

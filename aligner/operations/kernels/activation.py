@@ -26,6 +26,7 @@ from aligner.operations.settings import (
     Threshold,
 )
 from aligner.records.array import Array
+from aligner.records.dtypes import plain_dtype
 
 
 def erf(x: Array) -> Array:
@@ -191,13 +192,11 @@ def infinite(operation: Operation, settings: Infinite) -> Array:
 @computes_by(Cast, "cast")
 def cast(operation: Operation, settings: Cast) -> Array:
     """Only what changes numbers: narrower floats round, integers truncate."""
-    word = settings.to.removeprefix("torch.")
-    names = {"float": "float32", "half": "float16", "double": "float64", "long": "int64", "int": "int32"}
-    x = operation.data[0]
+    word, x = plain_dtype(settings.to), operation.data[0]
     if word == "bfloat16":
         return to_bfloat16(x)
     try:
-        return x.astype(np.dtype(names.get(word, word)))
+        return x.astype(np.dtype(word))
     except TypeError as exc:
         raise Unsupported(word) from exc
 
