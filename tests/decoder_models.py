@@ -184,3 +184,87 @@ def export(decoder, path, *, names=("past_key_values.{}.{}", "present.{}.{}"), a
         dynamic_axes=dict.fromkeys(["input_ids", "position_ids"], words) | dict.fromkeys([*ins, *outs], open_),
     )
     return str(path)
+
+
+class Crossing(nn.Module):
+    """A decoder's layer over its own cache and over what an encoder gave, whose keys and values are made once.
+
+    ``fault`` is wrong where the latter come from a cache.
+    """
+
+    def __init__(self, fault=""):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.head = nn.Embedding(WORDS, WIDTH), nn.Linear(WIDTH, WORDS, bias=False)
+        self.own, self.fault = Attention(), fault
+        self.query, self.kv, self.out = nn.Linear(WIDTH, WIDTH), nn.Linear(WIDTH, 2 * WIDTH), nn.Linear(WIDTH, WIDTH)
+
+    def made_once(self, states):
+        batch, many, _ = states.shape
+        return tuple(part.view(batch, many, HEADS, SIZE).transpose(1, 2) for part in self.kv(states).chunk(2, -1))
+
+    def forward(self, input_ids, position_ids, mask, past, made):
+        x = self.embed(input_ids)
+        more, kept = self.own(x, position_ids, past)
+        x = x + more
+        batch, many, _ = x.shape
+        query = self.query(x).view(batch, many, HEADS, SIZE).transpose(1, 2)
+        k, v = (made[1], made[0]) if self.fault == "swapped" and past is not None else made
+        scores = (query @ k.transpose(-1, -2) / SIZE**0.5).masked_fill(mask[:, None, None, :] == 0, -1e4)
+        found = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, many, WIDTH)
+        return self.head(x + self.out(found)), kept
+
+
+class CrossingPrompt(nn.Module):
+    """Reads the prompt, and makes what the encoder's output becomes."""
+
+    def __init__(self, decoder):
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, input_ids, position_ids, encoder_attention_mask, encoder_hidden_states):
+        made = self.decoder.made_once(encoder_hidden_states)
+        scores, kept = self.decoder(input_ids, position_ids, encoder_attention_mask, None, made)
+        return scores, *kept, *made
+
+
+class CrossingSteps(nn.Module):
+    """Goes on; what was made of the encoder's output is not given back."""
+
+    def __init__(self, decoder):
+        super().__init__()
+        self.decoder = decoder
+
+    def forward(self, input_ids, position_ids, encoder_attention_mask, *caches):
+        scores, kept = self.decoder(input_ids, position_ids, encoder_attention_mask, caches[:2], caches[2:])
+        return scores, *kept
+
+
+def export_crossing(folder, fault=""):
+    """(file for the prompt, file for the steps), with the names of Optimum."""
+    decoder = Crossing(fault).eval()
+    own, made = ([f"{{}}.0.{whose}.{part}" for part in ("key", "value")] for whose in ("decoder", "encoder"))
+    words, grown, read = {0: "batch", 1: "seq"}, {0: "batch", 2: "past"}, {0: "batch", 1: "read"}
+    axes = {"input_ids": words, "position_ids": words, "encoder_attention_mask": read, "encoder_hidden_states": read}
+    caches = {form.format(whole): grown for form in own + made for whole in ("past_key_values", "present")}
+    tokens = torch.zeros(1, 2, dtype=torch.long), torch.arange(2)[None], torch.ones(1, 5, dtype=torch.long)
+    past = [torch.zeros(1, HEADS, many, SIZE) for many in (3, 3, 5, 5)]
+    given = {
+        "prompt": (CrossingPrompt, (torch.zeros(1, 5, WIDTH),), ["encoder_hidden_states"], own + made),
+        "steps": (CrossingSteps, past, [form.format("past_key_values") for form in own + made], own),
+    }
+    paths = []
+    for word, (kind, more, names, back) in given.items():
+        names = [*list(axes)[:3], *names]
+        outs = [form.format("present") for form in back]
+        paths.append(str(folder / f"{word}{fault}.onnx"))
+        torch.onnx.export(
+            kind(decoder),
+            (*tokens, *more),
+            paths[-1],
+            dynamo=False,
+            input_names=names,
+            output_names=["logits", *outs],
+            dynamic_axes={name: found for name, found in (axes | caches).items() if name in (*names, *outs)},
+        )
+    return paths

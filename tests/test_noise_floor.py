@@ -144,6 +144,22 @@ def test_random_operations_are_named_by_another_seed():
     assert len(named) == 2 and "randn_like" in named[0]
 
 
+@requires_onnx
+def test_a_branch_is_decided_on_what_the_model_declares(tmp_path):
+    """Feeds of float64 too: what a decoder's step gave back there is fed again."""
+    import onnx
+
+    text = """<ir_version: 8, opset_import: ["" : 17]> g (float[2] x, bool[1] use) => (float[2] y) {
+        y = If (use) <then_branch = a () => (float[2] p) { p = Add (x, x) },
+                      else_branch = b () => (float[2] q) { q = Neg (x) }>
+    }"""
+    onnx.save(onnx.parser.parse_model(text), tmp_path / "if.onnx")
+    session = open_model(str(tmp_path / "if.onnx"), OpenOptions())
+    (found,) = session.in_float64().predict({"x": np.array([1.0, 2.0]), "use": np.array([True])})
+    assert found.array.tolist() == [2.0, 4.0]
+
+
+@requires_onnx
 def test_what_cannot_run_in_float64_is_said(tmp_path):
     x = numbers(2, 12)
     aligner.capture(chaotic_network(2), tmp_path / "run.npz", [x])

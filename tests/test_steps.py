@@ -15,7 +15,7 @@ import aligner  # noqa: E402
 from aligner.errors import InputError  # noqa: E402
 from aligner.inputs.decoding import key  # noqa: E402
 from tests.command import Shell  # noqa: E402
-from tests.decoder_models import Apart, Decoder, Gated, GatedApart, export, export_prompt  # noqa: E402
+from tests.decoder_models import Apart, Decoder, Gated, GatedApart, export, export_crossing, export_prompt  # noqa: E402
 
 
 @pytest.fixture
@@ -114,6 +114,20 @@ def test_a_window_that_slides_on_one_side_alone(fault, verdicts, tmp_path):
     assert not fault or found.steps[-1].layer == "layers.1"
 
 
+@pytest.mark.parametrize(("fault", "verdicts"), [("", ["aligned"] * 3), ("swapped", ["aligned", "diverged"])])
+def test_what_an_encoder_made_stays_at_every_step(fault, verdicts, tmp_path):
+    prompt, steps = export_crossing(tmp_path)
+    first, then = export_crossing(tmp_path, fault) if fault else (prompt, steps)
+    given = {"reference": prompt, "candidate": first}
+    fed = {"input_ids": IDS, "encoder_hidden_states": np.random.default_rng(0).normal(size=(1, 7, 8)).astype("f4")}
+    for inputs in (fed, IDS):
+        found = aligner.compare(steps, then, inputs, steps=2, prefill=given).comparison
+        assert [step.verdict for step in found.steps] == verdicts, found.reason
+    with pytest.raises(InputError, match="encoder has made") as told:
+        aligner.compare(steps, then, IDS, steps=1)
+    assert "--prefill" in told.value.hint
+
+
 def test_positions_that_start_again(files):
     found = aligner.compare(Decoder().eval(), files["positions"], IDS, steps=2).comparison
     assert [step.verdict for step in found.steps] == ["aligned", "diverged"]
@@ -205,6 +219,32 @@ def test_a_module_against_itself(faults, verdict):
     else:
         assert found.precise == "float64"
         assert max(step.error for step in found.steps) < 1e-9
+
+
+def test_what_is_healed_inside_is_no_divergence_from_itself():
+    """Namesakes of two branches need not be the same."""
+
+    class Shifted(Decoder):
+        def forward(self, input_ids, position_ids=None, past=None):
+            scores, caches = super().forward(input_ids, position_ids, past)
+            shift = input_ids.shape[1] + torch.zeros(1)
+            return scores + shift - shift, caches
+
+    assert aligner.decode(Shifted().eval(), IDS, steps=1).verdict == "aligned"
+
+
+def test_a_window_that_slides_against_itself():
+    """What the cache still holds no longer tells the position."""
+    assert aligner.decode(Decoder(window=4, slides=True).eval(), IDS, steps=2).verdict == "aligned"
+
+
+def test_an_encoder_and_a_decoder_in_one():
+    class Both(Decoder):
+        def forward(self, input_ids, decoder_input_ids=None, past=None):
+            return super().forward(decoder_input_ids, None, past)
+
+    with pytest.raises(InputError, match="an encoder and a decoder in one"):
+        aligner.compare(Both(), Both(), IDS, steps=1)
 
 
 def test_a_file_against_itself(files, shell):

@@ -11,11 +11,12 @@ import numpy as np
 
 from aligner.adapters.base import OpenOptions, widened
 from aligner.api.given_inputs import read_items
-from aligner.api.stepping import Decoder, layer_name, prompt
+from aligner.api.stepping import Decoder, context, layer_name, prompt
 from aligner.errors import AlignerError, ComparisonError
 from aligner.execution.determinism import undisturbed
 from aligner.execution.opening import open_side
 from aligner.execution.side import OpenSide
+from aligner.inputs.decoding import Context
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.self_check import SelfCheck
@@ -29,21 +30,22 @@ def decode(
     """Whether a decoder says the same of n tokens at once as of n − 1 and one more, ``steps`` times.
 
     Every tensor of the last position is held against its namesake, in the model's own precision and, where it can be
-    widened, in float64, which leaves nothing to rounding. Half of the digits must agree: a difference above √ε of the
-    largest magnitude is no rounding. Raises AlignerError for what is no decoder.
+    widened, in float64, which leaves nothing to rounding. Half of the digits of every output must agree: a difference
+    above √ε of the largest magnitude is no rounding. Raises AlignerError for what is no decoder.
     """
     if steps < 1:
         raise ComparisonError("steps must be at least 1", found=str(steps), hint="steps=3 decodes three tokens")
-    tokens = prompt(read_items(inputs), seed)
+    items = read_items(inputs)
+    tokens, given = prompt(items, seed), context(items, seed)
     side = open_side("model", model, replace(options or OpenOptions(), caches=True), seed)
     try:
-        found = _Check(side, tokens).through(steps)
+        found = _Check(side, tokens, given).through(steps)
         summary, precise = side.summary(), ""
         if found[-1].verdict == "aligned":
             wide = _widened(side)
             if wide is not None:
                 with closing(wide):
-                    found, precise = _Check(wide, tokens, double=True).through(steps), "float64"
+                    found, precise = _Check(wide, tokens, given, double=True).through(steps), "float64"
         return SelfCheck(summary, found[-1].verdict, found, precise)
     finally:
         side.close()
@@ -59,9 +61,9 @@ def _widened(side: OpenSide) -> OpenSide | None:
 class _Check:
     """One model in one precision."""
 
-    def __init__(self, side: OpenSide, tokens: Array, *, double: bool = False) -> None:
+    def __init__(self, side: OpenSide, tokens: Array, given: Context, *, double: bool = False) -> None:
         self._side, self._tokens, self._double = side, tokens, double
-        self._decoder, self._whole = Decoder.of(side), Decoder.of(side)
+        self._decoder, self._whole = Decoder.of(side, given), Decoder.of(side, given)
 
     def through(self, many: int) -> tuple[Step, ...]:
         """The steps up to the first that differs."""
@@ -83,30 +85,36 @@ class _Check:
     def _step(self, index: int, token: Array, past: int) -> tuple[Step, dict[str, Array]]:
         progress.enter("model", "decoding", f"step {index}")
         fed = self._decoder.feeds(token, past, ())
-        self._side.read(fed)
+        outputs = list(self._side.read(fed).outputs)
         kept = {tensor.value: _numbers(tensor) for tensor in self._side.run(None, feeds=fed)}
         scores = self._decoder.answers()
         self._decoder.caches.take(scores, 1)
         whole = self._whole.feeds(self._tokens, 0, ())
         graph = self._side.read(whole)
-        outputs = list(graph.outputs)
-        first, last = None, 0.0
-        for value, error, limit in self._apart(kept, whole):
-            if value == outputs[0]:
+        places = dict(zip(graph.outputs, outputs, strict=False))
+        first, broken, last = None, False, 0.0
+        for value, error, limit in self._apart(kept, places, whole):
+            if value == graph.outputs[0]:
                 last = error
-            if error > limit and first is None:
-                first = value
-        if first is None:
+            if error > limit:
+                first = first or value
+                broken = broken or value in places  # what differs inside alone is healed, or of another branch
+        if first is None or not broken:
             return Step(index, "decode", past, 1, "aligned", int(token[0, 0]), error=last), scores
         node = graph.producer(first)
         name, layer = (first, None) if node is None else (node.name, layer_name(node.scope, node.name) or None)
         return Step(index, "decode", past, 1, "diverged", int(token[0, 0]), None, layer, name, last), scores
 
-    def _apart(self, kept: dict[str, Any], whole: dict[str, Array]) -> Iterator[tuple[str, float, float]]:
-        """Value, largest difference by the largest magnitude, √ε; in the order of the run on all tokens at once."""
+    def _apart(
+        self, kept: dict[str, Any], places: dict[str, str], whole: dict[str, Array]
+    ) -> Iterator[tuple[str, float, float]]:
+        """Value, largest difference by the largest magnitude, √ε; in the order of the run on all tokens at once.
+
+        Outputs answer each other by their places, all else by name.
+        """
         eps = {"float16": 2.0**-10, "bfloat16": 2.0**-7, "float64": 2.0**-52}
         for tensor in self._side.run(None, feeds=whole):
-            found, expected = kept.get(tensor.value), _numbers(tensor)
+            found, expected = kept.get(places.get(tensor.value, tensor.value)), _numbers(tensor)
             if found is None or found.dtype.kind != "f" or found.ndim != expected.ndim:
                 continue
             part = _last(expected, found.shape)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -13,7 +14,8 @@ from aligner.api.options import CompareOptions
 from aligner.errors import InputError, listing
 from aligner.execution import memory
 from aligner.execution.side import OpenSide
-from aligner.inputs.decoding import CACHE_RANK, Caches, Roles, carried, derived, key, roles
+from aligner.inputs.conventions import words
+from aligner.inputs.decoding import CACHE_RANK, Caches, Context, Roles, carried, derived, is_context, key, roles
 from aligner.inputs.items import InputItem, PreparedFeeds
 from aligner.records import progress
 from aligner.records.array import Array
@@ -31,7 +33,8 @@ def stepped(reference: object, candidate: object, items: Sequence[InputItem], op
     """The comparison of the first step that diverges, else of the first that stays open, else of the last."""
     sides = (replace(options.reference_options, caches=True), replace(options.candidate_options, caches=True))
     options = replace(options, reference_options=sides[0], candidate_options=sides[1], probe=False, rehearse=False)
-    decoding, steps = _Decoding(prompt(items, options.seed), options.steps or 1), range((options.steps or 1) + 1)
+    decoding = _Decoding(prompt(items, options.seed), context(items, options.seed), options.steps or 1)
+    steps = range((options.steps or 1) + 1)
     first = options.prefill.get("reference", reference), options.prefill.get("candidate", candidate)
     stages = [(first, steps[:1]), ((reference, candidate), steps[1:])]
     with memory.settled():
@@ -49,19 +52,36 @@ def prompt(items: Sequence[InputItem], seed: int) -> Array:
     """
     if not items:
         return np.random.default_rng(seed).integers(0, _DRAWN, (1, _PROMPT))
-    found = [item.value if item.content is None else item.content for item in items]
-    given = found[0]
-    if isinstance(given, dict):
-        given = given.get("input_ids", next(iter(given.values())) if len(given) == 1 else None)
+    named = _by_name(items)
+    given = next((named[name] for name in (*_TOKENS, *named) if name in named), None)
+    strange = [name for name in named if name and name not in _TOKENS and not is_context(name)]
+    several = len(strange) > 1 or (strange and any(name in named for name in _TOKENS))
     array = np.asarray(given) if given is not None else np.zeros(0)
-    if len(found) > 1 or array.dtype.kind not in "iu" or array.ndim not in (1, 2) or array.shape[-1] < 2:
-        what = "several inputs" if len(found) > 1 else f"{array.dtype} of shape {list(array.shape)}"
+    if several or array.dtype.kind not in "iu" or array.ndim not in (1, 2) or array.shape[-1] < 2:
+        what = f"several inputs: {listing(named)}" if several else f"{array.dtype} of shape {list(array.shape)}"
         raise InputError(
             "a decoder's steps start from one list of token ids, two of them at least",
             found=what,
             hint="--input ids.json (or .txt, .npy, .npz with input_ids), or --prompt TEXT --tokenizer tokenizer.json",
         )
     return array.reshape(-1, array.shape[-1]).astype(np.int64)
+
+
+_TOKENS = ("decoder_input_ids", "input_ids")
+
+
+def context(items: Sequence[InputItem], seed: int) -> Context:
+    """What was given beside the token ids: an encoder's output, a mask of it."""
+    return Context({name: np.asarray(one) for name, one in _by_name(items).items() if is_context(name)}, seed)
+
+
+def _by_name(items: Sequence[InputItem]) -> dict[str, Any]:
+    """What stands in files of several arrays by its names there; what has none by its number."""
+    found: dict[str, Any] = {}
+    for place, item in enumerate(items):
+        content = item.value if item.content is None else item.content
+        found |= content if isinstance(content, dict) else {item.name or str(place): content}
+    return found
 
 
 @dataclass(slots=True)
@@ -71,14 +91,15 @@ class Decoder:
     side: OpenSide
     roles: Roles
     caches: Caches
+    context: Context
     names: dict[str, str] = field(default_factory=dict)
     """Output name → value."""
 
     @classmethod
-    def of(cls, side: OpenSide, *, cached: bool = True) -> Decoder:
+    def of(cls, side: OpenSide, context: Context, *, cached: bool = True) -> Decoder:
         """With caches of its own; of a file for the prompt alone there are none to feed."""
         found = roles(side.session.signature, side.role, cached=cached)
-        return cls(side, found, Caches(found.caches))
+        return cls(side, found, Caches(found.caches), context)
 
     def feeds(self, tokens: Array, past: int, wanted: Sequence[str]) -> dict[str, Array]:
         """Tokens, what follows from them, and the caches as this side left them."""
@@ -89,6 +110,10 @@ class Decoder:
                 f"the {self.side.role} takes one sequence of tokens", found=f"{len(tokens)} rows", hint="give one row"
             )
         made = {spec.name: (tokens[0] if flat else tokens).astype(np.dtype(spec.dtype or "int64"))}
+        for one in self.roles.context:
+            if one.required or one.name in wanted:
+                made[one.name] = self.context.of(one, len(tokens))
+        wanted = [*wanted, "position_ids"] if self.caches.has_slid(past) else wanted
         for one in self.roles.derived:
             array = derived(one, tokens, past) if one.required or one.name in wanted else None
             if array is not None:
@@ -112,6 +137,7 @@ class Decoder:
 
     def first(self, tokens: Array, wanted: Sequence[str], example: Sequence[Array]) -> None:
         """Empty caches, and which outputs fill them, which the first run tells."""
+        self.caches.check_filled(self.side.session.signature.outputs, self.side.role)
         self.caches.empty(len(tokens), example)
         self.side.read(self.feeds(tokens, 0, wanted))
         answers = self.answers()
@@ -130,7 +156,8 @@ class Decoder:
         if before.roles.caches:
             self.caches = before.caches
             return
-        self.caches.adopt(before.caches, self.side.role)
+        told = any("mask" in words(spec.name) or "cache" in words(spec.name) for spec in self.roles.derived)
+        self.caches.adopt(before.caches, self.side.role, told=told)
         self.side.read(self.feeds(tokens, past, wanted))
         self._link(self.answers())
 
@@ -140,8 +167,8 @@ class Decoder:
 class _Decoding:
     """Both sides through the steps."""
 
-    def __init__(self, tokens: Array, many: int) -> None:
-        self._fed, self._many, self._past = tokens, many, 0
+    def __init__(self, tokens: Array, context: Context, many: int) -> None:
+        self._fed, self._context, self._many, self._past = tokens, context, many, 0
         self._decoders: tuple[Decoder, ...] = ()
         self._kept: Comparison | None = None
         self._steps: list[Step] = []
@@ -165,8 +192,9 @@ class _Decoding:
 
     def _open(self, models: OpenModels, *, prompt_alone: bool) -> None:
         before = self._decoders
-        self._decoders = tuple(Decoder.of(side, cached=not prompt_alone or bool(before)) for side in models.sides)
-        names = [[spec.name for spec in one.roles.derived] for one in self._decoders]
+        cached = not prompt_alone or bool(before)
+        self._decoders = tuple(Decoder.of(side, self._context, cached=cached) for side in models.sides)
+        names = [[spec.name for spec in (*one.roles.derived, *one.roles.context)] for one in self._decoders]
         self._wanted = [name for name in names[0] if name in names[1]]
         if not before:
             self._begin()
@@ -183,7 +211,8 @@ class _Decoding:
             example = one.example
         left, right = self._decoders
         kept = [dict(zip(one.caches.sources, one.example, strict=True)) for one in self._decoders]
-        orders = (carried(kept[0][one], kept[1][other]) for one, other in _cache_pairs(left.caches, right.caches))
+        pairs = _cache_pairs(left.caches, right.caches)
+        orders = [carried(kept[0][one], kept[1][two]) for one, two in pairs if one in kept[0] and two in kept[1]]
         self._relaid = any(axes is not None and axes != tuple(sorted(axes)) for axes in orders)
 
     def _feeds(self, tokens: Array, past: int) -> PreparedFeeds:
@@ -213,7 +242,8 @@ class _Decoding:
     def _handed_on(self) -> list[tuple[str, str]]:
         """The outputs of both sides that fill caches which answer each other."""
         left, right = (one.caches for one in self._decoders)
-        return [(left.sources[one], right.sources[other]) for one, other in _cache_pairs(left, right)]
+        pairs = [pair for pair in _cache_pairs(left, right) if pair[0] in left.sources and pair[1] in right.sources]
+        return [(left.sources[one], right.sources[other]) for one, other in pairs]
 
     def _record(self, index: int, comparison: Comparison, past: int, fed: Array) -> Array:
         """Remember the step and its caches; the next token, as the reference has it."""
@@ -260,7 +290,7 @@ class _Decoding:
 
 def _cache_pairs(left: Caches, right: Caches) -> list[tuple[str, str]]:
     """Caches that answer each other: by layer and kind where the names tell, else in order."""
-    ours, theirs = list(left.sources), list(right.sources)
+    ours, theirs = ([*one.sources, *(one.held.keys() - one.sources.keys())] for one in (left, right))
     named = {key(name): name for name in theirs}
     if len(named) == len(theirs) and all(key(name) in named for name in ours):
         return [(name, named[key(name)]) for name in ours]

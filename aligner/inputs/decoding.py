@@ -21,25 +21,38 @@ _WAYS = frozenset("past present presents cache caches in out input output new ol
 """Words that say which way a cache goes, and not whose it is."""
 CACHE_RANK = 3
 """Fewest axes of a cache: batch or heads, positions, channels."""
+_DRAWN = 16
+"""Positions of an encoder's output where none is given."""
+_CROSSING = frozenset("encoder cross".split())
+"""Words of caches that hold what was made of the encoder's output: they are filled once, and need not come back."""
 
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """The inputs of one side, by what they are for. ``caches`` may be names of arguments that hold many tensors."""
+    """The inputs of one side, by what they are for. ``caches`` may be names of arguments that hold many tensors;
+    ``context`` is what an encoder has made, the same at every step."""
 
     tokens: InputSpec
     derived: tuple[InputSpec, ...]
     caches: tuple[InputSpec, ...]
+    context: tuple[InputSpec, ...] = ()
 
 
 def roles(signature: Signature, whose: str, *, cached: bool = True) -> Roles:
     """What each input is for. Raises InputError where no input takes token ids, or, if ``cached``, none a cache."""
     tokens = [spec for spec in signature.inputs if is_tokens(spec)]
+    if {"input_ids", "decoder_input_ids"} <= {spec.name for spec in tokens}:
+        raise InputError(
+            f"the {whose} is an encoder and a decoder in one",
+            found="it takes the tokens of both, input_ids and decoder_input_ids",
+            hint="compare the decoder alone: a module that takes input_ids, encoder_hidden_states and its caches",
+        )
     whole = [spec for spec in signature.inputs if spec.dtype in ("int32", "int64") and derivable_kind(spec) is None]
     tokens = tokens or [spec for spec in whole if not set(words(spec.name)) & {"cache", "position", "length", "len"}]
     tokens = tokens or [spec for spec in signature.inputs if spec.dtype is None and spec.required][:1]
-    derived = [spec for spec in signature.inputs if spec not in tokens and _is_derived(spec)]
-    caches = [spec for spec in signature.inputs if spec not in (*tokens, *derived) and _is_cache(spec)]
+    context = [spec for spec in signature.inputs if spec not in tokens and is_context(spec.name)]
+    derived = [spec for spec in signature.inputs if spec not in (*tokens, *context) and _is_derived(spec)]
+    caches = [spec for spec in signature.inputs if spec not in (*tokens, *context, *derived) and _is_cache(spec)]
     if not tokens or (cached and not caches):
         missing = "token ids" if not tokens else "a cache of keys and values"
         raise InputError(
@@ -48,7 +61,13 @@ def roles(signature: Signature, whose: str, *, cached: bool = True) -> Roles:
             hint="export it with its cache as inputs and outputs (past_key_values.0.key → present.0.key), or compare "
             "it as it is, without steps",
         )
-    return Roles(tokens[0], tuple(derived), tuple(caches))
+    return Roles(tokens[0], tuple(derived), tuple(caches), tuple(context))
+
+
+def is_context(name: str) -> bool:
+    """Whether an input of that name takes what an encoder gave, or a mask of it."""
+    found = set(words(name))
+    return "encoder" in found and not found & {"past", "cache", "kv", "key", "keys", "value", "values"}
 
 
 def _is_derived(spec: InputSpec) -> bool:
@@ -104,6 +123,40 @@ def _mask(spec: InputSpec, dtype: np.dtype[Any], sizes: tuple[int, int, int], ra
 
 
 @dataclass(slots=True)
+class Context:
+    """What an encoder has made, for both sides and every step: as ``given`` by name, else drawn."""
+
+    given: Mapping[str, Array] = field(default_factory=dict)
+    seed: int = 0
+    made: dict[str, Array] = field(default_factory=dict)
+
+    def of(self, spec: InputSpec, batch: int) -> Array:
+        """Numbers [batch, positions, channels], or ones for a mask of them.
+
+        Raises InputError where the model does not say how many channels there are.
+        """
+        if spec.name not in self.made:
+            found = self.given.get(spec.name)
+            self.made[spec.name] = self._drawn(spec, batch) if found is None else found
+        return self.made[spec.name]
+
+    def _drawn(self, spec: InputSpec, batch: int) -> Array:
+        is_mask = "mask" in words(spec.name)
+        many = next((one.shape[1] for one in {**self.given, **self.made}.values() if one.ndim >= CACHE_RANK), _DRAWN)
+        shape = (None, None) if spec.shape is None and is_mask else spec.shape
+        if shape is None or any(size is None for size in shape[2:]):
+            raise InputError(
+                f"what the encoder gives for {spec.name} cannot be drawn",
+                found="the model does not say how many channels it has",
+                hint=f"give it beside the tokens: --input FILE.npz with input_ids and {spec.name}",
+            )
+        sizes = [given or default for given, default in zip(shape, (batch, many, *shape[2:]), strict=False)]
+        dtype = np.dtype(spec.dtype or ("int64" if is_mask else "float32"))
+        drawn = np.random.default_rng(self.seed).standard_normal([size or 1 for size in sizes])
+        return np.ones(drawn.shape, dtype) if is_mask else drawn.astype(dtype)
+
+
+@dataclass(slots=True)
 class Caches:
     """What one side's caches hold; ``sources`` says which output fills which input."""
 
@@ -119,6 +172,8 @@ class Caches:
         Raises InputError where there are not as many.
         """
         opened = [spec.name for spec in self.specs if spec.shape is not None or spec.required]
+        kept = self._kept(outputs)
+        opened = [name for name in opened if name not in kept]
         if not opened:  # an argument that holds them all
             self.sources = _inside(self.specs, list(outputs))
         elif len(opened) <= len(outputs):
@@ -131,6 +186,28 @@ class Caches:
                 f"{listing(outputs) or 'the scores alone'}",
                 hint="export it with its caches as outputs too, or set use_cache in its configuration",
             )
+
+    def _kept(self, outputs: Iterable[str]) -> list[str]:
+        """Those that do not come back: what was made of the encoder's output stays as the prompt's file has left it."""
+        answered = {key(name) for name in outputs}
+        return [one.name for one in self.specs if _CROSSING & set(words(one.name)) and key(one.name) not in answered]
+
+    def check_filled(self, outputs: Sequence[str], whose: str) -> None:
+        """Raise InputError where nothing fills what is never given back."""
+        if outputs and (kept := self._kept(outputs)):
+            raise InputError(
+                f"the {whose} does not fill the caches that hold what the encoder has made",
+                found=f"no output answers {listing(kept)}",
+                hint="--prefill names the file that reads the prompt (decoder_model.onnx)",
+            )
+
+    def has_slid(self, past: int) -> bool:
+        """Whether a cache in an object has let go of positions, so that it no longer tells how many there were."""
+        free = tuple(f"{spec.name}." for spec in self.specs if spec.shape is None)
+        return any(
+            name.startswith(free) and array.ndim >= CACHE_RANK and array.shape[-2] < past
+            for name, array in self.held.items()
+        )
 
     def empty(self, batch: int, example: Sequence[Array]) -> None:
         """Caches before the first token: no positions, or zeros where the file says how many there are.
@@ -155,10 +232,11 @@ class Caches:
                 sizes[axis] = known[axis] if known is not None and axis != _growing(open_, len(sizes)) else 0
             self.held[spec.name] = np.zeros([size or 0 for size in sizes], np.dtype(spec.dtype or "float32"))
 
-    def adopt(self, others: Caches, whose: str) -> None:
+    def adopt(self, others: Caches, whose: str, *, told: bool) -> None:
         """Hold what caches of other names hold: by layer and kind where the names tell, else in order.
 
-        Raises InputError where there are not as many.
+        ``told``: the model is told which positions hold something, so that more of them may stand behind.
+        Raises InputError where there are not as many, or of other sizes.
         """
         names, given = [spec.name for spec in self.specs], others.held
         named = {key(name): array for name, array in given.items()}
@@ -172,14 +250,34 @@ class Caches:
                 found=f"outputs: {listing(given) or 'the scores alone'}; caches: {listing(names)}",
                 hint="--prefill names the file that was exported beside it (decoder_model.onnx)",
             )
+        self.held = {spec.name: _fitted(self.held[spec.name], spec, whose, told=told) for spec in self.specs}
 
     def take(self, answers: Mapping[str, Array], new: int) -> None:
         """What a step has given back: caches grown by its tokens, or the new part alone, which is put behind."""
         for name, source in self.sources.items():
             before, found = self.held.get(name), answers[source]
+            if not found.size and before is not None and before.size:
+                continue  # a branch that reads the encoder's part and gives none back
             axis = _only_new(before, found, new) if before is not None else None
             whole = found if axis is None or before is None else np.concatenate([before, found], axis)
             self.held[name] = np.ascontiguousarray(whole)
+
+
+def _fitted(array: Array, spec: InputSpec, whose: str, *, told: bool) -> Array:
+    """The cache with zeros behind it where the next file has room for more positions."""
+    if spec.shape is None or len(spec.shape) != array.ndim:
+        return array
+    room = [0 if size is None else size - have for size, have in zip(spec.shape, array.shape, strict=True)]
+    if not any(room):
+        return array
+    if not told or min(room) < 0 or sum(map(bool, room)) > 1:
+        raise InputError(
+            f"the {whose}'s file for the prompt leaves caches that do not fit that for the steps",
+            found=f"{list(array.shape)} for {spec.name}, which takes {list(spec.shape)}"
+            + ("" if told else "; no mask and no cache_position tells which of them hold something"),
+            hint="give a prompt as long as its caches, or export both files for the same sizes",
+        )
+    return np.pad(array, [(0, more) for more in room])
 
 
 def _growing(open_: Sequence[int], rank: int) -> int:

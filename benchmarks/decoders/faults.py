@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import torch
+from transformers.integrations import sdpa_attention
 
 from benchmarks.decoders.families import Flat
 
@@ -57,15 +60,15 @@ def _rotary_base(flat: Flat) -> None:
 
 def _heads_repeated_in_turn(flat: Flat) -> None:
     """h0 h1 h0 h1 where it is h0 h0 h1 h1."""
-    attention, home = _attention(flat), sys.modules[type(flat.model).__module__]
-    sound, forward = home.repeat_kv, attention.forward
+    attention, homes = _attention(flat), [sys.modules[type(flat.model).__module__], sdpa_attention]
+    forward = attention.forward
 
     def wrong(*given: Any, **named: Any) -> Any:
-        home.repeat_kv = lambda x, many: x.repeat(1, many, 1, 1)
-        try:
+        with ExitStack() as stack:
+            for home in homes:
+                stack.enter_context(patch.object(home, "repeat_kv", lambda x, many: x.repeat(1, many, 1, 1)))
+            stack.enter_context(patch.object(sdpa_attention, "use_gqa_in_sdpa", lambda *_: False))
             return forward(*given, **named)
-        finally:
-            home.repeat_kv = sound
 
     attention.forward = wrong
 
@@ -142,9 +145,11 @@ _SEPARATE = frozenset("llama mistral qwen2 gemma2 mixtral olmo".split())
 _ROTARY = _GROUPED | {"falcon"}
 FAULTS = {
     "rotary-base": Fault(_rotary_base, Truth(0, None, "rotary"), _ROTARY),
-    "heads-repeated-in-turn": Fault(_heads_repeated_in_turn, Truth(0, _LAYER, "Tile|Expand|reshape"), _GROUPED),
-    "no-mask": Fault(_no_mask, Truth(0, _LAYER, "Add|add")),
-    "no-window": Fault(_no_window, Truth(0, _LAYER, "Add|add"), frozenset({"mistral"})),
+    "heads-repeated-in-turn": Fault(
+        _heads_repeated_in_turn, Truth(0, _LAYER, "Tile|Expand|reshape|attention"), _GROUPED
+    ),
+    "no-mask": Fault(_no_mask, Truth(0, _LAYER, "Add|add|attention")),
+    "no-window": Fault(_no_window, Truth(0, _LAYER, "Add|add|attention"), frozenset({"mistral"})),
     "norm-plus-one": Fault(_norm_plus_one, Truth(0, _LAYER, "norm|ln_1"), _ROTARY - {"olmo"} | {"gpt_neox", "gpt2"}),
     "attention-scale": Fault(_attention_scale, Truth(0, _LAYER, "Mul|mul"), _GROUPED | {"gpt_neox", "gpt2"}),
     "cache-one-off": Fault(_cache_one_off, Truth(1, _LAYER, "Concat|cat")),

@@ -43,7 +43,15 @@ class WideOnnxSession(Session):
         return self._session.signature
 
     def graph(self, feeds: Feeds | None) -> Graph:
-        return self._session.graph(feeds)
+        return self._session.graph(None if feeds is None else self._declared(feeds))
+
+    def _declared(self, feeds: Feeds) -> dict[str, Any]:
+        """As the model takes them, which decides its branches: what a step has given back is of float64."""
+        dtypes = {spec.name: spec.dtype for spec in self.signature.inputs}
+        return {
+            name: array.astype(dtypes[name]) if array.dtype == np.float64 and dtypes.get(name) else array
+            for name, array in feeds.items()
+        }
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
         outputs = self.graph(feeds).outputs
@@ -53,7 +61,7 @@ class WideOnnxSession(Session):
     def run(
         self, feeds: Feeds, observe: Collection[str] | None = None, inject: Injection | None = None
     ) -> Iterator[CapturedTensor]:
-        graph, program = self.graph(feeds), self._program(feeds)
+        graph, program = self.graph(feeds), self._program(self._declared(feeds))
         _check_cost(graph)
         wanted = frozenset(graph.values) - program.constants.keys() if observe is None else frozenset(observe)
         results = _constants(program) | {name: _wide(array) for name, array in feeds.items()}
