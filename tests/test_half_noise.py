@@ -76,3 +76,44 @@ def test_what_a_softmax_takes_for_a_shift_is_not_undone(tmp_path):
     feeds = {"x": np.random.default_rng(1).standard_normal((1, 8, 16)).astype(np.float32)}
     result = aligner.compare(_shares(tmp_path / "a.onnx", bias, 1), _shares(tmp_path / "b.onnx", 2 * bias, 10), feeds)
     assert [pair.candidate.node for pair in result.introduced] == ["biased"]
+
+
+def _scaled(path, kind, factor, *, moved=False):
+    """Two layers with a rectifier between; a factor before it, or behind it where it is moved."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng, dtype = np.random.default_rng(5), np.float32 if kind == TensorProto.FLOAT else np.float16
+    stored = {"w": rng.standard_normal((32, 32)) / 6, "v": rng.standard_normal((32, 8)) / 6, "f": np.array(factor)}
+    scale = [("Mul", ["b", "f"], "scaled")] if factor != 1 else []
+    steps = [("Relu", ["a"], "b"), *scale] if moved else [*[(op, ["a", "f"], out) for op, _, out in scale]]
+    steps += [] if moved else [("Relu", ["scaled" if scale else "a"], "b")]
+    last = "scaled" if moved and scale else "b"
+    steps = [("MatMul", ["h", "w"], "a"), *steps, ("MatMul", [last, "v"], "c")]
+    nodes = [
+        helper.make_node("Cast", ["x"], ["h"], to=kind),
+        *(helper.make_node(op, read, [made], f"the {made}") for op, read, made in steps),
+        helper.make_node("Cast", ["c"], ["y"], to=TensorProto.FLOAT),
+    ]
+    taken = helper.make_tensor_value_info("x", TensorProto.FLOAT, (16, 32))
+    given = helper.make_tensor_value_info("y", TensorProto.FLOAT, (16, 8))
+    held = [numpy_helper.from_array(array.astype(dtype), name) for name, array in stored.items()]
+    graph = helper.make_graph(nodes, "g", [taken], [given], held)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+def test_a_factor_that_stands_in_a_twin_in_half_precision_alone_is_no_rounding(tmp_path):
+    feeds = {"x": np.random.default_rng(1).standard_normal((16, 32)).astype(np.float32)}
+    plain = _scaled(tmp_path / "plain.onnx", 1, 1)
+    result = aligner.compare(plain, _scaled(tmp_path / "scaled.onnx", 10, 1.002), feeds)
+    assert result.verdict == "diverged"
+    assert (result.causes[0].id, result.causes[0].node) == ("operation-extra", "the scaled")
+    assert aligner.compare(plain, _scaled(tmp_path / "half.onnx", 10, 1), feeds).verdict == "aligned"
+
+
+def test_a_factor_that_half_precision_has_elsewhere_is_another_way_to_compute_the_same(tmp_path):
+    feeds = {"x": np.random.default_rng(1).standard_normal((16, 32)).astype(np.float32)}
+    before = _scaled(tmp_path / "before.onnx", 1, 1.01)
+    behind = _scaled(tmp_path / "behind.onnx", 10, 1.01, moved=True)
+    assert aligner.compare(before, behind, feeds).verdict == "aligned"

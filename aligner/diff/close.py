@@ -43,6 +43,7 @@ def closely(
         peak=peak,
         size=size,
         unequal=errors.unequal,
+        gain=cross / own,
     )
 
 

@@ -154,6 +154,7 @@ class DifferenceAccumulator:
             mismatched=self._mismatched,
             unequal=errors.unequal + self._mismatched,
             unmasked=Unmasked(self._unmasked_worst, self._unmasked_peak, self._lost) if beside else None,
+            gain=self._dot / self._reference_squares - 1 if 0 < self._reference_squares < math.inf else 0.0,
         )
 
 

@@ -50,7 +50,7 @@ a change as large as that inside it would do there."""
 _SINGLE = np.dtype(np.float32).itemsize
 """Bytes of an element below which bounds are wider than what other numbers would show."""
 _GUILTY = frozenset({"introduced", "nonfinite"})
-_ERRING = frozenset({"beyond-bound", "nonfinite", "shapes-differ"})
+_ERRING = frozenset({"beyond-bound", "scaled-as-a-whole", "nonfinite", "shapes-differ"})
 """Rules that blame a pair for its numbers alone: a setting that differs is a written fact, however little it does."""
 
 

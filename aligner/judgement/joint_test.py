@@ -8,14 +8,15 @@ from dataclasses import dataclass, field, replace
 
 from aligner.diff.difference import difference
 from aligner.execution.joint_runs import JointRuns
+from aligner.judgement.gain import as_written, gain_bound
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.region_walk import RegionWalk
-from aligner.judgement.tolerance import beside_mask, bound, region_numbers
+from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers
 from aligner.operations.kinds import COPIES
 from aligner.records.array import Array
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
-from aligner.records.measurement import Noise
+from aligner.records.measurement import Measured, Noise
 from aligner.regions.inner_tensors import OWN_STEPS
 
 _NEAR = 100.0
@@ -39,6 +40,8 @@ class _Member:
     reduction: int
     share: float
     quantized: bool
+    gain: float
+    """The share by which rounding may make it larger as a whole."""
 
 
 @dataclass(slots=True)
@@ -118,8 +121,12 @@ class JointTest:
             copied = numbers.stepped and bool(kinds) and kinds <= COPIES  # only stored otherwise, and nothing computed
             own = OWN_STEPS * numbers.step if copied else bound(replace(item, noise=None), numbers)
             share = own / peak if peak else 0.0
-            self._members[value] = _Member(numbers.reduction, share, numbers.quantized)
+            self._members[value] = _Member(numbers.reduction, share, numbers.quantized, self._gain(item, numbers))
         return self._members[value]
+
+    @staticmethod
+    def _gain(item: Measured, numbers: RegionNumbers) -> float:
+        return math.inf if item.local is None else gain_bound(numbers, item.noise, item.local)
 
     def longest(self, values: Collection[str]) -> int:
         """How many terms the longest sum in the regions of some values has."""
@@ -135,7 +142,8 @@ class JointTest:
         item = replace(self.walk.items[value], local=error, noise=noise)
         numbers = region_numbers(self.graphs, item)
         # the rounding of values that it is not computed from does not reach it
-        members = [self._own(member) for member in sorted(self.walk.before(value, free))]
+        inside = sorted(self.walk.before(value, free))
+        members = [self._own(member) for member in inside]
         reduction = max([numbers.reduction, *(one.reduction for one in members)])
         relative = _together(members)
         seen = beside_mask(self.graphs, item, numbers)
@@ -146,6 +154,11 @@ class JointTest:
             change = seen.noise.max_abs if seen.noise is not None else noise.max_abs
             limit = max(limit, min((8 + math.sqrt(reduction)) * change, local.peak))
         limit = self.rules.fixed if self.rules.fixed is not None else limit
+        gains = self._gain(seen, numbers) + sum(one.gain for one in members)
+        items = [self.walk.items[each] for each in dict.fromkeys((*inside, value))]
+        scaled = abs(local.gain) > gains or as_written(self.graphs, items, numbers, local)
+        if self.rules.fixed is None and scaled and local.errors.max_abs > self.matters(local):
+            return Exit(local, limit, within=False)
         within = not local.mismatched and local.errors.max_abs <= max(limit, self.matters(local))
         return Exit(local, limit, within)
 

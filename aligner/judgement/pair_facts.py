@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from aligner.judgement.borderline import difference_in, misquantized
+from aligner.judgement.gain import as_written, gain_bound
 from aligner.judgement.same_grid import STEPS, another_grid, are_twins
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers
 from aligner.numerics.rounding import HALF_MAX
@@ -133,6 +134,20 @@ class PairFacts:
         """Whether anything of the reference is random, or was seen to change from run to run."""
         unsteady = any(side == 0 for side, _ in self.rules.unsteady)
         return unsteady or _anything_draws(self.graphs[0])
+
+    @cached_property
+    def gain(self) -> float:
+        """By what share the candidate is larger as a whole, over what rounding explains of that."""
+        if self.local is None or self.fixed or self.immaterial:
+            return 0.0
+        return abs(self.local.gain) / gain_bound(self.numbers, self.item.noise, self.local)
+
+    @property
+    def gain_is_written(self) -> bool:
+        """Whether a factor that one side alone holds makes the candidate as much larger."""
+        if self.local is None or self.fixed or self.immaterial:
+            return False
+        return as_written(self.graphs, [self.item], self.numbers, self.local)
 
     @property
     def within(self) -> bool:

@@ -184,6 +184,13 @@ def _settings_same(facts: PairFacts) -> _Said:
     return "aligned", why, facts.margin
 
 
+def _scaled(facts: PairFacts) -> _Said:
+    if facts.local is None or not (facts.gain > 1 or facts.gain_is_written):
+        return None
+    words = "larger" if facts.local.gain > 0 else "smaller"
+    return "introduced", f"{abs(facts.local.gain):.2%} {words} as a whole, which is no rounding", facts.gain
+
+
 def _bound(facts: PairFacts) -> _Said:
     return ("aligned", "", facts.margin) if facts.in_bound else None
 
@@ -268,6 +275,12 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     ),
     Rule("settings-differ", "the error is near its bound, and weights or settings differ", _settings_differ),
     Rule("settings-same", "the error is just beyond its bound, and no weight or setting differs", _settings_same),
+    Rule(
+        "scaled-as-a-whole",
+        "in half precision, the tensor is larger as a whole than roundings leave it, or as a factor makes it that "
+        "stands in one model alone",
+        _scaled,
+    ),
     Rule("within-bound", "rounding explains the local error", _bound),
     Rule("immaterial", "the local error is below (atol + rtol) · min(1, peak)", _immaterial),
     Rule("few-bits", "a quantised region is off by no more than eight bits explain", _few_bits),

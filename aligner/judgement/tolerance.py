@@ -19,7 +19,7 @@ import numpy as np
 from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
 from aligner.numerics.rounding import UNITS, unit
 from aligner.operations.fused import fused_kind
-from aligner.operations.kinds import BOUNDED, ELEMENTWISE, EXACT, LAYOUT, LINEAR, SILENT
+from aligner.operations.kinds import AFFINE, BOUNDED, ELEMENTWISE, EXACT, LAYOUT, LINEAR, SILENT
 from aligner.operations.reduction import reduction_length
 from aligner.parameters.canonical import operation_kind
 from aligner.parameters.remembered import Remembered
@@ -29,7 +29,7 @@ from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
 from aligner.regions.inner_tensors import OWN_STEPS
 
-_SUBNORMAL = {"float16": 2.0**-24}
+SUBNORMAL = {"float16": 2.0**-24}
 """The smallest number above zero, where tensors of a network come near it."""
 _UNDERFLOW = 2.0**-126
 """What one operation may lose below float32's normal numbers where a kernel flushes them to zero: fl(a∘b) =
@@ -41,6 +41,8 @@ _ITS_LIKE_ALONE = ELEMENTWISE | LAYOUT
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 _LONGEST_BIAS = 1 << 16
 """Numbers of a vector that are read to learn its largest: a limit of work, longer ones are tables."""
+_OF_A_FUNCTION = 4
+"""Roundings of a function: an argument reduced, a polynomial, a scaling, a quotient."""
 _STEPS_OF_NOISE = 3.0
 """Quantised regions: how often the change that half a step at every input makes may be exceeded."""
 _SMALLEST = 32 * UNITS["float32"]
@@ -57,6 +59,7 @@ class RegionNumbers:
     cancelled by.
     ``rounded`` tensors are judged by how many elements flip, not by how far. ``narrowed``: somewhere inside, the
     candidate alone goes through a coarser dtype, by accident: the noise that it makes itself of that excuses nothing.
+    ``roundings``: how often a number is rounded on its way through the candidate's region, sums counted once.
     ``contracting`` regions (a softmax, a sigmoid) make no rounding of their inputs larger: what noise at the inputs
     does to them is not theirs, as the inputs are equal.
     """
@@ -72,6 +75,7 @@ class RegionNumbers:
     rounded: bool
     narrowed: bool = False
     contracting: bool = False
+    roundings: int = 0
 
 
 def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNumbers:
@@ -126,6 +130,7 @@ def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNu
         narrowed=narrowed and not stepped,
         contracting=kinds <= BOUNDED | EXACT | {"none"} and not stepped,
         quantized=stepped or storage >= _QUANTIZED_UNIT,
+        roundings=sum(_roundings(node) for node in nodes[1]),
     )
 
 
@@ -138,6 +143,12 @@ def _scaled_as_it_runs(graph: Graph, nodes: Sequence[Node]) -> bool:
         and all(graph.values[name].quantization is None for name in node.outputs if name in graph.values)
         for node in nodes
     )
+
+
+def _roundings(node: Node) -> int:
+    if node.kind in EXACT | LAYOUT:
+        return 0
+    return 1 if node.kind in AFFINE | LINEAR else _OF_A_FUNCTION
 
 
 def _by_intent(graphs: tuple[Graph, Graph]) -> bool:
@@ -263,7 +274,7 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
     relative = max(numbers.unit * growth, _SMALLEST) + 8 * numbers.storage
     limit = relative * (difference.peak + numbers.offset) + (1 + numbers.reduction) * _UNDERFLOW
     if numbers.unit == UNITS["float16"]:
-        limit += 2 * _SUBNORMAL["float16"]
+        limit += 2 * SUBNORMAL["float16"]
     if numbers.stepped:
         limit += OWN_STEPS * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
     if (

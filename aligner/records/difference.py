@@ -23,7 +23,8 @@ class Difference:
     ``scale`` is the reference's root mean square, ``peak`` its largest magnitude, masked elements (beyond
     1e30) left out. ``mismatched`` counts elements that
     are NaN or infinite on one side only, or different infinities. ``unequal`` counts elements that differ at all.
-    ``unmasked`` tells of the elements that are not masked on both sides, None where nothing is masked.
+    ``unmasked`` tells of the elements that are not masked on both sides, None where nothing is masked. ``gain``, of
+    ⟨c − r, r⟩ / ⟨r, r⟩, is by what share the candidate is larger as a whole.
     """
 
     errors: Errors
@@ -33,6 +34,7 @@ class Difference:
     mismatched: int = 0
     unequal: int = 0
     unmasked: Unmasked | None = None
+    gain: float = 0.0
 
     @property
     def relative(self) -> float:

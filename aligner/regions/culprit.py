@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from aligner.numerics.rounding import unit
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
@@ -103,10 +104,14 @@ class Culprit:
 
     @cached_property
     def floor(self) -> float:
-        """The share of the error that a replay which is right leaves, for it rounds otherwise than the runtime."""
-        if self.expected is None or not self.gap > 0:
+        """The share of the error that a replay which is right leaves, for it rounds otherwise than the runtime.
+
+        In half precision the one rounding of what the runtime gives is more than all of a replay.
+        """
+        if self.expected is None or self.evidence is None or not self.gap > 0:
             return 0.0
-        return ROUNDING * self.apart(self.expected, 0 * self.expected) / self.gap
+        rounding = max(ROUNDING, unit(self.evidence.dtype), unit(self.evidence.found_dtype))
+        return rounding * self.apart(self.expected, 0 * self.expected) / self.gap
 
     def _turned(self, array: Array) -> Array:
         """The candidate's array in the reference's order of axes, whatever its sizes."""

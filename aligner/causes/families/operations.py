@@ -191,7 +191,7 @@ class _Lopsided(Cause):
             written=written,
             structural=written,
             only_proven=True,
-            needed=_ALL,
+            needed=min(_ALL, 1 - culprit.floor) if written else _ALL,
             vague=not written,
         )
 
