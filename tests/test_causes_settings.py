@@ -302,14 +302,14 @@ def test_the_two_forms_of_gelu_are_known_where_they_are_spelled_out(forms):
 
 
 def test_pads_that_no_layer_has_are_advised_in_the_frameworks_words():
-    from aligner.causes.families.spatial import _padded_by_function, _padded_by_layer
+    from aligner.causes.wording import padded_by_function, padded_by_layer
 
-    assert _padded_by_function(((0, 0), (0, 0), (1, 2), (3, 4))).startswith("F.pad(x, (3, 4, 1, 2)) ")
-    assert _padded_by_layer(((1, 2), (3, 4))).startswith("ZeroPadding2D(((1, 2), (3, 4))) ")
+    assert padded_by_function(((0, 0), (0, 0), (1, 2), (3, 4))).startswith("F.pad(x, (3, 4, 1, 2)) ")
+    assert padded_by_layer(((1, 2), (3, 4))).startswith("ZeroPadding2D(((1, 2), (3, 4))) ")
 
     def net(*pads):
         padded = torch.nn.functional.pad
         return Net(lambda n, x: torch.nn.functional.conv2d(padded(x, pads), n.k, stride=2), k=(4, 3, 3, 3))
 
     advice = causes(net(0, 2, 0, 2), net(1, 1, 1, 1), torch.randn(1, 3, 9, 9).numpy())[0].suggestion
-    assert "PyTorch: F.pad(x, (0, 2, 0, 2)) before a layer without padding" in advice
+    assert advice.endswith("(PyTorch: F.pad(x, (0, 2, 0, 2)))")

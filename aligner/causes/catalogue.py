@@ -9,6 +9,7 @@ from aligner.causes.cause import Cause
 from aligner.causes.global_cause import WholeCause
 from aligner.causes.search import find_causes  # noqa: F401 - loads every family
 from aligner.causes.unknown import Unknown
+from aligner.causes.wording import FAMILIES, in_words_of
 from aligner.errors import InputError
 
 
@@ -34,7 +35,8 @@ def catalogue() -> Iterator[Entry]:
         what = dict.fromkeys((kind.__doc__ or "").strip().split("\n")[0] for kind in group)
         shown = dict.fromkeys(kind.shown for kind in group)
         told = next((kind for kind in group if kind.fix), group[0])
-        yield Entry(identifier, tuple(what), tuple(shown), told.fix, told.example)
+        spelled = {family: words for kind in group if issubclass(kind, Cause) for family, words in kind.spelled.items()}
+        yield Entry(identifier, tuple(what), tuple(shown), told.fix + in_words_of(FAMILIES, spelled), told.example)
 
 
 def entry(identifier: str) -> Entry:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -127,6 +127,8 @@ class Cause(ABC):
     fix: ClassVar[str] = ""
     """What helps. One class of an id says it, and an example."""
     example: ClassVar[str] = ""
+    spelled: ClassVar[Mapping[str, str]] = {}
+    """What helps, by framework in its own words, beside what each claim advises."""
     benign: ClassVar[bool] = False
     general: ClassVar[bool] = False
     """Says what any more exact cause of the same proof says better."""

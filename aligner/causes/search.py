@@ -17,6 +17,7 @@ from aligner.causes.context import Survey
 from aligner.causes.global_causes import find_whole
 from aligner.causes.unknown import Unknown
 from aligner.causes.weight_cause import WeightCause
+from aligner.causes.wording import in_words_of
 from aligner.operations.operation import Unsupported
 from aligner.records.comparison import EvidenceClass, Finding
 from aligner.regions.culprit import Culprit
@@ -140,7 +141,7 @@ def find_causes(
         looked.append((culprit, found))
         work += culprit.work
     whole = find_whole(survey)
-    own = _findings(_grouped(_covered(held)))
+    own = _findings(_grouped(_covered(held)), [graph.framework for graph in graphs])
     if examined is not None:
         examined += _examined(looked)
     return own + whole if any(one.proven for one in held) else whole + own
@@ -310,9 +311,9 @@ def _fall(proof: Proof) -> str:
     return f"the local error falls from {proof.before:.2g} to {proof.after:.2g}"
 
 
-def _findings(groups: list[list[_Held]]) -> list[Finding]:
+def _findings(groups: list[list[_Held]], frameworks: Sequence[str]) -> list[Finding]:
     """One finding for each group; a first one that lies further down says that it leaves the first divergence open."""
-    own = [_finding(group) for group in groups]
+    own = [_finding(group, frameworks) for group in groups]
     if groups and min(one.place for one in groups[0]) > 0:
         first = next((one.node for group in groups for one in group if one.place == 0), None)
         if first is not None:
@@ -321,7 +322,7 @@ def _findings(groups: list[list[_Held]]) -> list[Finding]:
     return own
 
 
-def _finding(group: list[_Held]) -> Finding:
+def _finding(group: list[_Held], frameworks: Sequence[str]) -> Finding:
     best = group[0]
     others = len(dict.fromkeys(one.node for one in group)) - 1
     text = best.claim.evidence
@@ -332,7 +333,8 @@ def _finding(group: list[_Held]) -> Finding:
     if others:
         text += f"; likewise at {others} other node{'s' if others > 1 else ''}"
     explained = round(best.explained, 6) if best.proven else None
-    return Finding.of(best.cause.id, best.node, best.evidence_class, text, best.claim.suggestion, explained)
+    advice = best.claim.suggestion + in_words_of(frameworks, best.cause.spelled)
+    return Finding.of(best.cause.id, best.node, best.evidence_class, text, advice, explained)
 
 
 __all__ = ["Examined", "find_causes"]

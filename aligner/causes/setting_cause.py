@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
+from aligner.causes.wording import settings_in_words_of
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
 from aligner.records.graph import Node
@@ -34,10 +35,6 @@ class SettingCause(Cause):
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:  # noqa: ARG002
         """Values to try on an operation: settings that replace its own."""
         return iter(())
-
-    def worded(self, culprit: Culprit, right: Mapping[str, Any]) -> str:  # noqa: ARG002
-        """The reference's settings, as advice says them."""
-        return listed(right)
 
     def relevant(self, operation: Operation, name: str) -> bool:  # noqa: ARG002
         """Whether a setting means anything for this operation."""
@@ -81,7 +78,7 @@ class SettingCause(Cause):
             if name in theirs.settings and name not in UNCOMPARED and not alike(value, theirs.settings[name])
         }
         words = f"{listed(wrong)} in {other.op} {other.name}, {listed(right)} in the reference's {node.op}"
-        suggestion = f"give {other.name} {self.worded(culprit, right)}"
+        suggestion = f"give {other.name} {_advised(culprit, operation.kind, right)}"
         for settings in (right, every):
             vague = self.follows and settings is every and len(every) > len(right)
             back = {name: theirs.settings[name] for name in settings}
@@ -104,7 +101,7 @@ class SettingCause(Cause):
             there = partner[1].settings if partner is not None and partner[1].kind == operation.kind else {}
             yield Claim(
                 f"{culprit.where} behaves as if it had {listed(mine)}; the reference has {listed(theirs)}",
-                f"make {culprit.where} compute with {listed(theirs)}",
+                f"make {culprit.where} compute with {_advised(culprit, operation.kind, theirs)}",
                 f"with {listed(theirs)} instead of {listed(mine)}",
                 _prediction(culprit, part, node, settings),
                 borrowed=any(name in there and alike(value, there[name]) for name, value in settings.items()),
@@ -133,6 +130,11 @@ def is_borrowed(culprit: Culprit, part: RegionSide, node: Node, changed: Operati
 
 _COUNTED = frozenset({"axis", "axes", "shape"})
 """Settings that count axes: where they are alike, they are so whatever the layout."""
+
+
+def _advised(culprit: Culprit, kind: str, right: Mapping[str, Any]) -> str:
+    """The reference's settings, as advice says them, and as the frameworks at hand write them."""
+    return listed(right) + settings_in_words_of([part.graph.framework for part in culprit.parts], kind, right)
 
 
 def listed(settings: Mapping[str, Any]) -> str:

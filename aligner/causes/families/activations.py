@@ -13,6 +13,7 @@ import numpy as np
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import SettingCause, shown
+from aligner.causes.wording import KERAS, PYTORCH
 from aligner.operations.fused import FUSED, as_fused
 from aligner.operations.kernels.activation import ACTIVATIONS
 from aligner.operations.kinds import AFFINE, ELEMENTWISE
@@ -187,7 +188,11 @@ class DivisionRounding(Cause):
     """Quotients and remainders of negative numbers: floor or truncation, sign of the divisor or of the dividend."""
 
     id: ClassVar[str] = "division-rounding"
-    fix: ClassVar[str] = "write the rounding out (torch.div(..., rounding_mode=...)) before exporting"
+    fix: ClassVar[str] = "write the rounding out before exporting"
+    spelled: ClassVar[Mapping[str, str]] = {
+        PYTORCH: "torch.div(…, rounding_mode=…)",
+        KERAS: "tf.math.floordiv or tf.truncatediv",
+    }
     example: ClassVar[str] = "−7 // 2 as −3 instead of −4"
 
     _GROUPS = (

@@ -46,9 +46,7 @@ class AttentionMask(Cause):
     """The mask is ignored, inverted, or only causal on one side."""
 
     id: ClassVar[str] = "attention-mask"
-    fix: ClassVar[str] = (
-        "pass the mask on unchanged; build causal masks inside the model with torch.triu(..., diagonal=1)"
-    )
+    fix: ClassVar[str] = "pass the mask on unchanged; build causal masks inside the model"
     example: ClassVar[str] = "a causal mask lost in the export, or beginning one diagonal too late"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.global_causes.chance import STEADY, unsteady, unsteady_words
+from aligner.causes.wording import INFERENCE_MODE
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 
@@ -16,7 +17,8 @@ class DropoutActive(Cause):
     """Zeros at random and the rest scaled up: the model was exported in train mode."""
 
     id: ClassVar[str] = "dropout-active"
-    fix: ClassVar[str] = "call model.eval() before exporting, and F.dropout(x, training=self.training)"
+    fix: ClassVar[str] = "export in inference mode, which functional dropout has to be told"
+    spelled: ClassVar[Mapping[str, str]] = INFERENCE_MODE
     example: ClassVar[str] = "functional dropout that ignores eval()"
     needs_error: ClassVar[bool] = False
 
@@ -30,7 +32,7 @@ class DropoutActive(Cause):
         before = part.array(node.inputs[0]) if node.inputs else None
         yield Claim(
             f"{node.name} ({node.op}) drops elements at random in the {('reference', 'candidate')[part.side]} alone",
-            "switch the module to eval mode: model.eval() before it is exported, --eval",
+            "switch to inference mode before exporting; --eval does for a comparison",
             "with dropout off",
             culprit.swapped(part, node.outputs[0], before) if before is not None and node.outputs else None,
             side=part.side,

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections.abc import Mapping
 from typing import ClassVar
 
 from aligner.causes.context import Survey
 from aligner.causes.weight_cause import RELATED, WeightCause, arrays_of, coarser, eight_bit, misfolded, settled
 from aligner.causes.weight_elsewhere import elsewhere, left_unread
 from aligner.causes.weight_order import moved, same_somewhere
+from aligner.causes.wording import KERAS, PYTORCH
 from aligner.numerics import relations
 from aligner.operations.kinds import MATRIX_LAYERS
 from aligner.parameters.initialised import looks_initialised
@@ -91,10 +93,12 @@ def _fresh_share(survey: Survey) -> float:
 
 class _Unloaded(WeightCause):
     whole: ClassVar[bool] = False
-    advice: ClassVar[str] = (
-        "load the checkpoint before exporting, and check what load_state_dict(strict=False) returns: a nested "
-        "checkpoint (params_ema, state_dict …) must be unwrapped and a prefix like 'module.' stripped first"
-    )
+    advice: ClassVar[str] = "load the checkpoint before exporting, and check that nothing was skipped"
+    spelled: ClassVar[Mapping[str, str]] = {
+        PYTORCH: "what load_state_dict(strict=False) returns; a nested checkpoint (params_ema, state_dict …) must be "
+        "unwrapped and a prefix like 'module.' stripped first",
+        KERAS: "load_weights without skip_mismatch",
+    }
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
         """Fresh numbers, in the part of the model that this cause is about."""
@@ -119,7 +123,7 @@ class WeightsNotLoaded(_Unloaded):
     """Nothing was loaded: a non-strict load of a nested dict."""
 
     id: ClassVar[str] = "weights-not-loaded"
-    fix: ClassVar[str] = "load the checkpoint before exporting; check what load_state_dict(strict=False) returns"
+    fix: ClassVar[str] = "load the checkpoint before exporting, and check that nothing was skipped"
     example: ClassVar[str] = "a checkpoint nested in params_ema"
     covers_weights: ClassVar[bool] = True
     whole: ClassVar[bool] = True

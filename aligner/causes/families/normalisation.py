@@ -14,6 +14,7 @@ from aligner.causes.constant_operands import constant_pairs
 from aligner.causes.context import Survey
 from aligner.causes.default_norm import DEFAULTS, folded_epsilon, solved
 from aligner.causes.setting_cause import SettingCause
+from aligner.causes.wording import INFERENCE_MODE
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm
 from aligner.parameters.canonical import canonical
@@ -164,7 +165,8 @@ class NormTrainMode(SettingCause):
     """The batch's own statistics are used instead of the stored ones: eval() was forgotten."""
 
     id: ClassVar[str] = "norm-train-mode"
-    fix: ClassVar[str] = "call model.eval() before exporting"
+    fix: ClassVar[str] = "export in inference mode"
+    spelled: ClassVar[Mapping[str, str]] = INFERENCE_MODE
     example: ClassVar[str] = "batch statistics used in the exported file"
     kinds: ClassVar[tuple[str, ...]] = ("norm",)
     names: ClassVar[tuple[str, ...]] = ("training",)
@@ -177,9 +179,7 @@ class NormTrainMode(SettingCause):
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """The settings; what to do about it is the same on either side."""
         for claim in super().claims(culprit, survey):
-            yield replace(
-                claim, suggestion="switch the module to eval mode: model.eval() before it is exported, --eval"
-            )
+            yield replace(claim, suggestion="switch to inference mode before exporting; --eval does for a comparison")
 
 
 class NormStatistics(Cause):

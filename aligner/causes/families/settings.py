@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import listed, shown
+from aligner.causes.wording import settings_in_words_of
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit
@@ -150,7 +151,11 @@ def _claims(culprit: Culprit, found: list[_Difference]) -> Iterator[Claim]:
         f"{listed(one.right)}"
         for one in found
     ]
-    right = " and ".join(f"{one.candidate.name} {listed(one.right)}" for one in found)
+    sides = [part.graph.framework for part in culprit.parts]
+    right = " and ".join(
+        f"{one.candidate.name} {listed(one.right)}{settings_in_words_of(sides, one.reference.kind, one.right)}"
+        for one in found
+    )
     change = f"with {listed(first.right)} instead of {listed(first.wrong)}" if len(found) == 1 else "with all of these"
     for side in (1, 0):
         edits = {

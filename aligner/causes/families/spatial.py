@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from itertools import product
 from typing import Any, ClassVar
@@ -10,15 +10,13 @@ from typing import Any, ClassVar
 from aligner.causes.cause import Claim
 from aligner.causes.context import Survey
 from aligner.causes.setting_cause import SettingCause
+from aligner.causes.wording import KERAS, PYTORCH
 from aligner.operations.kernels.resizing import COORDINATES, ROUNDINGS
 from aligner.operations.kinds import STRIDED, ordered
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Blocks, Convolution, Pad, Pool, Resize, TransposedConvolution, Windowed
 from aligner.regions.culprit import Culprit
 from aligner.regions.settings import alike
-
-Pads = Sequence[tuple[int, int]]
-"""(begin, end) for each axis."""
 
 
 class PaddingAsymmetric(SettingCause):
@@ -37,14 +35,6 @@ class PaddingAsymmetric(SettingCause):
         for claim in super().claims(culprit, survey):
             yield replace(claim, only_proven=True) if apart else claim
 
-    def worded(self, culprit: Culprit, right: Mapping[str, Any]) -> str:
-        """The pads as the frameworks at hand write what they have no setting for."""
-        pads, sides = right.get("pads"), {part.graph.framework for part in culprit.parts}
-        if not pads or all(begin == end for begin, end in pads):
-            return super().worded(culprit, right)
-        words = "; ".join(f"{name}: {text(pads)}" for names, name, text in _EXPLICIT if names & sides)
-        return super().worded(culprit, right) + (f" ({words})" if words else "")
-
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
         """The same total split otherwise; one row less or more at an end where the stride hides it."""
         windowed, splits = operation.settings, []
@@ -61,25 +51,6 @@ class PaddingAsymmetric(SettingCause):
         for axis, split in enumerate(splits):
             for pair in split[:4]:
                 yield {"pads": (*pads[:axis], pair, *pads[axis + 1 :])}
-
-
-def _padded_by_function(pads: Pads) -> str:
-    """The last axes first, as far as anything is padded."""
-    first = next(axis for axis, pair in enumerate(pads) if any(pair))
-    return f"F.pad(x, {tuple(size for pair in reversed(pads[first:]) for size in pair)}) before a layer without padding"
-
-
-def _padded_by_layer(pads: Pads) -> str:
-    """Those between samples and channels, wherever channels stand."""
-    spatial = tuple(map(tuple, pads if len(pads) < 4 else [pair for pair in pads[1:] if any(pair)]))
-    return f'ZeroPadding{len(spatial)}D({spatial}) before a layer with padding="valid"'
-
-
-_EXPLICIT: tuple[tuple[frozenset[str], str, Callable[[Pads], str]], ...] = (
-    (frozenset({"pytorch", "torchscript", "torch-export"}), "PyTorch", _padded_by_function),
-    (frozenset({"tflite", "tensorflow"}), "Keras", _padded_by_layer),
-)
-"""Frameworks whose layers pad both ends alike, or by a word, and what pads otherwise there."""
 
 
 class PaddingMode(SettingCause):
@@ -230,7 +201,11 @@ class DepthToSpaceOrder(SettingCause):
     """Channels become pixels depth first or column first."""
 
     id: ClassVar[str] = "depth-to-space-order"
-    fix: ClassVar[str] = "choose CRD for torch.nn.PixelShuffle, DCR for TensorFlow's depth_to_space"
+    fix: ClassVar[str] = "split the channels in the reference's order"
+    spelled: ClassVar[Mapping[str, str]] = {
+        PYTORCH: "nn.PixelShuffle is CRD",
+        KERAS: "tf.nn.depth_to_space is DCR",
+    }
     example: ClassVar[str] = "a pixel shuffle converted to TensorFlow's order"
     kinds: ClassVar[tuple[str, ...]] = ("depth_to_space",)
     names: ClassVar[tuple[str, ...]] = ("order", "block")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim, held
@@ -10,6 +10,7 @@ from aligner.causes.constant_operands import constant_sources, constants_of, ope
 from aligner.causes.context import Survey
 from aligner.causes.weight_cause import WeightCause
 from aligner.causes.weight_elsewhere import left_unread
+from aligner.causes.wording import KERAS, PYTORCH
 from aligner.operations.kinds import ACTIVATIONS, BINARY, ELEMENTWISE, MOVED, PICKED, SILENT
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
@@ -21,7 +22,8 @@ from aligner.regions.region_side import Change
 _ARITHMETIC = ELEMENTWISE - ACTIVATIONS | {"clip"}
 
 
-_KEPT_ARM = "export with torch.jit.script, torch.cond or torch.where: a trace keeps one arm of every if"
+_KEPT_ARM = "export the choice itself: a trace keeps one arm of every if"
+_AS_A_CHOICE = {PYTORCH: "torch.jit.script, torch.cond or torch.where", KERAS: "tf.cond or tf.where in a tf.function"}
 
 
 class TraceBakedConstant(Cause):
@@ -106,7 +108,8 @@ class InplaceWriteLost(Cause):
     """A write through a view never happened: part of the tensor still holds what it held before."""
 
     id: ClassVar[str] = "inplace-write-lost"
-    fix: ClassVar[str] = "write x = torch.where(...) or torch.cat(...) instead of assigning through a view"
+    fix: ClassVar[str] = "make a new tensor instead of assigning through a view"
+    spelled: ClassVar[Mapping[str, str]] = {PYTORCH: "x = torch.where(…) or x = torch.cat(…)"}
     example: ClassVar[str] = "y[:, ::2] *= 0.5 lost when traced"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -128,7 +131,7 @@ class InplaceWriteLost(Cause):
                 yield Claim(
                     f"{culprit.where} computes with what {node.name} overwrites in the reference "
                     f"({changed:.0%} of the elements)",
-                    "write x = torch.where(…) or x = torch.cat(…) instead of assigning through a view",
+                    "make a new tensor instead of assigning through a view",
                     "with the write in place",
                     self._unwritten(culprit, node, before),
                 )
@@ -159,7 +162,8 @@ class TraceBakedBranch(Cause):
     """The candidate took the other arm of an if when it was traced, and takes it ever since."""
 
     id: ClassVar[str] = "trace-baked-branch"
-    fix: ClassVar[str] = "export with torch.jit.script, torch.cond or torch.where"
+    fix: ClassVar[str] = "export the choice itself: a trace keeps one arm of every if"
+    spelled: ClassVar[Mapping[str, str]] = _AS_A_CHOICE
     example: ClassVar[str] = "if x.sum() > 0: in forward"
 
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
@@ -182,6 +186,7 @@ class WeightsOfAnotherArm(WeightCause):
 
     id: ClassVar[str] = "trace-baked-branch"
     advice: ClassVar[str] = _KEPT_ARM
+    spelled: ClassVar[Mapping[str, str]] = _AS_A_CHOICE
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
         """The very numbers of a weight that nothing reads."""
