@@ -57,10 +57,14 @@ def index_program(file: OnnxFile, model: Any, types: Mapping[str, ValueType]) ->
         constants={
             node.output[0]: position for position, node in enumerate(nodes) if is_constant(node) and node.output
         },
-        inputs={
-            value.name: value for value in graph.input if value.name not in initializers and value.name not in sparse
-        },
+        inputs=fed_inputs(graph),
     )
+
+
+def fed_inputs(graph: Any) -> dict[str, Any]:
+    """A graph's inputs that no weight stands for, by name."""
+    stored = {tensor.name for tensor in graph.initializer} | {each.values.name for each in graph.sparse_initializer}
+    return {value.name: value for value in graph.input if value.name not in stored}
 
 
 @dataclass(frozen=True, slots=True, eq=False)

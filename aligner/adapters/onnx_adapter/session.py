@@ -18,7 +18,7 @@ from aligner.adapters.onnx_adapter.execution import Execution, captured
 from aligner.adapters.onnx_adapter.feeds import check_feeds, input_specs, shapes_of
 from aligner.adapters.onnx_adapter.file import OnnxFile
 from aligner.adapters.onnx_adapter.graph import build_graph
-from aligner.adapters.onnx_adapter.program import Piece, Program, index_program, make_piece
+from aligner.adapters.onnx_adapter.program import Piece, Program, fed_inputs, index_program, make_piece
 from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import infer_types, value_type
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
@@ -56,7 +56,7 @@ class OnnxSession(Session):
         self._alive: tuple[Any, ...] = ()
         self._closed = False
         self._notes: tuple[str, ...] = ()
-        self._inputs = index_program(file, file.skeleton, {}).inputs
+        self._inputs, self._branching = fed_inputs(file.skeleton.graph), is_branching(file.skeleton)
 
     @property
     def runtime(self) -> str:
@@ -147,22 +147,21 @@ class OnnxSession(Session):
 
     def _prepare(self, feeds: Feeds | None) -> _Prepared:
         """The model for these feeds; the last answer is kept."""
-        branching = is_branching(self._file.skeleton)
-        key = None if feeds is None else digest(feeds) if branching else tuple(sorted(shapes_of(feeds).items()))
+        key = None if feeds is None else digest(feeds) if self._branching else tuple(sorted(shapes_of(feeds).items()))
         with self._preparing:
             if self._prepared is None or self._prepared[0] != key:
-                self._prepared = key, self._prepare_anew(feeds, branching=branching)
+                self._prepared = key, self._prepare_anew(feeds)
             return self._prepared[1]
 
-    def _prepare_anew(self, feeds: Feeds | None, *, branching: bool) -> _Prepared:
+    def _prepare_anew(self, feeds: Feeds | None) -> _Prepared:
         """Inline branches and infer shapes."""
         with reading(str(self._file)):
-            return self._prepared_for(feeds, branching=branching)
+            return self._prepared_for(feeds)
 
-    def _prepared_for(self, feeds: Feeds | None, *, branching: bool) -> _Prepared:
+    def _prepared_for(self, feeds: Feeds | None) -> _Prepared:
         model = self._file.skeleton
         inlined = Inlined(model)
-        if feeds is not None and branching:
+        if feeds is not None and self._branching:
             fed = check_feeds(self._inputs, feeds)
             inlined = inline_taken_branches(model, lambda *question: self._decide(fed, *question))
         shapes = shapes_of(feeds or {})

@@ -25,11 +25,12 @@ def settle_shapes(
     """
     import onnx
 
+    made = (name for node in model.graph.node for name in node.output)
+    unsettled = [name for name in made if name in types and types[name].carriable and _is_open(types[name].shape)]
+    if not unsettled:
+        return {}
     program = index_program(file, model, types)
-    unsettled = [
-        name for name in program.producer if name in types and types[name].carriable and _is_open(types[name].shape)
-    ]
-    if not unsettled or any(name not in shapes for name in program.inputs):
+    if any(name not in shapes for name in program.inputs):
         return {}
     large = {
         name: tensor
