@@ -307,6 +307,8 @@ class Adapter(ABC):
     """Whether ``OpenOptions.weights`` means something to it; elsewhere a checkpoint is refused, not ignored."""
     heeds: ClassVar[frozenset[str] | None] = None
     """Which of ``provider``, ``ort_optimization``, ``signature``, ``device`` mean something to it; None: not told."""
+    unoptimised: ClassVar[str] = "on another device or with another build of its runtime"
+    """How the user runs a model without the optimisations of its runtime, behind "run the candidate"."""
 
     opens_aside: ClassVar[bool] = False
     """Whether a model may be opened in a thread of its own: no code of the user's runs, no setting is changed."""

@@ -43,6 +43,7 @@ class PyTorchAdapter(Adapter):
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "file.py:factory, package.module:factory, nn.Module objects, pickled modules (*.pt, *.pth)"
     translation: ClassVar[str] = "aligner.adapters.aten_translation"
+    unoptimised: ClassVar[str] = "without torch.compile, on another device, or with torch.backends.mkldnn off"
     loads_weights: ClassVar[bool] = True
 
     def claims(self, target: object) -> bool:

@@ -32,6 +32,7 @@ class TFLiteAdapter(Adapter):
     modules: ClassVar[tuple[str, ...]] = _needed_modules()
     reads: ClassVar[str] = "*.tflite"
     translation: ClassVar[str] = "aligner.adapters.tflite_adapter.translation"
+    unoptimised: ClassVar[str] = "with the interpreter's reference kernels and without a delegate"
 
     def claims(self, target: object) -> bool:
         """By suffix, or by the letters TFL3 at bytes 4 to 8."""

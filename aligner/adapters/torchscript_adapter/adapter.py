@@ -30,6 +30,7 @@ class TorchScriptAdapter(Adapter):
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "*.pt, *.pth, *.ts, *.jit (TorchScript archives), torch.jit.ScriptModule"
     translation: ClassVar[str] = "aligner.adapters.aten_translation"
+    unoptimised: ClassVar[str] = "with torch.jit.optimized_execution(False), or on another device"
 
     def claims(self, target: object) -> bool:
         """Whether it is a TorchScript archive by content, or a live script object."""

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator
 from itertools import combinations
 from typing import ClassVar
 
+from aligner.adapters.base import Adapter
+from aligner.adapters.registry import adapters
 from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.context import Survey
 from aligner.operations.operation import Unsupported
@@ -70,16 +72,8 @@ class FusionOrKernel(Cause):
 
 def plain_kernels(framework: str, role: str = "candidate") -> str:
     """How to have a side computed without its runtime's optimisations."""
-    return f"run the {role} {_PLAIN.get(framework, 'on another device or with another build of its runtime')}"
-
-
-_PLAIN = {
-    "onnx": "with optimisations off (--ort-optimization none) or with another provider",
-    "tflite": "with the interpreter's reference kernels and without a delegate",
-    "pytorch": "without torch.compile, on another device, or with torch.backends.mkldnn off",
-    "torchscript": "with torch.jit.optimized_execution(False), or on another device",
-}
-"""Framework → what switches its optimisations off."""
+    adapter = next((one for one in adapters() if one.name == framework), Adapter)
+    return f"run the {role} {adapter.unoptimised}"
 
 
 class SplitOrder(Cause):
