@@ -98,10 +98,8 @@ def compare(
         device=device,
         memory_limit=memory_limit,
     )
-    of_sides = (settings_of(settings or {}, role) for role in ROLES)
-    files = _path(reference_weights), _path(candidate_weights)
-    one, other = (replace(opening, weights=w, settings=s) for w, s in zip(files, of_sides, strict=True))
-    sides = dump_options((reference, candidate), (one, other), dump_of, dump_layout)
+    sides = _of_sides(opening, (reference_weights, candidate_weights), settings or {})
+    sides = dump_options((reference, candidate), sides, dump_of, dump_layout)
     options = CompareOptions(
         atol=atol,
         rtol=rtol,
@@ -144,8 +142,14 @@ def _isolated(
     return in_own_process(run_comparison, reference, candidate, inputs, options, bounds=bounds)
 
 
-def _path(path: Path | str | None) -> Path | None:
-    return None if path is None else Path(path)
+def _of_sides(
+    opening: OpenOptions, weights: Sequence[Path | str | None], settings: Mapping[str, str]
+) -> tuple[OpenOptions, OpenOptions]:
+    one, other = (
+        replace(opening, weights=None if path is None else Path(path), settings=settings_of(settings, role))
+        for path, role in zip(weights, ROLES, strict=True)
+    )
+    return one, other
 
 
 @undisturbed()
