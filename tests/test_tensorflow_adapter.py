@@ -144,7 +144,7 @@ def test_it_answers_to_what_is_made_of_it(made, form):
 
 
 @requires_tflite
-@pytest.mark.parametrize("fault", ["padding", "epsilon", "kernel-flipped", "concat-order", "resize"])
+@pytest.mark.parametrize("fault", ["padding", "epsilon", "statistics", "kernel-flipped", "concat-order", "resize"])
 @pytest.mark.parametrize("turned", [False, True])
 def test_faults_are_located_and_named(made, fault, turned):
     from benchmarks.runtimes.outcome import compared

@@ -7,9 +7,10 @@ from itertools import product
 
 import numpy as np
 
+from aligner.numerics import relations
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Norm
-from aligner.parameters.folding import FOLDED, output_axis, output_factors
+from aligner.parameters.folding import FOLDED, as_affine, output_axis, output_factors
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
@@ -33,8 +34,8 @@ def solved(culprit: Culprit) -> Iterator[tuple[Node, str, Operation]]:
     """
     for pair in layer_pairs(culprit):
         norms = [node for node in culprit.candidate.of_kind("norm") if node.index in pair.candidate.taken]
-        operation = culprit.candidate.operation(norms[0]) if len(norms) == 1 == len(pair.candidate.taken) else None
-        if operation is None or pair.reference.raw is not None:
+        operation = culprit.candidate.operation(norms[0]) if len(norms) == 1 else None
+        if operation is None or pair.reference.raw is not None or not _alone_scales(operation, pair.candidate):
             continue
         found = at_their_defaults(operation)
         factors = _factors(pair.candidate, pair.reference)
@@ -58,7 +59,7 @@ def folded_epsilon(culprit: Culprit, part: RegionSide, node: Node) -> float | No
     for pair in layer_pairs(culprit):
         bare, folded = (pair.reference, pair.candidate)[:: 1 if part.side == 0 else -1]
         norm, factors = part.operation(node), _factors(bare, folded)
-        if norm is None or factors is None or bare.taken != (node.index,) or "variance" not in norm.parameters:
+        if norm is None or factors is None or node.index not in bare.taken or not _alone_scales(norm, bare):
             continue
         variance = norm.parameters["variance"].astype(float).reshape(-1)
         said = (norm.parameters.get("scale", factors**0).reshape(-1) / factors) ** 2 - variance
@@ -68,6 +69,14 @@ def folded_epsilon(culprit: Culprit, part: RegionSide, node: Node) -> float | No
         if found > 0 and fits == [False, True]:
             return found
     return None
+
+
+def _alone_scales(norm: Operation, bare: Layer) -> bool:
+    """Whether the normalisation is all that multiplies the outputs of its layer; a bias may be added before."""
+    affine = as_affine(norm)
+    if affine is None or bare.scale is None or not affine[0].all():
+        return False
+    return affine[0].shape == bare.scale.shape and relations.gap(affine[0], bare.scale) <= FOLDED
 
 
 def _factors(bare: Layer, folded: Layer) -> Array | None:
@@ -81,8 +90,9 @@ def _factors(bare: Layer, folded: Layer) -> Array | None:
 
 def _with(operation: Operation, chosen: list[str], factors: Array, bare: Layer, folded: Layer) -> Operation:
     p = {name: operation.parameters[name].astype(np.float64) for name in DEFAULTS}
-    bias, wanted = bare.operation.parameters.get("bias", 0.0), folded.parameters.get("bias", 0.0)
-    epsilon = operation.read(Norm).epsilon
+    epsilon, wanted = operation.read(Norm).epsilon, folded.parameters.get("bias", 0.0)
+    scale = p["scale"] / np.sqrt(p["variance"] + epsilon)
+    bias = (bare.parameters.get("bias", 0.0) - p["shift"]) / scale + p["mean"]
     if "variance" in chosen:
         p["variance"] = np.square(p["scale"] / factors) - epsilon
     if "scale" in chosen:

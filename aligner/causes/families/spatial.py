@@ -36,14 +36,14 @@ class PaddingAsymmetric(SettingCause):
             yield replace(claim, only_proven=True) if apart else claim
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
-        """The same total split otherwise; one row less or more at an end where the stride hides it."""
+        """The same total split otherwise; one row less or more at an end where a stride, here or behind, hides it."""
         windowed, splits = operation.settings, []
         pads = windowed.pads if isinstance(windowed, Windowed) else operation.read(Pad).pads
         strided = isinstance(windowed, Windowed) and max(windowed.strides) > 1
         for begin, end in pads:
             total = begin + end
             mine = [(b, total - b) for b in range(total + 1)] if total <= 8 else []
-            if strided:
+            if strided or (total and not isinstance(windowed, Windowed)):
                 mine += [(begin, end - 1), (begin - 1, end), (begin, end + 1), (begin + 1, end)]
             splits.append([pair for pair in mine if pair != (begin, end) and min(pair) >= 0])
         for number in range(max((len(split) for split in splits), default=0)):
