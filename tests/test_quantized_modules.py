@@ -207,3 +207,27 @@ def test_weights_of_a_class_of_their_own_are_the_codes_that_they_keep(factor, co
     result = aligner.compare(network(Dense), in_rows(wrong, codes), [ROWS])
     assert result.verdict == ("aligned" if factor == 1 else "diverged")
     assert [pair.candidate.name for pair in result.introduced] == ([] if factor == 1 else ["b/linear.0"])
+
+
+@pytest.mark.parametrize("codes", CODES)
+@pytest.mark.parametrize("factor", [1.0, 1.5])
+def test_the_weights_alone_are_held_against_the_steps_of_their_codes(factor, codes, tmp_path):
+    from safetensors.torch import save_file
+
+    from aligner.api.weighing import weigh
+
+    wrong = network(Dense)
+    with torch.no_grad():
+        wrong.b.weight[3] *= factor
+    quantised = in_rows(wrong, codes)
+    found = {match.candidate.name: match for match in weigh(network(Dense), quantised, [ROWS]).matches}
+    assert {name for name, match in found.items() if match.status != "matched"} == (
+        set() if factor == 1 else {"b.weight"}
+    )
+    assert found["a.weight"].transforms == ("same", "dequantised")
+    assert factor == 1 or "off by more than half a step" in found["b.weight"].transforms[-1]
+    save_file(network(Dense).state_dict(), tmp_path / "w.safetensors")
+    told = weigh(tmp_path / "w.safetensors", quantised, [ROWS]).matches
+    stored = {match.candidate.name: match for match in told}
+    assert {name: match.status for name, match in stored.items()} == {n: match.status for n, match in found.items()}
+    assert stored["a.weight"].transforms[0].startswith("quantised")

@@ -249,7 +249,7 @@ def _allowed(entries: Iterable[Entry]) -> float:
 
 
 def _integer(entries: Iterable[Entry]) -> bool:
-    return any(source.dtype.startswith(("int", "uint")) for entry in entries for source in entry.sources)
+    return any(entry.coded or source.dtype.startswith(("int", "uint")) for entry in entries for source in entry.sources)
 
 
 def _narrow(entries: Iterable[Entry]) -> bool:

@@ -43,6 +43,8 @@ class Entry:
     """What made it out of its sources: "BN-folded", "scale-folded", "constant-folded"; "" for one as it is stored."""
     role: tuple[int, int] | None = None
     """Place and number of the operands of a normalisation that holds nothing but vectors: scale, shift, mean …"""
+    coded: bool = False
+    """Whether codes are stored, so that its numbers are near those of what it was made of, no more."""
     literal: bool = False
     """Whether it is a number written into the model rather than a parameter: nobody misses it."""
 
@@ -122,7 +124,7 @@ def _scales(skeleton: Skeleton) -> frozenset[tuple[int, float]]:
 def _counts(weight: Weight, nodes: list[Node], scales: frozenset[tuple[int, float]]) -> bool:
     if not prod(weight.shape):
         return False
-    if weight.quantization is not None:
+    if weight.quantization is not None or weight.spacing is not None:
         return True
     if weight.dtype.startswith(("int", "uint")):  # integers beside a float computation are indices, unless multiplied
         return weight.dtype.endswith("8") and len(weight.shape) > 1 and any(n.kind in LINEAR for n in nodes)
@@ -142,10 +144,11 @@ def _stored(skeleton: Skeleton, name: str, nodes: list[Node]) -> Entry:
         ),
         shape=weight.shape,
         print=print_,
-        load=lambda: Numbers(weight.values(), weight.dtype, weight.quantization),
+        load=lambda: Numbers(weight.values(), weight.dtype, weight.quantization, weight.spacing),
         users=tuple(node.index for node in nodes),
         place=min(skeleton.order[node.index] for node in nodes),
         role=_role(skeleton, name, nodes),
+        coded=weight.spacing is not None or weight.dtype.startswith(("int", "uint")),
         literal=_literal(skeleton, name, weight, nodes, print_),
     )
 

@@ -13,12 +13,17 @@ import numpy as np
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
 from aligner.adapters.checkpoints.opening import is_checkpoint, open_checkpoint
+from aligner.api.given_inputs import read_items
+from aligner.api.matching import feed, read_static
+from aligner.api.options import CompareOptions
 from aligner.errors import ComparisonError
 from aligner.execution.opening import open_side, target_name
 from aligner.parameters.fingerprint import EXACT, ROUNDED, Fingerprint, fingerprint
+from aligner.parameters.relation import Numbers
 from aligner.parameters.stored import Kinship, found_in, kinship
 from aligner.records import progress
 from aligner.records.comparison import ModelSummary
+from aligner.records.graph import Weight
 from aligner.records.weight import StoredWeight, WeightAudit, WeightMatch
 
 _PERMUTED = frozenset("llama internlm2 granite granitemoe minicpm arctic deci xverse baichuan".split())
@@ -35,9 +40,10 @@ def concerns(*targets: object) -> bool:
     return any(map(is_checkpoint, targets))
 
 
-def weigh_checkpoints(reference: object, candidate: object, options: tuple[OpenOptions, OpenOptions]) -> WeightAudit:
+def weigh_checkpoints(reference: object, candidate: object, inputs: Any, options: CompareOptions) -> WeightAudit:
     """What became of each tensor. Raises AlignerError where a side cannot be read."""
-    left, right = (_opened(one, option) for one, option in zip((reference, candidate), options, strict=True))
+    left = _opened(reference, options.reference_options, inputs, options)
+    right = _opened(candidate, options.candidate_options, inputs, options)
     pairs, lost, extra = _paired(left, right)
     matches = [_judged(ours, theirs, rule, left, right) for ours, theirs, rule in _told(pairs)]
     joined, lost, extra = _joined(lost, extra)
@@ -55,26 +61,39 @@ def _told(pairs: Pairs) -> Iterable[tuple[StoredTensor, StoredTensor, str]]:
         yield pair
 
 
-def _opened(target: object, options: OpenOptions) -> Checkpoint:
+def _opened(target: object, opening: OpenOptions, inputs: Any, options: CompareOptions) -> Checkpoint:
     if is_checkpoint(target):
         return open_checkpoint(Path(str(target)))
-    side = open_side("model", target, options, 0)
-    graph = side.read(None)
+    side = open_side("model", target, opening, options.seed)
+    if not read_static(side):
+        feed((side, replace(side)), read_items(inputs), options)
+    graph = side.graph
     if not graph.weights:
         raise ComparisonError(
             f"{target_name(target)} holds no weights", found=side.session.runtime, hint="give a model that stores them"
         )
     tensors = {
-        weight.name: StoredTensor(weight.name, weight.shape, weight.dtype, partial(_rows, weight))
+        weight.name: StoredTensor(
+            weight.name,
+            weight.shape,
+            weight.dtype,
+            partial(_rows, weight),
+            partial(_steps, weight) if weight.coded else None,
+        )
         for weight in graph.weights.values()
-        if weight.dtype.startswith(("float", "bfloat", "int8", "uint8"))
+        if weight.dtype.startswith(("float", "bfloat", "int8", "uint8", "int4", "uint4"))
     }
     return Checkpoint(target_name(target), side.session.framework, tensors)
 
 
-def _rows(weight: Any, first: int, last: int) -> Any:
+def _rows(weight: Weight, first: int, last: int) -> Any:
     values = weight.values()
     return np.asarray(values[first:last] if values.ndim else values, np.float32)
+
+
+def _steps(weight: Weight, first: int, last: int) -> Any:
+    steps = Numbers(weight.values(), weight.dtype, weight.quantization, weight.spacing).steps()
+    return 0.0 if steps is None else steps[first:last] if steps.ndim else steps
 
 
 def _paired(left: Checkpoint, right: Checkpoint) -> tuple[Pairs, list[StoredTensor], list[StoredTensor]]:

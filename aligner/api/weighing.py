@@ -38,7 +38,7 @@ def weigh(
     """
     options = options or CompareOptions()
     if concerns(reference, candidate):
-        return weigh_checkpoints(reference, candidate, (options.reference_options, options.candidate_options))
+        return weigh_checkpoints(reference, candidate, inputs, options)
     inputs = read_items(inputs)
     with opened(reference, candidate, options) as sides:
         static = [read_static(side) for side in sides]

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.alignment.skeleton import read
 from aligner.causes.weight_cause import versions
 from aligner.causes.weight_order import moved
@@ -27,6 +29,7 @@ from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.records.weight import StoredWeight, WeightMatch
 from aligner.regions.culprit import Culprit
+from aligner.regions.layer_numbers import MATRICES, step_of
 from aligner.regions.layers import LayerPair, layer_pairs
 
 if TYPE_CHECKING:
@@ -146,7 +149,7 @@ def _of_layer(culprit: Culprit, pair: LayerPair, match: WeightMatch) -> Iterator
     assert match.reference is not None and match.candidate is not None
     for role in pair.roles:
         for left, right in versions(pair, role):
-            sides = [Numbers(left, match.reference.dtype), Numbers(right, match.candidate.dtype)]
+            sides = [Numbers(left, match.reference.dtype), _stored(culprit, pair, role, match.candidate, right)]
             if not _holds(culprit, pair, match.candidate, right):
                 continue
             gap = relations.gap(left, right)
@@ -162,6 +165,14 @@ def _of_layer(culprit: Culprit, pair: LayerPair, match: WeightMatch) -> Iterator
             else:
                 continue
             break
+
+
+def _stored(culprit: Culprit, pair: LayerPair, role: str, stored: StoredWeight, array: Array) -> Numbers:
+    """The candidate's parameter; with the step of each number where it is stored in codes of their own spacing."""
+    weight = culprit.candidate.graph.weights.get(stored.id)
+    step = step_of(culprit, pair) if role in MATRICES and weight is not None and weight.spacing is not None else None
+    spacing = None if step is None else lambda: np.broadcast_to(step, array.shape)
+    return Numbers(array, stored.dtype, spacing=spacing)
 
 
 def _flattening(left: Array, right: Array) -> bool:
@@ -219,7 +230,10 @@ def same_outputs(sides: tuple[OpenSide, OpenSide], alignment: Alignment) -> bool
 
 
 def _kept(graph: Graph) -> str:
-    dtypes = [weight.dtype for weight in graph.weights.values() if len(weight.shape) > 1]
-    if any(dtype.startswith(("int8", "uint8", "int4", "uint4")) for dtype in dtypes):
+    matrices = [weight for weight in graph.weights.values() if len(weight.shape) > 1]
+    dtypes = [weight.dtype for weight in matrices]
+    if any(weight.spacing is not None for weight in matrices) or any(
+        dtype.startswith(("int8", "uint8", "int4", "uint4")) for dtype in dtypes
+    ):
         return "int"
     return "narrow" if any(dtype.startswith(NARROW) for dtype in dtypes) else ""

@@ -5,7 +5,7 @@ Arrays are compared in blocks, through views: neither side is copied whole.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import combinations, permutations
 from math import prod, sqrt
@@ -32,7 +32,7 @@ _RELATED = 0.5
 """Correlation from which another order of the same numbers is believed: a quarter of their variance."""
 _PROPORTIONAL = 1 - 1e-9
 """Correlation from which one is the other times a number: float32 leaves less than √(2 · 10⁻⁹) = 4 · 10⁻⁵ of it."""
-_STEP = 0.51
+STEP = 0.51
 """Steps that rounding to the nearest code moves a number, and a fiftieth for scales stored in half precision."""
 _BLOCK = 1 << 20
 """Elements that are compared at once, and up to which all is looked at."""
@@ -41,17 +41,18 @@ _PROBES = 64
 _RANK = 5
 """Axes whose orders are all tried: 5! = 120."""
 NARROW = ("float16", "bfloat16", "float8")
-_OUTLIERS = 0.01
+OUTLIERS = 0.01
 """Share of numbers that a calibration cuts off."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Numbers:
-    """A weight's real values, the type they are stored in, and how integers stand for them."""
+    """A weight's real values, the type they are stored in, and how codes stand for them: a grid, or a step of each."""
 
     array: Array
     dtype: str
     quantization: Quantization | None = None
+    spacing: Callable[[], Array] | None = None
 
     @property
     def narrow(self) -> bool:
@@ -60,11 +61,14 @@ class Numbers:
 
     @property
     def integer(self) -> bool:
-        """Whether integers are stored."""
-        return self.dtype.startswith(("int", "uint"))
+        """Whether codes are stored: integers, or floats of a step of their own."""
+        return self.spacing is not None or self.dtype.startswith(("int", "uint"))
 
     def steps(self) -> Wide | None:
         """The quantisation step of each element, a view in the array's shape; None for floats."""
+        if self.spacing is not None:
+            wide: Wide = self.spacing().astype(np.float64, copy=False)
+            return wide
         if self.quantization is None or not self.quantization.scale or not self.integer:
             return None
         scale = np.asarray(self.quantization.scale, dtype=np.float64)
@@ -147,8 +151,10 @@ def relate(left: Numbers, right: Numbers, *, numbers_agree: bool) -> Relation:
     rounded = gap.relative <= CAST and _rounded(move(left.array), _target(move, left.array, right.array))
     if rounded:
         return Relation(True, (*move.words, "cast"), move.visible_axes, gap.relative, gap.correlation)
-    scaled = (f"scaled ×{gap.factor:.6g}",) if gap.correlation >= _PROPORTIONAL else ()
-    words = tuple(word for word in move.words if word != "same") + scaled
+    told = [f"scaled ×{gap.factor:.6g}"] if gap.correlation >= _PROPORTIONAL else []
+    if gap.beyond > 0:
+        told.append(f"{gap.beyond:.2g} of it off by more than half a step")
+    words = (*(word for word in move.words if word != "same"), *told)
     return Relation(False, words, move.visible_axes, gap.relative, gap.correlation)
 
 
@@ -169,13 +175,13 @@ def _precision(left: Numbers, right: Numbers) -> tuple[str, ...]:
 
 def _affine(left: Numbers, right: Numbers) -> bool:
     """Whether one side stores integers whose scale is not known: they are the floats up to a scale and a shift."""
-    return any(side.integer and side.quantization is None for side in (left, right))
+    return any(side.integer and side.quantization is None and side.spacing is None for side in (left, right))
 
 
 def _matches(gap: _Gap, precise: tuple[str, ...], *, stepped: bool) -> bool:
     if gap.relative <= (CAST if "cast" in precise else SAME):
         return True
-    return stepped and gap.beyond <= _OUTLIERS and gap.correlation > 0.9
+    return stepped and gap.beyond <= OUTLIERS and gap.correlation > 0.9
 
 
 def _moves(left: tuple[int, ...], right: tuple[int, ...], *, flips: bool) -> Iterator[_Move]:
@@ -227,7 +233,7 @@ def _probe(left: Array, right: Array, steps: Wide | None) -> bool:
     places = np.unravel_index(np.random.default_rng(0).integers(0, right.size, _PROBES), right.shape)
     a, b = (side[places].astype(np.float64) for side in (left, right))
     allowed = 2 * CAST * float(np.abs(b).max()) + (0.0 if steps is None else steps[places])
-    return bool((np.abs(a - b) <= allowed).mean() > 1 - 8 * _OUTLIERS)
+    return bool((np.abs(a - b) <= allowed).mean() > 1 - 8 * OUTLIERS)
 
 
 def _distance(left: Array, right: Array, steps: Wide | None) -> _Gap:
@@ -242,7 +248,7 @@ def _distance(left: Array, right: Array, steps: Wide | None) -> _Gap:
         squares += float(a @ a)
         sums += (a.sum(), b.sum(), a @ a, b @ b, a @ b)
         if steps is not None:
-            beyond += int((np.abs(delta) > _STEP * steps[part].reshape(-1) + 1e-7 * np.abs(a)).sum())
+            beyond += int((np.abs(delta) > STEP * steps[part].reshape(-1) + 1e-7 * np.abs(a)).sum())
     count = max(right.size, 1)
     relative = sqrt(gap / squares) if squares else float(gap > 0)
     return _Gap(relative, _correlation(sums, count), beyond / count, float(sums[4]) / (squares or 1.0))

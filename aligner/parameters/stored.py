@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aligner.parameters.grids import GRIDS, within
-from aligner.parameters.relation import CAST
+from aligner.parameters.relation import CAST, OUTLIERS, STEP
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +62,7 @@ def kinship(left: StoredTensor, right: StoredTensor) -> Kinship:
 
 
 def _precision(left: StoredTensor, right: StoredTensor) -> tuple[str, ...]:
-    quantised = [one.dtype for one in (left, right) if one.dtype in GRIDS or one.dtype.isupper()]
+    quantised = [one.dtype for one in (left, right) if one.dtype in GRIDS or one.dtype.isupper() or one.steps]
     if quantised:
         return tuple(f"quantised {word}" for word in dict.fromkeys(quantised))
     return ("cast",) if left.dtype != right.dtype else ()
@@ -105,11 +105,17 @@ def _in_place(left: StoredTensor, right: StoredTensor) -> tuple[bool, float]:
     for first, last in _blocks(left.shape):
         ours, theirs = left.rows(first, last), right.rows(first, last)
         alike, relative = agree(left, right, ours, theirs)
+        alike = alike or any(_on_steps(ours, theirs, one.steps(first, last)) for one in (left, right) if one.steps)
         size = float(np.vdot(ours, ours))
         squares, gaps, same = squares + size, gaps + relative**2 * (size or 1.0), same and alike
         if not same:
             break
     return same, sqrt(gaps / squares) if squares else sqrt(gaps)
+
+
+def _on_steps(ours: Numbers, theirs: Numbers, steps: Numbers) -> bool:
+    """Whether all but the few that a range cuts off are rounded to the nearest code."""
+    return float((np.abs(theirs - ours) > STEP * steps + _EXACT * np.abs(ours)).mean()) <= OUTLIERS
 
 
 def _changes(ours: Numbers, theirs: Numbers, squeezed: list[tuple[int, ...]]) -> Iterator[tuple[str, Numbers]]:

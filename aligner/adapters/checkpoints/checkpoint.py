@@ -24,6 +24,8 @@ class StoredTensor:
     shape: tuple[int, ...]
     dtype: str
     rows: Rows
+    steps: Rows | None = None
+    """How far apart the codes around each number are, where that is known number by number."""
 
     def whole(self) -> Numbers:
         """All of it."""
