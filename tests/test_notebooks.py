@@ -49,7 +49,7 @@ def test_a_result_displays_itself_without_scripts_and_styles_of_its_own(made):
 @pytest.mark.parametrize("made", MADE)
 def test_a_pair_displays_itself(made):
     result = Result(made())
-    view = result.show(0)
+    view = result.show(1)
     page = Tags(view._repr_html_())
     assert not {"script", "style"} & set(page.tags)
     assert all(link.startswith("data:image/") for link in page.links)
@@ -65,7 +65,7 @@ def test_the_answer_is_in_it():
 def test_pictures_are_shown_with_their_pair():
     result = Result(with_previews())
     assert len(Tags(result.show()._repr_html_()).links) == 4
-    assert Tags(result.show(0)._repr_html_()).links == []
+    assert Tags(result.show(1)._repr_html_()).links == []
 
 
 def test_paths_are_short():
@@ -73,7 +73,7 @@ def test_paths_are_short():
     assert "/home" not in Result(comparison)._repr_html_()
 
 
-@pytest.mark.parametrize("wanted", [5, -11, "/lateral/3/Conv", "lateral.3", "input.5", None])
+@pytest.mark.parametrize("wanted", [6, -11, "/lateral/3/Conv", "lateral.3", "input.5", None])
 def test_pairs_are_found(wanted):
     result = Result(factory.diverged())
     assert result.show(wanted).pair is result.pairs[5]
@@ -84,7 +84,7 @@ def test_a_record_is_a_pair():
     assert result.show(result.introduced[1]).pair is result.introduced[1]
 
 
-@pytest.mark.parametrize("wanted", [16, -17, "nothing"])
+@pytest.mark.parametrize("wanted", [0, 17, -17, "nothing"])
 def test_pairs_that_are_not_there(wanted):
     with pytest.raises(InputError):
         Result(factory.diverged()).show(wanted)

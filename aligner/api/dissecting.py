@@ -25,6 +25,9 @@ Found = TypeVar("Found", Setting, WeightComparison)
 CULPRITS, NODES = 12, 24
 """Culprits taken apart, and nodes listed of one region."""
 
+_SPELLING = frozenset({"channels", "linear"})
+"""Settings that say how a side writes the same: where its channels lie, whether a product is a layer."""
+
 _TEXT = 160
 """Characters of one attribute that are shown."""
 _LARGEST = 1 << 24
@@ -112,9 +115,9 @@ def _of_nodes(culprit: Culprit, node: Node, other: Node) -> Iterator[Setting]:
 
 
 def _said(operation: Operation | None) -> dict[str, Any]:
-    """Settings that are words and numbers; where a side keeps its channels is a layout, not a difference."""
+    """Settings that are words and numbers; a layout, or being a layer of its framework, is no difference."""
     settings = {} if operation is None else operation.settings
-    return {name: value for name, value in settings.items() if name != "channels" and _plain(value)}
+    return {name: value for name, value in settings.items() if name not in _SPELLING and _plain(value)}
 
 
 def _plain(value: Any) -> bool:

@@ -108,8 +108,9 @@ class Result:
         write_html(self.comparison, Path(path))
 
     def show(self, pair: Pair | int | str | None = None) -> PairView:
-        """One pair with its numbers and pictures: a record, a position as in ``to_frame``, an id, or a tensor's name.
+        """One pair with its numbers and pictures: a record, its number, its id, or a tensor's name.
 
+        The number is that of every report: the first is 1, the last also -1.
         None shows the first divergence. Raises InputError where there is no such pair.
         """
         from aligner.report.notebook import PairView
@@ -122,12 +123,12 @@ class Result:
             return wanted
         if wanted is None:
             if self.first_divergence is None:
-                raise InputError("there is no first divergence to show", hint=f"name a pair, 0 to {len(pairs) - 1}")
+                raise InputError("there is no first divergence to show", hint=f"name a pair, 1 to {len(pairs)}")
             return self.first_divergence
         if isinstance(wanted, int):
-            if not -len(pairs) <= wanted < len(pairs):
-                raise InputError(f"there is no pair {wanted}", found=f"{len(pairs)} pairs", hint="count from 0")
-            return pairs[wanted]
+            if not 1 <= abs(wanted) <= len(pairs):
+                raise InputError(f"there is no pair {wanted}", found=f"{len(pairs)} pairs", hint="count from 1")
+            return pairs[wanted - 1 if wanted > 0 else wanted]
         for pair in pairs:
             if wanted == pair.id:
                 return pair

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -13,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
-from aligner.report.distinct_names import shortened
+from aligner.report.distinct_names import shortened, telling
 from aligner.report.page import Page
 
 Row = TypeVar("Row")
@@ -118,11 +117,8 @@ def _shorter(
     """Put the brief words where the long ones do not fit and the brief ones mean one row; tell whether any were."""
     tight = [column for column in columns if column.brief and _natural(page, column, cells) > widths[column.title]]
     for column in tight:
-        whole = cells[column.title]
         brief = [page.plain(column.brief(row)) for row in rows if column.brief]
-        meant = {(short, long) for short, long in zip(brief, whole, strict=True)}
-        unclear = {short for short, several in Counter(short for short, _ in meant).items() if several > 1}
-        cells[column.title] = [long if short in unclear else short for short, long in zip(brief, whole, strict=True)]
+        cells[column.title] = telling(brief, cells[column.title])
     return bool(tight)
 
 

@@ -52,6 +52,12 @@ def shortened(names: Sequence[str], width: int, ellipsis: str = "…") -> list[s
     return [cut[name] for name in names]
 
 
+def telling(brief: Sequence[str], whole: Sequence[str]) -> list[str]:
+    """The brief words where they mean one of the whole ones, the whole ones elsewhere."""
+    meant = Counter(short for short, _ in set(zip(brief, whole, strict=True)))
+    return [long if meant[short] > 1 else short for short, long in zip(brief, whole, strict=True)]
+
+
 def _shared(split: Mapping[str, Sequence[str]]) -> dict[str, list[int]]:
     """For each part of each name, how many of the names have it at that place."""
     fronts = Counter((place, part) for parts in split.values() for place, part in enumerate(parts))

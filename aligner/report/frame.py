@@ -32,7 +32,7 @@ COLUMNS: tuple[str, ...] = (
 )
 """Columns of a row, in order.
 
-``position`` counts pairs from 0 in the candidate's order; ``first`` marks the first divergence and ``output`` the
+``position`` counts pairs from 1 in the candidate's order; ``first`` marks the first divergence and ``output`` the
 models' outputs; ``reference_…`` and ``candidate_…`` are the fields of a SIDE, ``accumulated_…`` and ``local_…`` those
 of ERRORS in the JSON report. What was not measured is None; shapes, axes and indices are tuples.
 """
@@ -45,7 +45,7 @@ def pairs_records(comparison: Comparison, selection: Selection = EVERYTHING) -> 
 
 def _row(comparison: Comparison, position: int, pair: Pair) -> dict[str, Any]:
     row: dict[str, Any] = {
-        "position": position,
+        "position": position + 1,
         "verdict": pair.verdict,
         "first": pair is comparison.first_divergence or pair == comparison.first_divergence,
         "output": pair in comparison.outputs,

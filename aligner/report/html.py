@@ -9,16 +9,17 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from aligner.records.comparison import GUILTY, Comparison, Finding, Pair
+from aligner.records.comparison import GUILTY, Comparison, Finding, Pair, Side
 from aligner.records.dissection import Dissection
 from aligner.report.certificate_words import certificate_lines, floor_words
 from aligner.report.codec import encode
 from aligner.report.dissection_view import dissection_view
-from aligner.report.distinct_names import shortened
+from aligner.report.distinct_names import shortened, telling
 from aligner.report.document_file import write_text
 from aligner.report.error_rows import listed
 from aligner.report.excerpt import one_line
@@ -34,6 +35,7 @@ from aligner.report.words import (
     MARKS,
     brief,
     by_reason,
+    how_much,
     how_sure,
     label,
     operation,
@@ -41,7 +43,6 @@ from aligner.report.words import (
     place,
     position,
     tally,
-    times,
 )
 
 if TYPE_CHECKING:
@@ -50,8 +51,14 @@ if TYPE_CHECKING:
 
 ASSETS = Path(__file__).parent / "assets"
 
-_LONGEST, _HEADLINE, _NAME = 1200, 72, 34
+_LONGEST, _HEADLINE, _NAME = 1200, 72, 28
 """Characters kept of one name, which a model may make of any length, of one in sentences, and of one in the table."""
+
+_PART = 12
+"""Letters of a word that is never parted."""
+
+_PARTS = re.compile(r"(?<=[^\d\s][/._:;])(?=[^/._:;])|(?<=\d[/._:;])(?=[^/._:;\d])")
+"""Behind a separator, but for the point of a number."""
 
 
 def write_html(comparison: Comparison, target: Path | TextIO) -> None:
@@ -89,6 +96,7 @@ def environment() -> Environment:
     )
     environment.filters |= {"shown": shown, "prose": _prose, "brief": _brief, "unfolding": _unfolding}
     environment.filters |= {"number": number, "percent": percent, "shape": shape}
+    environment.filters |= {"parted": parted, "how_much": how_much}
     return environment
 
 
@@ -113,13 +121,20 @@ def _unfolding(text: str | None) -> Markup:
 
 
 def _cut(text: str | None, form: str) -> Markup:
-    from markupsafe import Markup, escape
+    from markupsafe import Markup
 
     cut = Markup(form)
     words = (visible(text or "")).split(" ")
     return Markup(" ").join(
-        escape(word) if len(word) <= _HEADLINE else cut.format(shown(word), shorten(word, _HEADLINE)) for word in words
+        parted(word) if len(word) <= _HEADLINE else cut.format(shown(word), shorten(word, _HEADLINE)) for word in words
     )
+
+
+def parted(text: str) -> Markup:
+    """A name that a line breaks between its parts ("layers.", "0.", "q_"), before it breaks anywhere."""
+    from markupsafe import Markup, escape
+
+    return Markup("<wbr>").join(map(escape, _PARTS.split(text))) if len(text) > _PART else escape(text)
 
 
 def asset(name: str) -> str:
@@ -209,7 +224,6 @@ def _context(comparison: Comparison) -> dict[str, Any]:
         "first_at": position(comparison.pairs, first),
         "first_name": "" if first is None else shown(place(first.reference)),
         "first_short": "" if first is None else shorten(shown(place(first.reference)), _HEADLINE),
-        "first_times": None if first is None else times(first, first.bound),
         "others": len(other_culprits(comparison)),
         "causes": [cause_view(comparison, cause) for cause in comparison.causes],
         "pictures": _first_pictures(comparison, first),
@@ -248,7 +262,7 @@ def _first_pictures(comparison: Comparison, first: Pair | None) -> list[dict[str
 
 def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
     sides = ([pair.reference for pair in comparison.pairs], [pair.candidate for pair in comparison.pairs])
-    cut = [shortened([shown(brief(side)) for side in column], _NAME) for column in sides]
+    cut = [shortened(_words(column), _NAME) for column in sides]
     for where, pair in enumerate(comparison.pairs):
         yield {
             "pair": pair,
@@ -259,6 +273,10 @@ def _rows(comparison: Comparison) -> Iterator[dict[str, Any]]:
             "names": [(label(side[where]), short[where]) for side, short in zip(sides, cut, strict=True)],
             "source": pair.reference.source or pair.candidate.source or "",
         }
+
+
+def _words(sides: Sequence[Side]) -> list[str]:
+    return telling([shown(brief(side)) for side in sides], [shown(label(side)) for side in sides])
 
 
 def _verdicts(comparison: Comparison) -> Iterator[tuple[str, str, int]]:

@@ -53,7 +53,7 @@ def comparison_html(comparison: Comparison) -> str:
     first = comparison.first_divergence
     near = [
         {
-            "position": row.position - 1,
+            "position": row.position,
             "first": row.first,
             "names": (label(row.pair.reference), label(row.pair.candidate)),
             "op": operation(row.pair),
@@ -82,14 +82,14 @@ def comparison_html(comparison: Comparison) -> str:
 
 def pair_html(comparison: Comparison, pair: Pair) -> str:
     """Both sides of a pair, its errors, and its pictures where it has any."""
-    position = next((number for number, item in enumerate(comparison.pairs) if item is pair), None)
+    position = next((place for place, item in enumerate(comparison.pairs) if item is pair), None)
     comparison = portable(comparison)
     pair = pair if position is None else comparison.pairs[position]
     return _render(
         "pair.html.j2",
         comparison=comparison,
         pair=pair,
-        position=position,
+        position=None if position is None else position + 1,
         name=place(pair.reference),
         op=operation(pair),
         mark=MARKS[pair.verdict].strip(),

@@ -39,7 +39,7 @@
   function holding(tag, text, className) { // endless words, the names of fused tensors, lose their middle until a click
     const whole = make(tag, undefined, className);
     text.split(/( )/).forEach((word) => {
-      if (word.length <= LONGEST) { whole.append(word); return; }
+      if (word.length <= LONGEST) { whole.append(...parted(word)); return; }
       const button = make("button", shorten(word, LONGEST), "long");
       button.type = "button";
       button.title = word;
@@ -50,10 +50,13 @@
 
   function make(tag, text, className) {
     const element = document.createElement(tag);
-    if (text !== undefined) element.textContent = text; // never innerHTML: names are not ours
+    if (text !== undefined) element.append(...parted(String(text))); // never innerHTML: names are not ours
     if (className) element.className = className;
     return element;
   }
+  // a name breaks between its parts before it breaks anywhere, but not at the point of a number
+  const parted = (text) => (text.length <= 12 ? [text] : text.split(/(?<=[^\d\s][/._:;])(?=[^/._:;])|(?<=\d[/._:;])(?=[^/._:;\d])/)
+    .flatMap((part, at) => (at ? [document.createElement("wbr"), part] : [part])));
 
   // ---- sorting and filtering ---------------------------------------------------------------------------------
   const KEYS = {
