@@ -19,8 +19,11 @@ X = RNG.standard_normal((1, 8, 9, 9)).astype(np.float32)
 FOLDED = KERNEL * SCALE[:, None, None, None], BIAS * SCALE + SHIFT
 
 
-def network(kernel=KERNEL, bias=BIAS, affine=True, bits=32, scales=0):
-    """Conv, then where ``affine`` Mul and Add by channel, then ReLU; ``scales`` moves the eight bits' own scales on."""
+def network(kernel=KERNEL, bias=BIAS, affine=True, bits=32, scales=0, computed=False):
+    """Conv, then where ``affine`` Mul and Add by channel, then ReLU; ``scales`` moves the eight bits' own scales on.
+
+    With ``computed`` factor and summand are what nodes make of weights, as Keras writes its normalisations.
+    """
     import onnx
     from onnx import TensorProto, helper, numpy_helper
 
@@ -36,6 +39,10 @@ def network(kernel=KERNEL, bias=BIAS, affine=True, bits=32, scales=0):
         }
         nodes.append(helper.make_node("DequantizeLinear", ["q", "steps", "zeros"], ["kernel"], axis=0))
     nodes.append(helper.make_node("Conv", ["x", "kernel", "bias"], ["c" if affine else "y"], name="conv"))
+    if computed:
+        stored |= {"variance": 1 / stored.pop("scale") ** 2, "loss": -stored.pop("shift")}
+        nodes.append(helper.make_node("Neg", ["loss"], ["shift"]))
+        nodes += [helper.make_node("Sqrt", ["variance"], ["d"]), helper.make_node("Reciprocal", ["d"], ["scale"])]
     if affine:
         nodes += [helper.make_node("Mul", ["c", "scale"], ["m"]), helper.make_node("Add", ["m", "shift"], ["y"])]
     nodes.append(helper.make_node("Relu", ["y"], ["out"]))
@@ -59,6 +66,14 @@ def folded(kernel=FOLDED[0], bias=FOLDED[1], **more):
 @pytest.mark.parametrize("bits", [32, 8])
 def test_a_fold_is_no_fault(bits):
     assert aligner.compare(network(), folded(bits=bits), {"x": X}).verdict == "aligned"
+
+
+def test_a_factor_that_nodes_make_of_weights_folds_into_eight_bits():
+    """Keras against its int8 TFLite file: the weights were taken for thousands of steps off the reference's."""
+    assert aligner.compare(network(computed=True), folded(bits=8), {"x": X}).verdict == "aligned"
+    result = aligner.compare(network(computed=True), folded(bits=8, scales=1), {"x": X})
+    assert result.verdict == "diverged"
+    assert result.first_divergence.candidate.node == "conv"
 
 
 def test_scales_of_other_channels_show_through_a_fold():

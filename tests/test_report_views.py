@@ -228,7 +228,7 @@ def test_nothing_chosen_is_said():
 def test_csv_and_markdown_hold_what_was_asked_for():
     chosen = Selection(("introduced",), "accumulated")
     lines = to_csv(factory.diverged(), chosen).splitlines()
-    assert [line.split(",")[0] for line in lines] == ["position", "14", "5"]
+    assert [line.split(",")[0] for line in lines] == ["position", "15", "6"]
     text = to_markdown(factory.diverged(), chosen)
     assert "#### Pairs matching introduced, by accumulated: 2 of 16" in text
     assert text.index("| 15 |") < text.index("| ▶ 6 |")

@@ -121,7 +121,8 @@ def _alone(part: RegionSide, layer: Layer) -> bool:
         return False
     arithmetic = [node for node in others if node.kind in _ARITHMETIC]
     return not any(
-        isinstance(node.attributes.get("other"), (int, float)) or any(part.constant(name) for name in node.inputs)
+        isinstance(node.attributes.get("other"), (int, float))
+        or any(part.settled(name) is not None for name in node.inputs)
         for node in arithmetic
     )
 

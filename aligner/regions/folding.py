@@ -137,11 +137,11 @@ def _with_norm(layer: Layer, norm: Layer, node: Node) -> Layer | None:
 
 def _with_constant(part: RegionSide, node: Node, layer: Layer, axis: int | None) -> Layer | None:
     """A product or a sum with a constant: one number for each output, or one for all to multiply by."""
-    if node.kind in INVERSES and not (len(node.inputs) > 1 and _constant(part, node.inputs[1]) is not None):
+    if node.kind in INVERSES and not (len(node.inputs) > 1 and part.settled(node.inputs[1]) is not None):
         return None  # a constant minus the output, or divided by it
     if node.attributes.get("alpha", 1) != 1:
         return None
-    given = [array for name in node.inputs if name and (array := _constant(part, name)) is not None]
+    given = [array for name in node.inputs if name and (array := part.settled(name)) is not None]
     other = node.attributes.get("other")
     given += [np.asarray(other, np.float64)] if isinstance(other, (int, float)) else []
     if len(given) != 1 or len(node.inputs) > 2 or not np.isfinite(given[0]).all():
@@ -153,11 +153,6 @@ def _with_constant(part: RegionSide, node: Node, layer: Layer, axis: int | None)
     if node.kind in SCALES:
         return with_affine(layer, vector if node.kind == "mul" else 1 / vector, np.zeros(1), node)
     return with_affine(layer, None, vector if node.kind == "add" else -vector, node)
-
-
-def _constant(part: RegionSide, name: str) -> Array | None:
-    stored = part.weight(name)
-    return part.array(name) if stored is None and part.constant(name) else stored
 
 
 def _along(part: RegionSide, node: Node, array: Array, channels: int, axis: int | None) -> Array | None:

@@ -75,6 +75,7 @@ class RegionSide:
         )
         self.values: Mapping[str, Array] = evidence.values[side] if evidence else {}
         self._known = Known(graph, self.shape, self.values)
+        self._settled = Known(graph, self.shape)
         self._operations: dict[int, Operation | None] = {}
         self.stand_ins: dict[int, Mapping[str, Array]] = {}
         """By node, the arrays that stood for tensors which were not seen when it was read."""
@@ -120,6 +121,10 @@ class RegionSide:
     def weight(self, name: str) -> Array | None:
         """A stored weight's real numbers, read once."""
         return self._known.array(name) if name in self.graph.weights else None
+
+    def settled(self, name: str) -> Array | None:
+        """The numbers of a weight, or of what nodes make of weights alone; None for what an input may change."""
+        return self._settled.array(name)
 
     def array(self, name: str) -> Array | None:
         """What a value held, or a weight holds; constants computed from weights are computed."""
