@@ -405,7 +405,7 @@ def test_another_run_beside_this_one(show, tmp_path, kind):
     page = show(factory.diverged())
     told = beside(page, other)
     assert "ALIGNED in after." in told
-    assert "here and not there: 2; there and not here: 0; in both: 0" in told
+    assert "here and not there: 2 (#6 /lateral/3/Conv, #15 /to_rgb/Conv); there and not here: 0; in both: 0" in told
     assert find(page, "#pair-6 .beside").text == "ok 1e-7"
     assert "other run" in find(page, ".u-legend").text
     find(page, "th[data-key=local] button").click()

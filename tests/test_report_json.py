@@ -199,8 +199,8 @@ def test_graph_document():
 def test_tidy_rows():
     rows = pairs_records(factory.diverged())
     assert all(tuple(row) == COLUMNS for row in rows)
-    assert [row["position"] for row in rows if row["first"]] == [5]
-    assert [row["position"] for row in rows if row["output"]] == [15]
+    assert [row["position"] for row in rows if row["first"]] == [6]
+    assert [row["position"] for row in rows if row["output"]] == [16]
     assert rows[5]["local_max_abs"] == 0.4123
     assert rows[5]["candidate_name"] == "/lateral/3/Conv_output_0"
 

@@ -25,6 +25,10 @@ class Inspection:
     signature: Signature
     notes: tuple[str, ...] = ()
 
+    def __repr__(self) -> str:
+        """Model, runtime and size; the fields hold the rest."""
+        return f"<aligner.Inspection of {self.path}: {len(self.graph.nodes):,} nodes, {self.runtime}>"
+
 
 @memory.settled()
 @undisturbed()

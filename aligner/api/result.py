@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from aligner.errors import InputError, MissingFrameworkError, listing
 from aligner.records.comparison import Comparison, Coverage, Finding, Pair, Unpaired
+from aligner.records.notebook_table import Numbered, Records
 
 if TYPE_CHECKING:
     import pandas
@@ -39,27 +40,28 @@ class Result:
     @property
     def introduced(self) -> tuple[Pair, ...]:
         """Every pair whose own node is wrong, upstream first."""
-        return self.comparison.introduced
+        return Records(self.comparison.introduced)
 
     @property
     def causes(self) -> tuple[Finding, ...]:
         """Why, best first."""
-        return self.comparison.causes
+        return Records(self.comparison.causes)
 
     @property
     def pairs(self) -> tuple[Pair, ...]:
         """Every pair, in the candidate's execution order."""
-        return self.comparison.pairs
+        return Numbered(self.comparison.pairs)
 
     @property
     def outputs(self) -> tuple[Pair, ...]:
         """The models' outputs, held against ``atol`` and ``rtol``."""
-        return self.comparison.outputs
+        return Records(self.comparison.outputs)
 
     @property
     def unpaired(self) -> dict[str, tuple[Unpaired, ...]]:
         """Tensors of each side ("reference", "candidate") without an answer, and why."""
-        return {"reference": self.comparison.unpaired_reference, "candidate": self.comparison.unpaired_candidate}
+        sides = self.comparison.unpaired_reference, self.comparison.unpaired_candidate
+        return {side: Records(items) for side, items in zip(("reference", "candidate"), sides, strict=True)}
 
     @property
     def coverage(self) -> Coverage:

@@ -14,6 +14,7 @@ from aligner.records.certificate import Certificate
 from aligner.records.dissection import Dissection
 from aligner.records.document_field import FLAT, NOT_WRITTEN, WHEN_SET, statistic
 from aligner.records.grid import GridPoint
+from aligner.records.notebook_table import table
 from aligner.records.opinion import Opinion
 from aligner.records.preview import Preview
 from aligner.records.steps import LayerErrors, Step
@@ -71,7 +72,7 @@ class Errors:
     beyond: float = field(metadata=statistic("beyond tol", share=True, importance=2))
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Side:
     """One side of a pair: where the tensor is found in its model, and what it holds."""
 
@@ -86,6 +87,15 @@ class Side:
     shape: tuple[int, ...] | None
     dtype: str | None
     statistics: TensorStatistics = field(default_factory=TensorStatistics, metadata=FLAT)
+
+    def __repr__(self) -> str:
+        """Name, op, shape and dtype; the fields hold the rest."""
+        return f"<Side {self.name!r}: {self.op} {self.extent()}>"
+
+    def extent(self) -> str:
+        """Shape and dtype as far as they are known: ``1×3×8×8 float32``."""
+        shape = "" if self.shape is None else "×".join(map(str, self.shape)) or "scalar"
+        return f"{shape} {self.dtype or ''}".strip()
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,13 +169,35 @@ class Pair:
         numbers = ", ".join(f"{name} {each.max_abs:.3g}" for name, each in errors if each is not None)
         return f"<Pair {self.reference.name!r} → {self.candidate.name!r}: {self.verdict}{numbers and '; ' + numbers}>"
 
+    def cells(self) -> dict[str, str]:
+        """What a notebook's table of pairs shows."""
+        numbers = (self.accumulated and self.accumulated.max_abs, self.local and self.local.max_abs, self.bound)
+        names = {"verdict": self.verdict, "reference": self.reference.name, "candidate": self.candidate.name}
+        shown = ("–" if each is None else f"{each:.3g}" for each in numbers)
+        kind = {"op": self.candidate.op, "tensor": self.candidate.extent()}
+        return names | kind | dict(zip(("accumulated", "local", "bound"), shown, strict=True))
 
-@dataclass(frozen=True, slots=True)
+    def _repr_html_(self) -> str:
+        return table([self])
+
+
+@dataclass(frozen=True, slots=True, repr=False)
 class Unpaired:
     """A tensor without an answer on the other side, and why: constant, layout-only, fused away, no counterpart."""
 
     side: Side = field(metadata=FLAT)
     reason: str
+
+    def __repr__(self) -> str:
+        """The tensor and the reason."""
+        return f"<Unpaired {self.side.name!r} ({self.side.op}): {self.reason}>"
+
+    def cells(self) -> dict[str, str]:
+        """What a notebook's table shows of it."""
+        return {"name": self.side.name, "op": self.side.op, "tensor": self.side.extent(), "reason": self.reason}
+
+    def _repr_html_(self) -> str:
+        return table([self])
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -216,6 +248,14 @@ class Finding:
         """The cause, its node and how much the proof explains."""
         proof = "unproven" if self.explained is None else f"explains {self.explained:.4g} of the error"
         return f"<Finding {self.id} at {self.node!r}: {proof}>"
+
+    def cells(self) -> dict[str, str]:
+        """What a notebook's table of causes shows."""
+        said = {"cause": f"{self.id} ({self.sure})", "node": self.node}
+        return said | {"evidence": self.evidence, "what to do": self.suggestion}
+
+    def _repr_html_(self) -> str:
+        return table([self])
 
 
 @dataclass(frozen=True, slots=True)

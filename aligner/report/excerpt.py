@@ -1,4 +1,4 @@
-"""The report in thirty lines of plain text, for places that have no terminal: a failing test, a log."""
+"""The report in some thirty lines of plain text, for places that have no terminal: a failing test, a log."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class _Line:
 
 
 def excerpt(comparison: Comparison, *, title: str | None = None, before: Facts = (), after: Facts = ()) -> str:
-    """The verdict's line, the first divergence on both sides, its cause, and how it was found; at most 30 lines.
+    """The verdict's line, the first divergence on both sides, its cause, and how it was found; some 30 lines.
 
     ``title`` replaces the verdict's line; ``before`` stands under it, ``after`` at the end: neither is ever cut.
     """
@@ -76,6 +76,12 @@ def _fact(label: str, text: str) -> str:
     return f"{label:<{_LABEL}}{visible(text)}"
 
 
+def _whole(label: str, text: str) -> Iterator[_Line]:
+    """A sentence of which nothing is ever cut."""
+    for number_, line in enumerate(textwrap.wrap(_prose(text), WIDTH - _LABEL)):
+        yield _Line(_fact("" if number_ else label, line))
+
+
 def _wrapped(label: str, text: str, most: int, rank: int = 0) -> Iterator[_Line]:
     """A sentence in at most ``most`` lines; the ones after the first may go before it does."""
     width = WIDTH - _LABEL
@@ -106,8 +112,8 @@ def _causes(causes: Sequence[Finding]) -> Iterator[_Line]:
         return
     cause = causes[0]
     yield _Line(_fact("cause", f"{cause.id} at {shorten(cause.node, 48)} — {how_sure(cause)}"))
-    yield from _wrapped("evidence", cause.evidence, 2, 1)
-    yield from _wrapped("fix", cause.suggestion, 2)
+    yield from _whole("evidence", cause.evidence)
+    yield from _whole("fix", cause.suggestion)
 
 
 def _divergence(comparison: Comparison) -> Iterator[_Line]:

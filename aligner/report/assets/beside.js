@@ -61,14 +61,23 @@
     });
   }
 
+  function named(places) { // how many, and the first of them by number and name
+    const links = places.slice(0, 5).flatMap((place) => {
+      const link = make("a", `#${place + 1} ${data.pairs[place].candidate.node || data.pairs[place].candidate.name}`);
+      link.href = `#pair-${place + 1}`;
+      return [", ", link];
+    });
+    const brackets = links.length ? [" (", ...links.slice(1), places.length > 5 ? ", …)" : ")"] : [];
+    return [make("b", String(places.length)), ...brackets];
+  }
+
   function tell(name, other, found, left) {
-    const mended = data.pairs.filter((pair, place) => culprit(pair) && found[place] && !culprit(found[place])).length;
-    const broken = data.pairs.filter((pair, place) => !culprit(pair) && found[place] && culprit(found[place])).length;
-    const both = data.pairs.filter((pair, place) => culprit(pair) && found[place] && culprit(found[place])).length;
+    const places = (here, there) => data.pairs.flatMap((pair, place) => (found[place] && culprit(pair) === here && culprit(found[place]) === there ? [place] : []));
+    const [mended, broken, both] = [places(true, false), places(false, true), places(true, true)];
     const alone = found.filter((pair) => !pair).length;
     const line = make("p");
-    line.append(make("b", other.verdict.toUpperCase()), ` in ${name}. Nodes that err by themselves here and not there: `, make("b", String(mended)),
-      "; there and not here: ", make("b", String(broken)), `; in both: ${both}. Pairs that stand here alone: ${alone}, there alone: ${left}.`);
+    line.append(make("b", other.verdict.toUpperCase()), ` in ${name}. Nodes that err by themselves here and not there: `, ...named(mended),
+      "; there and not here: ", ...named(broken), "; in both: ", ...named(both), `. Pairs that stand here alone: ${alone}, there alone: ${left}.`);
     const table = make("table", undefined, "plain");
     const head = table.createTHead().insertRow();
     for (const title of ["output", "max abs here", "max abs there"]) head.append(make("th", title));
