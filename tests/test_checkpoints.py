@@ -187,6 +187,23 @@ def test_a_model_on_one_side(folder, tmp_path):
     assert [(match.status, match.transforms) for match in found.matches] == [("matched", ("transposed",))]
 
 
+def test_a_state_dict_in_a_container_under_a_prefix(folder, tmp_path):
+    torch = pytest.importorskip("torch")
+    state = {f"module.{name}": torch.from_numpy(one) for name, one in weights().items()}
+    state |= {"module.lost.bias": torch.ones(3), "module.bn.num_batches_tracked": torch.tensor(7)}
+    torch.save({"epoch": 3, "state_dict": state, "optimizer": {"momentum": torch.ones(2)}}, tmp_path / "last.pth")
+    found = weigh(tmp_path / "last.pth", folder)
+    wrong = [(match.status, match.reference.name) for match in found.matches if match.status != "matched"]
+    assert wrong == [("missing", "lost.bias")]
+    assert found.reference.framework == "PyTorch checkpoint, its state_dict"
+
+
+def test_a_lone_number_holds_no_tensor(tmp_path):
+    left = save(tmp_path / "left.safetensors", {"bias": np.ones(3, np.float32)})
+    right = save(tmp_path / "right.safetensors", {"scale": np.asarray(2.0, np.float32)})
+    assert [match.status for match in weigh(left, right).matches] == ["missing", "extra"]
+
+
 def test_the_command_and_bad_files(folder, tmp_path, capfd, monkeypatch):
     shell = Shell(tmp_path, capfd, monkeypatch)
     save(tmp_path / "whole.safetensors", weights())

@@ -144,7 +144,9 @@ def _rope(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
 
 def found_in(part: StoredTensor, whole: StoredTensor) -> int | None:
     """The row from which on a tensor stands within a larger one; None where it does not."""
-    if part.shape[1:] != whole.shape[1:] or not part.shape or not prod(part.shape) or part.shape[0] >= whole.shape[0]:
+    if not part.shape or not whole.shape or part.shape[1:] != whole.shape[1:]:
+        return None
+    if not prod(part.shape) or part.shape[0] >= whole.shape[0]:
         return None
     first = part.rows(0, 1).reshape(-1)
     size = float(np.vdot(first, first))

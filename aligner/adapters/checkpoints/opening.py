@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from aligner.adapters.border import OF_CONTENT
-from aligner.adapters.checkpoints import gguf_file, safetensors_files
+from aligner.adapters.checkpoints import gguf_file, safetensors_files, torch_state
 from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
 from aligner.errors import ModelFormatError, ModelNotFoundError
 
@@ -22,7 +22,7 @@ def is_checkpoint(target: object) -> bool:
         return False
     if path.is_dir():
         return any(path.glob("*.safetensors")) or any(path.glob("*.safetensors.index.json"))
-    return path.suffix.lower() in (".safetensors", ".gguf")
+    return path.suffix.lower() in (".safetensors", ".gguf") or torch_state.is_state(path)
 
 
 def open_checkpoint(target: Path) -> Checkpoint:
@@ -32,7 +32,11 @@ def open_checkpoint(target: Path) -> Checkpoint:
     """
     if not target.exists():
         raise ModelNotFoundError(f"{target} does not exist", found="no such file or folder", hint="check the path")
-    found = gguf_file.read(target) if target.suffix.lower() == ".gguf" else safetensors_files.read(target)
+    suffix = target.suffix.lower()
+    if suffix == ".gguf":
+        found = gguf_file.read(target)
+    else:
+        found = torch_state.read(target) if torch_state.is_state(target) else safetensors_files.read(target)
     if not found.tensors:
         raise ModelFormatError(f"{target} holds no weights", found="no tensors", hint="name the file with the weights")
     return replace(found, tensors={name: _answering(target, tensor) for name, tensor in found.tensors.items()})

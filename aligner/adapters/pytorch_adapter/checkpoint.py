@@ -82,6 +82,17 @@ def load_into(module: Any, path: Path, *, trust: bool = False) -> tuple[str, ...
     return _report(path, best, containers, expected)
 
 
+def weights_of(content: Any) -> tuple[str, dict[str, Any]]:
+    """Which part of a checkpoint holds the most tensors, smoothed ones first among equals, and they by bare names."""
+    found = dict(_containers(content))
+    if not found:
+        return "", {}
+    rank = {name: place for place, name in enumerate(_CONTAINERS)}
+    best = max(found, key=lambda name: (len(found[name]), -rank.get(name.rpartition(".")[2], len(rank))))
+    bare = {_unwrapped(key): tensor for key, tensor in found[best].items() if not key.endswith(_COUNTER)}
+    return best, bare if len(bare) == len({*map(_unwrapped, bare)}) else found[best]
+
+
 def read_checkpoint(path: Path, *, trust: bool = False) -> Any:
     """Read a file's tensors in whatever containers they stand; nothing is executed unless ``trust`` is given."""
     try:
