@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import STRIDED
-from aligner.records.graph import Node
+from aligner.operations.settings import Pad
+from aligner.parameters.canonical import canonical
+from aligner.records.graph import Node, Shape
 
 _WINDOWS = STRIDED - {"conv_transpose"}
 
@@ -40,9 +42,6 @@ def windows_beyond_padding(skeleton: Skeleton, root: str) -> Iterator[Node]:
 
 def _fills_like(skeleton: Skeleton, node: Node, pad: Node, data: str) -> bool:
     """Whether a padding is what the window itself would see at its border."""
-    mode = pad.attributes.get("mode")
-    if mode not in {None, "", "constant"}:
-        return False
     filled = _filling(skeleton, pad)
     if filled is None:
         return False
@@ -53,14 +52,12 @@ def _fills_like(skeleton: Skeleton, node: Node, pad: Node, data: str) -> bool:
 
 
 def _filling(skeleton: Skeleton, pad: Node) -> float | None:
-    """The number that a padding writes; 0 where nothing is said, None where it is not known."""
-    given = pad.attributes.get("value")
-    if isinstance(given, (int, float)):
-        return float(given)
-    if len(pad.inputs) < 3 or not pad.inputs[2]:
-        return 0.0
-    roots = skeleton.constants.get(pad.inputs[2], frozenset())
-    weights = [skeleton.graph.weights[name] for name in roots if name in skeleton.graph.weights]
-    if len(weights) != 1 or any(dim != 1 for dim in weights[0].shape):
-        return None
-    return float(weights[0].values().reshape(-1)[0])
+    """The number that a padding writes; None where it writes several, or it is not known."""
+
+    def shape(name: str) -> Shape | None:
+        value = skeleton.graph.values.get(name)
+        return skeleton.shape(name) or (value.shape if value is not None else None)
+
+    operation = canonical(skeleton.graph, pad, shape)
+    settings = operation.settings if operation is not None else None
+    return float(settings.value) if isinstance(settings, Pad) and settings.mode == "constant" else None
