@@ -16,7 +16,7 @@ pytest.importorskip("onnxruntime")
 
 from aligner.api.sweeping import Part, SweepOptions, in_processes, run_sweep, sweep  # noqa: E402
 from aligner.errors import AlignerError, InputError, OutputError  # noqa: E402
-from aligner.inputs.samples import sample_files, samples_of  # noqa: E402
+from aligner.inputs.samples import dataset, sample_files, samples_of  # noqa: E402
 from aligner.records.sweep import distribution  # noqa: E402
 from aligner.report.sweep_document import merged, read_sweep, to_document, write_sweep  # noqa: E402
 from aligner.report.sweep_page import to_html  # noqa: E402
@@ -127,6 +127,22 @@ def test_a_dataset_that_raises_is_told(models):
     with pytest.raises(InputError, match="ended with an error") as told:
         sweep(*models, broken())
     assert "after sample 0" in told.value.found
+
+
+def test_a_dataset_of_a_length_is_read_one_by_one(tmp_path, monkeypatch):
+    (tmp_path / "lazily.py").write_text(
+        "class Many:\n"
+        "    def __len__(self): return 10**6\n"
+        "    def __getitem__(self, at):\n"
+        "        if at == 7: raise OSError('the disk is gone')\n"
+        "        return [at]\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    found = dataset("lazily.py:Many")
+    assert (len(found), found[10**5].inputs, found[10**5].name) == (10**6, [10**5], "sample 100000")
+    with pytest.raises(InputError, match="ended with an error") as told:
+        list(found)
+    assert told.value.found == "OSError: the disk is gone, at sample 7"
 
 
 @pytest.mark.parametrize("word", ["*.none", "list.txt", "empty"])

@@ -187,28 +187,12 @@ class _Going:
 
     def left(self, samples: Iterable[Sample]) -> Iterator[Sample]:
         """Those of this part that were not gone through before."""
-        for sample in self._read(samples):
+        for sample in samples:
             if self._options.part.holds(sample.index) and sample.index not in self._known():
                 yield sample
 
     def _known(self) -> Collection[int]:
         return _indices(self._sweep)
-
-    def _read(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        """The samples; what a dataset of the user's own raises says after which one."""
-        last = "before the first sample"
-        try:
-            for sample in samples:
-                yield sample
-                last = f"after {sample.name}"
-        except AlignerError:
-            raise
-        except Exception as error:
-            raise InputError(
-                "the set of inputs ended with an error",
-                found=f"{type(error).__name__}: {error}, {last}",
-                hint="mend the dataset, or give files",
-            ) from error
 
     def over(self, samples: Iterable[Sample], models: OpenModels) -> Sweep:
         """Compare on each sample and add it up."""

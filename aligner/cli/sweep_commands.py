@@ -150,7 +150,7 @@ def _shown(found: Sweep, given: dict[str, Any], work: working) -> None:
         print_sweep(found, work.console, full=given["full"])
 
 
-def _samples(given: dict[str, Any]) -> list[Sample]:
+def _samples(given: dict[str, Any]) -> Sequence[Sample]:
     """The set, in its order; what --input feeds is fed with each."""
     from aligner.errors import InputError
     from aligner.inputs.samples import Sample, dataset, samples_of
@@ -158,7 +158,7 @@ def _samples(given: dict[str, Any]) -> list[Sample]:
     if given["dataset"] and given["samples"]:
         raise InputError("the set is given twice", found="--inputs and --dataset", hint="give one of them")
     if given["dataset"]:
-        return list(dataset(given["dataset"]))
+        return dataset(given["dataset"])
     paths = given["samples"]
     if not paths:
         raise InputError("there are no inputs to go through", found="no --inputs", hint="--inputs 'val/*.png'")
@@ -265,8 +265,7 @@ def _worst(
 
     folder = Path(given["worst_folder"])
     folder.mkdir(parents=True, exist_ok=True)
-    by_index = {sample.index: sample for sample in samples}
-    worst = [by_index[sample.index] for sample in found.breaking[:3]]
+    worst = [samples[sample.index] for sample in found.breaking[:3]]
     asked = models, options.compare, worst, folder
     # a process that talks to a cluster opens no model itself
     compared = in_own_process(_in_full, *asked, bounds=limits()) if given["dask"] else _in_full(*asked)

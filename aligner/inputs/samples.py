@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from aligner.errors import InputError
+from aligner.errors import AlignerError, InputError
 from aligner.inputs.items import InputItem
 from aligner.records.regular_file import read_regular
 
@@ -45,17 +45,41 @@ def sample_files(words: Sequence[str]) -> list[Path]:
     return files
 
 
-def dataset(target: str) -> Iterator[Sample]:
-    """What a factory of the user's own yields ("file.py:samples" or "package.module:samples").
+def dataset(target: str) -> Sequence[Sample]:
+    """What a factory of the user's own gives ("file.py:samples" or "package.module:samples").
 
-    Raises InputError where there is no such factory, or it yields nothing one could go through.
+    What has a length and places, as torch's datasets do, is read one by one; what only yields is read at once.
+    Raises InputError where there is no such factory, it yields nothing one could go through, or raises.
     """
     from aligner.adapters.pytorch_adapter.model_factory import call_named
 
     made = call_named(target)
+    if hasattr(made, "__len__") and hasattr(made, "__getitem__") and not isinstance(made, (str, Mapping)):
+        return _Dataset(made)
     if not isinstance(made, Iterable):
         raise InputError(f"{target} gives no set of inputs", found=type(made).__name__, hint="return a list, or yield")
-    yield from samples_of(made)
+    return list(samples_of(made))
+
+
+class _Dataset(Sequence[Sample]):
+    """Samples that are read when they are asked for, and kept by nobody."""
+
+    def __init__(self, made: Any) -> None:
+        self._made = made
+
+    def __len__(self) -> int:
+        return len(self._made)
+
+    def __getitem__(self, index: Any) -> Any:
+        if isinstance(index, slice):
+            return [self[place] for place in range(*index.indices(len(self)))]
+        if not 0 <= index < len(self):
+            raise IndexError(index)
+        try:
+            item = self._made[index]
+        except Exception as error:
+            raise _ended(error, f"at sample {index}") from error
+        return _sample(index, item)
 
 
 def _files(word: str) -> list[Path]:
@@ -99,13 +123,35 @@ def _listed(path: Path) -> Iterator[Path]:
 
 
 def samples_of(given: Any) -> Iterator[Sample]:
-    """What a Python caller gives: words or paths of files, or anything that yields inputs, one after another."""
+    """What a Python caller gives: words or paths of files, or anything that yields inputs, one after another.
+
+    Raises InputError where what yields them raises, with the sample it came to.
+    """
     if isinstance(given, (str, Path)):
         given = sample_files([str(given)])
-    for index, item in enumerate(given):
-        if isinstance(item, Sample):
-            yield item
-        elif isinstance(item, (str, Path)):
-            yield Sample.of_file(index, Path(item))
-        else:
-            yield Sample(index, f"sample {index}", item)
+    last = "before the first sample"
+    try:
+        for index, item in enumerate(given):
+            sample = _sample(index, item)
+            yield sample
+            last = f"after {sample.name}"
+    except AlignerError:
+        raise
+    except Exception as error:
+        raise _ended(error, last) from error
+
+
+def _sample(index: int, item: Any) -> Sample:
+    if isinstance(item, Sample):
+        return item
+    return (
+        Sample.of_file(index, Path(item)) if isinstance(item, (str, Path)) else Sample(index, f"sample {index}", item)
+    )
+
+
+def _ended(error: Exception, where: str) -> InputError:
+    return InputError(
+        "the set of inputs ended with an error",
+        found=f"{type(error).__name__}: {error}, {where}",
+        hint="mend the dataset, or give files",
+    )

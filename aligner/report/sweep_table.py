@@ -48,8 +48,10 @@ def headline(sweep: Sweep) -> str:
         return f"{sweep.verdict.upper()} on {alike:,} of {plural(many, 'sample')}{skipped}"
     worst = sweep.breaking[0]
     first = f", first wrong at {worst.first}" if worst.first else ""
+    apart = sweep.stability == "sample-dependent" and len(sweep.breaking) == many
+    stability = "at different nodes" if apart else sweep.stability
     return (
-        f"DIVERGED on {len(sweep.breaking):,} of {plural(many, 'sample')}{skipped}, {sweep.stability} — the worst is "
+        f"DIVERGED on {len(sweep.breaking):,} of {plural(many, 'sample')}{skipped}, {stability} — the worst is "
         f"{worst.name}{first}"
     )
 
