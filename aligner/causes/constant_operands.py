@@ -162,17 +162,6 @@ def _real(array: Array) -> Array:
     return array.astype(np.float64) if array.dtype.kind in "biuf" else array
 
 
-def same_tables(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> bool:
-    """Whether both are computed from the same weights: then the computation differs, not what is stored."""
-    if mine.stored and theirs.stored:
-        return False
-    arrays = [
-        [array for name in one.sources if (array := part.weight(name)) is not None]
-        for one, part in ((mine, culprit.candidate), (theirs, culprit.reference))
-    ]
-    return all(any(a.size == b.size and not differ(a.reshape(-1), b.reshape(-1)) for b in arrays[0]) for a in arrays[1])
-
-
 def relation(wrong: Array, right: Array) -> str | None:
     """Words for constants of several elements of which one follows from the other."""
     a, b = _real(wrong), _real(right)

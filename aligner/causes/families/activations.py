@@ -107,10 +107,17 @@ def _is_in_pieces(culprit: Culprit, side: int) -> bool:
 
 
 def _gates(part: RegionSide) -> set[str]:
-    """Activations that are a piece of another one: x · sigmoid(1.702 x) multiplies by what one of them gives."""
-    made = {name: node.kind for node in part.of_kind(*ACTIVATIONS) for name in node.outputs}
+    """Activations that are a piece of another one: what multiplies two tensors reads what one of them gives.
+
+    x · sigmoid(1.702 x), x · (1 + tanh(…)).
+    """
     products = [node for node in part.of_kind("mul") if not _is_affine(part, node)]
-    return {made[name] for node in products for name in node.inputs if name in made}
+    found, read = set[str](), {name for node in products for name in node.inputs}
+    for node in reversed(part.nodes):
+        if read & set(node.outputs):
+            read |= set(node.inputs)
+            found |= {node.kind} & ACTIVATIONS
+    return found
 
 
 def _is_affine(part: RegionSide, node: Node) -> bool:

@@ -16,7 +16,6 @@ from aligner.causes.constant_operands import (
     in_candidates_form,
     normalises,
     relation,
-    same_tables,
 )
 from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import fitted_constant, is_constant
@@ -47,9 +46,7 @@ class ConstantChanged(Cause):
         found = [
             (mine, theirs, right)
             for mine, theirs in constant_pairs(culprit)
-            if (right := in_candidates_form(culprit, mine, theirs)) is not None
-            and differ(mine.array, right)
-            and not same_tables(culprit, mine, theirs)
+            if (right := in_candidates_form(culprit, mine, theirs)) is not None and differ(mine.array, right)
         ]
         for one in found:
             yield _written(culprit, [one])
