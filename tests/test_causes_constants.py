@@ -257,3 +257,26 @@ def test_one_wrong_place_that_is_looked_up_in_what_a_model_computes():
     first, *others = aligner.compare(picked(0, 3, 5), picked(0, 2, 5), x).comparison.causes
     assert (first.id, first.node, first.evidence_class, others) == ("constant-changed", "picked", "proven", [])
     assert "2 instead of 3" in first.evidence
+
+
+def turned(function):
+    """Angles from no input at all, a function of them, scaled; and what multiplies with them."""
+    angles = torch.outer(torch.arange(5.0), 1 / 10 ** torch.linspace(0, 1, 7))
+    return 2 * function(angles).T
+
+
+@pytest.mark.parametrize("combined", ["bti,it->bt", "bti,jt->bji"])
+def test_a_table_computed_otherwise_is_put_down_to_the_node_that_makes_other_numbers(combined):
+    reference, candidate = (
+        Net(lambda n, x, make=make: torch.einsum(combined, x * n.table, turned(make)), table=(7,))
+        for make in (torch.cos, torch.sin)
+    )
+    first, *_ = causes(reference, candidate, image((2, 5, 7)))
+    assert (first.id, first.evidence_class, first.node) == ("constant-changed", "proven", "sin.0"), first
+
+
+def test_a_factor_of_one_weight_computed_without_its_exponential():
+    decays = [lambda n: torch.exp(-torch.exp(n.rate)), lambda n: torch.exp(-n.rate)]
+    reference, candidate = (Net(lambda n, x, of=of: x * of(n), rate=(7,)) for of in decays)
+    first, *_ = causes(reference, candidate, image((2, 5, 7)))
+    assert (first.id, first.evidence_class, first.node) == ("constant-changed", "proven", "neg.0"), first

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aligner.causes.constant_operands import ConstantOperand, differ
+from aligner.causes.constant_operands import MOST, ConstantOperand, differ
 from aligner.numerics import relations
 from aligner.operations.kinds import MOVES_DATA, RENAMED
 from aligner.records.array import Array
@@ -96,6 +96,34 @@ def _after(node: Node, shape: tuple[int, ...], onward: Onward) -> Onward:
     if node.kind == "transpose":
         return lambda y: onward(y.transpose(node.permutation(y.ndim)))
     return lambda y: onward(y.reshape(shape))
+
+
+def first_apart(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> Node | None:
+    """The first node on the way to a constant that reads numbers of the reference's way, and makes none of them.
+
+    Both are looked at as sets of numbers: in what order a format keeps them says nothing.
+    """
+    known = [array for _, arrays in _way(culprit.reference, theirs) for array in arrays]
+    for node, (made, *read) in _way(culprit.candidate, mine):
+        held = [any(relations.same_numbers(array, each) for each in known) for array in (made, *read)]
+        if not held[0] and all(held[1:]):
+            return node
+    return None
+
+
+def _way(part: RegionSide, operand: ConstantOperand) -> list[tuple[Node, list[Array]]]:
+    """The nodes that a constant is computed by, in order, each with the tensors that it makes and reads."""
+    names, found = [operand.name or ""], dict[int, tuple[Node, list[Array]]]()
+    while names:
+        node = part.graph.producer(names.pop())
+        if node is None or node.index in found or not node.inputs or node.kind == "shape":
+            continue
+        arrays = [part.array(name) for name in (node.outputs[0], *node.inputs) if name]
+        if arrays[0] is not None and len(found) < MOST:
+            # a single number is a setting, written into the node on the other side
+            found[node.index] = node, [arrays[0], *(each for each in arrays[1:] if each is not None and each.size > 1)]
+            names += node.inputs
+    return [found[index] for index in sorted(found)]
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from aligner.numerics import relations
-from aligner.operations.kinds import BINARY, COMBINES, COMMUTATIVE, LOOKED_UP, ordered
+from aligner.operations.kinds import BINARY, COMBINES, COMMUTATIVE, LINEAR, LOOKED_UP, ordered
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate
@@ -20,7 +20,7 @@ from aligner.regions.region_side import RegionSide
 
 _EITHER_WAY = COMMUTATIVE | {"where"}
 """Kinds whose constant may stand at another place on the other side: factors are exchanged, conditions negated."""
-_MOST = 64
+MOST = 64
 """Nodes that a constant may be computed by; what takes more is taken to depend on the input."""
 _RTOL = 1e-6
 """Of each number: a constant that was written as text with seven digits, or folded in float32, is the same one."""
@@ -69,7 +69,7 @@ def constant_sources(part: RegionSide, name: str) -> tuple[str, ...] | None:
             sources.append(value)
             continue
         node = part.graph.producer(value)
-        if node is None or len(seen) > _MOST or (not node.inputs and node.kind != "constant"):
+        if node is None or len(seen) > MOST or (not node.inputs and node.kind != "constant"):
             return None
         if node.kind != "shape":
             names += node.inputs
@@ -106,7 +106,7 @@ Pair = tuple[ConstantOperand, ConstantOperand]
 
 def constant_pairs(culprit: Culprit) -> Iterator[Pair]:
     """Constants of the candidate with the reference's that answer them."""
-    for kind in ordered(COMBINES | LOOKED_UP):
+    for kind in ordered(COMBINES | LOOKED_UP | LINEAR):
         both = [
             [
                 constants_of(part, node, operation)

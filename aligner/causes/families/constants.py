@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.constant_maker import wrong_weight
+from aligner.causes.constant_maker import first_apart, wrong_weight
 from aligner.causes.constant_operands import (
     ConstantOperand,
     constant_pairs,
@@ -24,6 +24,7 @@ from aligner.operations.kinds import BINARY, SCALES
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import FOLDED, output_axis, output_factors
 from aligner.records.array import Array
+from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit
 from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair, layer_pairs
@@ -173,7 +174,7 @@ def _words(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand, rig
 def _computed(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand, apart: str) -> tuple[str, str, str]:
     """Likewise of a constant that is computed: the fault may lie anywhere on the way to it."""
     (own, of), (its, named) = _called(culprit.candidate, mine), _called(culprit.reference, theirs)
-    maker = culprit.candidate.graph.producer(mine.name or "")
+    maker = _maker(culprit, mine, theirs)
     by = maker.name if maker else mine.node.name
     astray = wrong_weight(culprit, mine, theirs)
     weight = f"; on the way {astray.node.name} reads {astray.name} for {astray.right}" if astray else ""
@@ -186,10 +187,15 @@ def _computed(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand, 
 
 
 def _made_by(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> str:
-    """The node to open: the one that reads another weight, the one that makes the constant, the one that reads it."""
+    """The node to open: one that reads another weight, makes wrong numbers, or reads the constant."""
     astray = None if mine.stored else wrong_weight(culprit, mine, theirs)
-    maker = None if mine.stored else culprit.candidate.graph.producer(mine.name or "")
-    return (astray.node if astray else maker or mine.node).name
+    return (astray.node if astray else _maker(culprit, mine, theirs) or mine.node).name
+
+
+def _maker(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> Node | None:
+    if mine.stored:
+        return None
+    return first_apart(culprit, mine, theirs) or culprit.candidate.graph.producer(mine.name or "")
 
 
 def _related(wrong: Array, right: Array) -> str | None:
