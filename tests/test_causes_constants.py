@@ -280,3 +280,10 @@ def test_a_factor_of_one_weight_computed_without_its_exponential():
     reference, candidate = (Net(lambda n, x, of=of: x * of(n), rate=(7,)) for of in decays)
     first, *_ = causes(reference, candidate, image((2, 5, 7)))
     assert (first.id, first.evidence_class, first.node) == ("constant-changed", "proven", "neg.0"), first
+
+
+@pytest.mark.parametrize(("node", "function"), [("neg.0", torch.neg), ("tanh.0", torch.tanh)])
+def test_weights_that_the_candidate_computes_are_held_against_the_references(node, function):
+    nets = [lambda n, x, of=of: torch.nn.functional.linear(x, of(n.kernel)) for of in (torch.clone, function)]
+    first, *_ = causes(*(Net(net, kernel=(7, 7)) for net in nets), image((2, 5, 7)))
+    assert (first.id, first.evidence_class, first.node) == ("constant-changed", "proven", node), first

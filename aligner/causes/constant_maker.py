@@ -98,12 +98,14 @@ def _after(node: Node, shape: tuple[int, ...], onward: Onward) -> Onward:
     return lambda y: onward(y.reshape(shape))
 
 
-def first_apart(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> Node | None:
+def first_apart(culprit: Culprit, mine: str, theirs: str) -> Node | None:
     """The first node on the way to a constant that reads numbers of the reference's way, and makes none of them.
 
     Both are looked at as sets of numbers: in what order a format keeps them says nothing.
     """
+    end = culprit.reference.array(theirs)
     known = [array for _, arrays in _way(culprit.reference, theirs) for array in arrays]
+    known += [end] if end is not None else []
     for node, (made, *read) in _way(culprit.candidate, mine):
         held = [any(relations.same_numbers(array, each) for each in known) for array in (made, *read)]
         if not held[0] and all(held[1:]):
@@ -111,9 +113,9 @@ def first_apart(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand
     return None
 
 
-def _way(part: RegionSide, operand: ConstantOperand) -> list[tuple[Node, list[Array]]]:
+def _way(part: RegionSide, name: str) -> list[tuple[Node, list[Array]]]:
     """The nodes that a constant is computed by, in order, each with the tensors that it makes and reads."""
-    names, found = [operand.name or ""], dict[int, tuple[Node, list[Array]]]()
+    names, found = [name], dict[int, tuple[Node, list[Array]]]()
     while names:
         node = part.graph.producer(names.pop())
         if node is None or node.index in found or not node.inputs or node.kind == "shape":

@@ -20,7 +20,7 @@ from aligner.causes.constant_operands import (
 from aligner.causes.context import Survey
 from aligner.causes.families.elementwise import fitted_constant, is_constant
 from aligner.causes.weight_cause import coarser
-from aligner.operations.kinds import BINARY, SCALES
+from aligner.operations.kinds import BINARY, LINEAR, SCALES, ordered
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import FOLDED, output_axis, output_factors
 from aligner.records.array import Array
@@ -54,6 +54,7 @@ class ConstantChanged(Cause):
         if len(found) > 1:
             yield _written(culprit, found)
         yield from _folded(culprit)
+        yield from _kernels(culprit)
         if culprit.gap > 0:
             yield from self._solved(culprit)
 
@@ -132,6 +133,40 @@ def _folded(culprit: Culprit) -> Iterator[Claim]:
         )
 
 
+def _kernels(culprit: Culprit) -> Iterator[Claim]:
+    """A layer's weights that the candidate computes, of others or in another way, where the reference's are known."""
+    wanted = list(_read_by_layers(culprit.reference))
+    for node, name, wrong in _read_by_layers(culprit.candidate):
+        maker = culprit.candidate.graph.producer(name)
+        fits = [(its, right) for _, its, array in wanted if (right := _laid(array, wrong)) is not None]
+        if maker is None or not all(differ(wrong, right) for _, right in fits):
+            continue
+        for its, right in fits:
+            by = first_apart(culprit, name, its) or maker
+            yield Claim(
+                f"the weights {name} of {node.name}, computed by {by.name}, do not hold the values of the reference's "
+                f"{its}: {how_far(wrong, right)}",
+                f"compare what {by.name} is computed from, node by node: {node.name} needs the reference's values",
+                "with the reference's values in their place",
+                culprit.swapped(culprit.candidate, name, right),
+                only_proven=True,
+                vague=True,
+                node=by.name,
+            )
+
+
+def _read_by_layers(part: RegionSide) -> Iterator[tuple[Node, str, Array]]:
+    for node in part.of_kind(*ordered(LINEAR)):
+        for name in node.inputs:
+            if name and not part.varies(name) and (array := part.array(name)) is not None and array.ndim > 1:
+                yield node, name, array
+
+
+def _laid(right: Array, wrong: Array) -> Array | None:
+    """Weights as the other side stores them: alike, or as a matrix and its transpose."""
+    return next((each for each in (right, right.T) if each.shape == wrong.shape), None)
+
+
 def _holding(right: dict[str, Array]) -> Callable[[Operation], Operation]:
     return lambda operation: operation.with_parameters(**right)
 
@@ -195,7 +230,7 @@ def _made_by(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -
 def _maker(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> Node | None:
     if mine.stored:
         return None
-    return first_apart(culprit, mine, theirs) or culprit.candidate.graph.producer(mine.name or "")
+    return first_apart(culprit, mine.name or "", theirs.name or "") or culprit.candidate.graph.producer(mine.name or "")
 
 
 def _related(wrong: Array, right: Array) -> str | None:
