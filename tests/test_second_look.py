@@ -468,6 +468,51 @@ def test_a_layer_before_a_function_that_starts_with_a_factor_is_told_itself():
     assert (first["reference"]["name"], first["candidate"]["node"]) == ("n", "norm")
 
 
+def test_a_lost_end_of_a_region_is_named_at_what_reads_too_early():
+    """A layer with its scale folded in is all that the sum could be paired with; it gives what the sum should read."""
+    scale = np.linspace(0.5, 2, SIZE, dtype=np.float32)
+    folded = np.random.default_rng(1).standard_normal((SIZE, SIZE)).astype(np.float32) * scale
+    reference = [
+        make.node("MatMul", ["x", "w"], ["m"], "layer"),
+        make.node("Mul", ["m", "scale"], ["n"], "scaled"),
+        make.node("Add", ["n", "b"], ["a"], "shifted"),
+        make.node("Add", ["a", "x"], ["s"], "sum"),
+        make.node("Relu", ["s"], ["r"], "relu"),
+        make.node("MatMul", ["r", "v"], ["y"], "last"),
+    ]
+    candidate = [
+        make.node("Gemm", ["x", "folded", "b"], ["a"], "layer"),
+        make.node("Relu", ["a"], ["r"], "relu"),
+        make.node("MatMul", ["r", "v"], ["y"], "last"),
+    ]
+    report = compared(net(reference, scale=scale), net(renamed(candidate), folded=folded))
+    assert report["first_divergence"]["within"] == {"node": "relu", "primitive": "missing", "reference_node": "sum"}
+
+
+def test_a_node_that_reads_the_inside_of_another_spelling_errs_and_not_what_it_reads():
+    """σ(x) as ½ + ½·tanh(x/2): half of x answers nothing, and is read by an activation that should read another."""
+    reference = [
+        make.node("MatMul", ["x", "w"], ["m"], "one"),
+        make.node("Sigmoid", ["m"], ["g"], "gate"),
+        make.node("MatMul", ["g", "u"], ["k"], "other"),
+        make.node("HardSwish", ["k"], ["h"], "act"),
+    ]
+    candidate = [
+        make.node("MatMul", ["x", "w"], ["m"], "one"),
+        make.node("Mul", ["m", "half"], ["q"], "halved"),
+        make.node("Tanh", ["q"], ["t"], "tanh"),
+        make.node("Mul", ["t", "half"], ["e"], "scaled"),
+        make.node("Add", ["e", "half"], ["g"], "shifted"),
+        make.node("HardSwish", ["q"], ["h"], "act"),
+    ]
+
+    def ended(nodes):
+        return [*nodes, make.node("Add", ["h", "g"], ["z"], "join"), make.node("MatMul", ["z", "v"], ["y"], "last")]
+
+    report = compared(net(ended(reference)), net(renamed(ended(candidate)), half=number(0.5)))
+    assert [pair["candidate"]["node"] for pair in report["introduced"]] == ["act"]
+
+
 def island(there=(1, 0), axis=0, back=(1, 0)):
     """A softmax of a square, along the other axis of its transpose."""
     return net(

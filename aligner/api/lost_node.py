@@ -55,11 +55,16 @@ def _found(
     graphs, pair = (sides[0].graph, sides[1].graph), item.pair
     nodes = [node for index in region[1] if (node := graphs[0].nodes[index]).kind not in VIEWS]
     inner = {name: node for node in nodes for name in node.outputs if name and name != pair.reference}
-    made = made_of_reference(passes, pair.candidate, without) if inner else None
+    made = made_of_reference(passes, pair.candidate, without) if nodes else None
     if made is None:
         return None
-    tensors = sides[0].replay([*region[0], *inner])
-    arrays = {tensor.value: tensor.array for tensor in tensors if tensor.occurrence == 0}
+    tensors = {tensor.value: tensor for tensor in sides[0].replay([*region[0], *inner]) if tensor.occurrence == 0}
+    arrays = {name: tensor.array for name, tensor in tensors.items()}
+    readers = graphs[1].readers(pair.candidate)
+    for end in (node for node in nodes if readers and pair.reference in node.outputs):
+        for before in _before(graphs[0], end, arrays):
+            if excess(graphs, item, passes.held(pair.candidate, tensors[before], made)) <= MOST:
+                return readers[0].name, "missing", end.name
     for value, node in reversed(inner.items()):
         after = arrays.get(value)
         for before in _before(graphs[0], node, arrays) if after is not None and after.dtype.kind == "f" else ():

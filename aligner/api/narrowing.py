@@ -21,7 +21,7 @@ from aligner.judgement.borderline import MOST
 from aligner.judgement.wrong_pairs import excess, suspects, with_forms
 from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues, Region
-from aligner.records.graph import Graph
+from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 
 _CULPRITS = 4
@@ -93,8 +93,10 @@ class Narrowing:
         return None
 
     def _inserted(self, pair: PairedValues, item: Measured) -> _Place | None:
-        right, _ = self._tried(pair, [item])
         extra = self._graphs[1].producer(pair.candidate)
+        right, wrong = self._tried(pair, [one for one in self._measured if one is item or _holds(one, extra)])
+        if item.pair.candidate not in right or wrong - suspects(self._graphs, self._measured).keys():
+            return None  # another reader wants the tensor as it is
         if right and extra is not None and pair.reference in self._graphs[0].inputs:  # inputs keep their partners
             self.missing[item.pair.candidate] = extra.name, "extra", None
             return None
@@ -201,6 +203,10 @@ def _origins(graph: Graph, value: str, partner: dict[str, str]) -> list[str]:
         value = source
         found.insert(0, value)
     return found
+
+
+def _holds(item: Measured, node: Node | None) -> bool:
+    return node is not None and node.index in item.pair.candidate_region.nodes
 
 
 def _inside(graph: Graph, region: Region, end: str) -> list[str]:

@@ -1,7 +1,8 @@
 """Nodes that read another tensor than they should: their operand is paired with what they should have read.
 
 Such a pair errs, and with it all that read the same tensor rightly. Where the candidate's tensor holds the numbers of
-one of the reference's that has no partner, and fewer nodes err once it is left alone, the two answer each other.
+one of the reference's that has no partner, and fewer nodes err once it is left alone, the two answer each other. Where
+it holds no tensor's numbers, as the inside of another spelling, it answers nothing if a reader is right without it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from aligner.records.alignment import Alignment
 from aligner.records.measurement import Measured
 
 Sides = tuple[OpenSide, OpenSide]
+_TRIALS = 4
+"""Suspects that are left alone, one at a time: a run each."""
 
 
 def rewired(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLook) -> SecondLook | None:
@@ -35,6 +38,23 @@ def rewired(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLoo
         wrong = [one for one in readers[value] if excess(graphs, passes.measured[one], found.get(one)) > MOST]
         if len(wrong) <= sum(one in suspected for one in readers[value]):
             return known.repaired({(several[value].pair.reference, value)}, [pair])
+    return _left_alone(sides, passes, several, suspected, known)
+
+
+def _left_alone(
+    sides: Sides, passes: Passes, several: Mapping[str, Measured], suspected: Mapping[str, Measured], known: SecondLook
+) -> SecondLook | None:
+    """What is known with a suspect dropped without which fewer err, one of its readers no longer among them."""
+    graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
+    for value, item in list(several.items())[:_TRIALS]:
+        without = with_forms(graphs, measured, {value})
+        readers = reading(measured, without)
+        found = differences(passes, sorted(readers), without)
+        wrong = {one for one in readers if excess(graphs, passes.measured[one], found.get(one)) > MOST}
+        erring = readers & suspected.keys()
+        left = known.repaired({(item.pair.reference, value)}, [])
+        if erring - wrong and len(wrong) < 1 + len(erring) and left != known:
+            return left
     return None
 
 
