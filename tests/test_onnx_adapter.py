@@ -98,6 +98,19 @@ def test_a_memory_limit_cuts_the_model():
     assert not any(name.startswith("k") for segment in plan for name in segment.carried)
 
 
+def test_pieces_in_which_all_is_injected_are_short(monkeypatch):
+    from aligner.adapters.onnx_adapter import segments
+
+    monkeypatch.setattr(segments, "_FED", 3)
+    session = open_model(make.chain())
+    program = session._prepare({"x": picture(3, 8)}).program
+    observed = list(program.producer)
+    assert len(segments.plan_segments(program, observed, lambda name: False, None)) == 1
+    plan = segments.plan_segments(program, observed, lambda name: name in program.producer, None)
+    assert len(plan) > 2
+    assert [at for segment in plan for at in segment.positions] == list(range(len(program.nodes)))
+
+
 def test_only_what_is_observed_is_computed():
     from aligner.adapters.onnx_adapter.segments import plan_segments
 
