@@ -54,6 +54,8 @@ def test_a_fault_of_the_device_alone(folder, tmp_path, fault):
     result = aligner.compare(folder / "net.onnx", dump, folder / "x.npy", dump_of=folder / "net.onnx")
     assert [pair.candidate.name for pair in result.comparison.introduced] == [GUILTY]
     assert any(f"before them: {GUILTY}" in note for note in result.comparison.candidate.notes)
+    assert all("--ort" not in cause.suggestion for cause in result.causes)  # it ran elsewhere
+    assert fault != "kernel" or result.causes[0].evidence_class == "suspected"
     assert result.comparison.certificate is not None
 
 

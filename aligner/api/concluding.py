@@ -208,8 +208,9 @@ class Concluding:
         if not self.options.explain:
             return Explanation([])
         verdicts = {m.pair.candidate: j.verdict for m, j in zip(measured, judgements, strict=True)}
-        found, recorded = list(guilty.values()), passes.computing != 1
+        found = list(guilty.values())
         partial = frozenset(place for place, side in enumerate(self.sides) if hasattr(side.session, "recorded_feeds"))
+        recorded = passes.computing != 1 or 1 in partial
         sliding = frozenset(v for one in judged.answers if one.shared for v in (one.reference, one.candidate) if v)
         survey = Survey(
             graphs, measured, found, verdicts, self.observations, judged.exchanged, recorded, partial, sliding
