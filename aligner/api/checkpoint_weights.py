@@ -24,7 +24,7 @@ from aligner.parameters.stored import Kinship, found_in, kinship
 from aligner.records import progress
 from aligner.records.comparison import ModelSummary
 from aligner.records.graph import Weight
-from aligner.records.weight import StoredWeight, WeightAudit, WeightMatch
+from aligner.records.weight import WEIGHTS_ALONE, StoredWeight, WeightAudit, WeightMatch
 
 _PERMUTED = frozenset("llama internlm2 granite granitemoe minicpm arctic deci xverse baichuan".split())
 """Architectures whose query and key rows llama.cpp wants in pairs (convert_hf_to_gguf.py: permute)."""
@@ -214,4 +214,4 @@ def _stored(tensor: StoredTensor) -> StoredWeight:
 
 
 def _summary(checkpoint: Checkpoint) -> ModelSummary:
-    return ModelSummary(checkpoint.path, checkpoint.form, "weights alone", len(checkpoint.tensors))
+    return ModelSummary(checkpoint.path, checkpoint.form, WEIGHTS_ALONE, len(checkpoint.tensors))

@@ -9,6 +9,9 @@ from aligner.records.comparison import ModelSummary
 
 WeightStatus = Literal["matched", "changed", "missing", "extra"]
 
+WEIGHTS_ALONE = "weights alone"
+"""The runtime of a side whose tensors were read and whose graph, if it has one, was not: its nodes are tensors."""
+
 
 @dataclass(frozen=True, slots=True)
 class StoredWeight:

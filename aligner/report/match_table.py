@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 
 from aligner.records.comparison import Coverage, ModelSummary, Unpaired
 from aligner.records.match import Match, MatchedPair
+from aligner.records.weight import WEIGHTS_ALONE
 from aligner.report.codec import Document, encode
 from aligner.report.columns import Column, table
 from aligner.report.json_document import plain
@@ -64,9 +65,14 @@ def headline(match: Match) -> str:
 def model_facts(page: Page, reference: ModelSummary, candidate: ModelSummary) -> list[tuple[str, RenderableType]]:
     """Which model stands on which side."""
     return [
-        (side, page.text(f"{model.path} — {model.framework}, {plural(model.nodes, 'node')}"))
+        (side, page.text(f"{model.path} — {model.framework}, {plural(model.nodes, _unit(model))}"))
         for side, model in (("reference", reference), ("candidate", candidate))
     ]
+
+
+def _unit(model: ModelSummary) -> str:
+    """What is counted of a side."""
+    return "tensor" if model.runtime == WEIGHTS_ALONE else "node"
 
 
 def _facts(page: Page, match: Match) -> list[tuple[str, RenderableType]]:
