@@ -133,8 +133,22 @@ _COUNTED = frozenset({"axis", "axes", "shape"})
 
 
 def _advised(culprit: Culprit, kind: str, right: Mapping[str, Any]) -> str:
-    """The reference's settings, as advice says them, and as the frameworks at hand write them."""
+    """The reference's settings, as advice says them, and as the frameworks at hand write them.
+
+    Pads of a node of their own are said as those of the layer that does without one.
+    """
+    node, pads = culprit.candidate.node, right.get("pads")
+    if kind == "pad" and node is not None and node.kind != kind and isinstance(pads, tuple):
+        kind, right = node.kind, {**right, "pads": spatial(pads)}
     return listed(right) + settings_in_words_of([part.graph.framework for part in culprit.parts], kind, right)
+
+
+def spatial(pads: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    """Without samples and channels, as far as nothing pads them."""
+    for inner in (pads[2:], pads[1:-1]):
+        if len(pads) > 2 and sum(map(sum, inner)) == sum(map(sum, pads)):
+            return inner
+    return pads
 
 
 def listed(settings: Mapping[str, Any]) -> str:
