@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -154,3 +155,22 @@ def test_any_name_will_do(tmp_path):
     path.write_bytes(model().SerializeToString())
     file = read_onnx(path)
     assert file.array(file.tensors["a"]).shape == (40, 40)
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="tells resident pages of files by /proc")
+def test_pages_of_weights_are_given_back_while_a_runtime_packs_them(tmp_path):
+    from aligner.adapters.onnx_adapter.mapped_pages import given_back
+
+    def resident():
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) << 10 for line in lines if line.startswith("RssFile"))
+
+    size = 300 << 20
+    with (tmp_path / "weights").open("wb") as file:
+        file.truncate(size)
+    weights = [np.memmap(tmp_path / "weights", np.float32, "r", half, (size // 8,)) for half in (0, size // 2)]
+    before = resident()
+    with given_back([weights[0].reshape(-1, 1024), weights[1], np.zeros(3)]):
+        assert [float(one.sum()) for one in weights] == [0, 0]
+    assert resident() - before < size // 4
+    assert float(weights[1][-1]) == 0

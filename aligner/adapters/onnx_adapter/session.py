@@ -18,6 +18,7 @@ from aligner.adapters.onnx_adapter.execution import Execution, captured
 from aligner.adapters.onnx_adapter.feeds import check_feeds, input_specs, shapes_of
 from aligner.adapters.onnx_adapter.file import OnnxFile
 from aligner.adapters.onnx_adapter.graph import build_graph
+from aligner.adapters.onnx_adapter.mapped_pages import given_back
 from aligner.adapters.onnx_adapter.program import Piece, Program, fed_inputs, index_program, make_piece
 from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import infer_types, value_type
@@ -95,7 +96,8 @@ class OnnxSession(Session):
             return self._optimised(self._file.path or self._file.original)
         piece = self._all(self._file.skeleton, [output.name for output in self._file.skeleton.graph.output])
         self._alive = piece.keep_alive
-        return self._optimised(piece.model, piece.stubs)
+        with given_back(piece.keep_alive):
+            return self._optimised(piece.model, piece.stubs)
 
     def _optimised(self, model: Any, stubs: Mapping[str, Any] | None = None) -> Any:
         """A session at the level that was asked for; the optimiser may refuse what the runtime takes."""
