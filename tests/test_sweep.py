@@ -201,6 +201,9 @@ def test_the_command(folder):
     assert "DIVERGED on 2 of 8 samples, sample-dependent" in found.stdout
     written = {f"sample_{number}.{kind}" for number in (0, 4) for kind in ("html", "npz")}
     assert {path.name for path in (folder / "worst").iterdir()} == written
+    page = (folder / "run.html").read_text()
+    assert 'href="worst/sample_4.html"' in page
+    assert 'alt="what was fed"' in page
     assert align("compare", "reference.pt", "candidate.onnx", "-i", "worst/sample_4.npz").returncode == 1
     assert align("merge", "run.json").returncode == 1
     refused = align("sweep", "reference.pt", "candidate.onnx", "--inputs", "val/*.png")

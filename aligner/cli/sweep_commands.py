@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from aligner.api.sweeping import Part, SweepOptions
     from aligner.inputs.samples import Sample
     from aligner.records.comparison import Comparison
+    from aligner.records.preview import Picture
     from aligner.records.sweep import Sweep
+    from aligner.report.sweep_page import FullSample
 
 _EVERY = 5.0
 """Seconds between two times that the work so far is written."""
@@ -114,10 +116,11 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
             from aligner.report.sweep_document import write_sweep
 
             write_sweep(found, work.target(given["json_file"]))
-        pages = _worst((reference, candidate), samples, found, options, given)
-        _shown(found, given, work)
-        for page in pages:
-            work.print(f"wrote {page}")
+        full = _worst((reference, candidate), samples, found, options, given)
+        _shown(found, given, work, full)
+        for one in full.values():
+            work.print(f"wrote {one.page}")
+            work.print(f"wrote {one.page.with_suffix('.npz')}")
     return found.exit_code
 
 
@@ -139,11 +142,11 @@ def merge(parts: tuple[Path, ...], **given: Any) -> int:
     return found.exit_code
 
 
-def _shown(found: Sweep, given: dict[str, Any], work: working) -> None:
+def _shown(found: Sweep, given: dict[str, Any], work: working, full: Mapping[int, FullSample] | None = None) -> None:
     if given["html_file"]:
         from aligner.report.sweep_page import write_sweep_html
 
-        write_sweep_html(found, work.target(given["html_file"]))
+        write_sweep_html(found, work.target(given["html_file"]), full)
     if "-" not in (given["json_file"], given["html_file"]):
         from aligner.report.sweep_table import print_sweep
 
@@ -256,12 +259,13 @@ def _many(sweep: Sweep) -> int:
 
 def _worst(
     models: tuple[str, str], samples: Sequence[Sample], found: Sweep, options: SweepOptions, given: dict[str, Any]
-) -> list[Path]:
+) -> dict[int, FullSample]:
     """Pages of the worst samples, each compared in full, and beside each what was fed, to compare again."""
     if not given["worst_folder"] or not found.breaking:
-        return []
+        return {}
     from aligner.execution.own_process import in_own_process
     from aligner.report.html import write_html
+    from aligner.report.sweep_page import FullSample
 
     folder = Path(given["worst_folder"])
     folder.mkdir(parents=True, exist_ok=True)
@@ -269,16 +273,17 @@ def _worst(
     asked = models, options.compare, worst, folder
     # a process that talks to a cluster opens no model itself
     compared = in_own_process(_in_full, *asked, bounds=limits()) if given["dask"] else _in_full(*asked)
-    pages = [folder / f"sample_{sample.index}.html" for sample in worst]
-    for page, comparison in zip(pages, compared, strict=True):
-        write_html(comparison, page)
-    return [path for page in pages for path in (page, page.with_suffix(".npz"))]
+    full = {}
+    for sample, (comparison, picture) in zip(worst, compared, strict=True):
+        full[sample.index] = FullSample(folder / f"sample_{sample.index}.html", picture)
+        write_html(comparison, full[sample.index].page)
+    return full
 
 
 def _in_full(
     models: tuple[str, str], options: CompareOptions, samples: Sequence[Sample], folder: Path
-) -> list[Comparison]:
-    """The comparison of each sample; what was fed is written."""
+) -> list[tuple[Comparison, Picture | None]]:
+    """The comparison of each sample, and what was fed as a picture; the numbers fed are written."""
     import numpy as np
 
     from aligner.api.open_models import OpenModels
@@ -287,7 +292,8 @@ def _in_full(
     found = []
     with OpenModels(*models, options) as opened:
         for sample in samples:
-            found.append(opened.compare(sample.inputs))
+            comparison = opened.compare(sample.inputs)
+            found.append((comparison, _drawn(opened.sides[0].feeds)))
             fed = folder / f"sample_{sample.index}.npz"
             try:
                 np.savez(fed, **dict[str, Any](opened.sides[0].feeds))
@@ -295,3 +301,11 @@ def _in_full(
                 hint = "name a folder with room"
                 raise OutputError(f"{fed} cannot be written", found=str(error), hint=hint) from error
     return found
+
+
+def _drawn(feeds: Mapping[str, Any]) -> Picture | None:
+    """The first input that has rows and columns, a tile for each channel."""
+    from aligner.diff.preview import preview
+
+    drawn = (preview(array, array, pair=0, error="accumulated", channels="first") for array in feeds.values())
+    return next((one.reference for one in drawn if one is not None), None)

@@ -2,35 +2,56 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
+from urllib.parse import quote
 
+from aligner.records.preview import Picture
 from aligner.records.sweep import Sweep
 from aligner.report.document_file import write_text
 from aligner.report.html import rendered, shown
 from aligner.report.numbers import number, percent
+from aligner.report.picture import data_uri
 from aligner.report.sweep_table import agreement_words, headline, worst_nodes
 
 
-def write_sweep_html(sweep: Sweep, target: Path | TextIO) -> None:
-    """Write the page to a file (whole or not at all) or to an open stream.
+@dataclass(frozen=True, slots=True)
+class FullSample:
+    """A sample that was compared in full: the page of it, and what was fed where it can be drawn."""
+
+    page: Path
+    picture: Picture | None = None
+
+
+def write_sweep_html(sweep: Sweep, target: Path | TextIO, full: Mapping[int, FullSample] | None = None) -> None:
+    """Write the page to a file (whole or not at all) or to an open stream; ``full`` are the worst samples, by place.
 
     Raises OutputError where the target cannot be written.
     """
-    write_text(to_html(sweep), target)
+    folder = target.parent if isinstance(target, Path) else Path()
+    write_text(to_html(sweep, full or {}, folder), target)
 
 
-def to_html(sweep: Sweep) -> str:
-    """The page as text."""
-    many = max(len(sweep.samples), 1)
+def to_html(sweep: Sweep, full: Mapping[int, FullSample] | None = None, folder: Path | None = None) -> str:
+    """The page as text; it leads to others relative to ``folder``, where it will stand."""
+    many, full = max(len(sweep.samples), 1), full or {}
     context: dict[str, Any] = {
         "sweep": sweep,
         "line": headline(sweep),
         "agreements": agreement_words(sweep),
         "guilty": [_row(node, many) for node in worst_nodes(sweep)],
+        "pages": {index: _address(one.page, folder or Path()) for index, one in full.items()},
+        "pictures": {index: data_uri(one.picture) for index, one in full.items() if one.picture is not None},
         "samples": sorted(sweep.samples, key=lambda one: (-(one.output_error or 0.0), one.index)),
     }
     return rendered("sweep.html.j2", ("sweep.js",), context, _data(sweep))
+
+
+def _address(page: Path, folder: Path) -> str:
+    return quote(Path(os.path.relpath(page, folder)).as_posix())
 
 
 def _row(node: Any, many: int) -> dict[str, str]:
