@@ -287,3 +287,16 @@ def test_weights_that_the_candidate_computes_are_held_against_the_references(nod
     nets = [lambda n, x, of=of: torch.nn.functional.linear(x, of(n.kernel)) for of in (torch.clone, function)]
     first, *_ = causes(*(Net(net, kernel=(7, 7)) for net in nets), image((2, 5, 7)))
     assert (first.id, first.evidence_class, first.node) == ("constant-changed", "proven", node), first
+
+
+def test_of_sides_with_other_numbers_of_nodes_the_constants_are_paired_that_only_one_side_holds():
+    from aligner.causes.constant_operands import ConstantOperand, _left_over
+    from aligner.operations.operation import Operation
+
+    def constants(*numbers: float) -> list[ConstantOperand]:
+        made = (Operation("mul", {}, (np.ones(2), np.array([number]))) for number in numbers)
+        return [ConstantOperand(None, operation, 1, None, (), stored=True) for operation in made]
+
+    ((one, other),) = _left_over(constants(0.5, 3.0), constants(2.0, 0.5))
+    assert (one.array[0], other.array[0]) == (3.0, 2.0)
+    assert not list(_left_over(constants(3.0, 4.0), constants(2.0)))

@@ -118,6 +118,8 @@ def constant_pairs(culprit: Culprit) -> Iterator[Pair]:
         if len(both[0]) == len(both[1]):
             for theirs, mine in zip(*both, strict=True):
                 yield from _by_place(kind, mine, theirs)
+        elif both[0] and both[1]:
+            yield from _left_over([one for each in both[1] for one in each], [one for each in both[0] for one in each])
 
 
 def _by_place(kind: str, mine: list[ConstantOperand], theirs: list[ConstantOperand]) -> Iterator[Pair]:
@@ -126,6 +128,18 @@ def _by_place(kind: str, mine: list[ConstantOperand], theirs: list[ConstantOpera
     if not same and kind in _EITHER_WAY and len(mine) == len(theirs) == 1:
         same = [(mine[0], theirs[0])]
     yield from same
+
+
+def _left_over(mine: list[ConstantOperand], theirs: list[ConstantOperand]) -> Iterator[Pair]:
+    """Where one side has more nodes of a kind: the one constant of each side that the other side does not hold."""
+    ways = (mine, theirs), (theirs, mine)
+    rest = [[one for one in ours if not any(_equal(one, other) for other in yours)] for ours, yours in ways]
+    if len(rest[0]) == len(rest[1]) == 1 and rest[0][0].array.size == rest[1][0].array.size:
+        yield rest[0][0], rest[1][0]
+
+
+def _equal(one: ConstantOperand, other: ConstantOperand) -> bool:
+    return one.array.size == other.array.size and not differ(one.array.reshape(-1), other.array.reshape(-1))
 
 
 def in_candidates_form(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> Array | None:
