@@ -179,6 +179,12 @@ def test_what_is_no_decoder(files):
     assert "--steps" not in told.value.hint
 
 
+def test_caches_that_nobody_gave_are_fed_step_by_step(files):
+    with pytest.raises(InputError, match="no data for input past_key_values") as told:
+        aligner.compare(files["right"], files["right"], {"input_ids": IDS})
+    assert "--steps" in told.value.hint
+
+
 def test_a_text_needs_its_tokenizer(files, shell):
     compared = "compare", files["right"], files["right"], "--steps", "1"
     shell.refused(*compared, "--prompt", "a b", says=("--tokenizer",))

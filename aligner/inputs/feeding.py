@@ -11,6 +11,7 @@ from aligner.errors import InputError, listing
 from aligner.inputs.arrays import feed_array
 from aligner.inputs.assignment import Assignment, Given, assign, declared, unanswered_inputs
 from aligner.inputs.casting import stored_as
+from aligner.inputs.conventions import words
 from aligner.inputs.fed import Fed, describe, found_correspondence, owned, shared_correspondence
 from aligner.inputs.items import Correspondence, InputItem, PreparedFeeds, Preprocessing, Role, SideInfo
 from aligner.inputs.slots import End, Slot, match_inputs
@@ -294,7 +295,9 @@ def _missing(missing: list[Slot], slots: Sequence[Slot]) -> InputError:
         other = "candidate" if alone[0] == "reference" else "reference"
         what += f"; the {other} has no such input, and it cannot be derived"
     found = f"needed: {listing(end.text for end in ends)}; inputs: {declared(slots)}"
-    return InputError(what, found=found, hint=f"add {ways}")
+    caches = all({"past", "key"} <= {*words(end.spec.name)} or "cache" in words(end.spec.name) for end in ends)
+    steps = "go step by step, which feeds a decoder's caches: --steps 3; or " if caches else ""
+    return InputError(what, found=found, hint=f"{steps}add {ways}")
 
 
 def _is_unique(end: End, slots: Sequence[Slot]) -> bool:
