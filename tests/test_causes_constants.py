@@ -300,3 +300,21 @@ def test_of_sides_with_other_numbers_of_nodes_the_constants_are_paired_that_only
     ((one, other),) = _left_over(constants(0.5, 3.0), constants(2.0, 0.5))
     assert (one.array[0], other.array[0]) == (3.0, 2.0)
     assert not list(_left_over(constants(3.0, 4.0), constants(2.0)))
+
+
+@requires_onnx
+def test_angles_that_were_folded_from_another_base_are_put_down_to_what_reads_them():
+    from onnx_models import model, node, value, weights
+
+    def rotated(base: float):
+        angles = np.outer(np.arange(5), 1 / base ** np.linspace(0, 1, 4)).astype(np.float32)
+        nodes = [
+            node("Cos", ["angles"], ["c"], "cosine"),
+            node("Unsqueeze", ["c", "axis"], ["row"], "row"),
+            node("Mul", ["x", "row"], ["y"], "rotated"),
+        ]
+        stored = weights(angles=angles, axis=np.array([0]))
+        return model(nodes, [value("x", 1, [2, 5, 4])], [value("y", 1, [2, 5, 4])], stored)
+
+    first, *_ = aligner.compare(rotated(1e4), rotated(1e6), {"x": image((2, 5, 4))}).causes
+    assert (first.id, first.evidence_class, first.node) == ("constant-changed", "proven", "cosine"), first

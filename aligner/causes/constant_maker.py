@@ -99,18 +99,21 @@ def _after(node: Node, shape: tuple[int, ...], onward: Onward) -> Onward:
 
 
 def first_apart(culprit: Culprit, mine: str, theirs: str) -> Node | None:
-    """The first node on the way to a constant that reads numbers of the reference's way, and makes none of them.
+    """The first node on the way to a constant that reads numbers of the reference's way, and makes none of them; where
+    all such read a stored tensor that is not on that way, the first of these.
 
     Both are looked at as sets of numbers: in what order a format keeps them says nothing.
     """
     end = culprit.reference.array(theirs)
     known = [array for _, arrays in _way(culprit.reference, theirs) for array in arrays]
     known += [end] if end is not None else []
+    reads_another: Node | None = None
     for node, (made, *read) in _way(culprit.candidate, mine):
         held = [any(relations.same_numbers(array, each) for each in known) for array in (made, *read)]
         if not held[0] and all(held[1:]):
             return node
-    return None
+        reads_another = reads_another or (None if held[0] else node)
+    return reads_another
 
 
 def _way(part: RegionSide, name: str) -> list[tuple[Node, list[Array]]]:
