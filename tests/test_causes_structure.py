@@ -295,6 +295,20 @@ def test_heads_that_share_their_keys():
     assert proven(causes(Net(attend(True)), Net(attend(False)), image((1, 4, 7, 5))))[:1] == ["attention-mask"]
 
 
+def test_a_window_lost_where_the_other_side_is_only_causal():
+    def attend(window):
+        def forward(n, x):
+            near = torch.ones(7, 7, dtype=torch.bool).tril().triu(-window) if window else None
+            return F.scaled_dot_product_attention(x, x, x, near, is_causal=near is None)
+
+        return forward
+
+    for windows in ((2, 0), (0, 2), (2, 3)):
+        first, *_ = causes(*(Net(attend(each)) for each in windows), image((1, 2, 7, 5)))
+        assert (first.id, first.evidence_class) == ("attention-mask", "proven"), first
+        assert "of 49 places" in first.evidence
+
+
 def test_the_gate_and_the_value_of_a_gated_unit_exchanged():
     def unit(first):
         def forward(n, x):

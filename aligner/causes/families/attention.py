@@ -52,6 +52,7 @@ class AttentionMask(Cause):
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """Masks that hide other places; the mask left out or turned around, the causal flag toggled."""
         yield from _other_places(culprit)
+        yield from _anothers_mask(culprit)
         for part, node, operation in culprit.nodes("attention", "add", "where"):
             if operation.kind != "attention" and not leads_to_softmax(part.graph, node.outputs):
                 continue
@@ -87,6 +88,41 @@ def _other_places(culprit: Culprit) -> Iterator[Claim]:
             written=True,
             only_proven=True,
         )
+
+
+def _anothers_mask(culprit: Culprit) -> Iterator[Claim]:
+    """Attention in one operation on both sides, which hides other places: by its mask, as causal, or by both."""
+    part = culprit.candidate
+    for node in part.of_kind("attention"):
+        mine, partner = part.operation(node), culprit.partner(part, node)
+        if mine is None or partner is None or partner[1].kind != mine.kind:
+            continue
+        hidden = [_hidden_scores(operation) for operation in (mine, partner[1])]
+        counts = {len(each) for each in hidden} - {1}
+        if hidden[0].shape[1:] != hidden[1].shape[1:] or len(counts) > 1 or (hidden[0] == hidden[1]).all():
+            continue
+        rest = {role: array for role, array in mine.parameters.items() if role != "mask"}
+        masks = {role: array for role, array in partner[1].parameters.items() if role == "mask"}
+        other = replace(mine, parameters=rest | masks).with_settings(causal=partner[1].read(Attention).causal)
+        yield Claim(
+            f"{node.name} hides {_places(hidden[0])}; the reference {_places(hidden[1])}",
+            f"give {node.name} a mask that hides {_places(hidden[1])}",
+            "with the reference's mask",
+            culprit.replaced(part, node, other),
+            node=node.name,
+            written=True,
+            only_proven=True,
+        )
+
+
+def _hidden_scores(operation: Operation) -> Array:
+    """The scores that an attention operation hides [masks, queries, keys], as many as it has for samples and heads."""
+    mask, lengths = operation.parameters.get("mask"), tuple(each.shape[-2] for each in operation.data[:2])
+    hidden = np.zeros(lengths, bool)
+    if mask is not None:
+        hidden = hidden | (~mask if mask.dtype.kind == "b" else mask <= MASKED)
+    causal = ~np.tri(*lengths).astype(bool) if operation.read(Attention).causal else False
+    return np.asarray(hidden | causal).reshape(-1, *lengths)
 
 
 def _hidden(mask: Array) -> Array:
