@@ -81,7 +81,13 @@ to describe: out of fewer alternatives, with fewer numbers solved for. What was 
 the error, and more must be explained than the best of as many unrelated guesses would. `explained` is the share of the
 local error that goes; `confidence` in JSON follows from class and share (proven 1, fitted 0.8, suspected 0.3, times the
 share) and measures nothing more. What explains as much of one error as the leading cause does is the same fault in
-other words, and not told again; only what the model may have been fed stands beside what its first nodes do.
+other words, and not told again; only what the model may have been fed stands beside what its first nodes do. What
+helps is said in the words of the frameworks at hand, and of no other.
+
+`python -m benchmarks.causes --seeds 7101:7105` plants each of 105 faults into four random networks, compared live, as a
+trace and as ONNX of either exporter: of 420 cases 415 are told with the right cause, proven, at the place (seven of
+them after what the run had shown was mended). Of the five, three are named one node on, where what the extra or wrong
+node gives is read; one is fitted, and of one the cause is not known: a nearest resize written out as a GatherND.
 """
 
 
