@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from marks import requires_onnx
 
 import aligner
@@ -117,3 +118,24 @@ def test_a_factor_that_half_precision_has_elsewhere_is_another_way_to_compute_th
     before = _scaled(tmp_path / "before.onnx", 1, 1.01)
     behind = _scaled(tmp_path / "behind.onnx", 10, 1.01, moved=True)
     assert aligner.compare(before, behind, feeds).verdict == "aligned"
+
+
+def test_a_factor_that_stands_in_an_int8_twin_alone_is_no_rounding(tmp_path):
+    quantization = pytest.importorskip("onnxruntime.quantization")
+    feeds = {"x": np.random.default_rng(1).standard_normal((16, 32)).astype(np.float32)}
+
+    class Once(quantization.CalibrationDataReader):
+        left = 1
+
+        def get_next(self):
+            self.left -= 1
+            return feeds if self.left == 0 else None
+
+    plain, verdicts = _scaled(tmp_path / "plain.onnx", 1, 1), {}
+    for factor in (1, 1.05):
+        coded = tmp_path / f"coded{factor}.onnx"
+        quantization.quantize_static(
+            str(_scaled(tmp_path / f"{factor}.onnx", 1, factor)), str(coded), Once(), per_channel=True
+        )
+        verdicts[factor] = aligner.compare(plain, coded, feeds).verdict
+    assert verdicts == {1: "aligned", 1.05: "diverged"}

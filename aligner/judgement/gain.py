@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from aligner.judgement.tolerance import SUBNORMAL, RegionNumbers
+from aligner.judgement.tolerance import QUANTIZED_UNIT, SUBNORMAL, RegionNumbers
 from aligner.numerics.rounding import UNITS
 from aligner.operations.kinds import SCALES
 from aligner.parameters.remembered import Remembered
@@ -40,8 +40,11 @@ def gain_bound(numbers: RegionNumbers, noise: Noise | None, local: Difference) -
 def as_written(
     graphs: tuple[Graph, Graph], items: Iterable[Measured], numbers: RegionNumbers, local: Difference
 ) -> bool:
-    """Whether a gain is what factors come to that stand in one side's regions alone, and more than one rounding."""
-    unit = _unit(numbers)
+    """Whether a gain is what factors come to that stand in one side's regions alone, and more than one rounding.
+
+    Steps of eight bits are roundings as well, of which nothing larger is known than that one.
+    """
+    unit = QUANTIZED_UNIT if numbers.quantized and not numbers.rounded else _unit(numbers)
     if not unit or not local.scale or abs(local.gain) <= unit + _smallest(numbers, local):
         return False
     alone = math.prod(_factor(graphs, item) for item in items) - 1

@@ -277,8 +277,8 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     Rule("settings-same", "the error is just beyond its bound, and no weight or setting differs", _settings_same),
     Rule(
         "scaled-as-a-whole",
-        "in half precision, the tensor is larger as a whole than roundings leave it, or as a factor makes it that "
-        "stands in one model alone",
+        "in half precision, the tensor is larger as a whole than roundings leave it; there or in few bits, as a factor "
+        "makes it that stands in one model alone",
         _scaled,
     ),
     Rule("within-bound", "rounding explains the local error", _bound),

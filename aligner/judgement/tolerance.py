@@ -34,7 +34,7 @@ SUBNORMAL = {"float16": 2.0**-24}
 _UNDERFLOW = 2.0**-126
 """What one operation may lose below float32's normal numbers where a kernel flushes them to zero: fl(a∘b) =
 (a∘b)(1+δ)+η with |η| up to the smallest normal number (Higham, Accuracy and Stability, 2nd ed., 2.1 and 2.8)."""
-_QUANTIZED_UNIT = 2.0**-8
+QUANTIZED_UNIT = 2.0**-8
 """Half a step of eight bits, relative to the largest number: 1 / (2 · 127) rounded to a power of two."""
 _ITS_LIKE_ALONE = ELEMENTWISE | LAYOUT
 """Kinds of which each element comes from one element of each operand."""
@@ -129,7 +129,7 @@ def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNu
         storage=storage,
         narrowed=narrowed and not stepped,
         contracting=kinds <= BOUNDED | EXACT | {"none"} and not stepped,
-        quantized=stepped or storage >= _QUANTIZED_UNIT,
+        quantized=stepped or storage >= QUANTIZED_UNIT,
         roundings=sum(_roundings(node) for node in nodes[1]),
     )
 
@@ -199,7 +199,7 @@ def _storage(graphs: tuple[Graph, Graph], measured: Measured) -> float:
         stored = [graph.weights[name] for name in region.weights if name in graph.weights]
         stored = [weight for weight in stored if _holds_numbers(weight)]
         kept = [_weight_unit(weight) for weight in stored]
-        units.append(max([*kept, _QUANTIZED_UNIT if _reads_stored_constants(graph, region.nodes) else 0.0]))
+        units.append(max([*kept, QUANTIZED_UNIT if _reads_stored_constants(graph, region.nodes) else 0.0]))
     return max(units) if units[0] != units[1] and max(units) > UNITS["float32"] else 0.0
 
 
@@ -221,9 +221,9 @@ def _holds_numbers(weight: Weight) -> bool:
 
 def _weight_unit(weight: Weight) -> float:
     if weight.spacing is not None:
-        return max(_QUANTIZED_UNIT, _units.of(weight, lambda: _measured_unit(weight)))
+        return max(QUANTIZED_UNIT, _units.of(weight, lambda: _measured_unit(weight)))
     few = weight.quantization is not None or weight.dtype.lower() in {"int8", "uint8", "int4", "uint4"}
-    return _QUANTIZED_UNIT if few else unit(weight.dtype)
+    return QUANTIZED_UNIT if few else unit(weight.dtype)
 
 
 def _measured_unit(weight: Weight) -> float:
@@ -276,7 +276,7 @@ def bound(measured: Measured, numbers: RegionNumbers) -> float:
     if numbers.unit == UNITS["float16"]:
         limit += 2 * SUBNORMAL["float16"]
     if numbers.stepped:
-        limit += OWN_STEPS * numbers.step + 8 * _QUANTIZED_UNIT * difference.peak
+        limit += OWN_STEPS * numbers.step + 8 * QUANTIZED_UNIT * difference.peak
     if (
         measured.noise is not None
         and not (numbers.rounded or numbers.narrowed or numbers.contracting)

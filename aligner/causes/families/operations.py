@@ -175,10 +175,11 @@ class _Lopsided(Cause):
 
     def _claim(self, culprit: Culprit, nodes: list[Node], before: str, *, written: bool) -> Claim:
         part, other = culprit.parts[self.side], culprit.parts[1 - self.side]
-        names = listing([f"{node.op} {node.name}" for node in nodes])
+        told = [node for node in nodes if node.kind not in _LEFT] or nodes
+        names = listing([f"{node.op} {node.name}" for node in told])
         twice = written and len(nodes) == 1 and bool(other.of_kind(nodes[0].kind))
         who, whom = ("reference", "candidate") if self.side == 0 else ("candidate", "reference")
-        words = f"{nodes[0].op} once more than the {whom} ({names})" if twice else f"{names}, the {whom} does not"
+        words = f"{told[0].op} once more than the {whom} ({names})" if twice else f"{names}, the {whom} does not"
         end = nodes[-1].outputs[0]
         return Claim(
             f"the {who} applies {words}",
@@ -187,7 +188,7 @@ class _Lopsided(Cause):
             _put(culprit, part, end, part.array(before)),
             side=self.side,
             becomes=(end, before) if self.side else None,
-            node=nodes[0].name if self.side else None,
+            node=told[0].name if self.side else None,
             written=written,
             structural=written,
             only_proven=True,
