@@ -513,6 +513,26 @@ def test_a_node_that_reads_the_inside_of_another_spelling_errs_and_not_what_it_r
     assert [pair["candidate"]["node"] for pair in report["introduced"]] == ["act"]
 
 
+def test_an_extra_node_before_a_layer_whose_factor_is_undone_behind_a_rectifier_is_named():
+    """The layer is half of another way to compute the same: two pairs on, the next layer is right without the node."""
+    rng, factor = np.random.default_rng(9), np.linspace(0.5, 2, SIZE, dtype=np.float32)
+    first, second = (rng.standard_normal((SIZE, SIZE)).astype(np.float32) for _ in range(2))
+
+    def nodes(read="t"):
+        return [
+            make.node("MatMul", ["x", "w"], ["m"], "start"),
+            make.node("Tanh", ["m"], ["t"], "tanh"),
+            *([make.node("Add", ["t", "b"], ["n"], "put")] if read == "n" else []),
+            make.node("MatMul", [read, "first"], ["l"], "layer"),
+            make.node("Relu", ["l"], ["r"], "relu"),
+            make.node("MatMul", ["r", "second"], ["y"], "next"),
+        ]
+
+    scaled = net(renamed(nodes("n")), first=first * factor, second=second / factor[:, None])
+    report = compared(net(nodes(), first=first, second=second), scaled)
+    assert report["first_divergence"]["within"] == {"node": "put", "primitive": "extra"}
+
+
 def island(there=(1, 0), axis=0, back=(1, 0)):
     """A softmax of a square, along the other axis of its transpose."""
     return net(

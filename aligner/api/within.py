@@ -41,6 +41,8 @@ _TRIALS = 24
 """Runs for all of them together, of either kind."""
 _IN_A_ROW = 3
 """Nodes that are stepped over together: scale, round, scale back; quantize, dequantize; cast there and back."""
+_HALVES = 2
+"""Pairs from the first half of another way to compute the same to its end: a rectifier may stand between layers."""
 _LARGE = 1 << 28
 """Bytes of a region's tensors from which on they are not kept for this."""
 
@@ -71,18 +73,21 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
 
 def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int], known: dict[str, Found]) -> Found | None:
     """A node without which the region is right, or one that it makes up with what reads it: another way to compute the
-    same is right at its end alone, of which it is ``known`` then, too.
+    same is right at its end alone, of which it is ``known`` then, too. Up to the end each has one reader.
     """
-    graph, value = sides[1].graph, item.pair.candidate
+    graph, end = sides[1].graph, item
     nodes, forms = _moved_by(graph, passes, item)
     found = _stepped_over(sides, passes, item, (nodes, forms), left)
-    readers = [one for one in passes.measured.values() if value in one.pair.candidate_region.inputs]
-    if found is not None or len(readers) != 1:
-        return found
-    behind = [graph.nodes[index] for index in readers[0].pair.candidate_region.nodes]
-    found = _stepped_over(sides, passes, readers[0], ([*nodes, *behind], forms | {value}), left)
-    if found is not None:
-        known[readers[0].pair.candidate] = found
+    for _ in range(_HALVES):
+        value = end.pair.candidate
+        readers = [one for one in passes.measured.values() if value in one.pair.candidate_region.inputs]
+        if found is not None or len(readers) != 1:
+            break
+        end, forms = readers[0], forms | {value}
+        nodes = [*nodes, *(graph.nodes[index] for index in end.pair.candidate_region.nodes)]
+        found = _stepped_over(sides, passes, end, (nodes, forms), left)
+        if found is not None:
+            known[end.pair.candidate] = found
     return found
 
 
