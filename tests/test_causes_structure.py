@@ -309,6 +309,24 @@ def test_a_window_lost_where_the_other_side_is_only_causal():
         assert "of 49 places" in first.evidence
 
 
+@pytest.mark.parametrize("taken", [lambda x, n: n, lambda x, n: x * 1.5])
+def test_a_residual_from_another_tensor(taken):
+    def block(skip):
+        def forward(n, x):
+            x = F.linear(x, n.i)
+            normed = F.layer_norm(x, (7,))
+            return F.linear(F.linear(normed, n.a).relu() + skip(x, normed), n.c)
+
+        return forward
+
+    weights = {"i": (7, 7), "a": (7, 7), "c": (3, 7)}
+    nets = [Net(block(skip), **weights) for skip in (lambda x, n: x, taken)]
+    first, *_ = causes(*nets, image((2, 5, 7)))
+    assert first.evidence_class == "proven", first
+    expected = "residual-missing" if taken(1, 0) == 0 else "operation-extra"
+    assert first.id == expected and (expected != "residual-missing" or "which answers" in first.evidence), first
+
+
 def test_the_gate_and_the_value_of_a_gated_unit_exchanged():
     def unit(first):
         def forward(n, x):
