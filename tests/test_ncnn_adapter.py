@@ -101,10 +101,13 @@ def test_dense_layers_that_the_runtime_stores_as_float16_are_proven(tmp_path):
     assert (varied.setting, varied.outcome) == ("float16", "diverged")
 
 
-def test_a_wrong_kernel_is_named(converted, tmp_path):
+@pytest.mark.parametrize("half", [False, True])
+def test_a_wrong_kernel_is_named(tmp_path, half):
+    """What float16 weights leave beyond the contract is explained, and nothing else is wrong."""
     module = network()
     module.point.weight.data[3] *= 1.5
-    found = aligner.compare(network(), convert(module, tmp_path / "wrong"), PICTURE)
+    found = aligner.compare(network(), convert(module, tmp_path / "wrong", half=half), PICTURE)
+    assert found.comparison.certificate.sufficient
     assert found.verdict == "diverged"
     assert found.first_divergence.reference.scope == "point"
     assert found.causes[0].id.startswith("weights") and found.causes[0].evidence_class == "proven"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from aligner.api.noise_floor import Floor
@@ -13,7 +13,7 @@ from aligner.execution.output_answers import OutputAnswer
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.outputs import Standing
-from aligner.judgement.rounding_sum import rounding_sum
+from aligner.judgement.rounding_sum import own_bounds, rounding_sum
 from aligner.records.alignment import PairedValues
 from aligner.records.certificate import Certificate, CulpritEffect, OutputStanding
 from aligner.records.difference import Difference
@@ -58,7 +58,7 @@ class Certifying:
             return plain
 
     def _run(self, plain: Certificate, culprits: Sequence[str]) -> Certificate:
-        after, sufficient = self._replaced(culprits)
+        after, sufficient = self._replaced(culprits, self._bounds())
         effects = []
         left = _ONE_BY_ONE
         for value in culprits:
@@ -67,7 +67,7 @@ class Certifying:
                 effects.append(CulpritEffect(self._name(value), plain.before, self._breaks()))
             elif left and self._shows(value, others):
                 left -= 1
-                error, kept = self._replaced(others)
+                error, kept = self._replaced(others, self.judging.bounds)
                 effects.append(CulpritEffect(self._name(value), error, None if kept is None else not kept))
             else:
                 effects.append(CulpritEffect(self._name(value)))
@@ -92,7 +92,15 @@ class Certifying:
         values = self.sides[1].graph.values
         return values[value].name if value in values else value
 
-    def _replaced(self, values: Collection[str]) -> tuple[float | None, bool | None]:
+    def _bounds(self) -> Mapping[str, float]:
+        """What rounding allows each node, in the precision that the sides declare as well, where nothing else is
+        asked for it: an output is excused then, and what is left of its error is to be explained."""
+        judging = self.judging
+        if not judging.declared or judging.fixed:
+            return judging.bounds
+        return own_bounds((self.sides[0].graph, self.sides[1].graph), [*judging.measured.values()])
+
+    def _replaced(self, values: Collection[str], bounds: Mapping[str, float]) -> tuple[float | None, bool | None]:
         """The largest error of the paired outputs with these values the reference's, and whether it is no more than
         the contract, or rounding that no node makes larger, allows."""
         injectable = self._held_by(values)
@@ -108,7 +116,7 @@ class Certifying:
             if error is None:
                 continue
             worst = max(worst or 0.0, _error(error))
-            rounding = rounding_sum(self.judging.measured, self.judging.bounds, value) * error.peak
+            rounding = rounding_sum(self.judging.measured, bounds, value) * error.peak
             kept = kept and (not error.errors.beyond or _error(error) <= rounding) and not error.mismatched
         return worst, None if worst is None else kept
 
