@@ -171,3 +171,12 @@ def test_a_bug_of_inductor_is_found():
         found = aligner.compare(network(), compiled("inductor", "whole"), IMAGE).comparison
     assert found.verdict == "diverged"
     assert "relu" in found.causes[0].evidence
+
+
+def test_vary_names_what_the_compiler_gets_wrong(monkeypatch):
+    """The outputs of compiled code are what is held against the eager ones, and its node what is named."""
+    compiler, faulty = torch.compile, rewriting(hardened)
+    monkeypatch.setattr(torch, "compile", lambda m, backend=faulty, **more: compiler(m, backend=backend, **more))
+    found = aligner.vary(network(), IMAGE, over="optimization").variations[0]
+    assert (found.setting, found.outcome) == ("inductor", "diverged") and found.error > 1e-3
+    assert found.causes[0].id == "fusion-or-kernel" and "gelu" in found.causes[0].evidence

@@ -26,7 +26,7 @@ from aligner.execution.repetition import varying_nodes
 from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.array import Array
-from aligner.records.comparison import Comparison, Finding, Pair, Tolerance, output_error
+from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
 from aligner.records.variation import Variation, Variations
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class _Varying:
             blank,
             outcome=comparison.verdict,
             reason=comparison.reason,
-            error=output_error(comparison),
+            error=_apart(*answers),
             first_divergence=_first(comparison),
             causes=comparison.causes,
             notes=comparison.notes,
@@ -264,6 +264,15 @@ def _first(comparison: Comparison) -> Pair | None:
     """The first pair that errs by itself, or changes from run to run."""
     random = (pair for pair in comparison.pairs if pair.verdict in _GUILTY)
     return comparison.first_divergence or next(random, None)
+
+
+def _apart(one: Sequence[CapturedTensor], other: Sequence[CapturedTensor]) -> float | None:
+    """The largest difference of the untouched runs' outputs: code that is compiled or fused shows in no observed one."""
+    pairs = [(a.real().astype(np.float64), b.real().astype(np.float64)) for a, b in zip(one, other, strict=False)]
+    if len(one) != len(other) or any(a.shape != b.shape for a, b in pairs):
+        return None
+    with np.errstate(invalid="ignore"):
+        return max((float(np.where(a == b, 0.0, np.abs(a - b)).max(initial=0.0)) for a, b in pairs), default=None)
 
 
 def _same(one: Sequence[CapturedTensor], other: Sequence[CapturedTensor]) -> bool:
