@@ -267,7 +267,7 @@ def _first(comparison: Comparison) -> Pair | None:
 
 
 def _apart(one: Sequence[CapturedTensor], other: Sequence[CapturedTensor]) -> float | None:
-    """The largest difference of the untouched runs' outputs: code that is compiled or fused shows in no observed one."""
+    """The largest difference of the untouched runs' outputs: compiled code shows in no observed one."""
     pairs = [(a.real().astype(np.float64), b.real().astype(np.float64)) for a, b in zip(one, other, strict=False)]
     if len(one) != len(other) or any(a.shape != b.shape for a, b in pairs):
         return None

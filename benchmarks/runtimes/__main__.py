@@ -12,6 +12,7 @@ from pathlib import Path
 import click
 
 from benchmarks.page import fill
+from benchmarks.runtimes.cost import cost_table, measured
 from benchmarks.runtimes.forms import FORMS
 from benchmarks.runtimes.network import FAULTS
 from benchmarks.runtimes.outcome import Outcome, compared
@@ -27,6 +28,7 @@ from benchmarks.runtimes.table import clean_table, fault_table
 @click.option("--out", type=click.Path(path_type=Path), help="Outcomes as JSON; those in it stay.")
 @click.option("--read", multiple=True, type=click.Path(path_type=Path, exists=True), help="Add these outcomes.")
 @click.option("--only-read", is_flag=True, help="Compare nothing.")
+@click.option("--cost", is_flag=True, help="What comparing each form with the one of --against costs, and no more.")
 @click.option("--page", type=click.Path(path_type=Path, exists=True), help="Put the tables into this page.")
 def main(
     forms: Sequence[str],
@@ -37,10 +39,16 @@ def main(
     out: Path | None,
     read: Sequence[Path],
     only_read: bool,
+    cost: bool,
     page: Path | None,
 ) -> None:
     """Compare, print each outcome as it comes and the tables at the end."""
     chosen = [name for name in FORMS if not forms or name in forms]
+    if cost:
+        with tempfile.TemporaryDirectory(prefix="runtimes-") as folder:
+            costs = [measured(against, form, Path(folder)) for form in chosen]
+        _tell({"cost": cost_table(costs)}, page)
+        return
     work = [] if only_read else _share(list(_pairs(chosen, faults or tuple(FAULTS), against, clean)), part)
     known = list(chain.from_iterable(map(_outcomes, read)))
     outcomes = _outcomes(out) if out is not None and out.exists() else []
@@ -51,7 +59,10 @@ def main(
             click.echo(_line(outcome), err=True)
             if out is not None:
                 out.write_text(json.dumps([asdict(one) for one in outcomes], indent=1) + "\n")
-    tables = {"clean": clean_table(known + outcomes), "faults": fault_table(known + outcomes)}
+    _tell({"clean": clean_table(known + outcomes), "faults": fault_table(known + outcomes)}, page)
+
+
+def _tell(tables: dict[str, str], page: Path | None) -> None:
     click.echo("\n\n".join(tables.values()))
     if page is not None:
         fill(page, "runtimes", tables)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
@@ -102,17 +103,23 @@ def _function(activation: Any) -> Any:
 
 def _set(module: Any, kernel: Any, bias: Any) -> Any:
     module.weight.data = torch.from_numpy(np.ascontiguousarray(kernel))
-    module.bias.data = torch.from_numpy(bias)
+    if bias is not None:
+        module.bias.data = torch.from_numpy(bias)
     return module
 
 
+def _kernel_and_bias(layer: Any) -> tuple[Any, Any]:
+    kernel, *bias = layer.get_weights()
+    return kernel, bias[0] if bias else None
+
+
 def _conv(layer: Any) -> nn.Module:
-    kernel, bias = layer.get_weights()
+    kernel, bias = _kernel_and_bias(layer)
     height, width, ins, outs = kernel.shape
     if type(layer).__name__ == "DepthwiseConv2D":
-        inner = nn.Conv2d(ins, ins, (height, width), layer.strides, groups=ins)
+        inner = nn.Conv2d(ins, ins, (height, width), layer.strides, groups=ins, bias=bias is not None)
         return _Padded(_set(inner, kernel.transpose(2, 3, 0, 1), bias), layer, (height, width))
-    inner = nn.Conv2d(ins, outs, (height, width), layer.strides)
+    inner = nn.Conv2d(ins, outs, (height, width), layer.strides, bias=bias is not None)
     return _Padded(_set(inner, kernel.transpose(3, 2, 0, 1), bias), layer, (height, width))
 
 
@@ -147,6 +154,8 @@ _MODULES = {
     "Conv2DTranspose": _Wide,
     "BatchNormalization": _norm,
     "Activation": lambda layer: _Call(_function(layer.activation)),
+    "ReLU": lambda layer: nn.ReLU6() if layer.max_value == 6 else nn.ReLU(),
+    "Add": lambda _: _Call(operator.add),
     "MaxPooling2D": _pool,
     "AveragePooling2D": _pool,
     "UpSampling2D": lambda layer: nn.Upsample(scale_factor=layer.size, mode=layer.interpolation),
