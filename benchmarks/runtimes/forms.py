@@ -51,7 +51,7 @@ def _onnx(model: Any, folder: Path) -> Path:
 
     path = folder / "model.onnx"
     tf2onnx.convert.from_keras(
-        model, [tf.TensorSpec((1, *model.input_shape[1:]), name=model.input_names[0])], opset=17, output_path=str(path)
+        model, [tf.TensorSpec((1, *model.input_shape[1:]), name=model.inputs[0].name)], opset=17, output_path=str(path)
     )
     return path
 
