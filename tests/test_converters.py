@@ -88,3 +88,20 @@ def test_blame_follows_a_node_that_is_written_otherwise():
     assert apply(graph, "sigmoid_by_tanh", np.random.default_rng(0))
     kinds = {node.op for node in graph.nodes if node.name in graph.blamed}
     assert kinds == {"Tanh", "Mul", "Add"}
+
+
+def test_what_a_reference_computes_inside_of_one_node_is_answered_by_the_next_tensor_that_it_shows():
+    from benchmarks.converters.case import Case, Recipe
+    from benchmarks.converters.graph import Graph, Node
+    from benchmarks.converters.scoring import reference_truth
+
+    x = np.arange(16, dtype=np.float32).reshape(4, 4) / 16
+    nodes = [
+        Node("Softmax", ["x"], ["shares"], name="shares"),
+        Node("MatMul", ["shares", "x"], ["mixed"], name="mixed"),
+    ]
+    graph = Graph({"x": x}, ["mixed"], nodes)
+    made = Case(Recipe(0, "attention"), graph, graph, graph, wrong={"shares": graph.values["shares"]})
+    spelled_out = {"softmax.0": graph.values["shares"], "matmul.0": graph.values["mixed"]}
+    assert reference_truth(made, spelled_out) == {"softmax.0"}
+    assert reference_truth(made, {"attention.0": graph.values["mixed"]}) == {"attention.0"}

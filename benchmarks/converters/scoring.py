@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.converters.captured import captured
 from benchmarks.converters.case import Case
 from benchmarks.converters.graph import Array, Graph, to_proto
 from benchmarks.converters.networks.exported import before_export
@@ -78,12 +79,15 @@ def compare(case: Case, folder: Path) -> dict[str, Any]:
     import aligner
 
     written, candidate, _ = write(case, folder)
-    reference: Any = str(written)
-    if form := case.recipe.torch:
-        reference = before_export(case.recipe.network, np.random.default_rng([case.recipe.seed, 5]), form)
+    reference = _module(case) if case.recipe.torch else str(written)
     result = aligner.compare(reference, str(candidate), dict(case.reference.feeds))
     report: dict[str, Any] = result.to_json()
     return report
+
+
+def _module(case: Case) -> Any:
+    """The module that the reference is the export of, in the recipe's form."""
+    return before_export(case.recipe.network, np.random.default_rng([case.recipe.seed, 5]), case.recipe.torch)
 
 
 def judge(case: Case, *, twice: bool = False) -> Outcome:
@@ -199,12 +203,11 @@ def _location(case: Case, report: Mapping[str, Any], made: Outcome) -> None:
         return
     made.first = (first["reference"]["name"], first["candidate"]["name"])
     guilty = set(planted.nodes)
-    answers = reference_truth(case)
+    left, maker_of = _reference_tensors(case)
+    answers = reference_truth(case, left)
     node = first["candidate"]["node"]
     by_reference = first["reference"]["name"] in answers
-    if case.recipe.torch:
-        by_reference = any(_like(first["reference"], case.reference.values[name]) for name in answers)
-    makers = {maker.name for name in answers if (maker := case.reference.producer(name))}
+    makers = {maker_of[name] for name in answers if name in maker_of}
     inner = first.get("within") or {}
     made.exact = node in guilty or by_reference or inner.get("node") in guilty or inner.get("reference_node") in makers
     made.exact = made.exact or _lost(case, inner)
@@ -215,6 +218,18 @@ def _location(case: Case, report: Mapping[str, Any], made: Outcome) -> None:
     made.near = made.inside or node in around or first["reference"]["node"] in around
 
 
+def _reference_tensors(case: Case) -> tuple[Mapping[str, Array], dict[str, str]]:
+    """What the reference that was compared computes, but for its inputs, and the node that makes each.
+
+    A module's tensors are its own: what its export spells out it may compute in one call.
+    """
+    if case.recipe.torch:
+        return captured(_module(case), case.reference.feeds)
+    feeds = case.reference.feeds
+    left = {name: array for name, array in case.reference.values.items() if name not in feeds}
+    return left, {name: maker.name for name in left if (maker := case.reference.producer(name))}
+
+
 def _lost(case: Case, inner: Mapping[str, Any]) -> bool:
     """Whether a lost node is told by the node that should have read it, where the reference holds it otherwise."""
     planted = case.planted
@@ -223,22 +238,19 @@ def _lost(case: Case, inner: Mapping[str, Any]) -> bool:
     return lost and inner.get("primitive") == "missing" and inner.get("node") in readers
 
 
-def reference_truth(case: Case) -> set[str]:
+def reference_truth(case: Case, left: Mapping[str, Array]) -> set[str]:
     """The reference's tensors that answer what the guilty node should have made.
 
     Where the reference has none (it computes them inside one node), those that answer the next ones downstream.
     """
     if not case.wrong:
         return set()
-    left = case.reference.values
     waiting, seen = deque(case.wrong), set(case.wrong)
     while waiting:
         for _ in range(len(waiting)):
             name = waiting.popleft()
             value = case.clean.values[name]
-            found = {
-                each for each, array in left.items() if each not in case.reference.feeds and same_numbers(array, value)
-            }
+            found = {each for each, array in left.items() if same_numbers(array, value)}
             if found:
                 return found
             for reader in case.clean.readers(name):

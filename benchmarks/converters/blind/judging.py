@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from benchmarks.converters.blind.drawing import Blind
 from benchmarks.converters.blind.exporting import quiet
+from benchmarks.converters.captured import captured
 from benchmarks.converters.graph import Array
 from benchmarks.converters.scoring import Outcome, by_report, same_numbers
 
@@ -102,17 +100,9 @@ def _faulty(case: Blind, report: Mapping[str, Any], made: Outcome) -> None:
 
 def _captured(model: Any, case: Blind) -> tuple[dict[str, Array], dict[str, str]]:
     """Every tensor of a side, and the node that makes it, by its name."""
-    import aligner
-    from aligner.adapters.base import OpenOptions
-    from aligner.execution.opening import open_side
-
-    with tempfile.TemporaryDirectory(prefix="blind") as folder, quiet():
-        path = Path(folder) / "run.npz"
-        aligner.capture(_target(model), path, case.inputs)
-        graph = open_side("model", str(path), OpenOptions(), 0).graph
-        with np.load(path) as file:
-            values = {name: file[name] for name in file.files if not name.startswith("__")}
-    return values, {out.strip("/"): node.name for node in graph.nodes for out in node.outputs}
+    with quiet():
+        values, makers = captured(_target(model), case.inputs)
+    return values, {out.strip("/"): node for out, node in makers.items()}
 
 
 def _holding(values: Mapping[str, Array], steps: Sequence[Sequence[Array]]) -> set[str]:

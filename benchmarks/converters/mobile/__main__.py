@@ -35,6 +35,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="every outcome, a line each")
     chosen = parser.parse_args(arguments)
     first, _, last = chosen.seeds.partition(":")
+    if chosen.keep:
+        chosen.keep.mkdir(parents=True, exist_ok=True)
     found: list[Judged] = []
     for seed in range(int(first), int(last)):
         found += _of_seed(seed, chosen)

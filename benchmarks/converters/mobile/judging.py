@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.converters.blind.exporting import quiet
+from benchmarks.converters.captured import captured
 from benchmarks.converters.mobile.pairs import KEPT, Pair, alike, read
 from benchmarks.faults.tflite_model import MOVING, PASSING
 
@@ -131,15 +131,6 @@ def _holding(values: Mapping[str, np.ndarray], step: Sequence[np.ndarray], limit
 
 def _captured(pair: Pair) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Every tensor of the reference, and the node that makes it, by its name."""
-    import aligner
-    from aligner.adapters.base import OpenOptions
-    from aligner.execution.opening import open_side
-
     reference = str(pair.reference) if isinstance(pair.reference, Path) else pair.reference
-    with tempfile.TemporaryDirectory(prefix="mobile") as folder, quiet():
-        path = Path(folder) / "run.npz"
-        aligner.capture(reference, path, [pair.inputs])
-        graph = open_side("model", str(path), OpenOptions(), 0).graph
-        with np.load(path) as file:
-            values = {name: file[name] for name in file.files if not name.startswith("__")}
-    return values, {out: node.name for node in graph.nodes for out in node.outputs}
+    with quiet():
+        return captured(reference, [pair.inputs])

@@ -1,0 +1,27 @@
+"""What a reference of any form computes: every tensor of it, and which node makes it."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.converters.graph import Array
+
+
+def captured(reference: Any, inputs: Mapping[str, Array] | Sequence[Array]) -> tuple[dict[str, Array], dict[str, str]]:
+    """Every tensor of a file's path or of a module, and the node that makes it, by the name that a report gives it."""
+    import aligner
+    from aligner.adapters.base import OpenOptions
+    from aligner.execution.opening import open_side
+
+    with tempfile.TemporaryDirectory(prefix="captured") as folder:
+        path = Path(folder) / "run.npz"
+        aligner.capture(reference, path, inputs)
+        graph = open_side("model", str(path), OpenOptions(), 0).graph
+        with np.load(path) as file:
+            values = {name: file[name] for name in file.files if not name.startswith("__")}
+    return values, {out: node.name for node in graph.nodes for out in node.outputs}
