@@ -96,3 +96,10 @@ def test_an_input_that_another_layer_reads_rightly_is_not_to_blame():
     found = causes(net, edited(net, k=lambda k: k * 1.2, b=lambda b: b * 1.2), PICTURE)
     assert found[0].id == "weights-changed"
     assert not any(cause.id == "input-scale" for cause in found)
+
+
+def test_a_first_kernel_that_is_written_otherwise_is_no_scaled_input():
+    """Both explain all of the error; the two kernels stand in the two models, the scale was solved for."""
+    right = Net(lambda n, x: F.relu(F.conv2d(x, n.k)), k=(4, 3, 3, 3))
+    found = causes(right, edited(right, k=lambda kernel: kernel * 1.2), PICTURE)
+    assert proven(found)[0] == "weights-changed", [(f.id, f.explained, f.evidence) for f in found]

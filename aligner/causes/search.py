@@ -93,14 +93,24 @@ class _Held:
         return math.log2(self.tried + 1) + self.claim.parameters * math.log2(self.elements + 1) / 2
 
     @property
-    def rank(self) -> tuple[bool, bool, bool, Basis, float, bool]:
+    def rank(self) -> tuple[bool, bool, bool, bool, Basis, float, bool]:
         """Sorts what explains an error equally well, the best first.
 
         What was searched for is one class: a number that is solved for costs as many bits as alternatives would.
+        Of vague claims one that the two models' own numbers prove comes first, however general its cause.
         """
         cause, searched = self.cause, self.basis in {Basis.FITTED, Basis.BLIND}
         basis, bits = (Basis.FITTED, self.bits) if searched else (self.basis, 0.0)
-        return cause.benign, self.claim.vague, cause.general, basis, bits, cause.unspecific
+        written = self.basis is Basis.WRITTEN and self.evidence_class == "proven"
+        return (
+            cause.benign,
+            self.claim.vague,
+            self.claim.vague and not written,
+            cause.general,
+            basis,
+            bits,
+            cause.unspecific,
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -225,7 +235,7 @@ def _best(found: list[_Held]) -> list[_Held]:
     """Proven claims first, the better explanation first where it is clearly better."""
     proven = [one for one in found if one.proven]
     if not proven:
-        return sorted(found, key=lambda one: (*one.rank[:4], one.proof is not None, -one.explained))[:_SHOWN]
+        return sorted(found, key=lambda one: (*one.rank[:5], one.proof is not None, -one.explained))[:_SHOWN]
     top = max(one.explained for one in proven)
     close = [one for one in proven if one.explained >= _as_good(top) and not _falls_short(one, top)]
     if any(one.claim.structural and one.explained >= _NOTHING_LEFT for one in close):
