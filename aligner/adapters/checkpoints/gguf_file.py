@@ -28,7 +28,7 @@ def read(path: Path) -> Checkpoint:
         ) from error
     try:
         reader = _reader(path)
-        tensors = {tensor.name: _tensor(tensor) for tensor in reader.tensors}
+        tensors = {tensor.name: _tensor(path, tensor) for tensor in reader.tensors}
         architecture = _text(reader, "general.architecture")
         layers = _number(reader, f"{architecture}.block_count")
     except Exception as error:  # a damaged file shows as anything from ValueError to IndexError
@@ -56,16 +56,19 @@ def _reader(path: Path) -> Any:
     return Reader(path)
 
 
-def _tensor(tensor: Any) -> StoredTensor:
+def _tensor(path: Path, tensor: Any) -> StoredTensor:
     word = tensor.tensor_type.name
     shape = tuple(int(dim) for dim in reversed(tensor.shape))
-    return StoredTensor(tensor.name, shape, _PLAIN.get(word, word), partial(_rows, tensor, shape))
+    return StoredTensor(tensor.name, shape, _PLAIN.get(word, word), partial(_rows, path, tensor, shape))
 
 
-def _rows(tensor: Any, shape: tuple[int, ...], first: int, last: int) -> Numbers:
+def _rows(path: Path, tensor: Any, shape: tuple[int, ...], first: int, last: int) -> Numbers:
+    """Read, not taken from the library's map of the file, whose pages would stay in memory."""
     from gguf import quants
 
-    found: Numbers = np.asarray(quants.dequantize(tensor.data[first:last], tensor.tensor_type), np.float32)
+    part = tensor.data[first:last]
+    raw = np.fromfile(path, part.dtype, part.size, offset=tensor.data_offset + first * part.strides[0])
+    found: Numbers = np.asarray(quants.dequantize(raw.reshape(part.shape), tensor.tensor_type), np.float32)
     return found.reshape((last - first, *shape[1:]))
 
 
