@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from inputs_factory import F32, NCHW, NHWC, VAD, feeds, item, ramp, refused, side
@@ -44,6 +46,38 @@ def test_random_kinds():
     assert fed.reference["features"].min() < 0 and fed.reference["input_ids"].max() < 10
     assert fed.reference["pixels"].max() > 200 and fed.reference["hidden"].std() > 0.5
     assert feeds([], side(specs[3]), size=(10, 12)).reference["image"].shape == (1, 3, 10, 12)
+
+
+def test_sizes_of_one_name_and_sums_of_them():
+    specs = (
+        InputSpec("left", (None, None, 4), F32, axes=("batch", "one", "")),
+        InputSpec("image", (None, 3, None, None), F32, axes=("batch", "", "h", "w")),
+        InputSpec("shown", (None, None, None), F32, axes=("batch", "h", "w")),
+        InputSpec("both", (None, None), F32, axes=("batch", "one + h + 1")),
+        InputSpec("open", (None, None), F32, axes=("batch", "?")),
+    )
+    fed = feeds([], side(*specs), side(*(replace(spec, axes=()) for spec in specs))).candidate
+    assert fed["shown"].shape == (1, 224, 224)
+    assert (fed["both"].shape, fed["open"].shape) == ((1, 16 + 224 + 1), (1, 16))
+
+
+@pytest.mark.parametrize("mask", ["past + tokens", "past + 1", "total", ""])
+def test_a_mask_spans_the_caches_and_the_tokens(mask):
+    cache = InputSpec("past_key_values.0.key", (None, 4, None, 8), F32, axes=("batch", "", "past", ""))
+    encoder = replace(cache, name="past_key_values.0.encoder.key", axes=("batch", "", "long", ""))
+    tokens = InputSpec("input_ids", (None, None), "int64", axes=("batch", "tokens"))
+    rest = (
+        InputSpec("attention_mask", (None, None), "int64", axes=("batch", mask)),
+        InputSpec("position_ids", (None, None), "int64", axes=("batch", "tokens")),
+        InputSpec("use_cache_branch", (1,), "bool"),
+    )
+    fed = feeds([], side(*rest, tokens, cache, encoder)).reference
+    assert fed["past_key_values.0.key"].shape == (1, 4, 16, 8) and fed["past_key_values.0.key"].min() < 0
+    assert fed["attention_mask"].shape == (1, 32) and fed["attention_mask"].all()
+    assert fed["position_ids"].tolist() == [list(range(16, 32))] and fed["use_cache_branch"].all()
+    given = {"input_ids": np.ones((1, 2), np.int64), cache.name: np.ones((1, 4, 3, 8), np.float32)}
+    fed = feeds([item(array, name) for name, array in given.items()], side(tokens, cache, *rest)).reference
+    assert fed["attention_mask"].shape == (1, 5) and fed["position_ids"].tolist() == [[3, 4]]
 
 
 def test_random_data_fills_a_quantised_range():

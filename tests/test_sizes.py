@@ -70,6 +70,38 @@ def test_a_candidate_that_cannot_run(files):
     assert found.verdict == "diverged"
 
 
+class Cached(torch.nn.Module):
+    """Sums what it has seen, where the mask allows it; ``late`` starts behind the cache."""
+
+    def __init__(self, *, late=False):
+        super().__init__()
+        torch.manual_seed(0)
+        self.embed, self.late = torch.nn.Embedding(10, 4), late
+
+    def forward(self, input_ids, attention_mask, past_key):
+        whole = torch.cat([past_key, self.embed(input_ids)[:, None]], 2)
+        seen = (whole * attention_mask[:, None, :, None]).cumsum(2)
+        past = past_key.shape[2]
+        return torch.relu(seen[:, 0, past:] - seen[:, 0, past - 1 : past] if self.late else seen[:, 0, past:]), whole
+
+
+def test_a_decoder_with_caches_that_nobody_gave(tmp_path):
+    for name, model in (("right", Cached()), ("late", Cached(late=True))):
+        example = torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 5, dtype=torch.long), torch.zeros(1, 1, 3, 4)
+        axes = {0: "batch", 1: "sequence_length"}, {0: "batch", 1: "past_sequence_length + 1"}
+        torch.onnx.export(
+            model.eval(), example, tmp_path / f"{name}.onnx", dynamo=False, output_names=["scores", "present_key"],
+            input_names=["input_ids", "attention_mask", "past_key"],
+            dynamic_axes=dict(zip(["input_ids", "attention_mask", "past_key"],
+                                  [*axes, {0: "batch", 2: "past_sequence_length"}], strict=True)),
+        )  # fmt: skip
+    right, late = (str(tmp_path / f"{name}.onnx") for name in ("right", "late"))
+    found = aligner.compare(right, right, shapes={"batch": (1, 2), "seq": (1, 5), "past_sequence_length": (2, 7)})
+    assert (found.verdict, len(found.comparison.grid)) == ("aligned", 8)
+    assert {point.verdict for point in found.comparison.grid} == {"aligned"}
+    assert aligner.compare(right, late).verdict == "diverged"
+
+
 def test_the_command(files, shell):
     words = ("compare", files / "right.onnx", files / "baked.onnx")
     said = shell(*words, "--shapes", "batch=1,2", "tokens=8,16", "--json", "run.json")

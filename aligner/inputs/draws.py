@@ -12,6 +12,7 @@ from aligner.inputs.arrays import feed_array
 from aligner.inputs.casting import fed_dtype
 from aligner.inputs.conventions import is_state, is_tokens, pixel_range, real_range
 from aligner.inputs.fed import Fed, number, shapes_differ
+from aligner.inputs.following import is_cache
 from aligner.inputs.items import Preprocessing
 from aligner.inputs.pictures import canvas_of, feed_pixels, frames_of, takes_pixels
 from aligner.inputs.slots import Slot, compatible, merged_shape
@@ -35,7 +36,8 @@ def random_feed(
     """Draw one input, the same data for every end, and say how; None when a number of it cannot be drawn.
 
     Pictures: uniform over the pixel range. Floats: standard normal. Token ids and other integers: 0..9. Where an end is
-    quantised: uniform over what it can hold, so that nothing is clipped. Unknown sizes: batch 1, pictures 224, else 16.
+    quantised: uniform over what it can hold, so that nothing is clipped. Unknown sizes: batch 1, pictures 224, else 16;
+    the caller fills those that follow from other inputs.
     A single integer is a setting (a sample rate, a count) and is not drawn.
     """
     if len(slot.ends) == 2 and not compatible(slot.ends[0], slot.ends[1]):
@@ -50,7 +52,7 @@ def random_feed(
     base, shape = merged
     state = any(is_state(end.spec) for end in slot.ends)
     quantized = any(end.spec.quantization for end in slot.ends)  # then what it can hold says more than its shape
-    if len(shape) == 4 and not state and not quantized and not any(is_tokens(end.spec) for end in slot.ends):
+    if len(shape) == 4 and not (state or quantized or any(is_tokens(e.spec) or is_cache(e.spec) for e in slot.ends)):
         drawn = _random_picture(slot, preprocessing, rng)
         if drawn is not None:
             return drawn

@@ -234,12 +234,14 @@ def _feed_random(slots: list[Slot], tray: _Tray, seed: int) -> list[Slot]:
     if not slots:
         return []
     from aligner.inputs.draws import random_feed
+    from aligner.inputs.following import following_feed, follows, sized
 
     rng = np.random.default_rng(seed)
     rest = []
-    for slot in slots:
+    for slot in sorted(slots, key=lambda slot: any(map(follows, slot.ends))):
         lonely = tray.two_sided and len(slot.ends) == 1
-        drawn = None if lonely or slot.derivable not in (None, "state") else random_feed(slot, tray.options, rng)
+        derived = slot.derivable not in (None, "state") or following_feed(slot, tray.fed()) is not None
+        drawn = None if lonely or derived else random_feed(sized(slot, tray.fed()), tray.options, rng)
         if drawn is None:
             rest.append(slot)
             continue
@@ -252,8 +254,10 @@ def _feed_random(slots: list[Slot], tray: _Tray, seed: int) -> list[Slot]:
 
 def _feed_derived(slot: Slot, tray: _Tray) -> bool:
     from aligner.inputs.draws import derived_feed
+    from aligner.inputs.following import following_feed, sized
 
-    made = derived_feed(slot, tray.fed())
+    behind = following_feed(slot, tray.fed())
+    made = derived_feed(sized(slot, tray.fed()), tray.fed()) if behind is None else (behind, "tokens behind caches")
     if made is None:
         return False
     feds, how = made

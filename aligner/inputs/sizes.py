@@ -10,8 +10,10 @@ import numpy as np
 
 from aligner.errors import InputError, listing
 from aligner.inputs.conventions import derivable_kind, words
+from aligner.inputs.following import following_sizes
 from aligner.inputs.items import Correspondence, PreparedFeeds, SideInfo
 from aligner.inputs.layouts import evident_layout, spatial_axes
+from aligner.inputs.slots import End
 from aligner.records.array import Array
 
 _ALIKE = (
@@ -62,8 +64,27 @@ def resized(fed: PreparedFeeds, sizes: Sizes, reference: SideInfo, candidate: Si
             rolls = None if inner is None or kind or place.axes[0] else (inner, order.index(inner))
             left[one] = _made(left[one], place.axes[0], size, kind, rolls and rolls[0])
             right[other] = _made(right[other], place.axes[1], size, kind, rolls and rolls[1])
+    _follow(fed, (reference, candidate), (left, right))
     rows = tuple(replace(row, source=f"{row.source}, at {spelled(sizes)}") for row in fed.fed)
     return replace(fed, reference=left, candidate=right, fed=rows)
+
+
+def _follow(fed: PreparedFeeds, sides: tuple[SideInfo, SideInfo], arrays: tuple[dict[str, Array], ...]) -> None:
+    """Sizes that others decide: sums, and a decoder's mask over caches and tokens."""
+    for item in fed.correspondence:
+        order = item[2] or tuple(range(arrays[0][item[0]].ndim))
+        for place, (side, called) in enumerate(zip(sides, item[:2], strict=True)):
+            held = [(spec, array) for name, array in arrays[place].items() if (spec := side.spec(name))]
+            own = next((spec for spec, _ in held if spec.name == called), None)
+            if own is None:
+                continue
+            rest = [one for one in held if one[0] is not own]
+            sizes = following_sizes(End("candidate" if place else "reference", own, side), rest)
+            for axis, size in enumerate(sizes if len(sizes) == len(order) else ()):
+                axes = (order[axis], axis) if place else (axis, order.index(axis))
+                if size is not None and arrays[place][called].shape[axis] != size:
+                    for which, name in enumerate(item[:2]):
+                        arrays[which][name] = _made(arrays[which][name], axes[which], size, derivable_kind(own), None)
 
 
 def spelled(sizes: Sizes) -> str:
@@ -94,7 +115,11 @@ def _places(name: str, fed: PreparedFeeds, reference: SideInfo, candidate: SideI
             for item, order, _ in known
             if whose in item[:2] and int(number) < len(order)
         ]
-    for same in (lambda word: word == name, lambda word: bool(_meant(name) & set(words(word)))):
+    for same in (
+        lambda word: word == name,
+        lambda word: set() < set(words(word)) <= _meant(name),
+        lambda word: "+" not in word and bool(_meant(name) & set(words(word))),
+    ):
         found = [
             _Place(item, (axis, order.index(axis)))
             for item, order, said in known
