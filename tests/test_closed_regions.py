@@ -176,15 +176,31 @@ def test_a_fault_between_the_halves_of_a_rewrite_is_told_at_its_node(wrong, undo
     assert result.first_divergence.candidate.name == ("passed" if undone else "hidden")
 
 
-def _perceptron(first, bias, second, activation="Relu"):
+@pytest.mark.parametrize("undone", [True, False])
+def test_a_lost_bias_behind_a_factor_that_its_kernel_takes_back_is_told_at_its_layer(undone):
+    """x · relu6(x + 3) for HardSwish, and a sixth of it in the next kernel; what nothing takes back is wrong itself."""
+    generator = np.random.default_rng(6)
+    first, second = (generator.standard_normal((6, 6)).astype(np.float32) for _ in range(2))
+    bias, last = (size * generator.standard_normal(6).astype(np.float32) for size in (1, 8))
+    behind = second / 6 if undone else second
+    changed = _perceptron(6 * first, 6 * bias, behind, last=0 * last)
+    fed = {"x": generator.standard_normal((12, 6)).astype(np.float32)}
+    result = aligner.compare(_perceptron(first, bias, second, last=last), changed, fed)
+    assert result.first_divergence.candidate.name == ("y" if undone else "hidden")
+
+
+def _perceptron(first, bias, second, activation="Relu", *, last=None):
     from onnx import helper, numpy_helper
 
     nodes = [
         helper.make_node("Gemm", ["x", "first", "bias"], ["hidden"]),
         helper.make_node(activation, ["hidden"], ["passed"]),
-        helper.make_node("MatMul", ["passed", "second"], ["y"]),
+        helper.make_node("MatMul", ["passed", "second"], ["y"])
+        if last is None
+        else helper.make_node("Gemm", ["passed", "second", "last"], ["y"]),
     ]
     ends = [helper.make_tensor_value_info(name, 1, [None, 6]) for name in "xy"]
     stored = [numpy_helper.from_array(a, n) for n, a in (("first", first), ("bias", bias), ("second", second))]
+    stored += [] if last is None else [numpy_helper.from_array(last, "last")]
     graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)

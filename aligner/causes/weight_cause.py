@@ -63,9 +63,13 @@ class WeightCause(Cause):
             ", ".join(culprit.candidate.graph.weights[n].name for n in pair.candidate.node.weights[:2]) or "its weight"
         )
         # all are put right at once, for one mistake may be behind them; that tells nothing of these where others do
+        own = [role for role in wrong if role in words]
         idle = _suffices(culprit, pair, [role for role in wrong if role not in words])
-        if idle and not _suffices(culprit, pair, [role for role in wrong if role in words]):
+        if idle and not _suffices(culprit, pair, own):
             return None
+        # what else differs may be meant so: a kernel that takes back the factor of what it reads
+        if own and own != wrong and not _suffices(culprit, pair, wrong) and _suffices(culprit, pair, own):
+            wrong = own
         return Claim(
             f"{pair.candidate.node.name} ({names}): {'; '.join(words.values())}",
             self.advice,

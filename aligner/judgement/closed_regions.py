@@ -21,7 +21,7 @@ from aligner.execution.joint_runs import JointRuns, SpentError
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.region_walk import RegionWalk
-from aligner.judgement.reordered import is_another_form
+from aligner.judgement.reordered import is_another_form, is_offset
 from aligner.judgement.same_grid import are_twins
 from aligner.judgement.tolerance import masked_otherwise, region_numbers
 from aligner.records.difference import Difference
@@ -320,7 +320,7 @@ class ClosedRegions:
             for value in wrong:
                 if not self._guilty(value):
                     further.append(value)
-                elif self._expects(value, start, shown):
+                elif self._expects(value, start, shown, inside):
                     ends[value] = shown.exits[value].error
                 else:
                     beside = self._walk.beside([value], inside, self._guilty)
@@ -333,7 +333,7 @@ class ClosedRegions:
             ends = {value: left for value, left in ends.items() if value not in inside}
         return {}
 
-    def _expects(self, value: str, start: str, shown: Shown) -> bool:
+    def _expects(self, value: str, start: str, shown: Shown, inside: set[str]) -> bool:
         """Whether a guilty reader errs less on the candidate's form than on the reference's, or does not tell them."""
         own, left = self._walk.items[value].local, shown.exits[value].error
         if own is None or left.mismatched:
@@ -344,7 +344,17 @@ class ClosedRegions:
         if left.errors.rmse <= _UNDONE * own.errors.rmse:
             return True
         eased = left.errors.rmse < own.errors.rmse  # else two faults in a row would excuse the first
-        return eased and _is_reformed(start, shown) and not _is_reformed(value, shown)
+        if not _is_reformed(start, shown):
+            return False
+        return (eased and not _is_reformed(value, shown)) or self._lacks_offset(value, shown, inside)
+
+    def _lacks_offset(self, value: str, shown: Shown, inside: set[str]) -> bool:
+        """Whether a reader is right on the candidate's form but for a number for each channel, and on no other."""
+        if value not in shown.arrays or not is_offset(*shown.arrays[value]):
+            return False
+        free = (self._walk.reached(inside) | self.free) - inside
+        fed = self._joint_test().changed(free, [value]).arrays.get(value)
+        return fed is not None and not is_offset(*fed)
 
     def _as_form(self, start: str, inside: set[str], ends: Mapping[str, Difference]) -> dict[str, Judgement]:
         if not ends or self._never & inside:
