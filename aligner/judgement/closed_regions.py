@@ -137,7 +137,10 @@ class ClosedRegions:
             wide = any(self._is_coarse(value) or self.runs.dtype(value).itemsize < _SINGLE for value in inside)
             inside = None if wide else self._grown_on_others(start, inside)
             shown = self._closing(inside) if inside is not None else None
-        return self._same(inside, shown) if inside is not None and shown is not None else {}
+        if inside is None or shown is None:
+            return {}
+        self._blamed |= self._refused(inside, shown)
+        return {} if start in self._blamed else self._same(inside, shown)
 
     def _grown_on_others(self, start: str, inside: set[str]) -> set[str] | None:
         """The region that closes on other numbers, which show what is inside: a dead activation hides it on these."""
@@ -188,9 +191,10 @@ class ClosedRegions:
         return self._walk.exits(inside) or self._walk.outputs(inside)
 
     def _same(self, inside: set[str], shown: Shown) -> dict[str, Judgement]:
-        self.free |= inside
         done = [value for value in self._walk.exits(inside) if self._guilty(value)]
-        found = {value: self._excused(value, "closed-region", inside | set(done)) for value in [*inside, *done]}
+        same = inside - self._walk.with_copies(inside & self._blamed)
+        self.free |= same
+        found = {value: self._excused(value, "closed-region", same | set(done)) for value in [*same, *done]}
         for value in (*done, *self._walk.outputs(inside)):
             self.residual[value] = shown.exits[value].error
         return {value: new for value, new in found.items() if self._guilty(value)}
@@ -212,6 +216,32 @@ class ClosedRegions:
             elif not coarse:
                 return False
         return seen or not self._errs(shown, inside)
+
+    def _refused(self, inside: set[str], shown: Shown) -> set[str]:
+        """Wrong values of few bits that the region's own values refuse, and its exits are too wide to tell of.
+
+        Fed with the reference's tensor instead, what reads it comes right, and nothing further goes wrong: no other
+        half waits for the candidate's form. Such a change would pass every exit, so that its being right says nothing.
+        """
+        refused = set[str]()
+        for value in sorted((value for value in inside if self._guilty(value)), key=self._walk.place.__getitem__):
+            one = shown.exits.get(value)
+            if one is None or one.within or value not in self.runs.injectable or not self._is_coarse(value):
+                continue
+            ends = self._watched(inside)
+            copies = self._walk.with_copies([value])
+            others = [other for other in (*sorted(inside - copies), *ends) if other in shown.exits]
+            fed = self._joint_test().changed((self._walk.reached(inside) | self.free) - copies, others).exits
+            pairs = [(shown.exits[other], new) for other, new in fed.items()]
+            righted = any(
+                new.within and not old.within and new.error.errors.rmse <= _UNDONE * old.error.errors.rmse
+                for old, new in pairs
+            )
+            if righted and all(new.within or not old.within for old, new in pairs):
+                masked = masked_otherwise(self.graphs, self._walk.items[value])
+                if not masked and not self._is_seen(value, shown, inside, ends):
+                    refused.add(value)
+        return refused
 
     def _errs(self, shown: Shown, inside: set[str]) -> bool:
         return any(self._guilty(value) and value in shown.exits and not shown.exits[value].within for value in inside)
