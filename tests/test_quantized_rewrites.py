@@ -59,13 +59,13 @@ def network(*, spelled, gamma=None):
     )
 
 
-def quantised(tmp_path, model, form):
+def quantised(tmp_path, model, form, feeds=X):
     import onnx
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
     class Fed(CalibrationDataReader):
         def __init__(self):
-            self.left = iter([{"x": X}])
+            self.left = iter([{"x": feeds}])
 
         def get_next(self):
             return next(self.left, None)
@@ -95,3 +95,45 @@ def test_a_fault_in_a_quantised_rewrite_is_found(tmp_path):
     result = aligner.compare(network(spelled="tanh"), quantised(tmp_path, wrong, "QDQ"), {"x": X})
     assert result.verdict == "diverged"
     assert result.first_divergence.candidate.node == "norm"
+
+
+SIGNS = np.where(np.arange(16) % 2, 0.24, -0.24).astype(np.float32)
+
+
+def biased(*, bias, merged):
+    """A layer and its bias, as they are or in one product on rows, which a view puts back."""
+    rng = np.random.default_rng(11)
+    if merged:
+        nodes = [
+            make.node("Reshape", ["x", "rows"], ["f"], "rows"),
+            make.node("Gemm", ["f", "w", "b"], ["m"], "in"),
+            make.node("Reshape", ["m", "back"], ["r"], "back"),
+            make.node("Mul", ["r", "inverse"], ["d"], "scale"),
+        ]
+    else:
+        nodes = [
+            make.node("MatMul", ["x", "w"], ["m"], "in"),
+            make.node("Add", ["m", "b"], ["r"], "bias"),
+            make.node("Div", ["r", "root"], ["d"], "scale"),
+        ]
+    nodes += [make.node("Erf", ["d"], ["e"], "erf"), make.node("MatMul", ["e", "head"], ["y"], "head")]
+    arrays = {
+        "w": (rng.standard_normal((12, 16)) / 2).astype(np.float32),
+        "b": bias,
+        "head": (rng.standard_normal((16, 7)) / 3).astype(np.float32),
+        "root": np.float32(np.sqrt(2)),
+        "inverse": np.float32(np.sqrt(0.5)),
+        "rows": np.array([-1, 12]),
+        "back": np.array([2, 3, 16]),
+    }
+    used = {name for node in nodes for name in node.input}
+    arrays = {name: array for name, array in arrays.items() if name in used}
+    shapes = [make.value("x", 1, [2, 3, 12])], [make.value("y", 1, [2, 3, 7])]
+    return make.model(nodes, *shapes, make.weights(**arrays), opset=17)
+
+
+@pytest.mark.parametrize(("bias", "verdict"), [(SIGNS, "aligned"), (-SIGNS, "diverged"), (0 * SIGNS, "diverged")])
+def test_the_other_half_of_a_quantised_rewrite_is_found_behind_a_view(tmp_path, bias, verdict):
+    feeds = X.reshape(2, 3, 12)
+    path = quantised(tmp_path, biased(bias=bias, merged=True), "QDQ", feeds)
+    assert aligner.compare(biased(bias=SIGNS, merged=False), path, {"x": feeds}).verdict == verdict

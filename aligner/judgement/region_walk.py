@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from aligner.operations.kinds import COPIES
+from aligner.operations.kinds import LAYOUT
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 
@@ -48,7 +48,7 @@ class RegionWalk:
         return found - {value}
 
     def with_copies(self, values: Collection[str]) -> set[str]:
-        """Values and what only renames them or stores them otherwise: one tensor, quantised and back."""
+        """Values and what only renames, moves or stores them otherwise: one tensor, quantised and back, or a view."""
         stack, found = list(values), set(values)
         while stack:
             for reader in self._readers.get(stack.pop(), ()):
@@ -60,7 +60,7 @@ class RegionWalk:
     def _is_copy(self, value: str) -> bool:
         region = self.items[value].pair.regions[self._side]
         nodes = [self._nodes[index] for index in region.nodes]
-        return len(region.inputs) == 1 and bool(nodes) and all(node.kind in COPIES for node in nodes)
+        return len(region.inputs) == 1 and bool(nodes) and all(node.kind in LAYOUT for node in nodes)
 
     def reached(self, inside: Collection[str]) -> set[str]:
         """The region and what earlier ones left free that it flows into."""
