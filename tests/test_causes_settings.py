@@ -215,6 +215,21 @@ def test_a_normalisation_with_wrong_numbers_that_the_reference_has_folded(fault)
     assert (found[0].id, found[0].explained is not None) == (identifier, True), [(f.id, f.evidence) for f in found]
 
 
+@pytest.mark.parametrize("fault", ["default statistics", "mean left out", "scale not loaded", "shift not loaded"])
+def test_a_normalisation_with_wrong_numbers_that_the_reference_has_as_a_product_and_a_sum(fault):
+    identifier, wrong = NORM_FAULTS[fault]
+    scale = norm().g.data / torch.sqrt(VARIANCE + 1e-5)
+    shift = norm().h.data - MEAN * scale
+    reference = Net(lambda n, x: x.repeat(1, 2, 1, 1) * n.s + n.t, s=(6, 1, 1), t=(6, 1, 1))
+    candidate = norm(**wrong)
+    reference.s.data, reference.t.data = scale.reshape(6, 1, 1), shift.reshape(6, 1, 1)
+    candidate.forward = lambda x: F.batch_norm(
+        x.repeat(1, 2, 1, 1), candidate.mean, candidate.variance, candidate.g, candidate.h, eps=1e-5
+    )
+    found = causes(reference, candidate)
+    assert (found[0].id, found[0].evidence_class) == (identifier, "proven"), [(f.id, f.evidence) for f in found]
+
+
 @pytest.mark.parametrize("turned", [False, True])
 def test_an_epsilon_a_thousandth_off_is_read_from_the_folded_kernel(turned):
     """TensorFlow takes 1.001e-5 for 1e-5; where variances are as small, outputs show it."""

@@ -86,6 +86,26 @@ def test_weights_that_pnnx_stores_as_float16_are_a_declared_precision(converted)
     assert not found.introduced
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["in pieces", "one node"])
+def test_another_activation_in_a_layer_is_no_matter_of_precision(tmp_path, whole):
+    import torch
+
+    class Block(torch.nn.Module):
+        def __init__(self, act):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv, self.act = torch.nn.Conv2d(3, 8, 3), act
+
+        def forward(self, x):
+            return self.act(self.conv(4 * x))
+
+    reference = Block(torch.nn.SiLU() if whole else lambda x: x * torch.sigmoid(x))
+    path = convert(Block(torch.nn.ReLU6()).eval(), tmp_path / "block", example=PICTURE)
+    found = aligner.compare(reference.eval(), path, PICTURE)
+    assert [cause.id for cause in found.causes] == ["activation-variant"]
+    assert found.causes[0].evidence_class == "proven"
+
+
 def test_dense_layers_that_the_runtime_stores_as_float16_are_proven(tmp_path):
     import torch
 

@@ -14,6 +14,7 @@ from aligner.parameters.folding import FOLDED, as_affine, output_axis, output_fa
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
+from aligner.regions.folding import leading_affine
 from aligner.regions.layers import Layer, layer_pairs
 from aligner.regions.region_side import RegionSide
 
@@ -28,26 +29,46 @@ def at_their_defaults(operation: Operation) -> set[str]:
 
 
 def solved(culprit: Culprit) -> Iterator[tuple[Node, str, Operation]]:
-    """The candidate's normalisations with default vectors exchanged for what the reference's folded kernel asks for.
+    """The candidate's normalisations with default vectors exchanged for what the reference's numbers ask for.
 
-    A kernel and a bias are two numbers for each output: one of variance and scale, and one of mean and shift follow.
+    A factor and a summand are two numbers for each output: one of variance and scale, and one of mean and shift follow.
     """
-    for pair in layer_pairs(culprit):
-        norms = [node for node in culprit.candidate.of_kind("norm") if node.index in pair.candidate.taken]
-        operation = culprit.candidate.operation(norms[0]) if len(norms) == 1 else None
-        if operation is None or pair.reference.raw is not None or not _alone_scales(operation, pair.candidate):
-            continue
+    for node, operation, before, affine in (*_folded(culprit), *_spelled(culprit)):
         found = at_their_defaults(operation)
-        factors = _factors(pair.candidate, pair.reference)
-        if factors is None or not found:
-            continue
         for names in product(("variance", "scale", ""), ("mean", "shift", "")):
             chosen = [name for name in names if name]
             if chosen and found >= set(chosen):
                 default = found if len(found) == len(DEFAULTS) else chosen
                 words = ", ".join(f"{name} {DEFAULTS[name]:g}" for name in sorted(default))
-                edited = _with(operation, chosen, factors, pair.candidate, pair.reference)
-                yield norms[0], f"the default {words}", edited
+                yield node, f"the default {words}", _with(operation, chosen, before, affine)
+
+
+_Asked = tuple[Node, Operation, Array | float, tuple[Array, Array | float]]
+"""A normalisation, what is added to each output with it, and the factors and summands of the reference."""
+
+
+def _folded(culprit: Culprit) -> Iterator[_Asked]:
+    """Normalisations that the reference has folded into a kernel and a bias."""
+    for pair in layer_pairs(culprit):
+        norms = [node for node in culprit.candidate.of_kind("norm") if node.index in pair.candidate.taken]
+        operation = culprit.candidate.operation(norms[0]) if len(norms) == 1 else None
+        if operation is None or pair.reference.raw is not None or not _alone_scales(operation, pair.candidate):
+            continue
+        factors = _factors(pair.candidate, pair.reference)
+        if factors is not None:
+            wanted = pair.reference.parameters.get("bias", 0.0)
+            yield norms[0], operation, pair.candidate.parameters.get("bias", 0.0), (factors, wanted)
+
+
+def _spelled(culprit: Culprit) -> Iterator[_Asked]:
+    """Normalisations that the reference has as a product and a sum with constants."""
+    for part, node, operation in culprit.nodes("norm"):
+        affine = as_affine(operation) if part.side == 1 else None
+        if affine is None or node.inputs[0] not in part.region.inputs:
+            continue
+        asked = leading_affine(culprit.reference, affine[0].size)
+        if asked is not None and asked[0].all():
+            yield node, operation, affine[1], asked
 
 
 def folded_epsilon(culprit: Culprit, part: RegionSide, node: Node) -> float | None:
@@ -88,11 +109,14 @@ def _factors(bare: Layer, folded: Layer) -> Array | None:
     return factors if factors is not None and factors.all() else None
 
 
-def _with(operation: Operation, chosen: list[str], factors: Array, bare: Layer, folded: Layer) -> Operation:
+def _with(
+    operation: Operation, chosen: list[str], before: Array | float, affine: tuple[Array, Array | float]
+) -> Operation:
+    """``before``: the summand that the layer before and the normalisation amount to as they are."""
     p = {name: operation.parameters[name].astype(np.float64) for name in DEFAULTS}
-    epsilon, wanted = operation.read(Norm).epsilon, folded.parameters.get("bias", 0.0)
+    epsilon, (factors, wanted) = operation.read(Norm).epsilon, affine
     scale = p["scale"] / np.sqrt(p["variance"] + epsilon)
-    bias = (bare.parameters.get("bias", 0.0) - p["shift"]) / scale + p["mean"]
+    bias = (before - p["shift"]) / scale + p["mean"]
     if "variance" in chosen:
         p["variance"] = np.square(p["scale"] / factors) - epsilon
     if "scale" in chosen:

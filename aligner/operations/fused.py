@@ -8,8 +8,14 @@ from aligner.records.array import Array
 
 FUSED = ("relu", "relu6", "relu_n1_to_1", "tanh", "none")
 """Words that take no number and that a layer of any format may have."""
-_PLAIN = frozenset((*FUSED, "sigmoid"))
-_NUMBERS = {"leaky_relu": ("alpha",), "elu": ("alpha",), "hardsigmoid": ("alpha", "beta"), "clip": ("min", "max")}
+_PLAIN = frozenset((*FUSED, "sigmoid", "silu", "mish"))
+_NUMBERS = {
+    "leaky_relu": ("alpha",),
+    "elu": ("alpha",),
+    "hardsigmoid": ("alpha", "beta"),
+    "hardswish": ("alpha", "beta"),
+    "clip": ("min", "max"),
+}
 
 
 def sigmoid(x: Array) -> Array:

@@ -86,6 +86,22 @@ def folded(part: RegionSide, found: list[Layer]) -> list[Layer]:
     return result
 
 
+def leading_affine(part: RegionSide, channels: int) -> tuple[Array, Array] | None:
+    """The factor and summand for each channel of the constants that a region begins with; None without a factor."""
+    name, ones = part.region.inputs[0] if part.region.inputs else "", np.ones((channels, 1))
+    layer: Layer | None = None
+    for node in part.nodes:
+        if node.kind not in AFFINE or name not in node.inputs or not node.outputs:
+            break
+        before = layer or Layer(node, Operation("matmul", {}, ()), {"kernel": ones})
+        if (after := _with_constant(part, node, before, None)) is None:
+            break
+        layer, name = after, node.outputs[0]
+    if layer is None or layer.scale is None:
+        return None
+    return layer.scale, np.zeros(channels) if layer.added is None else layer.added
+
+
 def _carry(ends: dict[str, _End], node: Node, end: _End) -> None:
     """An activation fused into the node ends what can be folded."""
     if str(node.attributes.get("fused_activation") or "none").lower() == "none" and node.outputs:

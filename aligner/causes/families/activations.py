@@ -171,7 +171,8 @@ def _fused(culprit: Culprit) -> Iterator[Claim]:
         if node is None or operation is None or operation.kind in ACTIVATIONS:
             continue
         present = operation.fused_activation
-        for name in dict.fromkeys((*_applied(culprit.parts[1 - part.side]), *FUSED)):
+        spelled = _SPELLED if _is_in_pieces(culprit, 1 - part.side) else ()
+        for name in dict.fromkeys((*_applied(culprit.parts[1 - part.side]), *spelled, *FUSED)):
             if name == present:
                 continue
             wrong, right = (name, present) if part.side == 0 else (present, name)
@@ -181,6 +182,10 @@ def _fused(culprit: Culprit) -> Iterator[Claim]:
                 f"with activation {right} instead of {wrong}",
                 culprit.replaced(part, node, operation.with_settings(fused_activation=name)),
             )
+
+
+_SPELLED = tuple(word for kind, settings in _VARIANTS if (word := as_fused(kind, settings)) and word not in FUSED)
+"""What a side may spell with arithmetic, as words for one in a layer."""
 
 
 def _applied(part: RegionSide) -> Iterator[str]:

@@ -120,7 +120,7 @@ class PrecisionChosen(Cause):
     def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
         """What a side gives where its runtime is kept from choosing."""
         for side, kept in enumerate(culprit.evidence.kept if culprit.evidence is not None else ()):
-            if kept is not None:
+            if kept is not None and self._moves(culprit, side, kept.output):
                 yield Claim(
                     f"{culprit.where} computes in {kept.chosen.word}, which the {('reference', 'candidate')[side]}'s "
                     "runtime chose and its model does not ask for",
@@ -130,6 +130,12 @@ class PrecisionChosen(Cause):
                     side=side,
                     written=True,
                 )
+
+    @staticmethod
+    def _moves(culprit: Culprit, side: int, kept: Array) -> bool:
+        """Whether most of the error goes with the runtime's choice; where less does, it is another fault's."""
+        target = culprit.target(side)
+        return target is None or target.shape != kept.shape or culprit.apart(target, kept) <= culprit.gap / 2
 
 
 class PrecisionDoubleCast(Cause):
