@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+from pathlib import Path
 
 import pytest
 
 np = pytest.importorskip("numpy")
 pytest.importorskip("safetensors")
 
+from aligner.adapters.checkpoints.opening import open_checkpoint  # noqa: E402
 from aligner.api.weighing import weigh  # noqa: E402
 from aligner.errors import ModelFormatError  # noqa: E402
 from tests.command import Shell  # noqa: E402
@@ -54,6 +57,25 @@ def folder(tmp_path_factory):
     places = {name: file for file, some in parts.items() for name in some}
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": places}))
     return folder
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="resident pages of files are told by Linux alone")
+def test_pages_of_a_gguf_file_do_not_stay_in_memory(tmp_path):
+    gguf = pytest.importorskip("gguf")
+    writer = gguf.GGUFWriter(tmp_path / "large.gguf", "llama")
+    writer.add_tensor("large", np.zeros((1 << 14, 1 << 10), np.float32))
+    for write in (writer.write_header_to_file, writer.write_kv_data_to_file, writer.write_tensors_to_file):
+        write()
+    writer.close()
+
+    def shared():
+        return int(Path("/proc/self/statm").read_text().split()[2]) * os.sysconf("SC_PAGE_SIZE")
+
+    tensor = open_checkpoint(tmp_path / "large.gguf").tensors["large"]
+    tensor.rows(0, 1)
+    before = shared()
+    assert not any(tensor.rows(first, first + 1024).any() for first in range(0, 1 << 14, 1024))
+    assert shared() - before < 16 << 20  # of 64 MB
 
 
 def permuted(weight, heads):
