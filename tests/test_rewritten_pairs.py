@@ -61,3 +61,38 @@ def test_a_rewrite_of_a_small_graph_is_aligned(tmp_path, name):
         (tmp_path / f"{stem}.onnx").write_bytes(to_proto(graph).SerializeToString())
     result = aligner.compare(str(tmp_path / "ref.onnx"), str(tmp_path / "cand.onnx"), reference.feeds)
     assert result.verdict == "aligned"
+
+
+def _upsampled(bias, *, cropped_later):
+    """A transposed convolution that loses its last row and column: by its pads, or by a slice behind it."""
+    from tests.onnx_models import model, node, value, weights
+
+    kernel = np.random.default_rng(1).standard_normal((3, 4, 3, 3)).astype(np.float32)
+    stored = {"k": kernel, "b": bias, "begin": np.array([0, 0]), "end": np.array([-1, -1]), "axes": np.array([2, 3])}
+    if cropped_later:
+        nodes = [
+            node("ConvTranspose", ["x", "k", "b"], ["wide"], strides=[2, 2]),
+            node("Slice", ["wide", "begin", "end", "axes"], ["sum"]),
+        ]
+    else:
+        stored["b"] = bias.reshape(4, 1, 1)
+        nodes = [
+            node("ConvTranspose", ["x", "k"], ["wide"], strides=[2, 2], pads=[0, 0, 1, 1]),
+            node("Add", ["wide", "b"], ["sum"]),
+        ]
+    nodes.append(node("Tanh", ["sum"], ["y"]))
+    return model(nodes, [value("x", shape=(1, 3, 6, 6))], [value("y", shape=(1, 4, 12, 12))], weights(**stored))
+
+
+@pytest.mark.parametrize("later", [False, True])
+@pytest.mark.parametrize("fault", [False, True])
+def test_a_crop_behind_a_layer_is_no_fault_beside_a_bias_that_is_missing(tmp_path, later, fault):
+    bias = np.array([0.3, -0.5, 0.8, 0.2], np.float32)
+    paths = [str(tmp_path / f"{side}.onnx") for side in ("reference", "candidate")]
+    for side, path in enumerate(paths):
+        built = _upsampled(bias * (not (fault and side)), cropped_later=later == bool(side))
+        (tmp_path / path).write_bytes(built.SerializeToString())
+    x = np.random.default_rng(0).standard_normal((1, 3, 6, 6)).astype(np.float32)
+    result = aligner.compare(*paths, {"x": x})
+    assert result.verdict == ("diverged" if fault else "aligned")
+    assert [cause.id for cause in result.causes] == (["weights-bias-missing"] if fault else [])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from aligner.alignment.answered import answered, observed, unread
@@ -13,7 +13,7 @@ from aligner.alignment.layout import axes_between, channel_labels, squeezed
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.regions import region
 from aligner.alignment.skeleton import Skeleton
-from aligner.operations.kinds import SOURCES
+from aligner.operations.kinds import FITTING, SOURCES
 from aligner.records.alignment import Alignment, PairedValues, Region, Sketch
 
 LEAST_CONFIDENCE = 0.35
@@ -111,6 +111,12 @@ def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[li
         pair.candidate
         for pair in pairs
         if pair.rule not in _CERTAIN
+        and pair.note
+        and _is_fitted_behind(matching, pair, readers.get(pair.candidate, ()))
+    } | {
+        pair.candidate
+        for pair in pairs
+        if pair.rule not in _CERTAIN
         and (pair.note or agreement[pair.candidate] is False)
         and not agree(*_sketches(matching, pair), within=_CLEARLY)
         and readers.get(pair.candidate)
@@ -122,6 +128,17 @@ def _without_suspects(matching: Matching, pairs: list[PairedValues]) -> tuple[li
         return pairs, []
     kept = [pair for pair in pairs if pair.candidate not in suspects]
     return _with_regions(matching, kept), [pair for pair in pairs if pair.candidate in suspects]
+
+
+def _is_fitted_behind(matching: Matching, pair: PairedValues, readers: Sequence[PairedValues]) -> bool:
+    """Whether one side cuts or pads a tensor, and whatever is computed from it has the other side's shape.
+
+    A convolution that crops what it gives, and one with a slice behind it: what lies between answers nothing.
+    """
+    sides = (matching.reference, pair.reference), (matching.candidate, pair.candidate)
+    kinds = [{node.kind for node in side.graph.nodes if value in node.inputs} for side, value in sides]
+    fitted = [bool(found) and found <= FITTING for found in kinds]
+    return bool(readers) and fitted[0] != fitted[1] and not any(reader.note for reader in readers)
 
 
 def _reordered(matching: Matching, pair: PairedValues) -> bool:

@@ -246,6 +246,8 @@ SILENT = VIEWS | SOURCES | {"cast"}
 EXACT = kinds_that(lambda row: row.exact)
 """Kinds whose output elements are copies (or one-sided limits, or of the other sign) of input elements."""
 RESIZES = kinds_that(lambda row: row.resizes)
+FITTING = kinds_that(lambda row: row.resizes and row.exact and row.apart)
+"""What gives a tensor another size and computes nothing: slices and paddings."""
 SIZED = RESIZES | {"reshape"}
 """Kinds that sizes are written into."""
 
