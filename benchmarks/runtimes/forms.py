@@ -97,6 +97,8 @@ def _torch_integers(model: Any, folder: Path) -> Any:
 
     # transposed convolutions stay in float: PyTorch 2.13's of integers are not what their weights say
     settings = get_default_qconfig_mapping("x86").set_object_type(torch.nn.ConvTranspose2d, None)
+    # so do tanh and softmax: prepare_fx gives what they read from float the range of what they put out
+    settings = settings.set_object_type(torch.tanh, None).set_object_type(torch.nn.Softmax, None)
     prepared = prepare_fx(_torch(model, folder), settings, (_image(model),))
     for seed in range(8):
         prepared(_image(model, seed))
