@@ -97,15 +97,14 @@ class _Held:
         """Sorts what explains an error equally well, the best first.
 
         What was searched for is one class: a number that is solved for costs as many bits as alternatives would.
-        Of vague claims one that the two models' own numbers prove comes first, however general its cause.
+        Of vague claims a proven one comes before one whose number was solved for, however general its cause.
         """
         cause, searched = self.cause, self.basis in {Basis.FITTED, Basis.BLIND}
         basis, bits = (Basis.FITTED, self.bits) if searched else (self.basis, 0.0)
-        written = self.basis is Basis.WRITTEN and self.evidence_class == "proven"
         return (
             cause.benign,
             self.claim.vague,
-            self.claim.vague and not written,
+            self.claim.vague and self.evidence_class != "proven",
             cause.general,
             basis,
             bits,
