@@ -28,7 +28,7 @@ def catalogue() -> Iterator[Entry]:
     """Every cause, by id."""
     kinds: dict[str, list[type[Cause] | type[WholeCause]]] = {}
     every: list[type[Cause] | type[WholeCause]] = [*Cause.registry, *WholeCause.registry, Unknown]
-    for kind in every:
+    for kind in sorted(every, key=lambda kind: kind.__module__):  # whichever family something has imported first
         kinds.setdefault(kind.id, []).append(kind)
     for identifier in sorted(kinds):
         group = kinds[identifier]
