@@ -12,11 +12,15 @@ from dataclasses import dataclass, replace
 from aligner.alignment.layout import axes_between
 from aligner.diff.difference import difference
 from aligner.execution.side import OpenSide
+from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.records.tensor import CapturedTensor
+
+Kept = tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]]
+"""Outputs by value, the reference's and the candidate's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,16 +161,16 @@ def _shape(side: OpenSide, value: str) -> tuple[int, ...] | None:
     return known.shape if known is not None else None
 
 
-def _ending_alike(
-    value: str,
-    other: str,
-    kept: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
-    tolerance: tuple[float, float],
-) -> OutputAnswer:
+def _arrays(value: str, other: str, kept: Kept) -> tuple[Array, Array] | None:
+    return (kept[0][value].real(), kept[1][other].real()) if value in kept[0] and other in kept[1] else None
+
+
+def _ending_alike(value: str, other: str, kept: Kept, tolerance: tuple[float, float]) -> OutputAnswer:
     """Held against each other on the positions that both have: a window that slides lets go of those before it."""
-    if value not in kept[0]:
+    arrays = _arrays(value, other, kept)
+    if arrays is None:
         return OutputAnswer(value, other, False)
-    expected, found = kept[0][value].real(), kept[1][other].real()
+    expected, found = arrays
     sizes = list(zip(expected.shape, found.shape, strict=False))
     uneven = [axis for axis, (one, two) in enumerate(sizes) if one != two]
     if expected.ndim != found.ndim or len(uneven) != 1 or not (shared := min(sizes[uneven[0]])):
@@ -176,15 +180,11 @@ def _ending_alike(
     return OutputAnswer(value, other, False, None, error, shared)
 
 
-def _held(
-    value: str,
-    other: str,
-    kept: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
-    tolerance: tuple[float, float],
-) -> OutputAnswer:
-    if value not in kept[0] or other not in kept[1]:
+def _held(value: str, other: str, kept: Kept, tolerance: tuple[float, float]) -> OutputAnswer:
+    arrays = _arrays(value, other, kept)
+    if arrays is None:
         return OutputAnswer(value, other, False)
-    expected, found = kept[0][value].real(), kept[1][other].real()
+    expected, found = arrays
     comparable, axes = axes_between(tuple(expected.shape), tuple(found.shape), (None, None))
     moved = to_reference(found, axes, tuple(expected.shape)) if comparable else None
     if moved is None:

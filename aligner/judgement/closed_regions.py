@@ -20,6 +20,7 @@ from aligner.errors import AlignerError, listing
 from aligner.execution.joint_runs import JointRuns, SpentError
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import Rules
+from aligner.judgement.random_change import changed_as_much
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.reordered import is_another_form, is_offset
 from aligner.judgement.same_grid import are_twins
@@ -27,7 +28,6 @@ from aligner.judgement.tolerance import masked_otherwise, region_numbers
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
-from aligner.regions.culprit import peak
 
 if TYPE_CHECKING:
     from aligner.judgement.joint_test import JointTest, Shown
@@ -292,16 +292,7 @@ class ClosedRegions:
         found, expected = shown.arrays[value]
         if found.dtype.kind != "f":
             return True
-        with np.errstate(all="ignore"):
-            apart = found.astype(np.float64) - expected.astype(np.float64)
-        finite = np.isfinite(apart)
-        # what is infinite on one side alone counts as the largest number
-        apart = np.where(finite, apart, max(peak(found), peak(expected)))
-        generator = np.random.default_rng(0)
-        shuffled = generator.permutation(apart.reshape(-1)) * generator.choice((-1.0, 1.0), apart.size)
-        with np.errstate(all="ignore"):
-            base = np.where(np.isfinite(found), found, expected)
-            changed = (base + shuffled.reshape(found.shape)).astype(found.dtype)
+        changed = changed_as_much(found, expected)
         grid, dtype = self.runs.quantization(value), self.runs.dtype(value)
         if dtype.kind in "iu":
             if grid is None:

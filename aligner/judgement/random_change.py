@@ -1,0 +1,22 @@
+"""A change as large as the one at hand, and of nothing that it has in common with the model."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from aligner.records.array import Array
+from aligner.regions.culprit import peak
+
+
+def changed_as_much(found: Array, expected: Array) -> Array:
+    """``found``, off at random places by what it is off from ``expected``, either way."""
+    with np.errstate(all="ignore"):
+        apart = found.astype(np.float64) - expected.astype(np.float64)
+    # what is infinite on one side alone counts as the largest number
+    apart = np.where(np.isfinite(apart), apart, max(peak(found), peak(expected)))
+    generator = np.random.default_rng(0)
+    shuffled = generator.permutation(apart.reshape(-1)) * generator.choice((-1.0, 1.0), apart.size)
+    with np.errstate(all="ignore"):
+        base = np.where(np.isfinite(found), found, expected)
+        changed: Array = (base + shuffled.reshape(found.shape)).astype(found.dtype)
+    return changed
