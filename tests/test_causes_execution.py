@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.search import find_causes
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.comparison import Errors
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph, Node, Value
 from aligner.records.measurement import Measured, Noise
-from aligner.regions.region_side import Evidence
+from aligner.regions.subgraph import Evidence
 
 X = np.random.default_rng(0).standard_normal((3, 40)).astype(np.float32)
 
@@ -45,7 +45,7 @@ def culprit(
     values = {"x": X, "y": expected}
     evidence = Evidence(expected, found, (values | (extra or {}), values | {"y": found}))
     graphs = graph(kind), graph(other or kind)
-    return find_causes(Survey(graphs, [measured], [measured], recorded=recorded), {"y": evidence})
+    return find_causes(Context(graphs, [measured], [measured], recorded=recorded), {"y": evidence})
 
 
 def ids(found):

@@ -81,8 +81,8 @@ def in_bytes(largest: int):
 
     from aligner.adapters.base import OpenOptions
     from aligner.adapters.registry import open_model
-    from aligner.causes.context import Survey
-    from aligner.causes.global_causes import find_whole
+    from aligner.causes.context import Context
+    from aligner.causes.global_causes import find_global_causes
     from aligner.records.observation import Observations, ObservedDifference
 
     kernel = (KERNEL / np.abs(KERNEL).max() * largest).round().astype(np.int8)
@@ -98,7 +98,7 @@ def in_bytes(largest: int):
     graph = session.graph(None)
     session.close()
     seen = Observations(changed=[ObservedDifference(1, "y", "observing changes output y")])
-    return find_whole(Survey((graph, graph), [], [], observations=seen))
+    return find_global_causes(Context((graph, graph), [], [], observations=seen))
 
 
 def test_products_of_large_bytes_saturate():

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from aligner.causes.cause import Cause
-from aligner.causes.global_cause import WholeCause
+from aligner.causes.global_cause import GlobalCause
 from aligner.causes.search import find_causes  # noqa: F401 - loads every family
 
 HERE = Path(__file__).parent
@@ -109,5 +109,5 @@ def test_every_id_has_both_its_tests(identifier):
 
 
 def test_every_id_is_promised_and_every_promise_is_kept():
-    written = {kind.id for kind in (*Cause.registry, *WholeCause.registry)}
+    written = {kind.id for kind in (*Cause.registry, *GlobalCause.registry)}
     assert written == set(PROMISED)

@@ -14,7 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from aligner.api.sweeping import Part, SweepOptions, in_processes, run_sweep, sweep  # noqa: E402
+from aligner.api.sweeping import Shard, SweepOptions, in_processes, run_sweep, sweep  # noqa: E402
 from aligner.errors import AlignerError, InputError, OutputError  # noqa: E402
 from aligner.inputs.samples import dataset, sample_files, samples_of  # noqa: E402
 from aligner.records.sweep import distribution  # noqa: E402
@@ -79,7 +79,7 @@ def test_the_samples_that_break_are_named(whole):
 def test_any_split_adds_up_to_the_same(models, samples, whole, tmp_path, parts):
     files = []
     for number in range(parts):
-        part = run_sweep(*models, samples, SweepOptions(total=8, part=Part(number, parts)))
+        part = run_sweep(*models, samples, SweepOptions(total=8, shard=Shard(number, parts)))
         files.append(tmp_path / f"{number}.json")
         write_sweep(part, files[-1])
     assert to_document(merged(files[::-1])) == to_document(whole)
@@ -217,4 +217,4 @@ def test_the_command(folder):
 
 def test_a_part_that_does_not_exist():
     with pytest.raises(AlignerError, match="no part"):
-        Part(2, 2)
+        Shard(2, 2)

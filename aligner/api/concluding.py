@@ -15,8 +15,8 @@ from aligner.api.noise_floor import Floor
 from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.options import CompareOptions
 from aligner.api.output_judging import OutputJudging, held_pairs, interval
-from aligner.causes.context import Survey
-from aligner.causes.global_causes import find_whole
+from aligner.causes.context import Context
+from aligner.causes.global_causes import find_global_causes
 from aligner.errors import listing
 from aligner.execution.clipping import Clipping
 from aligner.execution.clock import Clock
@@ -212,15 +212,15 @@ class Concluding:
         partial = frozenset(place for place, side in enumerate(self.sides) if hasattr(side.session, "recorded_feeds"))
         recorded = passes.computing != 1 or 1 in partial
         sliding = frozenset(v for one in judged.answers if one.shared for v in (one.reference, one.candidate) if v)
-        survey = Survey(
+        context = Context(
             graphs, measured, found, verdicts, self.observations, judged.exchanged, recorded, partial, sliding
         )
         if not guilty and alignment is None:
             with self.clock.phase("diagnose"):
-                return Explanation(find_whole(survey))
+                return Explanation(find_global_causes(context))
         from aligner.api.explaining import explained
 
-        return explained(self.sides, self.clock, passes, survey, guilty, ends, alignment, self.options.told)
+        return explained(self.sides, self.clock, passes, context, guilty, ends, alignment, self.options.told)
 
     def _interval(self, judged: _Judged) -> tuple[str, str] | None:
         if not any(one.state == "beyond" for one in judged.standings):

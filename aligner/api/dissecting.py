@@ -18,7 +18,7 @@ from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import Layer, LayerPair, layer_pairs
-from aligner.regions.region_side import Evidence, RegionSide
+from aligner.regions.subgraph import Evidence, Subgraph
 
 Found = TypeVar("Found", Setting, WeightComparison)
 
@@ -48,7 +48,7 @@ def dissections(
 
 
 def _dissection(place: int, culprit: Culprit) -> Dissection:
-    nodes = [tuple(_region_node(part, node) for node in part.nodes[:NODES]) for part in culprit.parts]
+    nodes = [tuple(_region_node(subgraph, node) for node in subgraph.nodes[:NODES]) for subgraph in culprit.subgraphs]
     return Dissection(
         place,
         nodes[0],
@@ -65,7 +65,7 @@ def _without_failure(find: Callable[[Culprit], Iterator[Found]], culprit: Culpri
         return ()
 
 
-def _region_node(part: RegionSide, node: Node) -> RegionNode:
+def _region_node(subgraph: Subgraph, node: Node) -> RegionNode:
     attributes = {name: _text(value) for name, value in node.attributes.items() if value is not None}
     return RegionNode(
         name=node.name,
@@ -74,7 +74,7 @@ def _region_node(part: RegionSide, node: Node) -> RegionNode:
         scope=node.scope,
         source=node.source,
         attributes=attributes,
-        weights=tuple(_described(part.graph, name) for name in node.weights),
+        weights=tuple(_described(subgraph.graph, name) for name in node.weights),
     )
 
 
@@ -161,18 +161,18 @@ def _largest(left: Array, right: Array) -> float:
         return float(np.abs(right.astype(np.float64) - left.astype(np.float64)).max(initial=0.0))
 
 
-def _facts(part: RegionSide, layer: Layer, role: str, array: Array) -> WeightFacts:
+def _facts(subgraph: Subgraph, layer: Layer, role: str, array: Array) -> WeightFacts:
     finite = array[np.isfinite(array)]
     numbers = [float(read(finite)) for read in (np.mean, np.std, np.min, np.max)] if finite.size else [None] * 4
-    return WeightFacts(_name(part, layer, role, array), tuple(array.shape), *numbers)
+    return WeightFacts(_name(subgraph, layer, role, array), tuple(array.shape), *numbers)
 
 
-def _name(part: RegionSide, layer: Layer, role: str, array: Array) -> str:
+def _name(subgraph: Subgraph, layer: Layer, role: str, array: Array) -> str:
     """The stored weight that a parameter comes from, as far as its size tells."""
     fitting = [
         weight.name
         for name in layer.node.weights
-        if (weight := part.graph.weights.get(name)) is not None and prod(weight.shape) == array.size
+        if (weight := subgraph.graph.weights.get(name)) is not None and prod(weight.shape) == array.size
     ]
     place = list(layer.parameters).index(role) if len(fitting) == len(layer.parameters) else 0
     folded = ", normalisation folded in" if layer.raw is not None else ""

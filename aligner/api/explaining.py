@@ -8,7 +8,7 @@ from aligner.api.dissecting import dissections
 from aligner.api.explanation import Explanation
 from aligner.api.options import Told
 from aligner.api.weighing import tally
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.search import Examined, find_causes
 from aligner.errors import AlignerError
 from aligner.execution.clock import Clock
@@ -26,7 +26,7 @@ def explained(
     sides: tuple[OpenSide, OpenSide],
     clock: Clock,
     passes: Passes,
-    survey: Survey,
+    context: Context,
     guilty: Mapping[int, Measured],
     ends: tuple[Sequence[Pair], Sequence[Pair]],
     alignment: Alignment | None,
@@ -42,9 +42,9 @@ def explained(
         culprits = list(guilty.values())
         evidence = gather(*sides, passes, culprits) if culprits else {}
         examined: list[Examined] = []
-        causes = find_causes(survey, evidence, examined)
+        causes = find_causes(context, evidence, examined)
         if told is not None:
-            told(survey, examined, causes)
+            told(context, examined, causes)
     if alignment is None:
         return Explanation(causes)
     with clock.phase("weigh"):

@@ -19,7 +19,7 @@ from aligner.api.feeding import UnchangedError
 from aligner.api.options import CompareOptions
 from aligner.api.probing import other_values
 from aligner.api.run_file import check_unchanged, read_run
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.search import Examined
 from aligner.errors import AlignerError, ComparisonError, ModelExecutionError, ModelFormatError, OutputError, listing
 from aligner.judgement.second_input import counts
@@ -162,8 +162,8 @@ class _Fixing:
     def _look(self, options: CompareOptions | None = None) -> tuple[Comparison, list[Plan]]:
         found: list[Plan] = []
 
-        def told(survey: Survey, examined: list[Examined], findings: list[Finding]) -> None:
-            found.extend(plans(survey, examined, findings))
+        def told(context: Context, examined: list[Examined], findings: list[Finding]) -> None:
+            found.extend(plans(context, examined, findings))
 
         comparison = run_comparison(
             self.reference, self.current, self.inputs, replace(options or self.options, told=told)

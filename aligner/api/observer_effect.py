@@ -87,19 +87,19 @@ class ObserverEffect:
         """In the place of outputs that are wrong, the part that makes them so, where it is found."""
         if not found:
             return found
-        from aligner.api.hidden_part import find_hidden_part
+        from aligner.api.hidden_region import find_hidden_region
 
-        part = find_hidden_part(self._sides, measured, pairs, found[0].pair.candidate.node)
-        if part is None:
+        region = find_hidden_region(self._sides, measured, pairs, found[0].pair.candidate.node)
+        if region is None:
             return found
-        if part.place is None or part.pair is None:
-            return [replace(one, finding=part.finding) for one in found]
+        if region.place is None or region.pair is None:
+            return [replace(one, finding=region.finding) for one in found]
         later = [
-            replace(one, pair=replace(one.pair, verdict="inherited"), finding=part.finding)
+            replace(one, pair=replace(one.pair, verdict="inherited"), finding=region.finding)
             for one in found
-            if one.place != part.place
+            if one.place != region.place
         ]
-        return [Hidden(part.place, part.pair, part.finding), *later]
+        return [Hidden(region.place, region.pair, region.finding), *later]
 
     def _floor(self, item: Measured) -> float:
         if item.step is not None or any(quantizes(side.graph) for side in self._sides):

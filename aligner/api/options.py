@@ -17,11 +17,11 @@ from aligner.inputs.items import ROLES
 from aligner.judgement.conclusion import LEVELS, Level
 
 if TYPE_CHECKING:
-    from aligner.causes.context import Survey
+    from aligner.causes.context import Context
     from aligner.causes.search import Examined
     from aligner.records.comparison import Finding
 
-Told = Callable[["Survey", "list[Examined]", "list[Finding]"], None]
+Told = Callable[["Context", "list[Examined]", "list[Finding]"], None]
 Local = Literal["auto", "always", "never"]
 
 

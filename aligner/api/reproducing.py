@@ -19,7 +19,7 @@ from aligner.adapters.rewriting import Extracts
 from aligner.api.comparing import run_comparison
 from aligner.api.options import CompareOptions
 from aligner.api.run_file import check_unchanged, read_run
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.search import Examined
 from aligner.errors import ComparisonError, OutputError, UnsupportedModelError, listing
 from aligner.operations.operation import Unsupported
@@ -63,9 +63,9 @@ def reproduce(
         )
     found: list[Specimen] = []
 
-    def told(survey: Survey, examined: list[Examined], findings: list[Finding]) -> None:
+    def told(context: Context, examined: list[Examined], findings: list[Finding]) -> None:
         del findings
-        found.extend(_specimens(examined, survey))
+        found.extend(_specimens(examined, context))
 
     comparison = run_comparison(reference, target, inputs, replace(options or CompareOptions(), told=told))
     earlier = read_run(run)
@@ -90,14 +90,14 @@ def reproduce(
     )
 
 
-def _specimens(examined: list[Examined], survey: Survey) -> Iterator[Specimen]:
+def _specimens(examined: list[Examined], context: Context) -> Iterator[Specimen]:
     """Each culprit's, before the first one's a smaller one of it."""
     for place, one in enumerate(examined[:_FEW]):
         try:
             whole = specimen(one)
         except Unsupported:
             continue
-        less = smaller(one, whole, survey) if not place else None
+        less = smaller(one, whole, context) if not place else None
         if less is not None:
             yield less
         yield whole

@@ -33,7 +33,7 @@ Listener = Callable[[Sweep], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
+class Shard:
     """Which samples of a set are gone through: those with index ≡ ``number`` (mod ``of``)."""
 
     number: int = 0
@@ -46,7 +46,7 @@ class Part:
             )
 
     def holds(self, index: int) -> bool:
-        """Whether the sample is in this part."""
+        """Whether the sample is in this shard."""
         return index % self.of == self.number
 
 
@@ -56,7 +56,7 @@ class SweepOptions:
 
     compare: CompareOptions = field(default_factory=CompareOptions)
     skip_bad: bool = False
-    part: Part = field(default_factory=Part)
+    shard: Shard = field(default_factory=Shard)
     total: int | None = None
     done: Sweep | None = None
     told: Listener | None = None
@@ -88,15 +88,15 @@ def sweep(
 
 def in_processes(models: tuple[object, object], samples: Sequence[Sample], options: SweepOptions, jobs: int) -> Sweep:
     """The same sweep by several processes, each with its share of the samples; ``told`` hears of whole shares."""
-    part = options.part
-    shares = [Part(part.number + part.of * number, part.of * jobs) for number in range(jobs)]
+    own = options.shard
+    shares = [Shard(own.number + own.of * number, own.of * jobs) for number in range(jobs)]
     alone = replace(options, told=None, done=None)
     known = _indices(options.done)
     left = [sample for sample in samples if sample.index not in known]
     shares = [share for share in shares if any(share.holds(sample.index) for sample in left)]
     with ThreadPoolExecutor(jobs) as pool:
         parts = [
-            pool.submit(in_own_process, run_sweep, models[0], models[1], left, replace(alone, part=share))
+            pool.submit(in_own_process, run_sweep, models[0], models[1], left, replace(alone, shard=share))
             for share in shares
         ]
         done = [*([options.done] if options.done else []), *(one.result() for one in parts)]
@@ -117,8 +117,8 @@ def on_cluster(
     from aligner.execution.cluster import answers, batches, connected
 
     known = _indices(options.done)
-    left = [one for one in samples if options.part.holds(one.index) and one.index not in known]
-    alone = replace(options, told=None, done=None, part=Part())
+    left = [one for one in samples if options.shard.holds(one.index) and one.index not in known]
+    alone = replace(options, told=None, done=None, shard=Shard())
     client, ours = connected(cluster)
     try:
         found = options.done
@@ -186,9 +186,9 @@ class _Going:
         self._options, self._sweep = options, options.done
 
     def left(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        """Those of this part that were not gone through before."""
+        """Those of this shard that were not gone through before."""
         for sample in samples:
-            if self._options.part.holds(sample.index) and sample.index not in self._known():
+            if self._options.shard.holds(sample.index) and sample.index not in self._known():
                 yield sample
 
     def _known(self) -> Collection[int]:

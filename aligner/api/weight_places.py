@@ -110,7 +110,7 @@ def _look(
     for pair in _scenes(alignment, match, readers):
         try:
             culprit = Culprit(graphs, Measured(pair, None, None, None, None), None)
-            if any(node.attributes.get("blocked") for part in culprit.parts for node in part.nodes):
+            if any(node.attributes.get("blocked") for subgraph in culprit.subgraphs for node in subgraph.nodes):
                 return None
             found = [one for layer in layer_pairs(culprit) for one in _of_layer(culprit, layer, match)]
         except _MISFITS:

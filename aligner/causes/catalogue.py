@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from aligner.causes.cause import Cause
-from aligner.causes.global_cause import WholeCause
+from aligner.causes.global_cause import GlobalCause
 from aligner.causes.search import find_causes  # noqa: F401 - loads every family
 from aligner.causes.unknown import Unknown
 from aligner.causes.wording import FAMILIES, in_words_of
@@ -26,8 +26,8 @@ class Entry:
 
 def catalogue() -> Iterator[Entry]:
     """Every cause, by id."""
-    kinds: dict[str, list[type[Cause] | type[WholeCause]]] = {}
-    every: list[type[Cause] | type[WholeCause]] = [*Cause.registry, *WholeCause.registry, Unknown]
+    kinds: dict[str, list[type[Cause] | type[GlobalCause]]] = {}
+    every: list[type[Cause] | type[GlobalCause]] = [*Cause.registry, *GlobalCause.registry, Unknown]
     for kind in sorted(every, key=lambda kind: kind.__module__):  # whichever family something has imported first
         kinds.setdefault(kind.id, []).append(kind)
     for identifier in sorted(kinds):

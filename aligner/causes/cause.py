@@ -15,7 +15,7 @@ from aligner.records.array import Array
 from aligner.regions.culprit import Counterfactual, Culprit
 
 if TYPE_CHECKING:
-    from aligner.causes.context import Survey
+    from aligner.causes.context import Context
 
 
 class Basis(IntEnum):
@@ -153,7 +153,7 @@ class Cause(ABC):
             Cause.registry.append(cls)
 
     @abstractmethod
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Every way in which this cause may be at work here, likeliest first."""
 
 

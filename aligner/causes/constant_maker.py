@@ -16,7 +16,7 @@ from aligner.operations.kinds import MOVES_DATA, RENAMED
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 if TYPE_CHECKING:
     Onward = Callable[[Array], Array]
@@ -35,7 +35,7 @@ class Move:
     order: tuple[int, ...]
 
 
-def wrong_move(part: RegionSide, operand: ConstantOperand, right: Array) -> Move | None:
+def wrong_move(subgraph: Subgraph, operand: ConstantOperand, right: Array) -> Move | None:
     """The transposition or concatenation behind an operand whose other order gives the right numbers.
 
     Only moves lie between the two, so what the node made is read off the operand itself.
@@ -45,29 +45,33 @@ def wrong_move(part: RegionSide, operand: ConstantOperand, right: Array) -> Move
         return None
     onward: Onward = lambda y: y.reshape(right.shape)  # noqa: E731 - grows with every node
     for _ in range(_MOST_NODES):
-        node = part.graph.producer(name)
+        node = subgraph.graph.producer(name)
         if node is None or node.kind not in MOVES_DATA:
             return None
-        for order, other in _others(part, node, array):
+        for order, other in _others(subgraph, node, array):
             if other.size == right.size and not differ(onward(other), right):
                 return Move(node, order)
-        before = _undone(part, node, array)
+        before = _undone(subgraph, node, array)
         if before is None:
             return None
         onward, array, name = _after(node, array.shape, onward), before, node.inputs[0]
     return None
 
 
-def _others(part: RegionSide, node: Node, made: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
+def _others(subgraph: Subgraph, node: Node, made: Array) -> Iterator[tuple[tuple[int, ...], Array]]:
     """What a node would have made with every other order of axes or parts."""
-    if node.kind == "transpose" and (before := _undone(part, node, made)) is not None and before.ndim <= _MOST_PARTS:
+    if (
+        node.kind == "transpose"
+        and (before := _undone(subgraph, node, made)) is not None
+        and before.ndim <= _MOST_PARTS
+    ):
         for order in permutations(range(before.ndim)):
             if order != node.permutation(before.ndim):
                 yield order, before.transpose(order)
     axis = node.attributes.get("axis")
     if node.kind != "concat" or not isinstance(axis, int) or not 2 <= len(node.inputs) <= _MOST_PARTS:
         return
-    shapes = [part.shape(name) for name in node.inputs]
+    shapes = [subgraph.shape(name) for name in node.inputs]
     lengths = [shape[axis] if shape is not None and len(shape) == made.ndim else None for shape in shapes]
     known = [length or made.shape[axis] // len(lengths) for length in lengths]
     if sum(known) != made.shape[axis]:
@@ -78,14 +82,14 @@ def _others(part: RegionSide, node: Node, made: Array) -> Iterator[tuple[tuple[i
             yield order, np.concatenate([parts[k] for k in order], axis=axis)
 
 
-def _undone(part: RegionSide, node: Node, made: Array) -> Array | None:
+def _undone(subgraph: Subgraph, node: Node, made: Array) -> Array | None:
     """What a node that only moves numbers has read, from what it made; None where that is not known."""
     if node.kind in RENAMED | {"cast"}:
         return made
     if node.kind == "transpose":
         axes = node.permutation(made.ndim)
         return None if axes is None else made.transpose(sorted(axes, key=axes.__getitem__))
-    shape = part.shape(node.inputs[0]) if node.kind == "reshape" else None
+    shape = subgraph.shape(node.inputs[0]) if node.kind == "reshape" else None
     if shape is None or None in shape:
         return None
     sizes = [int(length or 0) for length in shape]
@@ -116,14 +120,14 @@ def first_apart(culprit: Culprit, mine: str, theirs: str) -> Node | None:
     return reads_another
 
 
-def _way(part: RegionSide, name: str) -> list[tuple[Node, list[Array]]]:
+def _way(subgraph: Subgraph, name: str) -> list[tuple[Node, list[Array]]]:
     """The nodes that a constant is computed by, in order, each with the tensors that it makes and reads."""
     names, found = [name], dict[int, tuple[Node, list[Array]]]()
     while names:
-        node = part.graph.producer(names.pop())
+        node = subgraph.graph.producer(names.pop())
         if node is None or node.index in found or not node.inputs or node.kind == "shape":
             continue
-        arrays = [part.array(name) for name in (node.outputs[0], *node.inputs) if name]
+        arrays = [subgraph.array(name) for name in (node.outputs[0], *node.inputs) if name]
         if arrays[0] is not None and len(found) < MOST:
             # a single number is a setting, written into the node on the other side
             found[node.index] = node, [arrays[0], *(each for each in arrays[1:] if each is not None and each.size > 1)]
@@ -144,8 +148,8 @@ class WrongWeight:
 def wrong_weight(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperand) -> WrongWeight | None:
     """What two constants are made of, where all of the reference's is alike but one weight, and one fits its size."""
     sides = []
-    for one, part in ((mine, culprit.candidate), (theirs, culprit.reference)):
-        weights = {name: array for name in one.sources if (array := part.weight(name)) is not None}
+    for one, subgraph in ((mine, culprit.candidate), (theirs, culprit.reference)):
+        weights = {name: array for name in one.sources if (array := subgraph.weight(name)) is not None}
         sides.append({name: array for name, array in weights.items() if array.dtype.kind == "f"})
     strange = [
         [name for name, array in own.items() if not _held(array, list(own.values()), list(other.values()))]
@@ -158,7 +162,7 @@ def wrong_weight(culprit: Culprit, mine: ConstantOperand, theirs: ConstantOperan
     node = next(iter(culprit.candidate.graph.readers(wrong)), None)
     if node is None:
         return None
-    names = [part.graph.weights[n].name for part, n in ((culprit.candidate, wrong), (culprit.reference, right))]
+    names = [subgraph.graph.weights[n].name for subgraph, n in ((culprit.candidate, wrong), (culprit.reference, right))]
     return WrongWeight(node, names[0], names[1], not sides[0][wrong].any() and bool(sides[1][right].any()))
 
 

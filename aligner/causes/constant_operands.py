@@ -16,7 +16,7 @@ from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 _EITHER_WAY = COMMUTATIVE | {"where"}
 """Kinds whose constant may stand at another place on the other side: factors are exchanged, conditions negated."""
@@ -54,7 +54,7 @@ class ConstantOperand:
         return operation.with_data(*data)
 
 
-def constant_sources(part: RegionSide, name: str) -> tuple[str, ...] | None:
+def constant_sources(subgraph: Subgraph, name: str) -> tuple[str, ...] | None:
     """The weights that a value is computed from; None where its numbers depend on an input, or on chance.
 
     A size of the input counts as constant: it changes no number of a table that is cut to it.
@@ -65,10 +65,10 @@ def constant_sources(part: RegionSide, name: str) -> tuple[str, ...] | None:
         if not value or value in seen:
             continue
         seen.add(value)
-        if value in part.graph.weights:
+        if value in subgraph.graph.weights:
             sources.append(value)
             continue
-        node = part.graph.producer(value)
+        node = subgraph.graph.producer(value)
         if node is None or len(seen) > MOST or (not node.inputs and node.kind != "constant"):
             return None
         if node.kind != "shape":
@@ -76,29 +76,29 @@ def constant_sources(part: RegionSide, name: str) -> tuple[str, ...] | None:
     return tuple(sources)
 
 
-def operand_name(part: RegionSide, node: Node, operation: Operation, place: int) -> str | None:
+def operand_name(subgraph: Subgraph, node: Node, operation: Operation, place: int) -> str | None:
     """The value that an operand is, None for a number that is written into the node."""
     names = [name for name in node.inputs if name]
     for name in names:
-        if part.array(name) is operation.data[place]:
+        if subgraph.array(name) is operation.data[place]:
             return name
     unmoved = operation.kind not in COMBINES - BINARY - {"compare"} and len(names) == len(operation.data)
     return names[place] if unmoved and place < len(names) else None
 
 
-def constants_of(part: RegionSide, node: Node, operation: Operation) -> list[ConstantOperand]:
+def constants_of(subgraph: Subgraph, node: Node, operation: Operation) -> list[ConstantOperand]:
     """The operands of one node that are constants."""
     found = []
     for place, array in enumerate(operation.data):
-        name = operand_name(part, node, operation, place)
+        name = operand_name(subgraph, node, operation, place)
         if name is None:
             if array.size == 1:
                 found.append(ConstantOperand(node, operation, place, None, (), stored=True))
             continue
-        sources = constant_sources(part, name)
+        sources = constant_sources(subgraph, name)
         if sources is not None:
-            found.append(ConstantOperand(node, operation, place, name, sources, stored=part.constant(name)))
-    return found if any(part.varies(name) for name in node.inputs if name) else []
+            found.append(ConstantOperand(node, operation, place, name, sources, stored=subgraph.constant(name)))
+    return found if any(subgraph.varies(name) for name in node.inputs if name) else []
 
 
 Pair = tuple[ConstantOperand, ConstantOperand]
@@ -109,11 +109,11 @@ def constant_pairs(culprit: Culprit) -> Iterator[Pair]:
     for kind in ordered(COMBINES | LOOKED_UP | LINEAR):
         both = [
             [
-                constants_of(part, node, operation)
-                for node in part.of_kind(kind)
-                if (operation := part.operation(node)) is not None
+                constants_of(subgraph, node, operation)
+                for node in subgraph.of_kind(kind)
+                if (operation := subgraph.operation(node)) is not None
             ]
-            for part in culprit.parts
+            for subgraph in culprit.subgraphs
         ]
         if len(both[0]) == len(both[1]):
             for theirs, mine in zip(*both, strict=True):
@@ -154,10 +154,10 @@ def in_candidates_form(culprit: Culprit, mine: ConstantOperand, theirs: Constant
     return right.reshape(wrong.shape) if right.size == wrong.size else None
 
 
-def normalises(part: RegionSide, indices: tuple[int, ...]) -> bool:
+def normalises(subgraph: Subgraph, indices: tuple[int, ...]) -> bool:
     """Whether a normalisation is among these nodes, as one node or spelled out: a factor made of several weights."""
-    for node in (part.graph.nodes[index] for index in indices):
-        sources = [constant_sources(part, name) or () for name in node.inputs if name]
+    for node in (subgraph.graph.nodes[index] for index in indices):
+        sources = [constant_sources(subgraph, name) or () for name in node.inputs if name]
         if node.kind == "norm" or any(len(found) > 1 for found in sources):
             return True
     return False

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(slots=True, eq=False)
-class Survey:
+class Context:
     """The whole comparison as a cause may need it beside its culprit.
 
     ``guilty`` are the culprits, upstream first; ``verdicts`` maps every paired candidate value to its verdict;

@@ -16,7 +16,7 @@ from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import leading_affine
 from aligner.regions.layers import Layer, layer_pairs
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 DEFAULTS = {"mean": 0.0, "variance": 1.0, "scale": 1.0, "shift": 0.0}
 
@@ -62,24 +62,24 @@ def _folded(culprit: Culprit) -> Iterator[_Asked]:
 
 def _spelled(culprit: Culprit) -> Iterator[_Asked]:
     """Normalisations that the reference has as a product and a sum with constants."""
-    for part, node, operation in culprit.nodes("norm"):
-        affine = as_affine(operation) if part.side == 1 else None
-        if affine is None or node.inputs[0] not in part.region.inputs:
+    for subgraph, node, operation in culprit.nodes("norm"):
+        affine = as_affine(operation) if subgraph.side == 1 else None
+        if affine is None or node.inputs[0] not in subgraph.region.inputs:
             continue
         asked = leading_affine(culprit.reference, affine[0].size)
         if asked is not None and asked[0].all():
             yield node, operation, affine[1], asked
 
 
-def folded_epsilon(culprit: Culprit, part: RegionSide, node: Node) -> float | None:
+def folded_epsilon(culprit: Culprit, subgraph: Subgraph, node: Node) -> float | None:
     """Another epsilon of a side's normalisation with which the other side's kernel was folded; None without one.
 
     Each output says one, and as much more exactly as its variance is small: what folding may round off its factor
     moves the epsilon by that share of variance and epsilon. All must say the same within that.
     """
     for pair in layer_pairs(culprit):
-        bare, folded = (pair.reference, pair.candidate)[:: 1 if part.side == 0 else -1]
-        norm, factors = part.operation(node), _factors(bare, folded)
+        bare, folded = (pair.reference, pair.candidate)[:: 1 if subgraph.side == 0 else -1]
+        norm, factors = subgraph.operation(node), _factors(bare, folded)
         if norm is None or factors is None or node.index not in bare.taken or not _alone_scales(norm, bare):
             continue
         variance = norm.parameters["variance"].astype(float).reshape(-1)

@@ -13,15 +13,15 @@ import numpy as np
 
 from aligner.causes import families
 from aligner.causes.cause import Basis, Cause, Claim, Proof, prove
-from aligner.causes.context import Survey
-from aligner.causes.global_causes import find_whole
+from aligner.causes.context import Context
+from aligner.causes.global_causes import find_global_causes
 from aligner.causes.unknown import Unknown
 from aligner.causes.weight_cause import WeightCause
 from aligner.causes.wording import in_words_of
 from aligner.operations.operation import Unsupported
 from aligner.records.comparison import EvidenceClass, Finding
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import Evidence
+from aligner.regions.subgraph import Evidence
 
 for _module in pkgutil.iter_modules(families.__path__):
     importlib.import_module(f"{families.__name__}.{_module.name}")
@@ -126,14 +126,14 @@ class Examined:
 
 
 def find_causes(
-    survey: Survey, evidence: Mapping[str, Evidence] | None = None, examined: list[Examined] | None = None
+    context: Context, evidence: Mapping[str, Evidence] | None = None, examined: list[Examined] | None = None
 ) -> list[Finding]:
-    """Findings about the guilty pairs of the survey, best first.
+    """Findings about the guilty pairs, best first.
 
     ``evidence`` maps candidate values to the arrays of their local error; a culprit without is judged by its settings
     and weights alone, and nothing about it is proven. ``examined`` is filled with what the findings rest on.
     """
-    graphs, guilty = survey.graphs, survey.guilty
+    graphs, guilty = context.graphs, context.guilty
     held: list[_Held] = []
     likely: dict[type[Cause], None] = {}
     looked: list[tuple[Culprit, list[_Held]]] = []
@@ -143,13 +143,13 @@ def find_causes(
             break
         culprit = Culprit(graphs, item, (evidence or {}).get(item.pair.candidate))
         with np.errstate(all="ignore"):  # what is tried may well divide by zero
-            found = _examine(culprit, survey, place, likely)
+            found = _examine(culprit, context, place, likely)
         best = [replace(one, order=order) for order, one in enumerate(_best(found))]
         likely |= dict.fromkeys(one.cause for one in best if one.settles)
-        held += best or [_nothing(culprit, survey, place)]
+        held += best or [_nothing(culprit, context, place)]
         looked.append((culprit, found))
         work += culprit.work
-    whole = find_whole(survey)
+    whole = find_global_causes(context)
     own = _findings(_grouped(_covered(held)), [graph.framework for graph in graphs])
     if examined is not None:
         examined += _examined(looked)
@@ -157,7 +157,7 @@ def find_causes(
 
 
 def _examine(
-    culprit: Culprit, survey: Survey, place: int, likely: Collection[type[Cause]] = frozenset()
+    culprit: Culprit, context: Context, place: int, likely: Collection[type[Cause]] = frozenset()
 ) -> list[_Held]:
     """What each cause has to say, if anything; ``likely`` ones, proven at other culprits, are tried first.
 
@@ -167,7 +167,7 @@ def _examine(
     for kind in [*likely, *(one for one in Cause.registry if one not in likely)]:
         settled = any(one.settles for one in found.values())
         try:
-            best = _best_claim(kind, culprit, survey, place, written=settled)
+            best = _best_claim(kind, culprit, context, place, written=settled)
         except Unsupported:
             continue
         except Exception:
@@ -196,12 +196,12 @@ def _once(claims: Sequence[Claim]) -> tuple[Claim, ...]:
     return tuple(claim for place, claim in enumerate(claims) if claim not in claims[:place])
 
 
-def _best_claim(kind: type[Cause], culprit: Culprit, survey: Survey, place: int, *, written: bool) -> _Held | None:
+def _best_claim(kind: type[Cause], culprit: Culprit, context: Context, place: int, *, written: bool) -> _Held | None:
     """``written``: of what would be recomputed, only what stands in the two models."""
     best: _Held | None = None
     left, tried, elements = _FURTHER, 0, culprit.elements
     weighted, floor = bool(culprit.candidate.region.weights), culprit.floor
-    for claim in kind().claims(culprit, survey) if culprit.gap > 0 or not kind.needs_error else ():
+    for claim in kind().claims(culprit, context) if culprit.gap > 0 or not kind.needs_error else ():
         searched = claim.basis in {Basis.FITTED, Basis.BLIND}
         if written and searched:
             continue
@@ -270,8 +270,8 @@ def _falls_short(one: _Held, top: float) -> bool:
     return one.basis in {Basis.FITTED, Basis.BLIND} and 1 - one.explained > max(10 * (1 - top), one.floor)
 
 
-def _nothing(culprit: Culprit, survey: Survey, place: int) -> _Held:
-    claim = next(Unknown().claims(culprit, survey))
+def _nothing(culprit: Culprit, context: Context, place: int) -> _Held:
+    claim = next(Unknown().claims(culprit, context))
     weighted = bool(culprit.candidate.region.weights)
     return _Held(Unknown, claim, None, place, culprit.where, culprit.source, weighted=weighted)
 

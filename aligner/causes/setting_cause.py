@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.wording import settings_in_words_of
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import RegionSide
 from aligner.regions.settings import UNCOMPARED, alike, in_pieces
+from aligner.regions.subgraph import Subgraph
 
 
 class SettingCause(Cause):
@@ -40,16 +40,16 @@ class SettingCause(Cause):
         """Whether a setting means anything for this operation."""
         return True
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002 - the culprit is enough
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:  # noqa: ARG002 - the culprit is enough
         """Differences first, then blind alternatives."""
         for node in culprit.reference.of_kind(*self._node_kinds()):
             operation, partner = culprit.reference.operation(node), culprit.partner(culprit.reference, node)
             if operation is not None and partner is not None and operation.kind == partner[1].kind in self.kinds:
                 yield from self._differences(culprit, (node, operation), partner)
         if culprit.gap > 0:
-            for part, node, operation in culprit.nodes(*self._node_kinds()):
+            for subgraph, node, operation in culprit.nodes(*self._node_kinds()):
                 if operation.kind in self.kinds:
-                    yield from self._blind(culprit, part, node, operation)
+                    yield from self._blind(culprit, subgraph, node, operation)
 
     def _node_kinds(self) -> tuple[str, ...]:
         return tuple(kind.removeprefix("adaptive_") for kind in self.kinds)
@@ -82,41 +82,41 @@ class SettingCause(Cause):
         for settings in (right, every):
             vague = self.follows and settings is every and len(every) > len(right)
             back = {name: theirs.settings[name] for name in settings}
-            for part, at, put in ((culprit.candidate, other, settings), (culprit.reference, node, back)):
+            for subgraph, at, put in ((culprit.candidate, other, settings), (culprit.reference, node, back)):
                 yield Claim(
                     words,
                     suggestion,
                     f"with {listed(right)} instead of {listed(wrong)}",
-                    _prediction(culprit, part, at, put),
+                    _prediction(culprit, subgraph, at, put),
                     node=other.name,
                     written=True,
                     vague=vague,
                 )
 
-    def _blind(self, culprit: Culprit, part: RegionSide, node: Node, operation: Operation) -> Iterator[Claim]:
+    def _blind(self, culprit: Culprit, subgraph: Subgraph, node: Node, operation: Operation) -> Iterator[Claim]:
         for settings in self.others(operation, culprit):
             before = {name: operation.settings.get(name) for name in settings if name in operation.settings}
-            mine, theirs = (settings, before) if part.side == 0 else (before, settings)
-            partner = culprit.partner(part, node)
+            mine, theirs = (settings, before) if subgraph.side == 0 else (before, settings)
+            partner = culprit.partner(subgraph, node)
             there = partner[1].settings if partner is not None and partner[1].kind == operation.kind else {}
             yield Claim(
                 f"{culprit.where} behaves as if it had {listed(mine)}; the reference has {listed(theirs)}",
                 f"make {culprit.where} compute with {_advised(culprit, operation.kind, theirs)}",
                 f"with {listed(theirs)} instead of {listed(mine)}",
-                _prediction(culprit, part, node, settings),
+                _prediction(culprit, subgraph, node, settings),
                 borrowed=any(name in there and alike(value, there[name]) for name, value in settings.items()),
             )
 
 
 def _prediction(
-    culprit: Culprit, part: RegionSide, node: Node, settings: Mapping[str, Any]
+    culprit: Culprit, subgraph: Subgraph, node: Node, settings: Mapping[str, Any]
 ) -> Callable[[], Array | None]:
-    return culprit.prediction(part, node, lambda operation: operation.with_settings(**settings))
+    return culprit.prediction(subgraph, node, lambda operation: operation.with_settings(**settings))
 
 
-def is_borrowed(culprit: Culprit, part: RegionSide, node: Node, changed: Operation) -> bool:
+def is_borrowed(culprit: Culprit, subgraph: Subgraph, node: Node, changed: Operation) -> bool:
     """Whether an operation, as it was changed, is what the other side's node does: it was not guessed."""
-    partner = culprit.partner(part, node)
+    partner = culprit.partner(subgraph, node)
     return (
         partner is not None
         and partner[1].kind == changed.kind
@@ -140,7 +140,9 @@ def _advised(culprit: Culprit, kind: str, right: Mapping[str, Any]) -> str:
     node, pads = culprit.candidate.node, right.get("pads")
     if kind == "pad" and node is not None and node.kind != kind and isinstance(pads, tuple):
         kind, right = node.kind, {**right, "pads": spatial(pads)}
-    return listed(right) + settings_in_words_of([part.graph.framework for part in culprit.parts], kind, right)
+    return listed(right) + settings_in_words_of(
+        [subgraph.graph.framework for subgraph in culprit.subgraphs], kind, right
+    )
 
 
 def spatial(pads: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.regions.culprit import Culprit
 
 
@@ -18,7 +18,7 @@ class Unknown(Cause):
     example: ClassVar[str] = "two differences at one place"
     sought: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:  # noqa: ARG002 - it looks at nothing else
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:  # noqa: ARG002 - it looks at nothing else
         """The residual, and nothing more."""
         local = culprit.measured.local or culprit.measured.accumulated
         if local is None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from aligner.causes.cause import PROVEN, Cause, Claim, prove
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.numerics import relations
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import output_axis, output_factors, scaled
@@ -38,7 +38,7 @@ class WeightCause(Cause):
     shown: ClassVar[str] = "The reference's weights are put into the candidate's layer."
 
     @abstractmethod
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """What is wrong with this parameter, None when it is not this cause."""
 
     needs_error: ClassVar[bool] = False
@@ -47,10 +47,10 @@ class WeightCause(Cause):
         """Whether the words say how numbers differ and not why; a cause that says what was wrong comes first."""
         return False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The first parameter of the region that this cause fits."""
         for pair in layer_pairs(culprit):
-            fitting = {role: self.describe(pair, role, culprit, survey) for role in differing(pair)}
+            fitting = {role: self.describe(pair, role, culprit, context) for role in differing(pair)}
             words = {role: text for role, text in fitting.items() if text}
             claim = self._claim(culprit, pair, words) if words else None
             if claim is not None:

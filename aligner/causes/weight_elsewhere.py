@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.weight_order import moved, same_somewhere
 from aligner.numerics import relations
 from aligner.parameters.remembered import Remembered
@@ -17,7 +17,7 @@ from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer
 from aligner.regions.layer_numbers import MATRICES
 from aligner.regions.layers import LayerPair, folded, layers
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 _FEWEST = 8
 """Numbers that do not agree by chance."""
@@ -25,11 +25,11 @@ _PLACES = 8
 """Guilty layers whose numbers are computed or folded, and are therefore worked out to be looked at."""
 
 
-def elsewhere(pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+def elsewhere(pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
     """The reference's weight, and the node it belongs to, whose numbers the candidate holds in this one's place."""
     forms = _strange_forms(pair, role, culprit)
     own = {*pair.reference.node.weights, *(culprit.reference.region.weights if role not in MATRICES else ())}
-    return _stored(own, culprit, forms) or _worked_out(culprit, survey, role, forms) if forms else None
+    return _stored(own, culprit, forms) or _worked_out(culprit, context, role, forms) if forms else None
 
 
 def left_unread(pair: LayerPair, role: str, culprit: Culprit) -> str | None:
@@ -76,8 +76,8 @@ def _of_numbers(culprit: Culprit, forms: list[Form], but: Collection[str]) -> It
             yield weight
 
 
-def _worked_out(culprit: Culprit, survey: Survey, role: str, forms: list[Form]) -> str | None:
-    for layer in _guilty_layers(culprit, survey):
+def _worked_out(culprit: Culprit, context: Context, role: str, forms: list[Form]) -> str | None:
+    for layer in _guilty_layers(culprit, context):
         left = layer.parameters.get(role)
         for theirs in (left, layer.raw if role == "kernel" else None):
             if theirs is None:
@@ -88,13 +88,13 @@ def _worked_out(culprit: Culprit, survey: Survey, role: str, forms: list[Form]) 
     return None
 
 
-def _guilty_layers(culprit: Culprit, survey: Survey) -> Iterator[Layer]:
-    others = [one for one in survey.guilty if one is not culprit.measured and one.pair.reference_region.weights]
+def _guilty_layers(culprit: Culprit, context: Context) -> Iterator[Layer]:
+    others = [one for one in context.guilty if one is not culprit.measured and one.pair.reference_region.weights]
     for item in others[:_PLACES]:
-        part = RegionSide(culprit.graphs[0], item, 0, None)
-        found = layers(part)
+        subgraph = Subgraph(culprit.graphs[0], item, 0, None)
+        found = layers(subgraph)
         yield from found
-        yield from (one for one in folded(part, found) if one.scale is not None or one.added is not None)
+        yield from (one for one in folded(subgraph, found) if one.scale is not None or one.added is not None)
 
 
 def _known(weight: Weight) -> tuple[float, float]:

@@ -26,7 +26,7 @@ from aligner.cli.work import working
 
 if TYPE_CHECKING:
     from aligner.api.options import CompareOptions
-    from aligner.api.sweeping import Part, SweepOptions
+    from aligner.api.sweeping import SweepOptions
     from aligner.inputs.samples import Sample
     from aligner.records.comparison import Comparison
     from aligner.records.preview import Picture
@@ -44,7 +44,7 @@ def _found(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> tup
     return tuple(sample_files(words)) if words else ()
 
 
-class Shard(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
+class ShardOption(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
     """A part of the set: "3/8" is the third of eight; "slurm" takes it from the job array."""
 
     name = "i/n"
@@ -78,7 +78,7 @@ class Shard(click.ParamType):  # type: ignore[type-arg]  # generic only in newer
 )
 @click.option("--dataset", metavar="FILE.py:FACTORY", help="Your own code, whose factory yields the inputs.")
 @click.option("--skip-bad", is_flag=True, help="Leave out inputs that cannot be read, and list them.")
-@click.option("--shard", type=Shard(), default=(0, 1), help="Go through one part of the set: 1/4, or slurm.")
+@click.option("--shard", type=ShardOption(), default=(0, 1), help="Go through one part of the set: 1/4, or slurm.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side.")
 @click.option("--dask", metavar="ADDRESS", help="Workers of a running Dask cluster: tcp://host:8786, or its file.")
 @click.option("--resume", is_flag=True, help="Go on with what --json FILE holds already.")
@@ -97,7 +97,7 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
 
     The models are opened once. The answer is the same for any --shard and --jobs.
     """
-    from aligner.api.sweeping import Part, SweepOptions
+    from aligner.api.sweeping import Shard, SweepOptions
 
     if given["dask"] and given["jobs"] > 1:
         raise click.UsageError("--jobs and --dask both say who works: give one of them")
@@ -105,7 +105,7 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
     options = SweepOptions(
         compare_options(given),
         given["skip_bad"],
-        Part(*given["shard"]),
+        Shard(*given["shard"]),
         total=len(samples),
         done=_done(given),
     )
@@ -229,9 +229,9 @@ class _Keeping:
         from aligner.api.sweeping import Pace
 
         self._target = None if json_file in (None, "-") else Path(json_file or "")
-        part: Part = options.part
+        shard = options.shard
         before = options.done
-        self._pace = Pace(len(range(part.number, total, part.of)), _many(before) if before is not None else 0)
+        self._pace = Pace(len(range(shard.number, total, shard.of)), _many(before) if before is not None else 0)
         self._written = time.monotonic()
         self._sofar: Sweep | None = None
 

@@ -14,7 +14,7 @@ from aligner.records.array import Array
 from aligner.records.measurement import Measured
 from aligner.records.tensor import CapturedTensor
 from aligner.regions.culprit import in_order
-from aligner.regions.region_side import Evidence
+from aligner.regions.subgraph import Evidence
 
 CULPRITS = 12
 """Culprits whose arrays are gathered; the others are judged by their settings and weights."""

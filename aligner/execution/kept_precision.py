@@ -12,7 +12,7 @@ from aligner.execution.side import OpenSide
 from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
 from aligner.regions.culprit import in_order
-from aligner.regions.region_side import Evidence, KeptPrecision
+from aligner.regions.subgraph import Evidence, KeptPrecision
 
 
 def with_kept_precision(

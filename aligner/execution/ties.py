@@ -13,7 +13,7 @@ from aligner.operations.settings.picks import ArgMax, Sort
 from aligner.records.array import Array
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def _choice(graph: Graph, item: Measured) -> _Choice | None:
     dtypes = item.reference_dtype, item.candidate_dtype
     if node is None or not node.inputs or not all("int" in (dtype or "") for dtype in dtypes):
         return None
-    operation = RegionSide(graph, item, 1, None).operation(node)
+    operation = Subgraph(graph, item, 1, None).operation(node)
     settings = operation.settings if operation is not None else None
     return _Choice(node.inputs[0], settings) if isinstance(settings, Sort | ArgMax) else None
 

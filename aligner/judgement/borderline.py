@@ -20,8 +20,8 @@ from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer
 from aligner.regions.layer_numbers import MATRICES, differing, step_of
 from aligner.regions.layers import LayerPair, layer_pairs, layers
-from aligner.regions.region_side import RegionSide
 from aligner.regions.settings import UNCOMPARED, alike, in_pieces
+from aligner.regions.subgraph import Subgraph
 
 LEAST, MOST = 0.5, 4.0
 """Scores (error over bound) between which an error may be either; honest nodes were never seen above 0.4."""
@@ -45,7 +45,7 @@ def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
     Only regions of the same operations in the same order can: a decomposed one has other settings and no fault.
     """
     culprit = Culprit(graphs, item, None)
-    sides = [[node for node in part.nodes if node.kind not in SILENT] for part in culprit.parts]
+    sides = [[node for node in subgraph.nodes if node.kind not in SILENT] for subgraph in culprit.subgraphs]
     if not sides[0] or [node.kind for node in sides[0]] != [node.kind for node in sides[1]]:
         return None
     try:
@@ -99,37 +99,37 @@ def misquantized(graphs: tuple[Graph, Graph], item: Measured) -> str:
     Only where one linear layer stands alone on each side, with nothing beside it that a converter may have folded in.
     """
     culprit = Culprit(graphs, item, None)
-    if not any(part.quantized(node) for part in culprit.parts for node in part.nodes):
+    if not any(subgraph.quantized(node) for subgraph in culprit.subgraphs for node in subgraph.nodes):
         return ""
     try:
         pairs = layer_pairs(culprit)
         sides = [(culprit.reference, pair.reference) for pair in pairs] + [
             (culprit.candidate, pair.candidate) for pair in pairs
         ]
-        if len(pairs) != 1 or not all(_alone(part, layer) for part, layer in sides):
+        if len(pairs) != 1 or not all(_alone(subgraph, layer) for subgraph, layer in sides):
             return ""
         return _off_its_grid(culprit, pairs[0])
     except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
         return ""
 
 
-def _alone(part: RegionSide, layer: Layer) -> bool:
+def _alone(subgraph: Subgraph, layer: Layer) -> bool:
     """Whether nothing else in the region holds numbers that a converter may have worked into the layer's weights."""
     known = {layer.node.index, *layer.taken}
-    others = [node for node in part.nodes if node.index not in known]
-    if any(node.kind in PARAMETRIC | {"other"} or _made_of_others(part, node) for node in others):
+    others = [node for node in subgraph.nodes if node.index not in known]
+    if any(node.kind in PARAMETRIC | {"other"} or _made_of_others(subgraph, node) for node in others):
         return False
     arithmetic = [node for node in others if node.kind in _ARITHMETIC]
     return not any(
         isinstance(node.attributes.get("other"), (int, float))
-        or any(part.settled(name) is not None for name in node.inputs)
+        or any(subgraph.settled(name) is not None for name in node.inputs)
         for node in arithmetic
     )
 
 
-def _made_of_others(part: RegionSide, node: Node) -> bool:
+def _made_of_others(subgraph: Subgraph, node: Node) -> bool:
     """Whether a node is arithmetic under one name, whose numbers can move: a hard sigmoid's sixth."""
-    operation = part.operation(node)
+    operation = subgraph.operation(node)
     return operation is not None and lowers(operation.with_settings(range=None, fused_activation="none"))
 
 
@@ -180,13 +180,13 @@ def _settings(culprit: Culprit, node: Node, other: Node) -> str | None:
 
 def _weights(culprit: Culprit) -> list[str] | None:
     """None where weights are there that do not pair, or that a kernel keeps in blocks of its own."""
-    if any(node.attributes.get("blocked") for part in culprit.parts for node in part.nodes):
+    if any(node.attributes.get("blocked") for subgraph in culprit.subgraphs for node in subgraph.nodes):
         return None
-    counts = [len(layers(part)) for part in culprit.parts]
+    counts = [len(layers(subgraph)) for subgraph in culprit.subgraphs]
     pairs = layer_pairs(culprit)
     if counts[0] != counts[1] or len(pairs) != counts[0]:
         return None
-    if not pairs and any(part.weights for part in culprit.parts):
+    if not pairs and any(subgraph.weights for subgraph in culprit.subgraphs):
         return None
     return [words for pair in pairs if (words := _differing(pair))]
 

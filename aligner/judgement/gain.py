@@ -13,7 +13,7 @@ from aligner.records.difference import Difference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured, Noise
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 _FED_AND_STORED = 2
 """Roundings that a region starts with: of what it is fed with, and of the numbers that are stored in it."""
@@ -66,7 +66,7 @@ def _factor(graphs: tuple[Graph, Graph], item: Measured) -> float:
     """What the numbers come to that the candidate's region multiplies by, over those of the reference's."""
     known = _known.of(graphs[0], Remembered).of(graphs[1], dict)
     if item.pair not in known:
-        sides = [math.prod(_factors(part)) for part in Culprit(graphs, item).parts]
+        sides = [math.prod(_factors(subgraph)) for subgraph in Culprit(graphs, item).subgraphs]
         known[item.pair] = sides[1] / sides[0] if all(sides) and all(map(math.isfinite, sides)) else 1.0
     return known[item.pair]
 
@@ -74,14 +74,14 @@ def _factor(graphs: tuple[Graph, Graph], item: Measured) -> float:
 _known: Remembered[Remembered[dict[object, float]]] = Remembered()
 
 
-def _factors(part: RegionSide) -> list[float]:
-    return [found for node in part.of_kind(*SCALES) if (found := _number(part, node)) is not None]
+def _factors(subgraph: Subgraph) -> list[float]:
+    return [found for node in subgraph.of_kind(*SCALES) if (found := _number(subgraph, node)) is not None]
 
 
-def _number(part: RegionSide, node: Node) -> float | None:
+def _number(subgraph: Subgraph, node: Node) -> float | None:
     """The one number that a node multiplies a tensor by."""
-    varying = [place for place, name in enumerate(node.inputs) if name and part.varies(name)]
-    operation = part.operation(node)
+    varying = [place for place, name in enumerate(node.inputs) if name and subgraph.varies(name)]
+    operation = subgraph.operation(node)
     if operation is None or len(varying) != 1 or len(operation.data) != 2 or operation.data[1 - varying[0]].size != 1:
         return None
     number = float(operation.data[1 - varying[0]].reshape(()))

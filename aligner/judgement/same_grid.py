@@ -15,7 +15,7 @@ from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit
 from aligner.regions.layer_numbers import MATRICES, step_of
 from aligner.regions.layers import layer_pairs
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 STEPS = 2.0
 """Quantisation steps that two kernels for one operation on the same integers may lie apart."""
@@ -83,7 +83,8 @@ def _same_grids(culprit: Culprit, node: Node, other: Node) -> bool:
         if len(mine) != len(theirs):
             return False
         grids = [
-            [_grid(part, name) for name in names] for part, names in zip(culprit.parts, (mine, theirs), strict=True)
+            [_grid(subgraph, name) for name in names]
+            for subgraph, names in zip(culprit.subgraphs, (mine, theirs), strict=True)
         ]
         if grids[0] != grids[1]:
             return False
@@ -92,16 +93,16 @@ def _same_grids(culprit: Culprit, node: Node, other: Node) -> bool:
     return True
 
 
-def _grid(part: RegionSide, name: str) -> object:
-    held = part.graph.weights.get(name) or part.graph.values.get(name)
+def _grid(subgraph: Subgraph, name: str) -> object:
+    held = subgraph.graph.weights.get(name) or subgraph.graph.values.get(name)
     if held is None:
         return None
     return held.quantization, "int" in (held.dtype or "")
 
 
-def _constants(part: RegionSide, node: Node) -> list[bytes | None]:
+def _constants(subgraph: Subgraph, node: Node) -> list[bytes | None]:
     """The scale and zero point of a quantising node, as stored."""
-    found = [part.weight(name) if name else None for name in node.inputs[1:3]]
+    found = [subgraph.weight(name) if name else None for name in node.inputs[1:3]]
     return [None if array is None else array.tobytes() for array in found]
 
 

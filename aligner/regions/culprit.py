@@ -16,7 +16,7 @@ from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
-from aligner.regions.region_side import Change, Evidence, RegionSide, change_node
+from aligner.regions.subgraph import Change, Evidence, Subgraph, change_node
 
 MISFIT = 1e-2
 """Share of the reference's norm that stands for the error where shapes do not fit and none can be measured."""
@@ -31,9 +31,9 @@ class Culprit:
 
     def __init__(self, graphs: tuple[Graph, Graph], measured: Measured, evidence: Evidence | None = None) -> None:
         self.measured, self.evidence, self.graphs = measured, evidence, graphs
-        self.reference = RegionSide(graphs[0], measured, 0, evidence)
-        self.candidate = RegionSide(graphs[1], measured, 1, evidence)
-        self.parts = (self.reference, self.candidate)
+        self.reference = Subgraph(graphs[0], measured, 0, evidence)
+        self.candidate = Subgraph(graphs[1], measured, 1, evidence)
+        self.subgraphs = (self.reference, self.candidate)
         self._faithful: dict[tuple[int, frozenset[int], frozenset[str]], bool] = {}
         self.work = 0
         """Elements recomputed so far."""
@@ -44,9 +44,9 @@ class Culprit:
         node = self.candidate.node
         return node.name if node else self.measured.pair.candidate
 
-    def said(self, part: RegionSide, node: Node) -> str:
+    def said(self, subgraph: Subgraph, node: Node) -> str:
         """What a sentence about that node begins with: its name, or that of its region where it is the reference's."""
-        return node.name if part is self.candidate else self.where
+        return node.name if subgraph is self.candidate else self.where
 
     @property
     def source(self) -> str | None:
@@ -57,7 +57,9 @@ class Culprit:
     @cached_property
     def kinds(self) -> tuple[Counter[str], Counter[str]]:
         """How often each kind of operation stands on either side, alone or inside a node that is made of such."""
-        left, right = (Counter(kind for node in part.nodes for kind in part.kinds(node)) for part in self.parts)
+        left, right = (
+            Counter(kind for node in subgraph.nodes for kind in subgraph.kinds(node)) for subgraph in self.subgraphs
+        )
         return left, right
 
     @cached_property
@@ -142,17 +144,17 @@ class Culprit:
         """Whether the replay of what the change reaches, unchanged, gives what that side really computed."""
         key = side, frozenset(change.operations), frozenset(change.arrays)
         if key not in self._faithful:
-            part, actual = self.parts[side], self.actual(side)
+            subgraph, actual = self.subgraphs[side], self.actual(side)
             same: dict[str, Any] = {}
             for name in change.arrays:
-                array = part.array(name)
+                array = subgraph.array(name)
                 if array is not None:
                     same[name] = array
             plain = Change(dict.fromkeys(change.operations, _unchanged), same)
             self._faithful[key] = False
             if actual is not None and self.gap > 0 and len(same) == len(change.arrays):
                 try:
-                    again = self.in_order(part.replay(plain), side)
+                    again = self.in_order(subgraph.replay(plain), side)
                 except Unsupported:
                     again = None
                 self._faithful[key] = again is not None and self.apart(again, actual) <= FAITHFUL * self.gap
@@ -165,39 +167,39 @@ class Culprit:
 
     def predict(self, side: int, change: Change) -> Array | None:
         """One side's output under a change, in the reference's order; None where the replay cannot be trusted."""
-        self.work += self.elements * max(len(self.parts[side].nodes), 1)
+        self.work += self.elements * max(len(self.subgraphs[side].nodes), 1)
         if not self.faithful(side, change):
             return None
         try:
-            return self.in_order(self.parts[side].replay(change), side)
+            return self.in_order(self.subgraphs[side].replay(change), side)
         except Unsupported:
             return None
 
-    def prediction(self, part: RegionSide, node: Node, edit: Callable[[Operation], Operation]) -> Counterfactual:
+    def prediction(self, subgraph: Subgraph, node: Node, edit: Callable[[Operation], Operation]) -> Counterfactual:
         """What one side's output becomes when one node computes something else; evaluated when it is asked for."""
-        return Counterfactual(self, part.side, change_node(node, edit))
+        return Counterfactual(self, subgraph.side, change_node(node, edit))
 
-    def replaced(self, part: RegionSide, node: Node, other: Operation) -> Counterfactual:
+    def replaced(self, subgraph: Subgraph, node: Node, other: Operation) -> Counterfactual:
         """Likewise for a whole operation in another's place."""
-        return self.prediction(part, node, lambda _: other)
+        return self.prediction(subgraph, node, lambda _: other)
 
-    def swapped(self, part: RegionSide, name: str, array: Array) -> Counterfactual:
+    def swapped(self, subgraph: Subgraph, name: str, array: Array) -> Counterfactual:
         """Likewise when a value or weight of one side holds something else."""
-        return Counterfactual(self, part.side, Change(arrays={name: array}))
+        return Counterfactual(self, subgraph.side, Change(arrays={name: array}))
 
-    def nodes(self, *kinds: str, constant: bool = False) -> Iterator[tuple[RegionSide, Node, Operation]]:
+    def nodes(self, *kinds: str, constant: bool = False) -> Iterator[tuple[Subgraph, Node, Operation]]:
         """Nodes of these kinds that are understood: the reference's first; those of ``constant`` operands as well."""
-        for part in self.parts:
-            before = [node for node in part.constant_nodes if node.kind in kinds] if constant else []
-            for node in (*before, *part.of_kind(*kinds)):
-                operation = part.operation(node)
+        for subgraph in self.subgraphs:
+            before = [node for node in subgraph.constant_nodes if node.kind in kinds] if constant else []
+            for node in (*before, *subgraph.of_kind(*kinds)):
+                operation = subgraph.operation(node)
                 if operation is not None:
-                    yield part, node, operation
+                    yield subgraph, node, operation
 
-    def partner(self, part: RegionSide, node: Node) -> tuple[Node, Operation] | None:
+    def partner(self, subgraph: Subgraph, node: Node) -> tuple[Node, Operation] | None:
         """The other side's node of the same kind, when it is the only one at that place."""
-        other = self.parts[1 - part.side]
-        mine, theirs = part.of_kind(node.kind), other.of_kind(node.kind)
+        other = self.subgraphs[1 - subgraph.side]
+        mine, theirs = subgraph.of_kind(node.kind), other.of_kind(node.kind)
         if len(mine) != len(theirs):
             return None
         partner = theirs[mine.index(node)]

@@ -12,7 +12,7 @@ from aligner.operations.settings import Windowed
 from aligner.parameters.folding import as_affine, output_axis, scaled
 from aligner.records.array import Array
 from aligner.records.graph import Node
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 MOVES_AXES = MOVED | {"slice"}
 """What ``moved_axis`` follows an axis through."""
@@ -58,18 +58,18 @@ class _End:
     axis: int | None
 
 
-def folded(part: RegionSide, found: list[Layer]) -> list[Layer]:
+def folded(subgraph: Subgraph, found: list[Layer]) -> list[Layer]:
     """The same layers, each with what follows it folded in; only what reads a layer alone can be folded."""
     result: list[Layer] = []
     ends: dict[str, _End] = {}
     by_node = {layer.node.index: layer for layer in found}
-    for node in part.nodes:
+    for node in subgraph.nodes:
         layer = by_node.get(node.index)
-        end = next((ends[name] for name in node.inputs if name in ends and _only_reader(part, name)), None)
+        end = next((ends[name] for name in node.inputs if name in ends and _only_reader(subgraph, name)), None)
         if end is not None and layer is not None and layer.operation.kind == "norm":
             after = _with_norm(result[end.place], layer, node)
         elif end is not None and node.kind in AFFINE:
-            after = _with_constant(part, node, result[end.place], end.axis)
+            after = _with_constant(subgraph, node, result[end.place], end.axis)
         else:
             after = None
         if after is not None and end is not None:
@@ -78,23 +78,23 @@ def folded(part: RegionSide, found: list[Layer]) -> list[Layer]:
         elif layer is not None:
             result.append(layer)
             if layer.operation.kind in LINEAR and "kernel" in layer.parameters:
-                _carry(ends, node, _End(len(result) - 1, _channel_axis(part, layer)))
-        elif end is not None and (node.kind in COPIES or _between_batches(part, node)):
+                _carry(ends, node, _End(len(result) - 1, _channel_axis(subgraph, layer)))
+        elif end is not None and (node.kind in COPIES or _between_batches(subgraph, node)):
             _carry(ends, node, end)
         elif end is not None and node.kind in MOVES_AXES:
-            _carry(ends, node, _End(end.place, moved_axis(part, node, end.axis)))
+            _carry(ends, node, _End(end.place, moved_axis(subgraph, node, end.axis)))
     return result
 
 
-def leading_affine(part: RegionSide, channels: int) -> tuple[Array, Array] | None:
+def leading_affine(subgraph: Subgraph, channels: int) -> tuple[Array, Array] | None:
     """The factor and summand for each channel of the constants that a region begins with; None without a factor."""
-    name, ones = part.region.inputs[0] if part.region.inputs else "", np.ones((channels, 1))
+    name, ones = subgraph.region.inputs[0] if subgraph.region.inputs else "", np.ones((channels, 1))
     layer: Layer | None = None
-    for node in part.nodes:
+    for node in subgraph.nodes:
         if node.kind not in AFFINE or name not in node.inputs or not node.outputs:
             break
         before = layer or Layer(node, Operation("matmul", {}, ()), {"kernel": ones})
-        if (after := _with_constant(part, node, before, None)) is None:
+        if (after := _with_constant(subgraph, node, before, None)) is None:
             break
         layer, name = after, node.outputs[0]
     if layer is None or layer.scale is None:
@@ -108,32 +108,32 @@ def _carry(ends: dict[str, _End], node: Node, end: _End) -> None:
         ends[node.outputs[0]] = end
 
 
-def _between_batches(part: RegionSide, node: Node) -> bool:
+def _between_batches(subgraph: Subgraph, node: Node) -> bool:
     """Whether a node joins the pieces that a dilated convolution was cut into: channels stay as they are."""
-    operation = part.operation(node) if node.kind == "depth_to_space" else None
+    operation = subgraph.operation(node) if node.kind == "depth_to_space" else None
     return operation is not None and operation.kind in {"space_to_batch", "batch_to_space"}
 
 
-def _only_reader(part: RegionSide, name: str) -> bool:
-    readers = [node for node in part.nodes if name in node.inputs and node.kind != "shape"]
-    return len(readers) == 1 and name != part.output
+def _only_reader(subgraph: Subgraph, name: str) -> bool:
+    readers = [node for node in subgraph.nodes if name in node.inputs and node.kind != "shape"]
+    return len(readers) == 1 and name != subgraph.output
 
 
-def _channel_axis(part: RegionSide, layer: Layer) -> int | None:
-    shape = part.shape(layer.node.outputs[0]) if layer.node.outputs else None
+def _channel_axis(subgraph: Subgraph, layer: Layer) -> int | None:
+    shape = subgraph.shape(layer.node.outputs[0]) if layer.node.outputs else None
     if shape is None:
         return None
     settings = layer.operation.settings
-    channels = settings.channels if isinstance(settings, Windowed) else part.graph.channels
+    channels = settings.channels if isinstance(settings, Windowed) else subgraph.graph.channels
     last = layer.operation.kind == "matmul" or channels == "last"
     return len(shape) - 1 if last else min(1, len(shape) - 1)
 
 
-def moved_axis(part: RegionSide, node: Node, axis: int | None) -> int | None:
+def moved_axis(subgraph: Subgraph, node: Node, axis: int | None) -> int | None:
     """Where a transposition, a reshape or a slice leaves an axis; None if that cannot be told."""
     if axis is None:
         return None
-    shapes = [part.shape(name) for name in (node.inputs[0], node.outputs[0])]
+    shapes = [subgraph.shape(name) for name in (node.inputs[0], node.outputs[0])]
     if shapes[0] is None or shapes[1] is None or axis >= len(shapes[0]):
         return None
     if node.kind == "transpose":
@@ -151,19 +151,19 @@ def _with_norm(layer: Layer, norm: Layer, node: Node) -> Layer | None:
     return None if affine is None else with_affine(layer, *affine, node)
 
 
-def _with_constant(part: RegionSide, node: Node, layer: Layer, axis: int | None) -> Layer | None:
+def _with_constant(subgraph: Subgraph, node: Node, layer: Layer, axis: int | None) -> Layer | None:
     """A product or a sum with a constant: one number for each output, or one for all to multiply by."""
-    if node.kind in INVERSES and not (len(node.inputs) > 1 and part.settled(node.inputs[1]) is not None):
+    if node.kind in INVERSES and not (len(node.inputs) > 1 and subgraph.settled(node.inputs[1]) is not None):
         return None  # a constant minus the output, or divided by it
     if node.attributes.get("alpha", 1) != 1:
         return None
-    given = [array for name in node.inputs if name and (array := part.settled(name)) is not None]
+    given = [array for name in node.inputs if name and (array := subgraph.settled(name)) is not None]
     other = node.attributes.get("other")
     given += [np.asarray(other, np.float64)] if isinstance(other, (int, float)) else []
     if len(given) != 1 or len(node.inputs) > 2 or not np.isfinite(given[0]).all():
         return None
     channels = layer.parameters["kernel"].shape[output_axis(layer.operation, layer.parameters["kernel"]) or 0]
-    vector = _along(part, node, given[0], channels, axis)
+    vector = _along(subgraph, node, given[0], channels, axis)
     if vector is None or (vector.size == 1 != channels and node.kind in SHIFTS):
         return None
     if node.kind in SCALES:
@@ -171,11 +171,11 @@ def _with_constant(part: RegionSide, node: Node, layer: Layer, axis: int | None)
     return with_affine(layer, None, vector if node.kind == "add" else -vector, node)
 
 
-def _along(part: RegionSide, node: Node, array: Array, channels: int, axis: int | None) -> Array | None:
+def _along(subgraph: Subgraph, node: Node, array: Array, channels: int, axis: int | None) -> Array | None:
     """A constant as one number for each channel, or a single one; None where it is spread along other axes."""
     if array.size == 1:
         return array.reshape(1).astype(np.float64)
-    shape = part.shape(node.outputs[0]) if node.outputs else None
+    shape = subgraph.shape(node.outputs[0]) if node.outputs else None
     if array.size != channels:
         return None
     if axis is not None and shape is not None:

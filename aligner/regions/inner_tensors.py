@@ -15,7 +15,7 @@ from aligner.records.alignment import Region
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import Change
+from aligner.regions.subgraph import Change
 
 CODES = 2**8 - 1
 """Steps between the ends of eight bits."""
@@ -118,9 +118,9 @@ def inside(nodes: Sequence[Node], end: str) -> Iterator[tuple[str, Node]]:
 
 def inner_tensors(culprit: Culprit) -> Iterator[InnerTensor]:
     """Those of the candidate's region that were seen and whose nodes can be replayed, in order."""
-    part = culprit.candidate
-    for value, node in inside(part.nodes, part.output):
-        held, seen, operation = range_of(part.graph, value), part.values.get(value), part.operation(node)
+    subgraph = culprit.candidate
+    for value, node in inside(subgraph.nodes, subgraph.output):
+        held, seen, operation = range_of(subgraph.graph, value), subgraph.values.get(value), subgraph.operation(node)
         if held is None or seen is None or operation is None or seen.size == 0:
             continue
         try:

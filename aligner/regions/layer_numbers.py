@@ -37,8 +37,8 @@ def same_numbers_in(pair: LayerPair, role: str) -> bool:
 def step_of(culprit: Culprit, pair: LayerPair) -> Array | None:
     """The quantisation step of a pair's matrix, one for each output where there are as many; None for floats."""
     found = None
-    for part, layer in ((culprit.reference, pair.reference), (culprit.candidate, pair.candidate)):
-        weight = part.quantized(layer.node)
+    for subgraph, layer in ((culprit.reference, pair.reference), (culprit.candidate, pair.candidate)):
+        weight = subgraph.quantized(layer.node)
         role = next((name for name in layer.parameters if name in MATRICES), None)
         if weight is None or role is None:
             continue

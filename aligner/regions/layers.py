@@ -12,7 +12,7 @@ from aligner.operations.settings import Recurrent
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer as Layer
 from aligner.regions.folding import folded as folded
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,11 +29,11 @@ class LayerPair:
         return tuple(name for name in mine if name in theirs and mine[name].size == theirs[name].size)
 
 
-def layers(part: RegionSide) -> list[Layer]:
+def layers(subgraph: Subgraph) -> list[Layer]:
     """What the region holds, in order."""
     found = []
-    for node in part.of_kind(*LAYERS):
-        operation = part.operation(node)
+    for node in subgraph.of_kind(*LAYERS):
+        operation = subgraph.operation(node)
         if operation is not None and operation.parameters:
             operation = with_sorted_gates(operation) if operation.kind == "recurrent" else operation
             found.append(Layer(node, operation, dict(operation.parameters)))

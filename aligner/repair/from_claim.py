@@ -8,7 +8,7 @@ from aligner.adapters.rewriting import Edit, Recompute, Restore
 from aligner.causes.cause import Claim
 from aligner.operations.operation import Unsupported
 from aligner.regions.culprit import Counterfactual, Culprit
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 from aligner.repair.naming import Naming
 from aligner.repair.patch import Patch
 
@@ -23,32 +23,32 @@ def patch_of(culprit: Culprit, claim: Claim) -> Patch | None:
     changed = claim.predict
     if not isinstance(changed, Counterfactual) or changed.side != 1:
         return None
-    part, edits = culprit.candidate, list[Edit]()
+    subgraph, edits = culprit.candidate, list[Edit]()
     try:
         for index, edit in changed.change.operations.items():
-            node = part.graph.nodes[index]
-            operation = part.operation(node)
+            node = subgraph.graph.nodes[index]
+            operation = subgraph.operation(node)
             if operation is None:
                 return None
             made = [f"{name}/result" if name else "" for name in node.outputs]
-            steps = Naming(part, str).steps(node, edit(operation), made)
+            steps = Naming(subgraph, str).steps(node, edit(operation), made)
             values = {name: result for name, result in zip(node.outputs, made, strict=True) if name}
             edits.append(Recompute(values, tuple(steps)))
-        edits += [_held(part, name, changed) for name in changed.change.arrays]
+        edits += [_held(subgraph, name, changed) for name in changed.change.arrays]
     except Unsupported:
         return None
     return Patch(culprit.measured.pair.candidate, claim.node or culprit.where, words, tuple(edits)) if edits else None
 
 
-def _held(part: RegionSide, name: str, changed: Counterfactual) -> Edit:
+def _held(subgraph: Subgraph, name: str, changed: Counterfactual) -> Edit:
     """Another value or weight in the place of one."""
     array = changed.change.arrays[name]
-    weight = part.graph.weights.get(name)
+    weight = subgraph.graph.weights.get(name)
     if weight is not None:
         if weight.quantization is not None and weight.quantization.scale and array.dtype.kind == "f":
             array = weight.quantization.quantize(array, np.dtype(weight.dtype))
         return Restore(name, array)
-    other = next((value for value, held in part.values.items() if held is array and value != name), None)
+    other = next((value for value, held in subgraph.values.items() if held is array and value != name), None)
     if other is None:
         raise Unsupported("numbers that nothing computes")
     return Recompute({name: other}, ())

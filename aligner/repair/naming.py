@@ -9,7 +9,7 @@ from aligner.adapters.rewriting import Step
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.graph import Node
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 _MOST_AXES = 5
 
@@ -20,8 +20,8 @@ class Naming:
     ``renamed`` says what a value of this side is called where the steps will stand.
     """
 
-    def __init__(self, part: RegionSide, renamed: Callable[[str], str]) -> None:
-        self._part, self._renamed = part, renamed
+    def __init__(self, subgraph: Subgraph, renamed: Callable[[str], str]) -> None:
+        self._subgraph, self._renamed = subgraph, renamed
         self._views = 0
 
     def steps(self, node: Node, operation: Operation, results: Iterable[str]) -> list[Step]:
@@ -39,7 +39,7 @@ class Naming:
                     seen.add(value)
                     return self._given(value, array)
             for value, held in arrays.items():
-                view = _view(held, array) if self._part.varies(value) else None
+                view = _view(held, array) if self._subgraph.varies(value) else None
                 if view is not None:
                     seen.add(value)
                     self._views += 1
@@ -50,21 +50,21 @@ class Naming:
 
         data = tuple(name(array) for array in operation.data)
         parameters = {role: name(array) for role, array in operation.parameters.items()}
-        lost = [value for value in node.inputs if value and self._part.varies(value) and value not in seen]
+        lost = [value for value in node.inputs if value and self._subgraph.varies(value) and value not in seen]
         constants = [given for given in (*data, *parameters.values()) if not isinstance(given, str)]
         if lost and constants and any(array.size > 1 for array in constants):
             raise Unsupported(f"what {node.name} makes of {lost[0]} before it computes")
         return [*found, Step(operation, data, tuple(results), parameters)]
 
     def _given(self, value: str, array: Array) -> str | Array:
-        return self._renamed(value) if self._part.varies(value) else array
+        return self._renamed(value) if self._subgraph.varies(value) else array
 
     def _arrays(self, node: Node) -> Mapping[str, Array]:
         """What the node reads, then whatever else the region knows: an edit may have chosen that."""
-        names = dict.fromkeys([*(name for name in node.inputs if name), *self._part.values])
-        found = {name: self._part.array(name) for name in names}
+        names = dict.fromkeys([*(name for name in node.inputs if name), *self._subgraph.values])
+        found = {name: self._subgraph.array(name) for name in names}
         known = {name: array for name, array in found.items() if array is not None}
-        return {**known, **self._part.stand_ins.get(node.index, {})}
+        return {**known, **self._subgraph.stand_ins.get(node.index, {})}
 
 
 def _view(held: Array, array: Array) -> Operation | None:

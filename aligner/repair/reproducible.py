@@ -31,16 +31,16 @@ class Specimen:
 
 def specimen(one: Examined) -> Specimen:
     """The culprit's region and its tensors. Raises Unsupported where they were not kept, or do not fit."""
-    part, pair = one.culprit.candidate, one.culprit.measured.pair
-    expected, computed = one.culprit.expected, part.array(pair.candidate)
-    if expected is None or computed is None or not part.nodes:
+    subgraph, pair = one.culprit.candidate, one.culprit.measured.pair
+    expected, computed = one.culprit.expected, subgraph.array(pair.candidate)
+    if expected is None or computed is None or not subgraph.nodes:
         raise Unsupported("tensors that were not kept")
     wanted = to_candidate(expected, pair.axes, computed.shape)
     if wanted is None:
         raise Unsupported("a shape of its own")
-    inputs = {name: stored(part.graph, name, part.array(name)) for name in part.region.inputs}
+    inputs = {name: stored(subgraph.graph, name, subgraph.array(name)) for name in subgraph.region.inputs}
     words = one.proven[0].evidence if one.proven else ""
-    return Specimen(pair.candidate, one.culprit.where, part.nodes, inputs, wanted, words)
+    return Specimen(pair.candidate, one.culprit.where, subgraph.nodes, inputs, wanted, words)
 
 
 def stored(graph: Graph, name: str, array: Array | None) -> Array:

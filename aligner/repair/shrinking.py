@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.search import Examined
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate, to_reference
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import Change
+from aligner.regions.subgraph import Change
 from aligner.repair.reproducible import Specimen, stored
 
 if TYPE_CHECKING:
@@ -29,25 +29,25 @@ _SHOWS = 0.5
 """Share of the whole specimen's largest error that a smaller one must keep."""
 
 
-def smaller(one: Examined, specimen: Specimen, survey: Survey) -> Specimen | None:
+def smaller(one: Examined, specimen: Specimen, context: Context) -> Specimen | None:
     """The specimen with each axis halved as often as half of the error stays, by replays of both sides.
 
     None where nothing could be left out, or a side cannot be replayed. Whether the runtime errs likewise is for it to
     show.
     """
     try:
-        return _Shrinking(one.culprit, survey).shrunk(specimen)
+        return _Shrinking(one.culprit, context).shrunk(specimen)
     except Unsupported:
         return None
 
 
 class _Shrinking:
-    def __init__(self, culprit: Culprit, survey: Survey) -> None:
+    def __init__(self, culprit: Culprit, context: Context) -> None:
         self._culprit, self._left = culprit, _WORK
         local = culprit.measured.local
         error = local.errors.max_abs if local is not None else math.nan
         self._allowed = _SHOWS * error if math.isfinite(error) else 0.0
-        self._pairs = {name: survey.pair_of(name) for name in culprit.candidate.region.inputs}
+        self._pairs = {name: context.pair_of(name) for name in culprit.candidate.region.inputs}
         self._axes = culprit.measured.pair.axes
 
     def shrunk(self, specimen: Specimen) -> Specimen | None:

@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from aligner.adapters.rewriting import Recompute, Step
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.numerics.relations import to_half
 from aligner.operations.kernels.activation import to_bfloat16
 from aligner.operations.operation import Operation, Unsupported
@@ -16,7 +16,7 @@ from aligner.records.array import Array
 from aligner.records.axis_order import split_axes
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 from aligner.repair.naming import Naming
 from aligner.repair.patch import Patch
 
@@ -26,12 +26,12 @@ _HELD = 0.5
 """Share of the error from which on storing the right tensor as the candidate does loses as much as was wrong."""
 
 
-def transplant(culprit: Culprit, survey: Survey) -> Patch | None:
+def transplant(culprit: Culprit, context: Context) -> Patch | None:
     """The patch; None where an operation of the region is not known, or a tensor that it reads has no answer."""
     try:
-        return _Transplant(culprit, survey).patch()
+        return _Transplant(culprit, context).patch()
     except NotHeldError:
-        return _readers(culprit, survey)
+        return _readers(culprit, context)
     except Unsupported:
         return None
 
@@ -40,13 +40,13 @@ class NotHeldError(Unsupported):
     """The candidate's own type cannot hold the right tensor: what reads it is to blame."""
 
 
-def _readers(culprit: Culprit, survey: Survey) -> Patch | None:
+def _readers(culprit: Culprit, context: Context) -> Patch | None:
     """What reads the tensor, computed from the one before it that is wide enough."""
     value = culprit.measured.pair.candidate
     try:
         found = [
-            _Transplant(Culprit(survey.graphs, item), survey).patch()
-            for item in survey.measured
+            _Transplant(Culprit(context.graphs, item), context).patch()
+            for item in context.measured
             if value in item.pair.candidate_region.inputs
         ]
     except Unsupported:
@@ -58,29 +58,29 @@ def _readers(culprit: Culprit, survey: Survey) -> Patch | None:
 
 
 class _Transplant:
-    def __init__(self, culprit: Culprit, survey: Survey) -> None:
-        self._culprit, self._part = culprit, culprit.reference
-        self._pairs = _by_reference(survey)
-        self._own = {output for node in _needed(self._part) for output in node.outputs}
+    def __init__(self, culprit: Culprit, context: Context) -> None:
+        self._culprit, self._subgraph = culprit, culprit.reference
+        self._pairs = _by_reference(context)
+        self._own = {output for node in _needed(self._subgraph) for output in node.outputs}
         self._steps: list[Step] = []
         self._entered: dict[str, str] = {}
 
     def patch(self) -> Patch:
-        pair, naming = self._culprit.measured.pair, Naming(self._part, self._called)
-        beyond = self._part.region.inputs == (self._part.output,)  # the reference does nothing more
-        if self._part.output not in self._own and not beyond:
+        pair, naming = self._culprit.measured.pair, Naming(self._subgraph, self._called)
+        beyond = self._subgraph.region.inputs == (self._subgraph.output,)  # the reference does nothing more
+        if self._subgraph.output not in self._own and not beyond:
             raise Unsupported("a region that computes nothing")
         self._check_held()
-        for node in _needed(self._part):
-            operation = self._part.operation(node)
+        for node in _needed(self._subgraph):
+            operation = self._subgraph.operation(node)
             if operation is None:
                 raise Unsupported(node.op)
             steps = naming.steps(node, operation, [_new(name) for name in node.outputs])
             self._steps += steps
-        result = self._left(self._called(self._part.output), pair)
+        result = self._left(self._called(self._subgraph.output), pair)
         values = {pair.candidate: result}
         edit = Recompute(values, tuple(self._steps), self._dtype())
-        names = ", ".join(f"{node.op} {node.name}" for node in _needed(self._part))
+        names = ", ".join(f"{node.op} {node.name}" for node in _needed(self._subgraph))
         told = f"computed as the reference computes it: {names}" if names else "left as it was before"
         return Patch(pair.candidate, self._culprit.where, told, (edit,))
 
@@ -111,7 +111,8 @@ class _Transplant:
     def _entry(self, value: str, pair: PairedValues) -> str:
         """The candidate's tensor in the reference's order of axes and shape."""
         theirs, mine = (
-            part.shape(name) for part, name in ((self._part, value), (self._culprit.candidate, pair.candidate))
+            subgraph.shape(name)
+            for subgraph, name in ((self._subgraph, value), (self._culprit.candidate, pair.candidate))
         )
         if theirs is None or mine is None or None in mine or None in theirs:
             raise Unsupported(f"{value} was not seen")
@@ -158,21 +159,21 @@ class _Transplant:
         return made
 
 
-def _needed(part: RegionSide) -> list[Node]:
+def _needed(subgraph: Subgraph) -> list[Node]:
     """The region's nodes that its output depends on and that an input of the model reaches, in order."""
-    wanted, found = {part.output}, list[Node]()
-    for node in reversed(part.nodes):
-        if wanted & set(node.outputs) and any(part.varies(name) for name in node.inputs if name):
+    wanted, found = {subgraph.output}, list[Node]()
+    for node in reversed(subgraph.nodes):
+        if wanted & set(node.outputs) and any(subgraph.varies(name) for name in node.inputs if name):
             found.append(node)
             wanted |= set(node.inputs)
     return found[::-1]
 
 
-def _by_reference(survey: Survey) -> dict[str, PairedValues]:
+def _by_reference(context: Context) -> dict[str, PairedValues]:
     """The candidate's tensor for each of the reference's: of several the widest, for what is narrow has lost digits."""
     found: dict[str, PairedValues] = {}
     widths: dict[str, int] = {}
-    for measured in survey.measured:
+    for measured in context.measured:
         width = _WIDTHS.get(measured.candidate_dtype or "", 0)
         for value in (measured.pair.reference, *measured.pair.reference_aliases):
             if width > widths.get(value, -1):

@@ -25,7 +25,7 @@ Call = tuple[Sequence[Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class WrongPart:
+class WrongRegion:
     """``names`` are its operations, ``output`` is what the last one gives eagerly.
 
     ``error``: how far the compiled one is off, relative to the largest element.
@@ -36,7 +36,7 @@ class WrongPart:
     error: float
 
 
-def find_wrong_part(module: Any, call: Call, floor: float) -> WrongPart | None:
+def find_wrong_region(module: Any, call: Call, floor: float) -> WrongRegion | None:
     """The first part of a module's compiled code that is off by more than ``floor`` on inputs that are right."""
     import torch
 
@@ -47,7 +47,7 @@ def find_wrong_part(module: Any, call: Call, floor: float) -> WrongPart | None:
         with _compiling():
             for graph, operands in _graphs(part, inputs, context):
                 compiled = _Compiled(graph, operands, partial(torch.compile, backend=backend), floor)
-                found = compiled.wrong_part()
+                found = compiled.wrong_region()
                 if found is not None:
                     return found
     return None
@@ -135,7 +135,7 @@ class _Compiled:
         self._nodes = [node for node in graph.graph.nodes if node.op not in ("placeholder", "output", "get_attr")]
         self._values = _run_eagerly(graph, operands)
 
-    def wrong_part(self) -> WrongPart | None:
+    def wrong_region(self) -> WrongRegion | None:
         """None where the whole graph is right."""
         if not self._nodes or not self._is_wrong(0, len(self._nodes)):
             return None
@@ -149,7 +149,7 @@ class _Compiled:
             begin, high = (middle, high) if self._is_wrong(middle, end) else (begin, middle)
         last = self._nodes[end - 1]
         names = tuple(_told(node) for node in self._nodes[begin:end])
-        return WrongPart(names, self._values[last], self._error(begin, end))
+        return WrongRegion(names, self._values[last], self._error(begin, end))
 
     def _is_wrong(self, begin: int, end: int) -> bool:
         return self._error(begin, end) > self._floor

@@ -174,11 +174,11 @@ class EagerSession(Session):
         """The part of compiled code that is wrong when compiled alone, on what the part before it gives eagerly."""
         if self._compiled is None:
             return None
-        from aligner.adapters.pytorch_adapter.compiled_regions import find_wrong_part
+        from aligner.adapters.pytorch_adapter.compiled_regions import find_wrong_region
 
         with self._undisturbed():
             try:
-                found = find_wrong_part(self._compiled, self._forward.call(self._tensors(feeds), self._module), floor)
+                found = find_wrong_region(self._compiled, self._forward.call(self._tensors(feeds), self._module), floor)
             except Exception:  # noqa: BLE001 - a compiler may refuse a part in any way; the whole is wrong all the same
                 return None
         if found is None:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.setting_cause import SettingCause, shown
 from aligner.causes.wording import KERAS, PYTORCH
 from aligner.operations.fused import FUSED, as_fused
@@ -20,7 +20,7 @@ from aligner.operations.kinds import AFFINE, ELEMENTWISE
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 _VARIANTS: tuple[tuple[str, dict[str, Any]], ...] = (
     ("gelu", {"approximate": "none"}),
@@ -56,43 +56,43 @@ class ActivationVariant(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = tuple(sorted(ACTIVATIONS))
     names: ClassVar[tuple[str, ...]] = ("alpha", "beta", "approximate", "min", "max", "threshold")
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Settings, then every activation in place of the reference's, then slopes and limits solved for."""
-        yield from super().claims(culprit, survey)
+        yield from super().claims(culprit, context)
         if not culprit.gap > 0:
             return
-        operations = [[one for n in p.nodes if (one := p.operation(n)) is not None] for p in culprit.parts]
+        operations = [[one for n in p.nodes if (one := p.operation(n)) is not None] for p in culprit.subgraphs]
         held = [{(one.kind, _told(one.settings)) for one in side} for side in operations]
         spelled = [{one.kind for one in side} for side in operations]
-        whole = [spelled[side] & (ACTIVATIONS - _gates(culprit.parts[side])) for side in (0, 1)]
+        whole = [spelled[side] & (ACTIVATIONS - _gates(culprit.subgraphs[side])) for side in (0, 1)]
         in_pieces = [_is_in_pieces(culprit, side) and not whole[side] for side in (0, 1)]
-        for part, node, operation in culprit.nodes(*sorted(ACTIVATIONS), "activation"):
+        for subgraph, node, operation in culprit.nodes(*sorted(ACTIVATIONS), "activation"):
             ungated: list[tuple[str, dict[str, Any]]] = [("square", {})] if operation.kind == "silu" else []
-            solved = list(_solved(operation, culprit, part.side))
+            solved = list(_solved(operation, culprit, subgraph.side))
             for number, (kind, settings) in enumerate((*solved, *_VARIANTS, *ungated)):
                 other = replace(operation, kind=kind, settings=settings)
                 if kind == operation.kind and other.settings == operation.settings:
                     continue
-                if not in_pieces[1 - part.side] and kind not in spelled[1 - part.side]:
+                if not in_pieces[1 - subgraph.side] and kind not in spelled[1 - subgraph.side]:
                     continue  # the other side computes no such thing
                 words = _named(kind, settings), _named(operation.kind, operation.settings)
-                wrong, right = words if part.side == 0 else words[::-1]
+                wrong, right = words if subgraph.side == 0 else words[::-1]
                 yield Claim(
                     f"{culprit.where} computes {wrong}, the reference {right}",
                     f"use {right} in both models",
                     f"with {right} instead of {wrong}",
-                    culprit.replaced(part, node, other),
+                    culprit.replaced(subgraph, node, other),
                     parameters=len(settings) if number < len(solved) else 0,
-                    borrowed=(kind, _told(settings)) in held[1 - part.side],
+                    borrowed=(kind, _told(settings)) in held[1 - subgraph.side],
                 )
-        for part, node, operation in culprit.nodes("erf"):
+        for subgraph, node, operation in culprit.nodes("erf"):
             words = ("an approximation by tanh", "the error function")
-            wrong, right = words if part.side == 0 else words[::-1]
+            wrong, right = words if subgraph.side == 0 else words[::-1]
             yield Claim(
                 f"{culprit.where} computes {wrong}, the reference {right}: GELU's two forms",
                 f"use {right} in both models",
                 f"with {right} instead of {wrong}",
-                culprit.replaced(part, node, operation.with_settings(approximate="tanh")),
+                culprit.replaced(subgraph, node, operation.with_settings(approximate="tanh")),
             )
         yield from _fused(culprit)
 
@@ -102,26 +102,29 @@ def _is_in_pieces(culprit: Culprit, side: int) -> bool:
 
     A factor or a summand that is a constant bends nothing.
     """
-    counts = [Counter(node.kind for node in part.nodes if not _is_affine(part, node)) for part in culprit.parts]
+    counts = [
+        Counter(node.kind for node in subgraph.nodes if not _is_affine(subgraph, node))
+        for subgraph in culprit.subgraphs
+    ]
     return bool((counts[side] - counts[1 - side]).keys() & ELEMENTWISE)
 
 
-def _gates(part: RegionSide) -> set[str]:
+def _gates(subgraph: Subgraph) -> set[str]:
     """Activations that are a piece of another one: what multiplies two tensors reads what one of them gives.
 
     x · sigmoid(1.702 x), x · (1 + tanh(…)).
     """
-    products = [node for node in part.of_kind("mul") if not _is_affine(part, node)]
+    products = [node for node in subgraph.of_kind("mul") if not _is_affine(subgraph, node)]
     found, read = set[str](), {name for node in products for name in node.inputs}
-    for node in reversed(part.nodes):
+    for node in reversed(subgraph.nodes):
         if read & set(node.outputs):
             read |= set(node.inputs)
             found |= {node.kind} & ACTIVATIONS
     return found
 
 
-def _is_affine(part: RegionSide, node: Node) -> bool:
-    return node.kind in AFFINE and sum(part.varies(name) for name in node.inputs if name) < 2
+def _is_affine(subgraph: Subgraph, node: Node) -> bool:
+    return node.kind in AFFINE and sum(subgraph.varies(name) for name in node.inputs if name) < 2
 
 
 def _told(settings: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -163,24 +166,24 @@ def _round(value: float) -> float:
 
 def _fused(culprit: Culprit) -> Iterator[Claim]:
     """An activation that a layer applies itself, or does not; where none can, activations are nodes."""
-    if not any("fused_activation" in part.nodes[-1].attributes for part in culprit.parts if part.nodes):
+    if not any("fused_activation" in subgraph.nodes[-1].attributes for subgraph in culprit.subgraphs if subgraph.nodes):
         return
-    for part in culprit.parts:
-        node = part.nodes[-1] if part.nodes else None
-        operation = part.operation(node) if node is not None else None
+    for subgraph in culprit.subgraphs:
+        node = subgraph.nodes[-1] if subgraph.nodes else None
+        operation = subgraph.operation(node) if node is not None else None
         if node is None or operation is None or operation.kind in ACTIVATIONS:
             continue
         present = operation.fused_activation
-        spelled = _SPELLED if _is_in_pieces(culprit, 1 - part.side) else ()
-        for name in dict.fromkeys((*_applied(culprit.parts[1 - part.side]), *spelled, *FUSED)):
+        spelled = _SPELLED if _is_in_pieces(culprit, 1 - subgraph.side) else ()
+        for name in dict.fromkeys((*_applied(culprit.subgraphs[1 - subgraph.side]), *spelled, *FUSED)):
             if name == present:
                 continue
-            wrong, right = (name, present) if part.side == 0 else (present, name)
+            wrong, right = (name, present) if subgraph.side == 0 else (present, name)
             yield Claim(
                 f"{culprit.where} ends in activation {wrong}, the reference's in {right}",
                 f"let {culprit.where} end in activation {right}",
                 f"with activation {right} instead of {wrong}",
-                culprit.replaced(part, node, operation.with_settings(fused_activation=name)),
+                culprit.replaced(subgraph, node, operation.with_settings(fused_activation=name)),
             )
 
 
@@ -188,10 +191,10 @@ _SPELLED = tuple(word for kind, settings in _VARIANTS if (word := as_fused(kind,
 """What a side may spell with arithmetic, as words for one in a layer."""
 
 
-def _applied(part: RegionSide) -> Iterator[str]:
+def _applied(subgraph: Subgraph) -> Iterator[str]:
     """The activations of a side, in nodes of their own or in layers, as words for one in a layer."""
-    for node in part.nodes:
-        if (operation := part.operation(node)) is not None:
+    for node in subgraph.nodes:
+        if (operation := subgraph.operation(node)) is not None:
             word = as_fused(operation.kind, operation.settings) if operation.kind in ACTIVATIONS else None
             yield word or operation.fused_activation
 
@@ -213,17 +216,17 @@ class DivisionRounding(Cause):
         ("floor", "round", "ceil", "trunc"),
     )
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Every other rounding of the same division."""
-        for part, node, operation in culprit.nodes("div", "binary", "unary", "cast"):
+        for subgraph, node, operation in culprit.nodes("div", "binary", "unary", "cast"):
             group = next((g for g in self._GROUPS if operation.kind in g), ())
             for kind in group:
                 if kind == operation.kind or kind == "trunc":
                     continue
-                wrong, right = (kind, operation.kind) if part.side == 0 else (operation.kind, kind)
+                wrong, right = (kind, operation.kind) if subgraph.side == 0 else (operation.kind, kind)
                 yield Claim(
                     f"{culprit.where} rounds as {wrong}, the reference as {right}; they differ for negative numbers",
                     f"write {right} out explicitly before exporting",
                     f"with {right} instead of {wrong}",
-                    culprit.replaced(part, node, replace(operation, kind=kind)),
+                    culprit.replaced(subgraph, node, replace(operation, kind=kind)),
                 )

@@ -11,7 +11,7 @@ import numpy as np
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_pairs, in_candidates_form
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.families.elementwise import fitted_constant
 from aligner.numerics.masking import MASKED
 from aligner.operations.kinds import AFFINE, LAYOUT, LINEAR
@@ -20,8 +20,8 @@ from aligner.operations.settings import Attention, Product
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import RegionSide
 from aligner.regions.settings import alike
+from aligner.regions.subgraph import Subgraph
 
 _STEPS = 5
 """Nodes between scores and softmax: scale, mask, a cast there and back, a reshape."""
@@ -49,16 +49,18 @@ class AttentionMask(Cause):
     fix: ClassVar[str] = "pass the mask on unchanged; build causal masks inside the model"
     example: ClassVar[str] = "a causal mask lost in the export, or beginning one diagonal too late"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Masks that hide other places; the mask left out or turned around, the causal flag toggled."""
         yield from _other_places(culprit)
         yield from _anothers_mask(culprit)
-        for part, node, operation in culprit.nodes("attention", "add", "where"):
-            if operation.kind != "attention" and not leads_to_softmax(part.graph, node.outputs):
+        for subgraph, node, operation in culprit.nodes("attention", "add", "where"):
+            if operation.kind != "attention" and not leads_to_softmax(subgraph.graph, node.outputs):
                 continue
-            lacking = len(culprit.parts[1 - part.side].of_kind(node.kind)) < len(part.of_kind(node.kind))
+            lacking = len(culprit.subgraphs[1 - subgraph.side].of_kind(node.kind)) < len(subgraph.of_kind(node.kind))
             for words, changed in _masks(operation):
-                claim = _claim(culprit, part, node, words, changed, "the mask", "pass the attention mask on unchanged")
+                claim = _claim(
+                    culprit, subgraph, node, words, changed, "the mask", "pass the attention mask on unchanged"
+                )
                 missing = lacking and words == _IGNORES
                 told = claim.evidence.replace(_IGNORES, "applies no mask") if missing else claim.evidence
                 yield replace(claim, evidence=told, written=missing, only_proven=True)
@@ -92,9 +94,9 @@ def _other_places(culprit: Culprit) -> Iterator[Claim]:
 
 def _anothers_mask(culprit: Culprit) -> Iterator[Claim]:
     """Attention in one operation on both sides, which hides other places: by its mask, as causal, or by both."""
-    part = culprit.candidate
-    for node in part.of_kind("attention"):
-        mine, partner = part.operation(node), culprit.partner(part, node)
+    subgraph = culprit.candidate
+    for node in subgraph.of_kind("attention"):
+        mine, partner = subgraph.operation(node), culprit.partner(subgraph, node)
         if mine is None or partner is None or partner[1].kind != mine.kind:
             continue
         hidden = [_hidden_scores(operation) for operation in (mine, partner[1])]
@@ -108,7 +110,7 @@ def _anothers_mask(culprit: Culprit) -> Iterator[Claim]:
             f"{node.name} hides {_places(hidden[0])}; the reference {_places(hidden[1])}",
             f"give {node.name} a mask that hides {_places(hidden[1])}",
             "with the reference's mask",
-            culprit.replaced(part, node, other),
+            culprit.replaced(subgraph, node, other),
             node=node.name,
             written=True,
             only_proven=True,
@@ -166,13 +168,13 @@ def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
         yield "inverts its mask", operation.with_data(left, -right)
 
 
-def _scales_scores(part: RegionSide, node: Node) -> bool:
+def _scales_scores(subgraph: Subgraph, node: Node) -> bool:
     """Whether a softmax reads the product, and what is scaled are scores: a product of matrices lies behind it."""
-    if not leads_to_softmax(part.graph, node.outputs):
+    if not leads_to_softmax(subgraph.graph, node.outputs):
         return False
     names = list(node.inputs)
     for _ in range(_STEPS):
-        behind = [maker for name in names if (maker := part.graph.producer(name)) is not None]
+        behind = [maker for name in names if (maker := subgraph.graph.producer(name)) is not None]
         if any(each.kind in LINEAR | {"attention"} for each in behind):
             return True
         names = [name for each in behind if each.kind in _ON_THE_WAY for name in each.inputs]
@@ -180,20 +182,20 @@ def _scales_scores(part: RegionSide, node: Node) -> bool:
 
 
 def _claim(
-    culprit: Culprit, part: RegionSide, node: Node, words: str, changed: Operation, what: str, advice: str
+    culprit: Culprit, subgraph: Subgraph, node: Node, words: str, changed: Operation, what: str, advice: str
 ) -> Claim:
-    who = "the candidate" if part.side == 0 else "the reference"
+    who = "the candidate" if subgraph.side == 0 else "the reference"
     return Claim(
         f"{who} {words} at {culprit.where}",
         advice,
         f"with {what} as the reference has it",
-        _predict(culprit, part, node, changed),
-        side=part.side,
+        _predict(culprit, subgraph, node, changed),
+        side=subgraph.side,
     )
 
 
-def _predict(culprit: Culprit, part: RegionSide, node: Node, changed: Operation) -> Callable[[], Array | None]:
-    return culprit.replaced(part, node, changed)
+def _predict(culprit: Culprit, subgraph: Subgraph, node: Node, changed: Operation) -> Callable[[], Array | None]:
+    return culprit.replaced(subgraph, node, changed)
 
 
 class AttentionScale(Cause):
@@ -203,48 +205,48 @@ class AttentionScale(Cause):
     fix: ClassVar[str] = "scale the scores by 1/√(head width), once"
     example: ClassVar[str] = "a fused attention that scales again what was scaled already"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Scales of an attention operation; constants and products before a softmax."""
         advice = "scale the scores by 1/√(head width), once"
-        for part, node, operation in culprit.nodes("attention"):
+        for subgraph, node, operation in culprit.nodes("attention"):
             present, width = operation.read(Attention).scale, operation.data[0].shape[-1]
             for scale in (1.0, 1 / width, 1 / math.sqrt(width), width**-0.25, present * present):
                 if not math.isclose(scale, present):
                     changed = operation.with_settings(scale=scale)
-                    yield _claim(culprit, part, node, f"scales by {scale:.4g}", changed, "the scale", advice)
-        for part, node, operation in culprit.nodes("mul", "div", "matmul"):
-            if not leads_to_softmax(part.graph, node.outputs):
+                    yield _claim(culprit, subgraph, node, f"scales by {scale:.4g}", changed, "the scale", advice)
+        for subgraph, node, operation in culprit.nodes("mul", "div", "matmul"):
+            if not leads_to_softmax(subgraph.graph, node.outputs):
                 continue
-            if operation.kind != "matmul" and not _scales_scores(part, node):
+            if operation.kind != "matmul" and not _scales_scores(subgraph, node):
                 continue
             if operation.kind == "matmul":
                 for width in {operation.data[0].shape[-1]}:
                     for scale in (math.sqrt(width), 1 / math.sqrt(width)):
                         changed = operation.with_settings(scale=operation.read(Product).scale * scale)
-                        yield _claim(culprit, part, node, f"scales by {scale:.4g}", changed, "the scale", advice)
+                        yield _claim(culprit, subgraph, node, f"scales by {scale:.4g}", changed, "the scale", advice)
                 continue
-            yield from _unscaled(culprit, part, node, operation)
+            yield from _unscaled(culprit, subgraph, node, operation)
             for place in (0, 1):
-                fitted = fitted_constant(culprit, part, node, operation, place)
+                fitted = fitted_constant(culprit, subgraph, node, operation, place)
                 if fitted is not None:
                     data = list(operation.data)
                     data[place] = data[place] * 0 + fitted
                     changed = operation.with_data(*data)
-                    claim = _claim(culprit, part, node, f"scales by {fitted:.4g}", changed, "the scale", advice)
-                    partner = culprit.partner(part, node)
+                    claim = _claim(culprit, subgraph, node, f"scales by {fitted:.4g}", changed, "the scale", advice)
+                    partner = culprit.partner(subgraph, node)
                     theirs = partner[1].data if partner is not None and len(partner[1].data) == 2 else ()
                     written = any(o.size == 1 and alike(float(o.reshape(())), fitted) for o in theirs)
                     yield replace(claim, parameters=1, written=written)
 
 
-def _unscaled(culprit: Culprit, part: RegionSide, node: Node, operation: Operation) -> Iterator[Claim]:
+def _unscaled(culprit: Culprit, subgraph: Subgraph, node: Node, operation: Operation) -> Iterator[Claim]:
     """A product that only one side has, by a number: the other side does not scale at all."""
-    other = culprit.parts[1 - part.side]
+    other = culprit.subgraphs[1 - subgraph.side]
     single = [place for place, array in enumerate(operation.data) if array.size == 1]
-    if len(single) != 1 or len(other.of_kind("mul", "div")) >= len(part.of_kind("mul", "div")):
+    if len(single) != 1 or len(other.of_kind("mul", "div")) >= len(subgraph.of_kind("mul", "div")):
         return
     number = float(operation.data[single[0]].reshape(()))
-    who, whom = ("the candidate", "the reference") if part.side == 0 else ("the reference", "the candidate")
+    who, whom = ("the candidate", "the reference") if subgraph.side == 0 else ("the reference", "the candidate")
     data = list(operation.data)
     data[single[0]] = data[single[0]] * 0 + 1
     factor = number if operation.kind == "mul" else 1 / number if number else 0.0
@@ -252,7 +254,7 @@ def _unscaled(culprit: Culprit, part: RegionSide, node: Node, operation: Operati
         f"{who} does not scale its scores at {culprit.where}; {whom} does at {node.name}, by {factor:.4g}",
         "scale the scores by 1/√(head width), once",
         "with the scale as the reference has it",
-        culprit.replaced(part, node, operation.with_data(*data)),
+        culprit.replaced(subgraph, node, operation.with_data(*data)),
         written=True,
         only_proven=True,
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.global_causes.chance import STEADY, unsteady, unsteady_words
 from aligner.causes.wording import INFERENCE_MODE
 from aligner.records.graph import Node
@@ -22,21 +22,22 @@ class DropoutActive(Cause):
     example: ClassVar[str] = "functional dropout that ignores eval()"
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """An active dropout taken out of its region."""
-        active = [[node for node in part.of_kind("dropout") if _trains(node)] for part in culprit.parts]
+        active = [[node for node in subgraph.of_kind("dropout") if _trains(node)] for subgraph in culprit.subgraphs]
         if bool(active[0]) == bool(active[1]):
             return
-        part = culprit.parts[0 if active[0] else 1]
-        node = active[part.side][0]
-        before = part.array(node.inputs[0]) if node.inputs else None
+        subgraph = culprit.subgraphs[0 if active[0] else 1]
+        node = active[subgraph.side][0]
+        before = subgraph.array(node.inputs[0]) if node.inputs else None
         yield Claim(
-            f"{node.name} ({node.op}) drops elements at random in the {('reference', 'candidate')[part.side]} alone",
+            f"{node.name} ({node.op}) drops elements at random in the {('reference', 'candidate')[subgraph.side]} "
+            "alone",
             "switch to inference mode before exporting; --eval does for a comparison",
             "with dropout off",
-            culprit.swapped(part, node.outputs[0], before) if before is not None and node.outputs else None,
-            side=part.side,
-            node=node.name if part.side else None,
+            culprit.swapped(subgraph, node.outputs[0], before) if before is not None and node.outputs else None,
+            side=subgraph.side,
+            node=node.name if subgraph.side else None,
         )
 
 
@@ -52,10 +53,10 @@ class NondeterministicKernel(Cause):
     example: ClassVar[str] = "sums by atomic additions"
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Nodes of the region that a second run has shown."""
-        for side, node in unsteady(survey):
-            if any(node.index == other.index for other in culprit.parts[side].nodes):
+        for side, node in unsteady(context):
+            if any(node.index == other.index for other in culprit.subgraphs[side].nodes):
                 yield Claim(unsteady_words(side, node), STEADY, node=node.name if side else None)
 
 
@@ -67,14 +68,16 @@ class RandomOperation(Cause):
     example: ClassVar[str] = "noise drawn inside a generator"
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """A random operation on either side."""
-        drawn = [(part, node) for part in culprit.parts for node in part.of_kind("random")]
-        drawn += [(part, node) for part in culprit.parts for node in part.of_kind("dropout") if _trains(node)]
+        drawn = [(subgraph, node) for subgraph in culprit.subgraphs for node in subgraph.of_kind("random")]
+        drawn += [
+            (subgraph, node) for subgraph in culprit.subgraphs for node in subgraph.of_kind("dropout") if _trains(node)
+        ]
         if drawn:
-            part, node = drawn[0]
+            subgraph, node = drawn[0]
             yield Claim(
-                f"{node.name} ({node.op}) draws random numbers in the {('reference', 'candidate')[part.side]}",
+                f"{node.name} ({node.op}) draws random numbers in the {('reference', 'candidate')[subgraph.side]}",
                 "feed the noise as an input, or store it as a constant, on both sides",
-                node=node.name if part.side else None,
+                node=node.name if subgraph.side else None,
             )

@@ -9,7 +9,7 @@ from typing import ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_maker import wrong_move, wrong_weight
 from aligner.causes.constant_operands import ConstantOperand, constant_pairs, differ, in_candidates_form
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
@@ -23,7 +23,7 @@ class _Computed(Cause):
 
     advice: ClassVar[str] = ""
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Each computed constant that differs and that such a node explains."""
         if culprit.expected is None or culprit.found is None:
             return

@@ -17,7 +17,7 @@ from aligner.causes.constant_operands import (
     normalises,
     relation,
 )
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.families.elementwise import fitted_constant, is_constant
 from aligner.causes.weight_cause import coarser
 from aligner.operations.kinds import BINARY, LINEAR, SCALES, ordered
@@ -28,7 +28,7 @@ from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit
 from aligner.regions.layer_numbers import differing
 from aligner.regions.layers import LayerPair, layer_pairs
-from aligner.regions.region_side import Change, RegionSide
+from aligner.regions.subgraph import Change, Subgraph
 
 
 class ConstantChanged(Cause):
@@ -40,7 +40,7 @@ class ConstantChanged(Cause):
     unspecific: ClassVar[bool] = True
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The reference's constants in the candidate's nodes; then the factor or offset that the outputs show."""
         if culprit.expected is None or culprit.found is None:
             return
@@ -60,24 +60,24 @@ class ConstantChanged(Cause):
 
     def _solved(self, culprit: Culprit) -> Iterator[Claim]:
         """A constant of either side replaced by the number that fits best."""
-        for part, node, operation in culprit.nodes(*BINARY):
+        for subgraph, node, operation in culprit.nodes(*BINARY):
             for place in (0, 1):
                 if len(operation.data) != 2 or operation.data[place].size != 1:
                     continue
-                if not is_constant(part, node, place, operation):
+                if not is_constant(subgraph, node, place, operation):
                     continue
                 value = float(operation.data[place].reshape(()))
-                fitted = fitted_constant(culprit, part, node, operation, place)
+                fitted = fitted_constant(culprit, subgraph, node, operation, place)
                 if fitted is None or math.isclose(fitted, value, rel_tol=1e-6):
                     continue
                 data = list(operation.data)
                 data[place] = data[place] * 0 + fitted
-                wrong, right = (fitted, value) if part.side == 0 else (value, fitted)
+                wrong, right = (fitted, value) if subgraph.side == 0 else (value, fitted)
                 yield Claim(
                     f"{culprit.where} computes with {wrong:.6g} where the reference has {right:.6g}",
                     f"give {culprit.where} the constant {right:.6g}",
                     f"with {right:.6g} instead of {wrong:.6g}",
-                    culprit.replaced(part, node, operation.with_data(*data)),
+                    culprit.replaced(subgraph, node, operation.with_data(*data)),
                     parameters=1,
                     vague=True,
                 )
@@ -155,10 +155,10 @@ def _kernels(culprit: Culprit) -> Iterator[Claim]:
             )
 
 
-def _read_by_layers(part: RegionSide) -> Iterator[tuple[Node, str, Array]]:
-    for node in part.of_kind(*ordered(LINEAR)):
+def _read_by_layers(subgraph: Subgraph) -> Iterator[tuple[Node, str, Array]]:
+    for node in subgraph.of_kind(*ordered(LINEAR)):
         for name in node.inputs:
-            if name and not part.varies(name) and (array := part.array(name)) is not None and array.ndim > 1:
+            if name and not subgraph.varies(name) and (array := subgraph.array(name)) is not None and array.ndim > 1:
                 yield node, name, array
 
 
@@ -239,9 +239,9 @@ def _related(wrong: Array, right: Array) -> str | None:
     return relation(wrong, right) or (f"{fewer} the reference's" if fewer else None)
 
 
-def _called(part: RegionSide, operand: ConstantOperand) -> tuple[str, str]:
+def _called(subgraph: Subgraph, operand: ConstantOperand) -> tuple[str, str]:
     """The weights that a constant is made of, after a space, and as what a computed one is read."""
-    weights = [part.graph.weights[name] for name in operand.sources]
+    weights = [subgraph.graph.weights[name] for name in operand.sources]
     tables = [weight for weight in weights if "int" not in weight.dtype] or weights
     names = ", ".join(weight.name for weight in tables[:2])
     if not names or operand.name is None:

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aligner.causes.cause import Cause, Claim, held
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.setting_cause import is_borrowed
 from aligner.operations.kinds import AFFINE, AVERAGES, BINARY
 from aligner.operations.operation import Operation
@@ -20,7 +20,7 @@ from aligner.operations.settings import AdaptivePool, ArgMax, Pool, Reduce, Runn
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 
 class OperandSwapped(Cause):
@@ -30,23 +30,24 @@ class OperandSwapped(Cause):
     fix: ClassVar[str] = "swap the operands back"
     example: ClassVar[str] = "b − a for a − b"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The other side's operation on the same operands; the operands in the other order."""
         yield from _other_operations(culprit)
-        for part, node, operation in culprit.nodes("sub", "div", "pow", "matmul", "where", "binary", "attention"):
+        for subgraph, node, operation in culprit.nodes("sub", "div", "pow", "matmul", "where", "binary", "attention"):
             for data in _swaps(operation):
                 yield Claim(
                     f"{culprit.where} has its operands in another order",
                     "swap the operands back",
                     "with the operands in the reference's order",
-                    culprit.replaced(part, node, operation.with_data(*data)),
+                    culprit.replaced(subgraph, node, operation.with_data(*data)),
                 )
 
 
 def _other_operations(culprit: Culprit) -> Iterator[Claim]:
     """An operation of two operands that only one side runs, with one that only the other side runs in its place."""
     found = [
-        [(node, one) for node in p.of_kind(*BINARY) if (one := p.operation(node)) is not None] for p in culprit.parts
+        [(node, one) for node in p.of_kind(*BINARY) if (one := p.operation(node)) is not None]
+        for p in culprit.subgraphs
     ]
     counts = [Counter(one.kind for _, one in side if one.kind in _EXCHANGED) for side in found]
     for side in (1, 0):
@@ -58,7 +59,7 @@ def _other_operations(culprit: Culprit) -> Iterator[Claim]:
                     f"{culprit.where} computes {wrong} where the reference computes {right}, from the same operands",
                     f"compute {right}; where the model chooses between the two, a trace keeps one arm of the if",
                     f"with {right} instead of {wrong}",
-                    culprit.replaced(culprit.parts[side], node, replace(operation, kind=kind)),
+                    culprit.replaced(culprit.subgraphs[side], node, replace(operation, kind=kind)),
                     written=True,
                     only_proven=True,
                 )
@@ -77,18 +78,18 @@ def _swaps(operation: Operation) -> Iterator[tuple[Array, ...]]:
         yield tuple(swapped)
 
 
-def is_constant(part: RegionSide, node: Node, place: int, operation: Operation) -> bool:
+def is_constant(subgraph: Subgraph, node: Node, place: int, operation: Operation) -> bool:
     """Whether an operand is a stored number, or a single one beside a tensor."""
     names = [name for name in node.inputs if name]
     if len(names) < 2:
         return operation.data[place].size == 1 and operation.data[1 - place].size > 1
-    return place < len(names) and part.constant(names[place])
+    return place < len(names) and subgraph.constant(names[place])
 
 
-def fitted_constant(culprit: Culprit, part: RegionSide, node: Node, operation: Operation, place: int) -> float | None:
+def fitted_constant(culprit: Culprit, subgraph: Subgraph, node: Node, operation: Operation, place: int) -> float | None:
     """Solve f(c) = target for the constant, by replays with others in its place."""
-    target = culprit.target(part.side)
-    if len(operation.data) != 2 or operation.data[place].size != 1 or not is_constant(part, node, place, operation):
+    target = culprit.target(subgraph.side)
+    if len(operation.data) != 2 or operation.data[place].size != 1 or not is_constant(subgraph, node, place, operation):
         return None
     value = float(operation.data[place].reshape(()))
     if target is None or operation.kind not in AFFINE:
@@ -97,7 +98,7 @@ def fitted_constant(culprit: Culprit, part: RegionSide, node: Node, operation: O
     def output(constant: float) -> Array | None:
         data = list(operation.data)
         data[place] = np.asarray(constant, dtype=np.float64)
-        return culprit.replaced(part, node, operation.with_data(*data))()
+        return culprit.replaced(subgraph, node, operation.with_data(*data))()
 
     inverse = operation.kind == "div" and place == 1
     start = 1 / value if inverse and value else value
@@ -143,20 +144,20 @@ class ReduceAxis(Cause):
     fix: ClassVar[str] = "reduce over the reference's axes, with its correction"
     example: ClassVar[str] = "std with n instead of n − 1"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Every other set of axes, correction and reduction."""
-        for part, node, operation in culprit.nodes(
+        for subgraph, node, operation in culprit.nodes(
             "reduce", "avg_pool", "max_pool", "cumsum", "argmax", "sort", "topk"
         ):
             own = _reduced(operation)
             for words, changed in _reductions(operation) if operation.kind == "reduce" else _others(operation):
-                wrong, right = (words, own) if part.side == 0 else (own, words)
+                wrong, right = (words, own) if subgraph.side == 0 else (own, words)
                 yield Claim(
                     f"{culprit.where} takes the {wrong}, the reference the {right}",
                     f"take the {right}",
                     f"with the {right}",
-                    culprit.replaced(part, node, changed),
-                    borrowed=is_borrowed(culprit, part, node, changed),
+                    culprit.replaced(subgraph, node, changed),
+                    borrowed=is_borrowed(culprit, subgraph, node, changed),
                 )
         yield from self._unbiased(culprit)
 
@@ -188,12 +189,14 @@ class ReduceAxis(Cause):
 def _before(culprit: Culprit) -> list[tuple[str, int]]:
     """What the region reads from a reduction, and how many elements that averages."""
     found = []
-    for part in culprit.parts:
-        for value in part.region.inputs:
-            node = part.graph.producer(value)
+    for subgraph in culprit.subgraphs:
+        for value in subgraph.region.inputs:
+            node = subgraph.graph.producer(value)
             if node is None or node.kind not in AVERAGES or value != node.outputs[0]:
                 continue
-            shapes = [part.graph.values[n].shape for n in (node.inputs[0], node.outputs[0]) if n in part.graph.values]
+            shapes = [
+                subgraph.graph.values[n].shape for n in (node.inputs[0], node.outputs[0]) if n in subgraph.graph.values
+            ]
             sizes = [math.prod(d or 0 for d in shape) for shape in shapes if shape is not None]
             if len(sizes) == 2 and sizes[1]:
                 found.append((node.outputs[0], sizes[0] // sizes[1]))

@@ -9,12 +9,12 @@ from typing import ClassVar
 from aligner.adapters.base import Adapter
 from aligner.adapters.registry import adapters
 from aligner.causes.cause import Cause, Claim, held
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
 from aligner.regions.culprit import FAITHFUL, Counterfactual, Culprit, in_order
 from aligner.regions.inner_tensors import OWN_STEPS
-from aligner.regions.region_side import Change, RegionSide
+from aligner.regions.subgraph import Change, Subgraph
 
 _SMALL = 2e-5
 """Of the largest value: what sums of K terms in another order may be off, u · (8 + √K), up to K = 100,000 in
@@ -33,12 +33,12 @@ class FusionOrKernel(Cause):
     example: ClassVar[str] = "a graph fusion that drops a bias"
     general: ClassVar[bool] = True
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The candidate's region computed by plain kernels."""
         step, local = culprit.measured.step, culprit.measured.local
         if not culprit.candidate.nodes or (step and local and local.errors.max_abs <= OWN_STEPS * step):
             return  # what is coded lies off by steps, whatever kernel computed it
-        if survey.recorded:
+        if context.recorded:
             yield from self._where_it_ran(culprit)
             return
         yield Claim(
@@ -85,19 +85,19 @@ class SplitOrder(Cause):
     fix: ClassVar[str] = "take the parts in the reference's order"
     example: ClassVar[str] = "scale and shift of a modulation exchanged"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Every other part of the node that the tensor is a part of; two parts in each other's place further up."""
         if culprit.expected is None or culprit.found is None:
             return
-        for part in culprit.parts:
-            yield from self._exchanged(culprit, part)
-        for side, part in enumerate(culprit.parts):
-            maker = part.graph.producer(part.output)
+        for subgraph in culprit.subgraphs:
+            yield from self._exchanged(culprit, subgraph)
+        for side, subgraph in enumerate(culprit.subgraphs):
+            maker = subgraph.graph.producer(subgraph.output)
             if maker is None:
                 continue
             axes = culprit.measured.pair.axes if side else None
             for place, name in enumerate(maker.outputs):
-                array = part.values.get(name) if name != part.output else None
+                array = subgraph.values.get(name) if name != subgraph.output else None
                 moved = in_order(array, axes, culprit.expected.shape) if array is not None else None
                 if moved is None or moved.dtype.kind != "f" or moved.size < _FEW:
                     continue
@@ -112,11 +112,11 @@ class SplitOrder(Cause):
                 )
 
     @staticmethod
-    def _exchanged(culprit: Culprit, part: RegionSide) -> Iterator[Claim]:
-        for names in _parts(part):
+    def _exchanged(culprit: Culprit, subgraph: Subgraph) -> Iterator[Claim]:
+        for names in _outputs_of_splits(subgraph):
             for pair in list(combinations(names, 2))[:_MOST_PAIRS]:
-                left, right = (part.array(name) for name in pair)
-                if left is None or right is None or left.shape != right.shape or part.output in pair:
+                left, right = (subgraph.array(name) for name in pair)
+                if left is None or right is None or left.shape != right.shape or subgraph.output in pair:
                     continue
                 places = " and ".join(str(names.index(name) + 1) for name in pair)
                 change = Change(arrays={pair[0]: right, pair[1]: left})
@@ -124,15 +124,15 @@ class SplitOrder(Cause):
                     f"{culprit.where} takes the parts {places} of {len(names)} in each other's place",
                     "take the parts in the reference's order",
                     "with the parts in the reference's order",
-                    Counterfactual(culprit, part.side, change),
+                    Counterfactual(culprit, subgraph.side, change),
                 )
 
 
-def _parts(part: RegionSide) -> Iterator[tuple[str, ...]]:
+def _outputs_of_splits(subgraph: Subgraph) -> Iterator[tuple[str, ...]]:
     """What a split makes of a tensor, or several slices of one."""
-    for node in part.of_kind("split"):
+    for node in subgraph.of_kind("split"):
         yield node.outputs
-    cuts = part.of_kind("slice")
+    cuts = subgraph.of_kind("slice")
     for read in dict.fromkeys(node.inputs[0] for node in cuts):
         yield tuple(node.outputs[0] for node in cuts if node.inputs[0] == read)
 
@@ -150,7 +150,7 @@ class IllConditioned(Cause):
     benign: ClassVar[bool] = True
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The measured noise against the error."""
         noise, local = culprit.measured.noise, culprit.measured.local
         if noise is None or local is None or noise.max_abs < _NOISY * local.errors.max_abs:
@@ -172,7 +172,7 @@ class Rounding(Cause):
     benign: ClassVar[bool] = True
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Small everywhere."""
         local = culprit.measured.local
         if local is not None and 0 < local.errors.max_abs <= _SMALL * max(local.peak, 1e-30) and not local.mismatched:

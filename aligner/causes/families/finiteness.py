@@ -8,14 +8,14 @@ from typing import ClassVar
 import numpy as np
 
 from aligner.causes.cause import Cause, Claim, Proof, largest
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.numerics.rounding import HALF_MAX
 from aligner.operations.kinds import SHIFTS
 from aligner.operations.settings import Softmax
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order, peak
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 
 class PrecisionOverflow(Cause):
@@ -26,7 +26,7 @@ class PrecisionOverflow(Cause):
     example: ClassVar[str] = "attention scores beyond 65504"
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Where the reference exceeds float16's range, there and only there the candidate is not finite or stuck."""
         if culprit.expected is None or culprit.found is None:
             return
@@ -81,7 +81,7 @@ class NonfiniteIntroduced(Cause):
     general: ClassVar[bool] = True
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Where, how many, and which of the candidate's nodes makes the first."""
         if culprit.expected is None or culprit.found is None or culprit.found.dtype.kind != "f":
             return
@@ -91,11 +91,11 @@ class NonfiniteIntroduced(Cause):
             yield from self._swallowed(culprit)
             return
         side, bad = ("candidate", fresh) if fresh.any() else ("reference", lost)
-        part = culprit.parts[1 if fresh.any() else 0]
-        maker = made[0] if (made := _maker(part)) is not None else None
+        subgraph = culprit.subgraphs[1 if fresh.any() else 0]
+        maker = made[0] if (made := _maker(subgraph)) is not None else None
         found = culprit.found if fresh.any() else culprit.expected
         kind = "NaN" if np.isnan(found[bad]).any() else "infinity"
-        why, advice = _why(part, maker)
+        why, advice = _why(subgraph, maker)
         rest = [np.where(bad, 0, each) for each in (culprit.found, culprit.expected)]
         share = 1 - culprit.apart(rest[0], rest[1]) / culprit.gap if culprit.gap > 0 else 0.0
         yield Claim(
@@ -112,7 +112,7 @@ class NonfiniteIntroduced(Cause):
         """NaN or infinity inside a region, which a limit or an activation makes finite again."""
         if culprit.expected is None or culprit.found is None or not culprit.gap > 0:
             return
-        inside = [_maker(part, of_finite=True) for part in culprit.parts]
+        inside = [_maker(subgraph, of_finite=True) for subgraph in culprit.subgraphs]
         if (inside[0] is None) == (inside[1] is None):
             return
         side = 0 if inside[1] is None else 1
@@ -120,7 +120,7 @@ class NonfiniteIntroduced(Cause):
         if seen is None:
             return
         node, array = seen
-        why, advice = _why(culprit.parts[side], node)
+        why, advice = _why(culprit.subgraphs[side], node)
         moved = in_order(array, culprit.measured.pair.axes if side else None, culprit.expected.shape)
         if moved is None:
             return
@@ -140,13 +140,13 @@ class NonfiniteIntroduced(Cause):
         )
 
 
-def _maker(part: RegionSide, *, of_finite: bool = False) -> tuple[Node, Array] | None:
+def _maker(subgraph: Subgraph, *, of_finite: bool = False) -> tuple[Node, Array] | None:
     """The first node of a region that gives something infinite or NaN, ``of_finite`` numbers alone, and what."""
-    for node in part.nodes:
-        if of_finite and any(_broken(part.values.get(name)) for name in node.inputs):
+    for node in subgraph.nodes:
+        if of_finite and any(_broken(subgraph.values.get(name)) for name in node.inputs):
             return None
         for name in node.outputs:
-            array = part.values.get(name)
+            array = subgraph.values.get(name)
             if array is not None and _broken(array):
                 return node, array
     return None
@@ -156,10 +156,10 @@ def _broken(array: Array | None) -> bool:
     return array is not None and array.dtype.kind == "f" and not np.isfinite(array).all()
 
 
-def _why(part: RegionSide, node: Node | None) -> tuple[str, str]:
+def _why(subgraph: Subgraph, node: Node | None) -> tuple[str, str]:
     """What an operation did to make something infinite or NaN, in words, and what to do about it."""
     general = "look for a division by zero, a logarithm or root of a negative number, or a row that is masked entirely"
-    operation = part.operation(node) if node is not None else None
+    operation = subgraph.operation(node) if node is not None else None
     if node is None or operation is None or not operation.data:
         return "", general
     x, *others = operation.data
@@ -192,7 +192,7 @@ class Saturation(Cause):
     fix: ClassVar[str] = "remove the limit, or clip the reference as well"
     example: ClassVar[str] = "an activation clipped at 6"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The reference clipped to the candidate's range."""
         if culprit.expected is None or culprit.found is None or culprit.measured.step is not None:
             return

@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 
 from aligner.causes.cause import Cause, Claim, held
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.families.layout import moves
 from aligner.causes.picture import channel_axis
 from aligner.records.array import Array
@@ -47,7 +47,7 @@ class InputCause(Cause):
     anywhere: ClassVar[bool] = False
     """May be done to what the region makes as well as to what it reads."""
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Every transformation of every graph input that the region starts from."""
         graph = culprit.reference.graph
         own = (culprit.reference.output,)
@@ -57,8 +57,8 @@ class InputCause(Cause):
             if array is None or array.dtype.kind not in "fiu" or not self.reaches(culprit, name):
                 continue
             itself, fed = name == culprit.reference.output, name in graph.inputs
-            alike = fed and not itself and _fed_alike(survey, name)
-            if alike and self.vague_inside and _read_rightly(survey, culprit, name):
+            alike = fed and not itself and _fed_alike(context, name)
+            if alike and self.vague_inside and _read_rightly(context, culprit, name):
                 continue
             for words, build, parameters in self.transformations(array, culprit, name):
                 yield Claim(
@@ -84,19 +84,21 @@ class InputCause(Cause):
         return iter(())
 
 
-def _fed_alike(survey: Survey, name: str) -> bool:
+def _fed_alike(context: Context, name: str) -> bool:
     """Whether both sides are fed the same numbers at an input: what is wrong is done inside."""
-    return any(m.pair.reference == name and survey.verdicts.get(m.pair.candidate) == "aligned" for m in survey.measured)
+    return any(
+        m.pair.reference == name and context.verdicts.get(m.pair.candidate) == "aligned" for m in context.measured
+    )
 
 
-def _read_rightly(survey: Survey, culprit: Culprit, name: str) -> bool:
+def _read_rightly(context: Context, culprit: Culprit, name: str) -> bool:
     """Whether another node reads the same input and is right: what was done to the input it would have seen too."""
     return any(
         name in m.pair.reference_region.inputs
         and m.pair is not culprit.measured.pair
         and m.local is not None
-        and survey.verdicts.get(m.pair.candidate) == "aligned"
-        for m in survey.measured
+        and context.verdicts.get(m.pair.candidate) == "aligned"
+        for m in context.measured
         if m.pair.reference_region.nodes and m.pair.reference != name
     )
 
@@ -238,7 +240,7 @@ class InputResize(Cause):
     fix: ClassVar[str] = "resize the picture once and feed both models the same array"
     example: ClassVar[str] = "bilinear on one side, area on the other"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Related values where the two inputs differ; not proven without the raw picture."""
         from aligner.numerics.relations import correlation
 

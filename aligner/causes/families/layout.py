@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aligner.causes.cause import Cause, Claim, Proof, held
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.setting_cause import is_borrowed
 from aligner.numerics.relations import SAME, gap
 from aligner.operations.kinds import ELEMENTWISE, LAYOUT, PARAMETRIC, SOURCES
@@ -20,7 +20,7 @@ from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.layers import layer_pairs
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 _LARGEST = 1 << 22
 """Elements that are moved to try another order: a limit of cost, each trial copies them."""
@@ -49,9 +49,9 @@ class FlattenOrder(Cause):
     fix: ClassVar[str] = "transpose to the reference's layout before the flatten, or permute the dense layer's columns"
     example: ClassVar[str] = "a flatten of NHWC features before a dense layer trained on NCHW"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Reshapes that merge axes, and matrices whose columns stand in such an order."""
-        for part, node, operation in culprit.nodes("reshape"):
+        for subgraph, node, operation in culprit.nodes("reshape"):
             x, settings = operation.data[0], operation.settings
             if not isinstance(settings, Reshape) or len(settings.shape) >= x.ndim or x.size > _LARGEST:
                 continue
@@ -59,15 +59,15 @@ class FlattenOrder(Cause):
                 if perm[0] != 0:
                     continue
                 before = moved.reshape(settings.shape)
-                if not part.nodes[-1:] or before.shape != tuple(settings.shape):
+                if not subgraph.nodes[-1:] or before.shape != tuple(settings.shape):
                     continue
-                yield self._claim(culprit, part, node, culprit.prediction(part, node, _ordered(perm)), perm)
+                yield self._claim(culprit, subgraph, node, culprit.prediction(subgraph, node, _ordered(perm)), perm)
         yield from self._columns(culprit)
 
     def _claim(
         self,
         culprit: Culprit,
-        part: RegionSide,
+        subgraph: Subgraph,
         node: Node,
         predict: Callable[[], Array | None],
         perm: tuple[int, ...],
@@ -77,8 +77,8 @@ class FlattenOrder(Cause):
             "transpose to the reference's layout before the flatten, or permute the dense layer's columns",
             "with the elements in the reference's order",
             predict,
-            side=part.side,
-            node=node.name if part.side == 1 else None,
+            side=subgraph.side,
+            node=node.name if subgraph.side == 1 else None,
         )
 
     def _columns(self, culprit: Culprit) -> Iterator[Claim]:
@@ -102,12 +102,12 @@ class FlattenOrder(Cause):
                     )
 
     @staticmethod
-    def _before(part: RegionSide, node: Node) -> tuple[int, ...] | None:
+    def _before(subgraph: Subgraph, node: Node) -> tuple[int, ...] | None:
         """The shape that was flattened into a node's input, without the batch."""
-        maker = part.graph.producer(node.inputs[0]) if node.inputs else None
+        maker = subgraph.graph.producer(node.inputs[0]) if node.inputs else None
         if maker is None or maker.kind != "reshape" or not maker.inputs:
             return None
-        array, known = part.array(maker.inputs[0]), part.graph.values.get(maker.inputs[0])
+        array, known = subgraph.array(maker.inputs[0]), subgraph.graph.values.get(maker.inputs[0])
         shape = tuple(array.shape) if array is not None else (known.shape if known else None)
         if not shape or len(shape) <= 2 or None in shape:
             return None
@@ -124,12 +124,12 @@ class LayoutTransposition(Cause):
     id: ClassVar[str] = "layout-transposition"
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Another order of the whole output, of a transposition; the output itself moved; the input moved."""
         yield from self._whole(culprit)
         if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
             return
-        for part, node, operation in culprit.nodes("transpose"):
+        for subgraph, node, operation in culprit.nodes("transpose"):
             perm = operation.read(Transpose).perm
             for other in permutations(range(len(perm))) if len(perm) <= 5 else ():
                 shape = [operation.data[0].shape[a] for a in other]
@@ -137,12 +137,12 @@ class LayoutTransposition(Cause):
                     changed = operation.with_settings(perm=other)
                     claim = self._claim(
                         culprit,
-                        f"transposes to {other if part.side == 0 else perm}, the reference to "
-                        f"{perm if part.side == 0 else other}",
-                        culprit.replaced(part, node, changed),
-                        part.side,
+                        f"transposes to {other if subgraph.side == 0 else perm}, the reference to "
+                        f"{perm if subgraph.side == 0 else other}",
+                        culprit.replaced(subgraph, node, changed),
+                        subgraph.side,
                     )
-                    yield replace(claim, borrowed=is_borrowed(culprit, part, node, changed))
+                    yield replace(claim, borrowed=is_borrowed(culprit, subgraph, node, changed))
         for perm, moved in moves(culprit.expected):
             if moved.shape == culprit.expected.shape:
                 yield self._claim(culprit, f"holds the reference's tensor with axes {perm}", held(moved))
@@ -197,7 +197,7 @@ class SpatialFlip(Cause):
     fix: ClassVar[str] = "remove the flip, or apply it on both sides"
     example: ClassVar[str] = "a picture mirrored on one side"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Flips along one or two axes, of the output or of what is read."""
         if culprit.expected is None or culprit.expected.size > _LARGEST:
             return
@@ -248,7 +248,7 @@ class Rolled(Cause):
     example: ClassVar[str] = "torch.roll(x, 3, -1) for torch.roll(x, 2, -1) in a shifted window"
     general: ClassVar[bool] = True
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Every axis, by as many places as bring the reference's first slice to where the candidate holds it."""
         if culprit.expected is None or culprit.found is None or culprit.expected.size > _LARGEST:
             return
@@ -278,20 +278,20 @@ class ConcatOrder(Cause):
 
     id: ClassVar[str] = "concat-order"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Every other order of up to five parts."""
-        for part, node, operation in culprit.nodes("concat"):
-            if all(other.kind in _JOINS_NOTHING for other in culprit.parts[1 - part.side].nodes):
+        for subgraph, node, operation in culprit.nodes("concat"):
+            if all(other.kind in _JOINS_NOTHING for other in culprit.subgraphs[1 - subgraph.side].nodes):
                 continue  # nothing stands there to have another order
             count = len(operation.data)
             for order in permutations(range(count)) if 2 <= count <= 5 else ():
                 if order == tuple(range(count)):
                     continue
                 yield Claim(
-                    f"{culprit.said(part, node)} joins its {count} parts in the order {order}",
+                    f"{culprit.said(subgraph, node)} joins its {count} parts in the order {order}",
                     "pass the parts in the reference's order",
                     "with the parts in the reference's order",
-                    culprit.replaced(part, node, operation.with_data(*(operation.data[k] for k in order))),
+                    culprit.replaced(subgraph, node, operation.with_data(*(operation.data[k] for k in order))),
                 )
 
 
@@ -302,11 +302,11 @@ class AxisNotRemapped(Cause):
     fix: ClassVar[str] = "count the axis in this model's layout"
     example: ClassVar[str] = "a concatenation along axis 1 kept as axis 1 after NCHW became NHWC"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Concatenations and lookups along every other axis that gives the shape, reshaped where it does not."""
         if culprit.expected is None:
             return
-        for part, node, operation in culprit.nodes("concat", "gather"):
+        for subgraph, node, operation in culprit.nodes("concat", "gather"):
             if operation.kind not in {"concat", "lookup"}:
                 continue
             data = operation.data[0] if operation.kind == "concat" else operation.parameters["table"]
@@ -315,11 +315,11 @@ class AxisNotRemapped(Cause):
                 if axis != own % data.ndim:
                     changed = operation.with_settings(axis=axis)
                     yield Claim(
-                        f"{culprit.said(part, node)} works along axis {axis}, the reference along {own}",
+                        f"{culprit.said(subgraph, node)} works along axis {axis}, the reference along {own}",
                         "count the axis in this model's layout",
                         "with the axis counted in this layout",
-                        culprit.replaced(part, node, changed),
-                        borrowed=is_borrowed(culprit, part, node, changed),
+                        culprit.replaced(subgraph, node, changed),
+                        borrowed=is_borrowed(culprit, subgraph, node, changed),
                     )
 
 
@@ -330,15 +330,15 @@ class BroadcastAxis(Cause):
     fix: ClassVar[str] = "reshape the vector to the axis it belongs to ([C, 1, 1] for channels first)"
     example: ClassVar[str] = "a per-channel scale applied along the width, which is as long"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The smaller operand laid along every axis that it fits."""
-        for part, node, operation in culprit.nodes("add", "sub", "mul", "div", "binary", "minmax", "prelu"):
+        for subgraph, node, operation in culprit.nodes("add", "sub", "mul", "div", "binary", "minmax", "prelu"):
             if operation.kind == "prelu":
                 shape, slope = operation.data[0].shape, operation.parameters["slope"]
                 for axis, size in enumerate(shape):
                     if size == slope.size and axis != operation.read(Along).axis:
                         edited = operation.with_settings(axis=axis).with_parameters(slope=slope.reshape(-1))
-                        yield self._claim(culprit, axis, culprit.replaced(part, node, edited), part.side)
+                        yield self._claim(culprit, axis, culprit.replaced(subgraph, node, edited), subgraph.side)
                 continue
             if len(operation.data) != 2:
                 continue
@@ -354,7 +354,7 @@ class BroadcastAxis(Cause):
                     data[small] = vector.reshape(across)
                     data[1 - small] = other
                     yield self._claim(
-                        culprit, axis, culprit.replaced(part, node, operation.with_data(*data)), part.side
+                        culprit, axis, culprit.replaced(subgraph, node, operation.with_data(*data)), subgraph.side
                     )
 
     def _claim(self, culprit: Culprit, axis: int, predict: Callable[[], Array | None], side: int) -> Claim:

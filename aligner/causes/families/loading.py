@@ -7,7 +7,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from typing import ClassVar
 
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.weight_cause import RELATED, WeightCause, arrays_of, coarser, eight_bit, misfolded, settled
 from aligner.causes.weight_elsewhere import elsewhere, left_unread
 from aligner.causes.weight_order import moved, same_somewhere
@@ -58,16 +58,16 @@ def _zeroed(pair: LayerPair, role: str, culprit: Culprit) -> bool:
     return role in {"bias", "b", "rb"} and bool(matrices) and all(settled(pair, name, culprit) for name in matrices)
 
 
-def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
+def _weighted(context: Context) -> tuple[list[str], list[str]]:
     """Scopes or names of the weighted layers that are guilty of strange weights, and of those that are right."""
     bad: list[str] = []
     good: list[str] = []
-    guilty = {id(item) for item in survey.guilty}
-    for item in survey.measured:
+    guilty = {id(item) for item in context.guilty}
+    for item in context.measured:
         if not item.pair.candidate_region.weights or not item.pair.reference_region.weights:
             continue
         indices = item.pair.reference_region.nodes
-        nodes = [survey.graphs[0].nodes[i] for i in indices if survey.graphs[0].nodes[i].weights]
+        nodes = [context.graphs[0].nodes[i] for i in indices if context.graphs[0].nodes[i].weights]
         names = [node.scope or node.name for node in nodes]
         kinds = {node.kind for node in nodes}
         if not kinds & MATRIX_LAYERS:
@@ -76,19 +76,19 @@ def _weighted(survey: Survey) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(bad)), [name for name in dict.fromkeys(good) if name not in bad]
 
 
-def _fresh_share(survey: Survey) -> float:
+def _fresh_share(context: Context) -> float:
     """Which share of the numbers in the guilty layers' matrices looks drawn by an initialiser."""
-    if survey.fresh_share is None:
-        graph, names = survey.graphs[1], dict[str, None]()
-        for item in survey.guilty[:_LOOKED_AT]:
+    if context.fresh_share is None:
+        graph, names = context.graphs[1], dict[str, None]()
+        for item in context.guilty[:_LOOKED_AT]:
             names.update(dict.fromkeys(item.pair.candidate_region.weights))
         sizes = {True: 0, False: 0}
         for weight in (graph.weights[name] for name in names if name in graph.weights):
             if len(weight.shape) > 1 and math.prod(weight.shape) >= _TELLING:
                 sizes[looks_initialised(weight.values())] += math.prod(weight.shape)
         total = sum(sizes.values())
-        survey.fresh_share = sizes[True] / total if total else 1.0
-    return survey.fresh_share
+        context.fresh_share = sizes[True] / total if total else 1.0
+    return context.fresh_share
 
 
 class _Unloaded(WeightCause):
@@ -100,22 +100,22 @@ class _Unloaded(WeightCause):
         KERAS: "load_weights without skip_mismatch",
     }
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """Fresh numbers, in the part of the model that this cause is about."""
-        if self.whole and _fresh_share(survey) < _MOST:
+        if self.whole and _fresh_share(context) < _MOST:
             return None  # other weights, and as trained as the reference's: another training, another release
-        many = self.whole and len(_weighted(survey)[0]) > 2
+        many = self.whole and len(_weighted(context)[0]) > 2
         words = None if misfolded(pair, role) else _stranger(pair, role, culprit, sure=not many)
-        if not words or not self.extent(survey) or left_unread(pair, role, culprit):
+        if not words or not self.extent(context) or left_unread(pair, role, culprit):
             return None
-        return None if elsewhere(pair, role, culprit, survey) else words
+        return None if elsewhere(pair, role, culprit, context) else words
 
     def vague(self, pair: LayerPair) -> bool:
         """A normalisation of which some vectors were loaded is right but for the others: its own cause names those."""
         return pair.candidate.operation.kind == "norm" and len(differing(pair)) < len(pair.roles)
 
     @abstractmethod
-    def extent(self, survey: Survey) -> bool:
+    def extent(self, context: Context) -> bool:
         """Whether as much of the model is unloaded as this cause says."""
 
 
@@ -128,9 +128,9 @@ class WeightsNotLoaded(_Unloaded):
     covers_weights: ClassVar[bool] = True
     whole: ClassVar[bool] = True
 
-    def extent(self, survey: Survey) -> bool:
+    def extent(self, context: Context) -> bool:
         """All of it."""
-        bad, good = _weighted(survey)
+        bad, good = _weighted(context)
         return len(bad) >= _ALL * (len(bad) + len(good))
 
 
@@ -141,9 +141,9 @@ class WeightsPrefixMismatch(_Unloaded):
     fix: ClassVar[str] = "strip or add the prefix of these keys"
     example: ClassVar[str] = "module. of DataParallel"
 
-    def extent(self, survey: Survey) -> bool:
+    def extent(self, context: Context) -> bool:
         """Two layers or more, which make up a sub-tree that holds no loaded one."""
-        bad, good = _weighted(survey)
+        bad, good = _weighted(context)
         if len(bad) >= _ALL * (len(bad) + len(good)) or len(bad) < 2:
             return False
         prefix = _common(bad)
@@ -157,9 +157,9 @@ class WeightsPartlyLoaded(_Unloaded):
     fix: ClassVar[str] = "check the keys and shapes that were skipped"
     example: ClassVar[str] = "a head of another number of classes"
 
-    def extent(self, survey: Survey) -> bool:
+    def extent(self, context: Context) -> bool:
         """Neither the whole nor a sub-tree."""
-        return not WeightsNotLoaded().extent(survey) and not WeightsPrefixMismatch().extent(survey)
+        return not WeightsNotLoaded().extent(context) and not WeightsPrefixMismatch().extent(context)
 
 
 def _common(names: list[str]) -> str:
@@ -182,14 +182,14 @@ class WeightsWrongEntry(WeightCause):
         "the checkpoint holds several sets of weights (params, params_ema …): load the same on both sides"
     )
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """Related but different, in most layers."""
         arrays = arrays_of(pair, role)
         if arrays is None or role not in {"kernel", "w", "r", "table"} or coarser(*arrays) or misfolded(pair, role):
             return None
         if eight_bit(pair, role, culprit) or relations.one_factor(*arrays):
             return None
-        bad, good = _weighted(survey)
+        bad, good = _weighted(context)
         alike = relations.correlation(*arrays)
         if len(bad) < 2 or len(bad) < 0.5 * (len(bad) + len(good)) or alike < RELATED:
             return None
@@ -206,7 +206,7 @@ class WeightOfAnotherLayer(WeightCause):
     id: ClassVar[str] = "weights-wrong-entry"
     advice: ClassVar[str] = "give each layer its own weight: two of the same shape were taken for each other"
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """The very numbers of the reference's, of another place."""
-        other = elsewhere(pair, role, culprit, survey)
+        other = elsewhere(pair, role, culprit, context)
         return f"the {role} is not this layer's: it holds the numbers of the reference's {other}" if other else None

@@ -11,7 +11,7 @@ import numpy as np
 
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_pairs
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.default_norm import DEFAULTS, folded_epsilon, solved
 from aligner.causes.setting_cause import SettingCause
 from aligner.causes.wording import INFERENCE_MODE
@@ -20,8 +20,8 @@ from aligner.operations.settings import Along, BatchNorm, GroupNorm, InstanceNor
 from aligner.parameters.canonical import canonical
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit, distance
-from aligner.regions.region_side import RegionSide
 from aligner.regions.settings import alike
+from aligner.regions.subgraph import Subgraph
 
 _USUAL = (1e-3, 1e-5, 1e-6, 1e-12, 1e-4, 1e-8, 1e-7, 1e-2, 0.0, 0.1, 1.0)
 """Epsilons that frameworks have by default or models are published with, the usual ones first."""
@@ -42,25 +42,29 @@ class NormEpsilon(SettingCause):
             if epsilon != operation.read(Norm).epsilon:
                 yield {"epsilon": epsilon}
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The settings, also where a norm is spelled out; then the value that explains most."""
-        yield from super().claims(culprit, survey)
+        yield from super().claims(culprit, context)
         yield from _spelled_out(culprit)
         yield from _outside(culprit)
         if culprit.gap > 0:
-            for part, node, operation in culprit.nodes("norm"):
-                folded = folded_epsilon(culprit, part, node)
-                epsilon = folded or _solved(culprit, part, node)
+            for subgraph, node, operation in culprit.nodes("norm"):
+                folded = folded_epsilon(culprit, subgraph, node)
+                epsilon = folded or _solved(culprit, subgraph, node)
                 if epsilon is not None:
                     pair = (epsilon, operation.read(Norm).epsilon)
-                    wrong, right = (f"{one:.4g}" for one in (pair if part.side == 0 else pair[::-1]))
-                    how = "has a normalisation folded in with" if folded and part.side == 0 else "behaves as if it had"
+                    wrong, right = (f"{one:.4g}" for one in (pair if subgraph.side == 0 else pair[::-1]))
+                    how = (
+                        "has a normalisation folded in with"
+                        if folded and subgraph.side == 0
+                        else "behaves as if it had"
+                    )
                     yield Claim(
                         f"{culprit.where} {how} epsilon {wrong}; the reference has {right}",
                         f"use epsilon {right} in both models{_TENSORFLOW if wrong == f'{_CUDNN:.4g}' else ''}",
                         f"with epsilon {right} instead of {wrong}",
-                        _with_epsilon(culprit, part, node, epsilon),
-                        side=part.side,
+                        _with_epsilon(culprit, subgraph, node, epsilon),
+                        side=subgraph.side,
                         written=bool(folded),
                     )
 
@@ -94,40 +98,42 @@ def _spelled_out(culprit: Culprit) -> Iterator[Claim]:
 
 def _outside(culprit: Culprit) -> Iterator[Claim]:
     """A norm that is spelled out, with a number added to the root where the other side's adds one under it."""
-    part = culprit.candidate
+    subgraph = culprit.candidate
     for _, _, fused in culprit.nodes("norm"):
-        for node, before, epsilon in _added_to_roots(part):
+        for node, before, epsilon in _added_to_roots(subgraph):
             meant = fused.read(Norm).epsilon
-            spread = part.array(before.inputs[0])
-            if spread is not None and not part.of_kind("norm"):
+            spread = subgraph.array(before.inputs[0])
+            if spread is not None and not subgraph.of_kind("norm"):
                 yield Claim(
                     f"{node.name} adds {epsilon:.6g} to the root, the reference {meant:.6g} under it",
                     f"add epsilon {meant:.6g} to the variance, before {before.name}",
                     f"with epsilon {meant:.6g} under the root",
-                    culprit.swapped(part, node.outputs[0], (spread + meant) ** 0.5),
+                    culprit.swapped(subgraph, node.outputs[0], (spread + meant) ** 0.5),
                     node=node.name,
                     written=True,
                 )
 
 
-def _added_to_roots(part: RegionSide) -> Iterator[tuple[Node, Node, float]]:
+def _added_to_roots(subgraph: Subgraph) -> Iterator[tuple[Node, Node, float]]:
     """Nodes that add one number to a root, the root's node, the number."""
-    for node in part.of_kind("add"):
-        makers = [part.graph.producer(name) for name in node.inputs]
+    for node in subgraph.of_kind("add"):
+        makers = [subgraph.graph.producer(name) for name in node.inputs]
         root = next((one for one in makers if one is not None and one.kind == "sqrt"), None)
-        numbers = [array for name in node.inputs if part.constant(name) and (array := part.array(name)) is not None]
+        numbers = [
+            array for name in node.inputs if subgraph.constant(name) and (array := subgraph.array(name)) is not None
+        ]
         if root is not None and len(numbers) == 1 and numbers[0].size == 1:
             yield node, root, float(numbers[0].reshape(()))
 
 
-def _under_root(part: RegionSide, node: Node) -> bool:
+def _under_root(subgraph: Subgraph, node: Node) -> bool:
     """Whether a square root is all that a node's output goes through."""
-    readers = [other for other in part.graph.nodes if set(node.outputs) & set(other.inputs)]
-    return bool(readers) and all(other.kind == "sqrt" or _is_root(part, other) for other in readers)
+    readers = [other for other in subgraph.graph.nodes if set(node.outputs) & set(other.inputs)]
+    return bool(readers) and all(other.kind == "sqrt" or _is_root(subgraph, other) for other in readers)
 
 
-def _is_root(part: RegionSide, node: Node) -> bool:
-    operation = part.operation(node) or canonical(part.graph, node, part.shape)
+def _is_root(subgraph: Subgraph, node: Node) -> bool:
+    operation = subgraph.operation(node) or canonical(subgraph.graph, node, subgraph.shape)
     if operation is not None and operation.kind in {"sqrt", "rsqrt"}:
         return True
     if operation is None or operation.kind != "pow":
@@ -136,18 +142,18 @@ def _is_root(part: RegionSide, node: Node) -> bool:
     return exponent.size == 1 and abs(float(exponent.reshape(()))) == 0.5
 
 
-def _with_epsilon(culprit: Culprit, part: RegionSide, node: Node, epsilon: float) -> Counterfactual:
-    return culprit.prediction(part, node, lambda operation: operation.with_settings(epsilon=epsilon))
+def _with_epsilon(culprit: Culprit, subgraph: Subgraph, node: Node, epsilon: float) -> Counterfactual:
+    return culprit.prediction(subgraph, node, lambda operation: operation.with_settings(epsilon=epsilon))
 
 
-def _solved(culprit: Culprit, part: RegionSide, node: Node) -> float | None:
+def _solved(culprit: Culprit, subgraph: Subgraph, node: Node) -> float | None:
     """The epsilon that leaves the least error, by a golden section over its logarithm; None without a replay."""
-    target = culprit.target(part.side)
+    target = culprit.target(subgraph.side)
     if target is None or target.size > 1 << 20:
         return None
 
     def missing(exponent: float) -> float:
-        predicted = _with_epsilon(culprit, part, node, 10.0**exponent)()
+        predicted = _with_epsilon(culprit, subgraph, node, 10.0**exponent)()
         return float("inf") if predicted is None else distance(predicted, target)
 
     grid = [(missing(e), e) for e in range(-8, 2)]
@@ -176,9 +182,9 @@ class NormTrainMode(SettingCause):
         if isinstance(operation.settings, BatchNorm):
             yield {"training": not operation.settings.training}
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The settings; what to do about it is the same on either side."""
-        for claim in super().claims(culprit, survey):
+        for claim in super().claims(culprit, context):
             yield replace(claim, suggestion="switch to inference mode before exporting; --eval does for a comparison")
 
 
@@ -189,12 +195,12 @@ class NormStatistics(Cause):
     fix: ClassVar[str] = "check which vector is which and that all were loaded, the axes and the groups"
     example: ClassVar[str] = "gamma and beta exchanged; running statistics left at 0 and 1"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Other statistics on either side's normalisation; where only one side has folded it, its defaults."""
-        for part, node, operation in culprit.nodes("norm"):
-            who = culprit.where if part.side == 0 else f"set against {culprit.where}, the reference"
+        for subgraph, node, operation in culprit.nodes("norm"):
+            who = culprit.where if subgraph.side == 0 else f"set against {culprit.where}, the reference"
             for words, edited in _statistics(operation):
-                yield self._claim(f"{who} normalises with {words}", culprit.replaced(part, node, edited))
+                yield self._claim(f"{who} normalises with {words}", culprit.replaced(subgraph, node, edited))
         for node, words, edited in solved(culprit):
             yield self._claim(f"{node.name} has {words}", culprit.replaced(culprit.candidate, node, edited))
 

@@ -8,14 +8,14 @@ from dataclasses import replace
 from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.errors import listing
 from aligner.operations.kinds import BINARY, ELEMENTWISE, KEEPS_AXES, PARAMETRIC, QUANTIZES, SOURCES, SUMS_AXIS
 from aligner.operations.operation import Operation, Unsupported, compute
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, in_order
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 _LONGEST = 16
 """Operations in a row that are left out together."""
@@ -33,7 +33,7 @@ class OperationChanged(Cause):
     example: ClassVar[str] = "abs for a square, log2 for log"
     general: ClassVar[bool] = True
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Each operation that only one side runs, in the place of each that only the other side runs."""
         alone = [_alone(culprit, side) for side in (0, 1)]
         for side in (1, 0):
@@ -50,7 +50,8 @@ class OperationChanged(Cause):
 def _alone(culprit: Culprit, side: int) -> list[tuple[Node, Operation]]:
     """Nodes of one side whose kind of operation stands there more often than on the other side."""
     found = [
-        [(node, one) for node in part.nodes if (one := part.operation(node)) is not None] for part in culprit.parts
+        [(node, one) for node in subgraph.nodes if (one := subgraph.operation(node)) is not None]
+        for subgraph in culprit.subgraphs
     ]
     counts = [Counter(one.kind for _, one in nodes) for nodes in found]
     surplus = counts[side] - counts[1 - side]
@@ -73,7 +74,7 @@ def _exchanged(culprit: Culprit, side: int, node: Node, partner: Node, there: Op
         f"{named.name} computes {wrong} where the reference computes {right}, from the same operands",
         f"compute {right} in {named.name}; where the model chooses between the two, a trace keeps one arm of the if",
         f"with {right} instead of {wrong}",
-        culprit.replaced(culprit.parts[side], node, there),
+        culprit.replaced(culprit.subgraphs[side], node, there),
         node=named.name,
         written=True,
         only_proven=True,
@@ -91,17 +92,17 @@ class OperationOrder(Cause):
     fix: ClassVar[str] = "apply the two in the reference's order"
     example: ClassVar[str] = "√x + ε for √(x + ε)"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Every two operations in a row that keep shapes, exchanged: in one region, or one is the culprit's own."""
         if any(+_surplus(culprit, side) for side in (0, 1)):
             return
-        for part in culprit.parts:
-            for node in part.nodes:
-                for later in part.nodes:
+        for subgraph in culprit.subgraphs:
+            for node in subgraph.nodes:
+                for later in subgraph.nodes:
                     if _follows(later, node):
-                        yield _in_the_other_order(culprit, part, node, later)
+                        yield _in_the_other_order(culprit, subgraph, node, later)
         for node in culprit.candidate.nodes:
-            for later in _crossed(culprit, survey):
+            for later in _crossed(culprit, context):
                 if _follows(later, node):
                     yield _in_the_other_order(culprit, culprit.candidate, node, later)
 
@@ -110,37 +111,37 @@ def _follows(later: Node, node: Node) -> bool:
     return node.outputs[0] in later.inputs and {node.kind, later.kind} <= _KEEP_SHAPES
 
 
-def _crossed(culprit: Culprit, survey: Survey) -> Iterator[Node]:
+def _crossed(culprit: Culprit, context: Context) -> Iterator[Node]:
     """What the candidate does to the culprit's tensor, and the reference before it makes that tensor."""
-    for measured in survey.measured:
+    for measured in context.measured:
         maker = culprit.candidate.graph.producer(measured.pair.candidate)
         read = measured.pair.reference in culprit.reference.region.inputs
         if read and maker is not None and culprit.candidate.output in maker.inputs:
             yield maker
 
 
-def _in_the_other_order(culprit: Culprit, part: RegionSide, node: Node, later: Node) -> Claim:
-    wrong, right = (later, node) if part.side == 0 else (node, later)
+def _in_the_other_order(culprit: Culprit, subgraph: Subgraph, node: Node, later: Node) -> Claim:
+    wrong, right = (later, node) if subgraph.side == 0 else (node, later)
     return Claim(
         f"{culprit.where} applies {wrong.op} before {right.op}, the reference {right.op} first",
         f"apply {right.op} before {wrong.op}",
         f"with {right.op} first",
-        _reversed(culprit, part, node, later),
-        side=part.side,
+        _reversed(culprit, subgraph, node, later),
+        side=subgraph.side,
     )
 
 
-def _reversed(culprit: Culprit, part: RegionSide, node: Node, later: Node) -> Callable[[], Array | None]:
+def _reversed(culprit: Culprit, subgraph: Subgraph, node: Node, later: Node) -> Callable[[], Array | None]:
     def predict() -> Array | None:
-        first, second = part.operation(node), part.operation(later)
-        read = [name for name in node.inputs if name and part.graph.varies(name)]
-        start = part.array(read[0]) if len(read) == 1 else None
-        middle = part.array(node.outputs[0])
+        first, second = subgraph.operation(node), subgraph.operation(later)
+        read = [name for name in node.inputs if name and subgraph.graph.varies(name)]
+        start = subgraph.array(read[0]) if len(read) == 1 else None
+        middle = subgraph.array(node.outputs[0])
         if first is None or second is None or start is None or middle is None:
             return None
-        end = part.output if node.outputs[0] == part.output else later.outputs[0]
+        end = subgraph.output if node.outputs[0] == subgraph.output else later.outputs[0]
         try:
-            return _put(culprit, part, end, compute(_on(first, start, compute(_on(second, middle, start)))))()
+            return _put(culprit, subgraph, end, compute(_on(first, start, compute(_on(second, middle, start)))))()
         except Unsupported:
             return None
 
@@ -158,23 +159,23 @@ class _Lopsided(Cause):
     side: ClassVar[int]
     shown: ClassVar[str] = "The operation is left out on the side that has it, and the other side's tensor comes out."
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Operations of a kind that stands more often on this side, alone and in a row; then all up to the end."""
-        part = culprit.parts[self.side]
+        subgraph = culprit.subgraphs[self.side]
         surplus = _surplus(culprit, self.side)
-        for node in part.nodes:
-            for left_out, before in _rows(part, node, surplus):
+        for node in subgraph.nodes:
+            for left_out, before in _rows(subgraph, node, surplus):
                 yield self._claim(culprit, left_out, before, written=True)
-        for name, array in part.values.items():
-            later = _after(part, name)
+        for name, array in subgraph.values.items():
+            later = _after(subgraph, name)
             alone = [node for node in later if node.kind in surplus]
-            if self.side == 1 and _is_expected(culprit, survey, name):  # the other side does nothing beyond it
+            if self.side == 1 and _is_expected(culprit, context, name):  # the other side does nothing beyond it
                 alone = [node for node in later if node.kind not in _LEFT]
             if alone and array.dtype.kind == "f" and array.size > 1:
                 yield self._claim(culprit, later, name, written=False)
 
     def _claim(self, culprit: Culprit, nodes: list[Node], before: str, *, written: bool) -> Claim:
-        part, other = culprit.parts[self.side], culprit.parts[1 - self.side]
+        subgraph, other = culprit.subgraphs[self.side], culprit.subgraphs[1 - self.side]
         told = [node for node in nodes if node.kind not in _LEFT] or nodes
         names = listing([f"{node.op} {node.name}" for node in told])
         twice = written and len(nodes) == 1 and bool(other.of_kind(nodes[0].kind))
@@ -185,7 +186,7 @@ class _Lopsided(Cause):
             f"the {who} applies {words}",
             self.advice(names),
             "without it" if len(nodes) == 1 else "without them",
-            _put(culprit, part, end, part.array(before)),
+            _put(culprit, subgraph, end, subgraph.array(before)),
             side=self.side,
             becomes=(end, before) if self.side else None,
             node=told[0].name if self.side else None,
@@ -237,53 +238,53 @@ def _surplus(culprit: Culprit, side: int) -> Counter[str]:
     return counts[side] - counts[1 - side]
 
 
-def _rows(part: RegionSide, node: Node, surplus: Counter[str]) -> Iterator[tuple[list[Node], str]]:
+def _rows(subgraph: Subgraph, node: Node, surplus: Counter[str]) -> Iterator[tuple[list[Node], str]]:
     """Operations of surplus kinds in a row that end in a node, and the value before each row."""
     row: list[Node] = []
     left = surplus.copy()
     while node.kind in left and left[node.kind] > 0 and len(row) < _LONGEST:
-        flowing = [name for name in node.inputs if name and part.graph.varies(name)]
+        flowing = [name for name in node.inputs if name and subgraph.graph.varies(name)]
         if len(flowing) != 1:
             return
         left[node.kind] -= 1
         row.insert(0, node)
         yield list(row), flowing[0]
-        maker = part.graph.producer(flowing[0])
-        if maker is None or maker.index not in part.region.nodes:
+        maker = subgraph.graph.producer(flowing[0])
+        if maker is None or maker.index not in subgraph.region.nodes:
             return
         node = maker
 
 
-def _is_expected(culprit: Culprit, survey: Survey, name: str) -> bool:
+def _is_expected(culprit: Culprit, context: Context, name: str) -> bool:
     """Whether a value of the candidate answers the very tensor that its region should leave with."""
-    pair = survey.pair_of(name)
+    pair = context.pair_of(name)
     return pair is not None and pair.reference == culprit.measured.pair.reference
 
 
-def _after(part: RegionSide, name: str) -> list[Node]:
+def _after(subgraph: Subgraph, name: str) -> list[Node]:
     """The nodes between a value that the region reads or makes and its output, that output's maker last."""
-    maker = part.graph.producer(name)
-    made = maker is not None and maker.index in part.region.nodes
-    if name == part.output or not (made or name in part.region.inputs):
+    maker = subgraph.graph.producer(name)
+    made = maker is not None and maker.index in subgraph.region.nodes
+    if name == subgraph.output or not (made or name in subgraph.region.inputs):
         return []
     reached, found = {name}, []
-    for node in part.nodes:
+    for node in subgraph.nodes:
         if reached & set(node.inputs):
             reached |= set(node.outputs)
             found.append(node)
-    return found if part.output in reached and found[-1].outputs[:1] == (part.output,) else []
+    return found if subgraph.output in reached and found[-1].outputs[:1] == (subgraph.output,) else []
 
 
-def _put(culprit: Culprit, part: RegionSide, name: str, array: Array | None) -> Callable[[], Array | None]:
+def _put(culprit: Culprit, subgraph: Subgraph, name: str, array: Array | None) -> Callable[[], Array | None]:
     """What becomes of the output when a value holds what stood before it."""
 
     def predict() -> Array | None:
         if array is None:
             return None
-        if name != part.output:
-            return culprit.swapped(part, name, array)()
-        axes = culprit.measured.pair.axes if part.side else None
-        target = culprit.target(part.side)
+        if name != subgraph.output:
+            return culprit.swapped(subgraph, name, array)()
+        axes = culprit.measured.pair.axes if subgraph.side else None
+        target = culprit.target(subgraph.side)
         return None if target is None else in_order(array, axes, target.shape)
 
     return predict

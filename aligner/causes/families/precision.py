@@ -8,13 +8,13 @@ from typing import ClassVar
 import numpy as np
 
 from aligner.causes.cause import Cause, Claim, held, largest
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.numerics.relations import to_half
 from aligner.operations.kernels.activation import to_bfloat16
 from aligner.records.array import Array
 from aligner.records.dtypes import plain_dtype
 from aligner.regions.culprit import Culprit, peak
-from aligner.regions.region_side import Change
+from aligner.regions.subgraph import Change
 
 
 class _Narrow(Cause):
@@ -25,7 +25,7 @@ class _Narrow(Cause):
         """The array in the narrower format."""
         return to_half(array)
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The reference's output rounded; its inputs and weights rounded as well."""
         if culprit.expected is None or culprit.found is None or culprit.evidence is None:
             return
@@ -67,9 +67,11 @@ class _Narrow(Cause):
         assert culprit.expected is not None
         rounded = self.narrowed(culprit.expected)
         yield lambda: rounded
-        part = culprit.reference
-        inputs = {n: a for n in part.region.inputs if (a := part.array(n)) is not None and a.dtype.kind == "f"}
-        weights = {n: a for n in part.region.weights if (a := part.weight(n)) is not None and a.dtype.kind == "f"}
+        subgraph = culprit.reference
+        inputs = {n: a for n in subgraph.region.inputs if (a := subgraph.array(n)) is not None and a.dtype.kind == "f"}
+        weights = {
+            n: a for n in subgraph.region.weights if (a := subgraph.weight(n)) is not None and a.dtype.kind == "f"
+        }
         for chosen in (inputs, weights, inputs | weights):
             change = Change(arrays={name: self.narrowed(array) for name, array in chosen.items()})
             for last in (False, True):
@@ -117,7 +119,7 @@ class PrecisionChosen(Cause):
         "The same node runs again on the same inputs, in the runtime itself, which is kept to the declared precision."
     )
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """What a side gives where its runtime is kept from choosing."""
         for side, kept in enumerate(culprit.evidence.kept if culprit.evidence is not None else ()):
             if kept is not None and self._moves(culprit, side, kept.output):
@@ -148,12 +150,12 @@ class PrecisionDoubleCast(Cause):
 
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """A cast to float64 on one side only, and an error of float32 rounding."""
         doubles = [
             any(plain_dtype(str(n.attributes.get("to", ""))) == "float64" for n in p.nodes)
             or (culprit.evidence is not None and "64" in (culprit.evidence.dtype, culprit.evidence.found_dtype)[p.side])
-            for p in culprit.parts
+            for p in culprit.subgraphs
         ]
         if doubles[0] == doubles[1] or culprit.expected is None or culprit.found is None:
             return

@@ -11,7 +11,7 @@ from typing import ClassVar
 import numpy as np
 
 from aligner.causes.cause import Cause, Claim, held
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.weight_cause import WeightCause
 from aligner.causes.weight_order import row_factors
 from aligner.numerics.masking import MASKED
@@ -55,13 +55,13 @@ class Site:
     side: int = 0
 
 
-def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
+def sites(culprit: Culprit, context: Context) -> Iterator[Site]:
     """The output, every input that the candidate quantises inside the region, the first tensor inside that is off."""
     step = step_of(culprit)
     if culprit.expected is None or culprit.found is None:
         return
     if step is not None and np.isfinite(culprit.found).all() and np.isfinite(culprit.expected).all():
-        ranges = [range_made_in(part.graph, part.region, part.output) for part in culprit.parts]
+        ranges = [range_made_in(subgraph.graph, subgraph.region, subgraph.output) for subgraph in culprit.subgraphs]
         if ranges[0] is not None and ranges[1] is None:
             yield Site(culprit.reference.output, ranges[0].step, culprit.found, culprit.expected, held, side=1)
         else:
@@ -70,7 +70,7 @@ def sites(culprit: Culprit, survey: Survey) -> Iterator[Site]:
         origin = _origin(culprit, node)
         after = culprit.candidate.array(node.outputs[0]) if node.outputs else None
         scale = _scale(culprit, node)
-        pair = survey.pair_of(origin) if origin else None
+        pair = context.pair_of(origin) if origin else None
         if origin is None or pair is None or after is None or scale is None:
             continue
         before = culprit.candidate.array(origin)
@@ -125,9 +125,9 @@ def _seen_inside(inner: InnerTensor, array: Array) -> Callable[[], Array | None]
 
 
 class _Quantized(Cause):
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Only where something is quantised."""
-        for site in sites(culprit, survey):
+        for site in sites(culprit, context):
             yield from self.quantized(site)
 
     def quantized(self, site: Site) -> Iterator[Claim]:
@@ -142,27 +142,27 @@ class QuantizationScale(_Quantized):
     fix: ClassVar[str] = "quantise and dequantise with one scale"
     example: ClassVar[str] = "a scale read from another tensor"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The reference's scale in the candidate's own quantising node; then the factor between the two sides.
 
         Where the range cuts numbers off, the data that it was measured on are the cause of its scale.
         """
-        if any(_share_cut_off(site) for site in sites(culprit, survey)):
+        if any(_share_cut_off(site) for site in sites(culprit, context)):
             return
-        for part, node, operation in culprit.nodes("quantize"):
-            partner = culprit.partner(part, node) if part.side else None
+        for subgraph, node, operation in culprit.nodes("quantize"):
+            partner = culprit.partner(subgraph, node) if subgraph.side else None
             if partner is not None:
                 mine, theirs = (f"{one.parameters['scale'].flat[0]:.4g}" for one in (operation, partner[1]))
                 yield Claim(
                     f"{node.name} codes with scale {mine}, the reference's {partner[0].op} with {theirs}",
                     f"give {node.name} the scale and zero point of the reference's",
                     "with those of the reference",
-                    culprit.replaced(part, node, replace(partner[1], data=operation.data)),
+                    culprit.replaced(subgraph, node, replace(partner[1], data=operation.data)),
                     node=node.name,
                     written=True,
                     only_proven=True,
                 )
-        yield from super().claims(culprit, survey)
+        yield from super().claims(culprit, context)
 
     def quantized(self, site: Site) -> Iterator[Claim]:
         """The factor between the two sides."""
@@ -186,7 +186,7 @@ class QuantizationScaleOfWeights(WeightCause):
     id: ClassVar[str] = "quantization-scale"
     advice: ClassVar[str] = "give every output channel of the weight the scale it was quantised with"
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """Each output's kernel is the reference's times a number of its own."""
         factors = row_factors(pair, role, culprit)
         if factors is None:

@@ -7,7 +7,7 @@ from itertools import permutations
 from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.setting_cause import SettingCause
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Recurrent
@@ -23,9 +23,9 @@ class RnnGateOrder(Cause):
     fix: ClassVar[str] = "reorder the rows of both weights and biases to the framework's gate order"
     example: ClassVar[str] = "i f g o read as i o f g"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Every order of the gates."""
-        for part, node, operation in culprit.nodes("recurrent"):
+        for subgraph, node, operation in culprit.nodes("recurrent"):
             gates = operation.read(Recurrent).gates
             for order in permutations(gates):
                 if "".join(order) != gates:
@@ -34,7 +34,7 @@ class RnnGateOrder(Cause):
                         f"{gates} is meant",
                         "reorder the rows of both weights and both biases to the framework's gate order",
                         "with the gates in the right order",
-                        culprit.replaced(part, node, operation.with_settings(gates="".join(order))),
+                        culprit.replaced(subgraph, node, operation.with_settings(gates="".join(order))),
                     )
 
 
@@ -47,10 +47,10 @@ class RnnDirection(SettingCause):
     kinds: ClassVar[tuple[str, ...]] = ("recurrent",)
     names: ClassVar[tuple[str, ...]] = ("directions",)
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Settings, then the weights of the two directions exchanged."""
-        yield from super().claims(culprit, survey)
-        for part, node, operation in culprit.nodes("recurrent"):
+        yield from super().claims(culprit, context)
+        for subgraph, node, operation in culprit.nodes("recurrent"):
             if culprit.gap > 0 and len(operation.read(Recurrent).directions) == 2:
                 turned = {name: operation.parameters[name][::-1] for name in _WEIGHTS if name in operation.parameters}
                 yield Claim(
@@ -58,7 +58,7 @@ class RnnDirection(SettingCause):
                     "other way round",
                     "exchange the two directions in both weights and in the biases",
                     "with the weights of the two directions exchanged",
-                    culprit.replaced(part, node, operation.with_parameters(**turned)),
+                    culprit.replaced(subgraph, node, operation.with_parameters(**turned)),
                 )
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:
@@ -97,14 +97,14 @@ class EmbeddingOffset(Cause):
     fix: ClassVar[str] = "check the padding row and the first index of the vocabulary"
     example: ClassVar[str] = "a vocabulary with an extra row for padding"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Indices moved by one or two."""
-        for part, node, operation in culprit.nodes("embedding", "gather", constant=True):
+        for subgraph, node, operation in culprit.nodes("embedding", "gather", constant=True):
             for offset in (1, -1, 2, -2):
-                shift = offset if part.side == 0 else -offset
+                shift = offset if subgraph.side == 0 else -offset
                 yield Claim(
                     f"{culprit.where} looks up rows {shift:+d} of those the reference looks up",
                     "check the padding row and the first index of the vocabulary",
                     "with the rows that the reference looks up",
-                    culprit.replaced(part, node, operation.with_data(operation.data[0] + offset)),
+                    culprit.replaced(subgraph, node, operation.with_data(operation.data[0] + offset)),
                 )

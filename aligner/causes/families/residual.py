@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.families.elementwise import is_constant
 from aligner.operations.kinds import ACTIVATIONS, COPIES
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.region_side import RegionSide
+from aligner.regions.subgraph import Subgraph
 
 _FUSED = ACTIVATIONS | COPIES | {"minmax"}
 """What a runtime may fuse into a sum."""
@@ -27,10 +27,10 @@ class ResidualMissing(Cause):
     fix: ClassVar[str] = "connect the skip connection to the sum"
     example: ClassVar[str] = "an addition lost in a rewrite"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Each part of a sum alone, or in the other's place."""
-        for part, node, operation in culprit.nodes("add", "sub"):
-            if len(operation.data) != 2 or not _both_flow(part, node):
+        for subgraph, node, operation in culprit.nodes("add", "sub"):
+            if len(operation.data) != 2 or not _both_flow(subgraph, node):
                 continue
             left, right = operation.data
             zeros = 0 * right, 0 * left
@@ -43,25 +43,25 @@ class ResidualMissing(Cause):
             for words, data in options:
                 if data[0].shape == data[1].shape:
                     yield Claim(
-                        f"{'the candidate' if part.side == 0 else 'the reference'} {words} at {culprit.where}",
+                        f"{'the candidate' if subgraph.side == 0 else 'the reference'} {words} at {culprit.where}",
                         "connect the skip connection to this sum",
                         "with both operands",
-                        culprit.replaced(part, node, operation.with_data(*data)),
+                        culprit.replaced(subgraph, node, operation.with_data(*data)),
                     )
         yield from self._constant_instead(culprit)
         yield from self._gone(culprit)
-        yield from self._of_another(culprit, survey)
+        yield from self._of_another(culprit, context)
 
     def _gone(self, culprit: Culprit) -> Iterator[Claim]:
         """A sum that is gone with the activation fused into it: one of its operands takes its place."""
-        part = culprit.reference
-        for node in part.of_kind("add"):
-            end = _end_of_sum(part, node)
+        subgraph = culprit.reference
+        for node in subgraph.of_kind("add"):
+            end = _end_of_sum(subgraph, node)
             operands = node.inputs[:2]
-            if end == node.outputs[0] or len(operands) != 2 or not _both_flow(part, node):
+            if end == node.outputs[0] or len(operands) != 2 or not _both_flow(subgraph, node):
                 continue
             for name, other in (operands, operands[::-1]):
-                array, sum_ = part.array(name), part.array(end)
+                array, sum_ = subgraph.array(name), subgraph.array(end)
                 if array is None or sum_ is None or array.shape != sum_.shape:
                     continue
                 yield Claim(
@@ -69,16 +69,16 @@ class ResidualMissing(Cause):
                     "arrives",
                     "connect the skip connection, with the activation after the sum",
                     "with that operand in the place of the sum",
-                    culprit.swapped(part, end, array),
+                    culprit.swapped(subgraph, end, array),
                 )
 
-    def _of_another(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def _of_another(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """A sum that reads a tensor which answers one that the reference's does not read."""
         for node in culprit.candidate.of_kind("add", "sub"):
             operation, partner = culprit.candidate.operation(node), culprit.partner(culprit.candidate, node)
             if operation is None or partner is None or not len(operation.data) == len(partner[1].data) == 2:
                 continue
-            answers = [pair.reference if (pair := survey.pair_of(name)) else None for name in node.inputs[:2]]
+            answers = [pair.reference if (pair := context.pair_of(name)) else None for name in node.inputs[:2]]
             for place, answer in enumerate(answers):
                 own = node.inputs[place] in culprit.candidate.region.inputs and answer is not None
                 for right in partner[0].inputs[:2] if own and answer not in partner[0].inputs else ():
@@ -110,8 +110,8 @@ class ResidualMissing(Cause):
             stored = [place for place in (0, 1) if is_constant(culprit.candidate, node, place, operation)]
             if len(stored) != 1 or not _both_flow(culprit.reference, partner[0]):
                 continue
-            for part in partner[1].data:
-                moved = to_candidate(part, culprit.measured.pair.axes, operation.data[1 - stored[0]].shape)
+            for subgraph in partner[1].data:
+                moved = to_candidate(subgraph, culprit.measured.pair.axes, operation.data[1 - stored[0]].shape)
                 if moved is None:
                     continue
                 data = list(operation.data)
@@ -125,16 +125,16 @@ class ResidualMissing(Cause):
                 )
 
 
-def _end_of_sum(part: RegionSide, node: Node) -> str:
+def _end_of_sum(subgraph: Subgraph, node: Node) -> str:
     """What activations that a runtime fuses make of a sum, as far as they alone read it."""
     value = node.outputs[0]
     for _ in range(_FUSED_AT_MOST):
-        readers = [other for other in part.nodes if value in other.inputs]
-        if len(readers) != 1 or readers[0].kind not in _FUSED or value == part.output:
+        readers = [other for other in subgraph.nodes if value in other.inputs]
+        if len(readers) != 1 or readers[0].kind not in _FUSED or value == subgraph.output:
             break
         value = readers[0].outputs[0]
     return value
 
 
-def _both_flow(part: RegionSide, node: Node) -> bool:
-    return sum(bool(name) and part.varies(name) for name in node.inputs) > 1
+def _both_flow(subgraph: Subgraph, node: Node) -> bool:
+    return sum(bool(name) and subgraph.varies(name) for name in node.inputs) > 1

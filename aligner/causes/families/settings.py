@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.setting_cause import listed, shown
 from aligner.causes.wording import settings_in_words_of
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit
-from aligner.regions.region_side import Change, RegionSide
 from aligner.regions.settings import UNCOMPARED, alike, in_pieces
+from aligner.regions.subgraph import Change, Subgraph
 
 _BY_PLACE = frozenset({"axis", "axes", "shape"})
 """Settings that count axes: one layout counts them alike."""
@@ -40,7 +40,7 @@ class SettingChanged(Cause):
     general: ClassVar[bool] = True
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Each pair of nodes alone, then all of them: sizes and orders of axes go together."""
         found = list(_differences(culprit))
         for one in found:
@@ -58,7 +58,7 @@ class AttributesDiffer(Cause):
     shown: ClassVar[str] = "It stands in both files; nothing is recomputed that shows it."
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Operators of one spelling, in order."""
         for node, other in _opaque_alike(culprit):
             told = _told(culprit.reference, node), _told(culprit.candidate, other)
@@ -76,21 +76,21 @@ class AttributesDiffer(Cause):
 def _opaque_alike(culprit: Culprit) -> Iterator[tuple[Node, Node]]:
     """Nodes of both regions that nobody but their runtime can compute, where both have as many of one spelling."""
     sides: tuple[dict[str, list[Node]], dict[str, list[Node]]] = {}, {}
-    for part, found in zip((culprit.reference, culprit.candidate), sides, strict=True):
-        for node in part.nodes:
-            if part.operation(node) is None:
+    for subgraph, found in zip((culprit.reference, culprit.candidate), sides, strict=True):
+        for node in subgraph.nodes:
+            if subgraph.operation(node) is None:
                 found.setdefault(node.op, []).append(node)
     for op, nodes in sides[0].items():
         if len(nodes) == len(sides[1].get(op, ())):
             yield from zip(nodes, sides[1][op], strict=True)
 
 
-def _told(part: RegionSide, node: Node) -> dict[str, Any]:
+def _told(subgraph: Subgraph, node: Node) -> dict[str, Any]:
     """A node's attributes, and by their place the small constants it reads that are not told as one."""
     found = dict(node.attributes)
     known = list(node.attributes.values())
     for place, name in enumerate(node.inputs):
-        array = part.weight(name) if name in part.graph.weights else None
+        array = subgraph.weight(name) if name in subgraph.graph.weights else None
         if array is not None and array.size <= _FEW:
             numbers = tuple(array.reshape(-1).tolist())
             value = numbers[0] if len(numbers) == 1 else numbers
@@ -151,7 +151,7 @@ def _claims(culprit: Culprit, found: list[_Difference]) -> Iterator[Claim]:
         f"{listed(one.right)}"
         for one in found
     ]
-    sides = [part.graph.framework for part in culprit.parts]
+    sides = [subgraph.graph.framework for subgraph in culprit.subgraphs]
     right = " and ".join(
         f"{one.candidate.name} {listed(one.right)}{settings_in_words_of(sides, one.reference.kind, one.right)}"
         for one in found

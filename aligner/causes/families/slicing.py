@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Slice
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit
-from aligner.regions.region_side import Change, RegionSide
+from aligner.regions.subgraph import Change, Subgraph
 
 _MOST = 32
 """Places that are tried along one axis, the nearest first."""
@@ -24,38 +24,38 @@ class SliceBounds(Cause):
     fix: ClassVar[str] = "slice as the reference does"
     example: ClassVar[str] = "x[:, 1:] for x[:, :-1]"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The reference's places in the candidate's slices; then every other place of each slice along each axis."""
         yield from _written(culprit)
-        for part, node, operation in culprit.nodes("slice"):
+        for subgraph, node, operation in culprit.nodes("slice"):
             if not isinstance(operation.settings, Slice):
                 continue
             for which, (axis, start, end, step) in enumerate(operation.settings.places):
                 begin, stop, _ = slice(start, end, step).indices(operation.data[0].shape[axis])
                 for other in _others(begin, stop, operation.data[0].shape[axis], misfit=culprit.misfit):
-                    yield self._claim(culprit, (part, node, operation), which, (begin, stop), other)
+                    yield self._claim(culprit, (subgraph, node, operation), which, (begin, stop), other)
 
     @staticmethod
     def _claim(
         culprit: Culprit,
-        at: tuple[RegionSide, Node, Operation],
+        at: tuple[Subgraph, Node, Operation],
         which: int,
         own: tuple[int, int],
         other: tuple[int, int],
     ) -> Claim:
-        part, node, operation = at
+        subgraph, node, operation = at
         places = list(operation.read(Slice).places)
         axis, step = places[which][0], places[which][3]
         places[which] = (axis, *other, step)
-        mine, theirs = (f"{a}:{b}" for a, b in ((other, own) if part.side == 0 else (own, other)))
+        mine, theirs = (f"{a}:{b}" for a, b in ((other, own) if subgraph.side == 0 else (own, other)))
         whole = own[1] - own[0]
         return Claim(
             f"{culprit.where} takes {mine} along axis {axis}, the reference {theirs}",
             f"slice axis {axis} from {theirs.replace(':', ' to ')}",
             f"with {theirs} instead of {mine}",
-            culprit.replaced(part, node, operation.with_settings(places=tuple(places))),
+            culprit.replaced(subgraph, node, operation.with_settings(places=tuple(places))),
             vague=whole > 1 and (other[0] - own[0]) % whole == 0,  # one of several parts, taken in another order
-            node=node.name if part.side == 1 else None,
+            node=node.name if subgraph.side == 1 else None,
         )
 
 
@@ -65,9 +65,9 @@ def _written(culprit: Culprit) -> Iterator[Claim]:
         [
             (node, one)
             for each, node, one in culprit.nodes("slice", constant=True)
-            if each is part and one.kind == "slice"
+            if each is subgraph and one.kind == "slice"
         ]
-        for part in culprit.parts
+        for subgraph in culprit.subgraphs
     ]
     both = [{place[0]: place for _, one in found for place in one.read(Slice).places} for found in cuts]
     differing = [axis for axis, place in both[1].items() if axis in both[0] and both[0][axis] != place]

@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any, ClassVar
 
 from aligner.causes.cause import Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.setting_cause import SettingCause
 from aligner.causes.wording import KERAS, PYTORCH
 from aligner.operations.kernels.resizing import COORDINATES, ROUNDINGS
@@ -29,10 +29,10 @@ class PaddingAsymmetric(SettingCause):
     follows: ClassVar[bool] = True
     names: ClassVar[tuple[str, ...]] = ("pads",)
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Pads that one side keeps in a node of their own make the settings differ and mean nothing: proof decides."""
         apart = len(list(culprit.reference.of_kind("pad"))) != len(list(culprit.candidate.of_kind("pad")))
-        for claim in super().claims(culprit, survey):
+        for claim in super().claims(culprit, context):
             yield replace(claim, only_proven=True) if apart else claim
 
     def others(self, operation: Operation, culprit: Culprit) -> Iterator[Mapping[str, Any]]:

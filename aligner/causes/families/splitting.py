@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Reshape
 from aligner.regions.culprit import Counterfactual, Culprit
-from aligner.regions.region_side import Change
+from aligner.regions.subgraph import Change
 
 _MOST = 24
 """Ways to split an axis that are tried."""
@@ -24,11 +24,11 @@ class AxisSplit(Cause):
     fix: ClassVar[str] = "split the axis into the reference's factors: the number of heads or groups"
     example: ClassVar[str] = "view(b, t, 8, -1) for view(b, t, 4, -1); a channel shuffle of 4 groups for 2"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Every other pair of factors, at all reshapes of a region that split alike."""
-        for part in culprit.parts:
+        for subgraph in culprit.subgraphs:
             splits: dict[tuple[int, int], dict[int, tuple[int, ...]]] = {}
-            for _, node, operation in (each for each in culprit.nodes("reshape") if each[0] is part):
+            for _, node, operation in (each for each in culprit.nodes("reshape") if each[0] is subgraph):
                 if not isinstance(operation.settings, Reshape):
                     continue
                 shape = operation.settings.shape
@@ -37,7 +37,7 @@ class AxisSplit(Cause):
                     splits.setdefault((shape[place], shape[place + 1]), {})[node.index] = shape
             for own, shapes in splits.items():
                 for other in _factors(math.prod(own), own):
-                    yield self._claim(culprit, part.side, own, other, shapes)
+                    yield self._claim(culprit, subgraph.side, own, other, shapes)
 
     @staticmethod
     def _claim(
@@ -45,7 +45,7 @@ class AxisSplit(Cause):
     ) -> Claim:
         wrong, right = (other, own) if side == 0 else (own, other)
         edits = {index: _reshaped(shape, own, other) for index, shape in shapes.items()}
-        others = [one.settings for part, _, one in culprit.nodes("reshape") if part.side != side]
+        others = [one.settings for subgraph, _, one in culprit.nodes("reshape") if subgraph.side != side]
         there = {settings.shape for settings in others if isinstance(settings, Reshape)}
         words = f"an axis of {math.prod(own)}"
         node = culprit.graphs[1].nodes[next(iter(shapes))].name if side else culprit.where

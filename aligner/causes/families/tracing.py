@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.constant_operands import constant_sources, constants_of, operand_name
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.weight_cause import WeightCause
 from aligner.causes.weight_elsewhere import left_unread
 from aligner.causes.wording import KERAS, PYTORCH
@@ -17,7 +17,7 @@ from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, in_order
 from aligner.regions.layers import LayerPair
-from aligner.regions.region_side import Change
+from aligner.regions.subgraph import Change
 
 _ARITHMETIC = ELEMENTWISE - ACTIVATIONS | {"clip"}
 
@@ -33,7 +33,7 @@ class TraceBakedConstant(Cause):
     fix: ClassVar[str] = "keep the value in the graph: no .item(), float(), int() or numpy while tracing"
     example: ClassVar[str] = "x / float(x.max())"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The candidate's constant where the reference computes: an operand, or all that comes before."""
         yield from self._cut_off(culprit)
         for node in culprit.reference.of_kind(*BINARY, "where", "matmul", "resize"):
@@ -112,7 +112,7 @@ class InplaceWriteLost(Cause):
     spelled: ClassVar[Mapping[str, str]] = {PYTORCH: "x = torch.where(…) or x = torch.cat(…)"}
     example: ClassVar[str] = "y[:, ::2] *= 0.5 lost when traced"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The candidate's output equals what the reference wrote to, before it did."""
         if culprit.expected is None or culprit.found is None:
             return
@@ -166,14 +166,16 @@ class TraceBakedBranch(Cause):
     spelled: ClassVar[Mapping[str, str]] = _AS_A_CHOICE
     example: ClassVar[str] = "if x.sum() > 0: in forward"
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The same place in the model, from the same input, by other operations that both do what they say."""
         if not culprit.reference.graph.of_one_run:
             return
-        kinds = [{n.kind for n in part.nodes if n.kind not in SILENT} for part in culprit.parts]
+        kinds = [{n.kind for n in subgraph.nodes if n.kind not in SILENT} for subgraph in culprit.subgraphs]
         if not kinds[0] or not kinds[1] or kinds[0] & kinds[1] or not (kinds[0] | kinds[1]) <= _ARITHMETIC:
             return
-        ran = [", ".join(node.op for node in part.nodes if node.kind != "constant") for part in culprit.parts]
+        ran = [
+            ", ".join(node.op for node in subgraph.nodes if node.kind != "constant") for subgraph in culprit.subgraphs
+        ]
         yield Claim(
             f"{culprit.where} runs {ran[1]} where the reference, on this input, runs {ran[0]}: the arm of a branch "
             "that another input took",
@@ -188,7 +190,7 @@ class WeightsOfAnotherArm(WeightCause):
     advice: ClassVar[str] = _KEPT_ARM
     spelled: ClassVar[Mapping[str, str]] = _AS_A_CHOICE
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """The very numbers of a weight that nothing reads."""
         other = left_unread(pair, role, culprit)
         return (
@@ -207,7 +209,7 @@ class TraceBakedShape(Cause):
     example: ClassVar[str] = "a positional table cut to the traced length"
     needs_error: ClassVar[bool] = False
 
-    def claims(self, culprit: Culprit, survey: Survey) -> Iterator[Claim]:
+    def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Shapes that do not fit, where the candidate reshapes, slices or expands to constant sizes."""
         shapes = culprit.measured.reference_shape, culprit.measured.candidate_shape
         if None in shapes or shapes[0] == shapes[1] or culprit.found is not None:

@@ -8,7 +8,7 @@ from typing import ClassVar
 import numpy as np
 
 from aligner.causes.constant_operands import normalises
-from aligner.causes.context import Survey
+from aligner.causes.context import Context
 from aligner.causes.weight_cause import (
     WeightCause,
     allowance,
@@ -45,7 +45,7 @@ class WeightsTransposed(WeightCause):
     example: ClassVar[str] = "a square matrix not transposed"
     advice: ClassVar[str] = "store the weight in the axis order the operation expects"
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """The kernel is the reference's, transposed."""
         move = moved(pair, role, culprit)
         return f"the {role} is the reference's with {move}" if move and "inputs and outputs" in move else None
@@ -63,7 +63,7 @@ class WeightsPermuted(WeightCause):
         """That numbers stand elsewhere does not say why: gates, directions or channels in another order do."""
         return True
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """The kernel is the reference's, moved in any other way."""
         move = moved(pair, role, culprit)
         if (move is None and not same_somewhere(pair, role)) or (move and "inputs and outputs" in move):
@@ -93,7 +93,7 @@ class WeightsReducedPrecision(WeightCause):
     example: ClassVar[str] = "weights saved in float16"
     advice: ClassVar[str] = "keep this weight in float32, or accept the loss with a looser tolerance"
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """All of it lies on the coarser grid."""
         words = next((found for arrays in versions(pair, role) if (found := coarser(*arrays))), None)
         return f"the {role} is {words} the reference's" if words else None
@@ -109,7 +109,7 @@ class WeightsQuantized(WeightCause):
         "quantise per channel, leave this layer in float, or accept the loss with a looser tolerance"
     )
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """Few levels, close to the reference's numbers."""
         return eight_bit(pair, role, culprit)
 
@@ -124,10 +124,10 @@ class WeightsBatchNormFold(WeightCause):
         "fold once, along the output channels: scale = γ / √(variance + ε), kernel · scale, (bias − mean) · scale + β"
     )
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """The candidate's numbers follow from the reference's by another folding."""
-        folded, part = pair.reference.taken, culprit.reference
-        if folded and not normalises(part, folded):
+        folded = pair.reference.taken
+        if folded and not normalises(culprit.reference, folded):
             return None  # a factor of the model's own, whose numbers say nothing about a normalisation
         return misfolded(pair, role)
 
@@ -146,7 +146,7 @@ class WeightsBiasMissing(WeightCause):
         """The shift of a normalisation belongs to what it normalises with."""
         return pair.candidate.operation.kind == "norm"
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """Zeros, nothing, or a multiple of the reference's."""
         wrong = [name for name in differing(pair) if not settled(pair, name, culprit)]
         if role not in {"bias", "shift", "b", "rb"} or {"kernel", "w", "r", "scale"} & set(wrong):
@@ -171,7 +171,7 @@ class WeightsSharedEdited(WeightCause):
     example: ClassVar[str] = "a tied embedding transposed in place"
     advice: ClassVar[str] = "copy a shared weight before editing it for one of its uses (folding, transposing)"
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """The reference uses this weight elsewhere, where the candidate's is right or was edited as well."""
         if role not in {"kernel", "w", "table"}:
             return None
@@ -181,9 +181,9 @@ class WeightsSharedEdited(WeightCause):
         if not shared:
             return None
         others = [index for name in shared for index in _users(culprit, 0, name) if index != pair.reference.node.index]
-        fine = [m for m in survey.measured if set(m.pair.reference_region.nodes) & set(others)]
-        right = [m for m in fine if survey.verdicts.get(m.pair.candidate) in {"aligned", "inherited"}]
-        edited = [m for m in fine if survey.verdicts.get(m.pair.candidate) == "introduced"]
+        fine = [m for m in context.measured if set(m.pair.reference_region.nodes) & set(others)]
+        right = [m for m in fine if context.verdicts.get(m.pair.candidate) in {"aligned", "inherited"}]
+        edited = [m for m in fine if context.verdicts.get(m.pair.candidate) == "introduced"]
         if not right and not edited:
             return None
         return (
@@ -212,7 +212,7 @@ class WeightsChanged(WeightCause):
         """By definition."""
         return True
 
-    def describe(self, pair: LayerPair, role: str, culprit: Culprit, survey: Survey) -> str | None:
+    def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """Whatever differs."""
         arrays = arrays_of(pair, role)
         if arrays is None or arrays[0].shape != arrays[1].shape:

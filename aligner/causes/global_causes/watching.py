@@ -7,8 +7,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from aligner.causes.context import Survey
-from aligner.causes.global_cause import WholeCause
+from aligner.causes.context import Context
+from aligner.causes.global_cause import GlobalCause
 from aligner.errors import listing
 from aligner.operations.kinds import LINEAR
 from aligner.records.comparison import Finding
@@ -19,7 +19,7 @@ _FITS = 64
 """The largest weight of which two products with an unsigned byte are held by 16 bits: 2 · 255 · 64 < 2¹⁵."""
 
 
-class CaptureArtefact(WholeCause):
+class CaptureArtefact(GlobalCause):
     """Looking changed what was seen: the observed run's outputs are not the untouched run's."""
 
     id: ClassVar[str] = "capture-artefact"
@@ -28,10 +28,10 @@ class CaptureArtefact(WholeCause):
     )
     example: ClassVar[str] = "a fusion that is switched off by observing a tensor inside it"
 
-    def findings(self, survey: Survey) -> Iterator[Finding]:
+    def findings(self, context: Context) -> Iterator[Finding]:
         """What the untouched run said."""
-        for changed in _changed(survey):
-            role, graph = ("reference", "candidate")[changed.side], survey.graphs[changed.side]
+        for changed in _changed(context):
+            role, graph = ("reference", "candidate")[changed.side], context.graphs[changed.side]
             if not _wide_layers(graph):
                 from aligner.causes.families.execution import plain_kernels
 
@@ -39,7 +39,7 @@ class CaptureArtefact(WholeCause):
                 yield Finding.of(self.id, changed.output, "proven", changed.words, advice)
 
 
-class IntegerSaturation(WholeCause):
+class IntegerSaturation(GlobalCause):
     """Kernels that add two products of bytes in 16 bits, as those for x86 without VNNI do, cut large sums off."""
 
     id: ClassVar[str] = "integer-saturation"
@@ -48,10 +48,10 @@ class IntegerSaturation(WholeCause):
         "uint8 activations times int8 weights of ±127 in onnxruntime on a processor with AVX2 alone"
     )
 
-    def findings(self, survey: Survey) -> Iterator[Finding]:
+    def findings(self, context: Context) -> Iterator[Finding]:
         """Layers whose weights are too large for it, where only fused layers, which looking takes apart, are off."""
-        for changed in _changed(survey):
-            layers = _wide_layers(survey.graphs[changed.side])
+        for changed in _changed(context):
+            layers = _wide_layers(context.graphs[changed.side])
             if layers:
                 words = (
                     f"{changed.words}; the int8 weights of {listing([node.name for node in layers])} are larger than "
@@ -64,10 +64,10 @@ class IntegerSaturation(WholeCause):
                 yield Finding.of(self.id, layers[0].name, "suspected", words, advice)
 
 
-def _changed(survey: Survey) -> list[ObservedDifference]:
+def _changed(context: Context) -> list[ObservedDifference]:
     """What looking has changed of the sides that do not disagree with themselves, watched or not."""
-    restless = {seen.side for seen in survey.observations.unsteady}
-    return [changed for changed in survey.observations.changed if changed.side not in restless]
+    restless = {seen.side for seen in context.observations.unsteady}
+    return [changed for changed in context.observations.changed if changed.side not in restless]
 
 
 def _wide_layers(graph: Graph) -> list[Node]:

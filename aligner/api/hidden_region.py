@@ -17,7 +17,7 @@ _WRONG = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
-class HiddenPart:
+class HiddenRegion:
     """``place`` is that of its pair, None where none shows what it computes; ``pair`` how this one is to be told."""
 
     place: int | None
@@ -25,9 +25,9 @@ class HiddenPart:
     finding: Finding
 
 
-def find_hidden_part(
+def find_hidden_region(
     sides: Sequence[OpenSide], measured: Sequence[Measured], pairs: Sequence[Pair], node: str
-) -> HiddenPart | None:
+) -> HiddenRegion | None:
     """The part of the candidate, else of the reference; ``node`` is named where no pair shows it."""
     for number in (1, 0):
         fault = _asked(sides[number])
@@ -35,10 +35,10 @@ def find_hidden_part(
             continue
         place = next((k for k, item in enumerate(measured) if _value(item, number) == fault.value), None)
         if place is None:
-            return HiddenPart(None, None, _finding(fault, number, node))
+            return HiddenRegion(None, None, _finding(fault, number, node))
         note = f"right when observed, off by {fault.error:.2g} of its peak when compiled alone on the same inputs"
         pair = replace(pairs[place], verdict="introduced", note=note)
-        return HiddenPart(place, pair, _finding(fault, number, pairs[place].candidate.node))
+        return HiddenRegion(place, pair, _finding(fault, number, pairs[place].candidate.node))
     return None
 
 

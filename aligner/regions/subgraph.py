@@ -1,4 +1,4 @@
-"""One side of a culprit's region: its nodes, what they read, and the means to compute them again."""
+"""A culprit's region in one of the two graphs: its nodes, what they read, and the means to compute them again."""
 
 from __future__ import annotations
 
@@ -61,8 +61,8 @@ _MOST_CONSTANT = 64
 """Nodes before a region's constant operands that are looked at."""
 
 
-class RegionSide:
-    """One side of a culprit: its nodes, and the means to compute them again."""
+class Subgraph:
+    """A region of one graph, with what its nodes read and computed; ``side``: 0 the reference, 1 the candidate."""
 
     def __init__(self, graph: Graph, measured: Measured, side: int, evidence: Evidence | None) -> None:
         pair = measured.pair
