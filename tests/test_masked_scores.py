@@ -99,13 +99,13 @@ def test_a_lost_mask_is_a_fault():
     assert found.first_divergence.candidate.kind == "add"
 
 
-def _masked_product(path, coded):
+def _masked_product(path, coded, number=-1e9):
     """Scores, a mask, softmax and a product; ``coded``: every tensor but the mask's in a range of its own in int8."""
     from onnx_models import model, node, value, weights
 
     rng = np.random.default_rng(0)
     kernels = {name: rng.standard_normal(shape).astype("f4") for name, shape in {"w": (8, 6), "v": (6, 5)}.items()}
-    mask = np.where(np.arange(6) < 4, 0, -1e9).astype("f4")
+    mask = np.where(np.arange(6) < 4, 0, number).astype("f4")
     nodes, stored = [], {"mask": mask, "zero": np.int8(0), "end": np.int8(127), **kernels}
 
     def held(name, step, zero="zero"):
@@ -119,7 +119,7 @@ def _masked_product(path, coded):
 
     nodes.append(node("MatMul", [held("x", 0.02), "w"], ["scores"], "scores"))
     nodes.append(node("Add", [held("scores", 0.07), "mask"], ["masked"], "masked"))
-    nodes.append(node("Softmax", [held("masked", 1e9 / 255, "end")], ["shares"], "shares"))
+    nodes.append(node("Softmax", [held("masked", -number / 255, "end")], ["shares"], "shares"))
     nodes.append(node("MatMul", [held("shares", 1 / 127), "v"], ["y"], "y"))
     made = model(nodes, [value("x", 1, [3, 8])], [value("y", 1, [3, 5])], weights(**stored))
     path.write_bytes(made.SerializeToString())
@@ -127,9 +127,11 @@ def _masked_product(path, coded):
 
 
 @requires_onnx
-def test_a_range_that_a_mask_takes_is_too_wide_for_the_scores_beside_it(tmp_path):
+@pytest.mark.parametrize("number", [-1e9, float(np.finfo("f4").min)])
+def test_a_range_that_a_mask_takes_is_too_wide_for_the_scores_beside_it(tmp_path, number):
     x = 0.7 * np.random.default_rng(1).standard_normal((3, 8)).astype("f4")
-    found = compare(_masked_product(tmp_path / "a.onnx", False), _masked_product(tmp_path / "b.onnx", True), [x])
+    pair = [_masked_product(tmp_path / f"{coded}.onnx", coded, number) for coded in (False, True)]
+    found = compare(*pair, [x])
     first = found.first_divergence
     assert (found.verdict, first.candidate.node, first.verdict_rule) == (
         "diverged",

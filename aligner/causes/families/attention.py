@@ -163,8 +163,11 @@ def _masks(operation: Operation) -> Iterator[tuple[str, Operation]]:
                 yield _IGNORES, operation.with_data(condition, scores, scores)
     else:
         left, right = operation.data
-        yield _IGNORES, operation.with_data(left, np.zeros_like(right))
-        yield _IGNORES, operation.with_data(np.zeros_like(left), right)
+        hides = [bool(_hidden(each).any()) for each in (left, right)]
+        if hides != [True, False]:  # else what is added are the scores
+            yield _IGNORES, operation.with_data(left, np.zeros_like(right))
+        if hides != [False, True]:
+            yield _IGNORES, operation.with_data(np.zeros_like(left), right)
         yield "inverts its mask", operation.with_data(left, -right)
 
 
