@@ -11,12 +11,13 @@ HEADS, SIZE, WIDTH, WORDS = 2, 4, 8, 20
 class Attention(nn.Module):
     """Rotary attention over what the cache holds and what is new; ``fault`` is wrong only after a cache.
 
-    ``window``: as many positions are seen; ``slides``: no more of them are kept than the next token sees.
+    ``window``: as many positions are seen; ``slides``: no more of them are kept than the next token sees. ``room``: as
+    many positions are in the cache at all times, and the new one is written into its place.
     """
 
-    def __init__(self, fault="", window=100, *, slides=False):
+    def __init__(self, fault="", window=100, *, slides=False, room=0):
         super().__init__()
-        self.window, self.slides = window, slides
+        self.window, self.slides, self.room = window, slides, room
         self.qkv, self.out, self.fault = nn.Linear(WIDTH, 3 * WIDTH, bias=False), nn.Linear(WIDTH, WIDTH), fault
 
     def projected(self, x):
@@ -31,11 +32,16 @@ class Attention(nn.Module):
         cos, sin = torch.cat([angle, angle], -1).cos(), torch.cat([angle, angle], -1).sin()
         q, k = (part * cos + torch.cat([-part[..., 2:], part[..., :2]], -1) * sin for part in (q, k))
         kept = k, v
-        if past is not None:
+        if self.room:
+            place = positions + int(self.fault == "place")
+            here = (torch.arange(self.room)[None] == place)[:, None, :, None]
+            k, v = (torch.where(here, new, before) for new, before in zip(kept, past, strict=True))
+        elif past is not None:
             order = (k, past[0]) if self.fault == "order" else (past[0], k)
             k, v = torch.cat(order, 2), torch.cat([past[1], v], 2)
         whole = k.shape[2]
-        back = (torch.arange(many) + (whole - many))[:, None] - torch.arange(whole)[None]
+        last = positions[0] if self.room else torch.arange(many) + (whole - many)
+        back = last[:, None] - torch.arange(whole)[None]
         seen = (back >= 0) & (back < self.window)
         scores = (q @ k.transpose(-1, -2) / SIZE**0.5).masked_fill(~seen, -1e4)
         found = (scores.softmax(-1) @ v).transpose(1, 2).reshape(batch, many, WIDTH)
@@ -98,11 +104,11 @@ class GatedApart(Gated):
 class Decoder(nn.Module):
     """Scores and a tuple of (key, value) for each layer; ``past`` is what the last step gave."""
 
-    def __init__(self, faults=("", ""), window=100, *, slides=False):
+    def __init__(self, faults=("", ""), window=100, *, slides=False, room=0):
         super().__init__()
         torch.manual_seed(0)
         self.embed, self.head = nn.Embedding(WORDS, WIDTH), nn.Linear(WIDTH, WORDS, bias=False)
-        self.layers = nn.ModuleList(Attention(fault, window, slides=slides) for fault in faults)
+        self.layers = nn.ModuleList(Attention(fault, window, slides=slides, room=room) for fault in faults)
 
     def forward(self, input_ids, position_ids=None, past=None):
         before = 0 if past is None else past[0][0].shape[2]
@@ -182,6 +188,27 @@ def export(decoder, path, *, names=("past_key_values.{}.{}", "present.{}.{}"), a
         input_names=["input_ids", "position_ids", *ins],
         output_names=["logits", *outs],
         dynamic_axes=dict.fromkeys(["input_ids", "position_ids"], words) | dict.fromkeys([*ins, *outs], open_),
+    )
+    return str(path)
+
+
+class InPlace(Flat):
+    """One token and its place in caches of a fixed size."""
+
+    def forward(self, input_ids, cache_position, *caches):
+        return super().forward(input_ids, cache_position[None], *caches)
+
+
+def export_fixed(decoder, path, *, room, place="cache_position"):
+    """An ONNX file whose caches always hold ``room`` positions, fed one token at a time and its ``place``."""
+    parts = [f"{number}.{part}" for number in range(len(decoder.layers)) for part in ("key", "value")]
+    torch.onnx.export(
+        InPlace(decoder.eval()),
+        (torch.zeros(1, 1, dtype=torch.long), torch.arange(1), *(torch.zeros(1, HEADS, room, SIZE) for _ in parts)),
+        path,
+        dynamo=False,
+        input_names=["input_ids", place, *(f"past_key_values.{part}" for part in parts)],
+        output_names=["logits", *(f"present.{part}" for part in parts)],
     )
     return str(path)
 

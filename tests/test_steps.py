@@ -15,7 +15,16 @@ import aligner  # noqa: E402
 from aligner.errors import InputError  # noqa: E402
 from aligner.inputs.decoding import key  # noqa: E402
 from tests.command import Shell  # noqa: E402
-from tests.decoder_models import Apart, Decoder, Gated, GatedApart, export, export_crossing, export_prompt  # noqa: E402
+from tests.decoder_models import (  # noqa: E402
+    Apart,
+    Decoder,
+    Gated,
+    GatedApart,
+    export,
+    export_crossing,
+    export_fixed,
+    export_prompt,
+)
 
 
 @pytest.fixture
@@ -109,7 +118,7 @@ def test_a_window_that_slides_on_one_side_alone(fault, verdicts, tmp_path):
     path = export(Decoder(("", fault), window=4), tmp_path / "all.onnx")
     found = aligner.compare(Decoder(window=4, slides=True).eval(), path, IDS, steps=2).comparison
     assert [step.verdict for step in found.steps] == verdicts, found.reason
-    assert any("caches that slide" in note and "(3)" in note for note in found.notes)
+    assert any("caches of two lengths" in note and "(3)" in note for note in found.notes)
     assert not any(cause.id == "operation-missing" for cause in found.causes)
     assert not fault or found.steps[-1].layer == "layers.1"
 
@@ -126,6 +135,23 @@ def test_what_an_encoder_made_stays_at_every_step(fault, verdicts, tmp_path):
     with pytest.raises(InputError, match="encoder has made") as told:
         aligner.compare(steps, then, IDS, steps=1)
     assert "--prefill" in told.value.hint
+
+
+@pytest.mark.parametrize(("fault", "verdicts"), [("", ["aligned"] * 3), ("place", ["aligned", "diverged"])])
+def test_caches_of_a_fixed_size_behind_a_prompt(fault, verdicts, tmp_path):
+    """What the prompt's file left stands first, room behind it; the reference's own caches grow or are as large."""
+    prompt = export_prompt(Decoder(), tmp_path / "prompt.onnx")
+    right = export_fixed(Decoder(room=9), tmp_path / "right.onnx", room=9)
+    path = export_fixed(Decoder(("", fault), room=9), tmp_path / "steps.onnx", room=9)
+    both = {"reference": prompt, "candidate": prompt}
+    for reference, first in ((Decoder().eval(), {"candidate": prompt}), (right, both)):
+        found = aligner.compare(reference, path, IDS, steps=2, prefill=first).comparison
+        assert [step.verdict for step in found.steps] == verdicts, found.reason
+        assert not fault or "layers.1" in found.first_divergence.candidate.node
+    unsaid = export_fixed(Decoder(room=9), tmp_path / "unsaid.onnx", room=9, place="position_ids")
+    with pytest.raises(InputError, match="do not fit") as told:
+        aligner.compare(right, unsaid, IDS, steps=1, prefill=both)
+    assert "no cache_position tells" in told.value.found
 
 
 def test_positions_that_start_again(files):

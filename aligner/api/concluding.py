@@ -295,7 +295,7 @@ class Concluding:
         shown = _with_held(outputs, held)
         notes = [
             *summary.unanswered_outputs(graphs, judged.answers),
-            *summary.sliding_caches(graphs, judged.answers),
+            *summary.uneven_caches(graphs, judged.answers),
             *summary.shared_nonfinite(shown),
         ]
         state = condition(pairs, outputs) if floor is not None and floor.telling else None

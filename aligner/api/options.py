@@ -15,6 +15,7 @@ from aligner.errors import ComparisonError
 from aligner.inputs import Preprocessing
 from aligner.inputs.items import ROLES
 from aligner.judgement.conclusion import LEVELS, Level
+from aligner.records.steps import HandedOn
 
 if TYPE_CHECKING:
     from aligner.causes.context import Context
@@ -59,8 +60,7 @@ class CompareOptions:
     """Sizes to compare at, by what they are called; every combination is tried."""
     relaid: bool = False
     """Whether what the two sides are fed back has another order of axes, so that outputs may have it too."""
-    caches: Sequence[tuple[str, str]] = ()
-    """Names of both sides' outputs that a decoder's next step is fed."""
+    caches: HandedOn = field(default_factory=HandedOn)
     rehearse: bool = True
     """Large models may tell their shapes by a run without numbers."""
 

@@ -20,7 +20,7 @@ from aligner.inputs.items import InputItem, PreparedFeeds
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import GUILTY, Comparison, FedInput, Pair, Side, output_error
-from aligner.records.steps import LayerErrors, Step
+from aligner.records.steps import HandedOn, LayerErrors, Step
 
 _PROMPT = 16
 """Tokens drawn where none are given: more than one, so that a mask shows, and few enough to be quick."""
@@ -239,11 +239,12 @@ class _Decoding:
         )
         return PreparedFeeds(ours, theirs, rows, correspondence=tuple(pairs))
 
-    def _handed_on(self) -> list[tuple[str, str]]:
+    def _handed_on(self) -> HandedOn:
         """The outputs of both sides that fill caches which answer each other."""
         left, right = (one.caches for one in self._decoders)
         pairs = [pair for pair in _cache_pairs(left, right) if pair[0] in left.sources and pair[1] in right.sources]
-        return [(left.sources[one], right.sources[other]) for one, other in pairs]
+        found = tuple((left.sources[one], right.sources[other]) for one, other in pairs)
+        return HandedOn(found, self._past + self._fed.shape[-1])
 
     def _record(self, index: int, comparison: Comparison, past: int, fed: Array) -> Array:
         """Remember the step and its caches; the next token, as the reference has it."""

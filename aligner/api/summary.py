@@ -147,12 +147,12 @@ def unanswered_outputs(graphs: tuple[Graph, Graph], answers: Sequence[OutputAnsw
     ]
 
 
-def sliding_caches(graphs: tuple[Graph, Graph], answers: Sequence[OutputAnswer]) -> list[str]:
-    """A sentence where one side lets go of positions that the other keeps."""
+def uneven_caches(graphs: tuple[Graph, Graph], answers: Sequence[OutputAnswer]) -> list[str]:
+    """A sentence where one side's caches hold fewer positions than the other's have room for."""
     found = [answer for answer in answers if answer.shared]
     names = listing(graphs[0].values[answer.reference].name for answer in found)
     many = listing(sorted({str(answer.shared) for answer in found}))
-    return [f"caches that slide were compared on the last positions, which both hold ({many}): {names}"] * bool(found)
+    return [f"caches of two lengths were compared on the last positions that both hold ({many}): {names}"] * bool(found)
 
 
 def shared_nonfinite(outputs: Sequence[Pair]) -> list[str]:

@@ -17,6 +17,7 @@ from aligner.records.axis_order import to_reference
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
+from aligner.records.steps import HandedOn
 from aligner.records.tensor import CapturedTensor
 
 Kept = tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]]
@@ -45,11 +46,11 @@ def output_answers(
     measured: Sequence[Measured],
     kept: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
     tolerance: tuple[float, float],
-    caches: Sequence[tuple[str, str]] = (),
+    caches: HandedOn,
 ) -> list[OutputAnswer]:
     """One answer for each output of the reference, in order; ``kept`` are both sides' untouched outputs.
 
-    ``caches``: names of outputs of a decoder that are fed again, and of which one may hold the last positions alone.
+    ``caches``: outputs of a decoder that are fed again, and of which one may hold fewer positions, or room for more.
     """
     left, right = (list(dict.fromkeys(side.graph.outputs)) for side in sides)
     given = set(right)
@@ -66,10 +67,10 @@ def output_answers(
         sides, (left, right), [v for v in left if not _is_answered(answers[v])], spare
     ):
         answers[value] = _held(value, other, kept, tolerance)
-    for name, other_name in caches:
+    for name, other_name in caches.pairs:
         value, other = _named(sides[0].graph, name), _named(sides[1].graph, other_name)
         if value in answers and other in kept[1] and answers[value].error is None:
-            found = _ending_alike(value, other, kept, tolerance)
+            found = _on_shared_positions(value, other, kept, tolerance, caches.positions)
             answers[value] = replace(found, paired=any(item.pair.candidate == other for item in measured))
     return [answers[value] for value in left]
 
@@ -165,18 +166,24 @@ def _arrays(value: str, other: str, kept: Kept) -> tuple[Array, Array] | None:
     return (kept[0][value].real(), kept[1][other].real()) if value in kept[0] and other in kept[1] else None
 
 
-def _ending_alike(value: str, other: str, kept: Kept, tolerance: tuple[float, float]) -> OutputAnswer:
-    """Held against each other on the positions that both have: a window that slides lets go of those before it."""
+def _on_shared_positions(
+    value: str, other: str, kept: Kept, tolerance: tuple[float, float], positions: int
+) -> OutputAnswer:
+    """Held against each other on the last of so many positions that both have.
+
+    A window that slides lets go of those before it; behind those that a cache of a fixed size holds there is room.
+    """
     arrays = _arrays(value, other, kept)
     if arrays is None:
         return OutputAnswer(value, other, False)
     expected, found = arrays
     sizes = list(zip(expected.shape, found.shape, strict=False))
     uneven = [axis for axis, (one, two) in enumerate(sizes) if one != two]
-    if expected.ndim != found.ndim or len(uneven) != 1 or not (shared := min(sizes[uneven[0]])):
+    if expected.ndim != found.ndim or len(uneven) != 1 or not (shared := min(*sizes[uneven[0]], positions)):
         return OutputAnswer(value, other, False)
-    last = (*(slice(None),) * uneven[0], slice(-shared, None))
-    error = difference(expected[last], found[last], atol=tolerance[0], rtol=tolerance[1])
+    ends = [min(size, positions) for size in sizes[uneven[0]]]
+    held = (array.take(range(end - shared, end), uneven[0]) for array, end in zip((expected, found), ends, strict=True))
+    error = difference(*held, atol=tolerance[0], rtol=tolerance[1])
     return OutputAnswer(value, other, False, None, error, shared)
 
 

@@ -30,6 +30,17 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class HandedOn:
+    """Names of both sides' outputs that the next step is fed, and how many positions the model has seen with this one.
+
+    A cache with room for more holds them first; one with fewer holds the last of them.
+    """
+
+    pairs: tuple[tuple[str, str], ...] = ()
+    positions: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class LayerErrors:
     """The pairs of one layer ("layers.3", or "" for what stands outside of any): how many, how many err, how far."""
 
