@@ -16,6 +16,7 @@ from aligner.errors import RehearsalError
 torch = pytest.importorskip("torch")
 from aligner.adapters.pytorch_adapter.adapter import PyTorchAdapter  # noqa: E402 - only where torch is there
 from aligner.adapters.pytorch_adapter.hollow import StandIns  # noqa: E402
+from aligner.adapters.torchscript_adapter.adapter import TorchScriptAdapter  # noqa: E402
 
 _SCRIPT = """
 import sys
@@ -188,3 +189,19 @@ def test_a_run_that_takes_another_way_is_noticed_and_the_graph_read_anew(monkeyp
     result = aligner.compare(Straying().eval(), Straying().eval(), feeds)
     assert result.verdict == "aligned"
     assert any(pair.candidate.kind == "mul" for pair in result.comparison.pairs)
+
+
+@pytest.mark.parametrize("script", [False, True])
+def test_what_will_outgrow_its_room_is_not_kept_meanwhile(script):
+    """Where another form of the model tells how much a run shows, no part of it stays until there is too much."""
+    module = torch.nn.Sequential(torch.nn.Linear(4, 4), torch.nn.ReLU()).eval()
+    module, adapter = (torch.jit.script(module), TorchScriptAdapter()) if script else (module, PyTorchAdapter())
+    session = adapter.open(module, OpenOptions())
+    feeds = {session.signature.inputs[0].name: np.ones((1, 4), np.float32)}
+    looks = [FirstLook(1 << 10, expected) for expected in (None, 1 << 10, 1 << 11)]
+    assert [look.kept for look in looks] == [1 << 10, 1 << 10, 0]
+    assert [adapter.open(module, OpenOptions()).first_look(feeds, look)[1] is not None for look in looks] == [
+        True,
+        True,
+        False,
+    ]

@@ -150,10 +150,10 @@ class EagerSession(Session):
         kept: list[Kept] = []
 
         def tap() -> Tap:
-            kept[:] = [Kept(look.room)]
+            kept[:] = [Kept(look.kept)]
             return lambda value, tensor: kept[0].take(captured(value, tensor))
 
-        graph, _ = self._observed(feeds, tap if look.room else None, look)
+        graph, _ = self._observed(feeds, tap if look.kept else None, look)
         found = kept[0].tensors() if kept else None
         computed = self._computed(graph)
         return graph, None if found is None else tuple(tensor for tensor in found if tensor.value in computed)

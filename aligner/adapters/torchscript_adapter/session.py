@@ -63,11 +63,11 @@ class ScriptSession(Session):
         from aligner.adapters.torchscript_adapter.run import Capture, Trace
 
         script, program = self._program.graph, self._program
-        trace, kept = Trace(script), Kept(look.room)
+        trace, kept = Trace(script), Kept(look.kept)
         outputs = program.rehearse(feeds, trace) if look.runs_long(program.held(feeds)) else None
         if outputs is None:
             random = program.random()
-            capture = Capture(script, kept.take, wanted=None, inject={}, random=random) if look.room else None
+            capture = Capture(script, kept.take, wanted=None, inject={}, random=random) if look.kept else None
             trace = Trace(script, capture)
             outputs = program.observe(feeds, trace, random)
             if capture is not None:
