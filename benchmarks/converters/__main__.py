@@ -42,6 +42,10 @@ def main(arguments: list[str] | None = None) -> int:
     few.add_argument("--seeds", default="0:20", help="A:B, B not included")
     real = commands.add_parser("real", help="clean pairs of real models and exports: none may be diverged")
     real.add_argument("--data", type=Path, help="a folder of models, a folder for each")
+    real.add_argument("--part", default="1/1", metavar="I/N", help="every N-th pair, from the I-th on")
+    real.add_argument(
+        "--out", type=Path, metavar="FILE", help="keep every row there; those that it holds are not redone"
+    )
     chosen = parser.parse_args(arguments)
     if "exports" in getattr(chosen, "networks", ()):
         chosen.networks = [*EXPORTS]
@@ -136,7 +140,8 @@ def _quantized(chosen: argparse.Namespace) -> int:
 def _real(chosen: argparse.Namespace) -> int:
     from benchmarks.converters.real import table
 
-    return table(chosen.data)
+    part, _, parts = chosen.part.partition("/")
+    return table(chosen.data, part=(int(part) - 1, int(parts)), kept=chosen.out)
 
 
 if __name__ == "__main__":

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import gc
 import itertools
+import json
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from benchmarks.converters.plain import apart
+
+CLEAN = 1e-3
+"""Outputs of a clean pair, run plainly, differ by no more than this share of their peak."""
 OTHER_NUMBERS = ("quant", "int8", "qdq", "fp16", "float16", "test_data")
 """Words in the names of files that hold their model in fewer bits, which is no clean pair with the full one."""
 SUFFIXES = {".onnx", ".tflite", ".pt", ".jit"}
@@ -33,32 +39,93 @@ class Pair:
     feeds: Callable[[], Any]
 
 
-def table(data: Path | None) -> int:
-    """Compare them all and print a row each; 1 where one is diverged."""
-    rows = []
+def table(data: Path | None, *, part: tuple[int, int] = (0, 1), kept: Path | None = None) -> int:
+    """Compare them all, or every n-th, and print a row each; 1 where one is diverged, or aligned and is not.
+
+    ``kept`` holds the rows, one JSON document a line: what stands there is not compared again.
+    """
+    rows = _kept(kept)
     with tempfile.TemporaryDirectory(prefix="converters") as folder:
-        for pair in itertools.chain(_files(data) if data else (), _exports(Path(folder))):
-            began = time.perf_counter()
-            verdict, why = _verdict(pair)
-            rows.append(verdict)
-            print(f"{verdict:12} {time.perf_counter() - began:5.1f} s  {pair.name}{why and '  ' + why}", flush=True)
+        for pair in itertools.islice(_pairs(data, Path(folder)), part[0], None, part[1]):
+            if pair.name not in rows:
+                rows[pair.name] = _row(pair)
+                if kept:
+                    with kept.open("a") as file:
+                        file.write(json.dumps(rows[pair.name]) + "\n")
+            print(_line(rows[pair.name]), flush=True)
             gc.collect()
-    print(f"{len(rows)} pairs: " + ", ".join(f"{rows.count(each)} {each}" for each in sorted(set(rows))))
-    return int("diverged" in rows)
+    print(summary([*rows.values()]))
+    return int(any(_wrong(row) for row in rows.values()))
 
 
-def _verdict(pair: Pair) -> tuple[str, str]:
+def _kept(path: Path | None) -> dict[str, dict[str, Any]]:
+    lines = path.read_text().splitlines() if path and path.exists() else []
+    return {row["name"]: row for row in map(json.loads, lines)}
+
+
+def _pairs(data: Path | None, folder: Path) -> Iterator[Pair]:
+    return itertools.chain(_files(data) if data else (), _exports(folder))
+
+
+def _row(pair: Pair) -> dict[str, Any]:
+    began = time.perf_counter()
+    verdict, why, off = _verdict(pair)
+    return {
+        "name": pair.name,
+        "verdict": verdict,
+        "why": why,
+        "apart": off,
+        "seconds": round(time.perf_counter() - began, 1),
+    }
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    off = "apart by ?" if row["apart"] is None else f"apart by {row['apart']:.0e}"
+    return f"{row['verdict']:12} {row['seconds']:5.1f} s  {off:15}  {row['name']}{row['why'] and '  ' + row['why']}"
+
+
+def summary(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The clean pairs by verdict, and those whose files differ, which are none."""
+    groups = {
+        "clean": [row for row in rows if not _differs(row)],
+        "that differ": [row for row in rows if _differs(row)],
+    }
+    return "\n".join(
+        f"{len(group)} pairs {of}: " + ", ".join(f"{count} {verdict}" for verdict, count in sorted(counted.items()))
+        for of, group in groups.items()
+        if (counted := Counter(row["verdict"] for row in group))
+    )
+
+
+def _differs(row: Mapping[str, Any]) -> bool:
+    return row["apart"] is not None and row["apart"] > CLEAN
+
+
+def _wrong(row: Mapping[str, Any]) -> bool:
+    return bool(row["verdict"] == ("aligned" if _differs(row) else "diverged"))
+
+
+def _verdict(pair: Pair) -> tuple[str, str, float | None]:
     import aligner
     from aligner.errors import AlignerError
 
+    off = None
     try:
         reference, candidate = pair.models()
-        report = aligner.compare(reference, candidate, pair.feeds()).to_json()
+        feeds = pair.feeds()
+        off = apart(reference, candidate, _arrays(feeds))
+        report = aligner.compare(reference, candidate, feeds).to_json()
     except AlignerError as error:
-        return "refused", str(error).replace("\n", " ")[:160]
+        return "refused", str(error).replace("\n", " ")[:160], off
     except Exception as error:  # noqa: BLE001 - an exporter that fails makes no pair, anything else is to be seen
-        return "crashed", f"{type(error).__name__}: {str(error)[:160]}"
-    return report["verdict"], report["reason"] if report["verdict"] != "aligned" else ""
+        return "crashed", f"{type(error).__name__}: {str(error)[:160]}", off
+    return report["verdict"], report["reason"] if report["verdict"] != "aligned" else "", off
+
+
+def _arrays(feeds: Any) -> dict[str, np.ndarray] | None:
+    if isinstance(feeds, str):
+        return {"input": np.load(feeds)}
+    return {str(place): each for place, each in enumerate(feeds)} if isinstance(feeds, list) else feeds
 
 
 def _files(data: Path) -> Iterator[Pair]:
