@@ -140,3 +140,45 @@ def test_a_range_that_a_mask_takes_is_too_wide_for_the_scores_beside_it(tmp_path
     )
     assert (found.causes[0].id, found.causes[0].evidence_class) == ("quantization-calibration", "proven")
     assert "mask" in found.causes[0].evidence
+
+
+@requires_onnx
+def test_an_infinite_scale_excuses_nothing(tmp_path):
+    """Calibrated over a mask of minus infinity: nothing can be told of what is coded by such a scale."""
+    from onnx import TensorProto, helper, numpy_helper, save
+
+    numbers = {
+        "mask": np.triu(np.full((6, 6), -np.inf, np.float32), 1),
+        "fine": np.float32(6 / 255),
+        "endless": np.float32(np.inf),
+        "share": np.float32(1 / 256),
+        "half": np.uint8(128),
+        "most": np.uint8(255),
+        "least": np.uint8(0),
+    }
+    contrib = {"domain": "com.microsoft"}
+    coded = [
+        helper.make_node("QuantizeLinear", ["x", "fine", "half"], ["x8"]),
+        helper.make_node("QuantizeLinear", ["mask", "endless", "most"], ["mask8"]),
+        helper.make_node(
+            "QLinearAdd", ["x8", "fine", "half", "mask8", "endless", "most", "endless", "most"], ["a8"], **contrib
+        ),
+        helper.make_node("QLinearSoftmax", ["a8", "endless", "most", "share", "least"], ["s"], opset=13, **contrib),
+        helper.make_node("DequantizeLinear", ["s", "share", "least"], ["y"]),
+    ]
+    plain = [helper.make_node("Add", ["x", "mask"], ["a"]), helper.make_node("Softmax", ["a"], ["y"])]
+    for name, nodes in (("plain", plain), ("coded", coded)):
+        read = {each for node in nodes for each in node.input}
+        graph = helper.make_graph(
+            nodes,
+            "scores",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 6, 6])],
+            [helper.make_tensor_value_info("y", TensorProto.FLOAT, [2, 6, 6])],
+            [numpy_helper.from_array(np.asarray(array), key) for key, array in numbers.items() if key in read],
+        )
+        opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+        save(helper.make_model(graph, opset_imports=opsets, ir_version=9), tmp_path / f"{name}.onnx")
+    x = np.random.default_rng(0).standard_normal((2, 6, 6)).astype(np.float32)
+    found = compare(tmp_path / "plain.onnx", tmp_path / "coded.onnx", x)
+    assert found.verdict == "diverged"
+    assert all(pair.bound is None or pair.bound < 1 for pair in found.pairs)

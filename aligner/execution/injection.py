@@ -50,7 +50,8 @@ class ReferenceInjection(Mapping[str, "Array"]):
 
     def __getitem__(self, value: str) -> Array:
         if value in self._override:
-            return np.asarray(self._override[value], order="C")
+            given = np.asarray(self._override[value], order="C")
+            return self._stored(value, given) if given.dtype.kind == "f" and value in self._sketches else given
         pair = self._pairs[value]
         source = pair.values[self._giver]
         tensor = self._pool.get(source)
@@ -61,23 +62,24 @@ class ReferenceInjection(Mapping[str, "Array"]):
         self._pool.release(source)
         if array is None:
             raise KeyError(value)
-        quantization = self._quantization.get(value)
-        target = numpy_dtype(sketch.dtype)
         if self._perturbation is not None:
+            target = numpy_dtype(sketch.dtype)
             if target is not None and target.kind == array.dtype.kind == "f" and target.itemsize < array.itemsize:
                 with np.errstate(all="ignore"):  # units of the dtype that is fed: finer ones would be rounded off again
                     array = array.astype(target)
-            array = self._perturbation(array, quantization)
+            array = self._perturbation(array, self._quantization.get(value))
+        return self._stored(value, array)
+
+    def _stored(self, value: str, array: Array) -> Array:
+        """Real numbers as the value holds them: in its dtype, on its grid."""
+        quantization, target = self._quantization.get(value), numpy_dtype(self._sketches[value].dtype)
         if quantization is not None and quantization.scale and target is not None and target.kind in "iu":
             return quantization.quantize(array, target)
-        if target is not None and array.dtype != target:
-            with np.errstate(all="ignore"):
-                array = (
-                    np.rint(array).astype(target)
-                    if target.kind in "iu" and array.dtype.kind == "f"
-                    else (array.astype(target))
-                )
-        return np.asarray(array, order="C")
+        if target is None or array.dtype == target:
+            return np.asarray(array, order="C")
+        with np.errstate(all="ignore"):
+            whole = target.kind in "iu" and array.dtype.kind == "f"
+            return np.asarray((np.rint(array) if whole else array).astype(target), order="C")
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self._pairs, **self._override})

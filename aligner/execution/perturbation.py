@@ -25,9 +25,9 @@ def rounding_units(seed: int, units: float = 1.0) -> Perturbation:
     def perturb(array: NDArray[Any], quantization: Quantization | None) -> NDArray[Any]:
         if array.dtype.kind != "f":
             return array
-        if quantization is not None and quantization.scale:
+        if quantization is not None and quantization.step:
             shift: NDArray[Any] = generator.random(array.shape, dtype=np.float32) - 0.5
-            return np.asarray(array + max(quantization.scale) * shift)
+            return np.asarray(array + quantization.step * shift)
         unit = units * float(np.finfo(array.dtype).eps) / 2
         with np.errstate(all="ignore"):
             moved: NDArray[Any] = array + array * (unit * generator.standard_normal(array.shape, dtype=np.float32))

@@ -85,9 +85,9 @@ def _grid(quantization: Quantization, dtype: str) -> Grid | None:
         limits = np.iinfo(np.dtype(dtype))
     except (TypeError, ValueError):
         return None
-    if not quantization.scale or limits.bits > _WIDEST:
+    step = quantization.step
+    if not step or limits.bits > _WIDEST:
         return None
-    step = max(quantization.scale)
     if len(quantization.scale) != 1:
         return Grid(step, None)
     zero = quantization.zero_point[0] if quantization.zero_point else 0

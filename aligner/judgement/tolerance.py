@@ -159,9 +159,9 @@ def _by_intent(graphs: tuple[Graph, Graph]) -> bool:
 def _steps(values: Iterable[Value]) -> list[float]:
     """The quantisation steps of what is stored in few bits; 32-bit sums are as good as exact."""
     return [
-        max(value.quantization.scale)
+        value.quantization.step
         for value in values
-        if value.quantization is not None and value.quantization.scale and "32" not in (value.dtype or "")
+        if value.quantization is not None and value.quantization.step and "32" not in (value.dtype or "")
     ]
 
 

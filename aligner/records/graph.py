@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -28,12 +29,18 @@ class Quantization:
     zero_point: tuple[int, ...]
     axis: int | None = None
 
+    @property
+    def step(self) -> float:
+        """The coarsest step; 0 without one, and where a range of infinite numbers leaves none: nothing lies on it."""
+        return max(self.scale) if self.scale and all(map(math.isfinite, self.scale)) else 0.0
+
     def dequantize(self, stored: Array) -> Array:
-        """The real values of an integer array, float32."""
+        """The real values of an integer array, float32; an infinite scale makes infinities, and NaN of its zero."""
         import numpy as np
 
         scale, zero = self._broadcast(stored.ndim)
-        return ((stored.astype(np.float64) - zero) * scale).astype(np.float32)
+        with np.errstate(invalid="ignore"):
+            return ((stored.astype(np.float64) - zero) * scale).astype(np.float32)
 
     def quantize(self, real: Array, dtype: np.dtype[np.generic]) -> Array:
         """The nearest stored values, clipped to the range of the integer ``dtype``."""
@@ -41,8 +48,9 @@ class Quantization:
 
         scale, zero = self._broadcast(real.ndim)
         limits = np.iinfo(dtype)  # type: ignore[type-var]
-        stored = np.rint(real.astype(np.float64) / scale) + zero
-        return np.clip(stored, limits.min, limits.max).astype(dtype)
+        with np.errstate(invalid="ignore"):
+            stored = np.rint(real.astype(np.float64) / scale) + zero
+            return np.clip(stored, limits.min, limits.max).astype(dtype)
 
     def _broadcast(self, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         import numpy as np
