@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import ast
-import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from click.testing import CliRunner
 
+from aligner.adapters.advice import advice_on, advice_on_all, settings_as_written
+from aligner.adapters.registry import adapters, wording
+from aligner.adapters.wording import Topic
 from aligner.causes.catalogue import catalogue, text
 from aligner.causes.cause import Cause
-from aligner.causes.wording import FAMILIES, in_words_of, settings_in_words_of
 from aligner.cli.commands import cli
 
 PAGE = Path(__file__).parent.parent / "docs" / "causes.md"
@@ -44,40 +45,21 @@ def test_a_cause_that_is_none_says_which_are_near():
     assert "norm-epsilon" in result.exception.found
 
 
-CALLS = re.compile(r"torch\.|\bF\.[a-z]|\bnn\.|model\.eval|state_dict|strict=|\btf\.|[Kk]eras|onnxruntime|--ort-")
-"""Words that only one framework understands."""
-CAUSES = Path(__file__).parent.parent / "aligner" / "causes"
+def test_what_is_advised_is_of_the_frameworks_at_hand():
+    words = {one.name: wording(one.name) for one in adapters()}
+    names = {one.name for one in words.values() if one is not None}
+    for framework, own in words.items():
+        said = [advice_on(topic, [framework]) for topic in get_args(Topic)]
+        said.append(
+            settings_as_written("conv", {"epsilon": 1e-5, "strides": (2, 2), "pads": ((0, 1), (0, 1))}, [framework])
+        )
+        assert not [text for text in said for other in names - {own.name if own else ""} if other in text]
+        assert bool(said[-1]) == (own is not None)
 
 
-def _texts(path):
-    """Sentences of a file of causes: neither documentation, nor examples, nor what is told by framework."""
-    apart = {"spelled", "example", "_PLAIN", "_AS_A_CHOICE", "_KEPT_ARM_OF"}
-    left_out = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Assign | ast.AnnAssign):
-            targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            if any(isinstance(one, ast.Name) and one.id in apart for one in targets):
-                left_out |= {id(each) for each in ast.walk(node)}
-        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
-            left_out.add(id(node.value))
-        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in left_out:
-            yield node.value
-
-
-@pytest.mark.parametrize("path", sorted(CAUSES.rglob("*.py")), ids=lambda path: path.stem)
-def test_no_advice_names_an_api_but_that_of_a_framework_at_hand(path):
-    if path.stem != "wording":
-        assert not [words for words in _texts(path) if CALLS.search(words)]
-
-
-@pytest.mark.parametrize("framework", [*FAMILIES, "tflite", "openvino", "ncnn", "recording"])
-def test_what_is_spelled_is_of_the_frameworks_at_hand(framework):
-    others = {"PyTorch", "Keras", "ONNX"} - {FAMILIES.get(framework)}
-    settings = {"epsilon": 1e-5, "strides": (2, 2), "training": False, "pads": ((0, 1), (0, 1))}
-    said = [in_words_of([framework], cause.spelled) for cause in Cause.registry]
-    said.append(settings_in_words_of([framework], "conv", settings))
-    assert not [words for words in said if any(other in words for other in others)]
-    assert bool(said[-1]) == (framework in FAMILIES)
+def test_each_topic_is_asked_by_a_cause_and_answered_by_an_adapter():
+    assert {kind.topic for kind in Cause.registry} == {None, *get_args(Topic)}
+    assert all(advice_on_all(topic) for topic in get_args(Topic))
 
 
 @pytest.mark.parametrize(
@@ -92,4 +74,4 @@ def test_what_is_spelled_is_of_the_frameworks_at_hand(framework):
     ],
 )
 def test_settings_are_said_as_code_and_as_attributes(kind, settings, words):
-    assert words in settings_in_words_of(["pytorch", "onnx"], kind, settings)
+    assert words in settings_as_written(kind, settings, ["pytorch", "onnx"])

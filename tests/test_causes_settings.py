@@ -317,11 +317,12 @@ def test_the_two_forms_of_gelu_are_known_where_they_are_spelled_out(forms):
 
 
 def test_pads_that_no_layer_has_are_advised_in_the_frameworks_words():
+    from aligner.adapters import torch_wording
+    from aligner.adapters.tensorflow_adapter import wording as keras_wording
     from aligner.causes.setting_cause import spatial
-    from aligner.causes.wording import padded_by_function, padded_by_layer
 
-    assert padded_by_function(((0, 0), (0, 0), (1, 2), (3, 4))).startswith("F.pad(x, (3, 4, 1, 2)) ")
-    assert padded_by_layer(((1, 2), (3, 4))).startswith("ZeroPadding2D(((1, 2), (3, 4))) ")
+    assert torch_wording.padding(((0, 0), (0, 0), (1, 2), (3, 4))).startswith("F.pad(x, (3, 4, 1, 2)) ")
+    assert keras_wording.padding(((1, 2), (3, 4))).startswith("ZeroPadding2D(((1, 2), (3, 4))) ")
 
     assert spatial(((0, 0), (0, 0), (0, 2), (1, 2))) == spatial(((0, 0), (0, 2), (1, 2), (0, 0))) == ((0, 2), (1, 2))
     assert spatial(((0, 0), (1, 1), (0, 2), (1, 2)))[0] == (0, 0)

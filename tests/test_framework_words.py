@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import functools
+import re
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,40 @@ FREE = ("adapters", "testing", "demo", "cli", "report")
 """Rooms that may: adapters own the words; the others show them to people and decide nothing by them."""
 
 FRAMEWORKS = frozenset({"onnx", "pytorch", "torchscript", "torch", "tflite", "tensorflow", "keras", "aten", "prim"})
+
+
+NAMED = re.compile(
+    r"(?<![.\w])(?:py)?torch(?!\w*=)|\bF\.[a-z]|\bnn\.|\btf\.|(?<![.\w])(?:keras|onnx|tflite|tensorflow|openvino|ncnn|aten|cudnn|tensorrt)"
+    r"|model\.eval\b|state_dict|strict=|training=|--ort-",
+    re.IGNORECASE,
+)
+"""A framework, or what only its users understand; suffixes of files (".onnx") are formats."""
+
+
+def _named(tree: ast.AST) -> list[int]:
+    """Lines with a text that names a framework or its interface: neither documentation nor the example of a cause."""
+    apart = set[int]()
+    for node in ast.walk(tree):
+        told = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if told or (
+            isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == "example"
+        ):
+            apart |= {id(one) for one in ast.walk(node)}
+    texts = [one for one in ast.walk(tree) if isinstance(one, ast.Constant) and isinstance(one.value, str)]
+    return [one.lineno for one in texts if id(one) not in apart and NAMED.search(one.value)]
+
+
+def _imported(tree: ast.AST) -> list[int]:
+    """Lines that import a framework, or what one of its adapters keeps in its folder."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            inside = isinstance(node, ast.ImportFrom) and node.module != "aligner.adapters"
+            names = [node.module or ""] if inside else [one.name for one in node.names]
+            words = {word for name in names for word in name.split(".")} - {"recording_adapter"}  # of no framework
+            if any(word in FRAMEWORKS or word.endswith("_adapter") or word.startswith("torch_") for word in words):
+                found.append(node.lineno)
+    return found
 
 
 def _spelled(tree: ast.AST) -> list[int]:
@@ -63,10 +99,16 @@ def _is_text(node: ast.AST) -> bool:
 FILES = [path for path in sorted(ROOT.rglob("*.py")) if path.relative_to(ROOT).parts[0] not in FREE]
 
 
-def test_only_adapters_spell_a_frameworks_word():
-    found = {str(path.relative_to(ROOT)): _spelled(ast.parse(path.read_text())) for path in FILES}
+@functools.cache
+def _tree(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("lines", [_spelled, _named, _imported])
+def test_only_adapters_know_a_frameworks_words(lines):
+    found = {str(path.relative_to(ROOT)): lines(_tree(path)) for path in FILES}
     guilty = {name: lines for name, lines in found.items() if lines}
-    assert not guilty, "translate it in the adapter"
+    assert not guilty, "say it in the adapter"
 
 
 @pytest.mark.parametrize(
@@ -83,3 +125,22 @@ def test_only_adapters_spell_a_frameworks_word():
 )
 def test_what_counts(line, spelled):
     assert bool(_spelled(ast.parse(line))) is spelled
+
+
+@pytest.mark.parametrize(
+    ("line", "lines", "counts"),
+    [
+        ('"export with torch.cond"', _named, False),  # alone, a sentence is documentation
+        ('x = "export with torch.cond"', _named, True),
+        ('x = f"{name}: use F.pad"', _named, True),
+        ('names = {"onnx": 1}', _named, True),
+        ('example: ClassVar[str] = "a Keras GRU"', _named, False),
+        ('suffix = ".onnx"', _named, False),
+        ('x = "concatenated, of later data"', _named, False),
+        ("from aligner.adapters.onnx_adapter import kinds", _imported, True),
+        ("import torch.nn", _imported, True),
+        ("from aligner.adapters.registry import wording", _imported, False),
+    ],
+)
+def test_what_names_a_framework(line, lines, counts):
+    assert bool(lines(ast.parse(line))) is counts

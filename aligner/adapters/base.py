@@ -308,6 +308,8 @@ class Adapter(ABC):
     """What it reads, for ``align adapters``: "*.onnx"."""
     translation: ClassVar[str] = ""
     """The module whose ``translate`` says what a node computes, imported when it is first asked."""
+    wording: ClassVar[str] = ""
+    """The module whose ``WORDING`` says how its users write what is advised; none where nobody writes it by hand."""
     loads_weights: ClassVar[bool] = False
     """Whether ``OpenOptions.weights`` means something to it; elsewhere a checkpoint is refused, not ignored."""
     heeds: ClassVar[frozenset[str] | None] = None

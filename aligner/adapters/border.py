@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from aligner.errors import AlignerError, InputError, ModelFormatError
 
@@ -37,3 +38,10 @@ def no_such_value(name: str, verb: str) -> InputError:
         found=f'"{name}"',
         hint="align inspect MODEL lists the names of all values",
     )
+
+
+def unreadable_input(path: Path, error: Exception, hint: str) -> InputError:
+    """The error of a file that its reader refuses."""
+    text = error.found or error.what if isinstance(error, AlignerError) else str(error)
+    lines = text.strip().splitlines() or [type(error).__name__]
+    return InputError(f"cannot read the input {path}", found=lines[0], hint=hint)

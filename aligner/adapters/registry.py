@@ -13,6 +13,7 @@ from typing import overload
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.settings import under
 from aligner.adapters.target import Target, check_target, parse_target, unreadable
+from aligner.adapters.wording import Wording
 from aligner.errors import AlignerError, ComparisonError, MissingFrameworkError, ModelError
 from aligner.operations.call import Call, Translation
 from aligner.operations.operation import Operation
@@ -250,6 +251,13 @@ def translator(framework: str) -> Translation:
             raise call.unknown(f"a form that is not known: {exc}") from exc
 
     return known
+
+
+def wording(framework: str) -> Wording | None:
+    """How that framework's users write what is advised; None where nobody writes it by hand."""
+    module = next((adapter.wording for adapter in adapters() if adapter.name == framework), "")
+    found: Wording | None = importlib.import_module(module).WORDING if module else None
+    return found
 
 
 def import_framework(target: object) -> None:

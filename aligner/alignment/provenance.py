@@ -17,7 +17,7 @@ from aligner.records.graph import Node
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_NUMBERED = re.compile(r"^(?:[\w:./]*[._:/])?\d+(?::\d+)?$|^[a-z_]{1,8}[._]?\d*(?:\.\d+)*$|^onnx::", re.IGNORECASE)
+_NUMBERED = re.compile(r"^(?:[\w:./]*[._:/])?\d+(?::\d+)?$|^[a-z_]{1,8}[._]?\d*(?:\.\d+)*$|^\w+::", re.IGNORECASE)
 """Names a tool counted up ("x.23", "onnx::Conv_193", "417"): equal ones in two files mean nothing."""
 
 _MOST = 100

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from aligner.adapters.registry import find_adapter
+from aligner.adapters.registry import adapters, find_adapter
 from aligner.adapters.rewriting import Extracts
 from aligner.api.comparing import run_comparison
 from aligner.api.options import CompareOptions
@@ -59,7 +59,8 @@ def reproduce(
         raise UnsupportedModelError(
             f"no part of {candidate} can be cut out",
             found=f"a model of the {adapter.name!r} adapter",
-            hint="reproduce against a file that was made of it: ONNX, TFLite, TorchScript, torch.export, OpenVINO",
+            hint="reproduce against a file that was made of it; these can be cut: "
+            + ", ".join(one.reads for one in adapters() if isinstance(one, Extracts)),
         )
     found: list[Specimen] = []
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from aligner.adapters.advice import advice_on_all
 from aligner.causes.cause import Cause
 from aligner.causes.global_cause import GlobalCause
 from aligner.causes.search import find_causes  # noqa: F401 - loads every family
 from aligner.causes.unknown import Unknown
-from aligner.causes.wording import FAMILIES, in_words_of
 from aligner.errors import InputError
 
 
@@ -35,8 +35,9 @@ def catalogue() -> Iterator[Entry]:
         what = dict.fromkeys((kind.__doc__ or "").strip().split("\n")[0] for kind in group)
         shown = dict.fromkeys(kind.shown for kind in group)
         told = next((kind for kind in group if kind.fix), group[0])
-        spelled = {family: words for kind in group if issubclass(kind, Cause) for family, words in kind.spelled.items()}
-        yield Entry(identifier, tuple(what), tuple(shown), told.fix + in_words_of(FAMILIES, spelled), told.example)
+        topic = next((kind.topic for kind in group if issubclass(kind, Cause) and kind.topic), None)
+        fix = told.fix + (advice_on_all(topic) if topic else "")
+        yield Entry(identifier, tuple(what), tuple(shown), fix, told.example)
 
 
 def entry(identifier: str) -> Entry:
@@ -85,7 +86,7 @@ other words, and not told again; only what the model may have been fed stands be
 helps is said in the words of the frameworks at hand, and of no other.
 
 `python -m benchmarks.causes --seeds 7101:7105` plants each of 105 faults into four random networks, compared live, as a
-trace and as ONNX of either exporter: of 420 cases 415 are told with the right cause, proven, at the place (seven of
+trace and as what either exporter writes: of 420 cases 415 are told with the right cause, proven, at the place (seven of
 them after what the run had shown was mended). Of the five, three are named one node on, where what the extra or wrong
 node gives is read; one is fitted, and of one the cause is not known: a nearest resize written out as a GatherND.
 """

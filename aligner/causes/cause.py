@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -15,6 +15,7 @@ from aligner.records.array import Array
 from aligner.regions.culprit import Counterfactual, Culprit
 
 if TYPE_CHECKING:
+    from aligner.adapters.wording import Topic
     from aligner.causes.context import Context
 
 
@@ -127,8 +128,8 @@ class Cause(ABC):
     fix: ClassVar[str] = ""
     """What helps. One class of an id says it, and an example."""
     example: ClassVar[str] = ""
-    spelled: ClassVar[Mapping[str, str]] = {}
-    """What helps, by framework in its own words, beside what each claim advises."""
+    topic: ClassVar[Topic | None] = None
+    """What the frameworks at hand say in their own words, beside what each claim advises."""
     benign: ClassVar[bool] = False
     general: ClassVar[bool] = False
     """Says what any more exact cause of the same proof says better."""

@@ -11,13 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from aligner.adapters.advice import advice_on
 from aligner.causes import families
 from aligner.causes.cause import Basis, Cause, Claim, Proof, prove
 from aligner.causes.context import Context
 from aligner.causes.global_causes import find_global_causes
 from aligner.causes.unknown import Unknown
 from aligner.causes.weight_cause import WeightCause
-from aligner.causes.wording import in_words_of
 from aligner.operations.operation import Unsupported
 from aligner.records.comparison import EvidenceClass, Finding
 from aligner.regions.culprit import Culprit
@@ -342,7 +342,7 @@ def _finding(group: list[_Held], frameworks: Sequence[str]) -> Finding:
     if others:
         text += f"; likewise at {others} other node{'s' if others > 1 else ''}"
     explained = round(best.explained, 6) if best.proven else None
-    advice = best.claim.suggestion + in_words_of(frameworks, best.cause.spelled)
+    advice = best.claim.suggestion + (advice_on(best.cause.topic, frameworks) if best.cause.topic else "")
     return Finding.of(best.cause.id, best.node, best.evidence_class, text, advice, explained)
 
 

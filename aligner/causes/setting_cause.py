@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, ClassVar
 
+from aligner.adapters.advice import settings_as_written
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Context
-from aligner.causes.wording import settings_in_words_of
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
 from aligner.records.graph import Node
@@ -140,9 +140,7 @@ def _advised(culprit: Culprit, kind: str, right: Mapping[str, Any]) -> str:
     node, pads = culprit.candidate.node, right.get("pads")
     if kind == "pad" and node is not None and node.kind != kind and isinstance(pads, tuple):
         kind, right = node.kind, {**right, "pads": spatial(pads)}
-    return listed(right) + settings_in_words_of(
-        [subgraph.graph.framework for subgraph in culprit.subgraphs], kind, right
-    )
+    return listed(right) + settings_as_written(kind, right, culprit.frameworks)
 
 
 def spatial(pads: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:

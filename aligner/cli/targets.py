@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aligner.adapters.home_folders import HOME_VARIABLES
 from aligner.cli.report_options import FORMATS
 from aligner.errors import OutputError
 
@@ -53,7 +54,7 @@ class FileCommand(click.Command):
 
             _limits = bounds(ctx.params, _child, _DEFAULT_SECONDS if seconds is None else seconds, memory)
             if _limits.files:
-                os.environ["KERAS_HOME"] = str(_child)  # the user's own settings are out of reach, and not the model's
+                os.environ |= dict.fromkeys(HOME_VARIABLES, str(_child))
             confine(replace(_limits, network=_limits.network and not ctx.params.get("dask")))
         return super().invoke(ctx)
 

@@ -13,6 +13,7 @@ from dataclasses import is_dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
+from aligner.adapters.home_folders import HOME_VARIABLES
 from aligner.errors import AlignerError, ComparisonError, CrashError
 from aligner.execution import memory
 from aligner.execution.confinement import Bounds, confine
@@ -160,7 +161,7 @@ def _not_handed_over(error: BaseException) -> ComparisonError:
 
 def _started(desk: _Desk, *, confined: bool) -> subprocess.Popen[bytes]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    environment |= dict.fromkeys(("TMPDIR", "KERAS_HOME"), str(desk.folder)) if confined else {}
+    environment |= dict.fromkeys(("TMPDIR", *HOME_VARIABLES), str(desk.folder)) if confined else {}
     command = [sys.executable, "-c", _CHILD, str(desk.folder)]
     with desk.chatter.open("wb") as chatter:
         return subprocess.Popen(

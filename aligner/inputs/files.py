@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aligner.adapters.border import unreadable_input
 from aligner.errors import InputError, MissingFrameworkError, listing
-from aligner.inputs.value import READABLE, Picture, Value, checked, plain_array, unreadable
+from aligner.inputs.value import READABLE, Picture, Value, checked, plain_array
 from aligner.records.free_memory import available
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def _read_numpy(path: Path) -> Value | dict[str, Array]:
     except InputError:
         raise
     except Exception as error:  # a damaged file shows as anything from ValueError to zlib.error
-        raise unreadable(path, error, "save it with numpy.save or numpy.savez, without objects") from error
+        raise unreadable_input(path, error, "save it with numpy.save or numpy.savez, without objects") from error
     if isinstance(loaded, dict):
         return {name: checked(array, f"{path.name}[{name}]") for name, array in loaded.items()}
     return checked(loaded, path.name)
@@ -130,7 +131,7 @@ def _read_picture(path: Path) -> Picture:
     except InputError:
         raise
     except Exception as error:  # a decoder raises anything on a damaged file
-        raise unreadable(path, error, "the picture may be damaged or cut off; save it again") from error
+        raise unreadable_input(path, error, "the picture may be damaged or cut off; save it again") from error
 
 
 def _upright(image: Image) -> Picture:

@@ -51,7 +51,7 @@ def dataset(target: str) -> Sequence[Sample]:
     What has a length and places, as torch's datasets do, is read one by one; what only yields is read at once.
     Raises InputError where there is no such factory, it yields nothing one could go through, or raises.
     """
-    from aligner.adapters.pytorch_adapter.model_factory import call_named
+    from aligner.adapters.factory import call_named
 
     made = call_named(target)
     if hasattr(made, "__len__") and hasattr(made, "__getitem__") and not isinstance(made, (str, Mapping)):

@@ -1,19 +1,18 @@
-"""What other programs save: PyTorch's tensors, safetensors, dumps of a run's inputs, numbers as text."""
+"""What other programs save: pickled tensors, safetensors, dumps of a run's inputs, numbers as text."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
+from aligner.adapters.border import unreadable_input
 from aligner.adapters.dumps import formats
 from aligner.adapters.dumps.dump import read_json, read_lines
-from aligner.adapters.torch_archive import check_pickled_tensors, within_limits
-from aligner.adapters.torch_file import is_program
-from aligner.errors import AlignerError, InputError, MissingFrameworkError
-from aligner.inputs.value import READABLE, Value, checked, plain_array, unreadable
+from aligner.adapters.saved_tensors import read_tensors
+from aligner.errors import AlignerError, MissingFrameworkError
+from aligner.inputs.value import READABLE, Value, checked, plain_array
 from aligner.records.array import Array
 
 
@@ -22,35 +21,11 @@ def read_saved(path: Path) -> Value | dict[str, Array]:
     return _READERS[path.suffix.lower()](path)
 
 
-def _read_torch(path: Path) -> Value | dict[str, Array]:
-    try:
-        import torch
-    except ImportError as error:
-        raise MissingFrameworkError(
-            f"reading {path} needs torch", found="torch is not installed", hint='pip install "aligner[torch]"'
-        ) from error
-    try:
-        if is_program(path):
-            raise InputError(
-                f"{path} is a model, not an input",
-                found="a TorchScript archive",
-                hint="save a tensor or a dict of tensors with torch.save",
-            )
-        check_pickled_tensors(path)
-        loaded = within_limits(torch.load(path, map_location="cpu", weights_only=True), path)
-    except InputError:
-        raise
-    except Exception as error:  # torch raises anything from RuntimeError to UnpicklingError
-        raise unreadable(path, error, "save a tensor or a dict of tensors with torch.save") from error
-    if isinstance(loaded, torch.Tensor):
-        return plain_array(loaded, path.name)
-    if isinstance(loaded, Mapping) and loaded and all(isinstance(entry, torch.Tensor) for entry in loaded.values()):
-        return {str(name): plain_array(tensor, f"{path.name}[{name}]") for name, tensor in loaded.items()}
-    raise InputError(
-        f"{path} holds no tensor",
-        found=type(loaded).__name__,
-        hint="save a tensor or a dict of tensors with torch.save",
-    )
+def _read_tensors(path: Path) -> Value | dict[str, Array]:
+    loaded = read_tensors(path)
+    if isinstance(loaded, dict):
+        return {name: plain_array(tensor, f"{path.name}[{name}]") for name, tensor in loaded.items()}
+    return plain_array(loaded, path.name)
 
 
 def _read_safetensors(path: Path) -> Value | dict[str, Array]:
@@ -64,7 +39,7 @@ def _read_safetensors(path: Path) -> Value | dict[str, Array]:
     try:
         tensors = load_file(path)
     except Exception as error:
-        raise unreadable(path, error, "save float32 tensors with safetensors") from error
+        raise unreadable_input(path, error, "save float32 tensors with safetensors") from error
     return {name: checked(_float32_of_bfloat16(array), f"{path.name}[{name}]") for name, array in tensors.items()}
 
 
@@ -78,7 +53,7 @@ def read_dumped(path: Path) -> dict[str, Array]:
         given = [place for place, tensor in enumerate(dump.tensors) if tensor.role != "output"]
         arrays = {dump.tensors[place].name: dump.read(place) for place in given}
     except AlignerError as error:
-        raise unreadable(path, error, READABLE) from error
+        raise unreadable_input(path, error, READABLE) from error
     return {name: checked(np.array(array), f"{path.name}[{name}]") for name, array in arrays.items()}
 
 
@@ -89,7 +64,7 @@ def _read_json(path: Path) -> Value | dict[str, Array]:
     try:
         document = read_json(path)
     except (AlignerError, OSError) as error:
-        raise unreadable(path, error, READABLE) from error
+        raise unreadable_input(path, error, READABLE) from error
     if isinstance(document, dict):
         return {name: plain_array(value, f"{path.name}[{name}]") for name, value in document.items()}
     return plain_array(document, path.name)
@@ -101,7 +76,7 @@ def _read_text(path: Path) -> Value:
         lines = [re.split(r"[,\s]+", line.strip(" \t\r,")) for line in read_lines(path) if line.strip(" \t\r,")]
         rows = [[_number(word) for word in words] for words in lines]
     except (AlignerError, OSError, ValueError) as error:
-        raise unreadable(path, error, "write numbers alone, a row on each line") from error
+        raise unreadable_input(path, error, "write numbers alone, a row on each line") from error
     return plain_array(rows[0] if len(rows) == 1 else rows, path.name)
 
 
@@ -117,7 +92,7 @@ def _float32_of_bfloat16(array: Array) -> Array:
 
 
 _READERS = {
-    **dict.fromkeys((".pt", ".pth"), _read_torch),
+    **dict.fromkeys((".pt", ".pth"), _read_tensors),
     ".safetensors": _read_safetensors,
     ".pb": read_dumped,
     ".json": _read_json,

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from aligner.errors import AlignerError, InputError
+from aligner.adapters.dumps.formats import SAVED_INPUTS
+from aligner.errors import InputError
 from aligner.records.array import Array
+from aligner.records.dtypes import plain_dtype
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 READABLE = (
     "aligner reads pictures (png, jpeg, webp, bmp, …), .npy, .npz, .pt/.pth tensors, .safetensors, "
-    ".json and .txt of numbers, "
-    "inputs saved by Polygraphy (.json), ONNX test data (.pb, or its folder), folders of .npy"
+    f".json and .txt of numbers, {SAVED_INPUTS}"
 )
 
 
@@ -77,11 +77,4 @@ def _all_text(array: Array) -> bool:
 
 def _from_tensor(tensor: Any) -> Any:
     tensor = tensor.detach().cpu()
-    return (tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor).numpy()
-
-
-def unreadable(path: Path, error: Exception, hint: str) -> InputError:
-    """The error of a file that its reader refuses."""
-    text = error.found or error.what if isinstance(error, AlignerError) else str(error)
-    lines = text.strip().splitlines() or [type(error).__name__]
-    return InputError(f"cannot read the input {path}", found=lines[0], hint=hint)
+    return (tensor.float() if plain_dtype(str(tensor.dtype)) == "bfloat16" else tensor).numpy()

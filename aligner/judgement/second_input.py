@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from aligner.adapters.advice import advice_on
 from aligner.records.comparison import Comparison, Errors, Finding, Pair
 
 _GUILTY = frozenset({"introduced", "nonfinite"})
@@ -84,8 +85,11 @@ def _finding(
         text = f"{known.evidence}; on {good} the same node is right"
     if culprit.reference.source and culprit.reference.source not in text:
         text += f" [{culprit.reference.source}]"
+    advice = _ADVICE[identifier]
+    if identifier == "trace-baked-branch":
+        advice += advice_on("exported-choice", [side.framework for side in (wrong.reference, wrong.candidate)])
     share = 1.0 if errors[0] is None else 1 - (errors[1] or 0.0) / max(errors[0], 1e-300)
-    return Finding.of(identifier, node, "proven", text, _ADVICE[identifier], round(max(share, 0.0), 6))
+    return Finding.of(identifier, node, "proven", text, advice, round(max(share, 0.0), 6))
 
 
 def _identifier(wrong: Comparison, right: Comparison, variant: Variant) -> str:
@@ -102,7 +106,7 @@ _EVIDENCE = {
 }
 _ADVICE = {
     "trace-baked-constant": "keep the value in the graph: no .item(), float(), int() or numpy on tensors while tracing",
-    "trace-baked-branch": "export with torch.jit.script, torch.cond or torch.where: a trace keeps one arm of every if",
+    "trace-baked-branch": "export the choice itself: a trace keeps one arm of every if",
     "trace-baked-shape": "export with dynamic axes, and take sizes from x.shape inside the model",
 }
 

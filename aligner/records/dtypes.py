@@ -16,8 +16,8 @@ _WORDS = {
 
 @lru_cache(maxsize=256)
 def plain_dtype(word: str) -> str:
-    """numpy's word where it has one: "float16" for "torch.float16", "half" and "HALF"."""
-    bare = word.removeprefix("torch.").lower()
+    """numpy's word where it has one: "float16" for "library.float16", "half" and "HALF"."""
+    bare = word.rpartition(".")[2].lower()
     return _WORDS.get(bare, bare)
 
 

@@ -49,6 +49,11 @@ class Culprit:
         return node.name if subgraph is self.candidate else self.where
 
     @property
+    def frameworks(self) -> tuple[str, str]:
+        """The reference's, the candidate's."""
+        return self.graphs[0].framework, self.graphs[1].framework
+
+    @property
     def source(self) -> str | None:
         """The line of the model's own code, where the reference knows it."""
         node = self.reference.node

@@ -25,6 +25,8 @@ _FORMATS = (
     "array_file",
 )
 """Modules of this package with ``recognises(path)`` and ``open_dump(path)``; those with a file of their own first."""
+SAVED_INPUTS = "inputs saved by Polygraphy (.json), ONNX test data (.pb, or its folder), folders of .npy"
+"""What people save to be fed again, in their words."""
 _UNSAID = ("torch_file",)
 """Formats that could also be a checkpoint: read where the user says that it is a dump."""
 

@@ -26,6 +26,7 @@ class ExportAdapter(Adapter):
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "*.pt2 (archives of torch.export), torch.export.ExportedProgram"
     translation: ClassVar[str] = "aligner.adapters.aten_translation"
+    wording: ClassVar[str] = "aligner.adapters.torch_wording"
 
     def claims(self, target: object) -> bool:
         """Whether it is such an archive by content, or a live program."""

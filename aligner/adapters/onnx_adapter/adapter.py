@@ -28,6 +28,7 @@ class OnnxAdapter(Adapter):
     modules: ClassVar[tuple[str, ...]] = ("onnx", "onnxruntime")
     reads: ClassVar[str] = "*.onnx, onnx.ModelProto"
     translation: ClassVar[str] = "aligner.adapters.onnx_adapter.translation"
+    wording: ClassVar[str] = "aligner.adapters.onnx_adapter.wording"
     unoptimised: ClassVar[str] = "with optimisations off (--ort-optimization none) or with another provider"
     opens_aside: ClassVar[bool] = True
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from weakref import WeakValueDictionary
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
-from aligner.adapters.pytorch_adapter.model_factory import build_module, is_factory
+from aligner.adapters.factory import is_factory
+from aligner.adapters.pytorch_adapter.model_factory import build_module
 from aligner.adapters.torch_file import TorchFile, classify
 from aligner.errors import (
     ModelError,
@@ -43,6 +44,7 @@ class PyTorchAdapter(Adapter):
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "file.py:factory, package.module:factory, nn.Module objects, pickled modules (*.pt, *.pth)"
     translation: ClassVar[str] = "aligner.adapters.aten_translation"
+    wording: ClassVar[str] = "aligner.adapters.torch_wording"
     unoptimised: ClassVar[str] = "without torch.compile, on another device, or with torch.backends.mkldnn off"
     loads_weights: ClassVar[bool] = True
 

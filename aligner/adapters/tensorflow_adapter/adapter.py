@@ -26,6 +26,7 @@ class TensorFlowAdapter(Adapter):
     modules: ClassVar[tuple[str, ...]] = ("tensorflow", "keras", "flatbuffers")
     reads: ClassVar[str] = "*.keras, *.h5 (Keras), SavedModel folders, keras.Model, tf.function"
     translation: ClassVar[str] = "aligner.adapters.tensorflow_adapter.translation"
+    wording: ClassVar[str] = "aligner.adapters.tensorflow_adapter.wording"
 
     def claims(self, target: object) -> bool:
         """By suffix or content of a file, by what a folder holds, or by type."""

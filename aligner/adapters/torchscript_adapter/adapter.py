@@ -30,6 +30,7 @@ class TorchScriptAdapter(Adapter):
     modules: ClassVar[tuple[str, ...]] = ("torch",)
     reads: ClassVar[str] = "*.pt, *.pth, *.ts, *.jit (TorchScript archives), torch.jit.ScriptModule"
     translation: ClassVar[str] = "aligner.adapters.aten_translation"
+    wording: ClassVar[str] = "aligner.adapters.torch_wording"
     unoptimised: ClassVar[str] = "with torch.jit.optimized_execution(False), or on another device"
 
     def claims(self, target: object) -> bool:

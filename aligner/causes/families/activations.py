@@ -10,10 +10,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from aligner.adapters.wording import Topic
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Context
 from aligner.causes.setting_cause import SettingCause, shown
-from aligner.causes.wording import KERAS, PYTORCH
 from aligner.operations.fused import FUSED, as_fused
 from aligner.operations.kernels.activation import ACTIVATIONS
 from aligner.operations.kinds import AFFINE, ELEMENTWISE
@@ -204,10 +204,7 @@ class DivisionRounding(Cause):
 
     id: ClassVar[str] = "division-rounding"
     fix: ClassVar[str] = "write the rounding out before exporting"
-    spelled: ClassVar[Mapping[str, str]] = {
-        PYTORCH: "torch.div(…, rounding_mode=…)",
-        KERAS: "tf.math.floordiv or tf.truncatediv",
-    }
+    topic: ClassVar[Topic | None] = "rounded-division"
     example: ClassVar[str] = "−7 // 2 as −3 instead of −4"
 
     _GROUPS = (

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import ClassVar
 
+from aligner.adapters.wording import Topic
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Context
 from aligner.causes.global_causes.chance import STEADY, unsteady, unsteady_words
-from aligner.causes.wording import INFERENCE_MODE
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 
@@ -18,7 +18,7 @@ class DropoutActive(Cause):
 
     id: ClassVar[str] = "dropout-active"
     fix: ClassVar[str] = "export in inference mode, which functional dropout has to be told"
-    spelled: ClassVar[Mapping[str, str]] = INFERENCE_MODE
+    topic: ClassVar[Topic | None] = "inference-mode"
     example: ClassVar[str] = "functional dropout that ignores eval()"
     needs_error: ClassVar[bool] = False
 

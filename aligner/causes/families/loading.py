@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Mapping
 from typing import ClassVar
 
+from aligner.adapters.wording import Topic
 from aligner.causes.context import Context
 from aligner.causes.weight_cause import RELATED, WeightCause, arrays_of, coarser, eight_bit, misfolded, settled
 from aligner.causes.weight_elsewhere import elsewhere, left_unread
 from aligner.causes.weight_order import moved, same_somewhere
-from aligner.causes.wording import KERAS, PYTORCH
 from aligner.numerics import relations
 from aligner.operations.kinds import MATRIX_LAYERS
 from aligner.parameters.initialised import looks_initialised
@@ -94,11 +93,7 @@ def _fresh_share(context: Context) -> float:
 class _Unloaded(WeightCause):
     whole: ClassVar[bool] = False
     advice: ClassVar[str] = "load the checkpoint before exporting, and check that nothing was skipped"
-    spelled: ClassVar[Mapping[str, str]] = {
-        PYTORCH: "what load_state_dict(strict=False) returns; a nested checkpoint (params_ema, state_dict …) must be "
-        "unwrapped and a prefix like 'module.' stripped first",
-        KERAS: "load_weights without skip_mismatch",
-    }
+    topic: ClassVar[Topic | None] = "loaded-weights"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """Fresh numbers, in the part of the model that this cause is about."""

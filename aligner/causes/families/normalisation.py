@@ -9,12 +9,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from aligner.adapters.advice import least_values
+from aligner.adapters.wording import Topic
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.constant_operands import constant_pairs
 from aligner.causes.context import Context
 from aligner.causes.default_norm import DEFAULTS, folded_epsilon, solved
 from aligner.causes.setting_cause import SettingCause
-from aligner.causes.wording import INFERENCE_MODE
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Along, BatchNorm, GroupNorm, InstanceNorm, LayerNorm, Norm, RmsNorm
 from aligner.parameters.canonical import canonical
@@ -61,7 +62,7 @@ class NormEpsilon(SettingCause):
                     )
                     yield Claim(
                         f"{culprit.where} {how} epsilon {wrong}; the reference has {right}",
-                        f"use epsilon {right} in both models{_TENSORFLOW if wrong == f'{_CUDNN:.4g}' else ''}",
+                        f"use epsilon {right} in both models{_least(wrong)}",
                         f"with epsilon {right} instead of {wrong}",
                         _with_epsilon(culprit, subgraph, node, epsilon),
                         side=subgraph.side,
@@ -71,10 +72,12 @@ class NormEpsilon(SettingCause):
 
 _LARGEST_EPSILON = 0.1
 """A larger number under the root is no epsilon: it is part of the formula."""
-_CUDNN = 1.001e-5
-"""The least epsilon that TensorFlow gives to its fused normalisation, "a requirement by CUDNN to prevent exception":
-fused_batch_norm in tensorflow/python/ops/nn_impl.py (v1), ``min_epsilon``."""
-_TENSORFLOW = f"; TensorFlow's fused normalisation takes none below {_CUDNN:g}, so give the reference that one"
+
+
+def _least(wrong: str) -> str:
+    """What to do where an epsilon is the least that a framework's own normalisation takes; the file may be of it."""
+    names = [name for name, least in least_values("norm", "epsilon").items() if f"{least:.4g}" == wrong]
+    return f"; {names[0]}'s normalisation takes none below {wrong}, so give the reference that one" if names else ""
 
 
 def _spelled_out(culprit: Culprit) -> Iterator[Claim]:
@@ -172,7 +175,7 @@ class NormTrainMode(SettingCause):
 
     id: ClassVar[str] = "norm-train-mode"
     fix: ClassVar[str] = "export in inference mode"
-    spelled: ClassVar[Mapping[str, str]] = INFERENCE_MODE
+    topic: ClassVar[Topic | None] = "inference-mode"
     example: ClassVar[str] = "batch statistics used in the exported file"
     kinds: ClassVar[tuple[str, ...]] = ("norm",)
     names: ClassVar[tuple[str, ...]] = ("training",)

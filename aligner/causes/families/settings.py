@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
+from aligner.adapters.advice import settings_as_written
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Context
 from aligner.causes.setting_cause import listed, shown
-from aligner.causes.wording import settings_in_words_of
 from aligner.operations.operation import Operation
 from aligner.records.graph import Node
 from aligner.regions.culprit import Counterfactual, Culprit
@@ -151,9 +151,9 @@ def _claims(culprit: Culprit, found: list[_Difference]) -> Iterator[Claim]:
         f"{listed(one.right)}"
         for one in found
     ]
-    sides = [subgraph.graph.framework for subgraph in culprit.subgraphs]
     right = " and ".join(
-        f"{one.candidate.name} {listed(one.right)}{settings_in_words_of(sides, one.reference.kind, one.right)}"
+        f"{one.candidate.name} {listed(one.right)}"
+        f"{settings_as_written(one.reference.kind, one.right, culprit.frameworks)}"
         for one in found
     )
     change = f"with {listed(first.right)} instead of {listed(first.wrong)}" if len(found) == 1 else "with all of these"

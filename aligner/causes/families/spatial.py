@@ -7,10 +7,10 @@ from dataclasses import replace
 from itertools import product
 from typing import Any, ClassVar
 
+from aligner.adapters.wording import Topic
 from aligner.causes.cause import Claim
 from aligner.causes.context import Context
 from aligner.causes.setting_cause import SettingCause
-from aligner.causes.wording import KERAS, PYTORCH
 from aligner.operations.kernels.resizing import COORDINATES, ROUNDINGS
 from aligner.operations.kinds import STRIDED, ordered
 from aligner.operations.operation import Operation
@@ -202,10 +202,7 @@ class DepthToSpaceOrder(SettingCause):
 
     id: ClassVar[str] = "depth-to-space-order"
     fix: ClassVar[str] = "split the channels in the reference's order"
-    spelled: ClassVar[Mapping[str, str]] = {
-        PYTORCH: "nn.PixelShuffle is CRD",
-        KERAS: "tf.nn.depth_to_space is DCR",
-    }
+    topic: ClassVar[Topic | None] = "order-of-blocks"
     example: ClassVar[str] = "a pixel shuffle converted to TensorFlow's order"
     kinds: ClassVar[tuple[str, ...]] = ("depth_to_space",)
     names: ClassVar[tuple[str, ...]] = ("order", "block")

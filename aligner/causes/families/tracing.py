@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
+from aligner.adapters.wording import Topic
 from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.constant_operands import constant_sources, constants_of, operand_name
 from aligner.causes.context import Context
 from aligner.causes.weight_cause import WeightCause
 from aligner.causes.weight_elsewhere import left_unread
-from aligner.causes.wording import KERAS, PYTORCH
 from aligner.operations.kinds import ACTIVATIONS, BINARY, ELEMENTWISE, MOVED, PICKED, SILENT
 from aligner.operations.operation import Operation
 from aligner.records.array import Array
@@ -23,7 +23,6 @@ _ARITHMETIC = ELEMENTWISE - ACTIVATIONS | {"clip"}
 
 
 _KEPT_ARM = "export the choice itself: a trace keeps one arm of every if"
-_AS_A_CHOICE = {PYTORCH: "torch.jit.script, torch.cond or torch.where", KERAS: "tf.cond or tf.where in a tf.function"}
 
 
 class TraceBakedConstant(Cause):
@@ -109,7 +108,7 @@ class InplaceWriteLost(Cause):
 
     id: ClassVar[str] = "inplace-write-lost"
     fix: ClassVar[str] = "make a new tensor instead of assigning through a view"
-    spelled: ClassVar[Mapping[str, str]] = {PYTORCH: "x = torch.where(…) or x = torch.cat(…)"}
+    topic: ClassVar[Topic | None] = "written-anew"
     example: ClassVar[str] = "y[:, ::2] *= 0.5 lost when traced"
 
     def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
@@ -163,7 +162,7 @@ class TraceBakedBranch(Cause):
 
     id: ClassVar[str] = "trace-baked-branch"
     fix: ClassVar[str] = "export the choice itself: a trace keeps one arm of every if"
-    spelled: ClassVar[Mapping[str, str]] = _AS_A_CHOICE
+    topic: ClassVar[Topic | None] = "exported-choice"
     example: ClassVar[str] = "if x.sum() > 0: in forward"
 
     def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
@@ -188,7 +187,7 @@ class WeightsOfAnotherArm(WeightCause):
 
     id: ClassVar[str] = "trace-baked-branch"
     advice: ClassVar[str] = _KEPT_ARM
-    spelled: ClassVar[Mapping[str, str]] = _AS_A_CHOICE
+    topic: ClassVar[Topic | None] = "exported-choice"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """The very numbers of a weight that nothing reads."""

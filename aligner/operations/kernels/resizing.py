@@ -10,7 +10,7 @@ from aligner.operations.operation import Operation, Unsupported, computes_by, wi
 from aligner.operations.settings import Resize
 from aligner.records.array import Array
 
-COORDINATES = ("half_pixel", "align_corners", "asymmetric", "pytorch_half_pixel")
+COORDINATES = ("half_pixel", "align_corners", "asymmetric", "half_pixel_or_start")
 ROUNDINGS = ("floor", "round_prefer_floor", "round_prefer_ceil", "ceil")
 
 
@@ -63,12 +63,12 @@ def _coordinates(size: int, wanted: int, scale: float, mode: str) -> Array:
         return i / scale
     if mode == "align_corners":
         return i * (size - 1) / (wanted - 1) if wanted > 1 else np.zeros(1)
-    if mode == "pytorch_half_pixel" and wanted == 1:
+    if mode == "half_pixel_or_start" and wanted == 1:
         return np.zeros(1)
     if mode == "half_pixel_symmetric":
         adjustment = wanted / (scale * size)
         return size / 2 * (1 - adjustment) + (i + 0.5) / scale - 0.5
-    if mode in {"half_pixel", "pytorch_half_pixel"}:
+    if mode in {"half_pixel", "half_pixel_or_start"}:
         return (i + 0.5) / scale - 0.5
     raise Unsupported(mode)
 

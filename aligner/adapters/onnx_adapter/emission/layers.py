@@ -8,6 +8,7 @@ import numpy as np
 
 from aligner.adapters.onnx_adapter.emission.moving import pad
 from aligner.adapters.onnx_adapter.emission.writer import Emitter, Writer
+from aligner.adapters.onnx_adapter.wording import coordinates
 from aligner.adapters.rewriting import Step
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
@@ -116,7 +117,7 @@ def _resize(w: Writer, step: Step) -> str:
         w.operand(step.data[0]),
         *sizes,
         mode=settings["mode"],
-        coordinate_transformation_mode=settings["coordinates"],
+        coordinate_transformation_mode=coordinates(settings["coordinates"]),
         nearest_mode=settings["rounding"] if settings["mode"] == "nearest" else None,
         cubic_coeff_a=settings["cubic_a"] if settings["mode"] == "cubic" else None,
         exclude_outside=int(settings["exclude_outside"]) or None,

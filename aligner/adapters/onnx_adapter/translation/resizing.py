@@ -13,9 +13,10 @@ def _resize(call: Call) -> Operation:
     x, shape = call.need(0), call.need_shape()
     if call.text("keep_aspect_ratio_policy", "stretch") != "stretch":
         raise call.unknown("sizes that keep the aspect")
+    said = call.text("coordinate_transformation_mode", "half_pixel")
     settings = Resize(
         mode=call.text("mode", "nearest"),
-        coordinates=call.text("coordinate_transformation_mode", "half_pixel"),
+        coordinates="half_pixel_or_start" if said == "pytorch_half_pixel" else said,
         rounding=call.text("nearest_mode", "round_prefer_floor"),
         shape=shape,
         channels="first",

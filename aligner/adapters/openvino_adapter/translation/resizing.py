@@ -41,7 +41,7 @@ def _places(call: Call, *, shrinks: bool) -> tuple[str, str]:
         if rounding != "floor" or call.text("mode", "") != "nearest":
             raise call.unknown("TensorFlow's half pixels in another mode than nearest")
         return "half_pixel", "round_prefer_ceil"  # ⌊(i + ½) / scale⌋
-    return coordinates, rounding
+    return {"pytorch_half_pixel": "half_pixel_or_start"}.get(coordinates, coordinates), rounding
 
 
 def _scales(call: Call, rank: int) -> tuple[float, ...] | None:
