@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
+from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -52,19 +53,12 @@ def parameters(skeleton: Skeleton) -> list[Parameter]:
     found = []
     for name, nodes in users.items():
         weight = skeleton.graph.weights.get(name)
-        if weight is None or _size(weight.shape) < SMALLEST:
+        if weight is None or prod(weight.shape) < SMALLEST:
             continue
         print_ = fingerprint_of(weight)
         if print_ is not None and print_.telling:
             found.append(Parameter(name, print_, tuple(nodes)))
     return found + list(_folded(skeleton))
-
-
-def _size(shape: Iterable[int]) -> int:
-    total = 1
-    for dim in shape:
-        total *= dim
-    return total
 
 
 def _folded(skeleton: Skeleton) -> Iterable[Parameter]:

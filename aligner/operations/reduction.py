@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
 
 from aligner.operations.kinds import SUMS_AXIS, SUMS_PRODUCTS
 from aligner.records.graph import Graph, Node
@@ -15,10 +14,10 @@ def reduction_length(graph: Graph, node: Node) -> int:
     if node.kind in SUMS_PRODUCTS:
         if not weights:
             return longest_axis(graph, node)
-        largest = max(weights, key=_size)
+        largest = max(weights, key=math.prod)
         outputs = {dim for value in node.outputs for dim in _known(graph, value) or ()}
         channels = [dim for dim in largest if dim > 1 and dim in outputs]
-        return max(1, _size(largest) // min(channels)) if channels else math.isqrt(_size(largest))
+        return max(1, math.prod(largest) // min(channels)) if channels else math.isqrt(math.prod(largest))
     return longest_axis(graph, node) if node.kind in SUMS_AXIS else 1
 
 
@@ -28,7 +27,7 @@ def longest_axis(graph: Graph, node: Node) -> int:
     for value in node.inputs:
         shape = _known(graph, value)
         if shape:
-            spatial = _size(shape[2:]) if len(shape) >= 4 else 1
+            spatial = math.prod(shape[2:]) if len(shape) >= 4 else 1
             total = max(total, spatial, *shape)
     return total
 
@@ -38,7 +37,3 @@ def _known(graph: Graph, value: str) -> tuple[int, ...] | None:
     if found is None or found.shape is None:
         return None
     return tuple(dim for dim in found.shape if dim is not None)
-
-
-def _size(shape: Iterable[int]) -> int:
-    return math.prod(shape)

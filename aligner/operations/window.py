@@ -55,9 +55,14 @@ def cropping(
         total = stride * (size - 1) + more + (length - 1) * dilation + 1 - wanted
         if total < 0:
             raise call.unknown("a result longer than the kernel reaches")
-        small = total // 2
-        pads.append((total - small, small) if more_before else (small, total - small))
+        pads.append(halved(total, more_behind=not more_before))
     return tuple(pads)
+
+
+def halved(total: int, *, more_behind: bool) -> tuple[int, int]:
+    """A padding split between both ends; of an odd number one more goes to the one or to the other."""
+    small = total // 2
+    return (small, total - small) if more_behind else (total - small, small)
 
 
 def missing(
@@ -104,5 +109,5 @@ def same_pads(sizes: Any, kernel: Any, strides: Any, dilations: Any, *, upper: b
     pads = []
     for size, length, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
         total = max((-(-size // stride) - 1) * stride + (length - 1) * dilation + 1 - size, 0)
-        pads.append((total // 2, total - total // 2) if upper else (total - total // 2, total // 2))
+        pads.append(halved(total, more_behind=upper))
     return tuple(pads)

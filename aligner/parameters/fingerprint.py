@@ -60,14 +60,15 @@ class Fingerprint:
         """Largest relative difference of the invariants; infinite when the sizes differ."""
         if self.size != other.size:
             return float("inf")
-        scale = max(self.magnitude, other.magnitude, 1e-300)
         extent = max(abs(self.low), abs(self.high), 1e-300)
-        return max(
+        return max(*self._sums_apart(other), abs(self.low - other.low) / extent, abs(self.high - other.high) / extent)
+
+    def _sums_apart(self, other: Fingerprint) -> tuple[float, float, float]:
+        scale = max(self.magnitude, other.magnitude, 1e-300)
+        return (
             abs(self.total - other.total) / scale,
             abs(self.magnitude - other.magnitude) / scale,
             abs(self.energy - other.energy) / max(self.energy, other.energy, 1e-300) / 2,
-            abs(self.low - other.low) / extent,
-            abs(self.high - other.high) / extent,
         )
 
     def distances(self, others: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -94,13 +95,7 @@ class Fingerprint:
         """Whether one may be a lower-precision copy of the other; too short ones cannot tell."""
         if self.size < _ENOUGH or self.distance(other) > ROUNDED:
             return False
-        scale = max(self.magnitude, other.magnitude, 1e-300)
-        gaps = (
-            abs(self.total - other.total) / scale,
-            abs(self.magnitude - other.magnitude) / scale,
-            abs(self.energy - other.energy) / max(self.energy, other.energy, 1e-300) / 2,
-        )
-        return max(gaps) <= self.sums_within
+        return max(self._sums_apart(other)) <= self.sums_within
 
 
 ENERGY, LOW = 2, 3

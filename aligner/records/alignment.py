@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import prod
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +38,7 @@ class Sketch:
     @property
     def size(self) -> int:
         """Number of elements."""
-        total = 1
-        for dim in self.shape:
-            total *= dim
-        return total
+        return prod(self.shape)
 
     def repeats_as(self, other: Sketch) -> bool:
         """Whether both or neither are computed again and again: one that is not answers no step of a loop's value."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from math import prod
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +16,8 @@ from aligner.operations.fused import fused_word
 from aligner.records.array import Array
 from aligner.records.graph import Attribute, Shape
 
+_FEW = 16
+"""Elements of a tensor among the attributes that is shown as one of them."""
 _REDUCTIONS = ("Mean", "Sum", "Max", "Min", "Prod", "L1", "L2", "LogSum", "LogSumExp", "SumSquare")
 _FROM_INPUTS: dict[str, dict[str, int]] = {
     "Clip": {"min": 1, "max": 2},
@@ -128,18 +131,11 @@ def _plain(attribute: Any) -> Attribute:
         return tuple(_shortest(item) for item in attribute.floats)
     if attribute.type == kinds.STRINGS:
         return tuple(item.decode("utf-8", "replace") for item in attribute.strings)
-    if attribute.type == kinds.TENSOR and not attribute.t.data_location and _few(attribute.t.dims):
+    if attribute.type == kinds.TENSOR and not attribute.t.data_location and prod(attribute.t.dims) <= _FEW:
         from onnx import numpy_helper
 
         return _numbers(numpy_helper.to_array(attribute.t))
     return None
-
-
-def _few(dims: Any) -> bool:
-    count = 1
-    for size in dims:
-        count *= size
-    return count <= 16
 
 
 def _shortest(value: float) -> float:

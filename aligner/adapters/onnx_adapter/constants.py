@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
+from math import prod
 from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import dtype_word
@@ -72,9 +73,4 @@ class SmallConstants:
                 break
             name = self._copies[name]
         weight = self._weights.get(name)
-        if weight is None:
-            return None
-        count = 1
-        for size in weight.shape:
-            count *= size
-        return weight.load() if count <= _SMALL else None
+        return weight.load() if weight is not None and prod(weight.shape) <= _SMALL else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -174,7 +175,7 @@ def wrap_onnx(model: Any, path: Path | None, own: OwnFile | None = None) -> Onnx
     for tensor in every_tensor(model):
         _check_tensor(tensor, path, own)
     for tensor in inner_tensors(model):
-        if tensor.data_location != _EXTERNAL and _element_count(tensor) <= _SMALL:
+        if tensor.data_location != _EXTERNAL and prod(tensor.dims) <= _SMALL:
             _inline(tensor)
     external = path is not None and any(
         tensor.data_location == _EXTERNAL and place_within(tensor) is None for tensor in every_tensor(model)
@@ -205,7 +206,7 @@ def _split(model: Any) -> tuple[Any, dict[str, Any]]:
         getattr(graph, name).extend(getattr(model.graph, name))
     tensors: dict[str, Any] = {}
     for tensor in model.graph.initializer:
-        if (_element_count(tensor) <= _SMALL and tensor.data_location != _EXTERNAL) or tensor.data_type == STRING:
+        if (prod(tensor.dims) <= _SMALL and tensor.data_location != _EXTERNAL) or tensor.data_type == STRING:
             graph.initializer.append(tensor)
         else:
             graph.initializer.append(stub(tensor))
@@ -242,13 +243,6 @@ def _without_functions(model: Any, title: str) -> Any:
         ) from error
 
 
-def _element_count(tensor: Any) -> int:
-    count = 1
-    for size in tensor.dims:
-        count *= size
-    return count
-
-
 def _take_in(model: Any, path: Path | None) -> None:
     """Read external data of all but the graph's own initializers; onnxruntime would look in the working directory."""
     for tensor in inner_tensors(model):
@@ -283,7 +277,7 @@ def _check_length(tensor: Any, wanted: int, length: int) -> None:
 
 
 def _shaped(stored: Array, tensor: Any) -> Array:
-    if stored.size != _element_count(tensor):
+    if stored.size != prod(tensor.dims):
         raise ModelFormatError(
             f"tensor {tensor.name!r} does not fill its shape",
             found=f"{stored.size} elements for shape {list(tensor.dims)}",

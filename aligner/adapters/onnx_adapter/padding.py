@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from aligner.operations.window import halved, same_pads
 from aligner.records.graph import Attribute, Shape
 
 _WEIGHTED = frozenset("Conv ConvTranspose ConvInteger QLinearConv FusedConv DeformConv".split())
@@ -55,13 +56,7 @@ def _set_pads(op_type: str, attributes: dict[str, Any], rank: int, shape: Shape 
 def _same(attributes: Mapping[str, Any], rank: int, shape: Shape | None, automatic: str) -> _Pads | None:
     """Padding that makes the output ceil(input / stride) long."""
     sizes = _sizes(shape, rank)
-    if sizes is None:
-        return None
-    pads = []
-    for size, kernel, stride, dilation in zip(sizes, *_window(attributes), strict=True):
-        total = max((-(-size // stride) - 1) * stride + (kernel - 1) * dilation + 1 - size, 0)
-        pads.append(_halves(total, upper=automatic == "SAME_UPPER"))
-    return tuple(pads)
+    return None if sizes is None else same_pads(sizes, *_window(attributes), upper=automatic == "SAME_UPPER")
 
 
 def _transposed(attributes: Mapping[str, Any], rank: int, shape: Shape | None, automatic: str) -> _Pads | None:
@@ -76,7 +71,7 @@ def _transposed(attributes: Mapping[str, Any], rank: int, shape: Shape | None, a
     window = zip(sizes, *_window(attributes), extra, wanted[-rank:], strict=True)
     for size, kernel, stride, dilation, more, output in window:
         total = max(stride * (size - 1) + more + (kernel - 1) * dilation + 1 - output, 0)
-        pads.append(_halves(total, upper=automatic == "SAME_UPPER"))
+        pads.append(halved(total, more_behind=automatic == "SAME_UPPER"))
     return tuple(pads)
 
 
@@ -89,9 +84,3 @@ def _sizes(shape: Shape | None, rank: int) -> tuple[int, ...] | None:
 
 def _window(attributes: Mapping[str, Any]) -> tuple[Any, Any, Any]:
     return attributes["kernel"], attributes["strides"], attributes["dilations"]
-
-
-def _halves(total: int, *, upper: bool) -> tuple[int, int]:
-    """Split; the odd one goes to the end for SAME_UPPER, to the beginning otherwise."""
-    small = total // 2
-    return (small, total - small) if upper else (total - small, small)

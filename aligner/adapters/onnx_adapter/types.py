@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from aligner.adapters.onnx_adapter.dtypes import STRING, byte_count, dtype_word, element_type_of
@@ -31,10 +32,7 @@ class ValueType:
         """Bytes of the value; None where a size is unknown."""
         if self.shape is None or None in self.shape:
             return None
-        count = 1
-        for size in self.shape:
-            count *= size or 0
-        return byte_count(self.element, count)
+        return byte_count(self.element, prod(size or 0 for size in self.shape))
 
 
 def value_type(proto: Any) -> ValueType:

@@ -12,6 +12,7 @@ import numpy as np
 
 from aligner.adapters.tflite_adapter.kinds import kind_of
 from aligner.adapters.tflite_adapter.schema import Operator, dtype_word, schema
+from aligner.operations.window import same_pads
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -188,19 +189,14 @@ def _pads(
     strides: tuple[int, ...],
     dilations: tuple[int, ...],
 ) -> tuple[tuple[int, int], ...] | None:
-    """Explicit (begin, end) for each axis: total = max((⌈size / stride⌉ − 1)·stride + reach − size, 0), less first."""
+    """Explicit (begin, end) for each axis; None where a size that matters is unknown: with a stride of 1 none does."""
     if padding == schema().Padding.VALID:
         return ((0, 0),) * len(strides)
     if kernel is None or len(sizes) != len(strides) or any(stride < 1 for stride in strides):
         return None
-    pads = []
-    for size, length, stride, dilation in zip(sizes, kernel, strides, dilations, strict=True):
-        reach = (length - 1) * dilation + 1
-        if size is None and stride != 1:
-            return None
-        total = reach - 1 if size is None else max((-(-size // stride) - 1) * stride + reach - size, 0)
-        pads.append((total // 2, total - total // 2))
-    return tuple(pads)
+    if any(size is None and stride != 1 for size, stride in zip(sizes, strides, strict=True)):
+        return None
+    return same_pads([size or 0 for size in sizes], kernel, strides, dilations, upper=True)
 
 
 def _particular(operator: Operator, around: Surroundings) -> dict[str, Attribute]:
