@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -74,8 +74,8 @@ class Subgraph:
             graph.weights[name] for name in region.weights if name in graph.weights
         )
         self.values: Mapping[str, Array] = evidence.values[side] if evidence else {}
-        self._known = Known(graph, self.shape, self.values)
-        self._settled = Known(graph, self.shape)
+        shape = partial(_shape, graph, self.values)  # no method of this object: arrays would wait for the collector
+        self._known, self._settled = Known(graph, shape, self.values), Known(graph, shape)
         self._operations: dict[int, Operation | None] = {}
         self.stand_ins: dict[int, Mapping[str, Array]] = {}
         """By node, the arrays that stood for tensors which were not seen when it was read."""
@@ -166,10 +166,7 @@ class Subgraph:
 
     def shape(self, name: str) -> tuple[int | None, ...] | None:
         """A value's shape as it was seen, else as it is declared."""
-        if name in self.values:
-            return tuple(self.values[name].shape)
-        known = self.graph.values.get(name)
-        return known.shape if known is not None else None
+        return _shape(self.graph, self.values, name)
 
     def varies(self, name: str) -> bool:
         """Whether a value depends on the model's inputs."""
@@ -207,3 +204,10 @@ class Subgraph:
         if self.output not in fresh:
             raise Unsupported("the change does not reach the output")
         return fresh[self.output]
+
+
+def _shape(graph: Graph, seen: Mapping[str, Array], name: str) -> tuple[int | None, ...] | None:
+    if name in seen:
+        return tuple(seen[name].shape)
+    known = graph.values.get(name)
+    return known.shape if known is not None else None
