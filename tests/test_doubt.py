@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import io
+import weakref
 
 import numpy as np
 import pytest
@@ -61,6 +63,30 @@ def test_weights_that_this_input_does_not_reach_are_told():
     assert result.verdict == "aligned"
     told = [note for note in result.comparison.notes if "without effect" in note]
     assert len(told) == 1 and "kernel of /2/Gemm" in told[0]
+
+
+def test_what_was_read_of_weights_goes_without_the_collector(monkeypatch):
+    """A region that holds itself would keep every weight it has read until the collector comes, seldom on purpose."""
+    import torch
+
+    from aligner.regions.subgraph import Subgraph
+
+    torch.manual_seed(0)
+    module = torch.nn.Sequential(torch.nn.Linear(6, 8), torch.nn.ReLU(), torch.nn.Linear(8, 3)).eval()
+    x = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    file, made, plain = exported(module, x), [], Subgraph.__init__
+
+    def noted(self, *given):
+        plain(self, *given)
+        made.append(weakref.ref(self))
+
+    monkeypatch.setattr(Subgraph, "__init__", noted)
+    gc.disable()
+    try:
+        aligner.compare(module, file, [x])
+        assert made and not any(one() is not None for one in made)
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
