@@ -43,6 +43,20 @@ def test_a_planted_fault_shows_and_is_known_by_node_or_by_tensor():
         assert set(made.planted.nodes) <= {node.name for node in made.candidate.nodes}
 
 
+def test_faults_that_put_a_node_in_are_drawn_and_counted_apart():
+    from benchmarks.converters.scoring import Outcome
+    from benchmarks.converters.table import summary
+
+    chosen = [made.planted for made in _cases(6, faulty=True, planted=["clip_inserted", "noise_inserted"])]
+    assert chosen and all(not one.tensors and one.nodes for one in chosen)
+    found = [
+        Outcome(seed, "tabular", fault, "", "diverged", exact=fault != "noise_inserted")
+        for seed, fault in enumerate(["clip_inserted", "noise_inserted", "bias_lost", "bias_lost"])
+    ]
+    rows = {row.split("|")[1].strip(): row for row in summary(found).splitlines() if row.startswith("|")}
+    assert " 75.0% " in rows["all"] and " 2 | 100.0% | 50.0% " in rows["of these: a node put in"]
+
+
 def test_new_names_leave_the_blame_where_it_is():
     """A name that a node gets may be one that another had: that one is not blamed in its turn."""
     from benchmarks.converters.graph import Graph, Node

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from benchmarks.converters.case import Case, case
+from benchmarks.converters.faults import INSERTED
 from benchmarks.converters.graph import Graph
 from benchmarks.converters.networks import NETWORKS
 from benchmarks.converters.networks.exported import EXPORTS
@@ -22,13 +23,14 @@ def main(arguments: list[str] | None = None) -> int:
     names = [*NETWORKS, *EXPORTS, "exports"]
     commands = parser.add_subparsers(dest="command", required=True)
     running = commands.add_parser("run", help="make cases from seeds, compare, score")
-    running.add_argument("--seeds", default="0:20", help="A:B, B not included")
+    running.add_argument("--seeds", default="0:20", help="A:B, B not included, or one")
     running.add_argument("--clean", action="store_true", help="only pairs without a fault")
     running.add_argument("--faults", action="store_true", help="only pairs with one")
     running.add_argument("--networks", nargs="*", default=[], choices=names, metavar="NETWORK")
     running.add_argument(
         "--torch", default="", choices=["eager", "trace"], help="of exports: hold them against the module they are from"
     )
+    running.add_argument("--inserted", action="store_true", help="of faults only nodes that are put in")
     running.add_argument("--json", type=Path, metavar="FILE", help="every outcome, a line each; read again by `table`")
     for name in ("show", "shrink"):
         one = commands.add_parser(name, help=f"{name} the case of a seed")
@@ -64,7 +66,8 @@ def _run(chosen: argparse.Namespace) -> int:
         else [False, True]
     )
     outcomes = []
-    for outcome in run(range(int(first), int(last)), kinds=kinds, networks=chosen.networks, torch=chosen.torch):
+    given = {"networks": chosen.networks, "torch": chosen.torch, "planted": [*INSERTED] if chosen.inserted else []}
+    for outcome in run(range(int(first), int(last or int(first) + 1)), kinds=kinds, **given):
         outcomes.append(outcome)
         if chosen.json:
             with chosen.json.open("a") as file:

@@ -58,17 +58,21 @@ class Case:
     applied: Sequence[str] = ()
 
 
-def case(seed: int, *, faulty: bool, networks: Sequence[str] = (), torch: str = "") -> Case | None:
-    """The case of a seed; a fault that finds no place gives way to another, a few times."""
+def case(
+    seed: int, *, faulty: bool, networks: Sequence[str] = (), torch: str = "", planted: Sequence[str] = ()
+) -> Case | None:
+    """The case of a seed; a fault that finds no place gives way to another, a few times; ``planted``: of these."""
     for attempt in range(8 if faulty else 1):
-        drawn = recipe(seed, faulty=faulty, networks=networks, attempt=attempt)
+        drawn = recipe(seed, faulty=faulty, networks=networks, attempt=attempt, planted=planted)
         made = build(replace(drawn, torch=torch, reference=()) if torch else drawn)
         if made is not None:
             return made
     return None
 
 
-def recipe(seed: int, *, faulty: bool, networks: Sequence[str] = (), attempt: int = 0) -> Recipe:
+def recipe(
+    seed: int, *, faulty: bool, networks: Sequence[str] = (), attempt: int = 0, planted: Sequence[str] = ()
+) -> Recipe:
     rng = np.random.default_rng([seed, 77])
     names = [*(networks or NETWORKS)]
     network = names[int(rng.integers(len(names)))]
@@ -79,7 +83,8 @@ def recipe(seed: int, *, faulty: bool, networks: Sequence[str] = (), attempt: in
         return made
     rng = np.random.default_rng([seed, 78, attempt])
     after = _steps(rng, int(rng.integers(0, 4)), tools=0) if rng.random() < 0.4 else ()
-    kind = [*FAULTS][int(rng.integers(len(FAULTS)))]
+    kinds = [*(planted or FAULTS)]
+    kind = kinds[int(rng.integers(len(kinds)))]
     return replace(made, fault=Step(kind, int(rng.integers(2**31))), after=after)
 
 

@@ -16,18 +16,25 @@ LIMIT = 240
 
 
 def run(
-    seeds: Sequence[int], *, kinds: Sequence[bool], networks: Sequence[str] = (), torch: str = ""
+    seeds: Sequence[int],
+    *,
+    kinds: Sequence[bool],
+    networks: Sequence[str] = (),
+    torch: str = "",
+    planted: Sequence[str] = (),
 ) -> Iterator[Outcome]:
-    """``kinds``: False for clean cases, True for ones with a fault."""
+    """``kinds``: False for clean cases, True for ones with a fault, which is one of those ``planted``, else of all."""
     for seed in seeds:
         for faulty in kinds:
-            outcome = once(seed, faulty=faulty, networks=networks, torch=torch)
+            outcome = once(seed, faulty=faulty, networks=networks, torch=torch, planted=planted)
             if outcome is not None:
                 yield outcome
 
 
-def once(seed: int, *, faulty: bool, networks: Sequence[str] = (), torch: str = "") -> Outcome | None:
-    made = case(seed, faulty=faulty, networks=networks, torch=torch)
+def once(
+    seed: int, *, faulty: bool, networks: Sequence[str] = (), torch: str = "", planted: Sequence[str] = ()
+) -> Outcome | None:
+    made = case(seed, faulty=faulty, networks=networks, torch=torch, planted=planted)
     if made is None:
         return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 
+from benchmarks.converters.faults import INSERTED
 from benchmarks.converters.scoring import Outcome
 
 _HEADS = (
@@ -23,7 +24,7 @@ def failure(outcome: Outcome) -> str | None:
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """The figures of a run, a line for each network and one for all, then failures by kind and by fault."""
+    """The figures of a run, by network, of all and of nodes put in, then failures by kind and by fault."""
     lines = [
         f"| {' | '.join(_HEADS)} |",
         f"| --- |{' ---: |' * (len(_HEADS) - 1)}",
@@ -31,7 +32,10 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     rows: dict[str, list[Outcome]] = defaultdict(list)
     for outcome in outcomes:
         rows[outcome.network].append(outcome)
-    lines += [_row(name, found) for name, found in sorted(rows.items())] + [_row("all", outcomes)]
+    lines += [_row(name, found) for name, found in sorted(rows.items())]
+    lines.append(_row("all", outcomes))
+    if inserted := [each for each in outcomes if each.fault in INSERTED]:
+        lines.append(_row("of these: a node put in", inserted))
     kinds = Counter(kind for outcome in outcomes if (kind := failure(outcome)))
     lines += ["", *(f"{count:5d}  {kind}" for kind, count in kinds.most_common())]
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])

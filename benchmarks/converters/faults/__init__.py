@@ -5,4 +5,7 @@ from __future__ import annotations
 from benchmarks.converters.faults import constants, inserted, settings, weights, wiring
 from benchmarks.converters.faults.registry import FAULTS, Planted
 
-__all__ = ["FAULTS", "Planted", "constants", "inserted", "settings", "weights", "wiring"]
+INSERTED = tuple(name for name, plant in FAULTS.items() if plant.__module__ == inserted.__name__)
+"""Those that put a node in where there was none."""
+
+__all__ = ["FAULTS", "INSERTED", "Planted", "constants", "inserted", "settings", "weights", "wiring"]
