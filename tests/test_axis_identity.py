@@ -54,3 +54,40 @@ def test_a_transpose_that_is_not_taken_as_such_is_a_fault(tmp_path, mistake, op)
     result = _compare(tmp_path, _square(_plain), _square(lambda b, w: _transposed(b, w, mistake=mistake)))
     assert result.verdict == "diverged"
     assert result.first_divergence.candidate.op == op
+
+
+def test_a_layer_whose_axes_nothing_tells_leaves_the_moves_behind_it_meant(tmp_path):
+    """Values by a convolution on rows, an island of transpositions, and a matrix behind it that is another."""
+
+    def plain(build, weight):
+        heads = build.reshape(build.op("MatMul", "x", build.keep(weight)), 1, 5, 5, 1)
+        values = build.transpose(build.op("Concat", *[heads] * 5, axis=3), 0, 2, 1, 3)
+        scores = build.op("Softmax", build.op("MatMul", values, values), axis=-1)
+        mixed = build.transpose(build.op("MatMul", scores, values), 0, 2, 1, 3)
+        return build.op("MatMul", build.reshape(mixed, 1, 5, 25), build.keep(np.tile(weight, (5, 1)) + 1))
+
+    def island(build, weight):
+        rows = build.op("Unsqueeze", build.transpose("x", 0, 2, 1), build.keep(np.array([3])))
+        kernel = build.keep(weight.T[:, :, None, None].copy())
+        values = build.op("Squeeze", build.op("Conv", rows, kernel), build.keep(np.array([3])))
+        heads = build.reshape(build.transpose(values, 0, 2, 1), 1, 5, 5, 1)
+        values = build.transpose(build.op("Concat", *[heads] * 5, axis=3), 0, 2, 1, 3)
+        turned = build.transpose(build.op("MatMul", values, values), 0, 1, 3, 2)
+        scores = build.transpose(build.op("Softmax", turned, axis=2), 0, 1, 3, 2)
+        mixed = build.op("MatMul", build.transpose(values, 0, 1, 3, 2), build.transpose(scores, 0, 1, 3, 2))
+        mixed = build.transpose(build.transpose(mixed, 0, 1, 3, 2), 0, 2, 1, 3)
+        return build.op("MatMul", build.reshape(mixed, 1, 5, 25), build.keep(np.tile(weight, (5, 1)) + 2))
+
+    result = _compare(tmp_path, _square(plain), _square(island))
+    assert [pair.candidate.name for pair in result.introduced] == ["output"]
+
+
+def test_a_node_put_behind_a_turned_tensor_is_held_against_the_turned_one(tmp_path):
+    def made(build, factor):
+        turned = build.transpose(build.op("Tanh", "x"), 0, 2, 1)
+        turned = build.scalar("Mul", turned, factor) if factor != 1 else turned
+        return build.op("MatMul", turned, build.op("Sigmoid", "x"))
+
+    result = _compare(tmp_path, _square(lambda b, w: made(b, 1)), _square(lambda b, w: made(b, 1.5)))
+    assert [pair.candidate.op for pair in result.introduced] == ["Mul"]
+    assert result.to_json()["certificate"]["sufficient"]

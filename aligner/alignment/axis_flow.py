@@ -51,7 +51,7 @@ class AxisFlow:
 
     def axes_of(self, reference: str, candidate: str) -> tuple[int, ...] | None:
         """The axes that follow from meant moves, of a root or of a form; None where the shapes are to tell."""
-        found = self.axes.get(candidate) if candidate in self.answers else None
+        found = self.axes.get(candidate) if self.answers.get(candidate) == reference else None
         return found if found is not None else self.meant(reference, candidate)
 
     def meant(self, reference: str, candidate: str) -> tuple[int, ...] | None:
@@ -138,6 +138,7 @@ def _follow(flow: AxisFlow, root: str) -> None:
         axes = _carried(flow, reference, sides, entries, sure=extra or (bool(moves) and not doubted))
         if moved and (axes is None or (doubted and _unread(flow, sides, moved))):
             flow.refuted |= doubted
+            _know(flow, reference, root)  # by its shape, as nothing moved tells: else what reads it is refuted as well
             return
         if axes is not None and axes != _told_by_shape(flow, reference, root):
             flow.axes[root] = axes
