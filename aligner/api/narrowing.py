@@ -9,6 +9,7 @@ other one, for they all read what has gone through the lost node.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -19,7 +20,7 @@ from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
 from aligner.judgement.wrong_pairs import excess, suspects, with_forms
-from aligner.operations.kinds import LAYOUT
+from aligner.operations.kinds import LAYOUT, PARAMETRIC
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
@@ -77,7 +78,7 @@ class Narrowing:
         if not place.entry:
             return replace(known, inserted=tuple(dict.fromkeys((*known.inserted, pair))))
         gone = {(self._partner[value], value) for value in (pair[1], *place.wrong) if value in self._partner}
-        return known.repaired(gone, [pair])
+        return known.repaired(gone | {(pair[0], value) for value in self._strangers(pair[0])}, [pair])
 
     def _place(self, item: Measured) -> _Place | None:
         orders = [item.pair.axes, *(one.pair.axes for one in self._entries(item)), None]
@@ -105,7 +106,7 @@ class Narrowing:
     def _lost(self, pair: PairedValues, item: Measured) -> _Place | None:
         """Whether all that read a tensor are right with another; of those that are not, whether their pair is wrong."""
         readers = self._readers({pair.candidate})
-        right, wrong = self._tried(pair, readers)
+        right, wrong = self._tried(pair, readers, set(self._strangers(pair.reference)))
         if not right:
             return None
         maker, told = self._graphs[1].producer(pair.candidate), self.passes.measured.get(pair.candidate)
@@ -119,6 +120,9 @@ class Narrowing:
             if healed and not open_:
                 return _Place(pair, True, frozenset(right | healed), frozenset(wrong))
         if not wrong:
+            if self._is_another(pair):
+                self._is_missing(pair, item, item)
+                return None
             lost = self._graphs[0].producer(pair.reference)
             if lost is None or lost.kind != maker.kind:  # else it stands there, and was paired with another
                 self._is_missing(pair, item, self.passes.measured[pair.candidate])
@@ -126,6 +130,15 @@ class Narrowing:
         if item.pair.candidate in right:
             self._is_missing(pair, item, item)
         return None
+
+    def _is_another(self, pair: PairedValues) -> bool:
+        """Whether so much lies between the two that no operation was lost: another tensor is read than should be."""
+        graph, partner = self._graphs[0], self._partner.get(pair.candidate)
+        if partner is None:
+            return False
+        behind = graph.descendants({partner})
+        between = (node for node in graph.region({partner}, pair.reference) if not behind.isdisjoint(node.inputs))
+        return sum(node.kind in PARAMETRIC for node in between) > 1
 
     def _is_missing(self, pair: PairedValues, item: Measured, told: Measured) -> None:
         """Note at the pair that is told to err which node of an item's region reads what went through nothing."""
@@ -178,19 +191,46 @@ class Narrowing:
         makers = {name: self._graphs[0].producer(name) for name in inner}
         return [name for name, node in makers.items() if node is not None and node.kind == maker.kind]
 
+    def _strangers(self, reference: str) -> list[str]:
+        """The candidate's tensors that were paired with one of the reference's, where none of them answers it."""
+        found = [one for one in self._measured if one.pair.reference == reference and one.pair.rule != "layout"]
+        erring = suspects(self._graphs, found)
+        return list(erring) if len(erring) == len(found) else []
+
+    def _holds_the_same(self, item: Measured) -> bool:
+        """Whether a region computes by the same operations on both sides, so that none is lost: one of them errs.
+
+        An operation that changes nothing, as it is set, stands behind the candidate's end: what it makes is a form.
+        """
+        forms = [
+            one.pair
+            for one in self._measured
+            if one.pair.rule == "layout" and one.pair.reference == item.pair.reference
+        ]
+        nodes = item.pair.reference_region.nodes, [i for one in (item.pair, *forms) for i in one.candidate_region.nodes]
+        left, right = (
+            Counter(kind for index in set(chosen) if (kind := graph.nodes[index].kind) not in LAYOUT)
+            for graph, chosen in zip(self._graphs, nodes, strict=True)
+        )
+        return left == right
+
     def _options(self, item: Measured) -> Iterator[tuple[str, str, bool]]:
-        """(reference, candidate, whether that has a partner): the earliest place of the candidate first."""
+        """(reference, candidate, whether that has a partner): the earliest place of the candidate first.
+
+        Where there are more places than runs the last comes first: what lies before it is looked into in the next look.
+        """
         graphs = self._graphs
         regions = item.pair.regions
         ends = item.pair.reference, item.pair.candidate
         inner = [_inside(graph, region, end) for graph, region, end in zip(graphs, regions, ends, strict=True)]
+        lost = [] if self._holds_the_same(item) else inner[0]
+        strange = [value for value in regions[0].inputs if self._strangers(value)]
         for entry in regions[1].inputs:
             for value in _origins(graphs[1], entry, self._partner):
-                yield from ((reference, value, True) for reference in inner[0])
+                yield from ((reference, value, True) for reference in (*lost, *strange))
             yield from ((reference, entry, True) for reference in self._before(entry))
-        starts = regions[0].inputs
-        for value in inner[1]:
-            yield from ((reference, value, False) for reference in (*starts, *inner[0]))
+        places = [(one, value, False) for value in inner[1] for one in (*regions[0].inputs, *inner[0])]
+        yield from places if len(places) <= self.runs else reversed(places)
 
 
 def _origins(graph: Graph, value: str, partner: dict[str, str]) -> list[str]:

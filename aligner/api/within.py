@@ -17,6 +17,7 @@ from itertools import combinations
 import numpy as np
 
 from aligner.adapters.registry import translator
+from aligner.api.joined_parts import by_parts
 from aligner.api.lost_node import lost_node
 from aligner.api.open_suspects import open_suspects
 from aligner.execution.injection import numpy_dtype
@@ -72,46 +73,71 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
 
 
 def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int], known: dict[str, Found]) -> Found | None:
-    """A node without which the region is right, or one that it makes up with what reads it: another way to compute the
-    same is right at its end alone, of which it is ``known`` then, too. Up to the end each has one reader.
+    """A node without which the region is right, its forms left alone; of several, as of one twice, the last.
+
+    Or one that it makes up with what reads it: another way to compute the same is right at its end alone, of which it
+    is ``known`` then, too.
     """
-    graph, end = sides[1].graph, item
-    nodes, forms = _moved_by(graph, passes, item)
-    found = _stepped_over(sides, passes, item, (nodes, forms), left)
-    for _ in range(_HALVES):
-        value = end.pair.candidate
-        readers = [one for one in passes.measured.values() if value in one.pair.candidate_region.inputs]
-        if found is not None or len(readers) != 1:
-            break
-        end, forms = readers[0], forms | {value}
-        nodes = [*nodes, *(graph.nodes[index] for index in end.pair.candidate_region.nodes)]
-        found = _stepped_over(sides, passes, end, (nodes, forms), left)
-        if found is not None:
-            known[end.pair.candidate] = found
-    return found
-
-
-def _stepped_over(
-    sides: Sides, passes: Passes, item: Measured, region: tuple[list[Node], set[str]], left: Iterator[int]
-) -> Found | None:
-    """A node without which a pair is right, its region's forms left alone; of several, as of one twice, the last."""
-    graphs, end = (sides[0].graph, sides[1].graph), item.pair.candidate
-    nodes, forms = region
+    graphs, later = (sides[0].graph, sides[1].graph), dict[str, Found]()
+    ends, nodes, forms = _halves(sides[1], passes, item)
     inner = [name for node in nodes for name in node.outputs if name]
     start = [name for node in nodes for name in node.inputs if name in passes.measured and name not in inner]
     if len(nodes) < 2 or sum(_bytes(sides[1], name) for name in inner) > _LARGE:
         return None
     arrays = shown(sides[1], passes, [*start, *inner], forms)
+    doubtful, end = _doubtful(sides, item, (start, nodes), arrays), ends[-1].pair.candidate
+    for value, array, found in _places(graphs[1], doubtful, arrays, forms, end):
+        if next(left, None) is None:
+            break
+        apart = trial_of(passes, [one.pair.candidate for one in ends], value, array, forms)
+        right = {name: found for one in ends if excess(graphs, one, apart.get(name := one.pair.candidate)) <= MOST}
+        if item.pair.candidate in right:
+            return found
+        later = right | later
+    known |= later
+    return next((later[name] for one in ends if (name := one.pair.candidate) in later), None)
 
-    def places() -> Iterator[Place]:
-        for steps in range(1, _IN_A_ROW + 1):
-            for node in reversed(nodes):
-                for value in node.outputs if forms or node.kind not in VIEWS else ():
-                    before = _before(graphs[1], arrays, value, steps) if value != end else None
-                    if before is not None:
-                        yield value, arrays[before[0]], (before[1], "extra", None)
 
-    return _tried(graphs, passes, item, places(), left, forms)
+def _halves(side: OpenSide, passes: Passes, item: Measured) -> tuple[list[Measured], list[Node], set[str]]:
+    """A pair and those whose other half it may be, each the only reader of the one before; all nodes, and the forms."""
+    nodes, forms = _moved_by(side.graph, passes, item)
+    ends = [item]
+    while len(ends) <= _HALVES:
+        value = ends[-1].pair.candidate
+        readers = [one for one in passes.measured.values() if value in one.pair.candidate_region.inputs]
+        if len(readers) != 1:
+            break
+        ends += readers
+        forms.add(value)
+        nodes += (side.graph.nodes[index] for index in readers[0].pair.candidate_region.nodes)
+    return ends, nodes, forms
+
+
+def _places(
+    graph: Graph, nodes: Sequence[Node], arrays: Mapping[str, Array], forms: Collection[str], end: str
+) -> Iterator[Place]:
+    """Each tensor before an end, with what one to a few nodes in a row make it of in its place; the last first."""
+    for steps in range(1, _IN_A_ROW + 1):
+        for node in reversed(nodes):
+            for value in node.outputs if forms or node.kind not in VIEWS else ():
+                before = _before(graph, arrays, value, steps) if value != end else None
+                if before is not None:
+                    yield value, arrays[before[0]], (before[1], "extra", None)
+
+
+def _doubtful(
+    sides: Sides, item: Measured, region: tuple[Sequence[str], Sequence[Node]], arrays: Mapping[str, Array]
+) -> Sequence[Node]:
+    """The nodes of a region that may err, by the parts that its end is joined of, where it is."""
+    graphs, pair = (sides[0].graph, sides[1].graph), item.pair
+    found, nodes = arrays.get(pair.candidate), region[1]
+    if found is None or item.local is None or len(nodes) <= _IN_A_ROW:
+        return nodes
+    for tensor in sides[0].replay([pair.reference]):
+        wanted = to_candidate(tensor.real(), pair.axes, found.shape)
+        if wanted is not None:
+            return by_parts(graphs[1], region, arrays, (pair.candidate, wanted), MOST * limit(graphs, item, item.local))
+    return nodes
 
 
 def _tried(
@@ -120,13 +146,13 @@ def _tried(
     item: Measured,
     places: Iterable[Place],
     left: Iterator[int],
-    forms: Collection[str] = (),
 ) -> Found | None:
     """The first place where the tensor that is put there makes the region's end right; each costs a run."""
     for value, array, found in places:
         if next(left, None) is None:
             return None
-        if excess(graphs, item, trial_of(passes, item.pair.candidate, value, array, forms)) <= MOST:
+        end = item.pair.candidate
+        if excess(graphs, item, trial_of(passes, [end], value, array).get(end)) <= MOST:
             return found
     return None
 
@@ -212,8 +238,8 @@ def _turned(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -
         for array in _other_orders(shown(sides[1], passes, [name]).get(name)):
             if next(left, None) is None:
                 return None
-            ends = (trial_of(passes, one.pair.candidate, name, array, {value}) for one in behind)
-            if all(excess(graphs, one, end) <= MOST for one, end in zip(behind, ends, strict=True)):
+            apart = trial_of(passes, [one.pair.candidate for one in behind], name, array, {value})
+            if all(excess(graphs, one, apart.get(one.pair.candidate)) <= MOST for one in behind):
                 return maker.name, "order", None
     return None
 

@@ -74,13 +74,17 @@ def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, a
     return None
 
 
-def trial_of(passes: Passes, value: str, place: str, array: Array, without: Collection[str] = ()) -> Difference | None:
-    """How far one pair is from the reference where an array of the candidate's own layout stands in for a tensor."""
-    run = passes.injected_run(wanted=[value], injectable=_but(passes, without), override={place: array})
+def trial_of(
+    passes: Passes, values: Collection[str], place: str, array: Array, without: Collection[str] = ()
+) -> dict[str, Difference]:
+    """How far pairs are from the reference where an array of the candidate's own layout stands in for a tensor."""
+    found: dict[str, Difference] = {}
+    run = passes.injected_run(wanted=list(values), injectable=_but(passes, without), override={place: array})
     for name, tensor, expected in run:
-        if name == value:
-            return passes.local_difference(value, expected, tensor)
-    return None
+        error = passes.local_difference(name, expected, tensor) if name not in found else None
+        if error is not None:
+            found[name] = error
+    return found
 
 
 def shown(

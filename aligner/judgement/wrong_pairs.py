@@ -178,14 +178,15 @@ def _harmed(
 def _agrees(graphs: Graphs, item: Measured, difference: Difference, allowed: float) -> bool:
     """Whether a pair agrees as far as rounding lets it, its own and that of the regions that ran before it.
 
-    Each region adds the share of its output that rounding may take; ``allowed`` is the sum of those.
+    Each region adds the share of its output that rounding may take; ``allowed`` is the sum of those. Where that is all
+    of it, as behind a quotient by next to nothing, any tensor of the size would pass, and none is shown to agree.
     """
     if difference.mismatched:
         return False
     if not difference.errors.max_abs:
         return True
-    share = allowed + limit(graphs, item, difference) / max(difference.peak, _TINY)
-    return difference.errors.max_abs <= MOST * share * max(difference.peak, _TINY)
+    share = MOST * (allowed + limit(graphs, item, difference) / max(difference.peak, _TINY))
+    return share < 1 and difference.errors.max_abs <= share * max(difference.peak, _TINY)
 
 
 def _share(graphs: Graphs, item: Measured) -> float:

@@ -1,0 +1,93 @@
+"""The node at fault is told, where several explain the same numbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx_models as make
+import pytest
+from marks import requires_onnx
+
+import aligner
+
+pytestmark = requires_onnx
+SIZE = 8
+
+
+def told(reference, candidate, x):
+    """The first divergence: the reference's tensor, the candidate's node, what stands within."""
+    first = aligner.compare(reference, candidate, {"x": x}).to_json()["first_divergence"]
+    return first["reference"]["name"], first["candidate"]["node"], first.get("within")
+
+
+def net(nodes, **more):
+    """Nodes that go from x to y, the tensors in between by names of their own."""
+    rng = np.random.default_rng(1)
+    stored = {name: rng.standard_normal((SIZE, SIZE)).astype(np.float32) for name in ("w", "v", "u", "t")}
+    stored |= {name: np.float32(number) for name, number in {"half": 0.5, "one": 1}.items()} | more
+    used = {name for node in nodes for name in node.input}
+    kept = {name: array for name, array in stored.items() if name in used}
+    shape = (5, SIZE)
+    return make.model(nodes, [make.value("x", 1, shape)], [make.value("y", 1, shape)], make.weights(**kept))
+
+
+def rows():
+    return np.random.default_rng(2).standard_normal((5, SIZE)).astype(np.float32)
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_node_put_into_a_step_of_an_unrolled_recurrence_is_named(tmp_path, step):
+    from benchmarks.converters.graph import to_proto
+    from benchmarks.converters.networks.builder import Builder
+    from benchmarks.converters.rewrites import apply
+
+    rng = np.random.default_rng(4)
+    build = Builder(rng, {"x": rng.standard_normal((8, 2, 3)).astype(np.float32)}, opset=17)
+    weights = [build.keep(build.normal(1, *shape)) for shape in ((16, 3), (16, 4), (32,))]
+    reference = build.finish(build.op("Tanh", build.op("LSTM", "x", *weights, hidden_size=4)))
+    candidate = reference.copy()
+    assert apply(candidate, "cell_unrolled", rng)
+    cut = [node for node in candidate.ordered() if node.op == "Split" and len(node.outputs) == 4][step]
+    cut.inputs[0] = candidate.add("Mul", cut.inputs[0], candidate.keep(np.float32(1.5)))
+    for stem, graph in (("ref", reference), ("cand", candidate)):
+        (tmp_path / f"{stem}.onnx").write_bytes(to_proto(graph).SerializeToString())
+    _, _, within = told(str(tmp_path / "ref.onnx"), str(tmp_path / "cand.onnx"), reference.feeds["x"])
+    assert within == {"node": candidate.producer(cut.inputs[0]).name, "primitive": "extra"}
+
+
+def test_a_factor_that_has_become_one_is_not_lost_before_another_product():
+    gate = [
+        make.node("MatMul", ["x", "w"], ["m"]),
+        make.node("Erf", ["m"], ["e"]),
+        make.node("Add", ["e", "one"], ["f"]),
+    ]
+    inner = [make.node("Mul", ["f", "half"], ["g"], "factor"), make.node("Mul", ["m", "g"], ["h"], "product")]
+    outer = [make.node("Mul", ["m", "f"], ["q"], "product"), make.node("Mul", ["q", "one"], ["p"], "factor")]
+    last = make.node("MatMul", ["h", "v"], ["y"], "last"), make.node("MatMul", ["p", "v"], ["y"], "last")
+    assert told(net([*gate, *inner, last[0]]), net([*gate, *outer, last[1]]), rows())[0] == "h"
+
+
+def test_a_node_that_reads_a_tensor_from_before_several_layers_errs_and_not_what_it_reads():
+    def made(source):
+        nodes = [make.node("MatMul", ["x", "w"], ["a"], "first")]
+        if source == "c":
+            nodes += [make.node("MatMul", ["a", "v"], ["b"], "second"), make.node("Relu", ["b"], ["r"], "clip")]
+            nodes += [make.node("MatMul", ["r", "u"], ["c"], "third")]
+        return net([*nodes, make.node("Tanh", [source], ["h"], "bent"), make.node("MatMul", ["h", "t"], ["y"], "last")])
+
+    name, node, within = told(made("c"), made("a"), rows())
+    assert (name, node) == ("h", "bent")
+    assert within == {"node": "bent", "primitive": "missing", "reference_node": "third"}
+
+
+def test_a_node_twice_in_the_first_half_of_another_spelling_is_named():
+    """2σ(2x) − 1 for tanh(x), and the half of a later product with it: right at the end of that product alone."""
+    first, last = make.node("MatMul", ["x", "w"], ["m"], "first"), make.node("MatMul", ["h", "v"], ["y"], "last")
+    plain = [("Tanh", "m", "n"), ("Add", "n", "one", "a"), ("Mul", "m", "half", "b"), ("Mul", "a", "b", "h")]
+    spelled = [("Mul", "m", "two", "d"), ("Sigmoid", "d", "s"), ("Sigmoid", "s", "s2"), ("Mul", "s2", "two", "e")]
+    spelled += [("Sub", "e", "one", "f"), ("Mul", "f", "half", "g"), ("Add", "g", "half", "c"), ("Mul", "m", "c", "h")]
+
+    def made(steps):
+        return [first, *(make.node(op, read, [out], f"to_{out}") for op, *read, out in steps), last]
+
+    _, _, within = told(net(made(plain)), net(made(spelled), two=np.float32(2)), rows())
+    assert within == {"node": "to_s2", "primitive": "extra"}
