@@ -91,3 +91,25 @@ def test_a_node_twice_in_the_first_half_of_another_spelling_is_named():
 
     _, _, within = told(net(made(plain)), net(made(spelled), two=np.float32(2)), rows())
     assert within == {"node": "to_s2", "primitive": "extra"}
+
+
+def test_a_lost_residual_is_told_though_the_norm_behind_it_gives_what_one_before_it_gave():
+    """Without the block between two norms the candidate's one norm holds the numbers of the reference's first."""
+
+    def norm(source, gain, end):
+        steps = [("Pow", source, "two", "p"), ("ReduceMean", "p", "l"), ("Add", "l", "tiny", "e"), ("Sqrt", "e", "z")]
+        steps += [("Div", source, "z", "n"), ("Mul", "n", gain, "o")]
+        inner = {name: f"{name}_{end}" for name in "plezn"} | {"o": end}
+        return [(op, *(inner.get(name, name) for name in names)) for op, *names in steps]
+
+    block = [("MatMul", "c", "v", "k"), ("Relu", "k", "r"), ("MatMul", "r", "u", "j"), ("Add", "a", "j", "s")]
+
+    def made(steps):
+        steps = [("MatMul", "x", "w", "a"), *steps, ("MatMul", steps[-1][-1], "t", "y")]
+        gains = {name: np.linspace(0.5, 1.5, SIZE, dtype=np.float32) ** power for name, power in (("g", 1), ("f", 2))}
+        numbers = {"two": np.float32(2), "tiny": np.float32(1e-6)}
+        return net([make.node(op, read, [out], f"to_{out}") for op, *read, out in steps], **gains, **numbers)
+
+    reference = made([*norm("a", "g", "c"), *block, *norm("s", "f", "d")])
+    _, _, within = told(reference, made(norm("a", "f", "h")), rows())
+    assert (within["primitive"], within["reference_node"]) == ("missing", "to_s")

@@ -10,11 +10,12 @@ other one, for they all read what has gone through the lost node.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from aligner.alignment.second_look import SecondLook
 from aligner.api.open_suspects import open_suspects
+from aligner.api.walked_back import WalkedBack
 from aligner.execution.look import stands_in, trial
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
@@ -33,9 +34,9 @@ Sides = tuple[OpenSide, OpenSide]
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A tensor of the candidate in whose place one of the reference's makes its readers right."""
+    """A tensor of the candidate in whose place one of the reference's makes its readers right; or several at once."""
 
-    pair: PairedValues
+    pairs: Sequence[PairedValues]
     entry: bool
     """The candidate's tensor has a partner of its own: a node is missing behind it."""
     right: frozenset[str]
@@ -74,11 +75,13 @@ class Narrowing:
         return self.sides[0].graph, self.sides[1].graph
 
     def _with(self, known: SecondLook, place: _Place) -> SecondLook:
-        pair = (place.pair.reference, place.pair.candidate)
+        new = [(pair.reference, pair.candidate) for pair in place.pairs]
         if not place.entry:
-            return replace(known, inserted=tuple(dict.fromkeys((*known.inserted, pair))))
-        gone = {(self._partner[value], value) for value in (pair[1], *place.wrong) if value in self._partner}
-        return known.repaired(gone | {(pair[0], value) for value in self._strangers(pair[0])}, [pair])
+            return replace(known, inserted=tuple(dict.fromkeys((*known.inserted, *new))))
+        values = {value for _, value in new} | place.wrong
+        gone = {(self._partner[value], value) for value in values if value in self._partner}
+        strangers = {(reference, value) for reference, _ in new for value in self._strangers(reference)}
+        return known.repaired(gone | strangers, new)
 
     def _place(self, item: Measured) -> _Place | None:
         orders = [item.pair.axes, *(one.pair.axes for one in self._entries(item)), None]
@@ -95,18 +98,18 @@ class Narrowing:
 
     def _inserted(self, pair: PairedValues, item: Measured) -> _Place | None:
         extra = self._graphs[1].producer(pair.candidate)
-        right, wrong = self._tried(pair, [one for one in self._measured if one is item or _holds(one, extra)])
+        right, wrong = self._tried([pair], [one for one in self._measured if one is item or _holds(one, extra)])
         if item.pair.candidate not in right or wrong - suspects(self._graphs, self._measured).keys():
             return None  # another reader wants the tensor as it is
         if right and extra is not None and pair.reference in self._graphs[0].inputs:  # inputs keep their partners
             self.missing[item.pair.candidate] = extra.name, "extra", None
             return None
-        return _Place(pair, False, frozenset(right)) if right else None
+        return _Place([pair], False, frozenset(right)) if right else None
 
     def _lost(self, pair: PairedValues, item: Measured) -> _Place | None:
         """Whether all that read a tensor are right with another; of those that are not, whether their pair is wrong."""
         readers = self._readers({pair.candidate})
-        right, wrong = self._tried(pair, readers, set(self._strangers(pair.reference)))
+        right, wrong = self._tried([pair], readers, self._strangers(pair.reference))
         if not right:
             return None
         maker, told = self._graphs[1].producer(pair.candidate), self.passes.measured.get(pair.candidate)
@@ -116,20 +119,37 @@ class Narrowing:
             return None
         behind = [reader for reader in self._readers(wrong) if reader.pair.candidate not in right | wrong]
         if wrong and wrong <= suspects(self._graphs, self._measured).keys():
-            healed, open_ = self._tried(pair, behind, wrong)
+            healed, open_ = self._tried([pair], behind, wrong)
             if healed and not open_:
-                return _Place(pair, True, frozenset(right | healed), frozenset(wrong))
+                return _Place([pair], True, frozenset(right | healed), frozenset(wrong))
         if not wrong:
-            if self._is_another(pair):
+            if (earlier := self._walked_back(pair, right)) is not None:
+                return earlier
+            if maker.kind in PARAMETRIC and self._is_another(pair):
                 self._is_missing(pair, item, item)
                 return None
             lost = self._graphs[0].producer(pair.reference)
             if lost is None or lost.kind != maker.kind:  # else it stands there, and was paired with another
                 self._is_missing(pair, item, self.passes.measured[pair.candidate])
-            return _Place(pair, True, frozenset(right))
+            return _Place([pair], True, frozenset(right))
         if item.pair.candidate in right:
             self._is_missing(pair, item, item)
         return None
+
+    def _walked_back(self, pair: PairedValues, right: set[str]) -> _Place | None:
+        """The place from which nodes of the same kinds lead to a pair on both sides, if all is right from there on."""
+        walk = WalkedBack(self._graphs, self._partner)
+        found = walk.before((pair.reference, pair.candidate))
+        if not walk.chain or not found:
+            return None
+        axes = {item.pair.candidate: item.pair.axes for item in self._measured}
+        pairs = [stands_in(self.passes, self.sides[1], *one, [axes.get(one[1]), None]) for one in sorted(found)]
+        chosen = [one for one in pairs if one is not None]
+        ends = {one.pair.candidate for one in self._readers({one.candidate for one in chosen})} - walk.chain
+        wanted = [self.passes.measured[value] for value in sorted(right | ends)]
+        if len(chosen) < len(pairs) or self._tried(chosen, wanted, walk.chain)[1]:
+            return None
+        return _Place(chosen, True, frozenset(right | ends), frozenset(walk.chain))
 
     def _is_another(self, pair: PairedValues) -> bool:
         """Whether so much lies between the two that no operation was lost: another tensor is read than should be."""
@@ -150,15 +170,15 @@ class Narrowing:
             self.missing[told.pair.candidate] = reading.name, "missing", lost.name
 
     def _tried(
-        self, pair: PairedValues, readers: Sequence[Measured], without: set[str] | None = None
+        self, pairs: Sequence[PairedValues], readers: Sequence[Measured], without: Collection[str] = ()
     ) -> tuple[set[str], set[str]]:
-        """Which of some pairs agree, and which do not, where another tensor stands in."""
+        """Which of some pairs agree, and which do not, where other tensors stand in."""
         if not readers:
             return set(), set()
         self.runs -= 1
-        forms = with_forms(self._graphs, self._measured, {pair.candidate, *(without or ())})
+        forms = with_forms(self._graphs, self._measured, {*(pair.candidate for pair in pairs), *without})
         wanted = [item.pair.candidate for item in readers]
-        found = trial(self.passes, wanted, [pair], forms)
+        found = trial(self.passes, wanted, pairs, forms)
         right = {
             item.pair.candidate
             for item in readers
@@ -227,7 +247,8 @@ class Narrowing:
         strange = [value for value in regions[0].inputs if self._strangers(value)]
         for entry in regions[1].inputs:
             for value in _origins(graphs[1], entry, self._partner):
-                yield from ((reference, value, True) for reference in (*lost, *strange))
+                likely = sorted(lost, key=lambda reference: _kind(graphs[0], reference) != _kind(graphs[1], value))
+                yield from ((reference, value, True) for reference in (*likely, *strange))
             yield from ((reference, entry, True) for reference in self._before(entry))
         places = [(one, value, False) for value in inner[1] for one in (*regions[0].inputs, *inner[0])]
         yield from places if len(places) <= self.runs else reversed(places)
@@ -243,6 +264,11 @@ def _origins(graph: Graph, value: str, partner: dict[str, str]) -> list[str]:
         value = source
         found.insert(0, value)
     return found
+
+
+def _kind(graph: Graph, value: str) -> str | None:
+    maker = graph.producer(value)
+    return maker.kind if maker is not None else None
 
 
 def _holds(item: Measured, node: Node | None) -> bool:
