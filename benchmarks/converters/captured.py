@@ -23,5 +23,6 @@ def captured(reference: Any, inputs: Mapping[str, Array] | Sequence[Array]) -> t
         aligner.capture(reference, path, inputs)
         graph = open_side("model", str(path), OpenOptions(), 0).graph
         with np.load(path) as file:
-            values = {name: file[name] for name in file.files if not name.startswith("__")}
+            named = {name.lstrip("/"): name for name in graph.values}  # a member of a zip file starts with no slash
+            values = {named.get(name, name): file[name] for name in file.files if not name.startswith("__")}
     return values, {out: node.name for node in graph.nodes for out in node.outputs}
