@@ -15,6 +15,7 @@ from rich.console import Console
 from aligner.adapters.registry import AdapterStatus
 from aligner.records.comparison import Comparison, Coverage, Finding
 from aligner.records.graph import Graph, InputSpec, Node, Quantization, Signature, Value, Weight
+from aligner.records.opinion import Opinion
 from aligner.report.adapter_table import print_adapters
 from aligner.report.graph_table import print_graph
 from aligner.report.terminal import print_comparison
@@ -234,6 +235,13 @@ def test_a_note_that_is_evidence_is_printed_once():
     cause = replace(factory.FINDING, evidence=f"the weights agree; {said}")
     text = report(factory.diverged(causes=(cause,), notes=(said, other)), width=200)
     assert (text.count(said), text.lower().count(other)) == (1, 1)
+
+
+def test_a_large_difference_of_an_aligned_pair_says_what_excuses_it():
+    opinion = Opinion("aligned", "closed-region", "another way to compute the same")
+    moved = factory.convolution("moved", 9, accumulated=0.4, local=0.4, verdict_rule=opinion.rule, opinions=(opinion,))
+    text = report(factory.aligned(pairs=(*factory.pairs()[:1], moved)), width=200)
+    assert re.search(r"worst +0\.4 at moved .*: another way to compute the same", text)
 
 
 def test_names_print_as_they_are_and_obey_nothing():

@@ -162,6 +162,7 @@ def _print_worst(page: Page, comparison: Comparison) -> None:
         return
     worst, errors = max(known, key=lambda item: (math.isnan(item[1].max_abs), item[1].max_abs))
     where = f"{number(errors.max_abs)} at {place(worst.reference)} — candidate {worst.candidate.name}"
+    where += "".join(f": {one.why}" for one in worst.opinions if one.rule == worst.verdict_rule and one.why)
     page.print(page.facts([("worst", page.text(where)), ("verdicts", page.text(tally(comparison.pairs)))]))
 
 
