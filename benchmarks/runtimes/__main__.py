@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from benchmarks.page import fill
-from benchmarks.runtimes.cost import cost_table, measured
+from benchmarks.runtimes.cost import all_measured, cost_table
 from benchmarks.runtimes.forms import FORMS
 from benchmarks.runtimes.network import FAULTS
 from benchmarks.runtimes.outcome import Outcome, compared
@@ -46,8 +46,7 @@ def main(
     chosen = [name for name in FORMS if not forms or name in forms]
     if cost:
         with tempfile.TemporaryDirectory(prefix="runtimes-") as folder:
-            costs = [measured(against, form, Path(folder)) for form in chosen]
-        _tell({"cost": cost_table(costs)}, page)
+            _tell({"cost": cost_table(all_measured(against, chosen, Path(folder), out))}, page)
         return
     work = [] if only_read else _share(list(_pairs(chosen, faults or tuple(FAULTS), against, clean)), part)
     known = list(chain.from_iterable(map(_outcomes, read)))
