@@ -273,3 +273,37 @@ def test_counters_that_fall_into_step_for_a_stretch_are_no_names():
 
     found = align(counted(0), counted(2), inputs=[("t0", "t2")])
     assert [(pair.reference, pair.candidate) for pair in found.pairs] == [(f"t{k}", f"t{k + 2}") for k in range(9)]
+
+
+def test_a_layer_is_no_partner_of_one_that_a_norm_follows_behind_its_bias():
+    """A kernel with the norm folded in, its bias in a node of its own: only the sum answers the norm."""
+    rng = np.random.default_rng(0)
+
+    def graph(prefix, normed):
+        builder = GraphBuilder(prefix=prefix)
+        shape = (1, 4, 8, 6)
+        value = builder.input(f"{prefix}x", (1, 3, 8, 6))
+        value = builder.node("conv", [value, builder.weight(rng.normal(size=(4, 3, 3, 3)))], shape)
+        value = builder.node("add", [value, builder.weight(rng.normal(size=(4, 1, 1)))], shape)
+        vectors = [builder.weight(rng.uniform(0.5, 2, 4)) for _ in range(4)]
+        value = builder.node("norm", [value, *vectors], shape, epsilon=1e-5) if normed else value
+        return builder.graph(builder.node("relu", [value], shape))
+
+    found = pairing(graph("r", False), graph("c", True))
+    assert [(pair.reference, pair.candidate) for pair in found.values()] == [
+        ("rx", "cx"),
+        ("radd_1", "cnorm_2"),
+        ("rrelu_2", "crelu_3"),
+    ]
+
+
+def test_what_a_module_gives_is_paired_however_it_is_spelled():
+    def graph(prefix, kinds):
+        builder = GraphBuilder(prefix=prefix)
+        value = builder.node("relu", [builder.input(f"{prefix}x", (1, 4, 8, 6))], (1, 4, 8, 6), scope="act")
+        for kind in kinds:
+            value = builder.node(kind, [value], (1, 4, 16, 12), scope="up")
+        return builder.graph(builder.node("slice", [value], (1, 4, 15, 11), scope="crop"))
+
+    found = pairing(graph("r", ["resize"]), graph("c", ["tile", "expand"]))
+    assert found["cexpand_2"].reference == "rresize_1"

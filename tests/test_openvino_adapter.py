@@ -16,6 +16,8 @@ from openvino_models import LAYERS, draw, network, one_layer, quantized, save
 import aligner
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.registry import open_model
+from aligner.api.matching import match
+from aligner.api.options import CompareOptions
 from aligner.errors import ModelError, ModelFormatError, UnsupportedModelError
 from aligner.testing import AdapterConformance
 from aligner.testing.operation_conformance import replay_session
@@ -154,6 +156,34 @@ def test_conversions_are_aligned(converted, origin, form, back):
     assert found.rule == "all-agree"
     assert min(found.coverage.reference, found.coverage.candidate) == 1.0
     assert len(found.pairs) > 10
+
+
+@pytest.mark.parametrize("live", [False, True])
+def test_names_of_fused_layers_say_what_a_layer_answers(tmp_path, live):
+    """OpenVINO's transformations fold the norm, make one layer of a hard swish, and note which layers those were."""
+    import openvino as ov
+    import torch
+    from openvino._offline_transformations import apply_moc_transformations
+
+    class Spelled(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.norm = Small()[0], Small()[1]
+
+        def forward(self, x):
+            x = self.norm(self.conv(x))
+            return (x * torch.clamp(x + 3, 0, 6) / 6).abs()
+
+    settings = {"dynamo": False, "training": torch.onnx.TrainingMode.PRESERVE, "do_constant_folding": False}
+    original = tmp_path / "spelled.onnx"
+    torch.onnx.export(Spelled().eval(), (torch.from_numpy(PICTURE),), original, opset_version=13, **settings)
+    model = ov.Core().read_model(str(original))
+    apply_moc_transformations(model, cf=False)
+    ov.serialize(model, str(tmp_path / "fused.xml"))
+    found = match(original, model if live else tmp_path / "fused.xml", options=CompareOptions(align_by="name"))
+    named = {pair.reference.node: pair.candidate.op for pair in found.pairs}
+    assert (named["/norm/BatchNormalization"], named["/Div"]) == ("Add", "HSwish")
+    assert "/conv/Conv" not in named  # its kernel has the norm folded in
 
 
 @pytest.mark.parametrize("form", ["from_torch_half", "from_onnx_half"])

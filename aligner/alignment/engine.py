@@ -92,6 +92,8 @@ def _matched(
     matching.outputs_of_paired_nodes()
     matching.propagate() if method != "name" else None
     matching.outputs_of_paired_nodes()
+    if method in {"auto", "name"}:
+        _pair_module_ends(matching)
     if method == "auto":
         _pair_by_values(matching, matching.reference, matching.candidate)
     return matching
@@ -99,6 +101,9 @@ def _matched(
 
 def _pair_by_name(matching: Matching) -> None:
     left, right = matching.reference, matching.candidate
+    for values in provenance.fused_values(left, right):
+        if matching.pair_roots(left.root(values[0]), right.root(values[1]), Evidence("name", 0.97)):
+            matching.forms.setdefault(values[1], values[0])
     for node, other in provenance.named_nodes(left, right):
         if matching.outputs_fit(node, other) or weight_sizes(left, node) == weight_sizes(right, other):
             matching.pair_nodes(node, other, Evidence("name", 0.97))
@@ -112,6 +117,16 @@ def _pair_by_name(matching: Matching) -> None:
             or not (left.flows and right.flows)  # a list of tensors says nothing but names
         ):
             matching.pair_roots(left.root(value), right.root(other_value), Evidence("name", 0.97))
+
+
+def _pair_module_ends(matching: Matching) -> None:
+    """What is left: a layer may be spelled by other nodes, a resize by copies, and is still what its module gives."""
+    left, right = matching.reference, matching.candidate
+    for value, other in provenance.module_ends(left, right):
+        roots = left.root(value), right.root(other)
+        same = matching.like.same(*roots)
+        if same or matching.ends_agree(*roots):
+            matching.pair_roots(*roots, Evidence("name", 0.8))
 
 
 def _pair_by_weights(matching: Matching) -> None:

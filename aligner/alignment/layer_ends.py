@@ -84,22 +84,31 @@ def with_affine(skeleton: Skeleton, value: str) -> str:
 
 def with_norm(skeleton: Skeleton, value: str) -> str:
     """What a value's only reader makes of it, where that is a norm that a converter may fold; else the value itself."""
-    readers = {reader.index: reader for reader, _ in skeleton.readers(skeleton.root(value))}
-    only = next(iter(readers.values())) if len(readers) == 1 else None
+    only = _only_reader(skeleton, value)
     return only.outputs[0] if only is not None and only.kind == "norm" and _fusible(skeleton, only) else value
 
 
-def tail(skeleton: Skeleton, value: str) -> tuple[str, str | None]:
-    """The activation inside the value's node, and the kind of a fusible only reader."""
+def tail(skeleton: Skeleton, value: str) -> tuple[str, str | None, bool]:
+    """The activation inside the value's node, the kind of a fusible only reader, and whether a norm to fold follows.
+
+    Behind a bias of its own node the norm counts as well, for who folds it scales the kernel before the bias, too; and
+    so do scale and shift, as which a norm may be spelled.
+    """
     node = skeleton.producer.get(skeleton.root(value))
     fused = fused_kind(str(node.attributes.get("fused_activation") or "none")) if node is not None else "none"
-    readers = {reader.index: reader for reader, _ in skeleton.readers(skeleton.root(value))}
-    if len(readers) != 1:
-        return fused, None
-    (reader,) = readers.values()
+    reader = _only_reader(skeleton, value)
+    if reader is None:
+        return fused, None, False
     affine = AFFINE - INVERSES if node is not None and node.kind == "norm" else frozenset({"add"})
     constant = reader.kind in affine and len(skeleton.data_inputs(reader)) == 1
-    return fused, reader.kind if _fusible(skeleton, reader) or constant else None
+    biased = with_bias(skeleton, value) if node is not None and node.kind in LINEAR else value
+    norm = with_norm(skeleton, biased) != biased or with_affine(skeleton, biased) != biased
+    return fused, reader.kind if _fusible(skeleton, reader) or constant else None, norm
+
+
+def _only_reader(skeleton: Skeleton, value: str) -> Node | None:
+    readers = {reader.index: reader for reader, _ in skeleton.readers(skeleton.root(value))}
+    return next(iter(readers.values())) if len(readers) == 1 else None
 
 
 def _fusible(skeleton: Skeleton, node: Node) -> bool:

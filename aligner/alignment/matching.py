@@ -32,7 +32,7 @@ from aligner.alignment.second_look import SecondLook
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.alignment.twins import GIVEN, twins
 from aligner.alignment.windows import before_padding, windows_beyond_padding
-from aligner.operations.kinds import COMMUTATIVE, SOURCES, SUNDRY, same_family
+from aligner.operations.kinds import COMMUTATIVE, LINEAR, SOURCES, SUNDRY, same_family
 from aligner.records.graph import Node
 
 _OWN = frozenset({"name", "weights"})
@@ -112,6 +112,8 @@ class Matching:
             return False
         if evidence.rule not in GIVEN and not self.twins.allow(reference, candidate):
             return False  # one of them holds the very numbers of a third
+        if evidence.rule not in GIVEN and self._one_is_normed(reference, candidate):
+            return False  # the other has that norm folded in, which scales its outputs before a bias of its own node
         sizes = self.reference.size(reference), self.candidate.size(candidate)
         if not resized and None not in sizes and sizes[0] != sizes[1]:
             return False
@@ -121,6 +123,14 @@ class Matching:
         self.root_source[candidate] = reference
         self._values.append((reference, candidate))
         return True
+
+    def _one_is_normed(self, reference: str, candidate: str) -> bool:
+        """Whether a norm that a converter may fold follows one of two layers alone, and their tensors differ."""
+        nodes = self.reference.producer.get(reference), self.candidate.producer.get(candidate)
+        if any(node is None or node.kind not in LINEAR for node in nodes):
+            return False
+        ends = tail(self.reference, reference), tail(self.candidate, candidate)
+        return ends[0][-1] != ends[1][-1] and not self.like.surely_same(reference, candidate)
 
     def propagate(self) -> None:
         """Follow the dataflow from every new pair until nothing more follows."""

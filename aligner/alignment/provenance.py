@@ -127,6 +127,61 @@ def named_values(reference: Skeleton, candidate: Skeleton) -> list[tuple[str, st
     return [pair for pair in pairs if pair not in counted or pair in trusted]
 
 
+def fused_values(reference: Skeleton, candidate: Skeleton) -> Iterator[tuple[str, str]]:
+    """Value ids of which one side's node says what layers of the other side it was made of: the last of them.
+
+    Of several nodes that one layer became the last one answers it.
+    """
+    yield from _answered_by_fused(reference, candidate)
+    yield from ((mine, theirs) for theirs, mine in _answered_by_fused(candidate, reference))
+
+
+def _answered_by_fused(plain: Skeleton, fused: Skeleton) -> Iterator[tuple[str, str]]:
+    nodes = _in_order(fused)
+    end = {name: node for node in nodes for name in node.fused}
+    if not end:
+        return
+    named = {name: node for node in _in_order(plain) for name in _names(plain, node)}
+    for node in nodes:
+        parts = [named[name] for name in node.fused if name in named]
+        last = max(parts, key=lambda part: plain.order[part.index], default=None)
+        if last is None or len(node.outputs) != 1 or len(last.outputs) != 1:
+            continue
+        if all(end[name] is node for name in _names(plain, last) if name in end):
+            yield last.outputs[0], node.outputs[0]
+
+
+def _in_order(skeleton: Skeleton) -> list[Node]:
+    """The nodes that data reaches, those that only move it among them, in the order of the flow."""
+    nodes = [node for node in skeleton.graph.nodes if not skeleton.constants.keys() >= set(node.outputs)]
+    return sorted(nodes, key=lambda node: skeleton.order[node.index])
+
+
+def module_ends(reference: Skeleton, candidate: Skeleton) -> Iterator[tuple[str, str]]:
+    """Value ids of what modules give that both sides name, where each of them gives a single tensor."""
+    ends = _module_ends(reference), _module_ends(candidate)
+    return ((value, ends[1][path]) for path, value in ends[0].items() if path in ends[1])
+
+
+def _module_ends(skeleton: Skeleton) -> dict[str, str]:
+    """Module → the one tensor of its own nodes that others read."""
+    given: dict[str, set[str]] = defaultdict(set)
+    for node in skeleton.compute:
+        for value in node.outputs if node.scope else ():
+            read = {reader.scope for reader, _ in skeleton.readers(value)}
+            if read != {node.scope}:
+                given[node.scope or ""].add(value)
+    return {path: next(iter(values)) for path, values in given.items() if len(values) == 1}
+
+
+def _names(skeleton: Skeleton, node: Node) -> Iterator[str]:
+    """What a node and the tensors that it gives are called."""
+    yield node.name
+    for value in node.outputs:
+        known = skeleton.graph.values.get(value)
+        yield from () if known is None else (known.name, *known.aliases)
+
+
 def _plain(name: str) -> str:
     return name.removesuffix(":0")
 

@@ -132,7 +132,8 @@ class Node:
     ``alpha``, ``beta``, ``mode``, ``perm``, ``training``, ``fused_activation``; anything else keeps the framework's
     name.
     ``scope`` is the module path ("layer1.0.conv1"), ``source`` "file.py:12" of the model's own code.
-    ``overwrites``: its first operand holds the result afterwards.
+    ``overwrites``: its first operand holds the result afterwards. ``fused``: names of the layers that it was made of,
+    where a converter wrote them down.
     """
 
     index: int
@@ -146,6 +147,7 @@ class Node:
     scope: str | None = None
     source: str | None = None
     overwrites: bool = False
+    fused: tuple[str, ...] = ()
 
     def permutation(self, rank: int) -> tuple[int, ...] | None:
         """The axes of a transposition of so many axes, whichever way it says them; None where it does not."""

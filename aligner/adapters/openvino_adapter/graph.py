@@ -16,6 +16,7 @@ from aligner.adapters.openvino_adapter.types import word_of
 from aligner.records.graph import Graph, InputSpec, Node, Shape, Signature, Value
 
 _MODULE = "__module."
+_FUSED = "fused_names_0"
 
 
 def signature_of(program: Program) -> Signature:
@@ -95,9 +96,21 @@ def _nodes(program: Program) -> list[Node]:
                 tuple(dict.fromkeys(weights)),
                 attributes_of(op),
                 scope_of(friendly),
+                fused=_fused(op),
             )
         )
     return nodes
+
+
+def _fused(op: Any) -> tuple[str, ...]:
+    """The layers that OpenVINO's transformations made this one of: what runtimes call originalLayersNames.
+
+    Live models have them after transformations, files where they were written before those names were cleaned up.
+    """
+    said = op.get_rt_info()
+    if _FUSED not in said:
+        return ()
+    return tuple(dict.fromkeys(name.strip() for name in said[_FUSED].astype(str).split(",")))
 
 
 def _size(program: Program, place: Place) -> int:
