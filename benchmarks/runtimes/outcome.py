@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,7 +15,10 @@ from benchmarks.runtimes.network import FAULTS, build, feeds
 
 @dataclass(frozen=True)
 class Outcome:
-    """One comparison: ``right`` is the verdict, ``located`` the place, ``named`` the cause among the first three."""
+    """One comparison: ``right`` is the verdict, ``located`` the place, ``named`` the cause among the first three.
+
+    The place is that of the first divergence, or of the node in its region that a proven cause names.
+    """
 
     reference: str
     candidate: str
@@ -47,6 +51,9 @@ def compared(reference: str, candidate: str, fault: str | None, folder: Path) ->
     result = aligner.compare(made(reference, None, folder), made(candidate, fault, folder), given, **options)
     seconds = round(time.perf_counter() - begun, 2)
     first = result.first_divergence
+    proven = [
+        one.node for one in result.causes[:3] if one.evidence_class == "proven" and first and one.speaks_of(first)
+    ]
     causes = tuple(finding.id for finding in result.causes[:3])
     if fault is None:
         return Outcome(reference, candidate, None, result.verdict, result.verdict == "aligned", seconds=seconds)
@@ -57,7 +64,7 @@ def compared(reference: str, candidate: str, fault: str | None, folder: Path) ->
         fault,
         result.verdict,
         result.verdict == "diverged",
-        first is not None and any(_is_of(first, layer) for layer in truth.layers),
+        first is not None and any(_is_of(first, layer) or _speak_of(proven, layer) for layer in truth.layers),
         bool(set(causes) & set(truth.causes)),
         first and f"{first.reference.name} → {first.candidate.name}",
         causes,
@@ -70,6 +77,10 @@ def _is_of(pair: Any, layer: str) -> bool:
     texts = [text for side in (pair.reference, pair.candidate) for text in (side.scope or "", side.name, *side.names)]
     for nodes, others in ((pair.reference_nodes, pair.candidate_nodes), (pair.candidate_nodes, pair.reference_nodes)):
         texts += nodes if len(others) <= 1 else ()
+    return _speak_of(texts, layer)
+
+
+def _speak_of(texts: Sequence[str], layer: str) -> bool:
     words = [word for text in texts for word in text.replace(";", "/").replace(".", "/").split("/")]
     return any(word.split(":")[0] in (layer, f"{layer}_1") for word in words)
 
