@@ -38,7 +38,9 @@ class Known:
         self.seen = seen or {}
         self._shape_of = shape_of
         self._translate = translator(graph.framework)
-        self._found: dict[str, Array | None] = {}
+        self._found: dict[str, Array] = {}
+        self._out_of_reach: dict[str, int] = {}
+        """Value → within how many nodes it cannot be known: where residuals meet, ways back double at each of them."""
 
     def array(self, name: str) -> Array | None:
         """What a value held, a weight holds (as real numbers), or nodes make of those; None where none of it is so."""
@@ -51,16 +53,16 @@ class Known:
     def _array(self, name: str, depth: int) -> Array | None:
         if name in self.seen:
             return self.seen[name]
-        if name not in self._found:
-            self._found[name] = None  # until it is known: also ends the walk where nodes read each other
-            weight = self.graph.weights.get(name)
-            found = self._computed(name, depth) if weight is None else weight.values()
-            if found is None and depth < _DEEPEST:
-                del self._found[name]  # from nearer by it may be within reach
-            else:
-                self._found[name] = found
-            return found
-        return self._found[name]
+        if name in self._found:
+            return self._found[name]
+        if depth <= self._out_of_reach.get(name, -1):
+            return None
+        self._out_of_reach[name] = depth  # until it is known: also ends the walk where nodes read each other
+        weight = self.graph.weights.get(name)
+        found = self._computed(name, depth) if weight is None else weight.values()
+        if found is not None:
+            self._found[name] = found
+        return found
 
     def _computed(self, name: str, depth: int) -> Array | None:
         node = self.graph.producer(name)
