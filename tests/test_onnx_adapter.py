@@ -574,3 +574,18 @@ def test_a_model_that_the_optimiser_alone_refuses_runs_without_it():
     result = aligner.compare(model, model, {"x": x})
     assert result.verdict == "aligned"
     assert any("optimiser refuses" in note for note in result.to_json()["candidate"]["notes"])
+
+
+def test_a_small_piece_that_runs_again_is_the_same_session_and_computes_anew(monkeypatch):
+    started = []
+    start = Engine.start
+    monkeypatch.setattr(Engine, "start", lambda *given, **more: started.append(1) or start(*given, **more))
+    nodes = [*scale_by_two("d"), make.node("Relu", ["d"], ["y"], "relu")]
+    session = open_model(make.model(nodes, [make.value("x", 1, [4])], [make.value("y", 1, [4])]))
+    x = picture(4)
+    for factor in (1, -1):
+        found = arrays(session, {"x": x}, observe=["y"], inject={"d": factor * x})
+        np.testing.assert_array_equal(found["y"], np.maximum(factor * x, 0))
+    assert len(started) == 1
+    assert set(arrays(session, {"x": x}, observe=["d", "y"])) == {"d", "y"}
+    assert len(started) == 2

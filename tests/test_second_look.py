@@ -610,3 +610,31 @@ def test_a_node_that_reads_another_tensor_errs_and_not_what_it_reads():
     report = compared(Boxes(), net(nodes, w=w.numpy(), v=v.numpy(), **places))
     guilty = [pair["candidate"]["node"] for pair in report["pairs"] if pair["verdict"] == "introduced"]
     assert guilty == ["low"] == [report["first_divergence"]["candidate"]["node"]]
+
+
+def test_a_further_look_runs_what_reads_other_tensors_and_sees_the_same(monkeypatch):
+    from aligner.api import comparison_run
+    from aligner.execution.look import look
+    from aligner.execution.side import OpenSide
+
+    nodes = [make.node("MatMul", ["x", "w"], ["t0"]), make.node("Cos", ["t0"], ["t1"])]
+    nodes += [make.node("Tanh", [f"t{place}"], [f"t{place + 1}"]) for place in range(1, 5)]
+    nodes += [make.node("MatMul", ["t5", "v"], ["y"])]
+    observed, seen, run = [], [], OpenSide.run
+
+    def watched(side, observe=None, inject=None, *, phase="observing", feeds=None):
+        observed.extend([set(observe)] if phase == "looking again" else [])
+        return run(side, observe, inject, phase=phase, feeds=feeds)
+
+    def looked(sides, passes, alignment, *_):
+        look(sides[1], passes, set())
+        seen.append(look(sides[1], passes, {"t1"}))
+        passes.looked = {}, {}
+        seen.append(look(sides[1], passes, {"t1"}))
+        return alignment
+
+    monkeypatch.setattr(OpenSide, "run", watched)
+    monkeypatch.setattr(comparison_run, "second_look", looked)
+    compared(net(nodes), net([nodes[0], make.node("Sin", ["t0"], ["t1"]), *nodes[2:]]))
+    assert repr(sorted(seen[0].items())) == repr(sorted(seen[1].items()))
+    assert observed[1] == {"t2"} and observed[0] == observed[2] >= {"t1", "t2", "t3", "y"}

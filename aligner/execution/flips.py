@@ -44,21 +44,30 @@ def noise_draws() -> Iterator[Draw]:
 
 
 class Flips:
-    """The local error of a pair, element by element, against the largest move of the side that computes."""
+    """The local error of a pair, element by element, against the largest move of the side that computes.
 
-    def __init__(self, expected: Array, found: Array, *, by_reference: bool = False) -> None:
+    ``by_one_unit`` is how far the tensor moves where its operands move by one rounding unit.
+    """
+
+    def __init__(self, expected: Array, found: Array, by_one_unit: float, *, by_reference: bool = False) -> None:
         left, right = _wide(expected), _wide(found)
         self._plain = left if by_reference else right
         self._error = _apart(left, right)
         self._moved = self._error * 0
+        self._by_one_unit = by_one_unit
 
     def take(self, moved: Array) -> None:
         """A further draw."""
         self._moved = np.maximum(self._moved, _apart(_wide(moved), self._plain))
 
-    def unexplained(self, by_one_unit: float) -> float | None:
+    @property
+    def smooth(self) -> bool:
+        """Whether the response was seen to have no steps: no further draw takes that back."""
+        return bool(self._by_one_unit and self._moved.max(initial=0.0) > _LINEAR * UNITS * self._by_one_unit)
+
+    def unexplained(self) -> float | None:
         """The largest error beyond ``UNITS`` times the element's own move; None of a response without steps."""
-        if by_one_unit and self._moved.max(initial=0.0) > _LINEAR * UNITS * by_one_unit:
+        if self.smooth:
             return None
         beyond = self._error - UNITS * self._moved
         return max(0.0, float(beyond.max(initial=0.0)))

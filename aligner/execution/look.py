@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from aligner.execution.passes import Passes
+from aligner.execution.passes import Passes, laid_alike
 from aligner.execution.pool import TensorPool
 from aligner.execution.profile import sketch
 from aligner.execution.side import OpenSide
@@ -13,25 +13,45 @@ from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.array import Array
 from aligner.records.axis_order import fits
 from aligner.records.difference import Difference
+from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     Axes = Iterable[tuple[int, ...] | None]
 
 
 def look(candidate: OpenSide, passes: Passes, without: Collection[str]) -> dict[str, Sketch]:
-    """Run the candidate on the reference's tensors, some pairs left out, and look at every tensor."""
+    """Run the candidate on the reference's tensors, some pairs left out, and look at every tensor.
+
+    A further look runs what reads other tensors than in the last one, and no more.
+    """
     assert candidate.profile is not None
-    run = passes.injected_run(wanted=[], injectable=_but(passes, without))
+    given = _but(passes, without)
+    before, known = passes.looked
+    changed = [value for value in before.keys() | given.keys() if not laid_alike(before.get(value), given.get(value))]
+    wanted = [value for value in candidate.profile.sketches if candidate.profile.once(value)]
+    behind = _behind(candidate.graph, changed, given) if known else set(wanted)
+    again = [value for value in wanted if value in behind]
+    run = passes.injected_run(wanted=[], injectable=given)
     pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
     try:
-        wanted = [value for value in candidate.profile.sketches if candidate.profile.once(value)]
-        tensors = candidate.run(wanted, run.injection(pool), phase="looking again")
-        return {tensor.value: sketch(tensor) for tensor in tensors}
+        tensors = candidate.run(again, run.injection(pool), phase="looking again") if again else ()
+        seen = known | {tensor.value: sketch(tensor) for tensor in tensors}
     finally:
         pool.close()
+    passes.looked = given, seen
+    return seen
+
+
+def _behind(graph: Graph, changed: Iterable[str], given: Collection[str]) -> set[str]:
+    """What is computed from values that changed, up to the tensors that something else stands in for."""
+    found, stack = set[str](), list(changed)
+    while stack:
+        for node in graph.readers(stack.pop()):
+            new = [value for value in node.outputs if value not in found]
+            found.update(new)
+            stack += [value for value in new if value not in given]
+    return found
 
 
 def differences(passes: Passes, wanted: Sequence[str], without: Collection[str]) -> dict[str, Difference]:

@@ -51,6 +51,9 @@ class Passes:
         self._grids = Grids(reference.graph), Grids(candidate.graph)
         self.free: frozenset[str] = frozenset()
         """Candidate values of another form than the reference's: never replaced by its tensors."""
+        self.looked: tuple[dict[str, PairedValues], dict[str, Sketch]] = {}, {}
+        """The last look at every tensor of the candidate: the pairs that it was fed by, and what was seen."""
+        self._injectable: tuple[frozenset[str], dict[str, PairedValues]] | None = None
         self.measured = {pair.candidate: _unmeasured(reference, candidate, pair) for pair in pairs}
 
     def accumulated(self, wanted: Sequence[str] | None = None) -> None:
@@ -200,19 +203,22 @@ class Passes:
         if not wanted:
             return
 
-        def computed(found: CapturedTensor, expected: CapturedTensor) -> Array:
-            return (expected if self.computing == 0 else found).real()
-
-        plain = {(value, one.occurrence): computed(one, other) for value, one, other in self.injected_run(None, wanted)}
+        plain = {(value, one.occurrence): (one, other) for value, one, other in self.injected_run(None, wanted)}
         for value, *tensors in self.injected_run(rounding_units(self._candidate.seed), wanted):
-            still = plain.pop((value, tensors[0].occurrence), None)
+            still = plain.get((value, tensors[0].occurrence))
             if still is None:
                 continue  # a turn more than without the noise, which let a loop go on
-            moved = difference(still, computed(*tensors), atol=self._atol, rtol=self._rtol)  # the last turn's holds
+            moved = difference(self._computed(*still), self._computed(*tensors), atol=self._atol, rtol=self._rtol)
             beside = moved.unmasked.max_abs if moved.unmasked is not None else None
+            # the last turn's holds
             noise = Noise(moved.errors.max_abs, moved.unequal / max(moved.size, 1), unmasked=beside)
             self.measured[value] = replace(self.measured[value], noise=noise)
-        self._unexplained([value for value in wanted if self._may_step(self.measured[value])])
+            if not self._may_step(self.measured[value]):
+                del plain[value, tensors[0].occurrence]
+        self._unexplained([(value, *tensors) for (value, _), tensors in plain.items()])
+
+    def _computed(self, found: CapturedTensor, expected: CapturedTensor) -> Array:
+        return (expected if self.computing == 0 else found).real()
 
     def _may_step(self, item: Measured) -> bool:
         """Whether a tensor may be moved by steps: numbers that move, few of them, or whole ones that do not."""
@@ -222,19 +228,24 @@ class Passes:
         fed = [seen[value].dtype for value in item.pair.candidate_region.inputs if value in seen]
         return item.noise.share < 1 and any(map(is_floating, fed))
 
-    def _unexplained(self, wanted: Sequence[str]) -> None:
+    def _unexplained(self, plain: Sequence[Local]) -> None:
         """Hold errors against what noise does element by element, where it does not grow as rounding does."""
-        if not wanted:
-            return
-        known = {value: Flips(*tensors, by_reference=self.computing == 0) for value, *tensors in self.tensors(wanted)}
+        known: dict[str, Flips] = {}
+        for value, *tensors in plain:
+            noise, arrays = self.measured[value].noise, self._held_arrays(value, *tensors)
+            if noise is not None and arrays is not None and self._may_step(self.measured[value]):
+                known[value] = Flips(*arrays, noise.max_abs, by_reference=self.computing == 0)
         for draw in noise_draws():
+            open_ = [value for value, flips in known.items() if not flips.smooth]
+            if not open_:
+                break
             moving = rounding_units(self._candidate.seed + draw.number, draw.units)
-            for value, expected, found in self.tensors(list(known), perturbation=moving):
+            for value, expected, found in self.tensors(open_, perturbation=moving):
                 known[value].take(expected if self.computing == 0 else found)
         for value, flips in known.items():
             noise = self.measured[value].noise
             if noise is not None:
-                noise = replace(noise, unexplained=flips.unexplained(noise.max_abs))
+                noise = replace(noise, unexplained=flips.unexplained())
                 self.measured[value] = replace(self.measured[value], noise=noise)
 
     def tensors(
@@ -247,11 +258,9 @@ class Passes:
         """
         if local:
             for value, tensor, expected in self.injected_run(perturbation, wanted):
-                reference, _ = self._grids[1].clipped(expected.real(), tensor)
-                held, _ = self._grids[0].clipped(tensor.real(), expected)
-                moved = to_reference(held, self._pairs[value].axes, tuple(reference.shape))
-                if moved is not None:
-                    yield value, reference, moved
+                arrays = self._held_arrays(value, tensor, expected)
+                if arrays is not None:
+                    yield value, *arrays
             return
         pool = self.pool(Counter(self._pairs[value].reference for value in wanted))
         for tensor in self._candidate.replay(list(wanted)):
@@ -265,6 +274,13 @@ class Passes:
                 yield tensor.value, reference, moved
             pool.release(pair.reference, tensor.occurrence)
         pool.close()
+
+    def _held_arrays(self, value: str, found: CapturedTensor, expected: CapturedTensor) -> tuple[Array, Array] | None:
+        """The reference's tensor and the candidate's in its order, either within the other's range."""
+        reference, _ = self._grids[1].clipped(expected.real(), found)
+        held, _ = self._grids[0].clipped(found.real(), expected)
+        moved = to_reference(held, self._pairs[value].axes, tuple(reference.shape))
+        return None if moved is None else (reference, moved)
 
     @property
     def reference(self) -> OpenSide:
@@ -288,6 +304,11 @@ class Passes:
 
     def injectable(self) -> dict[str, PairedValues]:
         """Pairs whose reference tensor can stand in for the candidate's: one occurrence, shapes that convert."""
+        if self._injectable is None or self._injectable[0] != self.free:
+            self._injectable = self.free, self._find_injectable()
+        return dict(self._injectable[1])
+
+    def _find_injectable(self) -> dict[str, PairedValues]:
         assert self._candidate.profile is not None and self._reference.profile is not None
         left, right = self._reference.profile, self._candidate.profile
         found = {}
@@ -314,17 +335,19 @@ class Passes:
         Returns the candidate values whose accumulated error is open, and those whose local error is: they are others,
         or other tensors are now put in before them.
         """
+        self._injectable = None  # a sweep has found out what its sketches only expected
         before, measured, known = self.injectable(), self.measured, self._pairs
         self._pairs = {pair.candidate: pair for pair in pairs}
         self.measured = {
             value: replace(measured[value], pair=pair)
-            if _laid_alike(known.get(value), pair)
+            if laid_alike(known.get(value), pair)
             else _unmeasured(self._reference, self._candidate, pair)
             for value, pair in self._pairs.items()
         }
+        self._injectable = None
         after = self.injectable()
-        fed = {value for value in before.keys() | after.keys() if not _laid_alike(before.get(value), after.get(value))}
-        missing = [value for value, pair in self._pairs.items() if not _laid_alike(known.get(value), pair)]
+        fed = {value for value in before.keys() | after.keys() if not laid_alike(before.get(value), after.get(value))}
+        missing = [value for value, pair in self._pairs.items() if not laid_alike(known.get(value), pair)]
         open_ = []
         for value, pair in self._pairs.items():
             region = pair.candidate_region
@@ -335,7 +358,8 @@ class Passes:
         return missing, open_
 
 
-def _laid_alike(one: PairedValues | None, other: PairedValues | None) -> bool:
+def laid_alike(one: PairedValues | None, other: PairedValues | None) -> bool:
+    """Whether both pairs are there and put one tensor in the same place in the same order of axes."""
     if one is None or other is None:
         return False
     return (one.reference, one.axes, one.note) == (other.reference, other.axes, other.note)

@@ -9,6 +9,7 @@ from aligner.adapters.fed import check_injected, fits_shape
 from aligner.adapters.onnx_adapter.dtypes import dtype_word, from_ort_value, numpy_dtype, to_ort_value
 from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.adapters.onnx_adapter.names import fresh
+from aligner.adapters.onnx_adapter.piece_sessions import PieceSessions
 from aligner.adapters.onnx_adapter.program import Piece, Program, make_piece
 from aligner.adapters.onnx_adapter.segments import Segment, plan_segments
 from aligner.errors import InputError, ModelFormatError
@@ -31,8 +32,10 @@ class Execution:
         wanted: Collection[str],
         inject: Mapping[str, Array] | None,
         memory_limit: int | None,
+        sessions: PieceSessions | None = None,
     ) -> None:
         self._engine, self._program, self._wanted = engine, program, wanted
+        self._sessions = sessions or PieceSessions()
         self._inject: Mapping[str, Array] = inject if inject is not None else {}
         self._computed = dict(feeds)
         self._injected: dict[str, Any] = {}
@@ -54,8 +57,13 @@ class Execution:
 
     def _run(self, segment: Segment, outputs: list[str]) -> list[Any]:
         feeds, renamed = self._feeds(segment)
-        piece = make_piece(self._program, segment.positions, outputs, feeds, renamed)
-        session = self._session(piece)
+        declared = [_declared(name, value) for name, value in feeds.items()]
+        known = (segment.positions, tuple(outputs), tuple(renamed.items()), tuple(declared))
+        session = self._sessions.session(
+            None if None in declared else known,
+            lambda: make_piece(self._program, segment.positions, outputs, feeds, renamed),
+            self._session,
+        )
         return self._engine.run(session, outputs, feeds)
 
     def _session(self, piece: Piece) -> Any:
@@ -117,6 +125,13 @@ class Execution:
         wanted = f"{dtype_word(element) or 'unknown'}{'' if known is None else f' {list(known)}'}"
         check_injected(name, array, fits=same and (known is None or fits_shape(array.shape, known)), wanted=wanted)
         return to_ort_value(array.astype(dtype, copy=False), element)
+
+
+def _declared(name: str, value: Any) -> tuple[str, int, tuple[int, ...]] | None:
+    """What a piece says of a feed; None for what is no tensor of numbers."""
+    if not hasattr(value, "element_type") or not value.is_tensor():
+        return None
+    return name, value.element_type(), tuple(value.shape())
 
 
 def captured(

@@ -33,8 +33,8 @@ def plan_segments(
     program: Program, wanted: Collection[str], is_injected: Callable[[str], bool], memory_limit: int | None
 ) -> list[Segment]:
     """Cut the nodes needed for ``wanted`` into segments of about equal bytes; most models need only one."""
-    injected = {name for names in program.reads for name in names if is_injected(name)}
-    kept = _needed(program, wanted, injected)
+    kept = _needed(program, wanted, is_injected)
+    injected = {name for at in kept for name in program.reads[at] if is_injected(name)}
     cuts = _cuts(program, kept, set(wanted), injected, _budget(memory_limit))
     segments = [kept[begin:end] for begin, end in zip((0, *cuts), (*cuts, len(kept)), strict=True)]
     last = {name: number for number, segment in enumerate(segments) for at in segment for name in program.reads[at]}
@@ -56,7 +56,7 @@ def _budget(memory_limit: int | None) -> int:
     return DEFAULT_BUDGET if memory_limit is None else max(1, min(DEFAULT_BUDGET, memory_limit // 2))
 
 
-def _needed(program: Program, wanted: Collection[str], injected: Collection[str]) -> list[int]:
+def _needed(program: Program, wanted: Collection[str], is_injected: Callable[[str], bool]) -> list[int]:
     """Positions of the nodes that the wanted values depend on; nothing lies behind an injected value."""
     pending = [program.producer[name] for name in wanted if name in program.producer]
     found: set[int] = set()
@@ -67,7 +67,7 @@ def _needed(program: Program, wanted: Collection[str], injected: Collection[str]
         found.add(position)
         for name in program.reads[position]:
             at = program.producer.get(name)
-            if at is not None and name not in injected and name not in program.constants:
+            if at is not None and name not in program.constants and not is_injected(name):
                 pending.append(at)
     return sorted(found)
 

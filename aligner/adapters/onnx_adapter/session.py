@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from aligner.adapters.base import Capabilities, Feeds, Injection, Session
@@ -19,6 +19,7 @@ from aligner.adapters.onnx_adapter.feeds import check_feeds, input_specs, shapes
 from aligner.adapters.onnx_adapter.file import OnnxFile
 from aligner.adapters.onnx_adapter.graph import build_graph
 from aligner.adapters.onnx_adapter.mapped_pages import given_back
+from aligner.adapters.onnx_adapter.piece_sessions import PieceSessions
 from aligner.adapters.onnx_adapter.program import Piece, Program, fed_inputs, index_program, make_piece
 from aligner.adapters.onnx_adapter.shapes import settle_shapes
 from aligner.adapters.onnx_adapter.types import infer_types, value_type
@@ -34,10 +35,11 @@ class _Prepared:
 
     program: Program
     graph: Graph
+    sessions: PieceSessions = field(default_factory=PieceSessions)
 
 
 class OnnxSession(Session):
-    """An ONNX model; every run makes its own runtime sessions, so runs do not see each other.
+    """An ONNX model; runs make runtime sessions of its pieces, and keep the small ones for the same pieces to come.
 
     Values inside Loop and Scan, and in branches whose condition cannot be computed, are not observable; values in the
     runtime's own form (blocked channels, integers scaled as it runs) are shown only where they are asked for. Which
@@ -140,7 +142,9 @@ class OnnxSession(Session):
         fed = check_feeds(self._inputs, feeds)
         prepared = self._prepare(feeds)
         wanted = _wanted(prepared, observe)
-        execution = Execution(self._engine, prepared.program, fed, wanted, inject, self._memory_limit)
+        execution = Execution(
+            self._engine, prepared.program, fed, wanted, inject, self._memory_limit, prepared.sessions
+        )
         return _results(self._file, prepared, fed, wanted, execution)
 
     def close(self) -> None:
