@@ -367,3 +367,23 @@ def test_two_modules_of_one_convention_are_fed_alike():
     found = aligner.compare(Net(halves(())), Net(halves((0, 2, 1))), image((2, 6, 5, 4)))
     assert [p.candidate.node for p in found.introduced] == ["cat.0"], found.introduced
     assert len({p.reference.shape for p in found.pairs}) == 2
+
+
+def test_nothing_is_searched_for_where_what_is_written_explains_all(monkeypatch):
+    from aligner.causes import trial
+
+    tried, prove = [], trial.prove
+
+    def watched(culprit, claim):
+        proof = prove(culprit, claim)
+        tried.append((claim.is_searched, proof is not None))
+        return proof
+
+    monkeypatch.setattr(trial, "prove", watched)
+    sound, other = (
+        Net(lambda m, x, s=slope: torch.nn.functional.leaky_relu(torch.conv2d(x, m.w), s), w=(4, 3, 3, 3))
+        for slope in (0.1, 0.3)
+    )
+    found = causes(sound, other)
+    assert [(one.id, one.evidence_class) for one in found] == [("activation-variant", "proven")]
+    assert (False, True) in tried and (True, True) not in tried

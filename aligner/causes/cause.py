@@ -9,10 +9,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-
 from aligner.records.array import Array
-from aligner.regions.culprit import Counterfactual, Culprit
+from aligner.regions.culprit import Counterfactual, Culprit, largest
 
 if TYPE_CHECKING:
     from aligner.adapters.wording import Topic
@@ -61,6 +59,7 @@ class Claim:
     that one side lacks or in a setting. ``vague``: it says how numbers differ and not why, so that any other
     explanation as good comes first. ``only_proven``: dropped when its prediction fails, as all is that is not written.
     ``becomes``: a value of the candidate and the other one that stands in its place under the hypothesis.
+    ``alike``: what it changes is written alike in both models, so that nothing but the error speaks for it.
     ``needed``: share that it must explain, where noise that cannot be recomputed is part of the error; else
     ``threshold`` says it.
     """
@@ -80,6 +79,7 @@ class Claim:
     vague: bool = False
     borrowed: bool = False
     becomes: tuple[str, str] | None = None
+    alike: bool = False
 
     def place(self, culprit: Culprit) -> str:
         """The node that it speaks of."""
@@ -97,6 +97,11 @@ class Claim:
         if self.predict is None and self.measured is None:
             return Basis.SUSPICION
         return Basis.WRITTEN if self.written or self.borrowed else Basis.FITTED if self.parameters else Basis.BLIND
+
+    @property
+    def is_searched(self) -> bool:
+        """Whether its numbers were solved for, or are among several that were tried."""
+        return self.basis in {Basis.FITTED, Basis.BLIND}
 
     def threshold(self, elements: int, tried: int) -> float:
         """The share of the error that it must explain to be believed.
@@ -168,20 +173,14 @@ def prove(culprit: Culprit, claim: Claim) -> Proof | None:
     target = culprit.target(claim.recomputed)
     if predicted is None or target is None or predicted.shape != target.shape:
         return None
-    size = culprit.apart(target, np.where(np.isfinite(target), target.dtype.type(0), target))
+    size = culprit.size(claim.recomputed)
     explained = 1 - culprit.apart(target, predicted) / min(culprit.gap, size or culprit.gap)
-    before = math.inf if culprit.misfit else largest(culprit.computed, culprit.expected)
+    if not explained > 0:  # nobody is told how far off what explains nothing is
+        return Proof(explained, math.inf, math.inf)
+    before = math.inf if culprit.misfit else culprit.largest
     return Proof(explained, before, largest(target, predicted))
 
 
 def held(array: Array | None) -> Callable[[], Array | None]:
     """A prediction that is known already."""
     return lambda: array
-
-
-def largest(left: Array, right: Array) -> float:
-    """The largest absolute difference over what is finite on both sides."""
-    with np.errstate(all="ignore"):
-        delta = np.abs(left.astype(np.float64) - right.astype(np.float64))
-        delta = delta[np.isfinite(delta)]
-    return float(delta.max()) if delta.size else 0.0

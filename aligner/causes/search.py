@@ -6,20 +6,21 @@ import importlib
 import logging
 import math
 import pkgutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from aligner.adapters.advice import advice_on
 from aligner.causes import families
-from aligner.causes.cause import Basis, Cause, Claim, Proof, prove
+from aligner.causes.cause import Basis, Cause, Claim, Proof
 from aligner.causes.context import Context
 from aligner.causes.global_causes import find_global_causes
+from aligner.causes.trial import NOTHING_LEFT, Held, Trial
 from aligner.causes.unknown import Unknown
 from aligner.causes.weight_cause import WeightCause
 from aligner.operations.operation import Unsupported
-from aligner.records.comparison import EvidenceClass, Finding
+from aligner.records.comparison import Finding
 from aligner.regions.culprit import Culprit
 from aligner.regions.subgraph import Evidence
 
@@ -36,80 +37,6 @@ _SHOWN = 3
 """Findings kept of one culprit."""
 _BENIGN_AFTER = 1
 """Culprits, upstream first: what is not proven of a later one ranks with what is not proven of the second."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Held:
-    """A claim that stands, with its proof if it has one; ``tried`` predictions of its cause were made up to it."""
-
-    cause: type[Cause]
-    claim: Claim
-    proof: Proof | None
-    place: int
-    node: str
-    source: str | None
-    tried: int = 0
-    elements: int = 0
-    weighted: bool = False
-    """Whether the culprit's region reads weights."""
-    floor: float = 0.0
-    """The share of the error that rounding leaves of it however well it is explained."""
-    order: int = 0
-    """Place among the claims about one culprit, the best explanation first."""
-
-    @property
-    def proven(self) -> bool:
-        """Whether what was recomputed explains the error."""
-        return self.proof is not None and self.proof.explained >= self.claim.threshold(self.elements, self.tried)
-
-    @property
-    def explained(self) -> float:
-        return self.proof.explained if self.proof is not None else 0.0
-
-    @property
-    def settles(self) -> bool:
-        """Whether two values that are written in the models leave nothing to explain."""
-        exact = not (self.cause.general or self.claim.vague)
-        return exact and self.proven and self.basis is Basis.WRITTEN and self.explained >= _NOTHING_LEFT
-
-    @property
-    def basis(self) -> Basis:
-        return self.claim.basis if self.proven else Basis.SUSPICION
-
-    @property
-    def evidence_class(self) -> EvidenceClass:
-        """What is written, or was searched for without free numbers, proves where it leaves nothing."""
-        if self.basis is Basis.SUSPICION:
-            return "suspected"
-        left = 1 - self.explained
-        spared = 1 - _NOTHING_LEFT if self.claim.needed is None else 1 - self.claim.needed
-        return "proven" if self.basis is not Basis.FITTED and left <= max(spared, self.floor) else "fitted"
-
-    @property
-    def bits(self) -> float:
-        """Description length: which of the tried alternatives it is, and half a logarithm of n for each number."""
-        if self.claim.borrowed:
-            return 0.0
-        return math.log2(self.tried + 1) + self.claim.parameters * math.log2(self.elements + 1) / 2
-
-    @property
-    def rank(self) -> tuple[bool, bool, bool, bool, Basis, float, bool]:
-        """Sorts what explains an error equally well, the best first.
-
-        What was searched for is one class: a number that is solved for costs as many bits as alternatives would.
-        Of vague claims a proven one comes before one whose number was solved for, however general its cause.
-        """
-        cause, searched = self.cause, self.basis in {Basis.FITTED, Basis.BLIND}
-        basis, bits = (Basis.FITTED, self.bits) if searched else (self.basis, 0.0)
-        return (
-            cause.benign,
-            self.claim.vague,
-            self.claim.vague and self.evidence_class != "proven",
-            cause.general,
-            basis,
-            bits,
-            cause.unspecific,
-        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -134,18 +61,16 @@ def find_causes(
     and weights alone, and nothing about it is proven. ``examined`` is filled with what the findings rest on.
     """
     graphs, guilty = context.graphs, context.guilty
-    held: list[_Held] = []
-    likely: dict[type[Cause], None] = {}
-    looked: list[tuple[Culprit, list[_Held]]] = []
+    held: list[Held] = []
+    looked: list[tuple[Culprit, list[Held]]] = []
     work = 0
     for place, item in enumerate(guilty[:_EXAMINED]):
         if work > _WORK:
             break
         culprit = Culprit(graphs, item, (evidence or {}).get(item.pair.candidate))
         with np.errstate(all="ignore"):  # what is tried may well divide by zero
-            found = _examine(culprit, context, place, likely)
+            found = _examine(culprit, context, place)
         best = [replace(one, order=order) for order, one in enumerate(_best(found))]
-        likely |= dict.fromkeys(one.cause for one in best if one.settles)
         held += best or [_nothing(culprit, context, place)]
         looked.append((culprit, found))
         work += culprit.work
@@ -156,30 +81,31 @@ def find_causes(
     return own + whole if any(one.proven for one in held) else whole + own
 
 
-def _examine(
-    culprit: Culprit, context: Context, place: int, likely: Collection[type[Cause]] = frozenset()
-) -> list[_Held]:
-    """What each cause has to say, if anything; ``likely`` ones, proven at other culprits, are tried first.
+def _examine(culprit: Culprit, context: Context, place: int) -> list[Held]:
+    """What each cause has to say, if anything: what is written in the models first, of every cause.
 
-    Where two written values explain all, nothing that was searched for can lead, and none of it is recomputed.
+    Where two written values explain all, nothing that was searched for can lead, and none of it is recomputed; where a
+    difference that is no exact cause does (other weights), no setting that both models write alike.
     """
-    found: dict[type[Cause], _Held] = {}
-    for kind in [*likely, *(one for one in Cause.registry if one not in likely)]:
-        settled = any(one.settles for one in found.values())
-        try:
-            best = _best_claim(kind, culprit, context, place, written=settled)
-        except Unsupported:
-            continue
-        except Exception:
-            # a fault of ours: the cause at hand is left out, and the others still may be at work
-            LOG.exception("the cause %s could not be tried at %s", kind.id, culprit.where)
-            continue
-        if best is not None:
-            found[kind] = best
-    return [found[kind] for kind in Cause.registry if kind in found]
+    trials: dict[type[Cause], Trial] = {kind: Trial(kind, culprit, context, place) for kind in Cause.registry}
+    for step in (Trial.up_to_searched, Trial.further):
+        held = [trial.best for trial in trials.values() if trial.best is not None]
+        settled = any(one.settles for one in held)
+        explained = settled or any(one.basis is Basis.WRITTEN and one.explained >= NOTHING_LEFT for one in held)
+        for kind, trial in list(trials.items()):
+            try:
+                step(trial, settled=settled, explained=explained)
+            except Unsupported:
+                del trials[kind]
+            except Exception:
+                # a fault of ours: the cause at hand is left out, and the others still may be at work
+                LOG.exception("the cause %s could not be tried at %s", kind.id, culprit.where)
+                del trials[kind]
+            settled = settled or (trial.best is not None and trial.best.settles)
+    return [trial.best for trial in trials.values() if trial.best is not None]
 
 
-def _examined(looked: Sequence[tuple[Culprit, list[_Held]]]) -> list[Examined]:
+def _examined(looked: Sequence[tuple[Culprit, list[Held]]]) -> list[Examined]:
     proven = [one for _, found in looked for one in found if one.proven]
     ids, whole = {one.cause.id for one in proven}, any(one.cause.covers_weights for one in proven)
     result = []
@@ -196,68 +122,30 @@ def _once(claims: Sequence[Claim]) -> tuple[Claim, ...]:
     return tuple(claim for place, claim in enumerate(claims) if claim not in claims[:place])
 
 
-def _best_claim(kind: type[Cause], culprit: Culprit, context: Context, place: int, *, written: bool) -> _Held | None:
-    """``written``: of what would be recomputed, only what stands in the two models."""
-    best: _Held | None = None
-    left, tried, elements = _FURTHER, 0, culprit.elements
-    weighted, floor = bool(culprit.candidate.region.weights), culprit.floor
-    for claim in kind().claims(culprit, context) if culprit.gap > 0 or not kind.needs_error else ():
-        searched = claim.basis in {Basis.FITTED, Basis.BLIND}
-        if written and searched:
-            continue
-        proof = prove(culprit, claim)
-        tried += proof is not None
-        one = _Held(kind, claim, proof, place, claim.place(culprit), culprit.source, tried, elements, weighted, floor)
-        if (claim.only_proven or searched or (kind.general and proof is not None)) and not one.proven:
-            continue
-        if best is None or _better(one, best):
-            best = one
-        left -= best.proven
-        if best.proven and (left < 0 or best.explained >= _WHOLLY):
-            break
-    return best
-
-
-_WHOLLY = 0.99
-"""Share of the error that leaves nothing for another cause to explain: a hundredth is rounding of the replay."""
-_FURTHER = 4
-"""Claims of one cause that are still looked at when one has been proven that leaves something to explain."""
-
-
-def _better(one: _Held, best: _Held) -> bool:
-    if one.proven and best.proven:
-        return one.explained > best.explained + 1 - _WHOLLY
-    return (one.proven, one.explained) > (best.proven, best.explained)
-
-
-def _best(found: list[_Held]) -> list[_Held]:
+def _best(found: list[Held]) -> list[Held]:
     """Proven claims first, the better explanation first where it is clearly better."""
     proven = [one for one in found if one.proven]
     if not proven:
         return sorted(found, key=lambda one: (*one.rank[:5], one.proof is not None, -one.explained))[:_SHOWN]
     top = max(one.explained for one in proven)
     close = [one for one in proven if one.explained >= _as_good(top) and not _falls_short(one, top)]
-    if any(one.claim.structural and one.explained >= _NOTHING_LEFT for one in close):
+    if any(one.claim.structural and one.explained >= NOTHING_LEFT for one in close):
         close = [one for one in close if one.claim.vague or one.basis is not Basis.FITTED]
     exact = [one for one in close if not (one.cause.general or one.claim.vague)]
     if exact:
         close = [one for one in close if not one.cause.general]
-    if any(one.basis is Basis.WRITTEN and one.explained >= _NOTHING_LEFT for one in exact):
+    if any(one.basis is Basis.WRITTEN and one.explained >= NOTHING_LEFT for one in exact):
         close = [one for one in close if one.basis is Basis.WRITTEN]
     if any(one.basis is Basis.WRITTEN and not one.cause.unspecific for one in exact):
         close = [one for one in close if not (one.cause.unspecific and one.claim.written)]
-    if any(one.basis is Basis.WRITTEN and not one.claim.vague and one.explained >= _NOTHING_LEFT for one in close):
+    if any(one.basis is Basis.WRITTEN and not one.claim.vague and one.explained >= NOTHING_LEFT for one in close):
         close = [one for one in close if not (one.cause.unspecific and one.basis is Basis.FITTED)]
     close.sort(key=lambda one: one.rank)
-    if close[0].explained >= _NOTHING_LEFT and close[0].evidence_class == "proven":
+    if close[0].explained >= NOTHING_LEFT and close[0].evidence_class == "proven":
         # what explains as much of the same error is the same fault in other words, but for what the model is fed
         return close[:1] + [one for one in close[1:] if one.cause.outside][: _SHOWN - 1]
     rest = sorted((one for one in proven if one not in close and not one.cause.general), key=lambda one: -one.explained)
-    return (close + (rest if top < _NOTHING_LEFT else []))[:_SHOWN]
-
-
-_NOTHING_LEFT = 0.999
-"""Explained share from which a clearly worse explanation of the same error is no second cause beside it."""
+    return (close + (rest if top < NOTHING_LEFT else []))[:_SHOWN]
 
 
 def _as_good(top: float) -> float:
@@ -265,18 +153,18 @@ def _as_good(top: float) -> float:
     return min(0.98, 1 - 10 * (1 - top)) if top >= 0.98 else top - 0.02
 
 
-def _falls_short(one: _Held, top: float) -> bool:
+def _falls_short(one: Held, top: float) -> bool:
     """Whether what was searched for leaves more than rounding does, where another explanation does not."""
     return one.basis in {Basis.FITTED, Basis.BLIND} and 1 - one.explained > max(10 * (1 - top), one.floor)
 
 
-def _nothing(culprit: Culprit, context: Context, place: int) -> _Held:
+def _nothing(culprit: Culprit, context: Context, place: int) -> Held:
     claim = next(Unknown().claims(culprit, context))
     weighted = bool(culprit.candidate.region.weights)
-    return _Held(Unknown, claim, None, place, culprit.where, culprit.source, weighted=weighted)
+    return Held(Unknown, claim, None, place, culprit.where, culprit.source, weighted=weighted)
 
 
-def _covered(held: list[_Held]) -> list[_Held]:
+def _covered(held: list[Held]) -> list[Held]:
     """What is said of single layers is one finding with a proven cause that concerns the weights of the whole model."""
     whole = next((one for one in held if one.proven and one.cause.covers_weights), None)
     if whole is None:
@@ -289,8 +177,8 @@ def _covered(held: list[_Held]) -> list[_Held]:
     ]
 
 
-def _grouped(held: list[_Held]) -> list[list[_Held]]:
-    groups: dict[str, list[_Held]] = {}
+def _grouped(held: list[Held]) -> list[list[Held]]:
+    groups: dict[str, list[Held]] = {}
     for one in held:
         groups.setdefault(one.cause.id, []).append(one)
     proven_ids = {one.cause.id for one in held if one.proven}
@@ -302,7 +190,7 @@ def _grouped(held: list[_Held]) -> list[list[_Held]]:
     return ranked
 
 
-def _rank(group: list[_Held]) -> tuple[bool, bool, int, bool, int, Basis]:
+def _rank(group: list[Held]) -> tuple[bool, bool, int, bool, int, Basis]:
     best = group[0]
     place = min(one.place for one in group)
     benign = best.cause.benign or best.cause is Unknown
@@ -320,7 +208,7 @@ def _fall(proof: Proof) -> str:
     return f"the local error falls from {proof.before:.2g} to {proof.after:.2g}"
 
 
-def _findings(groups: list[list[_Held]], frameworks: Sequence[str]) -> list[Finding]:
+def _findings(groups: list[list[Held]], frameworks: Sequence[str]) -> list[Finding]:
     """One finding for each group; a first one that lies further down says that it leaves the first divergence open."""
     own = [_finding(group, frameworks) for group in groups]
     if groups and min(one.place for one in groups[0]) > 0:
@@ -331,7 +219,7 @@ def _findings(groups: list[list[_Held]], frameworks: Sequence[str]) -> list[Find
     return own
 
 
-def _finding(group: list[_Held], frameworks: Sequence[str]) -> Finding:
+def _finding(group: list[Held], frameworks: Sequence[str]) -> Finding:
     best = group[0]
     others = len(dict.fromkeys(one.node for one in group)) - 1
     text = best.claim.evidence

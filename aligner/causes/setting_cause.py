@@ -105,6 +105,7 @@ class SettingCause(Cause):
                 f"with {listed(theirs)} instead of {listed(mine)}",
                 _prediction(culprit, subgraph, node, settings),
                 borrowed=any(name in there and alike(value, there[name]) for name, value in settings.items()),
+                alike=all(name in there and alike(value, there[name]) for name, value in before.items()),
             )
 
 

@@ -35,6 +35,7 @@ class Culprit:
         self.candidate = Subgraph(graphs[1], measured, 1, evidence)
         self.subgraphs = (self.reference, self.candidate)
         self._faithful: dict[tuple[int, frozenset[int], frozenset[str]], bool] = {}
+        self._sizes: dict[int, float] = {}
         self.work = 0
         """Elements recomputed so far."""
 
@@ -108,6 +109,19 @@ class Culprit:
         if self.expected is None or self.found is None:
             return 0.0
         return self.apart(self.found, self.expected)
+
+    def size(self, side: int) -> float:
+        """‖target‖ over what is finite in it."""
+        if side not in self._sizes:
+            target = self.target(side)
+            finite = None if target is None else np.where(np.isfinite(target), target, target.dtype.type(0))
+            self._sizes[side] = 0.0 if finite is None else self.apart(finite, 0 * finite)
+        return self._sizes[side]
+
+    @cached_property
+    def largest(self) -> float:
+        """The largest finite difference of what the two sides computed."""
+        return 0.0 if self.expected is None or self.computed is None else largest(self.computed, self.expected)
 
     @cached_property
     def floor(self) -> float:
@@ -256,6 +270,14 @@ def distance(left: Array, right: Array, limit: float | None = None) -> float:
             far = max(peak(left), peak(right), 1.0) if limit is None else max(limit, 1.0)
             delta = np.where(finite, delta, np.where(alike, 0.0, far))
         return float(np.linalg.norm(delta.reshape(-1)))
+
+
+def largest(left: Array, right: Array) -> float:
+    """The largest absolute difference over what is finite on both sides."""
+    with np.errstate(all="ignore"):
+        delta = np.abs(left.astype(np.float64) - right.astype(np.float64))
+        delta = delta[np.isfinite(delta)]
+    return float(delta.max()) if delta.size else 0.0
 
 
 def peak(array: Array) -> float:

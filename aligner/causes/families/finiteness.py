@@ -7,14 +7,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from aligner.causes.cause import Cause, Claim, Proof, largest
+from aligner.causes.cause import Cause, Claim, Proof
 from aligner.causes.context import Context
 from aligner.numerics.rounding import HALF_MAX
 from aligner.operations.kinds import SHIFTS
 from aligner.operations.settings import Softmax
 from aligner.records.array import Array
 from aligner.records.graph import Node
-from aligner.regions.culprit import Culprit, distance, in_order, peak
+from aligner.regions.culprit import Culprit, distance, in_order, largest, peak
 from aligner.regions.subgraph import Subgraph
 
 

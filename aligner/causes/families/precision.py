@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import cache
 from typing import ClassVar
 
 import numpy as np
 
-from aligner.causes.cause import Cause, Claim, held, largest
+from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.context import Context
 from aligner.numerics.relations import to_half
 from aligner.operations.kernels.activation import to_bfloat16
 from aligner.records.array import Array
 from aligner.records.dtypes import plain_dtype
-from aligner.regions.culprit import Culprit, peak
+from aligner.regions.culprit import Culprit, largest, peak
 from aligner.regions.subgraph import Change
 
 
@@ -73,16 +74,22 @@ class _Narrow(Cause):
             n: a for n in subgraph.region.weights if (a := subgraph.weight(n)) is not None and a.dtype.kind == "f"
         }
         for chosen in (inputs, weights, inputs | weights):
-            change = Change(arrays={name: self.narrowed(array) for name, array in chosen.items()})
-            for last in (False, True):
-                yield self._replayed(culprit, change, last=last)
+            replayed = self._replayed(culprit, chosen)
+            yield replayed
+            yield self._rounded(replayed)
 
-    def _replayed(self, culprit: Culprit, change: Change, *, last: bool) -> Callable[[], Array | None]:
+    def _replayed(self, culprit: Culprit, chosen: Mapping[str, Array]) -> Callable[[], Array | None]:
+        @cache
         def predict() -> Array | None:
-            if not change.arrays:
-                return None
-            result = culprit.predict(0, change)
-            return self.narrowed(result) if last and result is not None else result
+            change = Change(arrays={name: self.narrowed(array) for name, array in chosen.items()})
+            return culprit.predict(0, change) if chosen else None
+
+        return predict
+
+    def _rounded(self, replayed: Callable[[], Array | None]) -> Callable[[], Array | None]:
+        def predict() -> Array | None:
+            result = replayed()
+            return None if result is None else self.narrowed(result)
 
         return predict
 
