@@ -132,8 +132,9 @@ def tally(sides: Sides, alignment: Alignment, suspects: Collection[str] = ()) ->
     progress.enter("", "pairing weights")
     left, right = (side.graph for side in sides)
     matches = audit(left, right, alignment)
-    if any(match.status == "missing" for match in matches):
-        matches = _with_constants(sides, alignment, [unfolded(side.graph) for side in sides])
+    computed = [unfolded(side.graph) for side in sides]
+    if any(match.status == "missing" for match in matches) and any(computed):
+        matches = _with_constants(sides, alignment, computed)
     matches = _marked(matches, misplaced((left, right), alignment, matches, suspects))
     names: dict[str, list[str]] = {"matched": [], "changed": [], "missing": [], "extra": []}
     for match in matches:
