@@ -37,6 +37,13 @@ def test_no_bound_of_a_kernel_is_as_wide_as_what_it_gives(seed, faulty):
     assert case is None or violations(case) == []
 
 
+@pytest.mark.parametrize("seed", SEEDS[1:5])
+def test_a_proven_cause_alone_mends_the_outputs(seed):
+    from benchmarks.properties.proofs import insufficient
+
+    assert not insufficient(seed)
+
+
 def test_an_aligned_report_in_which_an_error_comes_from_nowhere_is_a_violation():
     from benchmarks.converters.properties import unfounded
 

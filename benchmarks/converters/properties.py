@@ -92,7 +92,7 @@ def _left_after(case: Case, report: Mapping[str, Any], *, kept: str | None = Non
             continue
         if answer is None or name in inputs or name not in case.candidate.values:
             return None
-        value = _moved(answer, pair["axes"], case.candidate.values[name])
+        value = moved(answer, pair["axes"], case.candidate.values[name])
         if value is None:
             return None
         graph.redirect(name, graph.keep(value))
@@ -100,10 +100,10 @@ def _left_after(case: Case, report: Mapping[str, Any], *, kept: str | None = Non
         got, wanted = run(graph), run(case.reference)
     except Exception:  # noqa: BLE001 - a model that cannot be cut there says nothing
         return None
-    return max(_apart(wanted[name], got[name]) for name in wanted)
+    return max(apart(wanted[name], got[name]) for name in wanted)
 
 
-def _moved(answer: Array, axes: list[int] | None, like: Array) -> Array | None:
+def moved(answer: Array, axes: list[int] | None, like: Array) -> Array | None:
     """The reference's tensor as the candidate keeps it."""
     if axes:
         answer = np.transpose(answer, axes)
@@ -112,7 +112,7 @@ def _moved(answer: Array, axes: list[int] | None, like: Array) -> Array | None:
     return answer
 
 
-def _apart(wanted: Array, got: Array) -> float:
+def apart(wanted: Array, got: Array) -> float:
     if wanted.shape != got.shape or not np.isfinite(got).all():
         return float("inf")
     return float(np.abs(got.astype(np.float64) - wanted).max() / max(np.abs(wanted).max(), 1e-30))

@@ -13,7 +13,11 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.properties", description=__doc__)
     parser.add_argument("--seeds", default="0:20", help="A:B, B not included")
     parser.add_argument(
-        "--of", choices=[*_KINDS], nargs="*", default=[*_KINDS], help="rewritten models, single kernels"
+        "--of",
+        choices=[*_KINDS],
+        nargs="*",
+        default=[*_KINDS],
+        help="rewritten models, kernels, mixtures, proven causes",
     )
     parser.add_argument("--jobs", type=int, default=1)
     chosen = parser.parse_args(arguments)
@@ -62,10 +66,17 @@ def _mixture(seed: int, faulty: bool) -> list[str] | None:
     return [words + told for words in violations(made)]
 
 
+def _proof(seed: int, faulty: bool) -> list[str] | None:
+    from benchmarks.properties.proofs import insufficient
+
+    return insufficient(seed) if faulty else None
+
+
 _KINDS: dict[str, Callable[[int, bool], list[str] | None]] = {
     "converted": _converted,
     "kernels": _kernel,
     "mixtures": _mixture,
+    "proofs": _proof,
 }
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """What a diverged comparison costs beside the aligned one of the same pair, in CPU seconds of this process.
 
-python -m benchmarks.speed.diverged [REFERENCE:]CANDIDATE.onnx … [--repeat 2] [--phases]
+python -m benchmarks.speed.diverged [REFERENCE:]CANDIDATE.onnx … [--input X.npy] [--repeat 2] [--phases]
 
 Each candidate is compared as it is, and with one fault: a channel of a weight scaled, an activation lost, a tensor
-clipped, a bias of a layer zeroed, each near a third and two thirds of the way down. Goal: at most twice.
+clipped, a bias of a layer zeroed, each near a third and two thirds of the way down. Either is a file of its own, whose
+weights are read for themselves. Goal: at most twice.
 """
 
 from __future__ import annotations
@@ -30,20 +31,23 @@ Plant = Callable[[onnx.ModelProto, float], bool]
 @click.command()
 @click.argument("pairs", nargs=-1, required=True)
 @click.option("--repeat", default=2, show_default=True, help="Runs of each comparison; the fastest is told.")
+@click.option("--input", "given", type=click.Path(path_type=Path), help="Their input; else random numbers.")
 @click.option("--phases", is_flag=True, help="Also the phases that grew, in wall seconds.")
-def main(pairs: tuple[str, ...], repeat: int, phases: bool) -> None:
+def main(pairs: tuple[str, ...], repeat: int, given: Path | None, phases: bool) -> None:
     """Print one line for each pair, then the median and the worst."""
     ratios = []
     with TemporaryDirectory() as folder:
         for pair in pairs:
             *references, path = map(Path, pair.split(":"))
             reference = references[0] if references else path
-            _cost(reference, path, 1)  # what is imported and remembered once is no cost of either
-            aligned, before = _cost(reference, path, repeat)
+            sound = Path(folder) / f"{path.stem}-sound.onnx"
+            onnx.save(onnx.load(path), sound)
+            _cost(reference, sound, given, 1)  # what is imported and remembered once is no cost of either
+            aligned, before = _cost(reference, sound, given, repeat)
             if before.verdict != "aligned":
                 raise click.ClickException(f"{pair} is {before.verdict} without a fault: {before.comparison.reason}")
             for told, candidate in _candidates(path, Path(folder)):
-                cost, result = _cost(reference, candidate, repeat)
+                cost, result = _cost(reference, candidate, given, repeat)
                 if result.verdict != "diverged":
                     print(f"{path.stem}, {told}: {result.verdict}, left out")
                     continue
@@ -65,11 +69,11 @@ def _grown(before, after) -> str:
     return ", ".join(f"{name} +{grown[name]:.2f}" for name in first)
 
 
-def _cost(reference: Path, candidate: Path, repeat: int):
+def _cost(reference: Path, candidate: Path, given: Path | None, repeat: int):
     costs, result = [], None
     for _ in range(repeat):
         start = time.process_time()
-        result = aligner.compare(reference, candidate)
+        result = aligner.compare(reference, candidate, given)
         costs.append(time.process_time() - start)
     return min(costs), result
 
