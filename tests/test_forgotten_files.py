@@ -15,6 +15,7 @@ from aligner.adapters.dumps import formats
 from aligner.adapters.onnx_adapter.kinds import _KINDS
 from aligner.adapters.onnx_adapter.kinds import kind_of as onnx_kind
 from aligner.adapters.onnx_adapter.translation import VOCABULARY, activation, arithmetic
+from aligner.cli.report_options import FORMATS
 from aligner.operations import operation as operations
 from aligner.operations import settings
 from aligner.operations.call import kind_said, of_kind
@@ -113,3 +114,14 @@ def test_every_file_that_reads_a_dump_is_among_the_formats():
         path.stem for path in (ROOT / "adapters" / "dumps").glob("*.py") if "\ndef recognises(" in path.read_text()
     }
     assert reading == {*formats._FORMATS, *formats._UNSAID}
+
+
+def test_every_file_that_writes_a_comparison_has_an_option():
+    writers = {
+        (path.stem, node.name)
+        for path in (ROOT / "report").glob("*.py")
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.FunctionDef) and [one.arg for one in node.args.args[:2]] == ["comparison", "target"]
+    }
+    own_option = {("json_document", "write_json")}
+    assert writers - own_option == {(form.module, form.writer) for form in FORMATS.values()}
