@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import astuple, fields
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from aligner.diff.statistics import StatisticsAccumulator, statistics
 from aligner.execution.profile import sketch
 from aligner.numerics.blocks import BLOCK
 from aligner.records.axis_order import to_candidate, to_reference
+from aligner.records.comparison import Errors
 from aligner.records.tensor import CapturedTensor
 
 
@@ -30,6 +32,11 @@ def test_every_number_against_numpy():
     flat = reference.astype(np.float64).ravel(), candidate.astype(np.float64).ravel()
     assert errors.cosine == pytest.approx(flat[0] @ flat[1] / np.linalg.norm(flat[0]) / np.linalg.norm(flat[1]))
     assert errors.beyond == (~np.isclose(candidate, reference, atol=1e-5, rtol=1e-5)).mean()
+    assert None not in astuple(errors), "diff/errors.py computes every statistic"
+
+
+def test_every_statistic_has_a_label():
+    assert {one.name for one in fields(Errors) if "label" not in one.metadata} == {"worst_index"}
 
 
 def test_a_wrong_scale_has_cosine_one_and_is_not_equal():

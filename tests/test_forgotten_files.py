@@ -10,6 +10,7 @@ import pytest
 
 import aligner
 import aligner.operations.kernels
+from aligner.adapters import registry
 from aligner.adapters.aten_kinds import kind_of
 from aligner.adapters.dumps import formats
 from aligner.adapters.onnx_adapter.kinds import _KINDS
@@ -125,3 +126,9 @@ def test_every_file_that_writes_a_comparison_has_an_option():
     }
     own_option = {("json_document", "write_json")}
     assert writers - own_option == {(form.module, form.writer) for form in FORMATS.values()}
+
+
+@pytest.mark.parametrize("adapter", [value.rpartition(":")[2] for value in registry._BUILT_IN.values()])
+def test_every_adapter_passes_the_conformance_suite(adapter):
+    texts = [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("test_*.py")]
+    assert any(adapter in text and "AdapterConformance" in text for text in texts), "give it a suite of ten lines"
