@@ -21,7 +21,7 @@ WORDS = """ArgMax AveragePool BatchNormalization Celu Clip Compress Concat Conv 
 DFT DepthToSpace DequantizeLinear Div Einsum Elu Expand GRU Gather GatherElements GatherND Gelu Gemm
 GridSample GroupNormalization HardSigmoid Hardmax InstanceNormalization LRN LSTM LayerNormalization
 LogSoftmax LpNormalization LpPool MatMulInteger MaxPool MeanVarianceNormalization Mean Mod NonZero
-OneHot PRelu Pad QuantizeLinear RMSNormalization RNN Range ReduceLogSumExp ReduceL2 Reshape Resize
+OneHot PRelu Pad QuantizeLinear RMSNormalization RNN Range ReduceLogSumExp ReduceL2 Reshape Resize ReverseSequence
 Round ScatterElements ScatterND Selu Shrink Slice Softmax Softplus SpaceToDepth Split Sum Swish
 ThresholdedRelu Tile TopK Transpose Trilu Where""".split()
 

@@ -186,6 +186,7 @@ _ROWS: dict[str, KindTraits] = {
     "argmax": KindTraits("ranked", configured=True, response="steps"),
     "topk": KindTraits("ranked", configured=True, response="steps"),
     "sort": KindTraits("ranked", configured=True, response="steps"),
+    "reverse_sequence": KindTraits("shuffled", exact=True, configured=True),
     "nms": KindTraits("ranked", configured=True, response="steps"),
     "constant": KindTraits("made", configured=True),
     "shape": KindTraits("made", configured=True),

@@ -17,6 +17,7 @@ from aligner.operations.settings import (
     Pad,
     Repeat,
     Reshape,
+    ReverseSequence,
     Roll,
     Shaped,
     Split,
@@ -89,6 +90,16 @@ def roll(operation: Operation, settings: Roll) -> Array:
 def pad(operation: Operation, settings: Pad) -> Array:
     """All axes at once."""
     return padded(operation.data[0], settings.pads, settings.mode, settings.value)
+
+
+@computes_by(ReverseSequence, "reverse_sequence")
+def reverse_sequence(operation: Operation, settings: ReverseSequence) -> Array:
+    """The first elements of each sample in the opposite order, as many as its length says; the rest stays."""
+    x, lengths = np.moveaxis(operation.data[0], (settings.batch, settings.axis), (0, 1)), operation.data[1]
+    result = x.copy()
+    for sample, length in enumerate(lengths.reshape(-1).astype(int)):
+        result[sample, :length] = x[sample, :length][::-1]
+    return np.moveaxis(result, (0, 1), (settings.batch, settings.axis))
 
 
 @computes_by(Split, "split")

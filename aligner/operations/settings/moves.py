@@ -57,6 +57,14 @@ class Repeat(Settings):
     axis: int | None
 
 
+@of("reverse_sequence")
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class ReverseSequence(Along):
+    """Along the axis of time; ``batch``: the axis of the samples, each of its own length."""
+
+    batch: int
+
+
 @of("flip")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Flip(Settings):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from aligner.operations.call import Call, Vocabulary
+from aligner.operations.call import Call, Vocabulary, of_kind
 from aligner.operations.forms import broadcast, concatenation, parts, reshaped, tiled, transposed
 from aligner.operations.operation import Operation
-from aligner.operations.settings import Blocks, Pad
+from aligner.operations.settings import Blocks, Pad, ReverseSequence
 from aligner.operations.window import over_axes, pairs_of
 
 
@@ -50,7 +50,15 @@ def _depth_to_space(call: Call) -> Operation:
     return Operation("depth_to_space", settings, (call.need(0),))
 
 
+@of_kind("reverse_sequence")
+def _reverse_sequence(call: Call) -> Operation:
+    x = call.need(0)
+    settings = ReverseSequence(axis=call.integer("time_axis", 0), batch=call.integer("batch_axis", 1))
+    return Operation("reverse_sequence", settings, (x, call.need(1)))
+
+
 WORDS: Vocabulary = {
+    "ReverseSequence": _reverse_sequence,
     "Concat": concatenation(1),
     "Transpose": lambda call: transposed(call.need(0), call.numbers("perm")),
     **dict.fromkeys(("Reshape", "Flatten", "Squeeze", "Unsqueeze"), reshaped),
