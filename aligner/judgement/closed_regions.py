@@ -124,7 +124,15 @@ class ClosedRegions:
 
     def _run(self, inside: set[str], watched: Sequence[str], kept: Sequence[str] = ()) -> Shown:
         """The test of a region; ``kept``: values of its inside that are shown as well."""
-        return self._joint_test().test(self._walk.reached(inside) | self.free, watched, kept)
+        return self._joint_test().test(self._computed(inside), watched, kept)
+
+    def _computed(self, inside: set[str]) -> set[str]:
+        """The values that the candidate computes in the test of a region; all others are the reference's."""
+        return self._walk.reached(inside) | self.free
+
+    def _guilty_in(self, inside: set[str]) -> list[str]:
+        """Upstream first."""
+        return sorted(filter(self._guilty, inside), key=self._walk.place.__getitem__)
 
     def _closed(self, start: str) -> dict[str, Judgement]:
         """Excuse a region that closes and hides nothing; where the numbers at hand do not tell whether it does, others
@@ -205,7 +213,7 @@ class ClosedRegions:
         Steps may be so coarse that no change of one tensor shows beside those of all others; one that does is enough.
         """
         seen, watched = False, self._watched(inside)
-        for value in sorted((value for value in inside if self._guilty(value)), key=self._walk.place.__getitem__):
+        for value in self._guilty_in(inside):
             if value not in shown.exits or shown.exits[value].within or value not in shown.arrays:
                 continue
             coarse = self._is_coarse(value)
@@ -224,14 +232,14 @@ class ClosedRegions:
         half waits for the candidate's form. Such a change would pass every exit, so that its being right says nothing.
         """
         refused = set[str]()
-        for value in sorted((value for value in inside if self._guilty(value)), key=self._walk.place.__getitem__):
+        for value in self._guilty_in(inside):
             one = shown.exits.get(value)
             if one is None or one.within or value not in self.runs.injectable or not self._is_coarse(value):
                 continue
             ends = self._watched(inside)
             copies = self._walk.with_copies([value])
             others = [other for other in (*sorted(inside - copies), *ends) if other in shown.exits]
-            fed = self._joint_test().changed((self._walk.reached(inside) | self.free) - copies, others).exits
+            fed = self._joint_test().changed(self._computed(inside) - copies, others).exits
             pairs = [(shown.exits[other], new) for other, new in fed.items()]
             righted = any(
                 new.within and not old.within and new.error.errors.rmse <= _UNDONE * old.error.errors.rmse
@@ -254,12 +262,11 @@ class ClosedRegions:
         candidate's form, and err on the other; readers that do better on the reference's form say that the pair is
         right, and its node wrong. They are fed with it as rounding leaves it, as random sums of K roundings grow: √K.
         """
-        guilty = sorted((value for value in inside if self._guilty(value)), key=self._walk.place.__getitem__)
-        first = next((value for value in guilty if value in self.runs.injectable), None)
+        first = next((value for value in self._guilty_in(inside) if value in self.runs.injectable), None)
         if first is None:
             return False
         test = self._joint_test()
-        free = (self._walk.reached(inside) | self.free) - self._walk.with_copies([first])
+        free = self._computed(inside) - self._walk.with_copies([first])
         coarse = any(map(self._is_coarse, inside))
         other = test.changed(free, watched, moved=not coarse)
         factor = _SEEN if coarse else max(_SEEN, math.sqrt(test.longest(inside)))
@@ -298,9 +305,7 @@ class ClosedRegions:
             if grid is None:
                 return True
             changed = grid.quantize(changed, dtype)
-        free = (self._walk.reached(inside) | self.free) - {value}
-        other = test.changed(free, watched, {value: changed})
-        matters = self._joint_test().matters
+        other, matters = test.changed(self._computed(inside) - {value}, watched, {value: changed}), test.matters
         return any(
             one.error.mismatched
             or one.error.errors.max_abs > _SEEN * max(one.limit, shown.exits[name].limit, matters(one.error))
@@ -373,7 +378,7 @@ class ClosedRegions:
         """Whether a reader is right on the candidate's form but for a number for each channel, and on no other."""
         if value not in shown.arrays or not is_offset(*shown.arrays[value]):
             return False
-        free = (self._walk.reached(inside) | self.free) - inside
+        free = self._computed(inside) - inside
         fed = self._joint_test().changed(free, [value]).arrays.get(value)
         return fed is not None and not is_offset(*fed)
 

@@ -53,7 +53,7 @@ def _depth_to_space(call: Call) -> Operation:
 @of_kind("reverse_sequence")
 def _reverse_sequence(call: Call) -> Operation:
     x = call.need(0)
-    settings = ReverseSequence(axis=call.integer("time_axis", 0), batch=call.integer("batch_axis", 1))
+    settings = ReverseSequence(axis=call.integer("time_axis", default=0), batch=call.integer("batch_axis", default=1))
     return Operation("reverse_sequence", settings, (x, call.need(1)))
 
 
