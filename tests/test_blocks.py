@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import threading
 
 import numpy as np
 import pytest
 
-from aligner.numerics.blocks import ROW, Workspace, dot, single, total, weighted
+from aligner.numerics.blocks import ROW, Workspace, dot, norm, single, total, weighted
 
 
 @pytest.mark.parametrize("size", [1, ROW - 1, ROW, 3 * ROW + 5])
@@ -15,6 +16,14 @@ def test_sums_are_those_of_float64(size):
     left, right = np.random.default_rng(size).standard_normal((2, size)).astype(np.float32)
     assert dot(left, right) == pytest.approx(float(left.astype(float) @ right.astype(float)), abs=1e-4)
     assert total(left) == pytest.approx(float(left.astype(float).sum()), abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(0,), (3,), (5, ROW), (7, 3, 1000)])
+def test_a_norm_is_that_of_the_elements_in_any_order_in_memory(shape):
+    array = np.random.default_rng(3).normal(size=shape)
+    for one in (array, array.T):
+        assert norm(one) == pytest.approx(float(np.linalg.norm(array.reshape(-1))), rel=1e-14)
+    assert math.isnan(norm(np.array([1.0, np.nan]))) and norm(np.array([1.0, -np.inf])) == math.inf
 
 
 def test_weights_go_by_the_place_in_a_row_and_by_the_row():

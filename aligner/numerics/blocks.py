@@ -35,6 +35,12 @@ def dot(left: NDArray[Any], right: NDArray[Any]) -> float:
     return total
 
 
+def norm(array: NDArray[Any]) -> float:
+    """The Euclidean norm of an array of one float dtype, of its elements alone."""
+    flat = np.ascontiguousarray(array).reshape(-1)
+    return math.sqrt(dot(flat, flat))
+
+
 def total(array: NDArray[Any]) -> float:
     """The sum of a flat, contiguous array; one that float32 cannot hold (a mask of −3.4·10³⁸) is summed in float64."""
     if array.dtype.char not in "fd":

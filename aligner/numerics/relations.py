@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from aligner.numerics.blocks import dot, norm
 from aligner.records.array import Array
 
 SAME = 2e-6
@@ -34,8 +35,8 @@ def gap(left: Array, right: Array) -> float:
         return float("inf")
     if left.dtype == right.dtype and _equal(left, right):
         return 0.0
-    norm = float(np.linalg.norm(left.reshape(-1).astype(np.float64))) or 1.0
-    return float(np.linalg.norm((right.astype(np.float64) - left.astype(np.float64)).reshape(-1))) / norm
+    wide = left.astype(np.float64)
+    return norm(right.astype(np.float64) - wide) / (norm(wide) or 1.0)
 
 
 def _equal(left: Array, right: Array) -> bool:
@@ -50,15 +51,15 @@ def correlation(left: Array, right: Array) -> float:
     """Pearson's, of the elements in order."""
     a, b = (side.reshape(-1).astype(np.float64) for side in (left, right))
     a, b = a - a.mean(), b - b.mean()
-    norms = float(np.linalg.norm(a) * np.linalg.norm(b))
-    return float(a @ b) / norms if norms > 0 else 0.0
+    norms = norm(a) * norm(b)
+    return dot(a, b) / norms if norms > 0 else 0.0
 
 
 def one_factor(left: Array, right: Array) -> bool:
     """Whether one is the other times a number: scaled, as training scales nothing."""
     a, b = (side.reshape(-1).astype("float64") for side in (left, right))
-    energy = float(a @ a)
-    return energy > 0 and gap(a * float(a @ b) / energy, b) <= _ROUNDED
+    energy = dot(a, a)
+    return energy > 0 and gap(a * dot(a, b) / energy, b) <= _ROUNDED
 
 
 def same_numbers(left: Array, right: Array) -> bool:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from aligner.numerics.blocks import dot
 from aligner.numerics.relations import SAME
 from aligner.records.array import Array
 from aligner.records.graph import Quantization
@@ -246,9 +247,10 @@ def _distance(left: Array, right: Array, steps: Wide | None) -> _Gap:
         a, b = left[part].astype(np.float64).reshape(-1), right[part].astype(np.float64).reshape(-1)
         with np.errstate(invalid="ignore"):
             delta = np.where(a == b, 0.0, a - b)
-        gap += float(delta @ delta)
-        squares += float(a @ a)
-        sums += (a.sum(), b.sum(), a @ a, b @ b, a @ b)
+        energy = dot(a, a)
+        gap += dot(delta, delta)
+        squares += energy
+        sums += (a.sum(), b.sum(), energy, dot(b, b), dot(a, b))
         if steps is not None:
             beyond += int((np.abs(delta) > STEP * steps[part].reshape(-1) + 1e-7 * np.abs(a)).sum())
     count = max(right.size, 1)

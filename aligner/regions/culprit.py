@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from aligner.numerics.blocks import norm
 from aligner.numerics.rounding import unit
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
@@ -269,7 +270,7 @@ def distance(left: Array, right: Array, limit: float | None = None) -> float:
             alike = (a == b) | (np.isnan(a) & np.isnan(b))
             far = max(peak(left), peak(right), 1.0) if limit is None else max(limit, 1.0)
             delta = np.where(finite, delta, np.where(alike, 0.0, far))
-        return float(np.linalg.norm(delta.reshape(-1)))
+        return norm(delta)
 
 
 def largest(left: Array, right: Array) -> float:
