@@ -97,7 +97,7 @@ def in_bytes(largest: int):
     session = open_model(made, OpenOptions())
     graph = session.graph(None)
     session.close()
-    seen = Observations(changed=[ObservedDifference(1, "y", "observing changes output y")])
+    seen = Observations(changed=(ObservedDifference(1, "y", "observing changes output y"),))
     return find_global_causes(Context((graph, graph), [], [], observations=seen))
 
 

@@ -90,3 +90,15 @@ def test_families_are_classes_of_what_may_stand_for_each_other():
     assert same_family("conv", "matmul") and same_family("relu", "clip") and same_family("gather", "slice")
     assert not same_family("add", "mul") or "choice" in TRAITS["add"].families
     assert not same_family("conv", "relu") and same_family("unheard", "unheard") and not same_family("unheard", "conv")
+
+
+def test_records_are_frozen():
+    for path in (_ROOT / "records").glob("*.py"):
+        made = [node for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.ClassDef)]
+        thawed = [one.name for one in made for by in one.decorator_list if _is_thawed(by)]
+        assert not thawed, f"{path.name}: records are passed on by many, and changed by none"
+
+
+def _is_thawed(decorator):
+    said = ast.unparse(decorator)
+    return said.startswith("dataclass") and "frozen=True" not in said

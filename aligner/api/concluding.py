@@ -85,7 +85,7 @@ class Concluding:
     observer: ObserverEffect
     notes: list[str]
     target: object
-    observations: Observations = field(default_factory=Observations)
+    observations: list[Observations] = field(default_factory=list)
     unasked: OpenSide | None = None
     """The reference, where it has only run observed."""
 
@@ -103,7 +103,7 @@ class Concluding:
         doubted = self.options.noise_floor is not False and any(one.verdict in GUILTY for one in judgements)
         if doubted and not asked and self.unasked is not None:
             told = disturbed(self.unasked, self.unasked.predict())  # does it answer itself?
-            self.observations.add(told)
+            self.observations.append(told)
             self.notes.extend(told.notes)
             asked = bool(told.notes) or asked
         if doubted and not asked:
@@ -113,7 +113,7 @@ class Concluding:
         with self.clock.phase("noise floor"):
             floor = noise_floor.measure(self.sides[0], self.sides[1], passes, measured, judgements)
             floor.telling = not declared
-            self.observations.add(Observations([UnsteadyNode(*place) for place in sorted(floor.unsteady)]))
+            self.observations.append(Observations(tuple(UnsteadyNode(*place) for place in sorted(floor.unsteady))))
         self.notes.extend(floor.notes)
         return floor
 
@@ -212,9 +212,8 @@ class Concluding:
         partial = frozenset(place for place, side in enumerate(self.sides) if hasattr(side.session, "recorded_feeds"))
         recorded = passes.computing != 1 or 1 in partial
         sliding = frozenset(v for one in judged.answers if one.shared for v in (one.reference, one.candidate) if v)
-        context = Context(
-            graphs, measured, found, verdicts, self.observations, judged.exchanged, recorded, partial, sliding
-        )
+        seen = sum(self.observations, Observations())
+        context = Context(graphs, measured, found, verdicts, seen, judged.exchanged, recorded, partial, sliding)
         if not guilty and alignment is None:
             with self.clock.phase("diagnose"):
                 return Explanation(find_global_causes(context))

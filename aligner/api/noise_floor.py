@@ -21,7 +21,7 @@ from aligner.judgement.judgement import Judgement
 from aligner.judgement.verdicts import in_doubt
 from aligner.records import progress
 from aligner.records.array import Array
-from aligner.records.comparison import NoiseFloor, Pair
+from aligner.records.comparison import GUILTY, NoiseFloor, Pair
 from aligner.records.measurement import Measured
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def is_wanted(
     """Whether to measure: as the user asked, else in doubt; ``doubtful`` says that of the outputs."""
     if asked is not None:
         return asked
-    guilty = [pair for pair in zip(measured, judgements, strict=True) if pair[1].verdict in {"introduced", "nonfinite"}]
+    guilty = [pair for pair in zip(measured, judgements, strict=True) if pair[1].verdict in GUILTY]
     return all(in_doubt(*pair) for pair in guilty) if guilty else doubtful
 
 

@@ -19,7 +19,7 @@ from aligner.execution.determinism import undisturbed
 from aligner.execution.own_process import in_own_process
 from aligner.inputs.samples import Sample, samples_of
 from aligner.records.array import Array
-from aligner.records.comparison import Comparison, ModelSummary, Pair, Tolerance, output_error
+from aligner.records.comparison import GUILTY, Comparison, ModelSummary, Pair, Tolerance, output_error
 from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
 
 if TYPE_CHECKING:
@@ -258,7 +258,7 @@ def _node(place: int, pair: Pair, sample: int) -> NodeErrors:
         pair.candidate.op,
         place,
         distribution(found),
-        introduced=int(pair.verdict in ("introduced", "nonfinite")),
+        introduced=int(pair.verdict in GUILTY),
         worst=max(found, default=0.0),
         worst_sample=sample,
     )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from aligner.parameters.initialised import looks_initialised
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.records.observation import Observations
@@ -14,7 +17,13 @@ if TYPE_CHECKING:
     from aligner.records.alignment import PairedValues
 
 
-@dataclass(slots=True, eq=False)
+_LOOKED_AT = 16
+"""Culprits whose weights say whether the model was trained."""
+_TELLING = 64
+"""Numbers from which a draw can be told from what training leaves."""
+
+
+@dataclass(frozen=True, eq=False)
 class Context:
     """The whole comparison as a cause may need it beside its culprit.
 
@@ -35,8 +44,19 @@ class Context:
     """Sides that are recordings: what such a side lacks may only not have been recorded."""
     sliding: frozenset[str] = frozenset()
     """Outputs, of either side, that are a decoder's caches and were compared on the positions that both hold."""
-    fresh_share: float | None = None
-    """Which share of the guilty layers' numbers looks drawn by an initialiser, once somebody has looked."""
+
+    @cached_property
+    def fresh_share(self) -> float:
+        """Which share of the numbers in the guilty layers' matrices looks drawn by an initialiser."""
+        graph, names = self.graphs[1], dict[str, None]()
+        for item in self.guilty[:_LOOKED_AT]:
+            names.update(dict.fromkeys(item.pair.candidate_region.weights))
+        sizes = {True: 0, False: 0}
+        for weight in (graph.weights[name] for name in names if name in graph.weights):
+            if len(weight.shape) > 1 and math.prod(weight.shape) >= _TELLING:
+                sizes[looks_initialised(weight.values())] += math.prod(weight.shape)
+        total = sum(sizes.values())
+        return sizes[True] / total if total else 1.0
 
     def pair_of(self, candidate: str) -> PairedValues | None:
         """The pair of a candidate value."""

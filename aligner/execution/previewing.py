@@ -8,7 +8,7 @@ from typing import Literal
 from aligner.diff.preview import preview
 from aligner.execution.passes import Passes
 from aligner.records import progress
-from aligner.records.comparison import Pair
+from aligner.records.comparison import GUILTY, Pair
 from aligner.records.preview import Preview
 
 CULPRITS, OUTPUTS = 12, 4
@@ -23,7 +23,7 @@ def previews(
     """
     places = {id(pair): place for place, pair in enumerate(pairs)}
     values = list(passes.measured)
-    culprits = [place for place, pair in enumerate(pairs) if pair.verdict in ("introduced", "nonfinite")][:CULPRITS]
+    culprits = [place for place, pair in enumerate(pairs) if pair.verdict in GUILTY][:CULPRITS]
     ends = [places[id(pair)] for pair in outputs if pair.verdict != "aligned"][:OUTPUTS]
     alone = {values[place]: place for place in culprits if pairs[place].local is not None}
     whole = {values[place]: place for place in (*culprits, *ends) if values[place] not in alone}

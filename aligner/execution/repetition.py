@@ -45,8 +45,8 @@ def unsteady(side: OpenSide, found: list[Node] | None = None) -> Observations:
     nodes = varying_nodes(side) if found is None else found
     names = listing(f"{node.name} ({node.op})" for node in nodes)
     return Observations(
-        [UnsteadyNode(_place(side), node.index) for node in nodes],
-        notes=[f"the {side.role} gives other numbers with another seed from {names} on"] if nodes else [],
+        tuple(UnsteadyNode(_place(side), node.index) for node in nodes),
+        notes=(f"the {side.role} gives other numbers with another seed from {names} on",) if nodes else (),
     )
 
 
@@ -72,9 +72,8 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observatio
                 f"{side.role}: observing changes output {name} (mean {plain.mean:.6g} untouched, {seen.mean:.6g} "
                 "observed): a fused kernel or state between calls may be the culprit"
             )
-            seen_so = Observations(changed=[ObservedDifference(_place(side), tensor.value, note)], notes=[note])
-            seen_so.add(unsteady(side))
-            return seen_so
+            changed = ObservedDifference(_place(side), tensor.value, note)
+            return Observations(changed=(changed,), notes=(note,)) + unsteady(side)
     return Observations()
 
 

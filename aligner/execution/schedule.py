@@ -69,7 +69,7 @@ class Schedule:
         self._sides, self._plan, self._clock = sides, plan, clock
         self._align, self._doubtful, self._keep = align, doubtful, keep
         self.notes: list[str] = []
-        self.observations = Observations()
+        self.observations: list[Observations] = []
         self.sweeps = False
         """Whether the tensors of a side, as far as its shapes are known, are too many to keep."""
 
@@ -166,7 +166,7 @@ class Schedule:
     def _watch(self, side: OpenSide, untouched: Sequence[CapturedTensor]) -> None:
         self._keep(side, untouched)
         seen = disturbed(side, untouched)
-        self.observations.add(seen)
+        self.observations.append(seen)
         self.notes += seen.notes
 
     def _local(self, passes: Passes, measure: Callable[[], None]) -> None:

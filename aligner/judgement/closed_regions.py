@@ -10,7 +10,7 @@ A recording computes nothing: the reference does on what was recorded, and what 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -25,6 +25,7 @@ from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.reordered import is_another_form, is_offset
 from aligner.judgement.same_grid import are_twins
 from aligner.judgement.tolerance import masked_otherwise, region_numbers
+from aligner.records.comparison import GUILTY
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
@@ -49,7 +50,6 @@ error that has nothing to do with the form adds to it and leaves none smaller. L
 a change as large as that inside it would do there."""
 _SINGLE = np.dtype(np.float32).itemsize
 """Bytes of an element below which bounds are wider than what other numbers would show."""
-_GUILTY = frozenset({"introduced", "nonfinite"})
 _ERRING = frozenset({"beyond-bound", "scaled-as-a-whole", "nonfinite", "shapes-differ"})
 """Rules that blame a pair for its numbers alone: a setting that differs is a written fact, however little it does."""
 
@@ -79,9 +79,7 @@ class ClosedRegions:
     ) -> dict[str, Judgement]:
         """New judgements of pairs that err alone and not together; ``never``: those that nothing may excuse."""
         self._walk = RegionWalk(measured, self.graphs[self.runs.host], self.runs.host)
-        self.free = self._walk.free
-        self.residual = {}
-        self._test = None
+        self.free, self.residual, self._test = self._walk.free, {}, None
         self._verdicts, self._never, self._blamed = dict(verdicts), never, set()
         found: dict[str, Judgement] = {}
         try:
@@ -111,11 +109,11 @@ class ClosedRegions:
         return self._test
 
     def _guilty(self, value: str) -> bool:
-        return value in self._verdicts and self._verdicts[value].verdict in _GUILTY
+        return value in self._verdicts and self._verdicts[value].verdict in GUILTY
 
     def _eligible(self, value: str) -> bool:
         item, judgement = self._walk.items[value], self._verdicts[value]
-        if judgement.verdict not in _GUILTY or value in self._never | self._blamed or judgement.rule not in _ERRING:
+        if judgement.verdict not in GUILTY or value in self._never | self._blamed or judgement.rule not in _ERRING:
             return False
         if item.local is None:  # shapes that do not fit: never injected, so what reads it was fed with it as it is
             return item.accumulated is None
@@ -173,7 +171,7 @@ class ClosedRegions:
             if alone > _ALONE:  # nothing there could make up for it but what forgets it
                 return None
             shown = self._run(inside, exits + last)
-            wrong = [value for value in exits + last if value in shown.exits and not shown.exits[value].within]
+            wrong = shown.wrong(exits + last)
             blind = [value for value in exits if value not in shown.exits]
             if any(value not in shown.exits for value in last):
                 return None
@@ -191,7 +189,7 @@ class ClosedRegions:
         if self._never & {*inside, *self._walk.exits(inside)}:
             return None
         shown = self._run(inside, ends, sorted(inside))
-        if any(value in shown.exits and not shown.exits[value].within for value in ends):
+        if shown.wrong(ends):
             return None  # a runtime that is not asked for what is inside may leave out a cast that overflows
         return None if self._leaks(inside, self._watched(inside), shown) else shown
 
@@ -213,11 +211,9 @@ class ClosedRegions:
         Steps may be so coarse that no change of one tensor shows beside those of all others; one that does is enough.
         """
         seen, watched = False, self._watched(inside)
-        for value in self._guilty_in(inside):
-            if value not in shown.exits or shown.exits[value].within or value not in shown.arrays:
-                continue
+        for value in shown.wrong(self._guilty_in(inside)):
             coarse = self._is_coarse(value)
-            if seen and coarse:
+            if value not in shown.arrays or (seen and coarse):
                 continue
             if self._is_seen(value, shown, inside, watched):
                 seen = True
@@ -232,9 +228,8 @@ class ClosedRegions:
         half waits for the candidate's form. Such a change would pass every exit, so that its being right says nothing.
         """
         refused = set[str]()
-        for value in self._guilty_in(inside):
-            one = shown.exits.get(value)
-            if one is None or one.within or value not in self.runs.injectable or not self._is_coarse(value):
+        for value in shown.wrong(self._guilty_in(inside)):
+            if value not in self.runs.injectable or not self._is_coarse(value):
                 continue
             ends = self._watched(inside)
             copies = self._walk.with_copies([value])
@@ -252,7 +247,7 @@ class ClosedRegions:
         return refused
 
     def _errs(self, shown: Shown, inside: set[str]) -> bool:
-        return any(self._guilty(value) and value in shown.exits and not shown.exits[value].within for value in inside)
+        return any(map(self._guilty, shown.wrong(inside)))
 
     def _leaks(self, inside: set[str], watched: Sequence[str], shown: Shown) -> bool:
         """Whether what leaves a region is better, and by more than rounding, for the reference's tensor at its first
@@ -283,11 +278,14 @@ class ClosedRegions:
         return any(region_numbers(self.graphs, self._walk.items[copy]).quantized for copy in copies)
 
     def _excused(self, value: str, rule: str, together: set[str]) -> Judgement:
-        names = [self._name(other) for other in sorted(together - {value}, key=self._walk.place.__getitem__)]
+        names = self._listed(together - {value})
         masked = masked_otherwise(self.graphs, self._walk.items[value])
         words = "masked by another number, to the same effect" if masked else "another way to compute the same"
-        note = words + (f", together with {listing(names)}" if names else "")
+        note = words + (f", together with {names}" if names else "")
         return self._verdicts[value].overruled("aligned", rule, note)
+
+    def _listed(self, values: Collection[str]) -> str:
+        return listing(self._name(value) for value in sorted(values, key=self._walk.place.__getitem__))
 
     def _name(self, value: str) -> str:
         values = self.graphs[1].values
@@ -325,8 +323,7 @@ class ClosedRegions:
             return {}
         self.free |= halves.formed
         self._blamed |= {*halves.wrong, *halves.ends}
-        names = listing([self._name(value) for value in sorted(halves.ends, key=self._walk.place.__getitem__)])
-        note = f"another form of the tensor, as {names} reads it"
+        note = f"another form of the tensor, as {self._listed(halves.ends)} reads it"
         guilty = [value for value in halves.formed if self._guilty(value)]
         return {value: self._verdicts[value].overruled("aligned", "other-form", note) for value in guilty}
 
@@ -339,7 +336,7 @@ class ClosedRegions:
             if len(inside) > _LARGEST or not self._walk.ahead(inside, self._guilty):
                 return {}
             shown = self._run(inside, exits + last, [start])
-            wrong = [value for value in exits + last if value in shown.exits and not shown.exits[value].within]
+            wrong = shown.wrong(exits + last)
             further = [value for value in exits if value not in shown.exits]
             if set(wrong) & set(last):
                 return {}
@@ -390,8 +387,7 @@ class ClosedRegions:
             return {value: self._verdicts[value].overruled("aligned", "closed-region", note) for value in ends}
         self.free |= inside
         self.residual |= ends
-        names = listing([self._name(value) for value in sorted(ends, key=self._walk.place.__getitem__)])
-        note = f"another form of the tensor, as {names} reads it"
+        note = f"another form of the tensor, as {self._listed(ends)} reads it"
         found = {v: self._verdicts[v].overruled("aligned", "other-form", note) for v in inside if self._guilty(v)}
         for value in ends:  # which half of a rewrite is wrong cannot be told: the region names both
             found[value] = self._verdicts[value].together_with(inside)

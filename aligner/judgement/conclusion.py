@@ -13,7 +13,7 @@ from aligner.errors import listing
 from aligner.judgement.founded import FOUNDS, UNFED
 from aligner.judgement.outputs import Standing
 from aligner.judgement.rule import Rule, opinions
-from aligner.records.comparison import Coverage, Pair, Verdict
+from aligner.records.comparison import GUILTY, Coverage, Pair, Verdict
 from aligner.records.difference import Difference
 from aligner.records.opinion import Opinion
 
@@ -76,7 +76,7 @@ class WholeFacts:
     @property
     def introduced(self) -> tuple[Pair, ...]:
         """The culprits, upstream first."""
-        return tuple(pair for pair in self.pairs if pair.verdict in {"introduced", "nonfinite"})
+        return tuple(pair for pair in self.pairs if pair.verdict in GUILTY)
 
 
 @dataclass(frozen=True, slots=True)

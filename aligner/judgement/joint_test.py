@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from aligner.diff.difference import difference
@@ -50,6 +50,10 @@ class Shown:
 
     exits: dict[str, Exit] = field(default_factory=dict)
     arrays: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+
+    def wrong(self, values: Iterable[str]) -> list[str]:
+        """Those of the values that are shown and beyond their limits."""
+        return [value for value in values if value in self.exits and not self.exits[value].within]
 
 
 @dataclass(slots=True)

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from aligner.adapters.advice import advice_on
 from aligner.records.comparison import Comparison, Errors, Finding, Pair
 
-_GUILTY = frozenset({"introduced", "nonfinite"})
 _INNOCENT = frozenset({"aligned", "inherited"})
 _NUMBER = re.compile(r"(?<![\w.])-?\d+\.\d+(?:e-?\d+)?(?![\w.])")
 _FROZEN = frozenset({"trace-baked-constant", "trace-baked-branch", "trace-baked-shape", "constant-changed"})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,16 +22,15 @@ class ObservedDifference:
     words: str
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Observations:
-    """All that was seen of both sides."""
+    """What runs have shown of either side."""
 
-    unsteady: list[UnsteadyNode] = field(default_factory=list)
-    changed: list[ObservedDifference] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    unsteady: tuple[UnsteadyNode, ...] = ()
+    changed: tuple[ObservedDifference, ...] = ()
+    notes: tuple[str, ...] = ()
 
-    def add(self, other: Observations) -> None:
-        """Take in what another run has shown."""
-        self.unsteady += [node for node in other.unsteady if node not in self.unsteady]
-        self.changed += other.changed
-        self.notes += other.notes
+    def __add__(self, other: Observations) -> Observations:
+        """With what another run has shown."""
+        unsteady = tuple(dict.fromkeys(self.unsteady + other.unsteady))
+        return Observations(unsteady, self.changed + other.changed, self.notes + other.notes)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TextIO
 from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
-from aligner.records.comparison import Comparison, Pair
+from aligner.records.comparison import GUILTY, Comparison, Pair
 from aligner.report.document_file import write_text
 from aligner.report.excerpt import excerpt, one_line
 from aligner.report.numbers import number, percent
@@ -17,8 +17,6 @@ from aligner.report.page import visible
 from aligner.report.pair_table import within
 from aligner.report.portable import portable
 from aligner.report.words import MARKS, label, operation, times
-
-_FAILING = frozenset({"introduced", "nonfinite"})
 
 
 def write_junit(comparison: Comparison, target: Path | TextIO) -> None:
@@ -86,7 +84,7 @@ def _output(suite: Element, pair: Pair) -> None:
 def _pair(suite: Element, position: int, pair: Pair) -> None:
     name = f"{position} {label(pair.reference)} → {label(pair.candidate)} ({operation(pair)})"
     case = _case(suite, name, pair.reference.scope, pair.reference.source or pair.candidate.source)
-    if pair.verdict in _FAILING:
+    if pair.verdict in GUILTY:
         _say(case, "failure", pair_message(pair))
     elif pair.verdict != "aligned":
         _say(case, "skipped", pair_message(pair))

@@ -6,7 +6,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from aligner.errors import MissingFrameworkError
-from aligner.records.comparison import Comparison, Errors
+from aligner.records.comparison import GUILTY, Comparison, Errors
 from aligner.report.words import place, position
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ def plot(comparison: Comparison) -> Figure:
 
 
 def _mark_culprits(axes: Any, comparison: Comparison, local: list[float]) -> None:
-    guilty = [at for at, pair in enumerate(comparison.pairs) if pair.verdict in ("introduced", "nonfinite")]
+    guilty = [at for at, pair in enumerate(comparison.pairs) if pair.verdict in GUILTY]
     heights = [_positive(comparison.pairs[at].accumulated) if math.isnan(local[at]) else local[at] for at in guilty]
     if guilty:
         axes.plot(guilty, heights, "o", color="#c62828", markersize=5, label="introduced")

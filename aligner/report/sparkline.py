@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from rich.console import Group
 from rich.text import Text
 
-from aligner.records.comparison import Comparison, Pair
+from aligner.records.comparison import GUILTY, Comparison, Pair
 from aligner.report.numbers import number
 from aligner.report.page import Page
 from aligner.report.words import STYLES, largest, position
@@ -17,8 +17,6 @@ from aligner.report.words import STYLES, largest, position
 _LABEL = 12
 _DECADES = 12
 """Errors this far below the largest are all drawn at the bottom."""
-
-_GUILTY = ("introduced", "nonfinite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ def depth(page: Page, comparison: Comparison) -> Depth | None:
     if any(pair.local is not None for pair in pairs):
         lines.append(_line(page, "local", [_bar(column, "local", scale) for column in columns]))
     first = position(pairs, comparison.first_divergence)
-    if any(pair.verdict in _GUILTY for pair in pairs):
+    if any(pair.verdict in GUILTY for pair in pairs):
         lines.append(_line(page, "", _marks(columns, None if first is None else first // step, signs)))
     return Depth(Group(*lines), _remark(scale, step, first))
 
@@ -93,12 +91,12 @@ def _bar(column: Sequence[Pair], which: str, scale: _Scale) -> tuple[str, str]:
     if not values:
         return " ", ""
     worst = next((value for value in values if not math.isfinite(value)), max(values))
-    guilty = which == "local" and any(pair.verdict in _GUILTY for pair in column)
+    guilty = which == "local" and any(pair.verdict in GUILTY for pair in column)
     return scale.sign(worst), STYLES["introduced"] if guilty else ""
 
 
 def _marks(columns: Sequence[Sequence[Pair]], first: int | None, signs: _Signs) -> list[tuple[str, str]]:
-    guilty = [any(pair.verdict in _GUILTY for pair in column) for column in columns]
+    guilty = [any(pair.verdict in GUILTY for pair in column) for column in columns]
     style = STYLES["introduced"]
     return [
         (signs.first, f"bold {style}") if place == first else (signs.guilty, style) if here else (" ", "")

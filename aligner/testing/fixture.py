@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from aligner.api import Result
-from aligner.records.comparison import Comparison, Pair
+from aligner.records.comparison import GUILTY, Comparison, Pair
 from aligner.report.excerpt import worst
 from aligner.report.numbers import percent, plural
 from aligner.report.words import place
@@ -107,7 +107,7 @@ def entry(outcome: Outcome) -> Entry:
 
 def _inside(comparison: Comparison) -> Pair | None:
     """The first pair that errs by itself, where the contract is kept all the same."""
-    return next((pair for pair in comparison.pairs if pair.verdict in {"introduced", "nonfinite"}), None)
+    return next((pair for pair in comparison.pairs if pair.verdict in GUILTY), None)
 
 
 def slug(text: str, most: int) -> str:

@@ -22,10 +22,6 @@ _STRANGERS = 0.5
 """Correlation from which two weights have something in common: a quarter of their variance."""
 _FEWEST = 16
 """Numbers from which a correlation says anything."""
-_LOOKED_AT = 16
-"""Culprits whose weights say whether the model was trained."""
-_TELLING = 64
-"""Numbers from which a draw can be told from what training leaves."""
 _MOST = 0.5
 """Share of fresh weights among all from which the model was not loaded, rather than a layer of it: more than half."""
 _ALL = 0.8
@@ -75,21 +71,6 @@ def _weighted(context: Context) -> tuple[list[str], list[str]]:
     return list(dict.fromkeys(bad)), [name for name in dict.fromkeys(good) if name not in bad]
 
 
-def _fresh_share(context: Context) -> float:
-    """Which share of the numbers in the guilty layers' matrices looks drawn by an initialiser."""
-    if context.fresh_share is None:
-        graph, names = context.graphs[1], dict[str, None]()
-        for item in context.guilty[:_LOOKED_AT]:
-            names.update(dict.fromkeys(item.pair.candidate_region.weights))
-        sizes = {True: 0, False: 0}
-        for weight in (graph.weights[name] for name in names if name in graph.weights):
-            if len(weight.shape) > 1 and math.prod(weight.shape) >= _TELLING:
-                sizes[looks_initialised(weight.values())] += math.prod(weight.shape)
-        total = sum(sizes.values())
-        context.fresh_share = sizes[True] / total if total else 1.0
-    return context.fresh_share
-
-
 class _Unloaded(WeightCause):
     whole: ClassVar[bool] = False
     advice: ClassVar[str] = "load the checkpoint before exporting, and check that nothing was skipped"
@@ -97,7 +78,7 @@ class _Unloaded(WeightCause):
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """Fresh numbers, in the part of the model that this cause is about."""
-        if self.whole and _fresh_share(context) < _MOST:
+        if self.whole and context.fresh_share < _MOST:
             return None  # other weights, and as trained as the reference's: another training, another release
         many = self.whole and len(_weighted(context)[0]) > 2
         words = None if misfolded(pair, role) else _stranger(pair, role, culprit, sure=not many)
