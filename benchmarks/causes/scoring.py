@@ -37,7 +37,7 @@ def judge(case: Case) -> Outcome:
     missed = []
     if comparison.verdict != "diverged":
         missed.append(f"verdict {comparison.verdict}")
-    elif first is None or not _within(first):
+    elif first is None or not (_within(first) or _deeper(case, first)):
         missed.append("located elsewhere")
     if finding is None or finding.id not in case.fault.causes:
         missed.append(f"cause {finding.id if finding else 'none'}")
@@ -69,12 +69,26 @@ def _within(pair: Pair) -> bool:
     return any(name is not None and "step" in name.replace("/", ".").split(".") for name in names)
 
 
+def _deeper(case: Case, first: Pair) -> bool:
+    """Whether the node named inside the pair's region is of the step, or its one node does what the step does as well.
+
+    What the exporter put into a layer behind the step (pads into a convolution) has no node of its own to be named.
+    """
+    if first.within is not None:
+        graph = aligner.inspect(case.candidate, {"x": case.x.numpy()}).graph
+        modules = [node.scope or "" for node in graph.nodes if node.name == first.within.node]
+        return any("step" in module.split(".") for module in modules)
+    return len(first.candidate_nodes) == 1 and any(name.startswith("step/") for name in first.reference_nodes)
+
+
 def _beside(case: Case, comparison: Comparison, finding: Finding) -> list[str]:
     """A finding beside the step, other findings that are as sure, advice for a runtime that is not there."""
     said = f"{finding.evidence} {finding.suggestion}"
     missed = []
     nodes = [{n for p in comparison.pairs if _within(p) is here for n in p.candidate_nodes} for here in (True, False)]
-    if finding.node in nodes[1] - nodes[0]:
+    first = comparison.first_divergence
+    inside = nodes[0].union(first.candidate_nodes) if first is not None else nodes[0]  # it is located, or not asked
+    if finding.node in nodes[1] - inside:
         missed.append(f"names {finding.node}")
     if case.form in {"script", "eager"} and any(word in said for word in _ONNX_WORDS):
         missed.append("advice for a runtime that is not there")
