@@ -158,6 +158,9 @@ def cases():
         "antialias": lambda x: F.interpolate(x, (3, 4), mode="bicubic", antialias=True),
         "antialias_linear": lambda x: F.interpolate(x, (3, 4), mode="bilinear", antialias=True),
         "grid_linear": lambda x: F.grid_sample(x, grid, align_corners=False),
+        "nearest_on_edges": lambda x: (
+            F.interpolate(x[..., :2, :2], (82, 61)) - F.interpolate(x[..., :2, :2], (82, 61), mode="nearest-exact")
+        ),
         "grid_border": lambda x: F.grid_sample(x, grid, "nearest", "border", align_corners=True),
         "grid_cubic": lambda x: F.grid_sample(x, grid, "bicubic", "reflection", align_corners=False),
         "fft": lambda x: torch.fft.rfft(x, dim=2).abs() + torch.fft.fft2(x).real[:, :, :3],

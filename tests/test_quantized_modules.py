@@ -231,3 +231,52 @@ def test_the_weights_alone_are_held_against_the_steps_of_their_codes(factor, cod
     stored = {match.candidate.name: match for match in told}
     assert {name: match.status for name, match in stored.items()} == {n: match.status for n, match in found.items()}
     assert stored["a.weight"].transforms[0].startswith("quantised")
+
+
+class Block(nn.Module):
+    """Padding, convolution, normalisation, activation, a pool, a head: each of which may be another one."""
+
+    def __init__(self, *, pads=(0, 1, 0, 1), act=torch.nn.functional.silu, pool=nn.MaxPool2d, fresh=()):
+        super().__init__()
+        torch.manual_seed(3)
+        self.c, self.n, self.act, self.pads = nn.Conv2d(3, 6, 3, stride=2), nn.BatchNorm2d(6), act, pads
+        self.pool, self.head = pool(2), nn.Linear(6 * 4 * 4, 9)
+        with torch.no_grad():
+            self.head.weight.mul_(2 + torch.rand(9, 1))
+            self.n.bias.normal_()
+            self.n.weight.uniform_(0.5, 1.5)
+            if "statistics" not in fresh:
+                self.n.running_mean.normal_(), self.n.running_var.uniform_(0.02, 0.2)
+            if "head" in fresh:
+                self.head = nn.Linear(6 * 4 * 4, 9)
+
+    def forward(self, x):
+        x = self.act(self.n(self.c(torch.nn.functional.pad(x, self.pads))))
+        return self.head(self.pool(x).flatten(1))
+
+
+WRONG = {
+    "padding-asymmetric": {"pads": (1, 0, 1, 0)},
+    "activation-variant": {"act": torch.nn.functional.relu6},
+    "reduce-axis-or-bias": {"pool": nn.AvgPool2d},
+    "norm-statistics": {"fresh": ("statistics",)},
+    "weights-partly-loaded": {"fresh": ("head",)},
+}
+
+
+@pytest.mark.parametrize("identifier", [None, *WRONG])
+def test_what_was_wrong_before_it_was_quantised_is_named(identifier):
+    from torch.ao.quantization import get_default_qconfig_mapping
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+    x = torch.from_numpy(np.random.default_rng(2).normal(size=(8, 3, 16, 16)).astype(np.float32))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        made = prepare_fx(Block(**WRONG.get(identifier, {})).eval(), get_default_qconfig_mapping("x86"), (x,))
+        made(x)
+        result = aligner.compare(Block().eval(), convert_fx(made), [x.numpy()])
+    if identifier is None:
+        assert result.verdict == "aligned", result.reason
+    else:
+        assert result.verdict == "diverged"
+        assert (result.causes[0].id, result.causes[0].evidence_class) == (identifier, "proven"), result.causes

@@ -17,7 +17,7 @@ from aligner.judgement.tolerance import region_numbers
 from aligner.records.comparison import NoiseFloor, Pair
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured
-from aligner.regions.inner_tensors import OWN_STEPS
+from aligner.regions.subgraph import OWN_STEPS
 
 
 @dataclass(frozen=True, slots=True)

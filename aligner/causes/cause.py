@@ -103,19 +103,20 @@ class Claim:
         """Whether its numbers were solved for, or are among several that were tried."""
         return self.basis in {Basis.FITTED, Basis.BLIND}
 
-    def threshold(self, elements: int, tried: int) -> float:
-        """The share of the error that it must explain to be believed.
+    def threshold(self, elements: int, tried: int, floor: float) -> float:
+        """The share of the error that it must explain to be believed; ``floor``: that which rounding leaves.
 
-        A difference that is written need not explain all. What was searched for must leave next to nothing, and more
-        than the best of ``tried`` unrelated guesses does once in a thousand searches: of n independent numbers, a
-        random direction explains the share e with a probability of about (1 − e)^(n − 1).
+        A difference that is written need not explain all. What was searched for must leave next to nothing, but for
+        what few bits leave, and explain no less than what is written does; and more than the best of ``tried``
+        unrelated guesses once in a thousand searches: of n independent numbers, a random direction explains the share
+        e with a probability of about (1 − e)^(n − 1).
         """
         if self.needed is not None:
             return self.needed
         if self.written:
             return PROVEN
         chance: float = (BY_CHANCE / max(tried, 1)) ** (1 / max(elements - 1 - self.parameters, 0.5))
-        return max(SEARCHED, 1 - chance)
+        return max(PROVEN, min(SEARCHED, 1 - floor), 1 - chance)
 
 
 PROVEN = 0.9

@@ -7,6 +7,7 @@ from itertools import product
 
 import numpy as np
 
+from aligner.causes.weight_cause import allowance
 from aligner.numerics import relations
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Norm
@@ -15,6 +16,7 @@ from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import leading_affine
+from aligner.regions.layer_numbers import step_of
 from aligner.regions.layers import Layer, layer_pairs
 from aligner.regions.subgraph import Subgraph
 
@@ -54,7 +56,8 @@ def _folded(culprit: Culprit) -> Iterator[_Asked]:
         operation = culprit.candidate.operation(norms[0]) if len(norms) == 1 else None
         if operation is None or pair.reference.raw is not None or not _alone_scales(operation, pair.candidate):
             continue
-        factors = _factors(pair.candidate, pair.reference)
+        within = FOLDED if step_of(culprit, pair) is None else allowance(pair, "kernel", culprit)
+        factors = _factors(pair.candidate, pair.reference, within)
         if factors is not None:
             wanted = pair.reference.parameters.get("bias", 0.0)
             yield norms[0], operation, pair.candidate.parameters.get("bias", 0.0), (factors, wanted)
@@ -100,12 +103,12 @@ def _alone_scales(norm: Operation, bare: Layer) -> bool:
     return affine[0].shape == bare.scale.shape and relations.gap(affine[0], bare.scale) <= FOLDED
 
 
-def _factors(bare: Layer, folded: Layer) -> Array | None:
+def _factors(bare: Layer, folded: Layer, within: float = FOLDED) -> Array | None:
     """What each output's kernel is multiplied by where the normalisation is folded in."""
     raw, kernel = bare.raw, folded.parameters.get("kernel")
     if raw is None or kernel is None:
         return None
-    factors = output_factors(raw, kernel, output_axis(bare.operation, raw) or 0)
+    factors = output_factors(raw, kernel, output_axis(bare.operation, raw) or 0, within)
     return factors if factors is not None and factors.all() else None
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from aligner.causes.cause import Basis, Cause, Claim, Proof, prove
+from aligner.causes.cause import PROVEN, Basis, Cause, Claim, Proof, prove
 from aligner.records.comparison import EvidenceClass
 from aligner.regions.culprit import Culprit
 
@@ -45,7 +45,8 @@ class Held:
     @property
     def proven(self) -> bool:
         """Whether what was recomputed explains the error."""
-        return self.proof is not None and self.proof.explained >= self.claim.threshold(self.elements, self.tried)
+        least = self.claim.threshold(self.elements, self.tried, self.floor)
+        return self.proof is not None and self.proof.explained >= least
 
     @property
     def explained(self) -> float:
@@ -66,9 +67,9 @@ class Held:
         """What is written, or was searched for without free numbers, proves where it leaves nothing."""
         if self.basis is Basis.SUSPICION:
             return "suspected"
-        left = 1 - self.explained
+        left, floor = 1 - self.explained, min(self.floor, 1 - PROVEN)
         spared = 1 - NOTHING_LEFT if self.claim.needed is None else 1 - self.claim.needed
-        return "proven" if self.basis is not Basis.FITTED and left <= max(spared, self.floor) else "fitted"
+        return "proven" if self.basis is not Basis.FITTED and left <= max(spared, floor) else "fitted"
 
     @property
     def bits(self) -> float:

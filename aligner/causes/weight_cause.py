@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from typing import ClassVar
@@ -174,7 +175,10 @@ def eight_bit(pair: LayerPair, role: str, culprit: Culprit) -> str | None:
         culprit.candidate.graph.weights[n].quantization is not None for n in culprit.candidate.region.weights
     )
     axis = output_axis(pair.candidate.operation, pair.candidate.parameters[role]) or 0
+    most = allowance(pair, role, culprit) if step_of(culprit, pair) is not None else math.inf
     for left, right in versions(pair, role):
+        if relations.gap(left, right) > most:
+            continue
         plain = relations.on_grid(right) or relations.grid_by_channel(right, axis)
         if not (declared or plain or relations.rounded_to_grid(left, right)):
             continue

@@ -71,7 +71,8 @@ def row_factors(pair: LayerPair, role: str, culprit: Culprit) -> list[float] | N
     if rows is None:
         return None
     left, right = rows
-    factors = output_factors(left, right, 0, within=allowance(pair, role, culprit) * _NEARLY)
+    smaller = float(np.linalg.norm(left) / max(np.linalg.norm(right), 1e-30))  # a step is more of smaller numbers
+    factors = output_factors(left, right, 0, within=allowance(pair, role, culprit) * max(smaller, _NEARLY))
     return None if factors is None else [float(factor) for factor in factors]
 
 

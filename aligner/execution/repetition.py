@@ -10,8 +10,10 @@ from aligner.errors import listing
 from aligner.execution.profile import profile, sketch
 from aligner.execution.side import OpenSide
 from aligner.numerics.rounding import unit
+from aligner.operations.kinds import STEP_FUNCTIONS
+from aligner.parameters.canonical import operation_kind
 from aligner.records.alignment import Sketch
-from aligner.records.graph import Node
+from aligner.records.graph import Graph, Node
 from aligner.records.observation import Observations, ObservedDifference, UnsteadyNode
 from aligner.records.tensor import CapturedTensor
 
@@ -22,6 +24,9 @@ _UNITS_MOVED = 8
 _REQUANTISED = 8 * 2.0**-8
 """… as steps do in a graph with quantised tensors: fused, a layer computes in whole numbers what it computes in floats
 when its parts are looked at, and each result may fall on the next step, as in ``judgement.tolerance.bound``."""
+
+_FLIPPED = 0.01
+"""Share of rounded elements that may flip by one step, as in ``judgement.pair_facts``; one may in any tensor."""
 
 
 def varying_nodes(side: OpenSide) -> list[Node]:
@@ -66,7 +71,7 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observatio
         if seen is None or tensor.occurrence:
             continue
         plain = sketch(tensor)
-        if _moved(plain, seen) > least:
+        if _moved(plain, seen) > max(least, _by_flips(side.graph, tensor.value, plain)):
             name = side.graph.values[tensor.value].name if tensor.value in side.graph.values else tensor.value
             note = (
                 f"{side.role}: observing changes output {name} (mean {plain.mean:.6g} untouched, {seen.mean:.6g} "
@@ -75,6 +80,14 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observatio
             changed = ObservedDifference(_place(side), tensor.value, note)
             return Observations(changed=(changed,), notes=(note,)) + unsteady(side)
     return Observations()
+
+
+def _by_flips(graph: Graph, value: str, plain: Sketch) -> float:
+    """How far whole numbers may move, where what they are rounded from moves by rounding: a few of them by one."""
+    node = graph.producer(value)
+    if node is None or operation_kind(graph, node) not in STEP_FUNCTIONS or not plain.size:
+        return 0.0
+    return 2 * max(_FLIPPED, 1 / plain.size) / max(plain.rms, math.ulp(1.0))
 
 
 def _moved(plain: Sketch, seen: Sketch) -> float:

@@ -11,7 +11,7 @@ from aligner.operations.kinds import VIEWS
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Quantization
 from aligner.records.tensor import CapturedTensor
-from aligner.regions.inner_tensors import OWN_STEPS
+from aligner.regions.subgraph import OWN_STEPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -17,7 +17,7 @@ from aligner.records.array import Array
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured, Noise
-from aligner.regions.inner_tensors import OWN_STEPS
+from aligner.regions.subgraph import OWN_STEPS
 
 _NEAR = 100.0
 """Past its summed bound by less than that, an exit is asked what rounding at the entries does to it: one run more. It

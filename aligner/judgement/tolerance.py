@@ -25,9 +25,9 @@ from aligner.parameters.canonical import operation_kind
 from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.dtypes import plain_dtype
-from aligner.records.graph import Graph, Node, Value, Weight
+from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
-from aligner.regions.inner_tensors import OWN_STEPS
+from aligner.regions.subgraph import OWN_STEPS, steps
 
 SUBNORMAL = {"float16": 2.0**-24}
 """The smallest number above zero, where tensors of a network come near it."""
@@ -114,10 +114,10 @@ def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNu
         for graph, side in zip(graphs, nodes, strict=True)
     ]
     narrowed = inside[1] > max(coarsest, inside[0]) and inside[1] > max(declared_unit(graph) for graph in graphs)
-    step = max([*_steps(inner), measured.step or 0.0])
+    step = max([*steps(inner), measured.step or 0.0])
     storage = _storage(graphs, measured)
     scaled_as_it_runs = any(map(_scaled_as_it_runs, graphs, nodes))
-    stepped = (bool(step or _steps(fed)) or scaled_as_it_runs) and _by_intent(graphs)
+    stepped = (bool(step or steps(fed)) or scaled_as_it_runs) and _by_intent(graphs)
     return RegionNumbers(
         reduction=reduction,
         exact=same_dtype and kinds <= EXACT | {"none"} and not stepped and not storage,
@@ -154,15 +154,6 @@ def _roundings(node: Node) -> int:
 def _by_intent(graphs: tuple[Graph, Graph]) -> bool:
     """Whether steps excuse anything: not those of a few tensors that the candidate alone quantises."""
     return quantizes(graphs[0]) or declares_quantization(graphs[1])
-
-
-def _steps(values: Iterable[Value]) -> list[float]:
-    """The quantisation steps of what is stored in few bits; 32-bit sums are as good as exact."""
-    return [
-        value.quantization.step
-        for value in values
-        if value.quantization is not None and value.quantization.step and "32" not in (value.dtype or "")
-    ]
 
 
 def declared_unit(graph: Graph) -> float:
@@ -209,7 +200,7 @@ def _reads_stored_constants(graph: Graph, nodes: Iterable[int]) -> bool:
     constants = [name for name in read if not graph.varies(name)]
     if not constants:
         return False
-    return bool(_steps(graph.values[name] for name in graph.ancestors(constants) if name in graph.values))
+    return bool(steps(graph.values[name] for name in graph.ancestors(constants) if name in graph.values))
 
 
 def _holds_numbers(weight: Weight) -> bool:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -17,7 +18,7 @@ from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
-from aligner.regions.subgraph import Change, Evidence, Subgraph, change_node
+from aligner.regions.subgraph import OWN_STEPS, Change, Evidence, Subgraph, change_node
 
 MISFIT = 1e-2
 """Share of the reference's norm that stands for the error where shapes do not fit and none can be measured."""
@@ -128,12 +129,17 @@ class Culprit:
     def floor(self) -> float:
         """The share of the error that a replay which is right leaves, for it rounds otherwise than the runtime.
 
-        In half precision the one rounding of what the runtime gives is more than all of a replay.
+        In half precision the one rounding of what the runtime gives is more than all of a replay. What is off by
+        anything up to s steps is off by s / √3 (root mean square).
         """
         if self.expected is None or self.evidence is None or not self.gap > 0:
             return 0.0
         rounding = max(ROUNDING, unit(self.evidence.dtype), unit(self.evidence.found_dtype))
-        return rounding * self.apart(self.expected, 0 * self.expected) / self.gap
+        step = max(self.measured.step or 0.0, *(subgraph.step for subgraph in self.subgraphs))
+        coded = OWN_STEPS * step * math.sqrt(self.expected.size / 3)
+        size = self.apart(self.expected, 0 * self.expected)
+        least = min(self.gap, size, self.gap if self.found is None else self.apart(self.found, 0 * self.found))
+        return rounding * size / self.gap + (coded / least if coded else 0.0)
 
     def _turned(self, array: Array) -> Array:
         """The candidate's array in the reference's order of axes, whatever its sizes."""
@@ -190,10 +196,29 @@ class Culprit:
         self.work += self.elements * max(len(self.subgraphs[side].nodes), 1)
         if not self.faithful(side, change):
             return None
+        return self._replayed(side, replace(change, endless=side == 1 and self._ends_follow))
+
+    def _replayed(self, side: int, change: Change) -> Array | None:
         try:
             return self.in_order(self.subgraphs[side].replay(change), side)
         except Unsupported:
             return None
+
+    @cached_property
+    def _ends_follow(self) -> bool:
+        """Whether the ends of the candidate's ranges may go with what is changed: measured on what it computes, they
+        are as wrong as that. Where half of the error goes with the ends alone, they are a fault of their own.
+        """
+        if self.expected is None or self.endless is None or self.reference.step:
+            return False
+        return self.apart(self.endless, self.expected) > self.gap / 2
+
+    @cached_property
+    def endless(self) -> Array | None:
+        """What the candidate's region computes with no end to any range, where it has ranges and can be replayed."""
+        if not self.candidate.step:
+            return None
+        return self._replayed(1, Change(dict.fromkeys(self.candidate.region.nodes, _unchanged), endless=True))
 
     def prediction(self, subgraph: Subgraph, node: Node, edit: Callable[[Operation], Operation]) -> Counterfactual:
         """What one side's output becomes when one node computes something else; evaluated when it is asked for."""

@@ -15,12 +15,10 @@ from aligner.records.alignment import Region
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.subgraph import Change
+from aligner.regions.subgraph import OWN_STEPS, Change
 
 CODES = 2**8 - 1
 """Steps between the ends of eight bits."""
-OWN_STEPS = 1.5
-"""Quantisation steps that a tensor in few bits may lie off: half a one by rounding, one by what it is made of."""
 SATURATED = 1e-3
 """Share of elements outside the quantised range, or off by more than steps explain, from which anything is said: as
 many as the boldest of the usual calibrations by percentile leaves out (99.9 %: Wu et al., arXiv:2004.09602)."""

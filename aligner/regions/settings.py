@@ -7,7 +7,9 @@ from typing import Any
 from aligner.operations.kinds import CONVOLUTIONS
 from aligner.operations.operation import Operation
 
-UNCOMPARED = frozenset("channels axis axes shape scales linear merged keep directions gates layout range".split())
+UNCOMPARED = frozenset(
+    "channels axis axes shape scales linear merged keep directions gates layout range inverse".split()
+)
 """Settings that two layouts of one model spell differently."""
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 
@@ -12,9 +13,10 @@ from aligner.adapters.base import ChosenPrecision
 from aligner.operations.kinds import PRINCIPAL
 from aligner.operations.lowering import lower, lowers
 from aligner.operations.operation import Operation, Unsupported, results
+from aligner.operations.settings import Quantize
 from aligner.parameters.known import Known, stored_weight
 from aligner.records.array import Array
-from aligner.records.graph import Graph, Node, Weight
+from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
 
 
@@ -50,6 +52,24 @@ class Change:
 
     operations: Mapping[int, Callable[[Operation], Operation]] = field(default_factory=dict)
     arrays: Mapping[str, Array] = field(default_factory=dict)
+    endless: bool = False
+    """What is computed again may be of any size, whatever the ends of its range."""
+
+
+def steps(values: Iterable[Value]) -> list[float]:
+    """The quantisation steps of what is stored in few bits; 32-bit sums are as good as exact."""
+    return [
+        value.quantization.step
+        for value in values
+        if value.quantization is not None and value.quantization.step and "32" not in (value.dtype or "")
+    ]
+
+
+def _endless(operation: Operation) -> Operation:
+    """The operation with no end to what its result may be."""
+    free = operation.with_settings(range=None)
+    coded = isinstance(free.settings, Quantize) and not free.settings.stored
+    return free.with_settings(limits=(-math.inf, math.inf)) if coded else free
 
 
 def change_node(node: Node, edit: Callable[[Operation], Operation]) -> Change:
@@ -57,6 +77,8 @@ def change_node(node: Node, edit: Callable[[Operation], Operation]) -> Change:
     return Change(operations={node.index: edit})
 
 
+OWN_STEPS = 1.5
+"""Quantisation steps that a tensor in few bits may lie off: half a one by rounding, one by what it is made of."""
 _MOST_CONSTANT = 64
 """Nodes before a region's constant operands that are looked at."""
 
@@ -179,6 +201,12 @@ class Subgraph:
         """Whether a value is a stored weight, or one that was only moved or recoded."""
         return self.stored(name) is not None
 
+    @cached_property
+    def step(self) -> float:
+        """The coarsest step of what the nodes compute in few bits; 0 where they do in none."""
+        made = (self.graph.values.get(name) for node in self.nodes for name in node.outputs)
+        return max(steps(value for value in made if value is not None), default=0.0)
+
     def replay(self, change: Change | None = None) -> Array:
         """The region's output with something changed: what the change reaches is computed, the rest was seen.
 
@@ -197,6 +225,8 @@ class Subgraph:
                 operation = self._read(node, fresh)
                 if node.index in edits:
                     operation = edits[node.index](operation)
+                if change is not None and change.endless:
+                    operation = _endless(operation)
                 fresh.update(zip(node.outputs, results(operation), strict=False))
             except Unsupported:
                 if change is not None or node.outputs[0] not in self.values or node.outputs[0] == self.output:

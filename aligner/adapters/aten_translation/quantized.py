@@ -3,8 +3,16 @@
 from __future__ import annotations
 
 from aligner.adapters.aten_translation import convolution, product
-from aligner.operations.call import Call, Translation, Vocabulary, with_range
+from aligner.operations.call import STORED, Call, Translation, Vocabulary, with_range
+from aligner.operations.forms import quantized, simple
 from aligner.operations.operation import Operation
+
+
+def _quantize(call: Call) -> Operation:
+    grid, limits = call.quantization(), STORED.get(call.dtype())
+    if grid is None or limits is None:
+        raise call.unknown("a result on no grid")
+    return quantized(call.need(0), grid, grid.axis, limits)
 
 
 def _on_a_grid(real: Translation, *, relu: bool = False) -> Translation:
@@ -25,3 +33,7 @@ QUANTIZED: Vocabulary = {
     "linear_dynamic": _LAYERS["linear"],
 }
 """Words of the namespace ``quantized``."""
+WORDS: Vocabulary = {
+    **dict.fromkeys(("quantize_per_tensor", "quantize_per_tensor_dynamic", "quantize_per_channel"), _quantize),
+    "dequantize": simple("identity"),
+}

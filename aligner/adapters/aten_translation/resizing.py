@@ -26,6 +26,7 @@ def _resize(call: Call) -> Operation:
         shape=shape,
         scales=_scales(call, x.ndim),
         channels="first",
+        inverse=True,
     )
     return Operation("resize", settings, (x,))
 

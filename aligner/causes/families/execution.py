@@ -13,8 +13,7 @@ from aligner.causes.context import Context
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
 from aligner.regions.culprit import FAITHFUL, Counterfactual, Culprit, in_order
-from aligner.regions.inner_tensors import OWN_STEPS
-from aligner.regions.subgraph import Change, Subgraph
+from aligner.regions.subgraph import OWN_STEPS, Change, Subgraph
 
 _SMALL = 2e-5
 """Of the largest value: what sums of K terms in another order may be off, u · (8 + √K), up to K = 100,000 in

@@ -10,7 +10,7 @@ from aligner.adapters.wording import Topic
 from aligner.causes.context import Context
 from aligner.causes.weight_cause import RELATED, WeightCause, arrays_of, coarser, eight_bit, misfolded, settled
 from aligner.causes.weight_elsewhere import elsewhere, left_unread
-from aligner.causes.weight_order import moved, same_somewhere
+from aligner.causes.weight_order import moved, row_factors, same_somewhere
 from aligner.numerics import relations
 from aligner.operations.kinds import MATRIX_LAYERS
 from aligner.parameters.initialised import looks_initialised
@@ -163,7 +163,7 @@ class WeightsWrongEntry(WeightCause):
         arrays = arrays_of(pair, role)
         if arrays is None or role not in {"kernel", "w", "r", "table"} or coarser(*arrays) or misfolded(pair, role):
             return None
-        if eight_bit(pair, role, culprit) or relations.one_factor(*arrays):
+        if eight_bit(pair, role, culprit) or relations.one_factor(*arrays) or row_factors(pair, role, culprit):
             return None
         bad, good = _weighted(context)
         alike = relations.correlation(*arrays)

@@ -20,8 +20,9 @@ from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order
-from aligner.regions.inner_tensors import CODES, OWN_STEPS, SATURATED, InnerTensor, inner_tensors, range_made_in
+from aligner.regions.inner_tensors import CODES, SATURATED, InnerTensor, inner_tensors, range_made_in
 from aligner.regions.layers import LayerPair
+from aligner.regions.subgraph import OWN_STEPS
 
 _KINDS = ("quantize", "dequantize")
 
@@ -53,6 +54,8 @@ class Site:
     found: Array
     predict: Callable[[Array], Callable[[], Array | None]]
     side: int = 0
+    endless: Array | None = None
+    """What is found where the range has no end; None where that is not known."""
 
 
 def sites(culprit: Culprit, context: Context) -> Iterator[Site]:
@@ -65,7 +68,7 @@ def sites(culprit: Culprit, context: Context) -> Iterator[Site]:
         if ranges[0] is not None and ranges[1] is None:
             yield Site(culprit.reference.output, ranges[0].step, culprit.found, culprit.expected, held, side=1)
         else:
-            yield Site(culprit.where, step, culprit.expected, culprit.found, held)
+            yield Site(culprit.where, step, culprit.expected, culprit.found, held, endless=culprit.endless)
     for node in culprit.candidate.of_kind("dequantize"):
         origin = _origin(culprit, node)
         after = culprit.candidate.array(node.outputs[0]) if node.outputs else None
@@ -186,6 +189,10 @@ class QuantizationScaleOfWeights(WeightCause):
     id: ClassVar[str] = "quantization-scale"
     advice: ClassVar[str] = "give every output channel of the weight the scale it was quantised with"
 
+    def vague(self, pair: LayerPair) -> bool:
+        """Where something is folded in, its factors may as well be what differs."""
+        return pair.reference.scale is not None or pair.candidate.scale is not None
+
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """Each output's kernel is the reference's times a number of its own."""
         factors = row_factors(pair, role, culprit)
@@ -304,11 +311,14 @@ def _least(site: Site, least: float) -> float:
 def _share_cut_off(site: Site) -> float:
     """The share of elements that the range cuts off; 0 where it is no more than tails, or where they stand elsewhere.
 
-    What is cut off stands at the range's end; elsewhere another scale has put it.
+    What is cut off stands at the range's end; elsewhere another scale has put it. Nor does the range cut off what is
+    no larger without it: an activation may have a limit as well.
     """
     step, expected, found = site.step, site.expected, site.found
     low, high = float(found.min()), float(found.max())
     cut = (expected > high + OWN_STEPS * step) | (expected < low - OWN_STEPS * step)
+    if site.endless is not None and site.endless.shape == found.shape:
+        cut &= np.abs(site.endless - found) > OWN_STEPS * step
     share = float(cut.mean())
     if share <= SATURATED or float(np.median(np.abs(np.clip(expected, low, high) - found)[cut])) > OWN_STEPS * step:
         return 0.0

@@ -35,6 +35,8 @@ def _matrix(size: int, wanted: int, scale: float, settings: Resize) -> Array:
     matrix = np.zeros((wanted, size))
     rows = np.arange(wanted)
     if settings.mode == "nearest":
+        # most kernels compute places in float32: 2.9999998 means 3
+        at = _multiplied(rows, scale, settings.coordinates) if _is_multiplied(settings) else np.round(at, 6)
         matrix[rows, np.clip(_rounded(at, settings.rounding), 0, size - 1)] = 1
         return matrix
     if settings.mode not in {"linear", "cubic"}:
@@ -73,8 +75,17 @@ def _coordinates(size: int, wanted: int, scale: float, mode: str) -> Array:
     raise Unsupported(mode)
 
 
+def _is_multiplied(settings: Resize) -> bool:
+    return settings.inverse and settings.coordinates in {"asymmetric", "half_pixel"}
+
+
+def _multiplied(rows: Array, scale: float, mode: str) -> Array:
+    """Places as PyTorch's kernels for nearest neighbours compute them (UpSample.h, nearest_idx)."""
+    half = np.float32(0.5 if mode == "half_pixel" else 0.0)
+    return ((rows.astype(np.float32) + half) * np.float32(1 / scale)).astype(np.float64) - half
+
+
 def _rounded(at: Array, rounding: str) -> Array:
-    at = np.round(at, 6)  # kernels compute coordinates in float32: 2.9999998 means 3
     if rounding == "floor":
         found = np.floor(at)
     elif rounding == "ceil":

@@ -110,7 +110,10 @@ class Recurrent(Settings):
 @of("resize")
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resize(Settings):
-    """``shape`` and ``scales`` of every axis; scales of None are the sizes' ratio."""
+    """``shape`` and ``scales`` of every axis; scales of None are the sizes' ratio.
+
+    ``inverse``: places are multiplied by the inverse of the scale in float32, which decides where they fall on an edge.
+    """
 
     mode: str
     coordinates: str
@@ -121,6 +124,7 @@ class Resize(Settings):
     antialias: bool = False
     exclude_outside: bool = False
     scales: tuple[float, ...] | None = None
+    inverse: bool = False
 
 
 @of("grid_sample")
