@@ -318,3 +318,25 @@ def test_angles_that_were_folded_from_another_base_are_put_down_to_what_reads_th
 
     first, *_ = aligner.compare(rotated(1e4), rotated(1e6), {"x": image((2, 5, 4))}).causes
     assert (first.id, first.evidence_class, first.node) == ("constant-changed", "proven", "cosine"), first
+
+
+class Filtered(torch.nn.Module):
+    """Rows seen through a table of waves, and put together from it again."""
+
+    def __init__(self, wave):
+        super().__init__()
+        torch.manual_seed(0)
+        self.before, self.after, self.wave = torch.nn.Linear(6, 6), torch.nn.Linear(6, 3), wave
+
+    def forward(self, x):
+        table = self.wave(torch.outer(torch.arange(5.0), 10 ** -(torch.arange(6.0) / 6)))
+        return self.after(torch.einsum("btd,sd->bts", self.before(x), table) @ table)
+
+
+@requires_onnx
+def test_a_table_folded_wrongly_into_two_products_of_one_region(tmp_path):
+    x = torch.randn(2, 5, 6, generator=torch.Generator().manual_seed(1))
+    torch.onnx.export(Filtered(torch.sin).eval(), (x,), tmp_path / "sin.onnx", dynamo=False)
+    first, *_ = aligner.compare(Filtered(torch.cos).eval(), tmp_path / "sin.onnx", [x.numpy()]).causes
+    assert (first.id, first.evidence_class) == ("constant-changed", "proven"), first
+    assert "/Einsum" in first.evidence and "/MatMul" in first.evidence

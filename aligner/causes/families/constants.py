@@ -20,6 +20,7 @@ from aligner.causes.constant_operands import (
 from aligner.causes.context import Context
 from aligner.causes.families.elementwise import fitted_constant, is_constant
 from aligner.causes.weight_cause import coarser
+from aligner.errors import listing
 from aligner.operations.kinds import BINARY, LINEAR, SCALES, ordered
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import FOLDED, output_axis, output_factors
@@ -55,6 +56,7 @@ class ConstantChanged(Cause):
             yield _written(culprit, found)
         yield from _folded(culprit)
         yield from _kernels(culprit)
+        yield from _all_kernels(culprit)
         if culprit.gap > 0:
             yield from self._solved(culprit)
 
@@ -153,6 +155,32 @@ def _kernels(culprit: Culprit) -> Iterator[Claim]:
                 vague=True,
                 node=by.name,
             )
+
+
+def _all_kernels(culprit: Culprit) -> Iterator[Claim]:
+    """Several layers whose weights are all not those of the reference's layers, one after the other."""
+    wanted, held = (list(_read_by_layers(subgraph)) for subgraph in culprit.subgraphs)
+    laid = [_laid(right, wrong) for (*_, right), (*_, wrong) in zip(wanted, held, strict=False)]
+    if len(wanted) != len(held) or any(right is None for right in laid):
+        return
+    matched = zip(wanted, held, laid, strict=True)
+    found = [(one, its, right) for (_, its, _), one, right in matched if right is not None and differ(one[2], right)]
+    if len(found) < 2:
+        return
+    words = [
+        f"the weights {name} of {node.name} do not hold the values of the reference's {its}: {how_far(wrong, right)}"
+        for (node, name, wrong), its, right in found
+    ]
+    names = listing([node.name for (node, *_), *_ in found])
+    yield Claim(
+        "; ".join(words),
+        f"compare what the weights of {names} are computed from, node by node",
+        "with the reference's values in their places",
+        Counterfactual(culprit, 1, Change(arrays={name: right for (_, name, _), _, right in found})),
+        only_proven=True,
+        vague=True,
+        node=found[0][0][0].name,
+    )
 
 
 def _read_by_layers(subgraph: Subgraph) -> Iterator[tuple[Node, str, Array]]:
