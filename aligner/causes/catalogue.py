@@ -86,9 +86,9 @@ other words, and not told again; only what the model may have been fed stands be
 helps is said in the words of the frameworks at hand, and of no other.
 
 `python -m benchmarks.causes --seeds 7101:7105` plants each of 105 faults into four random networks, compared live, as a
-trace and as what either exporter writes: of 420 cases 419 are told with the right cause, proven, at the place (eleven of
-them after what the run had shown was mended), and one is fitted. Of seeds 7301:7303, 210 cases, 206 were, and all are
-since.
+trace and as what either exporter writes: of 420 cases 419 are told with the right cause, proven, at the place (eleven
+of them after what the run had shown was mended), and one is fitted. Of seeds 7301:7303, 210 cases, 206 were, and all
+are since.
 """
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from aligner.causes.weight_cause import allowance, as_stored, settled, versions
 from aligner.numerics import relations
+from aligner.numerics.blocks import norm
 from aligner.parameters.folding import output_axis, output_factors
 from aligner.records.array import Array
 from aligner.regions.culprit import Culprit
@@ -71,7 +72,7 @@ def row_factors(pair: LayerPair, role: str, culprit: Culprit) -> list[float] | N
     if rows is None:
         return None
     left, right = rows
-    smaller = float(np.linalg.norm(left) / max(np.linalg.norm(right), 1e-30))  # a step is more of smaller numbers
+    smaller = norm(left) / max(norm(right), 1e-30)  # a step is more of smaller numbers
     factors = output_factors(left, right, 0, within=allowance(pair, role, culprit) * max(smaller, _NEARLY))
     return None if factors is None else [float(factor) for factor in factors]
 

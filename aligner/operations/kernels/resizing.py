@@ -82,7 +82,8 @@ def _is_multiplied(settings: Resize) -> bool:
 def _multiplied(rows: Array, scale: float, mode: str) -> Array:
     """Places as PyTorch's kernels for nearest neighbours compute them (UpSample.h, nearest_idx)."""
     half = np.float32(0.5 if mode == "half_pixel" else 0.0)
-    return ((rows.astype(np.float32) + half) * np.float32(1 / scale)).astype(np.float64) - half
+    places: Array = (rows.astype(np.float32) + half) * np.float32(1 / scale)
+    return np.asarray(places.astype(np.float64) - half)
 
 
 def _rounded(at: Array, rounding: str) -> Array:
