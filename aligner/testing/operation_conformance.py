@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 
 import numpy as np
 
 import aligner.operations.kernels  # noqa: F401  # what computes the operations
 from aligner.adapters.base import Session
 from aligner.adapters.registry import translator
+from aligner.adapters.wording import Wording
 from aligner.errors import listing
 from aligner.numerics.rounding import UNITS
 from aligner.operations.call import Translation, call_of
@@ -146,3 +148,11 @@ class OperationConformance(Subject):
         assert not wrong, f"translated into another operation than ran: {listing(wrong)}"
         opaque = sorted({one.opaque for one in found if one.opaque})
         print(f"opaque: {sum(bool(one.opaque) for one in found)} of {len(found)} nodes. {listing(opaque)}")
+
+    def test_settings_are_written_in_the_frameworks_words(self) -> None:
+        """The module that the adapter names holds its words: each a text, or None for a setting that it has not."""
+        if self.adapter is not None and self.adapter.wording:
+            words = import_module(self.adapter.wording).WORDING
+            assert isinstance(words, Wording)
+            said = words.written("norm", {"epsilon": 1e-5, "axis": 1}) + words.written("conv", {"strides": (2, 2)})
+            assert said, f"{self.adapter.wording} has no word for an epsilon, an axis or strides"
