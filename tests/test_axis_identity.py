@@ -91,3 +91,18 @@ def test_a_node_put_behind_a_turned_tensor_is_held_against_the_turned_one(tmp_pa
     result = _compare(tmp_path, _square(lambda b, w: made(b, 1)), _square(lambda b, w: made(b, 1.5)))
     assert [pair.candidate.op for pair in result.introduced] == ["Mul"]
     assert result.to_json()["certificate"]["sufficient"]
+
+
+def test_factors_in_each_others_place_that_both_differ_answer_what_they_are_nearest_to(tmp_path):
+    """As few bits leave them; the softmax is spelled out on one side, so that no kind of node tells."""
+
+    def crossed(build, weight):
+        turned = build.transpose("x", 0, 2, 1)
+        scores = build.op("Exp", build.scalar("Mul", build.op("MatMul", build.keep(weight.T), turned), 1.03))
+        scores = build.op("Div", scores, build.op("ReduceSum", scores, build.keep(np.array([1]))))
+        right = build.transpose(build.scalar("Mul", build.op("Tanh", "x"), 1.02), 0, 2, 1)
+        return build.transpose(build.op("MatMul", right, scores), 0, 2, 1)
+
+    result = _compare(tmp_path, _square(_plain), _square(crossed))
+    answered = {pair.reference.op: pair.candidate.op for pair in result.pairs if pair.rule != "layout"}
+    assert answered["Softmax"] == "Div"

@@ -211,6 +211,8 @@ class Matching:
                     pairs.append((a, options[0]))
                     free_left.remove(a)
                     free_right.remove(options[0])
+        if ordered and reference.kind == "matmul":  # (B'A')' for A·B, where few bits or a fault leave nothing the same
+            pairs += self._nearest(free_left, free_right)
         if len(free_left) == len(free_right):
             pairs += [(a, b) for a, b in zip(free_left, free_right, strict=True) if self._may_pair(a, b)]
         return pairs
