@@ -88,6 +88,28 @@ def test_unfolding_is_found_too():
     assert statuses(audited(conv_net("r", folded=True), conv_net("c"))) == ["matched"]
 
 
+def test_a_normalisation_behind_a_bias_in_a_node_of_its_own_is_folded_too():
+    """As Keras has a convolution with a bias before a batch norm, and every converter folds the three."""
+    kernel, bias = trained(4, 3, 3, 3), trained(4, seed=1)
+    scale, shift, mean, variance = np.abs(trained(4, 4, seed=2)) + 0.1
+    factor = scale / np.sqrt(variance + 1e-5)
+
+    def network(prefix, folded):
+        builder = GraphBuilder(prefix=prefix)
+        x = builder.input(f"{prefix}x", (1, 3, 8, 8))
+        if folded:
+            arrays = [kernel * factor[:, None, None, None], (bias - mean) * factor + shift]
+            return builder.graph(builder.node("conv", [x, *map(builder.weight, arrays)], (1, 4, 8, 8)))
+        h = builder.node("conv", [x, builder.weight(kernel)], (1, 4, 8, 8))
+        h = builder.node("add", [h, builder.weight(bias[None, :, None, None])], (1, 4, 8, 8))
+        vectors = map(builder.weight, (scale, shift, mean, variance))
+        return builder.graph(builder.node("norm", [h, *vectors], (1, 4, 8, 8), epsilon=1e-5))
+
+    for sides in ((False, True), (True, False)):
+        matches = audited(network("r", sides[0]), network("c", sides[1]))
+        assert {(match.status, match.transforms) for match in matches} == {("matched", ("BN-folded",))}
+
+
 def test_what_is_left_of_a_normalisation_is_folded_too():
     kernel, bias, scale = trained(4, 3, 3, 3), trained(4, seed=1), np.abs(trained(4, seed=2)) + 0.1
 

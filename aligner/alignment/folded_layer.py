@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from aligner.alignment.skeleton import Skeleton
@@ -19,11 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearLayer:
-    """A linear node, its kernel, and the axis of the kernel along which outputs lie."""
+    """A linear node, its kernel, and the axis of the kernel along which outputs lie.
+
+    ``adder``: the node that adds its bias, where that is one of its own.
+    """
 
     node: Node
     kernel: Array
     axis: int
+    adder: Node | None = None
 
     def times(self, scale: Array) -> Array:
         """The kernel with each output multiplied."""
@@ -35,17 +39,25 @@ class LinearLayer:
 
 
 def linear_before(skeleton: Skeleton, node: Node, outputs: int) -> LinearLayer | None:
-    """The layer with so many outputs that a node reads and nothing else does anything to, if it is a linear one."""
-    data = skeleton.data_inputs(node)
-    before = skeleton.producer.get(skeleton.root(data[0])) if len(data) == 1 else None
+    """The layer with so many outputs that a node reads, before or behind its bias, if it is a linear one."""
+    before, adder = _maker(skeleton, node), None
+    if before is not None and before.kind == "add":
+        before, adder = _maker(skeleton, before), before
     if before is None or before.kind not in LINEAR:
         return None
     operation = canonical(skeleton.graph, before, skeleton.shape)
     kernel = operation.parameters.get("kernel") if operation is not None else None
     if operation is None or kernel is None:
-        return _as_stored(skeleton, before, outputs)
+        stored = _as_stored(skeleton, before, outputs)
+        return stored and replace(stored, adder=adder)
     axis = output_axis(operation, kernel)
-    return LinearLayer(before, kernel, axis) if axis is not None and kernel.shape[axis] == outputs else None
+    return LinearLayer(before, kernel, axis, adder) if axis is not None and kernel.shape[axis] == outputs else None
+
+
+def _maker(skeleton: Skeleton, node: Node) -> Node | None:
+    """What computes the only tensor that a node reads."""
+    data = skeleton.data_inputs(node)
+    return skeleton.producer.get(skeleton.root(data[0])) if len(data) == 1 else None
 
 
 def _as_stored(skeleton: Skeleton, node: Node, outputs: int) -> LinearLayer | None:

@@ -64,6 +64,10 @@ def _readers(skeleton: Skeleton, root: str) -> list[Node]:
     return list({node.index: node for node in (*found, *windows_beyond_padding(skeleton, root))}.values())
 
 
+def _ends_layer(skeleton: Skeleton, node: Node | None) -> bool:
+    return node is not None and (node.kind in LINEAR or adds_bias(skeleton, node))
+
+
 class Matching:
     """Node pairs, tensor pairs (roots of layout-only chains) and the forms that paired nodes read."""
 
@@ -126,8 +130,8 @@ class Matching:
 
     def _one_is_normed(self, reference: str, candidate: str) -> bool:
         """Whether a norm that a converter may fold follows one of two layers alone, and their tensors differ."""
-        nodes = self.reference.producer.get(reference), self.candidate.producer.get(candidate)
-        if any(node is None or node.kind not in LINEAR for node in nodes):
+        made = (self.reference, reference), (self.candidate, candidate)
+        if not all(_ends_layer(skeleton, skeleton.producer.get(value)) for skeleton, value in made):
             return False
         ends = tail(self.reference, reference), tail(self.candidate, candidate)
         return ends[0][-1] != ends[1][-1] and not self.like.surely_same(reference, candidate)

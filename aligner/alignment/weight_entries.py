@@ -250,9 +250,10 @@ def _kernel_before(
     layer = linear_before(skeleton, node, outputs)
     if layer is None:
         return None
-    own = [stored[root] for root in skeleton.weight_roots(layer.node) if root in stored]
+    nodes = (layer.node, layer.adder) if layer.adder is not None else (layer.node,)
+    own = [stored[root] for each in nodes for root in skeleton.weight_roots(each) if root in stored]
     kernel = next((entry for entry in own if len(entry.shape) > 1), None)
-    bias = next((entry for entry in own if len(entry.shape) == 1 and entry.size == outputs), None)
+    bias = next((entry for entry in own if entry is not kernel and entry.size == outputs), None)
     axis = layer.axis_of(_array(kernel)) if kernel is not None else None
     return (layer, kernel, bias, axis) if kernel is not None and axis is not None else None
 
