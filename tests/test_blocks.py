@@ -36,12 +36,12 @@ def test_weights_go_by_the_place_in_a_row_and_by_the_row():
 
 def test_each_thread_has_working_space_of_its_own():
     space = Workspace()
-    mine = space.room("sums", 4, np.float32)
+    mine = space.buffer("sums", 4, np.float32)
     theirs = []
-    thread = threading.Thread(target=lambda: theirs.append(space.room("sums", 4, np.float32)))
+    thread = threading.Thread(target=lambda: theirs.append(space.buffer("sums", 4, np.float32)))
     thread.start()
     thread.join()
-    assert space.room("sums", 3, np.float32).base is mine.base and not np.shares_memory(mine, theirs[0])
+    assert space.buffer("sums", 3, np.float32).base is mine.base and not np.shares_memory(mine, theirs[0])
 
 
 @pytest.mark.filterwarnings("error")

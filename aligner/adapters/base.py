@@ -86,19 +86,19 @@ class Capabilities:
 class FirstLook:
     """What is known when a graph is read that takes a run, and what that run may be.
 
-    ``room``: bytes of tensors that may be kept. ``expected_bytes``: what a run will show, told by whoever knows another
-    form of the model. ``may_rehearse``: the graph may come from a run without numbers though one with numbers may take
-    another way; that one then raises RehearsalError.
+    ``budget``: bytes of tensors that may be kept. ``expected_bytes``: what a run will show, told by whoever knows
+    another form of the model. ``may_rehearse``: the graph may come from a run without numbers though one with numbers
+    may take another way; that one then raises RehearsalError.
     """
 
-    room: int = 0
+    budget: int = 0
     expected_bytes: int | None = None
     may_rehearse: bool = False
 
     @property
     def kept(self) -> int:
         """Bytes of tensors that the run keeps: none where it is known that they would not be all."""
-        return self.room if (self.expected_bytes or 0) <= self.room else 0
+        return self.budget if (self.expected_bytes or 0) <= self.budget else 0
 
     def runs_long(self, held: int) -> bool:
         """Whether a run is so long that one without numbers, for the shapes, pays; ``held``: weights and inputs."""
@@ -175,7 +175,7 @@ class LooksFirst(Protocol):
     def first_look(self, feeds: Feeds, look: FirstLook) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
         """The dataflow, and what ``run(feeds)`` yields.
 
-        None where it took no run with numbers, and where that would be more than ``look.room`` bytes.
+        None where it took no run with numbers, and where that would be more than ``look.budget`` bytes.
         """
 
 

@@ -6,16 +6,16 @@ from aligner.records.tensor import CapturedTensor
 
 
 class Kept:
-    """Takes tensors until they are more than ``room`` bytes; then lets go of all."""
+    """Takes tensors until they are more than ``budget`` bytes; then lets go of all."""
 
-    def __init__(self, room: int) -> None:
-        self._room, self._size = room, 0
+    def __init__(self, budget: int) -> None:
+        self._budget, self._size = budget, 0
         self._tensors: list[CapturedTensor] | None = []
 
     def take(self, tensor: CapturedTensor) -> None:
         """Keep the tensor if there is room."""
         self._size += tensor.array.nbytes
-        if self._size > self._room:
+        if self._size > self._budget:
             self._tensors = None
         elif self._tensors is not None:
             self._tensors.append(tensor)

@@ -33,15 +33,15 @@ class RunAbandoned(BaseException):
 
 
 class _Handover(Generic[T]):
-    """The producer waits until what it has made and nobody has taken is no more than ``room``."""
+    """The producer waits until what it has made and nobody has taken is no more than ``budget``."""
 
-    def __init__(self, room: int = 0, size: Callable[[T], int] = lambda _: 1) -> None:
+    def __init__(self, budget: int = 0, size: Callable[[T], int] = lambda _: 1) -> None:
         self.condition = threading.Condition()
         self.finished = False
         self.abandoned = False
         self.error: BaseException | None = None
         self._items: deque[T] = deque()
-        self._room, self._size, self._held = room, size, 0
+        self._budget, self._size, self._held = budget, size, 0
         self._wanted = False
 
     def put(self, item: T) -> None:
@@ -51,7 +51,7 @@ class _Handover(Generic[T]):
             self._held += size
             del item
             self.condition.notify_all()
-            while self._held > self._room and not self.abandoned:
+            while self._held > self._budget and not self.abandoned:
                 self.condition.wait()
             if self.abandoned:
                 raise RunAbandoned
@@ -165,19 +165,19 @@ def is_huge(tensor: CapturedTensor) -> bool:
 
 def ahead(
     items: Iterator[T],
-    room: int,
+    budget: int,
     size: Callable[[T], int],
     rests: Callable[[T], bool] = lambda _: False,
     *,
     waits: bool = False,
     begins: bool = False,
 ) -> Run[T]:
-    """The same items, made in a thread of its own that runs ahead by as much as ``room`` holds, told by ``size``.
+    """The same items, made in a thread of its own that runs ahead by as much as ``budget`` holds, told by ``size``.
 
     After an item for which ``rests`` is true it waits until the receiver comes back for more; with ``waits`` before the
     first one, too. It starts when the first item is asked for; with ``begins`` now.
     """
-    handover = _Handover(room, size)
+    handover = _Handover(budget, size)
 
     def push() -> None:
         try:

@@ -83,15 +83,15 @@ def conflicting(
         for at, path in enumerate(paths):
             places[side][path or ""].append(at)
     for path, rows in places[0].items():
-        for whole in _wholes(path):
+        for whole in _enclosing(path):
             apart[np.ix_(rows, places[1].get(whole, []))] = False
     for path, columns in places[1].items():
-        for whole in _wholes(path):
+        for whole in _enclosing(path):
             apart[np.ix_(places[0].get(whole, []), columns)] = False
     return apart
 
 
-def _wholes(path: str) -> Iterator[str]:
+def _enclosing(path: str) -> Iterator[str]:
     """The module and those it is a part of."""
     parts = path.split(".")
     return (".".join(parts[:count]) for count in range(len(parts), 0, -1))

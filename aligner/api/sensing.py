@@ -65,9 +65,9 @@ def sensitivity(
         return _ranked(comparison, effects, memory.keep_budget(options.memory_limit), models)
 
 
-def _ranked(comparison: Comparison, effects: NoiseEffects, room: int, models: OpenModels) -> Sensitivity:
+def _ranked(comparison: Comparison, effects: NoiseEffects, budget: int, models: OpenModels) -> Sensitivity:
     noisy = effects.noisy()
-    kept = list(effects.noises(noisy[:MOST_RUNS], room))
+    kept = list(effects.noises(noisy[:MOST_RUNS], budget))
     energies = []
     for done, noise in enumerate(kept):
         progress.advance(done, len(kept))

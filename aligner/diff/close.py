@@ -53,7 +53,7 @@ def _sums(reference: NDArray[Any], candidate: NDArray[Any], errors: ErrorAccumul
     with np.errstate(all="ignore"):
         for start in range(0, reference.size, BLOCK):
             left, right = reference[start : start + BLOCK], candidate[start : start + BLOCK]
-            delta = np.subtract(right, left, out=SPACE.room("delta", left.size, left.dtype))
+            delta = np.subtract(right, left, out=SPACE.buffer("delta", left.size, left.dtype))
             here = dot(delta, delta)
             if not math.isfinite(here):
                 return None
@@ -64,5 +64,5 @@ def _sums(reference: NDArray[Any], candidate: NDArray[Any], errors: ErrorAccumul
                 continue
             squares += here
             cross += dot(left, delta)
-            errors.update(left, right, delta, np.abs(left, out=SPACE.room("size", left.size, left.dtype)))
+            errors.update(left, right, delta, np.abs(left, out=SPACE.buffer("size", left.size, left.dtype)))
     return squares, cross

@@ -69,7 +69,7 @@ class DifferenceAccumulator:
         unless their squares leave float32's range.
         """
         with np.errstate(all="ignore"):
-            delta = np.subtract(candidate, reference, out=SPACE.room("delta", reference.size, reference.dtype))
+            delta = np.subtract(candidate, reference, out=SPACE.buffer("delta", reference.size, reference.dtype))
             sums = _Sums.of(reference, candidate, delta)
             lost = sums.squares < TINY and bool(delta.any())
             if reference.dtype != np.float64 and (not sums.finite or lost):
@@ -104,7 +104,7 @@ class DifferenceAccumulator:
         return zeroed[0], zeroed[1], zeroed[2]
 
     def _numbers(self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any], *, differ: bool) -> None:
-        size = np.abs(reference, out=SPACE.room("size", reference.size, reference.dtype))
+        size = np.abs(reference, out=SPACE.buffer("size", reference.size, reference.dtype))
         peak = largest = float(size.max(initial=0.0))
         if peak >= _SENTINEL:
             self._sentinel = max(self._sentinel, peak)

@@ -65,7 +65,7 @@ class ErrorAccumulator:
     def _beyond_in(self, magnitude: NDArray[Any], size: NDArray[Any]) -> int:
         """How many errors are beyond atol + rtol · |reference|, asked of those beyond atol alone where they are few."""
         magnitude, size = _picked(np.greater(magnitude, self._atol, out=_flags(size)), magnitude, size)
-        allowed = np.multiply(size, self._rtol, out=SPACE.room("other", size.size, size.dtype))
+        allowed = np.multiply(size, self._rtol, out=SPACE.buffer("other", size.size, size.dtype))
         allowed += self._atol
         return int(np.count_nonzero(np.greater(magnitude, allowed, out=_flags(size))))
 
@@ -74,13 +74,13 @@ class ErrorAccumulator:
         if not self.relative > 0 and size.size > _FIRST:
             self._divide(magnitude[:_FIRST], size[:_FIRST])
         if self.relative > 0:
-            least = np.multiply(size, self.relative * _NEARLY, out=SPACE.room("other", size.size, size.dtype))
+            least = np.multiply(size, self.relative * _NEARLY, out=SPACE.buffer("other", size.size, size.dtype))
             magnitude, size = _picked(np.greater(magnitude, least, out=_flags(size)), magnitude, size)
         if size.size:
             self._divide(magnitude, size)
 
     def _divide(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
-        ratio = np.divide(magnitude, size, out=SPACE.room("other", size.size, size.dtype))
+        ratio = np.divide(magnitude, size, out=SPACE.buffer("other", size.size, size.dtype))
         np.copyto(ratio, 0, where=np.equal(size, 0, out=_flags(size)))
         self.relative = max(self.relative, float(ratio.max(initial=0.0)))
 
@@ -109,7 +109,7 @@ def _unravelled(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def _flags(array: NDArray[Any]) -> NDArray[Any]:
-    return SPACE.room("flags", array.size, bool)
+    return SPACE.buffer("flags", array.size, bool)
 
 
 def _picked(flags: NDArray[Any], *arrays: NDArray[Any]) -> list[NDArray[Any]]:

@@ -76,14 +76,14 @@ class NoiseEffects:
                 found[pair.reference] = (noise if math.isfinite(noise) else math.inf, value)
         return [value for _, value in sorted(found.values(), reverse=True)]
 
-    def noises(self, wanted: list[str], room: int) -> Iterator[NodeNoise]:
+    def noises(self, wanted: list[str], budget: int) -> Iterator[NodeNoise]:
         """The noise of these, as far as there is room for their tensors."""
         for value, tensor, expected in self._passes.injected_run(None, wanted):
             right = expected.real()
             pair = self._passes.measured[value].pair
             made = to_reference(tensor.real(), pair.axes, tuple(right.shape))
-            room -= right.nbytes
-            if made is not None and room >= 0:
+            budget -= right.nbytes
+            if made is not None and budget >= 0:
                 share = _clipped_share(right, made, self._grids.of(tensor))
                 yield NodeNoise(pair, made.astype(right.dtype), math.sqrt(_energy(made, right)), share)
 

@@ -142,11 +142,11 @@ class Passes:
 
     def begin_local(self) -> Run[Local] | None:
         """What ``local`` measures, on its way already; None where other runs have to end first."""
-        if not (_is_kept(self._reference) and _is_kept(self._candidate) and self._candidate.look.room):
+        if not (_is_kept(self._reference) and _is_kept(self._candidate) and self._candidate.look.budget):
             return None
         run = iter(self.injected_run())
         begun = ahead(
-            run, leeway(self._candidate.look.room), lambda one: one[1].array.nbytes, lambda one: is_huge(one[1])
+            run, leeway(self._candidate.look.budget), lambda one: one[1].array.nbytes, lambda one: is_huge(one[1])
         )
         begun.begin()
         return begun

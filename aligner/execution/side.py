@@ -71,8 +71,8 @@ class OpenSide:
         self.forget()
         if shown is not None:
             return iter(shown)
-        room = leeway(self.look.room)
-        return ahead(self.run(None), room, lambda tensor: tensor.array.nbytes, is_huge) if room else self.run(None)
+        budget = leeway(self.look.budget)
+        return ahead(self.run(None), budget, lambda tensor: tensor.array.nbytes, is_huge) if budget else self.run(None)
 
     def forget(self) -> None:
         """Let go of what the run that read the graph has shown."""

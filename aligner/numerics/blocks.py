@@ -87,7 +87,7 @@ class Workspace(threading.local):
     def __init__(self) -> None:
         self._arrays: dict[tuple[str, str], NDArray[Any]] = {}
 
-    def room(self, use: str, size: int, dtype: DTypeLike) -> NDArray[Any]:
+    def buffer(self, use: str, size: int, dtype: DTypeLike) -> NDArray[Any]:
         """An array of that many elements with arbitrary content, the same one each time for one use."""
         key = use, np.dtype(dtype).char
         if key not in self._arrays or self._arrays[key].size < size:

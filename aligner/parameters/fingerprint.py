@@ -129,7 +129,7 @@ def _sums(flat: NDArray[np.generic]) -> tuple[float, float, float, float, float]
     for start in range(0, flat.size, BLOCK):
         values = flat[start : start + BLOCK]
         if values.dtype == np.float16 and values.size > _LITTLE:
-            values = single(values, _SPACE.room("bits", values.size, np.int32))
+            values = single(values, _SPACE.buffer("bits", values.size, np.int32))
         elif values.dtype != np.float32 or values.size <= _LITTLE:
             values = values.astype(np.float64)
         least, most = float(np.minimum.reduce(values)), float(np.maximum.reduce(values))
@@ -151,7 +151,7 @@ def _of_many(values: NDArray[Any]) -> tuple[float, float, float]:
     if not _TINY < squares < math.inf:
         values = values.astype(np.float64)
         squares = dot(values, values)
-    return total(values), total(np.abs(values, out=_SPACE.room("size", values.size, values.dtype))), squares
+    return total(values), total(np.abs(values, out=_SPACE.buffer("size", values.size, values.dtype))), squares
 
 
 def fingerprint_of(weight: Weight) -> Fingerprint | None:

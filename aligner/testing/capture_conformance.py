@@ -61,15 +61,15 @@ class CaptureConformance(Subject):
             assert not changed, f"not the same at each run: {listing(changed)}"
 
     def test_the_first_run_shows_what_every_run_shows(self) -> None:
-        """Where reading the graph takes a run, that one may stand for an observed run; without room nothing is kept."""
+        """Where reading the graph takes a run, that one may stand for an observed run; without a budget none does."""
         with self.session() as known:
             if not isinstance(known, LooksFirst):
                 return
         with self.session(fresh=True) as session, self.session(fresh=True) as other, self.session(fresh=True) as third:
             assert isinstance(session, LooksFirst) and isinstance(third, LooksFirst)
-            graph, shown = session.first_look(self.make_feeds(), FirstLook(room=1 << 30))
+            graph, shown = session.first_look(self.make_feeds(), FirstLook(budget=1 << 30))
             captured, plain = self.capture(other), third.graph(self.make_feeds())
-            small, nothing = third.first_look(self.make_feeds(), FirstLook(room=1))
+            small, nothing = third.first_look(self.make_feeds(), FirstLook(budget=1))
         assert graph == plain == small, "the first run reads another graph"
         assert nothing is None, "more was kept than there was room for"
         if shown is None:
