@@ -52,8 +52,12 @@ def rolled(order: list[str]):
 
 
 class Rolled(torch.nn.Module):
+    def __init__(self, rows: int = 2, columns: int = 3):
+        super().__init__()
+        self.by = rows, columns
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return torch.roll(torch.relu(x), (2, 3), (1, 2))
+        return torch.roll(torch.relu(x), self.by, (1, 2))
 
 
 @requires_onnx
@@ -62,6 +66,13 @@ def test_a_roll_whose_parts_are_joined_the_wrong_way_round():
     assert aligner.compare(Rolled().eval(), rolled(["tail", "head"]), x).verdict == "aligned"
     found = aligner.compare(Rolled().eval(), rolled(["head", "tail"]), x)
     assert found.causes[0].id == "concat-order" and found.causes[0].explained is not None
+
+
+@requires_onnx
+def test_a_roll_the_other_way_along_two_axes_at_once():
+    first, *_ = aligner.compare(Rolled(-2, -3).eval(), rolled(["tail", "head"]), {"x": image((1, 8, 8, 2))}).causes
+    assert (first.id, first.evidence_class) == ("rolled", "proven"), first
+    assert "4 or −4 of 8 along axis 1 and by 6 or −2 of 8 along axis 2" in first.evidence
 
 
 LINES = (2, 5, 8)

@@ -249,24 +249,31 @@ class Rolled(Cause):
     general: ClassVar[bool] = True
 
     def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
-        """Every axis, by as many places as bring the reference's first slice to where the candidate holds it."""
+        """By as many places of all axes together as bring the two nearest to each other: where they correlate most."""
         if culprit.expected is None or culprit.found is None or culprit.expected.size > _LARGEST:
             return
         if "f" not in {culprit.expected.dtype.kind, culprit.found.dtype.kind}:
             return
-        for axis, size in enumerate(culprit.expected.shape):
-            first = np.take(culprit.expected, [0], axis)
-            apart = np.abs(culprit.found - first)
-            others = tuple(other for other in range(apart.ndim) if other != axis)
-            shift = int(apart.max(axis=others).argmin()) if size > _TWO else 0
-            if shift:
-                back = f"{shift} or −{size - shift}"
-                yield Claim(
-                    f"{culprit.where} holds the reference's tensor rolled by {back} of {size} along axis {axis}",
-                    "roll by the reference's number of places, or not at all",
-                    "with everything in the reference's place",
-                    held(np.roll(culprit.expected, shift, axis)),
-                )
+        moved = {axis: by for axis, by in enumerate(_shift(culprit.expected, culprit.found)) if by}
+        sizes = {axis: culprit.expected.shape[axis] for axis in moved}
+        if any(size > _TWO for size in sizes.values()):
+            words = [f"{by} or −{sizes[axis] - by} of {sizes[axis]} along axis {axis}" for axis, by in moved.items()]
+            yield Claim(
+                f"{culprit.where} holds the reference's tensor rolled by {' and by '.join(words)}",
+                "roll by the reference's number of places, or not at all",
+                "with everything in the reference's place",
+                held(np.roll(culprit.expected, tuple(moved.values()), tuple(moved))),
+            )
+
+
+def _shift(left: Array, right: Array) -> tuple[int, ...]:
+    """The places along each axis by which one array, rolled, correlates most with another of its shape."""
+    if not (left.size and np.isfinite(left).all() and np.isfinite(right).all()):
+        return (0,) * left.ndim
+    axes = tuple(range(left.ndim))
+    mine, theirs = (np.fft.rfftn(each.astype(np.float64) - each.mean(), axes=axes) for each in (left, right))
+    alike = np.fft.irfftn(theirs * mine.conj(), left.shape, axes)
+    return tuple(int(place) for place in np.unravel_index(int(alike.argmax()), left.shape))
 
 
 _TWO = 2
