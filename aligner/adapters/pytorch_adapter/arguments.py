@@ -65,8 +65,8 @@ def attributes(name: str, bound: dict[str, Any]) -> dict[str, Attribute]:
     if name in ("__getitem__", "__setitem__"):
         return {"index": _index(bound["index"])} | ({"value": plain(said["value"])} if "value" in said else {})
     if bare_name(name) in ("index", "index_put"):
-        sums = {"accumulate": True} if said.get("accumulate") else {}
-        return {"index": _index(tuple(slice(None) if part is None else part for part in bound["indices"]))} | sums
+        index = _index(tuple(slice(None) if part is None else part for part in bound["indices"]))
+        return {"index": index, "accumulate": True} if said.get("accumulate") else {"index": index}
     if not said.pop("transposed", True):
         said.pop("output_padding", None)
     if kind_of(name) == "constant":
