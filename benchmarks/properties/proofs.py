@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.api.comparing import run_comparison
 from aligner.api.options import CompareOptions
 from aligner.records.axis_order import to_candidate
@@ -94,4 +96,12 @@ def _left(made: Case, comparison: Comparison, proof: Proof) -> float | None:
         got, wanted = run(graph), run(graphs[1 - proof.side])
     except Exception:  # noqa: BLE001 - a model that cannot be cut there says nothing
         return None
-    return max(apart(wanted[name], got[name]) for name in wanted if name in got)
+    return max(_apart(wanted[name], got[name]) for name in wanted if name in got)
+
+
+def _apart(wanted: Array, got: Array) -> float:
+    """Likewise; what is infinite or not a number on both sides agrees."""
+    if wanted.shape == got.shape:
+        both = ~np.isfinite(wanted) & ((wanted == got) | (np.isnan(wanted) & np.isnan(got)))
+        wanted, got = np.where(both, 0, wanted), np.where(both, 0, got)
+    return apart(wanted, got)
