@@ -44,7 +44,6 @@ class JointRuns:
     seen: int = 0
     stirred: Mapping[str, Array] = field(default_factory=dict)
     """By reference value, other numbers from which both sides compute on; see ``stirring``."""
-    _injectable: dict[str, PairedValues] | None = None
     _sizes: dict[str, int] = field(default_factory=dict)
 
     @property
@@ -55,9 +54,7 @@ class JointRuns:
     @property
     def injectable(self) -> dict[str, PairedValues]:
         """Pairs whose tensor of the other side can stand in for the computing side's."""
-        if self._injectable is None:
-            self._injectable = self.passes.injectable()
-        return self._injectable
+        return self.passes.injectable()
 
     def tensors(
         self,
@@ -76,7 +73,7 @@ class JointRuns:
         if self.runs >= MOST_RUNS or self.seen + size > MOST_BYTES:
             raise SpentError
         self.runs, self.seen = self.runs + 1, self.seen + size
-        entries = self._entries(set(free) | set(override or ()), shown)
+        entries = self.passes.entries(shown, set(free) | set(override or ()))
         pairs = {value: self.passes.measured[value].pair for value in dict.fromkeys(shown)}
         noise = rounding_units(self.sides[1].seed) if moved else None
         stead = {self._held(value): array for value, array in (override or {}).items()}
@@ -112,25 +109,6 @@ class JointRuns:
             return None
         laid = to_candidate(array, pair.axes, sketch.shape)
         return None if laid is None else laid.astype(self.dtype(value))
-
-    def _entries(self, left: Collection[str], shown: Collection[str]) -> dict[str, PairedValues]:
-        """The nearest pairs before the shown values that hold the other side's tensors: what else would is not read."""
-        pairs = {self._held(value): item.pair for value, item in self.passes.measured.items()}
-        given = {self._held(value): value for value in self.injectable}
-        own = set(map(self._held, left))
-        found: dict[str, PairedValues] = {}
-        stack, seen = list(map(self._held, shown)), set[str]()
-        while stack:
-            pair = pairs.get(stack.pop())
-            for value in pair.regions[self.host].inputs if pair is not None else ():
-                if value in seen:
-                    continue
-                seen.add(value)
-                if value in given and value not in own:
-                    found[given[value]] = self.injectable[given[value]]
-                else:
-                    stack.append(value)
-        return found
 
     def _held(self, value: str) -> str:
         """What the computing side calls the value of a pair."""

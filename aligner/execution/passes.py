@@ -8,13 +8,14 @@ would see each other's hooks.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from aligner.adapters.stream import Run, ahead, is_huge, leeway
 from aligner.diff.difference import difference
 from aligner.diff.statistics import EXACT_UNIQUE, statistics, with_estimate
+from aligner.execution.entries import entries
 from aligner.execution.flips import Flips, noise_draws
 from aligner.execution.injected_run import InjectedRun, Local, computing_side
 from aligner.execution.perturbation import rounding_units
@@ -203,8 +204,9 @@ class Passes:
         if not wanted:
             return
 
-        plain = {(value, one.occurrence): (one, other) for value, one, other in self.injected_run(None, wanted)}
-        for value, *tensors in self.injected_run(rounding_units(self._candidate.seed), wanted):
+        given = self.entries(wanted)  # no others are moved, and laid out for a side that runs as a whole
+        plain = {(value, one.occurrence): (one, other) for value, one, other in self.injected_run(None, wanted, given)}
+        for value, *tensors in self.injected_run(rounding_units(self._candidate.seed), wanted, given):
             still = plain.get((value, tensors[0].occurrence))
             if still is None:
                 continue  # a turn more than without the noise, which let a loop go on
@@ -240,24 +242,23 @@ class Passes:
             if not open_:
                 break
             moving = rounding_units(self._candidate.seed + draw.number, draw.units)
-            for value, expected, found in self.tensors(open_, perturbation=moving):
-                known[value].take(expected if self.computing == 0 else found)
+            for value, tensor, other in self.injected_run(moving, open_, self.entries(open_)):
+                arrays = self._held_arrays(value, tensor, other)
+                if arrays is not None:
+                    known[value].take(arrays[0 if self.computing == 0 else 1])
         for value, flips in known.items():
             noise = self.measured[value].noise
             if noise is not None:
                 noise = replace(noise, unexplained=flips.unexplained())
                 self.measured[value] = replace(self.measured[value], noise=noise)
 
-    def tensors(
-        self, wanted: Sequence[str], *, local: bool = True, perturbation: Perturbation | None = None
-    ) -> Iterator[tuple[str, Array, Array]]:
+    def tensors(self, wanted: Sequence[str], *, local: bool = True) -> Iterator[tuple[str, Array, Array]]:
         """The pairs' tensors once more, (candidate value, reference, candidate in the reference's order).
 
-        ``local``: the candidate's nodes are fed with the reference's tensors, moved by a perturbation where one is
-        given, and either's range is the other's too.
+        ``local``: the candidate's nodes are fed with the reference's tensors, and either's range is the other's too.
         """
         if local:
-            for value, tensor, expected in self.injected_run(perturbation, wanted):
+            for value, tensor, expected in self.injected_run(None, wanted):
                 arrays = self._held_arrays(value, tensor, expected)
                 if arrays is not None:
                     yield value, *arrays
@@ -320,6 +321,13 @@ class Passes:
             if fits(a.shape, pair.axes, b.shape):
                 found[value] = pair
         return found
+
+    def entries(self, shown: Collection[str], left: Collection[str] = ()) -> dict[str, PairedValues]:
+        """The nearest pairs before the shown values that hold the other side's tensors: what else would is not read.
+
+        ``left`` are values that are left to the side that computes.
+        """
+        return entries(self._pairs, self.injectable(), shown, left, 1 if self.computing is None else self.computing)
 
     def computed(self) -> dict[str, PairedValues]:
         """Pairs whose tensors both runs showed and that can be laid on each other, by candidate value."""
