@@ -25,7 +25,7 @@ from aligner.adapters.pytorch_adapter.signature import ForwardSignature, read_si
 from aligner.adapters.pytorch_adapter.switches import SWITCHES, on_threads, switched_copy
 from aligner.adapters.pytorch_adapter.tensors import captured, floating_dtype, is_of, living_tensors, output_name, walk
 from aligner.adapters.pytorch_adapter.uncompiled import uncompiled
-from aligner.adapters.stream import Run, is_huge, stream
+from aligner.adapters.stream import Run, RunAbandoned, is_huge, stream
 from aligner.adapters.torch_quantization import packed_layers
 from aligner.errors import AlignerError, InputError, listing
 from aligner.records.array import Array
@@ -210,12 +210,16 @@ class EagerSession(Session):
     ) -> None:
         still = memory.still if inject is None else frozenset()  # an injection may write into a tensor's memory
         way = None if memory.expected is None else iter(memory.expected)
+        left = set(watched)
 
         def tap(value: str, tensor: Any) -> Array | None:
             if way is not None and next(way, None) != (value, tuple(tensor.shape)):
                 raise another_way(self._module, value)
             if value in watched:
                 emit(captured(value, tensor, share=value in still))
+                left.discard(value)
+                if inject is not None and not left:
+                    raise RunAbandoned  # the rest shows nothing that was asked for
             return None if inject is None else inject.get(value)
 
         self._execute(feeds, tap, randomness, describe=False, written=memory.written)

@@ -200,6 +200,8 @@ class Capture:
         self._inject = inject
         self._emit = emit
         self._random = random
+        self._left = set(wanted or ()) if inject else set()
+        """What is still to come of a run after which nobody asks for more; what loops repeat never is the last."""
 
     def fed(self, name: str, array: Array) -> Array:
         """Yield an input as it was given."""
@@ -242,6 +244,10 @@ class Capture:
     def _give(self, tensor: CapturedTensor) -> None:
         with self._random.paused() if self._random else nullcontext():
             self._emit(tensor)
+        if self._left and tensor.value not in self._graph.repeated:
+            self._left.discard(tensor.value)
+            if not self._left:
+                raise RunAbandoned
 
 
 class Trace:
