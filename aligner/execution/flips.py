@@ -24,6 +24,9 @@ one and a quarter of it in 16 lanes: less than that up to K = 384, and 6144."""
 PAIRS = 4
 """Draws, each both ways. A rounding error of δ ≤ 1/8 of the noise's deviation is not exceeded either way with
 probability erf(δ / √2) ≤ 0.1, in all of four draws with 10⁻⁴."""
+_LARGEST = 16
+"""Elements that err at least half as much as any, from which a draw and its opposite tell whether all are flips: of
+those that lie by a boundary nine in ten move, and that half of 16 do not has a probability of 6 · 10⁻⁵."""
 _LINEAR = 0.5
 """Noise of ``UNITS`` units moves a smooth response ``UNITS`` times as far as one does; a step stays as high as it is.
 Between 1 and ``UNITS`` times, half of it tells them apart."""
@@ -34,6 +37,11 @@ class Draw(NamedTuple):
 
     number: int
     units: float
+
+    @property
+    def follows_a_pair(self) -> bool:
+        """Whether every draw before it has had its opposite."""
+        return self.number > 1 and self.units > 0
 
 
 def noise_draws() -> Iterator[Draw]:
@@ -64,6 +72,13 @@ class Flips:
     def smooth(self) -> bool:
         """Whether the response was seen to have no steps: no further draw takes that back."""
         return bool(self._by_one_unit and self._moved.max(initial=0.0) > _LINEAR * UNITS * self._by_one_unit)
+
+    @property
+    def is_no_flip(self) -> bool:
+        """Whether, after a draw and its opposite, too many of the largest errors stay unexplained to be flips."""
+        large = self._error >= self._error.max(initial=0.0) / 2
+        still = self._moved[large] < self._error[large] / (2 * UNITS)
+        return bool(still.size >= _LARGEST and 2 * still.sum() >= still.size)
 
     def unexplained(self) -> float | None:
         """The largest error beyond ``UNITS`` times the element's own move; None of a response without steps."""

@@ -237,8 +237,9 @@ class Passes:
             noise, arrays = self.measured[value].noise, self._held_arrays(value, *tensors)
             if noise is not None and arrays is not None and self._may_step(self.measured[value]):
                 known[value] = Flips(*arrays, noise.max_abs, by_reference=self.computing == 0)
+        open_ = list(known)
         for draw in noise_draws():
-            open_ = [value for value, flips in known.items() if not flips.smooth]
+            open_ = [v for v in open_ if not (known[v].smooth or (draw.follows_a_pair and known[v].is_no_flip))]
             if not open_:
                 break
             moving = rounding_units(self._candidate.seed + draw.number, draw.units)
