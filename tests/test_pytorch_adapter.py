@@ -720,3 +720,26 @@ def test_claims(tmp_path):
     assert ADAPTER.claims(nn.Linear(4, 2))
     for target in (script, other, traced, tmp_path, tmp_path / "absent.pt", "model.onnx", 3, X):
         assert not ADAPTER.claims(target)
+
+
+def test_a_run_with_injections_ends_behind_the_last_tensor_that_was_asked_for():
+    import torch
+
+    calls = []
+
+    class Noting(torch.nn.Module):
+        def forward(self, x):
+            a = torch.relu(x)
+            b = torch.sin(a)
+            c = torch.cos(b)
+            calls.append(1)
+            return torch.exp(c)
+
+    session = PyTorchAdapter().open(Noting().eval(), OpenOptions())
+    x = np.linspace(-1, 1, 5, dtype=np.float32)
+    graph = session.graph({"x": x})
+    first, second = (graph.nodes[place].outputs[0] for place in (0, 1))
+    calls.clear()
+    found = {one.value: one.array for one in session.run({"x": x}, [second], {first: 2 * x})}
+    np.testing.assert_allclose(found[second], np.sin(2 * x), rtol=1e-6)
+    assert not calls

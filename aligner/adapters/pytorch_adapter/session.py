@@ -213,13 +213,13 @@ class EagerSession(Session):
         left = set(watched)
 
         def tap(value: str, tensor: Any) -> Array | None:
+            if inject is not None and not left:
+                raise RunAbandoned  # the rest shows nothing that was asked for
             if way is not None and next(way, None) != (value, tuple(tensor.shape)):
                 raise another_way(self._module, value)
             if value in watched:
                 emit(captured(value, tensor, share=value in still))
                 left.discard(value)
-                if inject is not None and not left:
-                    raise RunAbandoned  # the rest shows nothing that was asked for
             return None if inject is None else inject.get(value)
 
         self._execute(feeds, tap, randomness, describe=False, written=memory.written)

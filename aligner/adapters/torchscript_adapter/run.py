@@ -200,8 +200,9 @@ class Capture:
         self._inject = inject
         self._emit = emit
         self._random = random
-        self._left = set(wanted or ()) if inject else set()
-        """What is still to come of a run after which nobody asks for more; what loops repeat never is the last."""
+        self._ends = wanted is not None and bool(inject)
+        self._left = set(wanted or ())
+        """What is still to come of what was asked for; of what loops repeat nobody knows which is the last."""
 
     def fed(self, name: str, array: Array) -> Array:
         """Yield an input as it was given."""
@@ -213,7 +214,12 @@ class Capture:
         return array if injected is None else injected
 
     def computed(self, name: str, tensor: Any, occurrence: int) -> Any:
-        """Yield the tensor, then look for an injection: only now, for it may come from a run in lockstep."""
+        """Yield the tensor, then look for an injection: only now, for it may come from a run in lockstep.
+
+        A run with injections ends behind the last tensor that was asked for.
+        """
+        if self._ends and not self._left:
+            raise RunAbandoned
         if self._wants(name):
             self._give(captured(name, tensor, occurrence, share=name in self._graph.still))
         array = self._inject.get(f"{name}#{occurrence}" if name in self._graph.repeated else name)
@@ -244,10 +250,8 @@ class Capture:
     def _give(self, tensor: CapturedTensor) -> None:
         with self._random.paused() if self._random else nullcontext():
             self._emit(tensor)
-        if self._left and tensor.value not in self._graph.repeated:
+        if tensor.value not in self._graph.repeated:
             self._left.discard(tensor.value)
-            if not self._left:
-                raise RunAbandoned
 
 
 class Trace:
