@@ -492,3 +492,16 @@ def test_a_command_reports_nothing_and_needs_no_home(tmp_path):
         f"import sys, aligner; aligner.compare({model!r}, {model!r}); assert 'openvino_telemetry' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+@requires_openvino
+def test_a_single_number_is_put_in_without_axes(tmp_path):
+    import openvino as ov
+    import openvino.opset13 as build
+
+    x = build.parameter([2, 3], np.float32, name="x")
+    total = build.reduce_sum(build.sigmoid(x), np.array([0, 1]), False, name="total")
+    larger = build.greater(total, np.float32(0), name="larger")
+    y = build.select(larger, build.relu(x), build.negative(x), name="y")
+    path = save(ov.Model([build.result(y)], [x], "m"), tmp_path)
+    assert aligner.compare(path, path, draw(2, 3)).verdict == "aligned"

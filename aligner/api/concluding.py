@@ -143,7 +143,9 @@ class Concluding:
         graphs = self.sides[0].graph, self.sides[1].graph
         with self.clock.phase("judge"):
             Clipping(self.sides, passes).settle()
-            measured, rules = list(passes.measured.values()), self._rules()
+            measured, tolerance = list(passes.measured.values()), (self.options.atol, self.options.rtol)
+            answers = output_answers(self.sides, measured, self.observer.kept, tolerance, self.options.caches)
+            rules = replace(self._rules(), outputs_agree=bool(answers) and all(one.agrees for one in answers))
             joint = self._joint(passes, rules)
             jointly = joint.judge if joint is not None else None
             within = passes.computing == 1 and joint is not None and rules.fixed is None
@@ -153,8 +155,6 @@ class Concluding:
             if first is not None:
                 passes.count_unique(first.pair.candidate)
                 measured = list(passes.measured.values())
-            tolerance = self.options.atol, self.options.rtol
-            answers = output_answers(self.sides, measured, self.observer.kept, tolerance, self.options.caches)
             judging = self._judging(measured, answers)
         doubtful = any(map(judging.is_open, answers))
         floor = self._floor(passes, measured, judgements, doubtful=doubtful, declared=judging.declared)
@@ -189,7 +189,7 @@ class Concluding:
         declared = self.options.tolerance is not None or any(
             is_coarse(graph) or declares_quantization(graph) or stores_coarsely(graph) for graph in graphs
         )
-        broken = any(one.error is not None and (one.error.errors.beyond or one.error.mismatched) for one in answers)
+        broken = any(one.error is not None and not one.agrees for one in answers)
         bounds = own_bounds(graphs, measured) if broken and not declared else {}
         by_value, fixed = {item.pair.candidate: item for item in measured}, self.options.tolerance is not None
         return OutputJudging(self.sides, by_value, bounds, declared, fixed)

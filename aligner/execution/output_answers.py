@@ -40,6 +40,11 @@ class OutputAnswer:
     error: Difference | None = None
     shared: int | None = None
 
+    @property
+    def agrees(self) -> bool:
+        """Whether it is as near as the user asks for."""
+        return self.error is not None and not (self.error.errors.beyond or self.error.mismatched)
+
 
 def output_answers(
     sides: tuple[OpenSide, OpenSide],

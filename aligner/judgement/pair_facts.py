@@ -45,7 +45,8 @@ class Rules:
     """The user's tolerance and whether it is asked for as it stands at every node (``--tolerance``).
 
     ``unsteady`` holds (side, node index) of what was seen to give other numbers from run to run; ``relaid``: what is
-    handed over has another order of axes on either side by agreement, so that outputs may have too.
+    handed over has another order of axes on either side by agreement, so that outputs may have too; ``outputs_agree``:
+    every output of the reference has an answer within the user's tolerance.
     """
 
     atol: float
@@ -53,6 +54,7 @@ class Rules:
     fixed: float | None = None
     unsteady: frozenset[tuple[int, int]] = frozenset()
     relaid: bool = False
+    outputs_agree: bool = False
 
 
 class PairFacts:

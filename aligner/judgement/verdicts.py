@@ -76,7 +76,7 @@ def judge(
     if erring is not None:
         verdicts |= _from_within(measured, verdicts, erring)
     if rules.fixed is None:
-        verdicts |= _of_no_effect(graphs, measured, verdicts)
+        verdicts |= _of_no_effect(measured, verdicts) if rules.outputs_agree else {}
         verdicts |= _only_alone(graphs[1], measured, verdicts)
     return _inherit(graphs[1], measured, verdicts)
 
@@ -144,22 +144,13 @@ def in_doubt(item: Measured, judgement: Judgement) -> bool:
     return item.step is None and item.saturated <= SATURATED and item.local.errors.max_abs <= MOST * judgement.bound
 
 
-def _of_no_effect(
-    graphs: tuple[Graph, Graph], measured: Sequence[Measured], verdicts: Mapping[str, Judgement]
-) -> dict[str, Judgement]:
+def _of_no_effect(measured: Sequence[Measured], verdicts: Mapping[str, Judgement]) -> dict[str, Judgement]:
     """Pairs blamed for shapes that do not fit, where all outputs agree: no number that was compared blames them."""
     blamed = [
         item.pair.candidate
         for item in measured
         if verdicts[item.pair.candidate].rule == "shapes-differ" and verdicts[item.pair.candidate].verdict in FOUNDS
     ]
-    agreeing = {
-        item.pair.reference
-        for item in measured
-        if item.accumulated is not None and not (item.accumulated.errors.beyond or item.accumulated.mismatched)
-    }
-    if not blamed or not graphs[0].outputs or not agreeing.issuperset(graphs[0].outputs):
-        return {}
     return {value: verdicts[value].overruled("incomparable", "of-no-effect", verdicts[value].note) for value in blamed}
 
 

@@ -127,7 +127,7 @@ def translated(what: str, kind: type[AlignerError]) -> Iterator[None]:
 
 def _tensor(array: Array, element: Any) -> Any:
     if word_of(element) != "bfloat16":
-        return np.ascontiguousarray(array)
+        return np.asarray(array, order="C")  # ascontiguousarray makes a row of a single number
     tensor = openvino().Tensor(element, list(array.shape))
     wide = np.ascontiguousarray(array, np.float32).view(np.uint32)
     tensor.data.view(np.uint16)[...] = (wide + 0x7FFF + ((wide >> 16) & 1)) >> 16  # to the nearest even
