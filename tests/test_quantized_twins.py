@@ -304,3 +304,40 @@ def test_few_bits_explain_no_untouched_output_off_by_as_much_as_it_is_large(monk
     monkeypatch.setattr(Engine, "session", session)
     monkeypatch.setattr(Engine, "run", run)
     assert aligner.compare(chain(), twin, [X]).verdict == verdict
+
+
+def four_bits(matrix, block, form, broken=False):
+    """y = x · matrix [in, out], stored in four bits with a scale for each block of a column."""
+    helper, (inner, outer) = onnx.helper, matrix.shape
+    rows = matrix.T.reshape(outer, -1, block)
+    scale = np.abs(rows).max(-1, keepdims=True) / np.float32(7)
+    codes = np.rint(rows / scale).astype(np.int8).reshape(outer, inner)
+    scale = np.roll(scale[..., 0], 1, 0) if broken else scale[..., 0]
+    if form == "packed":
+        halves = (codes + 8).astype(np.uint8).reshape(outer, -1, block // 2, 2)
+        weights = {"k": halves[..., 0] | halves[..., 1] << 4, "s": scale}
+        settings = {"domain": "com.microsoft", "K": inner, "N": outer, "bits": 4, "block_size": block}
+        nodes = [helper.make_node("MatMulNBits", ["x", "k", "s"], ["y"], **settings)]
+    else:
+        weights = {"k": codes.T.astype(helper.tensor_dtype_to_np_dtype(onnx.TensorProto.INT4)), "s": scale.T.copy()}
+        nodes = [helper.make_node("DequantizeLinear", ["k", "s"], ["w"], axis=0, block_size=block)]
+        nodes.append(helper.make_node("MatMul", ["x", "w"], ["y"]))
+    if form == "float":
+        weights, nodes = {"w": matrix}, nodes[1:]
+    ends = [helper.make_tensor_value_info(name, 1, [4, size]) for name, size in (("x", inner), ("y", outer))]
+    stored = [onnx.numpy_helper.from_array(array, name) for name, array in weights.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], stored)
+    imports = [helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=imports, ir_version=10)
+
+
+@pytest.mark.parametrize("form", ["packed", "blocks"])
+def test_what_four_bits_leave_of_a_matrix_is_no_fault_and_scales_of_other_columns_are(form):
+    rng = np.random.default_rng(0)
+    matrix, x = (rng.standard_normal(shape).astype(np.float32) for shape in ((256, 64), (4, 256)))
+    plain = four_bits(matrix, 128, "float")
+    assert aligner.compare(plain, four_bits(matrix, 128, form), x).verdict == "aligned"
+    broken = four_bits(matrix * np.linspace(1, 4, 64, dtype=np.float32), 128, form, broken=True)
+    plain = four_bits(matrix * np.linspace(1, 4, 64, dtype=np.float32), 128, "float")
+    found = aligner.compare(plain, broken, x)
+    assert found.verdict == "diverged" and found.first_divergence.candidate.kind == "matmul"

@@ -22,7 +22,9 @@ from aligner.operations.fused import fused_kind
 from aligner.operations.kinds import AFFINE, BOUNDED, ELEMENTWISE, EXACT, LAYOUT, LINEAR, SILENT
 from aligner.operations.reduction import reduction_length
 from aligner.parameters.canonical import operation_kind
+from aligner.parameters.known import Known
 from aligner.parameters.remembered import Remembered
+from aligner.records.array import Array
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Graph, Node, Weight
@@ -38,6 +40,8 @@ QUANTIZED_UNIT = 2.0**-8
 """Half a step of eight bits, relative to the largest number: 1 / (2 · 127) rounded to a power of two."""
 _ITS_LIKE_ALONE = ELEMENTWISE | LAYOUT
 """Kinds of which each element comes from one element of each operand."""
+_FEWER_THAN_EIGHT = frozenset({"int4", "uint4", "int2", "uint2"})
+"""Dtypes whose codes are so far apart that what they leave is measured: it depends on the blocks that share a scale."""
 _FLOATS = ("float16", "float32", "float64", "bfloat16")
 _LONGEST_BIAS = 1 << 16
 """Numbers of a vector that are read to learn its largest: a limit of work, longer ones are tables."""
@@ -187,9 +191,8 @@ def _storage(graphs: tuple[Graph, Graph], measured: Measured) -> float:
     """The coarsest unit of weights that one side stores coarser than the other; 0 where both store alike."""
     units = []
     for graph, region in zip(graphs, (measured.pair.reference_region, measured.pair.candidate_region), strict=True):
-        stored = [graph.weights[name] for name in region.weights if name in graph.weights]
-        stored = [weight for weight in stored if _holds_numbers(weight)]
-        kept = [_weight_unit(weight) for weight in stored]
+        stored = [name for name in region.weights if name in graph.weights and _holds_numbers(graph.weights[name])]
+        kept = [_weight_unit(graph, name) for name in stored]
         units.append(max([*kept, QUANTIZED_UNIT if _reads_stored_constants(graph, region.nodes) else 0.0]))
     return max(units) if units[0] != units[1] and max(units) > UNITS["float32"] else 0.0
 
@@ -210,24 +213,38 @@ def _holds_numbers(weight: Weight) -> bool:
     return len(weight.shape) > 1 or (weight.quantization is not None and "32" not in weight.dtype)
 
 
-def _weight_unit(weight: Weight) -> float:
-    if weight.spacing is not None:
-        return max(QUANTIZED_UNIT, _units.of(weight, lambda: _measured_unit(weight)))
-    few = weight.quantization is not None or weight.dtype.lower() in {"int8", "uint8", "int4", "uint4"}
+def _weight_unit(graph: Graph, name: str) -> float:
+    weight = graph.weights[name]
+    if weight.spacing is not None or weight.dtype in _FEWER_THAN_EIGHT:
+        return max(QUANTIZED_UNIT, _units.of(weight, lambda: _measured_unit(graph, name)))
+    few = weight.quantization is not None or weight.dtype.lower() in {"int8", "uint8"}
     return QUANTIZED_UNIT if few else unit(weight.dtype)
 
 
-def _measured_unit(weight: Weight) -> float:
+def _measured_unit(graph: Graph, name: str) -> float:
     """The unit of codes whose spacing is known: rounding to them leaves 1/√12 of it, each number by itself.
 
     Sums of products with numbers that are off by a share r (root mean square) are off by r of their own size. The
     largest of many is some four deviations, of errors as of sums, so that the largest error is some r of the largest
     sum; twice that is allowed, which the bound takes as eight units.
     """
-    assert weight.spacing is not None
-    values, steps = (np.asarray(each, np.float64) for each in (weight.values(), weight.spacing()))
-    size = float(np.mean(np.square(values)))
-    return math.sqrt(float(np.mean(np.square(steps))) / 12 / size) / 4 if size else 0.0
+    values, steps = (None if found is None else np.asarray(found, np.float64) for found in _spaced(graph, name))
+    size = 0.0 if values is None else float(np.mean(np.square(values)))
+    return 0.0 if steps is None or not size else math.sqrt(float(np.mean(np.square(steps))) / 12 / size) / 4
+
+
+def _spaced(graph: Graph, name: str) -> tuple[Array | None, Array | None]:
+    """The numbers that a weight's codes stand for, and steps: theirs, or those of blocks, which are of one size."""
+    weight = graph.weights[name]
+    if weight.spacing is not None:
+        return weight.values(), weight.spacing()
+    if weight.quantization is not None and weight.quantization.step:
+        return weight.values(), np.asarray(weight.quantization.scale)
+    for reader in graph.readers(name):
+        scale = graph.weights.get(reader.inputs[1]) if len(reader.inputs) > 1 else None
+        if reader.kind == "dequantize" and scale is not None:
+            return Known(graph, lambda _: None).array(reader.outputs[0]), scale.values()
+    return None, None
 
 
 _units: Remembered[float] = Remembered()

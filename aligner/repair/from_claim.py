@@ -45,6 +45,8 @@ def _held(subgraph: Subgraph, name: str, changed: Counterfactual) -> Edit:
     array = changed.change.arrays[name]
     weight = subgraph.graph.weights.get(name)
     if weight is not None:
+        if weight.spacing is not None:
+            raise Unsupported("numbers in codes of their own spacing")
         if weight.quantization is not None and weight.quantization.scale and array.dtype.kind == "f":
             array = weight.quantization.quantize(array, np.dtype(weight.dtype))
         return Restore(name, array)

@@ -13,6 +13,7 @@ from aligner.adapters.onnx_adapter.constants import SmallConstants, weights_of
 from aligner.adapters.onnx_adapter.file import OnnxFile
 from aligner.adapters.onnx_adapter.kinds import kind_of
 from aligner.adapters.onnx_adapter.names import captured, fresh, initializer_names, op_word, subgraphs
+from aligner.adapters.onnx_adapter.packed import unpacked_weight
 from aligner.adapters.onnx_adapter.provenance import scope_of, source_of
 from aligner.adapters.onnx_adapter.quantization import quantizations
 from aligner.adapters.onnx_adapter.types import ValueType, value_type
@@ -42,6 +43,7 @@ def build_graph(file: OnnxFile, inlined: Inlined, types: Mapping[str, ValueType]
     for name, meaning in meanings.items():
         if name in builder.weights:
             builder.weights[name] = replace(builder.weights[name], quantization=meaning)
+    builder.weights |= dict(filter(None, (unpacked_weight(node, builder.weights) for node in builder.nodes)))
     return Graph(
         framework="onnx",
         nodes=tuple(builder.nodes),

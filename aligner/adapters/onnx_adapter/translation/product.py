@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
+from aligner.adapters.onnx_adapter.packed import Packing
 from aligner.operations.call import Call, Vocabulary
 from aligner.operations.layer_forms import einsum, matmul
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Product
-from aligner.records.array import Array
 
 
 def _gemm(call: Call) -> Operation:
@@ -47,29 +45,16 @@ def _integers(call: Call) -> Operation:
 
 
 def _few_bits(call: Call) -> Operation:
-    """A matrix [out, in] packed in 2, 4 or 8 bits, each block of a row with a scale and a zero point of its own."""
-    bits, block = call.integer("bits", default=4), call.integer("block_size", default=0)
-    size = call.integer("N", default=0), call.integer("K", default=0)
-    if bits not in (2, 4, 8) or block < 1 or call.operand(4) is not None:
-        raise call.unknown(f"{bits} bits in blocks of {block}, or reordered")
-    kernel = _unpacked(call.need(1), bits).reshape(size[0], -1, block)
-    scale, zero = call.need(2).reshape(*kernel.shape[:2], 1), call.operand(3)
-    middle: Any = 1 << (bits - 1)
-    if zero is not None:
-        packed = zero.dtype.kind == "u"
-        whole = _unpacked(zero.reshape(size[0], -1), bits) if packed else zero.reshape(size[0], -1)
-        middle = whole[:, : kernel.shape[1], None]
-    real = ((kernel - middle) * scale).reshape(size[0], -1)[:, : size[1]].astype(scale.dtype)
+    """A matrix [out, in] packed in few bits, or as the graph has it: unpacked."""
+    packing = Packing.of(lambda name, default: call.integer(name, default=default))
+    if packing is None or call.operand(4) is not None:
+        raise call.unknown("bits or blocks of other sizes, or reordered")
+    kernel = call.need(1)
+    if kernel.dtype.kind != "f":
+        kernel = packing.real(kernel, call.need(2), call.operand(3))
     bias = call.operand(5)
-    parameters = {"kernel": real} | ({} if bias is None else {"bias": bias})
+    parameters = {"kernel": kernel} | ({} if bias is None else {"bias": bias})
     return Operation("matmul", Product(), (call.need(0),), parameters)
-
-
-def _unpacked(array: Array, bits: int) -> Array:
-    """The numbers in each byte, the lowest bits first, along the last axis."""
-    shifts = np.arange(0, 8, bits, dtype=np.uint8)
-    apart: Array = (array[..., None] >> shifts) & np.uint8((1 << bits) - 1)
-    return apart.reshape(*array.shape[:-1], -1).astype(np.float32)
 
 
 WORDS: Vocabulary = {
