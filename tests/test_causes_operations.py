@@ -121,3 +121,22 @@ def test_a_causal_mask_that_is_missing_or_shifted(value, candidate, words):
     first, *_ = Case(causal(value, 1), causal(value if depth is ... else depth, diagonal), TOKENS, weights).found
     assert (first.id, first.evidence_class) == ("attention-mask", "proven"), first
     assert words in first.evidence
+
+
+@pytest.mark.parametrize("kept", [0, 1])
+def test_a_lost_gate_is_told_whatever_stands_in_its_place(kept):
+    halves = [lambda x: F.silu(x[:, :4]), lambda x: x[:, 4:]]
+    weights = {"k": (8, 8, 1, 1), "down": (8, 4, 1, 1)}
+
+    def gated(*factors):
+        def run(n, x):
+            x, product = F.conv2d(x, n.k), 1.0
+            for factor in factors:
+                product = product * factor(x)
+            return F.conv2d(product, n.down)
+
+        return run
+
+    first, *_ = Case(gated(*halves), gated(halves[kept]), shapes=weights).found
+    assert (first.id, first.evidence_class) == ("operation-missing", "proven"), first
+    assert "mul" in first.evidence

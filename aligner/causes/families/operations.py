@@ -239,12 +239,16 @@ def _surplus(culprit: Culprit, side: int) -> Counter[str]:
 
 
 def _rows(subgraph: Subgraph, node: Node, surplus: Counter[str]) -> Iterator[tuple[list[Node], str]]:
-    """Operations of surplus kinds in a row that end in a node, and the value before each row."""
+    """Operations of surplus kinds in a row that end in a node, and the value before each row.
+
+    A gate, or whatever else joins two tensors of one shape, is left out for either of them; there a row ends.
+    """
     row: list[Node] = []
     left = surplus.copy()
     while node.kind in left and left[node.kind] > 0 and len(row) < _LONGEST:
-        flowing = [name for name in node.inputs if name and subgraph.graph.varies(name)]
+        flowing = [*dict.fromkeys(name for name in node.inputs if name and subgraph.graph.varies(name))]
         if len(flowing) != 1:
+            yield from (([node, *row], name) for name in flowing if _of_one_shape(subgraph, name, node.outputs[0]))
             return
         left[node.kind] -= 1
         row.insert(0, node)
@@ -253,6 +257,11 @@ def _rows(subgraph: Subgraph, node: Node, surplus: Counter[str]) -> Iterator[tup
         if maker is None or maker.index not in subgraph.region.nodes:
             return
         node = maker
+
+
+def _of_one_shape(subgraph: Subgraph, *names: str) -> bool:
+    shapes = {None if array is None else array.shape for array in map(subgraph.array, names)}
+    return len(shapes) == 1 and None not in shapes
 
 
 def _is_expected(culprit: Culprit, context: Context, name: str) -> bool:
