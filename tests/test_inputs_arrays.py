@@ -101,6 +101,11 @@ def test_moving_channels_there_and_back(shape, layout):
     assert evident_layout(shape) in (None, "first", "last")
 
 
+def test_a_picture_is_no_lower_than_it_has_channels():
+    """Two heads of four places and four numbers: fed to a module that declares nothing, they stay as they are."""
+    assert [evident_layout(shape) for shape in ((1, 2, 4, 4), (1, 8, 8, 4), (1, 3, 8, 8))] == [None, "last", "first"]
+
+
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple))
 def test_an_array_that_fits_is_never_turned(shape):
     assert choose_axes(shape, shape, None, None) == tuple(range(len(shape)))

@@ -43,13 +43,19 @@ def evident_layout(shape: Shape | None) -> Layout | None:
     """The layout that the sizes alone prove: exactly one of the two places holds 1, 3 or 4 channels.
 
     Rank 3 is taken for an unbatched picture and proves nothing with a single channel, which a batch of one looks like.
+    No picture is lower or narrower than it has channels: heads of attention, [1, 2, 4, 4], are none.
     """
     if shape is None or len(shape) not in (3, 4, 5):
         return None
-    sizes = PICTURE_CHANNELS if len(shape) > 3 else PICTURE_CHANNELS[1:]
-    first = shape[channel_axis(len(shape), "first")] in sizes
-    last = shape[channel_axis(len(shape), "last")] in sizes
+    first, last = (_holds_channels(shape, layout) for layout in ("first", "last"))
     return None if first == last else "first" if first else "last"
+
+
+def _holds_channels(shape: Shape, layout: Layout) -> bool:
+    rank = len(shape)
+    channels, sizes = shape[channel_axis(rank, layout)], PICTURE_CHANNELS if rank > 3 else PICTURE_CHANNELS[1:]
+    sides = [size for axis in spatial_axes(rank, layout)[-2:] if (size := shape[axis]) is not None]
+    return channels is not None and channels in sizes and all(size >= channels for size in sides)
 
 
 def move_channels(rank: int, source: Layout, target: Layout) -> Axes:
