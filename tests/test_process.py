@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -593,6 +594,16 @@ def test_a_reader_who_has_seen_enough_does_not_change_the_verdict(tmp_path):
     command = f"{sys.executable} {tmp_path / 'script.py'} | head -1; echo ${{PIPESTATUS[0]}}"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20)
     assert (done.stdout, done.stderr) == ("line\n1\n", "")
+
+
+def test_each_command_with_a_verdict_keeps_it_from_a_closed_pipe():
+    """By their text: a code that a command returns is kept before it prints."""
+    import aligner
+
+    for file in (Path(aligner.__file__).parent / "cli").glob("*.py"):
+        text = file.read_text(encoding="utf-8")
+        returned = set(re.findall(r"return (\w+\.exit_code)", text)) - {"error.exit_code"}
+        assert all(f"decided({code})" in text for code in returned), file.name
 
 
 def test_a_shell_that_asks_for_completions(tmp_path):

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from aligner.cli.completion import files
+from aligner.cli.guard import decided
 from aligner.cli.options import compare_options, contract_options, input_options, runtime_options
 from aligner.cli.run_file import RunCommand
 from aligner.cli.work import working
@@ -42,6 +43,7 @@ def fix(reference: str, candidate: str, output: Path | None, dry_run: bool, **gi
             options=compare_options(given),
             run=given.get("run"),
         )
+        decided(found.exit_code)
         from aligner.report.repair_text import lines, to_document
 
         if work.wrote(given, lambda: to_document(found)):

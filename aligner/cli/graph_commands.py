@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from aligner.cli.completion import files
+from aligner.cli.guard import decided
 from aligner.cli.options import (
     ALIGN_BY,
     MAP,
@@ -70,6 +71,7 @@ def weights(reference: str, candidate: str, **given: Any) -> int:
 
     with working(given["verbose"]) as work:
         found = weigh(reference, candidate, list(given["inputs"]), options=compare_options(given))
+        decided(found.exit_code)
         from aligner.report.weight_table import print_weights, to_document
 
         if work.wrote(given, lambda: to_document(found)):
