@@ -13,7 +13,9 @@ pytest.importorskip("onnxruntime")
 
 import aligner  # noqa: E402
 from aligner.errors import InputError  # noqa: E402
+from aligner.execution.output_answers import _on_shared_positions  # noqa: E402
 from aligner.inputs.decoding import key  # noqa: E402
+from aligner.records.tensor import CapturedTensor  # noqa: E402
 from tests.command import Shell  # noqa: E402
 from tests.decoder_models import (  # noqa: E402
     Apart,
@@ -152,6 +154,22 @@ def test_caches_of_a_fixed_size_behind_a_prompt(fault, verdicts, tmp_path):
     with pytest.raises(InputError, match="do not fit") as told:
         aligner.compare(right, unsaid, IDS, steps=1, prefill=both)
     assert "no cache_position tells" in told.value.found
+
+
+@pytest.mark.parametrize("fault", ["", "place", "number"])
+@pytest.mark.parametrize("form", ["window", "room behind", "room before"])
+def test_caches_of_two_lengths_are_held_on_what_both_hold(form, fault):
+    """Six positions, of which one side has all: the other the last three, or nine places for them."""
+    whole = np.random.default_rng(0).normal(size=(1, 2, 6, 4)).astype(np.float32)
+    room = np.zeros((1, 2, 3, 4), np.float32)
+    wrong = whole + (fault == "number") * (np.arange(6) == 4)[:, None].astype(np.float32)
+    wrong = wrong[:, :, [0, 1, 2, 3, 5, 4]] if fault == "place" else wrong
+    parts = {"window": [wrong[:, :, 3:]], "room behind": [wrong, room], "room before": [room, wrong]}[form]
+    other = np.concatenate(parts, 2)
+    kept = tuple({"y": CapturedTensor("y", array, "float32")} for array in (whole, other))
+    found = _on_shared_positions("y", "y", kept, (1e-5, 1e-5), 6)
+    assert found.shared == (3 if form == "window" else 6)
+    assert (found.error.errors.beyond > 0) == bool(fault)
 
 
 def test_positions_that_start_again(files):

@@ -176,7 +176,7 @@ def _on_shared_positions(
 ) -> OutputAnswer:
     """Held against each other on the last of so many positions that both have.
 
-    A window that slides lets go of those before it; behind those that a cache of a fixed size holds there is room.
+    A window that slides lets go of those before it.
     """
     arrays = _arrays(value, other, kept)
     if arrays is None:
@@ -186,10 +186,17 @@ def _on_shared_positions(
     uneven = [axis for axis, (one, two) in enumerate(sizes) if one != two]
     if expected.ndim != found.ndim or len(uneven) != 1 or not (shared := min(*sizes[uneven[0]], positions)):
         return OutputAnswer(value, other, False)
-    ends = [min(size, positions) for size in sizes[uneven[0]]]
+    ends = [_end(array, uneven[0], positions) for array in arrays]
     held = (array.take(range(end - shared, end), uneven[0]) for array, end in zip((expected, found), ends, strict=True))
     error = difference(*held, atol=tolerance[0], rtol=tolerance[1])
     return OutputAnswer(value, other, False, None, error, shared)
+
+
+def _end(cache: Array, axis: int, positions: int) -> int:
+    """Where the held positions end: before room that nothing was written to, else with the cache itself."""
+    size = int(cache.shape[axis])
+    held = min(size, positions)
+    return size if cache.take(range(held, size), axis).any() else held
 
 
 def _held(value: str, other: str, kept: Kept, tolerance: tuple[float, float]) -> OutputAnswer:

@@ -33,7 +33,7 @@ class Step:
 class HandedOn:
     """Names of both sides' outputs that the next step is fed, and how many positions the model has seen with this one.
 
-    A cache with room for more holds them first; one with fewer holds the last of them.
+    A cache with room for more holds them first, or last where it is moved along; one with fewer holds the last of them.
     """
 
     pairs: tuple[tuple[str, str], ...] = ()
