@@ -139,3 +139,28 @@ def test_a_factor_that_stands_in_an_int8_twin_alone_is_no_rounding(tmp_path):
         )
         verdicts[factor] = aligner.compare(plain, coded, feeds).verdict
     assert verdicts == {1: "aligned", 1.05: "diverged"}
+
+
+@pytest.mark.parametrize(("kind", "factor"), [("float16", 1.004), ("bfloat16", 1.02)])
+def test_a_factor_of_one_branch_of_a_sum_is_told_whichever_side_has_it(kind, factor):
+    torch = pytest.importorskip("torch")
+
+    class Branches(torch.nn.Module):
+        def __init__(self, by=1.0):
+            super().__init__()
+            torch.manual_seed(0)
+            self.a, self.b, self.c = (torch.nn.Linear(48, 48) for _ in range(3))
+            self.by = by
+
+        def forward(self, x):
+            h = torch.relu(self.a(x))
+            y = self.b(h)
+            return self.c(h + (y * self.by if self.by != 1 else y))
+
+    x, few = np.random.default_rng(0).standard_normal((32, 48)).astype(np.float32), getattr(torch, kind)
+    assert aligner.compare(Branches().eval(), Branches().eval().to(few), [x]).verdict == "aligned"
+    for numbers, identifier in (((1.0, factor), "operation-extra"), ((factor, 1.0), "operation-missing")):
+        reference, candidate = (Branches(number).eval() for number in numbers)
+        result = aligner.compare(reference, candidate.to(few), [x])
+        assert result.verdict == "diverged"
+        assert (result.causes[0].id, result.causes[0].evidence_class) == (identifier, "proven"), result.causes

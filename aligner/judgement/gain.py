@@ -29,7 +29,7 @@ def gain_bound(numbers: RegionNumbers, noise: Noise | None, local: Difference) -
     The largest error of all elements may be a multiple of that, and tells a factor the less the larger a tensor is.
     In float32 a factor that this could tell is none that matters.
     """
-    unit = _unit(numbers)
+    unit = unit_of(numbers)
     if not unit or not local.scale:
         return math.inf
     terms = math.sqrt(numbers.reduction) if numbers.reduction > 1 else 0.0
@@ -44,7 +44,7 @@ def as_written(
 
     Steps of eight bits are roundings as well, of which nothing larger is known than that one.
     """
-    unit = QUANTIZED_UNIT if numbers.quantized and not numbers.rounded else _unit(numbers)
+    unit = QUANTIZED_UNIT if numbers.quantized and not numbers.rounded else unit_of(numbers)
     if not unit or not local.scale or abs(local.gain) <= unit + _smallest(numbers, local):
         return False
     alone = math.prod(_factor(graphs, item) for item in items) - 1
@@ -56,7 +56,7 @@ def _smallest(numbers: RegionNumbers, local: Difference) -> float:
     return 2 * SUBNORMAL["float16"] / local.scale if numbers.unit == UNITS["float16"] else 0.0
 
 
-def _unit(numbers: RegionNumbers) -> float:
+def unit_of(numbers: RegionNumbers) -> float:
     """Of what is computed or stored in less than float32; 0 where steps are judged, or nothing is."""
     unit = max(numbers.unit, numbers.storage)
     return 0.0 if unit <= UNITS["float32"] or numbers.quantized or numbers.rounded else unit
@@ -75,16 +75,17 @@ _known: Remembered[Remembered[dict[object, float]]] = Remembered()
 
 
 def _factors(subgraph: Subgraph) -> list[float]:
-    return [found for node in subgraph.of_kind(*SCALES) if (found := _number(subgraph, node)) is not None]
+    return [found[1] for node in subgraph.of_kind(*SCALES) if (found := factor_at(subgraph, node)) is not None]
 
 
-def _number(subgraph: Subgraph, node: Node) -> float | None:
-    """The one number that a node multiplies a tensor by."""
+def factor_at(subgraph: Subgraph, node: Node) -> tuple[int, float] | None:
+    """The one number that a node multiplies a tensor by, and its place among the operands."""
     varying = [place for place, name in enumerate(node.inputs) if name and subgraph.varies(name)]
     operation = subgraph.operation(node)
     if operation is None or len(varying) != 1 or len(operation.data) != 2 or operation.data[1 - varying[0]].size != 1:
         return None
-    number = float(operation.data[1 - varying[0]].reshape(()))
+    place = 1 - varying[0]
+    number = float(operation.data[place].reshape(()))
     if operation.kind == "mul":
-        return number
-    return 1 / number if operation.kind == "div" and varying == [0] and number else None
+        return place, number
+    return (place, 1 / number) if operation.kind == "div" and place == 1 and number else None

@@ -18,13 +18,16 @@ from aligner.execution.evidence import gather
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
+from aligner.judgement.lone_factors import lone_factor, may_hold_one
 from aligner.judgement.tolerance import region_numbers
 from aligner.records.axis_order import to_candidate, to_reference
-from aligner.records.graph import Graph, Node
+from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit, distance
 from aligner.regions.inner_tensors import SATURATED, InnerTensor, inner_tensors, inside, range_of
 
+Within = tuple[str, str, str | None]
+"""As ``records.comparison.Within``: the candidate's node, what is wrong with it, the reference's node."""
 _MENDED = 0.5
 """Share of its error that a region keeps at most without what a guilty node adds: the greater part is the node's."""
 
@@ -36,15 +39,21 @@ class InnerNodes:
     sides: tuple[OpenSide, OpenSide]
     passes: Passes
 
-    def erring(self, measured: Sequence[Measured]) -> Iterator[tuple[Measured, Node, str]]:
-        """Pairs, the node inside that errs, and what it does; one more run of the candidate where any may."""
+    def erring(self, measured: Sequence[Measured]) -> Iterator[tuple[Measured, Within, str]]:
+        """Pairs, where inside the error is made, and what is done there; one more run of each side where any may."""
         graphs = self.sides[0].graph, self.sides[1].graph
-        asked = [item for item in measured if self._may_hide(graphs, item)]
+        asked = [item for item in measured if self._may_hide(graphs, item) or may_hold_one(graphs, item)]
         for value, evidence in gather(*self.sides, self.passes, asked, most=len(asked)).items():
             item = self.passes.measured[value]
-            found = next(filter(_errs, inner_tensors(Culprit(graphs, item, evidence))), None)
+            culprit = Culprit(graphs, item, evidence)
+            found = next(filter(_errs, inner_tensors(culprit)), None)
             if found is not None and not (found.is_cut and self._is_unseen(item, found)):
-                yield item, found.node, _words(found)
+                yield item, (found.node.name, "range", None), _words(found)
+            elif found is None and (lone := lone_factor(culprit)) is not None:
+                subgraph, node, number = lone
+                who = ("reference", "candidate")[subgraph.side]
+                place = (node.name, "extra", None) if subgraph.side else (culprit.where, "missing", node.name)
+                yield item, place, f"the {who} alone multiplies by {number:.6g}, which is what the error is made of"
 
     def _is_unseen(self, item: Measured, inner: InnerTensor) -> bool:
         """Whether the outputs differ by something else than what is cut off: calibrations leave out tails.

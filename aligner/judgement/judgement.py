@@ -23,7 +23,7 @@ class Judgement:
     rule: str = "beyond-bound"
     opinions: tuple[Opinion, ...] = ()
     together: tuple[str, ...] = ()
-    within: tuple[str, str] | None = None
+    within: tuple[str, str] | tuple[str, str, str | None] | None = None
 
     def overruled(self, verdict: PairVerdict, rule: str, note: str | None = None) -> Judgement:
         """Another verdict, by a rule that looks at the neighbours; what was said before is kept."""

@@ -18,7 +18,7 @@ from aligner.judgement.pair_rules import PAIR_RULES
 from aligner.judgement.rule import opinions
 from aligner.judgement.tolerance import beside_mask, bound, region_numbers
 from aligner.records.comparison import PairVerdict
-from aligner.records.graph import Graph, Node
+from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.regions.inner_tensors import SATURATED
 
@@ -27,7 +27,8 @@ GRAPH_RULES = {
     "compute the same",
     "other-form": "another form of the tensor, as those that read it expect: the fault is theirs",
     "inner-node-errs": "in few bits, a tensor inside the region is not what its node computes of what it reads, and "
-    "the region's end comes nearer to the reference without that",
+    "the region's end comes nearer to the reference without that; in half precision, a factor that stands in one model "
+    "alone is what most of the error comes of",
     "of-no-effect": "the shapes do not fit, and every output agrees all the same: two tensors that do not answer each "
     "other, or another way to compute the same",
     "contradiction": "right alone and wrong within the whole, although what it reads agrees",
@@ -39,8 +40,8 @@ GRAPH_RULES = {
 Jointly = Callable[[Sequence[Measured], Mapping[str, Judgement], frozenset[str]], Mapping[str, Judgement]]
 """Measured pairs, their judgements by candidate value, those that nothing may excuse → the judgements that change."""
 
-Erring = Callable[[Sequence[Measured]], Iterable[tuple[Measured, Node, str]]]
-"""Measured pairs → those with a node inside that errs, the node, and what it does."""
+Erring = Callable[[Sequence[Measured]], Iterable[tuple[Measured, tuple[str, str, str | None], str]]]
+"""Measured pairs → those with a node inside that errs, where that is, and what it does."""
 
 
 def judge(
@@ -93,9 +94,9 @@ def _from_within(
 ) -> dict[str, Judgement]:
     asked = [item for item in measured if verdicts[item.pair.candidate].verdict in {"aligned", "inherited"}]
     found: dict[str, Judgement] = {}
-    for item, node, words in erring(asked):
+    for item, within, words in erring(asked):
         told = verdicts[item.pair.candidate].overruled("introduced", "inner-node-errs", words)
-        found[item.pair.candidate] = replace(told, within=(node.name, "range"))
+        found[item.pair.candidate] = replace(told, within=within)
     return found
 
 

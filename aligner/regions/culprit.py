@@ -25,7 +25,9 @@ MISFIT = 1e-2
 ROUNDING = 2.0**-16
 """Relative distance of two float32 kernels of one operation: 2⁻²⁴ times K, for sums of K = 256 terms that cancel."""
 FAITHFUL = 0.05
-"""A replay counts as faithful when it misses the real output by at most this share of the error to be explained."""
+"""A replay counts as faithful when it misses the real output by at most this share of the error to be explained …"""
+_ROUNDED = 0.5
+"""… or by what half precision rounds of the output, where that is less than half of it."""
 
 
 class Culprit:
@@ -134,12 +136,19 @@ class Culprit:
         """
         if self.expected is None or self.evidence is None or not self.gap > 0:
             return 0.0
-        rounding = max(ROUNDING, unit(self.evidence.dtype), unit(self.evidence.found_dtype))
         step = max(self.measured.step or 0.0, *(subgraph.step for subgraph in self.subgraphs))
         coded = OWN_STEPS * step * math.sqrt(self.expected.size / 3)
         size = self.apart(self.expected, 0 * self.expected)
         least = min(self.gap, size, self.gap if self.found is None else self.apart(self.found, 0 * self.found))
-        return rounding * size / self.gap + (coded / least if coded else 0.0)
+        return self._rounded + (coded / least if coded else 0.0)
+
+    @cached_property
+    def _rounded(self) -> float:
+        """The share of the error that rounding floats leaves."""
+        if self.expected is None or self.evidence is None or not self.gap > 0:
+            return 0.0
+        rounding = max(ROUNDING, unit(self.evidence.dtype), unit(self.evidence.found_dtype))
+        return rounding * self.apart(self.expected, 0 * self.expected) / self.gap
 
     def _turned(self, array: Array) -> Array:
         """The candidate's array in the reference's order of axes, whatever its sizes."""
@@ -183,7 +192,8 @@ class Culprit:
                     again = self.in_order(subgraph.replay(plain), side)
                 except Unsupported:
                     again = None
-                self._faithful[key] = again is not None and self.apart(again, actual) <= FAITHFUL * self.gap
+                within = max(FAITHFUL, min(self._rounded, _ROUNDED))
+                self._faithful[key] = again is not None and self.apart(again, actual) <= within * self.gap
         return self._faithful[key]
 
     @property
