@@ -39,6 +39,7 @@ NEEDS = {
     "14_openvino": [marks.requires_torch, marks.requires_openvino],
     "15_keras_port": [marks.requires_torch, marks.requires_tensorflow],
     "16_ncnn_param": [marks.requires_ncnn],
+    "17_torch_export": [marks.requires_torch],
 }  # fmt: skip
 
 
@@ -119,6 +120,7 @@ ALIGNED = [
     case("14_openvino", 0, 1e-3),
     case("15_keras_port", 1, 1e-6),
     case("16_ncnn_param", 0, 1e-4),
+    case("17_torch_export", 1, 1e-6),
 ]
 """Example, which of its commands, and how far apart the outputs may be."""
 
@@ -147,6 +149,7 @@ GUILTY = [
     case("14_openvino", 1, "batch_norm", "norm"),
     case("15_keras_port", 0, "norm0", "blocks.0.1"),
     case("16_ncnn_param", 1, "interpolate", "upsample_nearest"),
+    case("17_torch_export", 0, "blocks.0.norm", "batch_norm"),
 ]  # fmt: skip
 """Example, which of its commands, what the guilty node is called on either side."""
 
@@ -175,6 +178,7 @@ CAUSES = [
     case("14_openvino", 1, {"input-mean-std"}),
     case("15_keras_port", 0, {"norm-epsilon"}),
     case("16_ncnn_param", 1, {"resize-coordinate-mode"}),
+    case("17_torch_export", 0, {"norm-train-mode"}),
 ]
 """Example, which of its commands, the causes of which one must be among the first three findings."""
 
