@@ -21,7 +21,7 @@ class Fault:
 
 
 FAULTS: Mapping[str, Fault] = {
-    "padding": Fault(("stem",), ("padding-asymmetric",)),
+    "padding": Fault(("stem", "ring"), ("padding-asymmetric",)),
     "epsilon": Fault(("norm",), ("norm-epsilon",)),
     "statistics": Fault(("norm",), ("norm-statistics", "weights-not-loaded")),
     "activation": Fault(("act",), ("activation-variant",)),
