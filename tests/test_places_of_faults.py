@@ -19,19 +19,19 @@ def told(reference, candidate, x):
     return first["reference"]["name"], first["candidate"]["node"], first.get("within")
 
 
-def net(nodes, **more):
+def net(nodes, rows=5, **more):
     """Nodes that go from x to y, the tensors in between by names of their own."""
     rng = np.random.default_rng(1)
     stored = {name: rng.standard_normal((SIZE, SIZE)).astype(np.float32) for name in ("w", "v", "u", "t")}
     stored |= {name: np.float32(number) for name, number in {"half": 0.5, "one": 1}.items()} | more
     used = {name for node in nodes for name in node.input}
     kept = {name: array for name, array in stored.items() if name in used}
-    shape = (5, SIZE)
+    shape = (rows, SIZE)
     return make.model(nodes, [make.value("x", 1, shape)], [make.value("y", 1, shape)], make.weights(**kept))
 
 
-def rows():
-    return np.random.default_rng(2).standard_normal((5, SIZE)).astype(np.float32)
+def rows(count=5):
+    return np.random.default_rng(2).standard_normal((count, SIZE)).astype(np.float32)
 
 
 @pytest.mark.parametrize("step", [1, 4])
@@ -113,3 +113,26 @@ def test_a_lost_residual_is_told_though_the_norm_behind_it_gives_what_one_before
     reference = made([*norm("a", "g", "c"), *block, *norm("s", "f", "d")])
     _, _, within = told(reference, made(norm("a", "f", "h")), rows())
     assert (within["primitive"], within["reference_node"]) == ("missing", "to_s")
+
+
+def test_a_transposition_put_into_one_of_two_products_that_are_one_layer_on_the_other_side_is_named():
+    """The sum of both stands for the layer's product, which says no more than that the error is made before it."""
+    wide = np.random.default_rng(3).standard_normal((2 * SIZE, SIZE)).astype(np.float32)
+    bias = np.linspace(-1, 1, SIZE, dtype=np.float32)
+    parts = [make.node("Tanh", ["x"], ["p"], "bent"), make.node("Sigmoid", ["x"], ["q"], "gate")]
+    parts += [make.node("Concat", ["p", "q"], ["c"], axis=1), make.node("MatMul", ["c", "other"], ["o"], "beside")]
+    one = [make.node("Gemm", ["c", "wide", "bias"], ["h"], "layer")]
+    two = [
+        make.node("MatMul", ["p", "upper"], ["a"], "first"),
+        make.node("Sigmoid", ["x"], ["again"], "twice"),
+        make.node("Transpose", ["again"], ["r"], "put", perm=[1, 0]),
+        make.node("MatMul", ["r", "lower"], ["e"], "second"),
+        make.node("Add", ["a", "e"], ["f"], "both"),
+        make.node("Add", ["bias", "f"], ["g"], "shifted"),
+    ]
+    ends = [make.node("Mul", [name, "o"], ["y"], "end") for name in ("h", "g")]
+    numbers = {"rows": SIZE, "bias": bias, "other": wide[::-1].copy()}
+    reference = net([*parts, *one, ends[0]], wide=wide, **numbers)
+    candidate = net([*parts, *two, ends[1]], upper=wide[:SIZE], lower=wide[SIZE:], **numbers)
+    _, _, within = told(reference, candidate, rows(SIZE))
+    assert within == {"node": "put", "primitive": "extra"}

@@ -64,12 +64,20 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
             if item.step is not None or value not in passes.injectable():
                 continue
             found = _tried(graphs, passes, item, _inside(sides, item), trials[0])
-            found = found or _extra(sides, passes, item, trials[1], known)
+            if found is None or _several_make(graphs[1], item, found[0]):
+                found = _extra(sides, passes, item, trials[1], known) or found
             found = found or lost_node(sides, passes, item, trials[1], known)
             found = found or _tried(graphs, passes, item, _constant(sides, item), trials[1])
             found = found or _turned(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
+
+
+def _several_make(graph: Graph, item: Measured, name: str) -> bool:
+    """Whether more nodes of a region than one lead to a node, so that one of them may be the one too many."""
+    region = item.pair.candidate_region
+    node = next((graph.nodes[index] for index in region.nodes if graph.nodes[index].name == name), None)
+    return node is not None and len(graph.region(region.inputs, node.outputs[0])) > 1
 
 
 def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int], known: dict[str, Found]) -> Found | None:
