@@ -301,6 +301,17 @@ def test_a_slice_that_starts_far_off_is_told_though_no_shape_fits():
     assert (first.id, first.evidence_class) == ("slice-bounds", "proven")
 
 
+@pytest.mark.parametrize("taken", [lambda x: torch.split(x, 3, 2)[1], lambda x: x[:, :, [3, 4, 5]]])
+def test_a_slice_is_told_by_its_bounds_where_the_reference_takes_its_part_otherwise(taken):
+    first, *_ = Case(lambda n, x: torch.tanh(taken(x)), lambda n, x: torch.tanh(x[:, :, 4:7]), {}, "").found
+    assert (first.id, first.evidence_class) == ("slice-bounds", "proven"), first
+
+
+def test_a_sigmoid_in_the_place_of_an_error_function_is_another_gelu():
+    first, *_ = Case(lambda n, x: F.gelu(x) * 2, lambda n, x: x * torch.sigmoid(1.702 * x) * 2, {}, "").found
+    assert (first.id, first.evidence_class) == ("activation-variant", "proven"), first
+
+
 def gelu(inner):
     return lambda n, x: 1.5 * x * (1 + inner(x * 2 / 2**0.5))
 
