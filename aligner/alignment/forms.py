@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from aligner.alignment.axis_flow import AxisFlow, known_orders
-from aligner.alignment.compatibility import same_order
 from aligner.alignment.element_order import axes_into, flat
 from aligner.alignment.layout import squeezed
 from aligner.alignment.matching import Matching
@@ -68,11 +67,8 @@ class _Forms:
         if exact is not None:
             return exact
         same = self._open_forms(value)
-        if len(same) == 1:
-            return PairedForms(same[0], value)
-        if same:
-            among = self._among(same, value)
-            return PairedForms(among, value) if among is not None else None
+        if same:  # of several none is told apart
+            return PairedForms(same[0], value) if len(same) == 1 else None
         return self._turned(value)
 
     def _as_read(self) -> dict[str, str]:
@@ -144,21 +140,6 @@ class _Forms:
             return same
         answered = set(self._flat[1].values())
         return [member for member in same if self._flat[0].get(member) not in answered]
-
-    def _among(self, same: list[str], value: str) -> str | None:
-        """Which of several forms of one shape: as many steps along where there are as many, else by element order."""
-        recoded = self._as_recoded(same, self._of_candidates(self._members[1], value)).get(value)
-        if recoded is not None:
-            return recoded
-        forms = _steps(self._matching.candidate, self._of_candidates(self._members[1], value))
-        along = _steps(self._matching.reference, same)
-        original = _renamed_from(self._matching.candidate, value)
-        if len(forms) == len(along) and original in forms:
-            return along[forms.index(original)]
-        sketch = self._matching.candidate.sketches.get(value)
-        sketches = self._matching.reference.sketches
-        ordered = [member for member in along if same_order(sketches.get(member), sketch)]
-        return ordered[0] if ordered else None
 
     def _turned(self, value: str) -> PairedForms | None:
         """A form that a transposition turns into this one: the one that is known, else the only one sizes allow."""
