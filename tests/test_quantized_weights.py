@@ -52,6 +52,17 @@ def test_scales_of_other_channels_are_a_fault_that_eight_bits_do_not_excuse(move
         assert result.first_divergence.candidate.name == "y"
 
 
+def test_rows_in_another_order_are_known_though_each_has_the_scale_of_its_new_place():
+    rng = np.random.default_rng(0)
+    kernel = (rng.uniform(-1, 1, (64, 16)) * np.linspace(1, 3, 16)).astype(np.float32)
+    scales, order = np.abs(kernel).max(axis=0) / 127, np.roll(np.arange(16), 3)
+    moved = ((kernel / scales)[:, order] * scales).astype(np.float32)
+    x = rng.standard_normal((4, 64)).astype(np.float32)
+    first, *_ = aligner.compare(network(None, kernel), network(scales, moved), {"x": x}).causes
+    assert (first.id, first.evidence_class) == ("weights-permuted", "proven")
+    assert "each with the scale of its new place" in first.evidence
+
+
 def test_weights_that_the_reference_computes_are_not_taken_for_zeros():
     import torch
 
