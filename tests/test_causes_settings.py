@@ -312,6 +312,13 @@ def test_a_sigmoid_in_the_place_of_an_error_function_is_another_gelu():
     assert (first.id, first.evidence_class) == ("activation-variant", "proven"), first
 
 
+@pytest.mark.parametrize("root", [lambda v, x: x * torch.rsqrt(v), lambda v, x: x / v**0.5])
+def test_an_epsilon_under_any_spelling_of_a_root_is_one(root):
+    wrong, right = (lambda n, x, e=e: torch.tanh(root(x.pow(2).mean(1, keepdim=True) + e, x)) for e in (1e-2, 1e-5))
+    first, *_ = Case(right, wrong, {}, "").found
+    assert (first.id, first.evidence_class) == ("norm-epsilon", "proven"), first
+
+
 def gelu(inner):
     return lambda n, x: 1.5 * x * (1 + inner(x * 2 / 2**0.5))
 
