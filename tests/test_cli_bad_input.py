@@ -394,6 +394,17 @@ def test_usage(align, words):
     assert "Traceback" not in outcome.err and "Error: " in outcome.err
 
 
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [(("compare", "-i"), "repeat the option"), (("sweep", "--inputs"), "put it in quotes")],
+)
+def test_a_pattern_that_the_shell_has_spread(align, words, says):
+    outcome = align(*words, "x.npy", "wide.npy", "rank2.npy", "net.onnx", "net.onnx")
+    assert outcome.code == 2
+    assert says in outcome.err
+    assert says not in align(*words, "x.npy", "net.onnx", "net.onnx", "absent").err
+
+
 # ---------------------------------------------------------------------------------------- crashes and interruptions
 
 forks = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")

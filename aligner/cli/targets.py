@@ -14,7 +14,7 @@ import click
 
 from aligner.adapters.home_folders import HOME_VARIABLES
 from aligner.cli.report_options import FORMATS
-from aligner.errors import OutputError
+from aligner.errors import OutputError, listing
 
 if TYPE_CHECKING:
     from aligner.execution.confinement import Bounds
@@ -43,6 +43,17 @@ _limits: Bounds | None = None
 
 class FileCommand(click.Command):
     """A command that looks at its files before it works, and gives up all others where it has a process of its own."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Also says what to do where there are files too many, as of a pattern that the shell has spread."""
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest and not ctx.resilient_parsing:
+            several = "put it in quotes" if "samples" in ctx.params else "repeat the option for each file"
+            spread = all(Path(word).exists() for word in rest)
+            hint = f"; an option takes one file: where the shell has spread a pattern, {several}" if spread else ""
+            ctx.fail(f"{'arguments' if len(rest) > 1 else 'an argument'} too many: {listing(rest)}{hint}")
+        return rest
 
     def invoke(self, ctx: click.Context) -> Any:
         global _limits
