@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
 
 import pytest
 
@@ -14,7 +15,8 @@ pytest.importorskip("onnxruntime")
 import aligner  # noqa: E402
 from aligner.errors import InputError  # noqa: E402
 from aligner.execution.output_answers import _on_shared_positions  # noqa: E402
-from aligner.inputs.decoding import key  # noqa: E402
+from aligner.inputs.decoding import Caches, key  # noqa: E402
+from aligner.records.graph import InputSpec  # noqa: E402
 from aligner.records.tensor import CapturedTensor  # noqa: E402
 from tests.command import Shell  # noqa: E402
 from tests.decoder_models import (  # noqa: E402
@@ -154,6 +156,35 @@ def test_caches_of_a_fixed_size_behind_a_prompt(fault, verdicts, tmp_path):
     with pytest.raises(InputError, match="do not fit") as told:
         aligner.compare(right, unsaid, IDS, steps=1, prefill=both)
     assert "no cache_position tells" in told.value.found
+
+
+@pytest.mark.parametrize("grows", [True, False])
+def test_more_tokens_than_caches_of_a_fixed_size_hold(grows, tmp_path):
+    """Five and two fit; both sides drop a third alike, which says nothing of them."""
+    prompt = export_prompt(Decoder(), tmp_path / "prompt.onnx")
+    path = export_fixed(Decoder(room=7), tmp_path / "steps.onnx", room=7)
+    given = {"candidate": prompt} if grows else {"reference": prompt, "candidate": prompt}
+    reference = Decoder().eval() if grows else path
+    assert aligner.compare(reference, path, IDS, steps=2, prefill=given).verdict == "aligned"
+    with pytest.raises(InputError, match="no room for a further token") as told:
+        aligner.compare(reference, path, IDS, steps=3, prefill=given)
+    assert "7 positions" in told.value.found
+
+
+@pytest.mark.parametrize(
+    ("after", "kept"),
+    [([1, 2, 3, 4], False), ([1, 2, 3, 9], False), ([9, 2, 3, 4], True), ([2, 3, 4, 9], True), ([1, 2, 3], True)],
+)
+def test_full_caches_that_drop_or_clamp_slide_or_begin_again(after, kept):
+    caches = Caches([InputSpec("past.key", (1, 2, 4, 8), "float32")], {"past.key": "present.key"})
+    fed, answers = (
+        {name: np.tile(np.array(row, np.float32)[:, None], (1, 2, 1, 8))}
+        for name, row in (("past.key", [1, 2, 3, 4]), ("present.key", after))
+    )
+    caches.held = dict(fed)
+    caches.check_kept(fed, answers, 3, "candidate")
+    with nullcontext() if kept else pytest.raises(InputError, match="no room"):
+        caches.check_kept(fed, answers, 4, "candidate")
 
 
 @pytest.mark.parametrize("fault", ["", "place", "number"])

@@ -70,7 +70,7 @@ class _Check:
         for one in (self._decoder, self._whole):
             one.first(self._tokens, (), ())
         scores = self._decoder.answers()
-        self._decoder.caches.take(scores, self._tokens.shape[-1])
+        self._decoder.take({}, scores, 0, self._tokens.shape[-1])
         found: list[Step] = []
         for index in range(1, many + 1):
             best = next(iter(scores.values()))
@@ -88,7 +88,7 @@ class _Check:
         outputs = list(self._side.read(fed).outputs)
         kept = {tensor.value: _numbers(tensor) for tensor in self._side.run(None, feeds=fed)}
         scores = self._decoder.answers()
-        self._decoder.caches.take(scores, 1)
+        self._decoder.take(fed, scores, past, 1)
         whole = self._whole.feeds(self._tokens, 0, ())
         graph = self._side.read(whole)
         places = dict(zip(graph.outputs, outputs, strict=False))

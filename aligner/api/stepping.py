@@ -11,11 +11,22 @@ import numpy as np
 
 from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions
-from aligner.errors import InputError, listing
+from aligner.errors import InputError, ModelExecutionError, listing
 from aligner.execution import memory
 from aligner.execution.side import OpenSide
 from aligner.inputs.conventions import words
-from aligner.inputs.decoding import CACHE_RANK, Caches, Context, Roles, carried, derived, is_context, key, roles
+from aligner.inputs.decoding import (
+    CACHE_RANK,
+    Caches,
+    Context,
+    Roles,
+    carried,
+    derived,
+    is_context,
+    key,
+    no_room,
+    roles,
+)
 from aligner.inputs.items import InputItem, PreparedFeeds
 from aligner.records import progress
 from aligner.records.array import Array
@@ -126,6 +137,11 @@ class Decoder:
         self.names = {name: value for name in self._outputs() if (value := self._value(name)) in found}
         return {name: found[value] for name, value in self.names.items()}
 
+    def take(self, fed: Mapping[str, Array], answers: Mapping[str, Array], past: int, new: int) -> None:
+        """Hold what came back for the tokens after ``past``. Raises InputError where the caches had no room."""
+        self.caches.check_kept(fed, answers, past, self.side.role)
+        self.caches.take(answers, new)
+
     def _outputs(self) -> Sequence[str]:
         names = list(self.side.session.signature.outputs)
         return sorted(names, key=lambda name: name != "logits")
@@ -181,14 +197,24 @@ class _Decoding:
         for index in part:
             progress.headline(f"step {index} of {self._many}")
             feeds = self._feeds(self._fed, self._past)
-            comparison = models.compare(feeds, relaid=self._relaid, caches=self._handed_on())
-            self._fed = self._record(index, comparison, self._past, self._fed)
+            comparison = self._compared(models, feeds)
+            self._fed = self._record(index, comparison, self._past, feeds)
             self._past += self._steps[-1].fed
             if self._kept is None or self._kept.verdict == "aligned" or comparison.verdict == "diverged":
                 self._kept = comparison
             if comparison.verdict == "diverged":
                 return False
         return True
+
+    def _compared(self, models: OpenModels, feeds: PreparedFeeds) -> Comparison:
+        """One step. Raises InputError where a runtime fails as it writes beyond the end of its caches."""
+        try:
+            return models.compare(feeds, relaid=self._relaid, caches=self._handed_on())
+        except ModelExecutionError as error:
+            full = [one.side.role for one in self._decoders if one.caches.full(self._past)]
+            if full:
+                raise no_room(full[0], self._past) from error
+            raise
 
     def _open(self, models: OpenModels, *, prompt_alone: bool) -> None:
         before = self._decoders
@@ -246,11 +272,11 @@ class _Decoding:
         found = tuple((left.sources[one], right.sources[other]) for one, other in pairs)
         return HandedOn(found, self._past + self._fed.shape[-1])
 
-    def _record(self, index: int, comparison: Comparison, past: int, fed: Array) -> Array:
+    def _record(self, index: int, comparison: Comparison, past: int, feeds: PreparedFeeds) -> Array:
         """Remember the step and its caches; the next token, as the reference has it."""
-        answers = [one.answers() for one in self._decoders]
-        for one, answer in zip(self._decoders, answers, strict=True):
-            one.caches.take(answer, fed.shape[-1])
+        fed, answers = self._fed, [one.answers() for one in self._decoders]
+        for one, given, answer in zip(self._decoders, (feeds.reference, feeds.candidate), answers, strict=True):
+            one.take(given or {}, answer, past, fed.shape[-1])
         scores = [next(iter(answer.values())) for answer in answers]
         best = [one.reshape(len(fed), -1, one.shape[-1])[:, -1].argmax(-1) for one in scores]
         first = comparison.first_divergence

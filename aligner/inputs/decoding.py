@@ -252,6 +252,28 @@ class Caches:
             )
         self.held = {spec.name: _fitted(self.held[spec.name], spec, whose, told=told) for spec in self.specs}
 
+    def full(self, past: int) -> dict[str, int]:
+        """Caches of a fixed size that so many positions fill, up to the last, each with the axis that counts them."""
+        return {
+            spec.name: spec.shape.index(past, 1)
+            for spec in self.specs
+            if spec.name in self.sources and spec.shape is not None and past in spec.shape[1:]
+            if all(self.held[spec.name].take(-1, axis).any() for axis in range(1, len(spec.shape)))
+        }
+
+    def check_kept(self, fed: Mapping[str, Array], answers: Mapping[str, Array], past: int, whose: str) -> None:
+        """Raise InputError where caches that were full came back without the new token: as they were, or with it in
+        place of the last one, as writing beyond the end is dropped or clamped. Those that slide or begin again are
+        right."""
+        full = {name: axis for name, axis in self.full(past).items() if name in fed}
+        pairs = [(fed[name], answers[self.sources[name]], axis) for name, axis in full.items()]
+        if full and all(
+            before.shape == after.shape
+            and np.array_equal(before.take(range(past - 1), axis), after.take(range(past - 1), axis), equal_nan=True)
+            for before, after, axis in pairs
+        ):
+            raise no_room(whose, past)
+
     def take(self, answers: Mapping[str, Array], new: int) -> None:
         """What a step has given back: caches grown by its tokens, or the new part alone, which is put behind."""
         for name, source in self.sources.items():
@@ -261,6 +283,15 @@ class Caches:
             axis = _only_new(before, found, new) if before is not None else None
             whole = found if axis is None or before is None else np.concatenate([before, found], axis)
             self.held[name] = np.ascontiguousarray(whole)
+
+
+def no_room(whose: str, past: int) -> InputError:
+    """That caches of a fixed size are full."""
+    return InputError(
+        f"the {whose}'s caches have no room for a further token",
+        found=f"they are of a fixed size, {past} positions, and all are filled",
+        hint="ask for fewer --steps or give a shorter prompt: together they may have as many tokens as the caches",
+    )
 
 
 def _fitted(array: Array, spec: InputSpec, whose: str, *, told: bool) -> Array:
