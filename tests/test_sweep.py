@@ -14,6 +14,7 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from aligner.api.agreement import agreement  # noqa: E402
 from aligner.api.sweeping import Shard, SweepOptions, in_processes, run_sweep, sweep  # noqa: E402
 from aligner.errors import AlignerError, InputError, OutputError  # noqa: E402
 from aligner.inputs.samples import dataset, sample_files, samples_of  # noqa: E402
@@ -177,6 +178,21 @@ def test_the_page_escapes_names(whole):
     assert "sample-dependent" in page
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
+
+
+def test_how_regions_of_labels_overlap():
+    """Of scores with the classes as channels, first or last, of labels themselves, of one mask: 3 of 4 places agree."""
+    labels, others = np.array([[[0, 0], [1, 1]]]), np.array([[[0, 0], [1, 0]]])
+    scores, moved = (np.eye(2, dtype=np.float32)[one] for one in (labels, others))
+    mean = pytest.approx((2 / 3 + 1 / 2) / 2)
+    forms = [(scores, moved, "last"), (labels, others, "first"), (labels > 0, others > 0, "first")]
+    forms.append((*(one.transpose(0, 3, 1, 2) for one in (scores, moved)), "first"))
+    for left, right, layout in forms:
+        found = agreement("y", left, right, layout)
+        assert (found.iou, found.same_top) == (mean, 0.75)
+    one = agreement("y", *(mask[..., None].astype(np.float32) for mask in (labels, others)), "last")
+    assert (one.iou, one.same_top) == (mean, None)
+    assert agreement("y", np.eye(3), np.eye(3), "first").iou is None
 
 
 def test_quantiles_are_within_one_percent():

@@ -10,15 +10,13 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
+from aligner.api.agreement import agreement
 from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions, check
 from aligner.errors import AlignerError, ComparisonError, InputError
 from aligner.execution.determinism import undisturbed
 from aligner.execution.own_process import in_own_process
 from aligner.inputs.samples import Sample, samples_of
-from aligner.records.array import Array
 from aligner.records.comparison import GUILTY, Comparison, ModelSummary, Pair, Tolerance, output_error
 from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
 
@@ -26,8 +24,6 @@ if TYPE_CHECKING:
     from aligner.execution.confinement import Bounds
 
 
-_TOP = 5
-"""Classes whose places are compared: top-5, as classifiers are usually scored."""
 _NOTHING = InputError("there are no inputs to go through", found="the set is empty", hint="name at least one")
 Listener = Callable[[Sweep], None]
 
@@ -211,7 +207,8 @@ class _Going:
             return self._skipped(sample, error)
         except AlignerError as error:
             raise type(error)(f"{sample.name}: {error.what}", found=error.found, hint=error.hint) from error
-        agreements = tuple(_agreement(*output) for output in models.outputs())
+        layout = models.sides[0].graph.channels
+        agreements = tuple(agreement(*output, layout) for output in models.outputs())
         return _summary(comparison, sample, agreements, self._options.total or 0)
 
     def _skipped(self, sample: Sample, error: InputError) -> Sweep:
@@ -262,30 +259,6 @@ def _node(place: int, pair: Pair, sample: int) -> NodeErrors:
         worst=max(found, default=0.0),
         worst_sample=sample,
     )
-
-
-def _agreement(name: str, reference: Array, candidate: Array) -> Agreement:
-    """How far a user of the output would see a difference: its largest elements, its angle, its noise."""
-    left, right = np.asarray(reference, np.float64), np.asarray(candidate, np.float64)
-    if not left.size or not (np.isfinite(left).all() and np.isfinite(right).all()):
-        return Agreement(name)
-    lengths = float(np.linalg.norm(left)) * float(np.linalg.norm(right))
-    cosine = float(np.vdot(left, right)) / lengths if lengths else None
-    spread, error = float(np.ptp(left)), float(np.sqrt(np.mean((left - right) ** 2)))
-    psnr = 20 * float(np.log10(spread / error)) if spread and error else None
-    if left.ndim < 2 or left.shape[-1] < 2:
-        return Agreement(name, cosine=cosine, psnr=psnr)
-    rows, others = left.reshape(-1, left.shape[-1]), right.reshape(-1, left.shape[-1])
-    same = float(np.mean(rows.argmax(-1) == others.argmax(-1)))
-    return Agreement(name, same, _same_top(rows, others), cosine, psnr)
-
-
-def _same_top(rows: Array, others: Array) -> float | None:
-    if rows.shape[-1] <= _TOP:
-        return None
-    best, second = (np.argpartition(one, -_TOP, axis=-1)[:, -_TOP:] for one in (rows, others))
-    shared = [len(np.intersect1d(a, b)) / _TOP for a, b in zip(best, second, strict=True)]
-    return float(np.mean(shared))
 
 
 class Pace:

@@ -70,13 +70,15 @@ def distribution(numbers: Iterable[float]) -> Distribution:
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """An output as its user reads it. ``same_top``: share of rows whose largest element is at the same place;
-    ``same_top5``: mean share of the five largest that both have; ``psnr`` in dB of the reference's range."""
+    ``same_top5``: mean share of the five largest that both have; ``psnr`` in dB of the reference's range;
+    ``iou``: of a map of labels, the mean over them of intersection over union."""
 
     output: str
     same_top: float | None = None
     same_top5: float | None = None
     cosine: float | None = None
     psnr: float | None = None
+    iou: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

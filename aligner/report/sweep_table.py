@@ -62,7 +62,7 @@ def worst_nodes(sweep: Sweep) -> list[NodeErrors]:
 
 
 def agreement_words(sweep: Sweep) -> list[str]:
-    """One sentence for each output: how often its largest element agrees, the least cosine and PSNR."""
+    """One sentence for each output: how often labels agree, how far their regions do, the least cosine and PSNR."""
     names = dict.fromkeys(one.output for sample in sweep.samples for one in sample.agreements)
     lines = []
     for name in names:
@@ -72,6 +72,7 @@ def agreement_words(sweep: Sweep) -> list[str]:
             for text in (
                 _mean("largest element the same", [one.same_top for one in found]),
                 _mean("five largest shared", [one.same_top5 for one in found]),
+                _mean("mean IoU of labels", [one.iou for one in found]),
                 _least("cosine", [one.cosine for one in found], 6),
                 _least("PSNR", [one.psnr for one in found], 3, " dB"),
             )
