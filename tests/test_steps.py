@@ -15,8 +15,8 @@ pytest.importorskip("onnxruntime")
 import aligner  # noqa: E402
 from aligner.errors import InputError  # noqa: E402
 from aligner.execution.output_answers import _on_shared_positions  # noqa: E402
-from aligner.inputs.decoding import Caches, key  # noqa: E402
-from aligner.records.graph import InputSpec  # noqa: E402
+from aligner.inputs.decoding import Caches, key, roles  # noqa: E402
+from aligner.records.graph import InputSpec, Signature  # noqa: E402
 from aligner.records.tensor import CapturedTensor  # noqa: E402
 from tests.command import Shell  # noqa: E402
 from tests.decoder_models import (  # noqa: E402
@@ -182,6 +182,9 @@ def test_full_caches_that_drop_or_clamp_slide_or_begin_again(after, kept):
         for name, row in (("past.key", [1, 2, 3, 4]), ("present.key", after))
     )
     caches.held = dict(fed)
+    grown = Caches([InputSpec("past.key", (1, 2, None, 8), "float32")], caches.sources, caches.held)
+    for past in (2, 4, 8):  # heads, positions, channels: nothing is full that grows
+        grown.check_kept(fed, answers, past, "candidate")
     caches.check_kept(fed, answers, 3, "candidate")
     with nullcontext() if kept else pytest.raises(InputError, match="no room"):
         caches.check_kept(fed, answers, 4, "candidate")
@@ -201,6 +204,14 @@ def test_caches_of_two_lengths_are_held_on_what_both_hold(form, fault):
     found = _on_shared_positions("y", "y", kept, (1e-5, 1e-5), 6)
     assert found.shared == (3 if form == "window" else 6)
     assert (found.error.errors.beyond > 0) == bool(fault)
+
+
+def test_caches_of_integers_are_refused():
+    shape = (1, 2, None, 4)
+    ins = InputSpec("input_ids", (1, None), "int64"), InputSpec("past_key_values.0.key", shape, "int8")
+    with pytest.raises(InputError, match="int8 numbers") as told:
+        roles(Signature(ins), "candidate")
+    assert "caches of floats" in told.value.hint
 
 
 def test_positions_that_start_again(files):

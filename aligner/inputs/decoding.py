@@ -53,6 +53,13 @@ def roles(signature: Signature, whose: str, *, cached: bool = True) -> Roles:
     context = [spec for spec in signature.inputs if spec not in tokens and is_context(spec.name)]
     derived = [spec for spec in signature.inputs if spec not in (*tokens, *context) and _is_derived(spec)]
     caches = [spec for spec in signature.inputs if spec not in (*tokens, *context, *derived) and _is_cache(spec)]
+    coded = [one for one in derived if one.shape is not None and len(one.shape) >= CACHE_RANK and _holds(one)]
+    if cached and coded:
+        raise InputError(
+            f"the {whose}'s caches hold {coded[0].dtype} numbers, which cannot be handed on from step to step",
+            found=listing(one.name for one in coded),
+            hint="export it with caches of floats for --steps, or compare one pass: without --steps, caches as --input",
+        )
     if not tokens or (cached and not caches):
         missing = "token ids" if not tokens else "a cache of keys and values"
         raise InputError(
@@ -86,7 +93,11 @@ def _is_cache(spec: InputSpec) -> bool:
         return False
     if spec.shape is not None:
         return len(spec.shape) >= CACHE_RANK and "embeds" not in words(spec.name)
-    return bool(set(words(spec.name)) & _HOLDING) or (spec.required and not is_tokens(spec))
+    return _holds(spec) or (spec.required and not is_tokens(spec))
+
+
+def _holds(spec: InputSpec) -> bool:
+    return bool(set(words(spec.name)) & _HOLDING) and "mask" not in words(spec.name)
 
 
 def derived(spec: InputSpec, tokens: Array, past: int) -> Array | None:
@@ -167,9 +178,7 @@ class Caches:
 
     def link(self, graph: Graph, outputs: Mapping[str, str], whose: str) -> None:
         """Find the output that answers each input: by name, by the flow of data, else in order; ``outputs`` are names
-        and values after the one with the scores.
-
-        Raises InputError where there are not as many.
+        and values after the one with the scores. Raises InputError where there are not as many.
         """
         opened = [spec.name for spec in self.specs if spec.shape is not None or spec.required]
         kept = self._kept(outputs)
@@ -233,10 +242,8 @@ class Caches:
             self.held[spec.name] = np.zeros([size or 0 for size in sizes], np.dtype(spec.dtype or "float32"))
 
     def adopt(self, others: Caches, whose: str, *, told: bool) -> None:
-        """Hold what caches of other names hold: by layer and kind where the names tell, else in order.
-
-        ``told``: the model is told which positions hold something, so that more of them may stand behind.
-        Raises InputError where there are not as many, or of other sizes.
+        """Hold what caches of other names hold: by layer and kind where the names tell, else in order. ``told``: it
+        knows which positions hold something, so that more may stand behind. Raises InputError where they do not fit.
         """
         names, given = [spec.name for spec in self.specs], others.held
         named = {key(name): array for name, array in given.items()}
@@ -258,18 +265,17 @@ class Caches:
             spec.name: spec.shape.index(past, 1)
             for spec in self.specs
             if spec.name in self.sources and spec.shape is not None and past in spec.shape[1:]
+            if None not in spec.shape[1:] and self.held[spec.name].size
             if all(self.held[spec.name].take(-1, axis).any() for axis in range(1, len(spec.shape)))
         }
 
     def check_kept(self, fed: Mapping[str, Array], answers: Mapping[str, Array], past: int, whose: str) -> None:
-        """Raise InputError where caches that were full came back without the new token: as they were, or with it in
-        place of the last one, as writing beyond the end is dropped or clamped. Those that slide or begin again are
-        right."""
-        full = {name: axis for name, axis in self.full(past).items() if name in fed}
-        pairs = [(fed[name], answers[self.sources[name]], axis) for name, axis in full.items()]
-        if full and all(
-            before.shape == after.shape
-            and np.array_equal(before.take(range(past - 1), axis), after.take(range(past - 1), axis), equal_nan=True)
+        """Raise InputError where full caches came back without the new token (dropped), or with it in the last place
+        (clamped). Those that slide or begin again are right."""
+        full, older = self.full(past), range(past - 1)
+        pairs = [(fed[name], answers[self.sources[name]], axis) for name, axis in full.items() if name in fed]
+        if pairs and all(
+            before.shape == after.shape and np.array_equal(before.take(older, axis), after.take(older, axis), True)
             for before, after, axis in pairs
         ):
             raise no_room(whose, past)
