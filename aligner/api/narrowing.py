@@ -212,10 +212,14 @@ class Narrowing:
         return [name for name, node in makers.items() if node is not None and node.kind == maker.kind]
 
     def _strangers(self, reference: str) -> list[str]:
-        """The candidate's tensors that were paired with one of the reference's, where none of them answers it."""
+        """The candidate's tensors that were paired with one of the reference's, where none of them answers it.
+
+        One that the same kind of operation makes is that operation itself, applied in another order, say.
+        """
         found = [one for one in self._measured if one.pair.reference == reference and one.pair.rule != "layout"]
-        erring = suspects(self._graphs, found)
-        return list(erring) if len(erring) == len(found) else []
+        erring, kind = suspects(self._graphs, found), _kind(self._graphs[0], reference)
+        moved = any(_kind(self._graphs[1], value) == kind for value in erring)
+        return list(erring) if len(erring) == len(found) and not moved else []
 
     def _holds_the_same(self, item: Measured) -> bool:
         """Whether a region computes by the same operations on both sides, so that none is lost: one of them errs.
