@@ -315,3 +315,27 @@ def test_half_precision_hides_no_other_cause_and_is_none_where_the_error_is_anot
     reference = Net(chain, **SHAPES)
     first, *_ = causes(reference, edited(reference, **HALVED[identifier]))
     assert (first.id, first.evidence_class) == (identifier, "proven")
+
+
+@pytest.mark.parametrize(
+    ("left", "cause", "said"),
+    [(0, "weights-partly-loaded", "has no scale"), (1, "norm-statistics", "its shift left out")],
+)
+def test_a_normalisation_without_parameters_lacks_those_of_the_reference(left, cause, said):
+    vectors = torch.linspace(0.5, 2, 8), torch.linspace(-1, 1, 8)
+
+    class Normalised(torch.nn.Module):
+        def __init__(self, *vectors):
+            super().__init__()
+            self.vectors = vectors
+
+        def forward(self, x):
+            return torch.tanh(F.layer_norm(torch.sigmoid(F.linear(x, matrix)), (8,), *self.vectors))
+
+    x, matrix = torch.randn(2, 13, 8, generator=torch.Generator().manual_seed(0)).split((5, 8), 1)
+    matrix = matrix[0].clone()
+    traced = [torch.jit.trace(Normalised(*kept), x) for kept in (vectors, vectors[:left])]
+    found = aligner.compare(*traced, [x.numpy()])
+    assert found.verdict == "diverged" and found.first_divergence.candidate.kind == "norm"
+    first = found.causes[0]
+    assert (first.id, first.evidence_class) == (cause, "proven") and said in first.evidence, first.evidence

@@ -60,9 +60,9 @@ class WeightCause(Cause):
     def _claim(self, culprit: Culprit, pair: LayerPair, words: dict[str, str]) -> Claim | None:
         """None where the error is gone without these parameters being put right, and is not when they alone are."""
         wrong = [role for role in differing(pair) if role in pair.reference.parameters]
-        names = (
-            ", ".join(culprit.candidate.graph.weights[n].name for n in pair.candidate.node.weights[:2]) or "its weight"
-        )
+        node = pair.candidate.node
+        names = ", ".join(culprit.candidate.graph.weights[n].name for n in node.weights[:2])
+        where = f"{node.name} ({names})" if names else node.name
         # all are put right at once, for one mistake may be behind them; that tells nothing of these where others do
         own = [role for role in wrong if role in words]
         idle = _suffices(culprit, pair, [role for role in wrong if role not in words])
@@ -72,11 +72,11 @@ class WeightCause(Cause):
         if own and own != wrong and not _suffices(culprit, pair, wrong) and _suffices(culprit, pair, own):
             wrong = own
         return Claim(
-            f"{pair.candidate.node.name} ({names}): {'; '.join(words.values())}",
+            f"{where}: {'; '.join(words.values())}",
             self.advice,
             "with the reference's weights in its place",
             _put_right(culprit, pair, wrong),
-            node=pair.candidate.node.name,
+            node=node.name,
             written=not idle,
             vague=idle or self.vague(pair),
         )

@@ -14,6 +14,9 @@ from aligner.regions.folding import Layer as Layer
 from aligner.regions.folding import folded as folded
 from aligner.regions.subgraph import Subgraph
 
+_UNTOUCHED = {"scale": 1, "shift": 0}
+"""What a normalisation without that parameter scales and shifts by."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LayerPair:
@@ -29,12 +32,12 @@ class LayerPair:
         return tuple(name for name in mine if name in theirs and mine[name].size == theirs[name].size)
 
 
-def layers(subgraph: Subgraph) -> list[Layer]:
-    """What the region holds, in order."""
+def layers(subgraph: Subgraph, *, bare: bool = False) -> list[Layer]:
+    """What the region holds, in order; ``bare``: with normalisations that have no parameters."""
     found = []
     for node in subgraph.of_kind(*LAYERS):
         operation = subgraph.operation(node)
-        if operation is not None and operation.parameters:
+        if operation is not None and (operation.parameters or (bare and operation.kind == "norm")):
             operation = with_sorted_gates(operation) if operation.kind == "recurrent" else operation
             found.append(Layer(node, operation, dict(operation.parameters)))
     return found
@@ -54,7 +57,11 @@ def with_sorted_gates(operation: Operation) -> Operation:
 
 def layer_pairs(culprit: Culprit) -> list[LayerPair]:
     """Layers that answer each other; empty where the two regions cannot be brought into the same form."""
-    left, right = layers(culprit.reference), layers(culprit.candidate)
+    found = _paired(culprit, *map(layers, culprit.subgraphs))
+    return found or _paired(culprit, *(layers(subgraph, bare=True) for subgraph in culprit.subgraphs))
+
+
+def _paired(culprit: Culprit, left: list[Layer], right: list[Layer]) -> list[LayerPair]:
     whole = (folded(culprit.reference, left), folded(culprit.candidate, right))
     if _forms(left) != _forms(right) or (_foldings(whole[0]) != _foldings(whole[1]) and len(whole[0]) == len(whole[1])):
         left, right = whole
@@ -64,8 +71,17 @@ def layer_pairs(culprit: Culprit) -> list[LayerPair]:
     for one, other in zip(left, right, strict=True):
         fitted = _fitted(one, other)
         if fitted is not None:
-            pairs.append(LayerPair(fitted, other))
+            pairs.append(LayerPair(_completed(fitted, other), _completed(other, fitted)))
     return pairs
+
+
+def _completed(layer: Layer, other: Layer) -> Layer:
+    """A normalisation with the ones and zeros that it stands for where only the other has a scale or a shift."""
+    if not layer.operation.kind == other.operation.kind == "norm":
+        return layer
+    missing = {role: other.parameters[role] for role in _UNTOUCHED if role in other.parameters}
+    made = {role: np.full_like(array, _UNTOUCHED[role]) for role, array in missing.items()}
+    return replace(layer, parameters=made | layer.parameters)
 
 
 def _forms(found: list[Layer]) -> list[tuple[str, bool]]:

@@ -44,6 +44,8 @@ def _stranger(pair: LayerPair, role: str, culprit: Culprit, *, sure: bool = True
         return None
     if role in {"bias", "shift", "mean", "b", "rb"} and not right.any() and _zeroed(pair, role, culprit):
         return None
+    if pair.candidate.operation.kind == "norm" and role not in pair.candidate.operation.parameters:
+        return f"it has no {role}, the reference's has one"
     return f"{role} correlates {alike:.2f} with the reference's" + (" and looks freshly initialised" if fresh else "")
 
 
