@@ -71,6 +71,37 @@ def test_new_names_leave_the_blame_where_it_is():
         assert graph.blamed == {graph.nodes[5].name}
 
 
+def test_a_case_that_cannot_be_made_is_told_and_drops_no_other(monkeypatch):
+    from benchmarks.converters import running
+    from benchmarks.converters.table import failure, summary
+
+    def broken(*_, **__):
+        raise KeyError("pads")
+
+    monkeypatch.setattr(running, "case", broken)
+    outcomes = list(running.run(range(2), kinds=[False]))
+    assert [failure(each) for each in outcomes] == ["not made", "not made"]
+    assert "| all | 0 |" in summary(outcomes)
+    assert "2  not made" in summary(outcomes)
+
+
+def test_rewrites_leave_alone_what_they_cannot_read():
+    """A number without an axis has no first size; the amounts of a Pad may be computed."""
+    from benchmarks.converters.networks.builder import Builder
+    from benchmarks.converters.rewrites import apply
+
+    rng = np.random.default_rng(1)
+    build = Builder(rng, {"x": rng.standard_normal((1, 2, 5, 5)).astype(np.float32)}, opset=17)
+    amounts = build.op("Identity", build.keep(np.array([0, 0, 1, 1, 0, 0, 1, 1], np.int64)))
+    padded = build.op("Pad", "x", amounts, build.keep(np.float32(0)), mode="constant")
+    y = build.op("Conv", padded, build.keep(build.normal(3, 2, 3, 3)), pads=[0, 0, 0, 0])
+    mean = build.op("ReduceMean", y, keepdims=0)
+    graph = build.finish(build.op("Unsqueeze", mean, build.keep(np.array([0, 1], np.int64))))
+    for seed in range(4):
+        assert not apply(graph.copy(), "pads_in", np.random.default_rng(seed))
+        apply(graph.copy(), "reshape_in_other_words", np.random.default_rng(seed))
+
+
 @pytest.mark.parametrize("seed", range(3))
 def test_every_rewrite_that_applies_keeps_the_meaning(seed):
     from benchmarks.converters.graph import run

@@ -6,8 +6,8 @@ import signal
 from collections.abc import Iterator, Sequence
 from types import FrameType
 
-from benchmarks.converters.case import case
-from benchmarks.converters.scoring import Outcome, judge
+from benchmarks.converters.case import case, recipe
+from benchmarks.converters.scoring import NOT_MADE, Outcome, judge
 
 TWICE_EVERY = 8
 """Every so many seeds are compared twice."""
@@ -34,7 +34,13 @@ def run(
 def once(
     seed: int, *, faulty: bool, networks: Sequence[str] = (), torch: str = "", planted: Sequence[str] = ()
 ) -> Outcome | None:
-    made = case(seed, faulty=faulty, networks=networks, torch=torch, planted=planted)
+    """The outcome of one case; None where its fault finds no place. What fails in the making is one, too."""
+    try:
+        made = case(seed, faulty=faulty, networks=networks, torch=torch, planted=planted)
+    except Exception as error:  # noqa: BLE001 - one broken rewrite must not end the run of all the others
+        drawn = recipe(seed, faulty=faulty, networks=networks, planted=planted)
+        said = f"{NOT_MADE}: {type(error).__name__}: {str(error)[:300]}"
+        return Outcome(seed, drawn.network, drawn.fault and drawn.fault.name, "", NOT_MADE, violations=[said])
     if made is None:
         return None
 

@@ -22,6 +22,8 @@ SAME = 1e-3
 """Two tensors hold the same numbers, in whatever order, up to this share of the peak (RMSE)."""
 MASKED = 5e3
 """Numbers as large as that only mask others; how low a mask reaches is the writer's choice (−10000, −1e9, −∞)."""
+NOT_MADE = "not made"
+"""The verdict of a case whose rewrites fail: the bench's own mistake, which says nothing of the engine."""
 MOVES = frozenset(
     "Transpose Reshape Flatten Squeeze Unsqueeze Identity Dropout Cast Expand Slice Gather Split Concat Pad".split()
 )

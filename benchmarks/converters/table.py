@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 from benchmarks.converters.faults import INSERTED
-from benchmarks.converters.scoring import Outcome
+from benchmarks.converters.scoring import NOT_MADE, Outcome
 
 _HEADS = (
     *("network", "clean pairs", "aligned", "pairs right", "answered", "virtual"),
@@ -25,6 +25,8 @@ def failure(outcome: Outcome) -> str | None:
 
 def summary(outcomes: Sequence[Outcome]) -> str:
     """The figures of a run, by network, of all and of nodes put in, then failures by kind and by fault."""
+    kinds = Counter(kind for outcome in outcomes if (kind := failure(outcome)))
+    outcomes = [outcome for outcome in outcomes if outcome.verdict != NOT_MADE]
     lines = [
         f"| {' | '.join(_HEADS)} |",
         f"| --- |{' ---: |' * (len(_HEADS) - 1)}",
@@ -36,7 +38,6 @@ def summary(outcomes: Sequence[Outcome]) -> str:
     lines.append(_row("all", outcomes))
     if inserted := [each for each in outcomes if each.fault in INSERTED]:
         lines.append(_row("of these: a node put in", inserted))
-    kinds = Counter(kind for outcome in outcomes if (kind := failure(outcome)))
     lines += ["", *(f"{count:5d}  {kind}" for kind, count in kinds.most_common())]
     tally: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for outcome in outcomes:

@@ -140,10 +140,11 @@ def reshape_in_other_words(graph: Graph, rng: np.random.Generator) -> bool:
     shape, x = graph.shape(node.output), node.inputs[0]
     if rng.random() < 0.5 or 0 in shape:
         return replace(graph, node, graph.add("Reshape", x, graph.keep(np.array(shape, np.int64))))
-    sizes = [graph.add("Gather", graph.add("Shape", x), graph.keep(np.array([0], np.int64)), axis=0)]
-    if shape[0] != graph.shape(x)[0]:
-        sizes = [graph.keep(np.array([shape[0]], np.int64))]
-    sizes.append(graph.keep(np.array([-1, *shape[2:]] if len(shape) > 1 else [], np.int64)))
     if len(shape) < 2:
         return False
+    if graph.shape(x)[:1] == shape[:1]:
+        first = graph.add("Gather", graph.add("Shape", x), graph.keep(np.array([0], np.int64)), axis=0)
+    else:
+        first = graph.keep(np.array([shape[0]], np.int64))
+    sizes = [first, graph.keep(np.array([-1, *shape[2:]], np.int64))]
     return replace(graph, node, graph.add("Reshape", x, graph.add("Concat", *sizes, axis=0)))

@@ -48,6 +48,7 @@ def pads_in(graph: Graph, rng: np.random.Generator) -> bool:
         return (
             maker is not None
             and maker.op == "Pad"
+            and graph.constants.keys() >= {*maker.inputs[1:3]}
             and not np.any(graph.constants[maker.inputs[2]])
             and graph.sole_reader(maker.output) is node
         )
