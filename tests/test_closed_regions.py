@@ -177,6 +177,18 @@ def test_a_fault_between_the_halves_of_a_rewrite_is_told_at_its_node(wrong, undo
 
 
 @pytest.mark.parametrize("undone", [True, False])
+def test_a_fault_between_the_halves_of_a_rewrite_is_told_by_one_number_a_channel(undone):
+    """A vector of channels tells their order, though no factor of one: that may be an error as well."""
+    generator, order = np.random.default_rng(6), [1, 2, 0, 5, 3, 4]
+    first, second = (generator.standard_normal((6, 6)).astype(np.float32) for _ in range(2))
+    bias = np.arange(6, dtype=np.float32) / 6
+    fed = {"x": generator.standard_normal((1, 6)).astype(np.float32)}
+    changed = _perceptron(first[:, order], bias[order], second[order] if undone else second, "Elu")
+    result = aligner.compare(_perceptron(first, bias, second), changed, fed)
+    assert result.first_divergence.candidate.name == ("passed" if undone else "hidden")
+
+
+@pytest.mark.parametrize("undone", [True, False])
 def test_a_lost_bias_behind_a_factor_that_its_kernel_takes_back_is_told_at_its_layer(undone):
     """x · relu6(x + 3) for HardSwish, and a sixth of it in the next kernel; what nothing takes back is wrong itself."""
     generator = np.random.default_rng(6)

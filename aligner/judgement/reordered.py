@@ -101,10 +101,12 @@ def channel_form(found: Array, expected: Array) -> ChannelForm | None:
 
 def _form_along(found: NDArray[np.float64], expected: NDArray[np.float64], axis: int) -> ChannelForm | None:
     slices = found.shape[axis]
-    if slices < 2 or found.size < _FEWEST * slices:
+    if slices < 2:
         return None
     left = np.moveaxis(expected, axis, 0).reshape(slices, -1)
     right = np.moveaxis(found, axis, 0).reshape(slices, -1)
+    if found.size < _FEWEST * slices:
+        return _order_along(right, left, axis)
     sizes = np.linalg.norm(left, axis=1), np.linalg.norm(right, axis=1)
     units = [side / np.where(size > 0, size, 1.0)[:, None] for side, size in zip((left, right), sizes, strict=True)]
     in_place = np.einsum("ij,ij->i", units[0], units[1])
@@ -121,3 +123,16 @@ def _form_along(found: NDArray[np.float64], expected: NDArray[np.float64], axis:
     if (factor <= 0).any() or np.abs(right - factor[:, None] * left[order]).max() > _EQUAL * np.abs(right).max():
         return None
     return ChannelForm(axis, order, factor)
+
+
+def _order_along(right: NDArray[np.float64], left: NDArray[np.float64], axis: int) -> ChannelForm | None:
+    """Slices in another order, where each holds too few numbers to tell a factor: a vector of channels.
+
+    They are put in order by their sums; where rounding exchanges two that are no twins, there is no form.
+    """
+    places = right.sum(axis=1).argsort(kind="stable"), left.sum(axis=1).argsort(kind="stable")
+    order = np.empty(len(right), np.int64)
+    order[places[0]] = places[1]
+    if np.abs(right - left[order]).max() > _EQUAL * np.abs(right).max():
+        return None
+    return ChannelForm(axis, order, np.ones(len(right)))
