@@ -79,6 +79,39 @@ def test_a_node_that_reads_a_tensor_from_before_several_layers_errs_and_not_what
     assert within == {"node": "bent", "primitive": "missing", "reference_node": "third"}
 
 
+def test_what_is_computed_of_a_constant_names_the_node_that_the_reference_computes():
+    def gated(start, **more):
+        nodes = [make.node("Tanh", [start], ["h"], "bent"), make.node("Exp", ["h"], ["e"])]
+        nodes += [make.node("Mul", ["e", "x"], ["p"])]
+        first = [] if more else [make.node("MatMul", ["x", "w"], [start])]
+        return net([*first, *nodes, make.node("MatMul", ["p", "v"], ["y"])], **more)
+
+    name, _, within = told(gated("m"), gated("c", c=rows() / 2), rows())
+    assert (name, within) == ("p", {"node": "bent", "primitive": "constant", "reference_node": "bent"})
+
+
+@pytest.mark.parametrize("lost", [True, False])
+def test_a_node_that_reads_a_layer_before_its_normalisation_lacks_the_activation_behind_that(lost):
+    """Normalisation and activation were the layer's only readers: they are gone, and the layer stands for all three.
+
+    A layer that is scaled wrongly and activated errs itself.
+    """
+    ends = [make.node("Mul", ["b", "g"], ["n"]), make.node("Relu", ["n"], ["r"], "clip")]
+    reader = [make.node("MatMul", ["r", "v"], ["y"], "reader")]
+    g, w = np.linspace(0.5, 3, SIZE, dtype=np.float32), np.random.default_rng(1).standard_normal((SIZE, SIZE))
+    layer = [make.node("MatMul", ["x", "k"], ["b"], "layer")]
+    whole = net([*layer, *ends, *reader], k=w.astype(np.float32), g=g)
+    kept = [make.node("MatMul", ["x", "k"], ["a"], "layer"), make.node("Relu", ["a"], ["r"], "clip")]
+    alone = [make.node("MatMul", ["x", "k"], ["r"], "layer")]
+    wrong = (w * np.linspace(1, 2, SIZE)).astype(np.float32)
+    name, node, within = told(whole, net([*(alone if lost else kept), *reader], k=wrong), rows())
+    if lost:
+        assert (name, within) == ("r", {"node": "reader", "primitive": "missing", "reference_node": "clip"})
+    else:
+        assert node in {"layer", "clip"}
+        assert within is None or within["reference_node"] != "clip"
+
+
 def test_a_node_twice_in_the_first_half_of_another_spelling_is_named():
     """2σ(2x) − 1 for tanh(x), and the half of a later product with it: right at the end of that product alone."""
     first, last = make.node("MatMul", ["x", "w"], ["m"], "first"), make.node("MatMul", ["h", "v"], ["y"], "last")

@@ -1,7 +1,8 @@
 """A node of the reference without which its region gives what the candidate's gives: the one that the candidate lacks.
 
 It is the counterpart of a node too many, and as little depends on what the candidate's region holds inside: channels
-in another order, a kernel with a factor moved in.
+in another order, a kernel with a factor moved in. Where the candidate's tensor is one before the reference's last node
+but for a factor and an offset of each channel, as a layer gives whose normalisation stands apart, that node is lost.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ from aligner.execution.look import made_of_reference, without_step
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
+from aligner.judgement.reordered import is_another_form
 from aligner.judgement.wrong_pairs import excess
-from aligner.operations.kinds import VIEWS
+from aligner.operations.kinds import PARAMETRIC, VIEWS
+from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
+from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
+from aligner.records.tensor import CapturedTensor
 
 Sides = tuple[OpenSide, OpenSide]
 Found = tuple[str, str, str | None]
@@ -58,13 +63,19 @@ def _found(
     made = made_of_reference(passes, pair.candidate, without) if nodes else None
     if made is None:
         return None
-    tensors = {tensor.value: tensor for tensor in sides[0].replay([*region[0], *inner]) if tensor.occurrence == 0}
+    wanted = [*region[0], *inner, pair.reference]
+    tensors = {tensor.value: tensor for tensor in sides[0].replay(wanted) if tensor.occurrence == 0}
     arrays = {name: tensor.array for name, tensor in tensors.items()}
     readers = graphs[1].readers(pair.candidate)
     for end in (node for node in nodes if readers and pair.reference in node.outputs):
         for before in _before(graphs[0], end, arrays):
             if excess(graphs, item, passes.held(pair.candidate, tensors[before], made)) <= MOST:
                 return readers[0].name, "missing", end.name
+        maker = graphs[1].producer(pair.candidate)
+        if maker is None or maker.kind not in PARAMETRIC or _is_form(pair, made, arrays.get(pair.reference)):
+            continue
+        if any(_is_form(pair, made, arrays[name]) for name in _before(graphs[0], end, arrays) if name in inner):
+            return readers[0].name, "missing", end.name
     for value, node in reversed(inner.items()):
         after = arrays.get(value)
         for before in _before(graphs[0], node, arrays) if after is not None and after.dtype.kind == "f" else ():
@@ -76,6 +87,12 @@ def _found(
             if excess(graphs, item, without_step(passes, pair, value, array, made)) <= MOST:
                 return _reader(sides, passes, item, before), "missing", node.name
     return None
+
+
+def _is_form(pair: PairedValues, made: CapturedTensor, array: Array | None) -> bool:
+    """Whether what the candidate makes holds a tensor's numbers but for a factor and an offset of each channel."""
+    laid = to_candidate(array, pair.axes, made.array.shape) if array is not None else None
+    return laid is not None and laid.dtype.kind == "f" and is_another_form(made.real(), laid)
 
 
 def _before(graph: Graph, node: Node, arrays: dict[str, Array]) -> list[str]:

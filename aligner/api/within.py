@@ -68,6 +68,7 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
                 found = _extra(sides, passes, item, trials[1], known) or found
             found = found or lost_node(sides, passes, item, trials[1], known)
             found = found or _tried(graphs, passes, item, _constant(sides, item), trials[1])
+            found = found or _tried(graphs, passes, item, _baked(sides, item), trials[1])
             found = found or _turned(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
@@ -230,6 +231,27 @@ def _constant(sides: Sides, item: Measured) -> Iterator[Place]:
             if maker is None or (other.shape, other.dtype) != (array.shape, array.dtype) or (other == array).all():
                 continue
             yield place, other, (maker.name, "constant", None)
+
+
+def _baked(sides: Sides, item: Measured) -> Iterator[Place]:
+    """Each tensor inside the reference's region in the place of one that the candidate computes of constants alone: it
+    no longer reads what that comes from. The earliest place first.
+    """
+    graphs = sides[0].graph, sides[1].graph
+    pair, regions = item.pair, item.pair.regions
+    made = graphs[1].ancestors(_constants(graphs[1], regions[1])) - graphs[1].weights.keys()
+    makers = {name: node for name in made if (node := graphs[1].producer(name)) is not None}
+    nodes = [graphs[0].nodes[index] for index in regions[0].nodes] if makers else []
+    inner = {name: node.name for node in nodes for name in node.outputs if name != pair.reference}
+    inner = {name: maker for name, maker in inner.items() if graphs[0].varies(name)}
+    if not inner or sum(_bytes(sides[1], name) for name in makers) > _LARGE:
+        return
+    held = _numbers(sides[1], sorted(makers, key=lambda name: makers[name].index))
+    numbers = _numbers(sides[0], [*inner]) if held else {}
+    for place, array in held.items():
+        for name, other in numbers.items():
+            if (other.shape, other.dtype) == (array.shape, array.dtype):
+                yield place, other, (makers[place].name, "constant", inner[name])
 
 
 def _turned(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
