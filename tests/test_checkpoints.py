@@ -226,6 +226,13 @@ def test_a_lone_number_holds_no_tensor(tmp_path):
     assert [match.status for match in weigh(left, right).matches] == ["missing", "extra"]
 
 
+def test_the_command_says_what_was_done_to_what_changed(folder, tmp_path, capfd, monkeypatch):
+    plain = write_gguf(tmp_path / "plain.gguf", "Q8_0", permute=False)
+    said = Shell(tmp_path, capfd, monkeypatch)("weights", str(folder), str(plain))
+    assert said.code == 1
+    assert "4 not permuted for RoPE" in said.out
+
+
 def test_the_command_and_bad_files(folder, tmp_path, capfd, monkeypatch):
     shell = Shell(tmp_path, capfd, monkeypatch)
     save(tmp_path / "whole.safetensors", weights())

@@ -61,10 +61,12 @@ def summary(audit: WeightAudit) -> str:
 
 
 def _facts(page: Page, audit: WeightAudit) -> list[tuple[str, RenderableType]]:
-    moved = Counter(_transform(match) for match in audit.matches if match.status == "matched")
     found = model_facts(page, audit.reference, audit.candidate)
-    if moved:
-        found.append(("matched", page.prose(", ".join(f"{many:,} {word}" for word, many in moved.most_common()))))
+    for status in ("matched", "changed"):
+        words = Counter(_transform(match) for match in audit.matches if match.status == status)
+        said = [f"{many:,} {word}" for word, many in words.most_common() if word]
+        if said:
+            found.append((status, page.prose(", ".join(said))))
     notes = [*audit.notes, *audit.reference.notes, *audit.candidate.notes]
     found += [("notes" if place == 0 else "", page.prose(sentence(note))) for place, note in enumerate(notes)]
     return found
