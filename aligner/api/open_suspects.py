@@ -5,7 +5,7 @@ from __future__ import annotations
 from aligner.execution.look import differences
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
-from aligner.judgement.wrong_pairs import right_without, suspects, with_forms
+from aligner.judgement.wrong_pairs import made_up_for, suspects, watched, with_forms
 from aligner.records.measurement import Measured
 
 _FEW = 32
@@ -20,7 +20,7 @@ def is_many(left_out: int, measured: int) -> bool:
 
 
 def open_suspects(sides: tuple[OpenSide, OpenSide], passes: Passes, most: int) -> list[Measured]:
-    """The first suspects, those left out that are right without the others: they only hold other forms of their
+    """The first suspects, those left out behind which everything is right without them: they hold other forms of their
     tensors, and looking into them costs the runs that a fault would be found by. One run, where there are more.
     """
     graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
@@ -28,6 +28,7 @@ def open_suspects(sides: tuple[OpenSide, OpenSide], passes: Passes, most: int) -
     left_out = with_forms(graphs, measured, suspected)
     if len(suspected) <= most or is_many(len(left_out), len(measured)):
         return list(suspected.values())[:most]
-    forms = right_without(graphs, measured, differences(passes, sorted(left_out), left_out), left_out)
+    without = differences(passes, watched(measured, left_out), left_out)
+    forms = made_up_for(graphs, measured, without, left_out)
     chosen = [item for value, item in suspected.items() if value not in forms]
     return (chosen or list(suspected.values()))[:most]

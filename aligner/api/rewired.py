@@ -66,5 +66,5 @@ def _others(
     sketches = sides[0].profile.sketches, sides[1].profile.sketches
     doubted = known.dropped | {(item.pair.reference, value) for value, item in several.items()}
     graphs = sides[0].graph, sides[1].graph
-    found = same_values(graphs, sketches, look(sides[1], passes), alignment, doubted)
+    found = same_values(graphs, sketches, look(sides[1], passes, ()), alignment, doubted)
     return [pair for pair in found if pair[1] in several]

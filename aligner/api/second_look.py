@@ -9,12 +9,13 @@ from aligner.alignment.second_look import SecondLook, same_values
 from aligner.api.exchanged import exchanged
 from aligner.api.meant_moves import with_meant_moves
 from aligner.api.narrowing import Narrowing
+from aligner.api.open_suspects import is_many
 from aligner.api.rewired import rewired
 from aligner.api.within import locate_within
-from aligner.execution.look import look
+from aligner.execution.look import differences, look
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
-from aligner.judgement.wrong_pairs import excess, suspects
+from aligner.judgement.wrong_pairs import between, excess, suspects, watched, with_forms, wrong_pairs
 from aligner.records.alignment import Alignment, PairedValues
 from aligner.records.graph import Graph
 
@@ -65,10 +66,19 @@ def _seen(
     if not suspected:
         return None
     partner = {item.pair.candidate: item.pair.reference for item in measured}
-    if frozenset(suspected) in looked or not _open(alignment):
+    wrong: set[str] = set()
+    sets = [frozenset(find(graphs, measured, suspected)) for find in (with_forms, between)]
+    for left_out in dict.fromkeys(sets):
+        if is_many(len(left_out), len(measured)):
+            continue
+        without = differences(passes, watched(measured, left_out), left_out)
+        wrong = wrong_pairs(graphs, measured, without, suspected, left_out)
+        if wrong:
+            break
+    if not wrong and (frozenset(suspected) in looked or not _open(alignment)):
         return None
-    looked.add(frozenset(suspected))
-    wrong, seen = set[str](), look(sides[1], passes)
+    looked.add(frozenset(suspected) - wrong)
+    seen = look(sides[1], passes, wrong)
     assert sides[0].profile is not None and sides[1].profile is not None
     sketches = sides[0].profile.sketches, sides[1].profile.sketches
     doubted = {(partner[value], value) for value in suspected}

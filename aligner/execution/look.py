@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     Axes = Iterable[tuple[int, ...] | None]
 
 
-def look(candidate: OpenSide, passes: Passes) -> dict[str, Sketch]:
-    """Run the candidate on the reference's tensors, and look at every tensor.
+def look(candidate: OpenSide, passes: Passes, without: Collection[str]) -> dict[str, Sketch]:
+    """Run the candidate on the reference's tensors, some pairs left out, and look at every tensor.
 
     A further look runs what reads other tensors than in the last one, and no more.
     """
     assert candidate.profile is not None
-    given = passes.injectable()
+    given = _but(passes, without)
     before, known = passes.looked
     changed = [value for value in before.keys() | given.keys() if not laid_alike(before.get(value), given.get(value))]
     wanted = [value for value in candidate.profile.sketches if candidate.profile.once(value)]

@@ -1,7 +1,8 @@
-"""Pairs that the injected run contradicts: a node errs, or two tensors do not answer each other.
+"""Pairs that the injected run contradicts: no error of a node, two tensors that do not answer each other.
 
 A node that is wrong harms nobody where its output is replaced by the reference's: that is what the injection does. A
-pair that is wrong puts a stranger's tensor in the way of its readers; where it is left out, they are right again.
+pair that is wrong puts a stranger's tensor in the way of its readers; where it is left out, they are right again. So a
+pair is wrong if a reader errs with it and everything behind it agrees without it.
 """
 
 from __future__ import annotations
@@ -106,17 +107,72 @@ def _reached(values: Collection[str], readers: Mapping[str, Sequence[Measured]])
     return found
 
 
-def right_without(
+def watched(measured: Sequence[Measured], left_out: Collection[str]) -> list[str]:
+    """What tells whether pairs are wrong: they and the first pairs behind them that can be compared."""
+    readers, found, stack = _readers(measured), dict.fromkeys(sorted(left_out)), sorted(left_out)
+    while stack:
+        for reader in readers.get(stack.pop(), ()):
+            if reader.pair.candidate not in found:
+                found[reader.pair.candidate] = None
+                stack += [reader.pair.candidate] if reader.pair.note else []
+    return list(found)
+
+
+def wrong_pairs(
+    graphs: Graphs,
+    measured: Sequence[Measured],
+    without: Mapping[str, Difference],
+    suspected: Mapping[str, Measured],
+    left_out: Collection[str],
+) -> set[str]:
+    """Which pairs are wrong; ``without``: what is ``watched``, where those ``left_out`` are not injected."""
+    readers, healed = _readers(measured), _healed(graphs, measured, without, left_out)
+    open_ = set(left_out) - healed
+    return {value for value in _made_up_for(readers, healed, open_) if _harmed(value, readers, suspected, open_)}
+
+
+def made_up_for(
     graphs: Graphs, measured: Sequence[Measured], without: Mapping[str, Difference], left_out: Collection[str]
 ) -> set[str]:
-    """Of values ``left_out`` of a run those that are right without the others."""
+    """Of values ``left_out`` of a run those that are right without the others, or right behind which everything is."""
+    readers, healed = _readers(measured), _healed(graphs, measured, without, left_out)
+    return (set(left_out) & healed) | _made_up_for(readers, healed, set(left_out) - healed)
+
+
+def _healed(
+    graphs: Graphs, measured: Sequence[Measured], without: Mapping[str, Difference], left_out: Collection[str]
+) -> set[str]:
+    """What agrees without what is left out."""
     ran = [item for item in measured if item.pair.candidate in left_out]
     allowed = sum((_share(graphs, item) for item in ran), 0.0)
     return {
         item.pair.candidate
-        for item in ran
+        for item in measured
         if (error := without.get(item.pair.candidate)) is not None and _agrees(graphs, item, error, allowed)
     }
+
+
+def _made_up_for(
+    readers: Mapping[str, Sequence[Measured]], healed: Collection[str], open_: Collection[str]
+) -> set[str]:
+    fronts = {value: _frontier(value, readers, open_) for value in open_}
+    return {value for value, front in fronts.items() if front and front <= set(healed)}
+
+
+def _harmed(
+    value: str, readers: Mapping[str, Sequence[Measured]], suspected: Collection[str], open_: Collection[str]
+) -> bool:
+    """Whether a reader errs, directly or behind pairs that only hand on what they are given."""
+    stack, seen = [value], {value}
+    while stack:
+        for reader in readers.get(stack.pop(), ()):
+            name = reader.pair.candidate
+            if name in suspected:
+                return True
+            if name in open_ and name not in seen:
+                seen.add(name)
+                stack.append(name)
+    return False
 
 
 def _agrees(graphs: Graphs, item: Measured, difference: Difference, allowed: float) -> bool:
@@ -146,3 +202,19 @@ def _readers(measured: Sequence[Measured]) -> dict[str, list[Measured]]:
             if value != item.pair.candidate:
                 readers.setdefault(value, []).append(item)
     return readers
+
+
+def _frontier(value: str, readers: Mapping[str, Sequence[Measured]], open_: Collection[str]) -> set[str]:
+    """The first pairs behind one that are not themselves open."""
+    found, seen, stack = set[str](), {value}, [value]
+    while stack:
+        for reader in readers.get(stack.pop(), ()):
+            name = reader.pair.candidate
+            if name in seen:
+                continue
+            seen.add(name)
+            if name in open_ or reader.pair.note:
+                stack.append(name)
+            else:
+                found.add(name)
+    return found
