@@ -341,3 +341,33 @@ def test_what_four_bits_leave_of_a_matrix_is_no_fault_and_scales_of_other_column
     plain = four_bits(matrix * np.linspace(1, 4, 64, dtype=np.float32), 128, "float")
     found = aligner.compare(plain, broken, x)
     assert found.verdict == "diverged" and found.first_divergence.candidate.kind == "matmul"
+
+
+def repeated(model, after="Sigmoid"):
+    """What a model with one input and one output computes, twice in a loop, then another operation."""
+    helper, inner = onnx.helper, model.graph
+    ends = [helper.make_tensor_value_info(name, kind, []) for name, kind in (("i", 7), ("on", 9), ("go", 9))]
+    nodes = [*inner.node, helper.make_node("Tanh", ["y"], ["t"]), helper.make_node("Identity", ["on"], ["go"])]
+    state = helper.make_tensor_value_info("t", 1, [4, 128])
+    inside = helper.make_graph(nodes, "body", [*ends[:2], *inner.input], [ends[2], state], inner.initializer)
+    loop = helper.make_node("Loop", ["n", "", "a"], ["b"], body=inside)
+    outer = [helper.make_node("Relu", ["in"], ["a"]), loop, helper.make_node(after, ["b"], ["out"])]
+    ends = [[helper.make_tensor_value_info(name, 1, [4, 128])] for name in ("in", "out")]
+    graph = helper.make_graph(outer, "g", *ends, [onnx.numpy_helper.from_array(np.array(2, np.int64), "n")])
+    return helper.make_model(graph, opset_imports=model.opset_import, ir_version=10)
+
+
+@pytest.mark.parametrize("form", ["packed", "blocks"])
+def test_weights_in_four_bits_inside_a_loop_leave_it_open_and_excuse_nothing_else(form):
+    rng = np.random.default_rng(0)
+    matrix, x = (rng.standard_normal(shape).astype(np.float32) for shape in ((128, 128), (4, 128)))
+    matrix /= np.float32(np.sqrt(128))
+    plain, coded = repeated(four_bits(matrix, 128, "float")), four_bits(matrix, 128, form)
+    found = aligner.compare(plain, repeated(coded), x)
+    assert (found.verdict, found.to_json()["rule"]) == ("inconclusive", "coded-body")
+    assert aligner.compare(plain, repeated(coded), x, level="outputs").verdict == "diverged"
+    assert aligner.compare(repeated(coded), repeated(coded), x).verdict == "aligned"
+    fault = aligner.compare(plain, repeated(coded, after="Softplus"), x)
+    assert fault.verdict == "diverged" and fault.first_divergence.candidate.name == "out"
+    other = repeated(four_bits(matrix * np.float32(1.1), 128, "float"))
+    assert aligner.compare(plain, other, x).verdict == "diverged"

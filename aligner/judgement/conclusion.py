@@ -175,8 +175,13 @@ def _beyond(facts: WholeFacts) -> _Said:
     return "diverged", why, worst.margin
 
 
+def _coded_body(facts: WholeFacts) -> _Said:
+    found = next((pair for pair in facts.pairs if pair.verdict_rule == "coded-body"), None)
+    return None if found is None else ("inconclusive", f"{found.candidate.name}: {found.note}", None)
+
+
 def _incomparable(facts: WholeFacts) -> _Said:
-    found = next((pair for pair in facts.outputs if pair.verdict == "incomparable"), None)
+    found = next((p for p in facts.outputs if p.verdict == "incomparable" and p.verdict_rule != "coded-body"), None)
     if found is None:
         return None
     return "inconclusive", f"output {found.candidate.name}: {found.note or 'not comparable'}", None
@@ -324,6 +329,7 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
         "else `inconclusive`",
         _random,
     ),
+    Rule("coded-body", "a loop that holds weights in few bits is off by more than other rounding", _coded_body),
     Rule("output-incomparable", "an output's pair cannot be compared", _incomparable),
     Rule(
         "output-beyond-rounding",

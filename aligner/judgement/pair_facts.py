@@ -10,6 +10,7 @@ import numpy as np
 
 from aligner.judgement.borderline import difference_in, misquantized
 from aligner.judgement.gain import as_written, gain_bound
+from aligner.judgement.precision import has_coded_body
 from aligner.judgement.same_grid import STEPS, another_grid, are_twins
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers
 from aligner.numerics.rounding import HALF_MAX
@@ -203,6 +204,11 @@ class PairFacts:
     def another_grid(self) -> str | None:
         """That both sides are coded alike but for their scales, in words."""
         return None if self.fixed or not self.numbers.quantized else another_grid(self.graphs, self.item)
+
+    @property
+    def coded_body(self) -> bool:
+        """Whether a loop or a branch of the candidate alone has matrices in few bits inside."""
+        return [has_coded_body(*side) for side in zip(self.graphs, self.nodes, strict=True)] == [False, True]
 
     @property
     def flips(self) -> bool:

@@ -213,6 +213,12 @@ def _ties(facts: PairFacts) -> _Said:
     return "nondeterministic", "which of equals comes first is the runtime's choice, and the two sides differ", None
 
 
+def _coded_body(facts: PairFacts) -> _Said:
+    if facts.local is None or facts.local.mismatched or not facts.coded_body:
+        return None
+    return "incomparable", "its body holds weights in few bits, and what rounding them leaves is not shown there", None
+
+
 def _beyond(facts: PairFacts) -> _Said:
     return "introduced", "", facts.margin
 
@@ -286,6 +292,7 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
     Rule("few-bits", "a quantised region is off by no more than eight bits explain", _few_bits),
     Rule("flips", "rounded numbers flip by one step, where rounding of what they are made from flips them", _flips),
     Rule("ties", "places in an order differ, the numbers that stand there and the settings do not", _ties),
+    Rule("coded-body", "the candidate alone has a loop or branch with weights in few bits inside", _coded_body),
     Rule("beyond-bound", "the local error is more than rounding explains", _beyond),
 )
 """In order of precedence."""

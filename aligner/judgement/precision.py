@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from aligner.operations.kinds import QUANTIZES, SOURCES, VIEWS
+from collections.abc import Sequence
+
+from aligner.operations.kinds import NESTED, QUANTIZES, SOURCES, VIEWS
 from aligner.parameters.remembered import Remembered
 from aligner.records.dtypes import plain_dtype
-from aligner.records.graph import Graph, Weight
+from aligner.records.graph import Graph, Node, Weight
 
 AS_A_RULE = 0.2
 """Share from which something is the rule in a model and no accident."""
@@ -43,6 +45,24 @@ def stores_coarsely(graph: Graph) -> bool:
     kernels = [weight for weight in graph.weights.values() if len(weight.shape) >= 2]
     coarse = [weight for weight in kernels if _few_bits(weight) or plain_dtype(weight.dtype) in _COARSE]
     return bool(coarse) and len(coarse) >= AS_A_RULE * len(kernels)
+
+
+def has_coded_body(graph: Graph, nodes: Sequence[Node]) -> bool:
+    """Whether matrices in few bits are read inside one of the nodes: by a loop's body, or a branch that is not shown.
+
+    What stands inside follows its owner in the graph, and no output is made of what it gives.
+    """
+    return any(_read_inside(graph, node) for node in nodes if node.kind in NESTED)
+
+
+def _read_inside(graph: Graph, owner: Node) -> bool:
+    shown, read = graph.ancestors(graph.outputs), list(owner.weights)
+    for node in graph.nodes[owner.index + 1 :]:
+        if not shown.isdisjoint(node.outputs):
+            break
+        read += node.weights
+    weights = [graph.weights[name] for name in read if name in graph.weights]
+    return any(len(weight.shape) > 1 and _few_bits(weight) for weight in weights)
 
 
 def _codes_tensors(graph: Graph) -> bool:
