@@ -24,6 +24,18 @@ _options = pytest.StashKey[dict[str, Any]]()
 _entries = pytest.StashKey[list["Entry"]]()
 
 
+def pytest_addhooks(pluginmanager: pytest.PytestPluginManager) -> None:
+    """Leave the package as it is but for ``aligner.testing``, whose asserts speak to whoever writes an adapter.
+
+    pytest parses every module of a plugin's package to rewrite its asserts, also those that two models' threads import
+    at once, in which CPython before 3.11.8 and 3.12.2 fails (gh-106905). It has no public way to be told not to.
+    """
+    marked = getattr(getattr(pluginmanager, "rewrite_hook", None), "_must_rewrite", None)
+    if isinstance(marked, set) and "aligner" in marked:
+        marked.remove("aligner")
+        marked.add("aligner.testing")
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Add the --align-* options and the align_* ini keys."""
     group = parser.getgroup("aligner", "model alignment (aligner)")

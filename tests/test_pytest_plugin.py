@@ -581,3 +581,20 @@ print(sorted(set(sys.modules) - before))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
     assert done.stdout.strip() == "['aligner', 'aligner.pytest_plugin']"
+
+
+def test_only_the_asserts_of_the_conformance_suite_are_rewritten():
+    """Two threads that open models import our modules, and CPython 3.11.7 cannot parse in two threads at once."""
+    code = """
+def test(pytestconfig):
+    import aligner.execution.opening as opening, aligner.testing.conformance as conformance
+    rewriting = type(pytestconfig.pluginmanager.rewrite_hook)
+    assert isinstance(conformance.__loader__, rewriting) and not isinstance(opening.__loader__, rewriting)
+"""
+    done = subprocess.run([sys.executable, "-c", f"""
+import pathlib, sys, tempfile, pytest
+with tempfile.TemporaryDirectory() as folder:
+    (pathlib.Path(folder) / "test_one.py").write_text({code!r})
+    sys.exit(pytest.main(["-q", "-p", "no:cacheprovider", "--rootdir", folder, folder]))
+"""], capture_output=True, text=True)  # fmt: skip
+    assert done.returncode == 0, done.stdout
