@@ -112,6 +112,25 @@ def test_a_node_that_reads_a_layer_before_its_normalisation_lacks_the_activation
         assert within is None or within["reference_node"] != "clip"
 
 
+def test_a_step_of_a_function_spelled_out_is_named_where_a_factor_of_it_went_into_the_next_layer():
+    """x · (1 + tanh(…)), halved by the kernel behind it: right at the end of that layer alone."""
+    spelled = [("Mul", "m", "m", "q"), ("Mul", "q", "m", "c"), ("Mul", "c", "cubic", "s"), ("Add", "m", "s", "a")]
+    spelled += [("Mul", "a", "root", "b"), ("Sigmoid", "b", "d"), ("Add", "d", "one", "e"), ("Mul", "m", "e", "h")]
+    numbers = {"cubic": np.float32(0.044715), "root": np.float32(np.sqrt(2 / np.pi)), "one": np.float32(1)}
+    first, last = make.node("MatMul", ["x", "w"], ["m"]), make.node("MatMul", ["h", "v"], ["y"])
+    rng = np.random.default_rng(1)
+    w, v = (rng.standard_normal((SIZE, SIZE)).astype(np.float32) for _ in range(2))
+
+    def made(nodes, **stored):
+        ends = [make.value("x", 1, (5, SIZE))], [make.value("y", 1, (5, SIZE))]
+        return make.model([first, *nodes, last], *ends, make.weights(w=w, **stored), opset=20, ir_version=9)
+
+    whole = made([make.node("Gelu", ["m"], ["h"], approximate="tanh")], v=v)
+    steps = [make.node(op, read, [out], f"to_{out}") for op, *read, out in spelled]
+    _, _, within = told(whole, made(steps, v=v / 2, **numbers), rows())
+    assert within == {"node": "to_d", "primitive": "tanh"}
+
+
 def test_a_node_twice_in_the_first_half_of_another_spelling_is_named():
     """2σ(2x) − 1 for tanh(x), and the half of a later product with it: right at the end of that product alone."""
     first, last = make.node("MatMul", ["x", "w"], ["m"], "first"), make.node("MatMul", ["h", "v"], ["y"], "last")

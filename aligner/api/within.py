@@ -44,6 +44,8 @@ _IN_A_ROW = 3
 """Nodes that are stepped over together: scale, round, scale back; quantize, dequantize; cast there and back."""
 _HALVES = 2
 """Pairs from the first half of another way to compute the same to its end: a rectifier may stand between layers."""
+_ROUNDED = 4 * float(np.finfo(np.float32).eps)
+"""Of a tensor's peak: what a few roundings of single precision do to one number."""
 _LARGE = 1 << 28
 """Bytes of a region's tensors from which on they are not kept for this."""
 
@@ -63,12 +65,15 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
         if found is None:
             if item.step is not None or value not in passes.injectable():
                 continue
-            found = _tried(graphs, passes, item, _inside(sides, item), trials[0])
+            halves, _, forms = _halves(sides[1], passes, item)
+            ends = [item, *suspects(graphs, halves[1:]).values()]  # what is right as it is makes up for nothing
+            free = forms if len(ends) > 1 else ()
+            found = _tried(graphs, passes, ends, _inside(sides, passes, item, free), trials[0], free)
             if found is None or _several_make(graphs[1], item, found[0]):
                 found = _extra(sides, passes, item, trials[1], known) or found
             found = found or lost_node(sides, passes, item, trials[1], known)
-            found = found or _tried(graphs, passes, item, _constant(sides, item), trials[1])
-            found = found or _tried(graphs, passes, item, _baked(sides, item), trials[1])
+            found = found or _tried(graphs, passes, [item], _constant(sides, item), trials[1])
+            found = found or _tried(graphs, passes, [item], _baked(sides, item), trials[1])
             found = found or _turned(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
@@ -152,16 +157,17 @@ def _doubtful(
 def _tried(
     graphs: tuple[Graph, Graph],
     passes: Passes,
-    item: Measured,
+    ends: Sequence[Measured],
     places: Iterable[Place],
     left: Iterator[int],
+    forms: Collection[str] = (),
 ) -> Found | None:
-    """The first place where the tensor that is put there makes the region's end right; each costs a run."""
+    """The first place where the tensor that is put there makes one of some ends right; each costs a run."""
     for value, array, found in places:
         if next(left, None) is None:
             return None
-        end = item.pair.candidate
-        if excess(graphs, item, trial_of(passes, [end], value, array).get(end)) <= MOST:
+        apart = trial_of(passes, [one.pair.candidate for one in ends], value, array, forms)
+        if any(excess(graphs, one, apart.get(one.pair.candidate)) <= MOST for one in ends):
             return found
     return None
 
@@ -202,20 +208,34 @@ def _before(graph: Graph, arrays: Mapping[str, Array], value: str, steps: int) -
     return (name, node) if alike and node is not None else None
 
 
-def _inside(sides: Sides, item: Measured) -> Iterator[Place]:
-    """Each virtual tensor in the place of each of the candidate's, the earliest first: (its node, the primitive)."""
+def _inside(sides: Sides, passes: Passes, item: Measured, forms: Collection[str]) -> Iterator[Place]:
+    """Each virtual tensor in the place of each of the candidate's, the earliest first: (its node, the primitive).
+
+    What holds the numbers of a virtual tensor is right: nothing is put in its place.
+    """
     graphs, profile = (sides[0].graph, sides[1].graph), sides[1].profile
-    steps = _virtual(sides, item) if len(item.pair.candidate_region.nodes) > 1 else ()
-    for index in item.pair.candidate_region.nodes if steps and profile is not None else ():
+    region = item.pair.candidate_region
+    steps = _virtual(sides, item) if len(region.nodes) > 1 else ()
+    names = [name for index in (region.nodes if steps else ()) for name in graphs[1].nodes[index].outputs if name]
+    held = shown(sides[1], passes, names, forms) if sum(_bytes(sides[1], name) for name in names) <= _LARGE else {}
+    for index in region.nodes if steps and profile is not None else ():
         node = graphs[1].nodes[index]
         for value in node.outputs:
             seen = profile.sketches.get(value) if profile is not None else None
             if seen is None or value == item.pair.candidate or node.kind in LAYOUT:
                 continue
-            for step in steps:
-                array = _laid(step.value, item, seen.shape, seen.dtype)
-                if array is not None:
-                    yield value, array, (node.name, step.name, None)
+            laid = [(step.name, _laid(step.value, item, seen.shape, seen.dtype)) for step in steps]
+            fitting = [(name, array) for name, array in laid if array is not None]
+            if not any(_equal(array, held.get(value)) for _, array in fitting):
+                yield from ((value, array, (node.name, name, None)) for name, array in fitting)
+
+
+def _equal(expected: Array, found: Array | None) -> bool:
+    """Whether two tensors are the same but for rounding, which is far below what an error within a region does."""
+    if found is None or found.shape != expected.shape:
+        return False
+    near = _ROUNDED * float(np.abs(expected).max(initial=0.0))
+    return bool(np.abs(np.asarray(found, np.float64) - expected).max(initial=0.0) <= near)
 
 
 def _constant(sides: Sides, item: Measured) -> Iterator[Place]:
