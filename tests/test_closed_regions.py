@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from marks import requires_onnx
+from marks import requires_onnx, requires_torch
 
 import aligner
 
@@ -199,6 +199,39 @@ def test_a_lost_bias_behind_a_factor_that_its_kernel_takes_back_is_told_at_its_l
     fed = {"x": generator.standard_normal((12, 6)).astype(np.float32)}
     result = aligner.compare(_perceptron(first, bias, second, last=last), changed, fed)
     assert result.first_divergence.candidate.name == ("y" if undone else "hidden")
+
+
+@requires_torch
+@pytest.mark.parametrize("unpermuted", ["", "k"])
+def test_rotary_positions_in_halves_and_in_pairs(unpermuted, tmp_path):
+    """The rows of both projections are permuted for it; the keys reach the product through a transpose."""
+    import torch
+
+    class Scores(torch.nn.Module):
+        def __init__(self, order=(0, 1, 2, 3), unpermuted=""):
+            super().__init__()
+            torch.manual_seed(0)
+            self.pairs = order != (0, 1, 2, 3)
+            self.q, self.k = (torch.nn.Linear(8, 8, bias=False) for _ in range(2))
+            for name in "qk":
+                rows = [0, 1, 2, 3] if name == unpermuted else list(order)
+                weight = getattr(self, name).weight
+                weight.data = weight.data.view(2, 4, 8)[:, rows].reshape(8, 8)
+
+        def turned(self, x):
+            angle = torch.arange(5)[:, None].float() * torch.tensor([1.0, 0.1])
+            cos, sin = angle.cos(), angle.sin()
+            one, other = (x[..., ::2], x[..., 1::2]) if self.pairs else (x[..., :2], x[..., 2:])
+            parts = [one * cos - other * sin, other * cos + one * sin]
+            return torch.stack(parts, -1).flatten(-2) if self.pairs else torch.cat(parts, -1)
+
+        def forward(self, x):
+            q, k = (self.turned(part(x).view(1, 5, 2, 4).transpose(1, 2)) for part in (self.q, self.k))
+            return (q @ k.transpose(-1, -2)).softmax(-1)
+
+    path, x = tmp_path / "pairs.onnx", torch.randn(1, 5, 8, generator=torch.Generator().manual_seed(1))
+    torch.onnx.export(Scores((0, 2, 1, 3), unpermuted).eval(), (x,), path, dynamo=False)
+    assert aligner.compare(Scores().eval(), path, x).verdict == ("diverged" if unpermuted else "aligned")
 
 
 def _perceptron(first, bias, second, activation="Relu", *, last=None):

@@ -62,6 +62,15 @@ class RegionWalk:
         nodes = [self._nodes[index] for index in region.nodes]
         return len(region.inputs) == 1 and bool(nodes) and all(node.kind in LAYOUT for node in nodes)
 
+    def _fed(self, value: str) -> dict[str, None]:
+        """The paired values that one is computed from, and what those only move or store otherwise."""
+        found = dict.fromkeys(self.inputs(value))
+        for name in list(found):
+            while name in self.items and self._is_copy(name) and (above := self.inputs(name)):
+                name = above[0]
+                found[name] = None
+        return found
+
     def reached(self, inside: Collection[str]) -> set[str]:
         """The region and what earlier ones left free that it flows into."""
         stack, reached = list(inside), set(inside)
@@ -89,7 +98,7 @@ class RegionWalk:
         while stack:
             for reader in self._readers.get(stack.pop(), ()):
                 if reader not in seen:
-                    beside = set(self.inputs(reader)) - seen - self.free
+                    beside = self._fed(reader).keys() - seen - self.free
                     if any(guilty(value) for value in (reader, *beside)):
                         return True
                     seen.add(reader)
@@ -101,7 +110,7 @@ class RegionWalk:
         found: dict[str, None] = {}
         stack = [*wrong, *sorted(inside)]
         while stack:
-            for value in self.inputs(stack.pop()):
+            for value in self._fed(stack.pop()):
                 if value not in inside and value not in self.free and value not in found and guilty(value):
                     found[value] = None
                     stack.append(value)
