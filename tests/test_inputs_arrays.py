@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,6 +105,34 @@ def test_moving_channels_there_and_back(shape, layout):
 def test_a_picture_is_no_lower_than_it_has_channels():
     """Two heads of four places and four numbers: fed to a module that declares nothing, they stay as they are."""
     assert [evident_layout(shape) for shape in ((1, 2, 4, 4), (1, 8, 8, 4), (1, 3, 8, 8))] == [None, "last", "first"]
+
+
+def test_what_may_be_no_picture_is_fed_as_it_is_and_turned_where_that_fails():
+    array, eager = ramp(1, 8, 6, 1), side(InputSpec("x"))
+    declared = InputSpec("y", array.shape, F32)
+    assert feeds([item(array)], eager, side(declared)).correspondence == (("x", "y", None),)
+    turned = replace(eager, channels="last", turned=True)
+    assert feeds([item(array)], turned, side(declared)).reference["x"].shape == (1, 1, 8, 6)
+    for fed in (
+        feeds([item(array)], eager, side(declared, channels="last")),
+        feeds([item(array)], eager, side(declared), layout="nhwc"),
+        feeds([item(array.astype(np.uint8))], eager, side(declared)),
+    ):
+        assert fed.reference["x"].shape == (1, 1, 8, 6)
+
+
+@requires_torch
+@pytest.mark.parametrize("channels", [1, 8])
+def test_a_module_is_asked_how_it_takes_an_array_that_may_be_no_picture(channels):
+    import torch
+
+    import aligner
+
+    module = torch.nn.Conv2d(channels, 2, 1).eval()
+    found = aligner.compare(module, module, [ramp(1, 8, 6, 1).astype(np.float32)])
+    wanted = (1, 1, 8, 6) if channels == 1 else (1, 8, 6, 1)
+    assert found.verdict == "aligned" and found.pairs[0].reference.shape == wanted
+    assert any("channels first" in note for note in found.comparison.notes) == (channels == 1)
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=5).map(tuple))

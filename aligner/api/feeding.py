@@ -12,6 +12,7 @@ from aligner.execution.opening import side_info
 from aligner.execution.side import OpenSide
 from aligner.inputs import InputItem, PreparedFeeds, Preprocessing, SideInfo, prepare_feeds
 from aligner.inputs.items import Role
+from aligner.inputs.layouts import evident_layout, is_open
 
 Alter = Callable[[PreparedFeeds, SideInfo, SideInfo], PreparedFeeds]
 
@@ -73,7 +74,7 @@ class Feeding:
         Two sides of one convention are turned together where both can be: they are then fed alike.
         """
         inputs, role = side.session.signature.inputs, cast("Role", side.role)
-        may_turn = self.preprocessing.layout is None and any(spec.shape is None for spec in inputs)
+        may_turn = self.preprocessing.layout is None and any(is_open(spec.shape) for spec in inputs)
         may_scale = any(spec.dtype is None for spec in inputs)
         tries: list[tuple[list[Role], list[Role]]] = (
             [([role], []), ([], [role]), ([role], [role])] if self.items else []
@@ -104,7 +105,8 @@ class Feeding:
 
     @staticmethod
     def _note(side: OpenSide) -> str:
-        kept = _turned(side_info(side)).channels
+        evident = {evident_layout(array.shape) for array in side.feeds.values()} - {None}
+        kept = evident.pop() if len(evident) == 1 else _turned(side_info(side)).channels
         return (
             f"the {side.role} does not say where its channels stand, and fails when they are not {kept}; it was fed "
             f"with channels {kept} (--layout says how your arrays lie)"
@@ -123,4 +125,4 @@ def _alike(one: OpenSide, other: OpenSide) -> bool:
 
 
 def _turned(info: SideInfo) -> SideInfo:
-    return replace(info, channels="first" if info.channels == "last" else "last")
+    return replace(info, channels="first" if info.channels == "last" else "last", turned=True)

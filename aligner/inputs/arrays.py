@@ -9,7 +9,17 @@ import numpy as np
 from aligner.errors import InputError
 from aligner.inputs.casting import Cast, cast, fed_dtype, stored_as
 from aligner.inputs.fed import Fed, clipping_warning, describe, owned, shapes_differ
-from aligner.inputs.layouts import Axes, Layout, choose_axes, evident_layout, fits, layout_label, shape_text
+from aligner.inputs.layouts import (
+    Axes,
+    Layout,
+    choose_axes,
+    evident_layout,
+    fits,
+    is_open,
+    layout_label,
+    may_be_grey,
+    shape_text,
+)
 from aligner.inputs.slots import End, Slot, compatible
 from aligner.records.array import Array
 from aligner.records.graph import Quantization
@@ -67,8 +77,16 @@ def _with_batch(array: Array, end: End, slot: Slot) -> Array:
 
 
 def _axes(array: Array, end: End, slot: Slot, layout: Layout | None) -> Axes | None:
-    first = slot.ends[0]
-    return choose_axes(array.shape, end.spec.shape, layout or evident_layout(array.shape) or first.layout, end.layout)
+    """What may be no picture is fed to an open end as it is, unless that fails or a side opposite takes pictures so."""
+    source, target = layout or evident_layout(array.shape) or slot.ends[0].layout, end.layout
+    doubtful = not layout and may_be_grey(array.shape) and array.dtype != np.uint8 and not _takes_last(slot)
+    if doubtful and is_open(end.spec.shape):
+        source, target = ("last", "first") if end.side.turned else (None, None)
+    return choose_axes(array.shape, end.spec.shape, source, target)
+
+
+def _takes_last(slot: Slot) -> bool:
+    return any(end.side.channels == "last" and not end.side.turned and not is_open(end.spec.shape) for end in slot.ends)
 
 
 def _fed(made: Cast, end: End, axes: Axes, *, grew: bool) -> Fed:

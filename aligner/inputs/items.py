@@ -84,7 +84,7 @@ class SideInfo:
     """What feeding has to know of a side.
 
     ``recorded`` holds the arrays that a recording was made with, by input name: that side is fed nothing else.
-    ``names`` lists further names under which an input may be fed.
+    ``names`` lists further names under which an input may be fed; ``turned``: ``channels`` is what convention is not.
     """
 
     signature: Signature
@@ -92,6 +92,7 @@ class SideInfo:
     framework: str = ""
     recorded: Mapping[str, Array] | None = None
     names: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    turned: bool = False
 
     def spec(self, name: str) -> InputSpec | None:
         """What is declared of an input; None where there is none of that name."""

@@ -58,6 +58,16 @@ def _holds_channels(shape: Shape, layout: Layout) -> bool:
     return channels is not None and channels in sizes and all(size >= channels for size in sides)
 
 
+def may_be_grey(shape: Sequence[int | None]) -> bool:
+    """Whether a last axis of one alone speaks for channels last: many a tensor that is no picture ends so."""
+    return len(shape) in (4, 5) and shape[-1] == 1 and evident_layout(tuple(shape)) == "last"
+
+
+def is_open(shape: Shape | None) -> bool:
+    """Whether a declaration leaves every size but the batch's open."""
+    return shape is None or (len(shape) > 1 and all(size is None for size in shape[1:]))
+
+
 def move_channels(rank: int, source: Layout, target: Layout) -> Axes:
     """Axes for ``numpy.transpose`` from one layout to the other; batch first above rank 3."""
     axes = list(range(rank))
