@@ -43,14 +43,19 @@ def test_the_last_state_of_a_stack_is_not_that_of_one_layer(tmp_path):
     assert aligner.compare(net, tmp_path / "gru.onnx", [x.numpy()]).verdict == "aligned"
 
 
-def _activated(activation, target, **settings):
+def _activated(activation, target, *, channels=3, level="EXTENDED", **settings):
     """Two convolutions with an activation between them, and what onnxruntime makes of it."""
     import numpy as np
     import onnxruntime
     from onnx_models import model, node, value, weights
 
     rng = np.random.default_rng(0)
-    stored = weights(**{name: 0.3 * rng.standard_normal((3, 3, 3, 3)).astype("f4") for name in "uv"})
+    stored = weights(
+        **{
+            name: 0.3 * rng.standard_normal((channels, size, 3, 3)).astype("f4")
+            for name, size in zip("uv", (3, channels), strict=True)
+        }
+    )
     nodes = [
         node("Conv", ["x", "u"], ["c"], "conv", pads=[1, 1, 1, 1]),
         node(activation, ["c"], ["a"], "act", **settings),
@@ -58,12 +63,26 @@ def _activated(activation, target, **settings):
     ]
     made = model(nodes, [value("x", 1, [1, 3, 8, 8])], [value("y", 1, None)], stored).SerializeToString()
     options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, f"ORT_ENABLE_{level}")
     options.optimized_model_filepath, options.log_severity_level = str(target), 4
     onnxruntime.InferenceSession(made, options, providers=["CPUExecutionProvider"])
     plain = target.with_name(f"plain-{target.name}")
     plain.write_bytes(made)
     return plain, target
+
+
+def test_another_pool_among_blocked_channels_whether_it_counts_the_border_or_not(tmp_path):
+    """Kernels on blocked channels are not replayed, so that the reference's pool is changed into the candidate's."""
+    import aligner
+
+    made = {"channels": 16, "level": "ALL", "kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    plain, blocked = _activated("MaxPool", tmp_path / "max.onnx", **made)
+    assert aligner.compare(plain, blocked).verdict == "aligned"
+    for counted in (0, 1):
+        _, mean = _activated("AveragePool", tmp_path / "mean.onnx", count_include_pad=counted, **made)
+        first = aligner.compare(plain, mean).causes[0]
+        assert (first.id, first.evidence_class) == ("reduce-axis-or-bias", "proven"), first
+        assert ("border counted" in first.evidence) == bool(counted), first.evidence
 
 
 def test_activations_with_numbers_fused_in_by_onnxruntime(tmp_path):

@@ -220,10 +220,12 @@ _POOLS |= {other: kind for kind, other in _POOLS.items()}
 
 
 def _others(operation: Operation) -> Iterator[tuple[str, Operation]]:
-    """The other kind of pool; a running sum, or an order, from the other end or along another axis."""
+    """The other kind of pool, means with and without the border; sums as they run and orders, along other axes too."""
     changed: list[Operation] = []
     if operation.kind in _POOLS:
         changed.append(replace(operation, kind=_POOLS[operation.kind]))
+        if operation.kind == "max_pool" and _has_border(operation):
+            changed.append(changed[0].with_settings(include_pad=not operation.read(Pool).include_pad))
     if isinstance(settings := operation.settings, RunningSum):
         changed.append(operation.with_settings(reverse=not settings.reverse))
         changed.append(operation.with_settings(exclusive=not settings.exclusive))
@@ -236,10 +238,16 @@ def _others(operation: Operation) -> Iterator[tuple[str, Operation]]:
         yield _reduced(other), other
 
 
+def _has_border(operation: Operation) -> bool:
+    return any(map(any, operation.read(Pool).pads))
+
+
 def _reduced(operation: Operation) -> str:
     settings = operation.settings
     if operation.kind in _POOLS:
-        return f"{'mean' if 'avg' in operation.kind else 'largest'} of each window"
+        counted = operation.kind == "avg_pool" and _has_border(operation) and operation.read(Pool).include_pad
+        border = ", the border counted" if counted else ""
+        return f"{'mean' if 'avg' in operation.kind else 'largest'} of each window{border}"
     if isinstance(settings, RunningSum):
         ends = ["reverse"] * settings.reverse + ["exclusive"] * settings.exclusive
         return f"{' '.join([*ends, 'running sum'])} along axis {settings.axis}"
