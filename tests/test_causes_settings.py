@@ -351,3 +351,23 @@ def test_pads_that_no_layer_has_are_advised_in_the_frameworks_words():
 
     advice = causes(net(0, 2, 0, 2), net(1, 1, 1, 1), torch.randn(1, 3, 9, 9).numpy())[0].suggestion
     assert advice.endswith("(PyTorch: F.pad(x, (0, 2, 0, 2)))")
+
+
+def test_a_border_that_a_convolution_lost_is_advised_as_the_convolution_takes_it():
+    from aligner.adapters import torch_wording
+    from aligner.adapters.onnx_adapter.wording import WORDING
+
+    class Padded(torch.nn.Module):
+        def __init__(self, mode):
+            super().__init__()
+            torch.manual_seed(0)
+            self.conv = torch.nn.Conv2d(3, 4, 3, padding=1, padding_mode=mode)
+
+        def forward(self, x):
+            return self.conv(x)
+
+    advice = causes(Padded("reflect"), Padded("zeros"), torch.randn(1, 3, 9, 9).numpy())[0].suggestion
+    assert advice.endswith(' (PyTorch: padding_mode="reflect")')
+    assert torch_wording.WORDING.written("conv", {"padding_mode": "constant"}) == 'padding_mode="zeros"'
+    assert WORDING.written("conv", {"padding_mode": "replicate"}) == 'Pad of mode = "edge" before it'
+    assert WORDING.written("conv", {"padding_mode": "constant"}) == ""

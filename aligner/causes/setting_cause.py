@@ -136,11 +136,15 @@ _COUNTED = frozenset({"axis", "axes", "shape"})
 def _advised(culprit: Culprit, kind: str, right: Mapping[str, Any]) -> str:
     """The reference's settings, as advice says them, and as the frameworks at hand write them.
 
-    Pads of a node of their own are said as those of the layer that does without one.
+    Pads of a node of their own, and its mode, are said as those of the layer that does without one.
     """
     node, pads = culprit.candidate.node, right.get("pads")
-    if kind == "pad" and node is not None and node.kind != kind and isinstance(pads, tuple):
-        kind, right = node.kind, {**right, "pads": spatial(pads)}
+    if kind == "pad" and node is not None and (node.kind == "conv" or (node.kind != kind and isinstance(pads, tuple))):
+        kind, right = node.kind, dict(right)
+        if isinstance(pads, tuple):
+            right["pads"] = spatial(pads)
+        if "mode" in right and kind == "conv":
+            right["padding_mode"] = right.pop("mode")
     return listed(right) + settings_as_written(kind, right, culprit.frameworks)
 
 

@@ -32,6 +32,14 @@ def coordinates(neutral: str) -> str:
 
 _PAD_MODES = {"constant": "constant", "reflect": "reflect", "replicate": "edge", "circular": "wrap"}
 
+
+def _padding_mode(mode: str) -> str | None:
+    """A Conv itself pads with zeros alone."""
+    return (
+        None if mode == "constant" else f'Pad of mode = "{_PAD_MODES[mode]}" before it' if mode in _PAD_MODES else None
+    )
+
+
 WORDING = Wording(
     "ONNX",
     settings={
@@ -44,6 +52,7 @@ WORDING = Wording(
         "pads": _pads,
         "output_padding": _attribute("output_padding"),
         "pad.mode": lambda mode: f'mode = "{_PAD_MODES[mode]}"' if mode in _PAD_MODES else None,
+        "conv.padding_mode": _padding_mode,
         "resize.mode": _attribute("mode"),
         "coordinates": lambda how: f'coordinate_transformation_mode = "{coordinates(how)}"',
         "rounding": _attribute("nearest_mode"),

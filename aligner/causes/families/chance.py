@@ -33,7 +33,7 @@ class DropoutActive(Cause):
         yield Claim(
             f"{node.name} ({node.op}) drops elements at random in the {('reference', 'candidate')[subgraph.side]} "
             "alone",
-            "switch to inference mode before exporting; --eval does for a comparison",
+            "switch to inference mode before exporting; for a comparison --eval does, of a live module",
             "with dropout off",
             culprit.swapped(subgraph, node.outputs[0], before) if before is not None and node.outputs else None,
             side=subgraph.side,

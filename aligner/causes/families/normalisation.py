@@ -188,7 +188,10 @@ class NormTrainMode(SettingCause):
     def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """The settings; what to do about it is the same on either side."""
         for claim in super().claims(culprit, context):
-            yield replace(claim, suggestion="switch to inference mode before exporting; --eval does for a comparison")
+            yield replace(
+                claim,
+                suggestion="switch to inference mode before exporting; for a comparison --eval does, of a live module",
+            )
 
 
 class NormStatistics(Cause):
