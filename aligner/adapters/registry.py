@@ -29,6 +29,7 @@ _BUILT_IN = {
     "tensorflow": "aligner.adapters.tensorflow_adapter.adapter:TensorFlowAdapter",
     "openvino": "aligner.adapters.openvino_adapter.adapter:OpenVINOAdapter",
     "ncnn": "aligner.adapters.ncnn_adapter.adapter:NcnnAdapter",
+    "executorch": "aligner.adapters.executorch_adapter.adapter:ExecuTorchAdapter",
     "recording": "aligner.adapters.recording_adapter.adapter:RecordingAdapter",
 }
 """The entry points of pyproject.toml, for a source tree that was never installed."""

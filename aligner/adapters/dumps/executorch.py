@@ -50,7 +50,7 @@ def open_dump(path: Path) -> Dump:
 def _tensors(etdump: Path, buffer: Path, record: Path | None) -> list[tuple[DumpedTensor, Callable[[], Array]]]:
     try:
         import torch
-        from executorch.devtools import Inspector  # type: ignore[import-not-found,import-untyped]
+        from executorch.devtools import Inspector
     except ImportError as error:
         raise MissingFrameworkError(
             f"{etdump} cannot be read without ExecuTorch", found=str(error), hint="pip install executorch"
