@@ -131,6 +131,20 @@ def test_a_program_of_delegates_is_aligned_and_says_what_it_hides(delegated):
     assert "XnnpackBackend" in " ".join(opened(delegated).notes)
 
 
+def test_delegates_of_several_results_are_told_from_what_they_read(tmp_path):
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    torch.manual_seed(0)
+    module = torch.nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, dropout=0.0).eval()
+    path, x = tmp_path / "encoder.pte", draw(2, 4, 16)
+    session = opened(convert(module, path, x, partitioner=[XnnpackPartitioner()]))
+    assert "as a whole: XnnpackBackend" in session.notes[0]
+    assert any(len(node.outputs) > 1 for node in session.graph(None).nodes)
+    found = aligner.compare(module, path, x).comparison
+    assert found.verdict == "aligned" and not found.introduced
+
+
 def test_changed_weights_are_located_and_proven(converted):
     found = aligner.compare(network(scale=1.5), converted, PICTURE)
     assert found.verdict == "diverged"

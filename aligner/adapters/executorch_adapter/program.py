@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from aligner.adapters.executorch_adapter.delegates import count_outputs
 from aligner.adapters.executorch_adapter.library import executorch
 from aligner.adapters.executorch_adapter.operators import Signature, signature_of, word_of
 from aligner.adapters.executorch_adapter.program_file import ProgramFile, bytes_of, is_constant
@@ -92,7 +93,7 @@ def members(values: Sequence[Any], place: int) -> Sequence[int]:
 def read_program(file: ProgramFile) -> Program:
     """Read the instructions; a program that does anything but compute each value once becomes one step."""
     values = [value.val for value in file.method.values]
-    reader = _Reader(file.method, values)
+    reader = _Reader(file, values)
     whole = reader.read()
     steps = () if whole else tuple(reader.steps)
     inputs, outputs = tuple(file.method.inputs), tuple(dict.fromkeys(file.method.outputs))
@@ -116,8 +117,10 @@ def read_program(file: ProgramFile) -> Program:
 class _Reader:
     """Follows the instructions, and says where values are not computed once each."""
 
-    def __init__(self, method: Any, values: Sequence[Any]) -> None:
-        self._method, self._values, self._schema = method, values, executorch().schema
+    def __init__(self, file: ProgramFile, values: Sequence[Any]) -> None:
+        self._method = method = file.method
+        self._data = file.content.program.backend_delegate_data
+        self._values, self._schema = values, executorch().schema
         self.steps: list[Step] = []
         self._doubt = ""
         self._last_reads = {
@@ -223,23 +226,30 @@ class _Reader:
         return Step(number, op, signature, tuple(call.args), tuple(writes), views)
 
     def _delegate(self, number: int, call: Any) -> Step:
-        """It lists what it reads, then what it writes, and not where that begins."""
-        backend = self._method.delegates[call.delegate_index].id
+        """It lists what it reads, then what it writes, and where that begins its own data say, if anything."""
+        delegate = self._method.delegates[call.delegate_index]
+        count = count_outputs(delegate.id, self._data[delegate.processed.index].data)
         unknown = [k for k, place in enumerate(call.args) if place not in self._known]
         begin = max((k for k in range(len(call.args)) if k not in unknown), default=0) + 1
+        begin = min(begin, len(call.args) - 1) if count is None else len(call.args) - count
         for k in unknown:
             place = call.args[k]
-            source = self._viewed(place) if place != call.args[-1] else None
-            if k < begin and place != call.args[-1] and source is None:
-                self._doubt = f"{backend} reads what an earlier run left"
-            elif source is None:
-                continue
-            elif k < begin or self._last_reads[place] == number or self._last_reads[source] > number:
+            source = self._viewed(place)
+            if k < begin and source is None:
+                self._doubt = f"{delegate.id} reads what an earlier run left"
+            elif k < begin:
                 self._is_view(place)
-            else:
-                self._doubt = f"it cannot be told what {backend} reads, and what it writes"
-        writes = tuple(place for place in call.args if place not in self._known)
-        return Step(number, f"delegate::{backend}", Signature(), tuple(call.args), writes)
+            elif count is None and source is not None and place != call.args[-1]:
+                self._settle(number, place, source, delegate.id)
+        writes = call.args[begin:] if count is not None else [one for one in call.args if one not in self._known]
+        return Step(number, f"delegate::{delegate.id}", Signature(), tuple(call.args), tuple(writes))
+
+    def _settle(self, number: int, place: int, source: int, backend: str) -> None:
+        """Whether what lies where another value was is that one, read, or a new one, written."""
+        if self._last_reads[place] == number or self._last_reads[source] > number:
+            self._is_view(place)
+        else:
+            self._doubt = f"it cannot be told what {backend} reads, and what it writes"
 
 
 def _address(memory: Any) -> tuple[int, int, int]:
