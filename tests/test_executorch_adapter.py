@@ -145,6 +145,29 @@ def test_delegates_of_several_results_are_told_from_what_they_read(tmp_path):
     assert found.verdict == "aligned" and not found.introduced
 
 
+@pytest.mark.parametrize("scale", [1.0, 1.5])
+def test_integers_lie_on_grids(tmp_path, scale):
+    import torch
+    from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import (
+        XNNPACKQuantizer,
+        get_symmetric_quantization_config,
+    )
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    x = torch.from_numpy(PICTURE)
+    quantizer = XNNPACKQuantizer().set_global(get_symmetric_quantization_config(is_per_channel=True))
+    observed = prepare_pt2e(torch.export.export(network(), (x,)).module(), quantizer)
+    observed(x)
+    path = convert(convert_pt2e(observed), tmp_path / "integers.pte", PICTURE)
+    session = opened(path)
+    replayed = replay_session(session, {"input_0": PICTURE})
+    assert not [(one.node.op, one.fault or one.opaque) for one in replayed if one.fault or one.opaque]
+    kinds = {node.kind for node in session.graph(None).nodes}
+    assert {"quantize", "dequantize"} <= kinds and "opaque" not in kinds
+    found = aligner.compare(network(scale), path, PICTURE)
+    assert found.verdict == ("aligned" if scale == 1.0 else "diverged")
+
+
 def test_changed_weights_are_located_and_proven(converted):
     found = aligner.compare(network(scale=1.5), converted, PICTURE)
     assert found.verdict == "diverged"

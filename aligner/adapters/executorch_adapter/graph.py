@@ -8,11 +8,12 @@ from typing import Any
 
 from aligner.adapters.aten_kinds import kind_of, normalise_attributes
 from aligner.adapters.executorch_adapter.library import executorch
-from aligner.adapters.executorch_adapter.operators import EXECUTION_ONLY
+from aligner.adapters.executorch_adapter.operators import EXECUTION_ONLY, is_quantizing
 from aligner.adapters.executorch_adapter.program import Program, Step, members
 from aligner.adapters.executorch_adapter.program_file import ProgramFile, bytes_of, dtype_word, torch_dtype
+from aligner.operations.call import STORED
 from aligner.records.array import Array
-from aligner.records.graph import Graph, InputSpec, Node, Shape, Signature, Value, Weight
+from aligner.records.graph import Graph, InputSpec, Node, Quantization, Shape, Signature, Value, Weight
 
 
 def signature_of(program: Program) -> Signature:
@@ -31,13 +32,23 @@ def shape_of(tensor: Any) -> Shape:
     return tuple(None if size > 1 else size for size in tensor.sizes)
 
 
-def build_graph(file: ProgramFile, program: Program, shapes: Mapping[str, Shape]) -> Graph:
+def build_graph(
+    file: ProgramFile, program: Program, shapes: Mapping[str, Shape], grids: Mapping[int, Quantization]
+) -> Graph:
     """The graph; ``shapes`` replaces declared shapes by those that a run showed."""
     values = {
-        name: Value(name, name, shapes.get(name, shape_of(program.values[place])), dtype_word(program.values[place]))
+        name: Value(
+            name,
+            name,
+            shapes.get(name, shape_of(program.values[place])),
+            dtype_word(program.values[place]),
+            quantization=grids.get(place),
+        )
         for place, name in program.names.items()
     }
-    weights = {name: _weight(file, program.values[place], name) for place, name in program.weights.items()}
+    weights = {
+        name: _weight(file, program.values[place], name, grids.get(place)) for place, name in program.weights.items()
+    }
     return Graph(
         framework="executorch",
         nodes=(_whole(program),) if program.whole else tuple(_nodes(program)),
@@ -54,13 +65,13 @@ def _whole(program: Program) -> Node:
     return Node(0, "program", "executorch::program", "opaque", inputs, outputs)
 
 
-def _weight(file: ProgramFile, tensor: Any, name: str) -> Weight:
+def _weight(file: ProgramFile, tensor: Any, name: str, grid: Quantization | None) -> Weight:
     held = file.content.program.constant_buffer[tensor.data_buffer_idx].storage
 
     def load() -> Array:
         return constant_of(held, tensor)
 
-    return Weight(name, tuple(tensor.sizes), dtype_word(tensor), load, place=lambda: id(held))
+    return Weight(name, tuple(tensor.sizes), dtype_word(tensor), load, grid, place=lambda: id(held))
 
 
 def constant_of(held: bytes, tensor: Any) -> Array:
@@ -95,7 +106,8 @@ def _nodes(program: Program) -> list[Node]:
 def _operands(program: Program, step: Step) -> tuple[str, ...]:
     """In the order of the arguments; what is left out at the end is no operand."""
     operands: list[str] = []
-    for number, place in enumerate(step.arguments):
+    places = step.arguments[:1] if is_quantizing(step.op) else step.arguments  # the grid is no operand
+    for number, place in enumerate(places):
         if number in step.signature.written or set(members(program.values, place)) <= set(step.writes):
             continue
         found = [program.name_of(one) for one in program.tensors([place])]
@@ -120,6 +132,9 @@ def _attributes(program: Program, step: Step) -> tuple[dict[str, Any], str]:
         value = _plain(program, place)
         if value is not None:
             said[name] = _dtype(value) if name == "dtype" else value
+    if is_quantizing(step.op) and step.op != "aten::dequantize":
+        limits = (said.get("quant_min"), said.get("quant_max"))
+        computed += [] if limits == STORED.get(dtype_word(program.values[step.writes[0]])) else ["quant_min"]
     if computed:
         said["computed"] = tuple(computed)
     kind, transposed = kind_of(step.op), said.pop("transposed", False)

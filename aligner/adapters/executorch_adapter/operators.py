@@ -12,6 +12,16 @@ EXECUTION_ONLY = frozenset({"non_blocking", "pin_memory", "device", "layout", "m
 """Arguments that say how or where to compute, not what."""
 
 
+_QUANTIZING = frozenset(
+    ("quantize_per_tensor", "quantize_per_channel", "dequantize_per_tensor", "dequantize_per_channel")
+)
+
+
+def is_quantizing(op: str) -> bool:
+    """Whether an operator, by the name that ``word_of`` gives, makes integers of real numbers or the reverse."""
+    return op == "aten::dequantize" or op.partition("::")[2] in _QUANTIZING
+
+
 @dataclass(frozen=True, slots=True)
 class Signature:
     """An operator's arguments by position. ``written``: of these, the results that it is given room for."""
@@ -27,6 +37,9 @@ def word_of(name: str) -> str:
     """The operator that computes the same, as PyTorch's users write it: "aten::permute_copy" is "aten::permute"."""
     if name in _RENAMED:
         return _RENAMED[name]
+    space, _, bare = name.rpartition("::")
+    if space == "quantized_decomposed" and bare in _QUANTIZING:
+        return "aten::dequantize" if bare.startswith("de") else f"aten::{bare}"
     if name.startswith(_PREFIX):
         bare = name.removeprefix(_PREFIX).replace("_dim_order", "").removesuffix("_copy")
         return f"aten::{bare}"

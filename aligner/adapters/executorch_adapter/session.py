@@ -16,6 +16,7 @@ from aligner.adapters.border import no_such_value, reading
 from aligner.adapters.executorch_adapter.cutting import cut_program
 from aligner.adapters.executorch_adapter.engine import holder_of, load, to_tensor, version
 from aligner.adapters.executorch_adapter.graph import build_graph, constant_of, signature_of
+from aligner.adapters.executorch_adapter.grids import grids_of
 from aligner.adapters.executorch_adapter.program import read_program
 from aligner.adapters.executorch_adapter.program_file import ProgramFile, bytes_of, dtype_word
 from aligner.adapters.fed import check_dtype, check_injected, check_names, check_shape
@@ -35,6 +36,7 @@ class ExecuTorchSession(Session):
         self._file, self._budget = file, memory_limit or INTERMEDIATES
         with reading("the program"):
             self._program = read_program(file)
+            self._grids = grids_of(self._program, self._constant)
         self._places = {name: place for place, name in (*self._program.names.items(), *self._program.weights.items())}
         self._graphs: dict[tuple[tuple[int, ...], ...], Graph] = {}
         self._last: tuple[object, bytes] | None = None
@@ -69,7 +71,7 @@ class ExecuTorchSession(Session):
             if fed is not None:
                 shapes = {tensor.value: tensor.array.shape for tensor in self.run(fed)}
             with reading("the program"):
-                self._graphs[key] = build_graph(self._file, self._program, shapes)
+                self._graphs[key] = build_graph(self._file, self._program, shapes, self._grids)
         return self._graphs[key]
 
     def predict(self, feeds: Feeds) -> tuple[CapturedTensor, ...]:
@@ -218,7 +220,9 @@ class ExecuTorchSession(Session):
     def _captured(self, place: int, array: Array) -> CapturedTensor:
         owned = np.array(array, order="C")
         owned.flags.writeable = False
-        return CapturedTensor(self._program.name_of(place), owned, dtype_word(self._program.values[place]))
+        return CapturedTensor(
+            self._program.name_of(place), owned, dtype_word(self._program.values[place]), self._grids.get(place)
+        )
 
     def close(self) -> None:
         self._last = None
