@@ -157,6 +157,61 @@ def test_a_crash_in_another_thread_is_told(tmp_path):
     assert "while releasing the reference, a.pt" in err
 
 
+@pytest.mark.parametrize(
+    ("where", "told"),
+    [
+        ("aside", "running the candidate, m.xml"),
+        ("here", "observing the reference, m.onnx"),
+        ("native", "observing the reference, m.onnx and, beside it, running the candidate, m.xml"),
+    ],
+)
+def test_a_crash_beside_other_work_names_the_side_that_died(tmp_path, where, told):
+    """A thread that native code started is nobody's: both are named."""
+    code, _, err = run(
+        f"""
+        import threading
+        def die():
+            if {where!r} == 'native':
+                c = ctypes.CDLL(None)
+                c.pthread_create(ctypes.byref(ctypes.c_ulong()), None, c.abort, None)
+                time.sleep(9)
+            ctypes.string_at(0)
+        def beside():
+            with progress.aside():
+                progress.enter('candidate', 'running', 'm.xml')
+                begun.set()
+                other.wait()
+                die() if {where!r} == 'aside' else time.sleep(9)
+        def work():
+            threading.Thread(target=beside, daemon=True).start()
+            begun.wait()
+            progress.enter('reference', 'observing', 'm.onnx')
+            progress.advance(1, 2)
+            other.set()
+            time.sleep(9) if {where!r} == 'aside' else die()
+        begun, other = threading.Event(), threading.Event()
+        """,
+        tmp_path,
+    )
+    assert code == 2
+    assert err.splitlines()[0].endswith(f" while {told}")
+    assert ("1 of 2 nodes done" in err) == (where != "aside")
+
+
+def test_what_was_done_beside_is_not_told_once_it_is_over(tmp_path):
+    _, _, err = run(
+        """
+        def work():
+            progress.enter('reference', 'observing', 'm.onnx')
+            with progress.aside():
+                progress.enter('candidate', 'running', 'm.xml')
+            os.kill(os.getpid(), signal.SIGKILL)
+        """,
+        tmp_path,
+    )
+    assert err.splitlines()[0].endswith(" while observing the reference, m.onnx")
+
+
 def test_a_crash_at_teardown_cannot_spoil_a_finished_report(tmp_path):
     code, out, err = run(
         """

@@ -16,6 +16,8 @@ pytest.importorskip("onnxruntime")
 
 from aligner.api.agreement import agreement  # noqa: E402
 from aligner.api.sweeping import Shard, SweepOptions, in_processes, run_sweep, sweep  # noqa: E402
+from aligner.cli.guard import guarded  # noqa: E402
+from aligner.cli.sweep_commands import _gone_through  # noqa: E402
 from aligner.errors import AlignerError, InputError, OutputError  # noqa: E402
 from aligner.inputs.samples import dataset, sample_files, samples_of  # noqa: E402
 from aligner.records.sweep import distribution  # noqa: E402
@@ -193,6 +195,18 @@ def test_how_regions_of_labels_overlap():
     one = agreement("y", *(mask[..., None].astype(np.float32) for mask in (labels, others)), "last")
     assert (one.iou, one.same_top) == (mean, None)
     assert agreement("y", np.eye(3), np.eye(3), "first").iou is None
+
+
+def test_an_interrupted_sweep_says_how_to_go_on(models, samples, whole, tmp_path, monkeypatch, capsys):
+    def interrupted(*given):
+        given[-1].told(whole)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("aligner.api.sweeping.run_sweep", interrupted)
+    for file, told in ((str(tmp_path / "run.json"), "run it again with --resume: "), (None, "run it again\n")):
+        given = {"json_file": file, "jobs": 1, "dask": None}
+        assert guarded(lambda given=given: _gone_through(models, samples, SweepOptions(total=8), given)) == 2
+        assert f"next: {told}" in capsys.readouterr().err
 
 
 def test_quantiles_are_within_one_percent():

@@ -20,6 +20,8 @@ _PACKAGE = Path(__file__).parent.parent
 
 
 _verdict: int | None = None
+_RUN_AGAIN = "run it again"
+_again = _RUN_AGAIN
 
 
 def decided(code: int) -> int:
@@ -29,10 +31,17 @@ def decided(code: int) -> int:
     return code
 
 
+def resumable(how: str) -> None:
+    """Say how the work can be gone on with after an interruption."""
+    global _again
+    _again = how
+
+
 def guarded(work: Callable[[], int]) -> int:
     """Run the work and return its exit code; whatever it raises is told on standard error."""
     global _verdict
     _verdict = None
+    resumable(_RUN_AGAIN)
     try:
         return work()
     except SystemExit as leaving:
@@ -69,7 +78,7 @@ def say(error: AlignerError) -> None:
 
 def interrupted(how: str) -> AlignerError:
     """The message of a run that the user ended."""
-    return AlignerError("interrupted", found=f"stopped {how} before the work was done", hint="run it again")
+    return AlignerError("interrupted", found=f"stopped {how} before the work was done", hint=_again)
 
 
 def discard_output() -> None:

@@ -124,7 +124,8 @@ def _record_stack(path: Path) -> None:
     import faulthandler
 
     # Stays open: it is written to in a signal handler, when nothing can be opened any more.
-    faulthandler.enable(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), all_threads=False)
+    # All threads, as only then it says which one died.
+    faulthandler.enable(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
 
 
 def _end_with_parent(scratch: Scratch, board: progress.Board, lifeline: int) -> None:
@@ -162,5 +163,5 @@ def _command(argv: Sequence[str] | None) -> int:
             return FAILED if error.code else 0
         from aligner.execution.crash import left_error
 
-        raise left_error(error.code, progress.current()) from error  # no command of ours leaves so: a model did
+        raise left_error(error.code, (progress.current(),)) from error  # no command of ours leaves so: a model did
     return result if isinstance(result, int) else 0

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aligner.cli.completion import files
-from aligner.cli.guard import decided
+from aligner.cli.guard import decided, resumable
 from aligner.cli.options import (
     LEVEL,
     LOCAL,
@@ -251,6 +251,7 @@ class _Keeping:
 
         write_sweep(self._sofar, self._target)
         self._written = time.monotonic()
+        resumable(f"run it again with --resume: it goes on with what {self._target} holds")
 
 
 def _many(sweep: Sweep) -> int:

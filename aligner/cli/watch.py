@@ -96,7 +96,7 @@ class Watch:
         return left_error(code, self._board.read(), chatter=self._scratch.chatter)
 
     def _crash(self, number: int) -> AlignerError:
-        return crash_error(number, self._board.read(), chatter=self._scratch.chatter, stack=self._scratch.stack)
+        return crash_error(number, self._board, chatter=self._scratch.chatter, stack=self._scratch.stack)
 
 
 def _tidy_terminal() -> None:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import signal
+from collections.abc import Sequence
 from pathlib import Path
 
 from aligner.errors import CrashError
 from aligner.execution.last_words import tail
-from aligner.records.progress import Mark
+from aligner.records.progress import Board, Mark
 
 _MEANING = {
     "SIGSEGV": "segmentation fault",
@@ -37,37 +38,42 @@ _ADVICE_LEFT = (
     "align inspect runs this side alone"
 )
 
+_THREAD = re.compile(r"^Current thread 0x(?P<ident>[0-9a-f]+)", re.MULTILINE)
 _FRAME = re.compile(r'^  File "(?P<file>.*)", line (?P<line>\d+) in (?P<function>.*)$', re.MULTILINE)
 
 
-def crash_error(number: int, mark: Mark, *, chatter: Path, stack: Path) -> CrashError:
+def crash_error(number: int, board: Board, *, chatter: Path, stack: Path) -> CrashError:
     """Describe the death by signal ``number``; ``stack`` is what faulthandler wrote, ``chatter`` the last output."""
     name = signal_name(number)
+    traces = _read(stack)
+    thread = _THREAD.search(traces)  # not there where it is one that native code started
+    marks = board.read(int(thread["ident"], 16) if thread else None)
     if name == "SIGALRM":
         return CrashError(
-            f"the time limit was reached while {_activity(mark)}",
-            found=_traces(mark, "the model, or the comparison, was still at work", chatter),
+            f"the time limit was reached while {_activities(marks)}",
+            found=_traces(marks, "the model, or the comparison, was still at work", chatter),
             hint="raise it with --timeout SECONDS (0: no limit; 3600 where nothing is said), or try a smaller input",
         )
     meaning = f", {_MEANING[name]}" if name in _MEANING else ""
     return CrashError(
-        f"the working process died ({name}{meaning}) while {_activity(mark)}",
-        found=_traces(mark, _python_frame(stack), chatter) or "no output before it died",
+        f"the working process died ({name}{meaning}) while {_activities(marks)}",
+        found=_traces(marks, _python_frame(traces[thread.start() :]) if thread else "", chatter)
+        or "no output before it died",
         hint=_ADVICE.get(name, _ADVICE_ELSE),
     )
 
 
-def left_error(code: object, mark: Mark, *, chatter: Path | None = None) -> CrashError:
+def left_error(code: object, marks: Sequence[Mark], *, chatter: Path | None = None) -> CrashError:
     """Describe an exit, with that code, which was none of ours: a code of 0 would have read as "aligned"."""
     return CrashError(
-        f"the process was told to exit, with code {code or 0}, while {_activity(mark)}",
-        found=_traces(mark, "the work was not finished, so there is nothing to report", chatter),
+        f"the process was told to exit, with code {code or 0}, while {_activities(marks)}",
+        found=_traces(marks, "the work was not finished, so there is nothing to report", chatter),
         hint=_ADVICE_LEFT,
     )
 
 
-def _traces(mark: Mark, cause: str, chatter: Path | None) -> str:
-    found = [part for part in (_progress(mark), cause) if part]
+def _traces(marks: Sequence[Mark], cause: str, chatter: Path | None) -> str:
+    found = [part for part in (*map(_progress, marks), cause) if part]
     words = tail(chatter) if chatter is not None else []
     if words:
         found.append("its last words:\n" + "\n".join(f"    {line}" for line in words))
@@ -80,6 +86,10 @@ def signal_name(number: int) -> str:
         return signal.Signals(number).name
     except ValueError:
         return f"signal {number}"
+
+
+def _activities(marks: Sequence[Mark]) -> str:
+    return " and, beside it, ".join(map(_activity, marks))
 
 
 def _activity(mark: Mark) -> str:
@@ -96,13 +106,16 @@ def _progress(mark: Mark) -> str:
     return ", ".join(part for part in (count, last) if part)
 
 
-def _python_frame(stack: Path) -> str:
-    """The innermost Python frame of the thread that died; native frames below it are not known."""
+def _read(stack: Path) -> str:
     try:
-        text = stack.read_text(encoding="utf-8", errors="replace")
+        return stack.read_text(encoding="utf-8", errors="replace")
     except OSError:
         return ""
-    match = _FRAME.search(text, max(0, text.find("Current thread")))
+
+
+def _python_frame(trace: str) -> str:
+    """The innermost Python frame of the thread that died; native frames below it are not known."""
+    match = _FRAME.search(trace)
     if match is None:
         return ""
     file = Path(*Path(match["file"]).parts[-3:])

@@ -98,10 +98,10 @@ class OwnProcess:
         return self._child.stdout.read(len(_SIGN)) == _SIGN
 
     def _death(self, code: int) -> CrashError:
-        mark, chatter = self._board.read(), self._desk.chatter
+        chatter = self._desk.chatter
         if code < 0:
-            return crash_error(-code, mark, chatter=chatter, stack=self._desk.stack)
-        return left_error(code, mark, chatter=chatter)
+            return crash_error(-code, self._board, chatter=chatter, stack=self._desk.stack)
+        return left_error(code, self._board.read(), chatter=chatter)
 
 
 class _Desk:
@@ -176,7 +176,7 @@ def work() -> None:
     desk = _Desk(Path(sys.argv[1]))
     asked, answered = _own_streams()
     with desk.stack.open("w") as stack:
-        faulthandler.enable(stack, all_threads=False)
+        faulthandler.enable(stack)
         memory.own_process()
         confined = pickle.loads(desk.bounds.read_bytes())  # written by our own code, as the requests
         if confined is not None:

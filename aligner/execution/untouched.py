@@ -8,6 +8,7 @@ from types import TracebackType
 
 from aligner.adapters.base import Feeds
 from aligner.execution.side import OpenSide
+from aligner.records import progress
 from aligner.records.tensor import CapturedTensor
 
 Answer = tuple[CapturedTensor, ...]
@@ -24,7 +25,7 @@ class Untouched:
         """Start the runs that can go on by themselves, in that order."""
         for side in sides:
             if side.session.capabilities.predicts_aside:
-                self._begun[side.role] = side.feeds, self._thread.submit(side.predict)
+                self._begun[side.role] = side.feeds, self._thread.submit(_aside, side)
 
     def of(self, side: OpenSide) -> Answer:
         """The side's outputs for what it is fed now; raises what the run raised."""
@@ -38,3 +39,8 @@ class Untouched:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._thread.shutdown(cancel_futures=True)
+
+
+def _aside(side: OpenSide) -> Answer:
+    with progress.aside():
+        return side.predict()

@@ -5,12 +5,13 @@ from __future__ import annotations
 import mmap
 import os
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 _SLOT = 4096
-_PARTIALS = 2 * _SLOT + 16
+_PARTIALS = 4 * _SLOT + 16
 SIZE = 64 * 1024
 """Bytes of a board."""
 _FIELD = "\x1f"
@@ -32,31 +33,46 @@ class Board:
     """Memory shared with a child, a forked one or any that opens the same ``file``; what it wrote last outlives it.
 
     A mark goes into the slot that is not current, then one byte makes it current: death in mid-write loses nothing.
+    There are two such marks: of the work at large, and of what one thread does ``aside``.
     """
 
     def __init__(self, file: Path | None = None) -> None:
         self._memory = mmap.mmap(-1, SIZE) if file is None else _shared(file)
         self._lock = threading.Lock()
 
-    def write(self, mark: Mark) -> None:
-        """Replace the mark; the detail keeps its end and the node its start when they are too long."""
-        fields = (mark.side, mark.phase, mark.detail[-1200:], str(mark.done), str(mark.total), mark.node[:600])
+    def write(self, mark: Mark, aside: int = 0) -> None:
+        """Replace the mark, with ``aside`` that of the thread of this ident.
+
+        The detail keeps its end and the node its start when they are too long.
+        """
+        numbers = str(mark.done), str(mark.total), str(aside)
+        fields = (mark.side, mark.phase, mark.detail[-1200:], *numbers, mark.node[:600])
         data = _FIELD.join(text.replace(_FIELD, " ") for text in fields).encode("utf-8", "replace")[: _SLOT - 2]
         with self._lock:
-            slot = 1 - self._memory[0]
-            start = 16 + slot * _SLOT
+            current = 2 if aside else 0
+            slot = 1 - self._memory[current]
+            start = 16 + (current + slot) * _SLOT
             self._memory[start : start + 2 + len(data)] = len(data).to_bytes(2, "little") + data
-            self._memory[0] = slot
+            self._memory[current] = slot
 
-    def read(self) -> Mark:
-        """Return the last complete mark."""
-        start = 16 + self._memory[0] * _SLOT
+    def read(self, thread: int | None = None) -> tuple[Mark, ...]:
+        """Return the last complete mark of the thread; of all that was going on where it is not known."""
+        mark, _ = self._read(0)
+        aside, owner = self._read(2)
+        if aside == Mark():
+            return (mark,)
+        if thread is None:
+            return mark, aside
+        return (aside if thread == owner else mark,)
+
+    def _read(self, current: int) -> tuple[Mark, int]:
+        start = 16 + (current + self._memory[current]) * _SLOT
         length = int.from_bytes(self._memory[start : start + 2], "little")
         fields = self._memory[start + 2 : start + 2 + length].decode("utf-8", "replace").split(_FIELD)
-        if len(fields) != 6:
-            return Mark()
-        side, phase, detail, done, total, node = fields
-        return Mark(side, phase, detail, int(done), int(total), node)
+        if len(fields) != 7:
+            return Mark(), 0
+        side, phase, detail, done, total, thread, node = fields
+        return Mark(side, phase, detail, int(done), int(total), node), int(thread)
 
     def finish(self) -> None:
         """Say that the work has come to its own end, whatever that was."""
@@ -103,8 +119,16 @@ def _shared(file: Path) -> mmap.mmap:
 
 Listener = Callable[[Mark], None]
 
+
+class _Here(threading.local):
+    """What this thread does aside, if it does."""
+
+    aside: Mark | None = None
+
+
 _board: Board | None = None
 _current = Mark()
+_here = _Here()
 _headline = ""
 _listeners: list[Listener] = []
 
@@ -121,8 +145,20 @@ def board() -> Board | None:
 
 
 def current() -> Mark:
-    """Return the mark set last in this process."""
-    return _current
+    """Return the mark set last by this thread, where it works aside, or else by the others."""
+    return _current if _here.aside is None else _here.aside
+
+
+@contextmanager
+def aside() -> Iterator[None]:
+    """Keep what this thread says apart from what the others say; for one thread at a time."""
+    _here.aside = Mark()
+    try:
+        yield
+    finally:
+        _here.aside = None
+        if _board is not None:
+            _board.write(Mark(), threading.get_ident())
 
 
 def enter(side: str, phase: str, detail: str = "") -> None:
@@ -143,7 +179,8 @@ def over() -> str:
 
 def advance(done: int, total: int, node: str = "") -> None:
     """Say how far the current phase is, and which node was reached; ``total`` is 0 where it is not known."""
-    _publish(replace(_current, done=done, total=total, node=node or _current.node))
+    mark = current()
+    _publish(replace(mark, done=done, total=total, node=node or mark.node))
 
 
 def listen(listener: Listener) -> Callable[[], None]:
@@ -165,8 +202,12 @@ def unfinished(path: str) -> None:
 
 def _publish(mark: Mark) -> None:
     global _current
-    _current = mark
+    apart = _here.aside is not None
+    if apart:
+        _here.aside = mark
+    else:
+        _current = mark
     if _board is not None:
-        _board.write(mark)
+        _board.write(mark, threading.get_ident() if apart else 0)
     for listener in tuple(_listeners):
         listener(mark)
