@@ -23,14 +23,17 @@ class Attention(nn.Module):
     def projected(self, x):
         return self.qkv(x).split(WIDTH, dim=-1)
 
+    def turned(self, part, angle):
+        cos, sin = torch.cat([angle, angle], -1).cos(), torch.cat([angle, angle], -1).sin()
+        return part * cos + torch.cat([-part[..., 2:], part[..., :2]], -1) * sin
+
     def forward(self, x, positions, past):
         batch, many, _ = x.shape
         q, k, v = (part.view(batch, many, HEADS, SIZE).transpose(1, 2) for part in self.projected(x))
         angle = positions[:, None, :, None].float() * torch.tensor([1.0, 0.1])
         if self.fault == "positions":
             angle = torch.arange(many)[None, None, :, None].float() * torch.tensor([1.0, 0.1])
-        cos, sin = torch.cat([angle, angle], -1).cos(), torch.cat([angle, angle], -1).sin()
-        q, k = (part * cos + torch.cat([-part[..., 2:], part[..., :2]], -1) * sin for part in (q, k))
+        q, k = (self.turned(part, angle) for part in (q, k))
         kept = k, v
         if self.room:
             place = positions + int(self.fault == "place")
@@ -48,6 +51,30 @@ class Attention(nn.Module):
         if self.slides:
             k, v = k[:, :, 1 - self.window :], v[:, :, 1 - self.window :]
         return self.out(found), (kept if self.fault == "new only" else (k, v))
+
+
+class Paired(Attention):
+    """The same with rotary positions in pairs, and rows of the projections of queries and keys in these orders.
+
+    ``reads``: the order in which it takes the channels of its past keys, right as they are.
+    """
+
+    RIGHT = 0, 2, 1, 3
+
+    def __init__(self, whole, *, queries=RIGHT, keys=RIGHT, reads=(0, 1, 2, 3)):
+        super().__init__()
+        self.reads = list(reads)
+        self.load_state_dict(whole.state_dict())
+        weight = self.qkv.weight.data.view(3, HEADS, SIZE, WIDTH)
+        for part, order in enumerate((queries, keys)):
+            weight[part] = weight[part, :, list(order)]
+
+    def turned(self, part, angle):
+        cos, sin, one, other = angle.cos(), angle.sin(), part[..., ::2], part[..., 1::2]
+        return torch.stack([one * cos - other * sin, other * cos + one * sin], -1).flatten(-2)
+
+    def forward(self, x, positions, past):
+        return super().forward(x, positions, None if past is None else (past[0][..., self.reads], past[1]))
 
 
 class Apart(Attention):

@@ -15,6 +15,7 @@ pytest.importorskip("onnxruntime")
 import aligner  # noqa: E402
 from aligner.errors import InputError  # noqa: E402
 from aligner.execution.output_answers import _on_shared_positions  # noqa: E402
+from aligner.inputs.channel_order import channel_order  # noqa: E402
 from aligner.inputs.decoding import Caches, key, roles  # noqa: E402
 from aligner.records.graph import InputSpec, Signature  # noqa: E402
 from aligner.records.tensor import CapturedTensor  # noqa: E402
@@ -24,6 +25,7 @@ from tests.decoder_models import (  # noqa: E402
     Decoder,
     Gated,
     GatedApart,
+    Paired,
     export,
     export_crossing,
     export_fixed,
@@ -89,6 +91,41 @@ def test_projections_in_one_and_apart(turned, tmp_path):
     found = aligner.compare(whole.eval(), export(parts, tmp_path / "apart.onnx"), IDS, steps=1).comparison
     assert [step.verdict for step in found.steps] == (["diverged"] if turned else ["aligned"] * 2)
     assert not turned or (found.steps[0].layer == "layers.1" and f"/{turned}/" in found.steps[0].node)
+
+
+@pytest.mark.parametrize(
+    ("fault", "verdicts"),
+    [
+        ({}, ["aligned"] * 3),
+        ({"queries": (0, 1, 2, 3)}, ["diverged"]),
+        ({"keys": (0, 1, 2, 3)}, ["diverged"]),
+        ({"keys": (2, 0, 3, 1)}, ["diverged"]),
+        ({"reads": (0, 2, 1, 3)}, ["aligned", "diverged"]),
+    ],
+)
+def test_keys_in_halves_and_in_pairs(fault, verdicts, tmp_path):
+    """The keys handed on lie in another order of channels, which is no fault where the queries do too."""
+    turned = Decoder()
+    turned.layers = torch.nn.ModuleList(Paired(one, **(fault if at else {})) for at, one in enumerate(turned.layers))
+    found = aligner.compare(Decoder().eval(), export(turned, tmp_path / "pairs.onnx"), IDS, steps=2).comparison
+    assert [step.verdict for step in found.steps] == verdicts, found.reason
+    assert any("another order" in note and "layers.0" in note for note in found.notes)
+    assert verdicts[-1] == "diverged" or max(step.error for step in found.steps) < 1e-5
+    assert verdicts[-1] == "aligned" or found.steps[-1].layer == "layers.1"
+
+
+def test_one_order_of_channels_holds_for_all_heads_and_positions():
+    keys = np.random.default_rng(0).normal(size=(1, 3, 5, 8)).astype("f4")
+    keys[..., 6:] = 0
+    order = np.random.default_rng(1).permutation(8)
+    moved = keys[..., order].transpose(0, 2, 1, 3)
+    found = channel_order(keys, moved * np.float32(1 + 1e-6))
+    assert np.array_equal(found.to_candidate(keys), moved)
+    assert np.array_equal(found.to_reference(moved), keys)
+    head = keys.copy()
+    head[:, 0] = head[:, 0][..., order]
+    for other in (keys, keys * np.float32(1 + 1e-6), head, keys[:, :, ::-1], -keys, keys[..., order] * 1.01):
+        assert channel_order(keys, other) is None
 
 
 @pytest.mark.parametrize(

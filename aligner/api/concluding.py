@@ -145,8 +145,9 @@ class Concluding:
             Clipping(self.sides, passes).settle()
             measured, tolerance = list(passes.measured.values()), (self.options.atol, self.options.rtol)
             answers = output_answers(self.sides, measured, self.observer.kept, tolerance, self.options.caches)
+            apart = frozenset(one.candidate for one in answers if one.candidate is not None and one.reordered)
             rules = replace(self._rules(), outputs_agree=bool(answers) and all(one.agrees for one in answers))
-            joint = self._joint(passes, rules)
+            joint = self._joint(passes, rules, apart)
             jointly = joint.judge if joint is not None else None
             within = passes.computing == 1 and joint is not None and rules.fixed is None
             erring = InnerNodes(self.sides, passes).erring if within else None
@@ -169,11 +170,11 @@ class Concluding:
         swapped = exchanged(self.sides, answers, self.observer.kept, tolerance)
         return _Judged(measured, judgements, floor, judging, answers, standings, swapped)
 
-    def _joint(self, passes: Passes, rules: Rules) -> ClosedRegions | None:
+    def _joint(self, passes: Passes, rules: Rules, apart: frozenset[str]) -> ClosedRegions | None:
         """What judges regions as one, where a side can be run on the other's tensors."""
         if self.options.local == "never" or passes.computing is None:
             return None
-        return ClosedRegions((self.sides[0].graph, self.sides[1].graph), JointRuns(self.sides, passes), rules)
+        return ClosedRegions((self.sides[0].graph, self.sides[1].graph), JointRuns(self.sides, passes), rules, apart)
 
     def _settled(self, passes: Passes, joint: ClosedRegions) -> list[Measured]:
         """The measurements, with what the regions left of local errors; their values stay as they are from now on."""
@@ -289,12 +290,17 @@ class Concluding:
         hidden = self.observer.hidden(measured, pairs, self.target, self.options.candidate_options)
         for effect in hidden:
             pairs[effect.place] = effect.pair
+        reordered = {one.candidate: one.error for one in judged.answers if one.reordered and one.error is not None}
+        for place, item in enumerate(measured):
+            if item.pair.candidate in reordered:  # the error in that order is the output's
+                pairs[place] = replace(pairs[place], accumulated=reordered[item.pair.candidate].errors)
         outputs, missing = _outputs(measured, pairs, graphs[1].outputs)
         held = held_pairs(writers, judged.answers, judged.standings)
         shown = _with_held(outputs, held)
         notes = [
             *summary.unanswered_outputs(graphs, judged.answers),
             *summary.uneven_caches(graphs, judged.answers),
+            *summary.reordered_caches(graphs, judged.answers),
             *summary.shared_nonfinite(shown),
         ]
         state = condition(pairs, outputs) if floor is not None and floor.telling else None

@@ -14,6 +14,7 @@ from aligner.api.options import CompareOptions
 from aligner.errors import InputError, ModelExecutionError, listing
 from aligner.execution import memory
 from aligner.execution.side import OpenSide
+from aligner.inputs.channel_order import channel_order
 from aligner.inputs.conventions import words
 from aligner.inputs.decoding import (
     CACHE_RANK,
@@ -31,7 +32,7 @@ from aligner.inputs.items import InputItem, PreparedFeeds
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import GUILTY, Comparison, FedInput, Pair, Side, output_error
-from aligner.records.steps import HandedOn, LayerErrors, Step
+from aligner.records.steps import ChannelOrder, HandedOn, LayerErrors, Step
 
 _PROMPT = 16
 """Tokens drawn where none are given: more than one, so that a mask shows, and few enough to be quick."""
@@ -190,6 +191,8 @@ class _Decoding:
         self._steps: list[Step] = []
         self._relaid = False
         """Whether some cache has another order of axes on either side."""
+        self._orders: dict[tuple[str, ...], ChannelOrder] = {}
+        """By whose they are, caches whose channels lie in another order on either side."""
 
     def through(self, models: OpenModels, part: Sequence[int]) -> bool:
         """These steps, by these models; False at the first divergence, which ends it."""
@@ -240,6 +243,8 @@ class _Decoding:
         pairs = _cache_pairs(left.caches, right.caches)
         orders = [carried(kept[0][one], kept[1][two]) for one, two in pairs if one in kept[0] and two in kept[1]]
         self._relaid = any(axes is not None and axes != tuple(sorted(axes)) for axes in orders)
+        channels = {key(one): channel_order(kept[0][one], kept[1][two]) for one, two in pairs if one in kept[0]}
+        self._orders = {whose: order for whose, order in channels.items() if order is not None}
 
     def _feeds(self, tokens: Array, past: int) -> PreparedFeeds:
         """The same for both: the reference's caches too, where an order of axes makes them the candidate's."""
@@ -253,7 +258,11 @@ class _Decoding:
             pairs.append((*tokens_of, None))
         for one, other in _cache_pairs(left.caches, right.caches):
             axes = carried(ours[one], theirs[other]) if one in ours and other in theirs else None
-            if axes is not None:
+            order = self._orders.get(key(one))
+            if axes is not None and order is not None:
+                theirs[other] = np.ascontiguousarray(order.to_candidate(ours[one]).astype(theirs[other].dtype))
+                pairs = [pair for pair in pairs if one != pair[0] and other != pair[1]]
+            elif axes is not None:
                 theirs[other] = ours[one].transpose(axes).astype(theirs[other].dtype).copy()
                 plain = axes == tuple(range(len(axes)))
                 pairs = [pair for pair in pairs if one != pair[0] and other != pair[1]]
@@ -270,7 +279,8 @@ class _Decoding:
         left, right = (one.caches for one in self._decoders)
         pairs = [pair for pair in _cache_pairs(left, right) if pair[0] in left.sources and pair[1] in right.sources]
         found = tuple((left.sources[one], right.sources[other]) for one, other in pairs)
-        return HandedOn(found, self._past + self._fed.shape[-1])
+        orders = {right.sources[other]: self._orders[key(one)] for one, other in pairs if key(one) in self._orders}
+        return HandedOn(found, self._past + self._fed.shape[-1], orders)
 
     def _record(self, index: int, comparison: Comparison, past: int, feeds: PreparedFeeds) -> Array:
         """Remember the step and its caches; the next token, as the reference has it."""

@@ -155,6 +155,13 @@ def uneven_caches(graphs: tuple[Graph, Graph], answers: Sequence[OutputAnswer]) 
     return [f"caches of two lengths were compared on the last positions that both hold ({many}): {names}"] * bool(found)
 
 
+def reordered_caches(graphs: tuple[Graph, Graph], answers: Sequence[OutputAnswer]) -> list[str]:
+    """A sentence where both sides' caches hold the same in another order of channels."""
+    names = listing(graphs[0].values[answer.reference].name for answer in answers if answer.reordered)
+    told = "caches whose channels lie in another order on the candidate, one order for all heads and positions, were "
+    return [f"{told}compared and fed in that order; the scores say whether it is read so: {names}"] * bool(names)
+
+
 def shared_nonfinite(outputs: Sequence[Pair]) -> list[str]:
     """A sentence for each output that holds NaN or infinity on both sides: equal, and still no result."""
     notes = []

@@ -17,7 +17,7 @@ from aligner.records.axis_order import to_reference
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
-from aligner.records.steps import HandedOn
+from aligner.records.steps import ChannelOrder, HandedOn
 from aligner.records.tensor import CapturedTensor
 
 Kept = tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]]
@@ -30,7 +30,7 @@ class OutputAnswer:
 
     ``paired``: the pairing says so, or has compared the same elements elsewhere. ``axes`` as in ``PairedValues``;
     ``error`` is None where the two cannot be laid on each other; ``shared``: positions that both caches of a decoder
-    hold, where one of them holds more.
+    hold, where one of them holds more; ``reordered``: the channels of one lie in another order, in which it is held.
     """
 
     reference: str
@@ -39,6 +39,7 @@ class OutputAnswer:
     axes: tuple[int, ...] | None = None
     error: Difference | None = None
     shared: int | None = None
+    reordered: bool = False
 
     @property
     def agrees(self) -> bool:
@@ -74,8 +75,9 @@ def output_answers(
         answers[value] = _held(value, other, kept, tolerance)
     for name, other_name in caches.pairs:
         value, other = _named(sides[0].graph, name), _named(sides[1].graph, other_name)
-        if value in answers and other in kept[1] and answers[value].error is None:
-            found = _on_shared_positions(value, other, kept, tolerance, caches.positions)
+        order = caches.orders.get(other_name)
+        if value in answers and other in kept[1] and (order is not None or answers[value].error is None):
+            found = _on_shared_positions(value, other, kept, tolerance, caches.positions, order)
             answers[value] = replace(found, paired=any(item.pair.candidate == other for item in measured))
     return [answers[value] for value in left]
 
@@ -172,9 +174,14 @@ def _arrays(value: str, other: str, kept: Kept) -> tuple[Array, Array] | None:
 
 
 def _on_shared_positions(
-    value: str, other: str, kept: Kept, tolerance: tuple[float, float], positions: int
+    value: str,
+    other: str,
+    kept: Kept,
+    tolerance: tuple[float, float],
+    positions: int,
+    order: ChannelOrder | None = None,
 ) -> OutputAnswer:
-    """Held against each other on the last of so many positions that both have.
+    """Held against each other on the last of so many positions that both have, or on all in another ``order``.
 
     A window that slides lets go of those before it.
     """
@@ -182,6 +189,12 @@ def _on_shared_positions(
     if arrays is None:
         return OutputAnswer(value, other, False)
     expected, found = arrays
+    if order is not None:
+        found = order.to_reference(found)
+        if found.shape == expected.shape:
+            error = difference(expected, found, atol=tolerance[0], rtol=tolerance[1])
+            return OutputAnswer(value, other, False, order.axes, error, reordered=True)
+        arrays = expected, found
     sizes = list(zip(expected.shape, found.shape, strict=False))
     uneven = [axis for axis, (one, two) in enumerate(sizes) if one != two]
     if expected.ndim != found.ndim or len(uneven) != 1 or not (shared := min(*sizes[uneven[0]], positions)):
@@ -189,7 +202,7 @@ def _on_shared_positions(
     ends = [_end(array, uneven[0], positions) for array in arrays]
     held = (array.take(range(end - shared, end), uneven[0]) for array, end in zip((expected, found), ends, strict=True))
     error = difference(*held, atol=tolerance[0], rtol=tolerance[1])
-    return OutputAnswer(value, other, False, None, error, shared)
+    return OutputAnswer(value, other, False, None, error, shared, order is not None)
 
 
 def _end(cache: Array, axis: int, positions: int) -> int:

@@ -58,12 +58,14 @@ _ERRING = frozenset({"beyond-bound", "scaled-as-a-whole", "nonfinite", "shapes-d
 class ClosedRegions:
     """The joint test and what it settles; ``free`` are the values that from now on are left to the candidate.
 
-    ``residual`` holds what is left of the error of values that a settled region flows into.
+    ``apart`` are outputs that a region may leave in an order of channels of their own, ``residual`` holds what is left
+    of the error of values that a settled region flows into.
     """
 
     graphs: tuple[Graph, Graph]
     runs: JointRuns
     rules: Rules
+    apart: frozenset[str] = frozenset()
     free: set[str] = field(default_factory=set)
     residual: dict[str, Difference] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -78,7 +80,7 @@ class ClosedRegions:
         self, measured: Sequence[Measured], verdicts: Mapping[str, Judgement], never: frozenset[str]
     ) -> dict[str, Judgement]:
         """New judgements of pairs that err alone and not together; ``never``: those that nothing may excuse."""
-        self._walk = RegionWalk(measured, self.graphs[self.runs.host], self.runs.host)
+        self._walk = RegionWalk(measured, self.graphs[self.runs.host], self.runs.host, self.apart)
         self.free, self.residual, self._test = self._walk.free, {}, None
         self._verdicts, self._never, self._blamed = dict(verdicts), never, set()
         found: dict[str, Judgement] = {}

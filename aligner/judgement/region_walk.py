@@ -14,8 +14,15 @@ Guilty = Callable[[str], bool]
 class RegionWalk:
     """``free`` holds the values of earlier regions that are left to the candidate: ways out lead through them."""
 
-    def __init__(self, measured: Sequence[Measured] = (), graph: Graph | None = None, side: int = 1) -> None:
-        """``graph``: that of the side that computes, which is the reference (0) against a recording."""
+    def __init__(
+        self,
+        measured: Sequence[Measured] = (),
+        graph: Graph | None = None,
+        side: int = 1,
+        apart: Collection[str] = (),
+    ) -> None:
+        """``graph``: that of the side that computes, which is the reference (0) against a recording; ``apart``: outputs
+        that are held in an order of their own, by candidate value: what else reads them alone leaves a region."""
         self.items = {item.pair.candidate: item for item in measured}
         self.place = {value: place for place, value in enumerate(self.items)}
         self.free: set[str] = set()
@@ -24,7 +31,7 @@ class RegionWalk:
         for item in measured:
             self._held.setdefault(item.pair.values[side], []).append(item.pair.candidate)
         outputs = dict.fromkeys(graph.outputs) if graph is not None else ()
-        self._graph_outputs = [value for name in outputs for value in self._held.get(name, ())]
+        self._graph_outputs = [value for name in outputs for value in self._held.get(name, ()) if value not in apart]
         self._readers: dict[str, list[str]] = {}
         for reader in self.items:
             for value in dict.fromkeys(self.inputs(reader)):
