@@ -58,8 +58,7 @@ _ERRING = frozenset({"beyond-bound", "scaled-as-a-whole", "nonfinite", "shapes-d
 class ClosedRegions:
     """The joint test and what it settles; ``free`` are the values that from now on are left to the candidate.
 
-    ``apart`` are outputs that a region may leave in an order of channels of their own, ``residual`` holds what is left
-    of the error of values that a settled region flows into.
+    ``apart``: outputs in an order of their own; ``residual``: what is left of the errors of what a region flows into.
     """
 
     graphs: tuple[Graph, Graph]
