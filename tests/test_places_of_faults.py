@@ -8,6 +8,8 @@ import pytest
 from marks import requires_onnx
 
 import aligner
+from aligner.api.walked_back import WalkedBack
+from aligner.records.graph import Graph, Node
 
 pytestmark = requires_onnx
 SIZE = 8
@@ -188,3 +190,20 @@ def test_a_transposition_put_into_one_of_two_products_that_are_one_layer_on_the_
     candidate = net([*parts, *two, ends[1]], upper=wide[:SIZE], lower=wide[SIZE:], **numbers)
     _, _, within = told(reference, candidate, rows(SIZE))
     assert within == {"node": "put", "primitive": "extra"}
+
+
+def test_a_walk_back_does_not_double_where_a_tensor_is_read_twice():
+    class Counted(dict):
+        asked = 0
+
+        def get(self, *key):
+            self.asked += 1
+            return super().get(*key)
+
+    nodes = tuple(
+        Node(index=i, name=f"n{i}", op="Add", kind="add", inputs=(f"t{i}",) * 2, outputs=(f"t{i + 1}",))
+        for i in range(64)
+    )
+    graph, partner = Graph("onnx", nodes, {}, {}, ("t0",), ("t64",)), Counted()
+    WalkedBack((graph, graph), partner).before(("t64", "t64"))
+    assert partner.asked < len(nodes)

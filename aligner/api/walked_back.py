@@ -26,6 +26,8 @@ class WalkedBack:
     partner: Mapping[str, str]
     chain: set[str] = field(default_factory=set)
     """The candidate's tensors between a pair and those that it leads back to."""
+    _known: dict[tuple[Pair, int], set[Pair] | None] = field(default_factory=dict)
+    """What was found of a pair: ways meet again, and would double at every sum of a tensor with itself."""
 
     def before(self, pair: Pair) -> set[Pair]:
         """Where the two sides differ first on the way to a pair: itself, where its operands already do."""
@@ -33,6 +35,11 @@ class WalkedBack:
 
     def _differing(self, pair: Pair, left: int) -> set[Pair] | None:
         """Empty where the two are paired; None where they are made otherwise."""
+        if (pair, left) not in self._known:
+            self._known[pair, left] = self._compared(pair, left)
+        return self._known[pair, left]
+
+    def _compared(self, pair: Pair, left: int) -> set[Pair] | None:
         reference, candidate = pair
         if self.partner.get(candidate) == reference:
             return set()

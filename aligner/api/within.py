@@ -46,6 +46,8 @@ _HALVES = 2
 """Pairs from the first half of another way to compute the same to its end: a rectifier may stand between layers."""
 _ROUNDED = 4 * float(np.finfo(np.float32).eps)
 """Of a tensor's peak: what a few roundings of single precision do to one number."""
+_FEW = 2
+"""Numbers alone are constants of a formula, not tensors."""
 _LARGE = 1 << 28
 """Bytes of a region's tensors from which on they are not kept for this."""
 
@@ -327,10 +329,6 @@ def _laid(array: Array, item: Measured, shape: tuple[int, ...], dtype: str) -> A
             moved = to_candidate(array, axes, shape)
             return None if moved is None else moved.astype(target)
     return None
-
-
-_FEW = 2
-"""Numbers alone are constants of a formula, not tensors."""
 
 
 def _virtual(sides: Sides, item: Measured) -> tuple[Primitive, ...]:
