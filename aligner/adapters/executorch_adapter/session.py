@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aligner.adapters.base import INTERMEDIATES, Capabilities, Feeds, Injection, Session
+from aligner.adapters.batches import batches
 from aligner.adapters.border import no_such_value, reading
 from aligner.adapters.executorch_adapter.cutting import cut_program
 from aligner.adapters.executorch_adapter.engine import holder_of, load, to_tensor, version
@@ -187,17 +188,7 @@ class ExecuTorchSession(Session):
 
     def _parts(self, places: Sequence[int]) -> Iterator[list[int]]:
         """Values in the order of their instructions, as many at once as there is room for."""
-        part: list[int] = []
-        size = 0
-        for place in places:
-            own = bytes_of(self._program.values[place])
-            if part and size + own > self._budget:
-                yield part
-                part, size = [], 0
-            part.append(place)
-            size += own
-        if part:
-            yield part
+        return batches(((place, bytes_of(self._program.values[place])) for place in places), self._budget)
 
     def _place(self, name: str, verb: str) -> int:
         place = self._places.get(name)

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from aligner.adapters.base import INTERMEDIATES, Capabilities, ChosenPrecision, Feeds, Injection, Session
+from aligner.adapters.batches import batches
 from aligner.adapters.border import no_such_value, reading
 from aligner.adapters.openvino_adapter.cutting import cut_model, shapes_for
 from aligner.adapters.openvino_adapter.engine import Engine, translated
@@ -181,18 +182,11 @@ class OpenVINOSession(Session):
 
     def _parts(self, places: Sequence[Place], shapes: Mapping[Place, Shape | None]) -> Iterator[list[Place]]:
         """Places in the order of their layers, as many at once as there is room for."""
-        part: list[Place] = []
-        size = 0
-        for place in places:
-            output = self._program.output(place)
-            own = math.prod(n or 1 for n in shapes.get(place) or ()) * output.get_element_type().size
-            if part and size + own > self._budget:
-                yield part
-                part, size = [], 0
-            part.append(place)
-            size += own
-        if part:
-            yield part
+        sizes = (
+            math.prod(n or 1 for n in shapes.get(place) or ()) * self._program.output(place).get_element_type().size
+            for place in places
+        )
+        return batches(zip(places, sizes, strict=True), self._budget)
 
     def _wanted(self, observe: Collection[str] | None) -> list[Place]:
         program = self._program
