@@ -14,7 +14,6 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from aligner.api.agreement import agreement  # noqa: E402
 from aligner.api.sweeping import Shard, SweepOptions, in_processes, run_sweep, sweep  # noqa: E402
 from aligner.cli.guard import guarded  # noqa: E402
 from aligner.cli.sweep_commands import _gone_through  # noqa: E402
@@ -23,6 +22,7 @@ from aligner.inputs.samples import dataset, sample_files, samples_of  # noqa: E4
 from aligner.records.sweep import distribution  # noqa: E402
 from aligner.report.sweep_document import merged, read_sweep, to_document, write_sweep  # noqa: E402
 from aligner.report.sweep_page import to_html  # noqa: E402
+from aligner.report.sweep_table import agreement_words  # noqa: E402
 
 
 class Limited(torch.nn.Module):
@@ -75,7 +75,8 @@ def test_the_samples_that_break_are_named(whole):
     assert [(node.op, node.introduced) for node in guilty] == [("Clip", 2)]
     assert guilty[0].worst_sample in (0, 4)
     assert guilty[0].errors.count == 8
-    assert all(sample.agreements[0].same_top is not None for sample in whole.samples)
+    assert all("argmax" in sample.agreements[0].measures for sample in whole.samples)
+    assert "largest element the same" in agreement_words(whole)[0]
 
 
 @pytest.mark.parametrize("parts", [2, pytest.param(3, marks=pytest.mark.slow)])
@@ -169,6 +170,10 @@ def test_other_sweeps_are_not_added(whole, tmp_path):
     (tmp_path / "other.json").write_text(json.dumps(document | {"total": 9}))
     with pytest.raises(OutputError, match="another sweep"):
         merged([tmp_path / "one.json", tmp_path / "other.json"])
+    (tmp_path / "other.json").write_text(json.dumps(document | {"agreement": ["iou"]}))
+    with pytest.raises(OutputError, match="another sweep") as told:
+        merged([tmp_path / "one.json", tmp_path / "other.json"])
+    assert "measures of agreement" in told.value.found
     (tmp_path / "no.json").write_text("[]")
     with pytest.raises(OutputError, match="no sweep"):
         read_sweep(tmp_path / "no.json")
@@ -180,21 +185,6 @@ def test_the_page_escapes_names(whole):
     assert "sample-dependent" in page
     assert "<script>alert" not in page
     assert "&lt;script&gt;alert" in page
-
-
-def test_how_regions_of_labels_overlap():
-    """Of scores with the classes as channels, first or last, of labels themselves, of one mask: 3 of 4 places agree."""
-    labels, others = np.array([[[0, 0], [1, 1]]]), np.array([[[0, 0], [1, 0]]])
-    scores, moved = (np.eye(2, dtype=np.float32)[one] for one in (labels, others))
-    mean = pytest.approx((2 / 3 + 1 / 2) / 2)
-    forms = [(scores, moved, "last"), (labels, others, "first"), (labels > 0, others > 0, "first")]
-    forms.append((*(one.transpose(0, 3, 1, 2) for one in (scores, moved)), "first"))
-    for left, right, layout in forms:
-        found = agreement("y", left, right, layout)
-        assert (found.iou, found.same_top) == (mean, 0.75)
-    one = agreement("y", *(mask[..., None].astype(np.float32) for mask in (labels, others)), "last")
-    assert (one.iou, one.same_top) == (mean, None)
-    assert agreement("y", np.eye(3), np.eye(3), "first").iou is None
 
 
 def test_an_interrupted_sweep_says_how_to_go_on(models, samples, whole, tmp_path, monkeypatch, capsys):

@@ -17,6 +17,7 @@ from aligner.api.options import CompareOptions
 from aligner.api.second_look import second_look
 from aligner.execution import memory
 from aligner.execution.clock import Clock
+from aligner.execution.output_answers import output_answers
 from aligner.execution.passes import Passes
 from aligner.execution.schedule import Plan, Schedule
 from aligner.execution.side import OpenSide
@@ -24,6 +25,8 @@ from aligner.execution.untouched import Untouched
 from aligner.inputs import PreparedFeeds
 from aligner.judgement.verdicts import doubtful
 from aligner.records.alignment import Alignment
+from aligner.records.array import Array
+from aligner.records.axis_order import to_reference
 from aligner.records.comparison import Comparison
 
 
@@ -41,11 +44,22 @@ class ComparisonRun:
         self.done: Passes | None = None
         """The measurements, once they are made."""
 
-    def outputs(self) -> Iterator[tuple[str, Any, Any]]:
-        """The paired outputs as both models computed them, by the candidate's names."""
-        assert self.done is not None
-        wanted = [value for value in dict.fromkeys(self._sides[1].graph.outputs) if value in self.done.computed()]
-        yield from self.done.tensors(wanted, local=False)
+    def outputs(self) -> Iterator[tuple[str, Array, Array]]:
+        """The outputs that answer each other, untouched, by the candidate's names; its own in the reference's order
+        where their shapes allow it."""
+        if self.done is None:  # nothing was run
+            return
+        kept, tolerance = self._observer.kept, (self._options.atol, self._options.rtol)
+        answers = output_answers(self._sides, list(self.done.measured.values()), kept, tolerance, self._options.caches)
+        values, told = self._sides[1].graph.values, set[str]()
+        for answer in answers:
+            value = answer.candidate
+            if value is None or value in told or value not in kept[1] or answer.reference not in kept[0]:
+                continue
+            told.add(value)
+            expected, found = kept[0][answer.reference].real(), kept[1][value].real()
+            moved = to_reference(found, answer.axes, tuple(expected.shape))
+            yield values[value].name if value in values else value, expected, found if moved is None else moved
 
     def run(self, inputs: Any) -> Comparison:
         with self._clock.phase("feed"):

@@ -10,7 +10,8 @@ from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
-from aligner.api.agreement import agreement
+from aligner.api.agreement import agreement as agreement_of
+from aligner.api.agreement import chosen
 from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions, check
 from aligner.errors import AlignerError, ComparisonError, InputError
@@ -48,7 +49,10 @@ class Shard:
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
-    """``compare`` holds for every sample. ``done``: what was gone through before. ``told`` hears of every sample."""
+    """``compare`` holds for every sample, ``agreement`` names the measures of it, none: what fits each output.
+
+    ``done``: what was gone through before; ``told`` hears of every sample.
+    """
 
     compare: CompareOptions = field(default_factory=CompareOptions)
     skip_bad: bool = False
@@ -56,6 +60,7 @@ class SweepOptions:
     total: int | None = None
     done: Sweep | None = None
     told: Listener | None = None
+    agreement: tuple[str, ...] = ()
 
 
 def sweep(
@@ -65,6 +70,7 @@ def sweep(
     *,
     skip_bad: bool = False,
     dask: object = None,
+    agreement: str | Sequence[str] | None = None,
     **options: Any,
 ) -> Sweep:
     """Compare two forms of one model on many inputs.
@@ -72,11 +78,14 @@ def sweep(
     ``samples`` is a pattern ("val/*.png"), a folder, a list of paths in a .txt file, or anything that yields what
     ``compare`` takes as inputs. ``options`` are the fields of ``CompareOptions`` (atol, rtol, level, local, …).
     ``dask`` is a client of a running Dask cluster, or its scheduler's address: the workers share the samples.
+    ``agreement`` chooses what is told of the outputs beside errors: "argmax,top-5,iou,boxes,cosine,psnr" or some of
+    them; by default what fits each output.
 
     Raises InputError at the first sample that cannot be read unless ``skip_bad``, AlignerError where the models cannot
     be compared.
     """
-    how = SweepOptions(CompareOptions(**options), skip_bad)
+    measures = () if agreement is None else chosen(agreement)
+    how = SweepOptions(CompareOptions(**options), skip_bad, agreement=measures)
     if dask is not None:
         return on_cluster((reference, candidate), list(samples_of(samples)), how, dask)
     return run_sweep(reference, candidate, samples, how)
@@ -208,15 +217,16 @@ class _Going:
         except AlignerError as error:
             raise type(error)(f"{sample.name}: {error.what}", found=error.found, hint=error.hint) from error
         layout = models.sides[0].graph.channels
-        agreements = tuple(agreement(*output, layout) for output in models.outputs())
-        return _summary(comparison, sample, agreements, self._options.total or 0)
+        measures = self._options.agreement
+        agreements = tuple(agreement_of(*output, layout, measures) for output in models.outputs())
+        return _summary(comparison, sample, agreements, self._options)
 
     def _skipped(self, sample: Sample, error: InputError) -> Sweep:
         why = f"{error.what}: {error.found}" if error.found else error.what
         nobody = ModelSummary("", "", "", 0)
         limits = Tolerance(self._options.compare.atol, self._options.compare.rtol, "")
         skipped = (SkippedSample(sample.index, sample.name, why),)
-        return Sweep(nobody, nobody, limits, self._options.total or 0, skipped=skipped)
+        return Sweep(nobody, nobody, limits, self._options.total or 0, self._options.agreement, skipped=skipped)
 
     def _add(self, part: Sweep) -> None:
         self._sweep = part if self._sweep is None else self._sweep + part
@@ -224,7 +234,7 @@ class _Going:
             self._options.told(self._sweep)
 
 
-def _summary(comparison: Comparison, sample: Sample, agreements: tuple[Agreement, ...], total: int) -> Sweep:
+def _summary(comparison: Comparison, sample: Sample, agreements: tuple[Agreement, ...], options: SweepOptions) -> Sweep:
     first = comparison.first_divergence
     result = SampleResult(
         sample.index,
@@ -240,7 +250,8 @@ def _summary(comparison: Comparison, sample: Sample, agreements: tuple[Agreement
         replace(comparison.reference, notes=()),  # what is said of one input is not said of the set
         replace(comparison.candidate, notes=()),
         comparison.tolerance,
-        total,
+        options.total or 0,
+        options.agreement,
         samples=(result,),
         nodes=nodes,
     )

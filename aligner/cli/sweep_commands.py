@@ -44,6 +44,12 @@ def _found(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> tup
     return tuple(sample_files(words)) if words else ()
 
 
+def _measures(_: click.Context, __: click.Parameter, words: str | None) -> tuple[str, ...]:
+    from aligner.api.agreement import chosen
+
+    return () if words is None else chosen(words)
+
+
 class ShardOption(click.ParamType):  # type: ignore[type-arg]  # generic only in newer releases
     """A part of the set: "3/8" is the third of eight; "slurm" takes it from the job array."""
 
@@ -85,6 +91,12 @@ class ShardOption(click.ParamType):  # type: ignore[type-arg]  # generic only in
 @click.option("--json", "json_file", metavar="FILE", help="Write JSON, now and then while it runs; - for stdout alone.")
 @click.option("--html", "html_file", metavar="FILE", help="Write one HTML page that opens offline.")
 @click.option("--worst", "worst_folder", metavar="FOLDER", help="Compare the three worst samples in full, into pages.")
+@click.option(
+    "--agreement",
+    callback=_measures,
+    metavar="NAMES",
+    help="Measures of the outputs: argmax,top-5,iou,boxes=xyxy|xywh|cxcywh,cosine,psnr. By default what fits each.",
+)
 @tolerance_options
 @LEVEL
 @LOCAL
@@ -108,6 +120,7 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
         Shard(*given["shard"]),
         total=len(samples),
         done=_done(given),
+        agreement=given["agreement"],
     )
     with working(given["verbose"]) as work:
         found = _gone_through((reference, candidate), samples, options, given)
@@ -215,10 +228,11 @@ def _check_resumed(done: Sweep, models: tuple[str, str], samples: Sequence[Sampl
     if (
         moved
         or done.total != len(samples)
+        or done.agreement != options.agreement
         or (done.tolerance.atol, done.tolerance.rtol) != limits
         or (done.samples and paths != models)
     ):
-        found = f"sample {moved[0]} was {gone[moved[0]]}" if moved else "other models, tolerances or samples"
+        found = f"sample {moved[0]} was {gone[moved[0]]}" if moved else "other models, tolerances, measures or samples"
         raise OutputError("what --json FILE holds is of another sweep", found=found, hint="name another file")
 
 

@@ -8,6 +8,7 @@ from math import ceil, isfinite, log, sqrt
 from typing import Literal
 
 from aligner.records.comparison import EXIT_CODES, ModelSummary, Tolerance, Verdict
+from aligner.records.document_field import WHEN_SET
 
 Stability = Literal["stable", "sample-dependent", "drifting"]
 
@@ -69,16 +70,15 @@ def distribution(numbers: Iterable[float]) -> Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
-    """An output as its user reads it. ``same_top``: share of rows whose largest element is at the same place;
-    ``same_top5``: mean share of the five largest that both have; ``psnr`` in dB of the reference's range;
-    ``iou``: of a map of labels, the mean over them of intersection over union."""
+    """An output as its user reads it, each measure by its name: "argmax", share of rows whose largest element is at the
+    same place; "top-5", mean share of the five largest that both have; "iou", of a map of labels, the mean over them of
+    intersection over union; "boxes", the same of boxes matched one to one; "psnr" in dB of the reference's range.
+
+    ``without``: why some could not be told, "of another shape" or "not finite"."""
 
     output: str
-    same_top: float | None = None
-    same_top5: float | None = None
-    cosine: float | None = None
-    psnr: float | None = None
-    iou: float | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
+    without: str = field(default="", metadata=WHEN_SET)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +130,16 @@ class NodeErrors:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """Two models over a set of inputs. Sweeps over parts of a set add up to the sweep over the whole, bit for bit."""
+    """Two models over a set of inputs. Sweeps over parts of a set add up to the sweep over the whole, bit for bit.
+
+    ``agreement``: the measures that were chosen; none: those that fit each output.
+    """
 
     reference: ModelSummary
     candidate: ModelSummary
     tolerance: Tolerance
     total: int
+    agreement: tuple[str, ...] = ()
     samples: tuple[SampleResult, ...] = ()
     skipped: tuple[SkippedSample, ...] = ()
     nodes: tuple[NodeErrors, ...] = ()

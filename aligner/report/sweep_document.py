@@ -59,6 +59,7 @@ def check_same(one: Sweep, other: Sweep, name: str) -> None:
             ("models", _models(one) == _models(other) or not (one.samples and other.samples)),
             ("runtimes", _runtimes(one) == _runtimes(other) or not (one.samples and other.samples)),
             ("number of samples", one.total == other.total),
+            ("measures of agreement", one.agreement == other.agreement),
             ("tolerances", (one.tolerance.atol, one.tolerance.rtol) == (other.tolerance.atol, other.tolerance.rtol)),
         )
         if not same

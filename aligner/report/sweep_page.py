@@ -15,7 +15,7 @@ from aligner.report.document_file import write_text
 from aligner.report.html import rendered, shown
 from aligner.report.numbers import number, percent
 from aligner.report.picture import data_uri
-from aligner.report.sweep_table import agreement_words, headline, worst_nodes
+from aligner.report.sweep_table import agreement_words, headline, sample_agreement, worst_nodes
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +42,7 @@ def to_html(sweep: Sweep, full: Mapping[int, FullSample] | None = None, folder: 
         "sweep": sweep,
         "line": headline(sweep),
         "agreements": agreement_words(sweep),
+        "agreement_of": sample_agreement,
         "guilty": [_row(node, many) for node in worst_nodes(sweep)],
         "pages": {index: _address(one.page, folder or Path()) for index, one in full.items()},
         "pictures": {index: data_uri(one.picture) for index, one in full.items() if one.picture is not None},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -62,35 +63,67 @@ def worst_nodes(sweep: Sweep) -> list[NodeErrors]:
 
 
 def agreement_words(sweep: Sweep) -> list[str]:
-    """One sentence for each output: how often labels agree, how far their regions do, the least cosine and PSNR."""
-    names = dict.fromkeys(one.output for sample in sweep.samples for one in sample.agreements)
+    """One sentence for each output: how often labels agree, how far regions and boxes do, the least cosine and PSNR."""
+    told = [(sample.index, one) for sample in sweep.samples for one in sample.agreements]
     lines = []
-    for name in names:
-        found = [one for sample in sweep.samples for one in sample.agreements if one.output == name]
+    for name in dict.fromkeys(one.output for _, one in told):
+        found = [(index, one) for index, one in told if one.output == name]
+        known = dict.fromkeys(measure for _, one in found for measure in one.measures)
         words = [
-            text
-            for text in (
-                _mean("largest element the same", [one.same_top for one in found]),
-                _mean("five largest shared", [one.same_top5 for one in found]),
-                _mean("mean IoU of labels", [one.iou for one in found]),
-                _least("cosine", [one.cosine for one in found], 6),
-                _least("PSNR", [one.psnr for one in found], 3, " dB"),
-            )
-            if text
+            _measure_words(measure, [(one.measures[measure], index) for index, one in found if measure in one.measures])
+            for measure in sorted(known, key=_place)
         ]
-        if words:
-            lines.append(f"{name}: {', '.join(words)}")
-    return lines
+        words += [
+            f"{reason} on {plural(many, 'sample')}"
+            for reason, many in sorted(Counter(one.without for _, one in found).items())
+            if reason
+        ]
+        words += [f"without a pair on {len(sweep.samples) - len(found):,}"] if len(found) < len(sweep.samples) else []
+        lines += [f"{name}: {', '.join(words)}"] if words else []
+    fitting = {measure for _, one in told for measure in one.measures}
+    missing = [name for name in sweep.agreement if name.partition("=")[0] not in fitting]
+    return [*lines, *(f"{name}: fits no output" for name in missing if sweep.samples)]
 
 
-def _mean(words: str, values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    return f"{words} {percent(sum(known) / len(known))}" if known else ""
+_MEANS = {
+    "argmax": "largest element the same",
+    "top": "{} largest shared",
+    "iou": "mean IoU of labels",
+    "boxes": "mean IoU of matched boxes",
+}
+_LEASTS = {"cosine": ("cosine", 6, ""), "psnr": ("PSNR", 3, " dB")}
 
 
-def _least(words: str, values: Sequence[float | None], digits: int, unit: str = "") -> str:
-    known = [value for value in values if value is not None]
-    return f"least {words} {number(min(known), digits)}{unit}" if known else ""
+def _place(measure: str) -> tuple[int, str]:
+    order, kind = (*_MEANS, *_LEASTS), measure.partition("-")[0]
+    return order.index(kind) if kind in order else len(order), measure
+
+
+def _measure_words(measure: str, values: Sequence[tuple[float, int]]) -> str:
+    """ "largest element the same 98.2% (40% on #4)": what it is over all samples, and which one is the worst."""
+    kind, _, many = measure.partition("-")
+    mean, least = sum(value for value, _ in values) / len(values), _value(measure, min(values)[0])
+    place = f"on #{min(values)[1]}" if _value(measure, max(values)[0]) != least else ""
+    if kind in _LEASTS:
+        return f"least {_LEASTS[kind][0]} {least}" + (f" ({place.removeprefix('on ')})" if place else "")
+    return f"{_MEANS.get(kind, kind).format(many)} {_value(measure, mean)}" + (f" ({least} {place})" if place else "")
+
+
+def _value(measure: str, value: float) -> str:
+    if measure in _LEASTS:
+        _, digits, unit = _LEASTS[measure]
+        return f"{number(value, digits)}{unit}"
+    return percent(value)
+
+
+def sample_agreement(sample: SampleResult) -> str:
+    """ "logits: argmax 100%, cosine 0.98": what is told of one sample."""
+    told = ((one, sorted(one.measures.items(), key=lambda item: _place(item[0]))) for one in sample.agreements)
+    return "; ".join(
+        f"{one.output}: {', '.join(f'{name} {_value(name, value)}' for name, value in values) or one.without}"
+        for one, values in told
+        if values or one.without
+    )
 
 
 _SAMPLES: list[Column[SampleResult]] = [
@@ -99,6 +132,7 @@ _SAMPLES: list[Column[SampleResult]] = [
     Column("verdict", lambda one: one.verdict),
     Column("max abs", lambda one: number(one.output_error), right=True),
     Column("first wrong at", lambda one: one.first or "", flexible=True, rank=1),
+    Column("agreement", sample_agreement, flexible=True, rank=2),
 ]
 
 
