@@ -157,6 +157,10 @@ def _makers() -> dict[str, Callable[[], Subject | FolderSubject]]:
     if importlib.util.find_spec("ncnn"):
         for word, work in (("ncnn", verb.inspect), ("ncnn run", verb.capture_small)):
             made[word] = partial(_ncnn, verb.in_folder(work, "model.param"))
+    if importlib.util.find_spec("executorch"):
+        for word, work in (("executorch", verb.inspect), ("executorch run", verb.capture)):
+            made[word] = of(".pte", whole.executorch, words, work)
+            made[f"{word} delegated"] = of(".pte", partial(whole.executorch, delegated=True), words, work)
     if importlib.util.find_spec("tokenizers"):
         made["tokenizer"] = of(".json", whole.tokenizer, (*tree, by.numbers_changed), verb.text_fed)
     if importlib.util.find_spec("gguf"):

@@ -157,6 +157,23 @@ def exported() -> bytes:
 
 
 @apart
+def executorch(*, delegated: bool = False) -> bytes:
+    """A convolution, an activation and a dense layer, by portable kernels or by XNNPACK's."""
+    from aligner.adapters.executorch_adapter.library import executorch as imported
+
+    imported()  # without what it logs of parts that are not for this machine
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    layers = torch.nn.Conv2d(3, 2, 3), torch.nn.SiLU(), torch.nn.Flatten(), torch.nn.Linear(72, 4)
+    exported = torch.export.export(torch.nn.Sequential(*layers).eval(), (torch.ones(1, 3, 8, 8),))
+    lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()] if delegated else [])
+    written: bytes = lowered.to_executorch().buffer
+    return written
+
+
+@apart
 def sweep() -> bytes:
     """Two samples of one model."""
     import tempfile

@@ -13,7 +13,7 @@ import click
 
 from benchmarks.page import fill
 from benchmarks.runtimes.cost import all_measured, cost_table
-from benchmarks.runtimes.forms import FORMS
+from benchmarks.runtimes.forms import ABSENT, FORMS
 from benchmarks.runtimes.network import FAULTS
 from benchmarks.runtimes.outcome import Outcome, compared
 from benchmarks.runtimes.table import clean_table, fault_table
@@ -58,7 +58,8 @@ def main(
             click.echo(_line(outcome), err=True)
             if out is not None:
                 out.write_text(json.dumps([asdict(one) for one in outcomes], indent=1) + "\n")
-    _tell({"clean": clean_table(known + outcomes), "faults": fault_table(known + outcomes)}, page)
+    absent = () if forms else ABSENT
+    _tell({"clean": clean_table(known + outcomes, absent), "faults": fault_table(known + outcomes, absent)}, page)
 
 
 def _tell(tables: dict[str, str], page: Path | None) -> None:

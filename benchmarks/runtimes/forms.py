@@ -139,6 +139,36 @@ def _ncnn(model: Any, folder: Path) -> Path:
     return folder / "model.param"
 
 
+def _executorch(model: Any, folder: Path, *, delegated: bool = False, integers: bool = False) -> Path:
+    """A program of portable kernels or of XNNPACK's, or one that XNNPACK's quantizer gave integers."""
+    from aligner.adapters.executorch_adapter.library import executorch
+
+    executorch()  # imported without what it logs of parts that are not for this machine
+    import torch
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+    from executorch.exir import to_edge_transform_and_lower
+
+    exported = torch.export.export(_torch(model, folder), (_image(model),))
+    if integers:
+        exported = torch.export.export(_on_grids(exported.module(), model), (_image(model),))
+    lowered = to_edge_transform_and_lower(exported, partitioner=[XnnpackPartitioner()] if delegated else [])
+    path = folder / "model.pte"
+    path.write_bytes(lowered.to_executorch().buffer)
+    return path
+
+
+def _on_grids(module: Any, model: Any) -> Any:
+    """Static quantisation by XNNPACK's quantizer, calibrated on eight pictures."""
+    from executorch.backends.xnnpack.quantizer import xnnpack_quantizer as xnnpack
+    from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
+
+    settings = xnnpack.get_symmetric_quantization_config(is_per_channel=True)
+    observed = prepare_pt2e(module, xnnpack.XNNPACKQuantizer().set_global(settings))
+    for seed in range(8):
+        observed(_image(model, seed))
+    return convert_pt2e(observed)
+
+
 _NEEDS: Mapping[str, tuple[Form, tuple[str, ...]]] = {
     "keras": (_keras, ("keras",)),
     "h5": (_hdf5, ("keras",)),
@@ -154,6 +184,9 @@ _NEEDS: Mapping[str, tuple[Form, tuple[str, ...]]] = {
     "openvino": (_openvino, ("openvino", "tf2onnx")),
     "openvino-torch": (_openvino_of_torch, ("openvino", "torch")),
     "ncnn": (_ncnn, ("ncnn", "pnnx", "torch")),
+    "executorch": (_executorch, ("executorch",)),
+    "executorch-xnnpack": (lambda model, folder: _executorch(model, folder, delegated=True), ("executorch",)),
+    "executorch-int8": (lambda model, folder: _executorch(model, folder, integers=True), ("executorch",)),
 }
 FORMS: Mapping[str, Form] = {
     name: form
@@ -161,7 +194,9 @@ FORMS: Mapping[str, Form] = {
     if all(importlib.util.find_spec(module) is not None for module in modules)
 }
 """Runtime's form → how it is made, of those that are installed."""
-FIRST = frozenset(name for name in FORMS if "torch" in name or name == "ncnn")
+ABSENT = tuple(name for name in _NEEDS if name not in FORMS)
+"""Forms whose runtime or converter is not installed."""
+FIRST = frozenset(name for name in FORMS if "torch" in name or name == "ncnn")  # ExecuTorch's too
 """Forms that are fed channels first."""
 KEPT = {"openvino": "f32", "openvino-torch": "f32"}
 """Forms that might compute in fewer bits → what keeps them from it; what ncnn has in float32 it computes so."""
