@@ -40,6 +40,9 @@ NEEDS = {
     "15_keras_port": [marks.requires_torch, marks.requires_tensorflow],
     "16_ncnn_param": [marks.requires_ncnn],
     "17_torch_export": [marks.requires_torch],
+    "18_torch_compile": [marks.requires_torch],
+    "19_torch_int8": [marks.requires_torch],
+    "20_executorch": [marks.requires_executorch],
 }  # fmt: skip
 
 
@@ -121,6 +124,9 @@ ALIGNED = [
     case("15_keras_port", 1, 1e-6),
     case("16_ncnn_param", 0, 1e-4),
     case("17_torch_export", 1, 1e-6),
+    case("18_torch_compile", 1, 1e-6),
+    case("19_torch_int8", 1, 0.1),
+    case("20_executorch", 1, 1e-5),
 ]
 """Example, which of its commands, and how far apart the outputs may be."""
 
@@ -150,6 +156,9 @@ GUILTY = [
     case("15_keras_port", 0, "norm0", "blocks.0.1"),
     case("16_ncnn_param", 1, "interpolate", "upsample_nearest"),
     case("17_torch_export", 0, "blocks.0.norm", "batch_norm"),
+    case("18_torch_compile", 0, "blocks.0.norm", "layer_norm"),
+    case("19_torch_int8", 0, "up/conv_transpose2d", "quantize_per_tensor"),
+    case("20_executorch", 0, "blocks.0.act", "gelu"),
 ]  # fmt: skip
 """Example, which of its commands, what the guilty node is called on either side."""
 
@@ -179,6 +188,9 @@ CAUSES = [
     case("15_keras_port", 0, {"norm-epsilon"}),
     case("16_ncnn_param", 1, {"resize-coordinate-mode"}),
     case("17_torch_export", 0, {"norm-train-mode"}),
+    case("18_torch_compile", 0, {"fusion-or-kernel"}),
+    case("19_torch_int8", 0, {"quantization-calibration"}),
+    case("20_executorch", 0, {"activation-variant"}),
 ]
 """Example, which of its commands, the causes of which one must be among the first three findings."""
 
