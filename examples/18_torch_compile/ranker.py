@@ -35,14 +35,14 @@ class Ranker(nn.Module):
         return self.score(self.norm(self.blocks(features)))
 
 
-def one_pass(x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float) -> torch.Tensor:
+def one_pass(x: torch.Tensor, _: Any, weight: Any, bias: Any, eps: float) -> torch.Tensor:
     """The variance as the mean of squares less the square of the mean."""
     mean = x.mean(-1, keepdim=True)
     variance = (x * x).mean(-1, keepdim=True) - mean * mean
     return (x - mean) / torch.sqrt(variance + eps) * weight + bias
 
 
-def two_passes(x: torch.Tensor, shape: Any, weight: Any, bias: Any, eps: float) -> torch.Tensor:
+def two_passes(x: torch.Tensor, _: Any, weight: Any, bias: Any, eps: float) -> torch.Tensor:
     """The variance as the mean of squared distances."""
     centred = x - x.mean(-1, keepdim=True)
     return centred / torch.sqrt((centred * centred).mean(-1, keepdim=True) + eps) * weight + bias
