@@ -27,12 +27,12 @@ class GraphBuilder:
         self.weights[name] = Weight(name, array.shape, "float32", lambda: array)
         return name
 
-    def node(self, kind, inputs, shape, scope=None, **attributes):
+    def node(self, kind, inputs, shape, scope=None, op=None, **attributes):
         index = len(self.nodes)
         output = f"{self.prefix}{kind}_{index}"
         weights = tuple(name for name in inputs if name in self.weights)
         self.nodes.append(
-            Node(index, f"{output}_node", kind, kind, tuple(inputs), (output,), weights, attributes, scope)
+            Node(index, f"{output}_node", op or kind, kind, tuple(inputs), (output,), weights, attributes, scope)
         )
         self.values[output] = Value(output, output, shape, "float32")
         return output

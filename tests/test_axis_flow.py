@@ -116,17 +116,17 @@ def test_a_move_behind_a_node_that_nothing_answers_is_followed_too(back):
     """A clip put into (WᵀXᵀ)ᵀ stands between the product and the turn back, and has no partner."""
 
     def net(prefix, turned):
-        builder = GraphBuilder(prefix=prefix)
+        builder = GraphBuilder("onnx", prefix=prefix)  # whose layers are understood
         shape, x = (SIZE, SIZE), builder.input(f"{prefix}x", (SIZE, SIZE))
         matrix = np.random.default_rng(0).normal(size=shape)
         bias = builder.weight(np.arange(SIZE) + 0.5)
         if turned:
             value = builder.node("transpose", [x], shape, perm=(1, 0))
-            value = builder.node("matmul", [builder.weight(matrix.T), value], shape)
+            value = builder.node("matmul", [builder.weight(matrix.T), value], shape, op="MatMul")
             value = builder.node("clip", [value], shape)
             value = builder.node("transpose", [value], shape, perm=(1, 0)) if back else value
         else:
-            value = builder.node("matmul", [x, builder.weight(matrix)], shape)
+            value = builder.node("matmul", [x, builder.weight(matrix)], shape, op="MatMul")
         return builder.graph(builder.node("add", [value, bias], shape))
 
     given = [("rmatmul_0", "cmatmul_1")]
@@ -134,6 +134,31 @@ def test_a_move_behind_a_node_that_nothing_answers_is_followed_too(back):
     axes = {pair.candidate: pair.axes for pair in found.pairs}
     assert axes["ctranspose_0"] == axes["cmatmul_1"] == ((1, 0) if back else None)
     assert axes["cadd_4" if back else "cadd_3"] is None
+
+
+@pytest.mark.parametrize(("window", "meant"), [(1, True), (3, False)])
+def test_a_convolution_by_one_place_is_a_product_on_either_side(window, meant):
+    """Channels C before places H, W, all of one size, as W·[H, C, W]: the turn is meant, but not before a window."""
+    channels, places = (1, SIZE, SIZE, SIZE), (1, SIZE, SIZE, SIZE)
+    kernel = np.random.default_rng(0).normal(size=(SIZE, SIZE, window, window))
+
+    def net(prefix, turned):
+        builder = GraphBuilder("onnx", prefix=prefix)
+        value = builder.node("relu", [builder.input(f"{prefix}x", channels)], channels)
+        if turned:
+            value = builder.node("transpose", [value], places, perm=(0, 2, 1, 3))
+            value = builder.node("matmul", [builder.weight(kernel[:, :, 0, 0]), value], places, op="MatMul")
+            value = builder.node("clip", [value], places)
+            value = builder.node("transpose", [value], channels, perm=(0, 2, 1, 3))
+        else:
+            pads = ((window // 2, window // 2),) * 2
+            value = builder.node("conv", [value, builder.weight(kernel)], channels, op="Conv", pads=pads)
+        return builder.graph(builder.node("sigmoid", [value], channels))
+
+    given = [("rconv_1", "cmatmul_2")]
+    found = align(net("r", turned=False), net("c", turned=True), inputs=[("rx", "cx")], mapping=given)
+    axes = {pair.candidate: pair.axes for pair in found.pairs}
+    assert axes["ctranspose_1"] == axes["cmatmul_2"] == ((0, 2, 1, 3) if meant else None)
 
 
 def test_a_reshape_that_drops_axes_of_length_one_moves_nothing():

@@ -13,10 +13,13 @@ from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Places, Reading
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, STRIDED, SUMS_AXIS
-from aligner.operations.settings import LayerNorm, LengthNorm, Norm, RmsNorm
+from aligner.operations.settings import Convolution, LayerNorm, LengthNorm, Norm, RmsNorm
+from aligner.parameters.canonical import canonical
+from aligner.records.array import Array
 from aligner.records.graph import Node
 
 _POINTWISE = ELEMENTWISE | COPIES
+_PRODUCTS = frozenset({"matmul", "conv"})
 _ALONG_AXES = SUMS_AXIS - STRIDED - {"attention"}
 
 
@@ -36,7 +39,7 @@ def carried_axes(
 
     ``sure``: the operands' axes are what they are said to be, and a side that treats them differently is wrong.
     """
-    products = [[node for node in side.nodes if node.kind == "matmul"] for side in sides]
+    products = [[node for node in side.nodes if node.kind in _PRODUCTS] for side in sides]
     places = sides[0].places(), sides[1].places()
     if products[0] or products[1]:
         found = _product(matching, sides, products, entries)
@@ -130,7 +133,7 @@ def _product(
         return None
     factors = [side.skeleton.data_inputs(some[0]) for side, some in zip(sides, products, strict=True)]
     if any(len(some) == 1 for some in factors):
-        return _product_with_weight(matching, [some[0] for some in products], factors, entries)
+        return _layers(matching, [some[0] for some in products], factors, entries)
     if any(len(some) != 2 for some in factors):
         return None
     answers = [_answer(matching, factors[0], form, entries) for form in factors[1]]
@@ -166,28 +169,41 @@ def _factor(found: dict[int, int] | None, entry: AxisMap, place: int, answer: in
     return found if found is not None and len(set(found.values())) == len(found) else None
 
 
-def _product_with_weight(
+def _layers(
     matching: Matching, products: list[Node], factors: list[list[str]], entries: Mapping[str, Entry]
 ) -> AxisMap | None:
-    """The axes of a product with a stored matrix: (WᵀXᵀ)ᵀ for X·W, the matrix turned if its place is the other one."""
+    """The axes of a product with one stored matrix, whichever of both sides' axes it sums up."""
     sides = matching.reference, matching.candidate
     if any(len(some) != 1 for some in factors) or factors[1][0] not in entries:
         return None
-    places = [list(node.inputs).index(some[0]) for node, some in zip(products, factors, strict=True)]
-    stored = [
-        side.graph.weights.get(node.inputs[1 - place])
-        for side, node, place in zip(sides, products, places, strict=True)
-    ]
-    if stored[0] is None or stored[1] is None or any(len(node.inputs) != 2 for node in products):
+    left, right = (_layer(side, node) for side, node in zip(sides, products, strict=True))
+    if left is None or right is None or not np.array_equal(left[1], right[1]):
         return None
-    matrices = [stored[0].values(), stored[1].values()]
-    if matrices[0].ndim != 2:
+    found = {right[0]: left[0]}
+    for axis, other in entries[factors[1][0]].map.items():
+        if (axis == right[0]) != (other == left[0]):
+            return None
+        found[axis] = other
+    return found
+
+
+def _layer(skeleton: Skeleton, node: Node) -> tuple[int, Array] | None:
+    """The axis along which a product with a stored matrix sums, and where its result then lies; the matrix [out, in].
+
+    Spelled X·W, W·X or as a convolution whose window is one place.
+    """
+    operation, form = canonical(skeleton.graph, node, skeleton.shape), skeleton.data_inputs(node)[0]
+    shape = skeleton.shape(form)
+    if operation is None or shape is None or reads_turned(node, form):
         return None
-    expected = matrices[0] if places[0] == places[1] else matrices[0].T
-    if matrices[1].shape != expected.shape or not np.array_equal(matrices[1], expected):
-        return None
-    columns = [-1 if place == 0 else -2 for place in places]
-    return _factor({columns[1]: columns[0]}, entries[factors[1][0]].map, places[1], places[0])
+    kernel, settings = operation.parameters.get("kernel"), operation.settings
+    if isinstance(settings, Convolution) and kernel is not None:
+        windows = {*kernel.shape[2:], *settings.strides, settings.groups} != {1} or np.any(settings.pads)
+        axis = 1 - len(shape) if settings.channels == "first" else -1
+        return None if windows else (axis, kernel.reshape(kernel.shape[:2]))
+    if kernel is None and node.inputs[0] != form:
+        return (-2, operation.data[0]) if operation.data[0].ndim == 2 else None
+    return (-1, kernel) if kernel is not None else None
 
 
 def _answer(matching: Matching, factors: list[str], form: str, entries: Mapping[str, Entry]) -> int | None:
