@@ -207,3 +207,69 @@ def test_a_walk_back_does_not_double_where_a_tensor_is_read_twice():
     graph, partner = Graph("onnx", nodes, {}, {}, ("t0",), ("t64",)), Counted()
     WalkedBack((graph, graph), partner).before(("t64", "t64"))
     assert partner.asked < len(nodes)
+
+
+def made_of(steps, **more):
+    return net([make.node(op, read, [out], f"to_{out}", **given) for op, *read, out, given in steps], SIZE, **more)
+
+
+def test_a_move_that_leads_back_before_a_product_that_wants_the_form_between_is_named():
+    """(WᵀXᵀ)ᵀ for X·W: of the product, which reads what it should not, and the move before it, the move errs."""
+    ends = [("Tanh", "x", "h", {})], [("MatMul", "m", "back", "y", {})]
+    w = np.random.default_rng(5).standard_normal((SIZE, SIZE - 2)).astype(np.float32)
+    turn = {"perm": [1, 0]}
+    moved = [("Transpose", "h", "g", turn), ("Transpose", "g", "b", turn)]
+    moved += [("MatMul", "turned", "b", "p", {}), ("Transpose", "p", "m", turn)]
+    reference = made_of([*ends[0], ("MatMul", "h", "k", "m", {}), *ends[1]], k=w, back=w.T.copy())
+    candidate = made_of([*ends[0], *moved, *ends[1]], turned=w.T.copy(), back=w.T.copy())
+    _, _, within = told(reference, candidate, rows(SIZE))
+    assert within == {"node": "to_b", "primitive": "extra"}
+
+
+def test_of_several_moves_in_a_row_the_first_that_exchanges_axes_of_one_size_is_named():
+    square, wide = [4, SIZE, SIZE], {"four": np.random.default_rng(6).standard_normal((4, 4)).astype(np.float32)}
+    shape, last, first = np.int64(square), {"perm": [1, 2, 0]}, {"perm": [2, 0, 1]}
+    start = [("Reshape", "x", "shape", "s", {}), ("Tanh", "s", "h", {}), ("Transpose", "s", "z", last)]
+    end = [("Add", "r", "z", "a", {}), ("MatMul", "a", "four", "y", {})]
+    plain = [("Transpose", "h", "r", last)]
+    moved = [("Transpose", "h", "e", {"perm": [0, 2, 1]}), ("Transpose", "e", "f", last)]
+    moved += [("Transpose", "f", "g", first), ("Transpose", "g", "r", last)]
+
+    def made(steps):
+        nodes = [make.node(op, read, [out], f"to_{out}", **given) for op, *read, out, given in [*start, *steps, *end]]
+        ends = [make.value("x", 1, (4 * SIZE, SIZE))], [make.value("y", 1, (SIZE, SIZE, 4))]
+        return make.model(nodes, *ends, make.weights(shape=shape, **wide))
+
+    assert told(made(plain), made(moved), rows(4 * SIZE))[1] == "to_e"
+
+
+def test_a_fault_behind_layers_whose_factor_goes_through_a_rectifier_is_looked_into():
+    """The layers are right at the second one's end alone, and not looked into: no runs are left for the fault else."""
+    rng = np.random.default_rng(7)
+    k, l, m = (rng.standard_normal((SIZE, SIZE)).astype(np.float32) for _ in range(3))
+    layers = [("MatMul", "x", "k", "a", {}), ("Relu", "a", "b", {}), ("MatMul", "b", "l", "c", {})]
+    layers += [("Sigmoid" if i % 2 else "Tanh", f"d{i}" if i else "c", f"d{i + 1}", {}) for i in range(39)]
+    layers += [("Mul", "d39", "half", "d", {})]
+    apart = [("MatMul", "d", "left", "e", {}), ("MatMul", "d", "right", "f", {}), ("Cast", "f", "g", {"to": 7})]
+    apart += [("Cast", "g", "h", {"to": 1}), ("Concat", "e", "h", "i", {"axis": 1})]
+    end = [("Tanh", "i", "j", {}), ("MatMul", "j", "v", "y", {})]
+    reference = made_of([*layers, ("MatMul", "d", "m", "i", {}), *end], k=k, l=l, m=m)
+    parts = {"left": m[:, :1].copy(), "right": m[:, 1:].copy()}
+    candidate = made_of([*layers, *apart, *end], k=k * np.float32(3.3), l=l / np.float32(3.3), **parts)
+    name, _, within = told(reference, candidate, rows(SIZE))
+    assert (name, within) == ("i", {"node": "to_h", "primitive": "extra"})
+
+
+def test_a_tensor_of_a_wrong_pair_is_found_elsewhere_though_the_reference_has_no_other_open():
+    """A leaky rectifier as relu(a) − ¼·relu(−a), in which the first rectifier was taken for it, before a fault."""
+    m = np.random.default_rng(8).standard_normal((SIZE, SIZE)).astype(np.float32)
+    start = [("MatMul", "x", "w", "a", {})]
+    end = [("Transpose", "d", "distances", {"perm": [1, 0]}), ("MatMul", "distances", "v", "y", {})]
+    spelled = [("Relu", "a", "p", {}), ("Neg", "a", "n", {}), ("Relu", "n", "q", {}), ("Mul", "q", "slope", "o", {})]
+    spelled += [("Sub", "p", "o", "s", {})]
+    reference = made_of([*start, ("LeakyRelu", "a", "b", {"alpha": 0.25}), ("MatMul", "b", "m", "d", {}), *end], m=m)
+    behind = [("MatMul", "s", "left", "e", {}), ("MatMul", "s", "right", "f", {})]
+    behind += [("Concat", "e", "f", "c", {"axis": 1}), ("Add", "c", "half", "d", {})]
+    parts = {"left": m[:, :3].copy(), "right": m[:, 3:].copy(), "slope": np.float32(0.25)}
+    name, _, within = told(reference, made_of([*start, *spelled, *behind, *end], **parts), rows(SIZE))
+    assert (name, within) == ("d", {"node": "to_d", "primitive": "extra"})

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 
 from aligner.alignment.carried_axes import Entry, carried_axes
 from aligner.alignment.compatibility import same_order
-from aligner.alignment.element_order import AxisMap, Order, axis_map, orders, permuted, plain, regrouped
+from aligner.alignment.element_order import AxisMap, Order, Step, axis_map, orders, permuted, plain, regrouped
 from aligner.alignment.layout import axes_between, squeezed
 from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Reading, reading
 from aligner.records.axis_order import groups_alike
 
+Steps = tuple[Step, ...]
 Labels = tuple[Mapping[str, str], Mapping[str, str]]
 _ROUNDS = 8
 """How often moves may be found not to be meant; each round refutes at least one."""
@@ -106,7 +107,25 @@ def axis_flow(matching: Matching, labels: Labels) -> AxisFlow:
     else:
         flow.axes.clear()
         flow.known.clear()
+    flow.refuted.update(*[_led_astray(flow, form) for form in flow.refuted])
     return flow
+
+
+def _led_astray(flow: AxisFlow, form: str) -> list[str]:
+    """The forms before one that is not meant which hold the same axes in each other's place: moves hand that on."""
+    astray = _exchanged(flow, form)
+    return [one for one in flow.matching.candidate.chain(form)[1:-1] if not astray.isdisjoint(_exchanged(flow, one))]
+
+
+def _exchanged(flow: AxisFlow, form: str) -> set[frozenset[tuple[Steps, Steps]]]:
+    """In which axes a form differs from a form of the reference that it looks like, for each: (there, here)."""
+    known = flow.known.get(flow.matching.candidate.root(form), ({}, {}))
+    found = set[frozenset[tuple[Steps, Steps]]]()
+    for reference, order in known[0].items() if form in known[1] else ():
+        read = _as_read(flow.matching, reference, form, flow.labels) or {}
+        both = ((order[other], known[1][form][axis]) for axis, other in read.items())
+        found.add(frozenset(pair for pair in both if pair[0] != pair[1]))
+    return found - {frozenset()}
 
 
 def _ambiguous(matching: Matching, root: str) -> bool:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
+from collections.abc import Collection, Sequence
+
 from aligner.execution.look import differences
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
@@ -25,10 +28,27 @@ def open_suspects(sides: tuple[OpenSide, OpenSide], passes: Passes, most: int) -
     """
     graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
     suspected = suspects(graphs, measured)
-    left_out = with_forms(graphs, measured, suspected)
+    left_out = with_forms(graphs, measured, suspected) | _handing_on(measured, suspected)
     if len(suspected) <= most or is_many(len(left_out), len(measured)):
         return list(suspected.values())[:most]
     without = differences(passes, watched(measured, left_out), left_out)
     forms = made_up_for(graphs, measured, without, left_out)
     chosen = [item for value, item in suspected.items() if value not in forms]
     return (chosen or list(suspected.values()))[:most]
+
+
+def _handing_on(measured: Sequence[Measured], suspected: Collection[str]) -> set[str]:
+    """The pairs that only suspects read and that read a suspect: a rectifier hands a factor on, which the layer behind
+    it takes away again.
+    """
+    readers = defaultdict[str, set[str]](set)
+    for item in measured:
+        for value in item.pair.candidate_region.inputs:
+            readers[value].add(item.pair.candidate)
+    return {
+        item.pair.candidate
+        for item in measured
+        if not set(suspected).isdisjoint(item.pair.candidate_region.inputs)
+        and readers[item.pair.candidate]
+        and readers[item.pair.candidate] <= set(suspected)
+    }

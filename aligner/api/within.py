@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import combinations
 
 import numpy as np
 
@@ -20,6 +19,7 @@ from aligner.adapters.registry import translator
 from aligner.api.joined_parts import by_parts
 from aligner.api.lost_node import lost_node
 from aligner.api.open_suspects import open_suspects
+from aligner.api.turned_operand import turned
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.look import shown, trial_of
 from aligner.execution.passes import Passes
@@ -76,7 +76,7 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
             found = found or lost_node(sides, passes, item, trials[1], known)
             found = found or _tried(graphs, passes, [item], _constant(sides, item), trials[1])
             found = found or _tried(graphs, passes, [item], _baked(sides, item), trials[1])
-            found = found or _turned(sides, passes, item, trials[1])
+            found = found or turned(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
 
@@ -274,34 +274,6 @@ def _baked(sides: Sides, item: Measured) -> Iterator[Place]:
         for name, other in numbers.items():
             if (other.shape, other.dtype) == (array.shape, array.dtype):
                 yield place, other, (makers[place].name, "constant", inner[name])
-
-
-def _turned(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) -> Found | None:
-    """The node that moves what a culprit reads, where another order of equal axes makes right what reads the culprit:
-    it errs as well, for it moves the axes back.
-    """
-    graphs, value = (sides[0].graph, sides[1].graph), item.pair.candidate
-    wrong = suspects(graphs, list(passes.measured.values()))
-    behind = [one for one in wrong.values() if value in one.pair.candidate_region.inputs]
-    for name in item.pair.candidate_region.inputs if behind else ():
-        maker = graphs[1].producer(name)
-        if maker is None or maker.kind not in LAYOUT:
-            continue
-        for array in _other_orders(shown(sides[1], passes, [name]).get(name)):
-            if next(left, None) is None:
-                return None
-            apart = trial_of(passes, [one.pair.candidate for one in behind], name, array, {value})
-            if all(excess(graphs, one, apart.get(one.pair.candidate)) <= MOST for one in behind):
-                return maker.name, "order", None
-    return None
-
-
-def _other_orders(array: Array | None) -> Iterator[Array]:
-    """An array with two axes of one size in each other's place."""
-    shape = array.shape if array is not None else ()
-    for one, other in combinations(range(len(shape)), 2):
-        if array is not None and shape[one] == shape[other] > 1:
-            yield array.swapaxes(one, other)
 
 
 def _constants(graph: Graph, region: Region) -> list[str]:
