@@ -246,16 +246,16 @@ def test_of_several_moves_in_a_row_the_first_that_exchanges_axes_of_one_size_is_
 def test_a_fault_behind_layers_whose_factor_goes_through_a_rectifier_is_looked_into():
     """The layers are right at the second one's end alone, and not looked into: no runs are left for the fault else."""
     rng = np.random.default_rng(7)
-    k, l, m = (rng.standard_normal((SIZE, SIZE)).astype(np.float32) for _ in range(3))
-    layers = [("MatMul", "x", "k", "a", {}), ("Relu", "a", "b", {}), ("MatMul", "b", "l", "c", {})]
+    k, n, m = (rng.standard_normal((SIZE, SIZE)).astype(np.float32) for _ in range(3))
+    layers = [("MatMul", "x", "k", "a", {}), ("Relu", "a", "b", {}), ("MatMul", "b", "n", "c", {})]
     layers += [("Sigmoid" if i % 2 else "Tanh", f"d{i}" if i else "c", f"d{i + 1}", {}) for i in range(39)]
     layers += [("Mul", "d39", "half", "d", {})]
     apart = [("MatMul", "d", "left", "e", {}), ("MatMul", "d", "right", "f", {}), ("Cast", "f", "g", {"to": 7})]
     apart += [("Cast", "g", "h", {"to": 1}), ("Concat", "e", "h", "i", {"axis": 1})]
     end = [("Tanh", "i", "j", {}), ("MatMul", "j", "v", "y", {})]
-    reference = made_of([*layers, ("MatMul", "d", "m", "i", {}), *end], k=k, l=l, m=m)
+    reference = made_of([*layers, ("MatMul", "d", "m", "i", {}), *end], k=k, n=n, m=m)
     parts = {"left": m[:, :1].copy(), "right": m[:, 1:].copy()}
-    candidate = made_of([*layers, *apart, *end], k=k * np.float32(3.3), l=l / np.float32(3.3), **parts)
+    candidate = made_of([*layers, *apart, *end], k=k * np.float32(3.3), n=n / np.float32(3.3), **parts)
     name, _, within = told(reference, candidate, rows(SIZE))
     assert (name, within) == ("i", {"node": "to_h", "primitive": "extra"})
 
