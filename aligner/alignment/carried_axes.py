@@ -12,14 +12,13 @@ from aligner.alignment.folded_layer import normalisation
 from aligner.alignment.matching import Matching
 from aligner.alignment.reading import Places, Reading
 from aligner.alignment.skeleton import Skeleton, reads_turned
-from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, STRIDED, SUMS_AXIS
+from aligner.operations.kinds import ALONG_AN_AXIS, COPIES, ELEMENTWISE, LINEAR, STRIDED, SUMS_AXIS
 from aligner.operations.settings import Convolution, LayerNorm, LengthNorm, Norm, RmsNorm
 from aligner.parameters.canonical import canonical
 from aligner.records.array import Array
 from aligner.records.graph import Node
 
 _POINTWISE = ELEMENTWISE | COPIES
-_PRODUCTS = frozenset({"matmul", "conv"})
 _ALONG_AXES = SUMS_AXIS - STRIDED - {"attention"}
 
 
@@ -39,7 +38,7 @@ def carried_axes(
 
     ``sure``: the operands' axes are what they are said to be, and a side that treats them differently is wrong.
     """
-    products = [[node for node in side.nodes if node.kind in _PRODUCTS] for side in sides]
+    products = [[node for node in side.nodes if node.kind in LINEAR] for side in sides]
     places = sides[0].places(), sides[1].places()
     if products[0] or products[1]:
         found = _product(matching, sides, products, entries)
@@ -201,6 +200,8 @@ def _layer(skeleton: Skeleton, node: Node) -> tuple[int, Array] | None:
         windows = {*kernel.shape[2:], *settings.strides, settings.groups} != {1} or np.any(settings.pads)
         axis = 1 - len(shape) if settings.channels == "first" else -1
         return None if windows else (axis, kernel.reshape(kernel.shape[:2]))
+    if operation.kind != "matmul":
+        return None
     if kernel is None and node.inputs[0] != form:
         return (-2, operation.data[0]) if operation.data[0].ndim == 2 else None
     return (-1, kernel) if kernel is not None else None
