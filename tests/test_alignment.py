@@ -297,6 +297,27 @@ def test_a_layer_is_no_partner_of_one_that_a_norm_follows_behind_its_bias():
     ]
 
 
+def test_a_scale_behind_the_same_kernel_has_not_been_folded_into_it():
+    """Attention in one node, and spelled out with its scale at the query: the projections answer each other."""
+    rng = np.random.default_rng(0)
+    kernels = [rng.normal(size=(8, 8)) for _ in range(3)]
+
+    def graph(prefix, spelled_out):
+        builder = GraphBuilder(prefix=prefix)
+        tokens = (1, 6, 8)
+        x = builder.input(f"{prefix}x", tokens)
+        q, k, v = (builder.node("matmul", [x, builder.weight(kernel)], tokens) for kernel in kernels)
+        if not spelled_out:
+            return builder.graph(builder.node("attention", [q, k, v], tokens))
+        q = builder.node("mul", [q, builder.weight(np.array([8**-0.5]))], tokens)
+        scores = builder.node("matmul", [q, builder.node("transpose", [k], (1, 8, 6), perm=(0, 2, 1))], (1, 6, 6))
+        return builder.graph(builder.node("matmul", [builder.node("softmax", [scores], (1, 6, 6)), v], tokens))
+
+    found = pairing(graph("r", False), graph("c", True))
+    projections = [(f"rmatmul_{n}", f"cmatmul_{n}") for n in range(3)]
+    assert set(projections) <= {(pair.reference, pair.candidate) for pair in found.values()}
+
+
 def test_what_a_module_gives_is_paired_however_it_is_spelled():
     def graph(prefix, kinds):
         builder = GraphBuilder(prefix=prefix)

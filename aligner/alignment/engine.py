@@ -137,7 +137,9 @@ def _pair_by_weights(matching: Matching) -> None:
         for node, partner in zip(one.users, other.users, strict=True):
             if same_family(node.kind, partner.kind):
                 sure = 0.98 if distance <= EXACT else 0.93
-                matching.pair_nodes(node, partner, Evidence("weights", sure if len(one.users) == 1 else sure - 0.05))
+                evidence = Evidence("weights", sure if len(one.users) == 1 else sure - 0.05)
+                if matching.pair_nodes(node, partner, evidence) and one.stored and other.stored and distance <= EXACT:
+                    matching.unfolded.add(partner.index)
     matching.propagate()
 
 

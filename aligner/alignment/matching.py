@@ -80,6 +80,8 @@ class Matching:
         self.node_partner: dict[int, Node] = {}
         self.node_source: dict[int, Node] = {}
         self.node_evidence: dict[int, Evidence] = {}
+        self.unfolded: set[int] = set()
+        """Nodes of the candidate that hold the very parameters of their partners: neither has scales folded in."""
         self.roots: dict[str, tuple[str, Evidence]] = {}
         self.root_source: dict[str, str] = {}
         self.forms: dict[str, str] = {}
@@ -131,10 +133,17 @@ class Matching:
     def _one_is_normed(self, reference: str, candidate: str) -> bool:
         """Whether a norm that a converter may fold follows one of two layers alone, and their tensors differ."""
         made = (self.reference, reference), (self.candidate, candidate)
-        if not all(_ends_layer(skeleton, skeleton.producer.get(value)) for skeleton, value in made):
+        if self._unfolded(reference, candidate) or not all(
+            _ends_layer(skeleton, skeleton.producer.get(value)) for skeleton, value in made
+        ):
             return False
         ends = tail(self.reference, reference), tail(self.candidate, candidate)
         return ends[0][-1] != ends[1][-1] and not self.like.surely_same(reference, candidate)
+
+    def _unfolded(self, reference: str, candidate: str) -> bool:
+        """Whether two nodes with the same parameters compute them: no norm or scale behind one alone was folded in."""
+        a, b = self.reference.producer.get(reference), self.candidate.producer.get(candidate)
+        return a is not None and b is not None and b.index in self.unfolded and self.node_source.get(b.index) is a
 
     def propagate(self) -> None:
         """Follow the dataflow from every new pair until nothing more follows."""
@@ -351,4 +360,5 @@ class Matching:
 
     def ends_agree(self, left: str, right: str) -> bool:
         """Whether nothing was fused into one node alone: what a converter could fuse follows both, or neither."""
-        return tail(self.reference, left) == tail(self.candidate, right)
+        ends = tail(self.reference, left), tail(self.candidate, right)
+        return ends[0][:2] == ends[1][:2] and (ends[0][2] == ends[1][2] or self._unfolded(left, right))

@@ -37,11 +37,12 @@ _FEW = 16
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A weight (or a folded one) and the nodes that use it."""
+    """A weight (or a folded one: not ``stored`` as it is) and the nodes that use it."""
 
     name: str
     fingerprint: Fingerprint
     users: tuple[Node, ...]
+    stored: bool = True
 
 
 def parameters(skeleton: Skeleton) -> list[Parameter]:
@@ -70,7 +71,7 @@ def _folded(skeleton: Skeleton) -> Iterable[Parameter]:
             continue
         print_ = fingerprint(layer.times(affine[0]))
         if print_ is not None and print_.telling:
-            yield Parameter(f"{layer.node.name} × {node.name}", print_, (layer.node,))
+            yield Parameter(f"{layer.node.name} × {node.name}", print_, (layer.node,), stored=False)
 
 
 def match(reference: list[Parameter], candidate: list[Parameter]) -> list[tuple[Parameter, Parameter, float]]:
