@@ -103,17 +103,36 @@ class Clipping:
                 measured[value] = replace(item, clipping_shows=shows)
 
     def _gaps(self, order: Sequence[str], cut: Mapping[str, tuple[float, float]], host: int) -> list[list[float]]:
-        """Squared distances of a side's outputs from the other's, with none, one, two … tensors cut off."""
+        """Squared distances of a side's outputs from the other's, with none, one, two … tensors cut off.
+
+        Empty where all of it together is not most of any distance: the steps between would tell nothing.
+        """
         outputs = self._outputs(host)
+        if not outputs:
+            return []
         fed: dict[str, Array] = {}
-        gaps, shown = [], self._run(host, [*outputs, order[0]], fed)
-        for value, following in zip((*order, None), (*order[1:], order[0], None), strict=True):
-            ends = {name: _held(shown[name], cut[name] if name in fed else None).real() for name in outputs}
-            gaps.append([_gap(ends[name], wanted) for name, wanted in outputs.items()])
-            if value is not None:
-                fed[value] = _held(shown[value], cut[value]).array
-                shown = self._run(host, [*outputs, following or value], fed)
-        return gaps
+        shown = self._run(host, [*outputs, order[0]], fed)
+        gaps = [self._distances(shown, outputs, {})]
+        for value, following in zip(order, (*order[1:], None), strict=True):
+            fed[value] = _held(shown[value], cut[value]).array
+            if following is not None:
+                shown = self._run(host, [following], fed)
+
+        def distances(count: int) -> list[float]:
+            first = order[:count]
+            made = self._run(host, outputs, {name: fed[name] for name in first})
+            return self._distances(made, outputs, {name: cut[name] for name in first})
+
+        gaps.append(distances(len(order)))
+        if not any(map(_explained, *gaps)):
+            return []
+        return [gaps[0], *map(distances, range(1, len(order))), gaps[1]]
+
+    @staticmethod
+    def _distances(
+        shown: Mapping[str, CapturedTensor], outputs: Mapping[str, Array], cut: Mapping[str, tuple[float, float]]
+    ) -> list[float]:
+        return [_gap(_held(shown[name], cut.get(name)).real(), wanted) for name, wanted in outputs.items()]
 
     def _outputs(self, host: int) -> dict[str, Array]:
         """The other side's outputs of real numbers in this side's order, by what they are called here."""
@@ -149,8 +168,12 @@ def _exceeds(ends: tuple[float, float], others: tuple[float, float]) -> bool:
 
 def _has_part(gaps: Sequence[float], place: int) -> bool:
     """Whether cutting off explains most of a distance, and this tensor no less of it than the mean one."""
-    explained = gaps[0] - gaps[-1]
-    return 2 * explained > gaps[0] and (gaps[place] - gaps[place + 1]) * (len(gaps) - 1) >= explained
+    own, whole = gaps[place] - gaps[place + 1], gaps[0] - gaps[-1]
+    return _explained(gaps[0], gaps[-1]) and own * (len(gaps) - 1) >= whole
+
+
+def _explained(before: float, after: float) -> bool:
+    return 2 * (before - after) > before
 
 
 def _gap(one: Array, other: Array) -> float:

@@ -31,9 +31,20 @@ def stored_weight(graph: Graph, name: str) -> Weight | None:
 
 
 class Known:
-    """Reads each weight once, computes each constant once."""
+    """Reads each weight once, computes each constant once.
 
-    def __init__(self, graph: Graph, shape_of: ShapeOf, seen: Mapping[str, Array] | None = None) -> None:
+    ``beyond`` is what others of the same graph, of the same shapes and who have seen nothing either, know to be out of
+    reach: the regions of a graph would each walk the same ways back.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        shape_of: ShapeOf,
+        seen: Mapping[str, Array] | None = None,
+        *,
+        beyond: dict[str, int] | None = None,
+    ) -> None:
         self.graph = graph
         self.seen = seen or {}
         self._shape_of = shape_of
@@ -41,10 +52,18 @@ class Known:
         self._found: dict[str, Array] = {}
         self._out_of_reach: dict[str, int] = {}
         """Value → within how many nodes it cannot be known: where residuals meet, ways back double at each of them."""
+        self._beyond = {} if beyond is None or self.seen else beyond
 
     def array(self, name: str) -> Array | None:
         """What a value held, a weight holds (as real numbers), or nodes make of those; None where none of it is so."""
-        return self._array(name, _DEEPEST)
+        try:
+            found = self._array(name, _DEEPEST)
+        except BaseException:
+            self._beyond = {}  # the walk has not ended: what it marked may still be known
+            raise
+        if found is None:
+            self._beyond |= {name: depth for name, depth in self._out_of_reach.items() if name not in self._found}
+        return found
 
     def operation(self, node: Node, array: Callable[[str], Array | None], constant: Callable[[str], bool]) -> Operation:
         """What a node computes on these arrays; raises Unsupported."""
@@ -55,7 +74,7 @@ class Known:
             return self.seen[name]
         if name in self._found:
             return self._found[name]
-        if depth <= self._out_of_reach.get(name, -1):
+        if depth <= self._out_of_reach.get(name, -1) or depth <= self._beyond.get(name, -1):
             return None
         self._out_of_reach[name] = depth  # until it is known: also ends the walk where nodes read each other
         weight = self.graph.weights.get(name)

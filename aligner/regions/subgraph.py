@@ -15,6 +15,7 @@ from aligner.operations.lowering import lower, lowers
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings import Quantize
 from aligner.parameters.known import Known, stored_weight
+from aligner.parameters.remembered import Remembered
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Value, Weight
 from aligner.records.measurement import Measured
@@ -81,6 +82,8 @@ OWN_STEPS = 1.5
 """Quantisation steps that a tensor in few bits may lie off: half a one by rounding, one by what it is made of."""
 _MOST_CONSTANT = 64
 """Nodes before a region's constant operands that are looked at."""
+_BEYOND = Remembered[dict[str, int]]()
+"""What of a graph can be known neither from what is stored nor from declared shapes."""
 
 
 class Subgraph:
@@ -97,7 +100,8 @@ class Subgraph:
         )
         self.values: Mapping[str, Array] = evidence.values[side] if evidence else {}
         shape = partial(_shape, graph, self.values)  # no method of this object: arrays would wait for the collector
-        self._known, self._settled = Known(graph, shape, self.values), Known(graph, shape)
+        beyond = None if self.values else _BEYOND.of(graph, dict)
+        self._known, self._settled = (Known(graph, shape, seen, beyond=beyond) for seen in (self.values, None))
         self._operations: dict[int, Operation | None] = {}
         self.stand_ins: dict[int, Mapping[str, Array]] = {}
         """By node, the arrays that stood for tensors which were not seen when it was read."""
