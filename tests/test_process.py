@@ -651,6 +651,25 @@ def test_a_reader_who_has_seen_enough_does_not_change_the_verdict(tmp_path):
     assert (done.stdout, done.stderr) == ("line\n1\n", "")
 
 
+def test_a_report_may_end_in_a_code_of_its_own(tmp_path):
+    """``align demo`` finds its fault every time and is done: 0, whoever reads along."""
+    code = """
+    from aligner.cli.work import working
+    sys.path.insert(0, TESTS)
+    from comparison_factory import diverged
+    def work():
+        with working(False) as terminal:
+            return terminal.report(diverged(), {}, code=0)
+    """
+    script = (
+        PRELUDE + f"TESTS = {str(Path(__file__).parent)!r}\n" + textwrap.dedent(code) + "\nsys.exit(supervise(work))\n"
+    )
+    (tmp_path / "script.py").write_text(script)
+    command = f"{sys.executable} {tmp_path / 'script.py'} | true; echo ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=20)
+    assert (done.stdout, done.stderr) == ("0\n", "")
+
+
 def test_each_command_with_a_verdict_keeps_it_from_a_closed_pipe():
     """By their text: a code that a command returns is kept before it prints."""
     import aligner

@@ -58,8 +58,7 @@ def demo(output: Path | None, **given: Any) -> int:
         if output is None:
             comparison = _without_folder(comparison, {str(candidate): candidate.name, str(image): image.name})
         next_step = _mending(scenario.reference, output or _KEPT, (candidate.name, image.name), kept=output is not None)
-        work.report(replace(comparison, next_step=next_step), given)
-    return 0
+        return work.report(replace(comparison, next_step=next_step), given, code=0)
 
 
 @contextmanager

@@ -77,10 +77,12 @@ class working:  # noqa: N801 - used as a function: with _working(...) as work
 
             write_mapping(mapping, self.target(given["save_map"]))
 
-    def report(self, comparison: Comparison, given: dict[str, Any], *, printed: bool = True) -> int:
-        """Print the terminal report and write the others; the exit code."""
+    def report(
+        self, comparison: Comparison, given: dict[str, Any], *, printed: bool = True, code: int | None = None
+    ) -> int:
+        """Print the terminal report and write the others; the exit code, the verdict's where no other is given."""
         json_file = given.get("json_file")
-        decided(comparison.exit_code)
+        code = decided(comparison.exit_code if code is None else code)
         if json_file:
             from aligner.report.json_document import write_json
 
@@ -102,4 +104,4 @@ class working:  # noqa: N801 - used as a function: with _working(...) as work
                 from aligner.report.timing_table import print_timing
 
                 print_timing(comparison, self.console)
-        return comparison.exit_code
+        return code
