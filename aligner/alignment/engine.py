@@ -26,7 +26,6 @@ from aligner.records.graph import Graph, Node
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-METHODS = ("auto", "name", "order", "weights", "structure")
 _WHOLE_TABLE = 2_000_000
 """Cells up to which two sequences are compared whole; longer ones from anchor to anchor."""
 _LARGEST_TABLE = 40_000_000

@@ -22,9 +22,8 @@ from aligner.execution.needs import needed
 from aligner.execution.opening import target_name
 from aligner.inputs import Preprocessing
 from aligner.inputs.items import ROLES
-from aligner.judgement.conclusion import Level
 from aligner.records import progress
-from aligner.records.comparison import Comparison
+from aligner.records.comparison import Comparison, Level
 
 
 def compare(

@@ -1,20 +1,19 @@
-"""The steps of one comparison: feed both sides, observe, pair, measure, look again, conclude."""
+"""The steps of one comparison: feed both sides, observe, pair, measure, look again, conclude.
+
+What pairs, judges and concludes is imported where it is needed: the command's own thread imports it while models run.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from aligner.adapters.base import FirstLook
-from aligner.alignment.second_look import SecondLook
-from aligner.api.concluding import Concluding
 from aligner.api.dumped import check_input, check_random, known_by_statistics
 from aligner.api.feeding import Feeding
 from aligner.api.given_inputs import input_items
-from aligner.api.matching import aligned
 from aligner.api.observer_effect import ObserverEffect
 from aligner.api.options import CompareOptions
-from aligner.api.second_look import second_look
 from aligner.execution import memory
 from aligner.execution.clock import Clock
 from aligner.execution.output_answers import output_answers
@@ -23,11 +22,14 @@ from aligner.execution.schedule import Plan, Schedule
 from aligner.execution.side import OpenSide
 from aligner.execution.untouched import Untouched
 from aligner.inputs import PreparedFeeds
-from aligner.judgement.verdicts import doubtful
 from aligner.records.alignment import Alignment
 from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
 from aligner.records.comparison import Comparison
+from aligner.records.measurement import Measured
+
+if TYPE_CHECKING:
+    from aligner.alignment.second_look import SecondLook
 
 
 class ComparisonRun:
@@ -80,6 +82,8 @@ class ComparisonRun:
             answers = schedule.observe(untouched)
         self.done, alignment = schedule.measure(answers)
         alignment = self._again(schedule, self.done, alignment, fed)
+        from aligner.api.concluding import Concluding
+
         reference = self._sides[0]
         writing = Concluding(
             self._sides,
@@ -105,17 +109,23 @@ class ComparisonRun:
         )
 
         def align(*, sketched: bool = True, second: SecondLook | None = None) -> Alignment:
+            from aligner.api.matching import aligned
+
             alignment = aligned(self._sides, fed, options, sketched=sketched, second=second)
             if sketched and second is None:
                 schedule.notes += alignment.notes
             return alignment
 
-        schedule = Schedule(
-            self._sides, plan, self._clock, align, lambda measured: doubtful(graphs, measured), self._observer.keep
-        )
+        def doubtful(measured: Sequence[Measured]) -> list[Measured]:
+            from aligner.judgement import verdicts
+
+            return verdicts.doubtful(graphs, measured)
+
+        schedule = Schedule(self._sides, plan, self._clock, align, doubtful, self._observer.keep)
         return schedule
 
     def _by_statistics(self, fed: PreparedFeeds, told: int, notes: list[str]) -> Comparison:
+        from aligner.api.matching import aligned
         from aligner.api.statistics_only import StatisticsComparison
 
         alignment = aligned(self._sides, fed, self._options, sketched=False)
@@ -126,6 +136,9 @@ class ComparisonRun:
         """The pairs after further looks at the candidate's tensors on the reference's."""
         if not schedule.looks_again(passes):
             return alignment
+        from aligner.api.matching import aligned
+        from aligner.api.second_look import second_look
+
         with self._clock.phase("second look"):
             return second_look(
                 self._sides,

@@ -8,13 +8,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from aligner.adapters.base import OpenOptions
-from aligner.alignment.engine import METHODS
 from aligner.alignment.mapping import Mapping as UserMapping
 from aligner.api.feeding import Alter
 from aligner.errors import ComparisonError
 from aligner.inputs import Preprocessing
 from aligner.inputs.items import ROLES
-from aligner.judgement.conclusion import LEVELS, Level
+from aligner.records.alignment import METHODS
+from aligner.records.comparison import LEVELS, Level
 from aligner.records.steps import HandedOn
 
 if TYPE_CHECKING:

@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from aligner.cli.ahead import prepared_ahead
 from aligner.cli.completion import files
 from aligner.cli.next_step import with_next_step
 from aligner.cli.options import (
@@ -107,6 +108,7 @@ def compare(reference: str, candidate: str, **given: Any) -> int:
     )
     keep_pages()
     with working(given["verbose"]) as work:
-        comparison = run_comparison(reference, candidate, fed(given), options)
+        with prepared_ahead():
+            comparison = run_comparison(reference, candidate, fed(given), options)
         work.save_map(given, comparison.mapping)
         return work.report(with_next_step(comparison, words[1:], compare), given)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
-from aligner.alignment.second_look import SecondLook
 from aligner.errors import ComparisonError
 from aligner.execution import memory
 from aligner.execution.clock import Clock
@@ -23,6 +22,9 @@ from aligner.records.alignment import Alignment
 from aligner.records.measurement import Measured
 from aligner.records.observation import Observations
 from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    from aligner.alignment.second_look import SecondLook
 
 Sides = tuple[OpenSide, OpenSide]
 

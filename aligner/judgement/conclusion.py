@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, cast, get_args
+from typing import cast
 
 from aligner.errors import listing
 from aligner.judgement.founded import FOUNDS, UNFED
 from aligner.judgement.outputs import Standing
 from aligner.judgement.rule import Rule, opinions
-from aligner.records.comparison import GUILTY, Coverage, Pair, Verdict
+from aligner.records.comparison import GUILTY, Coverage, Level, Pair, Verdict
 from aligner.records.difference import Difference
 from aligner.records.opinion import Opinion
 
@@ -21,8 +21,6 @@ _LARGE = 0.01
 """Share of an output's largest value from which its error is told beside that value."""
 LEAST_COVERAGE = 0.5
 """Share of the candidate's pairable tensors below which silence proves nothing."""
-Level = Literal["outputs", "layers", "local"]
-LEVELS: tuple[str, ...] = get_args(Level)
 _Said = tuple[str, str, float | None] | None
 
 

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import prod
 
+METHODS = ("auto", "name", "order", "weights", "structure")
+"""What tensors may be paired by."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sketch:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Literal, get_args
 
 from aligner.records.certificate import Certificate
 from aligner.records.dissection import Dissection
@@ -21,6 +21,10 @@ from aligner.records.steps import LayerErrors, Step
 
 PairVerdict = Literal["aligned", "introduced", "inherited", "nonfinite", "nondeterministic", "incomparable"]
 Verdict = Literal["aligned", "diverged", "inconclusive"]
+
+Level = Literal["outputs", "layers", "local"]
+LEVELS: tuple[str, ...] = get_args(Level)
+"""What decides: the contract for outputs, for every pair, or what each node does by itself."""
 
 EvidenceClass = Literal["proven", "fitted", "suspected"]
 CONFIDENCE: Mapping[str, float] = {"proven": 1.0, "fitted": 0.8, "suspected": 0.3}

@@ -34,6 +34,11 @@ def encode(record: object) -> Document:
     return document
 
 
+def prepare(record: type[Any]) -> None:
+    """Make ready what encodes records of that type."""
+    _converter().get_unstructure_hook(record)
+
+
 def decode(record: type[Record], document: Mapping[str, Any]) -> Record:
     """The record of that type which a document was made from.
 

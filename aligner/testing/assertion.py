@@ -13,8 +13,7 @@ from typing import Any, NoReturn
 
 from aligner.api import Result, compare
 from aligner.errors import AlignerError
-from aligner.judgement.conclusion import Level
-from aligner.records.comparison import Comparison
+from aligner.records.comparison import Comparison, Level
 from aligner.report.excerpt import excerpt, one_line, worst
 from aligner.report.numbers import number, percent, plural
 from aligner.report.words import place

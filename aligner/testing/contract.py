@@ -8,8 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aligner.errors import ComparisonError, listing
-from aligner.judgement.conclusion import LEVELS, Level
-from aligner.records.comparison import Comparison, Pair
+from aligner.records.comparison import LEVELS, Comparison, Level, Pair
 from aligner.report.excerpt import beyond
 
 

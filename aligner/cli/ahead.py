@@ -1,0 +1,43 @@
+"""What pairs, judges and reports, imported while the models run: Python works while runtimes compute."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from importlib import import_module
+from threading import Thread
+
+from aligner.records import progress
+
+_LOADING = "loading"
+"""The phase in which frameworks are imported, which keeps Python busy itself."""
+_NEEDED = ("aligner.api.matching", "aligner.api.second_look", "aligner.api.concluding", "aligner.report.terminal")
+"""In the order in which a comparison asks for them."""
+
+
+@contextmanager
+def prepared_ahead() -> Iterator[None]:
+    """Import for the block's comparison and its report in a thread, from the moment that both models are open."""
+    thread = Thread(target=_prepare, name="aligner-ahead", daemon=True)
+
+    def told(mark: progress.Mark) -> None:
+        if mark.phase != _LOADING and thread.ident is None:
+            thread.start()
+
+    stop = progress.listen(told)
+    try:
+        yield
+    finally:
+        stop()
+        if thread.ident is not None:
+            thread.join()
+
+
+def _prepare() -> None:
+    with suppress(Exception):  # it comes again where it is needed
+        for module in _NEEDED:
+            import_module(module)
+        from aligner.records.comparison import Comparison
+        from aligner.report.codec import prepare
+
+        prepare(Comparison)
