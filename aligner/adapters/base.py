@@ -8,14 +8,16 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import ClassVar, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, ClassVar, Literal, Protocol, runtime_checkable
 
 from aligner.errors import InputError, UnsupportedModelError, listing
-from aligner.operations.call import Call
-from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Signature
 from aligner.records.tensor import CapturedTensor
+
+if TYPE_CHECKING:
+    from aligner.operations.call import Call
+    from aligner.operations.operation import Operation
 
 Feeds = Mapping[str, Array]
 """Input name → array, in the model's own layout and dtype."""
@@ -335,7 +337,7 @@ class Adapter(ABC):
         every node or form that is not known: it is then compared, but not recomputed.
         """
         if not self.translation:
-            raise Unsupported(call.node.op)
+            raise call.unknown()
         operation: Operation = importlib.import_module(self.translation).translate(call)
         return operation
 

@@ -8,15 +8,17 @@ import importlib.util
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.settings import under
 from aligner.adapters.target import Target, check_target, parse_target, unreadable
 from aligner.adapters.wording import Wording
 from aligner.errors import AlignerError, ComparisonError, MissingFrameworkError, ModelError
-from aligner.operations.call import Call, Translation
-from aligner.operations.operation import Operation
+
+if TYPE_CHECKING:
+    from aligner.operations.call import Call, Translation
+    from aligner.operations.operation import Operation
 
 _GROUP = "aligner.adapters"
 

@@ -14,10 +14,10 @@ from aligner.execution.side import OpenSide
 from aligner.judgement.outputs import OutputFacts, Standing, standing
 from aligner.judgement.rounding_sum import rounding_sum
 from aligner.judgement.tolerance import region_numbers
+from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.records.comparison import NoiseFloor, Pair
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured
-from aligner.regions.subgraph import OWN_STEPS
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,6 @@ from aligner.execution.profile import profile, sketch
 from aligner.execution.side import OpenSide
 from aligner.numerics.rounding import unit
 from aligner.operations.kinds import STEP_FUNCTIONS
-from aligner.parameters.canonical import operation_kind
 from aligner.records.alignment import Sketch
 from aligner.records.graph import Graph, Node
 from aligner.records.observation import Observations, ObservedDifference, UnsteadyNode
@@ -84,6 +83,8 @@ def disturbed(side: OpenSide, untouched: Sequence[CapturedTensor]) -> Observatio
 
 def _by_flips(graph: Graph, value: str, plain: Sketch) -> float:
     """How far whole numbers may move, where what they are rounded from moves by rounding: a few of them by one."""
+    from aligner.parameters.canonical import operation_kind
+
     node = graph.producer(value)
     if node is None or operation_kind(graph, node) not in STEP_FUNCTIONS or not plain.size:
         return 0.0

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.operations.kinds import VIEWS
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Quantization
 from aligner.records.tensor import CapturedTensor
-from aligner.regions.subgraph import OWN_STEPS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -16,7 +16,6 @@ from aligner.execution.passes import Passes
 from aligner.execution.profile import RunningProfile, profile
 from aligner.execution.repetition import disturbed
 from aligner.execution.side import OpenSide
-from aligner.execution.ties import settle_ties
 from aligner.execution.untouched import Answer, Untouched
 from aligner.records.alignment import Alignment
 from aligner.records.measurement import Measured
@@ -190,6 +189,8 @@ class Schedule:
                 "the candidate is a recording: local errors are what the reference's nodes give for the recorded "
                 "tensors; what was not recorded, the reference computes from the nearest recorded ones"
             )
+        from aligner.execution.ties import settle_ties
+
         measure()
         passes.believe_plain_runs()
         open_ = self._doubtful(list(passes.measured.values()))

@@ -12,12 +12,12 @@ from aligner.judgement.gain import as_written, gain_bound
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers
+from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.operations.kinds import COPIES
 from aligner.records.array import Array
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured, Noise
-from aligner.regions.subgraph import OWN_STEPS
 
 _NEAR = 100.0
 """Past its summed bound by less than that, an exit is asked what rounding at the entries does to it: one run more. It

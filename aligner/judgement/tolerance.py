@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
+from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.numerics.rounding import UNITS, unit
 from aligner.operations.fused import fused_kind
 from aligner.operations.kinds import AFFINE, BOUNDED, ELEMENTWISE, EXACT, LAYOUT, LINEAR, SILENT
@@ -29,7 +30,7 @@ from aligner.records.difference import Difference, Unmasked
 from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
-from aligner.regions.subgraph import OWN_STEPS, steps
+from aligner.regions.subgraph import steps
 
 SUBNORMAL = {"float16": 2.0**-24}
 """The smallest number above zero, where tensors of a network come near it."""

@@ -6,6 +6,8 @@ import numpy as np
 
 from aligner.records.array import Array
 
+OWN_STEPS = 1.5
+"""Quantisation steps that a tensor in few bits may lie off: half a one by rounding, one by what it is made of."""
 TELLING = 16
 """Different numbers by which a step is told; with _FARTHEST, all are multiples by chance once in 2¹⁴ times."""
 _FARTHEST = 0.25

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from aligner.numerics.blocks import norm
+from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.numerics.rounding import unit
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
-from aligner.regions.subgraph import OWN_STEPS, Change, Evidence, Subgraph, change_node
+from aligner.regions.subgraph import Change, Evidence, Subgraph, change_node
 
 MISFIT = 1e-2
 """Share of the reference's norm that stands for the error where shapes do not fit and none can be measured."""

@@ -8,6 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
+from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.operations.kinds import BOUNDED, QUANTIZES, VIEWS
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings.base import Settings
@@ -15,7 +16,7 @@ from aligner.records.alignment import Region
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
 from aligner.regions.culprit import Culprit
-from aligner.regions.subgraph import OWN_STEPS, Change
+from aligner.regions.subgraph import Change
 
 CODES = 2**8 - 1
 """Steps between the ends of eight bits."""

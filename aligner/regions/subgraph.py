@@ -78,8 +78,6 @@ def change_node(node: Node, edit: Callable[[Operation], Operation]) -> Change:
     return Change(operations={node.index: edit})
 
 
-OWN_STEPS = 1.5
-"""Quantisation steps that a tensor in few bits may lie off: half a one by rounding, one by what it is made of."""
 _MOST_CONSTANT = 64
 """Nodes before a region's constant operands that are looked at."""
 _BEYOND = Remembered[dict[str, int]]()

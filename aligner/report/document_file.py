@@ -11,7 +11,6 @@ from typing import Any, TextIO
 
 from aligner.errors import OutputError
 from aligner.records.partial import partial_of
-from aligner.report.page import visible
 
 
 def write_document(document: Mapping[str, Any], target: Path | TextIO) -> None:
@@ -37,6 +36,8 @@ def write_text(text: str, target: Path | TextIO) -> None:
     if not isinstance(target, Path):
         encoding = getattr(target, "encoding", None) or "utf-8"
         if getattr(target, "isatty", bool)():
+            from aligner.report.page import visible
+
             text = "\n".join(visible(line) for line in text.split("\n"))
         target.write(text.encode(encoding, "backslashreplace").decode(encoding))
         target.flush()

@@ -10,10 +10,11 @@ from aligner.adapters.base import Adapter
 from aligner.adapters.registry import adapters
 from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.context import Context
+from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
 from aligner.regions.culprit import FAITHFUL, Counterfactual, Culprit, in_order
-from aligner.regions.subgraph import OWN_STEPS, Change, Subgraph
+from aligner.regions.subgraph import Change, Subgraph
 
 _SMALL = 2e-5
 """Of the largest value: what sums of K terms in another order may be off, u · (8 + √K), up to K = 100,000 in

@@ -14,6 +14,7 @@ from aligner.causes.cause import Cause, Claim, held
 from aligner.causes.context import Context
 from aligner.causes.weight_cause import WeightCause
 from aligner.causes.weight_order import row_factors
+from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.numerics.masking import MASKED
 from aligner.operations.kinds import LAYOUT
 from aligner.records.alignment import PairedValues
@@ -22,7 +23,6 @@ from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit, distance, in_order
 from aligner.regions.inner_tensors import CODES, SATURATED, InnerTensor, inner_tensors, range_made_in
 from aligner.regions.layers import LayerPair
-from aligner.regions.subgraph import OWN_STEPS
 
 _KINDS = ("quantize", "dequantize")
 
