@@ -95,7 +95,9 @@ class OutputError(AlignerError):
 
 
 class CrashError(AlignerError):
-    """The runtime killed the working process (segmentation fault, abort, out of memory)."""
+    """The runtime killed the working process (segmentation fault, abort, out of memory), or its time was over."""
+
+    of_time = False
 
 
 def listing(names: Iterable[object]) -> str:

@@ -14,12 +14,12 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
-from aligner.api.sweeping import Shard, SweepOptions, in_processes, run_sweep, sweep  # noqa: E402
+from aligner.api.sweeping import Shard, SweepOptions, run_sweep, sweep  # noqa: E402
 from aligner.cli.guard import guarded  # noqa: E402
 from aligner.cli.sweep_commands import _gone_through  # noqa: E402
 from aligner.errors import AlignerError, InputError, OutputError  # noqa: E402
 from aligner.inputs.samples import dataset, sample_files, samples_of  # noqa: E402
-from aligner.records.sweep import distribution  # noqa: E402
+from aligner.records.sweep import _rises, distribution  # noqa: E402
 from aligner.report.sweep_document import merged, read_sweep, to_document, write_sweep  # noqa: E402
 from aligner.report.sweep_page import to_html  # noqa: E402
 from aligner.report.sweep_table import agreement_words  # noqa: E402
@@ -89,10 +89,6 @@ def test_any_split_adds_up_to_the_same(models, samples, whole, tmp_path, parts):
     assert to_document(merged(files[::-1])) == to_document(whole)
     with pytest.raises(OutputError, match="add up"):
         merged([files[0], files[0]])
-
-
-def test_processes_give_the_same(models, samples, whole):
-    assert to_document(in_processes(models, samples, SweepOptions(total=8), 2)) == to_document(whole)
 
 
 def test_it_goes_on_where_it_was_left(models, samples, whole):
@@ -197,6 +193,13 @@ def test_an_interrupted_sweep_says_how_to_go_on(models, samples, whole, tmp_path
         given = {"json_file": file, "jobs": 1, "dask": None}
         assert guarded(lambda given=given: _gone_through(models, samples, SweepOptions(total=8), given)) == 2
         assert f"next: {told}" in capsys.readouterr().err
+
+
+def test_a_trend_is_counted_in_pairs():
+    rng = np.random.default_rng(0)
+    for many in (2, 9, 40):
+        numbers = rng.choice(rng.random(20), many).tolist()
+        assert _rises(numbers) == sum((b > a) - (b < a) for at, a in enumerate(numbers) for b in numbers[at + 1 :])
 
 
 def test_quantiles_are_within_one_percent():

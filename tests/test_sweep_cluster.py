@@ -1,9 +1,10 @@
-"""A sweep dealt to a Dask cluster: the answer is the same, and a worker that dies loses nothing."""
+"""A sweep dealt to processes or a Dask cluster: the answer is the same, and one that dies loses nothing."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,11 +17,13 @@ distributed = pytest.importorskip("distributed")
 
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
-from aligner.api.sweeping import SweepOptions, on_cluster, run_sweep  # noqa: E402
+from aligner.api.sweeping import SweepOptions, in_processes, on_cluster, run_sweep  # noqa: E402
+from aligner.cli.guard import guarded, stopped_by_signals  # noqa: E402
 from aligner.errors import AlignerError, ComparisonError, CrashError  # noqa: E402
 from aligner.execution import cluster  # noqa: E402
 from aligner.execution.confinement import Bounds  # noqa: E402
 from aligner.execution.own_process import OwnProcess  # noqa: E402
+from aligner.execution.workers import Workers  # noqa: E402
 from aligner.inputs.samples import samples_of  # noqa: E402
 from aligner.report.sweep_document import to_document  # noqa: E402
 
@@ -66,11 +69,13 @@ def test_a_killed_worker_loses_nothing(models, samples):
     assert to_document(found) == to_document(run_sweep(*models, samples, options))
 
 
-def test_samples_are_dealt_in_turn(samples):
+def test_samples_are_dealt_in_turn(samples, monkeypatch):
     class OfOne:
         def scheduler_info(self, n_workers):
             return {"workers": {"only": {}}}
 
+    assert [len(batch) for batch in cluster.batches(OfOne(), samples)] == [1] * 20
+    monkeypatch.setattr(cluster, "_AT_LEAST", 1)
     dealt = cluster.batches(OfOne(), samples)
     assert len(dealt) == 8
     assert {len(batch) for batch in dealt} == {2, 3}
@@ -117,6 +122,63 @@ def test_a_process_answers_again_and_keeps_what_it_holds():
         assert process.call(eval, "print('noise') or 1") == 1
         with pytest.raises(CrashError, match="SIGKILL"):
             process.call(eval, "__import__('os').kill(__import__('os').getpid(), 9)")
+
+
+def test_the_time_of_a_process_counts_for_each_call():
+    with OwnProcess(Bounds(files=False, network=False, seconds=0.5)) as process:
+        for _ in range(3):
+            assert process.call(eval, "__import__('time').sleep(0.25) or 1") == 1
+        with pytest.raises(CrashError, match="time limit") as told:
+            process.call(eval, "__import__('time').sleep(30)")
+        assert told.value.of_time
+
+
+def test_processes_share_calls_and_lose_nothing(tmp_path):
+    gone, end = (
+        f"__import__('pathlib').Path({str(tmp_path / 'gone')!r})",
+        "__import__('os').kill(__import__('os').getpid(), 9)",
+    )
+    once = f"{gone}.exists() or ({gone}.touch(), {end})"
+    start = time.monotonic()
+    with Workers(2, (divmod, (1, 1)), None) as workers:
+        found = list(workers.answers(eval, [(once,), *((str(number),) for number in range(6))]))
+        assert sorted(found) == [0, 1, True, 2, 3, 4, 5]
+        with pytest.raises(ZeroDivisionError):
+            list(workers.answers(eval, [("__import__('time').sleep(60)",), ("1 / 0",)]))
+    with Workers(1, (divmod, (1, 1)), None) as workers, pytest.raises(CrashError, match="SIGKILL"):
+        list(workers.answers(eval, [(end,)]))
+    assert time.monotonic() - start < 50  # whatever they were at
+
+
+def test_interrupted_processes_keep_what_is_done(models, samples):
+    kept = []
+
+    def told(sofar):
+        kept.append(sofar)
+        if len(kept) == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        in_processes(models, samples, SweepOptions(total=20, told=told), 2)
+    assert [len(one.samples) for one in kept] == [1, 2, 3, 4, 5]
+    found = in_processes(models, samples, SweepOptions(total=20, done=kept[-1]), 2)
+    assert to_document(found) == to_document(run_sweep(*models, samples, SweepOptions(total=20)))
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
+def test_a_batch_systems_signal_ends_as_ctrl_c_does(name, capsys):
+    number = getattr(signal, name)
+
+    def work():
+        with stopped_by_signals():
+            os.kill(os.getpid(), number)
+            time.sleep(30)
+
+    try:
+        assert guarded(work) == 2
+        assert f"stopped by {name} before" in capsys.readouterr().err
+    finally:
+        signal.signal(number, signal.SIG_DFL)
 
 
 def test_the_worst_samples_are_opened_in_a_process_of_their_own(models, samples, tmp_path, monkeypatch):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from operator import add
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +14,8 @@ from aligner.api.agreement import chosen
 from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions, check
 from aligner.errors import AlignerError, ComparisonError, InputError
+from aligner.execution.confinement import restart_clock
 from aligner.execution.determinism import undisturbed
-from aligner.execution.own_process import in_own_process
 from aligner.inputs.samples import Sample, samples_of
 from aligner.records.comparison import GUILTY, Comparison, ModelSummary, Pair, Tolerance, output_error
 from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
@@ -69,6 +68,7 @@ def sweep(
     samples: Any,
     *,
     skip_bad: bool = False,
+    jobs: int = 1,
     dask: object = None,
     agreement: str | Sequence[str] | None = None,
     **options: Any,
@@ -77,6 +77,7 @@ def sweep(
 
     ``samples`` is a pattern ("val/*.png"), a folder, a list of paths in a .txt file, or anything that yields what
     ``compare`` takes as inputs. ``options`` are the fields of ``CompareOptions`` (atol, rtol, level, local, …).
+    ``jobs`` processes share the samples, to which models and inputs are handed over (files, or what pickle takes).
     ``dask`` is a client of a running Dask cluster, or its scheduler's address: the workers share the samples.
     ``agreement`` chooses what is told of the outputs beside errors: "argmax,top-5,iou,boxes,cosine,psnr" or some of
     them; by default what fits each output.
@@ -87,30 +88,35 @@ def sweep(
     measures = () if agreement is None else chosen(agreement)
     how = SweepOptions(CompareOptions(**options), skip_bad, agreement=measures)
     if dask is not None:
-        return on_cluster((reference, candidate), list(samples_of(samples)), how, dask)
+        return on_cluster((reference, candidate), samples_of(samples), how, dask)
+    if jobs > 1:
+        return in_processes((reference, candidate), samples_of(samples), how, jobs)
     return run_sweep(reference, candidate, samples, how)
 
 
-def in_processes(models: tuple[object, object], samples: Sequence[Sample], options: SweepOptions, jobs: int) -> Sweep:
-    """The same sweep by several processes, each with its share of the samples; ``told`` hears of whole shares."""
-    own = options.shard
-    shares = [Shard(own.number + own.of * number, own.of * jobs) for number in range(jobs)]
-    alone = replace(options, told=None, done=None)
-    known = _indices(options.done)
-    left = [sample for sample in samples if sample.index not in known]
-    shares = [share for share in shares if any(share.holds(sample.index) for sample in left)]
-    with ThreadPoolExecutor(jobs) as pool:
-        parts = [
-            pool.submit(in_own_process, run_sweep, models[0], models[1], left, replace(alone, shard=share))
-            for share in shares
-        ]
-        done = [*([options.done] if options.done else []), *(one.result() for one in parts)]
-    return reduce(add, done)
+def in_processes(
+    models: tuple[object, object],
+    samples: Iterable[Sample],
+    options: SweepOptions,
+    jobs: int,
+    bounds: Bounds | None = None,
+) -> Sweep:
+    """The same sweep by several processes, each of which takes the next sample as soon as it is free.
+
+    ``bounds`` confine them. What dies with a process is done again by another, once.
+    """
+    from aligner.execution.workers import Workers
+
+    restart_clock(stop=True)  # no model is opened here
+    alone = replace(options, told=None, done=None, shard=Shard())
+    with Workers(jobs, (_keep_open, (models, alone)), bounds) as workers:
+        calls = ((None, [sample], alone) for sample in _left(samples, options))
+        return _added_up(workers.answers(_batch, calls), options, add)
 
 
 def on_cluster(
     models: tuple[object, object],
-    samples: Sequence[Sample],
+    samples: Iterable[Sample],
     options: SweepOptions,
     cluster: object,
     bounds: Bounds | None = None,
@@ -121,22 +127,35 @@ def on_cluster(
     """
     from aligner.execution.cluster import answers, batches, connected
 
-    known = _indices(options.done)
-    left = [one for one in samples if options.shard.holds(one.index) and one.index not in known]
+    restart_clock(stop=True)  # no model is opened here
+    left = list(_left(samples, options))
     alone = replace(options, told=None, done=None, shard=Shard())
     client, ours = connected(cluster)
     try:
-        found = options.done
-        for part in answers(client, _batch, [(models, batch, alone) for batch in batches(client, left)], bounds):
-            found = part if found is None else _alike(found, part)
-            if options.told is not None:
-                options.told(found)
+        calls = [(models, batch, alone) for batch in batches(client, left)]
+        with closing(answers(client, _batch, calls, bounds)) as parts:
+            return _added_up(parts, options, _alike)
     finally:
         if ours:
             client.close()
+
+
+def _added_up(parts: Iterable[Sweep], options: SweepOptions, added: Callable[[Sweep, Sweep], Sweep]) -> Sweep:
+    """What was done before and the parts as they come; whoever listens hears of each."""
+    found = options.done
+    for part in parts:
+        found = part if found is None else added(found, part)
+        if options.told is not None:
+            options.told(found)
     if found is None:
         raise _NOTHING
     return found
+
+
+def _left(samples: Iterable[Sample], options: SweepOptions) -> Iterator[Sample]:
+    """Those of this shard that were not gone through before."""
+    known = _indices(options.done)
+    return (one for one in samples if options.shard.holds(one.index) and one.index not in known)
 
 
 def _alike(found: Sweep, part: Sweep) -> Sweep:
@@ -153,25 +172,31 @@ def _alike(found: Sweep, part: Sweep) -> Sweep:
 
 
 _open: OpenModels | None = None
-"""In a process of a cluster's worker: the models, opened once for all of its batches."""
+"""In a process that works for others: the models, opened once for all of its batches."""
 
 
-def _batch(models: tuple[object, object], samples: Sequence[Sample], options: SweepOptions) -> Sweep:
+def _keep_open(models: tuple[object, object], options: SweepOptions) -> None:
     global _open
-    check(_plain(options))
     if _open is None:
+        check(_plain(options))
         _open = OpenModels(*models, _plain(options)).__enter__()
-    return _Going(options).over(samples, _open)
+
+
+def _batch(models: tuple[object, object] | None, samples: Sequence[Sample], options: SweepOptions) -> Sweep:
+    """``models`` are None where they are open already."""
+    if models is not None:
+        _keep_open(models, options)
+    assert _open is not None
+    return _added_up(_gone_through(samples, _open, options), options, add)
 
 
 @undisturbed()
 def run_sweep(reference: object, candidate: object, samples: Any, options: SweepOptions) -> Sweep:
     """The sweep itself; each sample is judged by itself, whatever came before it."""
     check(_plain(options))
-    going = _Going(options)
-    left = going.left(samples_of(samples))
     with OpenModels(reference, candidate, _plain(options)) as models:
-        return going.over(left, models)
+        parts = _gone_through(_left(samples_of(samples), options), models, options)
+        return _added_up(parts, options, add)
 
 
 def _plain(options: SweepOptions) -> CompareOptions:
@@ -184,54 +209,33 @@ def _indices(sweep: Sweep | None) -> Collection[int]:
     return {one.index for one in sweep.samples} | {one.index for one in sweep.skipped}
 
 
-class _Going:
-    """One process's way through the samples."""
+def _gone_through(samples: Iterable[Sample], models: OpenModels, options: SweepOptions) -> Iterator[Sweep]:
+    """What comes of each sample, by itself."""
+    for sample in samples:
+        yield _one(models, sample, options)
+        restart_clock()
 
-    def __init__(self, options: SweepOptions) -> None:
-        self._options, self._sweep = options, options.done
 
-    def left(self, samples: Iterable[Sample]) -> Iterator[Sample]:
-        """Those of this shard that were not gone through before."""
-        for sample in samples:
-            if self._options.shard.holds(sample.index) and sample.index not in self._known():
-                yield sample
-
-    def _known(self) -> Collection[int]:
-        return _indices(self._sweep)
-
-    def over(self, samples: Iterable[Sample], models: OpenModels) -> Sweep:
-        """Compare on each sample and add it up."""
-        for sample in samples:
-            self._add(self._one(models, sample))
-        if self._sweep is None:
-            raise _NOTHING
-        return self._sweep
-
-    def _one(self, models: OpenModels, sample: Sample) -> Sweep:
-        try:
-            comparison = models.compare(sample.inputs)
-        except InputError as error:
-            if not self._options.skip_bad:
-                raise type(error)(f"{sample.name}: {error.what}", found=error.found, hint=error.hint) from error
-            return self._skipped(sample, error)
-        except AlignerError as error:
+def _one(models: OpenModels, sample: Sample, options: SweepOptions) -> Sweep:
+    try:
+        comparison = models.compare(sample.inputs)
+    except InputError as error:
+        if not options.skip_bad:
             raise type(error)(f"{sample.name}: {error.what}", found=error.found, hint=error.hint) from error
-        layout = models.sides[0].graph.channels
-        measures = self._options.agreement
-        agreements = tuple(agreement_of(*output, layout, measures) for output in models.outputs())
-        return _summary(comparison, sample, agreements, self._options)
+        return _skipped(sample, error, options)
+    except AlignerError as error:
+        raise type(error)(f"{sample.name}: {error.what}", found=error.found, hint=error.hint) from error
+    layout = models.sides[0].graph.channels
+    agreements = tuple(agreement_of(*output, layout, options.agreement) for output in models.outputs())
+    return _summary(comparison, sample, agreements, options)
 
-    def _skipped(self, sample: Sample, error: InputError) -> Sweep:
-        why = f"{error.what}: {error.found}" if error.found else error.what
-        nobody = ModelSummary("", "", "", 0)
-        limits = Tolerance(self._options.compare.atol, self._options.compare.rtol, "")
-        skipped = (SkippedSample(sample.index, sample.name, why),)
-        return Sweep(nobody, nobody, limits, self._options.total or 0, self._options.agreement, skipped=skipped)
 
-    def _add(self, part: Sweep) -> None:
-        self._sweep = part if self._sweep is None else self._sweep + part
-        if self._options.told is not None:
-            self._options.told(self._sweep)
+def _skipped(sample: Sample, error: InputError, options: SweepOptions) -> Sweep:
+    why = f"{error.what}: {error.found}" if error.found else error.what
+    nobody = ModelSummary("", "", "", 0)
+    limits = Tolerance(options.compare.atol, options.compare.rtol, "")
+    skipped = (SkippedSample(sample.index, sample.name, why),)
+    return Sweep(nobody, nobody, limits, options.total or 0, options.agreement, skipped=skipped)
 
 
 def _summary(comparison: Comparison, sample: Sample, agreements: tuple[Agreement, ...], options: SweepOptions) -> Sweep:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 
@@ -37,6 +39,29 @@ def resumable(how: str) -> None:
     _again = how
 
 
+@contextmanager
+def stopped_by_signals() -> Iterator[None]:
+    """What a batch system or a closed terminal sends ends the work as Ctrl-C does, so that it can keep what is done."""
+
+    def stop(number: int, _: object) -> None:
+        signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt(signal.Signals(number).name)
+
+    import threading
+
+    own = threading.current_thread() is threading.main_thread()
+    wanted = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if own and hasattr(signal, name)]
+    taken = [number for number in wanted if signal.getsignal(number) == signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number in taken:
+            if signal.getsignal(number) is stop:  # the same signal may come twice, from the parent and to the group
+                signal.signal(number, signal.SIG_DFL)
+
+
 def guarded(work: Callable[[], int]) -> int:
     """Run the work and return its exit code; whatever it raises is told on standard error."""
     global _verdict
@@ -46,8 +71,8 @@ def guarded(work: Callable[[], int]) -> int:
         return work()
     except SystemExit as leaving:
         return _exit_code(leaving)
-    except KeyboardInterrupt:
-        say(interrupted("by Ctrl-C"))
+    except KeyboardInterrupt as stop:
+        say(interrupted(f"by {stop.args[0] if stop.args else 'Ctrl-C'}"))
     except BrokenPipeError:  # the reader of a pipe has seen enough
         discard_output()
         if _verdict is not None:

@@ -155,7 +155,7 @@ def _command(argv: Sequence[str] | None) -> int:
         error.show(sys.stderr)
         return FAILED
     except click.Abort as error:
-        raise KeyboardInterrupt from error
+        raise KeyboardInterrupt(*(error.__cause__.args if error.__cause__ else ())) from error
     except SystemExit as error:
         if sys.stdout is not stdout:  # click wraps the stream and exits with 1, our "diverged", when a pipe is closed
             raise BrokenPipeError from error

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from aligner.cli.completion import files
-from aligner.cli.guard import decided, resumable
+from aligner.cli.guard import decided, resumable, stopped_by_signals
 from aligner.cli.options import (
     LEVEL,
     LOCAL,
@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 
 _EVERY = 5.0
 """Seconds between two times that the work so far is written."""
+_SHARE = 20
+"""… and at least so many times as long as that takes, for a set of many samples."""
 
 
 def _found(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> tuple[Path, ...]:
@@ -204,14 +206,16 @@ def _gone_through(
 
     if options.done is not None:
         _check_resumed(options.done, models, samples, options)
-    if given["jobs"] > 1:
-        return in_processes(models, samples, options, given["jobs"])
-    keeping = _Keeping(given["json_file"], options, len(samples))
+    keeping, own = _Keeping(given["json_file"], options, len(samples)), limits()
     options = replace(options, told=keeping)
     try:
-        if given["dask"]:
-            return on_cluster(models, samples, options, given["dask"], limits())
-        return run_sweep(*models, samples, options)
+        with stopped_by_signals():
+            if given["dask"]:
+                return on_cluster(models, samples, options, given["dask"], own)
+            if given["jobs"] > 1:  # they are confined as this process is
+                timed = own and replace(own, files=False, network=False, writes=())
+                return in_processes(models, samples, options, given["jobs"], timed)
+            return run_sweep(*models, samples, options)
     except BaseException:  # Ctrl-C above all: --resume goes on from here
         keeping.write()
         raise
@@ -246,7 +250,7 @@ class _Keeping:
         shard = options.shard
         before = options.done
         self._pace = Pace(len(range(shard.number, total, shard.of)), _many(before) if before is not None else 0)
-        self._written = time.monotonic()
+        self._next = time.monotonic() + _EVERY
         self._sofar: Sweep | None = None
 
     def __call__(self, sweep: Sweep) -> None:
@@ -254,7 +258,7 @@ class _Keeping:
 
         progress.headline(self._pace.words(_many(sweep)))
         self._sofar = sweep
-        if time.monotonic() - self._written > _EVERY:
+        if time.monotonic() > self._next:
             self.write()
 
     def write(self) -> None:
@@ -263,8 +267,10 @@ class _Keeping:
             return
         from aligner.report.sweep_document import write_sweep
 
+        start = time.monotonic()
         write_sweep(self._sofar, self._target)
-        self._written = time.monotonic()
+        end = time.monotonic()
+        self._next = end + max(_EVERY, _SHARE * (end - start))
         resumable(f"run it again with --resume: it goes on with what {self._target} holds")
 
 
@@ -303,10 +309,12 @@ def _in_full(
 
     from aligner.api.open_models import OpenModels
     from aligner.errors import OutputError
+    from aligner.execution.confinement import restart_clock
 
     found = []
     with OpenModels(*models, options) as opened:
         for sample in samples:
+            restart_clock()
             comparison = opened.compare(sample.inputs)
             found.append((comparison, _drawn(opened.sides[0].feeds)))
             fed = folder / f"sample_{sample.index}.npz"

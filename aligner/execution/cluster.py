@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_PER_WORKER = 8
-"""Batches for each worker: the last one to finish keeps the others waiting for at most an eighth of its share."""
+_PER_WORKER, _AT_LEAST = 8, 1000
+"""Batches for each worker: the last one to finish keeps the others waiting for at most an eighth of its share; and in
+all: what is under way when the work is interrupted, and lost, is a thousandth for each worker."""
 _EXTRA = 'pip install "aligner[dask]", here and on the workers'
 
 _kept: tuple[str, OwnProcess] | None = None
+_let_gone: str | None = None
 _keeping = threading.Lock()
 """On a worker: one comparison at a time, however many threads it has."""
 
@@ -58,13 +60,14 @@ def connected(cluster: object) -> tuple[Client, bool]:
 
 def batches(client: Client, items: Sequence[T]) -> list[Sequence[T]]:
     """The items, dealt in turn: neighbours are often alike, and cost alike."""
-    many = min(len(items), _PER_WORKER * max(len(client.scheduler_info(n_workers=-1)["workers"]), 1))
+    workers = len(client.scheduler_info(n_workers=-1)["workers"])
+    many = min(len(items), max(_PER_WORKER * workers, _AT_LEAST))
     return [items[start::many] for start in range(many)]
 
 
 def answers(
     client: Client, function: Callable[..., T], calls: Sequence[tuple[Any, ...]], bounds: Bounds | None
-) -> Iterator[T]:
+) -> Generator[T, None, None]:
     """What the function gives for each call, in the order in which they are done. A worker that dies loses nothing.
 
     ``bounds`` confine the process in which it runs. Raises what it raises; ComparisonError where batches kill workers.
@@ -106,10 +109,12 @@ def _check_workers(client: Client) -> None:
             )
 
 
-def _done(key: str, bounds: Bounds | None, function: Callable[..., T], call: tuple[Any, ...]) -> T:
+def _done(key: str, bounds: Bounds | None, function: Callable[..., T], call: tuple[Any, ...]) -> T | None:
     """On a worker: the call, in the process that is kept for this work."""
     global _kept
     with _keeping:
+        if key == _let_gone:  # dealt before it was cancelled: nobody asks any more
+            return None
         if _kept is None or _kept[0] != key:
             _end()
             _kept = key, _process(bounds)
@@ -128,6 +133,11 @@ def _process(bounds: Bounds | None) -> OwnProcess:
 
 
 def _let_go(key: str) -> None:
+    """At once: what is under way ends, nobody will hear of it."""
+    global _let_gone
+    _let_gone, kept = key, _kept
+    if kept is not None and kept[0] == key:
+        kept[1].kill()
     with _keeping:
         if _kept is not None and _kept[0] == key:
             _end()

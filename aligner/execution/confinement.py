@@ -61,6 +61,16 @@ class Bounds:
     memory: int | None = None
     """Bytes of data; None: no limit."""
     seconds: float | None = None
+    """From one ``restart_clock`` to the next; None: no limit."""
+
+
+_seconds = 0.0
+
+
+def restart_clock(*, stop: bool = False) -> None:
+    """The time limit, where there is one, counts from now on; ``stop``: not until it is started again."""
+    if _seconds:
+        signal.setitimer(signal.ITIMER_REAL, 0.0 if stop else _seconds)
 
 
 def confine(bounds: Bounds) -> None:
@@ -114,8 +124,10 @@ def _limit(bounds: Bounds) -> None:
         with suppress(ValueError, OSError):
             resource.setrlimit(kind, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
     if bounds.seconds:
+        global _seconds
+        _seconds = bounds.seconds
         signal.signal(signal.SIGALRM, signal.SIG_DFL)  # the kernel ends native code, too, which no handler would
-        signal.setitimer(signal.ITIMER_REAL, bounds.seconds)
+        restart_clock()
 
 
 def _largest_file(folders: Iterable[Path]) -> int:

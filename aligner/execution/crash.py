@@ -49,11 +49,13 @@ def crash_error(number: int, board: Board, *, chatter: Path, stack: Path) -> Cra
     thread = _THREAD.search(traces)  # not there where it is one that native code started
     marks = board.read(int(thread["ident"], 16) if thread else None)
     if name == "SIGALRM":
-        return CrashError(
+        late = CrashError(
             f"the time limit was reached while {_activities(marks)}",
             found=_traces(marks, "the model, or the comparison, was still at work", chatter),
             hint="raise it with --timeout SECONDS (0: no limit; 3600 where nothing is said), or try a smaller input",
         )
+        late.of_time = True
+        return late
     meaning = f", {_MEANING[name]}" if name in _MEANING else ""
     return CrashError(
         f"the working process died ({name}{meaning}) while {_activities(marks)}",

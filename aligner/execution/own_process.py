@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import os
 import pickle
+import signal
 import subprocess
 import sys
 import weakref
@@ -16,7 +17,7 @@ from typing import Any, TypeVar
 from aligner.adapters.home_folders import HOME_VARIABLES
 from aligner.errors import AlignerError, ComparisonError, CrashError
 from aligner.execution import memory
-from aligner.execution.confinement import Bounds, confine
+from aligner.execution.confinement import Bounds, confine, restart_clock
 from aligner.execution.crash import crash_error, left_error
 from aligner.execution.scratch_folder import Scratch
 from aligner.records import progress
@@ -79,9 +80,13 @@ class OwnProcess:
         result: T = outcome
         return result
 
-    def close(self) -> None:
-        """End it, whatever it does."""
+    def kill(self) -> None:
+        """End it, whatever it does; who waits for its answer is told so."""
         self._child.kill()
+
+    def close(self) -> None:
+        """End it, and sweep up behind it."""
+        self.kill()
         with self._child:  # waits, and closes its pipes
             pass
         self._swept()
@@ -170,9 +175,13 @@ def _started(desk: _Desk, *, confined: bool) -> subprocess.Popen[bytes]:
 
 
 def work() -> None:
-    """The child's side: requests are read, done and answered until nobody asks; it leaves past faulty teardowns."""
+    """The child's side: requests are read, done and answered until nobody asks; it leaves past faulty teardowns.
+
+    Ctrl-C reaches all processes of a terminal; who asked decides what becomes of this one.
+    """
     import faulthandler
 
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     desk = _Desk(Path(sys.argv[1]))
     asked, answered = _own_streams()
     with desk.stack.open("w") as stack:
@@ -183,6 +192,7 @@ def work() -> None:
             confine(confined)
         progress.install(progress.Board(desk.board))
         while os.read(asked, len(_SIGN)):
+            restart_clock()
             desk.answer.write_bytes(pickle.dumps(_outcome(desk, ours=confined is not None and confined.files)))
             os.write(answered, _SIGN)
         os._exit(0)

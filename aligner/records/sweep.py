@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from math import ceil, isfinite, log, sqrt
 from typing import Literal
 
@@ -33,9 +34,12 @@ class Distribution:
     bins: Mapping[str, int] = field(default_factory=dict)
 
     def __add__(self, other: Distribution) -> Distribution:
-        bins = {key: self.bins.get(key, 0) + other.bins.get(key, 0) for key in {**self.bins, **other.bins}}
-        ordered = {key: bins[key] for key in sorted(bins, key=int)}
-        return Distribution(self.zeros + other.zeros, self.nonfinite + other.nonfinite, ordered)
+        bins = dict(self.bins)
+        for key, many in other.bins.items():
+            bins[key] = bins.get(key, 0) + many
+        if len(bins) > len(self.bins):
+            bins = {key: bins[key] for key in sorted(bins, key=int)}
+        return Distribution(self.zeros + other.zeros, self.nonfinite + other.nonfinite, bins)
 
     @property
     def count(self) -> int:
@@ -118,13 +122,15 @@ class NodeErrors:
 
     def __add__(self, other: NodeErrors) -> NodeErrors:
         more = other if (-other.worst, other.worst_sample) < (-self.worst, self.worst_sample) else self
-        return replace(
-            self,
-            place=min(self.place, other.place),
-            errors=self.errors + other.errors,
-            introduced=self.introduced + other.introduced,
-            worst=more.worst,
-            worst_sample=more.worst_sample,
+        return NodeErrors(
+            self.reference,
+            self.candidate,
+            self.op,
+            min(self.place, other.place),
+            self.errors + other.errors,
+            self.introduced + other.introduced,
+            more.worst,
+            more.worst_sample,
         )
 
 
@@ -146,11 +152,12 @@ class Sweep:
 
     def __add__(self, other: Sweep) -> Sweep:
         """Both parts. Raises ValueError where a sample is in both."""
-        known = {sample.index for sample in self.samples}
-        if known & {sample.index for sample in other.samples}:
-            raise ValueError("two parts hold the same sample")
         seen = self if self.samples or not other.samples else other
-        samples = sorted((*self.samples, *other.samples), key=lambda one: one.index)
+        samples = [*self.samples, *other.samples]
+        if self.samples and other.samples and self.samples[-1].index >= other.samples[0].index:
+            samples.sort(key=lambda one: one.index)
+            if any(one.index == following.index for one, following in pairwise(samples)):
+                raise ValueError("two parts hold the same sample")
         skipped = {one.index: one for one in (*other.skipped, *self.skipped)}
         return replace(
             seen,
@@ -184,12 +191,33 @@ class Sweep:
 
     def _drifts(self) -> bool:
         """Kendall's tau of the outputs' errors along the set; only where an error is beyond what is allowed."""
-        errors = [one.output_error for one in self.samples if one.output_error is not None]
+        found = (one.output_error for one in self.samples)
+        errors = [error for error in found if error is not None and isfinite(error)]
         many = len(errors)
         if many < _FEWEST or self.verdict != "diverged":
             return False
-        concordant = sum((b > a) - (b < a) for at, a in enumerate(errors) for b in errors[at + 1 :])
-        return abs(concordant) / sqrt(many * (many - 1) * (2 * many + 5) / 18) > _DRIFTS
+        return abs(_rises(errors)) / sqrt(many * (many - 1) * (2 * many + 5) / 18) > _DRIFTS
+
+
+def _rises(numbers: Sequence[float]) -> int:
+    """Pairs of which the later is larger, less those of which it is smaller (Kendall's S), by a tree of counts."""
+    ranks = {number: rank for rank, number in enumerate(sorted(set(numbers)), 1)}
+    tree = [0] * (len(ranks) + 1)
+
+    def up_to(rank: int) -> int:
+        many = 0
+        while rank:
+            many += tree[rank]
+            rank &= rank - 1
+        return many
+
+    found = 0
+    for seen, rank in enumerate(ranks[number] for number in numbers):
+        found += up_to(rank - 1) + up_to(rank) - seen
+        while rank < len(tree):
+            tree[rank] += 1
+            rank += rank & -rank
+    return found
 
 
 def _badness(sample: SampleResult) -> tuple[float, int]:
