@@ -58,16 +58,17 @@ class Certifying:
             return plain
 
     def _run(self, plain: Certificate, culprits: Sequence[str]) -> Certificate:
-        after, sufficient = self._replaced(culprits, self._bounds())
+        bounds = self._bounds()
+        after, sufficient = self._replaced(culprits, bounds)
         effects = []
         left = _ONE_BY_ONE
         for value in culprits:
             others = [other for other in culprits if other != value]
             if not others:
-                effects.append(CulpritEffect(self._name(value), plain.before, self._breaks()))
+                effects.append(CulpritEffect(self._name(value), plain.before, self._breaks(bounds)))
             elif left and self._shows(value, others):
                 left -= 1
-                error, kept = self._replaced(others, self.judging.bounds)
+                error, kept = self._replaced(others, bounds)
                 effects.append(CulpritEffect(self._name(value), error, None if kept is None else not kept))
             else:
                 effects.append(CulpritEffect(self._name(value)))
@@ -85,8 +86,13 @@ class Certifying:
                 seen.update(node.outputs)
         return False
 
-    def _breaks(self) -> bool:
-        return any(a.error is not None and bool(a.error.errors.beyond or a.error.mismatched) for a in self.answers)
+    def _breaks(self, bounds: Mapping[str, float]) -> bool:
+        """Whether an output breaks the contract as it stands, by more than rounding."""
+        return any(a.error is not None and not self._kept(a.candidate or "", a.error, bounds) for a in self.answers)
+
+    def _kept(self, value: str, error: Difference, bounds: Mapping[str, float]) -> bool:
+        rounding = rounding_sum(self.judging.measured, bounds, value) * error.peak
+        return (not error.errors.beyond or _error(error) <= rounding) and not error.mismatched
 
     def _name(self, value: str) -> str:
         values = self.sides[1].graph.values
@@ -116,8 +122,7 @@ class Certifying:
             if error is None:
                 continue
             worst = max(worst or 0.0, _error(error))
-            rounding = rounding_sum(self.judging.measured, bounds, value) * error.peak
-            kept = kept and (not error.errors.beyond or _error(error) <= rounding) and not error.mismatched
+            kept = kept and self._kept(value, error, bounds)
         return worst, None if worst is None else kept
 
     def _held_by(self, values: Collection[str]) -> dict[str, PairedValues]:

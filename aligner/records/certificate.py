@@ -9,9 +9,9 @@ from dataclasses import dataclass
 class CulpritEffect:
     """One culprit, left as it is while the others hold the reference's tensors.
 
-    ``output_error`` is the largest error of the outputs then; ``necessary``: it breaks the contract, so that the
-    outputs do not agree without mending this one. None where that was not run, or where the tensor of another
-    culprit, put in its place, hides it.
+    ``output_error`` is the largest error of the outputs then; ``necessary``: it breaks the contract by more than
+    rounding, so that the outputs do not agree without mending this one. None where that was not run, or where the
+    tensor of another culprit, put in its place, hides it.
     """
 
     name: str

@@ -44,5 +44,5 @@ def _necessary(culprits: tuple[CulpritEffect, ...]) -> str:
     needed = [one for one in culprits if one.necessary]
     idle = [one.name for one in culprits if one.necessary is False]
     if idle:
-        return f"; without effect on the outputs for this input: {listing(idle)}"
+        return f"; not necessary, as the outputs keep within tolerance or rounding with it: {listing(idle)}"
     return ", and necessary" if needed and len(needed) == len(culprits) else ""
