@@ -20,8 +20,9 @@ from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.lone_factors import lone_factor, may_hold_one
 from aligner.judgement.tolerance import region_numbers
+from aligner.operations.kinds import PICKED, VIEWS
 from aligner.records.axis_order import to_candidate, to_reference
-from aligner.records.graph import Graph
+from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit, distance
 from aligner.regions.inner_tensors import SATURATED, InnerTensor, inner_tensors, inside, range_of
@@ -29,7 +30,10 @@ from aligner.regions.inner_tensors import SATURATED, InnerTensor, inner_tensors,
 Within = tuple[str, str, str | None]
 """As ``records.comparison.Within``: the candidate's node, what is wrong with it, the reference's node."""
 _MENDED = 0.5
-"""Share of its error that a region keeps at most without what a guilty node adds: the greater part is the node's."""
+"""Share of its error's energy that a region keeps at most without what a guilty node adds: the greater part is the
+node's. Energies of errors that know nothing of each other add up, as rounding of what the region reads does."""
+_ALIKE = 2.0
+"""How far the region's error may be from what it is computed to be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +85,15 @@ class InnerNodes:
         return True
 
     def _may_hide(self, graphs: tuple[Graph, Graph], item: Measured) -> bool:
-        """Whether a tensor inside reaches an end of its range, as each one does that is cut off."""
+        """Whether a tensor inside reaches an end of its range, as each one does that is cut off, or was only moved and
+        has another grid than before."""
         nodes = [graphs[1].nodes[index] for index in item.pair.candidate_region.nodes]
         if len(nodes) < 2 or item.local is None or item.local.mismatched or not region_numbers(graphs, item).quantized:
             return False
-        return any(self._is_at_an_end(graphs[1], value) for value, _ in inside(nodes, item.pair.candidate))
+        made = inside(nodes, item.pair.candidate)
+        return any(
+            self._is_at_an_end(graphs[1], value) or _is_read_otherwise(graphs[1], value, node) for value, node in made
+        )
 
     def _is_at_an_end(self, graph: Graph, value: str) -> bool:
         held, profile = range_of(graph, value), self.sides[1].profile
@@ -93,6 +101,14 @@ class InnerNodes:
         if seen is None or held is None:
             return False
         return bool(seen.min <= held.low + held.step / 2 or seen.max >= held.high - held.step / 2)
+
+
+def _is_read_otherwise(graph: Graph, value: str, node: Node) -> bool:
+    """Whether a node that only moves codes gives them another meaning."""
+    if node.kind not in VIEWS | PICKED or not node.inputs:
+        return False
+    before, after = range_of(graph, node.inputs[0]), range_of(graph, value)
+    return before is not None and after is not None and before != after
 
 
 def _errs(inner: InnerTensor) -> bool:
@@ -104,7 +120,7 @@ def _errs(inner: InnerTensor) -> bool:
     if ends[0] is None or ends[1] is None:
         return False
     before, after = culprit.apart(ends[0], expected), culprit.apart(ends[1], expected)
-    return after <= _MENDED * before and _MENDED * before <= culprit.gap <= before / _MENDED
+    return after**2 <= _MENDED * before**2 and before / _ALIKE <= culprit.gap <= before * _ALIKE
 
 
 def _words(inner: InnerTensor) -> str:

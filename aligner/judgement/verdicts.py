@@ -92,11 +92,15 @@ def _jointly(
 def _from_within(
     measured: Sequence[Measured], verdicts: Mapping[str, Judgement], erring: Erring
 ) -> dict[str, Judgement]:
-    asked = [item for item in measured if verdicts[item.pair.candidate].verdict in {"aligned", "inherited"}]
+    """Pairs that a node inside makes guilty, and those that are guilty anyway, with that node."""
+    asked = [
+        item for item in measured if verdicts[item.pair.candidate].verdict in {"aligned", "inherited", "introduced"}
+    ]
     found: dict[str, Judgement] = {}
     for item, within, words in erring(asked):
-        told = verdicts[item.pair.candidate].overruled("introduced", "inner-node-errs", words)
-        found[item.pair.candidate] = replace(told, within=within)
+        told = verdicts[item.pair.candidate]
+        told = told if told.verdict == "introduced" else told.overruled("introduced", "inner-node-errs", words)
+        found[item.pair.candidate] = replace(told, within=told.within or within)
     return found
 
 

@@ -139,9 +139,8 @@ class Culprit:
             return 0.0
         step = max(self.measured.step or 0.0, *(subgraph.step for subgraph in self.subgraphs))
         coded = OWN_STEPS * step * math.sqrt(self.expected.size / 3)
-        size = self.apart(self.expected, 0 * self.expected)
-        least = min(self.gap, size, self.gap if self.found is None else self.apart(self.found, 0 * self.found))
-        return self._rounded + (coded / least if coded else 0.0)
+        sizes = [self.apart(array, 0 * array) for array in (self.expected, self.found) if array is not None]
+        return self._rounded + coded / min([self.gap, *(size for size in sizes if size > 0)])
 
     @cached_property
     def _rounded(self) -> float:
