@@ -212,6 +212,23 @@ def test_a_root_divided_by_one_stands_for_a_reciprocal_root():
     assert pairs[wrong].reference == right and root not in pairs
 
 
+def test_a_product_with_a_number_answers_none_of_two_tensors():
+    """A half moved into the next layer: the product before it is read there, not the tensor that it is taken of."""
+
+    def network(prefix, halved):
+        builder = GraphBuilder(prefix=prefix)
+        x = builder.input(f"{prefix}x", (4, 8))
+        gate = builder.node("sigmoid", [x], (4, 8))
+        turned = builder.node("mul", [x, builder.node("tanh", [gate], (4, 8))], (4, 8))
+        inner = builder.node("mul", [turned, gate], (4, 8))
+        value = builder.node("mul", [inner, builder.weight(np.array(0.5))], (4, 8)) if halved else inner
+        end = builder.node("matmul", [value, builder.weight(np.random.default_rng(1).normal(size=(8, 3)))], (4, 3))
+        return builder.graph(end), turned
+
+    (left, turned), (right, other) = network("r", True), network("c", False)
+    assert {pair.candidate: pair.reference for pair in align(left, right).pairs}[other] == turned
+
+
 def test_a_product_that_ends_a_spelled_out_activation_is_no_other_product():
     def network(prefix, spelled):
         builder = GraphBuilder(prefix=prefix)

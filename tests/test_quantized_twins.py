@@ -279,6 +279,98 @@ def test_a_range_inside_a_region_is_asked_as_well(top, wrong):
     assert result.comparison.causes[0].id == "quantization-calibration"
 
 
+def heads(path, keys, step):
+    """Two heads that look at everything alike, a product for each, in eight bits; ``step``: of the second, turned."""
+    from tflite_models import ModelBuilder
+
+    builder = ModelBuilder()
+    ops, read = builder.schema, []
+    coarse, fine = (1 / 256, -128, 0), (0.01, 0, 0)
+    for name, size, grid in (("s", (2, 8, keys), coarse), ("v", (2, keys, 4), fine)):
+        given = builder.input(name, size)
+        coded = builder.tensor(f"{name}_q", size, "int8", quantized=fine)
+        builder.op("QUANTIZE", [given], [coded], ops.QuantizeOptionsT())
+        if name == "s":
+            scores, coded = coded, builder.tensor("p", size, "int8", quantized=coarse)
+            builder.op("SOFTMAX", [scores], [coded], ops.SoftmaxOptionsT(beta=1.0))
+        parts = [builder.tensor(f"{name}{n}", size[1:], "int8", quantized=grid) for n in range(2)]
+        builder.op("UNPACK", [coded], parts, ops.UnpackOptionsT(num=2))
+        read.append(parts)
+    order, made = builder.constant("order", np.array([1, 0], np.int32)), []
+    for n, grid in enumerate((fine, (step, 0, 0))):
+        turned = builder.tensor(f"turned{n}", (4, keys), "int8", quantized=grid)
+        builder.op("TRANSPOSE", [read[1][n], order], [turned], ops.TransposeOptionsT())
+        made.append(builder.tensor(f"seen{n}", (8, 4), "int8", quantized=fine))
+        builder.op("BATCH_MATMUL", [read[0][n], turned], made[-1:], ops.BatchMatMulOptionsT(adjY=True))
+    packed = builder.tensor("packed", (2, 8, 4), "int8", quantized=fine)
+    builder.op("PACK", made, [packed], ops.PackOptionsT(valuesCount=2))
+    end = builder.tensor("y", (2, 8, 4))
+    builder.op("DEQUANTIZE", [packed], [end], ops.DequantizeOptionsT())
+    path.write_bytes(builder.build(end))
+    return path
+
+
+@requires_tflite
+@pytest.mark.parametrize(("keys", "step"), [(192, 0.01), (192, 0.0025), (90, 0.0025)])
+def test_a_step_that_moved_codes_are_read_with_is_asked_where_rounding_is_as_large(keys, step, tmp_path):
+    """Shares of 1/192 are coded as 1/256: what is seen is off by a quarter, and the bound grows with that."""
+    rng = np.random.default_rng(0)
+    s = rng.uniform(-0.1, 0.1, (2, 8, keys)).astype(np.float32)
+    v = (rng.uniform(0.4, 1, (2, 1, 4)) * [1, -1, 1, -1] * rng.uniform(0.8, 1.2, (2, keys, 4))).astype(np.float32)
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    sizes = {"s": (2, 8, keys), "v": (2, keys, 4), "y": (2, 8, 4)}
+    ends = [helper.make_tensor_value_info(name, floats, size) for name, size in sizes.items()]
+    nodes = [helper.make_node("Softmax", ["s"], ["p"]), helper.make_node("MatMul", ["p", "v"], ["y"])]
+    graph = helper.make_graph(nodes, "g", ends[:2], ends[2:])
+    plain = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    result = aligner.compare(plain, heads(tmp_path / "heads.tflite", keys, step), {"s": s, "v": v})
+    if step == 0.01:
+        assert result.verdict == "aligned"
+        return
+    first = result.first_divergence
+    assert first.within.node == "turned1"
+    assert first.verdict_rule == ("inner-node-errs" if keys == 192 else "beyond-bound")
+    assert keys == 90 or result.causes[0].id == "quantization-scale"
+
+
+@requires_tflite
+@pytest.mark.parametrize("word", ["ADD", "MUL"])
+def test_a_step_of_the_sum_that_a_tensor_goes_into_is_no_fault(word, tmp_path):
+    """As TensorFlow's converter gives it: x + x³/1000 leaves next to no code to the second addend."""
+    from tflite_models import ModelBuilder
+
+    builder, fine = ModelBuilder(), (0.01, 0, 0)
+    ops = builder.schema
+    x, coded, small = (
+        builder.input("x", (4, 16)),
+        *(builder.tensor(n, (4, 16), "int8", quantized=(step, 0, 0)) for n, step in (("c", 0.0101), ("m", 0.01))),
+    )
+    builder.op("QUANTIZE", [x], [coded], ops.QuantizeOptionsT())
+    thousandth = builder.constant("k", np.array(127, np.int8), quantized=(0.001 / 127, 0, 0))
+    builder.op("MUL", [coded, thousandth], [small], ops.MulOptionsT())
+    hundred = builder.constant("h", np.array(100, np.int8), quantized=(1.0, 0, 0))
+    end = builder.tensor("e", (4, 16), "int8", quantized=fine)
+    reads = [coded, small] if word == "ADD" else [small, hundred]
+    builder.op(word, reads, [end], getattr(ops, f"{word.title()}OptionsT")())
+    y = builder.op("DEQUANTIZE", [end], [builder.tensor("y", (4, 16))], ops.DequantizeOptionsT())
+    (tmp_path / "sum.tflite").write_bytes(builder.build(y))
+    helper, ends = onnx.helper, [onnx.helper.make_tensor_value_info(name, 1, (4, 16)) for name in "xy"]
+    last = helper.make_node("Add", ["x", "m"], ["y"]) if word == "ADD" else helper.make_node("Mul", ["m", "h"], ["y"])
+    nodes = [helper.make_node("Mul", ["x", "k"], ["m"]), last]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        ends[:1],
+        ends[1:],
+        [onnx.numpy_helper.from_array(np.float32(n), k) for k, n in (("k", 0.001), ("h", 100))],
+    )
+    plain = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    x = np.random.default_rng(0).uniform(-1.2, 1.2, (4, 16)).astype(np.float32)
+    result = aligner.compare(plain, tmp_path / "sum.tflite", [x])
+    assert result.verdict == ("aligned" if word == "ADD" else "diverged")
+    assert word == "ADD" or result.first_divergence.verdict_rule == "range-too-wide"
+
+
 @pytest.mark.parametrize(("factor", "verdict"), [(1.05, "aligned"), (30.0, "diverged")])
 def test_few_bits_explain_no_untouched_output_off_by_as_much_as_it_is_large(monkeypatch, factor, verdict):
     from aligner.adapters.onnx_adapter.engine import Engine

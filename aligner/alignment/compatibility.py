@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import prod
 
+import numpy as np
+
 from aligner.alignment.skeleton import Skeleton
+from aligner.operations.kinds import AFFINE
 from aligner.records.alignment import Sketch
 from aligner.records.graph import Node
 
@@ -101,3 +104,14 @@ def weight_sizes(skeleton: Skeleton, node: Node) -> tuple[int, ...]:
                 total = prod(weight.shape)
                 sizes.append(part if part and part < total else total)
     return tuple(sorted(sizes))
+
+
+def stored_number(skeleton: Skeleton, node: Node) -> str:
+    """The one number that a sum or product takes beside a tensor, to the two digits that eight bits keep of it; ""."""
+    if node.kind not in AFFINE or len(skeleton.data_inputs(node)) != 1:
+        return ""
+    stored = [skeleton.graph.weights.get(root) for root in skeleton.weight_roots(node)]
+    if len(stored) != 1 or stored[0] is None or prod(stored[0].shape) != 1:
+        other = node.attributes.get("other")
+        return f"{other:.2g}" if isinstance(other, (int, float)) else ""
+    return f"{np.asarray(stored[0].values(), np.float64).item():.2g}"

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aligner.alignment import provenance, same_parameters
-from aligner.alignment.compatibility import agree, weight_sizes
+from aligner.alignment.compatibility import agree, stored_number, weight_sizes
 from aligner.alignment.matching import Evidence, Matching
 from aligner.alignment.neutral import Revived, revived
 from aligner.alignment.pairs import assemble
@@ -32,6 +32,9 @@ _LARGEST_TABLE = 40_000_000
 """Cells of a stretch between two anchors that are held at once: 160 MB of scores. A longer one stays unpaired here."""
 _LIKE_NEIGHBOURS = 0.2
 """What operands, and what readers, of the same kinds add to the likeness of two nodes: they decide between equals."""
+_UNLIKELY = 0.25
+"""What is left of the likeness of two nodes that give another size, or take another number: at most 1.1 of 4.4, so that
+any other two of their kind come first."""
 
 
 def align(
@@ -214,7 +217,12 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
     known = matching.reference.scopes(), matching.candidate.scopes()
     elsewhere = provenance.conflicting([node.scope for node in left], [node.scope for node in right], known)
     score *= ~elsewhere  # a module that both sides name answers itself
-    score *= np.where(size, 1.0, 0.25).astype(np.float32)
+    score *= np.where(size, 1.0, _UNLIKELY).astype(np.float32)
+    taken = [
+        np.array([feature[5] for feature in side]) for side in features
+    ]  # a number of a formula is its place there
+    others = (taken[0][:, None] != taken[1]) & (taken[0][:, None] != "") & (taken[1] != "")
+    score *= np.where(others, _UNLIKELY, 1.0).astype(np.float32)
     score[[node.index in matching.node_partner for node in left], :] = 0
     score[:, [node.index in matching.node_source for node in right]] = 0
     _add_sketches(matching, left, right, score)
@@ -243,8 +251,8 @@ def _add_sketches(matching: Matching, left: list[Node], right: list[Node], score
 
 def _features(
     skeleton: Skeleton, node: Node
-) -> tuple[str, int | None, tuple[int, ...], tuple[str, ...], frozenset[str]]:
-    """Kind, output size, weight sizes, and the kinds of the nodes before and after."""
+) -> tuple[str, int | None, tuple[int, ...], tuple[str, ...], frozenset[str], str]:
+    """Kind, output size, weight sizes, the kinds of the nodes before and after, and the stored number."""
     data = [before_padding(skeleton, node, value) for value in skeleton.data_inputs(node)]
     before = [skeleton.producer.get(skeleton.root(value)) for value in data]
     roots = [skeleton.root(value) for value in node.outputs]
@@ -252,7 +260,8 @@ def _features(
     beyond = {reader.kind for root in roots for reader in windows_beyond_padding(skeleton, root)}
     after = after - {"pad"} | beyond if beyond else after
     kinds = tuple(sorted(maker.kind if maker is not None else "" for maker in before))
-    return node.kind, skeleton.size(node.outputs[0]), weight_sizes(skeleton, node), kinds, frozenset(after)
+    size = skeleton.size(node.outputs[0])
+    return node.kind, size, weight_sizes(skeleton, node), kinds, frozenset(after), stored_number(skeleton, node)
 
 
 def _pair_in_order(matching: Matching) -> None:

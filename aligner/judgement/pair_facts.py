@@ -14,13 +14,13 @@ from aligner.judgement.precision import has_coded_body
 from aligner.judgement.same_grid import STEPS, another_grid, are_twins
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers, rounds_to_integers
 from aligner.numerics.rounding import HALF_MAX
-from aligner.operations.kinds import MAY_DRAW
+from aligner.operations.kinds import MAY_DRAW, QUANTIZES, VIEWS
 from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference
 from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
-from aligner.regions.inner_tensors import CODES, SATURATED, is_given, range_made_in
+from aligner.regions.inner_tensors import CODES, SATURATED, is_given, range_made_in, range_of
 
 _TAIL = 0.5
 """Share of elements cut off up to which they are a tail, as calibrations leave out:
@@ -77,6 +77,7 @@ class PairFacts:
         self.numbers: RegionNumbers = region_numbers(graphs, measured)
         self.fixed = rules.fixed is not None
         self.item = measured if self.fixed else beside_mask(graphs, measured, self.numbers)
+        self._by_value = by_value
         self.before = [by_value[v] for v in measured.pair.candidate_region.inputs if v in by_value]
         self.twins, self.limit = False, rules.fixed if rules.fixed is not None else bound(self.item, self.numbers)
         if not self.fixed:
@@ -187,9 +188,13 @@ class PairFacts:
             return None
         pair, beside = self.item.pair, self.local.unmasked
         exact = self.item.candidate_statistics, self.item.reference_statistics
-        for graph, region, value, own in zip(self.graphs, pair.regions, pair.values, exact, strict=True):
+        for side, (graph, region, value, own) in enumerate(
+            zip(self.graphs, pair.regions, pair.values, exact, strict=True)
+        ):
             held = range_made_in(graph, region, value)
             if held is None or held.codes != CODES or is_given(graph, value, held):
+                continue
+            if side and self._is_lost_in_readers():
                 continue
             looks = [((own.max or 0.0) - (own.min or 0.0), self.local.relative)]
             if beside is not None and beside.peak and not beside.mismatched:
@@ -199,6 +204,26 @@ class PairFacts:
                 if wide < _FEWEST * held.step and off > QUANTIZED_RELATIVE >= fits:
                     return held.step, wide / CODES
         return None
+
+    def _is_lost_in_readers(self) -> bool:
+        """Whether everything that reads the tensor is right on the reference's numbers, which come to it as the range
+        holds them: a converter gives a small tensor the step of the sum that it goes into."""
+        value, graph = self.item.pair.candidate, self.graphs[1]
+        if range_of(graph, value) is None:
+            return False
+        waiting, found = [value], False
+        while waiting:
+            value = waiting.pop()
+            if value in graph.outputs:
+                return False
+            for reader in (one for one in self._by_value.values() if value in one.pair.candidate_region.inputs):
+                if {graph.nodes[at].kind for at in reader.pair.candidate_region.nodes} <= VIEWS:
+                    waiting.append(reader.pair.candidate)
+                    continue
+                found = True
+                if reader.local is None or reader.local.mismatched or reader.local.relative > QUANTIZED_RELATIVE:
+                    return False
+        return found
 
     @cached_property
     def another_grid(self) -> str | None:
@@ -256,13 +281,24 @@ class PairFacts:
 
     @cached_property
     def misquantized(self) -> str:
-        """Weights that lie off their own grid, in words."""
-        return misquantized(self.graphs, self.item)
+        """Weights that lie off their own grid, in words; "" where the two regions start from other tensors: a factor
+        between those may be in the weights."""
+        regions = self.item.pair.regions
+        roots = {_before_views(self.graphs[0], value) for value in regions[0].inputs}
+        fed = {_before_views(self.graphs[0], item.pair.reference) for item in self.before}
+        return misquantized(self.graphs, self.item) if fed <= roots else ""
 
     @property
     def fresh(self) -> bool:
         """Whether everything that feeds the region could be compared."""
         return all(item.accumulated is not None or item.local is not None for item in self.before)
+
+
+def _before_views(graph: Graph, value: str) -> str:
+    """The tensor that a value is, before it was moved, renamed or coded."""
+    while (node := graph.producer(value)) is not None and node.kind in VIEWS | QUANTIZES and node.inputs:
+        value = node.inputs[0]
+    return value
 
 
 def _anything_draws(graph: Graph) -> bool:
