@@ -194,7 +194,7 @@ class PairFacts:
             held = range_made_in(graph, region, value)
             if held is None or held.codes != CODES or is_given(graph, value, held):
                 continue
-            if side and self._is_lost_in_readers():
+            if side and beside is None and self._is_lost_in_readers():
                 continue
             looks = [((own.max or 0.0) - (own.min or 0.0), self.local.relative)]
             if beside is not None and beside.peak and not beside.mismatched:
