@@ -202,9 +202,13 @@ def test_a_lost_bias_behind_a_factor_that_its_kernel_takes_back_is_told_at_its_l
 
 
 @requires_torch
+@pytest.mark.parametrize("whole", [False, True])
 @pytest.mark.parametrize("unpermuted", ["", "k"])
-def test_rotary_positions_in_halves_and_in_pairs(unpermuted, tmp_path):
-    """The rows of both projections are permuted for it; the keys reach the product through a transpose."""
+def test_rotary_positions_in_halves_and_in_pairs(unpermuted, whole, tmp_path):
+    """The rows of both projections are permuted for it; the keys reach the product through a transpose.
+
+    ``whole``: and through a sum, which is right by itself: the tables hold every angle twice, in either's order.
+    """
     import torch
 
     class Scores(torch.nn.Module):
@@ -222,7 +226,12 @@ def test_rotary_positions_in_halves_and_in_pairs(unpermuted, tmp_path):
             angle = torch.arange(5)[:, None].float() * torch.tensor([1.0, 0.1])
             cos, sin = angle.cos(), angle.sin()
             one, other = (x[..., ::2], x[..., 1::2]) if self.pairs else (x[..., :2], x[..., 2:])
-            parts = [one * cos - other * sin, other * cos + one * sin]
+            if whole:
+                cos, sin = (self.joined(angle, angle) for angle in (cos, sin))
+                return x * cos + self.joined(-other, one) * sin
+            return self.joined(one * cos - other * sin, other * cos + one * sin)
+
+        def joined(self, *parts):
             return torch.stack(parts, -1).flatten(-2) if self.pairs else torch.cat(parts, -1)
 
         def forward(self, x):

@@ -91,16 +91,22 @@ class JointRuns:
         """
         pairs = [self.injectable[value] for value in values if value in self.injectable]
         if self.host and pairs and self.sides[0].session.capabilities.can_inject:
-            generator = np.random.default_rng(0)
             for tensor in self.sides[0].replay([pair.reference for pair in pairs]):
-                array = tensor.real()
-                if tensor.occurrence == 0 and array.dtype.kind == "f":
-                    mixed = generator.permutation(array.reshape(-1)) * generator.choice((-1.0, 1.0), array.size)
-                    self.stirred = {**self.stirred, tensor.value: mixed.reshape(array.shape).astype(array.dtype)}
+                mixed = _mixed(tensor)
+                if mixed is not None:
+                    self.stirred = {**self.stirred, tensor.value: mixed}
         try:
             yield bool(self.stirred)
         finally:
             self.stirred = {}
+
+    def disturbed(self, value: str) -> Array | None:
+        """Numbers as of the computing side's own value, in another order, with other signs and twice as large: never
+        themselves, however few. None where these are no real numbers."""
+        for tensor in self.sides[self.host].replay([self._held(value)]):
+            mixed = _mixed(tensor)
+            return None if mixed is None else 2 * mixed
+        return None
 
     def _as_candidate(self, value: str, pair: PairedValues) -> Array | None:
         """The other numbers of a pair, as the candidate holds it."""
@@ -147,3 +153,12 @@ class JointRuns:
     def difference(self, value: str, expected: Any, found: Any) -> Difference | None:
         """How far a tensor of such a run is from the reference's, within what both sides' quantisation can hold."""
         return self.passes.held(value, expected, found)
+
+
+def _mixed(tensor: CapturedTensor) -> Array | None:
+    """The first of a value's real tensors in another order and with other signs."""
+    array, generator = tensor.real(), np.random.default_rng(0)
+    if tensor.occurrence or array.dtype.kind != "f":
+        return None
+    mixed: Array = generator.permutation(array.reshape(-1)) * generator.choice((-1.0, 1.0), array.size)
+    return mixed.reshape(array.shape).astype(array.dtype)

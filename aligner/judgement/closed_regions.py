@@ -10,7 +10,7 @@ A recording computes nothing: the reference does on what was recorded, and what 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -53,6 +53,9 @@ _SINGLE = np.dtype(np.float32).itemsize
 _ERRING = frozenset({"beyond-bound", "scaled-as-a-whole", "nonfinite", "shapes-differ"})
 """Rules that blame a pair for its numbers alone: a setting that differs is a written fact, however little it does."""
 
+Way = Callable[[str], dict[str, Judgement]]
+"""From a pair that errs to new judgements of pairs, itself among them."""
+
 
 @dataclass(slots=True)
 class ClosedRegions:
@@ -81,18 +84,18 @@ class ClosedRegions:
         """New judgements of pairs that err alone and not together; ``never``: those that nothing may excuse."""
         self._walk = RegionWalk(measured, self.graphs[self.runs.host], self.runs.host, self.apart)
         self.free, self.residual, self._test = self._walk.free, {}, None
+        # what is never put in is the candidate's in every run: what reads it is judged with it, each by itself
+        own = [value for value, item in self._walk.items.items() if _is_blind(item)]
+        self.free |= set(own) - self.runs.injectable.keys()
         self._verdicts, self._never, self._blamed = dict(verdicts), never, set()
         found: dict[str, Judgement] = {}
         try:
+            while self._settle(self._closed, measured, found):
+                pass  # what did not close may do so beside what did
+            self._settle(self._right_as_read, measured, found, blind=True)
             # readers of a recording are the reference's: what they expect says nothing of the recorded ones
-            for way in (self._closed, self._between, self._half) if self.runs.host else (self._closed,):
-                vain = 0
-                for item in measured:
-                    if vain < _PATIENCE and self._eligible(item.pair.candidate):
-                        new = way(item.pair.candidate)
-                        found |= new
-                        self._verdicts |= new
-                        vain = 0 if new else vain + 1
+            for way in (self._between, self._half) if self.runs.host else ():
+                self._settle(way, measured, found)
         except SpentError:
             self.notes.append(
                 f"regions were judged jointly in {self.runs.runs} runs, and no further: what is left over "
@@ -101,6 +104,19 @@ class ClosedRegions:
         except AlignerError as error:
             self.notes.append(f"regions could not be judged jointly: {error.what} ({error.found})")
         return found
+
+    def _settle(
+        self, way: Way, measured: Sequence[Measured], found: dict[str, Judgement], *, blind: bool = False
+    ) -> bool:
+        """Add what one way says of all that it may start from, if anything; ``blind``: of what cannot be compared."""
+        known, vain = len(found), 0
+        for item in measured:
+            if vain < _PATIENCE and _is_blind(item) == blind and self._eligible(item.pair.candidate):
+                new = way(item.pair.candidate)
+                found |= new
+                self._verdicts |= new
+                vain = 0 if new else vain + 1
+        return len(found) > known
 
     def _joint_test(self) -> JointTest:
         if self._test is None:
@@ -148,6 +164,22 @@ class ClosedRegions:
             return {}
         self._blamed |= self._refused(inside, shown)
         return {} if start in self._blamed else self._same(inside, shown)
+
+    def _right_as_read(self, start: str) -> dict[str, Judgement]:
+        """Excuse what cannot be compared where a reader that depends on it is right with it, and the others are right
+        too or blamed themselves: no fault of its own would leave the former right."""
+        exits, last = self._walk.exits({start}), self._walk.outputs({start})
+        shown = self._run({start}, exits + last)
+        wrong = shown.wrong(exits + last)
+        right = [value for value in exits + last if value in shown.exits and value not in wrong]
+        if start in self._never or not right or {*last} - {*right} or not all(map(self._guilty, wrong)):
+            return {}
+        if wrong:
+            other = self.runs.disturbed(start)
+            if other is None or not self._joint_test().changed({start} | self.free, right, {start: other}).wrong(right):
+                return {}
+        note = "another way to compute the same" + (", right where others read it" if wrong else "")
+        return {start: self._verdicts[start].overruled("aligned", "closed-region", note)}
 
     def _grown_on_others(self, start: str, inside: set[str]) -> set[str] | None:
         """The region that closes on other numbers, which show what is inside: a dead activation hides it on these."""
@@ -393,6 +425,11 @@ class ClosedRegions:
         for value in ends:  # which half of a rewrite is wrong cannot be told: the region names both
             found[value] = self._verdicts[value].together_with(inside)
         return found
+
+
+def _is_blind(item: Measured) -> bool:
+    """Whether a pair's tensors could not be held against each other: shapes that do not fit."""
+    return item.local is None and item.accumulated is None
 
 
 def _is_reformed(value: str, shown: Shown) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 
-from aligner.operations.kinds import LAYOUT
+from aligner.operations.kinds import ELEMENTWISE, LAYOUT, MOVES_DATA
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 
@@ -65,17 +65,22 @@ class RegionWalk:
         return found
 
     def _is_copy(self, value: str) -> bool:
-        region = self.items[value].pair.regions[self._side]
-        nodes = [self._nodes[index] for index in region.nodes]
-        return len(region.inputs) == 1 and bool(nodes) and all(node.kind in LAYOUT for node in nodes)
+        return len(self.inputs(value)) == 1 and self._is_of(value, LAYOUT)
 
-    def _fed(self, value: str) -> dict[str, None]:
-        """The paired values that one is computed from, and what those only move or store otherwise."""
-        found = dict.fromkeys(self.inputs(value))
-        for name in list(found):
-            while name in self.items and self._is_copy(name) and (above := self.inputs(name)):
-                name = above[0]
+    def _is_of(self, value: str, kinds: Collection[str]) -> bool:
+        nodes = self.items[value].pair.regions[self._side].nodes if value in self.items else ()
+        return bool(nodes) and all(self._nodes[index].kind in kinds for index in nodes)
+
+    def _fed(self, value: str, guilty: Guilty, sums: int = 1) -> dict[str, None]:
+        """The guilty values that one is computed from, and the way from them: what moves a tensor, or computes of each
+        element by itself, so that another form of the tensor stays one. ``sums``: so many of several tensors."""
+        found: dict[str, None] = {}
+        for name in self.inputs(value):
+            left = sums - (len(self.inputs(name)) > 1)
+            if guilty(name):
                 found[name] = None
+            elif left >= 0 and self._is_of(name, MOVES_DATA | ELEMENTWISE) and (way := self._fed(name, guilty, left)):
+                found |= {name: None, **way}
         return found
 
     def reached(self, inside: Collection[str]) -> set[str]:
@@ -105,8 +110,8 @@ class RegionWalk:
         while stack:
             for reader in self._readers.get(stack.pop(), ()):
                 if reader not in seen:
-                    beside = self._fed(reader).keys() - seen - self.free
-                    if any(guilty(value) for value in (reader, *beside)):
+                    beside = self._fed(reader, guilty).keys() - seen - self.free
+                    if any(map(guilty, (reader, *beside))):
                         return True
                     seen.add(reader)
                     stack.append(reader)
@@ -117,8 +122,8 @@ class RegionWalk:
         found: dict[str, None] = {}
         stack = [*wrong, *sorted(inside)]
         while stack:
-            for value in self._fed(stack.pop()):
-                if value not in inside and value not in self.free and value not in found and guilty(value):
+            for value in self._fed(stack.pop(), guilty):
+                if value not in inside and value not in self.free and value not in found:
                     found[value] = None
                     stack.append(value)
         return list(found)

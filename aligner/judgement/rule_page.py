@@ -35,7 +35,8 @@ layer, a wrong pair in the middle. The limit of what leaves it is the summed rou
 large as the difference inside must be seen there, or the region is not excused. Where the numbers at hand hide it (a
 Relu that passes nothing), both sides are run on the entry's numbers in another order and with other signs. Where the
 fault is in such a region, the node that errs less on the candidate's form than on the reference's is named, with the
-nodes of the whole region.
+nodes of the whole region. A tensor whose shape does not fit is the candidate's in every run and closes no region: it is
+right where a reader that depends on it is right with it, and other readers are blamed themselves.
 """
 _CONTRACT = """
 With `--level outputs`, or `--level layers`, the contract of `--atol` and `--rtol` alone decides, whatever rounding or
