@@ -87,3 +87,12 @@ def fits_shape(shape: tuple[int, ...], wanted: Shape) -> bool:
 def _inputs(specs: Iterable[InputSpec]) -> str:
     told: Any = [declared(spec) for spec in specs]
     return f"its inputs: {'; '.join(told)}" if told else "the model has no inputs"
+
+
+def not_given(name: str) -> InputError:
+    """A value was not computed, as an injection had it, and then does not give it."""
+    return InputError(
+        f"value {name!r} was to be injected, but no array came for it",
+        found="the mapping says that it has it and does not give it",
+        hint="observe the value too, so that it is computed",
+    )

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
-from aligner.adapters.fed import check_injected, fits_shape
+from aligner.adapters.fed import check_injected, fits_shape, not_given
 from aligner.adapters.onnx_adapter.dtypes import dtype_word, from_ort_value, numpy_dtype, to_ort_value
 from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.adapters.onnx_adapter.names import fresh
 from aligner.adapters.onnx_adapter.piece_sessions import PieceSessions
 from aligner.adapters.onnx_adapter.program import Piece, Program, make_piece
 from aligner.adapters.onnx_adapter.segments import Segment, plan_segments
-from aligner.errors import InputError, ModelFormatError
+from aligner.errors import ModelFormatError
 from aligner.records.array import Array
 from aligner.records.graph import Quantization
 from aligner.records.tensor import CapturedTensor
@@ -94,11 +94,7 @@ class Execution:
     def _before(self, name: str) -> Any:
         if name in self._computed:
             return self._computed[name]
-        raise InputError(
-            f"value {name!r} was to be injected, but no array came for it",
-            found="the mapping says that it has it and does not give it",
-            hint="observe the value too, so that it is computed",
-        )
+        raise not_given(name)
 
     def _injection(self, name: str) -> Any:
         """The injected value, read once and kept for later consumers; None where the computed one is to be used."""

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
-from aligner.adapters.pytorch_adapter.recorder import Recorder
 from aligner.adapters.pytorch_adapter.source_line import raising_line
 from aligner.errors import ModelExecutionError, RehearsalError
 
 
-def execution_error(error: Exception, recorder: Recorder | None) -> ModelExecutionError:
+@dataclass(slots=True)
+class Failure:
+    """The call that raised."""
+
+    error: BaseException
+    where: str
+    source: str | None
+
+
+def execution_error(error: Exception, failure: Failure | None) -> ModelExecutionError:
     """What a module raised, with the call and the line where, as far as they are known."""
-    failure = recorder.failure if recorder is not None else None
     if failure is not None and failure.error is error:
         place, source = f" at {failure.where}", failure.source
     else:
@@ -26,9 +34,9 @@ def execution_error(error: Exception, recorder: Recorder | None) -> ModelExecuti
 
 
 def another_way(module: Any, value: str) -> RehearsalError:
-    """A run with numbers has computed a value that the rehearsal did not show there."""
+    """A run computes something that the run which gave the graph, perhaps without numbers, did not show there."""
     return RehearsalError(
-        f"{type(module).__name__} computes something else with numbers than without",
+        f"{type(module).__name__} computes something else than when its graph was read",
         found=f"another tensor in the place of {value}",
         hint="read its graph from a run with numbers",
     )

@@ -21,6 +21,18 @@ class OwnRandomness:
         self._state: Any = torch.get_rng_state()
         self._outer: Any = None
 
+    def position(self) -> tuple[Any, Any]:
+        """Where the sequence stands, and the default generator."""
+        import torch
+
+        return self._state, torch.get_rng_state()
+
+    def has_moved(self, position: tuple[Any, Any]) -> bool:
+        """Whether a number was drawn of either since they stood there."""
+        import torch
+
+        return not all(map(torch.equal, position, self.position()))
+
     def __enter__(self) -> None:
         import torch
 

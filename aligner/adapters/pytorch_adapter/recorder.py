@@ -17,6 +17,8 @@ from typing import Any
 from aligner.adapters.aten_kinds import kind_of
 from aligner.adapters.aten_names import bare_name, is_inplace
 from aligner.adapters.pytorch_adapter.arguments import attributes, bind, operands
+from aligner.adapters.pytorch_adapter.call_trace import LETS_OUT, Calls, SeenCall
+from aligner.adapters.pytorch_adapter.errors import Failure
 from aligner.adapters.pytorch_adapter.hollow import StandIns
 from aligner.adapters.pytorch_adapter.randomness import OwnRandomness
 from aligner.adapters.pytorch_adapter.shared_memory import Tenants, Write, Writes, storage_of, version_of
@@ -42,8 +44,6 @@ Tap = Callable[[str, Any], "Array | None"]
 _OPENED = frozenset({"multi_head_attention_forward"})
 """Functions made of other layers, with weights of their own: their inner calls are recorded instead."""
 _SHAPED_LIKE = ("_like", "new_")
-_EXPOSING = frozenset({"numpy", "__array__", "__dlpack__", "data_ptr", "storage", "untyped_storage"})
-"""Calls after which others may write to a tensor's memory unseen."""
 
 
 @dataclass(slots=True)
@@ -56,15 +56,6 @@ class Seen:
     quantization: Quantization | None = None
 
 
-@dataclass(slots=True)
-class Failure:
-    """The call that raised."""
-
-    error: BaseException
-    where: str
-    source: str | None
-
-
 class Recorder:
     """The observer of a single run; make a new one for each.
 
@@ -72,7 +63,8 @@ class Recorder:
     ``existing`` holds the ``id()`` of tensors older than the run: such a one is a constant, wherever it comes from.
     ``write_through`` names values whose memory the model writes to later: a view among them is replaced in place.
     ``stand_in`` knows the tensors without data, in a run that computes shapes alone. ``packed`` are the weights in
-    objects that quantised layers hand to their operators, by the object's ``id()``.
+    objects that quantised layers hand to their operators, by the object's ``id()``. ``calls`` remembers what each call
+    does, or knows which ones this run can do without.
     """
 
     def __init__(
@@ -87,6 +79,7 @@ class Recorder:
         write_through: frozenset[str] = frozenset(),
         stand_in: StandIns | None = None,
         packed: Mapping[int, PackedLayer] = MappingProxyType({}),
+        calls: Calls | None = None,
     ) -> None:
         from torch.utils.weak import WeakTensorKeyDictionary
 
@@ -102,6 +95,7 @@ class Recorder:
         self._write_through = write_through
         self._stand_in = stand_in
         self._packed = packed
+        self.calls = calls or Calls()
         self._randomness = randomness
         self._existing = existing
         self._paths = {id(part): path for path, part in module.named_modules()}
@@ -203,9 +197,11 @@ class Recorder:
                 return answer
             args, kwargs = self._stand_in.placed(func, args, kwargs)
         name = word_of(func)
-        if name in _EXPOSING and args:
+        if name in LETS_OUT and args:
             self._tenants.disturb(storage_of(args[0]))
         if not name or kind_of(name) == "shape" or transformed():
+            if transformed() or getattr(func, "__name__", "") == "__set__":
+                self.calls.hide()
             return func(*args, **kwargs)
         if name in _OPENED and isinstance(func, FunctionType):
             with self._mode:
@@ -219,17 +215,15 @@ class Recorder:
             raise RuntimeError(f"{name} writes to a tensor that has data")
         ids = {id(tensor): self._identify(tensor) for tensor in given}
         before = {id(tensor): version_of(tensor) for tensor in given}
-        drawing = kind_of(name) in MAY_DRAW
-        try:
-            with self._randomness if drawing else nullcontext():
-                result = func(*args, **kwargs)
-        except Exception as error:
-            if self.failure is None or self.failure.error is not error:
-                self.failure = Failure(error, self._label(name), self._source())
-            raise
+        drawn = self._randomness.position() if self.calls.traced else None
+        blank = self.calls.spared(name)
+        result = self._computed(func, name, args, kwargs) if blank is None else blank.result(args)
         fresh = [t for t in tensors_in(result) if before.get(id(t)) != version_of(t) or is_rewritten(name, t, args)]
         if name == "__setitem__":
             fresh = [args[0]]
+        if drawn is not None:
+            drew = self._randomness.has_moved(drawn)
+            self.calls.took(SeenCall(name, args, given, tuple(ids.values()), before, result, fresh, drew))
         if not fresh:
             return result
         inputs, found = self._operands(func, name, args, kwargs, ids)
@@ -241,6 +235,16 @@ class Recorder:
             kind = "conv_transpose"
         replacements = self._record(name, kind, inputs, fresh, given, found)
         return substitute(result, replacements) if replacements else result
+
+    def _computed(self, func: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
+        try:
+            with self._randomness if kind_of(name) in MAY_DRAW else nullcontext():
+                return func(*args, **kwargs)
+        except Exception as error:
+            self.calls.hide()
+            if self.failure is None or self.failure.error is not error:
+                self.failure = Failure(error, self._label(name), self._source())
+            raise
 
     def _operands(
         self, func: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any], ids: dict[int, str]
@@ -289,6 +293,7 @@ class Recorder:
         """Make a node of a call and publish its results; returns what replaces them, by ``id()``."""
         node = self._fresh_name(name)
         made = self._results(node, len(fresh))
+        self.calls.made([value for value in made if value])
         if kind == "constant" or (kind == "random" and any(mark in name for mark in _SHAPED_LIKE)):
             inputs = []
         if bare_name(name) == "copy" and len(inputs) > 1:
@@ -376,6 +381,8 @@ class Recorder:
             if kind == "opaque":
                 self.untracked.append(f"{value} ({calling_line()})")
             self.nodes.append(self._node(value, "untracked", kind, [], [value], None))
+        if kind == "opaque":
+            self.calls.hide()
         self._publish(value, tensor, kind, inplace=True, borrowed=True)
         return value
 
@@ -387,6 +394,7 @@ class Recorder:
         kind = "identity" if write.numel == count else "scatter" if write.numel < count else "slice"
         if self._describe:
             self.nodes.append(self._node(made, "alias", kind, [value, write.value], [made], None))
+        self.calls.made([made], (value, write.value))
         self._tenants.move_in(made, storage_of(tensor))
         self._publish(made, tensor, kind, inplace=True)
         return made

@@ -14,6 +14,7 @@ from aligner.adapters.base import Capabilities, Feeds, FirstLook, HiddenFault, I
 from aligner.adapters.digest import digest
 from aligner.adapters.kept import Kept
 from aligner.adapters.pytorch_adapter.caches import opened
+from aligner.adapters.pytorch_adapter.call_trace import Calls, CallTrace, LostWayError
 from aligner.adapters.pytorch_adapter.errors import another_way, execution_error
 from aligner.adapters.pytorch_adapter.float64 import widened_copy, widening
 from aligner.adapters.pytorch_adapter.hollow import StandIns
@@ -86,6 +87,9 @@ class EagerSession(Session):
         self._floating = floating_dtype(module)
         self._dtypes = {spec.name: spec.dtype for spec in self._forward.inputs}
         self._graphs: dict[bytes, tuple[Graph, _Memory]] = {}
+        self._trace: tuple[_Memory, CallTrace] | None = None
+        self._traces = False
+        self._state: ModuleState | None = None
         self._output_names: tuple[str, ...] = ()
         self._closed = False
 
@@ -119,7 +123,7 @@ class EagerSession(Session):
     def close(self) -> None:
         """Let go of the module; a live one may be opened again without a copy."""
         self._closed = True
-        self._graphs = {}
+        self._graphs, self._trace, self._state = {}, None, None
 
     def in_float64(self) -> Session:
         """A copy of the module, widened; constants and casts that name a narrower float are widened as they appear."""
@@ -146,7 +150,11 @@ class EagerSession(Session):
         return self._observed(feeds)[0]
 
     def first_look(self, feeds: Feeds, look: FirstLook) -> tuple[Graph, tuple[CapturedTensor, ...] | None]:
-        """The graph comes from running the module, of a large one without numbers."""
+        """The graph comes from running the module, of a large one without numbers.
+
+        From here on until it is closed the session is alone with the module, whose state is looked at once.
+        """
+        self._state = ModuleState(self._module)
         kept: list[Kept] = []
 
         def tap() -> Tap:
@@ -211,6 +219,7 @@ class EagerSession(Session):
         still = memory.still if inject is None else frozenset()  # an injection may write into a tensor's memory
         way = None if memory.expected is None else iter(memory.expected)
         left = set(watched)
+        calls = self._calls(memory, watched, inject)
 
         def tap(value: str, tensor: Any) -> Array | None:
             if inject is not None and not left:
@@ -220,11 +229,23 @@ class EagerSession(Session):
             if value in watched:
                 emit(captured(value, tensor, share=value in still))
                 left.discard(value)
-            return None if inject is None else inject.get(value)
+            return None if inject is None else calls.given(inject, value)
 
-        self._execute(feeds, tap, randomness, describe=False, written=memory.written)
+        try:
+            self._execute(feeds, tap, randomness, describe=False, written=memory.written, calls=calls)
+        except LostWayError as error:
+            raise another_way(self._module, str(error)) from error
         if way is not None and (missing := next(way, None)) is not None:
             raise another_way(self._module, missing[0])
+        if isinstance(calls, CallTrace):
+            self._trace = memory, calls
+
+    def _calls(self, memory: _Memory, watched: frozenset[str], inject: Injection | None) -> Calls:
+        """What tells a run with injections the calls that it can do without, learnt from the first run without."""
+        known = self._trace[1] if self._trace is not None and self._trace[0] is memory else None
+        if inject is None:
+            return CallTrace() if self._traces and known is None else Calls()
+        return Calls() if known is None else known.needed(watched, inject)
 
     def _observed(
         self, feeds: Feeds, watch: Callable[[], Tap] | None = None, look: FirstLook | None = None
@@ -234,16 +255,18 @@ class EagerSession(Session):
         self._forward.check(feeds)
         key = digest(feeds)
         if key not in self._graphs:
+            self._traces = look is not None and look.may_rehearse
             rehearsed = self._rehearsed(feeds, look) if look is not None and look.may_rehearse else None
-            recorder, result = rehearsed or self._execute(feeds, tap(), OwnRandomness(), describe=True)
+            calls = CallTrace() if self._traces else Calls()
+            recorder, result = rehearsed or self._execute(feeds, tap(), OwnRandomness(), describe=True, calls=calls)
             if recorder.untracked:
                 older = living_tensors()
-                recorder, result = self._execute(
-                    feeds, tap(), OwnRandomness(), describe=True, existing=frozenset(map(id, older))
-                )
+                existing = frozenset(map(id, older))
+                recorder, result = self._execute(feeds, tap(), OwnRandomness(), describe=True, existing=existing)
             order = tuple((value, seen.shape) for value, seen in recorder.values.items())
             memory = _Memory(frozenset(recorder.written), recorder.still, order if rehearsed else None)
             self._graphs = {key: (self._built(recorder, list(feeds), result), memory)}
+            self._trace = (memory, recorder.calls) if isinstance(recorder.calls, CallTrace) else None
         return self._graphs[key]
 
     def _rehearsed(self, feeds: Feeds, look: FirstLook) -> tuple[Recorder, list[tuple[str, str]]] | None:
@@ -278,6 +301,7 @@ class EagerSession(Session):
         existing: frozenset[int] = frozenset(),
         written: frozenset[str] = frozenset(),
         shapes_alone: bool = False,
+        calls: Calls | None = None,
     ) -> tuple[Recorder, list[tuple[str, str]]]:
         """Run observed; returns the recorder and (output name, value id) for each tensor of the result."""
         stand_ins = StandIns(self._device) if shapes_alone else None
@@ -291,6 +315,7 @@ class EagerSession(Session):
             write_through=written,
             stand_in=stand_ins,
             packed=self._packed,
+            calls=calls,
         )
         with self._undisturbed():
             fed = {name: stand_ins.of(each) if stand_ins else each for name, each in self._tensors(feeds).items()}
@@ -302,7 +327,7 @@ class EagerSession(Session):
                 except AlignerError:
                     raise
                 except Exception as error:
-                    raise execution_error(error, recorder) from error
+                    raise execution_error(error, recorder.failure) from error
                 outputs = []
                 for path, tensor in walk(self._opened(result)):
                     name = output_name(path, bare=tensor is result)
@@ -322,7 +347,7 @@ class EagerSession(Session):
         """No gradients, eval mode if asked for, and everything put back afterwards."""
         import torch
 
-        state = ModuleState(self._module)
+        state = self._state or ModuleState(self._module)
         try:
             if self._evaluate:
                 self._module.eval()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy as np
@@ -155,11 +155,33 @@ def _room_like(like: Any) -> Any:
 
     if like.layout != torch.strided or like.is_quantized or like.numel() == 0 or _repeats(like):
         return torch.empty_like(like)
+    return room_of(like).tensor()
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """Memory for a tensor: its form, and how many elements behind a cache line's beginning it starts."""
+
+    size: tuple[int, ...]
+    stride: tuple[int, ...]
+    dtype: Any
+    device: Any
+    skipped: int
+
+    def tensor(self) -> Any:
+        """A new one, with whatever numbers; there is a place for each element that has one of its own."""
+        import torch
+
+        extent = 1 + sum((size - 1) * stride for size, stride in zip(self.size, self.stride, strict=True))
+        room = torch.empty(max(extent, 0) + self.skipped, dtype=self.dtype, device=self.device)
+        # not as_strided(): the flag of a view's base would stand for its own
+        return room.new_empty(0).set_(room.untyped_storage(), self.skipped, self.size, self.stride)
+
+
+def room_of(like: Any) -> Room:
+    """Room for a tensor of the same form."""
     skipped = like.data_ptr() % _ALIGNMENT // like.element_size()
-    extent = 1 + sum((size - 1) * stride for size, stride in zip(like.shape, like.stride(), strict=True))
-    room = torch.empty(extent + skipped, dtype=like.dtype, device=like.device)
-    # not as_strided(): the flag of a view's base would stand for its own
-    return room.new_empty(0).set_(room.untyped_storage(), skipped, like.shape, like.stride())
+    return Room(tuple(like.shape), tuple(like.stride()), like.dtype, like.device, skipped)
 
 
 def _repeats(like: Any) -> bool:
