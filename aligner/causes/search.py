@@ -85,16 +85,16 @@ def _examine(culprit: Culprit, context: Context, place: int) -> list[Held]:
     """What each cause has to say, if anything: what is written in the models first, of every cause.
 
     Where two written values explain all, nothing that was searched for can lead, and none of it is recomputed; where a
-    difference that is no exact cause does (other weights), no setting that both models write alike.
+    difference that is no exact cause does (other weights), nothing that both models write alike.
     """
     trials: dict[type[Cause], Trial] = {kind: Trial(kind, culprit, context, place) for kind in Cause.registry}
     for step in (Trial.up_to_searched, Trial.further):
         held = [trial.best for trial in trials.values() if trial.best is not None]
         settled = any(one.settles for one in held)
-        explained = settled or any(one.basis is Basis.WRITTEN and one.explained >= NOTHING_LEFT for one in held)
+        culprit.explained = settled or any(one.basis is Basis.WRITTEN and one.explained >= NOTHING_LEFT for one in held)
         for kind, trial in list(trials.items()):
             try:
-                step(trial, settled=settled, explained=explained)
+                step(trial, settled=settled)
             except Unsupported:
                 del trials[kind]
             except Exception:

@@ -120,11 +120,12 @@ class Trial:
             if self._done(claim):
                 self._claims = iter(())
 
-    def further(self, *, settled: bool, explained: bool) -> None:
+    def further(self, *, settled: bool) -> None:
         """Try the others; of what was searched for none where all is ``settled``, and nothing that both models write
-        alike where all is ``explained``."""
+        alike where all is explained."""
         for claim in self._claims:
-            if not (claim.is_searched and (settled or (explained and claim.alike))) and self._done(claim):
+            spared = claim.is_searched and (settled or (self._culprit.explained and claim.alike))
+            if not spared and self._done(claim):
                 return
 
     def _done(self, claim: Claim) -> bool:

@@ -43,6 +43,8 @@ class Culprit:
         self._sizes: dict[int, float] = {}
         self.work = 0
         """Elements recomputed so far."""
+        self.explained = False
+        """Whether a difference that is written in the models leaves nothing of the error."""
 
     @property
     def where(self) -> str:
@@ -260,6 +262,14 @@ class Culprit:
         partner = theirs[mine.index(node)]
         operation = other.operation(partner)
         return (partner, operation) if operation is not None else None
+
+    def written_alike(self, subgraph: Subgraph, node: Node, operation: Operation) -> bool:
+        """Whether the other side's node of that kind has the same settings and parameters."""
+        partner = self.partner(subgraph, node)
+        if partner is None or partner[1].settings != operation.settings:
+            return False
+        mine, theirs = operation.parameters, partner[1].parameters
+        return mine.keys() == theirs.keys() and all(np.array_equal(mine[name], theirs[name]) for name in mine)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

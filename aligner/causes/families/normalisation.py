@@ -51,6 +51,8 @@ class NormEpsilon(SettingCause):
         if culprit.gap > 0:
             for subgraph, node, operation in culprit.nodes("norm"):
                 folded = folded_epsilon(culprit, subgraph, node)
+                if not folded and culprit.explained and culprit.written_alike(subgraph, node, operation):
+                    continue
                 epsilon = folded or _solved(culprit, subgraph, node)
                 if epsilon is not None:
                     pair = (epsilon, operation.read(Norm).epsilon)
@@ -205,8 +207,10 @@ class NormStatistics(Cause):
         """Other statistics on either side's normalisation; where only one side has folded it, its defaults."""
         for subgraph, node, operation in culprit.nodes("norm"):
             who = culprit.where if subgraph.side == 0 else f"set against {culprit.where}, the reference"
+            alike = culprit.written_alike(subgraph, node, operation)
             for words, edited in _statistics(operation):
-                yield self._claim(f"{who} normalises with {words}", culprit.replaced(subgraph, node, edited))
+                claim = self._claim(f"{who} normalises with {words}", culprit.replaced(subgraph, node, edited))
+                yield replace(claim, alike=alike)
         for node, words, edited in solved(culprit):
             yield self._claim(f"{node.name} has {words}", culprit.replaced(culprit.candidate, node, edited))
 

@@ -48,6 +48,7 @@ class _Narrow(Cause):
             else f"{culprit.where} behaves as if it computed in {self.word}"
         )
         needed = 0.5 if declared or gridded else 0.9
+        alike = culprit.evidence.dtype == culprit.evidence.found_dtype and not self._stores_narrower(culprit)
         for predict in self._predictions(culprit):
             yield Claim(
                 words,
@@ -57,7 +58,16 @@ class _Narrow(Cause):
                 written=declared or gridded,
                 vague=lost or any(culprit.evidence.kept),  # infinities are no matter of digits; who chose it is known
                 needed=needed,
+                alike=alike,
             )
+
+    def _stores_narrower(self, culprit: Culprit) -> bool:
+        """Whether the candidate has weights on the grid that the reference has not."""
+        mine, theirs = ([w for n in p.region.weights if (w := p.weight(n)) is not None] for p in culprit.subgraphs)
+        return any(
+            weight.dtype.kind == "f" and self._on_grid(weight) and not any(np.array_equal(weight, one) for one in mine)
+            for weight in theirs
+        )
 
     def _on_grid(self, array: Array) -> bool:
         sample = array.reshape(-1)[: 1 << 16].astype(np.float32)
