@@ -26,7 +26,8 @@ def is_another_form(found: Array, expected: Array) -> bool:
     if found.size < _FEWEST or not (np.isfinite(found).all() and np.isfinite(expected).all()):
         return False
     near = _EQUAL * float(np.abs(expected).max())
-    if np.abs(np.sort(found, axis=None) - np.sort(expected, axis=None)).max() <= near:
+    ends = max(abs(found.max() - expected.max()), abs(found.min() - expected.min()))  # of what would be sorted
+    if ends <= near and np.abs(np.sort(found, axis=None) - np.sort(expected, axis=None)).max() <= near:
         return True
     return any(_is_scaled(found, expected, axis) for axis in range(found.ndim))
 

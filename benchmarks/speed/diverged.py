@@ -1,10 +1,12 @@
 """What a diverged comparison costs beside the aligned one of the same pair, in CPU seconds of this process.
 
 python -m benchmarks.speed.diverged [REFERENCE:]CANDIDATE.onnx … [--input X.npy] [--repeat 2] [--phases]
+python -m benchmarks.speed.diverged --live eager --live keras
 
 Each candidate is compared as it is, and with one fault: a channel of a weight scaled, an activation lost, a tensor
 clipped, a bias of a layer zeroed, each near a third and two thirds of the way down. Either is a file of its own, whose
-weights are read for themselves. Goal: at most twice.
+weights are read for themselves. ``--live`` does the same with ten residual blocks that are no file, or were none
+(``blocks.py``). Goal: at most twice.
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ import onnx
 from onnx import helper, numpy_helper
 
 import aligner
+from benchmarks.speed import blocks
+from benchmarks.speed.blocks import FORMS
 
 GOAL = 2.0
 _LIMITS_ARE_INPUTS = 11
@@ -29,38 +33,44 @@ Plant = Callable[[onnx.ModelProto, float], bool]
 
 
 @click.command()
-@click.argument("pairs", nargs=-1, required=True)
+@click.argument("pairs", nargs=-1)
+@click.option("--live", type=click.Choice(list(FORMS)), multiple=True, help="Ten residual blocks in this form.")
 @click.option("--repeat", default=2, show_default=True, help="Runs of each comparison; the fastest is told.")
 @click.option("--input", "given", type=click.Path(path_type=Path), help="Their input; else random numbers.")
 @click.option("--phases", is_flag=True, help="Also the phases that grew, in wall seconds.")
-def main(pairs: tuple[str, ...], repeat: int, given: Path | None, phases: bool) -> None:
+def main(pairs: tuple[str, ...], live: tuple[str, ...], repeat: int, given: Path | None, phases: bool) -> None:
     """Print one line for each pair, then the median and the worst."""
-    ratios = []
+    ratios: list[float] = []
     with TemporaryDirectory() as folder:
         for pair in pairs:
             *references, path = map(Path, pair.split(":"))
-            reference = references[0] if references else path
             sound = Path(folder) / f"{path.stem}-sound.onnx"
             onnx.save(onnx.load(path), sound)
-            _cost(reference, sound, given, 1)  # what is imported and remembered once is no cost of either
-            aligned, before = _cost(reference, sound, given, repeat)
-            if before.verdict != "aligned":
-                raise click.ClickException(f"{pair} is {before.verdict} without a fault: {before.comparison.reason}")
-            for told, candidate in _candidates(path, Path(folder)):
-                cost, result = _cost(reference, candidate, given, repeat)
-                if result.verdict != "diverged":
-                    print(f"{path.stem}, {told}: {result.verdict}, left out")
-                    continue
-                ratios.append(cost / aligned)
-                print(
-                    f"{path.stem}, {told}: {aligned:.2f} s aligned, {cost:.2f} s diverged, {ratios[-1]:.2f} ×",
-                    flush=True,
-                )
-                if phases:
-                    print(f"    {_grown(before.comparison.timing, result.comparison.timing)}")
+            reference = references[0] if references else path
+            ratios += _ratios(path.stem, reference, sound, _candidates(path, Path(folder)), given, repeat, phases)
+        for form in live:
+            reference, sound, wrong, picture = blocks.pairs(form, Path(folder))
+            ratios += _ratios(form, reference, sound, wrong, picture, repeat, phases)
     if ratios:
         worst = max(ratios)
         print(f"{len(ratios)} pairs: median {statistics.median(ratios):.2f}, worst {worst:.2f}, goal {GOAL:g}")
+
+
+def _ratios(name, reference, sound, candidates, given, repeat, phases) -> Iterator[float]:
+    _cost(reference, sound, given, 1)  # what is imported and remembered once is no cost of either
+    aligned, before = _cost(reference, sound, given, repeat)
+    if before.verdict != "aligned":
+        raise click.ClickException(f"{name} is {before.verdict} without a fault: {before.comparison.reason}")
+    for told, candidate in candidates:
+        cost, result = _cost(reference, candidate, given, repeat)
+        if result.verdict != "diverged":
+            print(f"{name}, {told}: {result.verdict}, left out")
+            continue
+        times = cost / aligned
+        print(f"{name}, {told}: {aligned:.2f} s aligned, {cost:.2f} s diverged, {times:.2f} ×", flush=True)
+        if phases:
+            print(f"    {_grown(before.comparison.timing, result.comparison.timing)}")
+        yield times
 
 
 def _grown(before, after) -> str:
@@ -69,7 +79,7 @@ def _grown(before, after) -> str:
     return ", ".join(f"{name} +{grown[name]:.2f}" for name in first)
 
 
-def _cost(reference: Path, candidate: Path, given: Path | None, repeat: int):
+def _cost(reference, candidate, given, repeat: int):
     costs, result = [], None
     for _ in range(repeat):
         start = time.process_time()
