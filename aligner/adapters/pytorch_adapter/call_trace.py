@@ -60,6 +60,8 @@ class Calls:
 
     traced = False
     """Whether what a call has done is wanted."""
+    apart = False
+    """Whether every value is made by a call: no tensor turns out to hold another one when it is looked at."""
 
     def spared(self, _word: str) -> Blank | None:
         """What stands for the result of the next call, in the order in which the model makes them; None: it runs."""
@@ -68,8 +70,11 @@ class Calls:
     def took(self, _seen: SeenCall) -> None:
         """The call was made."""
 
-    def made(self, _values: Collection[str], _reads: Sequence[str] = ()) -> None:
-        """Values appeared, of the last call or, where it is told what they were made of, of none."""
+    def made(self, _values: Collection[str]) -> None:
+        """The last call made these values."""
+
+    def turned_up(self, _value: str, _reads: Sequence[str] = ()) -> None:
+        """A tensor was looked at that holds a value which no call made, of what it reads."""
 
     def hide(self) -> None:
         """Something was computed, or numbers were looked at, unseen."""
@@ -91,6 +96,7 @@ class CallTrace(Calls):
         self._always: set[str] = set()
         self._deciding: set[str] = set()
         self._shared: set[str] = set()
+        self._apart = True
         self._last: Sequence[str] | None = None
 
     def hide(self) -> None:
@@ -103,30 +109,30 @@ class CallTrace(Calls):
         blank = _blank_of(seen) if shaped and not _may_have_drawn(seen) else None
         self._calls.append(_Call(seen.word, [], blank))
         self._last = seen.reads if seen.fresh else None
-        if blank is not None or (shaped and _is_view(seen)):
-            return
-        answered = tensors_in(seen.result) or seen.fresh
         if seen.word in LETS_OUT or _slices_hold_tensors(seen):
             self.hide()
-        elif answered and not seen.fresh:  # its operand as it is
-            return
-        elif seen.word not in _ASKS_NO_NUMBER:
+        answered = tensors_in(seen.result) or seen.fresh
+        handed_on = answered and not seen.fresh  # its operand as it is
+        if blank is None and not handed_on and seen.word not in _ASKS_NO_NUMBER and not (shaped and _is_view(seen)):
             self._always.update(seen.reads)
             self._deciding.update(() if answered and shaped else seen.reads)
 
-    def made(self, values: Collection[str], reads: Sequence[str] = ()) -> None:
-        """Values of the last call, unless it is said what they were made of."""
-        if reads:
-            self._reads.update(dict.fromkeys(values, reads))
-            self._shared.update(values)
-        elif self._last is None:
+    def made(self, values: Collection[str]) -> None:
+        """Values of the last call."""
+        if self._last is None:
             self.hide()
-        else:
-            self._reads.update(dict.fromkeys(values, self._last))
-            self._calls[-1].made.extend(values)
-            blank = self._calls[-1].blank
-            self._shared.update(() if blank is not None and blank.rooms else values)
-            self._last = None
+            return
+        self._reads.update(dict.fromkeys(values, self._last))
+        self._last = None
+        call = self._calls[-1]
+        call.made.extend(values)
+        self._shared.update(() if call.blank is not None and call.blank.rooms else values)
+
+    def turned_up(self, value: str, reads: Sequence[str] = ()) -> None:
+        """Which tensors are looked at decides how such values are numbered."""
+        self._reads[value] = reads
+        self._shared.add(value)
+        self._apart = False
 
     def needed(self, shown: Collection[str], injected: Collection[str]) -> Calls:
         """The calls that a run needs that shows some values and puts others in.
@@ -142,7 +148,9 @@ class CallTrace(Calls):
             for place, call in enumerate(self._calls)
             if call.blank is not None and alive.isdisjoint(call.made)
         }
-        return NeededCalls([call.word for call in self._calls], spared, read, alive, self._shared)
+        needed = NeededCalls([call.word for call in self._calls], spared, read, alive, self._shared)
+        needed.apart = self._apart
+        return needed
 
     def _behind(self, values: Iterable[str], injected: Collection[str]) -> set[str]:
         """The values and all that they are made of, up to what is put in, that included."""

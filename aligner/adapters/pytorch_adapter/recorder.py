@@ -17,6 +17,7 @@ from typing import Any
 from aligner.adapters.aten_kinds import kind_of
 from aligner.adapters.aten_names import bare_name, is_inplace
 from aligner.adapters.pytorch_adapter.arguments import attributes, bind, operands
+from aligner.adapters.pytorch_adapter.blank import Blank
 from aligner.adapters.pytorch_adapter.call_trace import LETS_OUT, Calls, SeenCall
 from aligner.adapters.pytorch_adapter.errors import Failure
 from aligner.adapters.pytorch_adapter.hollow import StandIns
@@ -27,6 +28,7 @@ from aligner.adapters.pytorch_adapter.tensors import from_array, substitute, ten
 from aligner.adapters.pytorch_adapter.torch_calls import (
     function_mode,
     is_rewritten,
+    kind_of_call,
     opened,
     plain_torch,
     shown_word,
@@ -206,17 +208,15 @@ class Recorder:
         if name in _OPENED and isinstance(func, FunctionType):
             with self._mode:
                 return opened(func)(*args, **kwargs)
+        blank = self.calls.spared(name)
+        if blank is not None and blank.rooms and self.calls.apart:
+            return self._blank(name, blank)
         given = tensors_in((args, kwargs))
-        if (
-            self._stand_in is not None
-            and (is_inplace(name) or name == "__setitem__")
-            and not self._stand_in.holds(args[0])
-        ):
+        if self._stand_in is not None and is_inplace(name) and not self._stand_in.holds(args[0]):
             raise RuntimeError(f"{name} writes to a tensor that has data")
         ids = {id(tensor): self._identify(tensor) for tensor in given}
         before = {id(tensor): version_of(tensor) for tensor in given}
         drawn = self._randomness.position() if self.calls.traced else None
-        blank = self.calls.spared(name)
         result = self._computed(func, name, args, kwargs) if blank is None else blank.result(args)
         fresh = [t for t in tensors_in(result) if before.get(id(t)) != version_of(t) or is_rewritten(name, t, args)]
         if name == "__setitem__":
@@ -230,11 +230,20 @@ class Recorder:
         for layer in (self._packed[id(one)] for one in args if id(one) in self._packed):
             inputs += layer.weights
             found = found and {**found, **layer.settings}
-        kind = self._kind(name, given, fresh)
-        if kind == "conv" and found is not None and found.get("transposed") is True:
-            kind = "conv_transpose"
+        kind = kind_of_call(name, given, fresh, found)
         replacements = self._record(name, kind, inputs, fresh, given, found)
         return substitute(result, replacements) if replacements else result
+
+    def _blank(self, name: str, blank: Blank) -> Any:
+        """What stands for the result of a call, whose operands nobody asks for."""
+        result = blank.result(())
+        fresh = tensors_in(result)
+        replacements = {}
+        for tensor, value in zip(fresh, self._results(self._fresh_name(name), len(fresh)), strict=True):
+            self._writes.forget(tensor)
+            if value:
+                replacements[id(tensor)] = self._publish(value, tensor, "", inplace=False)
+        return substitute(result, replacements)
 
     def _computed(self, func: Any, name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> Any:
         try:
@@ -254,18 +263,6 @@ class Recorder:
             return list(ids.values()), None
         bound = bind(func, name, args, kwargs)
         return ["" if tensor is None else ids[id(tensor)] for tensor in operands(bound)], bound
-
-    def _kind(self, name: str, given: list[Any], fresh: list[Any]) -> str:
-        kind = kind_of(name)
-        if kind == "cast" and given and given[0].dtype == fresh[0].dtype:
-            return "identity"
-        if kind == "slice" and len(given) > 1:
-            return "gather"
-        if bare_name(name) == "copy" and len(given) > 1:
-            return "identity" if given[1].shape == fresh[0].shape else "expand"
-        if kind == "reduce" and bare_name(name) in ("max", "min") and len(given) == 2:
-            return "minmax"
-        return kind
 
     def _label(self, name: str) -> str:
         scope, word = self._scopes[-1], shown_word(name)
@@ -383,6 +380,7 @@ class Recorder:
             self.nodes.append(self._node(value, "untracked", kind, [], [value], None))
         if kind == "opaque":
             self.calls.hide()
+        self.calls.turned_up(value)
         self._publish(value, tensor, kind, inplace=True, borrowed=True)
         return value
 
@@ -394,7 +392,7 @@ class Recorder:
         kind = "identity" if write.numel == count else "scatter" if write.numel < count else "slice"
         if self._describe:
             self.nodes.append(self._node(made, "alias", kind, [value, write.value], [made], None))
-        self.calls.made([made], (value, write.value))
+        self.calls.turned_up(made, (value, write.value))
         self._tenants.move_in(made, storage_of(tensor))
         self._publish(made, tensor, kind, inplace=True)
         return made

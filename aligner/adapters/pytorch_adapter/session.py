@@ -257,12 +257,16 @@ class EagerSession(Session):
         if key not in self._graphs:
             self._traces = look is not None and look.may_rehearse
             rehearsed = self._rehearsed(feeds, look) if look is not None and look.may_rehearse else None
-            calls = CallTrace() if self._traces else Calls()
-            recorder, result = rehearsed or self._execute(feeds, tap(), OwnRandomness(), describe=True, calls=calls)
+            remembered = CallTrace if self._traces else Calls
+            recorder, result = rehearsed or self._execute(
+                feeds, tap(), OwnRandomness(), describe=True, calls=remembered()
+            )
             if recorder.untracked:
                 older = living_tensors()
                 existing = frozenset(map(id, older))
-                recorder, result = self._execute(feeds, tap(), OwnRandomness(), describe=True, existing=existing)
+                recorder, result = self._execute(
+                    feeds, tap(), OwnRandomness(), describe=True, existing=existing, calls=remembered()
+                )
             order = tuple((value, seen.shape) for value, seen in recorder.values.items())
             memory = _Memory(frozenset(recorder.written), recorder.still, order if rehearsed else None)
             self._graphs = {key: (self._built(recorder, list(feeds), result), memory)}

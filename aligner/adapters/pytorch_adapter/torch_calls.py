@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from types import FunctionType
 from typing import Any
 
-from aligner.adapters.aten_names import is_inplace
+from aligner.adapters.aten_kinds import kind_of
+from aligner.adapters.aten_names import bare_name, is_inplace
 
 _PROPERTIES = frozenset({"T", "mT", "H", "mH", "real", "imag", "data", "grad"})
 """Tensor properties that compute or return a tensor."""
@@ -50,6 +51,21 @@ def word_of(func: Any) -> str:
         owner = getattr(getattr(func, "__self__", None), "__name__", "")
         return owner if name == "__get__" and owner in _PROPERTIES else ""
     return str(name)
+
+
+def kind_of_call(name: str, given: Sequence[Any], fresh: Sequence[Any], arguments: Mapping[str, Any] | None) -> str:
+    """The kind of what a call does to tensors that are given, with its named arguments where these are known."""
+    kind = kind_of(name)
+    if kind == "cast" and given and given[0].dtype == fresh[0].dtype:
+        return "identity"
+    if kind == "slice" and len(given) > 1:
+        return "gather"
+    if bare_name(name) == "copy" and len(given) > 1:
+        return "identity" if given[1].shape == fresh[0].shape else "expand"
+    if kind == "reduce" and bare_name(name) in ("max", "min") and len(given) == 2:
+        return "minmax"
+    transposed = kind == "conv" and arguments is not None and arguments.get("transposed") is True
+    return "conv_transpose" if transposed else kind
 
 
 def is_rewritten(name: str, tensor: Any, args: Sequence[Any]) -> bool:
