@@ -24,9 +24,7 @@ from aligner.operations.kinds import MAY_DRAW, TRAITS
 from aligner.records.array import Array
 
 _OPEN = frozenset({"made", "unknown", "ranked", "looked_up"})
-"""How a result comes about whose shape, for all that a kind says, may hang on numbers …"""
-_CLOSED_KINDS = frozenset({"embedding", "recurrent", "attention"})
-"""… but for these."""
+"""How a result comes about whose shape, for all that a kind says, may hang on numbers, but for layers with weights."""
 _ASKS_NO_NUMBER = frozenset({"is_contiguous", "get_device", "element_size", "is_complex", "is_signed", "is_same_size"})
 """Calls that answer with something else than a tensor and look at none of its numbers."""
 LETS_OUT = frozenset({"numpy", "__array__", "__dlpack__", "data_ptr", "storage", "untyped_storage"})
@@ -243,7 +241,7 @@ def _shape_follows(seen: SeenCall) -> bool:
     traits = TRAITS[kind]
     if kind == "where" and not isinstance(seen.result, torch.Tensor):
         return False  # the places of what is true
-    if kind not in _CLOSED_KINDS and traits.output in _OPEN:
+    if traits.output in _OPEN and traits.weights in (None, "indexed"):
         return False
     return traits.output == "elementwise" or not traits.configured or len(seen.given) <= 1
 
