@@ -150,6 +150,28 @@ def test_layers_that_are_not_known_are_said(tmp_path):
     assert "no weights are compared" in opened(path).notes[0]
 
 
+def test_shapes_in_words_are_read(tmp_path):
+    session = opened(by_hand(tmp_path, 'Reshape 6="0h,0w"'))
+    assert session.graph(None).nodes[0].attributes["p6"] == "0h,0w"
+    assert session.predict({"in0": draw(1, 4, 6)})[0].array.shape == (1, 6, 4)
+
+
+@pytest.mark.parametrize(
+    ("line", "counts"),
+    [
+        ("Normalize 0=0 1=1 3=1 4=1", [1]),
+        ("Requantize 0=4 1=4 2=4 4=0.1,0.2", [4, 4, 4]),
+        ("DeformableConv2D 0=4 1=3 5=1 6=108", [(4, 3, 3, 3), 4]),
+    ],
+)
+def test_weights_of_rarer_layers_are_read(tmp_path, line, counts):
+    arrays = [draw(*count) if isinstance(count, tuple) else draw(count) for count in counts]
+    session = opened(by_hand(tmp_path, line, [(array, array.ndim > 1) for array in arrays]))
+    assert not session.notes
+    held = [weight.load() for weight in session.graph(None).weights.values()]
+    assert all(np.array_equal(one, other) for one, other in zip(held, arrays, strict=True))
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [

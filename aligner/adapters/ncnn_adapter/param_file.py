@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,9 @@ DEFAULT = -233
 _WHOLE, _BEYOND = (-(1 << 31), (1 << 31) - 1), 2.0**128
 """What an int32 holds, and what no float32 does."""
 _AGAIN = "convert the model again with pnnx, and keep the .param and the .bin together"
+
+_WORD = re.compile(r'[^\s"]*"[^"]*"|\S+')
+"""A quoted string may hold spaces (ncnn, src/paramdict.cpp)."""
 
 _READ = {"Input": 0, "MemoryData": 0, "Split": 1}
 """How many blobs the layers read that compute none."""
@@ -74,7 +78,7 @@ def read_layers(path: Path) -> tuple[Layer, ...]:
 
 
 def _layer(line: str) -> Layer:
-    kind, name, reads, writes, *rest = line.split()
+    kind, name, reads, writes, *rest = _WORD.findall(line)
     many = int(reads), int(writes)
     if min(many) < 0 or len(rest) < sum(many):
         raise ValueError(f"layer {name} lacks blobs")
@@ -85,8 +89,11 @@ def _layer(line: str) -> Layer:
 def _parameter(word: str) -> tuple[int, Parameter]:
     key, _, value = word.partition("=")
     number = int(key)
+    if value[:1] == '"' or value[:1].isalpha():
+        return number, value.strip('"')
     if number > _ARRAY:
-        return number, _number(value)
+        parts = tuple(map(_number, value.split(",")))
+        return number, parts if "," in value else parts[0]
     count, *items = value.split(",")
     if int(count) != len(items):
         raise ValueError(f"an array of {count} has {len(items)}")

@@ -83,6 +83,16 @@ def _vectors(*roles: str, size: int, unless: int | None = None) -> Callable[[Lay
     return slots
 
 
+def _sized(**roles: tuple[int, int]) -> Callable[[Layer], list[Slot]]:
+    """Vectors that have a parameter of their size each, with its default; none where that is 0."""
+
+    def slots(layer: Layer) -> list[Slot]:
+        sizes = {role: layer.whole(number, default) for role, (number, default) in roles.items()}
+        return [Slot(role, (size,)) for role, size in sizes.items() if size]
+
+    return slots
+
+
 def _scale(layer: Layer) -> list[Slot]:
     size = layer.whole(0)
     if size == DEFAULT:
@@ -144,6 +154,7 @@ _SLOTS: Mapping[str, Callable[[Layer], list[Slot]]] = {
             *("Convolution", "ConvolutionDepthWise", "Deconvolution", "DeconvolutionDepthWise"),
             *(f"{kind}{rank}D" for kind in ("Convolution", "ConvolutionDepthWise") for rank in (1, 3)),
             *(f"{kind}{rank}D" for kind in ("Deconvolution", "DeconvolutionDepthWise") for rank in (1, 3)),
+            "DeformableConv2D",
         ],
         _windows,
     ),
@@ -156,6 +167,10 @@ _SLOTS: Mapping[str, Callable[[Layer], list[Slot]]] = {
     "PReLU": _vectors("slope", size=0),
     "Bias": _vectors("bias", size=0),
     "Scale": _scale,
+    "Normalize": _sized(scale=(3, 0)),
+    "Quantize": _sized(scale=(0, 1)),
+    "Dequantize": _sized(scale=(0, 1), bias=(1, 0)),
+    "Requantize": _sized(scale_in=(0, 1), scale_out=(1, 1), bias=(2, 0)),
     "Gemm": _gemm,
     "Embed": _embed,
     "MemoryData": _constant,
