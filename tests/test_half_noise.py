@@ -164,3 +164,35 @@ def test_a_factor_of_one_branch_of_a_sum_is_told_whichever_side_has_it(kind, fac
         result = aligner.compare(reference, candidate.to(few), [x])
         assert result.verdict == "diverged"
         assert (result.causes[0].id, result.causes[0].evidence_class) == (identifier, "proven"), result.causes
+
+
+def _unit_vectors(path, guard, kind):
+    """Rows over their lengths, one of them a row of zeros."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    dtype = np.float32 if kind == TensorProto.FLOAT else np.float16
+    stored = {"guard": np.array(guard, dtype), "axes": np.array([1])}
+    nodes = [
+        helper.make_node("Cast", ["x"], ["h"], to=kind),
+        helper.make_node("Relu", ["h"], ["r"]),
+        helper.make_node("ReduceL2", ["r", "axes"], ["length"]),
+        helper.make_node("Add", ["length", "guard"], ["guarded"]),
+        helper.make_node("Div", ["r", "guarded"], ["unit"], "divided"),
+        helper.make_node("Cast", ["unit"], ["y"], to=TensorProto.FLOAT),
+    ]
+    info = [helper.make_tensor_value_info(name, TensorProto.FLOAT, (3, 8)) for name in "xy"]
+    arrays = [numpy_helper.from_array(array, name) for name, array in stored.items()]
+    graph = helper.make_graph(nodes, "g", info[:1], info[1:], arrays)
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), path)
+    return path
+
+
+@pytest.mark.parametrize(("kept", "verdict"), [(1e-7, "aligned"), (0, "diverged")])
+def test_a_guard_below_what_half_precision_holds(tmp_path, kept, verdict):
+    x = np.random.default_rng(0).standard_normal((3, 8)).astype(np.float32)
+    x[1] = -1
+    whole, half = _unit_vectors(tmp_path / "a.onnx", 1e-10, 1), _unit_vectors(tmp_path / "b.onnx", kept, 10)
+    result = aligner.compare(whole, half, {"x": x})
+    assert result.verdict == verdict
+    assert [one.node for one in result.causes[:1]] == ([] if kept else ["divided"])

@@ -434,6 +434,17 @@ def test_states_start_anew_with_each_run():
         np.testing.assert_array_equal(next(t for t in session.run(feeds) if t.value == "total").array, feeds["x"])
 
 
+def test_constants_that_are_outputs_can_be_injected():
+    import openvino as ov
+    import openvino.opset13 as build
+
+    x, held = build.parameter([1, 3], np.float32, name="x"), build.constant(draw(1, 3), name="held")
+    model = ov.Model([build.result(build.add(x, held, name="total")), build.result(held)], [x], "holding")
+    feeds = {"x": draw(1, 3, seed=1)}
+    shown = {tensor.value: tensor.array for tensor in opened(model).run(feeds, None, {"held": feeds["x"]})}
+    np.testing.assert_array_equal(shown["total"], feeds["x"] * 2)
+
+
 def test_loops_are_looked_at_from_outside():
     import openvino as ov
     import openvino.opset13 as build

@@ -370,6 +370,14 @@ def test_bfloat16_travels_as_float32():
     assert same(again[captured[-1].value], captured[-1].array)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
+def test_floats_are_fed_as_the_parameters_are(tmp_path, dtype):
+    module = nn.Sequential(nn.Linear(4, 3), nn.Tanh()).to(getattr(torch, dtype)).eval()
+    x = noise(2, 4)
+    torch.jit.trace(module, torch.from_numpy(x).to(getattr(torch, dtype))).save(path := tmp_path / "m.pt")
+    assert aligner.compare(module, path, x).verdict == "aligned"
+
+
 def test_training_mode_is_said_and_can_be_switched_off():
     script = torch.jit.script(nn.Sequential(nn.Linear(3, 3), nn.Dropout(0.5)).train())
     assert "training mode" in opened(script).notes[0]

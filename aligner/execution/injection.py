@@ -79,7 +79,13 @@ class ReferenceInjection(Mapping[str, "Array"]):
             return np.asarray(array, order="C")
         with np.errstate(all="ignore"):
             whole = target.kind in "iu" and array.dtype.kind == "f"
-            return np.asarray((np.rint(array) if whole else array).astype(target), order="C")
+            stored = np.asarray((np.rint(array) if whole else array).astype(target), order="C")
+        own = self._sketches[value]
+        if target.kind == array.dtype.kind == "f" and (own.min > 0 or own.max < 0):
+            # What guards a division from 0 there is not 0 in fewer bits either.
+            lost = (stored == 0) & (array != 0)
+            stored[lost] = np.copysign(np.finfo(target).smallest_subnormal, array[lost])
+        return stored
 
     def __iter__(self) -> Iterator[str]:
         return iter({**self._pairs, **self._override})

@@ -175,7 +175,7 @@ class OpenVINOSession(Session):
         return self._engine.run(compiled, [*fed.values(), *given.values()])
 
     def _injected(self, place: Place, inject: Injection) -> Array:
-        array = np.asarray(inject[self._program.ids[place]])
+        array = np.asarray(inject[self._program.name_of(place)])
         if place[1] == STORED:
             return self._program.grids[place[0]].dequantize(array)
         return array.astype(holder_of(self._program.word(place)), copy=False)
@@ -199,8 +199,9 @@ class OpenVINOSession(Session):
         )
 
     def _place(self, name: str, verb: str) -> Place:
-        place = self._program.places.get(name)
-        if place is None or (verb == "inject" and place in self._program.weights):
+        program = self._program
+        place = program.places.get(name)
+        if place is None or (verb == "inject" and place in program.weights and place not in program.outputs):
             raise no_such_value(name, verb)
         return place
 

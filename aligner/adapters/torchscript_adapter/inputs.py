@@ -48,8 +48,11 @@ def _argument(argument: Any) -> Argument:
     return Argument(argument.name, argument.type, specs, default)
 
 
-def argument_value(argument: Argument, arrays: Sequence[Array | None], device: Any) -> Any:
-    """What to pass for an argument, given an array for each of its inputs (None: not given)."""
+def argument_value(argument: Argument, arrays: Sequence[Array | None], device: Any, floating: Any | None = None) -> Any:
+    """What to pass for an argument, given an array for each of its inputs (None: not given).
+
+    ``floating``: the dtype of tensors of floats, which numpy may lack; None for the arrays' own.
+    """
     if all(array is None for array in arrays):
         return argument.default
     inner, _ = _unwrapped(argument.type)
@@ -57,14 +60,18 @@ def argument_value(argument: Argument, arrays: Sequence[Array | None], device: A
     if inner.kind() == "TupleType" and holds_tensors(inner):
         if len(given) < len(arrays) or not all(is_tensor(item) for item in inner.containedTypes()):
             raise _unsuited(argument, "each element is one input, and all of them are needed")
-        return tuple(as_tensor(array).to(device) for array in given)
+        return tuple(_tensor(array, device, floating) for array in given)
     if holds_tensors(inner):
         raise _unsuited(argument, "wrap the model so that its inputs are single tensors or a tuple of them")
     if is_tensor(inner):
         if given[0].dtype.kind not in "biufc":
             raise _unsuited(argument, "feed numbers", given[0])
-        return as_tensor(given[0]).to(device)
+        return _tensor(given[0], device, floating)
     return _plain(argument, inner, given[0])
+
+
+def _tensor(array: Array, device: Any, floating: Any | None) -> Any:
+    return as_tensor(array).to(device, floating if array.dtype.kind == "f" else None)
 
 
 def _plain(argument: Argument, inner: Any, array: Array) -> Any:

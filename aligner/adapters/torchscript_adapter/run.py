@@ -11,7 +11,7 @@ import numpy as np
 from aligner.adapters.fed import check_names
 from aligner.adapters.stream import RunAbandoned
 from aligner.adapters.torch_compiler import compiler_apart
-from aligner.adapters.torchscript_adapter.arrays import captured, replacement
+from aligner.adapters.torchscript_adapter.arrays import as_tensor, captured, owned_array, replacement
 from aligner.adapters.torchscript_adapter.errors import execution_error
 from aligner.adapters.torchscript_adapter.float64 import widen, widened_module
 from aligner.adapters.torchscript_adapter.graph import ScriptGraph, read_graph
@@ -72,8 +72,10 @@ class Program:
         schema = script.schema if self._function is not None else script.forward.schema
         self.arguments = read_arguments(schema, skip_self=module is not None)
         self.training = module is not None and module.hasattr("training") and module.getattr("training") is True
-        first = next(named_parameters(module), None) if module is not None else None
-        self.device = first[1].device if first is not None else torch.device(device)
+        held = [tensor for _, tensor in named_parameters(module)] if module is not None else []
+        self.device = held[0].device if held else torch.device(device)
+        kinds = {tensor.dtype for tensor in held if tensor.is_floating_point()}
+        self._floating = kinds.pop() if len(kinds) == 1 else None
         self._owner = script  # the compilation unit behind graph and module lives as long as it
 
     def in_float64(self) -> Program:
@@ -176,11 +178,17 @@ class Program:
             arrays = []
             for spec in argument.specs:
                 name, array = next(ids), feeds.get(spec.name)
-                if array is not None and self.wide and array.dtype.kind == "f":
-                    array = array.astype("float64")
+                if array is not None and array.dtype.kind == "f":
+                    array = self._as_parameters(array)
                 arrays.append(array if array is None or observer is None else observer.fed(name, array))
-            values.append(argument_value(argument, arrays, self.device))
+            values.append(argument_value(argument, arrays, self.device, self._floating))
         return values
+
+    def _as_parameters(self, array: Array) -> Array:
+        """Floats in the dtype of the parameters, where these have one: a file does not say what it takes."""
+        if self.wide:
+            return array.astype("float64")
+        return array if self._floating is None else owned_array(as_tensor(array).to(self._floating))
 
 
 class Capture:
