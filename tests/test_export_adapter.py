@@ -298,6 +298,7 @@ def test_who_reads_it(saved):
     [
         ("Symbol('s40', positive=True, integer=True)", True),
         ("2*s0 + 1", True),
+        ("Or(LessThan(Symbol('u0', integer=True), Integer(12)), Not(StrictGreaterThan(u1, 3)))", True),
         ("FloorDiv(Symbol('s1', integer=True), Integer(2))", True),
         ("Pow(Symbol('s1', integer=True), Integer(2))", True),
         ("Max(1, s3//2) - s0**2", True),

@@ -9,7 +9,8 @@ _SYMBOL = re.compile(r"[a-z]{1,4}\d+|int_oo")
 _FUNCTIONS = frozenset(
     "Symbol Integer Rational Float Add Mul Pow FloorDiv ModularIndexing Where PythonMod Mod CleanDiv CeilToInt "
     "FloorToInt CeilDiv FloatTrueDiv IntTrueDiv IsNonOverlappingAndDenseIndicator TruncToFloat TruncToInt RoundToInt "
-    "RoundDecimal ToFloat Identity Max Min Eq Ne Equality Unequality Abs floor ceiling".split()
+    "RoundDecimal ToFloat Identity Max Min Eq Ne Equality Unequality LessThan StrictLessThan GreaterThan "
+    "StrictGreaterThan And Or Not Abs floor ceiling".split()
 )
 _LONGEST, _LARGEST, _HIGHEST = 4096, 1 << 63, 8
 _PARTS = (
