@@ -275,6 +275,16 @@ def test_safetensors(tmp_path):
     assert "cannot read" in refused([item(path)], side(*TWO)).what
 
 
+def test_a_cache_before_its_first_step_is_empty():
+    x, cache = InputSpec("x", (1, None, 4), F32), InputSpec("past", (1, None, 4), F32)
+    none = np.zeros((1, 0, 4), np.float32)
+    fed = feeds([item(ramp(1, 3, 4), "x"), item(none, "past")], side(x, cache), side(x, cache))
+    assert fed.candidate["past"].shape == (1, 0, 4)
+    assert fed.fed[1].reference == "1×0×4 float32"
+    assert "is empty" in refused([item(none, "x"), item(none, "past")], side(x, cache)).what
+    assert "is empty" in refused([item([], "x")], side(x)).what
+
+
 def test_a_missing_reader_is_an_answer(tmp_path, monkeypatch):
     (tmp_path / "p.png").write_bytes(b"some")
     monkeypatch.setitem(sys.modules, "PIL", None)

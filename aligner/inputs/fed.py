@@ -48,7 +48,7 @@ def describe(array: Array, end: End, *remarks: str, span: str | None = None, lab
         zeros = quantization.zero_point or (0,)
         many = " per channel" if len(quantization.scale) > 1 else ""
         dtype += f" (scale {number(quantization.scale[0])}, zero {number(zeros[0])}{many})"
-    if span is None and array.dtype.kind in "iuf":
+    if span is None and array.dtype.kind in "iuf" and array.size:
         real = array if quantization is None else dequantize(array, quantization)
         low, high = number(float(real.min())), number(float(real.max()))
         span = f"{low}..{high}" if low != high else high if array.size == 1 else f"all {high}"

@@ -15,7 +15,7 @@ from aligner.inputs.conventions import words
 from aligner.inputs.fed import Fed, describe, found_correspondence, owned, shared_correspondence
 from aligner.inputs.items import Correspondence, InputItem, PreparedFeeds, Preprocessing, Role, SideInfo
 from aligner.inputs.slots import End, Slot, match_inputs
-from aligner.inputs.value import Picture, checked
+from aligner.inputs.value import Picture, checked, empty
 from aligner.records.array import Array
 from aligner.records.comparison import FedInput
 
@@ -86,7 +86,7 @@ class _Tray:
 
     def prepared(self, slots: Sequence[Slot], *, random: bool) -> PreparedFeeds:
         feeds: dict[Role, dict[str, Array]] = {"reference": {}, "candidate": {}}
-        rows = []
+        rows, nothing = [], True
         for slot in slots:
             feds = self.feds.get(id(slot), ())
             texts: dict[Role, str] = {}
@@ -94,7 +94,10 @@ class _Tray:
                 feeds[fed.end.role][fed.end.spec.name] = fed.array
                 texts[fed.end.role] = fed.text
             if feds:
+                nothing = nothing and not any(fed.array.size for fed in feds)
                 rows.append(FedInput(slot.name, texts.get("reference"), texts.get("candidate"), self.sources[id(slot)]))
+        if rows and nothing:
+            raise empty(f"input {rows[0].name}", self.fed()[0].array)
         return PreparedFeeds(
             reference=feeds["reference"],
             candidate=feeds["candidate"] if self.two_sided else None,

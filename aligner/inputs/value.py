@@ -50,7 +50,8 @@ def plain_array(value: Any, source: str) -> Array:
 def checked(array: Any, source: str) -> Array:
     """The array in native byte order, if a model can be fed with it.
 
-    Raises InputError for no elements, NaN, infinity, and types that are no numbers, truth values or strings.
+    Raises InputError for no samples, NaN, infinity, and types that are no numbers, truth values or strings. Samples may
+    be empty: a cache before the first step, [1, heads, 0, size].
     """
     if not isinstance(array, np.ndarray):  # a member of an archive that does not begin like an array
         raise InputError(f"{source} is no array", found=type(array).__name__, hint="save it with numpy.savez")
@@ -58,17 +59,22 @@ def checked(array: Any, source: str) -> Array:
         return array.astype(object)
     if array.dtype.kind not in "biufcOS" or (array.dtype.kind == "O" and not _all_text(array)):
         raise InputError(f"{source} holds no numbers", found=f"dtype {array.dtype}", hint="save a numeric array")
-    if array.size == 0:
-        found = f"shape {array.shape}, {array.dtype}"
-        raise InputError(
-            f"{source} is empty: one of its axes has size zero", found=found, hint="give at least one element"
-        )
+    if array.size == 0 and (array.ndim < 2 or array.shape[0] == 0):
+        raise empty(source, array)
     if array.dtype.kind in "fc" and not (finite := np.isfinite(array)).all():
         where = tuple(int(index) for index in np.unravel_index(int(np.argmin(finite)), array.shape))
         bad = int(array.size - np.count_nonzero(finite))
         found = f"{bad} of {array.size} values, the first {array[where]} at {where}"
         raise InputError(f"{source} contains NaN or infinity", found=found, hint="comparing needs finite inputs")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def empty(source: str, array: Array) -> InputError:
+    """What to raise for an array without elements."""
+    found = f"shape {array.shape}, {array.dtype}"
+    return InputError(
+        f"{source} is empty: one of its axes has size zero", found=found, hint="give at least one element"
+    )
 
 
 def _all_text(array: Array) -> bool:

@@ -112,7 +112,9 @@ def _with_other_values(twin: _Twin) -> tuple[Array, Array] | None:
 
 
 def _unit(array: Array) -> Real | None:
-    """The values moved to 0…1; None for what is constant or not finite."""
+    """The values moved to 0…1; None for what is constant, empty or not finite."""
+    if not array.size:
+        return None
     low, high = float(array.min()), float(array.max())
     if not (np.isfinite(low) and np.isfinite(high)) or low == high:
         return None
