@@ -84,7 +84,7 @@ class ReferenceInjection(Mapping[str, "Array"]):
         if target.kind == array.dtype.kind == "f" and (own.min > 0 or own.max < 0):
             # What guards a division from 0 there is not 0 in fewer bits either.
             lost = (stored == 0) & (array != 0)
-            stored[lost] = np.copysign(np.finfo(target).smallest_subnormal, array[lost])
+            stored[lost] = np.copysign(np.finfo(stored.dtype).smallest_subnormal, array[lost])
         return stored
 
     def __iter__(self) -> Iterator[str]:
