@@ -240,7 +240,25 @@ def test_rotary_positions_in_halves_and_in_pairs(unpermuted, whole, tmp_path):
 
     path, x = tmp_path / "pairs.onnx", torch.randn(1, 5, 8, generator=torch.Generator().manual_seed(1))
     torch.onnx.export(Scores((0, 2, 1, 3), unpermuted).eval(), (x,), path, dynamo=False)
-    assert aligner.compare(Scores().eval(), path, x).verdict == ("diverged" if unpermuted else "aligned")
+    result = aligner.compare(Scores().eval(), path, x)
+    assert result.verdict == ("diverged" if unpermuted else "aligned")
+    assert not any("without effect" in note for note in result.comparison.notes)
+
+
+@pytest.mark.parametrize("reached", [True, False])
+def test_weights_that_differ_are_of_no_effect_only_where_other_numbers_show_them(reached):
+    """Channels in another order, which the next kernel undoes, are no matter; a row that nothing reaches is."""
+    generator, order = np.random.default_rng(5), [1, 2, 0, 5, 3, 4]
+    first, second = (generator.standard_normal((6, 6)).astype(np.float32) for _ in range(2))
+    bias, x = generator.standard_normal(6).astype(np.float32), generator.standard_normal((3, 6)).astype(np.float32)
+    x[:, 2] = 0
+    changed = first.copy()
+    changed[2] *= 1 if reached else 3
+    result = aligner.compare(
+        _perceptron(first, bias, second), _perceptron(changed[:, order], bias[order], second[order]), {"x": x}
+    )
+    assert result.verdict == "aligned"
+    assert any("without effect" in note for note in result.comparison.notes) is not reached
 
 
 def _perceptron(first, bias, second, activation="Relu", *, last=None):

@@ -26,7 +26,6 @@ from aligner.execution.passes import Passes
 from aligner.execution.repetition import disturbed
 from aligner.execution.side import OpenSide
 from aligner.inputs import PreparedFeeds
-from aligner.judgement.borderline import unseen
 from aligner.judgement.closed_regions import ClosedRegions
 from aligner.judgement.conclusion import Conclusion, WholeFacts, conclude
 from aligner.judgement.ill_conditioned import Condition, condition
@@ -37,6 +36,7 @@ from aligner.judgement.pair_facts import Rules
 from aligner.judgement.precision import declares_quantization, stores_coarsely
 from aligner.judgement.rounding_sum import own_bounds
 from aligner.judgement.tolerance import is_coarse, region_numbers
+from aligner.judgement.unseen_weights import same_on_others, unseen
 from aligner.judgement.verdicts import judge
 from aligner.operations.kinds import MAY_DRAW
 from aligner.records.alignment import Alignment
@@ -248,7 +248,7 @@ class Concluding:
         facts = self._facts(passes, judged, written, summary.coverage(alignment), fed)
         conclusion = conclude(facts)
         if conclusion.verdict == "aligned":
-            self.notes.extend(self._without_effect(judged))
+            self.notes.extend(self._without_effect(passes, judged))
         diverged = alignment if conclusion.verdict == "diverged" else None
         why = self._explained(passes, judged, (written.pairs, written.outputs), diverged)
         more = [written.state.finding] if written.state and written.state.finding else []
@@ -329,10 +329,17 @@ class Concluding:
             colliding=[name for side in sides for name in getattr(side.session, "colliding", ())],
         )
 
-    def _without_effect(self, judged: _Judged) -> list[str]:
+    def _without_effect(self, passes: Passes, judged: _Judged) -> list[str]:
+        """Weights that this input does not reach; those that the rest of their region makes up for are no matter."""
+        graphs = self.sides[0].graph, self.sides[1].graph
         with self.clock.phase("weigh"):
-            silent = unseen((self.sides[0].graph, self.sides[1].graph), _plain(judged.measured, judged.judgements))
-        return [f"weights differ without effect on this input, try another: {listing(silent)}"] if silent else []
+            silent = unseen(graphs, _plain(judged.measured, judged.judgements))
+            open_ = [value for value in silent if value not in passes.free]
+            if open_ and self.options.local != "never" and passes.computing == 1:
+                same = same_on_others(graphs, open_, JointRuns(self.sides, passes), self._rules())
+                open_ = [value for value in open_ if value not in same]
+        words = dict.fromkeys(word for value in open_ for word in silent[value])
+        return [f"weights differ without effect on this input, try another: {listing(words)}"] if words else []
 
 
 def _with_hidden(causes: Sequence[Finding], hidden: Sequence[Hidden]) -> tuple[Finding, ...]:

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 
-from aligner.judgement.tolerance import region_numbers
 from aligner.operations.kinds import BINARY, PARAMETRIC, SILENT, SUNDRY
 from aligner.operations.lowering import lowers
 from aligner.operations.operation import Unsupported
@@ -33,10 +28,6 @@ _STANDS_OUT = 4.0
 off by a step and 3.8 times the middle one; times 1.5 it is 46 times in eight bits (``benchmarks.properties.rows``)."""
 _NEARLY_ALL = 0.98
 """Weights beyond this share of the largest one may have been cut off on purpose."""
-_MOST = 1 << 26
-"""Stored numbers of the candidate that are read to look for what does not show, from the first layer on."""
-_THREADS = 2
-"""As many as the slowest part, reading weights from a file, keeps busy."""
 
 
 def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
@@ -50,46 +41,12 @@ def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
         return None
     try:
         told = [_settings(culprit, *nodes) for nodes in zip(*sides, strict=True)]
-        found = [words for words in told if words] or _weights(culprit)
+        found = [words for words in told if words] or differing_weights(culprit)
     except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
         return None
     if found:
         return "; ".join(found)
     return None if found is None or None in told else ""
-
-
-def unseen(graphs: tuple[Graph, Graph], measured: Sequence[Measured]) -> list[str]:
-    """Weights that differ although the tensors agree, in words: this input does not reach them.
-
-    Where one side stores its weights coarser all of them differ, and nothing is said.
-    """
-
-    def look(item: Measured) -> list[str]:
-        try:
-            return _weights(Culprit(graphs, item, None)) or []
-        except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
-            return []
-
-    chosen = [
-        item
-        for item in measured
-        if item.local is not None and item.pair.candidate_region.weights and not region_numbers(graphs, item).storage
-    ]
-    chosen = _first(graphs[1], chosen)
-    with ThreadPoolExecutor(_THREADS, "aligner-weights") as pool:  # most of it is reading files and comparing numbers
-        return [words for found in pool.map(look, chosen) for words in found]
-
-
-def _first(graph: Graph, items: Sequence[Measured]) -> list[Measured]:
-    """The items whose weights can be read before the work is done."""
-    found, left = [], _MOST
-    for item in items:
-        sizes = [math.prod(graph.weights[name].shape) for name in item.pair.candidate_region.weights]
-        left -= sum(sizes)
-        if left < 0:
-            break
-        found.append(item)
-    return found
 
 
 def misquantized(graphs: tuple[Graph, Graph], item: Measured) -> str:
@@ -178,8 +135,11 @@ def _settings(culprit: Culprit, node: Node, other: Node) -> str | None:
     return f"{', '.join(wrong)} of {other.name}" if wrong else ""
 
 
-def _weights(culprit: Culprit) -> list[str] | None:
-    """None where weights are there that do not pair, or that a kernel keeps in blocks of its own."""
+def differing_weights(culprit: Culprit) -> list[str] | None:
+    """What the layers of both sides differ in, in words.
+
+    None where weights are there that do not pair, or that a kernel keeps in blocks of its own.
+    """
     if any(node.attributes.get("blocked") for subgraph in culprit.subgraphs for node in subgraph.nodes):
         return None
     counts = [len(layers(subgraph)) for subgraph in culprit.subgraphs]
