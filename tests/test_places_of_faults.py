@@ -273,3 +273,14 @@ def test_a_tensor_of_a_wrong_pair_is_found_elsewhere_though_the_reference_has_no
     parts = {"left": m[:, :3].copy(), "right": m[:, 3:].copy(), "slope": np.float32(0.25)}
     name, _, within = told(reference, made_of([*start, *spelled, *behind, *end], **parts), rows(SIZE))
     assert (name, within) == ("d", {"node": "to_d", "primitive": "extra"})
+
+
+def test_the_node_that_computes_a_constant_wrongly_is_named_and_not_the_one_that_recodes_it():
+    table = np.random.default_rng(9).standard_normal((2 * SIZE, SIZE))
+    places = np.arange(SIZE)
+    ends = [("MatMul", "x", "w", "a", {}), ("Add", "a", "g", "s", {}), ("MatMul", "s", "v", "y", {})]
+    reference = made_of([("Gather", "table", "at", "g", {}), *ends], table=table.astype(np.float32), at=places)
+    looked_up = [("Gather", "table", "at", "b", {}), ("Cast", "b", "g", {"to": 1})]
+    candidate = made_of([*looked_up, *ends], table=table, at=places + 1)
+    name, _, within = told(reference, candidate, rows(SIZE))
+    assert (name, within) == ("s", {"node": "to_b", "primitive": "constant"})

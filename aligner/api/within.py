@@ -75,7 +75,6 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
                 found = _extra(sides, passes, item, trials[1], known) or found
             found = found or lost_node(sides, passes, item, trials[1], known)
             found = found or _tried(graphs, passes, [item], _constant(sides, item), trials[1])
-            found = found or _tried(graphs, passes, [item], _baked(sides, item), trials[1])
             found = found or turned(sides, passes, item, trials[1])
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
@@ -241,39 +240,25 @@ def _equal(expected: Array, found: Array | None) -> bool:
 
 
 def _constant(sides: Sides, item: Measured) -> Iterator[Place]:
-    """Each of the reference's constants in the place of one that the candidate computes, and the node that does."""
-    graphs = sides[0].graph, sides[1].graph
-    regions = item.pair.regions
-    wanted, places = (_constants(graph, region) for graph, region in zip(graphs, regions, strict=True))
-    held = _numbers(sides[1], [name for name in places if name not in graphs[1].weights])
-    numbers = _numbers(sides[0], wanted) if held else {}
-    for place, array in held.items():
-        maker = graphs[1].producer(place)
-        for other in numbers.values():
-            if maker is None or (other.shape, other.dtype) != (array.shape, array.dtype) or (other == array).all():
-                continue
-            yield place, other, (maker.name, "constant", None)
-
-
-def _baked(sides: Sides, item: Measured) -> Iterator[Place]:
-    """Each tensor inside the reference's region in the place of one that the candidate computes of constants alone: it
-    no longer reads what that comes from. The earliest place first.
+    """Each of the reference's constants, and then each tensor inside its region, in the place of one that the candidate
+    computes of constants alone, the earliest place first. One in the place of which a tensor inside the region belongs
+    no longer reads what that comes from.
     """
-    graphs = sides[0].graph, sides[1].graph
-    pair, regions = item.pair, item.pair.regions
+    graphs, pair, regions = (sides[0].graph, sides[1].graph), item.pair, item.pair.regions
     made = graphs[1].ancestors(_constants(graphs[1], regions[1])) - graphs[1].weights.keys()
     makers = {name: node for name in made if (node := graphs[1].producer(name)) is not None}
-    nodes = [graphs[0].nodes[index] for index in regions[0].nodes] if makers else []
-    inner = {name: node.name for node in nodes for name in node.outputs if name != pair.reference}
-    inner = {name: maker for name, maker in inner.items() if graphs[0].varies(name)}
-    if not inner or sum(_bytes(sides[1], name) for name in makers) > _LARGE:
+    if not makers or sum(_bytes(sides[1], name) for name in makers) > _LARGE:
         return
+    nodes = [graphs[0].nodes[index] for index in regions[0].nodes]
+    inner = {name: node.name for node in nodes for name in node.outputs if name != pair.reference}
+    stored: dict[str, str | None] = dict.fromkeys(_constants(graphs[0], regions[0]))
     held = _numbers(sides[1], sorted(makers, key=lambda name: makers[name].index))
-    numbers = _numbers(sides[0], [*inner]) if held else {}
-    for place, array in held.items():
-        for name, other in numbers.items():
-            if (other.shape, other.dtype) == (array.shape, array.dtype):
-                yield place, other, (makers[place].name, "constant", inner[name])
+    for sources in (stored, {name: maker for name, maker in inner.items() if graphs[0].varies(name)}):
+        numbers = _numbers(sides[0], [*sources]) if held and sources else {}
+        for place, array in held.items():
+            for name, other in numbers.items():
+                if other.shape == array.shape and not np.array_equal(laid := other.astype(array.dtype), array):
+                    yield place, laid, (makers[place].name, "constant", sources[name])
 
 
 def _constants(graph: Graph, region: Region) -> list[str]:
