@@ -48,6 +48,12 @@ def test_the_same_input_is_clean():
     assert causes(model(lambda x: x), model(lambda x: x), PICTURE) == []
 
 
+def test_a_picture_that_is_fed_in_another_layout_blames_no_node():
+    fed = {"reference.x": PICTURE, "candidate.x": PICTURE.transpose(0, 2, 3, 1).reshape(PICTURE.shape)}
+    found = causes(model(lambda x: x), model(lambda x: x), fed)
+    assert proven(found) == ["input-layout"], [(f.id, f.node) for f in found]
+
+
 def normalised(x):
     return (x - MEAN) / STD
 

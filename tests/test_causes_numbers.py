@@ -121,6 +121,12 @@ def test_noise_is_random():
     assert found[0].id == "random-op", found
 
 
+def test_noise_that_one_side_adds_is_no_lost_skip_connection():
+    first, *others = run(lambda n, x: torch.tanh(x), lambda n, x: torch.tanh(x) + 0.1 * torch.randn_like(x))
+    assert (first.id, first.evidence_class) == ("random-op", "proven"), first
+    assert "residual-missing" not in [found.id for found in others]
+
+
 def test_the_same_noise_is_no_difference():
     assert run(noisy(1), noisy(1)) == []
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
+import numpy as np
+
 from aligner.adapters.wording import Topic
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Context
@@ -76,8 +78,14 @@ class RandomOperation(Cause):
         ]
         if drawn:
             subgraph, node = drawn[0]
+            shape = subgraph.graph.values[node.outputs[0]].shape if len(drawn) == 1 and node.kind == "random" else None
+            known = shape is not None and all(isinstance(size, int) for size in shape)
             yield Claim(
                 f"{node.name} ({node.op}) draws random numbers in the {('reference', 'candidate')[subgraph.side]}",
                 "feed the noise as an input, or store it as a constant, on both sides",
+                "with zeros in the place of what one side alone draws",
+                culprit.swapped(subgraph, node.outputs[0], np.zeros(shape, np.float32)) if known else None,
+                side=subgraph.side,
+                structural=True,
                 node=node.name if subgraph.side else None,
             )

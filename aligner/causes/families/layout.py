@@ -126,6 +126,8 @@ class LayoutTransposition(Cause):
 
     def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Another order of the whole output, of a transposition; the output itself moved; the input moved."""
+        if not any(subgraph.nodes for subgraph in culprit.subgraphs):
+            return  # what is fed: no node of either model moves it
         yield from self._whole(culprit)
         if culprit.expected is None or culprit.found is None or not culprit.gap > 0 or culprit.expected.size > _LARGEST:
             return

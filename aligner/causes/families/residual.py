@@ -8,7 +8,7 @@ from typing import ClassVar
 from aligner.causes.cause import Cause, Claim
 from aligner.causes.context import Context
 from aligner.causes.families.elementwise import is_constant
-from aligner.operations.kinds import ACTIVATIONS, COPIES
+from aligner.operations.kinds import ACTIVATIONS, COPIES, DRAWS
 from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
@@ -137,4 +137,6 @@ def _end_of_sum(subgraph: Subgraph, node: Node) -> str:
 
 
 def _both_flow(subgraph: Subgraph, node: Node) -> bool:
-    return sum(bool(name) and subgraph.varies(name) for name in node.inputs) > 1
+    """Whether two tensors of the model meet; noise that is drawn beside it is none."""
+    noise = subgraph.graph.descendants(name for drawn in subgraph.of_kind(*DRAWS) for name in drawn.outputs)
+    return sum(bool(name) and name not in noise and subgraph.varies(name) for name in node.inputs) > 1
