@@ -303,8 +303,14 @@ class QuantizationExpected(_Quantized):
 
 
 def _least(site: Site, least: float) -> float:
-    """The share of an error that a claim explains at least: all but what steps leave, where the error is larger."""
+    """The share of an error that a claim explains at least: all but what steps leave, where the error is larger.
+
+    Where what is read is coded in larger steps than the tensor itself, what is found without an end of the range has
+    them.
+    """
     steps = OWN_STEPS * site.step * math.sqrt(site.found.size)
+    if site.endless is not None and site.endless.shape == site.expected.shape:
+        steps = max(steps, distance(site.endless, site.expected))
     return max(least, 1 - steps / max(distance(site.found, site.expected), steps))
 
 
