@@ -75,6 +75,19 @@ def test_a_right_quantisation_has_no_proven_cause(tmp_path):
     assert all(finding.explained is None for finding in found(tmp_path, RIGHT, RIGHT))
 
 
+def test_a_range_that_is_too_small_is_told_beside_the_steps_of_what_is_read():
+    from aligner.causes.cause import held
+    from aligner.causes.families.quantization import QuantizationCalibration, Site
+    from aligner.regions.culprit import distance
+
+    right = np.linspace(-0.8, 0, 400)
+    endless = right + RNG.uniform(-0.004, 0.004, 400)  # what is read has steps of 0.008, the tensor of 0.0009
+    seen = np.clip(endless, -0.22, 0)
+    claims = list(QuantizationCalibration().quantized(Site("t", 0.0009, right, seen, held, endless=endless)))
+    assert len(claims) == 1 and claims[0].predict is not None and claims[0].needed is not None
+    assert 1 - distance(seen, claims[0].predict()) / distance(seen, right) > claims[0].needed
+
+
 def in_bytes(largest: int):
     """What is said of a convolution of bytes, with weights up to so much, whose output looking has changed."""
     from onnx_models import model, node, value, weights

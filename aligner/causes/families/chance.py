@@ -78,13 +78,15 @@ class RandomOperation(Cause):
         ]
         if drawn:
             subgraph, node = drawn[0]
-            shape = subgraph.graph.values[node.outputs[0]].shape if len(drawn) == 1 and node.kind == "random" else None
-            known = shape is not None and all(isinstance(size, int) for size in shape)
+            alone = len(drawn) == 1 and node.kind == "random"
+            shape = subgraph.graph.values[node.outputs[0]].shape if alone else None
+            sizes = [size for size in shape or () if size is not None]
+            silence = None if shape is None or len(sizes) < len(shape) else np.zeros(sizes, np.float32)
             yield Claim(
                 f"{node.name} ({node.op}) draws random numbers in the {('reference', 'candidate')[subgraph.side]}",
                 "feed the noise as an input, or store it as a constant, on both sides",
                 "with zeros in the place of what one side alone draws",
-                culprit.swapped(subgraph, node.outputs[0], np.zeros(shape, np.float32)) if known else None,
+                None if silence is None else culprit.swapped(subgraph, node.outputs[0], silence),
                 side=subgraph.side,
                 structural=True,
                 node=node.name if subgraph.side else None,

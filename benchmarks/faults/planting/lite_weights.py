@@ -145,7 +145,7 @@ def weights_bias_missing(model: TfliteModel, rng: Random) -> Guilty:
     return [operator]
 
 
-@fault("constant-changed", "attention-scale")
+@fault("constant-changed", "attention-scale", "norm-epsilon")
 def constant_changed(model: TfliteModel, rng: Random) -> Guilty:
     """A number in the formula is another one."""
 

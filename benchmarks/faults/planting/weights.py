@@ -190,7 +190,7 @@ def embedding_offset(model: OnnxModel, rng: Random) -> Guilty:
     return [node]
 
 
-@fault("constant-changed", "attention-scale")
+@fault("constant-changed", "attention-scale", "norm-epsilon")
 def constant_changed(model: OnnxModel, rng: Random) -> Guilty:
     """A number in the formula is another one."""
     place = _scalar_operand
