@@ -180,6 +180,27 @@ def test_injection_into_an_in_place_result_is_seen_through_aliases():
     assert (second == 6).all()
 
 
+@pytest.mark.parametrize("last", ["clone", "double", "t"])
+def test_a_copy_of_what_was_written_through_a_view_is_no_copy_of_what_was_computed(tmp_path, last):
+    class Scaled(nn.Module):
+        def __init__(self, scale):
+            super().__init__()
+            self.layer, self.scale = nn.Linear(4, 3), scale
+
+        def forward(self, x):
+            h = self.layer(x)
+            h.view(-1)[::2].mul_(self.scale)
+            return getattr(h, last)()
+
+    right, wrong = Scaled(0.5).eval(), Scaled(0.7).eval()
+    wrong.load_state_dict(right.state_dict())
+    for module, verdict in ((right, "aligned"), (wrong, "diverged")):
+        torch.jit.trace(module, torch.from_numpy(noise(2, 4))).save(path := tmp_path / f"{verdict}.pt")
+        result = aligner.compare(right, path, noise(2, 4))
+        assert result.verdict == verdict
+    assert result.causes[0].id == "constant-changed"
+
+
 def test_injection_into_a_view_keeps_later_writes_connected():
     session, feeds = opened(make(Assigns)), {"x": noise(2, 3)}
     expected = session.predict(feeds)[0].array
@@ -370,11 +391,13 @@ def test_bfloat16_travels_as_float32():
     assert same(again[captured[-1].value], captured[-1].array)
 
 
+@pytest.mark.parametrize("frozen", [False, True])
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16"])
-def test_floats_are_fed_as_the_parameters_are(tmp_path, dtype):
+def test_floats_are_fed_as_the_parameters_are(tmp_path, dtype, frozen):
     module = nn.Sequential(nn.Linear(4, 3), nn.Tanh()).to(getattr(torch, dtype)).eval()
     x = noise(2, 4)
-    torch.jit.trace(module, torch.from_numpy(x).to(getattr(torch, dtype))).save(path := tmp_path / "m.pt")
+    script = torch.jit.trace(module, torch.from_numpy(x).to(getattr(torch, dtype)))
+    (torch.jit.freeze(script) if frozen else script).save(path := tmp_path / "m.pt")
     assert aligner.compare(module, path, x).verdict == "aligned"
 
 

@@ -21,7 +21,7 @@ class Bindings:
         self._known: dict[str, Any] = {}
         self._latest: dict[str, str] = {}
         self._born: dict[str, int] = {}
-        self._writes: list[tuple[int, Any]] = []
+        self._writes: list[tuple[int, Any, Draft]] = []
         self._database: Any = None
         self._blocks = 0
         self._loops = 0
@@ -98,7 +98,7 @@ class Bindings:
 
     def written(self, target: Any, draft: Draft) -> None:
         """An op overwrote the target's memory; its result is what the memory holds from here on."""
-        self._writes.append((self.time, target))
+        self._writes.append((self.time, target, draft))
         ref = self.ref(target)
         if draft.outputs:
             self.overwritten.add(draft.outputs[0])
@@ -115,17 +115,19 @@ class Bindings:
     def written_later(self, name: str) -> bool:
         """Whether some op may write to the value's memory after the value was computed."""
         value = self.values.get(name)
-        late = [target for time, target in self._writes if time > self._born.get(name, 0)]
+        late = [target for time, target, _ in self._writes if time > self._born.get(name, 0)]
         if value is None or not late:
             return False
         return any(self._aliases().may_contain_alias(value, target) for target in late)
 
-    def stale(self, name: str) -> bool:
-        """Whether a tensor's memory was written through another name since: by a view of it, or its base."""
+    def stale(self, name: str) -> list[str]:
+        """What was written to a tensor's memory through another name since: a view of it, or its base."""
         value, born = self.values.get(name), self._born.get(name, 0)
-        late = [target for time, target in self._writes if time > born and self.ref(target) != name]
-        late = [target for target in late if name in self.views or target.debugName() in self.views]
-        return value is not None and any(self._aliases().may_contain_alias(value, target) for target in late)
+        if value is None:
+            return []
+        late = [(target, draft) for time, target, draft in self._writes if time > born and self.ref(target) != name]
+        late = [each for each in late if name in self.views or each[0].debugName() in self.views]
+        return [out for each, draft in late if self._aliases().may_contain_alias(value, each) for out in draft.outputs]
 
     def _aliases(self) -> Any:
         if self._database is None:
@@ -150,4 +152,4 @@ class Bindings:
             yield
         self._loops -= 1
         self.time += 1
-        self._writes[earlier:] = [(self.time, target) for _, target in self._writes[earlier:]]
+        self._writes[earlier:] = [(self.time, target, draft) for _, target, draft in self._writes[earlier:]]

@@ -24,6 +24,7 @@ from aligner.adapters.torchscript_adapter.operands import (
 from aligner.adapters.torchscript_adapter.ops import attributes_of, kind_of_node, schema_of, scope_of, source_of
 from aligner.adapters.torchscript_adapter.taps import every_node
 from aligner.adapters.torchscript_adapter.weights import WeightTable
+from aligner.operations.kinds import LAYOUT
 
 
 class Reader:
@@ -281,8 +282,12 @@ class Reader:
         draft.attributes = attributes_of(node, self.names.known, weight)
         if node.kind() in ("aten::index", "aten::index_put", "aten::index_put_"):
             draft.attributes |= self._brackets(inputs[1])
-        if any(map(self.names.stale, operands)):
+        written = [out for operand in operands for out in self.names.stale(operand)]
+        if written:
             draft.attributes["stale"] = True
+            if draft.kind in LAYOUT:  # what is moved is no longer what the operand's node made of it
+                draft.kind = "scatter"
+                draft.inputs += dict.fromkeys(written)
         if node.kind().startswith("aten::unsafe_"):  # unsafe_chunk, unsafe_split: autograd trusts, memory is shared
             self.names.undeclared += [*inputs[:1], *outputs]
         self._produced(outputs, draft)

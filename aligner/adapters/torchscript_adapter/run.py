@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -74,9 +74,19 @@ class Program:
         self.training = module is not None and module.hasattr("training") and module.getattr("training") is True
         held = [tensor for _, tensor in named_parameters(module)] if module is not None else []
         self.device = held[0].device if held else torch.device(device)
-        kinds = {tensor.dtype for tensor in held if tensor.is_floating_point()}
-        self._floating = kinds.pop() if len(kinds) == 1 else None
+        self._floating = torch.float64 if wide else self._dtype_of(held)
         self._owner = script  # the compilation unit behind graph and module lives as long as it
+
+    def _dtype_of(self, parameters: Sequence[Any]) -> Any | None:
+        """The one dtype of what is learnt; of a frozen module constants are left, among numbers of a trace's own."""
+        import torch
+
+        weights = self.graph.graph.weights.values()
+        kinds = {tensor.dtype for tensor in parameters} or {
+            getattr(torch, weight.dtype) for weight in weights if weight.shape and hasattr(torch, weight.dtype)
+        }
+        floating = [dtype for dtype in kinds if dtype.is_floating_point]
+        return floating[0] if len(floating) == 1 else None
 
     def in_float64(self) -> Program:
         """The same program over widened parameters, its constants and the dtypes that it names widened too."""
@@ -186,8 +196,6 @@ class Program:
 
     def _as_parameters(self, array: Array) -> Array:
         """Floats in the dtype of the parameters, where these have one: a file does not say what it takes."""
-        if self.wide:
-            return array.astype("float64")
         return array if self._floating is None else owned_array(as_tensor(array).to(self._floating))
 
 
