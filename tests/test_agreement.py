@@ -101,6 +101,19 @@ def test_boxes_in_each_format():
         assert told(*scored, f"boxes={form}")["boxes"] == pytest.approx(9 / 11)
 
 
+def test_boxes_before_scores_of_classes_on_either_axis():
+    """[1, boxes, 4 + classes] and [1, 4 + classes, boxes], as heads of detectors give them."""
+    left = detections(200)
+    sides = [
+        np.concatenate([side, np.ones((200, 80), np.float32)], 1)[None]
+        for side in (left, left + np.float32([1, 0, 1, 0]))
+    ]
+    turned = [side.swapaxes(1, 2) for side in sides]
+    assert told(*sides, "boxes")["boxes"] == told(*turned, "boxes")["boxes"] == pytest.approx(9 / 11)
+    assert "boxes" not in told(*sides)
+    assert told(sides[0][0, :, 4:], sides[1][0, :, 4:], "boxes") == {}
+
+
 def test_four_scores_are_no_boxes():
     rng = np.random.default_rng(0)
     scores = rng.standard_normal((1, 64, 4))

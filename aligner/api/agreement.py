@@ -21,7 +21,7 @@ _MAP_RANK = 4
 _EVIDENT = 8
 """Rows from which four numbers are corners where in every row the second two are the larger: by chance 1 in 4⁸."""
 _WITH_SCORES = 6
-"""Numbers of a row that holds a score and a class behind its box."""
+"""Numbers of a row that holds a score and a class behind its box; where a row is longer, rows are more than those."""
 
 
 def chosen(words: str | Sequence[str]) -> tuple[str, ...]:
@@ -139,10 +139,14 @@ def _mean_iou(left: Array, right: Array) -> float | None:
 
 
 def _boxes(left: Array, right: Array, measure: str, *, evident: bool) -> float | None:
-    """Of rows of four numbers, where asked for also with a score and a class behind them; ``evident``: only of rows
-    that are corners on their face."""
-    width = left.shape[-1] if left.ndim > 1 and not (evident and _holds_labels(left)) else 0
-    if right.ndim != left.ndim or right.shape[-1] != width or not 4 <= width <= _WITH_SCORES:
+    """Of rows of four numbers; ``evident``: only of those that are corners on their face, else also of rows that go on
+    behind the box (a score, classes, points), along whichever of the last two axes is the shorter."""
+    if left.ndim < 2 or right.ndim != left.ndim or (evident and _holds_labels(left)):
+        return None
+    if left.ndim > 2 and not evident and left.shape[-1] > _WITH_SCORES and left.shape[-2] < left.shape[-1]:
+        left, right = left.swapaxes(-1, -2), right.swapaxes(-1, -2)
+    width = left.shape[-1]
+    if width < 4 or right.shape[-1] != width or (width > _WITH_SCORES and (left.ndim < 3 or left.shape[-2] <= width)):
         return None
     form = measure.partition("=")[2] or "xyxy"
     one, other = (boxes.corners(np.asarray(side, np.float64), form) for side in (left, right))

@@ -38,7 +38,7 @@ def main(library: str) -> None:
                 continue
             error = numbers.astype(np.float64) - quants.dequantize(raw, GGMLQuantizationType[kind])
             together = np.sqrt(np.square(error).reshape(-1, grid.together).mean(1))
-            shares.append(f"{name} {np.max(together / grid.limits(numbers)):.2f}")
+            shares.append(f"{name} {np.nanmax(together / grid.limits(numbers), initial=0):.2f}")
         print(kind, ", ".join(shares) or "no quantiser")
 
 
