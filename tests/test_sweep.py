@@ -14,6 +14,8 @@ torch = pytest.importorskip("torch")
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+from aligner.adapters.base import OpenOptions  # noqa: E402
+from aligner.api.options import CompareOptions, told_settings  # noqa: E402
 from aligner.api.sweeping import Shard, SweepOptions, run_sweep, sweep  # noqa: E402
 from aligner.cli.guard import guarded  # noqa: E402
 from aligner.cli.sweep_commands import _gone_through  # noqa: E402
@@ -160,7 +162,7 @@ def test_a_list_is_relative_to_itself_and_keeps_its_order(folder, tmp_path):
     listed.unlink()
 
 
-def test_other_sweeps_are_not_added(whole, tmp_path):
+def test_other_sweeps_are_not_added(models, samples, whole, tmp_path):
     write_sweep(whole, tmp_path / "one.json")
     document = json.loads((tmp_path / "one.json").read_text())
     (tmp_path / "other.json").write_text(json.dumps(document | {"total": 9}))
@@ -170,6 +172,13 @@ def test_other_sweeps_are_not_added(whole, tmp_path):
     with pytest.raises(OutputError, match="another sweep") as told:
         merged([tmp_path / "one.json", tmp_path / "other.json"])
     assert "measures of agreement" in told.value.found
+    by_outputs = SweepOptions(CompareOptions(level="outputs"), total=8)
+    write_sweep(run_sweep(*models, samples[:1], by_outputs), tmp_path / "level.json")
+    with pytest.raises(OutputError, match="another sweep") as told:
+        merged([tmp_path / "one.json", tmp_path / "level.json"])
+    assert "settings (level)" in told.value.found
+    options = CompareOptions(candidate_options=OpenOptions(provider="cpu", memory_limit=5))
+    assert told_settings(options) == {"candidate_options.provider": "cpu"}
     (tmp_path / "no.json").write_text("[]")
     with pytest.raises(OutputError, match="no sweep"):
         read_sweep(tmp_path / "no.json")

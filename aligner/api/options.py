@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -63,6 +63,25 @@ class CompareOptions:
     caches: HandedOn = field(default_factory=HandedOn)
     rehearse: bool = True
     """Large models may tell their shapes by a run without numbers."""
+
+
+_TELLING = "level local tolerance mapping align_by noise_floor seed preprocessing reference_options candidate_options"
+"""What the judgement of one input depends on beside ``atol`` and ``rtol``."""
+
+
+def told_settings(options: CompareOptions) -> dict[str, str]:
+    """What was asked for and a judgement depends on, in words, where it is not what is done by default."""
+    found: dict[str, str] = {}
+    for name in _TELLING.split():
+        mine, usual = getattr(options, name), getattr(CompareOptions(), name)
+        if not is_dataclass(mine) or isinstance(mine, type) or type(mine) is not type(usual):
+            found |= {name: str(mine)} if mine != usual else {}
+            continue
+        for one in fields(mine):
+            value = getattr(mine, one.name)
+            if value != getattr(usual, one.name) and one.name != "memory_limit":
+                found[f"{name}.{one.name}"] = str(value)
+    return found
 
 
 def settings_of(settings: Mapping[str, str], role: str) -> dict[str, str]:

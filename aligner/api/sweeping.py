@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from aligner.api.agreement import agreement as agreement_of
 from aligner.api.agreement import chosen
 from aligner.api.open_models import OpenModels
-from aligner.api.options import CompareOptions, check
+from aligner.api.options import CompareOptions, check, told_settings
 from aligner.errors import AlignerError, ComparisonError, InputError
 from aligner.execution.confinement import restart_clock
 from aligner.execution.determinism import undisturbed
@@ -234,8 +234,8 @@ def _skipped(sample: Sample, error: InputError, options: SweepOptions) -> Sweep:
     why = f"{error.what}: {error.found}" if error.found else error.what
     nobody = ModelSummary("", "", "", 0)
     limits = Tolerance(options.compare.atol, options.compare.rtol, "")
-    skipped = (SkippedSample(sample.index, sample.name, why),)
-    return Sweep(nobody, nobody, limits, options.total or 0, options.agreement, skipped=skipped)
+    skipped, told = (SkippedSample(sample.index, sample.name, why),), told_settings(options.compare)
+    return Sweep(nobody, nobody, limits, options.total or 0, options.agreement, skipped=skipped, settings=told)
 
 
 def _summary(comparison: Comparison, sample: Sample, agreements: tuple[Agreement, ...], options: SweepOptions) -> Sweep:
@@ -258,6 +258,7 @@ def _summary(comparison: Comparison, sample: Sample, agreements: tuple[Agreement
         options.agreement,
         samples=(result,),
         nodes=nodes,
+        settings=told_settings(options.compare),
     )
 
 

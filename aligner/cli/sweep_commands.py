@@ -222,6 +222,7 @@ def _gone_through(
 
 
 def _check_resumed(done: Sweep, models: tuple[str, str], samples: Sequence[Sample], options: SweepOptions) -> None:
+    from aligner.api.options import told_settings
     from aligner.errors import OutputError
 
     names = {sample.index: sample.name for sample in samples}
@@ -233,10 +234,15 @@ def _check_resumed(done: Sweep, models: tuple[str, str], samples: Sequence[Sampl
         moved
         or done.total != len(samples)
         or done.agreement != options.agreement
+        or dict(done.settings) != told_settings(options.compare)
         or (done.tolerance.atol, done.tolerance.rtol) != limits
         or (done.samples and paths != models)
     ):
-        found = f"sample {moved[0]} was {gone[moved[0]]}" if moved else "other models, tolerances, measures or samples"
+        found = (
+            f"sample {moved[0]} was {gone[moved[0]]}"
+            if moved
+            else "other models, tolerances, measures, settings or samples"
+        )
         raise OutputError("what --json FILE holds is of another sweep", found=found, hint="name another file")
 
 

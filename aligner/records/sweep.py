@@ -138,7 +138,8 @@ class NodeErrors:
 class Sweep:
     """Two models over a set of inputs. Sweeps over parts of a set add up to the sweep over the whole, bit for bit.
 
-    ``agreement``: the measures that were chosen; none: those that fit each output.
+    ``agreement``: the measures that were chosen; none: those that fit each output. ``settings``: what else was asked
+    for and an answer depends on, where it is not what is done by default.
     """
 
     reference: ModelSummary
@@ -149,6 +150,7 @@ class Sweep:
     samples: tuple[SampleResult, ...] = ()
     skipped: tuple[SkippedSample, ...] = ()
     nodes: tuple[NodeErrors, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
 
     def __add__(self, other: Sweep) -> Sweep:
         """Both parts. Raises ValueError where a sample is in both."""

@@ -53,6 +53,7 @@ def merged(paths: Sequence[Path]) -> Sweep:
 
 def check_same(one: Sweep, other: Sweep, name: str) -> None:
     """Raise OutputError where two sweeps are not over the same models, samples and limits."""
+    others = sorted({name for name, _ in one.settings.items() ^ other.settings.items()})
     differing = [
         what
         for what, same in (
@@ -60,6 +61,7 @@ def check_same(one: Sweep, other: Sweep, name: str) -> None:
             ("runtimes", _runtimes(one) == _runtimes(other) or not (one.samples and other.samples)),
             ("number of samples", one.total == other.total),
             ("measures of agreement", one.agreement == other.agreement),
+            (f"settings ({', '.join(others)})", not others),
             ("tolerances", (one.tolerance.atol, one.tolerance.rtol) == (other.tolerance.atol, other.tolerance.rtol)),
         )
         if not same
