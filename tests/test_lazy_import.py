@@ -61,6 +61,25 @@ def test_help_loads_no_numpy_and_no_framework():
     assert not loaded & set(HEAVY)
 
 
+def test_what_judges_and_reports_is_imported_while_models_run():
+    """Before they are open it would be waited for; from the first observed run on a thread of the command does it."""
+    late = ("aligner.alignment.engine", "aligner.judgement.verdicts", "aligner.operations.settings", "rich", "cattrs")
+    code = f"""
+import sys
+import aligner.api.comparing
+print(sorted(set({late!r}) & set(sys.modules)))
+from aligner.cli.ahead import prepared_ahead
+from aligner.records import progress
+with prepared_ahead():
+    progress.enter("", "loading")
+    print(sorted(set({late!r}) & set(sys.modules)))
+    progress.enter("reference", "observing")
+print(set({late!r}) <= set(sys.modules))
+"""
+    done = python(code)
+    assert (done.returncode, done.stdout.split()) == (0, ["[]", "[]", "True"]), done.stderr
+
+
 def test_the_command_wins_over_the_room_of_its_name():
     program = "import aligner; from aligner.execution import pool; aligner.compare; assert aligner.capture.__call__"
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -14,8 +14,9 @@ T = TypeVar("T")
 
 HUGE = 128 << 20
 """Bytes of a tensor from which on no run goes on beside the work on it: its next step may need as much again."""
-_AHEAD = 128 << 20
-"""Bytes of tensors that a run may be ahead at most: a limit of memory, whatever the budget allows."""
+_AHEAD = 96 << 20
+"""Bytes of tensors that a run may be ahead at most, whatever the budget allows. Of a restorer (GFPGAN's size, local
+errors) 128 MiB take 5 % more memory and as much time: ``benchmarks.speed --only restorer``."""
 _SHARE = 4
 """Three runs may be under way, beside what is kept for them."""
 

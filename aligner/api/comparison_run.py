@@ -16,7 +16,6 @@ from aligner.api.observer_effect import ObserverEffect
 from aligner.api.options import CompareOptions
 from aligner.execution import memory
 from aligner.execution.clock import Clock
-from aligner.execution.output_answers import output_answers
 from aligner.execution.passes import Passes
 from aligner.execution.schedule import Plan, Schedule
 from aligner.execution.side import OpenSide
@@ -51,6 +50,8 @@ class ComparisonRun:
         where their shapes allow it."""
         if self.done is None:  # nothing was run
             return
+        from aligner.execution.output_answers import output_answers
+
         kept, tolerance = self._observer.kept, (self._options.atol, self._options.rtol)
         answers = output_answers(self._sides, list(self.done.measured.values()), kept, tolerance, self._options.caches)
         values, told = self._sides[1].graph.values, set[str]()

@@ -5,23 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from importlib import import_module
-from threading import Thread
+from threading import Lock, Thread
 
 from aligner.records import progress
 
-_LOADING = "loading"
-"""The phase in which frameworks are imported, which keeps Python busy itself."""
+_BEGINS = "observing"
+"""The phase from which it goes on. Before it frameworks are imported, which keeps Python busy itself, and TorchScript
+runs to show its graph: its threads would spin while the run waits for Python between two nodes."""
 _NEEDED = ("aligner.api.matching", "aligner.api.second_look", "aligner.api.concluding", "aligner.report.terminal")
 """In the order in which a comparison asks for them."""
 
 
 @contextmanager
 def prepared_ahead() -> Iterator[None]:
-    """Import for the block's comparison and its report in a thread, from the moment that both models are open."""
+    """Import for the block's comparison and its report in a thread, from the first observed run on."""
     thread = Thread(target=_prepare, name="aligner-ahead", daemon=True)
+    once = Lock()  # marks come from several threads
 
     def told(mark: progress.Mark) -> None:
-        if mark.phase != _LOADING and thread.ident is None:
+        if mark.phase == _BEGINS and once.acquire(blocking=False):
             thread.start()
 
     stop = progress.listen(told)
