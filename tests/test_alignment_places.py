@@ -8,7 +8,7 @@ from graph_factory import GraphBuilder
 
 from aligner.alignment.compatibility import weight_sizes
 from aligner.alignment.engine import align
-from aligner.alignment.provenance import conflicting, named_nodes
+from aligner.alignment.provenance import conflicting, module_ends, named_nodes
 from aligner.alignment.skeleton import read
 from aligner.alignment.windows import before_padding
 from aligner.records.alignment import Sketch
@@ -106,3 +106,27 @@ def test_a_border_filled_with_something_else_is_not_what_a_window_does():
     skeleton = read(graphs[1], {})
     window = next(node for node in graphs[1].nodes if node.kind == "conv" and "cpad_2" in node.inputs)
     assert before_padding(skeleton, window, "cpad_2") == "cpad_2"
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_what_a_module_gives_is_known_call_by_call_where_the_exporter_counts_its_calls(counted):
+    """A cell in one node of the reference's and spelled out in the candidate, called three times."""
+
+    def net(prefix, spelled):
+        builder = GraphBuilder(prefix=prefix)
+        inputs = [builder.input(f"{prefix}x{call}", (1, 4)) for call in range(3)]
+        weight, state, ends = builder.weight(np.eye(4)), builder.input(f"{prefix}state", (1, 4)), []
+        for call, value in enumerate(inputs):
+            scope = f"cell_{call}" if spelled and counted and call else "cell"
+            if spelled:
+                product = builder.node("matmul", [value, weight], (1, 4), scope)
+                product = builder.node("add", [product, state], (1, 4), scope)
+                state = builder.node("tanh", [product], (1, 4), scope)
+            else:
+                state = builder.node("recurrent", [value, state, weight], (1, 4), scope)
+            ends.append(builder.node("softmax", [state], (1, 4), "head"))
+        return builder.graph(builder.node("concat", ends, (1, 12)))
+
+    sides = (read(net("", spelled=spelled), {}) for spelled in (False, True))
+    cells = {("recurrent_0", "tanh_2"), ("recurrent_2", "tanh_6"), ("recurrent_4", "tanh_10")}
+    assert {*module_ends(*sides)} & cells == (cells if counted else set())

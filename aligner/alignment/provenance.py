@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -158,20 +158,33 @@ def _in_order(skeleton: Skeleton) -> list[Node]:
 
 
 def module_ends(reference: Skeleton, candidate: Skeleton) -> Iterator[tuple[str, str]]:
-    """Value ids of what modules give that both sides name, where each of them gives a single tensor."""
-    ends = _module_ends(reference), _module_ends(candidate)
-    return ((value, ends[1][path]) for path, value in ends[0].items() if path in ends[1])
+    """Value ids of what modules give that both sides name, where each of them gives a single tensor for each call."""
+    given = _given(reference), _given(candidate)
+    for path in given[0].keys() & given[1].keys():
+        calls = [_calls(side, path) for side in given]
+        counted = any(len(each) > 1 for each in calls)
+        ends = [[value for call in each for value in call] for each in calls]
+        if len(ends[0]) == len(ends[1]) and (counted or len(ends[0]) == 1):
+            yield from zip(*ends, strict=True)
 
 
-def _module_ends(skeleton: Skeleton) -> dict[str, str]:
-    """Module → the one tensor of its own nodes that others read."""
-    given: dict[str, set[str]] = defaultdict(set)
-    for node in skeleton.compute:
+def _calls(given: Mapping[str, Sequence[str]], path: str) -> list[Sequence[str]]:
+    """What a module gives call by call, where an exporter has counted the calls; else all of it at once."""
+    found = [given[path]]
+    while (further := f"{path}_{len(found)}") in given:
+        found.append(given[further])
+    return found if all(len(each) == 1 for each in found) else found[:1]
+
+
+def _given(skeleton: Skeleton) -> dict[str, list[str]]:
+    """Module → the tensors of its own nodes that others read, in the order in which they are computed."""
+    given: dict[str, list[str]] = defaultdict(list)
+    for node in sorted(skeleton.compute, key=lambda node: node.index):
         for value in node.outputs if node.scope else ():
             read = {reader.scope for reader, _ in skeleton.readers(value)}
             if read != {node.scope}:
-                given[node.scope or ""].add(value)
-    return {path: next(iter(values)) for path, values in given.items() if len(values) == 1}
+                given[node.scope or ""].append(value)
+    return given
 
 
 def _names(skeleton: Skeleton, node: Node) -> Iterator[str]:

@@ -131,7 +131,7 @@ def _in_torch(
             planted = plant(net, inputs, rng)
             if planted is not None and _apart(_outputs(net, inputs), _outputs(planted.net, inputs)) > SHOWS:
                 broken, one.fault, one.detail = planted.net, planted.fault, planted.detail
-                one.wrong, one.made = planted.wrong, planted.made
+                (one.wrong, *one.later), (one.made, *one.then) = planted.wrong, planted.made
                 break
         try:
             one.candidate = TORCH[form](broken, inputs, folder / f"candidate-{faulty}", rng)

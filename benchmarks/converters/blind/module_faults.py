@@ -19,8 +19,10 @@ class Planted:
     net: nn.Module
     fault: str
     detail: str
-    wrong: list[Array]
-    made: list[Array]
+    wrong: list[list[Array]]
+    """What the module at fault should give, then what modules behind it should, in the order of their calls."""
+    made: list[list[Array]]
+    """The same of what they give instead."""
 
 
 def plant(net: nn.Module, inputs: tuple[Tensor, ...], rng: np.random.Generator) -> Planted | None:
@@ -34,7 +36,9 @@ def plant(net: nn.Module, inputs: tuple[Tensor, ...], rng: np.random.Generator) 
     fault = _broken(faulty, name, module, rng)
     if fault is None:
         return None
-    return Planted(faulty, fault, f"{name}: {fault}", _made(net, name, inputs), _made(faulty, name, inputs))
+    sides = _given(net, inputs), _given(faulty, inputs)
+    apart = [(one, other) for one, other in zip(*sides, strict=True) if not np.array_equal(one, other)]
+    return Planted(faulty, fault, f"{name}: {fault}", *([[each[side]] for each in apart] for side in (0, 1)))
 
 
 def _broken(net: nn.Module, name: str, module: nn.Module, rng: np.random.Generator) -> str | None:
@@ -60,17 +64,18 @@ def _broken(net: nn.Module, name: str, module: nn.Module, rng: np.random.Generat
     return {"noise": "weights noised", "bias": "bias lost", "epsilon": "epsilon changed"}[kind]
 
 
-def _made(net: nn.Module, name: str, inputs: tuple[Tensor, ...]) -> list[Array]:
-    """What a module gives, each time it is called."""
+def _given(net: nn.Module, inputs: tuple[Tensor, ...]) -> list[Array]:
+    """What all leaf modules give, call by call."""
     found: list[Array] = []
 
     def keep(module: nn.Module, arguments: object, output: object) -> None:  # noqa: ARG001
         found.extend(one.detach().numpy().copy() for one in _tensors(output))
 
-    handle = net.get_submodule(name).register_forward_hook(keep)
+    handles = [module.register_forward_hook(keep) for module in net.modules() if not [*module.children()]]
     with torch.no_grad():
         net(*inputs)
-    handle.remove()
+    for handle in handles:
+        handle.remove()
     return found
 
 
