@@ -327,6 +327,19 @@ def test_a_residual_from_another_tensor(taken):
     assert first.id == expected and (expected != "residual-missing" or "which answers" in first.evidence), first
 
 
+@pytest.mark.parametrize(
+    ("left", "advice"),
+    [(lambda x: 0 * x, "connect the skip connection to this sum"), (None, "put the sum back: the reference adds ")],
+)
+def test_a_residual_that_is_gone_with_its_sum(left, advice):
+    def block(skip):
+        return lambda n, x: (F.conv2d(x, n.k) + skip(x) if skip else F.conv2d(x, n.k)) * 2
+
+    first, *_ = causes(*(Net(block(skip), k=(3, 3, 1, 1)) for skip in (lambda x: x, left)))
+    assert (first.id, first.evidence_class) == ("residual-missing", "proven"), first
+    assert first.suggestion.startswith(advice), first
+
+
 def test_the_gate_and_the_value_of_a_gated_unit_exchanged():
     def unit(first):
         def forward(n, x):

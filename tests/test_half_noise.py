@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from marks import requires_onnx
+from marks import requires_onnx, requires_torch
 
 import aligner
 
@@ -196,3 +196,34 @@ def test_a_guard_below_what_half_precision_holds(tmp_path, kept, verdict):
     result = aligner.compare(whole, half, {"x": x})
     assert result.verdict == verdict
     assert [one.node for one in result.causes[:1]] == ([] if kept else ["divided"])
+
+
+@requires_torch
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+@pytest.mark.parametrize("change", ["", "cut off", "of bfloat16", "1.005", "0.995", "1.03"])
+def test_weights_in_half_precision_that_are_no_rounding_of_the_reference_s(kind, change):
+    """Stored in eight or eleven bits whichever way they go; times a number, as no rounding leaves all of them."""
+    import copy
+
+    import torch
+
+    class Narrow(torch.nn.Module):
+        def __init__(self, net):
+            super().__init__()
+            self.net = net.to(getattr(torch, kind))
+
+        def forward(self, x):
+            return self.net(x.to(getattr(torch, kind))).float()
+
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(32, 48), torch.nn.GELU(), torch.nn.Linear(48, 48), torch.nn.Tanh())
+    twin = copy.deepcopy(net)
+    for weight in twin.parameters() if change in {"cut off", "of bfloat16"} else ():
+        bits = 16 if kind == "bfloat16" else 13
+        cut = (weight.data.view(torch.int32) >> bits << bits).view(torch.float32)
+        weight.data = cut if change == "cut off" else weight.data.bfloat16().float()
+    factor = float(change) if change[:1].isdigit() else 1.0
+    twin[2].weight.data *= factor
+    result = aligner.compare(net.eval(), Narrow(twin).eval(), torch.randn(4, 32))
+    assert result.verdict == ("diverged" if factor != 1 else "aligned")
+    assert factor == 1 or result.first_divergence.candidate.name == "net.2/linear.0"

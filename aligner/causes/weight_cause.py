@@ -12,6 +12,7 @@ import numpy as np
 from aligner.causes.cause import PROVEN, Cause, Claim, prove
 from aligner.causes.context import Context
 from aligner.numerics import relations
+from aligner.numerics.rounding import UNITS
 from aligner.operations.operation import Operation
 from aligner.parameters.folding import output_axis, output_factors, scaled
 from aligner.records.array import Array
@@ -154,13 +155,14 @@ def coarser(left: Array, right: Array) -> str | None:
     """Words for a lower-precision copy."""
     from aligner.operations.kernels.activation import to_bfloat16
 
-    if relations.gap(left, right) > _COARSER:
+    apart = relations.gap(left, right)
+    if apart > _COARSER:
         return None
     plain = right.astype(np.float32)
     for word, round_to in (("float16", relations.to_half), ("bfloat16", to_bfloat16)):
-        if np.array_equal(round_to(plain), plain) and relations.gap(left, right) > relations.SAME / 4:
+        # cut off, numbers lose two units at most, and two roundings seldom that
+        if relations.SAME / 4 < apart <= 2 * UNITS[word] and np.array_equal(round_to(plain), plain):
             return f"a {word} copy of"
-    apart = relations.gap(left, right)
     for word, round_to in (("float16", relations.to_half), ("bfloat16", to_bfloat16)):
         if apart > relations.SAME and relations.gap(round_to(left.astype(np.float32)), right) <= _OF_ROUNDING * apart:
             return f"a {word} copy of"

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from aligner.judgement.tolerance import region_numbers
+from aligner.numerics.rounding import UNITS
+from aligner.numerics.written_type import written_from
 from aligner.operations.kinds import BINARY, PARAMETRIC, SILENT, SUNDRY
 from aligner.operations.lowering import lowers
 from aligner.operations.operation import Unsupported
@@ -13,7 +16,7 @@ from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer
-from aligner.regions.layer_numbers import MATRICES, differing, step_of
+from aligner.regions.layer_numbers import MATRICES, differing, spacing, step_of
 from aligner.regions.layers import LayerPair, layer_pairs, layers
 from aligner.regions.settings import UNCOMPARED, alike, in_pieces
 from aligner.regions.subgraph import Subgraph
@@ -23,11 +26,18 @@ LEAST, MOST = 0.5, 4.0
 _ARITHMETIC = BINARY | SUNDRY | {"reduce"}
 _OFF_BY_STEPS = 1.0
 """Root mean square, in steps: rounding to the nearest one leaves 0.29, rounding learnt from data 0.6."""
+_ANY_ROUNDING = 1.0 + 1e-6
+"""Square of an error in units in the last place that rounding a number leaves whichever way it goes …"""
+_FEW = 0.01
+"""… but for a share of them, as are rounded twice, or are products that were rounded before. A tensor of one number all
+over, or cut off towards 0, may be larger or smaller as a whole by rounding, each of its numbers by less than a unit."""
 _STANDS_OUT = 4.0
 """How much more than the middle one an output has to be off. Of 3,200 weights rounded by error feedback none had one
 off by a step and 3.8 times the middle one; times 1.5 it is 46 times in eight bits (``benchmarks.properties.rows``)."""
 _NEARLY_ALL = 0.98
 """Weights beyond this share of the largest one may have been cut off on purpose."""
+_TELLING = 1 << 18
+"""Numbers of a matrix of floats that are looked at: a factor shows in them as in all, to a rounding by 1/√ of them."""
 
 
 def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
@@ -52,11 +62,13 @@ def difference_in(graphs: tuple[Graph, Graph], item: Measured) -> str | None:
 def misquantized(graphs: tuple[Graph, Graph], item: Measured) -> str:
     """What weights stored in few bits lie further from the reference's than their steps explain, in words.
 
-    Few bits excuse an error of a percent and more in what a layer computes, enough to hide another channel's scale.
-    Only where one linear layer stands alone on each side, with nothing beside it that a converter may have folded in.
+    Few bits excuse an error of a percent and more in what a layer computes, enough to hide another channel's scale, and
+    half precision that of several roundings which might all go one way. Only where one linear layer stands alone on
+    each side, with nothing beside it that a converter may have folded in.
     """
-    culprit = Culprit(graphs, item, None)
-    if not any(subgraph.quantized(node) for subgraph in culprit.subgraphs for node in subgraph.nodes):
+    culprit, numbers = Culprit(graphs, item, None), region_numbers(graphs, item)
+    unit = 0.0 if numbers.quantized else numbers.storage
+    if not any(subgraph.quantized(node) for subgraph in culprit.subgraphs for node in subgraph.nodes) and not unit:
         return ""
     try:
         pairs = layer_pairs(culprit)
@@ -65,7 +77,7 @@ def misquantized(graphs: tuple[Graph, Graph], item: Measured) -> str:
         ]
         if len(pairs) != 1 or not all(_alone(subgraph, layer) for subgraph, layer in sides):
             return ""
-        return _off_its_grid(culprit, pairs[0])
+        return _off_its_grid(culprit, pairs[0], unit)
     except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
         return ""
 
@@ -90,13 +102,18 @@ def _made_of_others(subgraph: Subgraph, node: Node) -> bool:
     return operation is not None and lowers(operation.with_settings(range=None, fused_activation="none"))
 
 
-def _off_its_grid(culprit: Culprit, pair: LayerPair) -> str:
+def _off_its_grid(culprit: Culprit, pair: LayerPair, unit: float) -> str:
+    """``unit``: of the narrower side's weights where these are floats, 0 where they are codes."""
     roles = [role for role in pair.roles if role in MATRICES]
-    step = step_of(culprit, pair)
-    if step is None or not roles:
+    if not roles:
         return ""
-    left, right = (np.asarray(layer.parameters[roles[0]], np.float64) for layer in (pair.reference, pair.candidate))
-    if left.shape != right.shape:
+    arrays = [layer.parameters[roles[0]] for layer in (pair.reference, pair.candidate)]
+    if arrays[0].shape != arrays[1].shape:
+        return ""
+    axis = output_axis(pair.candidate.operation, arrays[1])
+    left, right = (np.asarray(_some(array, axis) if unit else array, np.float64) for array in arrays)
+    step = _spacing(left, right, unit) if unit else step_of(culprit, pair)
+    if step is None:
         return ""
     steps = np.broadcast_to(step, right.shape)
     slices = tuple(axis for axis in range(right.ndim) if step.shape[axis] == 1) or None  # none: each has its own step
@@ -104,13 +121,36 @@ def _off_its_grid(culprit: Culprit, pair: LayerPair) -> str:
     inside = (np.abs(right) < _NEARLY_ALL * peaks) & (steps > 0)
     if not inside.any():
         return ""
-    squares = np.divide(left - right, steps, out=np.zeros_like(right), where=inside) ** 2
+    apart = np.divide(right - left, steps, out=np.zeros_like(right), where=inside)
+    squares = apart**2
     off = float(np.sqrt(squares.sum() / inside.sum()))
     if off <= _OFF_BY_STEPS:
-        off = _worst_row(squares, inside, output_axis(pair.candidate.operation, right))
-    if off <= _OFF_BY_STEPS:
+        off = _worst_row(squares, inside, axis)
+    words = f"the weights of {pair.candidate.node.name} are"
+    if off > _OFF_BY_STEPS:
+        steps_of = "units in the last place" if unit else "quantisation steps"
+        return f"{words} off by {off:.1f} {steps_of}, and not by half a one"
+    if not unit or (squares > _ANY_ROUNDING).mean() < _FEW:
         return ""
-    return f"the weights of {pair.candidate.node.name} are off by {off:.1f} quantisation steps, and not by half a one"
+    own = np.divide(left, steps, out=np.zeros_like(left), where=inside)
+    gain = float((own * apart).sum() / (own**2).sum())
+    return f"{words} {1 + gain:.5g} times the reference's, which is no rounding" if abs(gain) > unit else ""
+
+
+def _some(array: Array, axis: int | None) -> Array:
+    """Some of a large matrix's numbers, of every output."""
+    others = [place for place in range(array.ndim) if place != axis]
+    if array.size <= _TELLING or not others:
+        return array
+    longest = max(others, key=lambda place: array.shape[place])
+    return array[(slice(None),) * longest + (slice(None, None, -(-array.size // _TELLING)),)]
+
+
+def _spacing(left: Array, right: Array, unit: float) -> Array:
+    """How far apart the numbers are that either may be rounded to: those of bfloat16, where it has been in that."""
+    written = [written_from(array.astype(np.float32)) for array in (left, right)]
+    coarsest = max([unit, *(UNITS[name] for name in written if name)])
+    return spacing(np.maximum(np.abs(left), np.abs(right)), coarsest)
 
 
 def _worst_row(squares: Array, inside: Array, axis: int | None) -> float:

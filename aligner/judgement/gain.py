@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 
-from aligner.judgement.tolerance import QUANTIZED_UNIT, SUBNORMAL, RegionNumbers
-from aligner.numerics.rounding import UNITS
+from aligner.judgement.tolerance import QUANTIZED_UNIT, RegionNumbers
+from aligner.numerics.rounding import SUBNORMAL, UNITS
 from aligner.operations.kinds import SCALES
 from aligner.parameters.remembered import Remembered
 from aligner.records.difference import Difference
@@ -42,13 +42,15 @@ def as_written(
 ) -> bool:
     """Whether a gain is what factors come to that stand in one side's regions alone, and more than one rounding.
 
-    Steps of eight bits are roundings as well, of which nothing larger is known than that one.
+    Steps of eight bits are roundings as well, of which nothing larger is known than that one; there the
+    factor has to be twice as far from one.
     """
     unit = QUANTIZED_UNIT if numbers.quantized and not numbers.rounded else unit_of(numbers)
     if not unit or not local.scale or abs(local.gain) <= unit + _smallest(numbers, local):
         return False
     alone = math.prod(_factor(graphs, item) for item in items) - 1
-    return abs(alone) > 2 * unit and 1 / _AS_WRITTEN <= local.gain / alone <= _AS_WRITTEN
+    least = 2 * unit if numbers.quantized else unit
+    return abs(alone) > least and 1 / _AS_WRITTEN <= local.gain / alone <= _AS_WRITTEN
 
 
 def _smallest(numbers: RegionNumbers, local: Difference) -> float:

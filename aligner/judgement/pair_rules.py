@@ -142,7 +142,9 @@ def _saturates(facts: PairFacts) -> _Said:
 
 def _off_grid(facts: PairFacts) -> _Said:
     local = facts.local
-    if facts.plain or facts.fixed or local is None or not local.errors.max_abs or not (facts.within or facts.flips):
+    if facts.fixed or local is None or not local.errors.max_abs or not (facts.within or facts.flips):
+        return None
+    if facts.plain and (facts.immaterial or not facts.numbers.storage):
         return None
     if (facts.flips and not facts.within) or not facts.misquantized:
         return None
@@ -268,7 +270,12 @@ PAIR_RULES: tuple[Rule[PairFacts], ...] = (
         _clips_unseen,
     ),
     Rule("saturates", "more than 0.1 % of the elements lie outside the quantised range", _saturates),
-    Rule("weights-off-grid", "weights in few bits are off by more than a step (root mean square)", _off_grid),
+    Rule(
+        "weights-off-grid",
+        "weights in few bits are off by more than a step (root mean square), or in half precision by a factor that is "
+        "more than one rounding",
+        _off_grid,
+    ),
     Rule(
         "grids-differ",
         "the same nodes make the tensor in eight bits, a code of which is half a step off, where most grids are equal",

@@ -18,7 +18,7 @@ import numpy as np
 
 from aligner.judgement.precision import AS_A_RULE, declares_quantization, quantizes
 from aligner.numerics.coded_steps import OWN_STEPS
-from aligner.numerics.rounding import UNITS, unit
+from aligner.numerics.rounding import SUBNORMAL, UNITS, unit
 from aligner.operations.fused import fused_kind
 from aligner.operations.kinds import AFFINE, BOUNDED, ELEMENTWISE, EXACT, LAYOUT, LINEAR, SILENT
 from aligner.operations.reduction import reduction_length
@@ -32,13 +32,12 @@ from aligner.records.graph import Graph, Node, Weight
 from aligner.records.measurement import Measured
 from aligner.regions.subgraph import steps
 
-SUBNORMAL = {"float16": 2.0**-24}
-"""The smallest number above zero, where tensors of a network come near it."""
 _UNDERFLOW = 2.0**-126
 """What one operation may lose below float32's normal numbers where a kernel flushes them to zero: fl(a∘b) =
 (a∘b)(1+δ)+η with |η| up to the smallest normal number (Higham, Accuracy and Stability, 2nd ed., 2.1 and 2.8)."""
-QUANTIZED_UNIT = 2.0**-8
-"""Half a step of eight bits, relative to the largest number: 1 / (2 · 127) rounded to a power of two."""
+QUANTIZED_UNIT = 1 / (2 * 127)
+"""Half a step of eight bits, relative to the largest number: a little more than the unit of bfloat16, which has no
+steps."""
 _ITS_LIKE_ALONE = ELEMENTWISE | LAYOUT
 """Kinds of which each element comes from one element of each operand."""
 _FEWER_THAN_EIGHT = frozenset({"int4", "uint4", "int2", "uint2"})

@@ -7,6 +7,7 @@ from itertools import permutations
 import numpy as np
 
 from aligner.numerics import relations
+from aligner.numerics.rounding import SUBNORMAL, UNITS
 from aligner.parameters.folding import output_axis, scaled
 from aligner.records.array import Array
 from aligner.records.graph import Weight
@@ -52,6 +53,14 @@ def step_of(culprit: Culprit, pair: LayerPair) -> Array | None:
             step = scaled(step, np.abs(layer.scale), axis)
         found = step if found is None or found.ndim != step.ndim else np.maximum(found, step)
     return found
+
+
+def spacing(sizes: Array, unit: float) -> Array:
+    """How far apart the numbers of a floating-point type are at these sizes; ``unit``: half of that at 1.0."""
+    exponents = np.frexp(sizes)[1]  # of sizes from ½ to 1, times a power of two
+    smallest = SUBNORMAL["float16"] if unit == UNITS["float16"] else 0.0
+    apart: Array = np.maximum(np.ldexp(unit, exponents), smallest)
+    return apart
 
 
 def _by_slice(weight: Weight, matrix: Array, axis: int | None) -> Array:

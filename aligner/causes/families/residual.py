@@ -44,7 +44,7 @@ class ResidualMissing(Cause):
                 if data[0].shape == data[1].shape:
                     yield Claim(
                         f"{'the candidate' if subgraph.side == 0 else 'the reference'} {words} at {culprit.where}",
-                        "connect the skip connection to this sum",
+                        _advice(culprit, subgraph, node),
                         "with both operands",
                         culprit.replaced(subgraph, node, operation.with_data(*data)),
                     )
@@ -123,6 +123,13 @@ class ResidualMissing(Cause):
                     "with the reference's operand in the vector's place",
                     culprit.replaced(culprit.candidate, node, operation.with_data(*data)),
                 )
+
+
+def _advice(culprit: Culprit, subgraph: Subgraph, node: Node) -> str:
+    """What helps, where the candidate has a sum, and where the whole of the reference's is gone."""
+    if subgraph is culprit.candidate or culprit.candidate.of_kind("add", "sub"):
+        return "connect the skip connection to this sum"
+    return f"put the sum back: the reference adds {' and '.join(node.inputs[:2])} there"
 
 
 def _end_of_sum(subgraph: Subgraph, node: Node) -> str:

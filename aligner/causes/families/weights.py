@@ -94,9 +94,13 @@ class WeightsReducedPrecision(WeightCause):
     advice: ClassVar[str] = "keep this weight in float32, or accept the loss with a looser tolerance"
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
-        """All of it lies on the coarser grid."""
-        words = next((found for arrays in versions(pair, role) if (found := coarser(*arrays))), None)
+        """All of it lies on the coarser grid, and nothing else differs by more than that."""
+        words = _copied(pair, role) if all(_copied(pair, other) for other in differing(pair)) else None
         return f"the {role} is {words} the reference's" if words else None
+
+
+def _copied(pair: LayerPair, role: str) -> str | None:
+    return next((found for arrays in versions(pair, role) if (found := coarser(*arrays))), None)
 
 
 class WeightsQuantized(WeightCause):
