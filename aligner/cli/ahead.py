@@ -18,7 +18,11 @@ _NEEDED = ("aligner.api.matching", "aligner.api.second_look", "aligner.api.concl
 
 @contextmanager
 def prepared_ahead() -> Iterator[None]:
-    """Import for the block's comparison and its report in a thread, from the first observed run on."""
+    """Import for the block's comparison and its report in a thread, from the first observed run on.
+
+    What the block itself imports meanwhile waits for it, or goes before: modules of ours never import each other in a
+    circle, and the progress bar has the table's library before.
+    """
     thread = Thread(target=_prepare, name="aligner-ahead", daemon=True)
     once = Lock()  # marks come from several threads
 

@@ -26,6 +26,8 @@ class ProgressBar:
 
     def __enter__(self) -> ProgressBar:
         if self._stream.isatty():
+            import rich.progress  # noqa: F401 - whose modules import each other: never in two threads at once
+
             self._stop_listening = progress.listen(self._show)
         return self
 
