@@ -9,7 +9,7 @@ import numpy as np
 
 from aligner.execution.flips import UNITS
 from aligner.execution.passes import Passes
-from aligner.operations.settings.picks import ArgMax, Sort
+from aligner.operations.settings import ArgMax, Sort
 from aligner.records.array import Array
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured

@@ -11,7 +11,7 @@ import numpy as np
 from aligner.numerics.coded_steps import OWN_STEPS
 from aligner.operations.kinds import BOUNDED, QUANTIZES, VIEWS
 from aligner.operations.operation import Operation, Unsupported, results
-from aligner.operations.settings.base import Settings
+from aligner.operations.settings import Settings
 from aligner.records.alignment import Region
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node
