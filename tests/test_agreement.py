@@ -14,7 +14,7 @@ from aligner.errors import ComparisonError  # noqa: E402
 from aligner.records.comparison import ModelSummary, Tolerance  # noqa: E402
 from aligner.records.sweep import Agreement, SampleResult, Sweep  # noqa: E402
 from aligner.report.sweep_document import to_document  # noqa: E402
-from aligner.report.sweep_table import agreement_words  # noqa: E402
+from aligner.report.sweep_table import agreement_words, headline  # noqa: E402
 
 
 def told(left, right, *measures, layout="first"):
@@ -143,6 +143,8 @@ def test_the_words_name_the_worst_sample_and_what_is_not_told():
         "without a pair on 1",
         "iou: fits no output",
     ]
+    opened = replace(made, samples=(SampleResult(0, "a.npy", "inconclusive", "a constant input"), samples[0]))
+    assert headline(opened) == "INCONCLUSIVE on 1 of 2 samples — on a.npy: a constant input"
     assert to_document(made)["agreement"] == ["argmax", "cosine", "iou"]
     unknown = Agreement("y", {"new-3": 0.5})
     assert agreement_words(replace(made, samples=(SampleResult(0, "", "aligned", agreements=(unknown,)),)))

@@ -120,8 +120,13 @@ def test_a_process_answers_again_and_keeps_what_it_holds():
         with pytest.raises(ZeroDivisionError):
             process.call(divmod, 7, 0)
         assert process.call(eval, "print('noise') or 1") == 1
-        with pytest.raises(CrashError, match="SIGKILL"):
-            process.call(eval, "__import__('os').kill(__import__('os').getpid(), 9)")
+        process.call(exec, "from aligner.records import progress; progress.about('val/7.png')")
+        with pytest.raises(CrashError, match="SIGKILL.*running the candidate, m.onnx, on val/7.png"):
+            process.call(
+                exec,
+                "from aligner.records import progress; progress.enter('candidate', 'running', 'm.onnx')\n"
+                "import os; os.kill(os.getpid(), 9)",
+            )
 
 
 def test_the_time_of_a_process_counts_for_each_call():

@@ -17,6 +17,7 @@ from aligner.errors import AlignerError, ComparisonError, InputError
 from aligner.execution.confinement import restart_clock
 from aligner.execution.determinism import undisturbed
 from aligner.inputs.samples import Sample, samples_of
+from aligner.records import progress
 from aligner.records.comparison import GUILTY, Comparison, ModelSummary, Pair, Tolerance, output_error
 from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
 
@@ -212,7 +213,12 @@ def _indices(sweep: Sweep | None) -> Collection[int]:
 def _gone_through(samples: Iterable[Sample], models: OpenModels, options: SweepOptions) -> Iterator[Sweep]:
     """What comes of each sample, by itself."""
     for sample in samples:
-        yield _one(models, sample, options)
+        progress.about(sample.name)
+        try:
+            part = _one(models, sample, options)
+        finally:
+            progress.about("")
+        yield part
         restart_clock()
 
 

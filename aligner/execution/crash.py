@@ -95,9 +95,9 @@ def _activities(marks: Sequence[Mark]) -> str:
 
 
 def _activity(mark: Mark) -> str:
-    """ "running the candidate, model.onnx"."""
+    """ "running the candidate, model.onnx", "… on val/7.png"."""
     side = f"the {mark.side}" if mark.side else ""
-    subject = ", ".join(part for part in (side, mark.detail) if part)
+    subject = ", ".join(part for part in (side, mark.detail, mark.item and f"on {mark.item}") if part)
     phase = f"{mark.phase} of" if mark.phase.endswith("graph") and subject else mark.phase
     return " ".join(part for part in (phase or "starting", subject) if part)
 

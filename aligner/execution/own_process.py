@@ -160,7 +160,7 @@ def _not_handed_over(error: BaseException) -> ComparisonError:
     return ComparisonError(
         "the models or inputs cannot be handed to a process of their own",
         found=f"{type(error).__name__}: {error}",
-        hint='give files, "file.py:factory" or objects that pickle takes, or compare without isolated=True',
+        hint='give files, "file.py:factory" or objects that pickle takes, or work in this process alone',
     )
 
 

@@ -19,7 +19,8 @@ _FIELD = "\x1f"
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """What is being done: "candidate", "running", "model.onnx", 12 of 80 nodes, the last one "/conv1/Conv"."""
+    """What is being done: "candidate", "running", "model.onnx", 12 of 80 nodes, the last one "/conv1/Conv"; ``item``:
+    of which input of a set, "val/7.png"."""
 
     side: str = ""
     phase: str = ""
@@ -27,6 +28,7 @@ class Mark:
     done: int = 0
     total: int = 0
     node: str = ""
+    item: str = ""
 
 
 class Board:
@@ -46,7 +48,7 @@ class Board:
         The detail keeps its end and the node its start when they are too long.
         """
         numbers = str(mark.done), str(mark.total), str(aside)
-        fields = (mark.side, mark.phase, mark.detail[-1200:], *numbers, mark.node[:600])
+        fields = (mark.side, mark.phase, mark.detail[-1200:], *numbers, mark.node[:600], mark.item[-600:])
         data = _FIELD.join(text.replace(_FIELD, " ") for text in fields).encode("utf-8", "replace")[: _SLOT - 2]
         with self._lock:
             current = 2 if aside else 0
@@ -69,10 +71,10 @@ class Board:
         start = 16 + (current + self._memory[current]) * _SLOT
         length = int.from_bytes(self._memory[start : start + 2], "little")
         fields = self._memory[start + 2 : start + 2 + length].decode("utf-8", "replace").split(_FIELD)
-        if len(fields) != 7:
+        if len(fields) != 8:
             return Mark(), 0
-        side, phase, detail, done, total, thread, node = fields
-        return Mark(side, phase, detail, int(done), int(total), node), int(thread)
+        side, phase, detail, done, total, thread, node, item = fields
+        return Mark(side, phase, detail, int(done), int(total), node, item), int(thread)
 
     def finish(self) -> None:
         """Say that the work has come to its own end, whatever that was."""
@@ -130,6 +132,7 @@ _board: Board | None = None
 _current = Mark()
 _here = _Here()
 _headline = ""
+_item = ""
 _listeners: list[Listener] = []
 
 
@@ -163,7 +166,13 @@ def aside() -> Iterator[None]:
 
 def enter(side: str, phase: str, detail: str = "") -> None:
     """Say what starts now: ``enter("candidate", "running", "model.onnx")``; the side may be empty."""
-    _publish(Mark(side, phase, detail))
+    _publish(Mark(side, phase, detail, item=_item))
+
+
+def about(item: str) -> None:
+    """Say of which input of a set everything is, from now on."""
+    global _item
+    _item = item
 
 
 def headline(words: str) -> None:

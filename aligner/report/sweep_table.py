@@ -45,8 +45,10 @@ def headline(sweep: Sweep) -> str:
     many = len(sweep.samples)
     skipped = f", {len(sweep.skipped):,} skipped" if sweep.skipped else ""
     if not sweep.breaking:
-        alike = sum(one.verdict == "aligned" for one in sweep.samples)
-        return f"{sweep.verdict.upper()} on {alike:,} of {plural(many, 'sample')}{skipped}"
+        alike = [one for one in sweep.samples if one.verdict == sweep.verdict]
+        open_ = alike[0].reason if alike and sweep.verdict == "inconclusive" else None
+        why = f" — on {alike[0].name}: {open_}" if open_ else ""
+        return f"{sweep.verdict.upper()} on {len(alike):,} of {plural(many, 'sample')}{skipped}{why}"
     worst = sweep.breaking[0]
     first = f", first wrong at {worst.first}" if worst.first else ""
     apart = sweep.stability == "sample-dependent" and len(sweep.breaking) == many
