@@ -121,7 +121,7 @@ def test_a_process_answers_again_and_keeps_what_it_holds():
             process.call(divmod, 7, 0)
         assert process.call(eval, "print('noise') or 1") == 1
         process.call(exec, "from aligner.records import progress; progress.about('val/7.png')")
-        with pytest.raises(CrashError, match="SIGKILL.*running the candidate, m.onnx, on val/7.png"):
+        with pytest.raises(CrashError, match=r"SIGKILL.*running the candidate, m\.onnx, on val/7\.png"):
             process.call(
                 exec,
                 "from aligner.records import progress; progress.enter('candidate', 'running', 'm.onnx')\n"
