@@ -133,6 +133,40 @@ class TestPyTorch(PyTorchSuite):
     pass
 
 
+def compiled_network():
+    import torch
+
+    return torch.compile(conv_network(), backend="eager")
+
+
+@requires_torch
+class TestCompiled(PyTorchSuite):
+    network = staticmethod(compiled_network)
+
+
+def integer_network():
+    """A convolution, what follows it and a dense layer in eight bits, as torch.ao converts them."""
+    import torch
+    from torch import nn
+    from torch.ao.quantization import get_default_qconfig_mapping
+    from torch.ao.quantization.quantize_fx import convert_fx, prepare_fx
+
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU(), nn.Flatten(), nn.Linear(256, 5)).eval()
+    given = torch.from_numpy(picture(1, 3, 8, 8))
+    prepared = prepare_fx(network, get_default_qconfig_mapping("x86"), (given,))
+    prepared(given)
+    return convert_fx(prepared)
+
+
+@requires_torch
+class TestIntegers(PyTorchSuite):
+    network = staticmethod(integer_network)
+
+    def make_feeds(self):
+        return {"input": picture(1, 3, 8, 8)}
+
+
 @requires_torch
 class TestPyTorchRecurrent(PyTorchSuite):
     network = staticmethod(recurrent_network)

@@ -7,13 +7,21 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from aligner.adapters.pytorch_adapter.tensors import substitute, tensors_in
+from aligner.adapters.torch_quantization import packed_layers
 from aligner.errors import UnsupportedModelError
 
 _NARROWING = frozenset({"float", "half", "bfloat16"})
 
 
 def widened_copy(module: Any) -> Any:
-    """A copy of a module in float64. Raises UnsupportedModelError where it cannot be copied."""
+    """A copy of a module in float64. Raises UnsupportedModelError where it cannot be copied or holds integers."""
+    packed = packed_layers(module)
+    if packed:
+        raise UnsupportedModelError(
+            "the module cannot be run in float64",
+            found=f"{len(packed)} of its layers compute in integers",
+            hint="compare with the module that it was quantised from",
+        )
     try:
         return copy.deepcopy(module).double()
     except Exception as error:
