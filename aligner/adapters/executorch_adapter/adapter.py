@@ -39,6 +39,7 @@ class ExecuTorchAdapter(Adapter):
 
     def open(self, target: object, options: OpenOptions) -> Session:
         """Read the program; the runtime checks it once more."""
+        from aligner.adapters.executorch_adapter.opening import opened
         from aligner.adapters.executorch_adapter.program_file import read_file
         from aligner.adapters.executorch_adapter.session import ExecuTorchSession
 
@@ -51,4 +52,4 @@ class ExecuTorchAdapter(Adapter):
                 found="a program is compiled for its devices when it is made",
                 hint="leave --device out",
             )
-        return ExecuTorchSession(read_file(target, options.signature), options.memory_limit)
+        return ExecuTorchSession(opened(read_file(target, options.signature)), options.memory_limit)

@@ -28,18 +28,36 @@ def cut_program(
     """
     steps = program.needed(shown, given.keys())
     method = copy.copy(file.method)
+    nothing = executorch().schema.Null()
     method.values = [copy.copy(value) for value in method.values]
     for value in method.values:
-        value.val = copy.copy(value.val)
+        value.val = nothing if file.is_held(value.val) else copy.copy(value.val)
     method.inputs, method.outputs = list(method.inputs), list(shown)
     stand_ins = {place: _add_input(method, place, shape) for place, shape in given.items()}
     method.chains = [_chain(method, file.method.chains[0], program, steps, stand_ins)]
     _give_room(method, steps, shown, stand_ins)
+    data = _take_delegates(method, file.content.program.backend_delegate_data)
     content = dataclasses.replace(
-        file.content, program=dataclasses.replace(file.content.program, execution_plan=[method])
+        file.content,
+        program=dataclasses.replace(file.content.program, execution_plan=[method], backend_delegate_data=data),
     )
     written = executorch().files.serialize_pte_binary(content, extract_delegate_segments=True)
     return bytes(written)
+
+
+def _take_delegates(method: Any, data: Sequence[Any]) -> list[Any]:
+    """Leave those delegates that are called, which alone the runtime then makes ready; returns their data."""
+    calls = [one.instr_args for one in method.chains[0].instructions if hasattr(one.instr_args, "delegate_index")]
+    kept = dict.fromkeys(call.delegate_index for call in calls)
+    places = {old: new for new, old in enumerate(kept)}
+    for call in calls:
+        call.delegate_index = places[call.delegate_index]
+    found = [copy.copy(method.delegates[old]) for old in kept]
+    taken = [data[one.processed.index] for one in found]
+    for number, one in enumerate(found):
+        one.processed = dataclasses.replace(one.processed, index=number)
+    method.delegates = found
+    return taken
 
 
 def _add_input(method: Any, place: int, shape: tuple[int, ...]) -> int:

@@ -66,7 +66,7 @@ def _whole(program: Program) -> Node:
 
 
 def _weight(file: ProgramFile, tensor: Any, name: str, grid: Quantization | None) -> Weight:
-    held = file.content.program.constant_buffer[tensor.data_buffer_idx].storage
+    held = file.stored(tensor)
 
     def load() -> Array:
         return constant_of(held, tensor)
@@ -99,12 +99,15 @@ def _nodes(program: Program) -> list[Node]:
         if len(tuple(filter(None, outputs))) > 1:
             name = name.rpartition(".")[0]
         attributes, kind = _attributes(program, step)
-        nodes.append(Node(len(nodes), name, step.op, kind, inputs, outputs, weights, MappingProxyType(attributes)))
+        op = step.op if step.inner is None else step.inner.op
+        nodes.append(Node(len(nodes), name, op, kind, inputs, outputs, weights, MappingProxyType(attributes)))
     return nodes
 
 
 def _operands(program: Program, step: Step) -> tuple[str, ...]:
     """In the order of the arguments; what is left out at the end is no operand."""
+    if step.inner is not None:
+        return tuple(map(program.name_of, step.inner.operands))
     operands: list[str] = []
     places = step.arguments[:1] if is_quantizing(step.op) else step.arguments  # the grid is no operand
     for number, place in enumerate(places):
@@ -119,6 +122,8 @@ def _operands(program: Program, step: Step) -> tuple[str, ...]:
 
 def _attributes(program: Program, step: Step) -> tuple[dict[str, Any], str]:
     """Neutral names and values, and the kind: a convolution is told from its transpose by its flag."""
+    if step.inner is not None:
+        return dict(step.inner.attributes), step.inner.kind
     if not step.signature.names:
         return ({}, kind_of(step.op)) if step.op == "aten::view" else ({}, "opaque")
     said: dict[str, Any] = {}

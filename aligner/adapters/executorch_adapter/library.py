@@ -6,6 +6,7 @@ import logging
 import threading
 import warnings
 from contextlib import suppress
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,7 +15,9 @@ _FOUND: list[Any] = []
 
 
 def executorch() -> Any:
-    """The runtime (``runtime``), the reader and writer of programs (``files``) and their records (``schema``)."""
+    """The runtime (``runtime``), the reader and writer of programs (``files``), their records (``schema``), and where
+    flatc and the schema of XNNPACK's graphs lie (``flatc``).
+    """
     with _LOCK:
         if not _FOUND:
             _FOUND.append(_imported())
@@ -35,4 +38,14 @@ def _imported() -> Any:
                 import executorch.kernels.quantized  # noqa: F401
     finally:
         logging.disable(disabled)
-    return SimpleNamespace(runtime=portable_lib, files=_program, schema=schema)
+    return SimpleNamespace(runtime=portable_lib, files=_program, schema=schema, flatc=_flatc)
+
+
+def _flatc() -> tuple[str, str]:
+    """ExecuTorch's own flatc where it brings one, else that on the path."""
+    import executorch as package
+
+    root = Path(next(iter(package.__path__)))
+    own = root / "data" / "bin" / "flatc"
+    schema = root / "backends" / "xnnpack" / "serialization" / "schema.fbs"
+    return str(own if own.exists() else "flatc"), str(schema)

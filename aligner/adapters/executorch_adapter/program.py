@@ -10,7 +10,7 @@ from typing import Any
 from aligner.adapters.executorch_adapter.delegates import count_outputs
 from aligner.adapters.executorch_adapter.library import executorch
 from aligner.adapters.executorch_adapter.operators import Signature, signature_of, word_of
-from aligner.adapters.executorch_adapter.program_file import ProgramFile, bytes_of, is_constant
+from aligner.adapters.executorch_adapter.program_file import Inner, ProgramFile, bytes_of, is_constant
 
 _VIEW = "executorch_prim::et_view"
 
@@ -29,6 +29,8 @@ class Step:
     writes: tuple[int, ...]
     views: bool = False
     """Whether its result is its first operand's memory."""
+    inner: Inner | None = None
+    """What a delegate of one node computes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +67,10 @@ class Program:
         found = [place for one in step.arguments for place in (one, *members(self.values, one)) if place >= 0]
         return [place for place in found if place not in step.writes]
 
+    def stored(self, step: Step) -> list[int]:
+        """What a delegate of one node keeps itself."""
+        return [] if step.inner is None else [one for one in step.inner.operands if one not in step.arguments]
+
     def needed(self, wanted: Collection[int], cut: Collection[int]) -> list[Step]:
         """The steps on the way to some values; nothing is computed for what is cut, unless it is wanted itself."""
         todo, kept = set(wanted), []
@@ -99,7 +105,7 @@ def read_program(file: ProgramFile) -> Program:
     inputs, outputs = tuple(file.method.inputs), tuple(dict.fromkeys(file.method.outputs))
     plain = Program(values, inputs, outputs, steps, {}, {}, frozenset(reader.computed), whole)
     outputs = tuple(place for place in outputs if plain.is_tensor(place))
-    read = {place for step in steps for place in plain.reads(step)} | set(outputs)
+    read = {place for step in steps for place in (*plain.reads(step), *plain.stored(step))} | set(outputs)
     names = {place: f"input_{number}" for number, place in enumerate(inputs)}
     taken = dict.fromkeys(names.values(), 0)
     for step in steps:
@@ -119,7 +125,7 @@ class _Reader:
 
     def __init__(self, file: ProgramFile, values: Sequence[Any]) -> None:
         self._method = method = file.method
-        self._data = file.content.program.backend_delegate_data
+        self._data, self._inside = file.content.program.backend_delegate_data, file.inside
         self._values, self._schema = values, executorch().schema
         self.steps: list[Step] = []
         self._doubt = ""
@@ -227,6 +233,10 @@ class _Reader:
 
     def _delegate(self, number: int, call: Any) -> Step:
         """It lists what it reads, then what it writes, and where that begins its own data say, if anything."""
+        inner = self._inside.get(call.delegate_index)
+        if inner is not None:
+            args = tuple(call.args)
+            return Step(number, f"xnnpack::{inner.op}", Signature(), args, args[-1:], inner=inner)
         delegate = self._method.delegates[call.delegate_index]
         count = count_outputs(delegate.id, self._data[delegate.processed.index].data)
         unknown = [k for k, place in enumerate(call.args) if place not in self._known]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -14,20 +15,44 @@ from aligner.errors import ModelError, ModelFormatError, UnsupportedModelError, 
 
 
 @dataclass(frozen=True, slots=True)
+class Inner:
+    """A node of a delegate's own graph; ``operands``: places of values, stored ones included, in the node's order."""
+
+    op: str
+    kind: str
+    attributes: Mapping[str, Any]
+    operands: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramFile:
     """``data``: the whole file, which the runtime reads in place. ``content``: ExecuTorch's own record of it.
 
-    ``plan``: the method that is looked at, by its place.
+    ``plan``: the method that is looked at, by its place. ``inside``: delegate → the node that it is, of those that were
+    taken apart. ``held``: stored tensors of these, numbered behind the program's own constants.
     """
 
     data: bytes
     content: Any
     plan: int
+    inside: Mapping[int, Inner] = field(default_factory=dict)
+    held: Sequence[bytes] = ()
 
     @property
     def method(self) -> Any:
         """The method's own record: values, operators, instructions."""
         return self.content.program.execution_plan[self.plan]
+
+    def stored(self, tensor: Any) -> bytes:
+        """What a constant holds."""
+        buffers = self.content.program.constant_buffer
+        number = tensor.data_buffer_idx - len(buffers)
+        found: bytes = self.held[number] if number >= 0 else buffers[tensor.data_buffer_idx].storage
+        return found
+
+    def is_held(self, value: Any) -> bool:
+        """Whether a value is stored in a delegate, and not known to the program."""
+        return getattr(value, "data_buffer_idx", 0) >= len(self.content.program.constant_buffer)
 
 
 def read_file(path: Path, method: str | None) -> ProgramFile:

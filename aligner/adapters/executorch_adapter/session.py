@@ -184,7 +184,7 @@ class ExecuTorchSession(Session):
 
     def _constant(self, place: int) -> Array:
         tensor = self._program.values[place]
-        return constant_of(self._file.content.program.constant_buffer[tensor.data_buffer_idx].storage, tensor)
+        return constant_of(self._file.stored(tensor), tensor)
 
     def _parts(self, places: Sequence[int]) -> Iterator[list[int]]:
         """Values in the order of their instructions, as many at once as there is room for."""
