@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from aligner.records.axis_order import to_candidate
 from benchmarks.converters.case import Case
 from benchmarks.converters.graph import Array, run
 
@@ -105,11 +106,7 @@ def _left_after(case: Case, report: Mapping[str, Any], *, kept: str | None = Non
 
 def moved(answer: Array, axes: list[int] | None, like: Array) -> Array | None:
     """The reference's tensor as the candidate keeps it."""
-    if axes:
-        answer = np.transpose(answer, axes)
-    if answer.shape != like.shape:
-        return answer.reshape(like.shape) if answer.size == like.size and not axes else None
-    return answer
+    return to_candidate(answer, tuple(axes) if axes else None, like.shape)
 
 
 def apart(wanted: Array, got: Array) -> float:
