@@ -212,6 +212,31 @@ def test_a_root_divided_by_one_stands_for_a_reciprocal_root():
     assert pairs[wrong].reference == right and root not in pairs
 
 
+@pytest.mark.parametrize("spelled", ["gate", "ways"])
+def test_what_an_activation_reads_is_paired_however_it_is_spelled(spelled):
+    """A layer whose kernel differs has no numbers, and a folded norm no node, to be paired by."""
+
+    def network(prefix, spelled):
+        builder = GraphBuilder(prefix=prefix)
+        x = builder.input(f"{prefix}x", (4, 8))
+        layer = builder.node("matmul", [x, builder.weight(np.eye(8) if spelled else 2 * np.eye(8))], (4, 8))
+        if not spelled:
+            vectors = [builder.weight(np.arange(1, 9) * n) for n in range(1, 5)]
+            layer = builder.node("norm", [layer, *vectors], (4, 8), epsilon=1e-5)
+            value = builder.node("silu", [layer], (4, 8))
+        elif spelled == "gate":
+            value = builder.node("mul", [layer, builder.node("sigmoid", [layer], (4, 8))], (4, 8))
+        else:
+            size = builder.node("abs", [layer], (4, 8))
+            part = builder.node("div", [layer, builder.node("add", [size, builder.weight(1.0)], (4, 8))], (4, 8))
+            value = builder.node("mul", [part, builder.node("exp", [size], (4, 8))], (4, 8))
+        weight = builder.weight(np.random.default_rng(1).normal(size=(8, 3)))
+        return builder.graph(builder.node("matmul", [value, weight], (4, 3))), layer
+
+    (left, norm), (right, layer) = network("r", None), network("c", spelled)
+    assert {pair.candidate: pair.reference for pair in align(left, right).pairs}[layer] == norm
+
+
 def test_a_product_with_a_number_answers_none_of_two_tensors():
     """A half moved into the next layer: the product before it is read there, not the tensor that it is taken of."""
 

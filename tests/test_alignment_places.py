@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from graph_factory import GraphBuilder
@@ -12,6 +14,7 @@ from aligner.alignment.provenance import conflicting, module_ends, named_nodes
 from aligner.alignment.skeleton import read
 from aligner.alignment.windows import before_padding
 from aligner.records.alignment import Sketch
+from aligner.records.graph import Quantization
 
 
 @pytest.mark.parametrize(
@@ -63,6 +66,28 @@ def test_between_nodes_that_are_alike_the_neighbours_decide():
     graphs = network("r", ["cumsum", "mul", "tanh"]), network("c", ["mul", "sqrt", "mul", "tanh"])
     found = align(*graphs, method="order").pairs
     assert [(pair.reference, pair.candidate) for pair in found] == [("rmul_1", "cmul_2"), ("rtanh_2", "ctanh_3")]
+
+
+def test_in_few_bits_the_nearest_tensor_decides_where_none_is_the_same():
+    """One exponential, and two in its place, the first of something else: eight bits leave nothing the same."""
+
+    def network(prefix, kinds, sizes):
+        builder = GraphBuilder(prefix=prefix)
+        value, sketches, found = builder.input(f"{prefix}x", (4, 8)), {}, []
+        for kind, size in zip(kinds, sizes, strict=True):
+            value = builder.node(kind, [value], (4, 8))
+            sketches[value] = Sketch((4, 8), "float32", size, 2 * size, -size, 4 * size)
+            found += [value] if kind == "exp" else []
+        return builder.graph(builder.node("softmax", [value], (4, 8))), sketches, found
+
+    left, seen, (right,) = network("r", ["tanh", "exp", "sqrt"], [1.0, 2.0, 3.0])
+    other, looked, (wrong, answer) = network("c", ["tanh", "exp", "abs", "exp", "neg"], [1.01, 4.0, 5.0, 2.02, 3.02])
+    for name, value in other.values.items():
+        other.values[name] = replace(value, quantization=Quantization((0.01,), (0,)))
+    pairs = align(left, other, reference_sketches=seen, candidate_sketches=looked).pairs
+    assert {pair.candidate: pair.reference for pair in pairs}[answer] == right and wrong not in {
+        pair.candidate for pair in pairs
+    }
 
 
 def test_of_a_weight_that_is_split_the_part_that_is_read_counts():

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from aligner.alignment.skeleton import Skeleton
-from aligner.operations.kinds import AFFINE
+from aligner.operations.kinds import AFFINE, INVERSES
 from aligner.records.alignment import Sketch
 from aligner.records.graph import Node
 
@@ -75,6 +75,8 @@ def nearest(distances: Sequence[Sequence[float | None]]) -> list[tuple[int, int]
     return pairs if max(known[place][column] for place, column in pairs) < min([*others, 1.0]) else []
 
 
+_READ = 1 << 12
+"""Numbers of a stored tensor that are read to learn whether they are all one: as many as the widest layers have."""
 _MANY = 16
 """Elements from which mean, spread and both ends do not agree within 10⁻³ by chance."""
 
@@ -115,3 +117,22 @@ def stored_number(skeleton: Skeleton, node: Node) -> str:
         other = node.attributes.get("other")
         return f"{other:.2g}" if isinstance(other, (int, float)) else ""
     return f"{np.asarray(stored[0].values(), np.float64).item():.2g}"
+
+
+def taken_operands(skeleton: Skeleton, node: Node) -> str:
+    """A letter for each operand: "d" for computed tensors, "w" for stored ones, "0" for numbers; where their order says
+    nothing, numbers come last."""
+    words = "".join(_operand(skeleton, name) for name in node.inputs if name)
+    words = words + "0" * (len(words) == 1)  # a number that is an attribute
+    return words if node.kind in INVERSES else "".join(sorted(words, reverse=True))
+
+
+def _operand(skeleton: Skeleton, name: str) -> str:
+    weight = skeleton.graph.weights.get(name)
+    if name not in skeleton.constants or weight is None:
+        return "0" if skeleton.size(name) == 1 else "d"
+    size = prod(weight.shape)
+    if 1 < size <= _READ:
+        values = np.asarray(weight.values())
+        size = 1 if (values == values.flat[0]).all() else size
+    return "w" if size > 1 else "0"

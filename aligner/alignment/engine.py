@@ -32,6 +32,8 @@ _LARGEST_TABLE = 40_000_000
 """Cells of a stretch between two anchors that are held at once: 160 MB of scores. A longer one stays unpaired here."""
 _LIKE_NEIGHBOURS = 0.2
 """What operands, and what readers, of the same kinds add to the likeness of two nodes: they decide between equals."""
+_FEW_BITS = 1 / 16
+"""How far apart sketches of one tensor are in eight bits: 16 steps of 255, noise from further up among them."""
 _UNLIKELY = 0.25
 """What is left of the likeness of two nodes that give another size, or take another number: at most 1.1 of 4.4, so that
 any other two of their kind come first."""
@@ -226,6 +228,8 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
     score[[node.index in matching.node_partner for node in left], :] = 0
     score[:, [node.index in matching.node_source for node in right]] = 0
     _add_sketches(matching, left, right, score)
+    if matching.candidate.in_few_bits or matching.reference.in_few_bits:
+        _add_nearest(matching, left, right, score)
     place = {node.index: j for j, node in enumerate(right)}
     for i, node in enumerate(left):
         partner = matching.node_partner.get(node.index)
@@ -247,6 +251,29 @@ def _add_sketches(matching: Matching, left: list[Node], right: list[Node], score
             for j in shelf.like(sketch):
                 if score[i, j] > 0:
                     score[i, j] += 3
+
+
+def _add_nearest(matching: Matching, left: list[Node], right: list[Node], score: NDArray[np.float32]) -> None:
+    """In few bits no two tensors are the same: those that are each other's nearest are as good, if near enough."""
+    rows = [
+        [_numbers(skeleton.sketches.get(node.outputs[0])) for node in nodes]
+        for skeleton, nodes in ((matching.reference, left), (matching.candidate, right))
+    ]
+    one, other = np.array(rows[0])[:, None], np.array(rows[1])[None, :]
+    extent = np.maximum(np.abs(one[..., 3:]).max(-1, keepdims=True), 1e-30)
+    scales = np.concatenate([np.maximum(one[..., 1:2], 1e-30).repeat(2, -1), (2 * extent).repeat(2, -1)], -1)
+    apart = np.where(one[..., 0] == other[..., 0], (np.abs(one - other)[..., 1:] / scales).max(-1), np.inf)
+    apart[~(score > 0) | ~(apart <= _FEW_BITS)] = np.inf
+    near = (apart == apart.min(axis=1)[:, None]) & (apart == apart.min(axis=0)[None, :]) & (apart < np.inf)
+    score[near] += 3
+
+
+def _numbers(sketch: Sketch | None) -> tuple[float, float, float, float, float]:
+    """Size, root mean square, mean and ends, as ``distance`` holds them against each other; NaN where nothing tells."""
+    core = None if sketch is None else sketch.core
+    if core is None or not core.finite or core.min == core.max:
+        return (float("nan"),) * 5
+    return float(core.size), core.rms, core.mean, core.min, core.max
 
 
 def _features(

@@ -15,6 +15,8 @@ Sides = tuple[Skeleton, Skeleton]
 Ends = tuple[str, str]
 _LONGEST_FUNCTION = 6
 """Nodes of a function of one tensor that gates it: hard swish spelled out has four, with casts on either side six."""
+_LONGEST_ACTIVATION = 32
+"""Nodes of an activation that is spelled out: a GELU by a polynomial of the error function has 24."""
 _LONGEST_BIAS = 1 << 16
 """A limit of work: as ``judgement.tolerance`` has it, longer ones are tables."""
 
@@ -64,6 +66,33 @@ def _computed_from(skeleton: Skeleton, value: str, source: str) -> bool:
         if value == source:
             return True
     return False
+
+
+def activated(skeleton: Skeleton, value: str) -> tuple[str, bool] | None:
+    """The tensor that a value is a function of, element by element, and whether several operands lead to it."""
+    node = skeleton.producer.get(value)
+    while node is not None and node.kind in AFFINE and len(skeleton.data_inputs(node)) == 1:  # a half, at either end
+        node = skeleton.producer.get(skeleton.root(skeleton.data_inputs(node)[0]))
+    if node is None or node.kind not in ELEMENTWISE or not skeleton.data_inputs(node):
+        return None
+    data = list(dict.fromkeys(skeleton.root(name) for name in skeleton.data_inputs(node)))
+    source = _source(skeleton, data)
+    return None if source is None else (source, len(data) > 1)
+
+
+def _source(skeleton: Skeleton, values: list[str]) -> str | None:
+    """The one tensor that some are computed from element by element, by however many ways."""
+    front = {value: skeleton.producer.get(value) for value in values}
+    for _ in range(_LONGEST_ACTIVATION):
+        if len(front) == 1:
+            return next(iter(front))
+        last = max(front, key=lambda value: -1 if (maker := front[value]) is None else maker.index)
+        node = front.pop(last)
+        if node is None or node.kind not in ELEMENTWISE or not skeleton.data_inputs(node):
+            return None
+        roots = [skeleton.root(name) for name in skeleton.data_inputs(node)]
+        front |= {root: skeleton.producer.get(root) for root in roots}
+    return None
 
 
 def with_constant(skeleton: Skeleton, value: str, kinds: frozenset[str] = AFFINE) -> str:

@@ -10,17 +10,16 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from math import prod
-
-import numpy as np
 
 from aligner.alignment.batches import whole_input, whole_output
 from aligner.alignment.compatibility import (
     nearest,
     same_word,
+    taken_operands,
     weight_sizes,
 )
 from aligner.alignment.layer_ends import (
+    activated,
     adds_bias,
     biased,
     both_with_affine,
@@ -35,12 +34,10 @@ from aligner.alignment.second_look import SecondLook
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.alignment.twins import GIVEN, twins
 from aligner.alignment.windows import before_padding, windows_beyond_padding
-from aligner.operations.kinds import AFFINE, COMMUTATIVE, INVERSES, LINEAR, SOURCES, SUNDRY, same_family
+from aligner.operations.kinds import AFFINE, COMMUTATIVE, LINEAR, SOURCES, SUNDRY, same_family
 from aligner.records.graph import Node
 
 _OWN = frozenset({"name", "weights"})
-_READ = 1 << 12
-"""Numbers of a stored tensor that are read to learn whether they are all one: as many as the widest layers have."""
 _FAR = 0.5
 """The confidence that a walk of any length keeps."""
 
@@ -71,25 +68,6 @@ def _readers(skeleton: Skeleton, root: str) -> list[Node]:
 
 def _ends_layer(skeleton: Skeleton, node: Node | None) -> bool:
     return node is not None and (node.kind in LINEAR or adds_bias(skeleton, node))
-
-
-def _operands(skeleton: Skeleton, node: Node) -> str:
-    """A letter for each operand: "d" for computed tensors, "w" for stored ones, "0" for numbers; where their order says
-    nothing, numbers come last."""
-    words = "".join(_operand(skeleton, name) for name in node.inputs if name)
-    words = words + "0" * (len(words) == 1)  # a number that is an attribute
-    return words if node.kind in INVERSES else "".join(sorted(words, reverse=True))
-
-
-def _operand(skeleton: Skeleton, name: str) -> str:
-    weight = skeleton.graph.weights.get(name)
-    if name not in skeleton.constants or weight is None:
-        return "0" if skeleton.size(name) == 1 else "d"
-    size = prod(weight.shape)
-    if 1 < size <= _READ:
-        values = np.asarray(weight.values())
-        size = 1 if (values == values.flat[0]).all() else size
-    return "w" if size > 1 else "0"
 
 
 class Matching:
@@ -142,7 +120,7 @@ class Matching:
         """Whether one product or sum takes a number, as a factor of a formula is, where the other takes a tensor."""
         if reference.kind != candidate.kind or reference.kind not in AFFINE:
             return False
-        left, right = (_operands(*side) for side in self._sides(reference, candidate))
+        left, right = (taken_operands(*side) for side in self._sides(reference, candidate))
         return any((one == "0") != (other == "0") for one, other in zip(left, right, strict=False))
 
     def pair_roots(self, reference: str, candidate: str, evidence: Evidence, *, resized: bool = False) -> bool:
@@ -300,6 +278,10 @@ class Matching:
         ):
             confidence = _one_step_on(self.roots[reference][1].confidence)
             self.pair_nodes(a, b, Evidence("structure", confidence))
+        ends = activated(self.reference, reference), activated(self.candidate, candidate)
+        if ends[0] is not None and ends[1] is not None and ends[0][1] != ends[1][1]:
+            evidence = Evidence("structure", _one_step_on(self.roots[reference][1].confidence))
+            self.pair_roots(ends[0][0], ends[1][0], evidence)
 
     @staticmethod
     def _position(node: Node, value: str) -> int:

@@ -55,6 +55,11 @@ class Skeleton:
         """Whether the graph says which tensor is computed from which; a list of recorded tensors does not."""
         return any(node.inputs for node in self.graph.nodes)
 
+    @property
+    def in_few_bits(self) -> bool:
+        """Whether any tensor is coded."""
+        return any(value.quantization is not None for value in self.graph.values.values())
+
     def scopes(self) -> Collection[str]:
         """The modules that computing nodes are in."""
         self._scopes = self._scopes or {node.scope or "" for node in self.compute}

@@ -15,6 +15,7 @@ from aligner.api.noise_floor import Floor
 from aligner.api.observer_effect import Hidden, ObserverEffect
 from aligner.api.options import CompareOptions
 from aligner.api.output_judging import OutputJudging, held_pairs, interval
+from aligner.api.proven_places import with_proven_places
 from aligner.causes.context import Context
 from aligner.causes.global_causes import find_global_causes
 from aligner.errors import listing
@@ -252,6 +253,8 @@ class Concluding:
         diverged = alignment if conclusion.verdict == "diverged" else None
         why = self._explained(passes, judged, (written.pairs, written.outputs), diverged)
         more = [written.state.finding] if written.state and written.state.finding else []
+        causes = _placed(_with_hidden([*why.causes, *more], written.hidden), written.pairs)
+        introduced = with_proven_places(conclusion.introduced, causes)
         return Comparison(
             verdict=conclusion.verdict,
             rule=conclusion.rule,
@@ -262,11 +265,11 @@ class Concluding:
             candidate=self.sides[1].summary(),
             tolerance=self._tolerance(),
             coverage=facts.coverage,
-            first_divergence=conclusion.introduced[0] if conclusion.introduced else None,
-            introduced=conclusion.introduced,
-            causes=_placed(_with_hidden([*why.causes, *more], written.hidden), written.pairs),
+            first_divergence=introduced[0] if introduced else None,
+            introduced=tuple(introduced),
+            causes=causes,
             outputs=tuple(written.shown),
-            pairs=(*written.pairs, *written.held),
+            pairs=(*with_proven_places(written.pairs, causes), *written.held),
             unpaired_reference=summary.unpaired(written.writers[0], dict(alignment.unpaired_reference)),
             unpaired_candidate=summary.unpaired(written.writers[1], dict(alignment.unpaired_candidate)),
             inputs=fed.fed,

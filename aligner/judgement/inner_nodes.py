@@ -20,12 +20,11 @@ from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.lone_factors import lone_factor, may_hold_one
 from aligner.judgement.tolerance import region_numbers
-from aligner.operations.kinds import PICKED, VIEWS
 from aligner.records.axis_order import to_candidate, to_reference
-from aligner.records.graph import Graph, Node
+from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.regions.culprit import Culprit, distance
-from aligner.regions.inner_tensors import SATURATED, InnerTensor, inner_tensors, inside, range_of
+from aligner.regions.inner_tensors import SATURATED, InnerTensor, inner_tensors, inside, is_read_otherwise, range_of
 
 Within = tuple[str, str, str | None]
 """As ``records.comparison.Within``: the candidate's node, what is wrong with it, the reference's node."""
@@ -92,7 +91,7 @@ class InnerNodes:
             return False
         made = inside(nodes, item.pair.candidate)
         return any(
-            self._is_at_an_end(graphs[1], value) or _is_read_otherwise(graphs[1], value, node) for value, node in made
+            self._is_at_an_end(graphs[1], value) or is_read_otherwise(graphs[1], value, node) for value, node in made
         )
 
     def _is_at_an_end(self, graph: Graph, value: str) -> bool:
@@ -101,14 +100,6 @@ class InnerNodes:
         if seen is None or held is None:
             return False
         return bool(seen.min <= held.low + held.step / 2 or seen.max >= held.high - held.step / 2)
-
-
-def _is_read_otherwise(graph: Graph, value: str, node: Node) -> bool:
-    """Whether a node that only moves codes gives them another meaning."""
-    if node.kind not in VIEWS | PICKED or not node.inputs:
-        return False
-    before, after = range_of(graph, node.inputs[0]), range_of(graph, value)
-    return before is not None and after is not None and before != after
 
 
 def _errs(inner: InnerTensor) -> bool:

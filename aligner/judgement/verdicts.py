@@ -17,10 +17,11 @@ from aligner.judgement.pair_facts import PairFacts, Rules
 from aligner.judgement.pair_rules import PAIR_RULES
 from aligner.judgement.rule import opinions
 from aligner.judgement.tolerance import beside_mask, bound, region_numbers
+from aligner.operations.kinds import PICKED, VIEWS
 from aligner.records.comparison import PairVerdict
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
-from aligner.regions.inner_tensors import SATURATED
+from aligner.regions.inner_tensors import SATURATED, is_read_otherwise
 
 GRAPH_RULES = {
     "closed-region": "the region around it, entered with the reference's tensors, leaves with them: another way to "
@@ -67,7 +68,7 @@ def judge(
     turned: set[str] = set()
     for item in measured:
         value, order = item.pair.candidate, None if relaid else _turned(graphs, item)
-        turned |= {value} if order is not None else set()
+        turned |= {value} if order is not None or _misread(graphs[1], item) else set()
         nearness = (excused or {}).get(value)
         verdicts[value] = _alone(PairFacts(graphs, item, by_value, rules, nearness=nearness, turned=order))
     alone, verdicts = verdicts, _jointly(measured, verdicts, turned, jointly)
@@ -120,6 +121,13 @@ def _turned(graphs: tuple[Graph, Graph], item: Measured) -> tuple[int, ...] | No
     pair = item.pair
     outputs = pair.reference in graphs[0].outputs and pair.candidate in graphs[1].outputs
     return _order(item) if outputs and pair.rule != "map" else None
+
+
+def _misread(graph: Graph, item: Measured) -> bool:
+    """Whether all that computes a pair is codes that are moved and then read with another step: no way to compute."""
+    nodes = [graph.nodes[index] for index in item.pair.candidate_region.nodes]
+    read = [is_read_otherwise(graph, value, node) for node in nodes for value in node.outputs]
+    return any(read) and all(node.kind in VIEWS | PICKED for node in nodes)
 
 
 def _order(item: Measured) -> tuple[int, ...] | None:

@@ -9,7 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from aligner.numerics.coded_steps import OWN_STEPS
-from aligner.operations.kinds import BOUNDED, QUANTIZES, VIEWS
+from aligner.operations.kinds import BOUNDED, PICKED, QUANTIZES, VIEWS
 from aligner.operations.operation import Operation, Unsupported, results
 from aligner.operations.settings import Settings
 from aligner.records.alignment import Region
@@ -108,6 +108,14 @@ def is_given(graph: Graph, value: str, held: Range) -> bool:
         value = node.inputs[0] if node.inputs else ""
     bounded = node is not None and node.kind in BOUNDED and -1 - held.step <= held.low and held.high <= 1 + held.step
     return bounded or held.high - held.low <= _LEAST_RANGE + held.step
+
+
+def is_read_otherwise(graph: Graph, value: str, node: Node) -> bool:
+    """Whether a node that only moves codes gives them another meaning."""
+    if node.kind not in VIEWS | PICKED or not node.inputs:
+        return False
+    before, after = range_of(graph, node.inputs[0]), range_of(graph, value)
+    return before is not None and after is not None and before != after
 
 
 def inside(nodes: Sequence[Node], end: str) -> Iterator[tuple[str, Node]]:
