@@ -25,6 +25,7 @@ from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.reordered import is_another_form, is_offset
 from aligner.judgement.same_grid import are_twins
 from aligner.judgement.tolerance import masked_otherwise, region_numbers
+from aligner.judgement.written_form import makes_up_for
 from aligner.records.comparison import GUILTY
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
@@ -402,6 +403,8 @@ class ClosedRegions:
         eased = left.errors.rmse < own.errors.rmse  # else two faults in a row would excuse the first
         if not _is_reformed(start, shown):
             return False
+        if makes_up_for(self.graphs, self._walk.items[value], *shown.arrays[start]):
+            return True
         return (eased and not _is_reformed(value, shown)) or self._lacks_offset(value, shown, inside)
 
     def _lacks_offset(self, value: str, shown: Shown, inside: set[str]) -> bool:
