@@ -204,6 +204,14 @@ def test_an_interrupted_sweep_says_how_to_go_on(models, samples, whole, tmp_path
         assert f"next: {told}" in capsys.readouterr().err
 
 
+def test_a_page_lists_the_worst_of_many(whole):
+    many = [replace(whole.samples[at % 8], index=at, name=f"n{at}") for at in range(1200)]
+    page = to_html(replace(whole, samples=tuple(many)))
+    assert "1000 of 1200" in page
+    assert page.count('<tr class="') == 1000
+    assert page.index(">n0<") < page.index(">n1<")
+
+
 def test_a_trend_is_counted_in_pairs():
     rng = np.random.default_rng(0)
     for many in (2, 9, 40):

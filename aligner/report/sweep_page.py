@@ -10,12 +10,15 @@ from typing import Any, TextIO
 from urllib.parse import quote
 
 from aligner.records.preview import Picture
-from aligner.records.sweep import Sweep
+from aligner.records.sweep import SampleResult, Sweep
 from aligner.report.document_file import write_text
 from aligner.report.html import rendered, shown
 from aligner.report.numbers import number, percent
 from aligner.report.picture import data_uri
 from aligner.report.sweep_table import agreement_words, headline, sample_agreement, worst_nodes
+
+_ROWS = 1000
+"""Samples that a page lists: a set may hold millions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +49,16 @@ def to_html(sweep: Sweep, full: Mapping[int, FullSample] | None = None, folder: 
         "guilty": [_row(node, many) for node in worst_nodes(sweep)],
         "pages": {index: _address(one.page, folder or Path()) for index, one in full.items()},
         "pictures": {index: data_uri(one.picture) for index, one in full.items() if one.picture is not None},
-        "samples": sorted(sweep.samples, key=lambda one: (-(one.output_error or 0.0), one.index)),
+        "samples": _furthest(sweep),
     }
     return rendered("sweep.html.j2", ("sweep.js",), context, _data(sweep))
+
+
+def _furthest(sweep: Sweep) -> list[SampleResult]:
+    """Those that diverge first, each kind the furthest apart first."""
+    samples = sorted(sweep.samples, key=lambda one: (-(one.output_error or 0.0), one.index))
+    known = {one.index for one in sweep.breaking}
+    return [*sweep.breaking, *(one for one in samples if one.index not in known)][:_ROWS]
 
 
 def _address(page: Path, folder: Path) -> str:
