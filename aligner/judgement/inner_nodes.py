@@ -56,7 +56,8 @@ class InnerNodes:
                 subgraph, node, number = lone
                 who = ("reference", "candidate")[subgraph.side]
                 place = (node.name, "extra", None) if subgraph.side else (culprit.where, "missing", node.name)
-                yield item, place, f"the {who} alone multiplies by {number:.6g}, which is what the error is made of"
+                words = f"the {who} alone multiplies by {number:.6g}, of which nothing is in the other side's numbers"
+                yield item, place, words
 
     def _is_unseen(self, item: Measured, inner: InnerTensor) -> bool:
         """Whether the outputs differ by something else than what is cut off: calibrations leave out tails.

@@ -1,13 +1,15 @@
 """Factors near one that stand in one model alone, in a region that the roundings of half precision hide them in.
 
 Where a factor scales one branch of a sum, the sum is not larger as a whole by as much, and each element's error is
-within the bound. Both ends are computed again in more digits, as they are written and without the factor: the one
-that leaves less than half of the error says whose it is.
+within the bound. The side that has it is computed again in more digits, as it is written and without the factor: of
+what that changes, the other side's numbers hold all where they have it elsewhere, and nothing where they lack it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+
+import numpy as np
 
 from aligner.judgement.gain import factor_at, unit_of
 from aligner.judgement.tolerance import region_numbers
@@ -21,8 +23,10 @@ from aligner.regions.subgraph import Change, Subgraph
 
 _NEAR_ONE = 0.5
 """Others are parts of a formula, or show whatever is rounded."""
-_MENDED = 0.5
-"""Share of its error that a region keeps at most without a factor that makes it, as of ``inner_nodes``."""
+_LACKED = 0.25
+"""Share of what a factor changes that another side holds at most to lack it, with four standard errors: half of the way
+to half of it."""
+_SURE = 4.0
 _MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
 
 
@@ -35,7 +39,7 @@ def may_hold_one(graphs: tuple[Graph, Graph], item: Measured) -> bool:
 
 
 def lone_factor(culprit: Culprit) -> tuple[Subgraph, Node, float] | None:
-    """The side, the node and the number, where the error goes without it."""
+    """The side, the node and the number, where the other side's numbers hold nothing of it."""
     expected, found = culprit.expected, culprit.found
     if expected is None or found is None:
         return None
@@ -44,10 +48,28 @@ def lone_factor(culprit: Culprit) -> tuple[Subgraph, Node, float] | None:
         ends = [_end(culprit, subgraph, node, by) for by in (1.0, 1 / number)]
         if target is None or ends[0] is None or ends[1] is None:
             continue
-        before, after = (culprit.apart(end, target) for end in ends if end is not None)
-        if after <= _MENDED * before and _MENDED * before <= culprit.gap <= before / _MENDED:
+        if _lacks(target, *(np.asarray(end, np.float64) for end in ends if end is not None)):
             return subgraph, node, number
     return None
+
+
+def _lacks(target: Array, whole: Array, without: Array) -> bool:
+    """Whether numbers hold nothing of what a factor changes: the regression on it, surer the more channels there are.
+
+    Roundings of stored numbers are those of their channel, so that its elements count as one.
+    """
+    if not target.shape == whole.shape == without.shape or not target.ndim:
+        return False
+    longest = int(np.argmax(target.shape))
+    change, left = (
+        np.moveaxis(one, longest, 0).reshape(target.shape[longest], -1) for one in (whole - without, target - without)
+    )
+    shared, own = (change * left).sum(1), (change**2).sum(1)
+    if not 0 < own.sum() < np.inf or not np.isfinite(shared).all():
+        return False
+    share = shared.sum() / own.sum()
+    error = float(np.sqrt(((shared - share * own) ** 2).sum()) / own.sum())
+    return bool(abs(share) + _SURE * error <= _LACKED)
 
 
 def _alone(culprit: Culprit, unit: float) -> Iterator[tuple[Subgraph, Node, float]]:
@@ -56,7 +78,8 @@ def _alone(culprit: Culprit, unit: float) -> Iterator[tuple[Subgraph, Node, floa
     for side in (1, 0):
         others = [1.0, *(number for _, number in both[1 - side])]
         for node, number in both[side]:
-            if all(2 * unit < abs(number / other - 1) for other in others if other) and abs(number - 1) < _NEAR_ONE:
+            apart = [abs(number / other - 1) / (1 if other == 1 else 2) for other in others if other]
+            if all(unit < one for one in apart) and abs(number - 1) < _NEAR_ONE:
                 yield culprit.subgraphs[side], node, number
 
 
