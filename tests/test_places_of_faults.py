@@ -307,3 +307,15 @@ def test_a_factor_that_a_kernel_makes_up_for_is_a_form_whatever_else_its_layer_d
         return make.model(nodes, *ends, make.weights(**held), opset=20)
 
     assert told(model(False), model(True), x)[1] == "second"
+
+
+def test_what_only_a_wrong_activation_answers_is_still_known_to_be_missing_where_it_should_be_read():
+    """Two faults: another activation, and a gate that reads what stands before it."""
+    ends = [("MatMul", "x", "u", "c", {}), ("Add", "m", "p", "y", {})]
+    right = [("Exp", "a", "e", {}), ("MatMul", "e", "v", "m", {}), ("Mul", "e", "c", "p", {})]
+    wrong = [("Tanh", "a", "e", {}), ("MatMul", "e", "v", "m", {}), ("Mul", "a", "c", "p", {})]
+    models = [made_of([("MatMul", "x", "w", "a", {}), *steps, *ends]) for steps in (right, wrong)]
+    pairs = aligner.compare(*models, {"x": rows(SIZE) / 8}).to_json()["introduced"]
+    told = {pair["candidate"]["node"]: pair.get("within") for pair in pairs}
+    assert told["to_p"] == {"node": "to_p", "primitive": "missing", "reference_node": "to_e"}
+    assert told["to_e"] is None

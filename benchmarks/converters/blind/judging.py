@@ -102,7 +102,8 @@ def _captured(model: Any, case: Blind) -> tuple[dict[str, Array], dict[str, str]
     """Every tensor of a side, and the node that makes it, by its name."""
     with quiet():
         values, makers = captured(_target(model), case.inputs)
-    return values, {out.strip("/"): node for out, node in makers.items()}
+    left, right = ({name.strip("/"): one for name, one in side.items()} for side in (values, makers))
+    return left, right
 
 
 def _holding(values: Mapping[str, Array], steps: Sequence[Sequence[Array]]) -> set[str]:
