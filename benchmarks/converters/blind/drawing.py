@@ -41,7 +41,7 @@ class Blind:
     fault: str | None = None
     detail: str = ""
     guilty: frozenset[str] = frozenset()
-    """Names of nodes in the candidate, where the fault was planted after the conversion."""
+    """Names of nodes in the candidate, as far as the conversion keeps them."""
     wrong: list[Array] = field(default_factory=list)
     made: list[Array] = field(default_factory=list)
     later: list[list[Array]] = field(default_factory=list)
@@ -219,7 +219,7 @@ def _planted(
             continue
         made.candidate, made.fault = candidate, kind
         made.detail = f"{'after' if after else 'before'}: {planted.detail}"
-        made.guilty = frozenset(planted.nodes) if after else frozenset()
+        made.guilty = frozenset(planted.nodes if after or "renamed" not in chain else ())
         made.wrong = [plain.values[name] for name in planted.tensors]
         names = {out for node in graph.nodes if node.name in planted.nodes for out in node.outputs}
         made.made = [graph.values[name] for name in names if name in graph.values]
