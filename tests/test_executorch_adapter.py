@@ -229,6 +229,24 @@ def test_every_instruction_replays(converted):
     everything_replays(opened(converted), {"input_0": PICTURE})
 
 
+def test_a_program_of_doubles_is_nearer_to_the_truth(tmp_path, converted, delegated):
+    import torch
+
+    def forward(self, x):
+        return (self.dense(x).half().float() + x.to(torch.bfloat16).float()).view(4, 4).exp()
+
+    x = draw(2, 8)
+    session = opened(convert(small(forward), tmp_path / "casts.pte", x))
+    plain = {tensor.value: tensor.array for tensor in session.run({"input_0": x})}
+    wide = {tensor.value: tensor.array for tensor in session.in_float64().run({"input_0": x})}
+    assert wide.keys() == plain.keys() and {array.dtype.name for array in wide.values()} == {"float64"}
+    with torch.no_grad():
+        exact = (small(forward).dense.double()(torch.from_numpy(x).double()) + torch.from_numpy(x)).view(4, 4).exp()
+    assert np.abs(list(wide.values())[-1] - exact.numpy()).max() < 1e-12
+    with pytest.raises(ModelError, match="float64"):
+        opened(delegated).in_float64()
+
+
 def test_values_that_share_memory_in_the_plan_are_shown_as_they_were_computed(converted):
     import torch
 

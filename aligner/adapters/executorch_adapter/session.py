@@ -33,8 +33,8 @@ class ExecuTorchSession(Session):
     framework: ClassVar[str] = "executorch"
     capabilities = Capabilities(reads_statically=True, predicts_aside=True, observes_faithfully=True)
 
-    def __init__(self, file: ProgramFile, memory_limit: int | None = None) -> None:
-        self._file, self._budget = file, memory_limit or INTERMEDIATES
+    def __init__(self, file: ProgramFile, memory_limit: int | None = None, *, wide: bool = False) -> None:
+        self._file, self._budget, self._wide = file, memory_limit or INTERMEDIATES, wide
         with reading("the program"):
             self._program = read_program(file)
             self._grids = grids_of(self._program, self._constant)
@@ -201,8 +201,11 @@ class ExecuTorchSession(Session):
         check_names(self.signature.inputs, feeds)
         fed = {spec.name: np.asarray(feeds[spec.name]) for spec in self.signature.inputs}
         for spec, place in zip(self.signature.inputs, self._program.inputs, strict=True):
-            array, tensor = fed[spec.name], self._program.values[place]
+            tensor = self._program.values[place]
             holder = holder_of(tensor)
+            if self._wide and fed[spec.name].dtype.kind == "f":
+                fed[spec.name] = fed[spec.name].astype(holder)
+            array = fed[spec.name]
             check_dtype(spec, array.dtype, fits=array.dtype == holder, wanted=holder)
             fits = array.ndim == len(tensor.sizes) and all(map(self._fits(tensor), array.shape, tensor.sizes))
             check_shape(spec, array.shape, fits=fits, why=f"at most {list(tensor.sizes)}")
@@ -214,6 +217,15 @@ class ExecuTorchSession(Session):
         return CapturedTensor(
             self._program.name_of(place), owned, dtype_word(self._program.values[place]), self._grids.get(place)
         )
+
+    def in_float64(self) -> Session:
+        """The same program of doubles; what its kernels do not compute in these fails as it runs."""
+        from aligner.adapters.executorch_adapter.float64 import widened
+
+        why = self._program.whole or ("it computes on grids of integers" if self._grids else "")
+        if why:
+            raise UnsupportedModelError("the program cannot be run in float64", found=why, hint="compare it as it is")
+        return ExecuTorchSession(widened(self._file), self._budget, wide=True)
 
     def close(self) -> None:
         self._last = None
