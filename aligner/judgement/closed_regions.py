@@ -369,7 +369,9 @@ class ClosedRegions:
             exits, last = self._walk.exits(inside), self._walk.outputs(inside)
             if len(inside) > _LARGEST or not self._walk.ahead(inside, self._guilty):
                 return {}
-            shown = self._run(inside, exits + last, [start])
+            shown = self._joint_test().known(self._computed(inside), exits + last)
+            if shown is None or any(map(self._guilty, shown.wrong(exits + last))):  # how wrong is looked at, too
+                shown = self._run(inside, exits + last, [start])
             wrong = shown.wrong(exits + last)
             further = [value for value in exits if value not in shown.exits]
             if set(wrong) & set(last):

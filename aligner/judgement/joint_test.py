@@ -70,6 +70,8 @@ class JointTest:
     _key: frozenset[str] = frozenset()
     _wanted: set[str] = field(default_factory=set)
     _shown: Shown | None = None
+    _exits: dict[frozenset[str], dict[str, Exit]] = field(default_factory=dict)
+    """Of all tests so far, by what was left to the side that computes."""
     _members: dict[str, _Member] = field(default_factory=dict)
 
     def test(self, free: Collection[str], watched: Sequence[str], kept: Collection[str]) -> Shown:
@@ -79,8 +81,14 @@ class JointTest:
         wanted = {*watched, *kept}
         if known is None or key != self._key or not wanted <= self._wanted:
             self._key, self._wanted, self._shown = key, wanted, self._run(free, [*watched, *kept])
+            self._exits[key] = self._exits.get(key, {}) | self._shown.exits
         assert self._shown is not None
         return self._shown
+
+    def known(self, free: Collection[str], watched: Sequence[str]) -> Shown | None:
+        """What an earlier test has shown of these, without arrays; None where it was not asked for all of them."""
+        exits = self._exits.get(frozenset(free), {})
+        return Shown({value: exits[value] for value in watched}) if exits.keys() >= set(watched) else None
 
     def changed(
         self,
