@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from aligner.alignment.second_look import SecondLook, same_values
-from aligner.execution.look import differences, look
+from aligner.execution.look import differences, glance
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
@@ -66,5 +66,7 @@ def _others(
     sketches = sides[0].profile.sketches, sides[1].profile.sketches
     doubted = known.dropped | {(item.pair.reference, value) for value, item in several.items()}
     graphs = sides[0].graph, sides[1].graph
-    found = same_values(graphs, sketches, look(sides[1], passes, ()), alignment, doubted)
+    paired = {pair.candidate for pair in alignment.pairs if pair.values not in doubted}
+    seen = glance(sides[1], passes, sketches[1].keys() - paired)
+    found = same_values(graphs, sketches, seen, alignment, doubted)
     return [pair for pair in found if pair[1] in several]

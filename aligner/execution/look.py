@@ -43,6 +43,21 @@ def look(candidate: OpenSide, passes: Passes, without: Collection[str]) -> dict[
     return seen
 
 
+def glance(candidate: OpenSide, passes: Passes, values: Collection[str]) -> dict[str, Sketch]:
+    """What ``look`` sees of some values with no pair left out; nothing else is looked at where nothing was before."""
+    if passes.looked[1]:
+        return look(candidate, passes, ())
+    assert candidate.profile is not None
+    run = passes.injected_run(wanted=[], injectable=passes.injectable())
+    pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
+    wanted = [value for value in candidate.profile.sketches if value in values and candidate.profile.once(value)]
+    try:
+        tensors = candidate.run(wanted, run.injection(pool), phase="looking again") if wanted else ()
+        return {tensor.value: sketch(tensor) for tensor in tensors}
+    finally:
+        pool.close()
+
+
 def _behind(graph: Graph, changed: Iterable[str], given: Collection[str]) -> set[str]:
     """What is computed from values that changed, up to the tensors that something else stands in for."""
     found, stack = set[str](), list(changed)
