@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from aligner.execution.passes import Passes, laid_alike
@@ -32,13 +32,7 @@ def look(candidate: OpenSide, passes: Passes, without: Collection[str]) -> dict[
     wanted = [value for value in candidate.profile.sketches if candidate.profile.once(value)]
     behind = _behind(candidate.graph, changed, given) if known else set(wanted)
     again = [value for value in wanted if value in behind]
-    run = passes.injected_run(wanted=[], injectable=given)
-    pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
-    try:
-        tensors = candidate.run(again, run.injection(pool), phase="looking again") if again else ()
-        seen = known | {tensor.value: sketch(tensor) for tensor in tensors}
-    finally:
-        pool.close()
+    seen = known | {tensor.value: sketch(tensor) for tensor in _computed(candidate, passes, again, given)}
     passes.looked = given, seen
     return seen
 
@@ -48,12 +42,22 @@ def glance(candidate: OpenSide, passes: Passes, values: Collection[str]) -> dict
     if passes.looked[1]:
         return look(candidate, passes, ())
     assert candidate.profile is not None
-    run = passes.injected_run(wanted=[], injectable=passes.injectable())
-    pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
     wanted = [value for value in candidate.profile.sketches if value in values and candidate.profile.once(value)]
+    return {tensor.value: sketch(tensor) for tensor in _computed(candidate, passes, wanted, passes.injectable())}
+
+
+def _computed(
+    candidate: OpenSide,
+    passes: Passes,
+    wanted: Sequence[str],
+    given: Mapping[str, PairedValues],
+    phase: str = "looking again",
+) -> Iterator[CapturedTensor]:
+    """What the candidate computes of some values where the reference's tensors are put in for given ones."""
+    run = passes.injected_run(wanted=[], injectable=given)
+    pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
     try:
-        tensors = candidate.run(wanted, run.injection(pool), phase="looking again") if wanted else ()
-        return {tensor.value: sketch(tensor) for tensor in tensors}
+        yield from candidate.run(wanted, run.injection(pool), phase=phase) if wanted else ()
     finally:
         pool.close()
 
@@ -130,15 +134,9 @@ def shown(
     Of the values asked for those come that a run shows at all: sequences and what is inside of loops are not.
     """
     known = candidate.profile.sketches if candidate.profile is not None else {}
-    run = passes.injected_run(wanted=[], injectable=_but(passes, without))
-    pool = TensorPool(passes.reference.replay(list(run.uses())), run.uses())
-    try:
-        tensors = candidate.run(
-            [value for value in values if value in known], run.injection(pool), phase="looking inside"
-        )
-        return {tensor.value: tensor.array for tensor in tensors if tensor.occurrence == 0}
-    finally:
-        pool.close()
+    wanted = [value for value in values if value in known]
+    tensors = _computed(candidate, passes, wanted, _but(passes, without), "looking inside")
+    return {tensor.value: tensor.array for tensor in tensors if tensor.occurrence == 0}
 
 
 def made_of_reference(passes: Passes, value: str, without: Collection[str]) -> CapturedTensor | None:
