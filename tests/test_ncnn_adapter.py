@@ -156,6 +156,14 @@ def test_shapes_in_words_are_read(tmp_path):
     assert session.predict({"in0": draw(1, 4, 6)})[0].array.shape == (1, 6, 4)
 
 
+def test_a_model_without_an_axis_of_samples_is_fed_as_one(tmp_path):
+    kernel, offset, x = draw(5, 4), draw(5, seed=1), draw(3, 4, seed=2)
+    weights = [(kernel, True), (offset, True)]
+    session = opened(by_hand(tmp_path, "Gemm 3=1 5=1 6=1 7=3 8=5 9=4 10=4", weights)).in_declared_precision()
+    np.testing.assert_allclose(session.predict({"in0": x})[0].array, (x @ kernel.T + offset)[None], rtol=1e-5)
+    assert session.predict({"in0": x[None]})[0].array.shape == (1, 3, 5)
+
+
 @pytest.mark.parametrize(
     ("line", "counts"),
     [

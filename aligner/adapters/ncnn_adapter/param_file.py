@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,6 +21,9 @@ _AGAIN = "convert the model again with pnnx, and keep the .param and the .bin to
 
 _WORD = re.compile(r'[^\s"]*"[^"]*"|\S+')
 """A quoted string may hold spaces (ncnn, src/paramdict.cpp)."""
+
+_SIZE, _AXES = re.compile(r"(\d+)([whdc])"), {"w": 1, "h": 2, "c": 3, "d": 4}
+"""A size of a blob in words, "0h", and the least number of axes of a blob that has it."""
 
 _READ = {"Input": 0, "MemoryData": 0, "Split": 1}
 """How many blobs the layers read that compute none."""
@@ -75,6 +78,16 @@ def read_layers(path: Path) -> tuple[Layer, ...]:
         raise ModelFormatError(f"{path} contradicts itself", found=str(error), hint=_AGAIN) from error
     _check(path, layers, count, blobs)
     return layers
+
+
+def axes_read(layers: Iterable[Layer]) -> list[tuple[str, int]]:
+    """Blobs of which a layer reads so many axes at least: a matrix of a product, sizes that a shape in words names."""
+    found = [(layer.reads[0], 2) for layer in layers if layer.type == "Gemm" and not layer.whole(4)]
+    for layer in layers:
+        words = layer.said.get(6) if layer.type == "Reshape" else None
+        named = _SIZE.findall(words) if isinstance(words, str) else ()
+        found += [(layer.reads[int(place)], _AXES[axis]) for place, axis in named if int(place) < len(layer.reads)]
+    return found
 
 
 def _layer(line: str) -> Layer:

@@ -15,7 +15,7 @@ from aligner.adapters.base import Capabilities, ChosenPrecision, Feeds, Injectio
 from aligner.adapters.border import no_such_value
 from aligner.adapters.fed import check_injected, check_names
 from aligner.adapters.ncnn_adapter.graph import Program
-from aligner.adapters.ncnn_adapter.param_file import Layer
+from aligner.adapters.ncnn_adapter.param_file import Layer, axes_read
 from aligner.adapters.ncnn_adapter.weights import Stored
 from aligner.errors import InputError, ModelExecutionError, ModelFormatError, listing
 from aligner.records.array import Array
@@ -43,6 +43,7 @@ class NcnnSession(Session):
         self._program = Program(layers, stored)
         self._makers = {blob: layer for layer in self._program.layers for blob in layer.writes}
         self._graphs: dict[tuple[tuple[int, ...], ...], Graph] = {}
+        self._samples: dict[tuple[tuple[int, ...], ...], bool] = {}
         self._starting = threading.Lock()
 
     @cached_property
@@ -238,7 +239,25 @@ class NcnnSession(Session):
                     found=f"{array.dtype} {list(array.shape)}",
                     hint=f"feed {self._program.dtype(name)} of 2 to {_HIGHEST} axes, the first of them the samples",
                 )
-        return fed
+        key = tuple(array.shape for array in fed.values())
+        if key not in self._samples:
+            self._samples[key] = self._has_samples(fed)
+        return fed if self._samples[key] else {name: array[None] for name, array in fed.items()}
+
+    def _has_samples(self, fed: Mapping[str, Array]) -> bool:
+        """Whether the first axis is that of the samples: pnnx may have found none, and then every axis is a blob's.
+
+        That shows where a layer reads an axis that a sample alone does not have.
+        """
+        ranks = [(self._program.real(blob), rank) for blob, rank in axes_read(self._layers)]
+        if not ranks or max(array.ndim for array in fed.values()) == _HIGHEST:
+            return True
+        try:
+            shown = self._plain(fed, list(dict.fromkeys(blob for blob, _ in ranks)))
+            found = {tensor.value: tensor.array.ndim - 1 for tensor in shown}
+        except ModelExecutionError:
+            return False
+        return all(found[blob] >= rank for blob, rank in ranks)
 
     def close(self) -> None:
         self.__dict__.pop("_net", None)
