@@ -147,10 +147,15 @@ def _some(array: Array, axis: int | None) -> Array:
 
 
 def _spacing(left: Array, right: Array, unit: float) -> Array:
-    """How far apart the numbers are that either may be rounded to: those of bfloat16, where it has been in that."""
+    """How far apart the numbers are that either may be rounded to: those of bfloat16, where it has been in that.
+
+    Next to 0 lies the least normal number where what is below was made 0 (pnnx does so, processors may).
+    """
     written = [written_from(array.astype(np.float32)) for array in (left, right)]
     coarsest = max([unit, *(UNITS[name] for name in written if name)])
-    return spacing(np.maximum(np.abs(left), np.abs(right)), coarsest)
+    sizes = np.maximum(np.abs(left), np.abs(right))
+    lost = ((left == 0) | (right == 0)) & (sizes < float(np.finfo(np.float16).smallest_normal))
+    return np.where(lost & (unit == UNITS["float16"]), 2 * sizes, spacing(sizes, coarsest))
 
 
 def _worst_row(squares: Array, inside: Array, axis: int | None) -> float:
