@@ -70,7 +70,13 @@ def quantization_calibration(model: TfliteModel, rng: Random) -> Guilty:
         return None
     known = model.graph.tensors[operator.outputs[0]].quantization
     known.scale = [float(known.scale[0]) / 4]
-    return [operator]
+    return [operator, *(each for each in model.consumers(int(operator.outputs[0])) if _has_coded_bias(model, each))]
+
+
+def _has_coded_bias(model: TfliteModel, operator: Operator) -> bool:
+    """Whether a layer adds a bias in steps of its input's scale times its kernel's, and errs by another scale."""
+    bias = model.constant(int(operator.inputs[2])) if len(operator.inputs) > 2 and operator.inputs[2] >= 0 else None
+    return bias is not None and bias.dtype == np.int32
 
 
 @fault("quantization-scale", "weights-permuted", "weights-quantized", forms=INTEGER)
