@@ -81,7 +81,7 @@ def test_a_range_that_is_too_small_is_told_beside_the_steps_of_what_is_read():
     from aligner.regions.culprit import distance
 
     right = np.linspace(-0.8, 0, 400)
-    endless = right + RNG.uniform(-0.004, 0.004, 400)  # what is read has steps of 0.008, the tensor of 0.0009
+    endless = right + RNG.uniform(-0.02, 0.02, 400)  # what is read has steps of 0.04, the tensor of 0.0009
     seen = np.clip(endless, -0.22, 0)
     claims = list(QuantizationCalibration().quantized(Site("t", 0.0009, right, seen, held, endless=endless)))
     assert len(claims) == 1 and claims[0].predict is not None and claims[0].needed is not None
