@@ -400,14 +400,22 @@ class ClosedRegions:
         same = (left.errors.max_abs, left.errors.rmse) == (own.errors.max_abs, own.errors.rmse)
         if same and masked_otherwise(self.graphs, self._walk.items[start]):
             return True  # it makes the same of either number that stands for "masked"
-        if left.errors.rmse <= _UNDONE * own.errors.rmse:
-            return True
         eased = left.errors.rmse < own.errors.rmse  # else two faults in a row would excuse the first
+        eased = eased and not self._is_better_without(value, start, inside, left)
+        if eased and left.errors.rmse <= _UNDONE * own.errors.rmse:
+            return True
         if not _is_reformed(start, shown):
             return False
         if makes_up_for(self.graphs, self._walk.items[value], *shown.arrays[start]):
             return True
         return (eased and not _is_reformed(value, shown)) or self._lacks_offset(value, shown, inside)
+
+    def _is_better_without(self, value: str, start: str, inside: set[str], left: Difference) -> bool:
+        """Whether a reader errs less with the reference's tensor in the place of the form, and all else inside as the
+        candidate has it: then it is that which it expects, and not the form."""
+        rest = inside - self._walk.with_copies([start])
+        without = self._run(rest, [value]).exits.get(value) if rest else None
+        return without is not None and without.error.errors.rmse < left.errors.rmse
 
     def _lacks_offset(self, value: str, shown: Shown, inside: set[str]) -> bool:
         """Whether a reader is right on the candidate's form but for a number for each channel, and on no other."""
