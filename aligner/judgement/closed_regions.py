@@ -18,14 +18,13 @@ import numpy as np
 
 from aligner.errors import AlignerError, listing
 from aligner.execution.joint_runs import JointRuns, SpentError
+from aligner.judgement.form_readers import UNDONE, FormReaders
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.random_change import changed_as_much
-from aligner.judgement.region_walk import RegionWalk
-from aligner.judgement.reordered import is_another_form, is_offset
+from aligner.judgement.region_walk import RegionWalk, is_blind
 from aligner.judgement.same_grid import are_twins
 from aligner.judgement.tolerance import masked_otherwise, region_numbers
-from aligner.judgement.written_form import makes_up_for
 from aligner.records.comparison import GUILTY
 from aligner.records.difference import Difference
 from aligner.records.graph import Graph
@@ -45,17 +44,10 @@ comparison has diverged before them, whatever they are."""
 _SEEN = 2.0
 """How far past its limit an exit must go for a change inside to count as seen there: the limit holds a fault and the
 rounding of the rest, each of which may fill it."""
-_UNDONE = 0.5
-"""Share of its own error that a reader may keep when fed with the candidate's form, to be taken for its other half: an
-error that has nothing to do with the form adds to it and leaves none smaller. Likewise, where a region is left, of what
-a change as large as that inside it would do there."""
 _SINGLE = np.dtype(np.float32).itemsize
 """Bytes of an element below which bounds are wider than what other numbers would show."""
 _ERRING = frozenset({"beyond-bound", "scaled-as-a-whole", "nonfinite", "shapes-differ"})
 """Rules that blame a pair for its numbers alone: a setting that differs is a written fact, however little it does."""
-
-Way = Callable[[str], dict[str, Judgement]]
-"""From a pair that errs to new judgements of pairs, itself among them."""
 
 
 @dataclass(slots=True)
@@ -86,17 +78,17 @@ class ClosedRegions:
         self._walk = RegionWalk(measured, self.graphs[self.runs.host], self.runs.host, self.apart)
         self.free, self.residual, self._test = self._walk.free, {}, None
         # what is never put in is the candidate's in every run: what reads it is judged with it, each by itself
-        own = [value for value, item in self._walk.items.items() if _is_blind(item)]
+        own = [value for value, item in self._walk.items.items() if is_blind(item)]
         self.free |= set(own) - self.runs.injectable.keys()
         self._verdicts, self._never, self._blamed = dict(verdicts), never, set()
         found: dict[str, Judgement] = {}
         try:
-            while self._settle(self._closed, measured, found):
+            while self._settle(self._closed, found):
                 pass  # what did not close may do so beside what did
-            self._settle(self._right_as_read, measured, found, blind=True)
+            self._settle(self._right_as_read, found, blind=True)
             # readers of a recording are the reference's: what they expect says nothing of the recorded ones
             for way in (self._between, self._half) if self.runs.host else ():
-                self._settle(way, measured, found)
+                self._settle(way, found)
         except SpentError:
             self.notes.append(
                 f"regions were judged jointly in {self.runs.runs} runs, and no further: what is left over "
@@ -107,12 +99,12 @@ class ClosedRegions:
         return found
 
     def _settle(
-        self, way: Way, measured: Sequence[Measured], found: dict[str, Judgement], *, blind: bool = False
+        self, way: Callable[[str], dict[str, Judgement]], found: dict[str, Judgement], *, blind: bool = False
     ) -> bool:
         """Add what one way says of all that it may start from, if anything; ``blind``: of what cannot be compared."""
         known, vain = len(found), 0
-        for item in measured:
-            if vain < _PATIENCE and _is_blind(item) == blind and self._eligible(item.pair.candidate):
+        for item in self._walk.items.values():
+            if vain < _PATIENCE and is_blind(item) == blind and self._eligible(item.pair.candidate):
                 new = way(item.pair.candidate)
                 found |= new
                 self._verdicts |= new
@@ -155,9 +147,7 @@ class ClosedRegions:
         do, unless limits are so wide that any number passes them."""
         inside = self._grown(self._walk.with_copies([start]))
         shown = self._closing(inside) if inside is not None else None
-        if inside is None or shown is None:
-            return {}
-        if not self._is_seen_outside(shown, inside):
+        if inside is not None and shown is not None and not self._is_seen_outside(shown, inside):
             wide = any(self._is_coarse(value) or self.runs.dtype(value).itemsize < _SINGLE for value in inside)
             inside = None if wide else self._grown_on_others(start, inside)
             shown = self._closing(inside) if inside is not None else None
@@ -271,7 +261,7 @@ class ClosedRegions:
             fed = self._joint_test().changed(self._computed(inside) - copies, others).exits
             pairs = [(shown.exits[other], new) for other, new in fed.items()]
             righted = any(
-                new.within and not old.within and new.error.errors.rmse <= _UNDONE * old.error.errors.rmse
+                new.within and not old.within and new.error.errors.rmse <= UNDONE * old.error.errors.rmse
                 for old, new in pairs
             )
             if righted and all(new.within or not old.within for old, new in pairs):
@@ -315,8 +305,8 @@ class ClosedRegions:
         names = self._listed(together - {value})
         masked = masked_otherwise(self.graphs, self._walk.items[value])
         words = "masked by another number, to the same effect" if masked else "another way to compute the same"
-        note = words + (f", together with {names}" if names else "")
-        return self._verdicts[value].overruled("aligned", rule, note)
+        words += f", together with {names}" if names else ""
+        return self._verdicts[value].overruled("aligned", rule, words)
 
     def _listed(self, values: Collection[str]) -> str:
         return listing(self._name(value) for value in sorted(values, key=self._walk.place.__getitem__))
@@ -344,7 +334,7 @@ class ClosedRegions:
             for name, one in other.exits.items()
         ) or all(  # it is undone: such a change moves every exit further than the real one does
             matters(one.error) < one.error.errors.max_abs
-            and shown.exits[name].error.errors.rmse <= _UNDONE * one.error.errors.rmse
+            and shown.exits[name].error.errors.rmse <= UNDONE * one.error.errors.rmse
             for name, one in other.exits.items()
         )
 
@@ -363,6 +353,7 @@ class ClosedRegions:
 
     def _half(self, start: str) -> dict[str, Judgement]:
         """A fault is in the region. Readers that err less on the candidate's form expect it, and are to blame."""
+        readers = FormReaders(self.graphs, self._walk, self._joint_test(), self.free)
         inside = self._walk.with_copies([start])
         ends: dict[str, Difference] = {}
         for _ in range(_STEPS):
@@ -379,7 +370,7 @@ class ClosedRegions:
             for value in wrong:
                 if not self._guilty(value):
                     further.append(value)
-                elif self._expects(value, start, shown, inside):
+                elif readers.expect(value, start, shown, inside):
                     ends[value] = shown.exits[value].error
                 else:
                     beside = self._walk.beside([value], inside, self._guilty)
@@ -391,39 +382,6 @@ class ClosedRegions:
             inside |= self._walk.with_copies(further)
             ends = {value: left for value, left in ends.items() if value not in inside}
         return {}
-
-    def _expects(self, value: str, start: str, shown: Shown, inside: set[str]) -> bool:
-        """Whether a guilty reader errs less on the candidate's form than on the reference's, or does not tell them."""
-        own, left = self._walk.items[value].local, shown.exits[value].error
-        if own is None or left.mismatched:
-            return False
-        same = (left.errors.max_abs, left.errors.rmse) == (own.errors.max_abs, own.errors.rmse)
-        if same and masked_otherwise(self.graphs, self._walk.items[start]):
-            return True  # it makes the same of either number that stands for "masked"
-        eased = left.errors.rmse < own.errors.rmse  # else two faults in a row would excuse the first
-        eased = eased and not self._is_better_without(value, start, inside, left)
-        if eased and left.errors.rmse <= _UNDONE * own.errors.rmse:
-            return True
-        if not _is_reformed(start, shown):
-            return False
-        if makes_up_for(self.graphs, self._walk.items[value], *shown.arrays[start]):
-            return True
-        return (eased and not _is_reformed(value, shown)) or self._lacks_offset(value, shown, inside)
-
-    def _is_better_without(self, value: str, start: str, inside: set[str], left: Difference) -> bool:
-        """Whether a reader errs less with the reference's tensor in the place of the form, and all else inside as the
-        candidate has it: then it is that which it expects, and not the form."""
-        rest = inside - self._walk.with_copies([start])
-        without = self._run(rest, [value]).exits.get(value) if rest else None
-        return without is not None and without.error.errors.rmse < left.errors.rmse
-
-    def _lacks_offset(self, value: str, shown: Shown, inside: set[str]) -> bool:
-        """Whether a reader is right on the candidate's form but for a number for each channel, and on no other."""
-        if value not in shown.arrays or not is_offset(*shown.arrays[value]):
-            return False
-        free = self._computed(inside) - inside
-        fed = self._joint_test().changed(free, [value]).arrays.get(value)
-        return fed is not None and not is_offset(*fed)
 
     def _as_form(self, start: str, inside: set[str], ends: Mapping[str, Difference]) -> dict[str, Judgement]:
         if not ends or self._never & inside:
@@ -438,13 +396,3 @@ class ClosedRegions:
         for value in ends:  # which half of a rewrite is wrong cannot be told: the region names both
             found[value] = self._verdicts[value].together_with(inside)
         return found
-
-
-def _is_blind(item: Measured) -> bool:
-    """Whether a pair's tensors could not be held against each other: shapes that do not fit."""
-    return item.local is None and item.accumulated is None
-
-
-def _is_reformed(value: str, shown: Shown) -> bool:
-    arrays = shown.arrays.get(value)
-    return arrays is not None and is_another_form(*arrays)

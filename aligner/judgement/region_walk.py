@@ -127,3 +127,8 @@ class RegionWalk:
                     found[value] = None
                     stack.append(value)
         return list(found)
+
+
+def is_blind(item: Measured) -> bool:
+    """Whether a pair's tensors could not be held against each other: shapes that do not fit."""
+    return item.local is None and item.accumulated is None
