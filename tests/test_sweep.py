@@ -18,13 +18,13 @@ from aligner.adapters.base import OpenOptions  # noqa: E402
 from aligner.api.options import CompareOptions, told_settings  # noqa: E402
 from aligner.api.sweeping import Shard, SweepOptions, run_sweep, sweep  # noqa: E402
 from aligner.cli.guard import guarded  # noqa: E402
-from aligner.cli.sweep_commands import _gone_through  # noqa: E402
+from aligner.cli.sweep_commands import ShardOption, _gone_through  # noqa: E402
 from aligner.errors import AlignerError, InputError, OutputError  # noqa: E402
 from aligner.inputs.samples import dataset, sample_files, samples_of  # noqa: E402
 from aligner.records.sweep import _rises, distribution  # noqa: E402
 from aligner.report.sweep_document import merged, read_sweep, to_document, write_sweep  # noqa: E402
 from aligner.report.sweep_page import to_html  # noqa: E402
-from aligner.report.sweep_table import agreement_words  # noqa: E402
+from aligner.report.sweep_table import agreement_words, headline  # noqa: E402
 
 
 class Limited(torch.nn.Module):
@@ -253,6 +253,26 @@ def test_the_command(folder):
     other = align("sweep", "reference.pt", "candidate.onnx", "--inputs", "val/1.npy", "--resume", "--json", "run.json")
     assert other.returncode == 2
     assert "another sweep" in other.stderr
+
+
+def test_a_part_that_is_lost_is_told_when_the_others_are_added_up(whole, tmp_path):
+    """Parts that agree are no set that agrees."""
+    agreeing = replace(whole, samples=tuple(one for one in whole.samples if one.verdict == "aligned"))
+    assert headline(agreeing) == "ALIGNED on 6 of 6 samples, 2 of the set not among them"
+    assert "not among them" not in headline(whole)
+    for number, one in enumerate((agreeing, replace(agreeing, total=6))):
+        write_sweep(one, tmp_path / f"{number}.json")
+        told = subprocess.run([sys.executable, "-m", "aligner", "merge", tmp_path / f"{number}.json"], timeout=60)
+        assert told.returncode == (3, 0)[number]
+
+
+@pytest.mark.parametrize(
+    ("task", "part"), [("0", (0, 4)), ("2", (1, 4)), ("6", (3, 4))], ids=["the first", "a step on", "the last"]
+)
+def test_a_job_array_in_steps(monkeypatch, task, part):
+    for name, number in {"ID": task, "COUNT": "4", "MIN": "0", "STEP": "2"}.items():  # --array=0-6:2
+        monkeypatch.setenv(f"SLURM_ARRAY_TASK_{name}", number)
+    assert ShardOption().convert("slurm", None, None) == part
 
 
 def test_a_part_that_does_not_exist():

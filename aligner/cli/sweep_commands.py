@@ -66,7 +66,8 @@ class ShardOption(click.ParamType):  # type: ignore[type-arg]  # generic only in
             many = os.environ.get("SLURM_ARRAY_TASK_COUNT", "")
             if not (task.isdigit() and many.isdigit()):
                 self.fail("this is no task of a Slurm array: SLURM_ARRAY_TASK_ID and _COUNT are not set", param, ctx)
-            text = f"{int(task) - int(first) + 1}/{many}"
+            apart = int(os.environ.get("SLURM_ARRAY_TASK_STEP", "1")) or 1  # --array=0-6:2
+            text = f"{(int(task) - int(first)) // apart + 1}/{many}"
         part, slash, of = text.partition("/")
         if not (slash and part.isdigit() and of.isdigit() and 1 <= int(part) <= int(of)):
             self.fail(f"{text!r} is no part such as 1/4, counted from 1", param, ctx)
@@ -145,16 +146,21 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
 @click.option("--html", "html_file", metavar="FILE", help="Write one HTML page that opens offline.")
 @click.option("--full", is_flag=True, help="Show every sample and every node.")
 def merge(parts: tuple[Path, ...], **given: Any) -> int:
-    """Add up the parts of one sweep, made with --shard; one part alone is shown as it is."""
+    """Add up the parts of one sweep, made with --shard; one part alone is shown as it is.
+
+    Exit codes as of the sweep, but 3 where no sample diverged and parts of the set are missing.
+    """
+    from aligner.records.comparison import EXIT_CODES
     from aligner.report.sweep_document import merged, write_sweep
 
     found = merged(parts)
-    decided(found.exit_code)
+    code = found.exit_code or (EXIT_CODES["inconclusive"] if found.left else 0)
+    decided(code)
     with working(verbose=False) as work:
         if given["json_file"]:
             write_sweep(found, work.target(given["json_file"]))
         _shown(found, given, work)
-    return found.exit_code
+    return code
 
 
 def _shown(found: Sweep, given: dict[str, Any], work: working, full: Mapping[int, FullSample] | None = None) -> None:

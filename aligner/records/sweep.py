@@ -175,6 +175,11 @@ class Sweep:
         return "diverged" if "diverged" in found else "aligned" if found == {"aligned"} else "inconclusive"
 
     @property
+    def left(self) -> int:
+        """Samples of the set that are not among these: those of other parts, or of a sweep that was interrupted."""
+        return max(0, self.total - len(self.samples) - len(self.skipped))
+
+    @property
     def exit_code(self) -> int:
         """0 aligned, 1 diverged, 3 inconclusive."""
         return EXIT_CODES[self.verdict]

@@ -44,6 +44,7 @@ def headline(sweep: Sweep) -> str:
     """ "DIVERGED on 12 of 400 samples, sample-dependent — the worst is val/7.png, first wrong at /conv/Conv"."""
     many = len(sweep.samples)
     skipped = f", {len(sweep.skipped):,} skipped" if sweep.skipped else ""
+    skipped += f", {sweep.left:,} of the set not among them" if sweep.left else ""
     if not sweep.breaking:
         alike = [one for one in sweep.samples if one.verdict == sweep.verdict]
         open_ = alike[0].reason if alike and sweep.verdict == "inconclusive" else None
