@@ -463,3 +463,48 @@ def test_weights_in_four_bits_inside_a_loop_leave_it_open_and_excuse_nothing_els
     assert fault.verdict == "diverged" and fault.first_divergence.candidate.name == "out"
     other = repeated(four_bits(matrix * np.float32(1.1), 128, "float"))
     assert aligner.compare(plain, other, x).verdict == "diverged"
+
+
+def island(form):
+    """Convolutions in floats whose best places are picked; at the end two halves are joined, in floats or in codes."""
+    helper, node = onnx.helper, onnx.helper.make_node
+    weights = {f"k{at}": kernel for at, kernel in enumerate(KERNELS)} | {"best": np.array([5])}
+    weights |= {"one": np.float32(0.5), "fine": np.float32(0.004), "wide": np.float32(0.008), "mid": np.uint8(128)}
+    weights |= {"joint": np.float32(0.0081), "last": np.float32(0.011 if form == "another scale" else 0.0081)}
+    nodes, source = [], "x"
+    for at in range(len(KERNELS)):
+        nodes += [node("Conv", [source, f"k{at}"], [f"c{at}"]), node("Tanh", [f"c{at}"], [f"t{at}"])]
+        nodes.append(node("Mul", [f"t{at}", "one"], [source := f"m{at}"]))
+    nodes.append(node("TopK", [source, "best"], ["top", "places"], axis=3))
+    nodes += [node("Neg", ["top"], ["low"]), node("Sin", ["low"], ["left"]), node("Cos", ["low"], ["right"])]
+    grids = {"left": "fine", "right": "wide", "y": "last"}
+    code = {name: node("QuantizeLinear", [name, grids[name], "mid"], [f"{name}8"]) for name in ("left", "right")}
+    if form == "floats":
+        nodes.append(node("Concat", ["left", "right"], ["y"], axis=1))
+    elif form == "one tensor taken back":
+        nodes += [code["left"], node("Slice", ["left8", "from", "to"], ["cut8"], "cut")]
+        nodes.append(node("DequantizeLinear", ["cut8", "fine", "mid"], ["back"], "back"))
+        nodes.append(node("Concat", ["back", "right"], ["y"], axis=1))
+        weights |= {"from": np.zeros(4, np.int64), "to": np.full(4, 99)}
+    else:
+        operands = ["joint", "mid", "left8", "fine", "mid", "right8", "wide", "mid"]
+        nodes += [*code.values(), node("QLinearConcat", operands, ["y8"], "join", domain="com.microsoft", axis=1)]
+        nodes.append(node("DequantizeLinear", ["y8", "last", "mid"], ["y"], "back"))
+    read = {name for each in nodes for name in each.input}
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, X.shape)],
+        [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)],
+        [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in weights.items() if n in read],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+
+
+@pytest.mark.parametrize(
+    ("form", "verdict"),
+    [("a joint in codes", "aligned"), ("another scale", "diverged"), ("one tensor taken back", "diverged")],
+)
+def test_a_single_kernel_on_integers_is_meant_and_a_tensor_taken_back_is_not(form, verdict):
+    assert aligner.compare(island("floats"), island(form), [X]).verdict == verdict

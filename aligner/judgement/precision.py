@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from aligner.operations.kinds import NESTED, QUANTIZES, SOURCES, VIEWS
 from aligner.parameters.remembered import Remembered
 from aligner.records.dtypes import plain_dtype
-from aligner.records.graph import Graph, Node, Weight
+from aligner.records.graph import Graph, Node, Value, Weight
 
 AS_A_RULE = 0.2
 """Share from which something is the rule in a model and no accident."""
@@ -18,7 +18,7 @@ def declares_quantization(graph: Graph) -> bool:
     """Whether matrices or kernels are stored in few bits, or pass a quantising node: what quantisation is done for.
 
     A quantised tensor in a model whose weights are not is an accident that has to be told; where as a rule tensors are,
-    as in a dump of a device that quantised its model itself, it is none.
+    as in a dump of a device that quantised its model itself, it is none. Nor is it where a kernel on codes reads it.
     """
     return _declaring.of(graph, lambda: _declares(graph))
 
@@ -28,7 +28,7 @@ _declaring: Remembered[bool] = Remembered()
 
 
 def _declares(graph: Graph) -> bool:
-    if _codes_tensors(graph) or _quantizes_tensors(graph):
+    if _codes_tensors(graph) or _quantizes_tensors(graph) or any(_regrids(graph, node) for node in graph.nodes):
         return True
     kernels = {name for name, weight in graph.weights.items() if len(weight.shape) >= 2}
     stored = any(_few_bits(graph.weights[name]) for name in kernels)
@@ -69,8 +69,24 @@ def _codes_tensors(graph: Graph) -> bool:
     """Of what is computed: a node that does nothing but quantise is what may be there by accident."""
     made = [value for node in graph.nodes if node.kind not in SOURCES | QUANTIZES for value in node.outputs]
     values = [graph.values[value] for value in made if value in graph.values]
-    coded = [value for value in values if value.quantization is not None and "32" not in (value.dtype or "")]
+    coded = [value for value in values if _is_coded(value)]
     return bool(coded) and len(coded) >= AS_A_RULE * len(values)
+
+
+def _regrids(graph: Graph, node: Node) -> bool:
+    """Whether a node reads codes and gives codes on another grid, as only operators on integers do.
+
+    A tensor that is quantised and taken back by accident is at most moved, or cut off, on its grid between.
+    """
+    if node.kind in SOURCES | VIEWS | QUANTIZES:
+        return False
+    read, made = ([graph.values[v] for v in names if v in graph.values] for names in (node.inputs, node.outputs))
+    grids = [value.quantization for value in read if _is_coded(value)]
+    return any(_is_coded(value) and any(grid != value.quantization for grid in grids) for value in made)
+
+
+def _is_coded(value: Value) -> bool:
+    return value.quantization is not None and "32" not in (value.dtype or "")
 
 
 def _quantizes_tensors(graph: Graph) -> bool:
