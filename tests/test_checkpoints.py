@@ -209,6 +209,24 @@ def test_a_model_on_one_side(folder, tmp_path):
     assert [(match.status, match.transforms) for match in found.matches] == [("matched", ("transposed",))]
 
 
+@pytest.mark.parametrize(
+    ("shape", "order", "status"),
+    [
+        ((8, 3, 5, 4), (2, 3, 1, 0), "matched"),  # Keras
+        ((8, 3, 5, 4), (0, 2, 3, 1), "matched"),  # TFLite
+        ((8, 3, 5), (2, 1, 0), "matched"),
+        ((8, 3, 5, 4), (1, 0, 2, 3), "changed"),
+        ((4, 4, 4, 4), (2, 3, 1, 0), "changed"),  # the shape does not say that it is meant
+    ],
+)
+def test_kernels_as_other_formats_lay_them(tmp_path, shape, order, status):
+    kernel = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+    left, right = (save(tmp_path / name, {"conv.weight": kernel}) for name in ("left.safetensors", "right.safetensors"))
+    save(right, {"conv.weight": kernel.transpose(order)})
+    for one, other in ((left, right), (right, left)):
+        assert [match.status for match in weigh(str(one), str(other)).matches] == [status]
+
+
 def test_a_state_dict_in_a_container_under_a_prefix(folder, tmp_path):
     torch = pytest.importorskip("torch")
     state = {f"module.{name}": torch.from_numpy(one) for name, one in weights().items()}

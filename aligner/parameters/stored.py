@@ -129,6 +129,23 @@ def _changes(ours: Numbers, theirs: Numbers, squeezed: list[tuple[int, ...]]) ->
         yield from _rope(ours, theirs)
     if ours.ndim == 2 and ours.shape == theirs.shape[::-1]:
         yield "transposed", ours.T
+    for order in _kernel_orders(ours.ndim):
+        if ours.shape != theirs.shape == tuple(ours.shape[axis] for axis in order):
+            yield f"transposed {','.join(map(str, order))}", ours.transpose(order)
+
+
+def _kernel_orders(rank: int) -> Iterator[tuple[int, ...]]:
+    """Axes of a convolution's kernel, from window last (PyTorch, ONNX) to first or between (Keras, TFLite), and back.
+
+    Channels alone exchanged are none of them: that is no layout that a format asks for.
+    """
+    if not 3 <= rank <= 5:
+        return
+    window = range(2, rank)
+    for order in ((*window, 1, 0), (*window, 0, 1), (0, *window, 1), (1, *window, 0)):
+        yield order
+        if (back := tuple(map(order.index, range(rank)))) != order:
+            yield back
 
 
 def _rope(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
