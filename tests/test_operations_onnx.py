@@ -115,3 +115,57 @@ def test_a_matrix_of_few_bits_in_blocks(bits, zeros):
     found = replay_session(session, {"x": rng.standard_normal((3, inner)).astype(np.float32)})
     session.close()
     assert found and not any(one.fault or one.opaque for one in found)
+
+
+def test_channels_in_blocks(tmp_path, monkeypatch):
+    """Kernels of onnxruntime's NCHWc files: filled up, a channel each, in groups, pooled, joined, moved back."""
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    from aligner.adapters.onnx_adapter import session as sessions
+    from aligner.adapters.onnx_adapter.blocked import block_size
+
+    if not block_size():
+        pytest.skip("this onnxruntime has no channels in blocks")
+    rng = np.random.default_rng(0)
+    shapes = {"a": (20, 3, 3, 3), "b": (24, 20, 3, 3), "c": (24, 1, 3, 3), "d": (32, 24, 1, 1), "e": (32, 16, 3, 3)}
+    stored = {name: rng.standard_normal(shape).astype(np.float32) / 8 for name, shape in shapes.items()}
+    biases = {f"{name}.bias": rng.standard_normal(shape[0]).astype(np.float32) for name, shape in shapes.items()}
+
+    def conv(x, name, y, **said):
+        return helper.make_node("Conv", [x, name, f"{name}.bias"], [y], **said)
+
+    pooled = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
+    nodes = [
+        conv("x", "a", "h1", pads=[1, 1, 1, 1]),
+        helper.make_node("LeakyRelu", ["h1"], ["h2"], alpha=0.2),
+        conv("h2", "b", "h3", strides=[2, 2], dilations=[2, 2]),
+        conv("h3", "c", "h4", group=24, pads=[0, 1, 2, 1]),
+        helper.make_node("MaxPool", ["h4"], ["h5"], **pooled),
+        conv("h5", "d", "h6"),
+        helper.make_node("AveragePool", ["h6"], ["h7"], count_include_pad=1, **pooled),
+        conv("h7", "e", "h8", group=2),
+        helper.make_node("Sigmoid", ["h8"], ["h9"]),
+        helper.make_node("Concat", ["h8", "h9"], ["h10"], axis=1),
+        helper.make_node("GlobalMaxPool", ["h8"], ["z"]),
+        helper.make_node("Transpose", ["h10"], ["y"], perm=[0, 2, 3, 1]),
+    ]
+    x = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2, 3, 20, 20])
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in ("y", "z")]
+    weights = [numpy_helper.from_array(array, name) for name, array in (stored | biases).items()]
+    graph = helper.make_graph(nodes, "g", [x], ends, weights)
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "blocked.onnx"), 4
+    onnxruntime.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    monkeypatch.setattr(sessions, "encoded_values", lambda _: frozenset())
+    session = OnnxAdapter().open(tmp_path / "blocked.onnx", OpenOptions())
+    feeds = {"x": rng.standard_normal((2, 3, 20, 20)).astype(np.float32)}
+    found = replay_session(session, feeds)
+    assert not any(one.fault or one.opaque for one in found), found
+    assert {"Conv", "MaxPool", "AveragePool", "ReorderOutput"} <= {one.node.op.split("::")[-1] for one in found}
+    inside = next(one.node for one in found if one.node.op.endswith("::Conv") and one.node.inputs[0] != "x")
+    shown = {one.value: one.array for one in session.run(feeds)}
+    again = session.run(feeds, ["y"], {inside.inputs[0]: shown[inside.inputs[0]]})
+    np.testing.assert_array_equal(next(iter(again)).array, shown["y"])
+    session.close()

@@ -71,8 +71,46 @@ def _activated(activation, target, *, channels=3, level="EXTENDED", **settings):
     return plain, target
 
 
+@pytest.mark.parametrize("channels", [16, 20])  # whole blocks, and some that are filled up
+@pytest.mark.parametrize(
+    ("lost", "cause"),
+    [
+        ({"padding": 0}, "padding-asymmetric"),
+        ({"stride": 2}, "conv-stride-dilation-groups"),
+        ({"bias": False}, "weights-bias-missing"),
+        ({}, "weights-changed"),
+    ],
+)
+def test_a_convolution_on_blocked_channels_that_lost_something(lost, cause, channels, tmp_path):
+    import onnxruntime
+    import torch
+    from torch import nn
+
+    import aligner
+    from benchmarks.converters.blind.exporting import quiet
+
+    def made(**settings):
+        torch.manual_seed(0)
+        first, last = nn.Conv2d(3, channels, 3, padding=1), nn.Conv2d(channels, channels, 3, padding=1)
+        middle = nn.Conv2d(channels, channels, 3, **{"padding": 1} | settings)
+        pool, flat = nn.AdaptiveAvgPool2d(1), nn.Flatten()
+        return nn.Sequential(first, nn.ReLU(), middle, nn.ReLU(), last, pool, flat, nn.Linear(channels, 4)).eval()
+
+    net, other, x = made(), made(**lost), torch.randn(1, 3, 10, 10)
+    other.load_state_dict(net.state_dict(), strict=False)
+    if not lost:
+        other[2].weight.data *= 1.05
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath, options.log_severity_level = str(tmp_path / "blocked.onnx"), 4
+    with quiet():
+        torch.onnx.export(other, (x,), str(tmp_path / "plain.onnx"), dynamo=False)
+        onnxruntime.InferenceSession(tmp_path / "plain.onnx", options, providers=["CPUExecutionProvider"])
+    first = aligner.compare(net, tmp_path / "blocked.onnx", [x.numpy()]).causes[0]
+    assert (first.id, first.evidence_class) == (cause, "proven"), first
+    assert "Relu" in first.node, first
+
+
 def test_another_pool_among_blocked_channels_whether_it_counts_the_border_or_not(tmp_path):
-    """Kernels on blocked channels are not replayed, so that the reference's pool is changed into the candidate's."""
     import aligner
 
     made = {"channels": 16, "level": "ALL", "kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}

@@ -92,10 +92,28 @@ def _foldings(found: list[Layer]) -> list[tuple[bool, bool]]:
     return [(one.scale is not None, one.added is not None) for one in found]
 
 
+def _filled(reference: Layer, candidate: Layer) -> Layer:
+    """The reference's with as many channels as the candidate's where one of them is filled up to whole blocks."""
+    kernel = candidate.parameters.get("kernel")
+    if kernel is None or not any(layer.node.attributes.get("blocked") for layer in (reference, candidate)):
+        return reference
+    fitted = {}
+    for name, array in reference.parameters.items():
+        made = np.zeros(kernel.shape[: array.ndim], array.dtype)
+        if made.ndim != array.ndim:
+            return reference
+        both = tuple(map(slice, np.minimum(made.shape, array.shape)))
+        made[both] = array[both]
+        if np.count_nonzero(made) != np.count_nonzero(array):
+            return reference  # more than what fills up would be cut off
+        fitted[name] = made
+    return replace(reference, parameters=fitted)
+
+
 def _fitted(reference: Layer, candidate: Layer) -> Layer | None:
     """The reference's parameters in the candidate's shapes: a linear layer may have become a 1×1 convolution."""
     if reference.operation.kind == candidate.operation.kind:
-        return reference
+        return _filled(reference, candidate)
     kernels = reference.parameters.get("kernel"), candidate.parameters.get("kernel")
     if kernels[0] is None or kernels[1] is None or kernels[0].size != kernels[1].size:
         return None

@@ -24,6 +24,8 @@ def patch_of(culprit: Culprit, claim: Claim) -> Patch | None:
     if not isinstance(changed, Counterfactual) or changed.side != 1:
         return None
     subgraph, edits = culprit.candidate, list[Edit]()
+    if any(node.attributes.get("blocked") for node in subgraph.nodes):
+        return None  # what the file stores in blocks is shown plain
     try:
         for index, edit in changed.change.operations.items():
             node = subgraph.graph.nodes[index]

@@ -9,8 +9,8 @@ from math import prod
 from types import MappingProxyType
 from typing import Any
 
+from aligner.adapters.onnx_adapter.blocked import BLOCKED
 from aligner.adapters.onnx_adapter.dtypes import dtype_word
-from aligner.adapters.onnx_adapter.encoded import BLOCKED
 from aligner.adapters.onnx_adapter.padding import SPATIAL, spatial
 from aligner.operations.fused import fused_word
 from aligner.records.array import Array

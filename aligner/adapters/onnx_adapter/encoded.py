@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any
 
-BLOCKED = "com.microsoft.nchwc"
-"""Domain of kernels on channels in blocks of eight or sixteen, as onnxruntime's own files have them."""
+from aligner.adapters.onnx_adapter.blocked import blocked_values
+
 _SCALED_AS_IT_RUNS = frozenset({"DynamicQuantizeLinear", "MatMulInteger", "ConvInteger"})
 """Operators that give integers whose scale another tensor holds."""
 _PASSING = frozenset(
@@ -14,15 +14,10 @@ _PASSING = frozenset(
 )
 
 
-def encoded_values(nodes: Iterable[Any]) -> frozenset[str]:
-    """Names of such values; ``nodes`` are NodeProtos in execution order."""
-    blocked: set[str] = set()
+def encoded_values(nodes: Sequence[Any]) -> frozenset[str]:
+    """Names of such values, channels filled up to blocks among them; ``nodes`` are NodeProtos in execution order."""
     integers: set[str] = set()
     for node in nodes:
         if node.op_type in _SCALED_AS_IT_RUNS or (node.op_type in _PASSING and integers.intersection(node.input[:1])):
             integers.update(node.output[:1])
-        if node.domain == BLOCKED and node.op_type == "ReorderOutput":
-            continue
-        if node.domain == BLOCKED or any(name in blocked for name in node.input):
-            blocked.update(node.output)
-    return frozenset(blocked | integers)
+    return blocked_values(nodes) | integers

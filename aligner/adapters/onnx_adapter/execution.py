@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from aligner.adapters.fed import check_injected, fits_shape, not_given
+from aligner.adapters.onnx_adapter.blocked import blocked_values, in_blocks, plain
 from aligner.adapters.onnx_adapter.dtypes import dtype_word, from_ort_value, numpy_dtype, to_ort_value
 from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.adapters.onnx_adapter.names import fresh
@@ -40,6 +42,7 @@ class Execution:
         self._computed = dict(feeds)
         self._injected: dict[str, Any] = {}
         self._refused: set[str] = set()
+        self._blocked = blocked_values(program.nodes)
         self._plan = plan_segments(program, wanted, lambda name: name in self._inject, memory_limit)
 
     def results(self, quantization: Mapping[str, Quantization | None]) -> Iterator[CapturedTensor]:
@@ -53,7 +56,8 @@ class Execution:
                 self._computed.pop(name, None)
                 self._injected.pop(name, None)
             for name in segment.observed:
-                yield from captured(name, computed.pop(name), quantization.get(name), share=True)
+                found = captured(name, computed.pop(name), quantization.get(name), share=True)
+                yield from (map(_plain, found) if name in self._blocked else found)
 
     def _run(self, segment: Segment, outputs: list[str]) -> list[Any]:
         feeds, renamed = self._feeds(segment)
@@ -120,7 +124,15 @@ class Execution:
         known = kind.shape if kind is not None else None
         wanted = f"{dtype_word(element) or 'unknown'}{'' if known is None else f' {list(known)}'}"
         check_injected(name, array, fits=same and (known is None or fits_shape(array.shape, known)), wanted=wanted)
+        if name in self._blocked:
+            array = in_blocks(array)
         return to_ort_value(array.astype(dtype, copy=False), element)
+
+
+def _plain(tensor: CapturedTensor) -> CapturedTensor:
+    array = plain(tensor.array)
+    array.flags.writeable = False
+    return replace(tensor, array=array)
 
 
 def _declared(name: str, value: Any) -> tuple[str, int, tuple[int, ...]] | None:

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from aligner.adapters.onnx_adapter.attributes import Operands, attributes_of
+from aligner.adapters.onnx_adapter.blocked import plain_filter
 from aligner.adapters.onnx_adapter.branches import Inlined
 from aligner.adapters.onnx_adapter.constants import SmallConstants, weights_of
 from aligner.adapters.onnx_adapter.file import OnnxFile
@@ -44,6 +45,7 @@ def build_graph(file: OnnxFile, inlined: Inlined, types: Mapping[str, ValueType]
         if name in builder.weights:
             builder.weights[name] = replace(builder.weights[name], quantization=meaning)
     builder.weights |= dict(filter(None, (unpacked_weight(node, builder.weights) for node in builder.nodes)))
+    builder.weights |= dict(filter(None, [plain_filter(node, builder.weights) for node in builder.nodes]))
     return Graph(
         framework="onnx",
         nodes=tuple(builder.nodes),

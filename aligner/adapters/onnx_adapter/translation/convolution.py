@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from aligner.adapters.onnx_adapter.blocked import BLOCKED, block_size, known_filter
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import reduced
+from aligner.operations.forms import indexed, reduced, transposed
 from aligner.operations.layer_forms import convolution, transposed_convolution
-from aligner.operations.operation import Operation
-from aligner.operations.settings import AdaptivePool, Pool
+from aligner.operations.operation import Operation, compute
+from aligner.operations.settings import AdaptivePool, Pad, Pool
 from aligner.operations.window import Window, cropping, spread, window_of
 from aligner.records.array import Array
 
 
 def _conv(call: Call) -> Operation:
-    if call.operand(3) is not None and "Fused" in call.node.op:
+    if call.operand(3) is not None:
         raise call.unknown("a sum fused in")
     x, kernel = call.need(0), call.need(1)
+    if call.node.op.startswith(BLOCKED) and not (call.is_constant(1) and known_filter(kernel.shape)):
+        raise call.unknown("a filter in unknown blocks")
     window = _window(call, x, kernel.shape[2:])
     return convolution(x, kernel, call.operand(2), window, call.integer("groups", default=1))
 
@@ -56,13 +59,31 @@ def _pool(call: Call) -> Operation:
     )
     if call.node.op == "LpPool":
         return Operation("length_pool", {**settings, "order": call.integer("p", default=2)}, (x,))
-    return Operation("max_pool" if call.node.op == "MaxPool" else "avg_pool", settings, (x,))
+    return Operation("max_pool" if call.node.op.endswith("MaxPool") else "avg_pool", settings, (x,))
 
 
 def _global_pool(call: Call) -> Operation:
     x = call.need(0)
-    kind = "adaptive_max_pool" if call.node.op == "GlobalMaxPool" else "adaptive_avg_pool"
+    kind = "adaptive_max_pool" if call.node.op.endswith("GlobalMaxPool") else "adaptive_avg_pool"
     return Operation(kind, AdaptivePool(output_size=(1,) * (x.ndim - 2), channels="first"), (x,))
+
+
+def _reorder_input(call: Call) -> Operation:
+    """Channels filled up with zeros to whole blocks; ``channels_last``: they come last."""
+    x = call.need(0)
+    x = compute(transposed(x, (0, 3, 1, 2))) if call.flag("channels_last") else x
+    if not block_size():
+        raise call.unknown("blocks of unknown size")
+    missing = -x.shape[1] % block_size()
+    if not missing:
+        return Operation("identity", {}, (x,))
+    return Operation("pad", Pad(pads=((0, 0), (0, missing), (0, 0), (0, 0))), (x,))
+
+
+def _reorder_output(call: Call) -> Operation:
+    """The channels that are the model's."""
+    x = indexed(call.need(0), (slice(None), slice(call.integer("channels"))))
+    return transposed(compute(x), (0, 2, 3, 1)) if call.flag("channels_last") else x
 
 
 def _global_length(call: Call) -> Operation:
@@ -76,11 +97,18 @@ def _global_length(call: Call) -> Operation:
 WORDS: Vocabulary = {
     "Conv": _conv,
     "com.microsoft::FusedConv": _conv,
+    f"{BLOCKED}::Conv": _conv,
+    f"{BLOCKED}::ReorderInput": _reorder_input,
+    f"{BLOCKED}::ReorderOutput": _reorder_output,
     "ConvTranspose": _conv_transpose,
     "MaxPool": _pool,
     "AveragePool": _pool,
     "LpPool": _pool,
     "GlobalMaxPool": _global_pool,
     "GlobalAveragePool": _global_pool,
+    f"{BLOCKED}::MaxPool": _pool,
+    f"{BLOCKED}::AveragePool": _pool,
+    f"{BLOCKED}::GlobalMaxPool": _global_pool,
+    f"{BLOCKED}::GlobalAveragePool": _global_pool,
     "GlobalLpPool": _global_length,
 }
