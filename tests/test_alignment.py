@@ -212,7 +212,7 @@ def test_a_root_divided_by_one_stands_for_a_reciprocal_root():
     assert pairs[wrong].reference == right and root not in pairs
 
 
-@pytest.mark.parametrize("spelled", ["gate", "ways"])
+@pytest.mark.parametrize("spelled", ["gate", "ways", "copies"])
 def test_what_an_activation_reads_is_paired_however_it_is_spelled(spelled):
     """A layer whose kernel differs has no numbers, and a folded norm no node, to be paired by."""
 
@@ -226,6 +226,10 @@ def test_what_an_activation_reads_is_paired_however_it_is_spelled(spelled):
             value = builder.node("silu", [layer], (4, 8))
         elif spelled == "gate":
             value = builder.node("mul", [layer, builder.node("sigmoid", [layer], (4, 8))], (4, 8))
+        elif spelled == "copies":  # an offset before the activation went into a copy of the layer
+            stored = builder.weight(np.eye(8)), builder.weight(np.full(8, 3.0))
+            copy = builder.node("matmul", [x, *stored], (4, 8), fused_activation="relu6")
+            value = builder.node("mul", [layer, copy], (4, 8))
         else:
             size = builder.node("abs", [layer], (4, 8))
             part = builder.node("div", [layer, builder.node("add", [size, builder.weight(1.0)], (4, 8))], (4, 8))

@@ -319,3 +319,34 @@ def test_what_only_a_wrong_activation_answers_is_still_known_to_be_missing_where
     told = {pair["candidate"]["node"]: pair.get("within") for pair in pairs}
     assert told["to_p"] == {"node": "to_p", "primitive": "missing", "reference_node": "to_e"}
     assert told["to_e"] is None
+
+
+@pytest.mark.parametrize(
+    ("wrong", "within"),
+    [
+        ({0: None}, ("to_q", "missing")),
+        ({1: ("HardSigmoid", "p", "q")}, ("to_q", "sigmoid")),
+        ({2: ("Mul", "q", "third", "r")}, ("to_r", "constant")),
+        ({1: ("Sigmoid", "p", "q"), 3: ("Sub", "q", "one", "s")}, ("to_s", "missing")),
+    ],
+)
+def test_a_formula_that_stands_rightly_elsewhere_tells_where_it_is_wrong_here(wrong, within):
+    """tanh as 2σ(2x) − 1, twice, of which the second is wrong; nobody can look into the reference's tanh."""
+    formula = [("Mul", "x", "two", "p"), ("Sigmoid", "p", "q"), ("Mul", "q", "two", "r"), ("Sub", "r", "one", "s")]
+
+    def network(*spelled):
+        nodes = [make.node("MatMul", ["x", "w"], ["a"])]
+        for start, end, layer, steps in (("a", "b", "v", spelled[0]), ("c", "y", None, spelled[1])):
+            names = {"x": start, "s": end} | ({name: f"{end}{name}" for name in "pqr"} if layer else {})
+            for op, *read, out in steps:
+                read = [names.get(name, name) for name in read]
+                nodes.append(make.node(op, read, [names.get(out, out)], f"{layer or 'to'}_{out}"))
+            nodes += [make.node("MatMul", ["b", "v"], ["c"])] if layer else []
+        return net(nodes, two=np.float32(2), third=np.float32(3))
+
+    other = [wrong.get(place, step) for place, step in enumerate(formula)]
+    if None in other:
+        other = [("Sigmoid", "x", "q"), *formula[2:]]
+    whole = [("Tanh", "x", "s")]
+    _, _, found = told(network(whole, whole), network(formula, other), rows())
+    assert (found["node"], found["primitive"]) == within

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Mapping
 
+from aligner.alignment.compatibility import weight_sizes
 from aligner.alignment.folded_layer import normalisation
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.fused import fused_kind
@@ -87,12 +88,28 @@ def _source(skeleton: Skeleton, values: list[str]) -> str | None:
         if len(front) == 1:
             return next(iter(front))
         last = max(front, key=lambda value: -1 if (maker := front[value]) is None else maker.index)
-        node = front.pop(last)
-        if node is None or node.kind not in ELEMENTWISE or not skeleton.data_inputs(node):
-            return None
+        if (node := front[last]) is None or node.kind not in ELEMENTWISE or not skeleton.data_inputs(node):
+            return _only_plain(skeleton, front, values)
+        del front[last]
         roots = [skeleton.root(name) for name in skeleton.data_inputs(node)]
         front |= {root: skeleton.producer.get(root) for root in roots}
     return None
+
+
+def _only_plain(skeleton: Skeleton, front: Mapping[str, Node | None], values: Collection[str]) -> str | None:
+    """Of the copies of one layer, each with a number of the formula in its bias, the one whose tensor is read as it is.
+
+    Converters put an offset behind a layer, and the activation behind that, into a copy of the layer.
+    """
+    layers = [(value, node) for value, node in front.items() if node is not None and node.kind in LINEAR]
+    forms = {
+        (tuple(map(skeleton.root, skeleton.data_inputs(node))), weight_sizes(skeleton, node)) for _, node in layers
+    }
+    if len(layers) < len(front) or len(forms) != 1:
+        return None
+    plain = [value for value, node in layers if node.attributes.get("fused_activation", "none") in {"none", None}]
+    read = [value for value in plain if value in values]
+    return read[0] if len(read) == 1 else None
 
 
 def with_constant(skeleton: Skeleton, value: str, kinds: frozenset[str] = AFFINE) -> str:

@@ -19,6 +19,7 @@ from aligner.adapters.registry import translator
 from aligner.api.joined_parts import by_parts
 from aligner.api.lost_node import lost_node
 from aligner.api.open_suspects import open_suspects
+from aligner.api.sister_region import parted
 from aligner.api.turned_operand import turned
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.look import shown, trial_of
@@ -75,7 +76,7 @@ def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) ->
                 found = _extra(sides, passes, item, trials[1], known) or found
             found = found or lost_node(sides, passes, item, trials[1], known)
             found = found or _tried(graphs, passes, [item], _constant(sides, item), trials[1])
-            found = found or turned(sides, passes, item, trials[1])
+            found = found or turned(sides, passes, item, trials[1]) or parted(sides, passes, item)
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
 
