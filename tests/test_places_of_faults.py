@@ -350,3 +350,25 @@ def test_a_formula_that_stands_rightly_elsewhere_tells_where_it_is_wrong_here(wr
     whole = [("Tanh", "x", "s")]
     _, _, found = told(network(whole, whole), network(formula, other), rows())
     assert (found["node"], found["primitive"]) == within
+
+
+def test_a_move_put_in_behind_what_is_joined_of_parts_is_named():
+    """All parts are wrong in the order that is read, and no node computes them all."""
+    rng = np.random.default_rng(6)
+    parts = rng.standard_normal((2, SIZE, SIZE)).astype(np.float32)
+    more = {"both": np.concatenate([*parts], 1), "left": parts[0], "right": parts[1]}
+    more |= {"one": rng.standard_normal((2 * SIZE, SIZE)).astype(np.float32)}
+    more |= {"place": np.array([0]), "flat": np.array([2, 2 * SIZE])}
+    reference = [make.node("MatMul", ["x", "both"], ["a"]), make.node("Tanh", ["a"], ["b"])]
+    candidate = [
+        *(make.node("MatMul", ["x", side], [f"{side}.a"]) for side in ("left", "right")),
+        *(make.node("Tanh", [f"{side}.a"], [f"{side}.b"]) for side in ("left", "right")),
+        *(make.node("Unsqueeze", [f"{side}.b", "place"], [f"{side}.c"]) for side in ("left", "right")),
+        make.node("Concat", ["left.c", "right.c"], ["joined"], axis=0),
+        make.node("Transpose", ["joined"], ["turned"], name="extra", perm=[1, 0, 2]),
+        make.node("Transpose", ["turned"], ["back"], perm=[1, 0, 2]),
+        make.node("Reshape", ["back", "flat"], ["b"]),
+    ]
+    end = [make.node("MatMul", ["b", "one"], ["y"])]
+    _, _, within = told(net([*reference, *end], 2, **more), net([*candidate, *end], 2, **more), rows(2))
+    assert within == {"node": "extra", "primitive": "extra"}

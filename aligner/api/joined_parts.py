@@ -17,7 +17,7 @@ def by_parts(
     graph: Graph, region: tuple[Collection[str], Sequence[Node]], arrays: Mapping[str, Array], end: Part, allowed: float
 ) -> Sequence[Node]:
     """The nodes that all wrong parts of an end are computed by, those that no right one is come last; all of them where
-    no part is wrong.
+    no part is wrong. What lies behind the end comes first: it may hand on a right one in another order.
 
     ``region`` holds what it starts from and its nodes, ``arrays`` what its values are, ``end`` what its last one should
     be; parts are right that are no further off than ``allowed``.
@@ -32,8 +32,11 @@ def by_parts(
             right |= made_by
         else:
             wrong.append(made_by)
-    common = set.intersection(*wrong) if wrong else {node.index for node in nodes}
-    return sorted((node for node in nodes if node.index in common), key=lambda node: node.index not in right)
+    if not wrong:
+        return nodes
+    common, before = set.intersection(*wrong), {node.index for node in graph.region(entries, end[0])}
+    behind = [node for node in nodes if node.index not in before]
+    return [*behind, *sorted((node for node in nodes if node.index in common), key=lambda node: node.index not in right)]
 
 
 def _parts(graph: Graph, arrays: Mapping[str, Array], end: Part) -> Iterator[Part]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -115,7 +116,17 @@ def transposition_inserted(graph: Graph, rng: np.random.Generator) -> Planted | 
         perm[i], perm[j] = perm[j], perm[i]
         return graph.add("Transpose", name, perm=perm)
 
-    return _between(graph, rng, insert, "Transpose", twins)
+    planted = _between(graph, rng, insert, "Transpose", twins)
+    return planted and replace(planted, nodes=(*planted.nodes, *_same_beside(graph, planted.nodes[0])))
+
+
+def _same_beside(graph: Graph, name: str) -> list[str]:
+    """Nodes right before and behind one that do the same: without any one of them the graph is the same."""
+    node = next(node for node in graph.nodes if node.name == name)
+    before, behind = graph.producer(node.inputs[0]), graph.readers(node.outputs[0])
+    beside = [before] if before is not None else []
+    beside += behind if len(behind) == 1 else []
+    return [one.name for one in beside if (one.op, one.attributes) == (node.op, node.attributes)]
 
 
 @fault
