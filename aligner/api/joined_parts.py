@@ -36,7 +36,8 @@ def by_parts(
         return nodes
     common, before = set.intersection(*wrong), {node.index for node in graph.region(entries, end[0])}
     behind = [node for node in nodes if node.index not in before]
-    return [*behind, *sorted((node for node in nodes if node.index in common), key=lambda node: node.index not in right)]
+    made = [node for node in nodes if node.index in common]
+    return [*behind, *sorted(made, key=lambda node: node.index not in right)]
 
 
 def _parts(graph: Graph, arrays: Mapping[str, Array], end: Part) -> Iterator[Part]:
