@@ -235,8 +235,11 @@ def test_weights_rounded_another_way_make_no_twins(tmp_path):
     assert result.verdict == "aligned"
 
 
-def mish(top=None):
-    """Two layers with a Mish between them, which the twin computes in pieces; ``top``: where its softplus ends."""
+def mish(top=None, coded=("m", "softplus", "tanh", "a"), reading=1.0):
+    """Two layers with a Mish between them, which the twin computes in pieces; ``top``: where its softplus ends.
+
+    ``coded``: what is held in eight bits; ``reading``: a factor of the scale with which the softplus is read back.
+    """
     helper, floats = onnx.helper, onnx.TensorProto.FLOAT
     rng = np.random.default_rng(0)
     weights = {name: (rng.standard_normal((16, 16)) / 4).astype(np.float32) for name in ("w", "w2")}
@@ -244,13 +247,15 @@ def mish(top=None):
 
     def node(op, inputs, output):
         nodes.append(helper.make_node(op, inputs, [output], output))
-        if top is None or output == "y":
+        if top is None or output not in coded:
             return output
         low, high = {"m": (-4, 4), "softplus": (0, top), "tanh": (0, 1), "a": (-0.4, 4)}[output]
         step = np.float32((high - low) / 255)
         weights[f"{output}_s"], weights[f"{output}_z"] = step, np.uint8(round(-low / step))
-        for word, read, given in (("QuantizeLinear", output, "_q"), ("DequantizeLinear", f"{output}_q", "_d")):
-            operands = [read, f"{output}_s", f"{output}_z"]
+        weights[f"{output}_r"] = np.float32(step * (reading if output == "softplus" else 1))
+        coding = (("QuantizeLinear", output, "_q", "_s"), ("DequantizeLinear", f"{output}_q", "_d", "_r"))
+        for word, read, given, scale in coding:
+            operands = [read, output + scale, f"{output}_z"]
             nodes.append(helper.make_node(word, operands, [output + given], output + given))
         return f"{output}_d"
 
@@ -277,6 +282,28 @@ def test_a_range_inside_a_region_is_asked_as_well(top, wrong):
     first = result.first_divergence
     assert (first.verdict_rule, first.within.node) == ("inner-node-errs", "softplus_q")
     assert result.comparison.causes[0].id == "quantization-calibration"
+
+
+@pytest.mark.parametrize("back", [False, True], ids=["float to int8", "int8 to float"])
+@pytest.mark.parametrize(("twin", "wrong"), [({}, False), ({"top": 1.5}, True), ({"reading": 2.0}, True)])
+def test_grids_inside_a_region_alone_excuse_as_much_whichever_side_they_are_on(twin, wrong, back):
+    """Both ends of the region are floats, so that no step is seen there."""
+    x = np.random.default_rng(1).standard_normal((8, 16)).astype(np.float32)
+    sides = mish(), mish(**{"top": 4.2, "coded": ("softplus", "tanh"), **twin})
+    result = aligner.compare(*(sides[::-1] if back else sides), [x])
+    assert result.verdict == ("diverged" if wrong else "aligned")
+    if wrong:
+        assert {result.first_divergence.reference.name, result.first_divergence.candidate.name} == {"a"}
+
+
+@pytest.mark.parametrize(("top", "wrong"), [(4.2, False), (2.6, False), (1.5, True)])
+def test_a_range_inside_the_references_region_is_asked_as_well(top, wrong):
+    x = np.random.default_rng(1).standard_normal((8, 16)).astype(np.float32)
+    result = aligner.compare(mish(top), mish(), [x])
+    assert result.verdict == ("diverged" if wrong else "aligned")
+    if wrong:
+        within = result.first_divergence.within
+        assert (within.node, within.primitive, within.reference_node) == ("a", "range", "softplus_q")
 
 
 def heads(path, keys, step):

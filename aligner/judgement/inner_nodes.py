@@ -1,16 +1,17 @@
 """Tensors inside a region of few bits that are not what their nodes compute.
 
 The bounds of few bits are wide, and nothing on the other side answers a tensor inside a region: a range that cuts it
-off, or a step that says another size than the integers were made with, passes under the bound of the region's end.
-Each such tensor is computed again from what its node read; where it was seen further off than its steps explain, and
-the region's end comes nearer to the reference without that, the node errs. A range that a converter puts in the place
-of a clip fails the second: the end is right with it.
+off, or a step that says another size than the integers were made with, passes under the bound of the region's end. Each
+such tensor of either side is computed again from what its node read; where it was seen further off than its steps
+explain, and the region's end comes nearer to the reference without that, the node errs. A range that a converter puts
+in the place of a clip fails the second: the end is right with it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 import numpy as np
 
@@ -49,9 +50,10 @@ class InnerNodes:
         for value, evidence in gather(*self.sides, self.passes, asked, most=len(asked)).items():
             item = self.passes.measured[value]
             culprit = Culprit(graphs, item, evidence)
-            found = next(filter(_errs, inner_tensors(culprit)), None)
+            found = next(filter(_errs, chain(inner_tensors(culprit), inner_tensors(culprit, 0))), None)
             if found is not None and not (found.is_cut and self._is_unseen(item, found)):
-                yield item, (found.node.name, "range", None), _words(found)
+                where: Within = (found.node.name, "range", None)
+                yield item, where if found.side else (culprit.where, "range", found.node.name), _words(found)
             elif found is None and (lone := lone_factor(culprit)) is not None:
                 subgraph, node, number = lone
                 who = ("reference", "candidate")[subgraph.side]
@@ -62,41 +64,50 @@ class InnerNodes:
     def _is_unseen(self, item: Measured, inner: InnerTensor) -> bool:
         """Whether the outputs differ by something else than what is cut off: calibrations leave out tails.
 
-        The candidate's own tensor at the region's end is moved by what the exact one adds there; less than half of
-        what any output is off by goes.
+        That side's own tensor at the region's end is moved by what the exact one adds there; less than half of what
+        any output is off by goes. A recording cannot be asked, beyond what the other side said of the region's end.
         """
-        value, graph = item.pair.candidate, self.sides[1].graph
-        outputs = [name for name in dict.fromkeys(graph.outputs) if name in self.passes.computed() and name != value]
-        kept = {one: arrays for one, *arrays in self.passes.tensors([value, *outputs], local=False)}
+        side, computed = self.sides[inner.side], self.passes.computed()
+        if not side.session.capabilities.can_inject:
+            return item.clipping_shows is False
+        value, graph = item.pair.values[inner.side], side.graph
+        answers = {pair.values[inner.side]: pair for pair in computed.values()}
+        outputs = [name for name in dict.fromkeys(graph.outputs) if name in answers and name != value]
+        asked = [item.pair.candidate, *(answers[name].candidate for name in outputs)]
+        kept = {one: arrays for one, *arrays in self.passes.tensors(asked, local=False)}
         before, after = inner.end(inner.seen), inner.end(inner.exact)
-        if value not in kept or before is None or after is None or len(kept) <= len(outputs):
+        if not kept.keys() >= set(asked) or before is None or after is None:
             return False
-        end = (kept[value][1] + (after - before)).astype(np.float32)
-        moved = to_candidate(end, item.pair.axes, item.candidate_shape or ())
-        grid, dtype = graph.values[value].quantization, np.dtype(numpy_dtype(item.candidate_dtype or "") or np.float32)
+        end = (kept[item.pair.candidate][inner.side] + (after - before)).astype(np.float32)
+        shape, held_as = (
+            (item.candidate_shape, item.candidate_dtype) if inner.side else (item.reference_shape, item.reference_dtype)
+        )
+        moved = to_candidate(end, item.pair.axes, shape or ()) if inner.side else end
+        grid, dtype = graph.values[value].quantization, np.dtype(numpy_dtype(held_as or "") or np.float32)
         if moved is None or not outputs:
             return False
         fed = {value: grid.quantize(moved, dtype) if grid is not None and dtype.kind in "iu" else moved.astype(dtype)}
-        for one in self.sides[1].run(outputs, fed, phase="looking into regions"):
-            expected, found = kept[one.value]
-            held = to_reference(one.real(), self.passes.measured[one.value].pair.axes, tuple(expected.shape))
-            if held is None or 2 * distance(held, expected) ** 2 <= distance(found, expected) ** 2:
+        for one in side.run(outputs, fed, phase="looking into regions"):
+            pair, real = answers[one.value], one.real()
+            own, other = kept[pair.candidate][inner.side], kept[pair.candidate][1 - inner.side]
+            held = to_reference(real, pair.axes if inner.side else None, tuple(own.shape))
+            if held is None or 2 * distance(held, other) ** 2 <= distance(own, other) ** 2:
                 return False
         return True
 
     def _may_hide(self, graphs: tuple[Graph, Graph], item: Measured) -> bool:
         """Whether a tensor inside reaches an end of its range, as each one does that is cut off, or was only moved and
         has another grid than before."""
-        nodes = [graphs[1].nodes[index] for index in item.pair.candidate_region.nodes]
-        if len(nodes) < 2 or item.local is None or item.local.mismatched or not region_numbers(graphs, item).quantized:
+        if item.local is None or item.local.mismatched or not region_numbers(graphs, item).quantized:
             return False
-        made = inside(nodes, item.pair.candidate)
         return any(
-            self._is_at_an_end(graphs[1], value) or is_read_otherwise(graphs[1], value, node) for value, node in made
+            self._is_at_an_end(side, value) or is_read_otherwise(graphs[side], value, node)
+            for side, region in enumerate(item.pair.regions)
+            for value, node in inside([graphs[side].nodes[at] for at in region.nodes], item.pair.values[side])
         )
 
-    def _is_at_an_end(self, graph: Graph, value: str) -> bool:
-        held, profile = range_of(graph, value), self.sides[1].profile
+    def _is_at_an_end(self, side: int, value: str) -> bool:
+        held, profile = range_of(self.sides[side].graph, value), self.sides[side].profile
         seen = profile.sketches.get(value) if profile is not None else None
         if seen is None or held is None:
             return False
@@ -105,7 +116,7 @@ class InnerNodes:
 
 def _errs(inner: InnerTensor) -> bool:
     """Whether the region's end, computed again, is off as it was seen to be, and nearer with the exact tensor."""
-    culprit, expected = inner.culprit, inner.culprit.expected
+    culprit, expected = inner.culprit, inner.culprit.target(inner.side)
     if float(inner.off.mean()) <= SATURATED or expected is None or culprit.misfit:
         return False
     ends = inner.end(inner.seen), inner.end(inner.exact)
@@ -116,7 +127,8 @@ def _errs(inner: InnerTensor) -> bool:
 
 
 def _words(inner: InnerTensor) -> str:
-    share, name = f"{float(inner.off.mean()):.1%}", f"{inner.node.name} ({inner.node.op})"
+    whose = "" if inner.side else "the reference's "
+    share, name = f"{float(inner.off.mean()):.1%}", f"{whose}{inner.node.name} ({inner.node.op})"
     if inner.is_cut:
         return f"{share} of what {name} gives is cut off at the range {inner.range.low:.4g}…{inner.range.high:.4g}"
     return f"{share} of what {name} gives is not what it computes of what it reads"

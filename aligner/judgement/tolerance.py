@@ -58,9 +58,9 @@ class RegionNumbers:
     """What the bound needs of a region: reduction length, whether it only moves data, how its weights are stored.
 
     ``unit`` is that of the coarsest dtype among what the candidate's region reads and gives; ``step`` the largest
-    quantisation step of what it computes, 0 for floats; ``stepped``: it reads or computes quantised tensors (what half
-    a step at its inputs does to its output is measured, not guessed); ``offset`` the largest bias that its sums are
-    cancelled by.
+    quantisation step of what either region computes, 0 for floats; ``stepped``: it reads quantised tensors, or either
+    region computes such (what half a step at its inputs does to its output is measured, not guessed); ``offset`` the
+    largest bias that its sums are cancelled by.
     ``rounded`` tensors are judged by how many elements flip, not by how far. ``narrowed``: somewhere inside, the
     candidate alone goes through a coarser dtype, by accident: the noise that it makes itself of that excuses nothing.
     ``roundings``: how often a number is rounded on its way through the candidate's region, sums counted once.
@@ -108,7 +108,10 @@ def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNu
         if node.attributes.get("fused_activation")
     }
     fed = [graphs[1].values[v] for v in regions[1].inputs if v in graphs[1].values]
-    inner = [graphs[1].values[v] for node in nodes[1] for v in node.outputs if v in graphs[1].values]
+    inner = [
+        steps(graph.values[v] for node in side for v in node.outputs if v in graph.values)
+        for graph, side in zip(graphs, nodes, strict=True)
+    ]
     coarsest = max([unit(measured.reference_dtype), unit(measured.candidate_dtype), *(unit(v.dtype) for v in fed)])
     if coarsest > UNITS["float32"]:
         coarsest = min(coarsest, max(declared_unit(graph) for graph in graphs))
@@ -118,10 +121,12 @@ def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNu
         for graph, side in zip(graphs, nodes, strict=True)
     ]
     narrowed = inside[1] > max(coarsest, inside[0]) and inside[1] > max(declared_unit(graph) for graph in graphs)
-    step = max([*steps(inner), measured.step or 0.0])
+    meant = _by_intent(graphs), _by_intent((graphs[1], graphs[0]))
+    step = max([*inner[1], *(inner[0] if meant[1] else ()), measured.step or 0.0])
     storage = _storage(graphs, measured)
     scaled_as_it_runs = any(map(_scaled_as_it_runs, graphs, nodes))
-    stepped = (bool(step or steps(fed)) or scaled_as_it_runs) and _by_intent(graphs)
+    own = bool(inner[1] or measured.step or steps(fed)) or scaled_as_it_runs
+    stepped = (own and meant[0]) or (bool(inner[0]) and meant[1])
     return RegionNumbers(
         reduction=reduction,
         exact=same_dtype and kinds <= EXACT | {"none"} and not stepped and not storage,
@@ -156,7 +161,7 @@ def _roundings(node: Node) -> int:
 
 
 def _by_intent(graphs: tuple[Graph, Graph]) -> bool:
-    """Whether steps excuse anything: not those of a few tensors that the candidate alone quantises."""
+    """Whether the second model's steps excuse anything: not those of a few tensors that it alone quantises."""
     return quantizes(graphs[0]) or declares_quantization(graphs[1])
 
 

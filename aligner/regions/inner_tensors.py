@@ -50,6 +50,7 @@ class InnerTensor:
     """``exact`` is computed in real numbers, and without an end to its range; ``seen`` is what the runtime showed."""
 
     culprit: Culprit
+    side: int
     node: Node
     value: str
     range: Range
@@ -70,10 +71,12 @@ class InnerTensor:
     def end(self, array: Array) -> Array | None:
         """What the region's end becomes with an array in the tensor's place, in the reference's order."""
         try:
-            replayed = self.culprit.candidate.replay(Change(arrays={self.value: array.astype(self.seen.dtype)}))
+            replayed = self.culprit.subgraphs[self.side].replay(
+                Change(arrays={self.value: array.astype(self.seen.dtype)})
+            )
         except _MISFITS:
             return None
-        return self.culprit.in_order(replayed, 1)
+        return self.culprit.in_order(replayed, self.side)
 
 
 def range_of(graph: Graph, value: str) -> Range | None:
@@ -123,9 +126,9 @@ def inside(nodes: Sequence[Node], end: str) -> Iterator[tuple[str, Node]]:
     return ((value, node) for node in nodes for value in node.outputs if value and value != end)
 
 
-def inner_tensors(culprit: Culprit) -> Iterator[InnerTensor]:
-    """Those of the candidate's region that were seen and whose nodes can be replayed, in order."""
-    subgraph = culprit.candidate
+def inner_tensors(culprit: Culprit, side: int = 1) -> Iterator[InnerTensor]:
+    """Those of a side's region that were seen and whose nodes can be replayed, in order."""
+    subgraph = culprit.subgraphs[side]
     for value, node in inside(subgraph.nodes, subgraph.output):
         held, seen, operation = range_of(subgraph.graph, value), subgraph.values.get(value), subgraph.operation(node)
         if held is None or seen is None or operation is None or seen.size == 0:
@@ -135,7 +138,7 @@ def inner_tensors(culprit: Culprit) -> Iterator[InnerTensor]:
         except _MISFITS:
             continue
         if exact.shape == seen.shape:
-            yield InnerTensor(culprit, node, value, held, exact, seen)
+            yield InnerTensor(culprit, side, node, value, held, exact, seen)
 
 
 def _exact(node: Node, operation: Operation, value: str) -> Array:
