@@ -126,6 +126,34 @@ def test_what_is_left_of_a_normalisation_is_folded_too():
     assert [(match.status, match.transforms) for match in matches] == [("matched", ("scale-folded",))] * 3
 
 
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_normalisation_in_parts_is_folded_too(wrong):
+    """As Keras 3 writes one down: a product and a sum with what nodes compute from its four vectors."""
+    kernel, (bias, gamma, inverse, beta, mean) = trained(4, 3, 3, 3), trained(5, 4, seed=1)
+    factor = gamma * inverse
+
+    def network(prefix, folded):
+        builder = GraphBuilder("onnx", prefix=prefix)
+        x = builder.input(f"{prefix}x", (1, 3, 8, 8))
+        if folded:
+            arrays = [kernel * factor[:, None, None, None], (bias - mean) * factor + beta]
+            arrays[0][2] *= 1.5 if wrong else 1
+            return builder.graph(builder.node("conv", [x, *map(builder.weight, arrays)], (1, 4, 8, 8)))
+        g, i, b, m = (builder.weight(vector[None, :, None, None]) for vector in (gamma, inverse, beta, mean))
+        h = builder.node("conv", [x, builder.weight(kernel), builder.weight(bias)], (1, 4, 8, 8))
+        scale = builder.node("mul", [i, g], (1, 4, 1, 1), op="Mul")
+        h = builder.node("mul", [h, scale], (1, 4, 8, 8))
+        moved = builder.node("mul", [m, scale], (1, 4, 1, 1), op="Mul")
+        shift = builder.node("sub", [b, moved], (1, 4, 1, 1), op="Sub")
+        return builder.graph(builder.node("add", [h, shift], (1, 4, 8, 8)))
+
+    matches = audited(network("r", False), network("c", True))
+    statuses_by_target = {(len(match.candidate.shape), match.status, match.transforms[0]) for match in matches}
+    kernel_status = "changed" if wrong else "matched"
+    assert statuses_by_target == {(4, kernel_status, "BN-folded"), (1, "matched", "BN-folded")}
+    assert len(matches) == 6
+
+
 def test_a_fold_applied_twice_is_a_change():
     reference, candidate = conv_net("r"), conv_net("c")
     gamma, variance = (candidate.weights[name].load() for name in ("cw1", "cw4"))

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from aligner.alignment.skeleton import Skeleton
-from aligner.operations.kinds import LINEAR
+from aligner.operations.kinds import AFFINE, INVERSES, LINEAR, SCALES
 from aligner.operations.operation import Operation
 from aligner.operations.settings import BatchNorm
 from aligner.parameters.canonical import canonical, stored_axis
 from aligner.parameters.folding import as_affine, output_axis, scaled
+from aligner.parameters.known import Known
 from aligner.records.array import Array
 
 if TYPE_CHECKING:
@@ -19,15 +23,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LinearLayer:
-    """A linear node, its kernel, and the axis of the kernel along which outputs lie.
-
-    ``adder``: the node that adds its bias, where that is one of its own.
-    """
+    """A linear node, its kernel, and the axis of the kernel along which outputs lie."""
 
     node: Node
     kernel: Array
     axis: int
-    adder: Node | None = None
 
     def times(self, scale: Array) -> Array:
         """The kernel with each output multiplied."""
@@ -40,18 +40,20 @@ class LinearLayer:
 
 def linear_before(skeleton: Skeleton, node: Node, outputs: int) -> LinearLayer | None:
     """The layer with so many outputs that a node reads, before or behind its bias, if it is a linear one."""
-    before, adder = _maker(skeleton, node), None
+    before = _maker(skeleton, node)
     if before is not None and before.kind == "add":
-        before, adder = _maker(skeleton, before), before
-    if before is None or before.kind not in LINEAR:
-        return None
-    operation = canonical(skeleton.graph, before, skeleton.shape)
+        before = _maker(skeleton, before)
+    return linear_at(skeleton, before, outputs) if before is not None and before.kind in LINEAR else None
+
+
+def linear_at(skeleton: Skeleton, node: Node, outputs: int) -> LinearLayer | None:
+    """The layer that a linear node is, if it has so many outputs."""
+    operation = canonical(skeleton.graph, node, skeleton.shape)
     kernel = operation.parameters.get("kernel") if operation is not None else None
     if operation is None or kernel is None:
-        stored = _as_stored(skeleton, before, outputs)
-        return stored and replace(stored, adder=adder)
+        return _as_stored(skeleton, node, outputs)
     axis = output_axis(operation, kernel)
-    return LinearLayer(before, kernel, axis, adder) if axis is not None and kernel.shape[axis] == outputs else None
+    return LinearLayer(node, kernel, axis) if axis is not None and kernel.shape[axis] == outputs else None
 
 
 def _maker(skeleton: Skeleton, node: Node) -> Node | None:
@@ -68,6 +70,82 @@ def _as_stored(skeleton: Skeleton, node: Node, outputs: int) -> LinearLayer | No
         return None
     second = node.kind == "conv_transpose" and stored.shape[1] == outputs
     return LinearLayer(node, stored.values(), 1 if second else stored.shape.index(outputs))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Step:
+    """A node that multiplies what it reads by a number for each channel (or one for all), then adds such numbers."""
+
+    node: Node
+    scale: Array
+    shift: Array
+
+    @property
+    def scales(self) -> bool:
+        """Whether it multiplies at all."""
+        return self.node.kind == "norm" or self.node.kind in SCALES
+
+    @property
+    def sizes(self) -> tuple[int, int]:
+        """Numbers in the factor and in the summand."""
+        return self.scale.size, self.shift.size
+
+
+def composed(steps: Iterable[Step], outputs: int) -> tuple[Array, Array]:
+    """The factor and the summand, one for each output, that steps amount to."""
+    scale, shift = np.ones(outputs), np.zeros(outputs)
+    for step in steps:
+        scale, shift = scale * step.scale, shift * step.scale + step.shift
+    return scale, shift
+
+
+def steps_behind(skeleton: Skeleton, node: Node) -> tuple[Node, list[Step]] | None:
+    """The linear node that a chain of such nodes starts from, and the chain up to ``node``; None where none does."""
+    steps: list[Step] = []
+    current: Node | None = node
+    while current is not None and current.kind not in LINEAR:
+        step = _step(skeleton, current)
+        if step is None:
+            return None
+        steps.append(step)
+        current = _maker(skeleton, current)
+        if current is not None and str(current.attributes.get("fused_activation") or "none").lower() != "none":
+            return None
+    return (current, steps[::-1]) if current is not None and steps else None
+
+
+def _step(skeleton: Skeleton, node: Node) -> Step | None:
+    if node.kind == "norm":
+        affine = norm_affine(skeleton, node)
+        return Step(node, *affine) if affine is not None else None
+    if node.kind not in AFFINE or len(node.inputs) > 2 or node.attributes.get("alpha", 1) != 1:
+        return None
+    vector = _operand(skeleton, node)
+    if vector is None or not np.isfinite(vector).all():
+        return None
+    if node.kind in SCALES:
+        return Step(node, vector if node.kind == "mul" else 1 / vector, np.zeros(1)) if vector.all() else None
+    return Step(node, np.ones(1), vector if node.kind == "add" else -vector)
+
+
+def _operand(skeleton: Skeleton, node: Node) -> Array | None:
+    """The constant that a node multiplies by or adds, computed from stored vectors if need be, as one vector."""
+    given = [name for name in node.inputs if name in skeleton.constants]
+    other = node.attributes.get("other")
+    if not given and isinstance(other, (int, float)):
+        return np.full(1, float(other))
+    if len(given) != 1 or (node.kind in INVERSES and node.inputs[0] == given[0]):
+        return None
+    stored = [skeleton.graph.weights.get(root) for root in skeleton.constants[given[0]]]
+    if any(weight is not None and _spread(weight.shape) for weight in stored):
+        return None  # and it is not read
+    found = Known(skeleton.graph, skeleton.shape).array(given[0])
+    return None if found is None or _spread(found.shape) else found.astype(np.float64).reshape(-1)
+
+
+def _spread(shape: tuple[int, ...]) -> bool:
+    """Whether numbers lie along more than one axis."""
+    return sum(dim != 1 for dim in shape) > 1
 
 
 def norm_affine(skeleton: Skeleton, node: Node) -> tuple[Array, Array] | None:

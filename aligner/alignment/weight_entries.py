@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aligner.alignment.folded_layer import LinearLayer, linear_before, norm_affine, normalisation
+from aligner.alignment.folded_layer import Step, composed, linear_at, norm_affine, normalisation, steps_behind
 from aligner.alignment.skeleton import Skeleton
-from aligner.operations.kinds import CONFIGURED, LINEAR, PARAMETRIC
+from aligner.operations.kinds import AFFINE, CONFIGURED, LINEAR, PARAMETRIC
 from aligner.parameters.fingerprint import Fingerprint, fingerprint, fingerprint_of
 from aligner.parameters.folding import scaled
 from aligner.parameters.relation import Numbers
@@ -177,7 +178,7 @@ def _two_valued(weight: Weight) -> bool:
 
 
 def _folded(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> Iterator[Entry]:
-    """What is left of a batch normalisation once it is folded: into the layer before it, or to a scale and a shift."""
+    """What is left of a batch normalisation once it is folded to a scale and a shift."""
     if node.kind != "norm" or norm_affine(skeleton, node) is None:
         return
     roles = _roles(skeleton, node, stored)
@@ -187,25 +188,12 @@ def _folded(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> Iterato
         assert found is not None
         return found[place]
 
-    def shift(bias: Entry | None = None) -> Wide:
-        before: Wide = affine(1) + (_vector(bias) * affine(0) if bias is not None else 0.0)
-        return before
-
     factors = tuple(roles[name] for name in ("scale", "variance") if name in roles)
     summands = tuple(roles[name] for name in ("shift", "mean") if name in roles)
     if not factors or not summands:
         return
     yield _derived(lambda: affine(0), factors, (node,), skeleton)
-    yield _derived(shift, summands, (node,), skeleton)
-    found = _kernel_before(skeleton, node, stored, affine(0).size)
-    if found is None:
-        return
-    layer, kernel, bias, axis = found
-    nodes = layer.node, node
-    yield _derived(
-        lambda: scaled(_array(kernel).astype("float64"), affine(0), axis), (kernel, *factors), nodes, skeleton
-    )
-    yield _derived(lambda: shift(bias), (*([bias] if bias is not None else []), *summands), nodes, skeleton)
+    yield _derived(lambda: affine(1), summands, (node,), skeleton)
 
 
 def _roles(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> dict[str, Entry]:
@@ -222,40 +210,60 @@ def _roles(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> dict[str
 
 
 def _scaled(skeleton: Skeleton, node: Node, stored: dict[str, Entry]) -> Iterator[Entry]:
-    """A kernel times the vector that multiplies what it computes: a normalisation of which a converter left that."""
-    roots = [root for root in skeleton.weight_roots(node) if root in stored]
-    if node.kind != "mul" or len(roots) != 1 or stored[roots[0]].size == 1:
-        return
-    scale = stored[roots[0]]
-    found = _kernel_before(skeleton, node, stored, scale.size)
-    if found is None:
-        return
-    layer, kernel, bias, axis = found
-    yield _derived(
-        lambda: scaled(_array(kernel).astype("float64"), _vector(scale), axis),
-        (kernel, scale),
-        (layer.node, node),
-        skeleton,
-        "scale-folded",
-    )
-    if bias is not None:
-        nodes = layer.node, node
-        yield _derived(lambda: _vector(bias) * _vector(scale), (bias,), nodes, skeleton, "scale-folded")
+    """A kernel and a bias with the factors and summands behind them worked in, up to this node.
 
-
-def _kernel_before(
-    skeleton: Skeleton, node: Node, stored: dict[str, Entry], outputs: int
-) -> tuple[LinearLayer, Entry, Entry | None, int] | None:
-    """The linear layer before a node that has so many outputs: its kernel, its bias, the kernel's axis of outputs."""
-    layer = linear_before(skeleton, node, outputs)
-    if layer is None:
-        return None
-    nodes = (layer.node, layer.adder) if layer.adder is not None else (layer.node,)
-    own = [stored[root] for each in nodes for root in skeleton.weight_roots(each) if root in stored]
+    They stand in a normalisation, or in products and sums with vectors, which nodes may compute from stored ones.
+    """
+    if node.kind != "norm" and node.kind not in AFFINE:
+        return
+    behind = steps_behind(skeleton, node)
+    if behind is None or all(step.scale.size == 1 for step in behind[1]):
+        return
+    linear, steps = behind
+    outputs = max(step.scale.size for step in steps)
+    own = [stored[root] for root in skeleton.weight_roots(linear) if root in stored]
     kernel = next((entry for entry in own if len(entry.shape) > 1), None)
+    layer = linear_at(skeleton, linear, outputs)
+    axis = layer.axis_of(_array(kernel)) if kernel is not None and layer is not None else None
+    if kernel is None or axis is None or any(size not in (1, outputs) for step in steps for size in step.sizes):
+        return
     bias = next((entry for entry in own if entry is not kernel and entry.size == outputs), None)
-    axis = layer.axis_of(_array(kernel)) if kernel is not None else None
-    return (layer, kernel, bias, axis) if kernel is not None and axis is not None else None
+    factors, summands = _sources(skeleton, steps, stored)
+    summands = (*([bias] if bias is not None else []), *summands)
+    word = "BN-folded" if len(factors) != 1 or any(step.node.kind == "norm" for step in steps) else "scale-folded"
+    nodes = linear, *(step.node for step in steps)
+    scale, shift = composed(steps, outputs)
+    if steps[-1].scales:
+        make = partial(_scaled_kernel, kernel, scale, axis)
+        yield _derived(make, (kernel, *factors), nodes, skeleton, word)
+    if summands:
+        yield _derived(partial(_scaled_bias, bias, scale, shift), summands, nodes, skeleton, word)
+
+
+def _scaled_kernel(kernel: Entry, scale: Wide, axis: int) -> Wide:
+    return scaled(_array(kernel).astype("float64"), scale, axis)
+
+
+def _scaled_bias(bias: Entry | None, scale: Wide, shift: Wide) -> Wide:
+    return shift if bias is None else _vector(bias) * scale + shift
+
+
+def _sources(
+    skeleton: Skeleton, steps: Sequence[Step], stored: dict[str, Entry]
+) -> tuple[tuple[Entry, ...], tuple[Entry, ...]]:
+    """The stored weights that factors are made of, and those that summands are made of besides."""
+    factors: dict[str, Entry] = {}
+    summands: dict[str, Entry] = {}
+    for step in steps:
+        if step.node.kind == "norm":
+            roles = _roles(skeleton, step.node, stored)
+            named = {name: (entry.sources[0].id, entry) for name, entry in roles.items()}
+            factors |= dict(named[name] for name in ("scale", "variance") if name in named)
+            summands |= dict(named[name] for name in ("shift", "mean") if name in named)
+            continue
+        roots = [root for root in skeleton.weight_roots(step.node) if root in stored and not stored[root].literal]
+        (factors if step.scales else summands).update({root: stored[root] for root in roots})
+    return tuple(factors.values()), tuple(entry for root, entry in summands.items() if root not in factors)
 
 
 def _vector(entry: Entry) -> Wide:
