@@ -18,9 +18,11 @@ from aligner.adapters.base import OpenOptions  # noqa: E402
 from aligner.api.options import CompareOptions, told_settings  # noqa: E402
 from aligner.api.sweeping import Shard, SweepOptions, run_sweep, sweep  # noqa: E402
 from aligner.cli.guard import guarded  # noqa: E402
-from aligner.cli.sweep_commands import ShardOption, _gone_through  # noqa: E402
+from aligner.cli.sweep_commands import ShardOption, _gone_through, _Keeping  # noqa: E402
+from aligner.cli.sweep_commands import sweep as sweep_command  # noqa: E402
 from aligner.errors import AlignerError, InputError, OutputError  # noqa: E402
 from aligner.inputs.samples import dataset, sample_files, samples_of  # noqa: E402
+from aligner.records import progress  # noqa: E402
 from aligner.records.sweep import _rises, distribution  # noqa: E402
 from aligner.report.sweep_document import merged, read_sweep, to_document, write_sweep  # noqa: E402
 from aligner.report.sweep_page import to_html  # noqa: E402
@@ -145,6 +147,91 @@ def test_a_dataset_of_a_length_is_read_one_by_one(tmp_path, monkeypatch):
     with pytest.raises(InputError, match="ended with an error") as told:
         list(found)
     assert told.value.found == "OSError: the disk is gone, at sample 7"
+
+
+class Places:
+    """The second of three is torn."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, at):
+        if at == 1:
+            raise OSError("torn")
+        return np.random.default_rng(at).standard_normal((1, 3, 8, 8)).astype(np.float32) * 0.2
+
+
+def test_one_place_of_a_dataset_or_line_of_a_list_is_skipped(models, folder, tmp_path):
+    with pytest.raises(InputError, match="ended with an error"):
+        sweep(*models, Places())
+    found = sweep(*models, Places(), skip_bad=True)
+    assert [(one.index, one.why) for one in found.skipped] == [(1, "the dataset raised: OSError: torn, at sample 1")]
+    assert [one.index for one in found.samples] == [0, 2]
+    (tmp_path / "list.txt").write_text(f"missing.npy\n{folder / 'val' / '1.npy'}\n")
+    found = sweep(*models, sample_files([str(tmp_path / "list.txt")], missing=True), skip_bad=True)
+    assert "no such input file" in found.skipped[0].why
+    assert len(found.samples) == 1
+
+
+def test_a_set_of_which_nothing_can_be_read(models, tmp_path):
+    (tmp_path / "junk.npz").write_text("junk")
+    found = sweep(*models, [tmp_path / "junk.npz"], skip_bad=True)
+    assert headline(found) == "INCONCLUSIVE — no sample could be read, 1 skipped"
+    assert "it begins with b'junk'" in found.skipped[0].why
+
+
+_YIELDS = """
+import numpy as np
+FINE = False
+def samples():
+    for at in range(4):
+        if at == 2 and not FINE: raise ValueError("midway")
+        yield np.random.randn(1, 3, 8, 8).astype(np.float32) / 9
+"""
+
+
+def test_what_a_dataset_yielded_before_it_raised_is_kept(models, tmp_path, monkeypatch):
+    (tmp_path / "yields.py").write_text(_YIELDS)
+    monkeypatch.chdir(tmp_path)
+    given = {"json_file": "run.json", "jobs": 1, "dask": None}
+    broken = dataset("yields.py:samples")
+    with pytest.raises(InputError, match="ended with an error") as told:
+        _gone_through(models, broken, SweepOptions(), given)
+    assert "after sample 1" in told.value.found
+    kept = read_sweep(tmp_path / "run.json")
+    assert (len(kept.samples), kept.left) == (2, 1)
+    (tmp_path / "yields.py").write_text(_YIELDS.replace("FINE = False", "FINE = True"))
+    found = _gone_through(models, dataset("yields.py:samples"), SweepOptions(done=kept), given)
+    assert (len(found.samples), found.total, found.left) == (4, 4, 0)
+
+
+def test_what_a_dataset_draws_is_not_drawn_again(models):
+    drawn = []
+
+    def samples():
+        for _ in range(3):
+            drawn.append(np.random.randn(1, 3, 8, 8).astype(np.float32) / 9)
+            yield drawn[-1]
+
+    sweep(*models, samples())
+    assert len({one.tobytes() for one in drawn}) == 3
+
+
+def test_a_factory_may_be_named_by_inputs(models):
+    context = sweep_command.make_context("sweep", [*models, "--inputs", "sets.py:val", "--skip-bad"])
+    assert (context.params["samples"], context.params["dataset"]) == ((), "sets.py:val")
+
+
+def test_how_far_other_processes_are_is_told(whole, samples):
+    heard = []
+    stop = progress.listen(lambda mark: heard.append((mark.done, mark.total, progress.over())))
+    try:
+        _Keeping(None, SweepOptions(total=8), samples, by_others=True)(whole)
+    finally:
+        stop()
+        progress.headline("")
+    assert heard[1][:2] == (8, 8)
+    assert heard[1][2].startswith("8 of 8 samples, ")
 
 
 @pytest.mark.parametrize("word", ["*.none", "list.txt", "empty"])

@@ -15,8 +15,8 @@ from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions, check, told_settings
 from aligner.errors import AlignerError, ComparisonError, InputError
 from aligner.execution.confinement import restart_clock
-from aligner.execution.determinism import undisturbed
-from aligner.inputs.samples import Sample, samples_of
+from aligner.execution.determinism import OwnDraws, undisturbed
+from aligner.inputs.samples import Dataset, Sample, has_places, samples_of
 from aligner.records import progress
 from aligner.records.comparison import GUILTY, Comparison, ModelSummary, Pair, Tolerance, output_error
 from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
@@ -87,17 +87,19 @@ def sweep(
     be compared.
     """
     measures = () if agreement is None else chosen(agreement)
+    if has_places(samples) and not isinstance(samples, (list, tuple)):
+        samples = Dataset(samples)  # of which one sample can be bad
     how = SweepOptions(CompareOptions(**options), skip_bad, agreement=measures)
     if dask is not None:
-        return on_cluster((reference, candidate), samples_of(samples), how, dask)
+        return on_cluster((reference, candidate), samples, how, dask)
     if jobs > 1:
-        return in_processes((reference, candidate), samples_of(samples), how, jobs)
+        return in_processes((reference, candidate), samples, how, jobs)
     return run_sweep(reference, candidate, samples, how)
 
 
 def in_processes(
     models: tuple[object, object],
-    samples: Iterable[Sample],
+    samples: Any,
     options: SweepOptions,
     jobs: int,
     bounds: Bounds | None = None,
@@ -109,6 +111,7 @@ def in_processes(
     from aligner.execution.workers import Workers
 
     restart_clock(stop=True)  # no model is opened here
+    progress.enter("", f"by {jobs} processes")
     alone = replace(options, told=None, done=None, shard=Shard())
     with Workers(jobs, (_keep_open, (models, alone)), bounds) as workers:
         calls = ((None, [sample], alone) for sample in _left(samples, options))
@@ -117,7 +120,7 @@ def in_processes(
 
 def on_cluster(
     models: tuple[object, object],
-    samples: Iterable[Sample],
+    samples: Any,
     options: SweepOptions,
     cluster: object,
     bounds: Bounds | None = None,
@@ -129,6 +132,7 @@ def on_cluster(
     from aligner.execution.cluster import answers, batches, connected
 
     restart_clock(stop=True)  # no model is opened here
+    progress.enter("", "by the workers of the cluster")
     left = list(_left(samples, options))
     alone = replace(options, told=None, done=None, shard=Shard())
     client, ours = connected(cluster)
@@ -153,10 +157,16 @@ def _added_up(parts: Iterable[Sweep], options: SweepOptions, added: Callable[[Sw
     return found
 
 
-def _left(samples: Iterable[Sample], options: SweepOptions) -> Iterator[Sample]:
+def _left(samples: Any, options: SweepOptions) -> Iterator[Sample]:
     """Those of this shard that were not gone through before."""
     known = _indices(options.done)
-    return (one for one in samples if options.shard.holds(one.index) and one.index not in known)
+
+    def wanted(index: int) -> bool:
+        return options.shard.holds(index) and index not in known
+
+    if isinstance(samples, Dataset):
+        return samples.each(wanted, skip_bad=options.skip_bad)
+    return (one for one in samples_of(samples) if wanted(one.index))
 
 
 def _alike(found: Sweep, part: Sweep) -> Sweep:
@@ -195,9 +205,20 @@ def _batch(models: tuple[object, object] | None, samples: Sequence[Sample], opti
 def run_sweep(reference: object, candidate: object, samples: Any, options: SweepOptions) -> Sweep:
     """The sweep itself; each sample is judged by itself, whatever came before it."""
     check(_plain(options))
+    draws = OwnDraws()
     with OpenModels(reference, candidate, _plain(options)) as models:
-        parts = _gone_through(_left(samples_of(samples), options), models, options)
+        parts = _gone_through(_drawn(_left(samples, options), draws), models, options)
         return _added_up(parts, options, add)
+
+
+def _drawn(samples: Iterator[Sample], draws: OwnDraws) -> Iterator[Sample]:
+    """The samples; what their code draws at random is not what it drew for the one before."""
+    while True:
+        with draws.resumed():
+            sample = next(samples, None)
+        if sample is None:
+            return
+        yield sample
 
 
 def _plain(options: SweepOptions) -> CompareOptions:
@@ -224,6 +245,8 @@ def _gone_through(samples: Iterable[Sample], models: OpenModels, options: SweepO
 
 def _one(models: OpenModels, sample: Sample, options: SweepOptions) -> Sweep:
     try:
+        if sample.unread is not None:
+            raise sample.unread
         comparison = models.compare(sample.inputs)
     except InputError as error:
         if not options.skip_bad:
@@ -286,13 +309,15 @@ def _node(place: int, pair: Pair, sample: int) -> NodeErrors:
 class Pace:
     """How fast a sweep goes, for whoever waits."""
 
-    def __init__(self, total: int, done: int = 0) -> None:
+    def __init__(self, total: int | None, done: int = 0) -> None:
         self._total, self._before, self._start = total, done, time.monotonic()
 
     def words(self, done: int) -> str:
-        """ "12 of 400, 3.1 a second, 2 min left"."""
+        """ "12 of 400 samples, 3.1 a second, 2 min left"; of a set of unknown length "12 samples, 3.1 a second"."""
         rate = (done - self._before) / max(time.monotonic() - self._start, 1e-9)
+        pace = f"{rate:.1f} a second" if rate >= 1 else f"{1 / rate:.1f} s each" if rate else "…"
+        if self._total is None:
+            return f"{done} samples, {pace}"
         left = (self._total - done) / rate if rate else 0.0
         size = f"{left:.0f} s" if left < 120 else f"{left / 60:.0f} min" if left < 7200 else f"{left / 3600:.0f} h"
-        pace = f"{rate:.1f} a second" if rate >= 1 else f"{1 / rate:.1f} s each" if rate else "…"
         return f"{done} of {self._total} samples, {pace}, {size} left"

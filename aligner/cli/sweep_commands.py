@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +28,7 @@ from aligner.cli.work import working
 if TYPE_CHECKING:
     from aligner.api.options import CompareOptions
     from aligner.api.sweeping import SweepOptions
-    from aligner.inputs.samples import Sample
+    from aligner.inputs.samples import Sample, Stream
     from aligner.records.comparison import Comparison
     from aligner.records.preview import Picture
     from aligner.records.sweep import Sweep
@@ -39,11 +40,27 @@ _SHARE = 20
 """… and at least so many times as long as that takes, for a set of many samples."""
 
 
-def _found(_: click.Context, __: click.Parameter, words: tuple[str, ...]) -> tuple[Path, ...]:
-    """Files by pattern, folder or list, found before anything runs."""
-    from aligner.inputs.samples import sample_files
+def _found(ctx: click.Context, _: click.Parameter, words: tuple[str, ...]) -> tuple[Path, ...] | str:
+    """Files by pattern, folder or list, found before anything runs; a factory's name as it is."""
+    from aligner.inputs.samples import names_dataset, sample_files
 
-    return tuple(sample_files(words)) if words else ()
+    if len(words) == 1 and names_dataset(words[0]):
+        return words[0]
+    return tuple(sample_files(words, missing=bool(ctx.params.get("skip_bad")))) if words else ()
+
+
+class SweepCommand(FileCommand):
+    """Takes a factory that --inputs names for one that --dataset does: what it reads, runs and may do is the same."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """See above. Raises UsageError where both name one."""
+        rest = super().parse_args(ctx, args)
+        factory = ctx.params.get("samples")
+        if isinstance(factory, str):
+            if ctx.params.get("dataset"):
+                ctx.fail("the set is given twice, by --inputs and by --dataset: give one of them")
+            ctx.params |= {"samples": (), "dataset": factory}
+        return rest
 
 
 def _measures(_: click.Context, __: click.Parameter, words: str | None) -> tuple[str, ...]:
@@ -74,7 +91,7 @@ class ShardOption(click.ParamType):  # type: ignore[type-arg]  # generic only in
         return int(part) - 1, int(of)
 
 
-@click.command(cls=FileCommand, short_help="Compare two models on many inputs.")
+@click.command(cls=SweepCommand, short_help="Compare two models on many inputs.")
 @click.argument("reference", shell_complete=files)
 @click.argument("candidate", shell_complete=files)
 @click.option(
@@ -82,11 +99,11 @@ class ShardOption(click.ParamType):  # type: ignore[type-arg]  # generic only in
     "samples",
     callback=_found,
     multiple=True,
-    metavar="PATTERN|FOLDER|LIST.txt",
-    help="The set: a pattern in quotes ('val/*.png'), a folder, a list of paths; repeat for several.",
+    metavar="PATTERN|FOLDER|LIST.txt|FILE.py:FACTORY",
+    help="The set: a pattern in quotes ('val/*.png'), a folder, a list of paths; repeat for several. Or a --dataset.",
 )
 @click.option("--dataset", metavar="FILE.py:FACTORY", help="Your own code, whose factory yields the inputs.")
-@click.option("--skip-bad", is_flag=True, help="Leave out inputs that cannot be read, and list them.")
+@click.option("--skip-bad", is_flag=True, is_eager=True, help="Leave out inputs that cannot be read, and list them.")
 @click.option("--shard", type=ShardOption(), default=(0, 1), help="Go through one part of the set: 1/4, or slurm.")
 @click.option("--jobs", type=click.IntRange(min=1), default=1, show_default=True, help="Processes side by side.")
 @click.option("--dask", metavar="ADDRESS", help="Workers of a running Dask cluster: tcp://host:8786, or its file.")
@@ -121,7 +138,7 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
         compare_options(given),
         given["skip_bad"],
         Shard(*given["shard"]),
-        total=len(samples),
+        total=_many_of(samples),
         done=_done(given),
         agreement=given["agreement"],
     )
@@ -174,21 +191,27 @@ def _shown(found: Sweep, given: dict[str, Any], work: working, full: Mapping[int
         print_sweep(found, work.console, full=given["full"])
 
 
-def _samples(given: dict[str, Any]) -> Sequence[Sample]:
-    """The set, in its order; what --input feeds is fed with each."""
+def _samples(given: dict[str, Any]) -> Sequence[Sample] | Stream:
+    """The set, in its order; what --input feeds is fed with each. What must be dealt out or gone back to is read."""
     from aligner.errors import InputError
-    from aligner.inputs.samples import Sample, dataset, samples_of
+    from aligner.inputs.samples import Sample, Stream, dataset, samples_of
 
     if given["dataset"] and given["samples"]:
         raise InputError("the set is given twice", found="--inputs and --dataset", hint="give one of them")
     if given["dataset"]:
-        return dataset(given["dataset"])
+        found = dataset(given["dataset"])
+        again = given["dask"] or given["worst_folder"]
+        return list(found) if isinstance(found, Stream) and again else found
     paths = given["samples"]
     if not paths:
         raise InputError("there are no inputs to go through", found="no --inputs", hint="--inputs 'val/*.png'")
     if not given["inputs"]:
         return list(samples_of(paths))
     return [Sample(index, str(path), [*given["inputs"], str(path)]) for index, path in enumerate(paths)]
+
+
+def _many_of(samples: Sequence[Sample] | Stream) -> int | None:
+    return len(samples) if isinstance(samples, Sequence) else None
 
 
 def _done(given: dict[str, Any]) -> Sweep | None:
@@ -204,41 +227,49 @@ def _done(given: dict[str, Any]) -> Sweep | None:
 
 
 def _gone_through(
-    models: tuple[str, str], samples: Sequence[Sample], options: SweepOptions, given: dict[str, Any]
+    models: tuple[str, str], samples: Sequence[Sample] | Stream, options: SweepOptions, given: dict[str, Any]
 ) -> Sweep:
-    from dataclasses import replace
-
     from aligner.api.sweeping import in_processes, on_cluster, run_sweep
 
     if options.done is not None:
         _check_resumed(options.done, models, samples, options)
-    keeping, own = _Keeping(given["json_file"], options, len(samples)), limits()
+    by_others = bool(given["dask"]) or given["jobs"] > 1
+    keeping, own = _Keeping(given["json_file"], options, samples, by_others=by_others), limits()
     options = replace(options, told=keeping)
     try:
         with stopped_by_signals():
             if given["dask"]:
-                return on_cluster(models, samples, options, given["dask"], own)
-            if given["jobs"] > 1:  # they are confined as this process is
+                found = on_cluster(models, samples, options, given["dask"], own)
+            elif given["jobs"] > 1:  # they are confined as this process is
                 timed = own and replace(own, files=False, network=False, writes=())
-                return in_processes(models, samples, options, given["jobs"], timed)
-            return run_sweep(*models, samples, options)
+                found = in_processes(models, samples, options, given["jobs"], timed)
+            else:
+                found = run_sweep(*models, samples, options)
+        return keeping.whole(found)
     except BaseException:  # Ctrl-C above all: --resume goes on from here
         keeping.write()
         raise
 
 
-def _check_resumed(done: Sweep, models: tuple[str, str], samples: Sequence[Sample], options: SweepOptions) -> None:
+def _check_resumed(
+    done: Sweep, models: tuple[str, str], samples: Sequence[Sample] | Stream, options: SweepOptions
+) -> None:
     from aligner.api.options import told_settings
     from aligner.errors import OutputError
+    from aligner.inputs.samples import Dataset
 
-    names = {sample.index: sample.name for sample in samples}
     limits = options.compare.atol, options.compare.rtol
     gone = {one.index: one.name for one in done.samples} | {one.index: one.name for one in done.skipped}
+    total = _many_of(samples)
+    if isinstance(samples, Dataset):
+        names = {one.index: one.name for one in samples.each(gone.__contains__, skip_bad=True)}
+    else:  # what only yields is not to be gone through twice, and names its samples by their places
+        names = gone if total is None else {sample.index: sample.name for sample in samples}
     moved = [index for index, name in gone.items() if names.get(index) != name]
     paths = done.reference.path, done.candidate.path
     if (
         moved
-        or done.total != len(samples)
+        or total not in (None, done.total)
         or done.agreement != options.agreement
         or dict(done.settings) != told_settings(options.compare)
         or (done.tolerance.atol, done.tolerance.rtol) != limits
@@ -255,19 +286,25 @@ def _check_resumed(done: Sweep, models: tuple[str, str], samples: Sequence[Sampl
 class _Keeping:
     """Writes the work so far now and then, so that a process that dies loses seconds; tells how fast it goes."""
 
-    def __init__(self, json_file: str | None, options: SweepOptions, total: int) -> None:
+    def __init__(
+        self, json_file: str | None, options: SweepOptions, samples: Sequence[Sample] | Stream, *, by_others: bool
+    ) -> None:
         from aligner.api.sweeping import Pace
 
+        self._by_others, self._samples, total = by_others, samples, _many_of(samples)
         self._target = None if json_file in (None, "-") else Path(json_file or "")
         shard = options.shard
         before = options.done
-        self._pace = Pace(len(range(shard.number, total, shard.of)), _many(before) if before is not None else 0)
+        self._total = None if total is None else len(range(shard.number, total, shard.of))
+        self._pace = Pace(self._total, _many(before) if before is not None else 0)
         self._next = time.monotonic() + _EVERY
         self._sofar: Sweep | None = None
 
     def __call__(self, sweep: Sweep) -> None:
         from aligner.records import progress
 
+        if self._by_others:  # whose phases are not seen here
+            progress.advance(_many(sweep), self._total or 0)
         progress.headline(self._pace.words(_many(sweep)))
         self._sofar = sweep
         if time.monotonic() > self._next:
@@ -280,10 +317,14 @@ class _Keeping:
         from aligner.report.sweep_document import write_sweep
 
         start = time.monotonic()
-        write_sweep(self._sofar, self._target)
+        write_sweep(self.whole(self._sofar), self._target)
         end = time.monotonic()
         self._next = end + max(_EVERY, _SHARE * (end - start))
         resumable(f"run it again with --resume: it goes on with what {self._target} holds")
+
+    def whole(self, sweep: Sweep) -> Sweep:
+        """With the number of samples in the set, or the least that it can be."""
+        return sweep if isinstance(self._samples, Sequence) else replace(sweep, total=self._samples.fewest)
 
 
 def _many(sweep: Sweep) -> int:
@@ -291,10 +332,14 @@ def _many(sweep: Sweep) -> int:
 
 
 def _worst(
-    models: tuple[str, str], samples: Sequence[Sample], found: Sweep, options: SweepOptions, given: dict[str, Any]
+    models: tuple[str, str],
+    samples: Sequence[Sample] | Stream,
+    found: Sweep,
+    options: SweepOptions,
+    given: dict[str, Any],
 ) -> dict[int, FullSample]:
     """Pages of the worst samples, each compared in full, and beside each what was fed, to compare again."""
-    if not given["worst_folder"] or not found.breaking:
+    if not given["worst_folder"] or not found.breaking or not isinstance(samples, Sequence):
         return {}
     from aligner.execution.own_process import in_own_process
     from aligner.report.html import write_html

@@ -40,6 +40,26 @@ def undisturbed() -> Iterator[None]:
             restore()
 
 
+class OwnDraws:
+    """Random numbers of code that runs now and then among runs of models, which start from the same ones each time."""
+
+    def __init__(self) -> None:
+        self._states: dict[str, Restore] = {}
+        _remember(self._states)
+
+    @contextmanager
+    def resumed(self) -> Iterator[None]:
+        """The generators go on from where this code left them, and are left as found."""
+        with undisturbed():
+            for restore in self._states.values():
+                restore()
+            try:
+                yield
+            finally:
+                self._states = {}
+                _remember(self._states)
+
+
 def _remember(states: dict[str, Restore]) -> None:
     """Take down where each generator stands that has not been taken down yet."""
     if "random" not in states:

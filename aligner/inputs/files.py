@@ -79,8 +79,16 @@ def read_file(path: Path) -> Value | dict[str, Array]:
     return _read_picture(path)
 
 
+_NUMPY_STARTS = (b"\x93NUM", b"PK", b"\x80")
+"""First bytes of numpy's arrays and archives, and of pickles, which it refuses by their name."""
+
+
 def _read_numpy(path: Path) -> Value | dict[str, Array]:
     try:
+        with path.open("rb") as file:
+            start = file.read(4)
+        if not start.startswith(_NUMPY_STARTS):  # of which numpy says that they are pickled
+            raise ValueError(f"it begins with {start!r}: neither an array (.npy) nor an archive of arrays (.npz)")
         loaded = np.load(path, allow_pickle=False)
         if isinstance(loaded, np.lib.npyio.NpzFile):
             with loaded:

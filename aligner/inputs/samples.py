@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from pathlib import Path
@@ -17,11 +17,12 @@ _FORMS = "give a pattern in quotes ('val/*.png'), a folder, or a .txt file with 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One input of a set: its place, what it is called, what both models are fed."""
+    """One input of a set: its place, what it is called, what both models are fed; ``unread``: why there is nothing."""
 
     index: int
     name: str
     inputs: Any
+    unread: InputError | None = None
 
     @classmethod
     def of_file(cls, index: int, path: Path) -> Sample:
@@ -29,15 +30,22 @@ class Sample:
         return cls(index, str(path), [InputItem(None, None, path)])
 
 
-def sample_files(words: Sequence[str]) -> list[Path]:
+def names_dataset(word: str) -> bool:
+    """Whether it is no file's name or pattern but a factory's, "file.py:samples"."""
+    from aligner.adapters.factory import is_factory
+
+    return ":" in word and is_factory(word) and not Path(word).exists()
+
+
+def sample_files(words: Sequence[str], *, missing: bool = False) -> list[Path]:
     """The files that patterns, folders and lists name: each word's in order of names, a list's in its own order.
 
-    Raises InputError where a word names nothing, or a list a file that is not there.
+    Raises InputError where a word names nothing, or a list a file that is not there, unless ``missing`` ones may be.
     """
     files = []
     for word in words:
         try:
-            files += _files(word)
+            files += _files(word, missing=missing)
         except (OSError, ValueError, RuntimeError, NotImplementedError) as error:  # too long, a NUL, ~nobody
             raise InputError(f"no file is meant by {word}", found=str(error), hint=_FORMS) from error
     if not files:
@@ -45,24 +53,46 @@ def sample_files(words: Sequence[str]) -> list[Path]:
     return files
 
 
-def dataset(target: str) -> Sequence[Sample]:
-    """What a factory of the user's own gives ("file.py:samples" or "package.module:samples").
+def dataset(target: str) -> Dataset | Stream:
+    """What a factory of the user's own gives ("file.py:samples" or "package.module:samples"), read as it is needed.
 
-    What has a length and places, as torch's datasets do, is read one by one; what only yields is read at once.
     Raises InputError where there is no such factory, it yields nothing one could go through, or raises.
     """
     from aligner.adapters.factory import call_named
 
     made = call_named(target)
-    if hasattr(made, "__len__") and hasattr(made, "__getitem__") and not isinstance(made, (str, Mapping)):
-        return _Dataset(made)
+    if has_places(made):
+        return Dataset(made)
     if not isinstance(made, Iterable):
         raise InputError(f"{target} gives no set of inputs", found=type(made).__name__, hint="return a list, or yield")
-    return list(samples_of(made))
+    return Stream(made)
 
 
-class _Dataset(Sequence[Sample]):
-    """Samples that are read when they are asked for, and kept by nobody."""
+def has_places(made: Any) -> bool:
+    """Whether samples can be asked for one by one, as of torch's datasets."""
+    return hasattr(made, "__len__") and hasattr(made, "__getitem__") and not isinstance(made, (str, Mapping))
+
+
+class Stream:
+    """Samples that are only yielded, once: how many there are is known where it has ended."""
+
+    def __init__(self, made: Iterable[Any]) -> None:
+        self._made, self._seen, self._ended = made, 0, False
+
+    def __iter__(self) -> Iterator[Sample]:
+        for sample in samples_of(self._made):
+            self._seen += 1
+            yield sample
+        self._ended = True
+
+    @property
+    def fewest(self) -> int:
+        """How many there are; before its end, one more than were seen."""
+        return self._seen if self._ended else self._seen + 1
+
+
+class Dataset(Sequence[Sample]):
+    """Samples of a length and places, as torch's datasets have: read when they are asked for, and kept by nobody."""
 
     def __init__(self, made: Any) -> None:
         self._made = made
@@ -81,8 +111,20 @@ class _Dataset(Sequence[Sample]):
             raise _ended(error, f"at sample {index}") from error
         return _sample(index, item)
 
+    def each(self, wanted: Callable[[int], bool], *, skip_bad: bool) -> Iterator[Sample]:
+        """Those that are wanted, no other is read. Raises InputError where one raises, unless ``skip_bad``."""
+        for index in filter(wanted, range(len(self))):
+            try:
+                sample = self[index]
+            except InputError as error:
+                if not skip_bad:
+                    raise
+                why = InputError("the dataset raised", found=error.found, hint=error.hint)
+                sample = Sample(index, f"sample {index}", None, why)
+            yield sample
 
-def _files(word: str) -> list[Path]:
+
+def _files(word: str, *, missing: bool) -> list[Path]:
     path = Path(word).expanduser()
     if path.is_dir():
         found = sorted(one for one in path.iterdir() if one.is_file() and not one.name.startswith("."))
@@ -90,7 +132,7 @@ def _files(word: str) -> list[Path]:
             raise InputError(f"the folder {word} holds no files", found="nothing to feed", hint=_FORMS)
         return found
     if path.suffix.lower() == ".txt" and path.is_file():
-        return list(_listed(path))
+        return list(_listed(path, missing=missing))
     if path.is_file():
         return [path]
     fixed = Path(*takewhile(lambda part: not set(part) & set("*?["), path.parts))
@@ -101,7 +143,7 @@ def _files(word: str) -> list[Path]:
     return found
 
 
-def _listed(path: Path) -> Iterator[Path]:
+def _listed(path: Path, *, missing: bool) -> Iterator[Path]:
     """The files that a list names, relative to its own folder; empty lines and those after # are left out."""
     try:
         lines = read_regular(path).decode().splitlines()
@@ -113,7 +155,7 @@ def _listed(path: Path) -> Iterator[Path]:
         raise InputError(f"the list {path} is empty", found="no line names a file", hint=_FORMS)
     for number, line in named:
         file = path.parent / Path(line).expanduser()
-        if not file.is_file():
+        if not (missing or file.is_file()):
             raise InputError(
                 f"the list {path} names a file that is not there",
                 found=f"line {number}: {line}",

@@ -176,9 +176,11 @@ def about(item: str) -> None:
 
 
 def headline(words: str) -> None:
-    """Say what the phases belong to, from now on: "12 of 400 samples, 3.1 a second"."""
+    """Say what the phases belong to, from now on: "12 of 400 samples, 3.1 a second"; listeners hear of it at once."""
     global _headline
     _headline = words
+    for listener in tuple(_listeners):
+        listener(current())
 
 
 def over() -> str:

@@ -23,6 +23,7 @@ def print_sweep(sweep: Sweep, console: Console, *, full: bool = False) -> None:
     facts = [
         (side, page.text(f"{model.path} — {model.framework}, {model.runtime}"))
         for side, model in (("reference", sweep.reference), ("candidate", sweep.candidate))
+        if sweep.samples
     ]
     facts += [("agrees", page.prose(words)) for words in agreement_words(sweep)]
     facts += [("skipped", page.prose(f"{one.name}: {one.why}")) for one in sweep.skipped[: None if full else _SHOWN]]
@@ -45,6 +46,8 @@ def headline(sweep: Sweep) -> str:
     many = len(sweep.samples)
     skipped = f", {len(sweep.skipped):,} skipped" if sweep.skipped else ""
     skipped += f", {sweep.left:,} of the set not among them" if sweep.left else ""
+    if sweep.skipped and not sweep.samples:
+        return f"INCONCLUSIVE — no sample could be read{skipped}"
     if not sweep.breaking:
         alike = [one for one in sweep.samples if one.verdict == sweep.verdict]
         open_ = alike[0].reason if alike and sweep.verdict == "inconclusive" else None
@@ -135,7 +138,7 @@ _SAMPLES: list[Column[SampleResult]] = [
     Column("verdict", lambda one: one.verdict),
     Column("max abs", lambda one: number(one.output_error), right=True),
     Column("first wrong at", lambda one: one.first or "", flexible=True, rank=1),
-    Column("agreement", sample_agreement, flexible=True, rank=2),
+    Column("agreement", sample_agreement, flexible=True, wrap=True, rank=2),
 ]
 
 
