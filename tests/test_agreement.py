@@ -143,7 +143,8 @@ def test_the_words_name_the_worst_sample_and_what_is_not_told():
         "without a pair on 1",
         "iou: fits no output",
     ]
-    opened = replace(made, samples=(SampleResult(0, "a.npy", "inconclusive", "a constant input"), samples[0]))
+    several = SampleResult(0, "a.npy", "inconclusive", "a constant input"), samples[0]
+    opened = replace(made, total=2, samples=several)
     assert headline(opened) == "INCONCLUSIVE on 1 of 2 samples — on a.npy: a constant input"
     assert to_document(made)["agreement"] == ["argmax", "cosine", "iou"]
     unknown = Agreement("y", {"new-3": 0.5})
