@@ -228,3 +228,24 @@ def test_weights_in_half_precision_that_are_no_rounding_of_the_reference_s(kind,
     result = aligner.compare(net.eval(), Narrow(twin).eval(), torch.randn(4, 32))
     assert result.verdict == ("diverged" if factor != 1 else "aligned")
     assert factor == 1 or result.first_divergence.candidate.name == "net.2/linear.0"
+
+
+@requires_torch
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+@pytest.mark.parametrize("undone", [True, False])
+def test_a_factor_near_one_is_no_fault_where_the_next_layer_undoes_it(dtype, undone):
+    import copy
+
+    import torch
+    from torch import nn
+
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(32, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10))
+    twin = copy.deepcopy(model)
+    with torch.no_grad():
+        twin[0].weight *= 1.03
+        twin[0].bias *= 1.03
+        twin[2].weight /= 1.03 if undone else 1.0
+    result = aligner.compare(model, twin.to(getattr(torch, dtype)), torch.randn(4, 32))
+    assert result.verdict == ("aligned" if undone else "diverged")
+    assert undone or result.first_divergence.candidate.name.startswith("0")

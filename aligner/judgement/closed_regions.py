@@ -19,6 +19,7 @@ import numpy as np
 from aligner.errors import AlignerError, listing
 from aligner.execution.joint_runs import JointRuns, SpentError
 from aligner.judgement.form_readers import UNDONE, FormReaders
+from aligner.judgement.gain import unit_of
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.random_change import changed_as_much
@@ -48,6 +49,8 @@ _SINGLE = np.dtype(np.float32).itemsize
 """Bytes of an element below which bounds are wider than what other numbers would show."""
 _ERRING = frozenset({"beyond-bound", "scaled-as-a-whole", "nonfinite", "shapes-differ"})
 """Rules that blame a pair for its numbers alone: a setting that differs is a written fact, however little it does."""
+_WRITTEN = _ERRING | {"weights-off-grid", "settings-differ"}
+"""Likewise in half precision, where a regression decides of what is written in weights, and no bounds do."""
 
 
 @dataclass(slots=True)
@@ -85,6 +88,8 @@ class ClosedRegions:
         try:
             while self._settle(self._closed, found):
                 pass  # what did not close may do so beside what did
+            while self.runs.host and self._settle(self._moved, found, rules=_WRITTEN):
+                pass
             self._settle(self._right_as_read, found, blind=True)
             # readers of a recording are the reference's: what they expect says nothing of the recorded ones
             for way in (self._between, self._half) if self.runs.host else ():
@@ -99,12 +104,18 @@ class ClosedRegions:
         return found
 
     def _settle(
-        self, way: Callable[[str], dict[str, Judgement]], found: dict[str, Judgement], *, blind: bool = False
+        self,
+        way: Callable[[str], dict[str, Judgement]],
+        found: dict[str, Judgement],
+        *,
+        blind: bool = False,
+        rules: frozenset[str] = _ERRING,
     ) -> bool:
-        """Add what one way says of all that it may start from, if anything; ``blind``: of what cannot be compared."""
+        """Add what one way says of all that it may start from, if anything; ``blind``: of what cannot be compared;
+        ``rules``: by which that is blamed."""
         known, vain = len(found), 0
         for item in self._walk.items.values():
-            if vain < _PATIENCE and is_blind(item) == blind and self._eligible(item.pair.candidate):
+            if vain < _PATIENCE and is_blind(item) == blind and self._eligible(item.pair.candidate, rules):
                 new = way(item.pair.candidate)
                 found |= new
                 self._verdicts |= new
@@ -121,9 +132,9 @@ class ClosedRegions:
     def _guilty(self, value: str) -> bool:
         return value in self._verdicts and self._verdicts[value].verdict in GUILTY
 
-    def _eligible(self, value: str) -> bool:
+    def _eligible(self, value: str, rules: frozenset[str]) -> bool:
         item, judgement = self._walk.items[value], self._verdicts[value]
-        if judgement.verdict not in GUILTY or value in self._never | self._blamed or judgement.rule not in _ERRING:
+        if judgement.verdict not in GUILTY or value in self._never | self._blamed or judgement.rule not in rules:
             return False
         if item.local is None:  # shapes that do not fit: never injected, so what reads it was fed with it as it is
             return item.accumulated is None
@@ -183,6 +194,17 @@ class ClosedRegions:
             told = seen and shown is not None and self._is_seen_outside(shown, further or inside)
         self._test = known
         return further if told else None
+
+    def _moved(self, start: str) -> dict[str, Judgement]:
+        """Excuse a region that undoes a factor which stands in the weights of one of its layers."""
+        from aligner.judgement.moved_factors import MovedFactors
+
+        if not unit_of(region_numbers(self.graphs, self._walk.items[start])):
+            return {}
+        found = MovedFactors(self._walk, self._joint_test(), self._guilty).region(start)
+        if found is None or self._never & {*found[0], *self._walk.exits(found[0])}:
+            return {}
+        return self._same(*found)
 
     def _grown(self, inside: set[str]) -> set[str] | None:
         """Grow forward until everything that leaves the region is right; None where that never comes."""

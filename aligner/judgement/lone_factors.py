@@ -26,7 +26,7 @@ _NEAR_ONE = 0.5
 _LACKED = 0.25
 """Share of what a factor changes that another side holds at most to lack it, with four standard errors: half of the way
 to half of it."""
-_SURE = 4.0
+SURE = 4.0
 _MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
 
 
@@ -48,28 +48,33 @@ def lone_factor(culprit: Culprit) -> tuple[Subgraph, Node, float] | None:
         ends = [_end(culprit, subgraph, node, by) for by in (1.0, 1 / number)]
         if target is None or ends[0] is None or ends[1] is None:
             continue
-        if _lacks(target, *(np.asarray(end, np.float64) for end in ends if end is not None)):
+        if lacks(target, *(np.asarray(end, np.float64) for end in ends if end is not None)):
             return subgraph, node, number
     return None
 
 
-def _lacks(target: Array, whole: Array, without: Array) -> bool:
-    """Whether numbers hold nothing of what a factor changes: the regression on it, surer the more channels there are.
+def lacks(target: Array, whole: Array, without: Array) -> bool:
+    """Whether numbers hold nothing of what a factor changes, by regression: surer the more channels there are."""
+    if not target.shape == whole.shape == without.shape:
+        return False
+    found = regression(whole - without, target - without)
+    return found is not None and abs(found[0]) + SURE * found[1] <= _LACKED
+
+
+def regression(change: Array, left: Array) -> tuple[float, float] | None:
+    """The share of ``change`` that is in ``left``, of equal shape, and its standard error; None of what has no numbers.
 
     Roundings of stored numbers are those of their channel, so that its elements count as one.
     """
-    if not target.shape == whole.shape == without.shape or not target.ndim:
-        return False
-    longest = int(np.argmax(target.shape))
-    change, left = (
-        np.moveaxis(one, longest, 0).reshape(target.shape[longest], -1) for one in (whole - without, target - without)
-    )
-    shared, own = (change * left).sum(1), (change**2).sum(1)
+    if not change.ndim:
+        return None
+    longest = int(np.argmax(change.shape))
+    rows = [np.moveaxis(one, longest, 0).reshape(change.shape[longest], -1) for one in (change, left)]
+    shared, own = (rows[0] * rows[1]).sum(1), (rows[0] ** 2).sum(1)
     if not 0 < own.sum() < np.inf or not np.isfinite(shared).all():
-        return False
-    share = shared.sum() / own.sum()
-    error = float(np.sqrt(((shared - share * own) ** 2).sum()) / own.sum())
-    return bool(abs(share) + _SURE * error <= _LACKED)
+        return None
+    share = float(shared.sum() / own.sum())
+    return share, float(np.sqrt(((shared - share * own) ** 2).sum()) / own.sum())
 
 
 def _alone(culprit: Culprit, unit: float) -> Iterator[tuple[Subgraph, Node, float]]:
