@@ -227,6 +227,56 @@ def test_kernels_as_other_formats_lay_them(tmp_path, shape, order, status):
         assert [match.status for match in weigh(str(one), str(other)).matches] == [status]
 
 
+def between(tmp_path, left, right):
+    """Status and words of each of the left file's tensors."""
+    files = [save(tmp_path / f"{side}.safetensors", one) for side, one in (("left", left), ("right", right))]
+    found = weigh(*map(str, files))
+    return found.exit_code, {name: (match.status, *match.transforms) for name, match in statuses(found).items()}
+
+
+def matrices(*shapes):
+    rng = np.random.default_rng(0)
+    return {f"{place}.weight": rng.standard_normal(shape).astype(np.float32) for place, shape in enumerate(shapes)}
+
+
+def test_a_square_matrix_transposed_in_one_format_is_changed(tmp_path):
+    left = matrices((16, 16), (16, 16), (8, 16))
+    code, found = between(tmp_path, left, left | {"0.weight": left["0.weight"].T})
+    assert (code, found["0.weight"], found["1.weight"]) == (1, ("changed", "transposed"), ("matched", "same"))
+    code, found = between(tmp_path, left, {name: one.T for name, one in left.items()})  # as Flax and MLX write them
+    assert (code, set(found.values())) == (0, {("matched", "transposed")})
+
+
+def test_numbers_in_another_order_are_named(tmp_path):
+    left = matrices((16, 12), (16, 12), (16, 12), (12,), (4, 4, 4))
+    rolled = [np.roll(left["0.weight"], 1, 0), left["1.weight"][:, [1, 0, *range(2, 12)]]]
+    right = left | {"0.weight": rolled[0], "1.weight": rolled[1], "4.weight": left["4.weight"][:, ::-1]}
+    flat = left["2.weight"].reshape(-1)
+    right["2.weight"] = np.random.default_rng(1).permutation(flat).reshape(16, 12)
+    code, found = between(tmp_path, left, right)
+    words = ["permuted 16 of 16 rows", "permuted 2 of 12 columns", "permuted", None, "permuted 4 of 4 slices of axis 1"]
+    assert code == 1
+    assert list(found.values()) == [("changed", word) if word else ("matched", "same") for word in words]
+
+
+def test_two_tensors_exchanged_are_named(tmp_path):
+    left = matrices((16, 12), (16, 12), (16, 12))
+    first, second = "0.weight", "1.weight"
+    code, found = between(tmp_path, left, left | {first: left[second], second: left[first]})
+    assert code == 1
+    assert found[first] == ("changed", f"holds {second}'s numbers")
+    assert found[second] == ("changed", f"holds {first}'s numbers")
+
+
+def test_a_kernel_of_another_name_that_is_transposed_and_wrong_is_changed(tmp_path):
+    left = matrices((16, 12), (8, 16))
+    wrong = left["0.weight"].T.copy()
+    wrong[3] += 0.5
+    code, found = between(tmp_path, left, {"dense/kernel": wrong, "head/kernel": left["1.weight"].T})
+    assert code == 1
+    assert found == {"0.weight": ("changed", "transposed"), "1.weight": ("matched", "transposed")}
+
+
 def test_a_state_dict_in_a_container_under_a_prefix(folder, tmp_path):
     torch = pytest.importorskip("torch")
     state = {f"module.{name}": torch.from_numpy(one) for name, one in weights().items()}

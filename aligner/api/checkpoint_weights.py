@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
@@ -20,7 +21,7 @@ from aligner.errors import ComparisonError
 from aligner.execution.opening import open_side, target_name
 from aligner.parameters.fingerprint import EXACT, ROUNDED, Fingerprint, fingerprint
 from aligner.parameters.relation import Numbers
-from aligner.parameters.stored import Kinship, found_in, kinship
+from aligner.parameters.stored import Kinship, found_in, kinship, stands_for
 from aligner.records import progress
 from aligner.records.comparison import ModelSummary
 from aligner.records.graph import Weight
@@ -50,7 +51,13 @@ def weigh_checkpoints(reference: object, candidate: object, inputs: Any, options
     matches += joined
     lost = [one for one in lost if not one.name.endswith(_DERIVED)]
     extra = [one for one in extra if not one.name.endswith(_DERIVED)]
-    matches += _shared(lost, [ours for ours, _, _ in pairs])
+    shared, lost = _shared(lost, [ours for ours, _, _ in pairs])
+    ordered, lost, extra = _in_order(lost, extra)
+    matches += shared + [_judged(ours, theirs, "order", left, right) for ours, theirs in ordered]
+    matches = [_exchanged(match, matches, left, right) for match in matches]
+    if left.by_rows and right.by_rows:
+        matches = _in_one_layout(matches)
+    matches += [WeightMatch("missing", _stored(one), None) for one in lost]
     matches += [WeightMatch("extra", None, _stored(one)) for one in extra]
     return WeightAudit(_summary(left), _summary(right), tuple(matches))
 
@@ -83,7 +90,8 @@ def _opened(target: object, opening: OpenOptions, inputs: Any, options: CompareO
         for weight in graph.weights.values()
         if weight.dtype.startswith(("float", "bfloat", "int8", "uint8", "int4", "uint4"))
     }
-    return Checkpoint(target_name(target), side.session.framework, tensors)
+    framework = side.session.framework
+    return Checkpoint(target_name(target), framework, tensors, by_rows=framework == "pytorch")
 
 
 def _rows(weight: Weight, first: int, last: int) -> Any:
@@ -192,15 +200,64 @@ def _joined(
     )
 
 
-def _shared(lost: list[StoredTensor], known: list[StoredTensor]) -> list[WeightMatch]:
-    """Tensors that the candidate leaves out because another one holds the same (tied embeddings), and missing ones."""
-    found = []
+def _shared(lost: list[StoredTensor], known: list[StoredTensor]) -> tuple[list[WeightMatch], list[StoredTensor]]:
+    """Tensors that the candidate leaves out because another one holds the same (tied embeddings), and the rest."""
+    found, rest = [], []
     for one in lost:
         same = next((two for two in known if two.shape == one.shape and _equal(one, two)), None)
-        words = ("shared",) if same is not None else ()
-        twin = _stored(same) if same is not None else None
-        found.append(WeightMatch("matched" if words else "missing", _stored(one), twin, words))
-    return found
+        if same is None:
+            rest.append(one)
+        else:
+            found.append(WeightMatch("matched", _stored(one), _stored(same), ("shared",)))
+    return found, rest
+
+
+def _in_order(
+    lost: list[StoredTensor], extra: list[StoredTensor]
+) -> tuple[list[tuple[StoredTensor, StoredTensor]], list[StoredTensor], list[StoredTensor]]:
+    """What is left on both sides, where equally many have one shape up to the order of its axes."""
+    groups: dict[tuple[int, ...], tuple[list[StoredTensor], list[StoredTensor]]] = defaultdict(lambda: ([], []))
+    for side, tensors in enumerate((lost, extra)):
+        for one in tensors:
+            groups[tuple(sorted(size for size in one.shape if size != 1))][side].append(one)
+    found = [
+        pair
+        for shape, (ours, theirs) in groups.items()
+        if shape and len(ours) == len(theirs)
+        for pair in zip(ours, theirs, strict=True)
+    ]
+    mine, theirs = {ours.name for ours, _ in found}, {other.name for _, other in found}
+    return found, [one for one in lost if one.name not in mine], [one for one in extra if one.name not in theirs]
+
+
+def _exchanged(match: WeightMatch, matches: list[WeightMatch], left: Checkpoint, right: Checkpoint) -> WeightMatch:
+    """A changed match, which says so where the candidate's tensor holds another one's numbers."""
+    if match.status != "changed" or match.candidate is None or match.reference is None:
+        return match
+    found = right.tensors[match.candidate.id]
+    for other in matches:
+        if other.reference is None or other.reference.id == match.reference.id:
+            continue
+        if stands_for(left.tensors[other.reference.id], found):
+            return replace(match, transforms=(f"holds {other.reference.name}'s numbers",))
+    return match
+
+
+def _in_one_layout(matches: list[WeightMatch]) -> list[WeightMatch]:
+    """Matrices that are transposed although nothing says that it is meant, as changed.
+
+    Two programs may lay them differently in files of one kind: it is meant where most of the matrices whose shape shows
+    how they lie are transposed.
+    """
+    matrices = [one for one in matches if one.status == "matched" and one.reference and len(one.reference.shape) == 2]
+    told = [one for one in matrices if one.reference and one.reference.shape[0] != one.reference.shape[1]]
+    turned = [one for one in told if "transposed" in one.transforms]
+    if turned and 2 * len(turned) >= len(told):
+        return matches
+    return [
+        replace(one, status="changed") if one.status == "matched" and "transposed" in one.transforms else one
+        for one in matches
+    ]
 
 
 def _equal(one: StoredTensor, other: StoredTensor) -> bool:

@@ -27,6 +27,8 @@ _BLOCK = 1 << 22
 _NARROW = ("float16", "bfloat16")
 _EXACT = 1e-6
 """Relative distance of the same numbers, written by two programs: a few units of float32."""
+_RELATED = sqrt(0.75)
+"""Distance of two tensors of which one explains a quarter of the other: a correlation of one half."""
 _PROBES = 4
 """Rows by which another order of rows is told before all of it is compared."""
 
@@ -54,11 +56,24 @@ def kinship(left: StoredTensor, right: StoredTensor) -> Kinship:
         if same:
             return Kinship(True, word or ("same",), apart)
     ours, theirs = left.whole(), right.whole()
+    nearest = Kinship(False, (), distance(ours.reshape(-1), theirs.reshape(-1)) if apart != apart else apart)
     for name, moved in _changes(ours, theirs, squeezed):
         same, relative = agree(left, right, moved, theirs.reshape(moved.shape))
         if same:
             return Kinship(True, (name, *word), relative)
-    return Kinship(False, (), distance(ours.reshape(-1), theirs.reshape(-1)) if apart != apart else apart)
+        if relative < min(_RELATED, nearest.relative):
+            nearest = Kinship(False, (name,), relative)
+    for name, moved in _orders(ours, theirs):
+        if agree(left, right, moved, theirs)[0]:
+            return Kinship(False, (name, *word), nearest.relative)
+    return nearest
+
+
+def stands_for(left: StoredTensor, right: StoredTensor) -> bool:
+    """Whether the right tensor is the left one in place, told by its first row before all of it is compared."""
+    if left.shape != right.shape or not left.shape or 0 in left.shape:
+        return False
+    return distance(left.rows(0, 1), right.rows(0, 1)) < _RELATED and _in_place(left, right)[0]
 
 
 def _precision(left: StoredTensor, right: StoredTensor) -> tuple[str, ...]:
@@ -132,6 +147,23 @@ def _changes(ours: Numbers, theirs: Numbers, squeezed: list[tuple[int, ...]]) ->
     for order in _kernel_orders(ours.ndim):
         if ours.shape != theirs.shape == tuple(ours.shape[axis] for axis in order):
             yield f"transposed {','.join(map(str, order))}", ours.transpose(order)
+
+
+def _orders(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
+    """Slices of one axis in another order, by what they amount to in one direction; then all numbers in any order."""
+    energies = [float(np.vdot(each, each)) for each in (ours, theirs)]
+    if ours.shape != theirs.shape or abs(energies[0] - energies[1]) > CAST * max(energies):
+        return
+    for axis, count in enumerate(ours.shape):
+        flat = [np.moveaxis(each, axis, 0).reshape(count, -1) for each in (ours, theirs)]
+        direction = np.random.default_rng(0).standard_normal(flat[0].shape[1])
+        first, second = (np.argsort(each @ direction) for each in flat)
+        where = np.empty_like(first)
+        where[second] = first
+        word = {0: "rows", 1: "columns"}.get(axis) if ours.ndim == 2 else f"slices of axis {axis}"
+        yield f"permuted {int((where != np.arange(count)).sum())} of {count} {word}", ours.take(where, axis)
+    back = np.argsort(np.argsort(theirs, axis=None))
+    yield "permuted", np.sort(ours, axis=None)[back].reshape(theirs.shape)
 
 
 def _kernel_orders(rank: int) -> Iterator[tuple[int, ...]]:

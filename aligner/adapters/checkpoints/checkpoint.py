@@ -41,3 +41,5 @@ class Checkpoint:
     tensors: Mapping[str, StoredTensor]
     architecture: str = ""
     names: Callable[[str], str | None] = field(default=lambda _: None)
+    by_rows: bool = True
+    """Whether a matrix has a row for each output, as PyTorch's checkpoints have it and most files of their kind."""
