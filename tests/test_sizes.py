@@ -102,6 +102,44 @@ def test_a_decoder_with_caches_that_nobody_gave(tmp_path):
     assert aligner.compare(right, late).verdict == "diverged"
 
 
+class Alone(Cached):
+    """The same without a cache, as it begins."""
+
+    def forward(self, input_ids):
+        return self.scores(input_ids)
+
+    def scores(self, input_ids, mask=None):
+        seen = self.embed(input_ids)[:, None]
+        return torch.relu((seen if mask is None else seen * mask[:, None, :, None]).cumsum(2)[:, 0])
+
+
+class Masked(Alone):
+    def forward(self, input_ids, attention_mask):
+        return self.scores(input_ids, attention_mask)
+
+
+class Behind(Alone):
+    def forward(self, input_ids, attention_mask, past_key):
+        whole = torch.cat([past_key, self.embed(input_ids)[:, None]], 2)
+        seen = (whole * attention_mask[:, None, :, None]).cumsum(2)
+        return torch.relu(seen[:, 0, past_key.shape[2] :]), whole
+
+
+@pytest.mark.parametrize("model", [Masked, Behind])
+def test_what_one_side_alone_takes_is_as_large_as_its_tokens(tmp_path, model):
+    """A mask; a cache, which is empty where the other side has none."""
+    example = torch.zeros(1, 2, dtype=torch.long), torch.ones(1, 2 + 3 * (model is Behind), dtype=torch.long)
+    example += (torch.zeros(1, 1, 3, 4),) if model is Behind else ()
+    names = ["input_ids", "attention_mask", "past_key"][: len(example)]
+    axes = {0: "batch", 1: "seq"}, {0: "batch", 1: "mask"}, {0: "batch", 2: "past"}
+    torch.onnx.export(
+        model().eval(), example, tmp_path / "one.onnx", dynamo=False, input_names=names,
+        dynamic_axes=dict(zip(names, axes, strict=False)),
+    )  # fmt: skip
+    found = aligner.compare(Alone().eval(), str(tmp_path / "one.onnx"), shapes={"batch": (1, 3), "seq": (2, 7)})
+    assert [point.verdict for point in found.comparison.grid] == ["aligned"] * 4
+
+
 def test_the_command(files, shell):
     words = ("compare", files / "right.onnx", files / "baked.onnx")
     said = shell(*words, "--shapes", "batch=1,2", "tokens=8,16", "--json", "run.json")

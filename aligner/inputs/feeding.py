@@ -49,6 +49,8 @@ def prepare_feeds(
     waiting = [a.slot for a in assignments if a.empty and a.slot.required and not _is_recorded(a.slot)]
     if not items and not recorded:
         waiting = _feed_random(waiting, tray, seed)
+    if candidate is not None:
+        waiting = [slot for slot in waiting if not _feed_empty(slot, (reference, candidate), tray)]
     missing = [slot for slot in waiting if not _feed_derived(slot, tray)]
     if missing:
         raise _missing(missing, slots)
@@ -253,6 +255,21 @@ def _feed_random(slots: list[Slot], tray: _Tray, seed: int) -> list[Slot]:
     if tray.random:
         tray.notes.append(f"no --input was given: the inputs were drawn at random (seed {seed})")
     return rest
+
+
+def _feed_empty(slot: Slot, sides: tuple[SideInfo, SideInfo], tray: _Tray) -> bool:
+    """Feed a cache of one side alone: the other begins with none."""
+    from aligner.inputs.following import empty_cache
+
+    (end, *more) = slot.ends
+    held = [(f.end.spec, f.array.shape) for f in tray.fed() if f.end.role == end.role]
+    array = None if more else empty_cache(end, sides[end.role == "reference"], held)
+    if array is None:
+        return False
+    how = "an empty cache"
+    tray.put(slot, (Fed(end, array, tuple(range(array.ndim)), describe(array, end, how)),), f"derived: {how}")
+    tray.notes.append(f"{end.text}: {how}, because the other side begins with none")
+    return True
 
 
 def _feed_derived(slot: Slot, tray: _Tray) -> bool:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
+import numpy as np
+
 from aligner.errors import InputError
 from aligner.inputs.arrays import feed_array
 from aligner.inputs.conventions import words
@@ -93,6 +95,24 @@ def behind_caches(end: End, held: Sequence[tuple[InputSpec, Array]]) -> Array | 
     }
     tokens = arrays.get(found.tokens.name)
     return None if tokens is None or len(lengths) != 1 else derived(end.spec, tokens, lengths.pop())
+
+
+def empty_cache(end: End, other: SideInfo, held: Held) -> Array | None:
+    """What a decoder's cache holds before its first token, where the other side needs none and so starts with none.
+
+    None for what is no such cache, and where its positions are not its only open size beside the batch's.
+    """
+    found = decoder(end.side)
+    if found is None or any(spec.required and is_cache(spec) for spec in other.signature.inputs):
+        return None
+    spec = next((one for one in found.caches if one.name == end.spec.name), None)
+    tokens = next((shape for one, shape in held if one.name == found.tokens.name), None)
+    if spec is None or spec.shape is None or not tokens or {"encoder", "cross"} & set(words(spec.name)):
+        return None
+    if len(_positions(spec)) != 1:
+        return None
+    sizes = [(0 if axis else tokens[0]) if size is None else size for axis, size in enumerate(spec.shape)]
+    return np.zeros(sizes, np.dtype(spec.dtype or "float32"))
 
 
 def following_sizes(end: End, held: Sequence[tuple[InputSpec, Array]]) -> Shape:

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
 
 from aligner.errors import InputError, listing
-from aligner.inputs.conventions import derivable_kind, words
-from aligner.inputs.following import following_sizes
+from aligner.inputs.conventions import derivable_kind, is_tokens, words
+from aligner.inputs.following import behind_caches, declared_sizes, following_sizes
 from aligner.inputs.items import Correspondence, PreparedFeeds, SideInfo
 from aligner.inputs.layouts import evident_layout, spatial_axes
 from aligner.inputs.slots import End
@@ -65,6 +65,8 @@ def resized(fed: PreparedFeeds, sizes: Sizes, reference: SideInfo, candidate: Si
             left[one] = _made(left[one], place.axes[0], size, kind, rolls and rolls[0])
             right[other] = _made(right[other], place.axes[1], size, kind, rolls and rolls[1])
     _follow(fed, (reference, candidate), (left, right))
+    _alone({one for one, _, _ in fed.correspondence}, reference, left)
+    _alone({other for _, other, _ in fed.correspondence}, candidate, right)
     rows = tuple(replace(row, source=f"{row.source}, at {spelled(sizes)}") for row in fed.fed)
     return replace(fed, reference=left, candidate=right, fed=rows)
 
@@ -85,6 +87,32 @@ def _follow(fed: PreparedFeeds, sides: tuple[SideInfo, SideInfo], arrays: tuple[
                 if size is not None and arrays[place][called].shape[axis] != size:
                     for which, name in enumerate(item[:2]):
                         arrays[which][name] = _made(arrays[which][name], axes[which], size, derivable_kind(own), None)
+
+
+def _alone(shared: Collection[str], side: SideInfo, arrays: dict[str, Array]) -> None:
+    """Inputs of one side alone: as large as what they share a size's name with, else masks and the like as the tokens,
+    and empty caches as many as these."""
+    known = [(spec, arrays[name]) for name in arrays if name in shared and (spec := side.spec(name))]
+    tokens = next((array.shape for spec, array in known if is_tokens(spec)), ())
+    for name in [name for name in arrays if name not in shared]:
+        spec, before = side.spec(name), arrays[name]
+        if spec is None:
+            continue
+        kind, held = (
+            derivable_kind(spec),
+            [(one, arrays[one.name]) for one in side.signature.inputs if one.name in arrays],
+        )
+        behind = behind_caches(End("reference", spec, side), held)
+        if behind is not None:
+            arrays[name] = behind.astype(before.dtype)
+            continue
+        alike = tokens if kind and len(tokens) == before.ndim else tokens[:1] if not before.size else ()
+        named = declared_sizes(spec, [(one, array.shape) for one, array in known])
+        for axis, written in enumerate(spec.shape or (None,) * before.ndim):
+            told = named[axis] if axis < len(named) else None
+            size = alike[axis] if told is None and axis < len(alike) else told
+            if written is None and size is not None and size != before.shape[axis]:
+                arrays[name] = _made(arrays[name], axis, size, kind, None)
 
 
 def spelled(sizes: Sizes) -> str:
