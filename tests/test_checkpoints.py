@@ -245,6 +245,10 @@ def test_a_square_matrix_transposed_in_one_format_is_changed(tmp_path):
     assert (code, found["0.weight"], found["1.weight"]) == (1, ("changed", "transposed"), ("matched", "same"))
     code, found = between(tmp_path, left, {name: one.T for name, one in left.items()})  # as Flax and MLX write them
     assert (code, set(found.values())) == (0, {("matched", "transposed")})
+    turned = left | {"0.weight": left["0.weight"].T, "2.weight": left["2.weight"].T}
+    assert between(tmp_path, left, turned)[0] == 0
+    (note,) = weigh(str(tmp_path / "left.safetensors"), str(tmp_path / "right.safetensors")).notes
+    assert note.endswith("1.weight")
 
 
 def test_numbers_in_another_order_are_named(tmp_path):

@@ -17,7 +17,7 @@ from aligner.adapters.checkpoints.opening import is_checkpoint, open_checkpoint
 from aligner.api.given_inputs import read_items
 from aligner.api.matching import feed, read_static
 from aligner.api.options import CompareOptions
-from aligner.errors import ComparisonError
+from aligner.errors import ComparisonError, listing
 from aligner.execution.opening import open_side, target_name
 from aligner.parameters.fingerprint import EXACT, ROUNDED, Fingerprint, fingerprint
 from aligner.parameters.relation import Numbers
@@ -55,11 +55,12 @@ def weigh_checkpoints(reference: object, candidate: object, inputs: Any, options
     ordered, lost, extra = _in_order(lost, extra)
     matches += shared + [_judged(ours, theirs, "order", left, right) for ours, theirs in ordered]
     matches = [_exchanged(match, matches, left, right) for match in matches]
+    notes = _unturned(matches)
     if left.by_rows and right.by_rows:
         matches = _in_one_layout(matches)
     matches += [WeightMatch("missing", _stored(one), None) for one in lost]
     matches += [WeightMatch("extra", None, _stored(one)) for one in extra]
-    return WeightAudit(_summary(left), _summary(right), tuple(matches))
+    return WeightAudit(_summary(left), _summary(right), tuple(matches), notes)
 
 
 def _told(pairs: Pairs) -> Iterable[tuple[StoredTensor, StoredTensor, str]]:
@@ -243,16 +244,35 @@ def _exchanged(match: WeightMatch, matches: list[WeightMatch], left: Checkpoint,
     return match
 
 
+def _rectangular(matches: list[WeightMatch]) -> tuple[int, int]:
+    """How many matched matrices show by their shape how they lie, and how many of them are transposed."""
+    shapes = [(one.reference.shape, one.transforms) for one in matches if one.status == "matched" and one.reference]
+    told = [words for shape, words in shapes if len(shape) == 2 and shape[0] != shape[1]]
+    return len(told), sum("transposed" in words for words in told)
+
+
+def _unturned(matches: list[WeightMatch]) -> tuple[str, ...]:
+    """A square matrix in place where all others are transposed may be wrong; what reads it is not in these files."""
+    told, turned = _rectangular(matches)
+    square = [
+        one.reference.name
+        for one in matches
+        if one.status == "matched" and one.reference and "transposed" not in one.transforms
+        if len(one.reference.shape) == 2 and one.reference.shape[0] == one.reference.shape[1]
+    ]
+    if not square or told == 0 or turned != told:
+        return ()
+    return (f"not transposed, although all matrices that are not square are: {listing(square)}",)
+
+
 def _in_one_layout(matches: list[WeightMatch]) -> list[WeightMatch]:
     """Matrices that are transposed although nothing says that it is meant, as changed.
 
     Two programs may lay them differently in files of one kind: it is meant where most of the matrices whose shape shows
     how they lie are transposed.
     """
-    matrices = [one for one in matches if one.status == "matched" and one.reference and len(one.reference.shape) == 2]
-    told = [one for one in matrices if one.reference and one.reference.shape[0] != one.reference.shape[1]]
-    turned = [one for one in told if "transposed" in one.transforms]
-    if turned and 2 * len(turned) >= len(told):
+    told, turned = _rectangular(matches)
+    if turned and 2 * turned >= told:
         return matches
     return [
         replace(one, status="changed") if one.status == "matched" and "transposed" in one.transforms else one

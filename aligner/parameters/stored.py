@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aligner.parameters.fingerprint import EXACT, ROUNDED, fingerprint
 from aligner.parameters.grids import GRIDS, within
 from aligner.parameters.relation import CAST, OUTLIERS, STEP
 
@@ -63,8 +64,11 @@ def kinship(left: StoredTensor, right: StoredTensor) -> Kinship:
             return Kinship(True, (name, *word), relative)
         if relative < min(_RELATED, nearest.relative):
             nearest = Kinship(False, (name,), relative)
-    for name, moved in _orders(ours, theirs):
-        if agree(left, right, moved, theirs)[0]:
+    prints = fingerprint(ours), fingerprint(theirs)
+    if prints[0] is None or prints[1] is None or prints[0].distance(prints[1]) > (ROUNDED if word else EXACT):
+        return nearest
+    for name, moved, found in _orders(ours, theirs):
+        if agree(left, right, moved, found)[0]:
             return Kinship(False, (name, *word), nearest.relative)
     return nearest
 
@@ -149,10 +153,9 @@ def _changes(ours: Numbers, theirs: Numbers, squeezed: list[tuple[int, ...]]) ->
             yield f"transposed {','.join(map(str, order))}", ours.transpose(order)
 
 
-def _orders(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
+def _orders(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers, Numbers]]:
     """Slices of one axis in another order, by what they amount to in one direction; then all numbers in any order."""
-    energies = [float(np.vdot(each, each)) for each in (ours, theirs)]
-    if ours.shape != theirs.shape or abs(energies[0] - energies[1]) > CAST * max(energies):
+    if ours.shape != theirs.shape:
         return
     for axis, count in enumerate(ours.shape):
         flat = [np.moveaxis(each, axis, 0).reshape(count, -1) for each in (ours, theirs)]
@@ -161,9 +164,8 @@ def _orders(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
         where = np.empty_like(first)
         where[second] = first
         word = {0: "rows", 1: "columns"}.get(axis) if ours.ndim == 2 else f"slices of axis {axis}"
-        yield f"permuted {int((where != np.arange(count)).sum())} of {count} {word}", ours.take(where, axis)
-    back = np.argsort(np.argsort(theirs, axis=None))
-    yield "permuted", np.sort(ours, axis=None)[back].reshape(theirs.shape)
+        yield f"permuted {int((where != np.arange(count)).sum())} of {count} {word}", ours.take(where, axis), theirs
+    yield "permuted", np.sort(ours, axis=None), np.sort(theirs, axis=None)
 
 
 def _kernel_orders(rank: int) -> Iterator[tuple[int, ...]]:
