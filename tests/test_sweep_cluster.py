@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +20,6 @@ distributed = pytest.importorskip("distributed")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402
 
 from aligner.api.sweeping import SweepOptions, in_processes, on_cluster, run_sweep  # noqa: E402
-from aligner.cli.guard import guarded, stopped_by_signals  # noqa: E402
 from aligner.errors import AlignerError, ComparisonError, CrashError  # noqa: E402
 from aligner.execution import cluster  # noqa: E402
 from aligner.execution.confinement import Bounds  # noqa: E402
@@ -171,19 +172,19 @@ def test_interrupted_processes_keep_what_is_done(models, samples):
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP"])
-def test_a_batch_systems_signal_ends_as_ctrl_c_does(name, capsys):
-    number = getattr(signal, name)
-
-    def work():
-        with stopped_by_signals():
-            os.kill(os.getpid(), number)
-            time.sleep(30)
-
-    try:
-        assert guarded(work) == 2
-        assert f"stopped by {name} before" in capsys.readouterr().err
-    finally:
-        signal.signal(number, signal.SIG_DFL)
+def test_a_batch_systems_signal_ends_as_ctrl_c_does(name):
+    program = (
+        "import os, signal, time\n"
+        "from aligner.cli.guard import guarded, stopped_by_signals\n"
+        f"signal.signal(signal.{name}, signal.SIG_DFL)\n"
+        "def work():\n"
+        "    with stopped_by_signals():\n"
+        f"        os.kill(os.getpid(), signal.{name})\n"
+        "        time.sleep(30)\n"
+        "raise SystemExit(guarded(work))"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2 and f"stopped by {name} before" in ended.stderr, ended
 
 
 def test_the_worst_samples_are_opened_in_a_process_of_their_own(models, samples, tmp_path, monkeypatch):
