@@ -22,7 +22,7 @@ from aligner.judgement.form_readers import UNDONE, FormReaders
 from aligner.judgement.gain import unit_of
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import Rules
-from aligner.judgement.random_change import changed_as_much
+from aligner.judgement.random_change import SEEN
 from aligner.judgement.region_walk import RegionWalk, is_blind
 from aligner.judgement.same_grid import are_twins
 from aligner.judgement.tolerance import masked_otherwise, region_numbers
@@ -42,9 +42,6 @@ _ALONE = 3
 _PATIENCE = 4
 """Starts in a row that come to nothing, after which those further down are left to what they are by themselves: the
 comparison has diverged before them, whatever they are."""
-_SEEN = 2.0
-"""How far past its limit an exit must go for a change inside to count as seen there: the limit holds a fault and the
-rounding of the rest, each of which may fill it."""
 _SINGLE = np.dtype(np.float32).itemsize
 """Bytes of an element below which bounds are wider than what other numbers would show."""
 _ERRING = frozenset({"beyond-bound", "scaled-as-a-whole", "nonfinite", "shapes-differ"})
@@ -261,7 +258,7 @@ class ClosedRegions:
             coarse = self._is_coarse(value)
             if value not in shown.arrays or (seen and coarse):
                 continue
-            if self._is_seen(value, shown, inside, watched):
+            if self._joint_test().sees(value, shown, self._computed(inside), watched):
                 seen = True
             elif not coarse:
                 return False
@@ -288,7 +285,7 @@ class ClosedRegions:
             )
             if righted and all(new.within or not old.within for old, new in pairs):
                 masked = masked_otherwise(self.graphs, self._walk.items[value])
-                if not masked and not self._is_seen(value, shown, inside, ends):
+                if not masked and not self._joint_test().sees(value, shown, self._computed(inside), ends):
                     refused.add(value)
         return refused
 
@@ -310,7 +307,7 @@ class ClosedRegions:
         free = self._computed(inside) - self._walk.with_copies([first])
         coarse = any(map(self._is_coarse, inside))
         other = test.changed(free, watched, moved=not coarse)
-        factor = _SEEN if coarse else max(_SEEN, math.sqrt(test.longest(inside)))
+        factor = SEEN if coarse else max(SEEN, math.sqrt(test.longest(inside)))
         return any(
             (left := shown.exits.get(value)) is not None
             and not left.error.mismatched
@@ -336,29 +333,6 @@ class ClosedRegions:
     def _name(self, value: str) -> str:
         values = self.graphs[1].values
         return values[value].name if value in values else value
-
-    def _is_seen(self, value: str, shown: Shown, inside: set[str], watched: Sequence[str]) -> bool:
-        """Whether as large a change at ``value`` would be seen at an exit, by the limits that the region is held to."""
-        test = self._joint_test()
-        found, expected = shown.arrays[value]
-        if found.dtype.kind != "f":
-            return True
-        changed = changed_as_much(found, expected)
-        grid, dtype = self.runs.quantization(value), self.runs.dtype(value)
-        if dtype.kind in "iu":
-            if grid is None:
-                return True
-            changed = grid.quantize(changed, dtype)
-        other, matters = test.changed(self._computed(inside) - {value}, watched, {value: changed}), test.matters
-        return any(
-            one.error.mismatched
-            or one.error.errors.max_abs > _SEEN * max(one.limit, shown.exits[name].limit, matters(one.error))
-            for name, one in other.exits.items()
-        ) or all(  # it is undone: such a change moves every exit further than the real one does
-            matters(one.error) < one.error.errors.max_abs
-            and shown.exits[name].error.errors.rmse <= UNDONE * one.error.errors.rmse
-            for name, one in other.exits.items()
-        )
 
     def _between(self, start: str) -> dict[str, Judgement]:
         """A fault is between two halves: the first holds another form of its tensor, as the second reads it."""

@@ -8,8 +8,10 @@ from dataclasses import dataclass, field, replace
 
 from aligner.diff.difference import difference
 from aligner.execution.joint_runs import JointRuns
+from aligner.judgement.form_readers import UNDONE
 from aligner.judgement.gain import as_written, gain_bound
 from aligner.judgement.pair_facts import Rules
+from aligner.judgement.random_change import SEEN, changed_as_much
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers
 from aligner.numerics.coded_steps import OWN_STEPS
@@ -107,6 +109,28 @@ class JointTest:
             if laid is not None:
                 shown.arrays[value] = laid
         return shown
+
+    def sees(self, value: str, shown: Shown, free: set[str], watched: Sequence[str]) -> bool:
+        """Whether as large a change at ``value`` would be seen at an exit, by the limits that the region is held to."""
+        found, expected = shown.arrays[value]
+        if found.dtype.kind != "f":
+            return True
+        changed = changed_as_much(found, expected)
+        grid, dtype = self.runs.quantization(value), self.runs.dtype(value)
+        if dtype.kind in "iu":
+            if grid is None:
+                return True
+            changed = grid.quantize(changed, dtype)
+        other = self.changed(free - {value}, watched, {value: changed})
+        return any(
+            one.error.mismatched
+            or one.error.errors.max_abs > SEEN * max(one.limit, shown.exits[name].limit, self.matters(one.error))
+            for name, one in other.exits.items()
+        ) or all(  # it is undone: such a change moves every exit further than the real one does
+            self.matters(one.error) < one.error.errors.max_abs
+            and shown.exits[name].error.errors.rmse <= UNDONE * one.error.errors.rmse
+            for name, one in other.exits.items()
+        )
 
     def _run(self, free: Collection[str], watched: Sequence[str]) -> Shown:
         shown = Shown()

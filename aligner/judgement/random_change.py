@@ -7,6 +7,10 @@ import numpy as np
 from aligner.records.array import Array
 from aligner.regions.culprit import peak
 
+SEEN = 2.0
+"""How far past its limit an exit must go for a change inside to count as seen there: the limit holds a fault and the
+rounding of the rest, each of which may fill it."""
+
 
 def changed_as_much(found: Array, expected: Array) -> Array:
     """``found``, off at random places by what it is off from ``expected``, either way."""
