@@ -12,7 +12,7 @@ from aligner.errors import AlignerError, InputError
 from aligner.inputs.items import InputItem
 from aligner.records.regular_file import read_regular
 
-_FORMS = "give a pattern in quotes ('val/*.png'), a folder, or a .txt file with a path on each line"
+_FORMS = "give a pattern in quotes ('val/*.png'), a folder, a .txt file of paths, or your data.py:factory alone"
 
 
 @dataclass(frozen=True, slots=True)
