@@ -122,8 +122,9 @@ class Within:
     "extra": without the node the region is right; "constant": it is with the reference's numbers for what the node
     computes of none but stored ones; "missing": what the node reads should have gone through ``reference_node``, which
     nothing of the candidate answers, or, without one, through a node that the candidate has where it computes the same
-    rightly; "operand": it reads another tensor than there; "range": its scale or the end of its range; "order": with
-    the axes of what it moves in another order everything behind is right; the id of a cause: a change of this node
+    rightly; "operand": it reads another tensor than there; "range": its scale or the end of its range, or that of
+    the quantised reference's ``reference_node``; "order": with the axes of what it moves in another order everything
+    behind is right; the id of a cause: a change of this node
     alone leaves nothing of the error.
     """
 
