@@ -263,6 +263,13 @@ def test_numbers_in_another_order_are_named(tmp_path):
     assert list(found.values()) == [("changed", word) if word else ("matched", "same") for word in words]
 
 
+def test_a_few_wrong_numbers_of_many_are_no_permutation(tmp_path):
+    left = matrices((1000, 1000))
+    wrong = left["0.weight"].copy()
+    wrong[3, 0] += 0.01
+    assert between(tmp_path, left, {"0.weight": wrong})[1] == {"0.weight": ("changed",)}
+
+
 def test_two_tensors_exchanged_are_named(tmp_path):
     left = matrices((16, 12), (16, 12), (16, 12))
     first, second = "0.weight", "1.weight"

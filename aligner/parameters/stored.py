@@ -67,8 +67,8 @@ def kinship(left: StoredTensor, right: StoredTensor) -> Kinship:
     prints = fingerprint(ours), fingerprint(theirs)
     if prints[0] is None or prints[1] is None or prints[0].distance(prints[1]) > (ROUNDED if word else EXACT):
         return nearest
-    for name, moved, found in _orders(ours, theirs):
-        if agree(left, right, moved, found)[0]:
+    for name, moved in _orders(ours, theirs):
+        if agree(left, right, moved, theirs)[0]:
             return Kinship(False, (name, *word), nearest.relative)
     return nearest
 
@@ -153,19 +153,34 @@ def _changes(ours: Numbers, theirs: Numbers, squeezed: list[tuple[int, ...]]) ->
             yield f"transposed {','.join(map(str, order))}", ours.transpose(order)
 
 
-def _orders(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers, Numbers]]:
-    """Slices of one axis in another order, by what they amount to in one direction; then all numbers in any order."""
+def _orders(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
+    """Slices of one axis in another order, by what they amount to in one direction; then all numbers in any order.
+
+    The last is said of the very same numbers: sorted, a few that are wrong among many are hardly apart.
+    """
     if ours.shape != theirs.shape:
         return
     for axis, count in enumerate(ours.shape):
-        flat = [np.moveaxis(each, axis, 0).reshape(count, -1) for each in (ours, theirs)]
-        direction = np.random.default_rng(0).standard_normal(flat[0].shape[1])
-        first, second = (np.argsort(each @ direction) for each in flat)
+        first, second = (np.argsort(_along(each, axis)) for each in (ours, theirs))
         where = np.empty_like(first)
         where[second] = first
-        word = {0: "rows", 1: "columns"}.get(axis) if ours.ndim == 2 else f"slices of axis {axis}"
-        yield f"permuted {int((where != np.arange(count)).sum())} of {count} {word}", ours.take(where, axis), theirs
-    yield "permuted", np.sort(ours, axis=None), np.sort(theirs, axis=None)
+        probes = np.unique(np.linspace(0, count - 1, _PROBES).astype(int))
+        if distance(ours.take(where[probes], axis), theirs.take(probes, axis)) >= _RELATED:
+            continue
+        names: tuple[str, ...] = {1: ("numbers",), 2: ("rows", "columns")}.get(ours.ndim, ())
+        word = names[axis] if names else f"slices of axis {axis}"
+        yield f"permuted {int((where != np.arange(count)).sum())} of {count} {word}", ours.take(where, axis)
+    if ours.size <= _BLOCK and np.array_equal(np.sort(ours, axis=None), np.sort(theirs, axis=None)):
+        yield "permuted", theirs
+
+
+def _along(array: Numbers, axis: int) -> Numbers:
+    """One number for each slice of an axis: its numbers times those of a random direction."""
+    before, count = prod(array.shape[:axis]), array.shape[axis]
+    cube = array.reshape(before, count, -1)
+    random = np.random.default_rng(0)
+    ahead, behind = (random.standard_normal(size, np.float32) for size in (before, cube.shape[2]))
+    return np.asarray(ahead @ (cube @ behind), np.float32)
 
 
 def _kernel_orders(rank: int) -> Iterator[tuple[int, ...]]:
