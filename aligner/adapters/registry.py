@@ -263,6 +263,11 @@ def wording(framework: str) -> Wording | None:
     return found
 
 
+def loads_checkpoints(framework: str) -> bool:
+    """Whether checkpoints are loaded into that framework's models as they are."""
+    return any(adapter.loads_weights for adapter in adapters() if adapter.name == framework)
+
+
 def import_framework(target: object) -> None:
     """Import what opening the target is going to import; whatever stands in the way is told when it is opened."""
     try:

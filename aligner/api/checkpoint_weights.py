@@ -14,6 +14,7 @@ import numpy as np
 from aligner.adapters.base import OpenOptions
 from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
 from aligner.adapters.checkpoints.opening import is_checkpoint, open_checkpoint
+from aligner.adapters.registry import loads_checkpoints
 from aligner.api.given_inputs import read_items
 from aligner.api.matching import feed, read_static
 from aligner.api.options import CompareOptions
@@ -92,7 +93,8 @@ def _opened(target: object, opening: OpenOptions, inputs: Any, options: CompareO
         if weight.dtype.startswith(("float", "bfloat", "int8", "uint8", "int4", "uint4"))
     }
     framework = side.session.framework
-    return Checkpoint(target_name(target), framework, tensors, by_rows=framework == "pytorch")
+    # what a checkpoint is loaded into holds matrices as checkpoints do
+    return Checkpoint(target_name(target), framework, tensors, by_rows=loads_checkpoints(framework))
 
 
 def _rows(weight: Weight, first: int, last: int) -> Any:

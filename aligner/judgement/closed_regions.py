@@ -18,11 +18,11 @@ import numpy as np
 
 from aligner.errors import AlignerError, listing
 from aligner.execution.joint_runs import JointRuns, SpentError
-from aligner.judgement.form_readers import UNDONE, FormReaders
+from aligner.judgement.form_readers import FormReaders
 from aligner.judgement.gain import unit_of
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import Rules
-from aligner.judgement.random_change import SEEN
+from aligner.judgement.random_change import SEEN, UNDONE
 from aligner.judgement.region_walk import RegionWalk, is_blind
 from aligner.judgement.same_grid import are_twins
 from aligner.judgement.tolerance import masked_otherwise, region_numbers

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from aligner.judgement.random_change import UNDONE
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.reordered import is_another_form, is_offset
 from aligner.judgement.tolerance import masked_otherwise
@@ -14,11 +15,6 @@ from aligner.records.graph import Graph
 
 if TYPE_CHECKING:
     from aligner.judgement.joint_test import JointTest, Shown
-
-UNDONE = 0.5
-"""Share of its own error that a reader may keep when fed with the candidate's form, to be taken for its other half: an
-error that has nothing to do with the form adds to it and leaves none smaller. Likewise, where a region is left, of what
-a change as large as that inside it would do there."""
 
 
 @dataclass(frozen=True, slots=True)

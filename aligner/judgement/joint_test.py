@@ -8,10 +8,9 @@ from dataclasses import dataclass, field, replace
 
 from aligner.diff.difference import difference
 from aligner.execution.joint_runs import JointRuns
-from aligner.judgement.form_readers import UNDONE
 from aligner.judgement.gain import as_written, gain_bound
 from aligner.judgement.pair_facts import Rules
-from aligner.judgement.random_change import SEEN, changed_as_much
+from aligner.judgement.random_change import SEEN, UNDONE, changed_as_much
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.tolerance import RegionNumbers, beside_mask, bound, region_numbers
 from aligner.numerics.coded_steps import OWN_STEPS
