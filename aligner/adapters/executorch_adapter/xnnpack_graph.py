@@ -26,8 +26,9 @@ OPERANDS = (
 _MAGIC, _HEADER = b"XH00", struct.Struct("<4x4sHIIIQ")
 """A header's magic and length, where the graph begins and its length, those of stored data (XNNHeader)."""
 _ALIGNMENT = 16
+"""Bytes to which stored data are padded (CONSTANT_TENSOR_ALIGNMENT of xnnpack_graph_serialize.py)."""
 _SECONDS = 20
-"""A file that keeps flatc busy for longer is not looked into."""
+"""A file that keeps flatc busy for longer is not looked into: a limit of work, a graph takes it milliseconds."""
 
 
 def read_graphs(delegates: Iterable[bytes]) -> list[Graph]:
