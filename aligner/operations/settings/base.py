@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from typing_extensions import dataclass_transform
+else:  # typing has it from Python 3.11 on, and only checkers read it
+
+    def dataclass_transform(**_: bool) -> Callable[[Any], Any]:
+        return lambda decorator: decorator
+
 
 S = TypeVar("S", bound="Settings")
 Sizes = tuple[int, ...]
@@ -46,12 +54,14 @@ _FUSED = {"fused_activation": "none", "range": None}
 _OF_KIND: dict[str, type[Settings]] = {}
 
 
+@dataclass_transform(frozen_default=True, kw_only_default=True, eq_default=False)
 def of(*kinds: str) -> Callable[[type[S]], type[S]]:
-    """Make a record that of the settings of these kinds."""
+    """Make a frozen record, that of the settings of these kinds; of none where others are made from it."""
 
     def register(family: type[S]) -> type[S]:
-        _OF_KIND.update(dict.fromkeys(kinds, family))
-        return family
+        record = dataclass(frozen=True, slots=True, kw_only=True, eq=False)(family)
+        _OF_KIND.update(dict.fromkeys(kinds, record))
+        return record
 
     return register
 
@@ -67,7 +77,6 @@ def family_of(kind: str) -> type[Settings]:
 
 
 @of("lookup", "gather_elements", "concat", "stack", "glu", "prelu")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Along(Settings):
     """What works along one axis."""
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aligner.operations.settings.base import Settings, of
 
 
 @of("clip")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Clip(Settings):
     """Limits, infinite where there is none."""
 
@@ -17,7 +14,6 @@ class Clip(Settings):
 
 
 @of("leaky_relu", "elu", "celu")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Slope(Settings):
     """Of what is negative."""
 
@@ -25,7 +21,6 @@ class Slope(Settings):
 
 
 @of("silu")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Swish(Settings):
     """x · sigmoid(alpha · x)."""
 
@@ -33,7 +28,6 @@ class Swish(Settings):
 
 
 @of("selu")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Selu(Slope):
     """scale · elu."""
 
@@ -41,7 +35,6 @@ class Selu(Slope):
 
 
 @of("gelu", "erf")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Approximated(Settings):
     """none, tanh or quick."""
 
@@ -49,7 +42,6 @@ class Approximated(Settings):
 
 
 @of("hardsigmoid", "hardswish")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class HardSigmoid(Slope):
     """max(0, min(1, alpha · x + beta))."""
 
@@ -57,7 +49,6 @@ class HardSigmoid(Slope):
 
 
 @of("softplus")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Softplus(Settings):
     """Beyond the threshold the input itself."""
 
@@ -66,7 +57,6 @@ class Softplus(Settings):
 
 
 @of("threshold")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Threshold(Settings):
     """``value`` up to the threshold."""
 
@@ -75,7 +65,6 @@ class Threshold(Settings):
 
 
 @of("shrink")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shrink(Settings):
     """0 within ±lambd, beyond nearer to it by ``bias``."""
 
@@ -84,7 +73,6 @@ class Shrink(Settings):
 
 
 @of("isinf_signed")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Infinite(Settings):
     """Which infinities count."""
 

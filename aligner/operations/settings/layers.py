@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aligner.operations.settings.base import Pairs, Settings, Sizes, of
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@of()
 class Windowed(Settings):
     """Windows over the spatial axes; ``pads`` are (begin, end) for each, negative ones crop."""
 
@@ -18,7 +16,6 @@ class Windowed(Settings):
 
 
 @of("conv")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Convolution(Windowed):
     """``padding_mode`` says what the border is made of."""
 
@@ -27,7 +24,6 @@ class Convolution(Windowed):
 
 
 @of("conv_transpose")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TransposedConvolution(Windowed):
     """``pads`` are cropped from the result, ``output_padding`` is more of it at the end."""
 
@@ -36,7 +32,6 @@ class TransposedConvolution(Windowed):
 
 
 @of("max_pool", "avg_pool")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pool(Windowed):
     """``divisor`` in place of the window's size; ``fill`` is the border where it is not the neutral element."""
 
@@ -48,7 +43,6 @@ class Pool(Windowed):
 
 
 @of("length_pool")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class LengthPool(Pool):
     """Windows by their norm of an order."""
 
@@ -56,7 +50,6 @@ class LengthPool(Pool):
 
 
 @of("adaptive_max_pool", "adaptive_avg_pool")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class AdaptivePool(Settings):
     """As many windows along each spatial axis as are wanted."""
 
@@ -65,7 +58,6 @@ class AdaptivePool(Settings):
 
 
 @of("matmul")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Product(Settings):
     """A matrix product times a number; ``linear``: the node is a layer of its framework."""
 
@@ -74,7 +66,6 @@ class Product(Settings):
 
 
 @of("einsum")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Einsum(Settings):
     """Without spaces, as numpy reads it."""
 
@@ -82,7 +73,6 @@ class Einsum(Settings):
 
 
 @of("attention")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Attention(Settings):
     """``merged`` lays the heads [batch, heads, length, width] side by side."""
 
@@ -92,7 +82,6 @@ class Attention(Settings):
 
 
 @of("recurrent")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Recurrent(Settings):
     """``gates`` names the rows of the weights; ``after``: a GRU's reset gate works behind its product; ``last``: the
     first result is the last state alone.
@@ -108,7 +97,6 @@ class Recurrent(Settings):
 
 
 @of("resize")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Resize(Settings):
     """``shape`` and ``scales`` of every axis; scales of None are the sizes' ratio.
 
@@ -128,7 +116,6 @@ class Resize(Settings):
 
 
 @of("grid_sample")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GridSample(Settings):
     """``padding``: zeros, border or reflection."""
 

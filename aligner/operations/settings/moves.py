@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aligner.operations.settings.base import Along, Pair, Pairs, Settings, Sizes, of
 
 
 @of("split")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Split(Along):
     """``drop``: each part loses the axis."""
 
@@ -17,7 +14,6 @@ class Split(Along):
 
 
 @of("transpose")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Transpose(Settings):
     """Where each axis comes from."""
 
@@ -25,7 +21,6 @@ class Transpose(Settings):
 
 
 @of("expand")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Shaped(Settings):
     """A result of a shape."""
 
@@ -33,7 +28,6 @@ class Shaped(Settings):
 
 
 @of("reshape")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reshape(Shaped):
     """``before`` is an order of axes applied first, for hypotheses."""
 
@@ -41,7 +35,6 @@ class Reshape(Shaped):
 
 
 @of("tile")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Tile(Settings):
     """How often along each axis."""
 
@@ -49,7 +42,6 @@ class Tile(Settings):
 
 
 @of("repeat")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Repeat(Settings):
     """How often each element comes, of the flattened tensor where the axis is None."""
 
@@ -58,7 +50,6 @@ class Repeat(Settings):
 
 
 @of("reverse_sequence")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ReverseSequence(Along):
     """Along the axis of time; ``batch``: the axis of the samples, each of its own length."""
 
@@ -66,7 +57,6 @@ class ReverseSequence(Along):
 
 
 @of("flip")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Flip(Settings):
     """Axes that run backwards."""
 
@@ -74,7 +64,6 @@ class Flip(Settings):
 
 
 @of("roll")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Roll(Flip):
     """How far along each."""
 
@@ -82,7 +71,6 @@ class Roll(Flip):
 
 
 @of("pad")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Pad(Settings):
     """(begin, end) for every axis; ``value`` of a constant border."""
 
@@ -92,7 +80,6 @@ class Pad(Settings):
 
 
 @of("depth_to_space")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Blocks(Settings):
     """``order``: a channel's number reads (channel, row, column), CRD, or (row, column, channel), DCR."""
 
@@ -103,7 +90,6 @@ class Blocks(Settings):
 
 
 @of("space_to_batch", "batch_to_space")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class BatchBlocks(Settings):
     """Blocks of the spatial axes, and paddings or crops."""
 
@@ -112,7 +98,6 @@ class BatchBlocks(Settings):
 
 
 @of("fill")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fill(Shaped):
     """One value in every place."""
 
@@ -120,7 +105,6 @@ class Fill(Shaped):
 
 
 @of("mesh")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Mesh(Settings):
     """ "ij" or "xy", as numpy means them."""
 
@@ -128,7 +112,6 @@ class Mesh(Settings):
 
 
 @of("shape")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShapeOf(Settings):
     """Some axes' sizes."""
 
@@ -137,7 +120,6 @@ class ShapeOf(Settings):
 
 
 @of("fft")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Fft(Settings):
     """``pairs``: complex numbers are a last axis of two, ``complex_input``: the operand's as well."""
 
@@ -150,7 +132,6 @@ class Fft(Settings):
 
 
 @of("cast")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cast(Settings):
     """A dtype in numpy's word."""
 
@@ -158,7 +139,6 @@ class Cast(Settings):
 
 
 @of("dequantize")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Dequantize(Settings):
     """The axis of several scales."""
 
@@ -166,7 +146,6 @@ class Dequantize(Settings):
 
 
 @of("quantize")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Quantize(Dequantize):
     """The limits of what is stored; ``stored``: the result is those integers, not the real numbers they stand for."""
 
@@ -175,7 +154,6 @@ class Quantize(Dequantize):
 
 
 @of("compare")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Compare(Settings):
     """numpy's word."""
 

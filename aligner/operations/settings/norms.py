@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from aligner.operations.settings.base import Along, Pair, Settings, Sizes, of
 
 
 @of("norm")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Norm(Settings):
     """``axis`` is the channels'."""
 
@@ -17,7 +14,7 @@ class Norm(Settings):
     axis: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@of()
 class BatchNorm(Norm):
     """By stored statistics, or by the batch's own."""
 
@@ -25,14 +22,14 @@ class BatchNorm(Norm):
     training: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@of()
 class InstanceNorm(Norm):
     """By each image's own statistics."""
 
     form: str = "instance"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@of()
 class GroupNorm(Norm):
     """By the statistics of groups of channels."""
 
@@ -40,7 +37,7 @@ class GroupNorm(Norm):
     groups: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@of()
 class LayerNorm(Norm):
     """Over the axes named; the variance divides by the count less ``correction``."""
 
@@ -49,7 +46,7 @@ class LayerNorm(Norm):
     correction: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@of()
 class RmsNorm(Norm):
     """Over the axes named, the mean left in."""
 
@@ -57,7 +54,7 @@ class RmsNorm(Norm):
     axes: Sizes
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@of()
 class LengthNorm(Norm):
     """By the norm of an order along axes, ``epsilon`` at least (its square where ``squared``)."""
 
@@ -68,7 +65,6 @@ class LengthNorm(Norm):
 
 
 @of("response_norm")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ResponseNorm(Settings):
     """x / (bias + alpha · Σ x²)^beta over (before, after) neighbours among the channels."""
 
@@ -80,7 +76,6 @@ class ResponseNorm(Settings):
 
 
 @of("softmax", "log_softmax")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Softmax(Along):
     """Of beta · x."""
 

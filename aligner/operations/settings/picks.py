@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from aligner.operations.settings.base import Along, Settings, Sizes, of
 
 
 @of("reduce")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Reduce(Settings):
     """``correction`` is what a variance's divisor lacks; ``with_mean`` answers the mean beside it."""
 
@@ -21,7 +19,6 @@ class Reduce(Settings):
 
 
 @of("cumsum")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class RunningSum(Along):
     """From either end, with the element itself or without."""
 
@@ -30,7 +27,6 @@ class RunningSum(Along):
 
 
 @of("cumulate")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Cumulate(RunningSum):
     """``form`` is numpy's word for the function of two."""
 
@@ -38,7 +34,6 @@ class Cumulate(RunningSum):
 
 
 @of("argmax")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ArgMax(Settings):
     """Of the flattened tensor where the axis is None; ``last`` of equals."""
 
@@ -49,7 +44,6 @@ class ArgMax(Settings):
 
 
 @of("sort")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Sort(Along):
     """The first ``count``, all where that is None."""
 
@@ -58,7 +52,6 @@ class Sort(Along):
 
 
 @of("slice")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Slice(Settings):
     """(axis, start, end, step) of each axis that is cut."""
 
@@ -66,7 +59,6 @@ class Slice(Settings):
 
 
 @of("index", "put")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Index(Settings):
     """What stands between numpy's brackets."""
 
@@ -74,7 +66,6 @@ class Index(Settings):
 
 
 @of("gather_nd")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class GatherNd(Settings):
     """``batch`` axes in front are shared."""
 
@@ -82,7 +73,6 @@ class GatherNd(Settings):
 
 
 @of("scatter_nd")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScatterNd(Settings):
     """What becomes of a place named twice."""
 
@@ -90,7 +80,6 @@ class ScatterNd(Settings):
 
 
 @of("scatter_elements")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ScatterElements(Along):
     """What becomes of a place named twice."""
 
@@ -98,7 +87,6 @@ class ScatterElements(Along):
 
 
 @of("one_hot")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class OneHot(Along):
     """``wrap``: negative indices count from the end."""
 
@@ -107,7 +95,6 @@ class OneHot(Along):
 
 
 @of("nonzero")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class NonZero(Settings):
     """[rank, count] where ``turned``, else [count, rank]."""
 
@@ -115,7 +102,6 @@ class NonZero(Settings):
 
 
 @of("triangle")
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Triangle(Settings):
     """Above or below a diagonal."""
 
