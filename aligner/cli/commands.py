@@ -17,7 +17,9 @@ from aligner.cli.fix import fix
 from aligner.cli.graph_commands import instrument, match, weights
 from aligner.cli.options import (
     MODELS,
+    WEIGHTS,
     input_options,
+    json_option,
     open_options,
     preprocessing,
     runtime_options,
@@ -44,8 +46,8 @@ def cli() -> None:
 @cli.command(cls=FileCommand, epilog=MODELS, short_help="List every node of a model.")
 @click.argument("model", shell_complete=files)
 @input_options
-@click.option("--json", "json_file", metavar="FILE", help="Write the graph as JSON; - for standard output alone.")
-@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint to load into a factory's module.")
+@json_option("Write the graph as JSON")
+@WEIGHTS
 @runtime_options
 def inspect(model: str, **given: Any) -> int:
     """List every node of a model: names, shapes, dtypes, attributes, source lines."""
@@ -78,7 +80,7 @@ def inspect(model: str, **given: Any) -> int:
     type=click.Choice(["npy", "polygraphy", "onnx-test-data"]),
     help="Write what other tools read instead: a folder of .npy, Polygraphy's JSON, inputs and outputs as .pb.",
 )
-@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint to load into a factory's module.")
+@WEIGHTS
 @runtime_options
 def capture(model: str, output: Path, **given: Any) -> int:
     """Record every named intermediate of one run; a recording can stand on either side of compare."""

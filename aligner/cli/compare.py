@@ -10,7 +10,6 @@ from typing import Any
 import click
 
 from aligner.cli.ahead import prepared_ahead
-from aligner.cli.completion import files
 from aligner.cli.next_step import with_next_step
 from aligner.cli.options import (
     ALIGN_BY,
@@ -18,9 +17,11 @@ from aligner.cli.options import (
     LOCAL,
     MAP,
     MODELS,
+    REFERENCE_CANDIDATE,
     SAVE_MAP,
     compare_options,
     input_options,
+    json_option,
     runtime_options,
     text_options,
     tolerance_options,
@@ -34,10 +35,9 @@ from aligner.cli.work import working
 
 
 @click.command(cls=SizesCommand, epilog=MODELS)
-@click.argument("reference", shell_complete=files)
-@click.argument("candidate", shell_complete=files)
+@REFERENCE_CANDIDATE
 @input_options
-@click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
+@json_option("Write the report as JSON")
 @tolerance_options
 @click.option("--tolerance", type=float, help="One fixed tolerance at every node, in place of rounding bounds.")
 @MAP

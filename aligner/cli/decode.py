@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from aligner.cli.completion import files
 from aligner.cli.guard import decided
-from aligner.cli.options import MODELS, input_options, open_options, runtime_options, text_options
+from aligner.cli.options import MODELS, WEIGHTS, input_options, json_option, open_options, runtime_options, text_options
 from aligner.cli.prompt import fed
 from aligner.cli.targets import FileCommand
 from aligner.cli.work import working
@@ -20,8 +19,8 @@ from aligner.cli.work import working
 @input_options
 @click.option("--steps", type=click.IntRange(min=1), default=2, show_default=True, help="Tokens to go on by.")
 @text_options
-@click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint to load into a factory's module.")
-@click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
+@WEIGHTS
+@json_option()
 @runtime_options
 def decode(model: str, **given: Any) -> int:
     """Whether n tokens at once give what n − 1 give and one more by the cache: 0 yes, 1 no, and where not."""

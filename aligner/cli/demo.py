@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from aligner.cli.options import json_option
 from aligner.cli.report_options import report_options, to_stdout
 from aligner.cli.targets import FileCommand
 from aligner.cli.view_options import view_options
@@ -26,7 +27,7 @@ _KEPT = Path("aligner-demo")
 
 
 @click.command(cls=FileCommand, short_help="Find a real bug in seconds.")
-@click.option("--json", "json_file", metavar="FILE", help="Write the report as JSON; - for standard output alone.")
+@json_option("Write the report as JSON")
 @click.option(
     "--keep", "output", type=click.Path(path_type=Path), help="Keep the model and the picture in this folder."
 )

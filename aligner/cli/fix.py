@@ -7,20 +7,18 @@ from typing import Any
 
 import click
 
-from aligner.cli.completion import files
 from aligner.cli.guard import decided
-from aligner.cli.options import compare_options, contract_options, input_options, runtime_options
-from aligner.cli.run_file import RunCommand
+from aligner.cli.options import compare_options, contract_options, input_options, json_option, runtime_options
+from aligner.cli.run_file import REFERENCE_CANDIDATE_OR_RUN, RunCommand
 from aligner.cli.work import working
 
 
 @click.command(cls=RunCommand, short_help="Write the candidate again, put right.")
-@click.argument("reference", metavar="REFERENCE|RUN.JSON", shell_complete=files)
-@click.argument("candidate", required=False, shell_complete=files)
+@REFERENCE_CANDIDATE_OR_RUN
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The file to write; not the candidate itself.")
 @click.option("--dry-run", is_flag=True, help="Say what would be changed, and write nothing.")
 @input_options
-@click.option("--json", "json_file", metavar="FILE", help="Write what was done as JSON; - for standard output alone.")
+@json_option("Write what was done as JSON")
 @contract_options
 @runtime_options
 def fix(reference: str, candidate: str, output: Path | None, dry_run: bool, **given: Any) -> int:

@@ -12,9 +12,11 @@ from aligner.cli.guard import decided
 from aligner.cli.options import (
     ALIGN_BY,
     MAP,
+    REFERENCE_CANDIDATE,
     SAVE_MAP,
     compare_options,
     input_options,
+    json_option,
     opening_options,
     runtime_options,
     weights_options,
@@ -22,14 +24,11 @@ from aligner.cli.options import (
 from aligner.cli.targets import FileCommand
 from aligner.cli.work import working
 
-_JSON = click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
-
 
 @click.command(cls=FileCommand)
-@click.argument("reference", shell_complete=files)
-@click.argument("candidate", shell_complete=files)
+@REFERENCE_CANDIDATE
 @input_options
-@_JSON
+@json_option()
 @ALIGN_BY
 @MAP
 @SAVE_MAP
@@ -53,10 +52,9 @@ def match(reference: str, candidate: str, **given: Any) -> int:
 
 
 @click.command(cls=FileCommand)
-@click.argument("reference", shell_complete=files)
-@click.argument("candidate", shell_complete=files)
+@REFERENCE_CANDIDATE
 @input_options
-@_JSON
+@json_option()
 @ALIGN_BY
 @weights_options
 @click.option("--full", is_flag=True, help="Show every weight, matched ones too.")

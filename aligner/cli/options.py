@@ -86,7 +86,29 @@ class Bytes(click.ParamType):  # type: ignore[type-arg]  # generic only in newer
         return amount
 
 
-_INPUTS = [
+def together(*options: Callable[[Command], Command]) -> Callable[[Command], Command]:
+    """Several options as one decorator, in the order of the help page."""
+
+    def apply(command: Command) -> Command:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return apply
+
+
+REFERENCE_CANDIDATE = together(
+    click.argument("reference", shell_complete=files), click.argument("candidate", shell_complete=files)
+)
+WEIGHTS = click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint to load into a factory's module.")
+
+
+def json_option(help: str = "Write JSON") -> Callable[[Command], Command]:
+    """``--json``, which says what it writes; "-" is standard output."""
+    return click.option("--json", "json_file", metavar="FILE", help=f"{help}; - for standard output alone.")
+
+
+input_options = together(
     click.option(
         "--input",
         "-i",
@@ -107,12 +129,13 @@ _INPUTS = [
     click.option(
         "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Seeds every random number of a run."
     ),
-]
+)
+"""--input and the preprocessing."""
 
 _TRUST = click.option(
     "--trust", is_flag=True, help="Allow files that execute code: pickled modules, scripts that reach for files."
 )
-_BOUNDS = [
+_bounds = together(
     click.option(
         "--process-memory", type=Bytes(), help="Memory that the working process may take. [default: what is free]"
     ),
@@ -120,8 +143,11 @@ _BOUNDS = [
         "--timeout", type=click.FloatRange(min=0), help="Seconds after which it is ended; 0: never. [default: 3600]"
     ),
     click.option("--verbose", is_flag=True, help="Let the frameworks' own messages through."),
-]
-_RUNTIME = [
+)
+"""What a working process may take."""
+opening_options = together(_TRUST, _bounds)
+"""What a command needs that opens a model, and does not run it."""
+runtime_options = together(
     _TRUST,
     click.option("--eval/--as-is", "evaluation_mode", default=None, help="Switch modules to eval mode, or leave them."),
     click.option("--provider", help="ONNX Runtime execution provider: cpu, cuda, …"),
@@ -145,25 +171,30 @@ _RUNTIME = [
         type=Bytes(),
         help="Memory for captured tensors: 500M, 2G. [default: a quarter of what is free]",
     ),
-    *_BOUNDS,
-]
+    _bounds,
+)
+"""How models are opened and run."""
 
 
-_WEIGHTS = [
+weights_options = together(
     click.option(
         "--reference-weights", type=click.Path(path_type=Path), help="Checkpoint for the reference's factory."
     ),
     click.option(
         "--candidate-weights", type=click.Path(path_type=Path), help="Checkpoint for the candidate's factory."
     ),
-]
-_TOLERANCES = [
+)
+"""The checkpoints that factories' modules load."""
+tolerance_options = together(
     click.option("--atol", type=float, default=1e-5, show_default=True, help="Absolute tolerance of the outputs."),
     click.option("--rtol", type=float, default=1e-5, show_default=True, help="Relative tolerance of the outputs."),
-]
+)
+"""The contract for outputs."""
 MAP = click.option(
     "--map", "mapping", type=click.Path(path_type=Path), help="CSV or YAML of pairs that override pairing."
 )
+contract_options = together(tolerance_options, MAP, weights_options)
+"""What decides what counts as right, and how tensors are paired."""
 SAVE_MAP = click.option("--save-map", metavar="FILE", help="Write the pairing as CSV, to be edited and given to --map.")
 ALIGN_BY = click.option(
     "--align-by",
@@ -172,10 +203,11 @@ ALIGN_BY = click.option(
     show_default=True,
     help="How tensors are paired.",
 )
-_TEXT = [
+text_options = together(
     click.option("--prompt", help="Text whose tokens are fed, by --tokenizer."),
     click.option("--tokenizer", type=click.Path(path_type=Path), help="tokenizer.json, or the folder that holds it."),
-]
+)
+"""The text that a decoder is fed."""
 LOCAL = click.option(
     "--local",
     type=click.Choice(["auto", "always", "never"]),
@@ -190,50 +222,6 @@ LEVEL = click.option(
     show_default=True,
     help="What decides: --atol and --rtol for outputs or all layers, or what each node does by itself.",
 )
-
-
-def _decorate(options: list[Callable[[Command], Command]]) -> Callable[[Command], Command]:
-    def apply(command: Command) -> Command:
-        for option in reversed(options):
-            command = option(command)
-        return command
-
-    return apply
-
-
-def tolerance_options(command: Command) -> Command:
-    """Add the contract for outputs."""
-    return _decorate(_TOLERANCES)(command)
-
-
-def weights_options(command: Command) -> Command:
-    """Add the checkpoints that factories' modules load."""
-    return _decorate(_WEIGHTS)(command)
-
-
-def contract_options(command: Command) -> Command:
-    """Add what decides what counts as right, and how tensors are paired."""
-    return _decorate([*_TOLERANCES, MAP, *_WEIGHTS])(command)
-
-
-def text_options(command: Command) -> Command:
-    """Add the text that a decoder is fed."""
-    return _decorate(_TEXT)(command)
-
-
-def input_options(command: Command) -> Command:
-    """Add --input and the preprocessing options."""
-    return _decorate(_INPUTS)(command)
-
-
-def runtime_options(command: Command) -> Command:
-    """Add the options that say how models are opened and run."""
-    return _decorate(_RUNTIME)(command)
-
-
-def opening_options(command: Command) -> Command:
-    """Add what a command needs that opens a model, and does not run it."""
-    return _decorate([_TRUST, *_BOUNDS])(command)
 
 
 def preprocessing(given: dict[str, Any]) -> Preprocessing:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO, TypeVar
+from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
+from aligner.cli.options import together
 from aligner.cli.view_options import selection
 
 if TYPE_CHECKING:
     from aligner.records.comparison import Comparison
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,19 +43,14 @@ FORMATS = {
         "--model-explorer", "model_explorer", "write_node_data", "Write node data that Model Explorer shows."
     ),
 }
-
-
-def report_options(command: Command) -> Command:
-    """Add an option for each format, and --github."""
-    github = click.option(
+report_options = together(
+    *(click.option(form.option, name, metavar="FILE", help=form.help) for name, form in FORMATS.items()),
+    click.option(
         "--github/--no-github",
         default=None,
         help="Print GitHub annotations and write the job's summary. [default: where GITHUB_ACTIONS is true]",
-    )
-    command = github(command)
-    for name, form in reversed(FORMATS.items()):
-        command = click.option(form.option, name, metavar="FILE", help=form.help)(command)
-    return command
+    ),
+)
 
 
 def wanted(given: dict[str, Any]) -> bool:

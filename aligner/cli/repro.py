@@ -7,18 +7,16 @@ from typing import Any
 
 import click
 
-from aligner.cli.completion import files
-from aligner.cli.options import compare_options, contract_options, input_options, runtime_options
-from aligner.cli.run_file import RunCommand
+from aligner.cli.options import compare_options, contract_options, input_options, json_option, runtime_options
+from aligner.cli.run_file import REFERENCE_CANDIDATE_OR_RUN, RunCommand
 from aligner.cli.work import working
 
 
 @click.command(cls=RunCommand, short_help="Cut the fault out, to show it alone.")
-@click.argument("reference", metavar="REFERENCE|RUN.JSON", shell_complete=files)
-@click.argument("candidate", required=False, shell_complete=files)
+@REFERENCE_CANDIDATE_OR_RUN
 @click.option("-o", "--output", type=click.Path(path_type=Path), required=True, help="A new folder.")
 @input_options
-@click.option("--json", "json_file", metavar="FILE", help="Write what was made as JSON; - for standard output alone.")
+@json_option("Write what was made as JSON")
 @contract_options
 @runtime_options
 def repro(reference: str, candidate: str, output: Path, **given: Any) -> int:

@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from aligner.cli.completion import files
+from aligner.cli.options import together
 from aligner.cli.targets import FileCommand, outputs_of
 from aligner.errors import AlignerError, InputError, UntrustedFileError
 
@@ -23,6 +25,12 @@ _NEW = outputs_of() | {
     "prefill",
 }
 """Parameters that the report does not answer: what is written, what is shown, how much may be taken."""
+
+
+REFERENCE_CANDIDATE_OR_RUN = together(
+    click.argument("reference", metavar="REFERENCE|RUN.JSON", shell_complete=files),
+    click.argument("candidate", required=False, shell_complete=files),
+)
 
 
 class RunCommand(FileCommand):

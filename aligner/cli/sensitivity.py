@@ -6,19 +6,17 @@ from typing import Any
 
 import click
 
-from aligner.cli.completion import files
-from aligner.cli.options import compare_options, contract_options, input_options, runtime_options
-from aligner.cli.run_file import RunCommand
+from aligner.cli.options import compare_options, contract_options, input_options, json_option, runtime_options
+from aligner.cli.run_file import REFERENCE_CANDIDATE_OR_RUN, RunCommand
 from aligner.cli.work import working
 
 
 @click.command(cls=RunCommand, short_help="Rank a quantised model's nodes by what they cost.")
-@click.argument("reference", metavar="REFERENCE|RUN.JSON", shell_complete=files)
-@click.argument("candidate", required=False, shell_complete=files)
+@REFERENCE_CANDIDATE_OR_RUN
 @click.option("--keep", type=click.IntRange(min=0), help="Nodes to keep in floating point. [default: half the error]")
 @click.option("--full", is_flag=True, help="Show every node.")
 @input_options
-@click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
+@json_option()
 @click.option("--html", "html_file", metavar="FILE", help="Write one HTML page with the curve.")
 @contract_options
 @runtime_options

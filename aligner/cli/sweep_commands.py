@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from aligner.cli.completion import files
 from aligner.cli.guard import decided, resumable, stopped_by_signals
 from aligner.cli.options import (
     LEVEL,
     LOCAL,
+    REFERENCE_CANDIDATE,
     compare_options,
     input_options,
+    json_option,
     runtime_options,
     tolerance_options,
     weights_options,
@@ -92,8 +93,7 @@ class ShardOption(click.ParamType):  # type: ignore[type-arg]  # generic only in
 
 
 @click.command(cls=SweepCommand, short_help="Compare two models on many inputs.")
-@click.argument("reference", shell_complete=files)
-@click.argument("candidate", shell_complete=files)
+@REFERENCE_CANDIDATE
 @click.option(
     "--inputs",
     "samples",
@@ -159,7 +159,7 @@ def sweep(reference: str, candidate: str, **given: Any) -> int:
 
 @click.command(cls=FileCommand, short_help="Add up the parts of a sweep.")
 @click.argument("parts", nargs=-1, required=True, type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
+@json_option()
 @click.option("--html", "html_file", metavar="FILE", help="Write one HTML page that opens offline.")
 @click.option("--full", is_flag=True, help="Show every sample and every node.")
 def merge(parts: tuple[Path, ...], **given: Any) -> int:

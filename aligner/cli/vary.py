@@ -9,7 +9,7 @@ import click
 
 from aligner.cli.completion import files
 from aligner.cli.guard import decided
-from aligner.cli.options import compare_options, input_options, runtime_options, tolerance_options
+from aligner.cli.options import compare_options, input_options, json_option, runtime_options, tolerance_options
 from aligner.cli.targets import FileCommand
 from aligner.cli.work import working
 
@@ -21,7 +21,7 @@ from aligner.cli.work import working
     metavar="SWITCH,…",
     help="Some of provider, optimization, precision, threads, batch, runs. [default: all that it has]",
 )
-@click.option("--json", "json_file", metavar="FILE", help="Write JSON; - for standard output alone.")
+@json_option()
 @click.option("--weights", type=click.Path(path_type=Path), help="Checkpoint for the model's factory.")
 @tolerance_options
 @input_options

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from aligner.cli.options import together
+
 if TYPE_CHECKING:
     from aligner.report.selection import Selection
-
-Command = TypeVar("Command", bound=Callable[..., Any])
 
 SORTS = (
     "position verdict accumulated local bound times reference candidate op shape rule confidence".split()  # of COLUMNS
 )
 
-_OPTIONS = [
+view_options = together(
     click.option("--full", is_flag=True, help="Show every pair."),
     click.option("--quiet", is_flag=True, help="Show one line."),
     click.option("--timing", is_flag=True, help="Show, after the report, which phase took how long."),
@@ -36,14 +35,7 @@ _OPTIONS = [
         help=f"Sort these pairs, the largest errors first, by {', '.join(SORTS[:-1])} or {SORTS[-1]}; times: how far "
         "beyond the bound.",
     ),
-]
-
-
-def view_options(command: Command) -> Command:
-    """Add --full, --quiet, --timing, --pictures, --filter and --sort."""
-    for option in reversed(_OPTIONS):
-        command = option(command)
-    return command
+)
 
 
 def selection(given: dict[str, Any]) -> Selection:
