@@ -25,7 +25,7 @@ _LONGEST_TUPLE = 3
 
 @pytest.mark.parametrize(
     "kinds_of_words",
-    [onnx._BY_KIND, openvino._BY_KIND, tflite._BY_KIND, aten_kinds._WORDS, set(tensorflow._OWN.values())],
+    [each.values() for each in (onnx._KINDS, openvino._KINDS, tflite._KINDS, aten_kinds._KINDS, tensorflow._OWN)],
     ids="onnx openvino tflite torch tensorflow".split(),
 )
 def test_every_kind_that_an_adapter_gives_its_words_has_a_row(kinds_of_words):

@@ -8,7 +8,7 @@ from typing import Any
 
 from aligner.adapters.aten_names import bare_name
 from aligner.operations.call import kind_said
-from aligner.operations.kinds import STRIDED
+from aligner.operations.kinds import STRIDED, kinds_of
 from aligner.records.graph import Attribute
 
 _WORDS: dict[str, str] = {
@@ -27,17 +27,12 @@ _WORDS: dict[str, str] = {
         "native_batch_norm_legit native_batch_norm_legit_no_training rms_norm local_response_norm "
         "normalize fused_layer_norm fused_rms_norm"
     ),
-    "add": "add",
     "sub": "sub subtract rsub",
     "mul": "mul multiply",
     "div": "div divide true_divide truediv rtruediv",
     "pow": "pow float_power square rpow",
-    "sqrt": "sqrt",
-    "exp": "exp",
-    "log": "log",
     "abs": "abs absolute",
     "neg": "neg negative",
-    "erf": "erf",
     "minmax": "maximum minimum fmax fmin",
     "unary": (
         "rsqrt reciprocal log1p log2 log10 expm1 exp2 sign sgn floor ceil round trunc fix frac sin cos tan asin "
@@ -50,20 +45,10 @@ _WORDS: dict[str, str] = {
         "bitwise_or bitwise_xor and or xor lshift rshift bitwise_left_shift bitwise_right_shift hypot copysign "
         "xlogy logaddexp logaddexp2 nextafter polar complex cross"
     ),
-    "relu": "relu",
-    "relu6": "relu6",
     "clip": "clamp clip clamp_min clamp_max hardtanh",
     "leaky_relu": "leaky_relu rrelu",
-    "prelu": "prelu",
-    "elu": "elu",
-    "gelu": "gelu",
     "silu": "silu swish",
     "sigmoid": "sigmoid expit",
-    "tanh": "tanh",
-    "hardsigmoid": "hardsigmoid",
-    "hardswish": "hardswish",
-    "softplus": "softplus",
-    "mish": "mish",
     "activation": (
         "selu celu glu softsign tanhshrink hardshrink softshrink threshold logsigmoid softmin gumbel_softmax"
     ),
@@ -88,7 +73,6 @@ _WORDS: dict[str, str] = {
         "frobenius_norm quantile"
     ),
     "softmax": "softmax softmax2d",
-    "log_softmax": "log_softmax",
     "concat": "cat concat concatenate stack hstack vstack dstack column_stack row_stack meshgrid block_diag",
     "split": (
         "chunk split split_with_sizes tensor_split unsafe_chunk unsafe_split unsafe_split_with_sizes unbind hsplit "
@@ -118,7 +102,6 @@ _WORDS: dict[str, str] = {
         "quantize_per_tensor quantize_per_channel quantize_per_tensor_dynamic fake_quantize_per_tensor_affine "
         "fake_quantize_per_channel_affine fake_quantize_per_tensor_affine_cachemask"
     ),
-    "dequantize": "dequantize",
     "identity": (
         "identity clone detach contiguous alias cpu cuda requires_grad lift_fresh lift_fresh_copy copy data "
         "to_dense to_mkldnn set_data pin_memory lift"
@@ -154,10 +137,14 @@ _WORDS: dict[str, str] = {
     "embedding": "embedding embedding_bag",
     "cumsum": "cumsum cumprod cummax cummin logcumsumexp",
     "control_flow": "if",
-    "loop": "loop",
     "opaque": "pythonop",
 }
-_KINDS: dict[str, str] = {word.replace("_", ""): kind for kind, words in _WORDS.items() for word in words.split()}
+_SPELLED = (
+    "add sqrt exp log erf relu relu6 prelu elu gelu tanh hardsigmoid hardswish softplus mish log_softmax dequantize "
+    "loop"
+)
+"""Words that spell their kind."""
+_KINDS = {word.replace("_", ""): kind for word, kind in kinds_of(_WORDS, _SPELLED).items()}
 _NAMESPACES = frozenset({"aten", "prim", "prims", "quantized", "torchvision", "torch", "inductor"})
 
 

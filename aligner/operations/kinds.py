@@ -205,6 +205,13 @@ def kinds_that(hold: Callable[[KindTraits], bool]) -> frozenset[str]:
     return frozenset(kind for kind, traits in TRAITS.items() if hold(traits))
 
 
+def kinds_of(words: Mapping[str, str], spelled: str) -> dict[str, str]:
+    """A framework's words, each with its kind: those listed by kind, and those that are ``spelled`` as theirs is."""
+    listed = {word: kind for kind, those in words.items() for word in those.split()}
+    own = {kind.replace("_", ""): kind for kind in TRAITS}
+    return listed | {word: own[word.replace("_", "").lower()] for word in spelled.split()}
+
+
 def ordered(kinds: frozenset[str]) -> tuple[str, ...]:
     """Kinds in the table's order, the weightiest first."""
     return tuple(kind for kind in TRAITS if kind in kinds)

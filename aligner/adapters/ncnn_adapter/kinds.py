@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aligner.adapters.ncnn_adapter.param_file import Layer
 from aligner.operations.call import kind_said
+from aligner.operations.kinds import kinds_of
 
 _BY_KIND: dict[str, str] = {
     "conv": "Convolution ConvolutionDepthWise Convolution1D ConvolutionDepthWise1D Convolution3D "
@@ -14,47 +15,31 @@ _BY_KIND: dict[str, str] = {
     "norm": "BatchNorm GroupNorm InstanceNorm LayerNorm RMSNorm Normalize LRN MVN",
     "add": "Bias",
     "mul": "Scale",
-    "relu6": "ReLU6",
-    "clip": "Clip",
-    "prelu": "PReLU",
-    "elu": "ELU",
-    "gelu": "GELU",
     "silu": "Swish",
-    "sigmoid": "Sigmoid",
-    "tanh": "TanH",
-    "hardsigmoid": "HardSigmoid",
-    "hardswish": "HardSwish",
-    "softplus": "Softplus",
-    "mish": "Mish",
     "activation": "SELU CELU GLU Shrink BNLL Threshold Power",
-    "erf": "Erf",
-    "exp": "Exp",
-    "log": "Log",
     "abs": "AbsVal",
     "resize": "Interp",
     "reduce": "Reduction",
-    "softmax": "Softmax",
-    "concat": "Concat",
     "split": "Slice",
     "slice": "Crop",
     "pad": "Padding",
     "transpose": "Permute",
     "reshape": "Reshape Flatten Squeeze ExpandDims",
-    "tile": "Tile",
     "depth_to_space": "PixelShuffle ShuffleChannel Reorg",
-    "cast": "Cast",
     "quantize": "Quantize Requantize",
-    "dequantize": "Dequantize",
     "identity": "Noop",
-    "dropout": "Dropout",
-    "argmax": "ArgMax",
     "cumsum": "CumulativeSum",
     "recurrent": "LSTM GRU RNN",
     "attention": "MultiHeadAttention SDPA",
     "embedding": "Embed",
     "other": "GridSample RotaryEmbed Fold Unfold Diag CopyTo",
 }
-_KINDS = {word: kind for kind, words in _BY_KIND.items() for word in words.split()}
+_SPELLED = (
+    "ReLU6 Clip PReLU ELU GELU Sigmoid TanH HardSigmoid HardSwish Softplus Mish Erf Exp Log Softmax Concat Tile Cast "
+    "Dequantize Dropout ArgMax"
+)
+"""Words that spell their kind."""
+_KINDS = kinds_of(_BY_KIND, _SPELLED)
 WINDOWED = frozenset(f"{_BY_KIND['conv']} {_BY_KIND['conv_transpose']}".split()) - {"DeformableConv2D"}
 """Layers of kernels that slide, with the parameters that all of these share."""
 _PAIRS = {0: "add", 1: "sub", 2: "mul", 3: "div", 4: "minmax", 5: "minmax", 6: "pow", 7: "sub", 8: "div", 9: "pow"}

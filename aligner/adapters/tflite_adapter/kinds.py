@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from aligner.operations.call import kind_said
+from aligner.operations.kinds import kinds_of
 
 _BY_KIND: dict[str, str] = {
     "conv": "CONV_2D DEPTHWISE_CONV_2D CONV_3D CONVOLUTION DEPTHWISE_CONV_2D_NATIVE",
@@ -16,34 +17,20 @@ _BY_KIND: dict[str, str] = {
     "mul": "MUL MULTIPLY",
     "div": "DIV DIVIDE REAL_DIV",
     "pow": "POW POWER SQUARE",
-    "sqrt": "SQRT",
     "exp": "EXP EXPONENTIAL",
-    "log": "LOG",
     "abs": "ABS COMPLEX_ABS",
     "neg": "NEG NEGATE",
-    "erf": "ERF",
     "minmax": "MINIMUM MAXIMUM",
     "unary": "RSQRT FLOOR CEIL ROUND SIN COS COSINE SIGN RECIPROCAL CBRT REAL IMAG LOGICAL_NOT RFFT2D BUCKETIZE",
     "binary": "FLOOR_DIV FLOOR_MOD SQUARED_DIFFERENCE ATAN2 REMAINDER BITWISE_XOR RIGHT_SHIFT SHIFT_LEFT "
     "LOGICAL_AND LOGICAL_OR AND OR",
-    "relu": "RELU",
-    "relu6": "RELU6",
     "clip": "RELU_N1_TO_1 RELU_0_TO_1 CLAMP CLIP_BY_VALUE",
-    "leaky_relu": "LEAKY_RELU",
-    "prelu": "PRELU",
-    "elu": "ELU",
-    "gelu": "GELU",
     "sigmoid": "LOGISTIC SIGMOID",
-    "tanh": "TANH",
-    "hardswish": "HARD_SWISH",
-    "softplus": "SOFTPLUS",
     "activation": "SELU",
     "resize": "RESIZE_BILINEAR RESIZE_NEAREST_NEIGHBOR RESIZE_BICUBIC",
     "max_pool": "MAX_POOL_2D MAX_POOL MAX_POOL_3D MAX_POOLING_WITH_ARGMAX_2D",
     "avg_pool": "AVERAGE_POOL_2D AVG_POOL AVERAGE_POOL_3D",
     "reduce": "MEAN SUM PROD REDUCE_PROD REDUCE_MAX REDUCE_MIN REDUCE_ANY REDUCE_ALL L2_POOL_2D REDUCE REDUCE_WINDOW",
-    "softmax": "SOFTMAX",
-    "log_softmax": "LOG_SOFTMAX",
     "concat": "CONCATENATION CONCATENATE CONCAT_V2 PACK",
     "split": "SPLIT SPLIT_V UNPACK",
     "slice": "SLICE STRIDED_SLICE DYNAMIC_SLICE",
@@ -52,15 +39,12 @@ _BY_KIND: dict[str, str] = {
     "scatter": "SCATTER_ND SPARSE_TO_DENSE DYNAMIC_UPDATE_SLICE SCATTER TENSOR_SCATTER_UPDATE MATRIX_SET_DIAG "
     "UNSORTED_SEGMENT_SUM UNSORTED_SEGMENT_MAX UNSORTED_SEGMENT_MIN UNSORTED_SEGMENT_PROD SEGMENT_SUM MAX_UNPOOLING_2D",
     "pad": "PAD PADV2 MIRROR_PAD DILATE",
-    "transpose": "TRANSPOSE",
     "reshape": "RESHAPE SQUEEZE EXPAND_DIMS",
     "expand": "BROADCAST_TO BROADCAST_IN_DIM",
-    "tile": "TILE",
     "depth_to_space": "DEPTH_TO_SPACE SPACE_TO_DEPTH SPACE_TO_BATCH_ND BATCH_TO_SPACE_ND",
     "cast": "CAST BITCAST CONVERT",
     "quantize": "QUANTIZE FAKE_QUANT",
     "dequantize": "DEQUANTIZE DENSIFY",
-    "identity": "IDENTITY",
     "constant": "CONST IOTA",
     "shape": "SHAPE RANK BROADCAST_ARGS",
     "compare": "EQUAL NOT_EQUAL LESS LESS_EQUAL GREATER GREATER_EQUAL COMPARE",
@@ -72,13 +56,16 @@ _BY_KIND: dict[str, str] = {
     "random": "RANDOM_UNIFORM RANDOM_STANDARD_NORMAL MULTINOMIAL RNG_BIT_GENERATOR",
     "recurrent": "LSTM RNN SVDF UNIDIRECTIONAL_SEQUENCE_LSTM BIDIRECTIONAL_SEQUENCE_LSTM "
     "UNIDIRECTIONAL_SEQUENCE_RNN BIDIRECTIONAL_SEQUENCE_RNN",
-    "cumsum": "CUMSUM",
     "control_flow": "IF CALL CALL_ONCE CASE",
     "loop": "WHILE",
     "opaque": "COMPOSITE DELEGATE CUSTOM_CALL",
 }
-
-_KINDS = {word: kind for kind, words in _BY_KIND.items() for word in words.split()}
+_SPELLED = (
+    "SQRT LOG ERF RELU RELU6 LEAKY_RELU PRELU ELU GELU TANH HARD_SWISH SOFTPLUS SOFTMAX LOG_SOFTMAX TRANSPOSE TILE "
+    "IDENTITY CUMSUM"
+)
+"""Words that spell their kind."""
+_KINDS = kinds_of(_BY_KIND, _SPELLED)
 _WORD_START = re.compile(r"(?<=[a-z])(?=[A-Z0-9])|(?<=[0-9])(?=[A-Z][a-z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
