@@ -20,7 +20,7 @@ from aligner.cli.report_options import FORMATS
 from aligner.operations import operation as operations
 from aligner.operations import settings
 from aligner.operations.call import kind_said, of_kind
-from aligner.operations.forms import simple
+from aligner.operations.forms import simple, spelled
 from aligner.operations.settings import Settings, family_of
 from aligner.operations.settings.base import told_kinds
 
@@ -49,8 +49,10 @@ def made(source):
             if isinstance(kind, ast.Constant):
                 yield node.lineno, kind.value, family
         elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "").strip("_") in TABLES:
-            kinds = node.value.values if isinstance(node.value, ast.Dict) else ()
+            kinds = node.value.values if isinstance(node.value, ast.Dict) else [node.value]
             yield from ((kind.lineno, kind.value, None) for kind in kinds if isinstance(kind, ast.Constant))
+            for listed in (kind for kind in kinds if isinstance(kind, ast.Call) and kind.func.id == "spelled"):
+                yield from ((listed.lineno, kind, None) for kind in spelled(listed.args[0].value).values())
 
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: str(path.relative_to(ROOT)))

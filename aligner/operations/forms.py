@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib import import_module
 from pkgutil import iter_modules
@@ -35,6 +36,7 @@ from aligner.operations.settings import (
 from aligner.records.array import Array
 from aligner.records.graph import Quantization
 
+_WORD_START = re.compile("(?<=[a-z])(?=[A-Z])")
 TO_THE_END = 2**63 - 1
 """Where a slice ends that says no end."""
 
@@ -51,6 +53,11 @@ def translated(words: Vocabulary, call: Call) -> Operation:
     if found is None:
         raise call.unknown()
     return found(call)
+
+
+def spelled(words: str) -> dict[str, str]:
+    """Word → kind of words that spell it: SquaredDifference, SQUARED_DIFFERENCE."""
+    return {word: _WORD_START.sub("_", word).lower() for word in words.split()}
 
 
 def simple(kind: str, count: int = 1, settings: Settings | None = None) -> Translation:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from aligner.operations.call import Call, Translation, Vocabulary
+from aligner.operations.forms import spelled
 from aligner.operations.operation import Operation, compute
 from aligner.operations.settings import Compare
 from aligner.records.array import Array
@@ -33,29 +34,15 @@ def operands(call: Call) -> tuple[Array, Array]:
 
 
 _NAMED = {
-    "mul": "mul",
+    **spelled(
+        "mul pow maximum minimum floor_divide remainder fmod atan2 hypot logaddexp copysign xlogy logical_and "
+        "logical_or logical_xor bitwise_and bitwise_or bitwise_xor"
+    ),
     "multiply": "mul",
-    "pow": "pow",
     "float_power": "pow",
-    "maximum": "maximum",
-    "minimum": "minimum",
-    "floor_divide": "floor_divide",
     "floordiv": "floor_divide",
-    "remainder": "remainder",
     "mod": "remainder",
-    "fmod": "fmod",
-    "atan2": "atan2",
     "arctan2": "atan2",
-    "hypot": "hypot",
-    "logaddexp": "logaddexp",
-    "copysign": "copysign",
-    "xlogy": "xlogy",
-    "logical_and": "logical_and",
-    "logical_or": "logical_or",
-    "logical_xor": "logical_xor",
-    "bitwise_and": "bitwise_and",
-    "bitwise_or": "bitwise_or",
-    "bitwise_xor": "bitwise_xor",
     "and": "bitwise_and",
     "or": "bitwise_or",
     "xor": "bitwise_xor",
@@ -125,17 +112,13 @@ def _difference(call: Call) -> Operation:
 
 
 _COMPARED = {
+    **spelled("greater greater_equal less less_equal not_equal"),
     "gt": "greater",
-    "greater": "greater",
     "ge": "greater_equal",
-    "greater_equal": "greater_equal",
     "lt": "less",
-    "less": "less",
     "le": "less_equal",
-    "less_equal": "less_equal",
     "eq": "equal",
     "ne": "not_equal",
-    "not_equal": "not_equal",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import cast, gelu, of_one, prelu, simple, with_constants
+from aligner.operations.forms import cast, gelu, of_one, prelu, simple, spelled, with_constants
 from aligner.operations.operation import Operation
 from aligner.operations.settings import (
     Approximated,
@@ -16,36 +16,10 @@ from aligner.operations.settings import (
 )
 
 NAMED = {
-    "Relu": "relu",
-    "Sigmoid": "sigmoid",
-    "Tanh": "tanh",
-    "Softsign": "softsign",
-    "Mish": "mish",
-    "Erf": "erf",
-    "Exp": "exp",
-    "Log": "log",
-    "Sqrt": "sqrt",
-    "Abs": "abs",
-    "Neg": "neg",
-    "Identity": "identity",
-    "Reciprocal": "reciprocal",
-    "Floor": "floor",
-    "Ceil": "ceil",
-    "Round": "round",
-    "Sign": "sign",
-    "Sin": "sin",
-    "Cos": "cos",
-    "Tan": "tan",
-    "Asin": "asin",
-    "Acos": "acos",
-    "Atan": "atan",
-    "Sinh": "sinh",
-    "Cosh": "cosh",
-    "Asinh": "asinh",
-    "Acosh": "acosh",
-    "Atanh": "atanh",
-    "Not": "not",
-    "BitwiseNot": "bitwise_not",
+    **spelled(
+        "Relu Sigmoid Tanh Softsign Mish Erf Exp Log Sqrt Abs Neg Identity Reciprocal Floor Ceil Round Sign Sin Cos "
+        "Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Not BitwiseNot"
+    ),
     "IsNaN": "isnan",
     "com.microsoft::Rsqrt": "rsqrt",
 }

@@ -7,20 +7,14 @@ from typing import Any
 import numpy as np
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import comparisons, of_all, quotient, reduced, running_sum
+from aligner.operations.forms import comparisons, of_all, quotient, reduced, running_sum, spelled
 from aligner.operations.operation import Operation
 
 BINARY = {
-    "Add": "add",
-    "Sub": "sub",
-    "Mul": "mul",
-    "Pow": "pow",
+    **spelled("Add Sub Mul Pow BitwiseAnd BitwiseOr BitwiseXor"),
     "And": "logical_and",
     "Or": "logical_or",
     "Xor": "logical_xor",
-    "BitwiseAnd": "bitwise_and",
-    "BitwiseOr": "bitwise_or",
-    "BitwiseXor": "bitwise_xor",
     "com.microsoft::BiasAdd": "add",
 }
 
@@ -46,11 +40,9 @@ def _mean(call: Call) -> Operation:
 
 
 COMPARED = {
-    "Greater": "greater",
+    **spelled("Greater Less Equal"),
     "GreaterOrEqual": "greater_equal",
-    "Less": "less",
     "LessOrEqual": "less_equal",
-    "Equal": "equal",
 }
 
 

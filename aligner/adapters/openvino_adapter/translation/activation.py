@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import cast, gelu, of_one, prelu, simple, with_constants
+from aligner.operations.forms import cast, gelu, of_one, prelu, simple, spelled, with_constants
 from aligner.operations.operation import Operation
 from aligner.operations.settings import (
     Approximated,
@@ -18,9 +18,12 @@ from aligner.operations.settings import (
 )
 
 _NAMED = {
-    **{word: word.lower() for word in ("Relu", "Sigmoid", "Tanh", "SoftSign", "Mish", "Exp", "Log", "Sqrt", "Abs")},
-    **{word: word.lower() for word in ("Floor", "Sign", "Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh")},
-    **{word: word.lower() for word in ("Asinh", "Acosh", "Atanh", "IsNaN", "IsFinite")},
+    **spelled(
+        "Relu Sigmoid Tanh Mish Exp Log Sqrt Abs Floor Sign Sin Cos Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh"
+    ),
+    "SoftSign": "softsign",
+    "IsNaN": "isnan",
+    "IsFinite": "isfinite",
     "Negative": "neg",
     "Ceiling": "ceil",
     "LogicalNot": "not",

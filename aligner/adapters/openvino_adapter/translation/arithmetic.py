@@ -3,36 +3,20 @@
 from __future__ import annotations
 
 from aligner.operations.call import Call, Vocabulary
-from aligner.operations.forms import comparisons, of_two, reductions, running_sum
+from aligner.operations.forms import comparisons, of_two, reductions, running_sum, spelled
 from aligner.operations.operation import Operation
 
 _BINARY = {
-    "Add": "add",
+    **spelled("Add Maximum Minimum SquaredDifference LogicalAnd LogicalOr LogicalXor BitwiseAnd BitwiseOr BitwiseXor"),
     "Subtract": "sub",
     "Multiply": "mul",
     "Power": "pow",
-    "Maximum": "maximum",
-    "Minimum": "minimum",
     "Mod": "fmod",
     "FloorMod": "remainder",
-    "SquaredDifference": "squared_difference",
-    "LogicalAnd": "logical_and",
-    "LogicalOr": "logical_or",
-    "LogicalXor": "logical_xor",
-    "BitwiseAnd": "bitwise_and",
-    "BitwiseOr": "bitwise_or",
-    "BitwiseXor": "bitwise_xor",
     "BitwiseLeftShift": "shift_left",
     "BitwiseRightShift": "shift_right",
 }
-_COMPARED = {
-    "Equal": "equal",
-    "NotEqual": "not_equal",
-    "Less": "less",
-    "LessEqual": "less_equal",
-    "Greater": "greater",
-    "GreaterEqual": "greater_equal",
-}
+_COMPARED = spelled("Equal NotEqual Less LessEqual Greater GreaterEqual")
 _REDUCTIONS = {
     **{f"Reduce{form}": form.lower() for form in ("Mean", "Sum", "Max", "Min", "Prod", "L1", "L2")},
     "ReduceLogicalAnd": "all",

@@ -7,41 +7,24 @@ from dataclasses import replace
 from aligner.adapters.tensorflow_adapter.translation.lite_words import LITE_WORDS
 from aligner.adapters.tflite_adapter.translation import WORDS as LITE
 from aligner.operations.call import Call, Translation, Vocabulary
-from aligner.operations.forms import of_one, of_two, translated, vocabulary
+from aligner.operations.forms import of_one, of_two, spelled, translated, vocabulary
 from aligner.operations.operation import Operation
 
 _FUNCTIONS = {
-    "Erf": "erf",
-    "Erfc": "erfc",
-    "Expm1": "expm1",
-    "Log1p": "log1p",
-    "Reciprocal": "reciprocal",
+    **spelled(
+        "Erf Erfc Expm1 Log1p Reciprocal Softplus Softsign Tan Asin Acos Atan Sinh Cosh Asinh Acosh Atanh Identity"
+    ),
     "Inv": "reciprocal",
-    "Softplus": "softplus",
-    "Softsign": "softsign",
-    "Tan": "tan",
-    "Asin": "asin",
-    "Acos": "acos",
-    "Atan": "atan",
-    "Sinh": "sinh",
-    "Cosh": "cosh",
-    "Asinh": "asinh",
-    "Acosh": "acosh",
-    "Atanh": "atanh",
     "Rint": "round",
     "IsNan": "isnan",
     "IsInf": "isinf",
     "IsFinite": "isfinite",
     "Conj": "conjugate",
-    "Identity": "identity",
 }
 _OF_TWO = {
+    **spelled("Xlogy LogicalXor BitwiseAnd BitwiseOr"),
     "TruncateDiv": "trunc_divide",
     "TruncateMod": "fmod",
-    "Xlogy": "xlogy",
-    "LogicalXor": "logical_xor",
-    "BitwiseAnd": "bitwise_and",
-    "BitwiseOr": "bitwise_or",
     "LeftShift": "shift_left",
 }
 

@@ -3,31 +3,14 @@
 from __future__ import annotations
 
 from aligner.operations.call import STORED, Call, Vocabulary
-from aligner.operations.forms import cast, gelu, of_one, prelu, quantized, simple, with_constants
+from aligner.operations.forms import cast, gelu, of_one, prelu, quantized, simple, spelled, with_constants
 from aligner.operations.operation import Operation
 from aligner.operations.settings import Clip, HardSigmoid, Slope
 
 NAMED = {
-    "RELU": "relu",
-    "RELU6": "relu6",
+    **spelled("RELU RELU6 TANH ABS NEG EXP LOG SQRT RSQRT SQUARE FLOOR CEIL ROUND SIN COS SIGN REAL IMAG"),
     "LOGISTIC": "sigmoid",
-    "TANH": "tanh",
-    "ABS": "abs",
-    "NEG": "neg",
-    "EXP": "exp",
-    "LOG": "log",
-    "SQRT": "sqrt",
-    "RSQRT": "rsqrt",
-    "SQUARE": "square",
-    "FLOOR": "floor",
-    "CEIL": "ceil",
-    "ROUND": "round",
-    "SIN": "sin",
-    "COS": "cos",
-    "SIGN": "sign",
     "LOGICAL_NOT": "not",
-    "REAL": "real",
-    "IMAG": "imag",
     "COMPLEX_ABS": "abs",
     "DEQUANTIZE": "identity",
     "DENSIFY": "identity",

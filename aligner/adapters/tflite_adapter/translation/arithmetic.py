@@ -3,34 +3,17 @@
 from __future__ import annotations
 
 from aligner.operations.call import Vocabulary
-from aligner.operations.forms import comparisons, of_all, of_two, quotient, reductions, running_sum
+from aligner.operations.forms import comparisons, of_all, of_two, quotient, reductions, running_sum, spelled
 
 BINARY = {
-    "ADD": "add",
-    "SUB": "sub",
-    "MUL": "mul",
-    "POW": "pow",
-    "MAXIMUM": "maximum",
-    "MINIMUM": "minimum",
+    **spelled("ADD SUB MUL POW MAXIMUM MINIMUM SQUARED_DIFFERENCE ATAN2 LOGICAL_AND LOGICAL_OR BITWISE_XOR"),
     "FLOOR_DIV": "floor_divide",
     "FLOOR_MOD": "remainder",
-    "SQUARED_DIFFERENCE": "squared_difference",
-    "ATAN2": "atan2",
-    "LOGICAL_AND": "logical_and",
-    "LOGICAL_OR": "logical_or",
-    "BITWISE_XOR": "bitwise_xor",
     "RIGHT_SHIFT": "shift_right",
 }
 
 
-COMPARED = {
-    "GREATER": "greater",
-    "GREATER_EQUAL": "greater_equal",
-    "LESS": "less",
-    "LESS_EQUAL": "less_equal",
-    "EQUAL": "equal",
-    "NOT_EQUAL": "not_equal",
-}
+COMPARED = spelled("GREATER GREATER_EQUAL LESS LESS_EQUAL EQUAL NOT_EQUAL")
 
 
 REDUCTIONS = {
