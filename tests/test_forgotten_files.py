@@ -50,9 +50,11 @@ def made(source):
                 yield node.lineno, kind.value, family
         elif isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "").strip("_") in TABLES:
             kinds = node.value.values if isinstance(node.value, ast.Dict) else [node.value]
-            yield from ((kind.lineno, kind.value, None) for kind in kinds if isinstance(kind, ast.Constant))
-            for listed in (kind for kind in kinds if isinstance(kind, ast.Call) and kind.func.id == "spelled"):
-                yield from ((listed.lineno, kind, None) for kind in spelled(listed.args[0].value).values())
+            for kind in kinds:
+                if isinstance(kind, ast.Constant):
+                    yield kind.lineno, kind.value, None
+                elif isinstance(kind, ast.Call) and getattr(kind.func, "id", "") == "spelled":
+                    yield from ((kind.lineno, word, None) for word in spelled(kind.args[0].value).values())
 
 
 @pytest.mark.parametrize("path", TRANSLATIONS, ids=lambda path: str(path.relative_to(ROOT)))
