@@ -374,3 +374,24 @@ def test_what_a_module_gives_is_paired_however_it_is_spelled():
 
     found = pairing(graph("r", ["resize"]), graph("c", ["tile", "expand"]))
     assert found["cexpand_2"].reference == "rresize_1"
+
+
+@pytest.mark.parametrize("width", [1, 8])
+def test_one_number_that_scales_a_layer_is_no_norm(width):
+    """Attention scales its queries by itself on one side; a factor for each channel may be folded into the other."""
+    rng = np.random.default_rng(0)
+
+    def graph(prefix, fused):
+        builder = GraphBuilder(prefix=prefix)
+        value = builder.input(f"{prefix}x", (6, 8))
+        kernels = [builder.weight(rng.normal(size=(8, 8))) for _ in range(3)]
+        queries, keys, values = (builder.node("matmul", [value, kernel], (6, 8)) for kernel in kernels)
+        if fused:
+            return builder.graph(builder.node("attention", [queries, keys, values], (6, 8)))
+        queries = builder.node("mul", [queries, builder.weight(rng.normal(size=width))], (6, 8))
+        scores = builder.node("matmul", [queries, builder.node("transpose", [keys], (8, 6))], (6, 6))
+        return builder.graph(builder.node("matmul", [builder.node("softmax", [scores], (6, 6)), values], (6, 8)))
+
+    found = pairing(graph("r", True), graph("c", False))
+    assert ("cmatmul_0" in found) == (width == 1)
+    assert found["cmatmul_1"].reference == "rmatmul_1"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
+from math import prod
 
 from aligner.alignment.compatibility import weight_sizes
 from aligner.alignment.folded_layer import normalisation
@@ -49,6 +50,14 @@ def adds_bias(skeleton: Skeleton, node: Node) -> bool:
     if linear is None or linear.kind not in LINEAR or biased(skeleton, linear):
         return False
     return with_bias(skeleton, data[0]) == node.outputs[0] and bool(skeleton.weight_roots(node))
+
+
+def layer_of(skeleton: Skeleton, value: str) -> Node | None:
+    """The linear node that computes a value, itself or but for its bias."""
+    node = skeleton.producer.get(value)
+    if node is not None and adds_bias(skeleton, node):
+        node = skeleton.producer.get(skeleton.root(skeleton.data_inputs(node)[0]))
+    return node if node is not None and node.kind in LINEAR else None
 
 
 def gates_itself(skeleton: Skeleton, node: Node) -> bool:
@@ -123,9 +132,20 @@ def with_constant(skeleton: Skeleton, value: str, kinds: frozenset[str] = AFFINE
 
 
 def with_affine(skeleton: Skeleton, value: str) -> str:
-    """What scale and shift by constants make of a value; else the value itself."""
+    """What a scale by constants makes of a value, with a shift if one follows; else the value itself.
+
+    A norm has a factor for each channel; one number, as attention scales its queries by, is none.
+    """
     scaled = with_constant(skeleton, value, frozenset({"mul"}))
-    return value if scaled == value else with_constant(skeleton, scaled, frozenset({"add"}))
+    if scaled == value or not _for_each_channel(skeleton, skeleton.producer[scaled]):
+        return value
+    return with_constant(skeleton, scaled, frozenset({"add"}))
+
+
+def _for_each_channel(skeleton: Skeleton, node: Node) -> bool:
+    """Whether what a node takes beside its tensor is more than one number."""
+    weights = (skeleton.graph.weights.get(root) for root in skeleton.weight_roots(node))
+    return any(prod(weight.shape) > 1 for weight in weights if weight is not None)
 
 
 def with_norm(skeleton: Skeleton, value: str) -> str:

@@ -25,6 +25,7 @@ from aligner.alignment.layer_ends import (
     both_with_affine,
     both_with_norm,
     gates_itself,
+    layer_of,
     one_with_constant,
     tail,
     with_bias,
@@ -34,7 +35,7 @@ from aligner.alignment.second_look import SecondLook
 from aligner.alignment.skeleton import Skeleton, reads_turned
 from aligner.alignment.twins import GIVEN, twins
 from aligner.alignment.windows import before_padding, windows_beyond_padding
-from aligner.operations.kinds import AFFINE, COMMUTATIVE, LINEAR, SOURCES, SUNDRY, same_family
+from aligner.operations.kinds import AFFINE, COMMUTATIVE, SOURCES, SUNDRY, same_family
 from aligner.records.graph import Node
 
 _OWN = frozenset({"name", "weights"})
@@ -64,10 +65,6 @@ def _readers(skeleton: Skeleton, root: str) -> list[Node]:
     """The nodes that read a tensor, also those that it reaches through a padding of their own; each once."""
     found = [node for node, _ in skeleton.readers(root)]
     return list({node.index: node for node in (*found, *windows_beyond_padding(skeleton, root))}.values())
-
-
-def _ends_layer(skeleton: Skeleton, node: Node | None) -> bool:
-    return node is not None and (node.kind in LINEAR or adds_bias(skeleton, node))
 
 
 class Matching:
@@ -143,17 +140,15 @@ class Matching:
 
     def _one_is_normed(self, reference: str, candidate: str) -> bool:
         """Whether a norm that a converter may fold follows one of two layers alone, and their tensors differ."""
-        made = (self.reference, reference), (self.candidate, candidate)
-        if self._unfolded(reference, candidate) or not all(
-            _ends_layer(skeleton, skeleton.producer.get(value)) for skeleton, value in made
-        ):
+        layers = layer_of(self.reference, reference), layer_of(self.candidate, candidate)
+        if None in layers or self._unfolded(reference, candidate):
             return False
         ends = tail(self.reference, reference), tail(self.candidate, candidate)
         return ends[0][-1] != ends[1][-1] and not self.like.surely_same(reference, candidate)
 
     def _unfolded(self, reference: str, candidate: str) -> bool:
         """Whether two nodes with the same parameters compute them: no norm or scale behind one alone was folded in."""
-        a, b = self.reference.producer.get(reference), self.candidate.producer.get(candidate)
+        a, b = layer_of(self.reference, reference), layer_of(self.candidate, candidate)
         return a is not None and b is not None and b.index in self.unfolded and self.node_source.get(b.index) is a
 
     def propagate(self) -> None:
