@@ -15,7 +15,8 @@ from aligner.execution.look import stands_in, trial
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
-from aligner.judgement.wrong_pairs import between, excess, first_reached, suspects, with_forms
+from aligner.judgement.region_walk import RegionWalk
+from aligner.judgement.suspects import excess, suspects
 from aligner.records.alignment import PairedValues
 from aligner.records.graph import Node
 from aligner.records.measurement import Measured
@@ -30,17 +31,18 @@ _MOST_PARTS = 3
 def exchanged(sides: Sides, passes: Passes, known: SecondLook) -> SecondLook | None:
     """What is known with a node's outputs in the order that makes all readers right; None where there is none."""
     graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
-    suspected = suspects(graphs, measured)
+    walk, suspected = RegionWalk(measured, graphs[1]), suspects(graphs, measured)
+    innocent = walk.items.keys() - suspected.keys()
     left = iter(range(_TRIALS))
     for now in _split(sides, measured, suspected) if len(suspected) > 1 else ():
         values = {item.pair.candidate for item in now}
-        ends = first_reached(measured, values, suspected)
-        without = between(graphs, measured, {*values, *ends}) - ends
+        ends = walk.behind(values, innocent - values).keys() & suspected.keys()
+        without = walk.between({*values, *ends}) - ends
         for pairs in _orders(sides, passes, now) if len(ends) > 1 else ():
             new = [(pair.reference, pair.candidate) for pair in pairs]
             if known.dropped.intersection(new) or next(left, None) is None:
                 continue
-            found = trial(passes, sorted(ends), pairs, with_forms(graphs, measured, without))
+            found = trial(passes, sorted(ends), pairs, walk.with_copies(without))
             if all(excess(graphs, passes.measured[end], found.get(end)) <= MOST for end in ends):
                 wrong = (item.pair for item in measured if item.pair.candidate in without)
                 return known.repaired({(pair.reference, pair.candidate) for pair in wrong}, new)

@@ -14,7 +14,7 @@ from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
 from aligner.judgement.reordered import is_another_form
-from aligner.judgement.wrong_pairs import excess
+from aligner.judgement.suspects import excess
 from aligner.operations.kinds import PARAMETRIC, VIEWS
 from aligner.records.alignment import PairedValues
 from aligner.records.array import Array

@@ -12,7 +12,7 @@ from dataclasses import replace
 from aligner.alignment.second_look import SecondLook
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
-from aligner.judgement.wrong_pairs import suspects
+from aligner.judgement.suspects import suspects
 from aligner.records.alignment import Alignment
 
 _MOST = 4

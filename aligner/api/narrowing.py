@@ -20,7 +20,8 @@ from aligner.execution.look import stands_in, trial
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
-from aligner.judgement.wrong_pairs import excess, suspects, with_forms
+from aligner.judgement.region_walk import RegionWalk
+from aligner.judgement.suspects import excess, suspects
 from aligner.operations.kinds import LAYOUT, PARAMETRIC
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.graph import Graph, Node
@@ -56,11 +57,13 @@ class Narrowing:
     """Pairs (candidate values) whose region lacks a node of the reference, though others want what it reads as it is:
     (the node that reads it, "missing", the reference's node); or has one more behind an input: (the node, "extra")."""
     _measured: list[Measured] = field(default_factory=list)
+    _walk: RegionWalk = field(default_factory=RegionWalk)
     _partner: dict[str, str] = field(default_factory=dict)
 
     def narrowed(self, known: SecondLook) -> SecondLook | None:
         """What is known with the places of errors in their regions; None where nothing can be said more exactly."""
         self._measured = list(self.passes.measured.values())
+        self._walk = RegionWalk(self._measured, self._graphs[1])
         self._partner = {item.pair.candidate: item.pair.reference for item in self._measured}
         added, explained = known, set[str]()
         for item in open_suspects(self.sides, self.passes, _CULPRITS):
@@ -163,7 +166,7 @@ class Narrowing:
     def _is_missing(self, pair: PairedValues, item: Measured, told: Measured) -> None:
         """Note at the pair that is told to err which node of an item's region reads what went through nothing."""
         nodes = [self._graphs[1].nodes[index] for index in item.pair.candidate_region.nodes]
-        forms = with_forms(self._graphs, self._measured, {pair.candidate})
+        forms = self._walk.with_copies({pair.candidate})
         reading = next((node for node in nodes if not forms.isdisjoint(node.inputs)), None)
         lost = self._graphs[0].producer(pair.reference)
         if reading is not None and lost is not None:
@@ -176,7 +179,7 @@ class Narrowing:
         if not readers:
             return set(), set()
         self.runs -= 1
-        forms = with_forms(self._graphs, self._measured, {*(pair.candidate for pair in pairs), *without})
+        forms = self._walk.with_copies({*(pair.candidate for pair in pairs), *without})
         wanted = [item.pair.candidate for item in readers]
         found = trial(self.passes, wanted, pairs, forms)
         right = {
@@ -188,12 +191,8 @@ class Narrowing:
 
     def _readers(self, values: set[str]) -> list[Measured]:
         """The pairs whose regions start from these tensors, or from moved forms of them."""
-        forms = with_forms(self._graphs, self._measured, values)
-        return [
-            item
-            for item in self._measured
-            if item.pair.candidate not in forms and not forms.isdisjoint(item.pair.candidate_region.inputs)
-        ]
+        readers = self._walk.readers(self._walk.with_copies(values))
+        return [item for item in self._measured if item.pair.candidate in readers]
 
     def _entries(self, item: Measured) -> Iterator[Measured]:
         measured = self.passes.measured

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 from aligner.execution.look import differences
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
-from aligner.judgement.wrong_pairs import made_up_for, suspects, watched, with_forms
+from aligner.judgement.region_walk import RegionWalk
+from aligner.judgement.suspects import made_up_for, suspects, watched
 from aligner.records.measurement import Measured
 
 _FEW = 32
@@ -27,28 +27,19 @@ def open_suspects(sides: tuple[OpenSide, OpenSide], passes: Passes, most: int) -
     tensors, and looking into them costs the runs that a fault would be found by. One run, where there are more.
     """
     graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
-    suspected = suspects(graphs, measured)
-    left_out = with_forms(graphs, measured, suspected) | _handing_on(measured, suspected)
+    walk, suspected = RegionWalk(measured, graphs[1]), suspects(graphs, measured)
+    left_out = walk.with_copies(suspected) | _handing_on(walk, suspected)
     if len(suspected) <= most or is_many(len(left_out), len(measured)):
         return list(suspected.values())[:most]
-    without = differences(passes, watched(measured, left_out), left_out)
-    forms = made_up_for(graphs, measured, without, left_out)
+    without = differences(passes, watched(walk, left_out), left_out)
+    forms = made_up_for(graphs, walk, without, left_out)
     chosen = [item for value, item in suspected.items() if value not in forms]
     return (chosen or list(suspected.values()))[:most]
 
 
-def _handing_on(measured: Sequence[Measured], suspected: Collection[str]) -> set[str]:
+def _handing_on(walk: RegionWalk, suspected: Collection[str]) -> set[str]:
     """The pairs that only suspects read and that read a suspect: a rectifier hands a factor on, which the layer behind
     it takes away again.
     """
-    readers = defaultdict[str, set[str]](set)
-    for item in measured:
-        for value in item.pair.candidate_region.inputs:
-            readers[value].add(item.pair.candidate)
-    return {
-        item.pair.candidate
-        for item in measured
-        if not set(suspected).isdisjoint(item.pair.candidate_region.inputs)
-        and readers[item.pair.candidate]
-        and readers[item.pair.candidate] <= set(suspected)
-    }
+    reading = {value: walk.readers([value]) for value in walk.behind(suspected, ())}
+    return {value for value, readers in reading.items() if readers and readers <= set(suspected)}

@@ -7,14 +7,15 @@ it holds no tensor's numbers, as the inside of another spelling, it answers noth
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from aligner.alignment.second_look import SecondLook, same_values
 from aligner.execution.look import differences, glance
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
-from aligner.judgement.wrong_pairs import excess, reading, suspects, with_forms
+from aligner.judgement.region_walk import RegionWalk
+from aligner.judgement.suspects import excess, suspects
 from aligner.records.alignment import Alignment
 from aligner.records.measurement import Measured
 
@@ -26,33 +27,37 @@ _TRIALS = 4
 def rewired(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLook) -> SecondLook | None:
     """What is known with such an operand as what it is; None where there is none."""
     graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
-    suspected = suspects(graphs, measured)
-    readers = {value: reading(measured, with_forms(graphs, measured, {value})) for value in suspected}
+    walk, suspected = RegionWalk(measured, graphs[1]), suspects(graphs, measured)
+    readers = {value: walk.readers(walk.with_copies({value})) for value in suspected}
     several = {value: item for value, item in suspected.items() if any(one in suspected for one in readers[value])}
     if not several:
         return None
     for pair in _others(sides, passes, alignment, several, known):
         value = pair[1]
-        without = with_forms(graphs, measured, {value})
-        found = differences(passes, sorted(readers[value]), without)
+        found = differences(passes, sorted(readers[value]), walk.with_copies({value}))
         wrong = [one for one in readers[value] if excess(graphs, passes.measured[one], found.get(one)) > MOST]
         if len(wrong) <= sum(one in suspected for one in readers[value]):
             return known.repaired({(several[value].pair.reference, value)}, [pair])
-    return _left_alone(sides, passes, several, suspected, known)
+    return _left_alone(sides, passes, walk, suspected, list(several)[:_TRIALS], known)
 
 
 def _left_alone(
-    sides: Sides, passes: Passes, several: Mapping[str, Measured], suspected: Mapping[str, Measured], known: SecondLook
+    sides: Sides,
+    passes: Passes,
+    walk: RegionWalk,
+    suspected: Mapping[str, Measured],
+    tried: Sequence[str],
+    known: SecondLook,
 ) -> SecondLook | None:
     """What is known with a suspect dropped without which fewer err, one of its readers no longer among them."""
-    graphs, measured = (sides[0].graph, sides[1].graph), list(passes.measured.values())
-    for value, item in list(several.items())[:_TRIALS]:
-        without = with_forms(graphs, measured, {value})
-        readers = reading(measured, without)
+    graphs = sides[0].graph, sides[1].graph
+    for value in tried:
+        without = walk.with_copies({value})
+        readers = walk.readers(without)
         found = differences(passes, sorted(readers), without)
         wrong = {one for one in readers if excess(graphs, passes.measured[one], found.get(one)) > MOST}
         erring = readers & suspected.keys()
-        left = known.repaired({(item.pair.reference, value)}, [])
+        left = known.repaired({(suspected[value].pair.reference, value)}, [])
         if erring - wrong and len(wrong) < 1 + len(erring) and left != known:
             return left
     return None

@@ -15,7 +15,8 @@ from aligner.api.within import locate_within
 from aligner.execution.look import differences, look
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
-from aligner.judgement.wrong_pairs import between, excess, suspects, watched, with_forms, wrong_pairs
+from aligner.judgement.region_walk import RegionWalk
+from aligner.judgement.suspects import excess, suspects, watched, wrong_pairs
 from aligner.records.alignment import Alignment, PairedValues
 from aligner.records.graph import Graph
 
@@ -65,14 +66,14 @@ def _seen(
     suspected = {value: item for value, item in suspects(graphs, measured).items() if value in injectable}
     if not suspected:
         return None
-    partner = {item.pair.candidate: item.pair.reference for item in measured}
+    walk, partner = RegionWalk(measured, graphs[1]), {item.pair.candidate: item.pair.reference for item in measured}
     wrong: set[str] = set()
-    sets = [frozenset(find(graphs, measured, suspected)) for find in (with_forms, between)]
+    sets = [frozenset(find(suspected)) for find in (walk.with_copies, walk.between)]
     for left_out in dict.fromkeys(sets):
         if is_many(len(left_out), len(measured)):
             continue
-        without = differences(passes, watched(measured, left_out), left_out)
-        wrong = wrong_pairs(graphs, measured, without, suspected, left_out)
+        without = differences(passes, watched(walk, left_out), left_out)
+        wrong = wrong_pairs(graphs, walk, without, suspected, left_out)
         if wrong:
             break
     if not wrong and (frozenset(suspected) in looked or not _open(alignment)):

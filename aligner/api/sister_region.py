@@ -14,7 +14,7 @@ import numpy as np
 
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
-from aligner.judgement.wrong_pairs import suspects
+from aligner.judgement.suspects import suspects
 from aligner.operations.kinds import LAYOUT, VIEWS
 from aligner.records.alignment import PairedValues
 from aligner.records.graph import Graph, Node

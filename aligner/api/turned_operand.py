@@ -11,7 +11,7 @@ from aligner.execution.look import shown, trial_of
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
-from aligner.judgement.wrong_pairs import excess, suspects
+from aligner.judgement.suspects import excess, suspects
 from aligner.operations.kinds import LAYOUT
 from aligner.records.array import Array
 from aligner.records.graph import Graph

@@ -26,7 +26,7 @@ from aligner.execution.look import shown, trial_of
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
 from aligner.judgement.borderline import MOST
-from aligner.judgement.wrong_pairs import excess, limit, suspects
+from aligner.judgement.suspects import excess, limit, suspects
 from aligner.operations.call import call_of
 from aligner.operations.kinds import LAYOUT, VIEWS
 from aligner.operations.lowering import Primitive, lower

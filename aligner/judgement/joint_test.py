@@ -177,7 +177,7 @@ class JointTest:
         item = replace(self.walk.items[value], local=error, noise=noise)
         numbers = region_numbers(self.graphs, item)
         # the rounding of values that it is not computed from does not reach it
-        inside = sorted(self.walk.before(value, free))
+        inside = sorted(self.walk.before([value], free) - {value})
         members = [self._own(member) for member in inside]
         reduction = max([numbers.reduction, *(one.reduction for one in members)])
         relative = _together(members)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Sequence
 
 from aligner.operations.kinds import ELEMENTWISE, LAYOUT, MOVES_DATA
 from aligner.records.graph import Graph
@@ -35,7 +35,9 @@ class RegionWalk:
         self._readers: dict[str, list[str]] = {}
         for reader in self.items:
             for value in dict.fromkeys(self.inputs(reader)):
-                self._readers.setdefault(value, []).append(reader)
+                if value != reader:
+                    self._readers.setdefault(value, []).append(reader)
+        self._copies = {value for value in self.items if len(self.inputs(value)) == 1 and self._is_of(value, LAYOUT)}
 
     def inputs(self, value: str) -> tuple[str, ...]:
         """The paired values that a value's region starts from."""
@@ -44,28 +46,36 @@ class RegionWalk:
         names = self.items[value].pair.regions[self._side].inputs
         return names if self._side else tuple(found for name in names for found in self._held.get(name, ()))
 
-    def before(self, value: str, among: Collection[str]) -> set[str]:
-        """The values of some that one is computed from by way of them alone."""
-        stack, found = [value], set[str]()
+    def readers(self, values: Collection[str]) -> set[str]:
+        """The values whose regions start from some others, those not among them."""
+        return set(self.behind(values, ())) - set(values)
+
+    def behind(self, values: Iterable[str], among: Container[str] | None = None) -> dict[str, None]:
+        """What is computed from some values by way of those ``among`` some alone; None: whatever lies between."""
+        stack, found = list(values), dict[str, None]()
         while stack:
-            for name in self.inputs(stack.pop()):
-                if name in among and name not in found:
-                    found.add(name)
-                    stack.append(name)
-        return found - {value}
+            for reader in self._readers.get(stack.pop(), ()):
+                if reader not in found:
+                    found[reader] = None
+                    stack += [reader] if among is None or reader in among else []
+        return found
+
+    def before(self, values: Iterable[str], among: Container[str] | None = None) -> set[str]:
+        """What some values are computed from, by way of those ``among`` some alone and no further."""
+        stack, found = list(values), set[str]()
+        while stack:
+            new = {name for name in self.inputs(stack.pop()) if among is None or name in among} - found
+            found |= new
+            stack += new
+        return found
+
+    def between(self, values: Collection[str]) -> set[str]:
+        """Values with all on a way from one of them to another, and with their copies."""
+        return self.with_copies(values) | (self.behind(values).keys() & self.before(values))
 
     def with_copies(self, values: Collection[str]) -> set[str]:
         """Values and what only renames, moves or stores them otherwise: one tensor, quantised and back, or a view."""
-        stack, found = list(values), set(values)
-        while stack:
-            for reader in self._readers.get(stack.pop(), ()):
-                if reader not in found and self._is_copy(reader):
-                    found.add(reader)
-                    stack.append(reader)
-        return found
-
-    def _is_copy(self, value: str) -> bool:
-        return len(self.inputs(value)) == 1 and self._is_of(value, LAYOUT)
+        return {*values, *filter(self._copies.__contains__, self.behind(values, self._copies))}
 
     def _is_of(self, value: str, kinds: Collection[str]) -> bool:
         nodes = self.items[value].pair.regions[self._side].nodes if value in self.items else ()
@@ -85,18 +95,11 @@ class RegionWalk:
 
     def reached(self, inside: Collection[str]) -> set[str]:
         """The region and what earlier ones left free that it flows into."""
-        stack, reached = list(inside), set(inside)
-        while stack:
-            for reader in self._readers.get(stack.pop(), ()):
-                if reader in self.free and reader not in reached:
-                    reached.add(reader)
-                    stack.append(reader)
-        return reached
+        return {*inside, *filter(self.free.__contains__, self.behind(inside, self.free))}
 
     def exits(self, inside: Collection[str]) -> list[str]:
         """The paired values that read what is in the region and are not in it, in order."""
-        reached = self.reached(inside)
-        found = {r for value in reached for r in self._readers.get(value, ()) if r not in reached}
+        found = self.behind(inside, self.free).keys() - self.free - set(inside)
         return sorted(found, key=self.place.__getitem__)
 
     def outputs(self, inside: Collection[str]) -> list[str]:
