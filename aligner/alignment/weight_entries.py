@@ -7,9 +7,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import prod
-from typing import TYPE_CHECKING
-
-import numpy as np
 
 from aligner.alignment.folded_layer import Step, composed, linear_at, norm_affine, normalisation, steps_behind
 from aligner.alignment.skeleton import Skeleton
@@ -17,14 +14,10 @@ from aligner.operations.kinds import AFFINE, CONFIGURED, LINEAR, PARAMETRIC
 from aligner.parameters.fingerprint import Fingerprint, fingerprint, fingerprint_of
 from aligner.parameters.folding import scaled
 from aligner.parameters.relation import Numbers
+from aligner.records.array import Array, Wide
 from aligner.records.dtypes import is_floating
 from aligner.records.graph import Node, Weight
 from aligner.records.weight import StoredWeight
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Wide = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -271,7 +264,7 @@ def _vector(entry: Entry) -> Wide:
     return vector
 
 
-def _array(entry: Entry) -> NDArray[np.generic]:
+def _array(entry: Entry) -> Array:
     assert entry.load is not None
     return entry.load().array
 

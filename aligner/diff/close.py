@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -11,14 +10,12 @@ from aligner.diff.errors import CANCELLED, SPACE, TINY, ErrorAccumulator, cosine
 from aligner.numerics.blocks import BLOCK, dot
 from aligner.numerics.masking import MASKED
 from aligner.records.alignment import Sketch
+from aligner.records.array import Array
 from aligner.records.difference import Difference
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 
 def closely(
-    reference: NDArray[Any], candidate: NDArray[Any], known: Sketch, setting: tuple[tuple[int, ...], float, float]
+    reference: Array, candidate: Array, known: Sketch, setting: tuple[tuple[int, ...], float, float]
 ) -> Difference | None:
     """Errors of two flat float32 arrays; ``setting`` is their shape, atol and rtol.
 
@@ -47,7 +44,7 @@ def closely(
     )
 
 
-def _sums(reference: NDArray[Any], candidate: NDArray[Any], errors: ErrorAccumulator) -> tuple[float, float] | None:
+def _sums(reference: Array, candidate: Array, errors: ErrorAccumulator) -> tuple[float, float] | None:
     """δ² and r·δ; None where they are lost."""
     squares = cross = 0.0
     with np.errstate(all="ignore"):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,10 +16,8 @@ from aligner.diff.errors import CANCELLED, SPACE, TINY, ErrorAccumulator, cosine
 from aligner.numerics.blocks import BLOCK, dot
 from aligner.numerics.masking import MASKED, MOST_UNMASKED
 from aligner.records.alignment import Sketch
+from aligner.records.array import Array
 from aligner.records.difference import Difference, Unmasked
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _SENTINEL = 1e30
 """Magnitudes that stand for "masked" (the least number of float32): not what the rest of a tensor is measured by."""
@@ -36,7 +33,7 @@ class _Sums:
     product: float
 
     @staticmethod
-    def of(reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any]) -> _Sums:
+    def of(reference: Array, candidate: Array, delta: Array) -> _Sums:
         """c² and r·c follow from r² and r·δ, unless they nearly cancel."""
         squares, own = dot(delta, delta), dot(reference, reference)
         cross = dot(reference, delta) if squares else 0.0
@@ -62,7 +59,7 @@ class DifferenceAccumulator:
         self._peak, self._sentinel = 0.0, 0.0
         self._masked, self._unmasked_worst, self._unmasked_peak, self._lost = False, 0.0, 0.0, 0
 
-    def update(self, reference: NDArray[Any], candidate: NDArray[Any]) -> None:
+    def update(self, reference: Array, candidate: Array) -> None:
         """Take in flat chunks of equal length and one float dtype, in the reference's element order.
 
         float32 chunks are subtracted as they are (close numbers subtract exactly) and summed by blocks in float64,
@@ -87,9 +84,7 @@ class DifferenceAccumulator:
             self._dot += sums.product
             self._numbers(reference, candidate, delta, differ=lost or sums.squares >= TINY)
 
-    def _finite_part(
-        self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any]
-    ) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    def _finite_part(self, reference: Array, candidate: Array, delta: Array) -> tuple[Array, Array, Array]:
         """Count elements whose finiteness differs, and let no other non-finite element into the sums."""
         finite = np.isfinite(delta)
         same = (reference == candidate) | (np.isnan(reference) & np.isnan(candidate))
@@ -103,7 +98,7 @@ class DifferenceAccumulator:
         zeroed = [np.where(finite, side, 0.0) for side in (reference, candidate, delta)]
         return zeroed[0], zeroed[1], zeroed[2]
 
-    def _numbers(self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any], *, differ: bool) -> None:
+    def _numbers(self, reference: Array, candidate: Array, delta: Array, *, differ: bool) -> None:
         size = np.abs(reference, out=SPACE.buffer("size", reference.size, reference.dtype))
         peak = largest = float(size.max(initial=0.0))
         if peak >= _SENTINEL:
@@ -119,10 +114,10 @@ class DifferenceAccumulator:
 
     def _beside_mask(
         self,
-        reference: NDArray[Any],
-        candidate: NDArray[Any],
-        size: NDArray[Any],
-        magnitude: NDArray[Any] | None,
+        reference: Array,
+        candidate: Array,
+        size: Array,
+        magnitude: Array | None,
         peak: float,
         worst: float,
     ) -> None:
@@ -159,8 +154,8 @@ class DifferenceAccumulator:
 
 
 def difference(
-    reference: NDArray[np.generic],
-    candidate: NDArray[np.generic],
+    reference: Array,
+    candidate: Array,
     *,
     atol: float = 1e-5,
     rtol: float = 1e-5,

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import functools
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from aligner.records.array import Array
 
 SAMPLE = 1 << 11
 """Elements looked at."""
@@ -16,7 +14,7 @@ _FREQUENT = 50
 """A value seen that often is counted as it is: zeros after a ReLU tell nothing about the others."""
 
 
-def estimated_unique(array: NDArray[Any]) -> int | None:
+def estimated_unique(array: Array) -> int | None:
     """About how many different finite values a real array of more than ``SAMPLE`` elements holds; None where none does.
 
     Frequent values are set apart, the first-order jackknife tells the number of the others: few levels are counted
@@ -41,7 +39,7 @@ def estimated_unique(array: NDArray[Any]) -> int | None:
     return frequent + round(others.size / (1 - (1 - share) * once / seen))
 
 
-def _sampled(array: NDArray[Any]) -> NDArray[Any]:
+def _sampled(array: Array) -> Array:
     """One element from each of as many stretches of equal length; at random, so that no period of the layout is hit."""
     places = (_places() * (array.size / SAMPLE)).astype(np.int64)
     if array.flags.c_contiguous:
@@ -50,5 +48,5 @@ def _sampled(array: NDArray[Any]) -> NDArray[Any]:
 
 
 @functools.lru_cache(maxsize=1)
-def _places() -> NDArray[Any]:
+def _places() -> Array:
     return np.arange(SAMPLE) + np.random.default_rng(0).random(SAMPLE)

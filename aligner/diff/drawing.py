@@ -3,16 +3,11 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aligner.records.array import Wide
 from aligner.records.preview import BLANK, NOT_FINITE, Picture
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Floats = NDArray[np.float64]
 
 _LEVELS = BLANK - 1
 _STRIP = 8
@@ -22,7 +17,7 @@ NOTHING = float("-inf")
 """Stands for what is no part of the tensor, while it is drawn; what is not finite in the tensor is NaN then."""
 
 
-def folded(line: Floats) -> Floats:
+def folded(line: Wide) -> Wide:
     """A line of numbers as rows of a near-square, padded at its end."""
     width = math.ceil(math.sqrt(line.size))
     height = math.ceil(line.size / width)
@@ -31,11 +26,11 @@ def folded(line: Floats) -> Floats:
     return rows.reshape(height, width)
 
 
-def squared(planes: Floats) -> Floats:
+def squared(planes: Wide) -> Wide:
     """Planes [tiles, height, width] that are long strips, cut into pieces that lie side by side; others as they are."""
     tiles, height, width = planes.shape
     if width > _STRIP * height:
-        turned: Floats = squared(planes.swapaxes(1, 2)).swapaxes(1, 2)
+        turned: Wide = squared(planes.swapaxes(1, 2)).swapaxes(1, 2)
         return turned
     if height <= _STRIP * width:
         return planes
@@ -43,11 +38,11 @@ def squared(planes: Floats) -> Floats:
     length = math.ceil(height / pieces)
     padded = np.full((tiles, pieces * length, width), NOTHING)
     padded[:, :height] = planes
-    cut: Floats = padded.reshape(tiles, pieces, length, width).swapaxes(1, 2)
+    cut: Wide = padded.reshape(tiles, pieces, length, width).swapaxes(1, 2)
     return cut.reshape(tiles, length, pieces * width)
 
 
-def grid(planes: Floats, columns: int, size: int, largest: bool) -> Floats:
+def grid(planes: Wide, columns: int, size: int, largest: bool) -> Wide:
     """Planes side by side, each shrunk to ``size``, a line of nothing between them."""
     tiles = [_shrunk(plane, size, largest) for plane in planes]
     height, width = tiles[0].shape
@@ -60,22 +55,22 @@ def grid(planes: Floats, columns: int, size: int, largest: bool) -> Floats:
     return whole
 
 
-def _shrunk(plane: Floats, size: int, largest: bool) -> Floats:
+def _shrunk(plane: Wide, size: int, largest: bool) -> Wide:
     """Blocks of elements as one pixel each: their mean, or the largest; never enlarged."""
     step = max(1, math.ceil(max(plane.shape) / size))
     if step == 1:
         return plane
     edges = [np.arange(0, length, step) for length in plane.shape]
     if largest:
-        shrunk: Floats = np.maximum.reduceat(np.maximum.reduceat(plane, edges[0], axis=0), edges[1], axis=1)
+        shrunk: Wide = np.maximum.reduceat(np.maximum.reduceat(plane, edges[0], axis=0), edges[1], axis=1)
         return shrunk
     total = np.add.reduceat(np.add.reduceat(plane, edges[0], axis=0), edges[1], axis=1)
     counts = [np.diff(np.append(edge, length)) for edge, length in zip(edges, plane.shape, strict=True)]
-    mean: Floats = total / np.outer(*counts)
+    mean: Wide = total / np.outer(*counts)
     return mean
 
 
-def value_range(*arrays: Floats) -> tuple[float, float]:
+def value_range(*arrays: Wide) -> tuple[float, float]:
     """Least and largest finite element of all."""
     finite = [array[np.isfinite(array)] for array in arrays]
     lows = [float(values.min()) for values in finite if values.size]
@@ -83,7 +78,7 @@ def value_range(*arrays: Floats) -> tuple[float, float]:
     return (min(lows), max(highs)) if lows else (0.0, 0.0)
 
 
-def picture(pixels: Floats, low: float, high: float) -> Picture:
+def picture(pixels: Wide, low: float, high: float) -> Picture:
     """Numbers as grey levels of the scale from ``low`` to ``high``."""
     span = high - low
     finite = np.isfinite(pixels)

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aligner.numerics.blocks import Workspace, total
+from aligner.records.array import Array
 from aligner.records.comparison import Errors
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 SPACE = Workspace()
 """Working space of a chunk: "delta", "size", "flags", "other"."""
@@ -38,9 +35,7 @@ class ErrorAccumulator:
         """The flat index of the largest error; the first one's of several."""
         self._any = False
 
-    def update(
-        self, reference: NDArray[Any], candidate: NDArray[Any], delta: NDArray[Any], size: NDArray[Any]
-    ) -> float:
+    def update(self, reference: Array, candidate: Array, delta: Array, size: Array) -> float:
         """Take in a chunk that holds a difference; ``size`` is |reference|. Leaves |delta| in ``delta``.
 
         Returns the chunk's largest error.
@@ -62,14 +57,14 @@ class ErrorAccumulator:
         """Pass over elements that are equal."""
         self.seen += count
 
-    def _beyond_in(self, magnitude: NDArray[Any], size: NDArray[Any]) -> int:
+    def _beyond_in(self, magnitude: Array, size: Array) -> int:
         """How many errors are beyond atol + rtol · |reference|, asked of those beyond atol alone where they are few."""
         magnitude, size = _picked(np.greater(magnitude, self._atol, out=_flags(size)), magnitude, size)
         allowed = np.multiply(size, self._rtol, out=SPACE.buffer("other", size.size, size.dtype))
         allowed += self._atol
         return int(np.count_nonzero(np.greater(magnitude, allowed, out=_flags(size))))
 
-    def _raise_relative(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
+    def _raise_relative(self, magnitude: Array, size: Array) -> None:
         """Divide only errors that may be relatively larger than all before."""
         if not self.relative > 0 and size.size > _FIRST:
             self._divide(magnitude[:_FIRST], size[:_FIRST])
@@ -79,7 +74,7 @@ class ErrorAccumulator:
         if size.size:
             self._divide(magnitude, size)
 
-    def _divide(self, magnitude: NDArray[Any], size: NDArray[Any]) -> None:
+    def _divide(self, magnitude: Array, size: Array) -> None:
         ratio = np.divide(magnitude, size, out=SPACE.buffer("other", size.size, size.dtype))
         np.copyto(ratio, 0, where=np.equal(size, 0, out=_flags(size)))
         self.relative = max(self.relative, float(ratio.max(initial=0.0)))
@@ -108,11 +103,11 @@ def _unravelled(place: int, shape: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(reversed(found))
 
 
-def _flags(array: NDArray[Any]) -> NDArray[Any]:
+def _flags(array: Array) -> Array:
     return SPACE.buffer("flags", array.size, bool)
 
 
-def _picked(flags: NDArray[Any], *arrays: NDArray[Any]) -> list[NDArray[Any]]:
+def _picked(flags: Array, *arrays: Array) -> list[Array]:
     """The elements that are flagged; all of them where too many are for picking to pay."""
     if np.count_nonzero(flags) >= flags.size // _FEW:
         return list(arrays)

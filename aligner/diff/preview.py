@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from aligner.diff.drawing import folded, grid, picture, squared, value_range
-from aligner.records.array import Array
+from aligner.records.array import Array, Wide
 from aligner.records.preview import Histogram, Preview, WorstElement
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
 
 SIDE, TILES, BINS, WORST = 128, 16, 40, 5
 """Pixels along a picture's longer side, most tiles, bins of a histogram, worst elements."""
@@ -57,7 +56,7 @@ def preview(
     )
 
 
-def _planes(array: Array, channels: str) -> tuple[Floats, int | None]:
+def _planes(array: Array, channels: str) -> tuple[Wide, int | None]:
     """The first sample as a stack of planes [tiles, height, width], and the axis the tiles come from."""
     values = array.astype(np.float64)
     values[~np.isfinite(values)] = np.nan
@@ -74,7 +73,7 @@ def _planes(array: Array, channels: str) -> tuple[Floats, int | None]:
     return folded(values.reshape(-1))[None], None
 
 
-def _worst_planes(difference: Floats) -> NDArray[np.intp]:
+def _worst_planes(difference: Wide) -> NDArray[np.intp]:
     """The planes with the largest differences, in their own order; those with NaN first of all."""
     if len(difference) <= TILES:
         return np.arange(len(difference))

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aligner.diff.distinct import estimated_unique
 from aligner.numerics.blocks import BLOCK, total
+from aligner.records.array import Array
 from aligner.records.comparison import TensorStatistics
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 EXACT_UNIQUE = 1 << 16
 """Elements up to which unique values are always counted; beyond, where somebody will look, else estimated."""
@@ -31,11 +28,11 @@ class StatisticsAccumulator:
         self._high: float | None = None
         self._nan = 0
         self._inf = 0
-        self._chunks: list[NDArray[np.generic]] | None = [] if unique or size <= EXACT_UNIQUE else None
-        self._head: NDArray[np.generic] | None = None
-        self._tail: NDArray[np.generic] | None = None
+        self._chunks: list[Array] | None = [] if unique or size <= EXACT_UNIQUE else None
+        self._head: Array | None = None
+        self._tail: Array | None = None
 
-    def update(self, chunk: NDArray[np.generic]) -> None:
+    def update(self, chunk: Array) -> None:
         """Take in a flat chunk of real numbers (bool counts as 0 and 1)."""
         if not chunk.size:
             return
@@ -82,7 +79,7 @@ class StatisticsAccumulator:
         )
 
 
-def statistics(array: NDArray[np.generic], *, unique: bool = False) -> TensorStatistics:
+def statistics(array: Array, *, unique: bool = False) -> TensorStatistics:
     """The statistics of a whole numeric array; all empty for strings and other objects."""
     if array.dtype.kind not in "fiub":
         return TensorStatistics()
@@ -96,7 +93,7 @@ def statistics(array: NDArray[np.generic], *, unique: bool = False) -> TensorSta
     return found if exact else with_estimate(found, array)
 
 
-def with_estimate(found: TensorStatistics, array: NDArray[Any]) -> TensorStatistics:
+def with_estimate(found: TensorStatistics, array: Array) -> TensorStatistics:
     """The statistics with an estimate of how many different values there are; of these the least and the greatest."""
     if found.min is None or found.max is None:
         return found

@@ -9,13 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from aligner.diff.drawing import folded, grid, picture, squared, value_range
-from aligner.records.array import Array
+from aligner.records.array import Array, Wide
 from aligner.records.dissection import WeightPictures
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    Floats = NDArray[np.float64]
 
 SIDE = 96
 """Pixels along a picture's longer side: three of them for each of a dozen culprits have to stay small."""
@@ -53,7 +52,7 @@ def weight_pictures(reference: Array, candidate: Array) -> WeightPictures | None
     )
 
 
-def _planes(trio: list[Floats]) -> tuple[list[Floats], str]:
+def _planes(trio: list[Wide]) -> tuple[list[Wide], str]:
     """Vectors and matrices: one plane."""
     shape = [length for length in trio[0].shape if length > 1]
     flat = len(shape) < 2
@@ -65,7 +64,7 @@ def _planes(trio: list[Floats]) -> tuple[list[Floats], str]:
     return [grid(piece, 1, SIDE, place == 2) for place, piece in enumerate(pieces)], words
 
 
-def _kernels(trio: list[Floats]) -> tuple[list[Floats], str]:
+def _kernels(trio: list[Wide]) -> tuple[list[Wide], str]:
     """Kernels as tiles; those of one input each (depthwise) fill the lines like text."""
     cubes = [side.reshape(*side.shape[:2], -1, side.shape[-1]) for side in trio]
     outputs, inputs, height, width = cubes[0].shape
@@ -86,7 +85,7 @@ def _kernels(trio: list[Floats]) -> tuple[list[Floats], str]:
     return [grid(planes, columns, SIDE, place == 2) for place, planes in enumerate(picked)], words
 
 
-def _worst(difference: Floats, axis: int, most: int) -> NDArray[np.intp]:
+def _worst(difference: Wide, axis: int, most: int) -> NDArray[np.intp]:
     """Slices along an axis with the largest differences, in their own order."""
     many = difference.shape[axis]
     if many <= most:

@@ -7,15 +7,11 @@ nothing of the others: a floor in a truncation's place is off by the same step a
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+from aligner.records.array import Array, Wide
 
 UNITS = 8.0
 """Rounding units that the operands are moved by: the 8 of the bound u · (8 + √K). Moving each of K terms by 8 u moves
@@ -88,11 +84,11 @@ class Flips:
         return max(0.0, float(beyond.max(initial=0.0)))
 
 
-def _wide(array: Array) -> NDArray[np.float64]:
+def _wide(array: Array) -> Wide:
     return np.asarray(array, np.float64)
 
 
-def _apart(left: NDArray[np.float64], right: NDArray[np.float64]) -> NDArray[np.float64]:
+def _apart(left: Wide, right: Wide) -> Wide:
     """Differences of what is finite on both sides; the rest is told by other rules."""
     with np.errstate(all="ignore"):
         apart = np.abs(left - right)

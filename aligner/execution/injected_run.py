@@ -5,22 +5,15 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Generator, Iterator, Mapping
-from typing import TYPE_CHECKING
 
-import numpy as np
-
-from aligner.execution.injection import ReferenceInjection
+from aligner.execution.injection import Perturbation, ReferenceInjection
 from aligner.execution.pool import TensorPool
 from aligner.execution.side import OpenSide
 from aligner.records import progress
 from aligner.records.alignment import PairedValues
+from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate, to_reference
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from aligner.execution.injection import Perturbation
 
 Local = tuple[str, CapturedTensor, CapturedTensor]
 """A candidate value, its tensor, the reference's."""
@@ -52,8 +45,8 @@ class InjectedRun:
         injectable: Mapping[str, PairedValues],
         shown: Mapping[str, PairedValues],
         perturbation: Perturbation | None = None,
-        override: Mapping[str, NDArray[np.generic]] | None = None,
-        given: Mapping[str, NDArray[np.generic]] | None = None,
+        override: Mapping[str, Array] | None = None,
+        given: Mapping[str, Array] | None = None,
     ) -> None:
         assert candidate.profile is not None
         self._given = given
@@ -94,7 +87,7 @@ class InjectedRun:
             self._injectable,
             host.profile.sketches,
             {value: values[value].quantization for value in self._injectable if value in values},
-            _to_candidate if self._host else _to_reference,
+            to_candidate if self._host else to_reference,
             self._perturbation,
             giver=1 - self._host,
             override=self._override,
@@ -124,11 +117,3 @@ class InjectedRun:
 
 def _of(pair: PairedValues, side: int) -> str:
     return pair.values[side]
-
-
-def _to_candidate(array: NDArray[np.generic], pair: PairedValues, shape: tuple[int, ...]) -> NDArray[np.generic] | None:
-    return to_candidate(array, pair.axes, shape)
-
-
-def _to_reference(array: NDArray[np.generic], pair: PairedValues, shape: tuple[int, ...]) -> NDArray[np.generic] | None:
-    return to_reference(array, pair.axes, shape)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,11 +12,9 @@ from aligner.records.array import Array
 from aligner.records.dtypes import plain_dtype
 from aligner.records.graph import Quantization
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Perturbation = Callable[[NDArray[Any], Quantization | None], NDArray[Any]]
-    Convert = Callable[[Array, PairedValues, tuple[int, ...]], Array | None]
+Perturbation = Callable[[Array, Quantization | None], Array]
+Convert = Callable[[Array, "tuple[int, ...] | None", tuple[int, ...]], Array | None]
+"""A tensor of the other side, with the order of axes in which it answers, in the shape of one of this side."""
 
 
 class ReferenceInjection(Mapping[str, "Array"]):
@@ -58,7 +55,7 @@ class ReferenceInjection(Mapping[str, "Array"]):
         if tensor is None:
             raise KeyError(value)
         sketch = self._sketches[value]
-        array = self._convert(tensor.real(), pair, sketch.shape)
+        array = self._convert(tensor.real(), pair.axes, sketch.shape)
         self._pool.release(source)
         if array is None:
             raise KeyError(value)

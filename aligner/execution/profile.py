@@ -6,18 +6,14 @@ import functools
 import math
 from collections.abc import Generator, Iterable, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from aligner.numerics.blocks import BLOCK, dot, total, weighted
 from aligner.numerics.masking import MASKED, MOST_UNMASKED
 from aligner.records.alignment import Sketch
+from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 _TINY = 1e-30
 """Sums of squares below which float32 may have lost them."""
@@ -103,7 +99,7 @@ def sketch(tensor: CapturedTensor) -> Sketch:
     return Sketch(shape, tensor.dtype, mean, rms, low, high, order=order, unmasked=unmasked)
 
 
-def _sums(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
+def _sums(flat: Array) -> tuple[float, float, float, float, float]:
     """Least, greatest, mean, root mean square and order, block by block: each read from memory once.
 
     A block that holds something non-finite ends it, since then nothing else is asked for.
@@ -131,7 +127,7 @@ def _sums(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
     return least, greatest, plain / flat.size, (squares / flat.size) ** 0.5, order / flat.size
 
 
-def _of_few(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
+def _of_few(flat: Array) -> tuple[float, float, float, float, float]:
     """The same of a row or less, in float64: the fewest calls."""
     low, high, size = float(np.minimum.reduce(flat)), float(np.maximum.reduce(flat)), flat.size
     if not (math.isfinite(low) and math.isfinite(high)):
@@ -143,7 +139,7 @@ def _of_few(flat: NDArray[Any]) -> tuple[float, float, float, float, float]:
 
 
 @functools.lru_cache(maxsize=2)
-def _places(kind: str) -> tuple[NDArray[Any], NDArray[Any]]:
+def _places(kind: str) -> tuple[Array, Array]:
     """The pseudo-random weights of a block's places, in [−1, 1]: one for each place in a row, one for each row."""
     drawn = np.random.default_rng(BLOCK).uniform(-1.0, 1.0, (2, _ROW)).astype(kind)
     return drawn[0], drawn[1]

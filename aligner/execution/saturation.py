@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,10 +11,6 @@ from aligner.operations.kinds import VIEWS
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Quantization
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 _WIDEST = 16
 """Bits; a range of 32 is as good as endless."""
@@ -65,7 +60,7 @@ class Grids:
         ends = [self._graph.values.get(name) for name in (*node.inputs[:1], *node.outputs[:1])]
         return node.kind == "cast" and all(end is not None and (end.dtype or "").startswith("float") for end in ends)
 
-    def clipped(self, values: NDArray[Any], holder: CapturedTensor) -> tuple[Array, float]:
+    def clipped(self, values: Array, holder: CapturedTensor) -> tuple[Array, float]:
         """The other side's values clipped to what this side's tensor holds, and the share that lies steps outside.
 
         Anything else comes back as it is, with a share of 0.

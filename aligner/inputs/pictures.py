@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from aligner.errors import InputError
 from aligner.inputs.casting import cast, fed_dtype
@@ -26,12 +25,12 @@ from aligner.inputs.layouts import (
 )
 from aligner.inputs.slots import End, Slot
 from aligner.inputs.value import Picture
+from aligner.records.array import Array, Wide
 from aligner.records.graph import InputSpec
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-    from aligner.records.array import Array
 
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _ALPHA = ("RGBA", "LA", "PA", "La", "RGBa")
@@ -247,7 +246,7 @@ def _real_values(pixels: Array, preprocessing: Preprocessing) -> tuple[Array, st
     return real, f"{number(float(ends.min()))}..{number(float(ends.max()))}"
 
 
-def _each_channel(values: tuple[float, ...] | None, default: float, channels: int, option: str) -> NDArray[np.float64]:
+def _each_channel(values: tuple[float, ...] | None, default: float, channels: int, option: str) -> Wide:
     given = (default,) if values is None else values
     if len(given) not in (1, channels):
         found = f"{len(given)} values for {channels} channels"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -15,14 +15,8 @@ from aligner.inputs.fed import describe
 from aligner.inputs.items import Correspondence, PreparedFeeds, Role, SideInfo
 from aligner.inputs.layouts import evident_layout, spatial_axes
 from aligner.inputs.slots import End
+from aligner.records.array import Array, Wide
 from aligner.records.comparison import FedInput
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from aligner.records.array import Array
-
-    Real = NDArray[np.float64]
 
 Change = Literal["values", "sign", "batch", "size"]
 _STEP = 32
@@ -111,7 +105,7 @@ def _with_other_values(twin: _Twin) -> tuple[Array, Array] | None:
     return _placed(twin.arrays[0], turn(parts[0])), _placed(twin.arrays[1], turn(parts[1]))
 
 
-def _unit(array: Array) -> Real | None:
+def _unit(array: Array) -> Wide | None:
     """The values moved to 0…1; None for what is constant, empty or not finite."""
     if not array.size:
         return None
@@ -125,10 +119,10 @@ def _levels(array: Array) -> float:
     return float("inf") if array.dtype.kind == "f" else float(array.max()) - float(array.min())
 
 
-def _turned(levels: float, *, whole: bool, upper: bool) -> Callable[[Real], Real]:
+def _turned(levels: float, *, whole: bool, upper: bool) -> Callable[[Wide], Wide]:
     """Numbers between 0 and 1, upside down; ``levels`` steps are all there are of them on the coarser side."""
 
-    def turn(unit: Real) -> Real:
+    def turn(unit: Wide) -> Wide:
         if whole and not _EIGHT_BITS // 2 <= levels <= _EIGHT_BITS:
             moved = np.asarray(1 - unit)  # ids and masks: any of them may be asked for, and half of a mask is none
         else:
@@ -138,7 +132,7 @@ def _turned(levels: float, *, whole: bool, upper: bool) -> Callable[[Real], Real
     return turn
 
 
-def _placed(array: Array, unit: Real) -> Array:
+def _placed(array: Array, unit: Wide) -> Array:
     low, high = float(array.min()), float(array.max())
     values = low + unit * (high - low)
     return np.asarray(values if array.dtype.kind == "f" else np.rint(values)).astype(array.dtype)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import threading
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aligner.records.array import Array
+
 if TYPE_CHECKING:
-    from numpy.typing import DTypeLike, NDArray
+    from numpy.typing import DTypeLike
 
 BLOCK = 1 << 18
 """Elements of a block."""
@@ -24,7 +26,7 @@ _SHORT = 1 << 11
 """Elements that are summed up in their own precision."""
 
 
-def dot(left: NDArray[Any], right: NDArray[Any]) -> float:
+def dot(left: Array, right: Array) -> float:
     """The inner product of two flat, contiguous arrays of one float dtype; infinite where it outgrows that."""
     whole = left.size - left.size % ROW
     with np.errstate(all="ignore"):
@@ -35,13 +37,13 @@ def dot(left: NDArray[Any], right: NDArray[Any]) -> float:
     return total
 
 
-def norm(array: NDArray[Any]) -> float:
+def norm(array: Array) -> float:
     """The Euclidean norm of an array of one float dtype, of its elements alone."""
     flat = np.ascontiguousarray(array).reshape(-1)
     return math.sqrt(dot(flat, flat))
 
 
-def total(array: NDArray[Any]) -> float:
+def total(array: Array) -> float:
     """The sum of a flat, contiguous array; one that float32 cannot hold (a mask of −3.4·10³⁸) is summed in float64."""
     if array.dtype.char not in "fd":
         return float(array.sum())
@@ -49,12 +51,12 @@ def total(array: NDArray[Any]) -> float:
     return found if math.isfinite(found) else _wide(array)
 
 
-def _wide(array: NDArray[Any]) -> float:
+def _wide(array: Array) -> float:
     with np.errstate(all="ignore"):
         return float(array.sum(dtype=np.float64))
 
 
-def weighted(array: NDArray[Any], weights: NDArray[Any], rows: NDArray[Any] | None = None) -> float:
+def weighted(array: Array, weights: Array, rows: Array | None = None) -> float:
     """The sum of a flat, contiguous float array, its elements weighted by their place in a row, rows by ``rows``.
 
     ``weights``: one for each of a row's elements, in the array's dtype.
@@ -68,7 +70,7 @@ def weighted(array: NDArray[Any], weights: NDArray[Any], rows: NDArray[Any] | No
         return float(sums @ rows[: sums.size]) + float(rest) * float(rows[sums.size])
 
 
-def single(half: NDArray[Any], bits: NDArray[Any]) -> NDArray[Any]:
+def single(half: Array, bits: Array) -> Array:
     """Flat float16 numbers as float32, in ``bits`` (int32 of their number); what is not finite lies beyond ±65504.
 
     Sign, exponent and fraction are shifted into place, and 2¹¹² makes up for what the exponents start from, also below
@@ -76,7 +78,7 @@ def single(half: NDArray[Any], bits: NDArray[Any]) -> NDArray[Any]:
     """
     np.left_shift(half.view(np.int16), _SHIFT, out=bits, dtype=np.int32)
     np.bitwise_and(bits, _MOVED, out=bits)
-    found: NDArray[Any] = bits.view(np.float32)
+    found: Array = bits.view(np.float32)
     found *= np.float32(2.0**112)
     return found
 
@@ -85,9 +87,9 @@ class Workspace(threading.local):
     """Arrays for what is computed block by block, each thread's own; an allocator would ask for new pages for each."""
 
     def __init__(self) -> None:
-        self._arrays: dict[tuple[str, str], NDArray[Any]] = {}
+        self._arrays: dict[tuple[str, str], Array] = {}
 
-    def buffer(self, use: str, size: int, dtype: DTypeLike) -> NDArray[Any]:
+    def buffer(self, use: str, size: int, dtype: DTypeLike) -> Array:
         """An array of that many elements with arbitrary content, the same one each time for one use."""
         key = use, np.dtype(dtype).char
         if key not in self._arrays or self._arrays[key].size < size:
@@ -96,5 +98,5 @@ class Workspace(threading.local):
 
 
 @functools.lru_cache(maxsize=8)
-def _ones(size: int, kind: str) -> NDArray[Any]:
+def _ones(size: int, kind: str) -> Array:
     return np.ones(size, kind)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -16,10 +16,9 @@ import numpy as np
 from aligner.numerics.blocks import BLOCK, Workspace, dot, single, total
 from aligner.numerics.rounding import HALF_MAX
 from aligner.parameters.remembered import Remembered
+from aligner.records.array import Array, Wide
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.records.graph import Weight
 
 EXACT = 1e-6
@@ -71,7 +70,7 @@ class Fingerprint:
             abs(self.energy - other.energy) / max(self.energy, other.energy, 1e-300) / 2,
         )
 
-    def distances(self, others: NDArray[np.float64]) -> NDArray[np.float64]:
+    def distances(self, others: Wide) -> Wide:
         """``distance`` to many of the same size, columns of a ``table``."""
         total, magnitude, energy, low, high = others
         scale = np.maximum(max(self.magnitude, 1e-300), magnitude)
@@ -83,7 +82,7 @@ class Fingerprint:
             np.abs(self.low - low) / extent,
             np.abs(self.high - high) / extent,
         )
-        found: NDArray[np.float64] = np.maximum.reduce(gaps)
+        found: Wide = np.maximum.reduce(gaps)
         return found
 
     @property
@@ -102,13 +101,13 @@ ENERGY, LOW = 2, 3
 """Rows of a ``table``."""
 
 
-def table(prints: Sequence[Fingerprint]) -> NDArray[np.float64]:
+def table(prints: Sequence[Fingerprint]) -> Wide:
     """The numbers of many fingerprints, [5, count]: total, magnitude, energy, low, high."""
     rows = [(one.total, one.magnitude, one.energy, one.low, one.high) for one in prints]
     return np.ascontiguousarray(np.array(rows, np.float64).reshape(-1, 5).T)
 
 
-def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
+def fingerprint(array: Array) -> Fingerprint | None:
     """The fingerprint of a numeric array; None where it has no finite numbers or is not numeric."""
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
         return None
@@ -121,7 +120,7 @@ def fingerprint(array: NDArray[np.generic]) -> Fingerprint | None:
     return Fingerprint(size=int(flat.size), total=plain, magnitude=magnitude, energy=energy, low=low, high=high)
 
 
-def _sums(flat: NDArray[np.generic]) -> tuple[float, float, float, float, float]:
+def _sums(flat: Array) -> tuple[float, float, float, float, float]:
     """Sums of the elements, their magnitudes and squares; least and greatest, infinite where a number is not finite."""
     plain = magnitude = energy = 0.0
     low, high = math.inf, -math.inf
@@ -141,12 +140,12 @@ def _sums(flat: NDArray[np.generic]) -> tuple[float, float, float, float, float]
     return plain, magnitude, energy, low, high
 
 
-def _of_few(values: NDArray[Any]) -> tuple[float, float, float]:
+def _of_few(values: Array) -> tuple[float, float, float]:
     with np.errstate(over="ignore"):
         return float(np.add.reduce(values)), float(np.add.reduce(np.abs(values))), float(values @ values)
 
 
-def _of_many(values: NDArray[Any]) -> tuple[float, float, float]:
+def _of_many(values: Array) -> tuple[float, float, float]:
     squares = dot(values, values)
     if not _TINY < squares < math.inf:
         values = values.astype(np.float64)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from aligner.records.array import Array
 
 _FEW = 64
 """Numbers from which a kurtosis says anything: its deviation, √(24 / n), is 0.6 there, half of what tells 1.8 from
@@ -17,7 +15,7 @@ _SAMPLE = 1 << 20
 """Elements that are looked at."""
 
 
-def looks_initialised(array: NDArray[np.generic], rank: int | None = None) -> bool:
+def looks_initialised(array: Array, rank: int | None = None) -> bool:
     """Whether numbers look drawn by a framework's initialiser: all 0 or 1, or uniform or normal about zero.
 
     A uniform draw on ±a has kurtosis 1.8 and a largest magnitude close to a; a normal one has kurtosis 3; trained

@@ -15,13 +15,11 @@ import numpy as np
 
 from aligner.numerics.blocks import dot
 from aligner.numerics.relations import SAME
-from aligner.records.array import Array
+from aligner.records.array import Array, Wide
 from aligner.records.graph import Quantization
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-    Wide = NDArray[np.float64]
 
     Number = TypeVar("Number", bound=np.generic)
 
@@ -258,7 +256,7 @@ def _distance(left: Array, right: Array, steps: Wide | None) -> _Gap:
     return _Gap(relative, _correlation(sums, count), beyond / count, float(sums[4]) / (squares or 1.0))
 
 
-def _correlation(sums: NDArray[np.float64], count: int) -> float:
+def _correlation(sums: Wide, count: int) -> float:
     a, b, aa, bb, ab = (float(value) for value in sums)
     spread = (aa - a * a / count) * (bb - b * b / count)
     return (ab - a * b / count) / sqrt(spread) if spread > 0 else 0.0

@@ -5,9 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
     Array = NDArray[Any]
     """A numpy array of any dtype."""
+    Wide = NDArray[np.float64]
+    """One of doubles."""
 else:
-    Array = Any
+    Array = Wide = Any

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
-from aligner.records.array import Array
+from aligner.records.array import Array, Wide
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import NDArray
 
 
 Shape = tuple[int | None, ...]
@@ -52,7 +51,7 @@ class Quantization:
             stored = np.rint(real.astype(np.float64) / scale) + zero
             return np.clip(stored, limits.min, limits.max).astype(dtype)
 
-    def _broadcast(self, rank: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    def _broadcast(self, rank: int) -> tuple[Wide, Wide]:
         import numpy as np
 
         scale = np.asarray(self.scale, dtype=np.float64)

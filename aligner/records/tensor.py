@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from aligner.records.array import Array
 
+if TYPE_CHECKING:
     from aligner.records.graph import Quantization
 
 
@@ -22,12 +21,12 @@ class CapturedTensor:
     """
 
     value: str
-    array: NDArray[np.generic]
+    array: Array
     dtype: str
     quantization: Quantization | None = None
     occurrence: int = 0
 
-    def real(self) -> NDArray[np.generic]:
+    def real(self) -> Array:
         """The real values: quantised tensors as float32, everything else as captured."""
         quantization = self.quantization
         if quantization is None or not quantization.scale or self.array.dtype.kind not in "iu":

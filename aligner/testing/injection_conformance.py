@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -11,14 +11,10 @@ from aligner.adapters.base import Session
 from aligner.adapters.lazy_injection import LazyInjection
 from aligner.errors import listing
 from aligner.operations.kinds import DRAWS, NESTED, RECODED, SOURCES, STEPS
-from aligner.records.array import Array
+from aligner.records.array import Array, Wide
 from aligner.records.graph import Graph, Node
 from aligner.records.tensor import CapturedTensor
 from aligner.testing.subject import Subject, identical
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 _PROBED = 12
 """Values that get a run of their own; evenly spread over the model."""
@@ -116,7 +112,7 @@ def _others(array: Array) -> Iterator[Array]:
         yield _cast(other, array.dtype)
 
 
-def _cast(array: NDArray[np.float64], dtype: np.dtype[Any]) -> Array:
+def _cast(array: Wide, dtype: np.dtype[Any]) -> Array:
     if dtype.kind == "f":
         return array.astype(dtype)
     limits: Any = np.iinfo(dtype)

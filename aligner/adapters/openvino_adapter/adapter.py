@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from aligner.adapters.base import Adapter, OpenOptions, Session
 from aligner.adapters.target import is_unicode
 from aligner.errors import ModelError, ModelNotFoundError
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from numpy.typing import NDArray
 
     from aligner.adapters.openvino_adapter.engine import Engine
     from aligner.adapters.rewriting import Extracted
@@ -52,7 +51,7 @@ class OpenVINOAdapter(Adapter):
         model = _read(target, engine) if isinstance(target, Path) else target
         return OpenVINOSession(model, engine, options.memory_limit)
 
-    def extract(self, target: Path, inputs: Mapping[str, NDArray[Any]], output: str, folder: Path) -> Extracted:
+    def extract(self, target: Path, inputs: Mapping[str, Array], output: str, folder: Path) -> Extracted:
         """An IR of the layers between the inputs and one value."""
         from aligner.adapters.openvino_adapter.engine import find_engine
         from aligner.adapters.openvino_adapter.extraction import extract

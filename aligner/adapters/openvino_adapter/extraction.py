@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +15,8 @@ from aligner.adapters.openvino_adapter.library import openvino
 from aligner.adapters.openvino_adapter.program import read_program
 from aligner.adapters.rewriting import Extracted
 from aligner.operations.operation import Unsupported
+from aligner.records.array import Array
 from aligner.records.graph import Quantization
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
 
 _FILE = "part.xml"
 

@@ -7,15 +7,11 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from aligner.errors import ModelFormatError
+from aligner.records.array import Array
 from aligner.records.graph import Graph, Node, Quantization, Value, Weight
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 FORMAT = "aligner.capture/1"
 _OF_WEIGHTS = ("name", "shape", "dtype", "index", "quantization")
@@ -81,7 +77,7 @@ def _plain(value: Any) -> Any:
     return str(value)
 
 
-def read_description(text: str, load: Callable[[str], NDArray[np.generic]]) -> Description:
+def read_description(text: str, load: Callable[[str], Array]) -> Description:
     """The description; ``load`` reads an entry of the file, for the weights.
 
     Raises ModelFormatError where the text is no ``aligner.capture/1`` document.
@@ -104,7 +100,7 @@ def read_description(text: str, load: Callable[[str], NDArray[np.generic]]) -> D
         ) from error
 
 
-def _read_graph(document: Mapping[str, Any], load: Callable[[str], NDArray[np.generic]]) -> Graph:
+def _read_graph(document: Mapping[str, Any], load: Callable[[str], Array]) -> Graph:
     values = [_read_value(entry) for entry in document["values"]]
     return Graph(
         framework=str(document["framework"]),
@@ -165,10 +161,10 @@ def _read_value(entry: Mapping[str, Any]) -> Value:
     )
 
 
-def _read_weight(entry: Mapping[str, Any], load: Callable[[str], NDArray[np.generic]]) -> Weight:
+def _read_weight(entry: Mapping[str, Any], load: Callable[[str], Array]) -> Weight:
     name, stored = str(entry["name"]), _optional(entry["entry"])
 
-    def content() -> NDArray[np.generic]:
+    def content() -> Array:
         if stored is None:
             raise ModelFormatError("the recording lacks a weight", found=f'"{name}"', hint="record again")
         return load(stored)

@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from aligner.adapters.tflite_adapter.kinds import kind_of
 from aligner.adapters.tflite_adapter.schema import Operator, dtype_word, schema
 from aligner.operations.window import same_pads
+from aligner.records.array import Array
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
     from aligner.records.graph import Attribute, Shape
 
 _ACTIVATIONS = {1: "relu", 2: "relu_n1_to_1", 3: "relu6", 4: "tanh", 5: "sign_bit"}
@@ -81,7 +78,7 @@ class Surroundings:
     """What an operator's attributes depend on besides its options."""
 
     shape: Callable[[int], Shape | None]
-    constant: Callable[[int], NDArray[np.generic] | None]
+    constant: Callable[[int], Array | None]
     """The content of a constant tensor by its index, None for one that is computed."""
 
 

@@ -7,9 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
 
 from aligner.adapters.tflite_adapter.attributes import Surroundings, attributes_of
 from aligner.adapters.tflite_adapter.bias import steps_of_biases
@@ -17,10 +14,8 @@ from aligner.adapters.tflite_adapter.constants import load_constant
 from aligner.adapters.tflite_adapter.kinds import kind_of
 from aligner.adapters.tflite_adapter.schema import NO_TENSOR, Model, Operator, Subgraph, Tensor, element_count
 from aligner.errors import ModelError, listing
+from aligner.records.array import Array
 from aligner.records.graph import Graph, InputSpec, Node, Quantization, Shape, Signature, Value, Weight
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 _INTANGIBLE = frozenset({"resource", "variant"})
 """Types of handles: nothing that could be looked at."""
@@ -121,7 +116,7 @@ def _ids(indices: Iterable[int], naming: Naming) -> tuple[str, ...]:
     return tuple(naming.ids[index] for index in indices if naming.ids[index])
 
 
-def _small_constant(model: Model, naming: Naming, index: int) -> NDArray[Any] | None:
+def _small_constant(model: Model, naming: Naming, index: int) -> Array | None:
     if index not in naming.constants or element_count(model.main.tensors[index].shape) > _OPERAND_LIMIT:
         return None
     try:
@@ -182,7 +177,7 @@ def _weight(model: Model, tensor: Tensor, steps: Mapping[int, Quantization]) -> 
     )
 
 
-def _load(data: bytes, tensor: Tensor) -> NDArray[np.generic]:
+def _load(data: bytes, tensor: Tensor) -> Array:
     return load_constant(data, tensor)
 
 
