@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,9 +15,7 @@ from aligner.parameters.canonical import canonical, stored_axis
 from aligner.parameters.folding import as_affine, output_axis, scaled
 from aligner.parameters.known import Known
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.records.graph import Node
+from aligner.records.graph import Node
 
 
 @dataclass(frozen=True, slots=True, eq=False)

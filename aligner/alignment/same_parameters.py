@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -27,9 +26,7 @@ from aligner.parameters.fingerprint import (
     fingerprint_of,
     table,
 )
-
-if TYPE_CHECKING:
-    from aligner.records.graph import Node
+from aligner.records.graph import Node
 
 _FEW = 16
 """Parameters that are told apart by their further sums, before all within the rougher distance are: a limit of work."""

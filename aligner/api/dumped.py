@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aligner.adapters.base import OpenOptions
 from aligner.adapters.dumps.is_dump import IsDump
 from aligner.adapters.target import WHAT_TO_WRITE, parse_target
 from aligner.errors import ComparisonError, InputError
+from aligner.execution.side import OpenSide
+from aligner.inputs import PreparedFeeds
 from aligner.inputs.items import ROLES
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import OpenOptions
-    from aligner.execution.side import OpenSide
-    from aligner.inputs import PreparedFeeds
 
 
 def dump_options(

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from aligner.adapters.base import widened
+from aligner.adapters.base import Session, widened
 from aligner.adapters.lazy_injection import LazyInjection
 from aligner.errors import AlignerError
 from aligner.execution.passes import Passes
@@ -23,10 +22,6 @@ from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import GUILTY, NoiseFloor, Pair
 from aligner.records.measurement import Measured
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Session
-
 
 _AS_FAR = 4.0
 """A node may be that many times as far from float64 as the reference's is and still be no worse than rounding."""

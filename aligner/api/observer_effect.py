@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
-from aligner.adapters.base import OpenOptions
+from aligner.adapters.base import Feeds, OpenOptions
 from aligner.adapters.registry import open_model
 from aligner.diff.difference import difference
 from aligner.errors import AlignerError
@@ -22,9 +21,6 @@ from aligner.records.comparison import Finding, Pair
 from aligner.records.difference import Difference
 from aligner.records.measurement import Measured
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds
 
 _WORSE = 10.0
 """An untouched output counts as wrong from so many times the observed one's error: less is rounding in another

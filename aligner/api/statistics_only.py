@@ -10,10 +10,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aligner.adapters.dumps.dump import KnownStatistics
 from aligner.adapters.dumps.session import DumpSession
 from aligner.api.options import CompareOptions
 from aligner.api.summary import SideWriter, coverage
@@ -25,10 +25,6 @@ from aligner.numerics.rounding import unit
 from aligner.records.alignment import Alignment, PairedValues
 from aligner.records.array import Array
 from aligner.records.comparison import Comparison, Pair, PairVerdict, TensorStatistics, Tolerance, Verdict
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.dump import KnownStatistics
-
 
 _AGREE = "its statistics agree, its elements were not compared"
 

@@ -7,23 +7,19 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from operator import add
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.api.agreement import agreement as agreement_of
 from aligner.api.agreement import chosen
 from aligner.api.open_models import OpenModels
 from aligner.api.options import CompareOptions, check, told_settings
 from aligner.errors import AlignerError, ComparisonError, InputError
-from aligner.execution.confinement import restart_clock
+from aligner.execution.confinement import Bounds, restart_clock
 from aligner.execution.determinism import OwnDraws, undisturbed
 from aligner.inputs.samples import Dataset, Sample, has_places, samples_of
 from aligner.records import progress
 from aligner.records.comparison import GUILTY, Comparison, ModelSummary, Pair, Tolerance, output_error
 from aligner.records.sweep import Agreement, NodeErrors, SampleResult, SkippedSample, Sweep, distribution
-
-if TYPE_CHECKING:
-    from aligner.execution.confinement import Bounds
-
 
 _NOTHING = InputError("there are no inputs to go through", found="the set is empty", hint="name at least one")
 Listener = Callable[[Sweep], None]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -24,15 +24,12 @@ from aligner.execution.one_of_batch import OneOfBatch
 from aligner.execution.opening import open_side, side_info
 from aligner.execution.repetition import varying_nodes
 from aligner.execution.side import OpenSide
+from aligner.inputs import PreparedFeeds
 from aligner.records import progress
 from aligner.records.array import Array
 from aligner.records.comparison import Comparison, Finding, Pair, Tolerance
+from aligner.records.tensor import CapturedTensor
 from aligner.records.variation import Variation, Variations
-
-if TYPE_CHECKING:
-    from aligner.inputs import PreparedFeeds
-    from aligner.records.tensor import CapturedTensor
-
 
 SWITCHES = ("provider", "optimization", "precision", "threads", "batch", "runs")
 _DECLARED, _WIDE, _ALONE, _MORE, _FIRST, _AGAIN, _RESEEDED = (

@@ -10,7 +10,6 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from aligner.causes.weight_order import moved
 from aligner.execution.side import OpenSide
 from aligner.numerics import relations
 from aligner.operations.operation import Unsupported
-from aligner.parameters.fingerprint import EXACT, ROUNDED, fingerprint, fingerprint_of
+from aligner.parameters.fingerprint import EXACT, ROUNDED, Fingerprint, fingerprint, fingerprint_of
 from aligner.parameters.relation import CAST, NARROW, Numbers, relate
 from aligner.records.alignment import Alignment, PairedValues, Region
 from aligner.records.array import Array
@@ -31,10 +30,6 @@ from aligner.records.weight import StoredWeight, WeightMatch
 from aligner.regions.culprit import Culprit
 from aligner.regions.layer_numbers import MATRICES, step_of
 from aligner.regions.layers import LayerPair, layer_pairs
-
-if TYPE_CHECKING:
-    from aligner.parameters.fingerprint import Fingerprint
-
 
 MOVES = frozenset({"transposed", "flipped", "permuted"})
 """Words for another order of the same numbers."""

@@ -7,14 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
+from aligner.adapters.wording import Topic
+from aligner.causes.context import Context
 from aligner.records.array import Array
 from aligner.regions.culprit import Counterfactual, Culprit, largest
-
-if TYPE_CHECKING:
-    from aligner.adapters.wording import Topic
-    from aligner.causes.context import Context
 
 
 class Basis(IntEnum):

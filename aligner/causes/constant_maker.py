@@ -6,7 +6,6 @@ import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import permutations
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +17,7 @@ from aligner.records.graph import Node
 from aligner.regions.culprit import Culprit
 from aligner.regions.subgraph import Subgraph
 
-if TYPE_CHECKING:
-    Onward = Callable[[Array], Array]
+Onward = Callable[[Array], Array]
 
 _MOST_NODES = 8
 """Nodes back from a constant to the one that moved it wrongly: a limit of cost, each is tried in every order."""

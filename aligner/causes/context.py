@@ -6,16 +6,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
 
 from aligner.parameters.initialised import looks_initialised
+from aligner.records.alignment import PairedValues
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 from aligner.records.observation import Observations
-
-if TYPE_CHECKING:
-    from aligner.records.alignment import PairedValues
-
 
 _LOOKED_AT = 16
 """Culprits whose weights say whether the model was trained."""

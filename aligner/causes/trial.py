@@ -6,14 +6,11 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from aligner.causes.cause import PROVEN, Basis, Cause, Claim, Proof, prove
+from aligner.causes.context import Context
 from aligner.records.comparison import EvidenceClass
 from aligner.regions.culprit import Culprit
-
-if TYPE_CHECKING:
-    from aligner.causes.context import Context
 
 NOTHING_LEFT = 0.999
 """Explained share from which a clearly worse explanation of the same error is no second cause beside it."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from aligner.execution.passes import Passes, laid_alike
 from aligner.execution.pool import TensorPool
@@ -16,8 +15,7 @@ from aligner.records.difference import Difference
 from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
 
-if TYPE_CHECKING:
-    Axes = Iterable[tuple[int, ...] | None]
+Axes = Iterable[tuple[int, ...] | None]
 
 
 def look(candidate: OpenSide, passes: Passes, without: Collection[str]) -> dict[str, Sketch]:

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from aligner.adapters.stream import Run, ahead, is_huge, leeway
 from aligner.diff.difference import difference
@@ -18,6 +17,7 @@ from aligner.diff.statistics import EXACT_UNIQUE, statistics, with_estimate
 from aligner.execution.entries import entries
 from aligner.execution.flips import Flips, noise_draws
 from aligner.execution.injected_run import InjectedRun, Local, computing_side
+from aligner.execution.injection import Perturbation
 from aligner.execution.perturbation import rounding_units
 from aligner.execution.pool import TensorPool
 from aligner.execution.saturation import Grids
@@ -31,9 +31,6 @@ from aligner.records.difference import Difference
 from aligner.records.dtypes import is_floating
 from aligner.records.measurement import Measured, Noise
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.execution.injection import Perturbation
 
 
 def _is_kept(side: OpenSide) -> bool:

@@ -6,22 +6,18 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from aligner.adapters.base import FirstLook, LooksFirst
+from aligner.adapters.base import Feeds, FirstLook, Injection, LooksFirst, Session
 from aligner.adapters.stream import ahead, is_huge, leeway
 from aligner.errors import ModelError, ModelExecutionError, listing
 from aligner.execution import memory
 from aligner.execution.determinism import seed_everything
+from aligner.execution.profile import Profile
 from aligner.inputs.layouts import shape_text
 from aligner.records import progress
 from aligner.records.comparison import ModelSummary
 from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds, Injection, Session
-    from aligner.execution.profile import Profile
 
 
 @dataclass(slots=True)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.operations.kinds import TRAITS
 from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.records.graph import Attribute, Graph, Node, Quantization, Shape, Value, Weight
-
+from aligner.records.graph import Attribute, Graph, Node, Quantization, Shape, Value, Weight
 
 Translation = Callable[["Call"], Operation]
 """What makes an operation of a node; raises Unsupported for what it does not know."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -36,8 +36,7 @@ from aligner.operations.settings import (
 )
 from aligner.records.array import Array
 
-if TYPE_CHECKING:
-    Axes = tuple[int, ...]
+Axes = tuple[int, ...]
 
 _NOTHING = Settings()
 

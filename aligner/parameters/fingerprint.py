@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -17,9 +16,7 @@ from aligner.numerics.blocks import BLOCK, Workspace, dot, single, total
 from aligner.numerics.rounding import HALF_MAX
 from aligner.parameters.remembered import Remembered
 from aligner.records.array import Array, Wide
-
-if TYPE_CHECKING:
-    from aligner.records.graph import Weight
+from aligner.records.graph import Weight
 
 EXACT = 1e-6
 """Relative difference of fingerprints up to which two weights are the same numbers (float32 folding order)."""

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.records.graph import Quantization
+from aligner.records.graph import Quantization
 
 
 @dataclass(frozen=True, slots=True, eq=False)

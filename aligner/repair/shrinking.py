@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,8 +17,7 @@ from aligner.regions.culprit import Culprit
 from aligner.regions.subgraph import Change
 from aligner.repair.reproducible import Specimen, stored
 
-if TYPE_CHECKING:
-    Arrays = Mapping[str, Array]
+Arrays = Mapping[str, Array]
 
 _WORK = 1 << 26
 """Elements fed to replays, all tries of one specimen together: a second or two of numpy."""

@@ -6,16 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, cast
+from typing import ClassVar, cast
 
 import numpy as np
 
-from aligner.adapters.base import Adapter, Session
+from aligner.adapters.base import Adapter, Injection, Session
 from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Injection
 
 
 class Subject(ABC):

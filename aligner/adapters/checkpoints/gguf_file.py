@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
+from aligner.adapters.checkpoints.checkpoint import Checkpoint, Numbers, StoredTensor
 from aligner.errors import MissingFrameworkError, ModelFormatError
-
-if TYPE_CHECKING:
-    from aligner.adapters.checkpoints.checkpoint import Numbers
 
 _PLAIN = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 

@@ -7,18 +7,15 @@ import math
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from aligner.adapters.border import OF_CONTENT
-from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
+from aligner.adapters.checkpoints.checkpoint import Checkpoint, Numbers, StoredTensor
 from aligner.adapters.target import real_path
 from aligner.errors import AlignerError, ModelFormatError, listing
 from aligner.records.regular_file import read_regular
-
-if TYPE_CHECKING:
-    from aligner.adapters.checkpoints.checkpoint import Numbers
 
 _LONGEST_HEADER = 100_000_000
 """Bytes; safetensors' own limit."""

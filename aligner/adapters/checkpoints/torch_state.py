@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.checkpoints.checkpoint import Numbers
+from aligner.adapters.checkpoints.checkpoint import Checkpoint, Numbers, StoredTensor
 
 _SUFFIXES = frozenset({".pt", ".pth", ".bin", ".ckpt"})
 

@@ -10,8 +10,9 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
 
+from aligner.adapters.base import Feeds, Session
+from aligner.adapters.dumps.dump import Dump
 from aligner.adapters.dumps.layout import LIKE, Order, can_be, centred_cosine, clearly, distance, effective
 from aligner.adapters.dumps.numbers import Storage, storage_of, ways
 from aligner.adapters.dumps.reading import Reading
@@ -20,11 +21,6 @@ from aligner.errors import AlignerError
 from aligner.operations.kinds import SOURCES
 from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds, Session
-    from aligner.adapters.dumps.dump import Dump
-
 
 _SAME = 1 + 2.0**-30
 """Distances within this factor are one: values that a reshape leaves as they are, summed in float64 in any order."""

@@ -8,19 +8,16 @@ a right node that was fed something else leaves none.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 
 from aligner.adapters.dumps.layout import centred_cosine
+from aligner.adapters.dumps.own_model import OwnModel
 from aligner.errors import listing
 from aligner.operations.kinds import ACTIVATIONS, EXACT
 from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.dumps.own_model import OwnModel
-
 
 _WIDTHS = (5, 7, 9, 12)
 """Widths of the window, tried until more numbers depend on it alone than it has."""

@@ -7,10 +7,10 @@ import math
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aligner.adapters.base import Feeds, Injection, Session
 from aligner.adapters.dumps.overwritten import overwritten
 from aligner.adapters.dumps.recorded import Given, real
 from aligner.errors import AlignerError, listing
@@ -18,12 +18,8 @@ from aligner.numerics.rounding import unit
 from aligner.operations.kinds import SOURCES
 from aligner.operations.reduction import reduction_length
 from aligner.records.array import Array
+from aligner.records.graph import Graph
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds, Injection, Session
-    from aligner.records.graph import Graph
-
 
 _MOST_CHAINED = 16
 """Deviating nodes inside of what one run leaves free; each takes a run of its own."""

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aligner.adapters.base import Feeds, Session
 from aligner.adapters.export_adapter.interpreter import interpret
 from aligner.adapters.export_adapter.recorder import ProgramRecorder
 from aligner.adapters.export_adapter.signature import ProgramSignature
 from aligner.adapters.pytorch_adapter.float64 import widened_copy
+from aligner.adapters.pytorch_adapter.recorder import Recorder
 from aligner.adapters.pytorch_adapter.session import EagerSession
 from aligner.records.graph import Graph
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds, Session
-    from aligner.adapters.pytorch_adapter.recorder import Recorder
 
 
 class ProgramSession(EagerSession):

@@ -6,15 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.base import Instrumented, chosen
+from aligner.adapters.onnx_adapter.file import OnnxFile
+from aligner.adapters.onnx_adapter.types import ValueType
 from aligner.adapters.target import real_path
 from aligner.errors import UnsupportedModelError
-
-if TYPE_CHECKING:
-    from aligner.adapters.onnx_adapter.file import OnnxFile
-    from aligner.adapters.onnx_adapter.types import ValueType
 
 METADATA = "aligner.outputs"
 """The key under which an instrumented file names the outputs that it had before."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.onnx_adapter.constants import constant_tensor, is_constant
 from aligner.adapters.onnx_adapter.dtypes import dtype_word, element_of
@@ -14,13 +14,10 @@ from aligner.adapters.onnx_adapter.emission.writer import Writer
 from aligner.adapters.onnx_adapter.names import fresh, initializer_names, reads
 from aligner.adapters.onnx_adapter.node_text import changed_lines, snapshot
 from aligner.adapters.onnx_adapter.order import sort_nodes
+from aligner.adapters.onnx_adapter.types import ValueType
 from aligner.adapters.rewriting import Changed, Edit, Recompute, Reorder, Restore, Step
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.adapters.onnx_adapter.types import ValueType
-
 
 _FLOATS = frozenset({"float16", "bfloat16", "float32", "float64"})
 _LARGEST = (1 << 31) - 1

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
 from aligner.adapters.tensorflow_adapter.translation.lite_words import LITE_WORDS
 from aligner.adapters.tflite_adapter.attributes import OPERANDS as LITE_OPERANDS
 from aligner.operations.window import same_pads
-
-if TYPE_CHECKING:
-    from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
-    from aligner.records.graph import Attribute
+from aligner.records.graph import Attribute
 
 _RENAMED = {
     "adj_x": "transpose_a",

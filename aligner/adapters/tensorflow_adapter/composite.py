@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
 from aligner.adapters.tensorflow_adapter.scopes import Scopes
-
-if TYPE_CHECKING:
-    from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
-    from aligner.records.graph import Attribute
+from aligner.records.graph import Attribute
 
 
 @dataclass(frozen=True)

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from aligner.adapters.base import Feeds
 from aligner.adapters.fed import check_dtype, check_injected, check_names, check_shape
+from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
 from aligner.adapters.tensorflow_adapter.graph import signature_of
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.adapters.base import Feeds
-    from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
 
 
 def bind_feeds(flow: Dataflow, feeds: Feeds) -> dict[str, Array]:

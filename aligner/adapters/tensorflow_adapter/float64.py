@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
+from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
+from aligner.adapters.tensorflow_adapter.program import Program
 from aligner.errors import UnsupportedModelError
-
-if TYPE_CHECKING:
-    from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
-    from aligner.adapters.tensorflow_adapter.program import Program
 
 _NORMS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
 _ONLY_FLOAT32 = frozenset({"ResizeBilinear"})

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aligner.adapters.rewriting import Extracted
+from aligner.adapters.tflite_adapter.schema import Operator
 from aligner.operations.operation import Unsupported
 from aligner.records.array import Array
-
-if TYPE_CHECKING:
-    from aligner.adapters.tflite_adapter.schema import Operator
-
 
 _FILE = "part.tflite"
 

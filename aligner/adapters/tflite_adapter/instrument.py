@@ -5,12 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aligner.adapters.base import Instrumented, chosen
-
-if TYPE_CHECKING:
-    from aligner.adapters.tflite_adapter.schema import Model
+from aligner.adapters.tflite_adapter.schema import Model
 
 _MARK = "aligner.outputs="
 """What ends an instrumented file, behind all that offsets lead to; the number of outputs it had before follows."""

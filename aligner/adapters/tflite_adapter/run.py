@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 from aligner.adapters.fed import check_injected, fits_shape
 from aligner.adapters.tflite_adapter.constants import load_constant, numpy_dtype
@@ -19,9 +18,8 @@ from aligner.adapters.tflite_adapter.schema import Model, element_count
 from aligner.errors import ModelFormatError
 from aligner.records.array import Array
 
-if TYPE_CHECKING:
-    Replacements = Mapping[int, Callable[[], Array]]
-    """Tensor index → what hands over the array that its consumers shall see; called once, just before it is needed."""
+Replacements = Mapping[int, Callable[[], Array]]
+"""Tensor index → what hands over the array that its consumers shall see; called once, just before it is needed."""
 
 
 @dataclass(frozen=True)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from aligner.adapters.torch_quantization import dtype_word
+from aligner.adapters.torchscript_adapter.graph import ScriptGraph
 from aligner.adapters.torchscript_adapter.operands import Items, Ref, open_ends
 from aligner.records.graph import Graph, Node, Value
-
-if TYPE_CHECKING:
-    from aligner.adapters.torchscript_adapter.graph import ScriptGraph
 
 
 def named_outputs(script: ScriptGraph, result: Any) -> list[tuple[str, Any]]:

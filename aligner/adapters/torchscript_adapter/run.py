@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
+from aligner.adapters.base import Feeds
 from aligner.adapters.fed import check_names
 from aligner.adapters.stream import RunAbandoned
 from aligner.adapters.torch_compiler import compiler_apart
@@ -24,9 +25,6 @@ from aligner.adapters.torchscript_adapter.taps import instrument, watching
 from aligner.errors import AlignerError
 from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
-
-if TYPE_CHECKING:
-    Feeds = Mapping[str, Array]
 
 Emit = Callable[[CapturedTensor], None]
 Outputs = list[tuple[str, Any]]
