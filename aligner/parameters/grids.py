@@ -9,14 +9,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Numbers = NDArray[np.float32]
+from aligner.records.array import Single
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +31,7 @@ class Grid:
     kept: float
     held: int = 0
 
-    def limits(self, numbers: Numbers) -> Numbers:
+    def limits(self, numbers: Single) -> Single:
         """The largest root mean square error of what is held together."""
         groups = numbers.reshape(-1, self.block // self.group, self.group)
         high, low = np.maximum(groups.max(2), 0), np.minimum(groups.min(2), 0)
@@ -85,7 +81,7 @@ GRIDS = {
 llama.cpp's own quantisers leave of numbers of many distributions is within (``tests/test_gguf_formats.py``)."""
 
 
-def within(grid: Grid, floats: Numbers, found: Numbers) -> bool:
+def within(grid: Grid, floats: Single, found: Single) -> bool:
     """Whether the quantised numbers are everywhere as near to the floats as their grid allows."""
     if floats.shape[-1] % grid.block:
         return False

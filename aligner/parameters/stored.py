@@ -8,20 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod, sqrt
-from typing import TYPE_CHECKING
 
 import numpy as np
 
+from aligner.adapters.checkpoints.checkpoint import StoredTensor
 from aligner.parameters.fingerprint import EXACT, ROUNDED, fingerprint
 from aligner.parameters.grids import GRIDS, within
 from aligner.parameters.relation import CAST, OUTLIERS, STEP
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    from aligner.adapters.checkpoints.checkpoint import StoredTensor
-
-    Numbers = NDArray[np.float32]
+from aligner.records.array import Single
 
 _BLOCK = 1 << 22
 """Numbers of a block: 16 MB of each side."""
@@ -87,14 +81,14 @@ def _precision(left: StoredTensor, right: StoredTensor) -> tuple[str, ...]:
     return ("cast",) if left.dtype != right.dtype else ()
 
 
-def distance(left: Numbers, right: Numbers) -> float:
+def distance(left: Single, right: Single) -> float:
     """‖right − left‖ / ‖left‖."""
     gap, size = np.subtract(right, left), float(np.vdot(left, left))
     square = float(np.vdot(gap, gap))
     return sqrt(square / size) if size else float(square > 0)
 
 
-def agree(left: StoredTensor, right: StoredTensor, ours: Numbers, theirs: Numbers) -> tuple[bool, float]:
+def agree(left: StoredTensor, right: StoredTensor, ours: Single, theirs: Single) -> tuple[bool, float]:
     """Whether two parts hold the same numbers as far as their types let them, and their distance."""
     relative = distance(ours, theirs)
     if relative <= _EXACT:
@@ -132,12 +126,12 @@ def _in_place(left: StoredTensor, right: StoredTensor) -> tuple[bool, float]:
     return same, sqrt(gaps / squares) if squares else sqrt(gaps)
 
 
-def _on_steps(ours: Numbers, theirs: Numbers, steps: Numbers) -> bool:
+def _on_steps(ours: Single, theirs: Single, steps: Single) -> bool:
     """Whether all but the few that a range cuts off are rounded to the nearest code."""
     return float((np.abs(theirs - ours) > STEP * steps + _EXACT * np.abs(ours)).mean()) <= OUTLIERS
 
 
-def _changes(ours: Numbers, theirs: Numbers, squeezed: list[tuple[int, ...]]) -> Iterator[tuple[str, Numbers]]:
+def _changes(ours: Single, theirs: Single, squeezed: list[tuple[int, ...]]) -> Iterator[tuple[str, Single]]:
     """What programs are known to do to weights, where it may have been done here."""
     if squeezed[0] == squeezed[1] and ours.shape != theirs.shape:
         yield "reshaped", ours.reshape(theirs.shape)
@@ -153,7 +147,7 @@ def _changes(ours: Numbers, theirs: Numbers, squeezed: list[tuple[int, ...]]) ->
             yield f"transposed {','.join(map(str, order))}", ours.transpose(order)
 
 
-def _orders(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
+def _orders(ours: Single, theirs: Single) -> Iterator[tuple[str, Single]]:
     """Slices of one axis in another order, by what they amount to in one direction; then all numbers in any order.
 
     The last is said of the very same numbers: sorted, a few that are wrong among many are hardly apart.
@@ -174,7 +168,7 @@ def _orders(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
         yield "permuted", theirs
 
 
-def _along(array: Numbers, axis: int) -> Numbers:
+def _along(array: Single, axis: int) -> Single:
     """One number for each slice of an axis: its numbers times those of a random direction."""
     before, count = prod(array.shape[:axis]), array.shape[axis]
     cube = array.reshape(before, count, -1)
@@ -197,7 +191,7 @@ def _kernel_orders(rank: int) -> Iterator[tuple[int, ...]]:
             yield back
 
 
-def _rope(ours: Numbers, theirs: Numbers) -> Iterator[tuple[str, Numbers]]:
+def _rope(ours: Single, theirs: Single) -> Iterator[tuple[str, Single]]:
     """Rows of each head in halves or in pairs, as rotary embeddings take them; tried by a few rows first."""
     rows = len(ours)
     for size in (size for size in range(4, rows + 1, 2) if rows % size == 0):

@@ -12,5 +12,7 @@ if TYPE_CHECKING:
     """A numpy array of any dtype."""
     Wide = NDArray[np.float64]
     """One of doubles."""
+    Single = NDArray[np.float32]
+    """One of floats of 32 bits."""
 else:
-    Array = Wide = Any
+    Array = Wide = Single = Any

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
-import numpy as np
+from aligner.records.array import Single
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Numbers = NDArray[np.float32]
-
-Rows = Callable[[int, int], "Numbers"]
+Rows = Callable[[int, int], Single]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +21,7 @@ class StoredTensor:
     steps: Rows | None = None
     """How far apart the codes around each number are, where that is known number by number."""
 
-    def whole(self) -> Numbers:
+    def whole(self) -> Single:
         """All of it."""
         return self.rows(0, self.shape[0] if self.shape else 1)
 

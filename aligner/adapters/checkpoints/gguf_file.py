@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from aligner.adapters.checkpoints.checkpoint import Checkpoint, Numbers, StoredTensor
+from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
 from aligner.errors import MissingFrameworkError, ModelFormatError
+from aligner.records.array import Single
 
 _PLAIN = {"F32": "float32", "F16": "float16", "BF16": "bfloat16", "F64": "float64"}
 
@@ -59,13 +60,13 @@ def _tensor(path: Path, tensor: Any) -> StoredTensor:
     return StoredTensor(tensor.name, shape, _PLAIN.get(word, word), partial(_rows, path, tensor, shape))
 
 
-def _rows(path: Path, tensor: Any, shape: tuple[int, ...], first: int, last: int) -> Numbers:
+def _rows(path: Path, tensor: Any, shape: tuple[int, ...], first: int, last: int) -> Single:
     """Read, not taken from the library's map of the file, whose pages would stay in memory."""
     from gguf import quants
 
     part = tensor.data[first:last]
     raw = np.fromfile(path, part.dtype, part.size, offset=tensor.data_offset + first * part.strides[0])
-    found: Numbers = np.asarray(quants.dequantize(raw.reshape(part.shape), tensor.tensor_type), np.float32)
+    found: Single = np.asarray(quants.dequantize(raw.reshape(part.shape), tensor.tensor_type), np.float32)
     return found.reshape((last - first, *shape[1:]))
 
 

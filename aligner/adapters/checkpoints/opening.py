@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from aligner.adapters.border import OF_CONTENT
 from aligner.adapters.checkpoints import gguf_file, safetensors_files, torch_state
 from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
 from aligner.errors import ModelFormatError, ModelNotFoundError
-
-if TYPE_CHECKING:
-    from aligner.adapters.checkpoints.checkpoint import Numbers
+from aligner.records.array import Single
 
 
 def is_checkpoint(target: object) -> bool:
@@ -45,7 +42,7 @@ def open_checkpoint(target: Path) -> Checkpoint:
 def _answering(target: Path, tensor: StoredTensor) -> StoredTensor:
     """The tensor; numbers that cannot be read when they are wanted are the file's fault."""
 
-    def rows(first: int, last: int) -> Numbers:
+    def rows(first: int, last: int) -> Single:
         try:
             return tensor.rows(first, last)
         except (OSError, NotImplementedError, *OF_CONTENT) as error:

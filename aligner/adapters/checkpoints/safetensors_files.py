@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from aligner.adapters.border import OF_CONTENT
-from aligner.adapters.checkpoints.checkpoint import Checkpoint, Numbers, StoredTensor
+from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
 from aligner.adapters.target import real_path
 from aligner.errors import AlignerError, ModelFormatError, listing
+from aligner.records.array import Single
 from aligner.records.regular_file import read_regular
 
 _LONGEST_HEADER = 100_000_000
@@ -108,7 +109,7 @@ def _tensor(name: str, entry: Any, file: Path, start: int, size: int) -> StoredT
     return StoredTensor(name, shape, _WORDS.get(word, word.lower()), rows)
 
 
-def _rows(file: Path, place: int, word: str, shape: tuple[int, ...], first: int, last: int) -> Numbers:
+def _rows(file: Path, place: int, word: str, shape: tuple[int, ...], first: int, last: int) -> Single:
     kind, inner = np.dtype(_TYPES[word]), shape[1:] if shape else ()
     step = math.prod(inner)
     raw = np.fromfile(file, kind, (last - first) * step, offset=place + first * step * kind.itemsize)

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from aligner.adapters.checkpoints.checkpoint import Checkpoint, Numbers, StoredTensor
+from aligner.adapters.checkpoints.checkpoint import Checkpoint, StoredTensor
+from aligner.records.array import Single
 
 _SUFFIXES = frozenset({".pt", ".pth", ".bin", ".ckpt"})
 
@@ -43,6 +44,6 @@ def _stored(name: str, tensor: Any) -> StoredTensor:
     return StoredTensor(name, tuple(tensor.shape), dtype, partial(_rows, tensor))
 
 
-def _rows(tensor: Any, first: int, last: int) -> Numbers:
+def _rows(tensor: Any, first: int, last: int) -> Single:
     part = tensor[first:last] if tensor.dim() else tensor
     return np.asarray(part.detach().float().numpy())
