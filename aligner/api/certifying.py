@@ -11,7 +11,7 @@ from aligner.errors import AlignerError
 from aligner.execution.injected_run import InjectedRun
 from aligner.execution.output_answers import OutputAnswer
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.outputs import Standing
 from aligner.judgement.rounding_sum import own_bounds, rounding_sum
 from aligner.records.alignment import PairedValues
@@ -27,7 +27,7 @@ each."""
 class Certifying:
     """Runs one comparison's candidate with some tensors replaced."""
 
-    sides: tuple[OpenSide, OpenSide]
+    sides: Sides
     passes: Passes
     judging: OutputJudging
     answers: Sequence[OutputAnswer]

@@ -25,7 +25,7 @@ from aligner.execution.joint_runs import JointRuns
 from aligner.execution.output_answers import OutputAnswer, exchanged, output_answers
 from aligner.execution.passes import Passes
 from aligner.execution.repetition import disturbed
-from aligner.execution.side import OpenSide
+from aligner.execution.side import OpenSide, Sides
 from aligner.inputs import PreparedFeeds
 from aligner.judgement.closed_regions import ClosedRegions
 from aligner.judgement.conclusion import Conclusion, WholeFacts, conclude
@@ -80,7 +80,7 @@ class _Written:
 class Concluding:
     """``notes`` are what the report says already; ``target`` is what the candidate was opened from."""
 
-    sides: tuple[OpenSide, OpenSide]
+    sides: Sides
     options: CompareOptions
     clock: Clock
     observer: ObserverEffect

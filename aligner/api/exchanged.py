@@ -13,7 +13,7 @@ from itertools import permutations
 from aligner.alignment.second_look import SecondLook
 from aligner.execution.look import stands_in, trial
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.borderline import MOST
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.suspects import excess, suspects
@@ -21,7 +21,6 @@ from aligner.records.alignment import PairedValues
 from aligner.records.graph import Node
 from aligner.records.measurement import Measured
 
-Sides = tuple[OpenSide, OpenSide]
 _TRIALS = 12
 """Runs at most: the orders of two splits into three, and some of two."""
 _MOST_PARTS = 3

@@ -15,7 +15,7 @@ from aligner.execution.clock import Clock
 from aligner.execution.evidence import gather
 from aligner.execution.passes import Passes
 from aligner.execution.previewing import previews
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.records import progress
 from aligner.records.alignment import Alignment
 from aligner.records.comparison import Pair, WeightTally
@@ -23,7 +23,7 @@ from aligner.records.measurement import Measured
 
 
 def explained(
-    sides: tuple[OpenSide, OpenSide],
+    sides: Sides,
     clock: Clock,
     passes: Passes,
     context: Context,
@@ -55,7 +55,7 @@ def explained(
     return Explanation(causes, weights, parts, pictures)
 
 
-def _tally(sides: tuple[OpenSide, OpenSide], alignment: Alignment, culprits: Sequence[Measured]) -> WeightTally | None:
+def _tally(sides: Sides, alignment: Alignment, culprits: Sequence[Measured]) -> WeightTally | None:
     """What became of the weights; None where a runtime refuses the run that this takes: the comparison stands."""
     try:
         return tally(sides, alignment, {w for item in culprits for w in item.pair.candidate_region.weights})

@@ -9,7 +9,7 @@ from typing import Any, cast
 from aligner.errors import AlignerError, ModelExecutionError
 from aligner.execution.lockstep import expected_profile
 from aligner.execution.opening import side_info
-from aligner.execution.side import OpenSide
+from aligner.execution.side import OpenSide, Sides
 from aligner.inputs import InputItem, PreparedFeeds, Preprocessing, SideInfo, prepare_feeds
 from aligner.inputs.items import Role
 from aligner.inputs.layouts import evident_layout, is_open
@@ -25,7 +25,7 @@ class UnchangedError(Exception):
 class Feeding:
     """``alter`` changes what both sides are fed, for another look at the same models."""
 
-    sides: tuple[OpenSide, OpenSide]
+    sides: Sides
     items: Sequence[InputItem]
     preprocessing: Preprocessing
     seed: int

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from aligner.execution.look import made_of_reference, without_step
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.borderline import MOST
 from aligner.judgement.reordered import is_another_form
 from aligner.judgement.suspects import excess
@@ -23,7 +23,6 @@ from aligner.records.graph import Graph, Node
 from aligner.records.measurement import Measured
 from aligner.records.tensor import CapturedTensor
 
-Sides = tuple[OpenSide, OpenSide]
 Found = tuple[str, str, str | None]
 
 

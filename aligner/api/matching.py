@@ -22,7 +22,7 @@ from aligner.execution.determinism import undisturbed
 from aligner.execution.fed_values import fed_pairs, unfed_pairs
 from aligner.execution.opening import open_side
 from aligner.execution.profile import profile
-from aligner.execution.side import OpenSide
+from aligner.execution.side import OpenSide, Sides
 from aligner.inputs import PreparedFeeds
 from aligner.records import progress
 from aligner.records.alignment import Alignment, PairedValues
@@ -47,7 +47,7 @@ def match(reference: object, candidate: object, inputs: Any = None, *, options: 
 
 
 @contextmanager
-def opened(reference: object, candidate: object, options: CompareOptions) -> Iterator[tuple[OpenSide, OpenSide]]:
+def opened(reference: object, candidate: object, options: CompareOptions) -> Iterator[Sides]:
     """Both models, closed again when the block ends."""
     for target, how in ((reference, options.reference_options), (candidate, options.candidate_options)):
         check_there(target, how.weights)
@@ -65,7 +65,7 @@ def opened(reference: object, candidate: object, options: CompareOptions) -> Ite
 
 
 def paired(
-    sides: tuple[OpenSide, OpenSide], inputs: Any, options: CompareOptions, *, run: bool = False
+    sides: Sides, inputs: Any, options: CompareOptions, *, run: bool = False
 ) -> tuple[Alignment, PreparedFeeds | None]:
     """The alignment of two open models, and what they were fed; None where neither had to ``run``."""
     fed = None
@@ -77,7 +77,7 @@ def paired(
 
 
 def aligned(
-    sides: tuple[OpenSide, OpenSide],
+    sides: Sides,
     fed: PreparedFeeds | None,
     options: CompareOptions,
     *,
@@ -109,13 +109,13 @@ def read_static(side: OpenSide) -> bool:
     return True
 
 
-def feed(sides: tuple[OpenSide, OpenSide], inputs: Any, options: CompareOptions) -> PreparedFeeds:
+def feed(sides: Sides, inputs: Any, options: CompareOptions) -> PreparedFeeds:
     """Prepare the feeds of both sides, random numbers where none are given, and read the graphs for them."""
     feeding = Feeding(sides, input_items(inputs), options.preprocessing, options.seed)
     return feeding.settled(feeding.prepared())
 
 
-def _record(sides: tuple[OpenSide, OpenSide], alignment: Alignment, fed: PreparedFeeds | None) -> Match:
+def _record(sides: Sides, alignment: Alignment, fed: PreparedFeeds | None) -> Match:
     writers = summary.SideWriter(sides[0]), summary.SideWriter(sides[1])
     notes = [*alignment.notes, *(fed.notes if fed else ()), *(fed.warnings if fed else ())]
     return Match(
@@ -132,9 +132,7 @@ def _record(sides: tuple[OpenSide, OpenSide], alignment: Alignment, fed: Prepare
     )
 
 
-def _pair(
-    sides: tuple[OpenSide, OpenSide], writers: tuple[summary.SideWriter, summary.SideWriter], pair: PairedValues
-) -> MatchedPair:
+def _pair(sides: Sides, writers: tuple[summary.SideWriter, summary.SideWriter], pair: PairedValues) -> MatchedPair:
     return MatchedPair(
         reference=writers[0].side(pair.reference, aliases=pair.reference_aliases),
         candidate=writers[1].side(pair.candidate, aliases=pair.candidate_aliases),

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from aligner.alignment.second_look import SecondLook
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.suspects import suspects
 from aligner.records.alignment import Alignment
 
@@ -20,7 +20,7 @@ _MOST = 4
 
 
 def with_meant_moves(
-    sides: tuple[OpenSide, OpenSide],
+    sides: Sides,
     passes: Passes,
     alignment: Alignment,
     known: SecondLook,
@@ -41,5 +41,5 @@ def with_meant_moves(
     return alignment
 
 
-def _erring(sides: tuple[OpenSide, OpenSide], passes: Passes) -> set[str]:
+def _erring(sides: Sides, passes: Passes) -> set[str]:
     return set(suspects((sides[0].graph, sides[1].graph), passes.measured.values()))

@@ -18,7 +18,7 @@ from aligner.api.open_suspects import open_suspects
 from aligner.api.walked_back import WalkedBack
 from aligner.execution.look import stands_in, trial
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.borderline import MOST
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.suspects import excess, suspects
@@ -29,8 +29,6 @@ from aligner.records.measurement import Measured
 
 _CULPRITS = 4
 """The first culprits are narrowed down; those behind them mostly are of the same making."""
-
-Sides = tuple[OpenSide, OpenSide]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from aligner.api.options import CompareOptions
 from aligner.execution.clock import Clock
 from aligner.execution.opening import Model, open_both
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import OpenSide, Sides
 from aligner.records.comparison import Comparison
 
 
@@ -56,7 +56,7 @@ class OpenModels:
         return self._last.run(inputs)
 
     @property
-    def sides(self) -> tuple[OpenSide, OpenSide]:
+    def sides(self) -> Sides:
         """The two models."""
         reference, candidate = self._sides
         return reference, candidate

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from aligner.execution.look import differences
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.suspects import made_up_for, suspects, watched
 from aligner.records.measurement import Measured
@@ -22,7 +22,7 @@ def is_many(left_out: int, measured: int) -> bool:
     return left_out > max(_FEW, _MOST * measured)
 
 
-def open_suspects(sides: tuple[OpenSide, OpenSide], passes: Passes, most: int) -> list[Measured]:
+def open_suspects(sides: Sides, passes: Passes, most: int) -> list[Measured]:
     """The first suspects, those left out behind which everything is right without them: they hold other forms of their
     tensors, and looking into them costs the runs that a fault would be found by. One run, where there are more.
     """

@@ -10,7 +10,7 @@ from aligner.api.summary import SideWriter
 from aligner.errors import AlignerError
 from aligner.execution.carried_rounding import carried_rounding
 from aligner.execution.output_answers import OutputAnswer
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.outputs import OutputFacts, Standing, standing
 from aligner.judgement.rounding_sum import rounding_sum
 from aligner.judgement.tolerance import region_numbers
@@ -24,7 +24,7 @@ from aligner.records.measurement import Measured
 class OutputJudging:
     """``bounds`` are the nodes' own relative ones; ``declared``: a side is meant to be coarser than float32."""
 
-    sides: tuple[OpenSide, OpenSide]
+    sides: Sides
     measured: Mapping[str, Measured]
     bounds: Mapping[str, float]
     declared: bool

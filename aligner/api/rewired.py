@@ -12,14 +12,13 @@ from collections.abc import Mapping, Sequence
 from aligner.alignment.second_look import SecondLook, same_values
 from aligner.execution.look import differences, glance
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.borderline import MOST
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.suspects import excess, suspects
 from aligner.records.alignment import Alignment
 from aligner.records.measurement import Measured
 
-Sides = tuple[OpenSide, OpenSide]
 _TRIALS = 4
 """Suspects that are left alone, one at a time: a run each."""
 

@@ -14,7 +14,7 @@ from aligner.api.rewired import rewired
 from aligner.api.within import locate_within
 from aligner.execution.look import differences, look
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.region_walk import RegionWalk
 from aligner.judgement.suspects import excess, suspects, watched, wrong_pairs
 from aligner.records.alignment import Alignment, PairedValues
@@ -29,7 +29,6 @@ _TRIALS = 32
 _FOLLOWING = frozenset({"map", "input", "layout", "inserted"})
 _SETTLED = frozenset({"constant", "layout-only", "not computed"})
 
-Sides = tuple[OpenSide, OpenSide]
 Align = Callable[[SecondLook], Alignment]
 Measure = Callable[[Alignment], None]
 

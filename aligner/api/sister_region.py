@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.suspects import suspects
 from aligner.operations.kinds import LAYOUT, VIEWS
 from aligner.records.alignment import PairedValues
@@ -25,7 +25,7 @@ _LEAST = 3
 """Nodes of a formula: what a shorter one differs in from its sister is all of it."""
 
 
-def parted(sides: tuple[OpenSide, OpenSide], passes: Passes, item: Measured) -> Found | None:
+def parted(sides: Sides, passes: Passes, item: Measured) -> Found | None:
     """(The candidate's node that differs, and by what: the kind of node in its place, "extra", "constant", "operand",
     "missing").
 

@@ -19,7 +19,7 @@ from aligner.api.options import CompareOptions
 from aligner.api.summary import SideWriter, coverage
 from aligner.errors import listing
 from aligner.execution.clock import Clock
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.inputs import PreparedFeeds
 from aligner.numerics.rounding import unit
 from aligner.records.alignment import Alignment, PairedValues
@@ -41,7 +41,7 @@ class _Looked:
 class StatisticsComparison:
     """One comparison of a model with the statistics of a run."""
 
-    def __init__(self, sides: tuple[OpenSide, OpenSide], told: int, options: CompareOptions, clock: Clock) -> None:
+    def __init__(self, sides: Sides, told: int, options: CompareOptions, clock: Clock) -> None:
         self._sides, self._told, self._options, self._clock = sides, told, options, clock
 
     def comparison(self, alignment: Alignment, fed: PreparedFeeds, notes: list[str]) -> Comparison:

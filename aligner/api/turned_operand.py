@@ -9,7 +9,7 @@ import numpy as np
 
 from aligner.execution.look import shown, trial_of
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.judgement.borderline import MOST
 from aligner.judgement.suspects import excess, suspects
 from aligner.operations.kinds import LAYOUT
@@ -17,7 +17,6 @@ from aligner.records.array import Array
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 
-Sides = tuple[OpenSide, OpenSide]
 Found = tuple[str, str, None]
 
 

@@ -14,7 +14,7 @@ from aligner.api.matching import aligned, feed, opened, read_static
 from aligner.api.options import CompareOptions
 from aligner.api.weight_places import Misplaced, misplaced, same_outputs
 from aligner.errors import AlignerError, ComparisonError, listing
-from aligner.execution.side import OpenSide
+from aligner.execution.side import OpenSide, Sides
 from aligner.inputs import PreparedFeeds
 from aligner.parameters.fingerprint import Fingerprint, fingerprint
 from aligner.records import progress
@@ -24,7 +24,6 @@ from aligner.records.weight import WeightAudit, WeightMatch
 
 _MOST = 64 << 20
 """Numbers of both sides up to which ``compare`` looks at all weights unasked."""
-Sides = tuple[OpenSide, OpenSide]
 
 
 def weigh(

@@ -16,7 +16,7 @@ import numpy as np
 from aligner.alignment.skeleton import read
 from aligner.causes.weight_cause import versions
 from aligner.causes.weight_order import moved
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.numerics import relations
 from aligner.operations.operation import Unsupported
 from aligner.parameters.fingerprint import EXACT, ROUNDED, Fingerprint, fingerprint, fingerprint_of
@@ -205,7 +205,7 @@ _OUTPUTS_APART = {"int": 0.2, "narrow": 1e-2, "": 1e-3}
 """Relative distance of outputs up to which two models compute the same, by how the candidate keeps its weights."""
 
 
-def same_outputs(sides: tuple[OpenSide, OpenSide], alignment: Alignment) -> bool:
+def same_outputs(sides: Sides, alignment: Alignment) -> bool:
     """Whether both models, fed already, compute the same: all outputs that answer each other, and one at least.
 
     An output that is one number throughout says nothing.

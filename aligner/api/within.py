@@ -24,7 +24,7 @@ from aligner.api.turned_operand import turned
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.look import shown, trial_of
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import OpenSide, Sides
 from aligner.judgement.borderline import MOST
 from aligner.judgement.suspects import excess, limit, suspects
 from aligner.operations.call import call_of
@@ -52,7 +52,6 @@ _FEW = 2
 _LARGE = 1 << 28
 """Bytes of a region's tensors from which on they are not kept for this."""
 
-Sides = tuple[OpenSide, OpenSide]
 Found = tuple[str, str, str | None]
 Place = tuple[str, Array, Found]
 """A value of the candidate, what is put there, and what it tells where the region's end comes out right."""

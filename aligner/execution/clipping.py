@@ -9,7 +9,7 @@ import numpy as np
 
 from aligner.execution.passes import Passes
 from aligner.execution.saturation import Grids
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate
 from aligner.records.tensor import CapturedTensor
@@ -21,7 +21,7 @@ MOST_RUNS = 64
 class Clipping:
     """Runs of one side on its own tensors, cut off as the other's ranges cut them."""
 
-    def __init__(self, sides: tuple[OpenSide, OpenSide], passes: Passes) -> None:
+    def __init__(self, sides: Sides, passes: Passes) -> None:
         self._sides, self._passes = sides, passes
         self._grids = Grids(sides[0].graph), Grids(sides[1].graph)
 

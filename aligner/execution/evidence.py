@@ -8,7 +8,7 @@ from aligner.adapters.lazy_injection import LazyInjection
 from aligner.execution.injection import ReferenceInjection
 from aligner.execution.kept_precision import with_kept_precision
 from aligner.execution.passes import Passes
-from aligner.execution.side import OpenSide
+from aligner.execution.side import OpenSide, Sides
 from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
 from aligner.records.measurement import Measured
@@ -107,7 +107,7 @@ def _own(side: OpenSide, wanted: set[str]) -> dict[str, CapturedTensor]:
 
 
 def _local(
-    sides: tuple[OpenSide, OpenSide], passes: Passes, host: int, wanted: set[str]
+    sides: Sides, passes: Passes, host: int, wanted: set[str]
 ) -> tuple[dict[str, CapturedTensor], Mapping[str, Array]]:
     """What a side computes from the other's tensors, and those tensors as its nodes read them."""
     injected = passes.injected_run(None, ())

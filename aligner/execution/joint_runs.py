@@ -16,7 +16,7 @@ from aligner.execution.injected_run import InjectedRun, Local
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.passes import Passes
 from aligner.execution.perturbation import rounding_units
-from aligner.execution.side import OpenSide
+from aligner.execution.side import Sides
 from aligner.records.alignment import PairedValues, Sketch
 from aligner.records.array import Array
 from aligner.records.axis_order import to_candidate, to_reference
@@ -38,7 +38,7 @@ class SpentError(Exception):
 class JointRuns:
     """Counted runs of one comparison's computing side."""
 
-    sides: tuple[OpenSide, OpenSide]
+    sides: Sides
     passes: Passes
     runs: int = 0
     seen: int = 0

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from aligner.alignment.layout import axes_between
 from aligner.diff.difference import difference
-from aligner.execution.side import OpenSide
+from aligner.execution.side import OpenSide, Sides
 from aligner.records.array import Array
 from aligner.records.axis_order import to_reference
 from aligner.records.difference import Difference
@@ -48,7 +48,7 @@ class OutputAnswer:
 
 
 def output_answers(
-    sides: tuple[OpenSide, OpenSide],
+    sides: Sides,
     measured: Sequence[Measured],
     kept: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
     tolerance: tuple[float, float],
@@ -83,7 +83,7 @@ def output_answers(
 
 
 def exchanged(
-    sides: tuple[OpenSide, OpenSide],
+    sides: Sides,
     answers: Sequence[OutputAnswer],
     kept: tuple[Mapping[str, CapturedTensor], Mapping[str, CapturedTensor]],
     tolerance: tuple[float, float],
@@ -120,9 +120,7 @@ def _paired(item: Measured) -> OutputAnswer:
     return OutputAnswer(item.pair.reference, item.pair.candidate, True, item.pair.axes, item.accumulated)
 
 
-def _elsewhere(
-    sides: tuple[OpenSide, OpenSide], value: str, measured: Sequence[Measured], given: set[str]
-) -> OutputAnswer | None:
+def _elsewhere(sides: Sides, value: str, measured: Sequence[Measured], given: set[str]) -> OutputAnswer | None:
     """The pair of an output of the candidate that holds the same elements in the same order: a view, a copy."""
     sketches = sides[0].profile.sketches if sides[0].profile is not None else {}
     own = sketches.get(value)
@@ -134,7 +132,7 @@ def _elsewhere(
 
 
 def _by_what_they_are(
-    sides: tuple[OpenSide, OpenSide], outputs: tuple[list[str], list[str]], left: list[str], right: list[str]
+    sides: Sides, outputs: tuple[list[str], list[str]], left: list[str], right: list[str]
 ) -> list[tuple[str, str]]:
     """Outputs without an answer against those that answer nothing: by name, by place, by shape."""
     level = len(outputs[0]) == len(outputs[1])

@@ -15,7 +15,7 @@ from aligner.execution.lockstep import Lockstep, expected_profile
 from aligner.execution.passes import Passes
 from aligner.execution.profile import RunningProfile, profile
 from aligner.execution.repetition import disturbed
-from aligner.execution.side import OpenSide
+from aligner.execution.side import OpenSide, Sides
 from aligner.execution.untouched import Answer, Untouched
 from aligner.records.alignment import Alignment
 from aligner.records.measurement import Measured
@@ -24,8 +24,6 @@ from aligner.records.tensor import CapturedTensor
 
 if TYPE_CHECKING:
     from aligner.alignment.second_look import SecondLook
-
-Sides = tuple[OpenSide, OpenSide]
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,3 +159,7 @@ class OpenSide:
             nodes=len(self.graph.nodes),
             notes=tuple(dict.fromkeys((*self.session.notes, *self.graph.notes))),
         )
+
+
+Sides = tuple[OpenSide, OpenSide]
+"""The reference and the candidate."""
