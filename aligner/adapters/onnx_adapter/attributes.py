@@ -64,7 +64,7 @@ class Operands:
 
 def attributes_of(node: Any, opset: int, operands: Operands) -> Mapping[str, Attribute]:
     """The attributes of one node; ``opset`` is the version of its domain that the model imports."""
-    found = dict(_defaults(node.op_type, _domain(node), opset))
+    found = dict(_defaults(node.op_type, "" if node.domain == "ai.onnx" else node.domain, opset))
     for attribute in node.attribute:
         value = _plain(attribute)
         if value is not None:
@@ -91,10 +91,6 @@ def pairs(flat: Any) -> tuple[tuple[Any, Any], ...]:
     """(begin, …, end, …) as ((begin, end), …)."""
     half = len(flat) // 2
     return tuple(zip(flat[:half], flat[half:], strict=True)) if len(flat) == 2 * half else tuple(flat)
-
-
-def _domain(node: Any) -> str:
-    return "" if node.domain == "ai.onnx" else str(node.domain)
 
 
 @lru_cache(maxsize=1024)

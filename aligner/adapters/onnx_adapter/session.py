@@ -156,15 +156,12 @@ class OnnxSession(Session):
         key = None if feeds is None else digest(feeds) if self._branching else tuple(sorted(shapes_of(feeds).items()))
         with self._preparing:
             if self._prepared is None or self._prepared[0] != key:
-                self._prepared = key, self._prepare_anew(feeds)
+                with reading(str(self._file)):
+                    self._prepared = key, self._prepared_for(feeds)
             return self._prepared[1]
 
-    def _prepare_anew(self, feeds: Feeds | None) -> _Prepared:
-        """Inline branches and infer shapes."""
-        with reading(str(self._file)):
-            return self._prepared_for(feeds)
-
     def _prepared_for(self, feeds: Feeds | None) -> _Prepared:
+        """Inline branches and infer shapes."""
         model = self._file.skeleton
         inlined = Inlined(model)
         if feeds is not None and self._branching:

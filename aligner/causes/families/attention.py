@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import ClassVar
 
@@ -192,13 +192,9 @@ def _claim(
         f"{who} {words} at {culprit.where}",
         advice,
         f"with {what} as the reference has it",
-        _predict(culprit, subgraph, node, changed),
+        culprit.replaced(subgraph, node, changed),
         side=subgraph.side,
     )
-
-
-def _predict(culprit: Culprit, subgraph: Subgraph, node: Node, changed: Operation) -> Callable[[], Array | None]:
-    return culprit.replaced(subgraph, node, changed)
 
 
 class AttentionScale(Cause):

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from functools import partial
 from typing import ClassVar
 
 from aligner.causes.cause import Cause, Claim
@@ -78,7 +79,7 @@ def _written(culprit: Culprit) -> Iterator[Claim]:
         own = operation.read(Slice).places
         places = tuple(both[0].get(place[0], place) for place in own)
         if places != own:
-            edits[node.index] = _taking(places)
+            edits[node.index] = partial(Operation.with_settings, places=places)
             named = named or node
     mine, theirs = (", ".join(f"{_bounds(of[axis])} along axis {axis}" for axis in differing) for of in both[::-1])
     yield Claim(
@@ -90,10 +91,6 @@ def _written(culprit: Culprit) -> Iterator[Claim]:
         written=True,
         only_proven=True,
     )
-
-
-def _taking(places: tuple[tuple[int, ...], ...]) -> Callable[[Operation], Operation]:
-    return lambda operation: operation.with_settings(places=places)
 
 
 def _bounds(place: tuple[int, ...]) -> str:
