@@ -83,27 +83,20 @@ class KindTraits:
 
 _elementwise = partial(KindTraits, "elementwise", layout="keeps", apart=True)
 _activation = partial(_elementwise, activation=True)
+_CONVOLUTION = KindTraits(
+    "product",
+    layout="spatial",
+    strided=True,
+    weights="kernel",
+    sums="products",
+    principal=True,
+    families=("linear",),
+)
 
 _ROWS: dict[str, KindTraits] = {
     # linear layers and others with trained parameters
-    "conv": KindTraits(
-        "product",
-        layout="spatial",
-        strided=True,
-        weights="kernel",
-        sums="products",
-        principal=True,
-        families=("linear",),
-    ),
-    "conv_transpose": KindTraits(
-        "product",
-        layout="spatial",
-        strided=True,
-        weights="kernel",
-        sums="products",
-        principal=True,
-        families=("linear",),
-    ),
+    "conv": _CONVOLUTION,
+    "conv_transpose": _CONVOLUTION,
     "matmul": KindTraits("product", weights="kernel", sums="products", principal=True, families=("linear",)),
     "recurrent": KindTraits(
         "unknown", weights="cells", sums="products", response="compounds", draws="inside", principal=True

@@ -129,20 +129,11 @@ def _word(model: object) -> str | None:
     return str(value) if isinstance(value, str | Path) else None
 
 
-_FLAGS = {
-    "tolerance": "--tolerance",
-    "mapping": "--map",
-    "align_by": "--align-by",
-    "local": "--local",
-    "reference_weights": "--reference-weights",
-    "candidate_weights": "--candidate-weights",
-    "provider": "--provider",
-    "ort_optimization": "--ort-optimization",
-    "signature": "--signature",
-    "device": "--device",
-    "seed": "--seed",
-    "memory_limit": "--memory-limit",
-}
+_FLAGS = (
+    "tolerance align_by local reference_weights candidate_weights provider ort_optimization signature device seed "
+    "memory_limit"
+).split()
+"""Options that the command line spells alike."""
 _SWITCHES = {("trust", True): "--trust", ("evaluation_mode", True): "--eval", ("evaluation_mode", False): "--as-is"}
 
 
@@ -158,8 +149,8 @@ def _options(given: Mapping[str, Any]) -> list[str] | None:
             words += [word for switch, one in value.items() for word in ("--setting", f"{switch}={one}")]
         elif name in ("trust", "evaluation_mode"):
             words.append(_SWITCHES[name, bool(value)])
-        elif name in _FLAGS and isinstance(value, str | int | float | Path):
-            words += [_FLAGS[name], str(value)]
+        elif name in (*_FLAGS, "mapping") and isinstance(value, str | int | float | Path):
+            words += ["--map" if name == "mapping" else f"--{name.replace('_', '-')}", str(value)]
         else:
             return None
     return words
