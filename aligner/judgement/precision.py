@@ -37,7 +37,12 @@ def _declares(graph: Graph) -> bool:
 
 def quantizes(graph: Graph) -> bool:
     """Whether anything is quantised at all."""
-    return declares_quantization(graph) or any(node.kind in QUANTIZES for node in graph.nodes)
+    if declares_quantization(graph):
+        return True
+    return _quantizing.of(graph, lambda: any(node.kind in QUANTIZES for node in graph.nodes))
+
+
+_quantizing: Remembered[bool] = Remembered()
 
 
 def stores_coarsely(graph: Graph) -> bool:
