@@ -45,7 +45,9 @@ def agree(reference: Sketch | None, candidate: Sketch | None, within: float | No
 
 def distance(reference: Sketch | None, candidate: Sketch | None) -> float | None:
     """How far apart two sketches are, relative to the reference: its mean, spread and ends; None if incomparable."""
-    if reference is None or candidate is None or reference.size != candidate.size:
+    if reference is None or candidate is None:
+        return None
+    if reference.shape != candidate.shape and reference.size != candidate.size:
         return None
     reference, candidate = reference.core, candidate.core
     if not (reference.finite and candidate.finite) or reference.min == reference.max:

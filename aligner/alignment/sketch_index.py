@@ -18,10 +18,12 @@ class SketchShelf(Generic[T]):
 
     def __init__(self, items: Iterable[tuple[Sketch, T]]) -> None:
         self._by_size: dict[int, list[tuple[float, float, Sketch, T]]] = defaultdict(list)
+        self._rms: dict[int, list[float]] = {}
         for sketch, thing in items:
             self._by_size[sketch.size].append((sketch.rms, sketch.core.mean, sketch, thing))
-        for shelf in self._by_size.values():
+        for size, shelf in self._by_size.items():
             shelf.sort(key=lambda item: item[0])
+            self._rms[size] = [item[0] for item in shelf]
 
     def near(self, sketch: Sketch) -> Iterator[T]:
         """Things whose tensor has the size and, up to rounding, the root mean square of this one."""
@@ -41,7 +43,8 @@ class SketchShelf(Generic[T]):
         )
 
     def _around(self, sketch: Sketch) -> list[tuple[float, float, Sketch, T]]:
-        shelf = self._by_size.get(sketch.size, [])
+        size = sketch.size
+        known = self._rms.get(size, [])
         reach = 2 * SAME_TENSOR * sketch.rms + 1e-30
-        start = bisect_left(shelf, sketch.rms - reach, key=lambda item: item[0])
-        return shelf[start : bisect_right(shelf, sketch.rms + reach, key=lambda item: item[0])]
+        start, stop = bisect_left(known, sketch.rms - reach), bisect_right(known, sketch.rms + reach)
+        return self._by_size[size][start:stop] if start < stop else []

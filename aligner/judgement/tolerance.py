@@ -25,6 +25,7 @@ from aligner.operations.reduction import reduction_length
 from aligner.parameters.canonical import operation_kind
 from aligner.parameters.known import Known
 from aligner.parameters.remembered import Remembered
+from aligner.records.alignment import Region
 from aligner.records.array import Array
 from aligner.records.difference import Difference, Unmasked
 from aligner.records.dtypes import plain_dtype
@@ -86,13 +87,15 @@ def region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNum
     """Read both sides' regions of a pair; once, as long as the graphs are there."""
     pair, known = measured.pair, _read.of(graphs[0], Remembered).of(graphs[1], dict)
     dtypes = measured.reference_dtype, measured.candidate_dtype
-    key = pair.reference_region, pair.candidate_region, dtypes, measured.step
-    if key not in known:
-        known[key] = _region_numbers(graphs, measured)
-    return known[key]
+    key, regions = (pair.reference, pair.candidate, dtypes, measured.step), pair.regions
+    found = known.get(key)
+    if found is None or found[0] != regions:
+        found = known[key] = regions, _region_numbers(graphs, measured)
+    return found[1]
 
 
-_read: Remembered[Remembered[dict[Any, RegionNumbers]]] = Remembered()
+_read: Remembered[Remembered[dict[Any, tuple[tuple[Region, Region], RegionNumbers]]]] = Remembered()
+"""By the names of a pair's tensors: the regions between them, with all their nodes, cost more to look up."""
 
 
 def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNumbers:
@@ -121,12 +124,12 @@ def _region_numbers(graphs: tuple[Graph, Graph], measured: Measured) -> RegionNu
         for graph, side in zip(graphs, nodes, strict=True)
     ]
     narrowed = inside[1] > max(coarsest, inside[0]) and inside[1] > max(declared_unit(graph) for graph in graphs)
-    meant = _by_intent(graphs), _by_intent((graphs[1], graphs[0]))
-    step = max([*inner[1], *(inner[0] if meant[1] else ()), measured.step or 0.0])
+    excused = bool(inner[0]) and _by_intent((graphs[1], graphs[0]))
+    step = max([*inner[1], *(inner[0] if excused else ()), measured.step or 0.0])
     storage = _storage(graphs, measured)
     scaled_as_it_runs = any(map(_scaled_as_it_runs, graphs, nodes))
     own = bool(inner[1] or measured.step or steps(fed)) or scaled_as_it_runs
-    stepped = (own and meant[0]) or (bool(inner[0]) and meant[1])
+    stepped = (own and _by_intent(graphs)) or excused
     return RegionNumbers(
         reduction=reduction,
         exact=same_dtype and kinds <= EXACT | {"none"} and not stepped and not storage,

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 
 from aligner.adapters.registry import translator
-from aligner.operations.call import call_of
+from aligner.operations.call import Translation, call_of
 from aligner.operations.kinds import LAYOUT
 from aligner.operations.operation import Operation, Unsupported, compute
 from aligner.records.array import Array
@@ -48,11 +49,14 @@ class Known:
         self.graph = graph
         self.seen = seen or {}
         self._shape_of = shape_of
-        self._translate = translator(graph.framework)
         self._found: dict[str, Array] = {}
         self._out_of_reach: dict[str, int] = {}
         """Value → within how many nodes it cannot be known: where residuals meet, ways back double at each of them."""
         self._beyond = {} if beyond is None or self.seen else beyond
+
+    @cached_property
+    def _translate(self) -> Translation:
+        return translator(self.graph.framework)
 
     def array(self, name: str) -> Array | None:
         """What a value held, a weight holds (as real numbers), or nodes make of those; None where none of it is so."""

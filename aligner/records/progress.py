@@ -7,7 +7,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 _SLOT = 4096
@@ -191,7 +191,7 @@ def over() -> str:
 def advance(done: int, total: int, node: str = "") -> None:
     """Say how far the current phase is, and which node was reached; ``total`` is 0 where it is not known."""
     mark = current()
-    _publish(replace(mark, done=done, total=total, node=node or mark.node))
+    _publish(Mark(mark.side, mark.phase, mark.detail, done, total, node or mark.node, mark.item))
 
 
 def listen(listener: Listener) -> Callable[[], None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import ChainMap
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
@@ -83,10 +84,11 @@ class Execution:
         feeds: dict[str, Any] = {}
         renamed: dict[str, str] = {}
         inside = {name for at in segment.positions for name in program.writes[at]}
+        taken = ChainMap(feeds, dict(program.producer), dict(program.inputs))
         for name in dict.fromkeys(name for at in segment.positions for name in program.reads[at]):
             value = self._injection(name)
             if value is not None and (name in inside or program.is_fixed(name)):
-                renamed[name] = fresh(f"{name}/injected", {**program.producer, **program.inputs, **feeds})
+                renamed[name] = fresh(f"{name}/injected", taken)
                 feeds[renamed[name]] = value
             elif value is not None:
                 feeds[name] = value

@@ -19,7 +19,9 @@ from aligner.adapters.onnx_adapter.provenance import scope_of, source_of
 from aligner.adapters.onnx_adapter.quantization import quantizations
 from aligner.adapters.onnx_adapter.types import ValueType, value_type
 from aligner.errors import listing
-from aligner.records.graph import Attribute, Graph, Node, Shape, Value, Weight
+from aligner.records.graph import Attribute, Graph, Node, Quantization, Shape, Value, Weight
+
+_UNKNOWN = ValueType()
 
 
 def build_graph(file: OnnxFile, inlined: Inlined, types: Mapping[str, ValueType]) -> Graph:
@@ -35,11 +37,7 @@ def build_graph(file: OnnxFile, inlined: Inlined, types: Mapping[str, ValueType]
     outputs = tuple(dict.fromkeys(value.name for value in proto.output if _is_tensor(types, value.name)))
     meanings = quantizations(proto, SmallConstants(builder.weights, proto))
     names = dict.fromkeys((*inputs, *builder.produced, *(name for name in outputs if name in constants)))
-    values = {
-        name: replace(_value(name, name, types), quantization=meanings.get(name))
-        for name in names
-        if _is_tensor(types, name)
-    }
+    values = {name: _value(name, name, types, meanings.get(name)) for name in names if _is_tensor(types, name)}
     values |= {key: value for key, value in builder.inner.items() if key not in builder.weights}
     for name, meaning in meanings.items():
         if name in builder.weights:
@@ -61,9 +59,9 @@ def _is_tensor(types: Mapping[str, ValueType], name: str) -> bool:
     return name not in types or types[name].tensor
 
 
-def _value(key: str, name: str, types: Mapping[str, ValueType]) -> Value:
-    kind = types.get(name, ValueType())
-    return Value(key, name, kind.shape, kind.word)
+def _value(key: str, name: str, types: Mapping[str, ValueType], meaning: Quantization | None = None) -> Value:
+    kind = types.get(name, _UNKNOWN)
+    return Value(key, name, kind.shape, kind.word, quantization=meaning)
 
 
 def _declared(graph: Any) -> dict[str, ValueType]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterator, Mapping
 from typing import Any
 
 GRAPH = 5
@@ -100,11 +100,10 @@ def rename_graph(graph: Any, names: Mapping[str, str]) -> None:
         sparse.values.name = names.get(sparse.values.name, sparse.values.name)
 
 
-def fresh(name: str, taken: Iterable[str]) -> str:
+def fresh(name: str, taken: Container[str]) -> str:
     """The name, or the name with a number, that is not taken."""
-    used = taken if isinstance(taken, (set, frozenset, dict)) else set(taken)
     candidate, number = name, 1
-    while candidate in used:
+    while candidate in taken:
         candidate, number = f"{name}_{number}", number + 1
     return candidate
 
