@@ -249,3 +249,25 @@ def test_a_factor_near_one_is_no_fault_where_the_next_layer_undoes_it(dtype, und
     result = aligner.compare(model, twin.to(getattr(torch, dtype)), torch.randn(4, 32))
     assert result.verdict == ("aligned" if undone else "diverged")
     assert undone or result.first_divergence.candidate.name.startswith("0")
+
+
+@pytest.mark.parametrize(("kind", "bits"), [("bfloat16", 16), ("float16", 13)])
+def test_weights_that_one_rounding_explains_are_told_at_once(kind, bits):
+    """As the division by each number's unit tells it, which takes ten times as long."""
+    from aligner.judgement.borderline import _one_rounding_apart, _spacing
+    from aligner.numerics.rounding import UNITS
+
+    drawn = np.random.default_rng(0).standard_normal((32, 40)).astype(np.float32)
+    drawn[0], drawn[1], drawn[2] = 0, drawn[1] * 1e-4, drawn[2] * 1e-7
+    low = np.uint32((1 << bits) - 1)
+    nearest = ((drawn.view(np.uint32) + (low >> 1)) & ~low).view(np.float32)
+    cut = (drawn.view(np.uint32) & ~low).view(np.float32)
+    broken = nearest.copy()
+    for odd in (np.nan, np.inf):
+        broken[5, 5] = odd
+        assert not _one_rounding_apart(drawn, broken, UNITS[kind])
+    for one, near in ((nearest, True), (cut, True), (nearest * np.float32(1.01), False)):
+        assert _one_rounding_apart(drawn[3:], one[3:], UNITS[kind]) == near
+        steps = _spacing(drawn.astype(np.float64), one.astype(np.float64), UNITS[kind])
+        apart = np.abs(np.divide(one - drawn, steps, out=np.zeros(drawn.shape), where=steps > 0)).max()
+        assert apart < 1 or not _one_rounding_apart(drawn, one, UNITS[kind])

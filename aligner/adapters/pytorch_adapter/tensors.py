@@ -86,7 +86,7 @@ def to_array(tensor: Any, *, share: bool = False) -> Array:
     plain = in_real_numbers(plain) if stored is None else stored
     plain = plain.resolve_conj().resolve_neg()
     if dtype_word(plain).startswith(_WIDENED):
-        plain = plain.to(torch.float32)
+        plain, share = plain.to(torch.float32), True  # memory of its own
     array: Array = plain.cpu().numpy() if share else plain.cpu().contiguous().numpy().copy()
     array.flags.writeable = False
     return array
