@@ -169,3 +169,53 @@ def test_channels_in_blocks(tmp_path, monkeypatch):
     again = session.run(feeds, ["y"], {inside.inputs[0]: shown[inside.inputs[0]]})
     np.testing.assert_array_equal(next(iter(again)).array, shown["y"])
     session.close()
+
+
+def test_operators_on_stored_integers(tmp_path):
+    """All that onnxruntime's quantiser writes, as the float operators on what the integers mean."""
+    import numpy as np
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, quantize_static
+
+    rng = np.random.default_rng(0)
+    shapes = {"k": (8, 4, 3, 3), "b": (8,), "w": (8, 5), "v": (5, 5), "c": (5,), "e": (5,)}
+    stored = {name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()}
+    make = helper.make_node
+    nodes = [
+        make("Conv", ["x", "k", "b"], ["a"], "conv", pads=[1] * 4),
+        make("LeakyRelu", ["a"], ["l"], "leaky", alpha=0.1),
+        make("Sigmoid", ["a"], ["s"], "sigmoid"),
+        make("Concat", ["l", "s"], ["j"], "concat", axis=2),
+        make("AveragePool", ["j"], ["p"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        make("GlobalAveragePool", ["p"], ["g"], "global"),
+        make("Flatten", ["g"], ["f"], "flat"),
+        make("Gemm", ["f", "w", "c"], ["h"], "gemm"),
+        make("MatMul", ["h", "v"], ["m"], "matmul"),
+        make("Add", ["m", "h"], ["r"], "add"),
+        make("Mul", ["r", "e"], ["q"], "mul"),
+        make("Softmax", ["q"], ["y"], "softmax", axis=-1),
+    ]
+    ends = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 4, 6, 6])]
+    ends.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 5]))
+    weights = [numpy_helper.from_array(array, name) for name, array in stored.items()]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    feeds = {"x": rng.standard_normal((1, 4, 6, 6)).astype(np.float32)}
+
+    class Reader(CalibrationDataReader):
+        left = [feeds] * 2
+
+        def get_next(self):
+            return self.left.pop() if self.left else None
+
+    onnx.save(model, tmp_path / "float.onnx")
+    quantize_static(
+        tmp_path / "float.onnx", tmp_path / "int8.onnx", Reader(), quant_format=QuantFormat.QOperator, per_channel=True
+    )
+    words = {node.op_type for node in onnx.load(tmp_path / "int8.onnx").graph.node}
+    assert len([word for word in words if word.startswith("QLinear") or word == "QGemm"]) >= 10
+    session = OnnxAdapter().open(onnx.load(tmp_path / "int8.onnx"), OpenOptions())
+    found = replay_session(session, feeds)
+    session.close()
+    assert found and not any(one.fault or one.opaque for one in found), found

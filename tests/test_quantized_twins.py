@@ -535,3 +535,50 @@ def island(form):
 )
 def test_a_single_kernel_on_integers_is_meant_and_a_tensor_taken_back_is_not(form, verdict):
     assert aligner.compare(island("floats"), island(form), [X]).verdict == verdict
+
+
+def chosen(coded, largest=1):
+    """The rows of a layer that score most: as floats, or by weights and rows in eight bits."""
+    helper, floats = onnx.helper, onnx.TensorProto.FLOAT
+    rng = np.random.default_rng(0)
+    kernel, score = (rng.standard_normal(shape).astype(np.float32) / 6 for shape in ((32, 48), (48, 1)))
+    step = np.float32(np.abs(kernel).max() / 127)
+    weights = {"v": score, "k": np.array([30]), "n": np.array([-1])}
+    if coded:
+        weights |= {"w": np.rint(kernel / step).astype(np.int8), "s": step}
+    else:
+        weights["w"] = kernel
+    nodes = [helper.make_node("DequantizeLinear", ["w", "s"], ["w_d"], "w/d")] if coded else []
+    nodes += [
+        helper.make_node("MatMul", ["x", "w_d" if coded else "w"], ["h"], "hidden"),
+        helper.make_node("Relu", ["h"], ["r"], "relu"),
+        helper.make_node("MatMul", ["r", "v"], ["c"], "score"),
+        helper.make_node("Reshape", ["c", "n"], ["f"], "flat"),
+        helper.make_node("TopK", ["f", "k"], ["t", "i"], "topk", axis=0, largest=largest),
+        helper.make_node("Gather", ["r", "i"], ["y"], "gather", axis=0),
+    ]
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info("x", floats, [64, 32])],
+        [helper.make_tensor_value_info("y", floats, [30, 48])],
+        [onnx.numpy_helper.from_array(np.asarray(v), n) for n, v in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+
+
+def test_choices_that_fall_otherwise_by_quantisation_noise_are_told_with_what_they_explain():
+    rows = np.random.default_rng(1).standard_normal((64, 32)).astype(np.float32)
+    result = aligner.compare(chosen(False), chosen(True), rows)
+    assert (result.verdict, result.comparison.rule) == ("aligned", "choices-flip")
+    words = result.comparison.reason
+    assert "at i" in words
+    assert "of 30 choices fall otherwise, between numbers that lie at most" in words
+    assert "with the reference's choices put in" in words
+
+
+def test_an_order_the_wrong_way_round_is_no_choice_that_noise_flips():
+    rows = np.random.default_rng(1).standard_normal((64, 32)).astype(np.float32)
+    result = aligner.compare(chosen(False), chosen(True, largest=0), rows)
+    assert result.verdict == "diverged"
+    assert "topk" in result.first_divergence.candidate_nodes

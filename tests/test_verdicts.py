@@ -8,11 +8,12 @@ from graph_factory import GraphBuilder
 
 from aligner.diff.difference import difference
 from aligner.execution.saturation import Grids
-from aligner.judgement.conclusion import WholeFacts, conclude
+from aligner.judgement.conclusion import conclude
 from aligner.judgement.founded import refounded
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.tolerance import bound, region_numbers
 from aligner.judgement.verdicts import Rules, judge
+from aligner.judgement.whole_facts import WholeFacts
 from aligner.numerics.rounding import unit
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.comparison import Coverage

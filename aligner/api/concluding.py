@@ -10,6 +10,7 @@ from aligner.alignment.saved_mapping import spelled
 from aligner.api import noise_floor, summary
 from aligner.api.certifying import Certifying
 from aligner.api.explanation import Explanation
+from aligner.api.flipped_choices import FlippedChoices
 from aligner.api.frozen_noise import frozen_outputs
 from aligner.api.noise_floor import Floor
 from aligner.api.observer_effect import Hidden, ObserverEffect
@@ -28,7 +29,7 @@ from aligner.execution.repetition import disturbed
 from aligner.execution.side import OpenSide, Sides
 from aligner.inputs import PreparedFeeds
 from aligner.judgement.closed_regions import ClosedRegions
-from aligner.judgement.conclusion import Conclusion, WholeFacts, conclude
+from aligner.judgement.conclusion import Conclusion, conclude
 from aligner.judgement.ill_conditioned import Condition, condition
 from aligner.judgement.inner_nodes import InnerNodes
 from aligner.judgement.judgement import Judgement
@@ -39,6 +40,7 @@ from aligner.judgement.rounding_sum import own_bounds
 from aligner.judgement.tolerance import is_coarse, region_numbers
 from aligner.judgement.unseen_weights import same_on_others, unseen
 from aligner.judgement.verdicts import judge
+from aligner.judgement.whole_facts import Flipped, WholeFacts
 from aligner.operations.kinds import MAY_DRAW
 from aligner.records.alignment import Alignment
 from aligner.records.certificate import Certificate
@@ -324,6 +326,7 @@ class Concluding:
             quantized=any(region_numbers(graphs, item).quantized for item in judged.measured),
             condition=written.state.reason if written.state is not None else None,
             frozen=frozen_outputs(*sides, passes, judged.measured, judged.judgements),
+            flipped=self._flipped(passes, judged),
             standings=judged.standings,
             interval=self._interval(judged),
             exchanged=judged.exchanged,
@@ -331,6 +334,14 @@ class Concluding:
             unrecorded=[name for side in sides for name in getattr(side.session, "lost", ())],
             colliding=[name for side in sides for name in getattr(side.session, "colliding", ())],
         )
+
+    def _flipped(self, passes: Passes, judged: _Judged) -> Flipped | None:
+        """Asked where nothing is guilty, and both sides may be run with the other's choices."""
+        if self.options.level != "local" or self.options.local == "never" or passes.computing != 1:
+            return None
+        if judged.judging.fixed or any(one.verdict not in {"aligned", "inherited"} for one in judged.judgements):
+            return None
+        return FlippedChoices(self.sides, passes, judged.judging).found(judged.answers)
 
     def _without_effect(self, passes: Passes, judged: _Judged) -> list[str]:
         """Weights that this input does not reach; those that the rest of their region makes up for are no matter."""

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 
 import numpy as np
 
 from aligner.execution.injected_run import InjectedRun
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
-from aligner.judgement.conclusion import Frozen
 from aligner.judgement.judgement import Judgement
+from aligner.judgement.whole_facts import Frozen
 from aligner.records.array import Array
+from aligner.records.difference import Difference
 from aligner.records.measurement import Measured
 
 _CHANCE = 1e-6
@@ -28,26 +29,35 @@ def frozen_outputs(
 ) -> Frozen | None:
     """The outputs when only what is random is the reference's; None where that is unknown."""
     random = {m.pair.candidate for m, j in zip(measured, judgements, strict=True) if j.verdict == "nondeterministic"}
-    if not random or not candidate.session.capabilities.can_inject:
-        return None
-    frozen = {value: pair for value, pair in passes.injectable().items() if value in random}
-    outputs = {m.pair.candidate: m.pair for m in measured if m.pair.candidate in set(candidate.graph.outputs) - random}
-    if len(frozen) < len(random) or not outputs:
-        return None
-    found = {}
-    for value, tensor, expected in InjectedRun(reference, candidate, frozen, outputs):
-        error = passes.held(value, expected, tensor)
-        if error is not None:
-            found[value] = error
+    found = outputs_with((reference, candidate), passes, measured, random)
     if not found:
         return None
-    answered = {pair.reference for value, pair in outputs.items() if value in found}
+    outputs = {value: passes.measured[value].pair for value in found}
+    answered = {pair.reference for pair in outputs.values()}
     drawn = passes.tensors([value for value in random if not passes.measured[value].tied], local=True)
     return Frozen(
         max(found.values(), key=lambda one: (one.mismatched > 0, one.errors.max_abs)),
         complete=answered >= set(reference.graph.outputs),
         alike=all(_drawn_alike(left, right) for _, left, right in drawn),
     )
+
+
+def outputs_with(
+    sides: tuple[OpenSide, OpenSide], passes: Passes, measured: Sequence[Measured], values: Set[str]
+) -> dict[str, Difference] | None:
+    """The candidate's paired outputs with these values the reference's; None where they cannot be put in."""
+    if not values or not sides[1].session.capabilities.can_inject:
+        return None
+    frozen = {value: pair for value, pair in passes.injectable().items() if value in values}
+    outputs = {m.pair.candidate: m.pair for m in measured if m.pair.candidate in set(sides[1].graph.outputs) - values}
+    if len(frozen) < len(values) or not outputs:
+        return None
+    found = {}
+    for value, tensor, expected in InjectedRun(*sides, frozen, outputs):
+        error = passes.held(value, expected, tensor)
+        if error is not None:
+            found[value] = error
+    return found
 
 
 def _drawn_alike(left: Array, right: Array) -> bool:

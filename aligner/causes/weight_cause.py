@@ -17,7 +17,7 @@ from aligner.operations.operation import Operation
 from aligner.parameters.folding import output_axis, output_factors, scaled
 from aligner.records.array import Array
 from aligner.regions.culprit import Culprit
-from aligner.regions.layer_numbers import MATRICES, differing, same_numbers_in, step_of
+from aligner.regions.layer_numbers import COARSE_BIAS, MATRICES, differing, same_numbers_in, step_of
 from aligner.regions.layers import LayerPair, layer_pairs, with_sorted_gates
 
 RELATED = 0.9
@@ -26,9 +26,6 @@ _COARSER = 4e-3
 """Distance of a copy in fewer bits: bfloat16's unit, 2⁻⁸ (``parameters.relation.CAST``)."""
 _STEPS = 0.6
 """Root mean square of rounding, in steps: 0.29 to the nearest, more where it is learnt from data."""
-_COARSE_BIAS = 2e-3
-"""Distance of a bias stored in 32 bits by the product of two scales: coarser than float32, finer than a step of
-weights."""
 _OF_ROUNDING = 0.05
 """Share of a difference that is left when rounding explains it."""
 
@@ -139,7 +136,7 @@ def allowance(pair: LayerPair, role: str, culprit: Culprit) -> float:
     if step is None:
         return relations.SAME
     if role not in MATRICES:
-        return _COARSE_BIAS
+        return COARSE_BIAS
     left = np.asarray(pair.reference.parameters[role], np.float64)
     steps = np.broadcast_to(step, left.shape) if step.ndim == left.ndim else step.max()
     return _STEPS * float(np.sqrt(np.mean(np.square(steps)))) / max(float(np.sqrt(np.mean(np.square(left)))), 1e-30)

@@ -57,8 +57,35 @@ def _choice(graph: Graph, item: Measured) -> _Choice | None:
     return _Choice(node.inputs[0], settings) if isinstance(settings, Sort | ArgMax) else None
 
 
+def margins(graph: Graph, passes: Passes, item: Measured) -> float | None:
+    """How far apart the numbers lie, in the reference, that the two sides choose otherwise; None of other choices."""
+    choice = _choice(graph, item)
+    pair = None if choice is None else passes.measured.get(choice.operand)
+    if choice is None or pair is None or pair.pair.axes is not None or item.pair.axes is not None:
+        return None
+    shown = {
+        value: (left, right)
+        for value, left, right in passes.tensors([item.pair.candidate, choice.operand], local=False)
+    }
+    if shown.keys() < {item.pair.candidate, choice.operand}:
+        return None
+    picked = _picked(shown[choice.operand][0], *shown[item.pair.candidate], choice.settings)
+    return None if picked is None else float(np.abs(picked[0] - picked[1]).max(initial=0.0))
+
+
 def are_tied(operand: Array, expected: Array, found: Array, settings: Sort | ArgMax) -> bool:
     """Whether two tensors of places pick the same numbers but for ``UNITS`` of rounding, no place twice."""
+    picked = _picked(operand, expected, found, settings)
+    if picked is None:
+        return False
+    left, right = picked
+    unit = float(np.spacing(operand.dtype.type(1))) / 2 if operand.dtype.kind == "f" else 0.0
+    with np.errstate(invalid="ignore"):
+        return bool(((left == right) | (np.abs(left - right) <= UNITS * unit * (np.abs(left) + np.abs(right)))).all())
+
+
+def _picked(operand: Array, expected: Array, found: Array, settings: Sort | ArgMax) -> tuple[Array, Array] | None:
+    """The numbers at two tensors of places; None where they are none, or one of them comes twice."""
     axis: int | None = settings.axis
     wide = np.asarray(operand, np.float64)
     places = [np.asarray(each).astype(np.int64) for each in (expected, found)]
@@ -68,10 +95,8 @@ def are_tied(operand: Array, expected: Array, found: Array, settings: Sort | Arg
     elif places[0].ndim < wide.ndim:
         places = [np.expand_dims(each, axis) for each in places]
     if any(each.ndim != wide.ndim or each.min() < 0 or each.max() >= wide.shape[axis] for each in places):
-        return False
+        return None
     if any((np.diff(np.sort(each, axis), axis=axis) == 0).any() for each in places):
-        return False
+        return None
     left, right = (np.take_along_axis(wide, each, axis) for each in places)
-    unit = float(np.spacing(operand.dtype.type(1))) / 2 if operand.dtype.kind == "f" else 0.0
-    with np.errstate(invalid="ignore"):
-        return bool(((left == right) | (np.abs(left - right) <= UNITS * unit * (np.abs(left) + np.abs(right)))).all())
+    return left, right

@@ -11,10 +11,9 @@ from typing import cast
 
 from aligner.errors import listing
 from aligner.judgement.founded import FOUNDS, UNFED
-from aligner.judgement.outputs import Standing
 from aligner.judgement.rule import Rule, opinions
-from aligner.records.comparison import GUILTY, Coverage, Level, Pair, Verdict
-from aligner.records.difference import Difference
+from aligner.judgement.whole_facts import Frozen, WholeFacts
+from aligner.records.comparison import Pair, Verdict
 from aligner.records.opinion import Opinion
 
 _LARGE = 0.01
@@ -22,59 +21,6 @@ _LARGE = 0.01
 LEAST_COVERAGE = 0.5
 """Share of the candidate's pairable tensors below which silence proves nothing."""
 _Said = tuple[str, str, float | None] | None
-
-
-@dataclass(frozen=True, slots=True)
-class Frozen:
-    """The outputs with the reference's random numbers on both sides.
-
-    ``worst`` is the largest error of them; ``complete``: every output of the reference was answered; ``alike``: the
-    candidate's own numbers may come from the reference's distribution.
-    """
-
-    worst: Difference
-    complete: bool
-    alike: bool
-
-    @property
-    def agrees(self) -> bool:
-        """Whether the two sides compute the same but for the numbers that they draw alike."""
-        return self.complete and self.alike and not self.worst.mismatched and not self.worst.errors.beyond
-
-
-@dataclass(frozen=True, slots=True)
-class WholeFacts:
-    """All that the verdict of a comparison rests on.
-
-    ``outputs`` are the pairs of graph outputs, ``missing_outputs`` counts candidate outputs without a pair,
-    ``standings`` says of each of the reference's outputs how it stands against the contract. ``condition`` is what a
-    comparison with float64 says of all, ``frozen`` of the outputs with the reference's random numbers on both sides;
-    ``interval`` names the last pair that agrees and the first that does not, ``exchanged`` the outputs whose namesakes
-    are others, each with the name of what answers it.
-    ``level`` says what decides: the contract for "outputs" or all "layers", or what each node does by itself;
-    ``unrecorded`` names the outputs that a side lacks which is a dump, ``colliding`` its tensors that go by one name.
-    """
-
-    pairs: Sequence[Pair]
-    outputs: Sequence[Pair]
-    missing_outputs: int
-    coverage: Coverage
-    constant_input: bool
-    random_input: bool = False
-    quantized: bool = False
-    condition: str | None = None
-    frozen: Frozen | None = None
-    standings: Sequence[Standing] = ()
-    interval: tuple[str, str] | None = None
-    exchanged: Sequence[tuple[str, str]] = ()
-    level: Level = "local"
-    unrecorded: Sequence[str] = ()
-    colliding: Sequence[str] = ()
-
-    @property
-    def introduced(self) -> tuple[Pair, ...]:
-        """The culprits, upstream first."""
-        return tuple(pair for pair in self.pairs if pair.verdict in GUILTY)
 
 
 @dataclass(frozen=True, slots=True)
@@ -192,6 +138,19 @@ def _unfounded(facts: WholeFacts) -> _Said:
         return None
     why = f"{found.candidate.name} has an error from above, and no pair above it is seen to introduce one"
     return "inconclusive", why, None
+
+
+def _flipped(facts: WholeFacts) -> _Said:
+    if facts.flipped is None:
+        return None
+    known, noise = facts.flipped, "quantisation noise" if facts.quantized else "rounding"
+    between = "" if known.margin is None else f", between numbers that lie at most {known.margin:.2g} apart"
+    why = (
+        f"no node introduces an error; at {known.where} {known.count} of {known.size} choices fall otherwise{between}: "
+        f"{noise} moves what they are made by up to {known.noise:.2g}. The outputs are off by {_worst(facts):.2g}"
+        f"{_share(facts.outputs)}; with the reference's choices put in, by {known.left:.2g}"
+    )
+    return "aligned", why, None
 
 
 def _nothing_paired(facts: WholeFacts) -> _Said:
@@ -329,6 +288,13 @@ WHOLE_RULES: tuple[Rule[WholeFacts], ...] = (
     ),
     Rule("coded-body", "a loop that holds weights in few bits is off by more than other rounding", _coded_body),
     Rule("output-incomparable", "an output's pair cannot be compared", _incomparable),
+    Rule(
+        "choices-flip",
+        "an output breaks the contract, as discrete choices (an order, a class, a comparison) fall otherwise, whose "
+        "node is right and reads nothing that is off by more than rounding explains: with the reference's choices put "
+        "in, the outputs are off by less than half of it, and by no more than rounding explains",
+        _flipped,
+    ),
     Rule(
         "output-beyond-rounding",
         "an output breaks the contract, no node is guilty, and rounding is shown not to explain it: the report gives "

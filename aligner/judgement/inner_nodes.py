@@ -19,6 +19,7 @@ from aligner.execution.evidence import gather
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide
+from aligner.judgement.exact_parameters import may_differ, shown_difference
 from aligner.judgement.lone_factors import lone_factor, may_hold_one
 from aligner.judgement.tolerance import region_numbers
 from aligner.records.axis_order import to_candidate, to_reference
@@ -46,7 +47,11 @@ class InnerNodes:
     def erring(self, measured: Sequence[Measured]) -> Iterator[tuple[Measured, Within, str]]:
         """Pairs, where inside the error is made, and what is done there; one more run of each side where any may."""
         graphs = self.sides[0].graph, self.sides[1].graph
-        asked = [item for item in measured if self._may_hide(graphs, item) or may_hold_one(graphs, item)]
+        asked = [
+            item
+            for item in measured
+            if self._may_hide(graphs, item) or may_hold_one(graphs, item) or may_differ(graphs, item)
+        ]
         for value, evidence in gather(*self.sides, self.passes, asked, most=len(asked)).items():
             item = self.passes.measured[value]
             culprit = Culprit(graphs, item, evidence)
@@ -60,6 +65,8 @@ class InnerNodes:
                 place = (node.name, "extra", None) if subgraph.side else (culprit.where, "missing", node.name)
                 words = f"the {who} alone multiplies by {number:.6g}, of which nothing is in the other side's numbers"
                 yield item, place, words
+            elif found is None and (other := shown_difference(culprit)) is not None:
+                yield item, (other.where, other.role, None), f"the {other.role} at {other.where} is not the reference's"
 
     def _is_unseen(self, item: Measured, inner: InnerTensor) -> bool:
         """Whether the outputs differ by something else than what is cut off: calibrations leave out tails.

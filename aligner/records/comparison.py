@@ -123,7 +123,8 @@ class Within:
     computes of none but stored ones; "missing": what the node reads should have gone through ``reference_node``, which
     nothing of the candidate answers, or, without one, through a node that the candidate has where it computes the same
     rightly; "operand": it reads another tensor than there; "range": its scale or the end of its range, or that of
-    the quantised reference's ``reference_node``; "order": with the axes of what it moves in another order everything
+    the quantised reference's ``reference_node``; "bias", "shift" and other parameters: they are not the other side's,
+    and the error is what that changes; "order": with the axes of what it moves in another order everything
     behind is right; the id of a cause: a change of this node
     alone leaves nothing of the error.
     """

@@ -16,6 +16,9 @@ from aligner.regions.layers import LayerPair
 
 MATRICES = frozenset({"kernel", "w", "r", "table"})
 """Roles of the parameters that are stored in few bits."""
+COARSE_BIAS = 2e-3
+"""Distance of a bias stored in 32 bits by the product of two scales: coarser than float32, finer than a step of
+weights."""
 
 
 def differing(pair: LayerPair) -> list[str]:
