@@ -39,72 +39,47 @@ def erf(x: Array) -> Array:
     return np.interp(x, grid, table)
 
 
-def _plain() -> dict[str, Callable[[Array], Array]]:
-    return {
-        "relu": lambda x: np.maximum(x, 0),
-        "softsign": lambda x: x / (1 + np.abs(x)),
-        "isnan": np.isnan,
-        "relu6": lambda x: np.clip(x, 0, 6),
-        "sigmoid": sigmoid,
-        "tanh": np.tanh,
-        "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
-        "exp": np.exp,
-        "log": np.log,
-        "sqrt": np.sqrt,
-        "abs": np.abs,
-        "neg": np.negative,
-        "reciprocal": lambda x: 1 / x,
-        "rsqrt": lambda x: 1 / np.sqrt(x),
-        "floor": np.floor,
-        "ceil": np.ceil,
-        "trunc": np.trunc,
-        "round": np.rint,
-        "square": np.square,
-        "sin": np.sin,
-        "cos": np.cos,
-        "tan": np.tan,
-        "asin": np.arcsin,
-        "acos": np.arccos,
-        "atan": np.arctan,
-        "sinh": np.sinh,
-        "cosh": np.cosh,
-        "asinh": np.arcsinh,
-        "acosh": np.arccosh,
-        "atanh": np.arctanh,
-        "expm1": np.expm1,
-        "exp2": np.exp2,
-        "log1p": np.log1p,
-        "log2": np.log2,
-        "log10": np.log10,
-        "sign": np.sign,
-        "cbrt": np.cbrt,
-        "frac": lambda x: x - np.trunc(x),
-        "erfc": lambda x: 1 - erf(x),
-        "isinf": np.isinf,
-        "isfinite": np.isfinite,
-        "not": np.logical_not,
-        "bitwise_not": np.invert,
-        "log_sigmoid": lambda x: -np.logaddexp(0.0, -x),
-        "tanhshrink": lambda x: x - np.tanh(x),
-        "identity": lambda x: x,
-    }
-
-
+_COMPUTED: dict[str, Callable[[Array], Array]] = {
+    **{
+        word: getattr(np, word)
+        for word in (
+            "tanh exp log sqrt abs floor ceil trunc square sin cos tan sinh cosh expm1 exp2 log1p log2 log10 sign cbrt "
+            "isnan isinf isfinite"
+        ).split()
+    },
+    "relu": lambda x: np.maximum(x, 0),
+    "softsign": lambda x: x / (1 + np.abs(x)),
+    "relu6": lambda x: np.clip(x, 0, 6),
+    "sigmoid": sigmoid,
+    "mish": lambda x: x * np.tanh(np.logaddexp(0.0, x)),
+    "neg": np.negative,
+    "reciprocal": lambda x: 1 / x,
+    "rsqrt": lambda x: 1 / np.sqrt(x),
+    "round": np.rint,
+    "asin": np.arcsin,
+    "acos": np.arccos,
+    "atan": np.arctan,
+    "asinh": np.arcsinh,
+    "acosh": np.arccosh,
+    "atanh": np.arctanh,
+    "frac": lambda x: x - np.trunc(x),
+    "erfc": lambda x: 1 - erf(x),
+    "not": np.logical_not,
+    "bitwise_not": np.invert,
+    "log_sigmoid": lambda x: -np.logaddexp(0.0, -x),
+    "tanhshrink": lambda x: x - np.tanh(x),
+    "identity": lambda x: x,
+}
+"""Functions of one element that are told nothing."""
 PLAIN = frozenset("relu relu6 sigmoid tanh softsign mish".split())
 ACTIVATIONS = PLAIN | set("clip leaky_relu elu celu selu gelu silu hardsigmoid hardswish softplus".split())
 """Kinds of operation that models use for their nonlinearity."""
-FUNCTIONS = frozenset(
-    """exp log sqrt abs neg identity reciprocal rsqrt floor ceil trunc round square sin cos isnan tan asin acos atan
-    sinh cosh asinh acosh atanh expm1 exp2 log1p log2 log10 sign cbrt frac erfc isinf isfinite not bitwise_not
-    log_sigmoid tanhshrink""".split()
-)
-"""Other functions of one element that are told nothing."""
 
 
-@computes(*PLAIN, *FUNCTIONS)
+@computes(*_COMPUTED)
 def activate(operation: Operation) -> Array:
     """The function, element by element."""
-    return _plain()[operation.kind](wide(operation.data[0]))
+    return _COMPUTED[operation.kind](wide(operation.data[0]))
 
 
 @computes_by(Clip, "clip")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from collections.abc import Sequence
+from functools import reduce
 from typing import Any
 
 import numpy as np
 
+from aligner.operations.kernels.convolution import windows
 from aligner.operations.operation import Operation, Unsupported, channels_back, channels_first, computes_by, wide
 from aligner.operations.settings import AdaptivePool, LengthPool, Pool
 from aligner.records.array import Array
@@ -16,52 +18,37 @@ from aligner.records.array import Array
 @computes_by(Pool, "max_pool", "avg_pool", "length_pool")
 def pool(operation: Operation, settings: Pool) -> Array:
     """A window that would start in the padding at the end is dropped, as PyTorch and ONNX do in ceil mode."""
-    average = operation.kind == "avg_pool"
     x = wide(channels_first(operation.data[0], settings.channels))
     order = settings.order if isinstance(settings, LengthPool) else None
     x = x if order is None else np.abs(x) ** order
-    rank = len(settings.kernel)
-    lead = x.ndim - rank
-    sizes = tuple(_size(x.shape[lead + i], settings, i) for i in range(rank))
+    lead = x.ndim - len(settings.kernel)
+    sizes = tuple(_size(size, settings, axis) for axis, size in enumerate(x.shape[lead:]))
     if min(sizes) < 1:
         raise Unsupported("sizes that make no pool")
-    reach = [
-        (size - 1) * stride + (length - 1) * dilation + 1
-        for size, stride, length, dilation in zip(
-            sizes, settings.strides, settings.kernel, settings.dilations, strict=True
-        )
-    ]
-    amounts = [(0, 0)] * lead
-    for i, (begin, end) in enumerate(settings.pads):
-        amounts.append((begin, max(end, reach[i] - begin - x.shape[lead + i])))
-    lowest = -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
-    fill = settings.fill
-    if fill is None:
-        fill = lowest if operation.kind == "max_pool" else 0.0
-    source = np.pad(x, amounts, constant_values=fill)
-    result: Array | None = None
-    counted: Array | float = 0.0
-    mask = _counted(x.shape[lead:], settings, amounts[lead:]) if average else None
-    for place in product(*(range(length) for length in settings.kernel)):
-        window: Any = tuple(
-            slice(p * d, p * d + (size - 1) * s + 1, s)
-            for p, d, s, size in zip(place, settings.dilations, settings.strides, sizes, strict=True)
-        )
-        at: Any = (..., *window)
-        part = source[at]
-        if average:
-            assert mask is not None
-            counted = counted + mask[window]
-            result = part.copy() if result is None else result + part
-        elif result is None:
-            result = part.copy()
-        else:
-            result = np.maximum(result, part) if order is None else result + part
-    assert result is not None
-    if average:
+    amounts = _amounts(x.shape[lead:], sizes, settings)
+    source = np.pad(x, [(0, 0)] * lead + amounts, constant_values=_fill(operation.kind, settings, x))
+    parts = (source[window] for _, window in windows(settings.kernel, settings, sizes))
+    result: Array = reduce(np.maximum if operation.kind == "max_pool" else np.add, parts)
+    if operation.kind == "avg_pool":
+        mask = _counted(x.shape[lead:], settings, amounts)
+        counted = sum(mask[window] for _, window in windows(settings.kernel, settings, sizes))
         result = result / (settings.divisor or counted)
-    result = result if order is None else result ** (1 / order)
-    return channels_back(result, settings.channels)
+    return channels_back(result if order is None else result ** (1 / order), settings.channels)
+
+
+def _amounts(inner: Sequence[int], sizes: Sequence[int], settings: Pool) -> list[tuple[int, int]]:
+    """The padding, at the end as much more as the last windows reach."""
+    axes = zip(inner, sizes, settings.strides, settings.kernel, settings.dilations, settings.pads, strict=True)
+    return [
+        (begin, max(end, (count - 1) * stride + (length - 1) * dilation + 1 - begin - size))
+        for size, count, stride, length, dilation, (begin, end) in axes
+    ]
+
+
+def _fill(kind: str, settings: Pool, x: Array) -> float:
+    if settings.fill is not None:
+        return settings.fill
+    return 0.0 if kind != "max_pool" else -np.inf if x.dtype.kind == "f" else np.iinfo(x.dtype).min
 
 
 def _size(size: int, settings: Pool, axis: int) -> int:
