@@ -20,6 +20,10 @@ Foreign exceptions are translated at the border of the room that meets them, wit
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 _SHOWN = 5
 _LONGEST = 400
@@ -36,6 +40,11 @@ class AlignerError(Exception):
         self.what = what
         self.found = "an empty text" if found == "" else found or ""
         self.hint = hint
+
+    @classmethod
+    def of(cls, what: str, error: BaseException, hint: str) -> Self:
+        """With what another exception says; of the system's own its bare words."""
+        return cls(what, found=getattr(error, "strerror", None) or str(error), hint=hint)
 
     def __str__(self) -> str:
         parts = [self.what]

@@ -91,11 +91,7 @@ def check_target(target: Target) -> None:
             raise ModelFormatError(f"{path} is not a file", found=_sort(path), hint="give the path of a model file")
         size, head = path.stat().st_size, first_bytes(path)
     except OSError as error:
-        raise ModelError(
-            f"{path} cannot be read",
-            found=error.strerror or str(error),
-            hint="check the path and its permissions",
-        ) from error
+        raise ModelError.of(f"{path} cannot be read", error, "check the path and its permissions") from error
     if target.factory is None:
         _check_content(path, size, head)
 

@@ -43,7 +43,7 @@ def _from_csv(path: Path, text: str) -> Mapping:
     try:
         rows = list(csv.reader(text.splitlines()))
     except csv.Error as exc:
-        raise MappingError(f"{path} is not CSV", found=str(exc), hint=_FORMS) from exc
+        raise MappingError.of(f"{path} is not CSV", exc, _FORMS) from exc
     for number, row in enumerate(rows, start=1):
         cells = [_name(cell.strip()) for cell in row]
         if not any(cells) or cells[0].startswith("#") or (number == 1 and cells[:2] == ["reference", "candidate"]):

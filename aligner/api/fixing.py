@@ -102,9 +102,7 @@ def _place(made: Path, output: Path) -> None:
     except OSError as error:
         with suppress(OSError):
             partial.unlink()
-        raise OutputError(
-            f"cannot write {output}", found=error.strerror or str(error), hint="free space, or name another file"
-        ) from error
+        raise OutputError.of(f"cannot write {output}", error, "free space, or name another file") from error
 
 
 @dataclass(slots=True)

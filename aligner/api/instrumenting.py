@@ -36,10 +36,10 @@ def instrument(
         with _whole(target) as partial:
             return find_adapter(model).instrument(model, partial, tuple(observe), trust=trust)
     except OSError as error:
-        raise OutputError(
+        raise OutputError.of(
             f"cannot write {target}",
-            found=error.strerror or str(error),
-            hint="name a file in an existing folder that you may write to, with enough free space",
+            error,
+            "name a file in an existing folder that you may write to, with enough free space",
         ) from error
 
 
@@ -69,7 +69,5 @@ def write_recorders(folder: Path) -> list[Path]:
             with resources.as_file(resources.files("aligner.recorders") / name) as source:
                 written.append(Path(shutil.copyfile(source, folder / name)))
     except OSError as error:
-        raise OutputError(
-            f"cannot write the recorders into {folder}", found=error.strerror or str(error), hint="name another folder"
-        ) from error
+        raise OutputError.of(f"cannot write the recorders into {folder}", error, "name another folder") from error
     return written

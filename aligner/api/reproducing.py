@@ -120,9 +120,7 @@ def _writing(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise OutputError(
-            f"cannot write into {folder}", found=error.strerror or str(error), hint="name a new folder"
-        ) from error
+        raise OutputError.of(f"cannot write into {folder}", error, "name a new folder") from error
 
 
 def _place(made: Path, folder: Path) -> None:

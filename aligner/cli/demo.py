@@ -72,9 +72,7 @@ def _folder(wanted: Path | None) -> Iterator[Path]:
     try:
         wanted.mkdir(exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"cannot write into {wanted}", found=error.strerror or str(error), hint="name a new folder"
-        ) from error
+        raise OutputError.of(f"cannot write into {wanted}", error, "name a new folder") from error
     yield wanted
 
 

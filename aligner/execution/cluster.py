@@ -39,7 +39,7 @@ def connected(cluster: object) -> tuple[Client, bool]:
     try:
         from distributed import Client
     except ImportError as error:
-        raise ComparisonError("Dask is not installed", found=str(error), hint=_EXTRA) from error
+        raise ComparisonError.of("Dask is not installed", error, _EXTRA) from error
     if isinstance(cluster, Client):
         _check_workers(cluster)
         return cluster, False
@@ -84,9 +84,7 @@ def answers(
             yield task.result()
     except KilledWorker as error:
         hint = "look into the workers' logs; give them more memory, or look for the sample by sweeping here"
-        raise ComparisonError(
-            "workers of the Dask cluster died again and again", found=str(error), hint=hint
-        ) from error
+        raise ComparisonError.of("workers of the Dask cluster died again and again", error, hint) from error
     finally:
         client.cancel(tasks)
         client.run(_let_go, key, on_error="ignore")

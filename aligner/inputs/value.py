@@ -39,9 +39,7 @@ def plain_array(value: Any, source: str) -> Array:
     try:
         array = np.array(value)
     except (ValueError, TypeError, OverflowError) as error:
-        raise InputError(
-            f"{source} is not an array", found=str(error), hint="give numbers, all rows equally long"
-        ) from error
+        raise InputError.of(f"{source} is not an array", error, "give numbers, all rows equally long") from error
     if array.dtype == np.float64 and not hasattr(value, "dtype"):
         array = array.astype(np.float32)
     return checked(array, source)

@@ -45,10 +45,10 @@ def write_text(text: str, target: Path | TextIO) -> None:
     try:
         _write_file(text.encode("utf-8", "backslashreplace"), target)
     except (OSError, ValueError, RuntimeError) as exc:  # a NUL in the path; a loop of links
-        raise OutputError(
+        raise OutputError.of(
             f"cannot write {target}",
-            found=getattr(exc, "strerror", None) or str(exc),
-            hint="name a file in an existing folder that you may write to, or - for standard output",
+            exc,
+            "name a file in an existing folder that you may write to, or - for standard output",
         ) from exc
 
 

@@ -37,10 +37,10 @@ def write_summary(comparison: Comparison, path: Path) -> None:
             if file.tell() + len(text) <= _SUMMARY:
                 file.write(text + b"\n")
     except OSError as exc:
-        raise OutputError(
+        raise OutputError.of(
             f"cannot write the job's summary {path}",
-            found=exc.strerror or str(exc),
-            hint="GITHUB_STEP_SUMMARY must name a file that may be written; --no-github leaves it alone",
+            exc,
+            "GITHUB_STEP_SUMMARY must name a file that may be written; --no-github leaves it alone",
         ) from exc
 
 

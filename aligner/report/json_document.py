@@ -76,7 +76,7 @@ def read_json(path: Path) -> Comparison:
     try:
         document = json.loads(read_regular(path), parse_constant=_refuse_constant)
     except OSError as exc:
-        raise OutputError(f"cannot read {path}", found=exc.strerror or str(exc), hint=hint) from exc
+        raise OutputError.of(f"cannot read {path}", exc, hint) from exc
     except (ValueError, RecursionError) as exc:
         raise OutputError(f"{path} holds no JSON", found=str(exc)[:200], hint=hint) from exc
     return from_document(document)

@@ -48,7 +48,7 @@ def merged(paths: Sequence[Path]) -> Sweep:
     try:
         return reduce(add, parts)
     except ValueError as error:
-        raise OutputError("these parts do not add up", found=str(error), hint="give each part once") from error
+        raise OutputError.of("these parts do not add up", error, "give each part once") from error
 
 
 def check_same(one: Sweep, other: Sweep, name: str) -> None:

@@ -147,7 +147,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(_text(path))
     except (ValueError, RecursionError) as error:
-        raise ModelFormatError(f"{path} is not JSON", found=str(error), hint="dump again, or copy it again") from error
+        raise ModelFormatError.of(f"{path} is not JSON", error, "dump again, or copy it again") from error
 
 
 def read_lines(path: Path) -> list[str]:

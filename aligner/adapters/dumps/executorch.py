@@ -52,8 +52,8 @@ def _tensors(etdump: Path, buffer: Path, record: Path | None) -> list[tuple[Dump
         import torch
         from executorch.devtools import Inspector
     except ImportError as error:
-        raise MissingFrameworkError(
-            f"{etdump} cannot be read without ExecuTorch", found=str(error), hint="pip install executorch"
+        raise MissingFrameworkError.of(
+            f"{etdump} cannot be read without ExecuTorch", error, "pip install executorch"
         ) from error
     inspector = Inspector(
         etdump_path=str(etdump), debug_buffer_path=str(buffer), etrecord=str(record) if record else None

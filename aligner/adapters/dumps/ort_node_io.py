@@ -53,7 +53,7 @@ def _opened(path: Path) -> sqlite3.Connection:
     try:
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro&immutable=1", uri=True)
     except sqlite3.Error as error:
-        raise ModelFormatError(f"{path} cannot be opened", found=str(error), hint="copy the database again") from error
+        raise ModelFormatError.of(f"{path} cannot be opened", error, "copy the database again") from error
 
 
 def _database(path: Path) -> Dump:
@@ -79,7 +79,5 @@ def _database(path: Path) -> Dump:
             tensors.append((DumpedTensor(str(name), tuple(proto.dims), dtype_of(proto)), read(row, str(name))))
             del proto
     except (sqlite3.Error, TypeError) as error:
-        raise ModelFormatError(
-            f"{path} is no readable trace", found=str(error), hint="copy the database again"
-        ) from error
+        raise ModelFormatError.of(f"{path} is no readable trace", error, "copy the database again") from error
     return LazyDump(path, "ONNX Runtime's execution trace", tensors)

@@ -41,7 +41,7 @@ def parse(content: bytes, where: str) -> Any:
     try:
         proto = TensorProto.FromString(content)
     except DecodeError as error:
-        raise ModelFormatError(f"{where} is no TensorProto", found=str(error), hint="dump again") from error
+        raise ModelFormatError.of(f"{where} is no TensorProto", error, "dump again") from error
     if proto.data_location == TensorProto.EXTERNAL or proto.external_data:
         raise ModelFormatError(
             f"{where} keeps its numbers in another file", found="external data", hint="dump tensors with their data"

@@ -40,10 +40,10 @@ def write_dump(
         release()
         made.rename(path)
     except OSError as error:
-        raise OutputError(
+        raise OutputError.of(
             f"cannot write {path}",
-            found=error.strerror or str(error),
-            hint="name a place in an existing folder that you may write to, with enough free space",
+            error,
+            "name a place in an existing folder that you may write to, with enough free space",
         ) from error
     finally:
         delete(made)

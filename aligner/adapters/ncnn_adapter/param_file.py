@@ -66,7 +66,7 @@ def read_layers(path: Path) -> tuple[Layer, ...]:
             f"{path} is no text", found="bytes", hint="give the .param file, not its binary form (.param.bin)"
         ) from error
     except OSError as error:
-        raise ModelError(f"{path} cannot be read", found=error.strerror or str(error), hint="check the path") from error
+        raise ModelError.of(f"{path} cannot be read", error, "check the path") from error
     if not lines or lines[0].strip() != _MAGIC:
         raise ModelFormatError(
             f"{path} is no ncnn model", found=f"it begins with {(lines or [''])[0][:40]!r}", hint=_AGAIN
@@ -75,7 +75,7 @@ def read_layers(path: Path) -> tuple[Layer, ...]:
         count, blobs = map(int, lines[1].split())
         layers = tuple(_layer(line) for line in lines[2:] if line.strip())
     except (ValueError, IndexError) as error:
-        raise ModelFormatError(f"{path} contradicts itself", found=str(error), hint=_AGAIN) from error
+        raise ModelFormatError.of(f"{path} contradicts itself", error, _AGAIN) from error
     _check(path, layers, count, blobs)
     return layers
 

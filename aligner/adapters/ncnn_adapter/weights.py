@@ -193,7 +193,7 @@ def read_weights(path: Path, layers: tuple[Layer, ...]) -> Stored:
     try:
         content = path.read_bytes()
     except OSError as error:
-        raise ModelError(f"{path} cannot be read", found=error.strerror or str(error), hint="check the path") from error
+        raise ModelError.of(f"{path} cannot be read", error, "check the path") from error
     reader = _Reader(path, content)
     weights: dict[str, Weight] = {}
     of_layer: dict[str, tuple[str, ...]] = {}

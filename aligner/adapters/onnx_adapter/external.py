@@ -46,9 +46,7 @@ def place_of(tensor: Any, model: Path | None) -> tuple[Path, int, int]:
         offset = int(entries.get("offset", 0))
         length = int(entries.get("length", size - offset))
     except ValueError as error:
-        raise ModelFormatError(
-            f"the place of tensor {tensor.name!r} is malformed", found=str(error), hint=REEXPORT
-        ) from error
+        raise ModelFormatError.of(f"the place of tensor {tensor.name!r} is malformed", error, REEXPORT) from error
     if offset < 0 or length < 0 or offset + length > size:
         raise ModelFormatError(
             f"the external data of tensor {tensor.name!r} is cut off",

@@ -35,7 +35,7 @@ def check_document(path: Path) -> Path:
             f"{path} is no OpenVINO model", found=f"XML that ends at: {error}", hint=_AGAIN
         ) from error
     except OSError as error:
-        raise ModelError(f"{path} cannot be read", found=error.strerror or str(error), hint="check the path") from error
+        raise ModelError.of(f"{path} cannot be read", error, "check the path") from error
     return weights
 
 

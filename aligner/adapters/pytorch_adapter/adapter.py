@@ -91,9 +91,7 @@ def _unpickle(path: Path, options: OpenOptions) -> tuple[Any, tuple[str, ...]]:
             f"{path} does not exist", found=f"nothing at {path.absolute()}", hint="check the path"
         ) from error
     except OSError as error:
-        raise ModelError(
-            f"{path} cannot be read", found=error.strerror or str(error), hint="check the path and its permissions"
-        ) from error
+        raise ModelError.of(f"{path} cannot be read", error, "check the path and its permissions") from error
     if file.kind != "module" and not (options.trust and file.kind == "state_dict" and file.classes):
         raise _refusal(path, file)
     if not options.trust:

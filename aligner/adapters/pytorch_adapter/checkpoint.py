@@ -100,10 +100,8 @@ def read_checkpoint(path: Path, *, trust: bool = False) -> Any:
     except FileNotFoundError as error:
         raise missing_checkpoint(path) from error
     except OSError as error:
-        raise ModelNotFoundError(
-            f"the checkpoint {path} cannot be read",
-            found=error.strerror or str(error),
-            hint="check the path and its permissions",
+        raise ModelNotFoundError.of(
+            f"the checkpoint {path} cannot be read", error, "check the path and its permissions"
         ) from error
     if file.kind in ("damaged", "unknown"):
         raise ModelFormatError(

@@ -88,10 +88,10 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, ValueError, zipfile.LargeZipFile) as error:
-        raise OutputError(
+        raise OutputError.of(
             f"cannot write {path}",
-            found=getattr(error, "strerror", None) or str(error),
-            hint="name a file in an existing folder that you may write to, with enough free space",
+            error,
+            "name a file in an existing folder that you may write to, with enough free space",
         ) from error
 
 

@@ -35,10 +35,8 @@ def load_script(path: Path, device: str = "cpu", *, trust: bool = False) -> Any:
         importlib.import_module(library)
         return _loaded(path, device)
     except ImportError as error:
-        raise UnsupportedModelError(
-            f"{path.name} uses ops of {library}, which is not installed",
-            found=str(error),
-            hint=f"pip install {library}",
+        raise UnsupportedModelError.of(
+            f"{path.name} uses ops of {library}, which is not installed", error, f"pip install {library}"
         ) from error
     except (RuntimeError, ValueError, OSError) as error:
         raise load_error(error, path.name) from error

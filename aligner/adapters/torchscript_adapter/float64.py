@@ -21,8 +21,8 @@ def widened_module(module: Any) -> Any:
         wrapped = torch.jit._recursive.wrap_cpp_module(copy.deepcopy(module))
         return wrapped.double()
     except (RuntimeError, TypeError, AttributeError) as error:
-        raise UnsupportedModelError(
-            "the TorchScript module cannot be run in float64", found=str(error), hint="give the eager module"
+        raise UnsupportedModelError.of(
+            "the TorchScript module cannot be run in float64", error, "give the eager module"
         ) from error
 
 
