@@ -200,29 +200,22 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
     def column(side: int, field: int) -> NDArray[np.int64]:
         return np.array([codes[field, feature[field]] for feature in features[side]], dtype=np.int64)
 
-    kind = column(0, 0)[:, None] == column(1, 0)[None, :]
-    family = np.zeros_like(kind)
-    kinds = [sorted({f[0] for f in side}) for side in features]
-    for a in kinds[0]:
-        for b in kinds[1]:
-            if a != b and same_family(a, b):
-                rows = np.array([f[0] == a for f in features[0]])
-                columns = np.array([f[0] == b for f in features[1]])
-                family |= rows[:, None] & columns[None, :]
-    size = column(0, 1)[:, None] == column(1, 1)[None, :]
-    weights = column(0, 2)[:, None] == column(1, 2)[None, :]
+    def same(field: int) -> NDArray[np.bool_]:
+        alike: NDArray[np.bool_] = column(0, field)[:, None] == column(1, field)[None, :]
+        return alike
+
+    kind, family = same(0), _one_family([[feature[0] for feature in side] for side in features])
     score: NDArray[np.float32] = (4.0 * kind + 1.0 * family).astype(np.float32)
-    score += _LIKE_NEIGHBOURS * (column(0, 3)[:, None] == column(1, 3)[None, :])
-    score += _LIKE_NEIGHBOURS * (column(0, 4)[:, None] == column(1, 4)[None, :])
+    score += _LIKE_NEIGHBOURS * same(3)
+    score += _LIKE_NEIGHBOURS * same(4)
     score *= kind | family
-    score *= weights  # parameters of other sizes are other layers
+    score *= same(2)  # parameters of other sizes are other layers
     known = matching.reference.scopes(), matching.candidate.scopes()
     elsewhere = provenance.conflicting([node.scope for node in left], [node.scope for node in right], known)
     score *= ~elsewhere  # a module that both sides name answers itself
-    score *= np.where(size, 1.0, _UNLIKELY).astype(np.float32)
-    taken = [
-        np.array([feature[5] for feature in side]) for side in features
-    ]  # a number of a formula is its place there
+    score *= np.where(same(1), 1.0, _UNLIKELY).astype(np.float32)
+    taken = [np.array([feature[5] for feature in side]) for side in features]
+    # a number of a formula is its place there
     others = (taken[0][:, None] != taken[1]) & (taken[0][:, None] != "") & (taken[1] != "")
     score *= np.where(others, _UNLIKELY, 1.0).astype(np.float32)
     score[[node.index in matching.node_partner for node in left], :] = 0
@@ -236,6 +229,17 @@ def _scores(matching: Matching, left: list[Node], right: list[Node]) -> NDArray[
         if partner is not None and partner.index in place:
             score[i, place[partner.index]] = 12 * matching.node_evidence[partner.index].confidence
     return score
+
+
+def _one_family(sides: Sequence[Sequence[str]]) -> NDArray[np.bool_]:
+    """For the kinds of both sides' nodes, which are of two that may be written for each other."""
+    kinds = [np.array(side) for side in sides]
+    family: NDArray[np.bool_] = np.zeros((len(kinds[0]), len(kinds[1])), bool)
+    for one in {*kinds[0].tolist()}:
+        for other in {*kinds[1].tolist()}:
+            if one != other and same_family(one, other):
+                family |= (kinds[0] == one)[:, None] & (kinds[1] == other)[None, :]
+    return family
 
 
 def _add_sketches(matching: Matching, left: list[Node], right: list[Node], score: NDArray[np.float32]) -> None:

@@ -134,32 +134,20 @@ def check_targets(given: Mapping[str, Any]) -> None:
             found="one document would follow the other",
             hint="name a file for one of them",
         )
-    written: dict[object, str] = {}
     read = {_same(_resolved(path)): path for path in input_files(_read(given))}
     folders = {_resolved(path): path for path in input_folders(_models(given), _read(given))}
     for name in _FOLDERS:
         if given.get(name):
             _check_folder(_OUTPUTS[name], Path(given[name]))
     pages = Path(given["worst_folder"]).absolute() if given.get("worst_folder") else None
+    written: dict[object, str] = {}
     for option, path in _outputs(given):
         if path.absolute().parent == pages:
             reason = "the folder of --worst, which holds its pages alone"
             raise OutputError(f"cannot write {path}", found=reason, hint="name a file elsewhere")
+        _check_unread(option, path, read, folders)
         resolved = _resolved(path)
         place = _same(resolved)
-        within = next((folders[around] for around in resolved.parents if around in folders), None)
-        if within is not None and resolved.exists():
-            raise OutputError(
-                f"{option} would overwrite what is read",
-                found=f"{path} lies in {within}, which is read",
-                hint="name another file",
-            )
-        if place in read:
-            raise OutputError(
-                f"{option} would overwrite what is read",
-                found=f"{path} is the same file as the input {read[place]}",
-                hint="name another file",
-            )
         if place in written:
             raise OutputError(
                 f"{option} and {written[place]} name one file",
@@ -170,6 +158,19 @@ def check_targets(given: Mapping[str, Any]) -> None:
             check_writable(path)
         if not _is_device(resolved):
             written[place] = option
+
+
+def _check_unread(option: str, path: Path, read: Mapping[object, Path], folders: Mapping[Path, Path]) -> None:
+    """Refuse what is read, or lies in a folder that is."""
+    resolved = _resolved(path)
+    within = next((folders[around] for around in resolved.parents if around in folders), None)
+    if within is not None and resolved.exists():
+        found = f"{path} lies in {within}, which is read"
+    elif _same(resolved) in read:
+        found = f"{path} is the same file as the input {read[_same(resolved)]}"
+    else:
+        return
+    raise OutputError(f"{option} would overwrite what is read", found=found, hint="name another file")
 
 
 def _check_folder(option: str, path: Path) -> None:

@@ -7,6 +7,7 @@ a right node that was fed something else leaves none.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -105,29 +106,20 @@ class _Window:
     def _solve(
         self, name: str, given: Array, window: tuple[slice, ...], before: str, recorded: Array, open_ones: Array
     ) -> Answer | None:
-        rng = np.random.default_rng(0)
         scale = float(np.abs(given).max()) or 1.0
 
-        def answer(change: Array) -> Array:
+        def answer(change: Array | float) -> Array:
             feeds = {**self._own.feeds, name: np.asarray(given + change, given.dtype)}
             tensors: list[CapturedTensor] = list(self._own.session.run(feeds, [before]))
             return np.asarray(tensors[0].real(), np.float64)
 
-        def drawn(*, inside: bool) -> Array:
-            change = scale * rng.standard_normal(given.shape)
-            kept = np.zeros(given.shape, bool)
-            kept[window] = True
-            return np.where(kept == inside, change, 0.0)
-
-        plain, one, two = answer(np.zeros(given.shape)), drawn(inside=True), drawn(inside=True)
-        if plain.shape != recorded.shape:
+        plain = answer(0.0)
+        moved_by = (
+            _moved_by_window(answer, plain, given.shape, window, scale) if plain.shape == recorded.shape else None
+        )
+        if moved_by is None:
             return None
-        left, right = answer(one), answer(two)
-        size = float(np.abs(left - plain).max())
-        if not size or float(np.abs(answer(one + two) - left - right + plain).max()) > _AFFINE * size:
-            return None
-        alone = np.abs(answer(drawn(inside=False)) - plain) <= 1e-6 * size
-        rows = alone & open_ones & ((np.abs(left - plain) + np.abs(right - plain)) > 1e-6 * size)
+        rows = moved_by & open_ones
         places = np.argwhere(np.ones(given[window].shape, bool)) + [part.start for part in window]
         if rows.sum() < _SPARE * len(places):
             return None
@@ -136,14 +128,30 @@ class _Window:
             change = np.zeros(given.shape)
             change[tuple(place)] = scale
             columns.append((answer(change) - plain)[rows] / scale)
-        wanted = (recorded - plain)[rows]
-        matrix = np.stack(columns, axis=1)
+        wanted, matrix = (recorded - plain)[rows], np.stack(columns, axis=1)
         moved, *_ = np.linalg.lstsq(matrix, wanted, rcond=1e-6)
         rest = float(np.linalg.norm(matrix @ moved - wanted))
         if rest > _EXPLAINED * float(np.linalg.norm(wanted)) or not np.linalg.norm(wanted):
             return "given"
         found = given[window] + moved.reshape(given[window].shape)
         return "given" if _is_alike(given, window, found) else "another"
+
+
+def _moved_by_window(
+    answer: Callable[[Array], Array], plain: Array, shape: tuple[int, ...], window: tuple[slice, ...], scale: float
+) -> Array | None:
+    """Which elements of an answer a window of the input moves, and nothing else; None where not by sums and factors."""
+    rng, kept = np.random.default_rng(0), np.zeros(shape, bool)
+    kept[window] = True
+    one, two = (np.where(kept, scale * rng.standard_normal(shape), 0.0) for _ in range(2))
+    left, right = answer(one), answer(two)
+    size = float(np.abs(left - plain).max())
+    if not size or float(np.abs(answer(one + two) - left - right + plain).max()) > _AFFINE * size:
+        return None
+    beside = np.where(kept, 0.0, scale * rng.standard_normal(shape))
+    reached: Array = np.abs(left - plain) + np.abs(right - plain) > 1e-6 * size
+    reached &= np.abs(answer(beside) - plain) <= 1e-6 * size
+    return reached
 
 
 def _is_alike(given: Array, window: tuple[slice, ...], found: Array) -> bool:

@@ -225,26 +225,42 @@ class NormStatistics(Cause):
 
 
 def _statistics(operation: Operation) -> Iterator[tuple[str, Operation]]:
+    """What a normalisation may do instead, in words, and as an operation: the likelier first."""
+    if "variance" in operation.parameters:
+        yield from _stored_otherwise(operation)
+    yield from _computed_otherwise(operation)
+    yield from _exchanged(operation)
+    for name, neutral in (("scale", 1.0), ("shift", 0.0)):
+        if name in operation.parameters:
+            vector = np.full_like(operation.parameters[name], neutral)
+            yield f"its {name} left out", operation.with_parameters(**{name: vector})
+
+
+def _stored_otherwise(operation: Operation) -> Iterator[tuple[str, Operation]]:
+    """Stored statistics misread, of another count, or never loaded."""
     parameters, settings = operation.parameters, operation.read(Norm)
-    variance = parameters.get("variance")
-    if variance is not None:
-        yield "the variance taken for a deviation", operation.with_parameters(variance=np.square(variance))
-        yield "a deviation taken for the variance", operation.with_parameters(variance=np.sqrt(np.abs(variance)))
-        count = operation.data[0].size // max(variance.size, 1)
-        if count > 1:
-            yield "the unbiased variance", operation.with_parameters(variance=variance * count / (count - 1))
-            yield "the biased variance", operation.with_parameters(variance=variance * (count - 1) / count)
-        yield (
-            "each image's own statistics",
-            replace(operation, settings=InstanceNorm(epsilon=settings.epsilon, axis=settings.axis)),
-        )
-        yield "the default mean 0", operation.with_parameters(mean=np.zeros_like(parameters["mean"]))
-        yield "the default variance 1", operation.with_parameters(variance=np.ones_like(variance))
-        default = operation.with_parameters(mean=np.zeros_like(parameters["mean"]), variance=np.ones_like(variance))
-        yield "the default statistics, mean 0 and variance 1", default
-        bare = default.with_parameters(**{name: np.full_like(parameters[name], DEFAULTS[name]) for name in parameters})
-        yield "its default numbers, as if it were left out", bare
-        yield "no effect: it is left out", bare.with_settings(epsilon=0.0)
+    variance = parameters["variance"]
+    yield "the variance taken for a deviation", operation.with_parameters(variance=np.square(variance))
+    yield "a deviation taken for the variance", operation.with_parameters(variance=np.sqrt(np.abs(variance)))
+    count = operation.data[0].size // max(variance.size, 1)
+    if count > 1:
+        yield "the unbiased variance", operation.with_parameters(variance=variance * count / (count - 1))
+        yield "the biased variance", operation.with_parameters(variance=variance * (count - 1) / count)
+    own = InstanceNorm(epsilon=settings.epsilon, axis=settings.axis)
+    yield "each image's own statistics", replace(operation, settings=own)
+    mean = np.zeros_like(parameters["mean"])
+    yield "the default mean 0", operation.with_parameters(mean=mean)
+    yield "the default variance 1", operation.with_parameters(variance=np.ones_like(variance))
+    default = operation.with_parameters(mean=mean, variance=np.ones_like(variance))
+    yield "the default statistics, mean 0 and variance 1", default
+    bare = default.with_parameters(**{name: np.full_like(parameters[name], DEFAULTS[name]) for name in parameters})
+    yield "its default numbers, as if it were left out", bare
+    yield "no effect: it is left out", bare.with_settings(epsilon=0.0)
+
+
+def _computed_otherwise(operation: Operation) -> Iterator[tuple[str, Operation]]:
+    """Statistics of the input over other axes or groups, with or without the mean."""
+    settings, shape = operation.read(Norm), operation.data[0].shape
     if isinstance(settings, LayerNorm):
         yield "the unbiased variance", operation.with_settings(correction=1.0)
         rms = RmsNorm(epsilon=settings.epsilon, axis=settings.axis, axes=settings.axes)
@@ -253,26 +269,28 @@ def _statistics(operation: Operation) -> Iterator[tuple[str, Operation]]:
         layer = LayerNorm(epsilon=settings.epsilon, axis=settings.axis, axes=settings.axes)
         yield "the mean taken out", replace(operation, settings=layer)
     if isinstance(settings, (LayerNorm, RmsNorm)):
-        shape = operation.data[0].shape
         for size in range(1, len(shape)):
             for axes in combinations(range(len(shape)), size):
                 if axes != settings.axes and [shape[a] for a in axes] == [shape[a] for a in settings.axes]:
                     yield f"axes {axes} instead of {settings.axes}", operation.with_settings(axes=axes)
     if isinstance(settings, GroupNorm):
-        channels = operation.data[0].shape[settings.axis]
+        channels = shape[settings.axis]
         for groups in range(1, channels + 1):
             if channels % groups == 0 and groups != settings.groups:
                 yield f"{groups} groups instead of {settings.groups}", operation.with_settings(groups=groups)
+
+
+def _exchanged(operation: Operation) -> Iterator[tuple[str, Operation]]:
+    """Vectors in each other's place."""
+    parameters = operation.parameters
     names = [name for name in ("scale", "shift", "mean", "variance") if name in parameters]
-    if len({parameters[name].size for name in names}) == 1 and operation.data[0].size <= 1 << 18:
-        for order in permutations(names):
-            moved = [name for name, other in zip(names, order, strict=True) if name != other]
-            if moved:
-                swapped = {name: parameters[other] for name, other in zip(names, order, strict=True)}
-                yield f"{' and '.join(moved)} in each other's place", operation.with_parameters(**swapped)
-    for name, neutral in (("scale", 1.0), ("shift", 0.0)):
-        if name in parameters:
-            yield f"its {name} left out", operation.with_parameters(**{name: np.full_like(parameters[name], neutral)})
+    if len({parameters[name].size for name in names}) != 1 or operation.data[0].size > 1 << 18:
+        return
+    for order in permutations(names):
+        moved = [name for name, other in zip(names, order, strict=True) if name != other]
+        if moved:
+            swapped = {name: parameters[other] for name, other in zip(names, order, strict=True)}
+            yield f"{' and '.join(moved)} in each other's place", operation.with_parameters(**swapped)
 
 
 class SoftmaxAxis(SettingCause):
