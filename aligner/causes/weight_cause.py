@@ -59,8 +59,9 @@ class WeightCause(Cause):
         """None where the error is gone without these parameters being put right, and is not when they alone are."""
         wrong = [role for role in differing(pair) if role in pair.reference.parameters]
         node = pair.candidate.node
-        names = ", ".join(culprit.candidate.graph.weights[n].name for n in node.weights[:2])
-        where = f"{node.name} ({names})" if names else node.name
+        names = [culprit.candidate.graph.weights[n].name for n in node.weights[:2]]
+        details = ", ".join(filter(None, (*names, pair.candidate.cut)))
+        where = f"{node.name} ({details})" if details else node.name
         # all are put right at once, for one mistake may be behind them; that tells nothing of these where others do
         own = [role for role in wrong if role in words]
         idle = _suffices(culprit, pair, [role for role in wrong if role not in words])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,7 +23,8 @@ class Layer:
     """A node with its parameters in the common layout, and what was folded into them.
 
     ``scale`` and ``added`` are what the nodes in ``taken`` multiply each output of the node by and then add;
-    ``raw`` is the kernel without.
+    ``raw`` is the kernel without. ``places``, where only some of the node's outputs count, says which; then ``whole``
+    holds the parameters for all of them, and ``parameters`` those for these.
     """
 
     node: Node
@@ -33,9 +34,20 @@ class Layer:
     scale: Array | None = None
     added: Array | None = None
     taken: tuple[int, ...] = ()
+    places: Array | None = None
+    whole: dict[str, Array] = field(default_factory=dict)
+
+    @property
+    def cut(self) -> str:
+        """ "outputs 64 to 127", "" where all of them count."""
+        if self.places is None or self.whole["kernel"].size == self.parameters["kernel"].size:
+            return ""
+        return f"outputs {self.places.min()} to {self.places.max()}"
 
     def bare(self, parameters: dict[str, Array]) -> dict[str, Array]:
         """What the node itself has to hold, for these parameters to be what it and all that is folded in amount to."""
+        if self.places is not None:
+            return replace(self, parameters=self.whole, places=None).bare(self._filled(parameters, self.places))
         found = dict(parameters)
         if "bias" in found and self.added is not None:
             found["bias"] = found["bias"] - self.added
@@ -47,6 +59,15 @@ class Layer:
         axis = output_axis(self.operation, self.parameters["kernel"])
         if "kernel" in found and axis is not None and found["kernel"].shape[axis] == scale.size:
             found["kernel"] = scaled(found["kernel"], 1 / scale, axis)
+        return found
+
+    def _filled(self, parameters: dict[str, Array], places: Array) -> dict[str, Array]:
+        """Parameters for all outputs, where those for some are given."""
+        found = {}
+        for role, array in parameters.items():
+            axis = (output_axis(self.operation, self.whole["kernel"]) or 0) if role == "kernel" else 0
+            found[role] = self.whole[role].astype(np.result_type(self.whole[role], array))
+            np.moveaxis(found[role], axis, 0)[places] = np.moveaxis(array, axis, 0)
         return found
 
 
@@ -78,7 +99,7 @@ def folded(subgraph: Subgraph, found: list[Layer]) -> list[Layer]:
         elif layer is not None:
             result.append(layer)
             if layer.operation.kind in LINEAR and "kernel" in layer.parameters:
-                _carry(ends, node, _End(len(result) - 1, _channel_axis(subgraph, layer)))
+                _carry(ends, node, _End(len(result) - 1, channel_axis(subgraph, layer)))
         elif end is not None and (node.kind in COPIES or _between_batches(subgraph, node)):
             _carry(ends, node, end)
         elif end is not None and node.kind in MOVES_AXES:
@@ -119,7 +140,8 @@ def _only_reader(subgraph: Subgraph, name: str) -> bool:
     return len(readers) == 1 and name != subgraph.output
 
 
-def _channel_axis(subgraph: Subgraph, layer: Layer) -> int | None:
+def channel_axis(subgraph: Subgraph, layer: Layer) -> int | None:
+    """Which axis of a linear layer's result its outputs lie along; None where its rank is not known."""
     shape = subgraph.shape(layer.node.outputs[0]) if layer.node.outputs else None
     if shape is None:
         return None

@@ -12,6 +12,7 @@ from aligner.operations.settings import Recurrent
 from aligner.regions.culprit import Culprit
 from aligner.regions.folding import Layer as Layer
 from aligner.regions.folding import folded as folded
+from aligner.regions.reached_outputs import narrowed
 from aligner.regions.subgraph import Subgraph
 
 _UNTOUCHED = {"scale": 1, "shift": 0}
@@ -68,7 +69,7 @@ def _paired(culprit: Culprit, left: list[Layer], right: list[Layer]) -> list[Lay
     if len(left) != len(right):
         return []
     pairs = []
-    for one, other in zip(left, right, strict=True):
+    for one, other in (narrowed(culprit, *pair) or pair for pair in zip(left, right, strict=True)):
         fitted = _fitted(one, other)
         if fitted is not None:
             pairs.append(LayerPair(_completed(fitted, other), _completed(other, fitted)))

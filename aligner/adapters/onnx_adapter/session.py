@@ -5,13 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from aligner.adapters.base import Capabilities, Feeds, Injection, Session
 from aligner.adapters.border import reading
 from aligner.adapters.digest import digest
 from aligner.adapters.onnx_adapter.branches import Inlined, inline_taken_branches, is_branching
+from aligner.adapters.onnx_adapter.composites import with_composites_expanded
 from aligner.adapters.onnx_adapter.encoded import encoded_values
 from aligner.adapters.onnx_adapter.engine import Engine
 from aligner.adapters.onnx_adapter.execution import Execution, captured
@@ -22,7 +23,7 @@ from aligner.adapters.onnx_adapter.mapped_pages import given_back
 from aligner.adapters.onnx_adapter.piece_sessions import PieceSessions
 from aligner.adapters.onnx_adapter.program import Piece, Program, fed_inputs, index_program, make_piece
 from aligner.adapters.onnx_adapter.shapes import settle_shapes
-from aligner.adapters.onnx_adapter.types import infer_types, value_type
+from aligner.adapters.onnx_adapter.types import ValueType, infer_types, value_type
 from aligner.errors import AlignerError, InputError, ModelFormatError, listing
 from aligner.records.array import Array
 from aligner.records.graph import Graph, Signature
@@ -168,10 +169,16 @@ class OnnxSession(Session):
             fed = check_feeds(self._inputs, feeds)
             inlined = inline_taken_branches(model, lambda *question: self._decide(fed, *question))
         shapes = shapes_of(feeds or {})
-        types = infer_types(inlined.model, shapes, lambda names: self._ask(inlined.model, names))
-        types |= settle_shapes(self._file, inlined.model, types, shapes, self._engine)
+        types = self._types(model := inlined.model, shapes)
+        while (expanded := with_composites_expanded(model, types)) is not None:  # one's shapes may tell the next one's
+            types = self._types(model := expanded, shapes)
+        inlined = replace(inlined, model=model)
         program = index_program(self._file, inlined.model, types)
         return _Prepared(program, build_graph(self._file, inlined, types))
+
+    def _types(self, model: Any, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, ValueType]:
+        types = infer_types(model, shapes, lambda names: self._ask(model, names))
+        return types | settle_shapes(self._file, model, types, shapes, self._engine)
 
     def _decide(self, feeds: Mapping[str, Any], model: Any, conditions: list[str]) -> dict[str, bool]:
         program = index_program(self._file, model, {})

@@ -81,7 +81,7 @@ class Writer:
         else:
             if array.dtype.kind == "f":
                 array = array.astype(helper.tensor_dtype_to_np_dtype(self.element))
-            tensor = numpy_helper.from_array(np.ascontiguousarray(array), name)
+            tensor = numpy_helper.from_array(np.asarray(array, order="C"), name)
         self.initializers.append(tensor)
         return name
 

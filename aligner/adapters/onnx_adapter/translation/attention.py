@@ -36,23 +36,4 @@ def _attention(call: Call) -> Operation:
     return attention((query, key, value), mask, scale, causal=call.flag("is_causal"), merged=merged)
 
 
-def _multi_head(call: Call) -> Operation:
-    """onnxruntime's: query, key, value, bias, key_padding_mask, attention_bias, past key, past value."""
-    query, key, value, bias = call.need(0), call.operand(1), call.operand(2), call.operand(3)
-    if key is None or value is None or any(call.operand(place) is not None for place in (4, 6, 7)):
-        raise call.unknown("packed operands, masks of lengths, or past keys")
-    if query.ndim != 3:
-        raise call.unknown("packed operands")
-    heads, added = call.integer("num_heads"), call.operand(5)
-    if bias is not None:
-        ends = query.shape[-1], query.shape[-1] + (key.shape[-1] if key.ndim == 3 else key.shape[1] * key.shape[-1])
-        query = query + bias[: ends[0]]
-        if key.ndim == 3:
-            key, value = key + bias[ends[0] : ends[1]], value + bias[ends[1] :]
-    query = _apart(query, heads)
-    key, value = (x if x.ndim == 4 else _apart(x, heads) for x in (key, value))
-    scale = call.number("scale", default=0.0) or None
-    return attention((query, key, value), added, scale, causal=call.flag("unidirectional"), merged=True)
-
-
-WORDS: Vocabulary = {"Attention": _attention, "com.microsoft::MultiHeadAttention": _multi_head}
+WORDS: Vocabulary = {"Attention": _attention}
