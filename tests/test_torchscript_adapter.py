@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 
 import numpy as np
@@ -491,3 +492,61 @@ def test_what_is_claimed(tmp_path):
         adapter.open(tmp_path / "missing.jit", OpenOptions())
     with pytest.raises(UnsupportedModelError, match="carries its own weights"):
         adapter.open(make(Loops), OpenOptions(weights=tmp_path / "state.pt"))
+
+
+class Encoder(nn.Module):
+    def __init__(self, causal, padded, **layer):
+        super().__init__()
+        whole = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, **layer)
+        self.encoder = nn.TransformerEncoder(whole, 2, enable_nested_tensor=False)
+        self.causal, self.padded = causal, padded
+
+    def forward(self, x):
+        causal = torch.triu(torch.ones(5, 5, dtype=torch.bool), 1) if self.causal else None
+        padded = torch.arange(5)[None] >= torch.tensor([[5], [3]]) if self.padded else None
+        return self.encoder(x, mask=causal, src_key_padding_mask=padded)
+
+
+class Attends(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(8, 2, batch_first=True)
+
+    def forward(self, x):
+        return self.attention(x, x, x)[0]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        Encoder(False, False),
+        Encoder(True, False, norm_first=True, activation="gelu"),
+        Encoder(False, True),
+        Encoder(True, True),
+        Attends(),
+    ],
+    ids=["plain", "causal", "padded", "both", "attention alone"],
+)
+def test_fused_encoder_layers_are_shown_as_what_they_hold(model):
+    torch.manual_seed(0)
+    x = torch.randn(2, 5, 8)
+    with torch.no_grad():
+        script = torch.jit.trace(model.eval(), (x,), check_trace=False)
+    assert {node.kind() for node in script.inlined_graph.nodes()} & {
+        "aten::_transformer_encoder_layer_fwd",
+        "aten::_native_multi_head_attention",
+    }
+    result = aligner.compare(model, script, {"x": x.numpy()})
+    assert result.verdict == "aligned"
+    assert "scaled_dot_product_attention" in " ".join(node.op for node in aligner.inspect(script).graph.nodes)
+
+
+def test_a_fault_inside_a_fused_encoder_layer_is_named():
+    torch.manual_seed(0)
+    model, x = Encoder(False, False).eval(), torch.randn(2, 5, 8)
+    with torch.no_grad():
+        script = torch.jit.trace(copy.deepcopy(model), (x,), check_trace=False)
+        model.encoder.layers[1].linear1.bias.fill_(0)
+    result = aligner.compare(script, model, {"x": x.numpy()})
+    assert result.first_divergence.reference.scope == "encoder.layers.1.linear1"
+    assert result.causes[0].id == "weights-bias-missing"

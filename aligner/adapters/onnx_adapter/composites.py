@@ -308,3 +308,5 @@ _EXPANSIONS: Mapping[str, Callable[[Writer, _Given], tuple[str, ...]]] = {
     "MultiHeadAttention": _multi_head,
     "EmbedLayerNormalization": _embedding,
 }
+EXPANDED = _EXPANSIONS.keys()
+"""The words of what is replaced."""

@@ -19,9 +19,10 @@ def extract(path: Path, inputs: Mapping[str, Array], output: str, folder: Path) 
     from aligner.adapters.torchscript_adapter.archive import load_script
     from aligner.adapters.torchscript_adapter.instrument import STATEFUL, inline_state
     from aligner.adapters.torchscript_adapter.taps import every_node
+    from aligner.adapters.torchscript_adapter.unfused import unfused
 
     script = load_script(path)
-    graph = script.inlined_graph
+    graph = unfused(script.inlined_graph)
     if {node.kind() for node in every_node(graph)} & STATEFUL:
         raise Unsupported("a forward that changes its module")
     if not isinstance(script, torch.jit.ScriptFunction):

@@ -10,6 +10,7 @@ from typing import Any
 from aligner.adapters.base import Instrumented, chosen
 from aligner.adapters.torchscript_adapter.archive import MARK
 from aligner.adapters.torchscript_adapter.taps import every_node
+from aligner.adapters.torchscript_adapter.unfused import unfused
 from aligner.errors import UnsupportedModelError, listing
 
 STATEFUL = frozenset({"prim::SetAttr", "prim::CallMethod", "prim::fork"})
@@ -28,8 +29,8 @@ def instrument(path: Path, output: Path, observe: Sequence[str], *, trust: bool 
 
     script = load_script(path, trust=trust)
     module = None if isinstance(script, torch.jit.ScriptFunction) else script._c
-    known = read_graph(script.inlined_graph, module)
-    graph = script.inlined_graph
+    known = read_graph(unfused(script.inlined_graph), module)
+    graph = unfused(script.inlined_graph)
     stateful = {node.kind() for node in every_node(graph)} & STATEFUL
     if stateful:
         raise UnsupportedModelError(

@@ -22,6 +22,7 @@ from aligner.adapters.torchscript_adapter.random import RandomStream
 from aligner.adapters.torchscript_adapter.scalars import as_scalars
 from aligner.adapters.torchscript_adapter.state import ModuleState, named_parameters, set_training
 from aligner.adapters.torchscript_adapter.taps import instrument, watching
+from aligner.adapters.torchscript_adapter.unfused import unfused
 from aligner.errors import AlignerError
 from aligner.records.array import Array
 from aligner.records.tensor import CapturedTensor
@@ -53,7 +54,7 @@ class Program:
         self.name, self.wide = name, wide
         self._function = script if isinstance(script, torch.jit.ScriptFunction) else None
         module = None if self._function is not None else script._c
-        jit_graph = script.inlined_graph
+        jit_graph = unfused(script.inlined_graph)
         self._state = None
         if module is not None:
             self._state = ModuleState(module, jit_graph)
@@ -62,7 +63,7 @@ class Program:
             if evaluation:
                 set_training(module, False)
         self.graph: ScriptGraph = read_graph(jit_graph, module)
-        computed = script.inlined_graph
+        computed = unfused(script.inlined_graph)
         as_scalars(computed)
         if wide:
             widen(computed)

@@ -48,7 +48,10 @@ def _anchor(scope: str | None, owner: str | None, modules: dict[str, bool]) -> s
         return None
     if owner == (scope or ""):
         return owner
-    return owner if scope is not None and owner in modules and _fits(scope, owner, modules) else None
+    if scope is None or owner not in modules:
+        return None
+    names = owner.split(".")  # what runs in one node for all modules inside one stands where that one is called
+    return owner if any(_fits(scope, ".".join(names[:count]), modules) for count in range(len(names), 0, -1)) else None
 
 
 def _fits(scope: str, path: str, modules: dict[str, bool]) -> bool:
