@@ -8,64 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.emitted_operations import EMITTED, taking
 from tests.marks import requires_tflite
 from tests.tflite_models import ModelBuilder
 
 pytestmark = requires_tflite
 
-_RNG = np.random.default_rng(8)
 
-
-def _numbers(*shape: int) -> Any:
-    return _RNG.standard_normal(shape).astype("f4")
-
-
-_WINDOW = {"strides": (2, 2), "dilations": (1, 1), "channels": "first"}
-_PLAIN = {"strides": (1, 1), "dilations": (1, 1), "pads": ((0, 0), (0, 0))}
-_RESIZED = {"mode": "linear", "rounding": "floor", "shape": (1, 4, 9, 8), "channels": "first"}
-_LAYER = {"form": "layer", "epsilon": 1e-3, "axis": 1, "axes": (1,)}
-_BATCH = {name: np.abs(_numbers(4)) + 0.1 for name in ("scale", "shift", "mean", "variance")}
-
-OPERATIONS: list[tuple[str, dict[str, Any], dict[str, Any]]] = [
-    ("relu", {}, {}),
-    ("relu", {"fused_activation": "tanh"}, {}),
-    ("sigmoid", {}, {}),
-    ("silu", {}, {}),
-    ("mish", {}, {}),
-    ("softplus", {}, {}),
-    ("gelu", {"approximate": "none"}, {}),
-    ("gelu", {"approximate": "quick"}, {}),
-    ("hardswish", {"alpha": 1 / 6, "beta": 0.5}, {}),
-    ("hardsigmoid", {"alpha": 0.2, "beta": 0.5}, {}),
-    ("clip", {"min": -0.5, "max": 0.25}, {}),
-    ("leaky_relu", {"alpha": 0.2}, {}),
-    ("elu", {"alpha": 1.0}, {}),
-    ("prelu", {"axis": 1}, {"slope": _numbers(4)}),
-    ("softmax", {"axis": 1, "beta": 2.0}, {}),
-    ("log_softmax", {"axis": 3}, {}),
-    ("reduce", {"form": "mean", "axes": (2, 3), "keep": False}, {}),
-    ("transpose", {"perm": (0, 2, 3, 1)}, {}),
-    ("reshape", {"shape": (1, 96), "before": (0, 2, 3, 1)}, {}),
-    ("slice", {"places": ((2, 1, 2**63 - 1, 2), (-1, -3, -1, 1))}, {}),
-    ("pad", {"pads": ((0, 0), (1, 0), (0, 2), (1, 1)), "value": 1.5}, {}),
-    ("pad", {"pads": ((0, 0), (0, 0), (1, 1), (2, 2)), "mode": "reflect"}, {}),
-    ("flip", {"axes": (1,)}, {}),
-    ("split", {"axis": 1, "sizes": (1, 3), "drop": False}, {}),
-    ("resize", {**_RESIZED, "coordinates": "half_pixel"}, {}),
-    ("resize", {**_RESIZED, "coordinates": "align_corners"}, {}),
-    ("resize", {**_RESIZED, "coordinates": "asymmetric", "mode": "nearest"}, {}),
-    ("max_pool", {**_WINDOW, "kernel": (3, 3), "pads": ((1, 1), (1, 1))}, {}),
-    ("avg_pool", {**_WINDOW, "kernel": (2, 2), "pads": ((1, 1), (0, 0)), "include_pad": True}, {}),
-    ("conv", {**_WINDOW, "pads": ((1, 1), (2, 0))}, {"kernel": _numbers(5, 4, 3, 3), "bias": _numbers(5)}),
-    ("conv", {**_PLAIN, "channels": "last", "groups": 4}, {"kernel": _numbers(8, 1, 3, 3)}),
-    ("matmul", {}, {"kernel": _numbers(7, 4), "bias": _numbers(7)}),
-    ("norm", _LAYER, {"scale": _numbers(4), "shift": _numbers(4)}),
-    ("norm", {"form": "batch", "epsilon": 1e-3, "axis": 1}, _BATCH),
-    ("norm", {"form": "instance", "epsilon": 1e-3, "axis": 1}, {}),
-]
-
-
-@pytest.mark.parametrize(("kind", "settings", "parameters"), OPERATIONS)
+@pytest.mark.parametrize(("kind", "settings", "parameters"), EMITTED)
 def test_operation_is_written(kind: str, settings: Any, parameters: Any, tmp_path: Path) -> None:
     from ai_edge_litert.interpreter import Interpreter
 
@@ -74,8 +24,7 @@ def test_operation_is_written(kind: str, settings: Any, parameters: Any, tmp_pat
     from aligner.adapters.tflite_adapter.rewriting import rewrite
     from aligner.operations.operation import Operation, results
 
-    builder, last = ModelBuilder(), settings.get("channels") == "last" or kind == "matmul"
-    x = _numbers(1, 6, 4, 4) if last else _numbers(1, 4, 6, 4)
+    builder, x = ModelBuilder(), taking(kind, settings)
     operation = Operation(kind, settings, (x,), parameters)
     wanted = results(operation)
     builder.op("ABS", [builder.input("x", x.shape)], [builder.tensor("y", x.shape)])

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
-from aligner.operations.operation import Operation
+import numpy as np
+
+from aligner.operations.lowering import lower, lowers
+from aligner.operations.operation import Operation, Unsupported
 from aligner.records.array import Array
 
 
@@ -24,6 +27,30 @@ class Step:
     data: tuple[str | Array, ...]
     results: tuple[str, ...]
     parameters: Mapping[str, str | Array] = field(default_factory=dict)
+
+
+def in_primitives(step: Step, emit: Callable[[Step], tuple[str, ...]]) -> tuple[str, ...]:
+    """Write a step by the primitives that make it, whose arrays are known by identity. Raises Unsupported."""
+    operation = step.operation
+    if not lowers(operation):
+        raise Unsupported(operation.kind)
+    given = [(operation.data[place], name) for place, name in enumerate(step.data)]
+    given += [(operation.parameters[role], name) for role, name in step.parameters.items()]
+    flowing = [array for array, name in given if isinstance(name, str)]
+
+    def called(array: Array) -> str | Array:
+        known = next((name for held, name in reversed(given) if held is array), None)
+        if known is None and any(np.may_share_memory(array, one) for one in flowing):
+            raise Unsupported("a view of what is computed")
+        return array if known is None else known
+
+    for primitive in lower(operation):
+        inner = primitive.operation
+        parameters = {role: called(array) for role, array in inner.parameters.items()}
+        (name, *_) = emit(Step(inner, tuple(map(called, inner.data)), ("result",), parameters))
+        given.append((primitive.value, name))
+        flowing.append(primitive.value)
+    return (str(given[-1][1]),)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

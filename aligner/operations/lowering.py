@@ -123,6 +123,8 @@ def _applies(operation: Operation) -> bool:
     if isinstance(settings, Pool):
         return any(map(any, settings.pads)) and not settings.ceil
     if isinstance(settings, Norm):
+        if isinstance(settings, LayerNorm) and settings.correction:
+            return False
         return settings.form in _NORMS and (not isinstance(settings, BatchNorm) or _frozen(operation, settings))
     return True
 

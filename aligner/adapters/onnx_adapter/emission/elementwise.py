@@ -77,27 +77,11 @@ def fused(w: Writer, x: str, activation: str) -> str:
 
 
 def _gelu(w: Writer, step: Step) -> str:
-    x, form = w.operand(step.data[0]), step.operation.settings["approximate"]
+    w.need(20, "Gelu")
+    form = step.operation.settings["approximate"]
     if form == "quick":
-        return w("Mul", x, w("Sigmoid", w("Mul", x, w.number(1.702))))
-    if w.opset >= 20:
-        return w("Gelu", x, approximate=form)
-    if form == "tanh":
-        cubic = w("Add", x, w("Mul", w("Mul", x, w("Mul", x, x)), w.number(0.044715)))
-        part = w("Tanh", w("Mul", cubic, w.number(math.sqrt(2 / math.pi))))
-    else:
-        part = w("Erf", w("Div", x, w.number(math.sqrt(2))))
-    return w("Mul", w("Mul", x, w("Add", part, w.number(1.0))), w.number(0.5))
-
-
-def _silu(w: Writer, step: Step) -> str:
-    x, alpha = w.operand(step.data[0]), step.operation.settings.get("alpha", 1.0)
-    return w("Mul", x, w("Sigmoid", x if alpha == 1 else w("Mul", x, w.number(alpha))))
-
-
-def _mish(w: Writer, step: Step) -> str:
-    x = w.operand(step.data[0])
-    return w("Mish", x) if w.opset >= 18 else w("Mul", x, w("Tanh", w("Softplus", x)))
+        raise Unsupported(form)
+    return w("Gelu", w.operand(step.data[0]), approximate=form)
 
 
 def _softplus(w: Writer, step: Step) -> str:
@@ -106,14 +90,16 @@ def _softplus(w: Writer, step: Step) -> str:
 
 
 def _hardswish(w: Writer, step: Step) -> str:
-    x, settings = w.operand(step.data[0]), step.operation.settings
-    if w.opset >= 14 and math.isclose(settings["alpha"], 1 / 6, rel_tol=1e-6) and settings["beta"] == 0.5:
-        return w("HardSwish", x)
-    return w("Mul", x, w("HardSigmoid", x, alpha=settings["alpha"], beta=settings["beta"]))
+    w.need(14, "HardSwish")
+    settings = step.operation.settings
+    if not math.isclose(settings["alpha"], 1 / 6, rel_tol=1e-6) or settings["beta"] != 0.5:
+        raise Unsupported("a slope of its own")
+    return w("HardSwish", w.operand(step.data[0]))
 
 
-def _tuned(op: str, **names: str) -> Emitter:
+def _tuned(op: str, since: int = 1, **names: str) -> Emitter:
     def emit(w: Writer, step: Step) -> str:
+        w.need(since, op)
         settings = step.operation.settings
         return w(op, w.operand(step.data[0]), **{word: settings[name] for word, name in names.items()})
 
@@ -153,14 +139,13 @@ EMITTERS: dict[str, Emitter] = {
     "clip": _clip,
     "relu6": _composed(lambda w, x: clip(w, x, 0.0, 6.0)),
     "gelu": _gelu,
-    "silu": _silu,
-    "mish": _mish,
+    "mish": _tuned("Mish", since=18),
     "softplus": _softplus,
     "hardswish": _hardswish,
     "hardsigmoid": _tuned("HardSigmoid", alpha="alpha", beta="beta"),
     "leaky_relu": _tuned("LeakyRelu", alpha="alpha"),
     "elu": _tuned("Elu", alpha="alpha"),
-    "celu": _tuned("Celu", alpha="alpha"),
+    "celu": _tuned("Celu", since=12, alpha="alpha"),
     "selu": _tuned("Selu", alpha="alpha", gamma="scale"),
     "shrink": _tuned("Shrink", lambd="lambd", bias="bias"),
     "square": _composed(lambda w, x: w("Mul", x, x)),
@@ -173,7 +158,6 @@ EMITTERS: dict[str, Emitter] = {
     "trunc": _composed(lambda w, x: w("Mul", w("Sign", x), w("Floor", w("Abs", x)))),
     "log_sigmoid": _composed(lambda w, x: w("Neg", w("Softplus", w("Neg", x)))),
     "tanhshrink": _composed(lambda w, x: w("Sub", x, w("Tanh", x))),
-    "squared_difference": lambda w, step: (lambda d: w("Mul", d, d))(w("Sub", *map(w.operand, step.data))),
     "cast": _cast,
     "prelu": _prelu,
 }

@@ -18,18 +18,18 @@ def _flat(pads: Any) -> list[int]:
     return [int(begin) for begin, _ in pads] + [int(end) for _, end in pads]
 
 
-def _conv(w: Writer, step: Step) -> str:
+def _convolution(w: Writer, step: Step) -> str:
     settings, x = step.operation.settings, step.operation.data[0]
-    kernel, pads = step.operation.parameters["kernel"], settings["pads"]
+    kernel, pads, transposed = step.operation.parameters["kernel"], settings["pads"], "output_padding" in settings
     mode = settings.get("padding_mode", "constant")
     if x.ndim != kernel.ndim:
         raise Unsupported("a convolution without a batch")
     name = w.first(w.operand(step.data[0]), x.ndim, settings["channels"])
-    if mode not in {"constant", "zeros"} or any(amount < 0 for pair in pads for amount in pair):
+    if not transposed and (mode not in {"constant", "zeros"} or any(amount < 0 for pair in pads for amount in pair)):
         name = pad(w, name, [(0, 0), (0, 0), *pads], mode)
         pads = [(0, 0)] * len(pads)
     found = w(
-        "Conv",
+        "ConvTranspose" if transposed else "Conv",
         name,
         w.operand(step.parameters["kernel"]),
         w.optional(step, "bias"),
@@ -38,26 +38,7 @@ def _conv(w: Writer, step: Step) -> str:
         dilations=list(settings["dilations"]),
         group=int(settings["groups"]),
         pads=_flat(pads),
-    )
-    return w.back(found, x.ndim, settings["channels"])
-
-
-def _conv_transpose(w: Writer, step: Step) -> str:
-    settings, x = step.operation.settings, step.operation.data[0]
-    kernel = step.operation.parameters["kernel"]
-    if x.ndim != kernel.ndim:
-        raise Unsupported("a convolution without a batch")
-    found = w(
-        "ConvTranspose",
-        w.first(w.operand(step.data[0]), x.ndim, settings["channels"]),
-        w.operand(step.parameters["kernel"]),
-        w.optional(step, "bias"),
-        kernel_shape=list(kernel.shape[2:]),
-        strides=list(settings["strides"]),
-        dilations=list(settings["dilations"]),
-        group=int(settings["groups"]),
-        pads=_flat(settings["pads"]),
-        output_padding=list(settings["output_padding"]),
+        output_padding=list(settings["output_padding"]) if transposed else None,
     )
     return w.back(found, x.ndim, settings["channels"])
 
@@ -111,7 +92,8 @@ def _resize(w: Writer, step: Step) -> str:
         w.need(18, "antialiasing")
     exact = scales or [wanted / size for wanted, size in zip(shape, x.shape, strict=True)]
     whole = scales is not None or all(float(np.float32(scale)) == scale for scale in exact)
-    sizes = ["", w.constant32(exact)] if whole else ["", "", w.integers(shape)]
+    nothing = "" if w.opset >= 13 else w.constant32([])  # which was an operand of its own before
+    sizes = [nothing, w.constant32(exact)] if whole else [nothing, nothing, w.integers(shape)]
     return w(
         "Resize",
         w.operand(step.data[0]),
@@ -195,8 +177,7 @@ def _laid_out(w: Writer, found: tuple[str, ...], settings: Any) -> tuple[str, ..
 
 
 EMITTERS: dict[str, Emitter] = {
-    "conv": _conv,
-    "conv_transpose": _conv_transpose,
+    **dict.fromkeys(("conv", "conv_transpose"), _convolution),
     "max_pool": _pool,
     "avg_pool": _pool,
     "adaptive_avg_pool": _adaptive,

@@ -17,9 +17,8 @@ def _concat(w: Writer, step: Step) -> str:
 
 
 def _stack(w: Writer, step: Step) -> str:
-    w.need(13, "Unsqueeze with axes as an operand")
     axis, rank = step.operation.settings["axis"], step.operation.data[0].ndim + 1
-    parts = [w("Unsqueeze", w.operand(part), w.integers([axis % rank])) for part in step.data]
+    parts = [w.along("Unsqueeze", w.operand(part), [axis % rank]) for part in step.data]
     return w("Concat", *parts, axis=axis % rank)
 
 
@@ -76,13 +75,12 @@ def _pad(w: Writer, step: Step) -> str:
 
 
 def _split(w: Writer, step: Step) -> tuple[str, ...]:
-    w.need(13, "Split with sizes as an operand")
-    settings = step.operation.settings
-    sizes = w.integers(settings["sizes"])
-    parts = w.several("Split", len(settings["sizes"]), w.operand(step.data[0]), sizes, axis=settings["axis"])
-    if settings["drop"]:
-        return tuple(w("Squeeze", part, w.integers([settings["axis"]])) for part in parts)
-    return parts
+    settings, x, sizes = step.operation.settings, w.operand(step.data[0]), [*step.operation.settings["sizes"]]
+    if w.opset < 13:
+        parts = w.several("Split", len(sizes), x, split=sizes, axis=settings["axis"])
+    else:
+        parts = w.several("Split", len(sizes), x, w.integers(sizes), axis=settings["axis"])
+    return tuple(w.along("Squeeze", part, [settings["axis"]]) for part in parts) if settings["drop"] else parts
 
 
 def _depth_to_space(w: Writer, step: Step) -> str:
@@ -179,7 +177,7 @@ def _index(w: Writer, step: Step) -> str:
     if places:
         axes, starts, ends, steps = zip(*places, strict=True)
         found = w("Slice", found, *(w.integers(each) for each in (starts, ends, axes, steps)))
-    return w("Squeeze", found, w.integers(dropped)) if dropped else found
+    return w.along("Squeeze", found, dropped) if dropped else found
 
 
 def _gather_elements(w: Writer, step: Step) -> str:

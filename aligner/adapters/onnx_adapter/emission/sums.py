@@ -113,8 +113,8 @@ def _group(w: Writer, step: Step, name: str) -> str:
     return _affine(w, step, whole, _across(x, 1))
 
 
-def _normalised(w: Writer, name: str, axes: list[int], epsilon: float, *, centre: bool = True) -> str:
-    centred = w("Sub", name, reduced(w, "mean", name, axes)) if centre else name
+def _normalised(w: Writer, name: str, axes: list[int], epsilon: float) -> str:
+    centred = w("Sub", name, reduced(w, "mean", name, axes))
     variance = reduced(w, "mean", w("Mul", centred, centred), axes)
     return w("Div", centred, w("Sqrt", w("Add", variance, w.number(epsilon))))
 
@@ -137,17 +137,15 @@ def _affine(w: Writer, step: Step, found: str, shape: tuple[int, ...]) -> str:
 def _over_axes(w: Writer, step: Step, name: str, form: str) -> str:
     x, settings = step.operation.data[0], step.operation.settings
     axes = [axis % x.ndim for axis in settings["axes"]]
-    shape = tuple(x.shape[axis] if axis in axes else 1 for axis in range(min(axes), x.ndim))
     last = axes == list(range(axes[0], x.ndim))
-    if form == "layer" and last and w.opset >= 17 and not settings.get("correction"):
-        inner = tuple(x.shape[axis] for axis in axes)
-        vectors = [w.optional(step, role, inner) for role in ("scale", "shift")]
-        if not vectors[0]:
-            vectors[0] = w.constant(np.ones(inner))
-        return w("LayerNormalization", name, *vectors, axis=axes[0], epsilon=settings["epsilon"])
-    if settings.get("correction"):
-        raise Unsupported("a corrected variance")
-    return _affine(w, step, _normalised(w, name, axes, settings["epsilon"], centre=form == "layer"), shape)
+    if form != "layer" or not last or settings["correction"]:
+        raise Unsupported("a normalisation over other axes, or with the mean, or a corrected variance")
+    w.need(17, "LayerNormalization")
+    inner = tuple(x.shape[axis] for axis in axes)
+    vectors = [w.optional(step, role, inner) for role in ("scale", "shift")]
+    if not vectors[0]:
+        vectors[0] = w.constant(np.ones(inner))
+    return w("LayerNormalization", name, *vectors, axis=axes[0], epsilon=settings["epsilon"])
 
 
 def _matmul(w: Writer, step: Step) -> str:

@@ -52,6 +52,10 @@ class Writer:
         self.nodes.append(helper.make_node(op, given, outputs, name=outputs[0], **attributes))
         return tuple(outputs)
 
+    def along(self, op: str, name: str, axes: list[int]) -> str:
+        """A node that is told axes: in an operand from version 13 of the standard on."""
+        return self(op, name, axes=axes) if self.opset < 13 else self(op, name, self.integers(axes))
+
     def name(self, word: str) -> str:
         """A name that nothing has."""
         name = fresh(f"{self._stem}/{word}", self._taken)
