@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from itertools import permutations
 
 from aligner.alignment.second_look import SecondLook
-from aligner.execution.look import stands_in, trial
+from aligner.execution.look import differences, stands_in
 from aligner.execution.passes import Passes
 from aligner.execution.side import Sides
 from aligner.judgement.borderline import MOST
@@ -41,7 +41,7 @@ def exchanged(sides: Sides, passes: Passes, known: SecondLook) -> SecondLook | N
             new = [(pair.reference, pair.candidate) for pair in pairs]
             if known.dropped.intersection(new) or next(left, None) is None:
                 continue
-            found = trial(passes, sorted(ends), pairs, walk.with_copies(without))
+            found = differences(passes, sorted(ends), walk.with_copies(without), pairs)
             if all(excess(graphs, passes.measured[end], found.get(end)) <= MOST for end in ends):
                 wrong = (item.pair for item in measured if item.pair.candidate in without)
                 return known.repaired({(pair.reference, pair.candidate) for pair in wrong}, new)

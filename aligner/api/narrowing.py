@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from aligner.alignment.second_look import SecondLook
 from aligner.api.open_suspects import open_suspects
 from aligner.api.walked_back import WalkedBack
-from aligner.execution.look import stands_in, trial
+from aligner.execution.look import differences, stands_in
 from aligner.execution.passes import Passes
 from aligner.execution.side import Sides
 from aligner.judgement.borderline import MOST
@@ -179,7 +179,7 @@ class Narrowing:
         self.runs -= 1
         forms = self._walk.with_copies({*(pair.candidate for pair in pairs), *without})
         wanted = [item.pair.candidate for item in readers]
-        found = trial(self.passes, wanted, pairs, forms)
+        found = differences(self.passes, wanted, forms, pairs)
         right = {
             item.pair.candidate
             for item in readers

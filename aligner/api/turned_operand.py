@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from aligner.execution.look import shown, trial_of
+from aligner.execution.look import differences, shown
 from aligner.execution.passes import Passes
 from aligner.execution.side import Sides
 from aligner.judgement.borderline import MOST
@@ -38,7 +38,7 @@ def turned(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) ->
             if next(left, None) is None:
                 return None
             without = {value} if told == "order" else ()
-            apart = trial_of(passes, [one.pair.candidate for one in ends], name, array, without)
+            apart = differences(passes, [one.pair.candidate for one in ends], without, override={name: array})
             maker = graphs[1].producer(name)
             if maker is not None and all(excess(graphs, one, apart.get(one.pair.candidate)) <= MOST for one in ends):
                 return maker.name, told, None

@@ -22,7 +22,7 @@ from aligner.api.open_suspects import open_suspects
 from aligner.api.sister_region import parted
 from aligner.api.turned_operand import turned
 from aligner.execution.injection import numpy_dtype
-from aligner.execution.look import shown, trial_of
+from aligner.execution.look import differences, shown
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide, Sides
 from aligner.judgement.borderline import MOST
@@ -104,7 +104,7 @@ def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int], kn
     for value, array, found in _places(graphs[1], doubtful, arrays, forms, end):
         if next(left, None) is None:
             break
-        apart = trial_of(passes, [one.pair.candidate for one in ends], value, array, forms)
+        apart = differences(passes, [one.pair.candidate for one in ends], forms, override={value: array})
         right = {name: found for one in ends if excess(graphs, one, apart.get(name := one.pair.candidate)) <= MOST}
         if item.pair.candidate in right:
             return found
@@ -167,7 +167,7 @@ def _tried(
     for value, array, found in places:
         if next(left, None) is None:
             return None
-        apart = trial_of(passes, [one.pair.candidate for one in ends], value, array, forms)
+        apart = differences(passes, [one.pair.candidate for one in ends], forms, override={value: array})
         if any(excess(graphs, one, apart.get(one.pair.candidate)) <= MOST for one in ends):
             return found
     return None

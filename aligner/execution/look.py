@@ -71,11 +71,21 @@ def _behind(graph: Graph, changed: Iterable[str], given: Collection[str]) -> set
     return found
 
 
-def differences(passes: Passes, wanted: Sequence[str], without: Collection[str]) -> dict[str, Difference]:
-    """How far pairs are from the reference where some are left to the candidate."""
+def differences(
+    passes: Passes,
+    wanted: Sequence[str],
+    without: Collection[str] = (),
+    instead: Iterable[PairedValues] = (),
+    override: Mapping[str, Array] | None = None,
+) -> dict[str, Difference]:
+    """How far pairs are from the reference where some are left to the candidate, and other tensors stand in for some.
+
+    ``instead``: the reference's, for the candidate's; ``override``: arrays in the candidate's own layout.
+    """
+    given = _but(passes, without) | {pair.candidate: pair for pair in instead}
     found: dict[str, Difference] = {}
-    for name, tensor, expected in passes.injected_run(wanted=wanted, injectable=_but(passes, without)):
-        error = passes.local_difference(name, expected, tensor)
+    for name, tensor, expected in passes.injected_run(wanted=wanted, injectable=given, override=override):
+        error = passes.local_difference(name, expected, tensor) if name not in found else None
         if error is not None:
             found[name] = error
     return found
@@ -83,19 +93,6 @@ def differences(passes: Passes, wanted: Sequence[str], without: Collection[str])
 
 def _but(passes: Passes, without: Collection[str]) -> dict[str, PairedValues]:
     return {value: pair for value, pair in passes.injectable().items() if value not in without}
-
-
-def trial(
-    passes: Passes, wanted: Sequence[str], instead: Sequence[PairedValues], without: Collection[str]
-) -> dict[str, Difference]:
-    """How far pairs are from the reference where others of its tensors stand in for some of the candidate's."""
-    pairs = _but(passes, without) | {pair.candidate: pair for pair in instead}
-    found: dict[str, Difference] = {}
-    for name, tensor, expected in passes.injected_run(wanted=wanted, injectable=pairs):
-        error = passes.local_difference(name, expected, tensor) if name not in found else None
-        if error is not None:
-            found[name] = error
-    return found
 
 
 def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, axes: Axes) -> PairedValues | None:
@@ -109,19 +106,6 @@ def stands_in(passes: Passes, candidate: OpenSide, reference: str, value: str, a
         if fits(one.shape, order, other.shape):
             return PairedValues(reference, value, "inserted", 1.0, order)
     return None
-
-
-def trial_of(
-    passes: Passes, values: Collection[str], place: str, array: Array, without: Collection[str] = ()
-) -> dict[str, Difference]:
-    """How far pairs are from the reference where an array of the candidate's own layout stands in for a tensor."""
-    found: dict[str, Difference] = {}
-    run = passes.injected_run(wanted=list(values), injectable=_but(passes, without), override={place: array})
-    for name, tensor, expected in run:
-        error = passes.local_difference(name, expected, tensor) if name not in found else None
-        if error is not None:
-            found[name] = error
-    return found
 
 
 def shown(

@@ -18,12 +18,11 @@ import numpy as np
 
 from aligner.errors import AlignerError, listing
 from aligner.execution.joint_runs import JointRuns, SpentError
-from aligner.judgement.form_readers import FormReaders
 from aligner.judgement.gain import unit_of
 from aligner.judgement.judgement import Judgement
 from aligner.judgement.pair_facts import Rules
 from aligner.judgement.random_change import SEEN, UNDONE
-from aligner.judgement.region_walk import RegionWalk, is_blind
+from aligner.judgement.region_walk import LARGEST, STEPS, RegionWalk, is_blind
 from aligner.judgement.same_grid import are_twins
 from aligner.judgement.tolerance import masked_otherwise, region_numbers
 from aligner.records.comparison import GUILTY
@@ -34,11 +33,6 @@ from aligner.records.measurement import Measured
 if TYPE_CHECKING:
     from aligner.judgement.joint_test import JointTest, Shown
 
-_STEPS = 8
-_LARGEST = 40
-"""A region grows for so many steps, to so many pairs."""
-_ALONE = 3
-"""Steps that it grows on when nothing ahead errs itself: a masked number is forgotten by the softmax."""
 _PATIENCE = 4
 """Starts in a row that come to nothing, after which those further down are left to what they are by themselves: the
 comparison has diverged before them, whatever they are."""
@@ -155,13 +149,16 @@ class ClosedRegions:
         do, unless limits are so wide that any number passes them."""
         inside = self._grown(self._walk.with_copies([start]))
         shown = self._closing(inside) if inside is not None else None
-        if inside is not None and shown is not None and not self._is_seen_outside(shown, inside):
+        if inside is None or shown is None:
+            return {}
+        refused = self._refused(shown, inside)
+        if refused is None:
             wide = any(self._is_coarse(value) or self.runs.dtype(value).itemsize < _SINGLE for value in inside)
             inside = None if wide else self._grown_on_others(start, inside)
             shown = self._closing(inside) if inside is not None else None
         if inside is None or shown is None:
             return {}
-        self._blamed |= self._refused(inside, shown)
+        self._blamed |= refused or set()
         return {} if start in self._blamed else self._same(inside, shown)
 
     def _right_as_read(self, start: str) -> dict[str, Judgement]:
@@ -188,7 +185,7 @@ class ClosedRegions:
             further = self._grown(inside) if stirred else None
             shown = self._closing(further) if further is not None else None
             seen = shown is not None and further is not None and self._errs(shown, further)
-            told = seen and shown is not None and self._is_seen_outside(shown, further or inside)
+            told = seen and shown is not None and self._refused(shown, further or inside) is not None
         self._test = known
         return further if told else None
 
@@ -205,26 +202,13 @@ class ClosedRegions:
 
     def _grown(self, inside: set[str]) -> set[str] | None:
         """Grow forward until everything that leaves the region is right; None where that never comes."""
-        inside, alone = set(inside), 0
-        for _ in range(_STEPS):
-            exits, last = self._walk.exits(inside), self._walk.outputs(inside)
-            if len(inside) > _LARGEST or not (exits or last):
-                return None
-            alone = 0 if self._walk.ahead(inside, self._guilty) else alone + 1
-            if alone > _ALONE:  # nothing there could make up for it but what forgets it
-                return None
-            shown = self._run(inside, exits + last)
-            wrong = shown.wrong(exits + last)
-            blind = [value for value in exits if value not in shown.exits]
-            if any(value not in shown.exits for value in last):
-                return None
-            if not wrong and not blind:
-                return inside
-            beside = self._walk.beside(wrong, inside, self._guilty)
-            if not beside and set(wrong) & set(last):
-                return None
-            inside |= self._walk.with_copies(beside or [*wrong, *blind])
-        return None
+        return self._walk.grown(inside, self._guilty, self._wrong)
+
+    def _wrong(self, inside: set[str], ends: Sequence[str]) -> Sequence[str] | None:
+        """Ends that are wrong, or cannot be told of; None where that is an output."""
+        shown = self._run(inside, ends)
+        blind = [value for value in ends if value not in shown.exits]
+        return None if set(blind) & set(self._walk.outputs(inside)) else [*shown.wrong(ends), *blind]
 
     def _closing(self, inside: set[str]) -> Shown | None:
         """What a region shows that leaves right, and no better for the reference's tensors."""
@@ -248,46 +232,41 @@ class ClosedRegions:
             self.residual[value] = shown.exits[value].error
         return {value: new for value, new in found.items() if self._guilty(value)}
 
-    def _is_seen_outside(self, shown: Shown, inside: set[str]) -> bool:
-        """Whether differences inside, as large as they are, would show where the region is left.
+    def _refused(self, shown: Shown, inside: set[str]) -> set[str] | None:
+        """Wrong values that the region's own values refuse; None where differences inside, as large as they are, would
+        not show where the region is left.
 
         Steps may be so coarse that no change of one tensor shows beside those of all others; one that does is enough.
+        Of those that do not, what reads them may say that they are wrong.
         """
-        seen, watched = False, self._watched(inside)
+        test, computed, ends = self._joint_test(), self._computed(inside), self._watched(inside)
+        seen, refused = False, set[str]()
         for value in shown.wrong(self._guilty_in(inside)):
             coarse = self._is_coarse(value)
-            if value not in shown.arrays or (seen and coarse):
+            put_right = coarse and self._is_put_right(value, shown, inside)
+            if value not in shown.arrays or (seen and coarse and not put_right):
                 continue
-            if self._joint_test().sees(value, shown, self._computed(inside), watched):
+            if test.sees(value, shown, computed, ends):
                 seen = True
+            elif put_right and not masked_otherwise(self.graphs, self._walk.items[value]):
+                refused.add(value)
             elif not coarse:
-                return False
-        return seen or not self._errs(shown, inside)
+                return None
+        return refused if seen or not self._errs(shown, inside) else None
 
-    def _refused(self, inside: set[str], shown: Shown) -> set[str]:
-        """Wrong values of few bits that the region's own values refuse, and its exits are too wide to tell of.
-
-        Fed with the reference's tensor instead, what reads it comes right, and nothing further goes wrong: no other
-        half waits for the candidate's form. Such a change would pass every exit, so that its being right says nothing.
-        """
-        refused = set[str]()
-        for value in shown.wrong(self._guilty_in(inside)):
-            if value not in self.runs.injectable or not self._is_coarse(value):
-                continue
-            ends = self._watched(inside)
-            copies = self._walk.with_copies([value])
-            others = [other for other in (*sorted(inside - copies), *ends) if other in shown.exits]
-            fed = self._joint_test().changed(self._computed(inside) - copies, others).exits
-            pairs = [(shown.exits[other], new) for other, new in fed.items()]
-            righted = any(
-                new.within and not old.within and new.error.errors.rmse <= UNDONE * old.error.errors.rmse
-                for old, new in pairs
-            )
-            if righted and all(new.within or not old.within for old, new in pairs):
-                masked = masked_otherwise(self.graphs, self._walk.items[value])
-                if not masked and not self._joint_test().sees(value, shown, self._computed(inside), ends):
-                    refused.add(value)
-        return refused
+    def _is_put_right(self, value: str, shown: Shown, inside: set[str]) -> bool:
+        """Whether what reads a value comes right with the reference's tensor instead, and nothing further goes wrong:
+        no other half waits for the candidate's form."""
+        if value not in self.runs.injectable:
+            return False
+        copies = self._walk.with_copies([value])
+        others = [one for one in (*sorted(inside - copies), *self._watched(inside)) if one in shown.exits]
+        fed = self._joint_test().changed(self._computed(inside) - copies, others).exits
+        pairs = [(shown.exits[other], new) for other, new in fed.items()]
+        return all(new.within or not old.within for old, new in pairs) and any(
+            new.within and not old.within and new.error.errors.rmse <= UNDONE * old.error.errors.rmse
+            for old, new in pairs
+        )
 
     def _errs(self, shown: Shown, inside: set[str]) -> bool:
         return any(map(self._guilty, shown.wrong(inside)))
@@ -349,12 +328,13 @@ class ClosedRegions:
 
     def _half(self, start: str) -> dict[str, Judgement]:
         """A fault is in the region. Readers that err less on the candidate's form expect it, and are to blame."""
-        readers = FormReaders(self.graphs, self._walk, self._joint_test(), self.free)
+        from aligner.judgement.form_readers import expects_form
+
         inside = self._walk.with_copies([start])
         ends: dict[str, Difference] = {}
-        for _ in range(_STEPS):
+        for _ in range(STEPS):
             exits, last = self._walk.exits(inside), self._walk.outputs(inside)
-            if len(inside) > _LARGEST or not self._walk.ahead(inside, self._guilty):
+            if len(inside) > LARGEST or not self._walk.ahead(inside, self._guilty):
                 return {}
             shown = self._joint_test().known(self._computed(inside), exits + last)
             if shown is None or any(map(self._guilty, shown.wrong(exits + last))):  # how wrong is looked at, too
@@ -366,7 +346,7 @@ class ClosedRegions:
             for value in wrong:
                 if not self._guilty(value):
                     further.append(value)
-                elif readers.expect(value, start, shown, inside):
+                elif expects_form(self._joint_test(), value, start, shown, self._computed(inside)):
                     ends[value] = shown.exits[value].error
                 else:
                     beside = self._walk.beside([value], inside, self._guilty)

@@ -15,7 +15,7 @@ from functools import partial
 import numpy as np
 
 from aligner.judgement.gain import unit_of
-from aligner.judgement.lone_factors import SURE, regression
+from aligner.judgement.regression import SURE, regression
 from aligner.judgement.tolerance import region_numbers
 from aligner.operations.kinds import SHIFTS
 from aligner.operations.operation import Operation, Unsupported
@@ -194,4 +194,7 @@ def _is_another(culprit: Culprit, left: Array, right: Array) -> bool:
     off, size = (float(np.sqrt(np.mean(np.square(one)))) for one in (right - left, np.maximum(abs(left), abs(right))))
     stored = [weight for subgraph in culprit.subgraphs for weight in subgraph.weights if weight.coded]
     grids = [w.quantization for w in stored if w.quantization is not None and np.prod(w.shape) == left.size]
-    return off > COARSE_BIAS * size and off > max((grid.step for grid in grids), default=0.0)
+    rounded = 2 * unit_of(
+        region_numbers(culprit.graphs, culprit.measured)
+    )  # the most that one rounding leaves, cut off
+    return off > max(COARSE_BIAS, rounded) * size and off > max((grid.step for grid in grids), default=0.0)

@@ -2,67 +2,62 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
-from aligner.judgement.random_change import UNDONE
-from aligner.judgement.region_walk import RegionWalk
-from aligner.judgement.reordered import is_another_form, is_offset
+import numpy as np
+
+from aligner.judgement.joint_test import JointTest, Shown
+from aligner.judgement.regression import LACKED, SURE, regression
 from aligner.judgement.tolerance import masked_otherwise
-from aligner.judgement.written_form import makes_up_for
-from aligner.records.difference import Difference
+from aligner.numerics import relations
+from aligner.operations.operation import Unsupported
+from aligner.records.array import Array
 from aligner.records.graph import Graph
+from aligner.records.measurement import Measured
+from aligner.regions.culprit import Culprit
+from aligner.regions.layer_numbers import MATRICES
+from aligner.regions.layers import layer_pairs
 
-if TYPE_CHECKING:
-    from aligner.judgement.joint_test import JointTest, Shown
-
-
-@dataclass(frozen=True, slots=True)
-class FormReaders:
-    """What reads a pair that errs, run on the candidate's tensors; ``free``: what is the candidate's in every run."""
-
-    graphs: tuple[Graph, Graph]
-    walk: RegionWalk
-    test: JointTest
-    free: set[str]
-
-    def expect(self, value: str, start: str, shown: Shown, inside: set[str]) -> bool:
-        """Whether a guilty reader errs less on the candidate's form than on the reference's, or does not tell them."""
-        own, left = self.walk.items[value].local, shown.exits[value].error
-        if own is None or left.mismatched:
-            return False
-        same = (left.errors.max_abs, left.errors.rmse) == (own.errors.max_abs, own.errors.rmse)
-        if same and masked_otherwise(self.graphs, self.walk.items[start]):
-            return True  # it makes the same of either number that stands for "masked"
-        eased = left.errors.rmse < own.errors.rmse  # else two faults in a row would excuse the first
-        eased = eased and not self._is_better_without(value, start, inside, left)
-        if eased and left.errors.rmse <= UNDONE * own.errors.rmse:
-            return True
-        if not _is_reformed(start, shown):
-            return False
-        if makes_up_for(self.graphs, self.walk.items[value], *shown.arrays[start]):
-            return True
-        return (eased and not _is_reformed(value, shown)) or self._lacks_offset(value, shown, inside)
-
-    def _is_better_without(self, value: str, start: str, inside: set[str], left: Difference) -> bool:
-        """Whether a reader errs less with the reference's tensor in the place of the form, and all else inside as the
-        candidate has it: then it is that which it expects, and not the form."""
-        rest = inside - self.walk.with_copies([start])
-        without = self.test.test(self._computed(rest), [value], []).exits.get(value) if rest else None
-        return without is not None and without.error.errors.rmse < left.errors.rmse
-
-    def _lacks_offset(self, value: str, shown: Shown, inside: set[str]) -> bool:
-        """Whether a reader is right on the candidate's form but for a number for each channel, and on no other."""
-        if value not in shown.arrays or not is_offset(*shown.arrays[value]):
-            return False
-        free = self._computed(inside) - inside
-        fed = self.test.changed(free, [value]).arrays.get(value)
-        return fed is not None and not is_offset(*fed)
-
-    def _computed(self, inside: set[str]) -> set[str]:
-        return self.walk.reached(inside) | self.free
+_EQUAL = 1e-4
+"""Of the largest magnitude, as in ``reordered``."""
 
 
-def _is_reformed(value: str, shown: Shown) -> bool:
-    arrays = shown.arrays.get(value)
-    return arrays is not None and is_another_form(*arrays)
+def expects_form(test: JointTest, value: str, start: str, shown: Shown, computed: Collection[str]) -> bool:
+    """Whether a guilty reader expects the candidate's form of what it reads from ``start`` on, or tells no difference.
+
+    One that expects the reference's is off, on the candidate's, by what the form changes, and by what it does wrong
+    itself; one that expects the candidate's by the latter alone. Where the form is a factor, both are the tensor itself
+    in part, and its weights tell. ``computed``: what was in the run that is ``shown``.
+    """
+    own, left = test.walk.items[value].local, shown.exits[value].error
+    if own is None or left.mismatched or not {value, start} <= shown.arrays.keys():
+        return False
+    same = (left.errors.max_abs, left.errors.rmse) == (own.errors.max_abs, own.errors.rmse)
+    if same and masked_otherwise(test.graphs, test.walk.items[start]):
+        return True  # it makes the same of either number that stands for "masked"
+    fed = test.changed(set(computed) - test.walk.with_copies([start]), [value]).arrays.get(value)
+    found, expected = (np.asarray(one, np.float64) for one in shown.arrays[value])
+    told = None if fed is None else regression(found - np.asarray(fed[0], np.float64), found - expected)
+    if told is not None and told[0] <= LACKED and told[0] + SURE * told[1] < 1:
+        return True
+    return _makes_up_for(test.graphs, test.walk.items[value], *shown.arrays[start])
+
+
+def _makes_up_for(graphs: tuple[Graph, Graph], reader: Measured, found: Array, expected: Array) -> bool:
+    """Whether ``found`` is ``expected`` times a number, and the reader's kernel the reference's over it: a factor that
+    a converter has moved, whatever else the reader does."""
+    left, right = (np.asarray(side, np.float64) for side in (expected, found))
+    energy = float(np.square(left).sum()) if left.shape == right.shape else 0.0
+    factor = float((left * right).sum()) / energy if energy > 0 and np.isfinite(energy) else 1.0
+    if abs(factor - 1) <= _EQUAL or not np.abs(right - factor * left).max() <= _EQUAL * np.abs(right).max():
+        return False
+    try:
+        kernels = [
+            [side.parameters[role] for side in (pair.reference, pair.candidate)]
+            for pair in layer_pairs(Culprit(graphs, reader, None))
+            for role in pair.roles
+            if role in MATRICES
+        ]
+    except (Unsupported, ValueError, IndexError, TypeError, ArithmeticError):
+        return False
+    return len(kernels) == 1 and relations.gap(kernels[0][0], factor * kernels[0][1]) <= relations.SAME

@@ -9,7 +9,7 @@ in the place of a clip fails the second: the end is right with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -44,8 +44,11 @@ class InnerNodes:
     sides: tuple[OpenSide, OpenSide]
     passes: Passes
 
-    def erring(self, measured: Sequence[Measured]) -> Iterator[tuple[Measured, Within, str]]:
-        """Pairs, where inside the error is made, and what is done there; one more run of each side where any may."""
+    def erring(self, measured: Sequence[Measured], excused: Collection[str]) -> Iterator[tuple[Measured, Within, str]]:
+        """Pairs, where inside the error is made, and what is done there; one more run of each side where any may.
+
+        ``excused``: values whose form is another, as others undo it; their parameters are, too.
+        """
         graphs = self.sides[0].graph, self.sides[1].graph
         asked = [
             item
@@ -65,7 +68,7 @@ class InnerNodes:
                 place = (node.name, "extra", None) if subgraph.side else (culprit.where, "missing", node.name)
                 words = f"the {who} alone multiplies by {number:.6g}, of which nothing is in the other side's numbers"
                 yield item, place, words
-            elif found is None and (other := shown_difference(culprit)) is not None:
+            elif found is None and value not in excused and (other := shown_difference(culprit)) is not None:
                 yield item, (other.where, other.role, None), f"the {other.role} at {other.where} is not the reference's"
 
     def _is_unseen(self, item: Measured, inner: InnerTensor) -> bool:

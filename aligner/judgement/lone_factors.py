@@ -12,6 +12,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from aligner.judgement.gain import factor_at, unit_of
+from aligner.judgement.regression import lacks
 from aligner.judgement.tolerance import region_numbers
 from aligner.operations.kinds import SCALES
 from aligner.operations.operation import Operation, Unsupported
@@ -23,10 +24,6 @@ from aligner.regions.subgraph import Change, Subgraph
 
 _NEAR_ONE = 0.5
 """Others are parts of a formula, or show whatever is rounded."""
-_LACKED = 0.25
-"""Share of what a factor changes that another side holds at most to lack it, with four standard errors: half of the way
-to half of it."""
-SURE = 4.0
 _MISFITS = (Unsupported, ValueError, IndexError, KeyError, TypeError, ArithmeticError)
 
 
@@ -51,30 +48,6 @@ def lone_factor(culprit: Culprit) -> tuple[Subgraph, Node, float] | None:
         if lacks(target, *(np.asarray(end, np.float64) for end in ends if end is not None)):
             return subgraph, node, number
     return None
-
-
-def lacks(target: Array, whole: Array, without: Array) -> bool:
-    """Whether numbers hold nothing of what a factor changes, by regression: surer the more channels there are."""
-    if not target.shape == whole.shape == without.shape:
-        return False
-    found = regression(whole - without, target - without)
-    return found is not None and abs(found[0]) + SURE * found[1] <= _LACKED
-
-
-def regression(change: Array, left: Array) -> tuple[float, float] | None:
-    """The share of ``change`` that is in ``left``, of equal shape, and its standard error; None of what has no numbers.
-
-    Roundings of stored numbers are those of their channel, so that its elements count as one.
-    """
-    if not change.ndim:
-        return None
-    longest = int(np.argmax(change.shape))
-    rows = [np.moveaxis(one, longest, 0).reshape(change.shape[longest], -1) for one in (change, left)]
-    shared, own = (rows[0] * rows[1]).sum(1), (rows[0] ** 2).sum(1)
-    if not 0 < own.sum() < np.inf or not np.isfinite(shared).all():
-        return None
-    share = float(shared.sum() / own.sum())
-    return share, float(np.sqrt(((shared - share * own) ** 2).sum()) / own.sum())
 
 
 def _alone(culprit: Culprit, unit: float) -> Iterator[tuple[Subgraph, Node, float]]:

@@ -7,20 +7,18 @@ candidate gives holds nothing of that difference. Where nothing undoes it, the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from aligner.judgement.gain import unit_of
 from aligner.judgement.joint_test import JointTest, Shown
-from aligner.judgement.lone_factors import SURE, lacks, regression
 from aligner.judgement.region_walk import RegionWalk
+from aligner.judgement.regression import SURE, lacks, regression
 from aligner.judgement.tolerance import region_numbers
 from aligner.records.array import Array
-
-_STEPS, _LARGEST, _ALONE = 8, 40, 3
-"""As closed regions grow; a layer that undoes a small factor may be right by itself, within its bound."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,32 +44,23 @@ class MovedFactors:
 
     def _grown(self, start: str) -> tuple[set[str], Shown] | None:
         """Grow forward until nothing that leaves the region holds anything of the factor."""
-        inside, alone = self.walk.with_copies([start]), 0
-        for _ in range(_STEPS):
-            exits, last = self.walk.exits(inside), self.walk.outputs(inside)
-            known = [value for value in inside if self.guilty(value)]
-            halves = self.walk.ahead(inside, self.guilty) or len(known) > 1
-            alone = 0 if halves else alone + 1
-            if len(inside) > _LARGEST or not exits + last or alone > _ALONE:
-                return None
-            ends = list(dict.fromkeys(exits + last))
-            shown = self.test.test(self.walk.reached(inside) | self.walk.free, ends, ends)
-            wrong = list(self._wrong(start, inside, ends, shown))
-            if not wrong:
-                others = (value for value in known if value != start)
-                clean = all(self._undone(value, inside, ends, shown) for value in others)
-                return (inside, shown) if clean else None
-            if set(wrong) & set(last):
-                return None
-            inside |= self.walk.with_copies(self.walk.beside(wrong, inside, self.guilty) or wrong)
-        return None
+        found = self.walk.grown(self.walk.with_copies([start]), self.guilty, partial(self._wrong, start))
+        if found is None:
+            return None
+        ends = list(dict.fromkeys((*self.walk.exits(found), *self.walk.outputs(found))))
+        others = (value for value in found if self.guilty(value) and value != start)
+        return (found, self._shown(found, ends)) if all(self._undone(one, found, ends) for one in others) else None
 
-    def _undone(self, value: str, inside: set[str], ends: list[str], shown: Shown) -> bool:
+    def _shown(self, inside: set[str], ends: Sequence[str]) -> Shown:
+        return self.test.test(self.walk.reached(inside) | self.walk.free, ends, ends)
+
+    def _undone(self, value: str, inside: set[str], ends: Sequence[str]) -> bool:
         """Whether something at the ends is of another form for a value, and nothing that errs with it."""
-        return len(list(self._wrong(value, inside, ends, shown))) < len(ends)
+        return len(self._wrong(value, inside, ends)) < len(ends)
 
-    def _wrong(self, start: str, inside: set[str], ends: list[str], shown: Shown) -> Iterator[str]:
+    def _wrong(self, start: str, inside: set[str], ends: Sequence[str]) -> list[str]:
         """Ends that are beyond their limits, larger as a whole by more than one rounding, or wrong by the factor."""
+        shown, wrong = self._shown(inside, ends), list[str]()
         graphs, items = self.test.graphs, self.walk.items
         unit = max(unit_of(region_numbers(graphs, items[value])) for value in (*inside, *ends))
         free = (self.walk.reached(inside) | self.walk.free) - self.walk.with_copies([start])
@@ -79,13 +68,14 @@ class MovedFactors:
         for value in ends:
             one = shown.exits.get(value)
             if one is None or not one.within or value not in without:
-                yield value
+                wrong.append(value)
                 continue
             found, expected = (np.asarray(array, np.float64) for array in shown.arrays[value])
             if _is_scaled(found, expected, unit) or not lacks(
                 expected, np.asarray(without[value][0], np.float64), found
             ):
-                yield value
+                wrong.append(value)
+        return wrong
 
 
 def _is_scaled(found: Array, expected: Array, unit: float) -> bool:

@@ -8,6 +8,12 @@ from aligner.operations.kinds import ELEMENTWISE, LAYOUT, MOVES_DATA
 from aligner.records.graph import Graph
 from aligner.records.measurement import Measured
 
+STEPS = 8
+LARGEST = 40
+"""A region grows for so many steps, to so many pairs."""
+_ALONE = 3
+"""Steps that it grows on when nothing ahead errs itself: a masked number is forgotten by the softmax."""
+
 Guilty = Callable[[str], bool]
 
 
@@ -106,6 +112,27 @@ class RegionWalk:
         """The outputs of the graph among the region's own values."""
         reached = self.reached(inside)
         return [value for value in self._graph_outputs if value in reached]
+
+    def grown(
+        self, start: Collection[str], guilty: Guilty, wrong: Callable[[set[str], list[str]], Sequence[str] | None]
+    ) -> set[str] | None:
+        """A region that grew forward until nothing was ``wrong`` of what leaves it; None where that never comes, or
+        where nothing can be said of it (None)."""
+        inside, alone = set(start), 0
+        for _ in range(STEPS):
+            last = self.outputs(inside)
+            ends = list(dict.fromkeys((*self.exits(inside), *last)))
+            alone = 0 if self.ahead(inside, guilty) else alone + 1
+            if len(inside) > LARGEST or not ends or alone > _ALONE:  # nothing there could make up for it
+                return None
+            found = wrong(inside, ends)
+            if not found:
+                return None if found is None else inside
+            beside = self.beside(found, inside, guilty)
+            if not beside and set(found) & set(last):
+                return None
+            inside |= self.with_copies(beside or found)
+        return None
 
     def ahead(self, inside: Collection[str], guilty: Guilty) -> bool:
         """Whether anything that errs itself, and could be the other half, reads what leaves the region."""

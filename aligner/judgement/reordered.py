@@ -32,36 +32,15 @@ def is_another_form(found: Array, expected: Array) -> bool:
     return any(_is_scaled(found, expected, axis) for axis in range(found.ndim))
 
 
-def is_offset(found: Array, expected: Array) -> bool:
-    """Whether along some axis each slice of ``found`` is the slice of ``expected`` plus a number of its own."""
-    if found.shape != expected.shape or not (np.isfinite(found).all() and np.isfinite(expected).all()):
-        return False
-    centred = (_centred(found, expected, axis) for axis in range(found.ndim))
-    return any(pair is not None and _close(pair[0], pair[1]) for pair in centred)
-
-
 def _is_scaled(found: Array, expected: Array, axis: int) -> bool:
-    pair = _centred(found, expected, axis)
-    if pair is None:
-        return False
-    right, left = pair
-    energy = np.square(left).sum(axis=1, keepdims=True)
-    slope = np.divide((left * right).sum(axis=1, keepdims=True), energy, out=np.zeros_like(energy), where=energy > 0)
-    return _close(right, slope * left)
-
-
-def _centred(found: Array, expected: Array, axis: int) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
-    """Slices along an axis as rows, each without its mean; None where they are too few or too small."""
     slices = found.shape[axis]
     if slices < 2 or found.size < _FEWEST * slices:
-        return None
+        return False
     rows = [np.moveaxis(np.asarray(side, np.float64), axis, 0).reshape(slices, -1) for side in (found, expected)]
     right, left = (side - side.mean(axis=1, keepdims=True) for side in rows)
-    return right, left
-
-
-def _close(right: NDArray[np.float64], left: NDArray[np.float64]) -> bool:
-    return bool(np.abs(right - left).max() <= _EQUAL * np.abs(right).max())
+    energy = np.square(left).sum(axis=1, keepdims=True)
+    slope = np.divide((left * right).sum(axis=1, keepdims=True), energy, out=np.zeros_like(energy), where=energy > 0)
+    return bool(np.abs(right - slope * left).max() <= _EQUAL * np.abs(right).max())
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -42,8 +42,8 @@ GRAPH_RULES = {
 Jointly = Callable[[Sequence[Measured], Mapping[str, Judgement], frozenset[str]], Mapping[str, Judgement]]
 """Measured pairs, their judgements by candidate value, those that nothing may excuse → the judgements that change."""
 
-Erring = Callable[[Sequence[Measured]], Iterable[tuple[Measured, tuple[str, str, str | None], str]]]
-"""Measured pairs → those with a node inside that errs, where that is, and what it does."""
+Erring = Callable[[Sequence[Measured], Collection[str]], Iterable[tuple[Measured, tuple[str, str, str | None], str]]]
+"""Measured pairs, those excused jointly → those with a node inside that errs, where that is, and what it does."""
 
 
 def judge(
@@ -99,7 +99,8 @@ def _from_within(
         item for item in measured if verdicts[item.pair.candidate].verdict in {"aligned", "inherited", "introduced"}
     ]
     found: dict[str, Judgement] = {}
-    for item, within, words in erring(asked):
+    excused = {value for value, one in verdicts.items() if one.rule in {"closed-region", "other-form"}}
+    for item, within, words in erring(asked, excused):
         told = verdicts[item.pair.candidate]
         told = told if told.verdict == "introduced" else told.overruled("introduced", "inner-node-errs", words)
         found[item.pair.candidate] = replace(told, within=told.within or within)
