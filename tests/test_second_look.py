@@ -637,3 +637,34 @@ def test_a_further_look_runs_what_reads_other_tensors_and_sees_the_same(monkeypa
     compared(net(nodes), net([nodes[0], make.node("Sin", ["t0"], ["t1"]), *nodes[2:]]))
     assert repr(sorted(seen[0].items())) == repr(sorted(seen[1].items()))
     assert observed[1] == {"t2"} and observed[0] == observed[2] >= {"t1", "t2", "t3", "y"}
+
+
+@requires_torch
+@pytest.mark.filterwarnings("ignore")
+def test_a_pair_that_a_second_look_confirms_stays(tmp_path):
+    """Behind a part of a projection that is wrong, a factor spread over both sides of a product is no error."""
+    import torch
+
+    class Attends(torch.nn.Module):
+        """Queries, keys and values of one projection; scores scaled behind their product, or each side before."""
+
+        def __init__(self, apart):
+            super().__init__()
+            self.packed, self.last, self.apart = torch.nn.Linear(16, 48), torch.nn.Linear(16, 4), apart
+
+        def forward(self, x):
+            q, k, v = (part.unflatten(-1, (2, 8)).transpose(1, 2) for part in self.packed(x).chunk(3, -1))
+            if self.apart:
+                scores = (q * 8**-0.25) @ (k * 8**-0.25).transpose(-1, -2)
+            else:
+                scores = q @ k.transpose(-1, -2) * 8**-0.5
+            return self.last((scores.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+    torch.manual_seed(0)
+    right, wrong, x = Attends(False), Attends(True), torch.randn(2, 5, 16)
+    wrong.load_state_dict(right.state_dict())
+    wrong.packed.weight.data[16:32].normal_(0, 0.2)
+    torch.onnx.export(wrong, (x,), tmp_path / "m.onnx", dynamo=False, opset_version=17)
+    result = aligner.compare(right, tmp_path / "m.onnx", {"x": x.numpy()})
+    assert result.first_divergence.candidate.name == "/packed/Add_output_0"
+    assert [cause.id for cause in result.causes] == ["weights-changed"]

@@ -82,7 +82,7 @@ class Narrowing:
         values = {value for _, value in new} | place.wrong
         gone = {(self._partner[value], value) for value in values if value in self._partner}
         strangers = {(reference, value) for reference, _ in new for value in self._strangers(reference)}
-        return known.repaired(gone | strangers, new)
+        return known.repaired((gone | strangers) - set(new), new)  # a pair may be confirmed
 
     def _place(self, item: Measured) -> _Place | None:
         orders = [item.pair.axes, *(one.pair.axes for one in self._entries(item)), None]
