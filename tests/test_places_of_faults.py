@@ -8,6 +8,7 @@ import pytest
 from marks import requires_onnx
 
 import aligner
+from aligner.api.matching import match
 from aligner.api.walked_back import WalkedBack
 from aligner.records.graph import Graph, Node
 
@@ -36,8 +37,8 @@ def rows(count=5):
     return np.random.default_rng(2).standard_normal((count, SIZE)).astype(np.float32)
 
 
-@pytest.mark.parametrize("step", [1, 4])
-def test_a_node_put_into_a_step_of_an_unrolled_recurrence_is_named(tmp_path, step):
+def unrolled(folder, fault):
+    """An LSTM and the same unrolled, with a fault in it: what stands within, and what should."""
     from benchmarks.converters.graph import to_proto
     from benchmarks.converters.networks.builder import Builder
     from benchmarks.converters.rewrites import apply
@@ -48,12 +49,39 @@ def test_a_node_put_into_a_step_of_an_unrolled_recurrence_is_named(tmp_path, ste
     reference = build.finish(build.op("Tanh", build.op("LSTM", "x", *weights, hidden_size=4)))
     candidate = reference.copy()
     assert apply(candidate, "cell_unrolled", rng)
-    cut = [node for node in candidate.ordered() if node.op == "Split" and len(node.outputs) == 4][step]
-    cut.inputs[0] = candidate.add("Mul", cut.inputs[0], candidate.keep(np.float32(1.5)))
+    guilty = fault(candidate)
+    candidate.prune()
     for stem, graph in (("ref", reference), ("cand", candidate)):
-        (tmp_path / f"{stem}.onnx").write_bytes(to_proto(graph).SerializeToString())
-    _, _, within = told(str(tmp_path / "ref.onnx"), str(tmp_path / "cand.onnx"), reference.feeds["x"])
-    assert within == {"node": candidate.producer(cut.inputs[0]).name, "primitive": "extra"}
+        (folder / f"{stem}.onnx").write_bytes(to_proto(graph).SerializeToString())
+    _, _, within = told(str(folder / "ref.onnx"), str(folder / "cand.onnx"), reference.feeds["x"])
+    return within, guilty
+
+
+@pytest.mark.parametrize("step", [1, 4])
+def test_a_node_put_into_a_step_of_an_unrolled_recurrence_is_named(tmp_path, step):
+    def put_in(graph):
+        cut = [node for node in graph.ordered() if node.op == "Split" and len(node.outputs) == 4][step]
+        cut.inputs[0] = graph.add("Mul", cut.inputs[0], graph.keep(np.float32(1.5)))
+        return graph.producer(cut.inputs[0]).name
+
+    within, guilty = unrolled(tmp_path, put_in)
+    assert within == {"node": guilty, "primitive": "extra"}
+
+
+@pytest.mark.parametrize("step", [3, 7])
+def test_a_sum_lost_in_a_step_of_an_unrolled_recurrence_is_told_by_the_other_steps(tmp_path, step):
+    """The new state alone: what was to be forgotten is computed no more."""
+
+    def lose(graph):
+        states = [node for node in graph.ordered() if node.op == "Tanh" and graph.producer(node.inputs[0]).op == "Add"]
+        reader = states[step]
+        sum_ = graph.producer(reader.inputs[0])
+        for node in graph.readers(sum_.outputs[0]):
+            node.inputs[:] = [sum_.inputs[1] if name == sum_.outputs[0] else name for name in node.inputs]
+        return reader.name
+
+    within, guilty = unrolled(tmp_path, lose)
+    assert within == {"node": guilty, "primitive": "missing"}
 
 
 def test_a_factor_that_has_become_one_is_not_lost_before_another_product():
@@ -372,3 +400,142 @@ def test_a_move_put_in_behind_what_is_joined_of_parts_is_named():
     end = [make.node("MatMul", ["b", "one"], ["y"])]
     _, _, within = told(net([*reference, *end], 2, **more), net([*candidate, *end], 2, **more), rows(2))
     assert within == {"node": "extra", "primitive": "extra"}
+
+
+def test_a_transposition_put_before_a_normalisation_of_channels_is_named():
+    """As many channels as steps: only the normalisation says which axis holds them."""
+    rng = np.random.default_rng(7)
+    more = {name: rng.uniform(0.5, 2, SIZE).astype(np.float32) for name in ("scale", "shift", "mean", "var")}
+    more |= {"kernel": rng.standard_normal((SIZE, SIZE, 3)).astype(np.float32)}
+
+    def network(read):
+        nodes = [
+            make.node("Conv", ["x", "kernel"], ["a"], pads=[1, 1]),
+            make.node("Transpose", ["a"], ["turned"], "extra", perm=[0, 2, 1]),
+            make.node("BatchNormalization", [read, "scale", "shift", "mean", "var"], ["n"], "norm"),
+            make.node("Tanh", ["n"], ["t"]),
+            make.node("Transpose", ["t"], ["y"], perm=[2, 0, 1]),
+        ]
+        shapes = (2, SIZE, SIZE), (SIZE, 2, SIZE)
+        values = [make.value(name, 1, shape) for name, shape in zip("xy", shapes, strict=True)]
+        kept = [node for node in nodes if node.name != "extra" or read == "turned"]
+        return make.model(kept, values[:1], values[1:], make.weights(**more))
+
+    x = rng.standard_normal((2, SIZE, SIZE)).astype(np.float32)
+    assert told(network("a"), network("turned"), x)[1] == "extra"
+
+
+def test_what_a_norm_reads_is_paired_with_what_the_spelled_out_one_starts_from():
+    """By structure alone: no values, no weights before it, and other nodes that make it."""
+    norm = [
+        make.node("Max", ["x", "less"], ["large"]),
+        make.node("ReduceMean", ["large", "last"], ["mean"]),
+        make.node("Sub", ["large", "mean"], ["c"]),
+        make.node("Mul", ["c", "c"], ["p"]),
+        make.node("ReduceMean", ["p", "last"], ["var"]),
+        make.node("Add", ["var", "epsilon"], ["v1"]),
+        make.node("Sqrt", ["v1"], ["v2"]),
+        make.node("Div", ["c", "v2"], ["n"]),
+        make.node("Mul", ["n", "scale"], ["s"]),
+        make.node("Add", ["s", "shift"], ["y"]),
+    ]
+    more = {name: rows(1)[0] for name in ("scale", "shift")}
+    more |= {"last": np.array([-1]), "epsilon": np.float32(1e-5)}
+    end = make.node("LayerNormalization", ["block", "scale", "shift"], ["y"], axis=-1)
+    reference = net([make.node("Abs", ["x"], ["block"]), end], **more)
+    found = match(reference, net([make.node("Neg", ["x"], ["less"]), *norm], **more))
+    assert [
+        (pair.reference.name, pair.candidate.name, pair.rule) for pair in found.pairs if pair.reference.name == "block"
+    ] == [("block", "large", "structure")]
+
+
+def gelu_by_polynomial(named, *, rolled=None, lost=None):
+    """m · (1 + erf m) / 2, and the same with erf by 1 / (1 + p|x|), a step of it rolled, or a product lost."""
+    whole = [make.node("Erf", ["m"], ["e"]), make.node("Add", ["e", "one"], ["f"])]
+    ends = [make.node("Mul", ["m", "f"], ["g"]), make.node("Mul", ["g", "half"], ["y"])]
+    other = [make.node("Add", ["e" if named else "erf", "one"], ["f" if named else "sum"])]
+    other += [make.node("Mul", ["m", "half"], ["h"]), make.node("Mul", ["h", "f" if named else "sum"], ["y"])]
+    spelled = [make.node("Abs", ["m"], ["abs"]), make.node("Mul", ["abs", "p"], ["pa"])]
+    spelled += [make.node("Add", ["pa", "one"], ["q"]), make.node("Reciprocal", ["q"], ["r"])]
+    spelled += [make.node("Mul", ["r", "k0"], ["t0"])]
+    for step in range(1, 5):
+        spelled += [make.node("Add", [f"t{step - 1}", f"k{step}"], [f"s{step}"], f"add{step}")]
+        spelled += [make.node("Gather", [f"s{step}", "order"], ["rolled"], "extra", axis=1)] if step == rolled else []
+        spelled += [make.node("Mul", ["rolled" if step == rolled else f"s{step}", "r"], [f"t{step}"])]
+    spelled += [make.node("Mul", ["abs", "abs"], ["square"]), make.node("Neg", ["square"], ["less"])]
+    spelled += [make.node("Exp", ["less"], ["exp"]), make.node("Mul", ["t4", "exp"], ["te"])]
+    spelled += [make.node("Sub", ["one", "te"], ["rest"]), make.node("Sign", ["m"], ["sign"])]
+    spelled += [make.node("Mul", ["sign", "rest"], ["e" if named else "erf"])]
+    if lost is not None:
+        gone = next(node for node in spelled if lost in node.output)
+        spelled.remove(gone)
+        for node in spelled:
+            node.input[:] = [gone.input[0] if name == lost else name for name in node.input]
+    numbers = 1.061405429, -1.453152027, 1.421413741, -0.284496736, 0.254829592
+    more = {f"k{place}": np.float32(number) for place, number in enumerate(numbers)}
+    more |= {"p": np.float32(0.3275911), "order": np.roll(np.arange(SIZE), 3)}
+    both = [*whole, *ends], [*spelled, *other]
+    return [net([make.node("Identity", ["x"], ["m"]), *nodes], **more) for nodes in both]
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_roll_put_into_a_polynomial_is_named_whatever_its_inner_sums_are_paired_with(named):
+    """With 1 + erf in the place of 1 + p|x| it is a division by next to nothing: noise explains anything there."""
+    assert told(*gelu_by_polynomial(named, rolled=3), rows())[2]["node"] == "extra"
+
+
+@pytest.mark.parametrize("named", [True, False])
+@pytest.mark.parametrize("step", [1, 3])
+def test_a_product_lost_in_a_polynomial_is_told_at_the_node_that_reads_one_operand_of_it(named, step):
+    within = told(*gelu_by_polynomial(named, lost=f"t{step}"), rows())[2]
+    assert within == {"node": f"add{step + 1}", "primitive": "missing"}
+
+
+def test_outputs_of_a_split_in_another_order_are_told_where_one_reader_moves_its_part_at_once():
+    """Keys turned in two moves or in one, square: moved parts answer other forms once their order is put right."""
+    rng = np.random.default_rng(9)
+    more = {"QKV": rng.standard_normal((SIZE, 3 * SIZE)).astype(np.float32)}
+    more |= {"heads": np.array([1, 4, 2, 4]), "flat": np.array([4, SIZE]), "parts": np.array([SIZE] * 3)}
+
+    def network(*parts, at_once):
+        nodes = [make.node("MatMul", ["x", "QKV"], ["p"]), make.node("Split", ["p", "parts"], [*parts], "cut", axis=1)]
+        nodes += [make.node("Reshape", [name, "heads"], [f"{name}1"]) for name in "QKV"]
+        nodes += [make.node("Transpose", [f"{name}1"], [f"{name}2"], perm=[0, 2, 1, 3]) for name in "QV"]
+        if at_once:
+            nodes += [make.node("Transpose", ["K1"], ["K3"], perm=[0, 2, 3, 1])]
+        else:
+            nodes += [make.node("Transpose", ["K1"], ["K2"], perm=[0, 2, 1, 3])]
+            nodes += [make.node("Transpose", ["K2"], ["K3"], perm=[0, 1, 3, 2])]
+        nodes += [make.node("MatMul", ["Q2", "K3"], ["s"]), make.node("Softmax", ["s"], ["a"], axis=-1)]
+        nodes += [make.node("MatMul", ["a", "V2"], ["c"]), make.node("Transpose", ["c"], ["d"], perm=[0, 2, 1, 3])]
+        nodes.append(make.node("Reshape", ["d", "flat"], ["y"]))
+        for place, name in enumerate(name for node in nodes if at_once for name in node.output if name != "y"):
+            for node in nodes:  # names tell nothing
+                node.input[:] = [f"t{place}" if each == name else each for each in node.input]
+                node.output[:] = [f"t{place}" if each == name else each for each in node.output]
+        return net(nodes, 4, **more)
+
+    models = network(*"QKV", at_once=False), network(*"KVQ", at_once=True)
+    assert told(*models, rows(4))[1] == "cut"
+
+
+def test_a_softmax_lost_behind_a_reshape_is_told_where_the_candidate_reshapes_for_its_product_alone():
+    """What is found to answer the softmax has its shape in the form alone that the product reads."""
+
+    def network(lost):
+        nodes = [make.node("MatMul", ["x", "w"], ["m"]), make.node("Add", ["m", "x"], ["a"], "sum")]
+        nodes += [make.node("Reshape", ["a", "apart"], ["r"])]
+        nodes += [] if lost else [make.node("Softmax", ["r"], ["s"], axis=-1)]
+        nodes += [make.node("MatMul", ["r" if lost else "s", "v4"], ["p"], "product")]
+        more = {"apart": np.array([2, 4, 2, 4]), "v4": rows(4)[:, :4], "flat": np.array([8, SIZE])}
+        return net([*nodes, make.node("Reshape", ["p", "flat"], ["y"])], 8, **more)
+
+    name, _, within = told(network(False), network(True), rows(8))
+    assert (name, within["node"], within["primitive"]) == ("s", "product", "missing")
+
+
+def test_the_node_that_makes_what_is_no_number_is_named_though_a_maximum_hides_it():
+    start, end = make.node("MatMul", ["x", "w"], ["m"]), make.node("Exp", ["b"], ["y"])
+    wrong = [make.node("Log", ["m"], ["a"], "wrong"), make.node("Relu", ["a"], ["b"])]
+    models = net([start, make.node("Sigmoid", ["m"], ["b"]), end]), net([start, *wrong, end])
+    assert told(*models, rows())[2] == {"node": "wrong", "primitive": "nonfinite"}

@@ -19,6 +19,7 @@ _LONGEST_FUNCTION = 6
 """Nodes of a function of one tensor that gates it: hard swish spelled out has four, with casts on either side six."""
 _LONGEST_ACTIVATION = 32
 """Nodes of an activation that is spelled out: a GELU by a polynomial of the error function has 24."""
+_STATISTICS = ELEMENTWISE | {"reduce"}
 _LONGEST_BIAS = 1 << 16
 """A limit of work: as ``judgement.tolerance`` has it, longer ones are tables."""
 
@@ -90,14 +91,38 @@ def activated(skeleton: Skeleton, value: str) -> tuple[str, bool] | None:
     return None if source is None else (source, len(data) > 1)
 
 
-def _source(skeleton: Skeleton, values: list[str]) -> str | None:
+def normed(skeleton: Skeleton, value: str) -> tuple[str, bool] | None:
+    """The tensor that a value is a normalisation of, and whether that is spelled out by sums and products."""
+    node = skeleton.producer.get(value)
+    data = [skeleton.root(name) for name in skeleton.data_inputs(node)] if node is not None else []
+    if node is not None and node.kind == "norm":
+        return (data[0], False) if len(data) == 1 else None
+    while node is not None and node.kind in AFFINE and len(data) == 1:  # scale and shift
+        value, node = data[0], skeleton.producer.get(data[0])
+        data = [skeleton.root(name) for name in skeleton.data_inputs(node)] if node is not None else []
+    source = _statistics_of(skeleton, node)
+    centred = _statistics_of(skeleton, skeleton.producer.get(source)) if source is not None else None
+    return (centred or source, True) if source is not None else None
+
+
+def _statistics_of(skeleton: Skeleton, node: Node | None) -> str | None:
+    """The tensor that a node computes with together with sums or means of it."""
+    data = [skeleton.root(name) for name in skeleton.data_inputs(node)] if node is not None else []
+    if node is None or node.kind not in ELEMENTWISE or len(data) < 2:
+        return None
+    source = _source(skeleton, data, _STATISTICS)
+    summed = source in data and any(skeleton.size(name) != skeleton.size(source) for name in data if source)
+    return source if summed else None
+
+
+def _source(skeleton: Skeleton, values: list[str], kinds: frozenset[str] = ELEMENTWISE) -> str | None:
     """The one tensor that some are computed from element by element, by however many ways."""
     front = {value: skeleton.producer.get(value) for value in values}
     for _ in range(_LONGEST_ACTIVATION):
         if len(front) == 1:
             return next(iter(front))
         last = max(front, key=lambda value: -1 if (maker := front[value]) is None else maker.index)
-        if (node := front[last]) is None or node.kind not in ELEMENTWISE or not skeleton.data_inputs(node):
+        if (node := front[last]) is None or node.kind not in kinds or not skeleton.data_inputs(node):
             return _only_plain(skeleton, front, values)
         del front[last]
         roots = [skeleton.root(name) for name in skeleton.data_inputs(node)]

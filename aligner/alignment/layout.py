@@ -1,9 +1,9 @@
 """Where the channels are: axis orders derived from what produces and reads a tensor, never from its numbers.
 
-Convolutions, pooling and resizing know where their channels are (first in PyTorch and ONNX, last in TFLite). That
-knowledge flows through elementwise nodes and is switched by transpositions. The axis order of a pair follows from the
-labels of its two sides; shapes decide only where labels say nothing. Numbers are never asked: on square or constant
-data the best of all permutations hides a real transposition.
+Convolutions, pooling, resizing and normalisations of channels know where their channels are (first in PyTorch and ONNX,
+last in TFLite). That knowledge flows through elementwise nodes and is switched by transpositions. The axis order of a
+pair follows from the labels of its two sides; shapes decide only where labels say nothing. Numbers are never asked: on
+square or constant data the best of all permutations hides a real transposition.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections import deque
 from itertools import permutations
 
+from aligner.alignment.folded_layer import normalisation
 from aligner.alignment.skeleton import Skeleton
 from aligner.operations.kinds import KEEPS_AXES, SPATIAL
+from aligner.operations.settings import Norm
 from aligner.records.graph import Node
 
 
@@ -27,16 +29,26 @@ def channel_labels(skeleton: Skeleton) -> dict[str, str]:
             queue.append(value)
 
     for node in skeleton.graph.nodes:
-        if node.kind in SPATIAL:
-            label = str(node.attributes.get("channels") or skeleton.graph.channels)
-            for value in (*skeleton.data_inputs(node)[:1], *node.outputs[:1]):
-                mark(value, label)
+        label = _channels_of(skeleton, node)
+        for value in (*skeleton.data_inputs(node)[:1], *node.outputs[:1]) if label else ():
+            mark(value, label)
     while queue:
         value = queue.popleft()
         neighbours = [skeleton.producer[value]] if value in skeleton.producer else []
         for node in (*neighbours, *skeleton.graph.readers(value)):
             _spread(skeleton, node, value, labels[value], mark)
     return labels
+
+
+def _channels_of(skeleton: Skeleton, node: Node) -> str | None:
+    """Where a node takes the channels to be; None where it does not say."""
+    if node.kind in SPATIAL:
+        return str(node.attributes.get("channels") or skeleton.graph.channels)
+    operation = normalisation(skeleton, node)
+    rank = _rank(skeleton, node.outputs[0]) if operation is not None else 0
+    if operation is None or rank < 3 or not isinstance(operation.settings, Norm):
+        return None
+    return {1: "first", rank - 1: "last"}.get(operation.settings.axis % rank)
 
 
 def _spread(skeleton: Skeleton, node: Node, value: str, label: str, mark: object) -> None:

@@ -26,6 +26,7 @@ from aligner.alignment.layer_ends import (
     both_with_norm,
     gates_itself,
     layer_of,
+    normed,
     one_with_constant,
     tail,
     with_bias,
@@ -172,7 +173,9 @@ class Matching:
                 whole_input(self.reference, reference, left, self.candidate, right),
                 whole_input(self.candidate, candidate, right, self.reference, left),
             )
-            roots = self.like.without_extra(self.reference.root(left), self.candidate.root(right))
+            roots = self.reference.root(left), self.candidate.root(right)
+            if not self._paired(left, right):
+                roots = self.like.without_extra(*roots)
             if not self._settled_otherwise(*roots):
                 self.pair_roots(*roots, Evidence("structure", confidence))
             if alike and self.roots.get(roots[0], ("",))[0] == roots[1]:
@@ -273,10 +276,11 @@ class Matching:
         ):
             confidence = _one_step_on(self.roots[reference][1].confidence)
             self.pair_nodes(a, b, Evidence("structure", confidence))
-        ends = activated(self.reference, reference), activated(self.candidate, candidate)
-        if ends[0] is not None and ends[1] is not None and ends[0][1] != ends[1][1]:
-            evidence = Evidence("structure", _one_step_on(self.roots[reference][1].confidence))
-            self.pair_roots(ends[0][0], ends[1][0], evidence)
+        for function in (activated, normed):
+            ends = function(self.reference, reference), function(self.candidate, candidate)
+            if ends[0] is not None and ends[1] is not None and ends[0][1] != ends[1][1]:
+                evidence = Evidence("structure", _one_step_on(self.roots[reference][1].confidence))
+                self.pair_roots(ends[0][0], ends[1][0], evidence)
 
     @staticmethod
     def _position(node: Node, value: str) -> int:

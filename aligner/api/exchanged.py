@@ -14,9 +14,8 @@ from aligner.alignment.second_look import SecondLook
 from aligner.execution.look import differences, stands_in
 from aligner.execution.passes import Passes
 from aligner.execution.side import Sides
-from aligner.judgement.borderline import MOST
 from aligner.judgement.region_walk import RegionWalk
-from aligner.judgement.suspects import excess, suspects
+from aligner.judgement.suspects import comes_right, suspects
 from aligner.records.alignment import PairedValues
 from aligner.records.graph import Node
 from aligner.records.measurement import Measured
@@ -35,14 +34,15 @@ def exchanged(sides: Sides, passes: Passes, known: SecondLook) -> SecondLook | N
     left = iter(range(_TRIALS))
     for now in _split(sides, measured, suspected) if len(suspected) > 1 else ():
         values = {item.pair.candidate for item in now}
-        ends = walk.behind(values, innocent - values).keys() & suspected.keys()
+        forms = walk.with_copies(values)  # in another order they answer other forms
+        ends = walk.behind(values, (innocent - values) | forms).keys() & (suspected.keys() - forms)
         without = walk.between({*values, *ends}) - ends
         for pairs in _orders(sides, passes, now) if len(ends) > 1 else ():
             new = [(pair.reference, pair.candidate) for pair in pairs]
             if known.dropped.intersection(new) or next(left, None) is None:
                 continue
             found = differences(passes, sorted(ends), walk.with_copies(without), pairs)
-            if all(excess(graphs, passes.measured[end], found.get(end)) <= MOST for end in ends):
+            if all(comes_right(graphs, passes.measured[end], found.get(end)) for end in ends):
                 wrong = (item.pair for item in measured if item.pair.candidate in without)
                 return known.repaired({(pair.reference, pair.candidate) for pair in wrong}, new)
     return None

@@ -3,38 +3,70 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
+from aligner.execution.side import Sides
+from aligner.judgement.borderline import MOST
+from aligner.judgement.suspects import limit
 from aligner.records.array import Array
+from aligner.records.axis_order import to_candidate
 from aligner.records.graph import Graph, Node
+from aligner.records.measurement import Measured
 
 Part = tuple[str, Array]
 """A value and what it should hold."""
 
 
-def by_parts(
-    graph: Graph, region: tuple[Collection[str], Sequence[Node]], arrays: Mapping[str, Array], end: Part, allowed: float
-) -> Sequence[Node]:
+class Judged(NamedTuple):
+    """A part of a region's end, all nodes of the region that it is computed by, and whether it is right."""
+
+    value: str
+    made_by: frozenset[int]
+    right: bool
+
+
+def judged(sides: Sides, item: Measured, entries: Collection[str], arrays: Mapping[str, Array]) -> list[Judged]:
+    """The parts that a pair's tensor is joined of, or itself; nothing where its numbers are not at hand.
+
+    ``entries`` are what its region starts from, ``arrays`` what the candidate computes of the reference's tensors.
+    """
+    graphs, wanted = (sides[0].graph, sides[1].graph), wanted_of(sides, item, arrays)
+    if wanted is None or item.local is None:
+        return []
+    end, allowed = (item.pair.candidate, wanted), MOST * limit(graphs, item, item.local)
+    return [_judged(graphs[1], entries, arrays, part, allowed) for part in _parts(graphs[1], arrays, end)]
+
+
+def wanted_of(sides: Sides, item: Measured, arrays: Mapping[str, Array]) -> Array | None:
+    """The reference's tensor of a pair in the layout of the candidate's, which is among ``arrays``."""
+    whole = arrays.get(item.pair.candidate)
+    for tensor in sides[0].replay([item.pair.reference]) if whole is not None else ():
+        if whole is not None:
+            return to_candidate(tensor.real(), item.pair.axes, whole.shape)
+    return None
+
+
+def _judged(graph: Graph, entries: Collection[str], arrays: Mapping[str, Array], part: Part, allowed: float) -> Judged:
+    value, wanted = part
+    with np.errstate(all="ignore"):
+        apart = np.abs(arrays[value].astype(np.float64) - wanted).max(initial=0.0)
+    made_by = frozenset(node.index for node in graph.region(entries, value))
+    return Judged(value, made_by, bool(apart <= allowed))
+
+
+def by_parts(parts: Sequence[Judged], nodes: Sequence[Node], before: Collection[int]) -> Sequence[Node]:
     """The nodes that all wrong parts of an end are computed by, those that no right one is come last; all of them where
     no part is wrong. What lies behind the end comes first: it may hand on a right one in another order.
 
-    ``region`` holds what it starts from and its nodes, ``arrays`` what its values are, ``end`` what its last one should
-    be; parts are right that are no further off than ``allowed``.
+    ``before``: the nodes that the end is computed by, by number.
     """
-    entries, nodes = region
-    wrong, right = list[set[int]](), set[int]()
-    for value, wanted in _parts(graph, arrays, end):
-        with np.errstate(all="ignore"):
-            apart = np.abs(arrays[value].astype(np.float64) - wanted).max(initial=0.0)
-        made_by = {node.index for node in graph.region(entries, value)}
-        if apart <= allowed:
-            right |= made_by
-        else:
-            wrong.append(made_by)
+    wrong = [part.made_by for part in parts if not part.right]
     if not wrong:
         return nodes
-    common, before = set.intersection(*wrong), {node.index for node in graph.region(entries, end[0])}
+    right = frozenset[int]().union(*(part.made_by for part in parts if part.right))
+    common = frozenset.intersection(*wrong)
     behind = [node for node in nodes if node.index not in before]
     made = [node for node in nodes if node.index in common]
     return [*behind, *sorted(made, key=lambda node: node.index not in right)]

@@ -12,9 +12,8 @@ from collections.abc import Iterator
 from aligner.execution.look import made_of_reference, without_step
 from aligner.execution.passes import Passes
 from aligner.execution.side import Sides
-from aligner.judgement.borderline import MOST
 from aligner.judgement.reordered import is_another_form
-from aligner.judgement.suspects import excess
+from aligner.judgement.suspects import comes_right
 from aligner.operations.kinds import PARAMETRIC, VIEWS
 from aligner.records.alignment import PairedValues
 from aligner.records.array import Array
@@ -68,7 +67,7 @@ def _found(
     readers = graphs[1].readers(pair.candidate)
     for end in (node for node in nodes if readers and pair.reference in node.outputs):
         for before in _before(graphs[0], end, arrays):
-            if excess(graphs, item, passes.held(pair.candidate, tensors[before], made)) <= MOST:
+            if comes_right(graphs, item, passes.held(pair.candidate, tensors[before], made)):
                 return readers[0].name, "missing", end.name
         maker = graphs[1].producer(pair.candidate)
         if maker is None or maker.kind not in PARAMETRIC or _is_form(pair, made, arrays.get(pair.reference)):
@@ -83,7 +82,7 @@ def _found(
                 continue
             if next(left, None) is None:
                 return None
-            if excess(graphs, item, without_step(passes, pair, value, array, made)) <= MOST:
+            if comes_right(graphs, item, without_step(passes, pair, value, array, made)):
                 return _reader(sides, passes, item, before), "missing", node.name
     return None
 

@@ -19,9 +19,8 @@ from aligner.api.walked_back import WalkedBack
 from aligner.execution.look import differences, stands_in
 from aligner.execution.passes import Passes
 from aligner.execution.side import Sides
-from aligner.judgement.borderline import MOST
 from aligner.judgement.region_walk import RegionWalk
-from aligner.judgement.suspects import excess, suspects
+from aligner.judgement.suspects import comes_right, suspects
 from aligner.operations.kinds import LAYOUT, PARAMETRIC
 from aligner.records.alignment import PairedValues, Region
 from aligner.records.graph import Graph, Node
@@ -116,7 +115,8 @@ class Narrowing:
         maker, told = self._graphs[1].producer(pair.candidate), self.passes.measured.get(pair.candidate)
         is_form = told is not None and told.pair.rule == "layout"  # behind a mask that adds nothing in this run, say
         if maker is None or ((is_form or maker.kind in LAYOUT) and not wrong):  # inputs and forms keep their partners
-            self._is_missing(pair, item, item)
+            if item.pair.candidate in right:
+                self._is_missing(pair, item, item)
             return None
         behind = [reader for reader in self._readers(wrong) if reader.pair.candidate not in right | wrong]
         if wrong and wrong <= suspects(self._graphs, self._measured).keys():
@@ -181,9 +181,7 @@ class Narrowing:
         wanted = [item.pair.candidate for item in readers]
         found = differences(self.passes, wanted, forms, pairs)
         right = {
-            item.pair.candidate
-            for item in readers
-            if excess(self._graphs, item, found.get(item.pair.candidate)) <= MOST
+            item.pair.candidate for item in readers if comes_right(self._graphs, item, found.get(item.pair.candidate))
         }
         return right, set(wanted) - right
 

@@ -13,9 +13,8 @@ from aligner.alignment.second_look import SecondLook, same_values
 from aligner.execution.look import differences, glance
 from aligner.execution.passes import Passes
 from aligner.execution.side import Sides
-from aligner.judgement.borderline import MOST
 from aligner.judgement.region_walk import RegionWalk
-from aligner.judgement.suspects import excess, suspects
+from aligner.judgement.suspects import comes_right, suspects
 from aligner.records.alignment import Alignment
 from aligner.records.measurement import Measured
 
@@ -34,7 +33,7 @@ def rewired(sides: Sides, passes: Passes, alignment: Alignment, known: SecondLoo
     for pair in _others(sides, passes, alignment, several, known):
         value = pair[1]
         found = differences(passes, sorted(readers[value]), walk.with_copies({value}))
-        wrong = [one for one in readers[value] if excess(graphs, passes.measured[one], found.get(one)) > MOST]
+        wrong = [one for one in readers[value] if not comes_right(graphs, passes.measured[one], found.get(one))]
         if len(wrong) <= sum(one in suspected for one in readers[value]):
             return known.repaired({(several[value].pair.reference, value)}, [pair])
     return _left_alone(sides, passes, walk, suspected, list(several)[:_TRIALS], known)
@@ -54,7 +53,7 @@ def _left_alone(
         without = walk.with_copies({value})
         readers = walk.readers(without)
         found = differences(passes, sorted(readers), without)
-        wrong = {one for one in readers if excess(graphs, passes.measured[one], found.get(one)) > MOST}
+        wrong = {one for one in readers if not comes_right(graphs, passes.measured[one], found.get(one))}
         erring = readers & suspected.keys()
         left = known.repaired({(suspected[value].pair.reference, value)}, [])
         if erring - wrong and len(wrong) < 1 + len(erring) and left != known:

@@ -10,8 +10,7 @@ import numpy as np
 from aligner.execution.look import differences, shown
 from aligner.execution.passes import Passes
 from aligner.execution.side import Sides
-from aligner.judgement.borderline import MOST
-from aligner.judgement.suspects import excess, suspects
+from aligner.judgement.suspects import comes_right, suspects
 from aligner.operations.kinds import LAYOUT
 from aligner.records.array import Array
 from aligner.records.graph import Graph
@@ -40,7 +39,7 @@ def turned(sides: Sides, passes: Passes, item: Measured, left: Iterator[int]) ->
             without = {value} if told == "order" else ()
             apart = differences(passes, [one.pair.candidate for one in ends], without, override={name: array})
             maker = graphs[1].producer(name)
-            if maker is not None and all(excess(graphs, one, apart.get(one.pair.candidate)) <= MOST for one in ends):
+            if maker is not None and all(comes_right(graphs, one, apart.get(one.pair.candidate)) for one in ends):
                 return maker.name, told, None
     return None
 

@@ -16,17 +16,18 @@ from dataclasses import replace
 import numpy as np
 
 from aligner.adapters.registry import translator
-from aligner.api.joined_parts import by_parts
+from aligner.api.first_nonfinite import first_nonfinite
+from aligner.api.joined_parts import by_parts, judged
 from aligner.api.lost_node import lost_node
+from aligner.api.lost_operand import lost_operand
 from aligner.api.open_suspects import open_suspects
-from aligner.api.sister_region import parted
+from aligner.api.sister_region import parted, parted_step
 from aligner.api.turned_operand import turned
 from aligner.execution.injection import numpy_dtype
 from aligner.execution.look import differences, shown
 from aligner.execution.passes import Passes
 from aligner.execution.side import OpenSide, Sides
-from aligner.judgement.borderline import MOST
-from aligner.judgement.suspects import excess, limit, suspects
+from aligner.judgement.suspects import comes_right, limit, suspects
 from aligner.operations.call import call_of
 from aligner.operations.kinds import LAYOUT, VIEWS
 from aligner.operations.lowering import Primitive, lower
@@ -59,25 +60,33 @@ Place = tuple[str, Array, Found]
 
 def locate_within(sides: Sides, passes: Passes, missing: Mapping[str, Found]) -> None:
     """Note at the first culprits which of their nodes errs; ``missing``: what is known of pairs that lack a node."""
-    graphs = sides[0].graph, sides[1].graph
     trials = iter(range(_TRIALS)), iter(range(_TRIALS))
     known = dict(missing)
     for item in open_suspects(sides, passes, _CULPRITS):
         value, found = item.pair.candidate, known.get(item.pair.candidate)
         if found is None:
-            if item.step is not None or value not in passes.injectable():
-                continue
-            halves, _, forms = _halves(sides[1], passes, item)
-            ends = [item, *suspects(graphs, halves[1:]).values()]  # what is right as it is makes up for nothing
-            free = forms if len(ends) > 1 else ()
-            found = _tried(graphs, passes, ends, _inside(sides, passes, item, free), trials[0], free)
-            if found is None or _several_make(graphs[1], item, found[0]):
-                found = _extra(sides, passes, item, trials[1], known) or found
-            found = found or lost_node(sides, passes, item, trials[1], known)
-            found = found or _tried(graphs, passes, [item], _constant(sides, item), trials[1])
-            found = found or turned(sides, passes, item, trials[1]) or parted(sides, passes, item)
+            found = _searched(sides, passes, item, trials, known) or first_nonfinite(sides, item)
         if found is not None:
             passes.measured[value] = replace(passes.measured[value], pair=replace(item.pair, within=found))
+
+
+def _searched(
+    sides: Sides, passes: Passes, item: Measured, trials: tuple[Iterator[int], Iterator[int]], known: dict[str, Found]
+) -> Found | None:
+    """What trials tell of one culprit; of few bits they tell nothing."""
+    if item.step is not None or item.pair.candidate not in passes.injectable():
+        return None
+    graphs = sides[0].graph, sides[1].graph
+    halves, _, forms = _halves(sides[1], passes, item)
+    ends = [item, *suspects(graphs, halves[1:]).values()]  # what is right as it is makes up for nothing
+    free = forms if len(ends) > 1 else ()
+    found = _tried(graphs, passes, ends, _inside(sides, passes, item, free), trials[0], free)
+    if found is None or _several_make(graphs[1], item, found[0]):
+        found = _extra(sides, passes, item, trials[1], known) or found
+    found = found or lost_node(sides, passes, item, trials[1], known)
+    found = found or _tried(graphs, passes, [item], _constant(sides, item), trials[1])
+    found = found or turned(sides, passes, item, trials[1]) or parted(sides, passes, item)
+    return found or lost_operand(sides, passes, item)
 
 
 def _several_make(graph: Graph, item: Measured, name: str) -> bool:
@@ -100,17 +109,20 @@ def _extra(sides: Sides, passes: Passes, item: Measured, left: Iterator[int], kn
     if len(nodes) < 2 or sum(_bytes(sides[1], name) for name in inner) > _LARGE:
         return None
     arrays = shown(sides[1], passes, [*start, *inner], forms)
-    doubtful, end = _doubtful(sides, item, (start, nodes), arrays), ends[-1].pair.candidate
+    parts = judged(sides, item, start, arrays) if len(nodes) > _IN_A_ROW else []
+    before = {node.index for node in graphs[1].region(start, item.pair.candidate)}
+    doubtful, end = by_parts(parts, nodes, before), ends[-1].pair.candidate
     for value, array, found in _places(graphs[1], doubtful, arrays, forms, end):
         if next(left, None) is None:
             break
         apart = differences(passes, [one.pair.candidate for one in ends], forms, override={value: array})
-        right = {name: found for one in ends if excess(graphs, one, apart.get(name := one.pair.candidate)) <= MOST}
+        right = {name: found for one in ends if comes_right(graphs, one, apart.get(name := one.pair.candidate))}
         if item.pair.candidate in right:
             return found
         later = right | later
     known |= later
-    return next((later[name] for one in ends if (name := one.pair.candidate) in later), None)
+    told = next((later[name] for one in ends if (name := one.pair.candidate) in later), None)
+    return told or parted_step(graphs[1], parts)
 
 
 def _halves(side: OpenSide, passes: Passes, item: Measured) -> tuple[list[Measured], list[Node], set[str]]:
@@ -140,21 +152,6 @@ def _places(
                     yield value, arrays[before[0]], (before[1], "extra", None)
 
 
-def _doubtful(
-    sides: Sides, item: Measured, region: tuple[Sequence[str], Sequence[Node]], arrays: Mapping[str, Array]
-) -> Sequence[Node]:
-    """The nodes of a region that may err, by the parts that its end is joined of, where it is."""
-    graphs, pair = (sides[0].graph, sides[1].graph), item.pair
-    found, nodes = arrays.get(pair.candidate), region[1]
-    if found is None or item.local is None or len(nodes) <= _IN_A_ROW:
-        return nodes
-    for tensor in sides[0].replay([pair.reference]):
-        wanted = to_candidate(tensor.real(), pair.axes, found.shape)
-        if wanted is not None:
-            return by_parts(graphs[1], region, arrays, (pair.candidate, wanted), MOST * limit(graphs, item, item.local))
-    return nodes
-
-
 def _tried(
     graphs: tuple[Graph, Graph],
     passes: Passes,
@@ -168,7 +165,7 @@ def _tried(
         if next(left, None) is None:
             return None
         apart = differences(passes, [one.pair.candidate for one in ends], forms, override={value: array})
-        if any(excess(graphs, one, apart.get(one.pair.candidate)) <= MOST for one in ends):
+        if any(comes_right(graphs, one, apart.get(one.pair.candidate)) for one in ends):
             return found
     return None
 

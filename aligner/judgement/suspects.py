@@ -33,6 +33,16 @@ def excess(graphs: Graphs, item: Measured, difference: Difference | None) -> flo
     return difference.errors.max_abs / allowed if allowed else float("inf")
 
 
+def comes_right(graphs: Graphs, item: Measured, difference: Difference | None) -> bool:
+    """Whether rounding explains a difference that a trial has left of a pair's.
+
+    Nothing is shown where it may take all of the tensor: the noise was measured on other numbers than the trial's.
+    """
+    if difference is None or excess(graphs, item, difference) > MOST:
+        return False
+    return not difference.errors.max_abs or limit(graphs, item, difference) < difference.peak
+
+
 def limit(graphs: Graphs, item: Measured, difference: Difference) -> float:
     """The error that rounding explains at a pair, for tensors as large as those of a difference."""
     seen = replace(item, local=difference)
