@@ -269,11 +269,13 @@ def widened(session: Session) -> Session:
     """The session's model in float64. Raises UnsupportedModelError where there is none."""
     if isinstance(session, Widens):
         return session.in_float64()
-    raise UnsupportedModelError(
-        f"a {session.framework} model cannot be run in float64",
-        found=session.runtime,
-        hint="take the model that it was made from as the reference",
-    )
+    raise not_in_float64(session.runtime, f"a {session.framework} model")
+
+
+def not_in_float64(found: str, model: str = "the model") -> UnsupportedModelError:
+    """What says that a model has no form in float64, and why."""
+    hint = "take the model that it was made from as the reference"
+    return UnsupportedModelError(f"{model} cannot be run in float64", found=found, hint=hint)
 
 
 @dataclass(frozen=True, slots=True)

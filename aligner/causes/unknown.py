@@ -27,5 +27,5 @@ class Unknown(Cause):
             residual = f"residual {local.errors.max_abs:.2g} at most, {local.relative:.1%} of the tensor"
         yield Claim(
             f"{culprit.where} computes something else from the same input, cause unknown: {residual}",
-            "look at this node and its settings on both sides",
+            self.fix,
         )

@@ -13,47 +13,21 @@ if TYPE_CHECKING:
 STRING = 8
 BFLOAT16 = 16
 
-_WORDS: dict[int, str] = {
-    1: "float32",
-    2: "uint8",
-    3: "int8",
-    4: "uint16",
-    5: "int16",
-    6: "int32",
-    7: "int64",
-    8: "string",
-    9: "bool",
-    10: "float16",
-    11: "float64",
-    12: "uint32",
-    13: "uint64",
-    14: "complex64",
-    15: "complex128",
-    16: "bfloat16",
-    17: "float8_e4m3fn",
-    18: "float8_e4m3fnuz",
-    19: "float8_e5m2",
-    20: "float8_e5m2fnuz",
-    21: "uint4",
-    22: "int4",
-    23: "float4_e2m1",
-    24: "float8_e8m0fnu",
-    25: "uint2",
-    26: "int2",
-}
+_WORDS = dict(
+    enumerate(
+        "float32 uint8 int8 uint16 int16 int32 int64 string bool float16 float64 uint32 uint64 complex64 complex128 "
+        "bfloat16 float8_e4m3fn float8_e4m3fnuz float8_e5m2 float8_e5m2fnuz uint4 int4 float4_e2m1 float8_e8m0fnu "
+        "uint2 int2".split(),
+        start=1,
+    )
+)
 """TensorProto.DataType → the word in reports (torch's and numpy's, not protobuf's)."""
 
-_ORT_WORDS = {
-    "float": 1,
-    "double": 11,
-    "string": 8,
-    "float8e4m3fn": 17,
-    "float8e4m3fnuz": 18,
-    "float8e5m2": 19,
-    "float8e5m2fnuz": 20,
-    "float4e2m1": 23,
-}
-"""onnxruntime's words where they differ from ours."""
+_NUMBERS = {word: number for number, word in _WORDS.items()}
+_ORT_WORDS = (
+    _NUMBERS | {"float": 1, "double": 11} | {word.replace("_", ""): n for word, n in _NUMBERS.items() if n > 16}
+)
+"""onnxruntime's words, some of which are other than ours."""
 
 _FLOAT8 = frozenset((17, 18, 19, 20, 24))
 _NATIVE = frozenset((1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13))
@@ -67,15 +41,14 @@ def dtype_word(element_type: int) -> str | None:
 
 def element_of(word: str) -> int | None:
     """The element type of a dtype's word; None for one that is not known."""
-    return next((number for number, ours in _WORDS.items() if ours == word), None)
+    return _NUMBERS.get(word)
 
 
 def element_type_of(ort_type: str) -> int | None:
     """The element type that onnxruntime means by "tensor(float)"; None where it is no tensor."""
     if not ort_type.startswith("tensor("):
         return None
-    word = ort_type[len("tensor(") : -1]
-    return _ORT_WORDS.get(word) or next((number for number, ours in _WORDS.items() if ours == word), None)
+    return _ORT_WORDS.get(ort_type[len("tensor(") : -1])
 
 
 def is_shareable(element_type: int) -> bool:
@@ -204,6 +177,4 @@ def _shared(value: Any) -> Array:
 
 
 def _numpy_element_type(array: Array) -> int:
-    if array.dtype.kind in "OUS":
-        return STRING
-    return next(number for number, word in _WORDS.items() if word == array.dtype.name)
+    return STRING if array.dtype.kind in "OUS" else _NUMBERS[array.dtype.name]

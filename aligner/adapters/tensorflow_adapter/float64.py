@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from aligner.adapters.base import not_in_float64
 from aligner.adapters.tensorflow_adapter.dataflow import Dataflow
 from aligner.adapters.tensorflow_adapter.program import Program
-from aligner.errors import UnsupportedModelError
 
 _NORMS = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
 _ONLY_FLOAT32 = frozenset({"ResizeBilinear"})
@@ -24,11 +24,7 @@ def widened_program(flow: Dataflow) -> Program:
     program = flow.program
     fixed = sorted({op.type for op in flow.kept if op.type in _ONLY_FLOAT32})
     if fixed:
-        raise UnsupportedModelError(
-            "the model cannot be run in float64",
-            found=f"{', '.join(fixed)}: TensorFlow computes it in float32 alone",
-            hint="take the model that it was made from as the reference",
-        )
+        raise not_in_float64(f"{', '.join(fixed)}: TensorFlow computes it in float32 alone")
     definition = type(program.graph_def)()
     definition.CopyFrom(program.graph_def)
     for node in [*definition.node, *(node for function in definition.library.function for node in function.node_def)]:
@@ -42,11 +38,7 @@ def widened_program(flow: Dataflow) -> Program:
         with tf.Graph().as_default():
             tf.graph_util.import_graph_def(definition, name="")
     except (ValueError, tf.errors.OpError) as error:
-        raise UnsupportedModelError(
-            "the model cannot be run in float64",
-            found=(str(error).strip().splitlines() or [""])[0][:300],
-            hint="take the model that it was made from as the reference",
-        ) from error
+        raise not_in_float64((str(error).strip().splitlines() or [""])[0][:300]) from error
     return replace(program, graph_def=definition, call=None)
 
 
@@ -73,11 +65,7 @@ def _widen(node: Any) -> None:
 def _written_out(definition: Any, node: Any) -> None:
     """A fused norm by stored statistics as arithmetic, which alone has a form in float64; its name stays."""
     if node.attr["is_training"].b or node.attr["data_format"].s not in (b"", b"NHWC"):
-        raise UnsupportedModelError(
-            "the model cannot be run in float64",
-            found=f"{node.name}: a fused norm in training, or with channels first",
-            hint="take the model that it was made from as the reference",
-        )
+        raise not_in_float64(f"{node.name}: a fused norm in training, or with channels first")
     x, scale, offset, mean, variance = node.input[:5]
     epsilon, base = node.attr["epsilon"].f, node.name
     number = definition.node.add(name=f"{base}/epsilon", op="Const")

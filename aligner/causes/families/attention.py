@@ -206,7 +206,7 @@ class AttentionScale(Cause):
 
     def claims(self, culprit: Culprit, context: Context) -> Iterator[Claim]:
         """Scales of an attention operation; constants and products before a softmax."""
-        advice = "scale the scores by 1/√(head width), once"
+        advice = self.fix
         for subgraph, node, operation in culprit.nodes("attention"):
             present, width = operation.read(Attention).scale, operation.data[0].shape[-1]
             for scale in (1.0, 1 / width, 1 / math.sqrt(width), width**-0.25, present * present):

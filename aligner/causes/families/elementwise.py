@@ -37,7 +37,7 @@ class OperandSwapped(Cause):
             for data in _swaps(operation):
                 yield Claim(
                     f"{culprit.where} has its operands in another order",
-                    "swap the operands back",
+                    self.fix,
                     "with the operands in the reference's order",
                     culprit.replaced(subgraph, node, operation.with_data(*data)),
                 )

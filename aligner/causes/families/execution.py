@@ -104,7 +104,7 @@ class SplitOrder(Cause):
                 yield Claim(
                     f"{culprit.where} takes another part: what the {('candidate', 'reference')[side]} has here is "
                     f"part {place + 1} of {len(maker.outputs)} of the {('reference', 'candidate')[side]}'s {maker.op}",
-                    "take the parts in the reference's order",
+                    self.fix,
                     "compared with that part",
                     held(moved),
                     side=side,
@@ -179,5 +179,5 @@ class Rounding(Cause):
             yield Claim(
                 f"the error at {culprit.where} is {local.errors.max_abs:.2g}, {local.errors.max_abs / local.peak:.1g} "
                 "of the largest value: rounding, or a change below float32's resolution",
-                "compare with --tolerance if this much does not matter",
+                self.fix,
             )

@@ -204,7 +204,7 @@ class Saturation(Cause):
         if 0 < share < 0.9 and low < high:
             yield Claim(
                 f"{culprit.where} cuts off at {low:.4g} and {high:.4g}; {share:.1%} of the reference lie beyond",
-                "remove the limit, or clip the reference as well",
+                self.fix,
                 "with the reference's range",
                 lambda: clipped,
                 vague=True,  # an activation may be why

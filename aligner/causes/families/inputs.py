@@ -251,7 +251,7 @@ class InputResize(Cause):
             yield Claim(
                 f"the two sides are fed different pictures (correlation {alike:.3f}) that no scaling, channel order or "
                 "layout explains: resampled, blurred or cropped otherwise",
-                "resize the picture once and feed both models the same array",
+                self.fix,
                 node=culprit.where,
             )
 

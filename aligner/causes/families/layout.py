@@ -74,7 +74,7 @@ class FlattenOrder(Cause):
     ) -> Claim:
         return Claim(
             f"{culprit.where} flattens the axes in the order {perm}; the reference flattens them as they stand",
-            "transpose to the reference's layout before the flatten, or permute the dense layer's columns",
+            self.fix,
             "with the elements in the reference's order",
             predict,
             side=subgraph.side,
@@ -229,7 +229,7 @@ class SpatialFlip(Cause):
         mixed = channels in axes
         return Claim(
             f"{culprit.where} {'reverses the channels of' if mixed else 'flips'} {what} along axes {axes}",
-            "remove the flip, or apply it on both sides",
+            self.fix,
             "with the flip taken back",
             predict,
             vague=mixed,  # nobody mirrors those: a cause that says why comes first
@@ -262,7 +262,7 @@ class Rolled(Cause):
             words = [f"{by} or −{sizes[axis] - by} of {sizes[axis]} along axis {axis}" for axis, by in moved.items()]
             yield Claim(
                 f"{culprit.where} holds the reference's tensor rolled by {' and by '.join(words)}",
-                "roll by the reference's number of places, or not at all",
+                self.fix,
                 "with everything in the reference's place",
                 held(np.roll(culprit.expected, tuple(moved.values()), tuple(moved))),
             )
@@ -325,7 +325,7 @@ class AxisNotRemapped(Cause):
                     changed = operation.with_settings(axis=axis)
                     yield Claim(
                         f"{culprit.said(subgraph, node)} works along axis {axis}, the reference along {own}",
-                        "count the axis in this model's layout",
+                        self.fix,
                         "with the axis counted in this layout",
                         culprit.replaced(subgraph, node, changed),
                         borrowed=is_borrowed(culprit, subgraph, node, changed),
@@ -370,7 +370,7 @@ class BroadcastAxis(Cause):
         return Claim(
             f"{culprit.where} applies its vector along {'axis ' + str(axis) if side == 0 else 'another axis'}, "
             f"the reference along {'another' if side == 0 else 'axis ' + str(axis)}",
-            "reshape the vector to the axis it belongs to ([C, 1, 1] for channels first)",
+            self.fix,
             "with the vector along the reference's axis",
             predict,
             side=side,

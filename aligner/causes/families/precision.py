@@ -181,5 +181,5 @@ class PrecisionDoubleCast(Cause):
         ):
             yield Claim(
                 f"{'the candidate' if doubles[1] else 'the reference'} computes in float64 at {culprit.where}",
-                "multiply by Python floats instead of numpy scalars",
+                self.fix,
             )

@@ -275,7 +275,7 @@ class QuantizationCalibration(_Quantized):
             low, high = float(found.min()), float(found.max())
             yield Claim(
                 f"{share:.1%} of the elements at {site.name} lie outside {low:.4g}…{high:.4g} and are cut off",
-                "calibrate on real inputs, prepared as they will be in use",
+                self.fix,
                 "with a range that holds them",
                 site.predict(np.clip(expected, low, high)),
                 side=site.side,
@@ -298,7 +298,7 @@ class QuantizationExpected(_Quantized):
         if worst <= 2 * step:
             yield Claim(
                 f"every element of {site.name} lies within {worst / step:.1f} quantisation steps of {step:.3g}",
-                "nothing: this is what the declared precision costs",
+                self.fix,
             )
 
 

@@ -104,7 +104,7 @@ class EmbeddingOffset(Cause):
                 shift = offset if subgraph.side == 0 else -offset
                 yield Claim(
                     f"{culprit.where} looks up rows {shift:+d} of those the reference looks up",
-                    "check the padding row and the first index of the vocabulary",
+                    self.fix,
                     "with the rows that the reference looks up",
                     culprit.replaced(subgraph, node, operation.with_data(operation.data[0] + offset)),
                 )

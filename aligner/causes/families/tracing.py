@@ -130,7 +130,7 @@ class InplaceWriteLost(Cause):
                 yield Claim(
                     f"{culprit.where} computes with what {node.name} overwrites in the reference "
                     f"({changed:.0%} of the elements)",
-                    "make a new tensor instead of assigning through a view",
+                    self.fix,
                     "with the write in place",
                     self._unwritten(culprit, node, before),
                 )

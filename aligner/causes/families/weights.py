@@ -43,7 +43,7 @@ class WeightsTransposed(WeightCause):
     id: ClassVar[str] = "weights-transposed"
     fix: ClassVar[str] = "store the weight in the axis order the operation expects"
     example: ClassVar[str] = "a square matrix not transposed"
-    advice: ClassVar[str] = "store the weight in the axis order the operation expects"
+    advice: ClassVar[str] = fix
 
     def describe(self, pair: LayerPair, role: str, culprit: Culprit, context: Context) -> str | None:
         """The kernel is the reference's, transposed."""
@@ -57,7 +57,7 @@ class WeightsPermuted(WeightCause):
     id: ClassVar[str] = "weights-permuted"
     fix: ClassVar[str] = "store the weight in the order the operation expects"
     example: ClassVar[str] = "kernels flipped; height and width exchanged"
-    advice: ClassVar[str] = "store the weight in the order the operation expects"
+    advice: ClassVar[str] = fix
 
     def vague(self, pair: LayerPair) -> bool:
         """That numbers stand elsewhere does not say why: gates, directions or channels in another order do."""

@@ -37,7 +37,7 @@ class OutputOrder(GlobalCause):
             yield Finding.of(self.id, names[0], "proven", f"{told}: {wrong}", "give each output its own name")
         else:
             told += "; converters sort outputs by name"
-            yield Finding.of(self.id, names[0], "proven", told, "bind outputs by name, not by position")
+            yield Finding.of(self.id, names[0], "proven", told, self.fix)
 
 
 class OutputExtra(GlobalCause):
@@ -68,7 +68,7 @@ class OutputExtra(GlobalCause):
             "proven",
             f"the {owner} has {counts[side]} outputs, the other side {counts[1 - side]}: "
             f"{', '.join(names[:5]) or 'one'} {'has' if len(names) < 2 else 'have'} no counterpart",
-            "leave training outputs out of the export, and bind outputs by name",
+            self.fix,
         )
 
 
