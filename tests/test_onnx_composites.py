@@ -57,6 +57,21 @@ CASES: dict[str, tuple[str, list[Any], dict[str, Any], int]] = {
         {},
         1,
     ),
+    "of eight bits by column": (
+        "QAttention",
+        [
+            DRAWN.integers(0, 255, X.shape, np.uint8),
+            DRAWN.integers(-127, 127, KERNEL.shape, np.int8),
+            BIAS,
+            np.array([0.02], np.float32),
+            np.linspace(0.005, 0.02, 3 * HIDDEN, dtype=np.float32),
+            None,
+            np.array([120], np.uint8),
+            np.zeros(3 * HIDDEN, np.int8),
+        ],
+        {},
+        1,
+    ),
     "sides apart": ("MultiHeadAttention", [X, KEY, VALUE, BIAS], {}, 1),
     "sides behind a past": ("MultiHeadAttention", [X, KEY, VALUE, None, None, None, KEPT, KEPT[::-1]], {}, 3),
     "sides with a mask": (

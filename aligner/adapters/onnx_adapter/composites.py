@@ -221,15 +221,9 @@ def _attention(write: Writer, given: _Given) -> tuple[str, ...]:
 def _quantized_attention(write: Writer, given: _Given) -> tuple[str, ...]:
     """input, weight, bias, input_scale, weight_scale, mask_index, input_zero_point, weight_zero_point, past."""
     column = 1 if given.shape(4) not in ((), (1,)) else None
-    data = _real(write, given[0], given[3], given[6], None)
-    kernel = _real(write, given[1], given[4], given[7], column)
+    data = write("DequantizeLinear", given[0], given[3], given[6])
+    kernel = write("DequantizeLinear", given[1], given[4], given[7], axis=column)
     return _self_attention(write, given, data, kernel, given[2], mask=5, past=given[8], added="")
-
-
-def _real(write: Writer, codes: str, scale: str, zero: str, axis: int | None) -> str:
-    if axis is None:
-        scale, zero = (write("Reshape", name, write.integers(())) if name else "" for name in (scale, zero))
-    return write("DequantizeLinear", codes, scale, zero, axis=axis)
 
 
 def _self_attention(
